@@ -1,0 +1,301 @@
+"""Benchmarks and model presets as typed settings, read from YAML with unknown keys forbidden.
+
+Order of a run's settings: the defaults below, then the preset's YAML, then ``--set key=value``.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fauds import resources
+from fauds.errors import DataError, UsageError
+from fauds.facs import au_name
+from fauds.registry import unknown
+
+AU = Annotated[str, BeforeValidator(au_name)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Folds(Settings):
+    """A fold list by explicit subject ids: fold k tests part k."""
+
+    name: str
+    source: str
+    note: str = ""
+    parts: dict[int, tuple[str, ...]]
+
+
+class Metric(Settings):
+    """The headline metric, its threshold (a probability) and how the epoch is chosen."""
+
+    name: str
+    threshold: float = Field(0.5, ge=0, le=1)
+    selection: Literal["last"] = "last"
+
+
+class Expected(Settings):
+    """What a complete release holds, by published counts."""
+
+    source: str
+    subjects: int
+    sequences: int
+    frames: int
+    frames_per_subject: dict[str, int]
+
+
+class Synthesis(Settings):
+    """The made-up distribution that stands in where a benchmark has no real one."""
+
+    like: Literal["bp4d", "disfa"]
+    frames: int = Field(ge=1)
+    seed: int
+
+
+class Benchmark(Settings):
+    """One versioned protocol: a dataset, its AUs, the rule of occurrence, folds and metric."""
+
+    name: str
+    version: int
+    title: str
+    dataset: str
+    aus: tuple[AU, ...]
+    occurrence: str = Field(pattern=r"^(coded|intensity >= [1-5])$")
+    folds: Folds | None = None
+    metric: Metric
+    alignment: str
+    published: str | None = None
+    expected: Expected | None = None
+    access: str
+    synthesis: Synthesis | None = None
+
+    @property
+    def occurrence_at(self) -> int | None:
+        """The lowest intensity that counts as occurring; None where occurrence is coded."""
+        found = re.search(r"\d", self.occurrence)
+        return int(found.group()) if found else None
+
+
+class BackboneSettings(Settings):
+    """The stem: any timm model with four feature levels.
+
+    `weights` names a safetensors file, beside the preset or by absolute path; `pretrained` asks
+    timm for its own (from its cache, or downloaded).
+    """
+
+    name: str
+    args: dict[str, Any] = {}
+    pretrained: bool = False
+    weights: str | None = None
+
+
+class ModelSettings(Settings):
+    """The architecture of VL-FAU; the paper's values are the defaults where it states them.
+
+    `spatial_sigmoid`: eq. 3 writes none, CBAM, from which it comes, has one; ours is on.
+    `stage_channels`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
+    """
+
+    backbone: BackboneSettings
+    image_size: int = 224
+    dim: int = 512
+    hidden: int = 512
+    embed_dim: int = 512
+    attention_dim: int | None = None
+    stage_channels: int = 256
+    channel_reduction: int = 16
+    multi_level: bool = True
+    local_language: bool = True
+    global_language: bool = True
+    spatial_sigmoid: bool = True
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class TrainingSettings(Settings):
+    """The recipe. Learning rates, schedule, clipping and cutout size are not in the paper: ours.
+
+    `class_weights`: eq. 9 as written sums to 1; scaled to mean 1 is the field's practice.
+    `backbone_rate` multiplies the learning rate for the stem. `cutout`: side of the square as a
+    share of the image's, and `cutout_chance` the share of images that get one. `warmup`: share
+    of all steps.
+    """
+
+    epochs: int = Field(15, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    backbone_rate: float = Field(1.0, ge=0)
+    weight_decay: float = 5e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    gradient_clip: float = Field(1.0, gt=0)
+    class_weights: Literal["mean1", "sum1"] = "mean1"
+    flip: bool = True
+    cutout: float = Field(0.25, ge=0, lt=1)
+    cutout_chance: float = Field(0.5, ge=0, le=1)
+    seed: int = 0
+    workers: int | None = Field(None, ge=0)
+    device: Literal["auto", "cpu"] = "auto"
+
+
+class InferenceSettings(Settings):
+    """Prediction on the test part; `described` caps how many frames a fold get descriptions."""
+
+    batch_size: int = Field(64, ge=1)
+    beam_width: int = Field(3, ge=1)
+    described: int = Field(60, ge=0)
+
+
+class RunSettings(Settings):
+    """Everything a run of the bench needs to know of the model, its training and inference."""
+
+    description: str = ""
+    model: ModelSettings
+    training: TrainingSettings = TrainingSettings()
+    inference: InferenceSettings = InferenceSettings()
+
+    @model_validator(mode="after")
+    def _languages_need_branches(self) -> "RunSettings":
+        if self.model.local_language and not self.model.multi_level:
+            raise ValueError("local_language needs multi_level: it reads the AU branches")
+        return self
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise DataError(
+            f"Not valid YAML: {getattr(error, 'problem', error)}.", where=f"{path}{line}"
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError("The file must hold a mapping of keys to values.", where=path)
+    return value
+
+
+def _complain(error: ValidationError, source: object, usage: bool) -> UsageError | DataError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    what = f"{key}: {first['msg']}" if key else first["msg"]
+    hint = None
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(error.title, first["loc"])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        what = f"There is no setting {key!r}."
+        hint = (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
+    return (UsageError if usage else DataError)(what, where=source, hint=hint)
+
+
+def _known_keys(title: str, location: tuple[int | str, ...]) -> list[str]:
+    model: Any = {"Benchmark": Benchmark, "RunSettings": RunSettings}[title]
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation
+        candidates = getattr(annotation, "__args__", (annotation,))
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)
+
+
+def benchmark(name: str) -> Benchmark:
+    """Read one of the shipped protocols.
+
+    Raises:
+        UsageError: there is no benchmark of that name.
+        DataError: the file has a wrong or unknown key; file and key are named.
+    """
+    folder = resources.root("benchmarks")
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise unknown("benchmark", name, known)
+    path = folder / f"{name}.yaml"
+    try:
+        return Benchmark.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise _complain(error, path, usage=False) from error
+
+
+def preset_path(model: str, preset: str) -> Path:
+    """Return the YAML of a model's preset.
+
+    Raises:
+        UsageError: no such model or preset; what there is is listed.
+    """
+    models = resources.root("models")
+    known = sorted(path.name for path in models.iterdir() if any(path.glob("*.yaml")))
+    if model not in known:
+        raise unknown("model", model, known)
+    presets = sorted(path.stem for path in (models / model).glob("*.yaml"))
+    if preset not in presets:
+        raise unknown(f"preset of {model}", preset, presets)
+    return models / model / f"{preset}.yaml"
+
+
+def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunSettings:
+    """Read a preset and apply ``key=value`` changes, keys dotted: ``training.epochs=3``.
+
+    A preset may name another in ``base:``; its keys then lie over that one's.
+
+    Raises:
+        UsageError: a change is malformed or names no setting.
+        DataError: the preset's file has a wrong or unknown key.
+    """
+    path = preset_path(model, preset)
+    values = _with_base(path)
+    try:
+        settings = RunSettings.model_validate(values)
+        for change in changes:
+            _apply(values, change)
+            settings = RunSettings.model_validate(values)
+    except ValidationError as error:
+        changed = bool(changes) and _valid(_with_base(path))
+        raise _complain(error, "--set" if changed else path, usage=changed) from error
+    return settings
+
+
+def _valid(values: dict[str, Any]) -> bool:
+    try:
+        RunSettings.model_validate(values)
+    except ValidationError:
+        return False
+    return True
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    values = _read_yaml(path)
+    base = values.pop("base", None)
+    return values if base is None else _merge(_with_base(path.parent / f"{base}.yaml"), values)
+
+
+def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(
+            f"{change!r} is not key=value.", where="--set", hint="write training.epochs=3"
+        )
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"{key!r} names no setting.", where="--set")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{text!r} is not a value.", where=f"--set {key}") from error
