@@ -1,0 +1,186 @@
+"""Subjects to folds: published lists or seeded random ones, and what they mean for training.
+
+Fold k tests part k; its training part is every other subject. A subject is in exactly one part.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from fauds import store
+from fauds.errors import DataError, UsageError
+from fauds.settings import Folds
+
+
+@dataclass(frozen=True)
+class SubjectCounts:
+    """Per subject, sorted by id: coded frames and positives of each AU, int64 [S, A]; sex [S]."""
+
+    subjects: tuple[str, ...]
+    sexes: tuple[str | None, ...]
+    frames: np.ndarray
+    coded: np.ndarray
+    positives: np.ndarray
+
+
+def count_subjects(frames: pa.Table, aus: Sequence[str]) -> SubjectCounts:
+    """Count frames and positives by subject; the order of the rows does not matter."""
+    column = frames["subject"].combine_chunks()
+    ids = column.dictionary.to_pylist()
+    codes = column.indices.to_numpy()
+    present = np.unique(codes)
+    order = present[np.argsort([ids[code] for code in present])]
+    rank = np.full(len(ids), -1)
+    rank[order] = np.arange(len(order))
+    rows = rank[codes]
+    subjects = tuple(ids[code] for code in order)
+    labels = [frames[au].fill_null(-1).to_numpy() for au in aus]
+    size = len(order)
+    return SubjectCounts(
+        subjects=subjects,
+        sexes=_sexes(frames, rows, size),
+        frames=np.bincount(rows, minlength=size),
+        coded=np.stack([np.bincount(rows[y >= 0], minlength=size) for y in labels], axis=1),
+        positives=np.stack([np.bincount(rows[y == 1], minlength=size) for y in labels], axis=1),
+    )
+
+
+def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, ...]:
+    first = np.full(size, -1)
+    first[rows[::-1]] = np.arange(len(rows))[::-1]
+    return tuple(frames["sex"].take(pa.array(first)).to_pylist())
+
+
+def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
+    """Return the published folds.
+
+    Raises:
+        DataError: a subject of the list has no frames, or one with frames is not in the list.
+    """
+    part = {subject: k for k, subjects in folds.parts.items() for subject in subjects}
+    missing = sorted(set(part) - set(counts.subjects))
+    extra = sorted(set(counts.subjects) - set(part))
+    if missing or extra:
+        lines = [f"without frames: {', '.join(missing)}"] if missing else []
+        lines += [f"not in the list: {', '.join(extra)}"] if extra else []
+        raise DataError(
+            f"The subjects read are not those of {folds.name}; {'; '.join(lines)}.",
+            where="frames.parquet",
+            hint="give the whole release to --root, or use --method random, whose results do not "
+            "stand beside published ones",
+        )
+    return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
+
+
+def random(counts: SubjectCounts, k: int, seed: int) -> pa.Table:
+    """Return seeded, subject-exclusive folds, balanced for AU occurrence, frames and sex.
+
+    Start from a shuffled deal of subjects (sizes differ by one at most), then swap pairs between
+    folds while that brings the folds' totals nearer to each other.
+
+    Raises:
+        UsageError: fewer subjects than folds, or fewer than two folds.
+    """
+    size = len(counts.subjects)
+    if not 2 <= k <= size:
+        raise UsageError(
+            f"{k} folds cannot be made of {size} subjects.", hint=f"give --folds 2 to {size}"
+        )
+    features = _balance_features(counts)
+    generator = np.random.default_rng([seed, k])
+    assignment = np.empty(size, dtype=np.int64)
+    assignment[generator.permutation(size)] = np.arange(size) % k
+    _improve(assignment, features, k)
+    return _table(counts.subjects, assignment + 1, f"random-{k}fold-seed{seed}")
+
+
+def _balance_features(counts: SubjectCounts) -> np.ndarray:
+    sexes = np.array([sex or "" for sex in counts.sexes])
+    one_hot = np.stack([sexes == sex for sex in np.unique(sexes)], axis=1)
+    raw = np.concatenate([counts.positives, counts.frames[:, None], one_hot], axis=1).astype(float)
+    return raw / np.maximum(raw.sum(axis=0), 1)
+
+
+def _improve(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
+    totals = np.stack([features[assignment == fold].sum(axis=0) for fold in range(k)])
+    while True:
+        # A swap of i and j changes only their two folds' totals, by their difference.
+        difference = features[None, :, :] - features[:, None, :]
+        own, other = totals[assignment][:, None, :], totals[assignment][None, :, :]
+        gain = (2 * difference * (other - own - difference)).sum(axis=2)
+        gain[assignment[:, None] == assignment[None, :]] = 0
+        i, j = np.unravel_index(np.argmax(gain), gain.shape)
+        if gain[i, j] <= 1e-12:
+            return
+        step = features[j] - features[i]
+        totals[assignment[i]] += step
+        totals[assignment[j]] -= step
+        assignment[i], assignment[j] = assignment[j], assignment[i]
+
+
+def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol: str) -> pa.Table:
+    rows = [list(subjects), [int(fold) for fold in folds], [protocol] * len(subjects)]
+    return pa.table(rows, schema=store.FOLDS)
+
+
+def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parquet") -> None:
+    """Check that every subject is in exactly one fold and that folds count 1 to k.
+
+    Raises:
+        DataError: a subject in two folds or in none, a fold without subjects, a wrong schema.
+    """
+    if not folds.schema.equals(store.FOLDS, check_metadata=False):
+        raise DataError(
+            f"The columns are {folds.schema.names}, not {store.FOLDS.names} with their types.",
+            where=where,
+            hint="make it with fauds split",
+        )
+    listed = Counter(folds["subject"].to_pylist())
+    twice = sorted(subject for subject, times in listed.items() if times > 1)
+    absent = sorted(set(subjects) - set(listed))
+    numbers = sorted(set(folds["fold"].to_pylist()))
+    for bad, what in ((twice, "in more than one fold"), (absent, "in no fold")):
+        if bad:
+            raise DataError(
+                f"{'Subjects are' if len(bad) > 1 else 'A subject is'} {what}: {', '.join(bad)}.",
+                where=where,
+                hint="folds must be subject-exclusive and complete; make them with fauds split",
+            )
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < 2:
+        raise DataError(f"Folds must be numbered 1 to k, found {numbers}.", where=where)
+
+
+def statistics(counts: SubjectCounts, folds: pa.Table, aus: Sequence[str]) -> pa.Table:
+    """Return the statistics of every fold and AU, with the class weights of VL-FAU's eq. 9.
+
+    The weight is 1 / occurrence rate in the training part, scaled to mean 1 over AUs; null where
+    the training part has no positive frame, since eq. 9 is undefined there.
+    """
+    fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
+    number = np.array([fold_of[subject] for subject in counts.subjects])
+    tables = []
+    for fold in np.unique(number):
+        test = number == fold
+        frames, positives = counts.coded[~test].sum(axis=0), counts.positives[~test].sum(axis=0)
+        weights = class_weights(frames, positives)
+        columns = [
+            np.full(len(aus), fold, dtype=np.int16),
+            list(aus),
+            frames,
+            positives,
+            counts.coded[test].sum(axis=0),
+            counts.positives[test].sum(axis=0),
+            pa.array(weights, mask=np.isnan(weights)),
+        ]
+        tables.append(pa.table(columns, schema=store.FOLD_STATISTICS))
+    return pa.concat_tables(tables)
+
+
+def class_weights(frames: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Return eq. 9's weights scaled to mean 1, float64 [A]; NaN where there is no positive."""
+    inverse = np.full(len(frames), np.nan)
+    np.divide(frames, positives, out=inverse, where=positives > 0)
+    return inverse / np.nanmean(inverse) if np.isfinite(inverse).any() else inverse
