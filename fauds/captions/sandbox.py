@@ -1,0 +1,105 @@
+"""Rendering Jinja2 in a sandbox, with errors that name the file and the line."""
+
+import traceback
+from typing import Any
+
+from jinja2 import FunctionLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2.exceptions import SecurityError, TemplateNotFound, UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from fauds.captions.sources import Source
+from fauds.captions.yamlread import Text
+from fauds.errors import DataError
+
+
+class Sandbox:
+    """Renders the templates of one language, and the fragments that contain Jinja2.
+
+    A template sees its variables and the other .j2 files of its language, by name: no files,
+    no Python attributes. A variable that is not there is an error, never an empty text.
+    """
+
+    def __init__(self, files: dict[str, Source]) -> None:
+        self._files = files
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=FunctionLoader(self._source), undefined=StrictUndefined, auto_reload=False
+        )
+        for name in set(self._environment.globals) - {"namespace", "range"}:
+            del self._environment.globals[name]
+        self._templates: dict[str, Template] = {}
+
+    def _source(self, name: str) -> tuple[str, str, None] | None:
+        source = self._files.get(name)
+        return None if source is None else (source.text, str(source.path), None)
+
+    def file(self, name: str, **variables: Any) -> str:
+        """Render a .j2 file; runs of blanks and line ends become one blank.
+
+        Raises:
+            DataError: the template is broken, or makes an empty text.
+        """
+        path = str(self._files[name].path)
+        try:
+            if name not in self._templates:
+                self._templates[name] = self._environment.get_template(name)
+            text = " ".join(self._templates[name].render(variables).split())
+        # A template can raise anything that Python expressions can, from ZeroDivisionError on.
+        except Exception as error:
+            raise _error(error, path, self._line(error) or path) from error
+        if not text:
+            raise DataError(
+                f"{name} made an empty description.", where=path, hint=f"it was given {variables}"
+            )
+        return text
+
+    def fragment(self, text: str, source: Source, **variables: Any) -> str:
+        """Render a fragment of a YAML file; errors as in `file`."""
+        where = f"{source.path}:{text.line}" if isinstance(text, Text) else str(source.path)
+        try:
+            if "{" in text:
+                if text not in self._templates:
+                    self._templates[text] = self._environment.from_string(text)
+                text = self._templates[text].render(variables)
+        except Exception as error:  # as above
+            raise _error(error, f"fragment {text!r}", where) from error
+        if not text.strip():
+            raise DataError("A fragment is empty.", where=where, hint="say something, or remove it")
+        return text
+
+    def _line(self, error: Exception) -> str | None:
+        """Return file:line of the innermost template line that an error came through."""
+        if isinstance(error, TemplateSyntaxError):
+            return f"{error.filename or error.name}:{error.lineno}"
+        paths = {str(source.path) for source in self._files.values()}
+        frames = [
+            (frame.f_code.co_filename, line)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if frame.f_code.co_filename in paths
+        ]
+        return f"{frames[-1][0]}:{frames[-1][1]}" if frames else None
+
+
+def _error(error: Exception, what: str, where: str) -> DataError:
+    name = what.rsplit("/", 1)[-1]
+    message = str(error).rstrip(".")
+    if isinstance(error, SecurityError):
+        return DataError(
+            f"{name} reaches for what templates may not use: {message}.",
+            where=where,
+            hint="use only the variables and filters that the shipped templates use",
+        )
+    if isinstance(error, TemplateNotFound):
+        return DataError(
+            f"{name} includes {message}, which is not there.",
+            where=where,
+            hint="a template may include the .j2 files of its own language folder",
+        )
+    if isinstance(error, UndefinedError):
+        hint = "check the spelling; the head of the shipped file lists what it is given"
+        return DataError(f"{name} uses something undefined: {message}.", where=where, hint=hint)
+    kind = "is broken" if isinstance(error, TemplateError) else "failed"
+    return DataError(
+        f"{name} {kind}: {type(error).__name__}: {message}.",
+        where=where,
+        hint="mend the template; the shipped one of the same name shows the form",
+    )

@@ -1,0 +1,94 @@
+"""The template files of a language: where they are, their text, their hash."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fauds import registry, resources
+from fauds.errors import DataError, UsageError
+from fauds.store import fingerprint
+
+FILES = ("local.yaml", "global.yaml", "local.j2", "global.j2")
+FACTS = "facs.yaml"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: its name within the language, where it lies, what it says."""
+
+    name: str
+    path: Path
+    text: str
+
+
+def languages(templates: Path | None = None) -> list[str]:
+    """Return the languages there are, shipped or in a templates folder of the user's."""
+    roots = [resources.root("templates"), *([] if templates is None else [templates])]
+    return sorted({path.parent.name for root in roots for path in root.glob("*/local.yaml")})
+
+
+def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
+    """Return the files of a language by name, and facs.yaml.
+
+    Args:
+        language: a folder of templates/, named by its language code.
+        templates: a folder laid out like templates/, whose files take the place of the
+            shipped ones of the same name; further .j2 files can be included by name.
+
+    Raises:
+        UsageError: there is no such language or folder.
+        DataError: the folder overrides nothing, or a file is missing or not UTF-8 text.
+    """
+    _check(language, templates)
+    paths = _paths(resources.root("templates"), language)
+    if templates is not None:
+        own = _paths(templates, language)
+        if not own:
+            raise DataError(
+                f"The templates folder has no file for the language {language!r}.",
+                where=templates / language,
+                hint=f"put any of {', '.join(FILES)} there; the shipped ones stand in for the rest",
+            )
+        paths |= own
+    for name in FILES:
+        if name not in paths:
+            folder = (templates or resources.root("templates")) / language
+            raise DataError(
+                f"The language {language!r} has no {name}.",
+                where=folder / name,
+                hint="a language needs " + ", ".join(FILES),
+            )
+    return {name: Source(name, path, _read(path)) for name, path in sorted(paths.items())}
+
+
+def template_hash(language: str = "en", templates: Path | None = None) -> str:
+    """Return the SHA-256 of all files of a language and of facs.yaml, names and bytes."""
+    return hash_of(sources(language, templates))
+
+
+def hash_of(files: dict[str, Source]) -> str:
+    """Return the SHA-256 of files already read."""
+    return fingerprint([[name, files[name].text] for name in sorted(files)])
+
+
+def _check(language: str, templates: Path | None) -> None:
+    if templates is not None and not templates.is_dir():
+        raise UsageError("The templates folder is not there.", where=templates)
+    known = languages(templates)
+    if language not in known:
+        raise registry.unknown("language", language, known)
+
+
+def _paths(root: Path, language: str) -> dict[str, Path]:
+    folder = root / language
+    found = {path.name: path for name in ("*.yaml", "*.j2") for path in folder.glob(name)}
+    facts = root / FACTS
+    return found | ({FACTS: facts} if facts.is_file() else {})
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path.name} cannot be read: {error}.", where=path, hint="save it as UTF-8 text"
+        ) from error

@@ -1,0 +1,68 @@
+"""Reading fragment YAML: every text keeps its line, and a key given twice is an error."""
+
+from typing import Any
+
+import yaml
+
+from fauds.captions.sources import Source
+from fauds.errors import DataError
+
+# The C loader reads a language ten times as fast; the plain one is for builds without libyaml.
+_BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Text(str):
+    """A string of a YAML file that knows its line there (from 1)."""
+
+    line: int = 0
+
+
+class _Loader(_BASE):
+    pass
+
+
+def _text(loader: Any, node: yaml.ScalarNode) -> Text:
+    text = Text(loader.construct_scalar(node))
+    text.line = node.start_mark.line + 1
+    return text
+
+
+def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys: set[Any] = set()
+    for key, _ in node.value:
+        if key.value in keys:
+            raise yaml.constructor.ConstructorError(
+                problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+            )
+        keys.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse(source: Source) -> dict[str, Any]:
+    """Return what a fragment file says; its strings are `Text`.
+
+    Raises:
+        DataError: it is not YAML, or not a mapping; names the line.
+    """
+    try:
+        value = yaml.load(source.text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise broken(
+            source,
+            f"{source.name} is not valid YAML: {getattr(error, 'problem', None) or error}.",
+            None if mark is None else mark.line + 1,
+        ) from error
+    if not isinstance(value, dict):
+        raise broken(source, f"{source.name} holds no mapping.")
+    return value
+
+
+def broken(source: Source, what: str, line: int | None = None) -> DataError:
+    """Return the error for a template file that does not hold what it should."""
+    where = source.path if line is None else f"{source.path}:{line}"
+    return DataError(what, where=where, hint="mend the file; templates/en/ shows the form")

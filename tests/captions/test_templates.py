@@ -1,0 +1,95 @@
+"""Users' templates: what overrides what, the sandbox, and errors that name file and line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauds.captions import build, describe, describe_face, template_hash
+from fauds.errors import DataError, UsageError
+
+from .helpers import DISFA, make_frames
+
+Change = Callable[..., Path]
+
+
+def test_one_file_overrides_and_changes_the_hash(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "local.j2").write_text("{{ au }}: {{ fragments | join(' ') }}")
+    assert describe(12, templates=tmp_path) == "AU12: " + describe(12)
+    assert describe_face([12], templates=tmp_path) == describe_face([12])
+    assert template_hash("en", tmp_path) != template_hash("en") == template_hash("en", None)
+
+
+def test_own_templates_build_with_their_own_words(own_templates: Change) -> None:
+    root = own_templates("global.j2", '" and "', '" plus "')
+    made = build(make_frames(DISFA, 30), DISFA, templates=root)
+    assert any(" plus " in text for text in made.captions["face"].to_pylist())
+    assert "plus" in made.vocabulary["token"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ ''.__class__ }}", "may not use"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "may not use"),
+        ("{{ fragments.append('x') }}", "may not use"),
+        ("{% include '../../../etc/passwd' %}", "not there"),
+        ("{{ open('/etc/passwd') }}", "undefined"),
+        ("{{ fragmets | join }}", "undefined"),
+        ("{% for x in fragments %}", "broken"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{{ range(10**9) | list }}", "OverflowError"),
+        ("  ", "empty"),
+    ],
+)
+def test_sandbox_and_broken_templates(own_templates: Change, template: str, message: str) -> None:
+    root = own_templates("local.j2", new="{# first line #}\n" + template)
+    with pytest.raises(DataError, match=message) as caught:
+        describe(12, templates=root)
+    assert caught.value.where.startswith(str(root / "en" / "local.j2"))
+    if message != "empty":
+        assert caught.value.where.endswith("local.j2:2")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("global.yaml", "brows with the outer", "{{ theirs }} brows", "undefined: 'theirs'"),
+        ("global.yaml", '["blinks"]', '["{{ again.__class__ }}"]', "may not use"),
+        ("global.yaml", "  AU45:", "  AU47:", "not an action unit"),
+        ("global.yaml", "  AU45:\n    region: eyes", "  AU45:\n    region: ears", "'regions'"),
+        ("global.yaml", '["blinks"]', '"blinks"', "list of texts"),
+        ("local.yaml", "AU12:\n  inactive:", "AU12:\n  idle:", "AU12 lacks the state 'inactive'"),
+        ("local.yaml", "AU12:", "AU04:", "'AU04' is given twice"),
+        ("local.yaml", "AU12:", "AU99:", "AU99"),
+        ("local.yaml", "AU12:", "AU12: [", "not valid YAML"),
+    ],
+)
+def test_broken_fragments(
+    own_templates: Change, name: str, old: str, new: str, message: str
+) -> None:
+    root = own_templates(name, old, new)
+    with pytest.raises(DataError, match=message) as caught:
+        describe(12, templates=root)
+        describe_face([45], templates=root)
+        describe_face([2, 4], templates=root)
+    assert caught.value.where.rpartition(":")[0] == str(root / "en" / name)
+
+
+def test_an_au_without_words_is_named(own_templates: Change) -> None:
+    root = own_templates("global.yaml", '  AU45:\n    region: eyes\n    say: ["blinks"]\n')
+    with pytest.raises(DataError, match="nothing of AU45"):
+        describe_face([45], templates=root)
+
+
+def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not there"):
+        describe(12, templates=tmp_path / "no")
+    with pytest.raises(DataError, match="no file for the language 'en'"):
+        describe(12, templates=tmp_path)
+    (tmp_path / "fr").mkdir()
+    (tmp_path / "fr" / "local.yaml").write_text("AU12: {}")
+    with pytest.raises(DataError, match=r"no global\.yaml"):
+        describe(12, language="fr", templates=tmp_path)
