@@ -1,0 +1,49 @@
+"""How fast faces are drawn, by one core's own time: python benchmarks/speed/faces.py [size].
+
+Prints faces a second for known people, what a new person costs, and the ratio to encoding the
+same faces as JPEG, which no data set on disk can do without.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+
+from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views
+
+PEOPLE, FRAMES = 8, 60
+
+
+def main() -> None:
+    """Draws, times, prints."""
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 128
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(0)
+    first, rest, jpeg = [], [], []
+    for _ in range(PEOPLE):
+        who = draw_identity(rng)
+        for number, view in enumerate(draw_views(rng, FRAMES)):
+            active = rng.random(len(AUS)) < 0.3
+            intensities = np.where(active, rng.uniform(1, 5, len(AUS)), 0)
+            start = time.process_time()
+            image, _ = draw_face(who, intensities, view, size)
+            drawn = time.process_time()
+            cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 95))
+            jpeg.append(time.process_time() - drawn)
+            (rest if number else first).append(drawn - start)
+    face, person, encode = np.mean(rest), np.mean(first) - np.mean(rest), np.mean(jpeg)
+    whole = face + person / FRAMES
+    print(f"size {size} px, one core, {PEOPLE} people x {FRAMES} faces")
+    print(f"faces of known people  {1 / face:8.0f} /s   ({1e3 * face:.2f} ms a face)")
+    print(f"with new people        {1 / whole:8.0f} /s   ({1e3 * person:.1f} ms a person)")
+    print(f"JPEG encoding          {1 / encode:8.0f} /s   ratio {whole / encode:.1f}")
+
+
+if __name__ == "__main__":
+    main()

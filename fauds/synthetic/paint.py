@@ -1,0 +1,213 @@
+"""What is painted anew for every frame: brows, eyes, lips, mouth, glasses."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fauds.synthetic.curves import curve
+from fauds.synthetic.geometry import AUS, PAIRS
+from fauds.synthetic.identity import Identity
+from fauds.synthetic.warp import Camera
+
+_SHIFT = 3
+_EYE = ("eye_in", "upper_in", "upper_out", "eye_out", "lower_out", "lower_in")
+_BROW = np.array([0.85, 1.0, 0.95, 0.7, 0.15], np.float32)  # thickness from inner to outer end
+_CREASE = ("crease_in", "crease", "crease_out")
+
+
+class Patch:
+    """A part of an image, painted finer than its pixels and then laid over it.
+
+    OpenCV's own anti-aliased fill widens shapes by half a pixel, too much for lips of four:
+    shapes are filled hard at several times the resolution and averaged. Colours carry their
+    opacity as a fourth number, already multiplied in.
+    """
+
+    def __init__(self, image: np.ndarray, points: np.ndarray, margin: float) -> None:
+        size = len(image)
+        self.zoom = 4 if size <= 160 else 2
+        low = np.clip(np.floor(points.min(0) - margin), 0, size - 2).astype(int)
+        high = np.clip(np.ceil(points.max(0) + margin) + 1, low + 1, size).astype(int)
+        self.under = image[low[1] : high[1], low[0] : high[0]]
+        shape = self.under.shape
+        self.fine = np.zeros((shape[0] * self.zoom, shape[1] * self.zoom, 4), np.uint8)
+        self._scale = self.zoom * (1 << _SHIFT)
+        self._offset = (0.5 - low) * self._scale - 0.5 * (1 << _SHIFT)
+
+    def _fixed(self, points: np.ndarray) -> np.ndarray:
+        return np.rint(points * self._scale + self._offset).astype(np.int32)
+
+    def fill(self, points: np.ndarray, colour: tuple) -> None:
+        """A polygon [N, 2], pixels of the image."""
+        cv2.fillPoly(self.fine, [self._fixed(points)], colour, cv2.LINE_8, _SHIFT)
+
+    def line(self, points: np.ndarray, colour: tuple, width: float) -> None:
+        """A line through points [N, 2]; width in pixels of the image, fractions allowed."""
+        thick = max(1, round(width * self.zoom))
+        cv2.polylines(self.fine, [self._fixed(points)], False, colour, thick, cv2.LINE_8, _SHIFT)
+
+    def disc(self, at: np.ndarray, radius: float, colour: tuple) -> None:
+        """A filled circle."""
+        x, y = self._fixed(at).tolist()
+        reach = round(radius * self._scale)
+        cv2.circle(self.fine, (x, y), reach, colour, -1, cv2.LINE_8, _SHIFT)
+
+    def keep(self, points: np.ndarray) -> None:
+        """Wipes what lies outside a polygon."""
+        mask = np.zeros(self.fine.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
+        self.fine = cv2.bitwise_and(self.fine, self.fine, mask=mask)
+
+    def clipped(self, other: np.ndarray, points: np.ndarray) -> None:
+        """Copies from another fine picture what lies inside a polygon."""
+        mask = np.zeros(self.fine.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
+        cv2.copyTo(other, mask, self.fine)
+
+    def lay(self) -> None:
+        """Lays the patch over the image."""
+        height, width = self.under.shape[:2]
+        over = cv2.resize(self.fine, (width, height), interpolation=cv2.INTER_AREA)
+        rest = 255 - over[..., 3:].astype(np.uint16)
+        self.under[:] = over[..., :3] + ((self.under * rest + 127) // 255).astype(np.uint8)
+
+
+class Paint:
+    """Paints a face's moving parts on an image, in the frame's light (an RGB factor [3])."""
+
+    def __init__(self, image: np.ndarray, camera: Camera, who: Identity, light: np.ndarray) -> None:
+        self.image, self.camera, self.who = image, camera, who
+        self._light = tuple(float(f) for f in light)
+        self.skin = who.skin_colour
+
+    def colour(self, rgb: np.ndarray | tuple, cover: float = 1.0) -> tuple[int, ...]:
+        """An RGB colour as the frame's light shows it, with its opacity multiplied in."""
+        lit = (min(float(c) * f, 255.0) * cover for c, f in zip(rgb, self._light, strict=True))
+        return (*map(int, lit), int(255 * cover))
+
+    def brows(self, marks: np.ndarray) -> None:
+        """Both brows; marks: projected points [N, 2]."""
+        who, unit = self.who, self.camera.unit
+        colour = np.minimum(np.array(who.hair_colour) * 0.7, self.skin * 0.5)
+        half = np.zeros((5, 2), np.float32)
+        half[:, 1] = 0.5 * who.brow_thickness * unit * _BROW
+        for side in (0, 1):
+            middle = marks[[PAIRS[f"brow{k}"][side] for k in range(5)]]
+            patch = Patch(self.image, middle, who.brow_thickness * unit)
+            for grow, cover in ((1.25, 0.45), (0.85, 1.0)):
+                over, under = curve(middle - grow * half), curve(middle + grow * half)
+                ring = np.concatenate([over, under[::-1]])
+                patch.fill(ring, self.colour(colour, cover * who.brow_darkness))
+            patch.lay()
+
+    def eyes(self, marks: np.ndarray, gaze: tuple[float, float]) -> None:
+        """Eyeballs, lids and lashes; marks: projected points [N, 2], gaze in face units."""
+        for side in (0, 1):
+            at = [marks[PAIRS[name][side]] for name in _EYE]
+            crease = curve(np.stack([marks[PAIRS[name][side]] for name in _CREASE]))
+            upper = curve(np.stack(at[:4]))
+            lower = curve(np.stack([at[3], at[4], at[5], at[0]]))
+            patch = Patch(self.image, np.concatenate([crease, lower]), 2 * self.camera.unit)
+            self._eyeball(patch, (at[0] + at[3]) / 2, upper, lower, gaze)
+            self._lids(patch, upper, lower, crease)
+            patch.lay()
+
+    def _eyeball(
+        self,
+        patch: Patch,
+        centre: np.ndarray,
+        upper: np.ndarray,
+        lower: np.ndarray,
+        gaze: tuple[float, float],
+    ) -> None:
+        unit = self.camera.unit
+        colour = np.array(self.who.iris_colour, np.float32)
+        ring = np.concatenate([upper, lower[1:-1]])
+        patch.fill(ring, self.colour((228, 222, 218)))
+        iris = centre + np.array([gaze[0], gaze[1] - 1.0], np.float32) * unit
+        patch.disc(iris, 4.1 * unit, self.colour(colour * 0.6))
+        patch.disc(iris, 3.3 * unit, self.colour(colour * 1.15))
+        patch.disc(iris, 1.7 * unit, self.colour((14, 12, 12)))
+        glint = iris + np.array([-1.2, -1.2], np.float32) * unit
+        patch.disc(glint, 0.7 * unit, self.colour((235, 235, 235)))
+        shadow = upper + np.array([0, 0.9 * unit], np.float32)
+        patch.line(shadow, self.colour(self.skin * 0.5), 0.6 * unit)
+        patch.keep(ring)
+
+    def _lids(self, patch: Patch, upper: np.ndarray, lower: np.ndarray, crease: np.ndarray) -> None:
+        unit, woman = self.camera.unit, self.who.sex == "F"
+        patch.line(lower[2:-1], self.colour(self.skin * (0.60, 0.46, 0.44), 0.8), 0.7 * unit)
+        lash = np.array((34, 24, 24)) if woman else self.skin * 0.30
+        patch.line(upper, self.colour(lash), (1.25 if woman else 0.9) * unit)
+        if woman:
+            wing = upper[-3:] + (upper[-1] - upper[-2]) * 0.9
+            patch.line(wing, self.colour(lash), 0.7 * unit)
+        patch.line(crease, self.colour(self.skin * (0.62, 0.54, 0.54), 0.75), 0.8 * unit)
+
+    def mouth(self, marks: np.ndarray, grown: np.ndarray) -> None:
+        """Lips, and teeth and dark between them where they part.
+
+        marks: projected points [N, 2]; grown: `growth` of the intensities, [17].
+        """
+        unit = self.camera.unit
+        top, bottom = curve(marks[48:55]), curve(marks[[54, 55, 56, 57, 58, 59, 48]])
+        inner_top, inner_bottom = curve(marks[60:65]), curve(marks[[64, 65, 66, 67, 60]])
+        corners = marks[48:49], marks[54:55]
+        patch = Patch(self.image, marks[48:60], 1.5 * unit)
+        upper, lower = self._lip_colours()
+        line = np.concatenate([corners[0], inner_top, corners[1]])
+        patch.fill(np.concatenate([top, line[::-1]]), self.colour(upper))
+        under = np.concatenate([corners[1], inner_bottom, corners[0]])
+        patch.fill(np.concatenate([bottom, under[::-1]]), self.colour(lower))
+        shine = 0.5 * (marks[[58, 57, 56]] + marks[[67, 66, 65]])
+        bright = np.minimum(lower * 1.15 + 8, 255)
+        thick = float(np.linalg.norm(marks[57] - marks[66]))
+        patch.line(curve(shine), self.colour(bright), 0.25 * thick)
+        gap = float(np.linalg.norm(marks[62] - marks[66]))
+        if gap > 0.3 * unit:
+            self._inside(patch, inner_top, inner_bottom, gap)
+        if gap < 0.9 * unit:
+            dark = self.colour(self.skin * (0.34, 0.18, 0.18))
+            patch.line(line, dark, (0.75 + 0.5 * float(grown[AUS.index("AU24")])) * unit)
+        patch.lay()
+
+    def _lip_colours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Upper and lower lip, RGB before light."""
+        red = self.who.lip_redness
+        base = self.skin * np.array([0.90, 0.68, 0.68]) * (1 - 0.10 * red)
+        base = base + (np.array([176, 52, 66]) - base) * 0.45 * red
+        return base * 0.84, base * 0.98
+
+    def _inside(self, patch: Patch, top: np.ndarray, bottom: np.ndarray, gap: float) -> None:
+        """Dark, tongue and teeth, kept to the opening."""
+        unit = self.camera.unit
+        lips, patch.fine = patch.fine, np.empty_like(patch.fine)
+        patch.fine[:] = self.colour((54, 18, 20))
+        tongue = bottom[len(bottom) // 2] + np.array([0, 3.2 * unit], np.float32)
+        patch.disc(tongue, 5.5 * unit, self.colour((132, 58, 60)))
+        teeth = min(0.46 * gap, 3.2 * unit)
+        if gap > 1.8 * unit:
+            edge = top[2:-2] + np.array([0, teeth], np.float32)
+            patch.fill(np.concatenate([top, edge[::-1]]), self.colour((222, 214, 202)))
+        inside, patch.fine = patch.fine, lips
+        patch.clipped(inside, np.concatenate([top, bottom[1:-1]]))
+
+    def glasses(self, marks: np.ndarray) -> None:
+        """Thin frames; marks are those of the neutral face, for glasses do not move with it."""
+        unit, colour = self.camera.unit, self.colour((48, 42, 44))
+        turn = np.linspace(0, 2 * np.pi, 25)
+        rim = np.stack([np.cos(turn), np.sin(turn)], 1) * (12.3 * unit, 9.5 * unit)
+        inner, outer = [], []
+        lines = []
+        for side in (0, 1):
+            at = (marks[PAIRS["eye_in"][side]] + marks[PAIRS["eye_out"][side]]) / 2
+            ring = (rim + at + (0, 1.5 * unit)).astype(np.float32)
+            lines.append(ring)
+            inner.append(ring[12 if side == 0 else 0])
+            outer.append(np.stack([ring[0 if side == 0 else 12], marks[PAIRS["jaw0"][side]]]))
+        for line in (*lines, np.stack(inner), *outer):
+            fixed = np.rint(line * (1 << _SHIFT)).astype(np.int32)
+            cv2.polylines(
+                self.image, [fixed], False, colour[:3], round(unit) or 1, cv2.LINE_AA, _SHIFT
+            )

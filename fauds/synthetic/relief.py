@@ -1,0 +1,71 @@
+"""The shape of a face as a height map, and the light that falls on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fauds.synthetic.geometry import CENTRES, PAIRS
+from fauds.synthetic.identity import Identity
+from fauds.synthetic.warp import REACH
+
+
+class Frame:
+    """The pixel grid of the face's own frame: `side` pixels for 2 * REACH face units."""
+
+    def __init__(self, size: int) -> None:
+        self.unit = size / 128.0
+        self.side = round(2 * REACH * self.unit)
+        self.line = ((np.arange(self.side) + 0.5) / self.unit - REACH).astype(np.float32)
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Face units [..., 2] to pixels of this frame."""
+        return (np.asarray(points, np.float32) + REACH) * self.unit - 0.5
+
+    def hill(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
+        """A bump of height 1 at (x, y), float32 [side, side]; wide and high are deviations."""
+        across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
+        return np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+
+    def pair(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
+        """The same bump on both sides of the face."""
+        across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
+        across += np.exp(-0.5 * ((self.line + x) / wide) ** 2)
+        return np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+
+
+def height_map(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
+    """Depth of the face at rest in face units, float32 [side, side], larger is nearer.
+
+    points: `neutral_points` with the lips filled in.
+    """
+    x, y = frame.line[None], frame.line[:, None]
+    inside = 1.18 - (x / (who.face_width + 4)) ** 2 - ((y + 6) / 58) ** 2
+    depth = 30 * np.sqrt(np.maximum(inside, 0.02)) - 26
+    base = float(points[CENTRES["nose_base"], 1])
+    brow = float(points[PAIRS["brow2"][0], 1])
+    mouth = who.mouth_y
+    depth += 5.0 * frame.hill(0, (base - 8) / 2, 3.0, (base + 8) / 2.4)
+    depth += 5.2 * frame.hill(0, base - 4, 4.0, 4.0)
+    depth += 2.2 * frame.pair(who.nose_width * 0.78, base - 2.2, 2.2, 2.4)
+    depth += 1.6 * frame.pair(15, brow + 2, 9, 3.5)
+    depth -= 3.2 * frame.pair(who.eye_spacing - 2, -14, 8, 5.5)
+    depth += 2.6 * frame.pair(22, 1, 8, 7)
+    depth += 1.8 * frame.hill(0, mouth - 2.5, 10, 4.5)
+    depth -= 1.6 * frame.hill(0, mouth + who.lip_lower + 3, 8, 2.2)
+    depth += 3.2 * frame.hill(0, who.chin_y - 6, 7, 5)
+    depth -= 0.5 * frame.hill(0, (base + mouth - who.lip_upper) / 2, 1.5, 2.5)
+    return depth.astype(np.float32)
+
+
+def light_maps(depth: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shade under frontal light from above (near 1), and its change for light from the right
+    and from below, each float32 [side, side]."""
+    down, right = np.gradient(depth, 1 / frame.unit)
+    length = np.sqrt(1 + (0.8 * right) ** 2 + (0.8 * down) ** 2)
+    nx, ny, nz = -0.8 * right / length, -0.8 * down / length, 1 / length
+    shade = 0.36 + 0.68 * nz - 0.26 * ny
+    return (
+        shade.astype(np.float32),
+        (0.30 * nx).astype(np.float32),
+        (0.30 * ny).astype(np.float32),
+    )

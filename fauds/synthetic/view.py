@@ -1,0 +1,81 @@
+"""How a made-up face is seen: head pose, crop, light, gaze, background, sensor noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class View:
+    """One frame's circumstances.
+
+    yaw, pitch and roll in degrees (positive yaw turns the nose to the right of the image,
+    positive pitch lifts it, positive roll turns the head clockwise on screen); scale is a
+    factor and shift (x, y) is in 1/128 of the image side. light is the direction that light
+    comes from in addition to above (x right, y down; each -1..1), exposure a factor, tint an
+    RGB factor. gaze (x, y) is in 1/128 of the side. background is two RGB colours, top and
+    bottom. noise is the standard deviation of sensor noise in grey levels, seed its seed.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    scale: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    light: tuple[float, float] = (0.0, 0.0)
+    exposure: float = 1.0
+    tint: Colour = (1.0, 1.0, 1.0)
+    gaze: tuple[float, float] = (0.0, 0.0)
+    background: tuple[Colour, Colour] = ((150, 158, 168), (112, 118, 128))
+    noise: float = 2.0
+    seed: int = 0
+
+
+def draw_views(rng: np.random.Generator, n: int) -> list[View]:
+    """Views of one sequence of n frames: light, crop and background held, pose drifting.
+
+    Yaw and pitch stay within about 10 degrees and roll within 6; the path is smooth in time,
+    whatever n. The same generator state gives the same views.
+    """
+    if n < 1:
+        raise ValueError(f"a sequence has at least one frame, not {n}")
+    centre = rng.standard_normal(3) * (3.0, 2.2, 1.4)
+    path = np.clip(centre + _drift(rng, n, 3) * (2.2, 1.8, 1.2), (-10, -10, -6), (10, 10, 6))
+    crop = np.clip(rng.standard_normal(3), -2, 2) * (0.02, 0.8, 0.8) + (1.0, 0.0, 0.0)
+    wander = _drift(rng, n, 5)
+    light = rng.uniform(-1, 1, 2) * (0.8, 0.4)
+    exposure = float(rng.uniform(0.86, 1.1))
+    tint = tuple(float(t) for t in 1 + rng.uniform(-0.04, 0.04, 3))
+    grey = rng.uniform(50, 205) + rng.uniform(-14, 14, (2, 3)) + ((12,), (-12,))
+    background = tuple(tuple(float(c) for c in row) for row in grey)
+    noise = float(rng.uniform(1.2, 3.0))
+    seeds = rng.integers(2**31, size=n)
+    return [
+        View(
+            yaw=float(path[i, 0]),
+            pitch=float(path[i, 1]),
+            roll=float(path[i, 2]),
+            scale=float(crop[0] * (1 + 0.004 * wander[i, 0])),
+            shift=(float(crop[1] + 0.35 * wander[i, 1]), float(crop[2] + 0.35 * wander[i, 2])),
+            light=(float(light[0]), float(light[1])),
+            exposure=exposure,
+            tint=tint,
+            gaze=tuple(float(x) for x in np.clip(wander[i, 3:5] * (0.7, 0.3), -1.6, 1.6)),
+            background=background,
+            noise=noise,
+            seed=int(seeds[i]),
+        )
+        for i in range(n)
+    ]
+
+
+def _drift(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
+    """k smooth paths of n steps, mean near 0, deviation near 1: a few slow sines each."""
+    time = np.arange(n)[:, None, None] / 300.0
+    frequency = rng.uniform(0.3, 3.0, (1, k, 4))
+    phase = rng.uniform(0, 2 * np.pi, (1, k, 4))
+    return np.sin(2 * np.pi * frequency * time + phase).sum(2) / np.sqrt(2)

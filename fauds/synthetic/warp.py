@@ -1,0 +1,82 @@
+"""From moved points to moved skin, and from the face to the image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fauds.synthetic.view import View
+
+REACH = 72.0  # the face's own frame goes from -REACH to REACH face units in x and y
+STEP = 4.0
+NODES = int(2 * REACH / STEP) + 1
+_KERNEL = 8.0
+
+
+def grid_nodes() -> np.ndarray:
+    """The face frame's coarse grid, float32 [NODES, NODES, 2], (x, y) in face units."""
+    line = np.linspace(-REACH, REACH, NODES, dtype=np.float32)
+    return np.stack(np.meshgrid(line, line), -1)
+
+
+def spread_matrix(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """What carries point displacements to the grid, float32 [NODES * NODES, len(points)].
+
+    points [K, 2] move, anchors [M, 2] do not. Radial basis interpolation with a Matern kernel:
+    exact at the points (up to a small ridge), smooth between, gone a few lengths away.
+    """
+    fixed = np.concatenate([points, anchors]).astype(np.float32)
+    gram = _matern(fixed, fixed).astype(np.float64)
+    gram[np.diag_indices(len(fixed))] += 2e-3
+    weights = np.linalg.inv(gram)[:, : len(points)].astype(np.float32)
+    return _matern(grid_nodes().reshape(-1, 2), fixed) @ weights
+
+
+def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    distance = np.sqrt(np.maximum(square, 0)) / _KERNEL
+    return (1 + distance) * np.exp(-distance)
+
+
+class Camera:
+    """Weak perspective: turns the head, scales, shifts; positions come out in pixels."""
+
+    def __init__(self, view: View, size: int) -> None:
+        yaw, pitch, roll = np.deg2rad((view.yaw, view.pitch, view.roll))
+        cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+        cr, sr = np.cos(roll), np.sin(roll)
+        # Rows x and y of roll @ pitch @ yaw; z points at the viewer.
+        flat = np.array([[cy, 0.0, sy], [sp * sy, cp, -sp * cy]])
+        turn = np.array([[cr, -sr], [sr, cr]]) @ flat
+        self.size = size
+        self.unit = view.scale * size / 128.0
+        self.matrix = (turn[:, :2] * self.unit).astype(np.float32)
+        self.depth = (turn[:, 2] * self.unit).astype(np.float32)
+        middle = (size - 1) / 2.0
+        self.origin = (middle + np.array(view.shift) * size / 128.0).astype(np.float32)
+
+    def project(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """points [N, 2] and depth [N] in face units to pixels, float32 [N, 2]."""
+        return points @ self.matrix.T + depth[:, None] * self.depth + self.origin
+
+    def back_map(self, field: np.ndarray) -> np.ndarray:
+        """For each pixel the place in the face at rest, float32 [size, size, 2] in face units.
+
+        field [NODES, NODES, 3]: displacement x, y and depth over the face frame. The forward
+        map u -> project(u + displacement(u), depth(u)) is inverted by fixed-point steps on a
+        coarse grid, then enlarged.
+        """
+        cell = max(2, round(self.size / 32))
+        nodes = -(-self.size // cell) + 2  # one beyond the image on each side
+        line = (np.arange(nodes, dtype=np.float32) - 0.5) * cell - 0.5
+        out = np.stack(np.meshgrid(line, line), -1) - self.origin
+        inverse = np.linalg.inv(self.matrix).astype(np.float32)
+        start = out @ inverse.T
+        slide = inverse @ self.depth
+        place = start
+        for _ in range(6):
+            at = (place + REACH) / STEP
+            moved = cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            place = start - moved[..., :2] - moved[..., 2:] * slide
+        full = cv2.resize(place, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
+        return full[cell : cell + self.size, cell : cell + self.size]

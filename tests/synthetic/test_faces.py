@@ -1,0 +1,327 @@
+"""The made-up faces: same bytes, right landmarks, action units that do what FACS says."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fauds.synthetic import face
+from fauds.synthetic.face import (
+    ATTRIBUTES,
+    AUS,
+    View,
+    draw_face,
+    draw_identity,
+    draw_views,
+    face_landmarks,
+    identity_attributes,
+)
+from fauds.synthetic.geometry import PAIRS
+from fauds.synthetic.mouth import parting
+from fauds.synthetic.moves import MOVES, growth
+from fauds.synthetic.warp import Camera
+
+STILL = View(noise=0.0)
+LEVELS = range(6)
+
+
+def person(seed: int, sex: str | None = None):
+    return draw_identity(np.random.default_rng([3, seed]), sex)
+
+
+def levels(**units: float) -> np.ndarray:
+    values = np.zeros(len(AUS), np.float32)
+    for au, value in units.items():
+        values[AUS.index(au)] = value
+    return values
+
+
+def marks(who, view: View = STILL, **units: float) -> np.ndarray:
+    return face_landmarks(who, levels(**units), view)
+
+
+def grey(who, **units: float) -> np.ndarray:
+    return draw_face(who, levels(**units), STILL)[0].astype(np.float32).mean(2)
+
+
+def width(m: np.ndarray) -> float:
+    return float(m[54, 0] - m[48, 0])
+
+
+def up(*points: int):
+    return lambda m: -float(m[list(points), 1].mean())
+
+
+def down(*points: int):
+    return lambda m: float(m[list(points), 1].mean())
+
+
+def aperture(m: np.ndarray) -> float:
+    return float((m[[40, 41, 46, 47], 1] - m[[38, 37, 44, 43], 1]).mean())
+
+
+def red_lips(m: np.ndarray) -> float:
+    upper = m[[61, 62, 63], 1] - m[[50, 51, 52], 1]
+    lower = m[[58, 57, 56], 1] - m[[67, 66, 65], 1]
+    return float((upper + lower).mean())
+
+
+def opening(m: np.ndarray) -> float:
+    return float((m[[67, 66, 65], 1] - m[[61, 62, 63], 1]).mean())
+
+
+# What grows with the action unit, and by how many pixels from absent to E at least.
+DIRECTIONS = [
+    ("AU01", "inner brows up", up(21, 22), 4.0),
+    ("AU01", "inner brows more than outer", lambda m: up(21, 22)(m) - up(17, 26)(m), 4.0),
+    ("AU02", "outer brows up", up(17, 18, 25, 26), 4.0),
+    ("AU02", "outer brows more than inner", lambda m: up(18, 25)(m) - up(21, 22)(m), 4.0),
+    ("AU04", "brows down", down(19, 20, 21, 22, 23, 24), 2.0),
+    ("AU04", "brows together", lambda m: -float(m[22, 0] - m[21, 0]), 4.0),
+    ("AU05", "eyes wider", aperture, 2.0),
+    ("AU05", "upper lids up", up(37, 38, 43, 44), 2.0),
+    ("AU06", "lower lids up", up(40, 41, 46, 47), 0.7),
+    ("AU07", "eyes narrower", lambda m: -aperture(m), 2.0),
+    ("AU07", "lower lids up", up(40, 41, 46, 47), 1.2),
+    ("AU09", "nose wings up", up(31, 35), 2.0),
+    ("AU10", "upper lip up", up(50, 52), 1.2),
+    ("AU12", "corners up", up(48, 54), 4.0),
+    ("AU12", "mouth wider", width, 7.0),
+    ("AU15", "corners down", down(48, 54), 3.5),
+    ("AU17", "lower lip up", up(56, 57, 58), 1.2),
+    ("AU17", "chin up", up(8), 0.7),
+    ("AU20", "mouth wider", width, 7.0),
+    ("AU20", "lips thinner", lambda m: -red_lips(m), 1.0),
+    ("AU23", "lips thinner", lambda m: -red_lips(m), 2.0),
+    ("AU23", "mouth narrower", lambda m: -width(m), 4.0),
+    ("AU24", "lips thinner", lambda m: -red_lips(m), 3.0),
+    ("AU25", "lips apart", opening, 2.5),
+    ("AU26", "chin down", down(8), 6.0),
+    ("AU26", "lower lip down", down(57), 2.0),
+]
+
+
+@pytest.mark.parametrize(("au", "what", "measure", "least"), DIRECTIONS)
+def test_landmarks_go_where_facs_says(au, what, measure, least) -> None:
+    for seed in range(4):
+        who = person(seed)
+        values = [measure(marks(who, **{au: level})) for level in LEVELS]
+        assert np.all(np.diff(values) > 0), (what, values)
+        assert values[-1] - values[0] > least, (what, values)
+
+
+def test_units_leave_other_parts_alone() -> None:
+    who = person(1)
+    rest = marks(who)
+    for au in ("AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25", "AU26"):
+        assert np.abs(marks(who, **{au: 5})[17:27] - rest[17:27]).max() == 0, au
+    for au in ("AU01", "AU02", "AU04", "AU05", "AU07"):
+        assert np.abs(marks(who, **{au: 5})[48:68] - rest[48:68]).max() == 0, au
+    assert abs(marks(who, AU20=5)[48, 1] - rest[48, 1]) < 1.5
+    assert width(marks(who, AU24=5)) > width(marks(who, AU23=5)) + 3
+
+
+# Where each action unit shows: (x, y) from and to, in 1/128 of the image side.
+REGIONS = {
+    "AU01": (36, 14, 92, 54),
+    "AU02": (22, 14, 106, 56),
+    "AU04": (26, 22, 102, 62),
+    "AU05": (30, 34, 98, 64),
+    "AU06": (20, 32, 108, 84),
+    "AU07": (28, 38, 100, 66),
+    "AU09": (28, 28, 100, 92),
+    "AU10": (30, 48, 98, 96),
+    "AU12": (26, 44, 102, 102),
+    "AU14": (34, 74, 94, 98),
+    "AU15": (36, 76, 92, 110),
+    "AU17": (38, 78, 90, 112),
+    "AU20": (28, 70, 100, 106),
+    "AU23": (38, 74, 90, 104),
+    "AU24": (38, 74, 90, 106),
+    "AU25": (42, 76, 86, 102),
+    "AU26": (24, 52, 104, 122),
+}
+
+
+@pytest.mark.parametrize("au", AUS)
+def test_pixels_change_in_the_right_place_and_above_noise(au) -> None:
+    x0, y0, x1, y1 = REGIONS[au]
+    for seed in range(3):
+        who = person(seed)
+        rest = grey(who)
+        changes = [np.abs(grey(who, **{au: level}) - rest) for level in LEVELS]
+        energy = [float((c**2).sum()) for c in changes]
+        assert np.all(np.diff(energy) > 0), energy
+        inside = float((changes[-1][y0:y1, x0:x1] ** 2).sum())
+        assert inside > 0.85 * energy[-1], inside / energy[-1]
+        # At B the hundred most changed pixels stand well above noise of 2 grey levels.
+        assert np.sort(changes[2].ravel())[-100:].mean() > 8
+
+
+@pytest.mark.parametrize(
+    ("au", "box"),
+    [
+        ("AU01", (54, 24, 74, 40)),
+        ("AU04", (58, 36, 70, 50)),
+        ("AU06", (72, 56, 96, 72)),
+        ("AU09", (58, 46, 70, 66)),
+        ("AU12", (78, 74, 96, 92)),
+        ("AU14", (78, 82, 86, 92)),
+        ("AU17", (54, 94, 74, 106)),
+        ("AU23", (54, 92, 74, 100)),
+    ],
+)
+def test_skin_creases(au, box) -> None:
+    """Steps between neighbouring pixels grow where the furrows are."""
+    who = person(5, "M")
+    x0, y0, x1, y1 = box
+    detail = []
+    for level in (0, 2, 5):
+        image = grey(who, **{au: level})[y0:y1, x0:x1]
+        steps = [np.abs(np.diff(image, axis=axis)).mean() for axis in (0, 1)]
+        detail.append(float(sum(steps)))
+    assert detail[0] < detail[1] < detail[2]
+
+
+@pytest.mark.parametrize("au", [None, *AUS])
+def test_skin_lies_where_the_landmarks_say(au) -> None:
+    """Under a landmark of the jaw or nose is the skin that was there at rest."""
+    who = person(2)
+    rest = face._rest(who, 128)
+    values = levels(**({au: 5} if au else {}))
+    grown = growth(values)
+    points = face._moved(who, rest, grown, parting(values))
+    for view in (STILL, View(yaw=9, pitch=-6, roll=5, scale=1.03, shift=(1.5, -1.0))):
+        camera = Camera(view, 128)
+        at = camera.project(points, rest.depth)[None]
+        places = np.ascontiguousarray(camera.back_map(face._field(rest, points)))
+        found = cv2.remap(places, at, None, cv2.INTER_LINEAR)[0]
+        error = np.linalg.norm(found - rest.points, axis=1)
+        assert error[np.r_[1:16, 27:36]].max() < 1.3, error
+        assert error[:17].mean() < 0.3
+
+
+def test_pressed_lips_do_not_part() -> None:
+    who = person(2)
+    pressed, both = marks(who, AU24=2), marks(who, AU24=2, AU25=5, AU26=3)
+    assert opening(pressed) == pytest.approx(0, abs=1e-4)
+    assert opening(both) == pytest.approx(0, abs=1e-4)
+    assert opening(marks(who, AU26=5)) == pytest.approx(0, abs=1e-4)
+    assert opening(marks(who, AU25=2, AU26=5)) > opening(marks(who, AU25=2)) + 3
+
+
+def test_same_inputs_same_bytes() -> None:
+    def sequence() -> bytes:
+        rng = np.random.default_rng([11, 4])
+        who = draw_identity(rng)
+        views = draw_views(rng, 3)
+        values = rng.uniform(0, 5, len(AUS))
+        return b"".join(draw_face(who, values, v)[0].tobytes() for v in views)
+
+    first = sequence()
+    for seed in range(9):
+        draw_face(person(seed), levels(), STILL)
+    assert sequence() == first
+
+
+def test_noise_is_seeded_and_as_asked() -> None:
+    who = person(0)
+    clean = draw_face(who, levels(), STILL)[0].astype(int)
+    one = draw_face(who, levels(), View(noise=3.0, seed=1))[0].astype(int)
+    other = draw_face(who, levels(), View(noise=3.0, seed=2))[0].astype(int)
+    assert 2.5 < (one - clean).std() < 3.5
+    assert (one != other).mean() > 0.5
+
+
+@pytest.mark.parametrize("size", [64, 112, 128, 224])
+def test_image_and_landmarks(size) -> None:
+    rng = np.random.default_rng(size)
+    for view in draw_views(rng, 2):
+        image, found = draw_face(draw_identity(rng), rng.uniform(0, 5, len(AUS)), view, size)
+        assert image.shape == (size, size, 3)
+        assert image.dtype == np.uint8
+        assert found.shape == (68, 2)
+        assert found.dtype == np.float32
+        assert found.min() >= 0
+        assert found.max() <= size - 1
+
+
+def test_landmarks_keep_their_order_whatever_the_face_does() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(150):
+        who, view = draw_identity(rng), draw_views(rng, 1)[0]
+        active = rng.random(len(AUS)) < 0.5
+        m = face_landmarks(who, np.where(active, rng.uniform(0, 5, len(AUS)), 0), view)
+        assert m.min() >= 0
+        assert m.max() <= 127
+        assert np.all(np.diff(m[3:14, 0]) > 0), "jaw from left to right"
+        assert np.all(np.diff(m[17:27, 0]) > 0), "brows from left to right"
+        assert np.all(np.diff(m[27:31, 1]) > 0), "nose bridge downwards"
+        assert np.all(np.diff(m[31:36, 0]) > 0), "nose base from left to right"
+        for corner, lids in ((36, (37, 38)), (42, (43, 44))):
+            assert m[corner, 0] < m[lids[0], 0] < m[lids[1], 0] < m[corner + 3, 0]
+            assert np.all(m[[corner + 5, corner + 4], 1] > m[list(lids), 1]), "lids cross"
+        assert np.all(np.diff(m[48:55, 0]) > 0), "upper lip from left to right"
+        assert np.all(np.diff(m[55:60, 0]) < 0), "lower lip from right to left"
+        middle = m[[51, 62, 66, 57], 1]
+        assert np.all(np.diff(middle) >= -1e-3), "lips in order from top to bottom"
+        assert m[8, 1] > m[57, 1] > m[33, 1] > m[27, 1]
+
+
+def test_mirrored_pairs_and_known_points() -> None:
+    for right, left in PAIRS.values():
+        assert right != left
+    named = {name for moves in MOVES.values() for name in moves}
+    assert set(MOVES) == set(AUS)
+    assert named
+    who = person(6)
+    m = marks(who)
+    flipped = 127 - m[:, 0]
+    assert flipped[36] == pytest.approx(m[45, 0], abs=1e-3)
+    assert flipped[48] == pytest.approx(m[54, 0], abs=1e-3)
+
+
+def test_pose_moves_the_nose_as_documented() -> None:
+    who = person(3)
+    rest = marks(who)
+    assert marks(who, View(yaw=8))[30, 0] > rest[30, 0] + 1
+    assert marks(who, View(pitch=8))[30, 1] < rest[30, 1] - 1
+    turned = marks(who, View(roll=5))
+    assert turned[45, 1] > turned[36, 1] + 2
+
+
+def test_views_are_small_and_smooth() -> None:
+    for seed in range(20):
+        views = draw_views(np.random.default_rng(seed), 80)
+        pose = np.array([(v.yaw, v.pitch, v.roll) for v in views])
+        assert np.all(np.abs(pose) <= (10, 10, 6))
+        assert np.abs(np.diff(pose, axis=0)).max() < 1.0
+    assert len({v.seed for v in views}) == len(views)
+
+
+def test_identity() -> None:
+    people = [person(seed) for seed in range(60)]
+    assert {p.sex for p in people} == {"F", "M"}
+    assert all(p.beard == p.moustache == 0 for p in people if p.sex == "F")
+    table = np.stack([identity_attributes(p) for p in people])
+    assert table.dtype == np.float32
+    assert table.shape == (60, len(ATTRIBUTES))
+    assert np.isfinite(table).all()
+    assert (table.std(0) > 0).all()
+    assert person(4, "F") == person(4, "F")
+    assert len({hash(p) for p in people}) == 60
+
+
+def test_bad_inputs() -> None:
+    who = person(0)
+    with pytest.raises(ValueError, match="17 numbers from 0 to 5"):
+        draw_face(who, np.zeros(12), STILL)
+    with pytest.raises(ValueError, match="17 numbers from 0 to 5"):
+        draw_face(who, np.full(17, np.nan), STILL)
+    with pytest.raises(ValueError, match="64 pixels"):
+        draw_face(who, levels(), STILL, 16)
+    with pytest.raises(ValueError, match="'F', 'M' or None"):
+        draw_identity(np.random.default_rng(0), "X")
+    with pytest.raises(ValueError, match="at least one frame"):
+        draw_views(np.random.default_rng(0), 0)
