@@ -16,7 +16,14 @@ from fauds.errors import DataError, UsageError
 from fauds.facs import au_name
 from fauds.registry import unknown
 
-AU = Annotated[str, BeforeValidator(au_name)]
+def _au(spelling: int | str) -> str:
+    try:
+        return au_name(spelling)
+    except UsageError as error:
+        raise ValueError(error.what) from error
+
+
+AU = Annotated[str, BeforeValidator(_au)]
 
 
 class Settings(BaseModel):
@@ -101,22 +108,29 @@ class ModelSettings(Settings):
     """The architecture of VL-FAU; the paper's values are the defaults where it states them.
 
     `spatial_sigmoid`: eq. 3 writes none, CBAM, from which it comes, has one; ours is on.
-    `stage_channels`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
+    `msc_width`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
+    `reduction`: of the channel attention's MLP in eq. 2. `stage_norm`: normalise each stage's
+    features before eq. 1, since the stages' scales differ. `dropout`: before the decoders'
+    readout; `head_dropout`: before the AU heads. `mean` and `std`: of the pixels, ImageNet's.
     """
 
     backbone: BackboneSettings
     image_size: int = 224
     dim: int = 512
-    hidden: int = 512
-    embed_dim: int = 512
+    hidden: int | None = None
+    embed_dim: int | None = None
     attention_dim: int | None = None
-    stage_channels: int = 256
-    channel_reduction: int = 16
+    msc_width: int = 256
+    reduction: int = 16
     multi_level: bool = True
     local_language: bool = True
     global_language: bool = True
     spatial_sigmoid: bool = True
-    dropout: float = Field(0.1, ge=0, lt=1)
+    stage_norm: bool = True
+    dropout: float = Field(0.3, ge=0, lt=1)
+    head_dropout: float = Field(0.0, ge=0, lt=1)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 class TrainingSettings(Settings):
@@ -143,6 +157,7 @@ class TrainingSettings(Settings):
     seed: int = 0
     workers: int | None = Field(None, ge=0)
     device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["no", "bf16", "fp16"] = "no"
 
 
 class InferenceSettings(Settings):

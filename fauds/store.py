@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,18 +162,19 @@ def write_table(
     full = {"schema": SCHEMA_VERSION, "fauds": __version__, **meta}
     encoded = json.dumps(full, sort_keys=True, ensure_ascii=False).encode()
     table = table.replace_schema_metadata({_META: encoded})
-    with atomic(path) as temporary:
-        with pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
-            for start, stop in _row_groups(len(table), sequence_starts):
-                writer.write_table(table.slice(start, stop - start), row_group_size=ROW_GROUP * 2)
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer,
+    ):
+        for start, stop in _row_groups(len(table), sequence_starts):
+            writer.write_table(table.slice(start, stop - start), row_group_size=stop - start)
 
 
 def _row_groups(rows: int, starts: np.ndarray | None) -> Iterable[tuple[int, int]]:
     allowed = np.arange(0, rows, ROW_GROUP) if starts is None else np.asarray(starts)
     wanted = np.arange(0, rows, ROW_GROUP)
     cuts = np.unique(allowed[np.searchsorted(allowed, wanted, side="right") - 1]).tolist()
-    bounds = [*cuts, rows]
-    return zip(bounds[:-1], bounds[1:], strict=True) if rows else [(0, 0)]
+    return pairwise([*cuts, rows])
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

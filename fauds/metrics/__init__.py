@@ -1,0 +1,1 @@
+"""Pure array functions: labels and predictions in, figures out."""

@@ -1,0 +1,126 @@
+"""Benchmarks and presets: what ships is right, a typo is an error that names file and key."""
+
+import csv
+
+import pytest
+import yaml
+
+from fauds import resources, settings
+from fauds.errors import DataError, UsageError
+
+BENCHMARKS = ("bp4d", "disfa", "synthetic")
+PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_published_folds_are_subject_exclusive_and_cover_the_counts(name):
+    benchmark = settings.benchmark(name)
+    subjects = [subject for part in benchmark.folds.parts.values() for subject in part]
+    assert len(subjects) == len(set(subjects)) == {"disfa": 27}.get(name, 41)
+    if benchmark.expected:
+        assert set(benchmark.expected.frames_per_subject) == set(subjects)
+        assert sum(benchmark.expected.frames_per_subject.values()) == benchmark.expected.frames
+
+
+def test_the_parts_have_the_published_numbers_of_frames():
+    found = {}
+    for name in ("bp4d", "disfa"):
+        benchmark = settings.benchmark(name)
+        frames = benchmark.expected.frames_per_subject
+        found[name] = [sum(map(frames.get, part)) for part in benchmark.folds.parts.values()]
+    assert found == {"bp4d": [50631, 50182, 46034], "disfa": [43604, 43605, 43605]}
+
+
+@pytest.mark.parametrize("name", ["bp4d", "disfa"])
+def test_published_rows_name_their_source_and_three_known_ones_do_not_add_up(name):
+    benchmark = settings.benchmark(name)
+    with resources.path("benchmarks", benchmark.published).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["source"] and row["selection"] for row in rows)
+    by_method = {}
+    for row in rows:
+        if row["metric"] in ("F1", "accuracy"):
+            key = (row["metric"], row["method"], row["source"])
+            by_method.setdefault(key, {})[row["au"]] = float(row["value_percent"])
+    off = {
+        (metric, method)
+        for (metric, method, _), values in by_method.items()
+        if abs(sum(values[au] for au in benchmark.aus) / len(benchmark.aus) - values["Avg"]) > 0.1
+    }
+    known = {("F1", "UGN-B"), ("F1", "HMP-PS"), ("accuracy", "UGN-B")}
+    assert off == (known if name == "disfa" else set())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_can_be_changed(preset):
+    changed = settings.run_settings("vlfau", preset, ("training.epochs=3", "model.dim=64"))
+    assert (changed.training.epochs, changed.model.dim) == (3, 64)
+
+
+def test_table_4_presets_differ_only_in_what_the_table_says():
+    def switches(preset):
+        model = settings.run_settings("vlfau", preset).model
+        return model.multi_level, model.local_language, model.global_language
+
+    presets = ("baseline", "marl", "marl-llga", "marl-glga", "full")
+    assert [switches(preset) for preset in presets] == [
+        (False, False, False),
+        (True, False, False),
+        (True, True, False),
+        (True, False, True),
+        (True, True, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.epoch=3", "did you mean 'epochs'"),
+        ("training.epochs=many", "training.epochs"),
+        ("training.epochs=0", "training.epochs"),
+        ("model.backbone.nam=x", "did you mean 'name'"),
+        ("epochs", "not key=value"),
+        ("=3", "not key=value"),
+        ("description.x=3", "names no setting"),
+        ("training.epochs=[", "not a value"),
+        ("model.multi_level=false", "local_language needs multi_level"),
+    ],
+)
+def test_a_wrong_change_is_a_usage_error_that_names_it(change, message):
+    with pytest.raises(UsageError, match="--set") as caught:
+        settings.run_settings("vlfau", "full", (change,))
+    assert message in str(caught.value)
+
+
+def test_unknown_names_list_what_there_is():
+    with pytest.raises(UsageError, match="did you mean 'bp4d'"):
+        settings.benchmark("bpd4")
+    with pytest.raises(UsageError, match="vlfau"):
+        settings.run_settings("vgg", "full")
+    with pytest.raises(UsageError, match="did you mean 'full'"):
+        settings.run_settings("vlfau", "ful")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("thresold: 0.4", "thresold"),
+        ("version: one", "version"),
+        ("aus: [AU01, AU99]", "aus"),
+        ("occurrence: sometimes", "occurrence"),
+        ("name: [", "bad.yaml:"),
+        ("- a list", "mapping"),
+    ],
+)
+def test_a_broken_benchmark_file_names_file_and_key(tmp_path, monkeypatch, text, where):
+    whole = yaml.safe_load(resources.path("benchmarks", "bp4d.yaml").read_text())
+    try:
+        change = yaml.safe_load(text)
+        text = yaml.safe_dump(whole | change) if isinstance(change, dict) else text
+    except yaml.YAMLError:
+        pass
+    (tmp_path / "bad.yaml").write_text(text)
+    monkeypatch.setattr(resources, "root", lambda folder: tmp_path)
+    with pytest.raises(DataError, match=r"bad\.yaml") as caught:
+        settings.benchmark("bad")
+    assert where in str(caught.value)
