@@ -1,0 +1,93 @@
+"""Correlations of Gaussian latents: valid ones, and those that give published joint rates."""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_STEPS = 45
+
+# Eigenvalues below this would make calibration amplify what is left of a direction.
+_FLOOR = 0.05
+
+
+def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
+    """Return a correlation matrix [A, A] near a symmetric one that may not be definite.
+
+    Source: N. Higham, "Computing the nearest correlation matrix", IMA J. Numer. Anal. 22, 2002
+    (alternating projections with Dykstra's correction).
+    """
+    correction = np.zeros_like(matrix)
+    for _ in range(rounds):
+        values, vectors = np.linalg.eigh(matrix - correction)
+        definite = (vectors * np.maximum(values, _FLOOR)) @ vectors.T
+        correction = definite - (matrix - correction)
+        matrix = definite.copy()
+        np.fill_diagonal(matrix, 1.0)
+    scale = np.sqrt(np.diag(definite))
+    return definite / np.outer(scale, scale)
+
+
+def outside_rest(
+    rates: np.ndarray, correlation: np.ndarray, rest: tuple[float, float]
+) -> np.ndarray:
+    """Return the latent correlation [A, A] that, with rest mixed in, gives the joint rates.
+
+    Args:
+        rates: [A] occurrence rates.
+        correlation: [A, A] that would give the joint rates without rest.
+        rest: the share of time at rest, and how far rest lowers every latent.
+    """
+    share, lowering = rest
+    if share == 0:
+        return nearest_correlation(correlation)
+    states = ((share, lowering), (1 - share, 0.0))
+    one, other = np.triu_indices(len(rates), 1)
+    plain = -ndtri(rates)
+    joint = _both_exceed(plain[one], plain[other], correlation[one, other])
+    cut = _solve(lambda cut: -sum(weight * ndtr(-cut - low) for weight, low in states), -rates, 9.0)
+    solved = np.eye(len(rates))
+    solved[one, other] = solved[other, one] = _solve(
+        lambda r: sum(w * _both_exceed(cut[one] + low, cut[other] + low, r) for w, low in states),
+        joint,
+        0.999,
+    )
+    return nearest_correlation(solved)
+
+
+def tetrachoric(occurs: np.ndarray) -> np.ndarray:
+    """Return the tetrachoric correlation [A, A] of binary labels, bool [N, A].
+
+    A column must hold both values. A pair that never occurs together gets almost -1.
+    """
+    counts = occurs.astype(np.float32)
+    joint = (counts.T @ counts).astype(np.float64) / len(occurs)
+    one, other = np.triu_indices(len(joint), 1)
+    cut = -ndtri(np.diag(joint))
+    result = np.eye(len(joint))
+    result[one, other] = result[other, one] = _solve(
+        lambda r: _both_exceed(cut[one], cut[other], r), joint[one, other], 0.999
+    )
+    return result
+
+
+def _solve(rising, target: np.ndarray, bound: float) -> np.ndarray:
+    """Return where a rising elementwise function, on -bound to bound, meets its targets."""
+    low, high = np.full_like(target, -bound), np.full_like(target, bound)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        below = rising(middle) < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2
+
+
+def _both_exceed(first: np.ndarray, second: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return P(X > first and Y > second) of standard normals with correlation r, elementwise.
+
+    Source: Z. Drezner and G. Wesolowsky, J. Stat. Comput. Simul. 35, 1990: the derivative by r
+    is the bivariate density, integrated here over arcsin(r).
+    """
+    angle = np.arcsin(r)[..., None] * (_NODES + 1) / 2
+    h, k = first[..., None], second[..., None]
+    exponent = (h**2 + k**2 - 2 * h * k * np.sin(angle)) / (2 * np.cos(angle) ** 2)
+    integral = (np.exp(-exponent) @ _WEIGHTS) * np.arcsin(r) / 2
+    return ndtr(-first) * ndtr(-second) + integral / (2 * np.pi)
