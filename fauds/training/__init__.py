@@ -1,0 +1,1 @@
+"""From faces and captions to weights: batches, the loop, checkpoints."""

@@ -1,0 +1,197 @@
+"""Training repeats to the bit, goes on where it stopped, and says what is wrong."""
+
+import json
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fauds.errors import DataError
+from fauds.settings import run_settings
+from fauds.training import checkpoint, loop
+from fauds.training.batches import augment, batches, centre_crop, load_face
+from fauds.training.data import CaptionTokens, FaceSet
+from tests.helpers import SMALL
+
+FRAMES, AUS = 40, 3
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return run_settings("vlfau", "tiny", (*SMALL, "training.epochs=3"))
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Forty noise images, random labels with nulls, captions of six kinds."""
+    folder = tmp_path_factory.mktemp("faces")
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(FRAMES):
+        paths.append(str(folder / f"{i}.png"))
+        cv2.imwrite(paths[-1], rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    return FaceSet(
+        frame_ids=np.arange(FRAMES) * 7,
+        images=np.array(paths),
+        labels=rng.choice([-1, 0, 1], (FRAMES, AUS), p=[0.1, 0.5, 0.4]).astype(np.int8),
+        local=rng.integers(0, 7, (FRAMES, AUS)),
+        global_=rng.integers(0, 5, FRAMES),
+        subjects=np.array([f"S{i % 4}" for i in range(FRAMES)]),
+    )
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    """Six local and four global captions, and the row of padding that stands for none."""
+    rng = np.random.default_rng(1)
+
+    def padded(captions, width):
+        table = np.zeros((captions + 1, width), np.int64)
+        for row in table[:-1]:
+            words = rng.integers(4, 20, rng.integers(2, width - 2))
+            row[: len(words) + 2] = [1, *words, 2]
+        return table
+
+    return CaptionTokens(padded(6, 9), padded(4, 14), 20, 20)
+
+
+def train(faces, tokens, settings, folder, advance=lambda steps: None):
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(5)
+    model = loop.build_model(settings.model, AUS, tokens, folder)
+    return loop.train(model, faces, tokens, np.ones(AUS), settings, folder, {"aus": AUS}, advance)
+
+
+def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(
+    faces, tokens, settings
+):
+    for epoch in (0, 1, None):
+        seen = []
+        for batch in batches(faces, tokens, settings, epoch=epoch, workers=0):
+            seen += batch.rows.tolist()
+            for i, row in enumerate(batch.rows.tolist()):
+                assert batch.labels[i].tolist() == faces.labels[row].tolist()
+                for au in range(AUS):
+                    mine = batch.local[i, au].tolist()
+                    assert [t for t in mine if t] == [
+                        t for t in tokens.local[faces.local[row, au]].tolist() if t
+                    ]
+                assert [t for t in batch.global_[i].tolist() if t] == [
+                    t for t in tokens.global_[faces.global_[row]].tolist() if t
+                ]
+        assert sorted(seen) == list(range(FRAMES))
+        assert (seen == list(range(FRAMES))) == (epoch is None)
+
+
+def test_loader_processes_change_nothing(faces, tokens, settings):
+    alone = list(batches(faces, tokens, settings, epoch=2, workers=0))
+    helped = list(batches(faces, tokens, settings, epoch=2, workers=2))
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.rows, other.rows)
+        assert torch.equal(one.images, other.images)
+
+
+def test_augmentation_depends_on_its_seed_alone(faces, settings):
+    image = load_face(str(faces.images[0]), settings.model.image_size)
+    views = [augment(image, settings, np.random.default_rng(seed)) for seed in range(40)]
+    again = augment(image, settings, np.random.default_rng(3))
+    assert np.array_equal(again, views[3])
+    assert {view.shape for view in views} == {(56, 56, 3)}
+    cut = sum((view == 127).all(axis=2).sum() > 20 for view in views)
+    assert 8 < cut < 32
+
+
+def test_a_face_is_scaled_so_that_an_eighth_is_left_to_crop(faces):
+    assert load_face(str(faces.images[0]), 56).shape == (64, 64, 3)
+    assert load_face(str(faces.images[0]), 112).shape == (128, 128, 3)
+    image = np.arange(64 * 64 * 3).reshape(64, 64, 3)
+    assert np.array_equal(centre_crop(image, 56), image[4:60, 4:60])
+
+
+def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, tokens, settings, tmp_path):
+    whole = train(faces, tokens, settings, tmp_path / "whole").state_dict()
+    again = train(faces, tokens, settings, tmp_path / "again").state_dict()
+    steps_per_epoch = -(-FRAMES // settings.training.batch_size)
+    for stop_at in (1, steps_per_epoch + 1, 2 * steps_per_epoch + 2):
+        folder, done = tmp_path / f"stopped{stop_at}", 0
+
+        def stop(steps, at=stop_at):
+            nonlocal done
+            done += steps
+            if done == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(faces, tokens, settings, folder, stop)
+        resumed = train(faces, tokens, settings, folder).state_dict()
+        for name, tensor in whole.items():
+            assert torch.equal(tensor, again[name])
+            assert torch.equal(tensor, resumed[name]), (stop_at, name)
+
+
+def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, tokens, settings, tmp_path):
+    model = train(faces, tokens, settings, tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [loop.LOG, loop.WEIGHTS]
+    tensors, meta = checkpoint.load(tmp_path / "run" / loop.WEIGHTS)
+    assert meta == {"aus": AUS}
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.state_dict().items())
+    lines = [json.loads(line) for line in (tmp_path / "run" / loop.LOG).open()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["total"] < lines[0]["total"]
+    for line in lines:
+        assert line["total"] == pytest.approx(
+            sum(line[part] for part in ("fau", "lgen", "ggen", "gau")), abs=1e-4
+        )
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
+    faces, tokens, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "normalise", lambda images, _: images.float() * float("nan"))
+    with pytest.raises(DataError, match=r"(?s)not finite.*epoch 1, batch 1.*\.png"):
+        train(faces, tokens, settings, tmp_path / "run")
+
+
+def test_a_damaged_image_is_named(faces, tokens, settings, tmp_path):
+    whole = cv2.imencode(".jpg", cv2.imread(faces.images[0]))[1].tobytes()
+    bad = tmp_path / "bad.jpg"
+    broken = faces.where(np.arange(FRAMES) < 4)
+    paths = broken.images.astype(object)
+    paths[2] = str(bad)
+    broken = replace(broken, images=paths)
+    for content in (b"not an image", b"", whole[:-400], None):
+        if content is None:
+            bad.unlink()
+        else:
+            bad.write_bytes(content)
+        with pytest.raises(DataError, match=re.escape(str(bad))):
+            list(batches(broken, tokens, settings, epoch=None, workers=0))
+    bad.write_bytes(whole)
+    assert len(list(batches(broken, tokens, settings, epoch=None, workers=0))) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-50], lambda data: b"{}" + data, lambda _: b""])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    path = tmp_path / "w.safetensors"
+    checkpoint.save(path, {"a": torch.zeros(30)}, {"x": 1})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"w\.safetensors"):
+        checkpoint.load(path)
+
+
+def test_backbone_weights_of_another_backbone_are_refused(tokens, settings, tmp_path):
+    checkpoint.save(tmp_path / "other.safetensors", {"a": torch.zeros(3)}, {})
+    model = loop.build_model(settings.model, AUS, tokens, tmp_path)
+    with pytest.raises(DataError, match="not those of this backbone"):
+        checkpoint.load_backbone(model, tmp_path / "other.safetensors")
+
+
+def test_the_rate_rises_then_falls_to_zero():
+    rates = [loop.rate_at(step, 100, 0.1) for step in range(100)]
+    assert rates[9] == 1
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 0.001
