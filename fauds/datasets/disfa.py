@@ -1,0 +1,272 @@
+"""DISFA: intensity codes to the frames table.
+
+The release's layout (Mavadati et al., DISFA, IEEE Transactions on Affective Computing 2013, as
+its users' public code reads it)::
+
+    ActionUnit_Labels/SN001/SN001_au1.txt   frame,intensity (0 to 5) without a header, from frame 1
+    <any folders>/SN001/0001.png            extracted frames, numbered from 0 or from 1
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fauds import store
+from fauds.datasets import images, locate, text
+from fauds.datasets.base import (
+    CodedSequence,
+    Labels,
+    Reading,
+    ReadOptions,
+    frames_table,
+    natural,
+    read_marker,
+)
+from fauds.datasets.subjects import chosen_subjects, differences, read_sexes, shortened
+from fauds.datasets.text import MISSING, Block, Columns, LabelFile
+from fauds.errors import DataError, UsageError
+from fauds.facs import AUS, au_number
+
+LAYOUT = "ActionUnit_Labels/SN001/SN001_au1.txt"
+CODED_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
+"""The AUs that the release codes for every subject."""
+
+_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"(SN\d{3})_au0*(\d+)\.txt", re.IGNORECASE | re.ASCII)
+_COLUMNS = Columns(2, 0, (1,), 0, frozenset(range(6)))
+
+
+@dataclass(frozen=True)
+class _Release:
+    """The files of a release: by subject, then by AU."""
+
+    labels: Path
+    image_root: Path
+    files: dict[str, dict[str, Path]]
+    everyone: list[str]
+    ignored: list[Path]
+
+    def paths(self) -> list[Path]:
+        return [path for by_au in self.files.values() for path in by_au.values()]
+
+    def keys(self) -> list[images.Key]:
+        return [(subject,) for subject in self.files]
+
+
+class DisfaReader:
+    """Reads DISFA; see `fauds.datasets.base.Reader`. A subject is one sequence, its task empty."""
+
+    @locate.os_errors()
+    def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:
+        """Return the label files in natural order of subject and AU.
+
+        Raises:
+            DataError: there are none; the layout that was looked for is named.
+        """
+        return _find(root, options or ReadOptions()).paths()
+
+    @locate.os_errors()
+    def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
+        """Return the digest of label files by content and images by name, size and time."""
+        options = options or ReadOptions()
+        release = _find(root, options)
+        folders = images.find(release.image_root, release.keys(), options.images)
+        _, sex_bytes = _sexes(release, None, options)
+        return _fingerprint(text.load(release.paths(), release.labels.parent), folders, sex_bytes)
+
+    @locate.os_errors()
+    def read(
+        self,
+        root: Path,
+        expected: Mapping[str, Any] | None = None,
+        options: ReadOptions | None = None,
+    ) -> Reading:
+        """Read a release, or the part of it that is there.
+
+        Args:
+            root: the release, its ActionUnit_Labels folder, or the folder above where that is
+                unambiguous.
+            expected: published counts, see `fauds.datasets.subjects.differences`.
+            options: see `ReadOptions`; `occurrence_at` makes occurrence from intensity.
+
+        Raises:
+            DataError: with file and line, for anything that is not as the release has it; an
+                absent AU file; images whose numbering cannot be told.
+        """
+        options = options or ReadOptions()
+        release = _find(root, options)
+        files = text.load(release.paths(), release.labels.parent)
+        folders = images.find(release.image_root, release.keys(), options.images)
+        sexes, sex_bytes = _sexes(release, expected, options)
+        fingerprint = _fingerprint(files, folders, sex_bytes)
+        labels = _labels(release, files, options)
+        del files
+        last = {(each.subject,): int(each.frames[-1]) for each in labels.sequences}
+        base, how = images.find_base(folders, last, options.image_base)
+        paths = images.match(
+            folders,
+            [((sequence.subject,), sequence.frames) for sequence in labels.sequences],
+            dict.fromkeys(folders, base or 0),
+        )
+        return Reading(
+            table=frames_table(labels, sexes, paths, options.aus),
+            root=release.image_root,
+            fingerprint=fingerprint,
+            synthetic=read_marker(root, release.image_root, release.labels.parent) is not None,
+            image_base=base,
+            differences=differences(labels.sequences, expected),
+            notes=(
+                *_label_notes(release, labels, options),
+                *images.notes(folders, base, how, paths.null_count),
+                *locate.listed(release.ignored, release.labels.parent),
+            ),
+        )
+
+
+DISFA = DisfaReader()
+
+
+def _find(root: Path, options: ReadOptions) -> _Release:
+    labels = locate.label_folder(root, "ActionUnit_Labels", LAYOUT)
+    read_marker(root, labels.parent)
+    found: dict[str, dict[str, Path]] = {}
+    ignored: list[Path] = []
+    for folder in locate.subfolders(labels):
+        if _SUBJECT.fullmatch(folder.name) is None:
+            ignored.append(folder)
+        else:
+            found[folder.name.upper()] = _subject_files(folder, ignored)
+    if not found:
+        there = shortened([path.name for path in locate.entries(labels)])
+        raise DataError(
+            f"There are no labels here: looked for {LAYOUT}; there is {there}.",
+            where=labels,
+            hint="extract the release's ActionUnit_Labels archive here, or point --root elsewhere",
+        )
+    chosen = chosen_subjects(list(found), options, labels)
+    everyone = sorted(found, key=natural)
+    files = {subject: found[subject] for subject in chosen}
+    return _Release(labels, locate.image_root(root, labels), files, everyone, ignored)
+
+
+def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
+    """Return a subject's label files by AU, in FACS order."""
+    found: dict[str, Path] = {}
+    for path in locate.files(folder, ".txt"):
+        match = _NAME.fullmatch(path.name)
+        au = f"AU{int(match[2]):02d}" if match else ""
+        if match is None or au not in AUS:
+            ignored.append(path)
+            continue
+        if match[1].upper() != folder.name.upper():
+            raise DataError(
+                f"{path.name} lies in the folder {folder.name}: it is another subject's.",
+                where=path,
+                hint="compare with the original release; move it where it belongs",
+            )
+        if au in found:
+            raise DataError(
+                f"{found[au].name} and {path.name} are both labels of {au}.",
+                where=path,
+                hint="keep the one that belongs to the release",
+            )
+        found[au] = path
+    if not found:
+        raise DataError(
+            "The folder of this subject holds no labels.",
+            where=folder,
+            hint=f"copy {LAYOUT} and the others from the release, or remove the folder",
+        )
+    return dict(sorted(found.items()))
+
+
+def _sexes(
+    release: _Release, expected: Mapping[str, Any] | None, options: ReadOptions
+) -> tuple[dict[str, str | None], bytes]:
+    if options.sex_table is None:
+        return {}, b""
+    # A table of all subjects may be given for a part of the release.
+    published = (expected or {}).get("frames_per_subject") or {}
+    return read_sexes(options.sex_table, sorted({*release.everyone, *published}, key=natural))
+
+
+def _fingerprint(
+    files: Sequence[LabelFile],
+    folders: Mapping[images.Key, images.ImageFolder],
+    sex_bytes: bytes,
+) -> str:
+    return store.fingerprint(
+        "disfa", text.fingerprint(files), images.fingerprint(folders), sex_bytes
+    )
+
+
+def _labels(release: _Release, files: Sequence[LabelFile], options: ReadOptions) -> Labels:
+    parsed = iter(text.parse(files, _COLUMNS))
+    blocks = {
+        subject: {au: next(parsed) for au in by_au} for subject, by_au in release.files.items()
+    }
+    aus = sorted({*CODED_AUS, *options.aus, *(au for by_au in blocks.values() for au in by_au)})
+    if options.missing_aus == "error":
+        _check_complete(release, aus)
+    for subject, by_au in blocks.items():
+        _check_agreement(by_au, release.files[subject])
+    frames = {subject: next(iter(by_au.values())).frames for subject, by_au in blocks.items()}
+    if options.occurrence_at is None:
+        raise UsageError("DISFA codes intensity: occurrence needs a threshold.", hint="2 is usual")
+    labels = Labels([CodedSequence(subject, "", frames[subject]) for subject in blocks])
+    for au in aus:
+        columns = [
+            by_au[au].values[0] if au in by_au else np.full(len(frames[subject]), MISSING, np.int8)
+            for subject, by_au in blocks.items()
+        ]
+        values = np.concatenate(columns)
+        occurs = (values >= options.occurrence_at).astype(np.int8)
+        labels.intensity[au] = values
+        labels.occurrence[au] = np.where(values == MISSING, values, occurs)
+    return labels
+
+
+def _check_complete(release: _Release, aus: Sequence[str]) -> None:
+    for subject, by_au in release.files.items():
+        for au in aus:
+            if au not in by_au:
+                raise DataError(
+                    f"The labels of {au} of subject {subject} are absent.",
+                    where=release.labels / subject / f"{subject}_au{au_number(au)}.txt",
+                    hint="copy the file from the release, or take absent AUs as not coded "
+                    '(missing_aus="null"); they are never taken as 0',
+                )
+
+
+def _check_agreement(by_au: Mapping[str, Block], paths: Mapping[str, Path]) -> None:
+    """Raise where the files of a subject do not label the same frames."""
+    (first_au, first), *others = by_au.items()
+    for au, block in others:
+        if np.array_equal(first.frames, block.frames):
+            continue
+        only = np.setxor1d(first.frames, block.frames, assume_unique=True)[0]
+        has, lacks = (first_au, au) if only in first.frames else (au, first_au)
+        raise DataError(
+            f"Frame {only} is labelled in {paths[has].name} and not in {paths[lacks].name} "
+            f"({len(by_au[has].frames):,} and {len(by_au[lacks].frames):,} frames).",
+            where=paths[lacks],
+            hint="compare it with the original release; copy or extract it again",
+        )
+
+
+def _label_notes(release: _Release, labels: Labels, options: ReadOptions) -> list[str]:
+    frames = sum(len(sequence.frames) for sequence in labels.sequences)
+    notes = [
+        f"labels: {len(release.paths())} files of {len(labels.sequences)} subjects, "
+        f"{frames:,} coded frames",
+        f"occurrence: intensity >= {options.occurrence_at}",
+    ]
+    for au in sorted(labels.occurrence):
+        lacking = [subject for subject, by_au in release.files.items() if au not in by_au]
+        if lacking:
+            notes.append(f"{au} is not coded (null) for {shortened(lacking)}")
+    return notes

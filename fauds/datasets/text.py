@@ -1,0 +1,283 @@
+"""Label files to numbers: fast where a file is what it should be, exact about what is not.
+
+Files of the same columns are joined and parsed by one call of pyarrow, which neither loops over
+rows in Python nor loads pandas. Whatever looks unusual (a blank, a quote, a value outside the
+allowed ones, a short line) sends that one file to a plain reader that understands it or raises an
+error with file and line. Both readers give the same numbers.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from fauds import store
+from fauds.datasets.columns import to_numpy
+from fauds.errors import DataError
+
+MISSING = 9
+"""The code of a frame that is not coded, in BP4D's files and in arrays before they are tables."""
+
+_BOM = b"\xef\xbb\xbf"
+_PLAIN_BYTES = b"0123456789,\n"
+_LARGEST_FRAME = 2**31 - 1
+_AGAIN = "compare it with the original release; copy or extract it again"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A label file in memory: where it is, its name relative to the root, its bytes."""
+
+    path: Path
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a label file are.
+
+    Attributes:
+        count: columns in a row.
+        frame: position of the frame number.
+        wanted: positions of the values to read; the others are counted but not looked at.
+        header_lines: lines before the first row.
+        allowed: the values that may occur in wanted columns, each 0 to 9.
+    """
+
+    count: int
+    frame: int
+    wanted: tuple[int, ...]
+    header_lines: int
+    allowed: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A file's numbers by rising frame: frames int32 [N], values int8 [wanted columns, N]."""
+
+    frames: np.ndarray
+    values: np.ndarray
+
+
+def bad(what: str, path: Path, line: int | None = None, hint: str = _AGAIN) -> DataError:
+    """Return the error of a label file, with its line where there is one."""
+    return DataError(what, where=path if line is None else f"{path}:{line}", hint=hint)
+
+
+def load(paths: Sequence[Path], root: Path) -> list[LabelFile]:
+    """Read label files whole.
+
+    Args:
+        paths: the files.
+        root: the folder that names are relative to.
+
+    Raises:
+        DataError: a file cannot be read, or holds nothing.
+    """
+    files = []
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise bad(
+                f"The label file cannot be read: {error.strerror or error}.",
+                path,
+                hint="check that you may read it (ls -l)",
+            ) from error
+        if not data.removeprefix(_BOM).strip():
+            raise bad("The label file is empty.", path, 1)
+        files.append(LabelFile(path, path.relative_to(root).as_posix(), data))
+    return files
+
+
+def fingerprint(files: Sequence[LabelFile]) -> str:
+    """Return a hex digest of files by relative name and content."""
+    return store.fingerprint([(file.name, hashlib.sha256(file.data).hexdigest()) for file in files])
+
+
+def header(file: LabelFile) -> bytes:
+    """Return the raw bytes of a file's first line, without its end."""
+    first = file.data.removeprefix(_BOM).split(b"\n", 1)[0]
+    return first.split(b"\r", 1)[0]
+
+
+def _unix(data: bytes) -> bytes:
+    """Return the data with every kind of line end as a line feed."""
+    if b"\r" not in data:
+        return data
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def header_cells(file: LabelFile) -> list[str]:
+    """Return the cells of a file's first line, stripped.
+
+    Raises:
+        DataError: the line is not text, or not CSV.
+    """
+    rows = _rows(file, _decode(header(file), file))
+    return [cell.strip() for cell in rows[0][1]] if rows else []
+
+
+def parse(files: Sequence[LabelFile], columns: Columns) -> list[Block]:
+    """Parse files that all have the same columns.
+
+    Args:
+        files: their bytes; a last line without an end, Windows line ends, a byte-order mark and
+            empty lines at the end are fine.
+        columns: what they must hold.
+
+    Returns:
+        One block a file, in the order of `files`.
+
+    Raises:
+        DataError: with file and line: a wrong number of columns (a truncated line), a value that
+            is not allowed, a frame number that is no positive integer or comes twice, no rows.
+    """
+    blocks = _parse_together(files, columns)
+    if blocks is None:
+        blocks = [
+            alone[0] if (alone := _parse_together([file], columns)) else _parse_plain(file, columns)
+            for file in files
+        ]
+    pairs = zip(files, blocks, strict=True)
+    return [_ordered(file, block, columns.header_lines) for file, block in pairs]
+
+
+def _parse_together(files: Sequence[LabelFile], columns: Columns) -> list[Block] | None:
+    """Parse with pyarrow; None where anything is not as plain as it should be."""
+    bodies = [_body(file, columns.header_lines) for file in files]
+    joined = b"".join(bodies)
+    # Blank lines would shift the split into files; ",\n" is a row cut off after a comma.
+    plain = not joined.translate(None, _PLAIN_BYTES)
+    if not plain or b"\n\n" in joined or b",\n" in joined or b"\n" in (b[:1] for b in bodies):
+        return None
+    table = _read_csv(joined, columns)
+    counts = [body.count(b"\n") for body in bodies]
+    if table is None or len(table) != sum(counts):
+        return None
+    frames, *values = map(to_numpy, table.columns)
+    values = np.stack(values)
+    if frames.min() < 1 or not _allowed_lookup(columns.allowed)[values.view(np.uint8)].all():
+        return None
+    ends = np.cumsum(counts).tolist()
+    spans = zip([0, *ends[:-1]], ends, strict=True)
+    return [Block(frames[start:end], values[:, start:end]) for start, end in spans]
+
+
+def _body(file: LabelFile, header_lines: int) -> bytes:
+    data = _unix(file.data)
+    start = len(_BOM) if data.startswith(_BOM) else 0
+    for _ in range(header_lines):
+        start = data.find(b"\n", start) + 1 or len(data)
+    return data[start:].rstrip(b"\n") + b"\n"
+
+
+def _read_csv(joined: bytes, columns: Columns) -> pa.Table | None:
+    names = [str(position) for position in range(columns.count)]
+    kept = [names[position] for position in (columns.frame, *columns.wanted)]
+    types = dict.fromkeys(kept, pa.int8()) | {kept[0]: pa.int32()}
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(joined),
+            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(quote_char=False),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=kept, column_types=types, null_values=[]
+            ),
+        )
+    except pa.ArrowException:
+        return None
+
+
+def _allowed_lookup(allowed: Collection[int]) -> np.ndarray:
+    lookup = np.zeros(256, bool)
+    lookup[list(allowed)] = True
+    return lookup
+
+
+def _decode(data: bytes, file: LabelFile) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = _unix(data[: error.start]).count(b"\n") + 1
+        what = f"The file is not text: it holds the byte {data[error.start]:#04x}."
+        raise bad(what, file.path, line) from None
+
+
+def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
+    """Return (line, cells) of every line; lines without any cell have an empty list."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise bad(f"The line cannot be read: {error}.", file.path, reader.line_num) from None
+
+
+def _parse_plain(file: LabelFile, columns: Columns) -> Block:
+    """Parse one file cell by cell: slow, and exact about what is wrong."""
+    rows = _rows(file, _decode(file.data.removeprefix(_BOM), file))
+    while rows and _is_blank(rows[-1][1]):
+        rows.pop()
+    rows = rows[columns.header_lines :]
+    if not rows:
+        raise bad("The file holds no frames.", file.path, columns.header_lines + 1)
+    numbers = [_plain_row(file, line, cells, columns) for line, cells in rows]
+    table = np.array(numbers, np.int64).T
+    return Block(table[0].astype(np.int32), table[1:].astype(np.int8))
+
+
+def _is_blank(cells: list[str]) -> bool:
+    return not cells or (len(cells) == 1 and not cells[0].strip())
+
+
+def _plain_row(file: LabelFile, line: int, cells: list[str], columns: Columns) -> list[int]:
+    if _is_blank(cells):
+        raise bad("The line is empty.", file.path, line)
+    if len(cells) != columns.count:
+        raise bad(
+            f"The line has {len(cells)} columns where {columns.count} are expected "
+            "(a truncated file?).",
+            file.path,
+            line,
+        )
+    if not cells[-1].strip():
+        raise bad("The line ends after a comma (a truncated file?).", file.path, line)
+
+    def number(position: int, fits: Callable[[int], bool], what: str) -> int:
+        cell = cells[position].strip()
+        # The length first: Python refuses to convert numbers of thousands of digits.
+        if cell.isascii() and cell.isdecimal() and len(cell) < 20 and fits(int(cell)):
+            return int(cell)
+        held = f"Column {position + 1} holds {cell[:40]!r}"
+        raise bad(f"{held}, which is not {what}.", file.path, line)
+
+    allowed = ", ".join(map(str, sorted(columns.allowed)))
+    return [
+        number(columns.frame, lambda n: 1 <= n <= _LARGEST_FRAME, "a frame number (1, 2, ...)"),
+        *(number(p, columns.allowed.__contains__, f"one of {allowed}") for p in columns.wanted),
+    ]
+
+
+def _ordered(file: LabelFile, block: Block, header_lines: int) -> Block:
+    """Return the block by rising frame; a frame that comes twice is an error."""
+    if (np.diff(block.frames) > 0).all():
+        return block
+    order = np.argsort(block.frames, kind="stable")
+    frames = block.frames[order]
+    twice = np.flatnonzero(np.diff(frames) == 0)
+    if twice.size:
+        first, second = (int(order[twice[0] + i]) + header_lines + 1 for i in (0, 1))
+        raise bad(
+            f"Frame {frames[twice[0]]} comes twice: in lines {first} and {second}.",
+            file.path,
+            second,
+        )
+    return Block(frames, block.values[:, order])

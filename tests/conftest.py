@@ -1,0 +1,43 @@
+"""Made-up distributions, written once a test run; tests that change one take a copy."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import pytest
+
+from fauds.synthetic import distribution
+
+
+@pytest.fixture(scope="session")
+def bp4d_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BP4D's layout: F001, M002 and F004 with 48 coded frames each, and their images."""
+    root = tmp_path_factory.mktemp("made-up") / "bp4d"
+    distribution.write(root, "bp4d", subjects=3, frames=48, seed=3, size=64)
+    return root
+
+
+@pytest.fixture(scope="session")
+def few_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BP4D's layout with few files: F001's occurrence, and intensities of AU06 and AU12."""
+    root = tmp_path_factory.mktemp("made-up") / "bp4d"
+    distribution.write(root, "bp4d", subjects=1, frames=48, seed=3, labels_only=True)
+    for au in ("AU10", "AU14", "AU17"):
+        rmtree(root / "AUCoding" / "AU_INT" / au)
+    return root
+
+
+@pytest.fixture(scope="session")
+def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DISFA's layout: SN001, SN003 and SN006 with 60 frames each, labels only."""
+    root = tmp_path_factory.mktemp("made-up") / "disfa"
+    distribution.write(root, "disfa", subjects=3, frames=60, seed=3, labels_only=True)
+    return root
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
+    """Return a function that copies a folder to where the test may change it."""
+    yield lambda root: Path(copytree(root, tmp_path / root.name))
+    # pytest keeps the folders of three runs, and is slow to remove thousands of files.
+    rmtree(tmp_path)

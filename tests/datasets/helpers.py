@@ -1,0 +1,68 @@
+"""An independent reader, cell by cell with the csv module, and other things that tests share."""
+
+import csv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fauds.errors import DataError
+
+BP4D_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24))
+DISFA_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 9, 12, 25, 26))
+
+Labels = dict[tuple[str, str, int], dict[str, int | None]]
+
+
+def plain_bp4d(root: Path) -> Labels:
+    found: Labels = {}
+    for path in (root / "AUCoding" / "AU_OCC").glob("*.csv"):
+        subject, task = path.stem.split("_")
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                labels = {au: int(row[str(int(au[2:]))]) for au in BP4D_AUS}
+                found[subject, task, int(row["0"])] = {
+                    au: None if value == 9 else value for au, value in labels.items()
+                }
+    for path in (root / "AUCoding" / "AU_INT").glob("*/*.csv"):
+        subject, task, au = path.stem.split("_")
+        with path.open(newline="") as file:
+            for frame, value in csv.reader(file):
+                key = subject, task, int(frame)
+                if key in found:
+                    found[key][f"{au}_intensity"] = None if value == "9" else int(value)
+    return found
+
+
+def plain_disfa(root: Path, occurrence_at: int = 2) -> Labels:
+    found: Labels = {}
+    for path in (root / "ActionUnit_Labels").glob("*/*.txt"):
+        subject, au = path.stem.split("_au")
+        with path.open(newline="") as file:
+            for frame, value in csv.reader(file):
+                labels = found.setdefault((subject, "", int(frame)), {})
+                labels[f"AU{int(au):02d}"] = int(int(value) >= occurrence_at)
+                labels[f"AU{int(au):02d}_intensity"] = int(value)
+    return found
+
+
+def as_labels(table: pa.Table, columns: Iterable[str] | None = None) -> Labels:
+    """The table's AU columns in the plain readers' form."""
+    names = list(columns or (name for name in table.column_names if name.startswith("AU")))
+    return {
+        (row["subject"], row["task"], row["frame"]): {name: row[name] for name in names}
+        for row in table.to_pylist()
+    }
+
+
+def fails(read: Callable[[], object], *words: str, where: object = None) -> str:
+    """Check that reading raises DataError that names the place and holds the words."""
+    with pytest.raises(DataError) as caught:
+        read()
+    message = str(caught.value)
+    if where is not None:
+        assert caught.value.where == str(where), message
+    for word in words:
+        assert word in message, message
+    return message

@@ -1,0 +1,161 @@
+"""A made-up distribution on disk: its layout, its bytes, its marker, and what it refuses."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fauds.datasets.base import MARKER
+from fauds.datasets.bp4d import BP4D
+from fauds.datasets.disfa import CODED_AUS, DISFA
+from fauds.errors import DataError, UsageError
+from fauds.synthetic import distribution
+from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def small(root: Path, **arguments: object) -> Path:
+    arguments = {"like": "bp4d", "subjects": 2, "frames": 8, "seed": 5, "size": 64} | arguments
+    distribution.write(root, **arguments)
+    return root
+
+
+def test_bp4d_is_written_in_its_release_s_layout(bp4d_root: Path) -> None:
+    names = set(digests(bp4d_root))
+    assert {"AUCoding/AU_OCC/F001_T1.csv", "AUCoding/AU_INT/AU06/F001_T1_AU06.csv"} < names
+    lines = (bp4d_root / "AUCoding/AU_OCC/M002_T3.csv").read_text().splitlines()
+    assert lines[0].split(",") == [str(number) for number in range(100)]
+    coded = {1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24}
+    for line in lines[1:]:
+        frame, *values = line.split(",")
+        assert (bp4d_root / "2D+3D/M002/T3" / f"{frame}.jpg").is_file()
+        for au, value in enumerate(values, start=1):
+            assert value in ("01" if au in coded else "9")
+
+
+def test_disfa_is_written_in_its_release_s_layout(disfa_root: Path) -> None:
+    names = set(digests(disfa_root)) - {MARKER}
+    assert names == {
+        f"ActionUnit_Labels/{subject}/{subject}_au{int(au[2:])}.txt"
+        for subject in ("SN001", "SN003", "SN006")
+        for au in CODED_AUS
+    }
+
+
+def test_labels_are_those_that_were_drawn(bp4d_root: Path) -> None:
+    takes = lay_out("bp4d", subjects=3, frames=48, seed=3)
+    aus, intensities = draw_intensities("bp4d", takes, 3)
+    table = BP4D.read(bp4d_root).table
+    assert table["frame"].to_pylist() == np.concatenate([take.frames for take in takes]).tolist()
+    for index, au in enumerate(aus):
+        expected = occurrence("bp4d", intensities)[:, index]
+        np.testing.assert_array_equal(table[au].to_numpy(), expected)
+    for au in distribution.BP4D_INTENSITY_AUS:
+        np.testing.assert_array_equal(
+            table[f"{au}_intensity"].to_numpy(), intensities[:, aus.index(au)]
+        )
+
+
+def test_disfa_intensities_are_those_that_were_drawn(disfa_root: Path) -> None:
+    takes = lay_out("disfa", subjects=3, frames=60, seed=3)
+    aus, intensities = draw_intensities("disfa", takes, 3)
+    table = DISFA.read(disfa_root).table
+    for index, au in enumerate(aus):
+        np.testing.assert_array_equal(table[f"{au}_intensity"].to_numpy(), intensities[:, index])
+
+
+def test_images_are_faces_of_the_size_asked_for(bp4d_root: Path) -> None:
+    paths = sorted((bp4d_root / "2D+3D").rglob("*.jpg"))
+    assert len(paths) == 3 * 48
+    image = cv2.imread(str(paths[0]))
+    assert image.shape == (64, 64, 3) and image.std() > 10
+    # Skin is redder than blue: the channels were not swapped.
+    middle = image[24:40, 24:40].reshape(-1, 3).mean(axis=0)
+    assert middle[2] > middle[0]
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(tmp_path: Path) -> None:
+    first = digests(small(tmp_path / "a"))
+    assert digests(small(tmp_path / "b", processes=2)) == first
+    other = digests(small(tmp_path / "c", seed=6))
+    assert other.keys() != first.keys() or all(
+        other[name] != first[name] for name in first if name.endswith(".jpg")
+    )
+
+
+def test_a_folder_written_before_is_written_anew(tmp_path: Path) -> None:
+    root = small(tmp_path / "a", subjects=3)
+    (root / "own notes.txt").write_text("kept")
+    small(root)
+    assert digests(root).keys() - digests(small(tmp_path / "b")).keys() == {"own notes.txt"}
+    small(root, like="disfa", labels_only=True)
+    assert not (root / "AUCoding").exists() and DISFA.read(root).table.num_rows == 16
+
+
+def test_the_marker_tells_how_it_was_made(tmp_path: Path) -> None:
+    marker = json.loads((small(tmp_path, labels_only=True) / MARKER).read_text())
+    assert marker["complete"] is True and marker["version"]
+    asked = {"like": "bp4d", "subjects": 2, "frames": 8, "seed": 5, "labels_only": True, "size": 64}
+    assert marker.items() >= asked.items()
+
+
+def test_progress_counts_images(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    small(tmp_path / "a", progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (16, 16) and sorted(seen) == seen
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_writing_that_was_stopped_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def stop(job: tuple) -> int:
+        raise error
+
+    root = small(tmp_path / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(distribution, "_draw_sequence", stop)
+        with pytest.raises((KeyboardInterrupt, DataError)):
+            small(root)
+    assert (root / "AUCoding").exists()
+    with pytest.raises(DataError, match="not written whole"):
+        BP4D.read(root)
+    assert BP4D.read(small(root)).table.num_rows == 16
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not empty"):
+        small(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(UsageError, match="file"):
+        small(tmp_path / "thesis.tex")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"like": "disfa"}, {"like": "ck"}, {"subjects": 99}, {"frames": 0}, {"seed": -1}, {"size": 8}],
+)
+def test_arguments_are_checked_before_anything_is_written(tmp_path: Path, wrong: dict) -> None:
+    with pytest.raises(UsageError):
+        small(tmp_path / "a", **wrong)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(DataError, match="No space left"):
+        small(tmp_path / "a")
