@@ -1,0 +1,151 @@
+"""The stem: any timm backbone with four feature stages, and the multi-scale combination."""
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fauds.errors import DataError, UsageError
+
+STAGES = 4
+
+
+class FourStages(nn.Module):
+    """The last four feature stages of a timm backbone, all as [B, C, H, W].
+
+    Args:
+        name: a timm model name, with or without a weight tag.
+        args: further arguments of ``timm.create_model``, such as ``embed_dim`` and ``depths``
+            of a small Swin, or ``drop_path_rate``.
+        pretrained: load the weights that timm's tag names.
+        image_size: side of the square input in pixels; given to backbones that fix it.
+
+    Attributes:
+        body: the timm network.
+        channels: channels of the four stages.
+
+    Raises:
+        UsageError: no such backbone, or one whose features do not form four stages.
+        DataError: the pretrained weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: dict | None = None,
+        pretrained: bool = False,
+        image_size: int = 224,
+    ) -> None:
+        super().__init__()
+        self.body = _create(name, dict(args or {}), pretrained, image_size)
+        info = self.body.feature_info
+        reductions = info.reduction()
+        if len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
+            raise _not_four_stages(name, f"its features are at 1/{reductions} of the input")
+        self.channels: list[int] = info.channels()
+        self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images [B, 3, H, W], normalised -> four maps [B, C_s, H_s, W_s], large to small."""
+        stages = self.body(images)
+        if self.channels_last:
+            stages = [stage.permute(0, 3, 1, 2) for stage in stages]
+        return stages
+
+
+def _create(name: str, args: dict, pretrained: bool, image_size: int) -> nn.Module:
+    if not timm.is_model(name):
+        raise UsageError(
+            f"timm has no backbone called {name!r}",
+            hint="timm.list_models('swin*') lists names; the part after the dot is a weight tag",
+        )
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        args.setdefault("img_size", image_size)
+    try:
+        return timm.create_model(
+            name,
+            pretrained=pretrained,
+            features_only=True,
+            out_indices=tuple(range(-STAGES, 0)),
+            **args,
+        )
+    except Exception as error:  # timm, its hub and the networks behind it share no base class
+        if pretrained and _is_about_weights(error):
+            raise _no_weights(name, error) from error
+        if isinstance(error, TypeError):
+            raise UsageError(f"timm cannot build {name!r} with {args}: {error}") from error
+        raise _not_four_stages(name, f"{type(error).__name__}: {error}") from error
+
+
+def _is_about_weights(error: Exception) -> bool:
+    """Whether the weights, and not the architecture, failed: a network, hub or file error."""
+    hub = type(error).__module__.split(".")[0] in {"huggingface_hub", "httpx", "requests"}
+    return hub or isinstance(error, OSError) or "pretrained" in str(error).lower()
+
+
+def _no_weights(name: str, error: Exception) -> DataError:
+    return DataError(
+        f"the pretrained weights of {name!r} cannot be had ({str(error).splitlines()[0]})",
+        where=name,
+        hint="connect to the internet once (timm keeps a copy), name a weight file of your own,"
+        " or train from scratch with pretrained=false",
+    )
+
+
+def _not_four_stages(name: str, why: str) -> UsageError:
+    return UsageError(
+        f"{name!r} is not a backbone with four feature stages ({why})",
+        where="backbone",
+        hint="take one with a feature pyramid: Swin, ConvNeXt or ResNet, for example",
+    )
+
+
+class MultiScale(nn.Module):
+    """MSC: the four stages combined into the global facial representation V (paper, eq. 1).
+
+    The paper says only that four 3 x 3 convolutions "learn and reshape" the stages. Ours: each
+    stage is average-pooled to the size of the last one (a stride-8 kernel would read a seventh of
+    stage 1), normalised over its channels, then convolved; the four are concatenated and mapped
+    to `dim`.
+
+    Args:
+        channels: channels of the stages.
+        dim: d, channels of V.
+        width: channels after each convolution (256: four of them make the paper's 1024).
+        norm: a LayerNorm over the channels of each stage. Swin's own last norm is not among
+            timm's features, and its raw residual stream grows with depth.
+    """
+
+    def __init__(self, channels: list[int], dim: int, width: int = 256, norm: bool = True) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in channels)
+        self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)
+        self.combine = nn.Linear(width * len(channels), dim)
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d], (h, w) the last stage's size."""
+        size = stages[-1].shape[-2:]
+        maps = [
+            conv(_channel_norm(norm, F.adaptive_avg_pool2d(stage, size)))
+            for stage, norm, conv in zip(stages, self.norms, self.convs, strict=True)
+        ]
+        return self.combine(torch.cat(maps, dim=1).permute(0, 2, 3, 1))
+
+
+class LastStage(nn.Module):
+    """The baseline of the paper's Table 4: the last stage alone, one Linear to d."""
+
+    def __init__(self, channels: list[int], dim: int, norm: bool = True) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels[-1]) if norm else nn.Identity()
+        self.combine = nn.Linear(channels[-1], dim)
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d]."""
+        return self.combine(self.norm(stages[-1].permute(0, 2, 3, 1)))
+
+
+def _channel_norm(norm: nn.Module, maps: Tensor) -> Tensor:
+    """Apply a last-dimension norm to [B, C, h, w]."""
+    return norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

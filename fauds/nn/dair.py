@@ -1,0 +1,63 @@
+"""DAIR: dual-level AU individual refinement, all branches at once (paper, eq. 2 and 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fauds.nn.heads import stacked_uniform
+
+
+class DAIR(nn.Module):
+    """One channel attention and one spatial attention per AU, weights stacked [A, ...].
+
+    Every AU has its own two-layer MLP, shared between the max- and the average-pooled channels,
+    and its own 3 x 3 convolution over the [max; mean] maps of its V-bar. No loop over AUs: the
+    MLPs are batched products and the convolutions one grouped convolution.
+
+    Args:
+        num_aus: A, the branches.
+        dim: d, channels of V.
+        reduction: d over the MLP's hidden width (16, as in CBAM, which the paper follows).
+        spatial_sigmoid: squash the spatial map. Eq. 3 writes none, CBAM has one: default True.
+    """
+
+    def __init__(
+        self, num_aus: int, dim: int, reduction: int = 16, spatial_sigmoid: bool = True
+    ) -> None:
+        super().__init__()
+        hidden = max(1, dim // reduction)
+        self.spatial_sigmoid = spatial_sigmoid
+        self.squeeze_weight = stacked_uniform(num_aus, dim, hidden, fan_in=dim)
+        self.squeeze_bias = stacked_uniform(num_aus, 1, hidden, fan_in=dim)
+        self.excite_weight = stacked_uniform(num_aus, hidden, dim, fan_in=hidden)
+        self.excite_bias = stacked_uniform(num_aus, 1, dim, fan_in=hidden)
+        self.spatial_weight = stacked_uniform(num_aus, 2, 3, 3, fan_in=18)
+        self.spatial_bias = stacked_uniform(num_aus, fan_in=18)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """V [B, h, w, d] -> V-hat [B, A, P, d] and the spatial maps [B, A, h, w].
+
+        The maps lie in 0..1 with the sigmoid and are unbounded without it.
+        """
+        batch, height, width, dim = features.shape
+        values = features.reshape(batch, 1, height * width, dim)
+        channels = self.channel_attention(values[:, 0])
+        refined = channels.unsqueeze(2) * values  # V-bar [B, A, P, d]
+        pooled = torch.stack([refined.amax(dim=-1), refined.mean(dim=-1)], dim=2)
+        maps = self.spatial_attention(pooled.reshape(batch, -1, height, width))
+        return refined * maps.reshape(batch, -1, height * width, 1), maps
+
+    def channel_attention(self, values: Tensor) -> Tensor:
+        """Eq. 2's factor: V [B, P, d] -> [B, A, d], 0..1."""
+        pooled = torch.cat([values.amax(dim=1), values.mean(dim=1)])  # [2B, d], one for all AUs
+        hidden = torch.relu(torch.matmul(pooled, self.squeeze_weight) + self.squeeze_bias)
+        both = torch.matmul(hidden, self.excite_weight) + self.excite_bias  # [A, 2B, d]
+        maximum, average = both.chunk(2, dim=1)
+        return torch.sigmoid(maximum + average).transpose(0, 1)
+
+    def spatial_attention(self, pooled: Tensor) -> Tensor:
+        """Eq. 3's factor: [max; mean] maps [B, 2A, h, w] -> [B, A, h, w]."""
+        maps = F.conv2d(
+            pooled, self.spatial_weight, self.spatial_bias, padding=1, groups=len(self.spatial_bias)
+        )
+        return torch.sigmoid(maps) if self.spatial_sigmoid else maps

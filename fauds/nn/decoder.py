@@ -1,0 +1,123 @@
+"""The soft-attention LSTM that writes captions (paper, eq. 4 to 6), for one or many branches."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fauds.nn.recurrence import Recurrent, recur
+from fauds.nn.words import PAD, WordLogits, pack_words
+
+
+class DecoderState(NamedTuple):
+    """Where K hypotheses of each of R rows stand.
+
+    values [R, P, d] and keys [R, P, k] belong to the row, hidden and cell [R, K, h] to the
+    hypothesis, word_gates [V, 4h] to the vocabulary.
+    """
+
+    values: Tensor
+    keys: Tensor
+    hidden: Tensor
+    cell: Tensor
+    word_gates: Tensor
+
+    def rows(self, kept: Tensor) -> "DecoderState":
+        """The state of some rows: bool [R] or long."""
+        parts = (self.values, self.keys, self.hidden, self.cell)
+        return DecoderState(*(part[kept] for part in parts), self.word_gates)
+
+
+class CaptionDecoder(nn.Module):
+    """Show-attend-and-tell with the previous word fed in beside the attended feature.
+
+    What the paper leaves open, and what is done here: eq. 5 has no previous word, eq. 10 and 11
+    need it, so its embedding enters the gates; h0 and c0 are linear in the mean of V over the
+    positions; dropout stands between the hidden state and the readout; W^a has no bias (softmax
+    cancels it) and W^v has one.
+
+    Args:
+        vocab: V, words in the vocabulary, the four special ones included.
+        dim: d, channels of the image feature.
+        hidden: h, default d.
+        embed_dim: channels of a word embedding, default d.
+        attention_dim: k, channels in which eq. 4 compares V and h, default d as in the paper.
+        dropout: probability, on the hidden state before the readout.
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        dim: int,
+        hidden: int | None = None,
+        embed_dim: int | None = None,
+        attention_dim: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        hidden, embed_dim, attention_dim = hidden or dim, embed_dim or dim, attention_dim or dim
+        self.embedding = nn.Embedding(vocab, embed_dim, padding_idx=PAD)
+        self.word_gates = nn.Linear(embed_dim, 4 * hidden)
+        self.context_gates = nn.Linear(dim, 4 * hidden, bias=False)
+        self.state_gates = nn.Linear(hidden, 4 * hidden, bias=False)
+        self.key = nn.Linear(dim, attention_dim)
+        self.query = nn.Linear(hidden, attention_dim, bias=False)
+        self.score = nn.Linear(attention_dim, 1, bias=False)
+        self.begin = nn.Linear(dim, 2 * hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(hidden, vocab)
+
+    def forward(self, values: Tensor, tokens: Tensor) -> tuple[WordLogits, Tensor]:
+        """Predict every next word from the gold words before it (teacher forcing).
+
+        Args:
+            values: image features [R, P, d].
+            tokens: long [R, T], <bos> words <eos> <pad>..; all <pad> where there is no caption.
+
+        Returns:
+            The logits on the N real words, and the feature attended at each of them [N, d].
+        """
+        words = pack_words(tokens)
+        if len(words.order) < len(values) or len(set(words.steps)) > 1:
+            values = values[words.order]
+        inputs = Recurrent(
+            values,
+            self.key(values),
+            self._vocabulary_gates(),
+            *self._begin(values),
+            *self._weights(),
+        )
+        # Under autocast some of these are float32 and some are not: take the products' type.
+        inputs = Recurrent(*(tensor.to(inputs.keys.dtype) for tensor in inputs))
+        with torch.autocast(values.device.type, enabled=False):
+            states, contexts = recur(inputs, words.inputs, words.steps)
+        logits = self.readout(self.dropout(states))
+        return WordLogits(logits, words.targets, words.rows, words.lengths), contexts
+
+    def _vocabulary_gates(self) -> Tensor:
+        """Every word's share of the gates [V, 4h]: a vocabulary is shorter than a batch's text."""
+        return self.word_gates(self.embedding.weight)
+
+    def _begin(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        return self.begin(values.mean(dim=1)).chunk(2, dim=1)
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        gates = (self.state_gates.weight, self.context_gates.weight)
+        return (self.query.weight, *gates, self.score.weight[0])
+
+    def start(self, values: Tensor, width: int = 1) -> DecoderState:
+        """Begin `width` hypotheses per row of image features [R, P, d]."""
+        hidden, cell = (s[:, None].expand(-1, width, -1) for s in self._begin(values))
+        return DecoderState(values, self.key(values), hidden, cell, self._vocabulary_gates())
+
+    def step(self, state: DecoderState, words: Tensor) -> tuple[Tensor, DecoderState]:
+        """Feed one word to each hypothesis: long [R, K] -> logits [R, K, V] and the new state."""
+        values, keys, hidden, cell, word_gates = state
+        match = (keys.unsqueeze(1) + self.query(hidden).unsqueeze(2)).relu_()
+        alpha = torch.softmax(match @ self.score.weight[0], dim=-1)
+        context = torch.bmm(alpha, values)
+        gates = word_gates[words] + self.state_gates(hidden) + self.context_gates(context)
+        enter, forget, leave, candidate = gates.chunk(4, dim=-1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+        hidden = leave.sigmoid() * cell.tanh()
+        return self.readout(hidden), state._replace(hidden=hidden, cell=cell)

@@ -1,0 +1,59 @@
+"""Small models and made-up batches for the tests of fauds.nn."""
+
+import torch
+
+from fauds.nn import VLFAU
+
+SWIN = {
+    "backbone": "swin_tiny_patch4_window7_224",
+    "backbone_args": {
+        "embed_dim": 8,
+        "depths": (1, 1, 1, 1),
+        "num_heads": (1, 1, 2, 2),
+        "window_size": 2,
+    },
+    "image_size": 64,
+}
+AUS, VOCABULARY = 3, 11
+
+
+def small_model(**changes) -> VLFAU:
+    """A whole VL-FAU of a few thousand weights, in eval mode."""
+    torch.manual_seed(0)
+    settings = {
+        **SWIN,
+        "num_aus": AUS,
+        "dim": 12,
+        "hidden": 10,
+        "embed_dim": 6,
+        "attention_dim": 7,
+        "local_vocab": VOCABULARY,
+        "global_vocab": VOCABULARY,
+        "msc_width": 5,
+        "reduction": 4,
+        **changes,
+    }
+    return VLFAU(**settings).eval()
+
+
+def captions(*shape: int, words: int, seed: int = 0, vocab: int = VOCABULARY) -> torch.Tensor:
+    """Sequences [*shape, words + 1] of <bos> words <eos> <pad>, of 1 to `words` words."""
+    random = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(4, vocab, (*shape, words + 1), generator=random)
+    tokens[..., 0] = 1
+    last = torch.randint(1, words + 1, shape, generator=random)
+    places = torch.arange(words + 1).expand_as(tokens)
+    tokens[places == last[..., None]] = 2
+    tokens[places > last[..., None]] = 0
+    return tokens
+
+
+def batch(size: int = 2, image: int = 64, dtype: torch.dtype = torch.float32):
+    """Images, local captions, global captions and labels, one null AU without a caption."""
+    random = torch.Generator().manual_seed(1)
+    images = torch.randn(size, 3, image, image, generator=random, dtype=dtype)
+    local, whole = captions(size, AUS, words=5), captions(size, words=7, seed=2)
+    labels = torch.randint(0, 2, (size, AUS), generator=random)
+    labels[0, 1] = -1
+    local[0, 1] = 0
+    return images, local, whole, labels

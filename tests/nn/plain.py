@@ -1,0 +1,164 @@
+"""VL-FAU written as its equations read: a module per AU, a loop over AUs in a loop over words.
+
+Slow on purpose. The fidelity tests compare fauds.nn with it, the speed benchmark times it.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fauds.nn import VLFAU, CaptionDecoder
+
+
+class PlainBranch(nn.Module):
+    """One AU: DAIR_i (eq. 2 and 3) and its fully connected layer."""
+
+    def __init__(self, dim, hidden, sigmoid):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.conv = nn.Conv2d(2, 1, 3, padding=1)
+        self.head = nn.Linear(dim, 2)
+        self.sigmoid = sigmoid
+
+    def mlp(self, pooled):
+        return self.fc2(F.relu(self.fc1(pooled)))
+
+    def forward(self, whole):
+        """V [B, d, h, w] -> V-hat [B, d, h, w], its map [B, h, w], logits [B, 2]."""
+        maximum, average = F.adaptive_max_pool2d(whole, 1), F.adaptive_avg_pool2d(whole, 1)
+        attention = torch.sigmoid(self.mlp(maximum.flatten(1)) + self.mlp(average.flatten(1)))
+        bar = attention[:, :, None, None] * whole
+        pooled = torch.cat([bar.max(1, keepdim=True).values, bar.mean(1, keepdim=True)], 1)
+        spatial = self.conv(pooled)
+        spatial = torch.sigmoid(spatial) if self.sigmoid else spatial
+        hat = spatial * bar
+        return hat, spatial[:, 0], self.head(hat.mean((2, 3)))
+
+
+class PlainDecoder(nn.Module):
+    """Eq. 4 to 6, one word of one branch at a time, V projected at every word."""
+
+    def __init__(self, vocab, embed, dim, hidden, attention):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed, padding_idx=0)
+        self.cell = nn.LSTMCell(embed + dim, hidden)
+        self.key, self.query = nn.Linear(dim, attention), nn.Linear(hidden, attention, bias=False)
+        self.score = nn.Linear(attention, 1, bias=False)
+        self.begin_h, self.begin_c = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
+        self.readout = nn.Linear(hidden, vocab)
+
+    def begin(self, values):
+        mean = values.mean(1)
+        return self.begin_h(mean), self.begin_c(mean)
+
+    def forward(self, values, word, state):
+        """V [B, P, d], word [B], (h, c) -> logits [B, V], attended [B, d], (h, c)."""
+        h, c = state
+        scores = self.score(F.relu(self.key(values) + self.query(h)[:, None]))
+        alpha = torch.softmax(scores, dim=1)
+        attended = (alpha * values).sum(1)
+        h, c = self.cell(torch.cat([self.embedding(word), attended], 1), (h, c))
+        return self.readout(h), attended, (h, c)
+
+
+class PlainVLFAU(nn.Module):
+    """The full setting, with the weights of `model`."""
+
+    def __init__(self, model: VLFAU):
+        super().__init__()
+        self.stem, self.combine = copy.deepcopy(model.stem), copy.deepcopy(model.combine)
+        dair = model.dair
+        _, dim, hidden = dair.squeeze_weight.shape
+        self.branches = nn.ModuleList(
+            PlainBranch(dim, hidden, dair.spatial_sigmoid) for _ in range(model.num_aus)
+        )
+        self.local_decoder = plain_decoder(model.local_decoder)
+        self.global_decoder = plain_decoder(model.global_decoder)
+        self.global_head = copy.deepcopy(model.global_head)
+        self.to(next(model.parameters()).dtype)
+        for mine, theirs, shape in correspondence(self, model):
+            mine.data.copy_(shape(*(t.data for t in theirs)))
+
+    def forward(self, images, local_tokens, global_tokens):
+        """AU logits [B, A, 2], local [B, A, T, V], global [B, T, V], L_Gau's logits [B, A, 2]."""
+        whole = self.combine(self.stem(images)).permute(0, 3, 1, 2)
+        seen = [branch(whole) for branch in self.branches]
+        values = [hat.flatten(2).transpose(1, 2) for hat, _, _ in seen]
+        states = [self.local_decoder.begin(v) for v in values]
+        local = []
+        for t in range(local_tokens.shape[2] - 1):
+            words = []
+            for a, v in enumerate(values):
+                logits, _, states[a] = self.local_decoder(v, local_tokens[:, a, t], states[a])
+                words.append(logits)
+            local.append(torch.stack(words, 1))
+        spoken, attended = self._global(whole.flatten(2).transpose(1, 2), global_tokens)
+        au_logits = torch.stack([logits for _, _, logits in seen], 1)
+        return au_logits, torch.stack(local, 2), spoken, self.global_head(attended)
+
+    def _global(self, values, tokens):
+        state, logits, attended = self.global_decoder.begin(values), [], []
+        for t in range(tokens.shape[1] - 1):
+            word, context, state = self.global_decoder(values, tokens[:, t], state)
+            logits.append(word)
+            attended.append(context)
+        real = (tokens[:, 1:] != 0).unsqueeze(2)
+        mean = (torch.stack(attended, 1) * real).sum(1) / real.sum(1).clamp(min=1)
+        return torch.stack(logits, 1), mean
+
+
+def plain_decoder(decoder: CaptionDecoder) -> PlainDecoder:
+    """A plain decoder of the same sizes; `correspondence` says which weights are which."""
+    vocab, embed = decoder.embedding.weight.shape
+    attention, dim = decoder.key.weight.shape
+    return PlainDecoder(vocab, embed, dim, decoder.readout.in_features, attention)
+
+
+def correspondence(plain: PlainVLFAU, model: VLFAU):
+    """Yield (plain parameter, the model's parameters, how those make the plain one)."""
+    for name in ("stem", "combine", "global_head"):
+        mine = dict(getattr(plain, name).named_parameters())
+        for key, theirs in getattr(model, name).named_parameters():
+            yield mine[key], [theirs], _same
+    dair, heads = model.dair, model.heads
+    for a, branch in enumerate(plain.branches):
+        yield branch.fc1.weight, [dair.squeeze_weight], lambda w, a=a: w[a].t()
+        yield branch.fc1.bias, [dair.squeeze_bias], lambda w, a=a: w[a, 0]
+        yield branch.fc2.weight, [dair.excite_weight], lambda w, a=a: w[a].t()
+        yield branch.fc2.bias, [dair.excite_bias], lambda w, a=a: w[a, 0]
+        yield branch.conv.weight, [dair.spatial_weight], lambda w, a=a: w[a : a + 1]
+        yield branch.conv.bias, [dair.spatial_bias], lambda w, a=a: w[a : a + 1]
+        yield branch.head.weight, [heads.weight], lambda w, a=a: w[a].t()
+        yield branch.head.bias, [heads.bias], lambda w, a=a: w[a]
+    for name in ("local_decoder", "global_decoder"):
+        yield from decoder_correspondence(getattr(plain, name), getattr(model, name))
+
+
+def decoder_correspondence(plain: PlainDecoder, decoder: CaptionDecoder):
+    """As `correspondence`, for one decoder."""
+    yield plain.embedding.weight, [decoder.embedding.weight], _same
+    inputs = [decoder.word_gates.weight, decoder.context_gates.weight]
+    yield plain.cell.weight_ih, inputs, lambda w, c: _gates(torch.cat([w, c], 1))
+    yield plain.cell.weight_hh, [decoder.state_gates.weight], _gates
+    yield plain.cell.bias_ih, [decoder.word_gates.bias], _gates
+    # nn.LSTMCell has two biases that only ever appear as their sum
+    yield plain.cell.bias_hh, [decoder.word_gates.bias], torch.zeros_like
+    for name in ("key", "query", "score", "readout"):
+        mine = dict(getattr(plain, name).named_parameters())
+        for key, theirs in getattr(decoder, name).named_parameters():
+            yield mine[key], [theirs], _same
+    for part, mine in enumerate((plain.begin_h, plain.begin_c)):
+        yield mine.weight, [decoder.begin.weight], lambda w, i=part: w.chunk(2)[i]
+        yield mine.bias, [decoder.begin.bias], lambda w, i=part: w.chunk(2)[i]
+
+
+def _same(weight):
+    return weight
+
+
+def _gates(weight):
+    """Input, forget, output, candidate -> nn.LSTMCell's input, forget, candidate, output."""
+    enter, forget, leave, candidate = weight.chunk(4)
+    return torch.cat([enter, forget, candidate, leave])

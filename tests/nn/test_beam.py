@@ -1,0 +1,105 @@
+"""Beam search: greedy at width 1, never below greedy, exhaustive when wide enough."""
+
+import itertools
+
+import pytest
+import torch
+
+from fauds.nn import CaptionDecoder, beam_search
+
+BOS, EOS = 1, 2
+
+
+def toy(vocab: int, seed: int = 0, rows: int = 6):
+    """A decoder with strong opinions, and image features."""
+    torch.manual_seed(seed)
+    decoder = CaptionDecoder(vocab, 8, 8, 8, 8).eval()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(4)
+    return decoder, torch.randn(rows, 4, 8)
+
+
+def score(decoder, values, words, penalty):
+    """The score of one hypothesis for one row [1, P, d], by feeding it word by word."""
+    state, total, last = decoder.start(values), 0.0, BOS
+    for word in words:
+        logits, state = decoder.step(state, torch.tensor([[last]]))
+        total += float(logits[0, 0].log_softmax(0)[word])
+        last = word
+    return total / len(words) ** penalty
+
+
+def greedy(decoder, values, max_words):
+    state, last, words = decoder.start(values), BOS, []
+    while len(words) < max_words and last != EOS:
+        logits, state = decoder.step(state, torch.tensor([[last]]))
+        logits[..., [0, 1, 3]] = -torch.inf
+        last = int(logits.argmax())
+        words.append(last)
+    return words
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(4))
+def test_width_one_is_greedy(seed):
+    decoder, values = toy(vocab=9, seed=seed)
+    tokens, scores = beam_search(decoder, values, width=1, max_words=7)
+    for row, (words, value) in enumerate(zip(tokens.tolist(), scores.tolist(), strict=True)):
+        wanted = greedy(decoder, values[row : row + 1], 7)
+        assert [w for w in words if w] == wanted
+        assert value == pytest.approx(score(decoder, values[row : row + 1], wanted, 1.0), abs=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_wider_never_scores_lower_than_greedy(seed, penalty):
+    decoder, values = toy(vocab=12, seed=seed, rows=12)
+    rule = {"max_words": 9, "length_penalty": penalty}
+    _, narrow = beam_search(decoder, values, width=1, **rule)
+    for width in (2, 3, 5):
+        tokens, wide = beam_search(decoder, values, width=width, **rule)
+        assert (wide >= narrow - 1e-5).all()
+        mine = [w for w in tokens[0].tolist() if w]
+        assert float(wide[0]) == pytest.approx(score(decoder, values[:1], mine, penalty), abs=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_wide_enough_is_exhaustive(penalty):
+    vocab, longest = 7, 3
+    decoder, values = toy(vocab, rows=3)
+    tokens, scores = beam_search(
+        decoder, values, width=60, max_words=longest, length_penalty=penalty
+    )
+    words = range(4, vocab)
+    endings = [(*w, EOS) for n in range(longest) for w in itertools.product(words, repeat=n)]
+    cut = list(itertools.product(words, repeat=longest))
+    for row in range(3):
+        one = values[row : row + 1]
+        best = max(endings + cut, key=lambda h: score(decoder, one, h, penalty))
+        assert tuple(w for w in tokens[row].tolist() if w) == best
+        assert float(scores[row]) == pytest.approx(score(decoder, one, best, penalty), abs=1e-4)
+
+
+@torch.no_grad()
+def test_rows_do_not_meet_and_special_words_are_not_written():
+    decoder, values = toy(vocab=9, rows=8)
+    tokens, scores = beam_search(decoder, values, width=3, max_words=6)
+    for row in range(8):
+        alone, value = beam_search(decoder, values[row : row + 1], width=3, max_words=6)
+        assert tokens[row, : alone.shape[1]].tolist() == alone[0].tolist()
+        assert not tokens[row, alone.shape[1] :].any()
+        assert float(value) == pytest.approx(float(scores[row]), abs=1e-5)
+        words = tokens[row].tolist()
+        end = words.index(EOS) + 1 if EOS in words else len(words)
+        assert not any(words[end:])
+        assert not {0, 1, 3} & set(words[:end])
+
+
+def test_no_rows_no_captions():
+    decoder, _ = toy(vocab=9)
+    tokens, scores = beam_search(decoder, torch.zeros(0, 4, 8), max_words=5)
+    assert tokens.shape == (0, 0)
+    assert scores.shape == (0,)

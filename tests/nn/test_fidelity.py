@@ -1,0 +1,177 @@
+"""The model against the plain version written from the equations: outputs and gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fauds.nn import CaptionDecoder, vlfau_loss
+from fauds.nn.recurrence import Recurrent, recur
+
+from .helpers import AUS, batch, captions, small_model
+from .plain import PlainVLFAU, correspondence, decoder_correspondence, plain_decoder
+
+TOLERANCE = {torch.float32: (1e-5, 1e-4), torch.float64: (1e-11, 1e-10)}
+
+
+def plain_losses(output, local, whole, labels, weights):
+    """Eq. 8, 10, 11 and L_Gau, an image, an AU and a word at a time."""
+    au_logits, words, spoken, gau = output
+    parts = {"fau": [], "lgen": [], "ggen": [], "gau": []}
+    for b in range(len(labels)):
+        for a in range(labels.shape[1]):
+            if labels[b, a] < 0:
+                continue
+            for name, logits in (("fau", au_logits), ("gau", gau)):
+                parts[name].append(-weights[a] * logits[b, a].log_softmax(0)[labels[b, a]])
+            parts["lgen"].append(caption_loss(words[b, a], local[b, a, 1:]))
+        parts["ggen"].append(caption_loss(spoken[b], whole[b, 1:]))
+    return {name: torch.stack(values).mean() for name, values in parts.items()}
+
+
+def caption_loss(logits, targets):
+    """Eq. 11: the mean of -log p over the words that are there."""
+    terms = [-logits[t].log_softmax(0)[w] for t, w in enumerate(targets.tolist()) if w]
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, sigmoid):
+    model = small_model(spatial_sigmoid=sigmoid, stage_norm=sigmoid).to(dtype)
+    plain = PlainVLFAU(model).eval()
+    images, local, whole, labels = batch(dtype=dtype)
+    weights = torch.tensor([0.5, 1.5, 1.0], dtype=dtype)
+    output, expected = model(images, local, whole), plain(images, local, whole)
+    close, close_gradients = TOLERANCE[dtype]
+    torch.testing.assert_close(output.au_logits, expected[0], atol=close, rtol=close)
+    torch.testing.assert_close(output.global_au_logits, expected[3], atol=close, rtol=close)
+    check_words(output.local_logits, expected[1].flatten(0, 1), local.flatten(0, 1), close)
+    check_words(output.global_logits, expected[2], whole, close)
+
+    losses = vlfau_loss(output, labels, weights)
+    wanted = plain_losses(expected, local, whole, labels, weights)
+    for name, value in wanted.items():
+        torch.testing.assert_close(losses[name], value, atol=close, rtol=close)
+    losses["total"].backward()
+    sum(wanted.values()).backward()
+    check_gradients(correspondence(plain, model), close_gradients)
+
+
+def check_words(packed, expected, tokens, tolerance):
+    """Packed logits against [R, T, V] at the real words."""
+    real = tokens[:, 1:] != 0
+    got = packed.padded()
+    real = real[:, : got.shape[1]]
+    torch.testing.assert_close(
+        got[real], expected[:, : got.shape[1]][real], atol=tolerance, rtol=tolerance
+    )
+    assert len(packed.logits) == int((tokens[:, 1:] != 0).sum())
+
+
+def check_gradients(pairs, tolerance):
+    for mine, theirs, shape in pairs:
+        expected = shape(*(t.grad for t in theirs))
+        if shape is torch.zeros_like:  # nn.LSTMCell's second bias
+            continue
+        torch.testing.assert_close(mine.grad, expected, atol=tolerance, rtol=tolerance)
+
+
+def test_multi_scale_is_equation_1():
+    model = small_model().double()
+    stages = [t.detach() for t in model.stem(torch.randn(2, 3, 64, 64).double())]
+    combine = model.combine
+    maps = []
+    for stage, norm, conv in zip(stages, combine.norms, combine.convs, strict=True):
+        factor = stage.shape[-1] // stages[-1].shape[-1]
+        pooled = F.avg_pool2d(stage, factor)
+        mean = pooled.mean(1, keepdim=True)
+        normal = (pooled - mean) / (pooled.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+        maps.append(conv(normal * norm.weight[:, None, None] + norm.bias[:, None, None]))
+    wanted = torch.einsum("bchw,dc->bhwd", torch.cat(maps, 1), combine.combine.weight)
+    torch.testing.assert_close(combine(stages), wanted + combine.combine.bias)
+
+
+def test_dair_maps_are_the_plain_ones():
+    model = small_model()
+    plain = PlainVLFAU(model)
+    whole = torch.randn(2, 4, 4, 12)
+    refined, maps = model.dair(whole)
+    for a, branch in enumerate(plain.branches):
+        hat, spatial, _ = branch(whole.permute(0, 3, 1, 2))
+        torch.testing.assert_close(refined[:, a], hat.flatten(2).transpose(1, 2))
+        torch.testing.assert_close(maps[:, a], spatial)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_step_of_the_search_is_a_step_of_the_training(width):
+    decoder = CaptionDecoder(11, 12, 10, 6, 7).eval()
+    tokens, values = captions(4, words=6), torch.randn(4, 5, 12)
+    packed, _ = decoder(values, tokens)
+    state, steps = decoder.start(values, width), []
+    for t in range(tokens.shape[1] - 1):
+        logits, state = decoder.step(state, tokens[:, t : t + 1].expand(-1, width))
+        steps.append(logits[:, -1])
+    check_words(packed, torch.stack(steps, 1), tokens, 1e-5)
+
+
+def test_the_decoder_alone_in_any_order_of_lengths():
+    decoder = CaptionDecoder(11, 12, 10, 6, 7).double()
+    plain = plain_decoder(decoder).double()
+    for mine, theirs, shape in decoder_correspondence(plain, decoder):
+        mine.data.copy_(shape(*(t.data for t in theirs)))
+    tokens = captions(6, words=6, seed=3)
+    tokens[2] = 0
+    values = torch.randn(6, 5, 12, dtype=torch.float64, requires_grad=True)
+    packed, contexts = decoder(values, tokens)
+    (packed.logits.square().sum() + packed.mean_per_row(contexts).square().sum()).backward()
+    mine, values.grad = values.grad, None
+    state, wanted, attended = plain.begin(values), [], []
+    for t in range(tokens.shape[1] - 1):
+        logits, context, state = plain(values, tokens[:, t], state)
+        wanted.append(logits)
+        attended.append(context)
+    real = (tokens[:, 1:] != 0)[..., None]
+    mean = (torch.stack(attended, 1) * real).sum(1) / real.sum(1).clamp(min=1)
+    ((torch.stack(wanted, 1) * real).square().sum() + mean.square().sum()).backward()
+    torch.testing.assert_close(mine, values.grad)
+    assert mine[2].abs().sum() == 0
+    check_gradients(decoder_correspondence(plain, decoder), 1e-10)
+
+
+def test_gradcheck_of_the_word_loop():
+    torch.manual_seed(0)
+    r, p, d, k, h, v = 3, 4, 3, 2, 2, 5
+    shapes = [
+        (r, p, d),
+        (r, p, k),
+        (v, 4 * h),
+        (r, h),
+        (r, h),
+        (k, h),
+        (4 * h, h),
+        (4 * h, d),
+        (k,),
+    ]
+    inputs = [torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in shapes]
+    words = torch.tensor([1, 2, 3, 4, 2, 1])
+
+    def run(*tensors):
+        return recur(Recurrent(*tensors), words, (3, 2, 1))
+
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+def test_images_of_a_batch_do_not_meet():
+    model = small_model()
+    images, local, whole, _ = batch(size=3)
+    alone = model(images[1:2], local[1:2], whole[1:2])
+    together = model(images, local, whole)
+    mine = together.local_logits.rows // AUS == 1
+    torch.testing.assert_close(together.au_logits[1:2], alone.au_logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        together.local_logits.padded()[AUS : 2 * AUS, : alone.local_logits.padded().shape[1]],
+        alone.local_logits.padded(),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+    assert int(mine.sum()) == len(alone.local_logits.targets)
