@@ -16,6 +16,7 @@ from fauds.errors import DataError, UsageError
 from fauds.facs import au_name
 from fauds.registry import unknown
 
+
 def _au(spelling: int | str) -> str:
     try:
         return au_name(spelling)

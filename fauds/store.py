@@ -170,6 +170,13 @@ def write_table(
             writer.write_table(table.slice(start, stop - start), row_group_size=stop - start)
 
 
+def sequence_starts(frames: pa.Table) -> np.ndarray:
+    """Return the row numbers where a sequence (subject and task) begins, int64."""
+    subject, task = (frames[c].combine_chunks().indices.to_numpy() for c in ("subject", "task"))
+    changes = (np.diff(subject) != 0) | (np.diff(task) != 0)
+    return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
+
 def _row_groups(rows: int, starts: np.ndarray | None) -> Iterable[tuple[int, int]]:
     allowed = np.arange(0, rows, ROW_GROUP) if starts is None else np.asarray(starts)
     wanted = np.arange(0, rows, ROW_GROUP)

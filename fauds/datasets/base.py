@@ -84,6 +84,17 @@ class Reader(Protocol):
     def fingerprint(self, root: Path, options: ReadOptions | None = ...) -> str:
         """Return `Reading.fingerprint` without parsing anything."""
 
+    def image_base(
+        self, folders: Mapping[Any, Any], last: Mapping[Any, int], declared: int | None
+    ) -> tuple[int | None, str]:
+        """Return the number of label frame 1's image (None: no images), and how it is known.
+
+        Args:
+            folders: image folders by sequence, as `fauds.datasets.images.find` returns them.
+            last: the last labelled frame by sequence.
+            declared: what the user says it is.
+        """
+
     def read(
         self,
         root: Path,

@@ -58,6 +58,17 @@ class Bp4dReader:
         folders = images.find(release.image_root, release.occurrence, options.images)
         return _fingerprint(text.load(release.paths(), release.labels.parent), folders)
 
+    def image_base(
+        self,
+        folders: Mapping[images.Key, images.ImageFolder],
+        last: Mapping[images.Key, int],
+        declared: int | None,
+    ) -> tuple[int | None, str]:
+        """Return the number of label frame 1's image, and how it is known: BP4D's is 1."""
+        if not folders:
+            return None, ""
+        return (1, "numbered as the labels") if declared is None else (declared, "declared")
+
     @locate.os_errors()
     def read(
         self,
@@ -87,13 +98,13 @@ class Bp4dReader:
         fingerprint = _fingerprint(files, folders)
         labels, notes = _labels(release, {file.path: file for file in files}, options)
         del files
-        base = (1 if options.image_base is None else options.image_base) if folders else None
+        last = {(s.subject, s.task): int(s.frames[-1]) for s in labels.sequences}
+        base, how = self.image_base(folders, last, options.image_base)
         paths = images.match(
             folders,
             [((s.subject, s.task), s.frames) for s in labels.sequences],
             dict.fromkeys(folders, base),
         )
-        how = "declared" if options.image_base is not None else "numbered as the labels"
         notes += images.notes(folders, base, how, paths.null_count)
         sexes = {sequence.subject: sequence.subject[0] for sequence in labels.sequences}
         return Reading(

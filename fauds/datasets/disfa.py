@@ -78,6 +78,15 @@ class DisfaReader:
         _, sex_bytes = _sexes(release, None, options)
         return _fingerprint(text.load(release.paths(), release.labels.parent), folders, sex_bytes)
 
+    def image_base(
+        self,
+        folders: Mapping[images.Key, images.ImageFolder],
+        last: Mapping[images.Key, int],
+        declared: int | None,
+    ) -> tuple[int | None, str]:
+        """Return the number of label frame 1's image, and how it is known; see `find_base`."""
+        return images.find_base(folders, last, declared)
+
     @locate.os_errors()
     def read(
         self,
@@ -106,7 +115,7 @@ class DisfaReader:
         labels = _labels(release, files, options)
         del files
         last = {(each.subject,): int(each.frames[-1]) for each in labels.sequences}
-        base, how = images.find_base(folders, last, options.image_base)
+        base, how = self.image_base(folders, last, options.image_base)
         paths = images.match(
             folders,
             [((sequence.subject,), sequence.frames) for sequence in labels.sequences],

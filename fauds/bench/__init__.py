@@ -1,0 +1,1 @@
+"""A protocol and a model preset to runs, predictions and results."""

@@ -1,0 +1,135 @@
+"""The tables of a dataset's folder as the arrays that all folds of a run share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fauds import folds as folding
+from fauds import store
+from fauds.bench.faces import with_faces
+from fauds.bench.plan import Plan
+from fauds.errors import DataError, UsageError
+from fauds.training.data import CaptionTokens, FaceSet, caption_tokens, face_set
+
+FOLDS = "folds.parquet"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads.
+
+    Attributes:
+        synthetic: whether the distribution is made up.
+        frames: the frames that have a face image, in the order of `faces`.
+        offered: how many coded frames there are, with an image or without.
+        without_image: by subject, how many have none.
+        captions: captions.parquet's rows of `frames`.
+    """
+
+    synthetic: bool
+    frames: pa.Table
+    offered: int
+    without_image: Mapping[str, int]
+    folds: pa.Table
+    statistics: pa.Table
+    faces: FaceSet
+    tokens: CaptionTokens
+    vocabulary: pa.Table
+    captions: pa.Table
+
+    def tested_by(self, fold: int) -> np.ndarray:
+        """Return which frames a fold tests, bool [N]."""
+        return np.isin(self.faces.subjects, self.subjects(fold))
+
+    def subjects(self, fold: int) -> list[str]:
+        """Return the subjects that a fold tests, sorted."""
+        mine = self.folds.filter(pc.equal(self.folds["fold"], fold))
+        return sorted(mine["subject"].to_pylist())
+
+    def training_statistics(self, fold: int) -> pa.Table:
+        """Return the fold's rows of the fold statistics, in the order of the AUs."""
+        return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
+
+    def class_weights(self, fold: int, rule: str) -> np.ndarray:
+        """Return gamma of eq. 9, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
+
+        Raises:
+            DataError: an AU is never active in the training part.
+        """
+        rows = self.training_statistics(fold)
+        missing = rows.filter(pc.is_null(rows["weight"]))["au"].to_pylist()
+        if missing:
+            raise DataError(
+                f"The training part of fold {fold} has no frame with {', '.join(missing)} "
+                "active: eq. 9's class weight is undefined.",
+                where=FOLDS,
+                hint="use more subjects or frames, or other folds",
+            )
+        weights = rows["weight"].to_numpy()
+        return weights / weights.sum() if rule == "sum1" else weights
+
+
+def load(tables: Path, plan: Plan) -> Inputs:
+    """Read a dataset's folder for a run, and copy its folds into the run.
+
+    Raises:
+        DataError: frames without images, captions of other frames, folds that are not whole.
+    """
+    aus = plan.benchmark.aus
+    path = tables / "frames.parquet"
+    meta = store.read_meta(path)
+    frames = store.read_table(path, ["frame_id", "subject", "task", "frame", "sex", "image", *aus])
+    counts = folding.count_subjects(frames, aus)
+    folds = _folds(tables, plan)
+    folding.check(folds, counts.subjects, where=plan.folder / FOLDS)
+    seen, root, without_image = with_faces(frames, plan.faces, meta, meta["settings"]["image_base"])
+    phrases = store.read_table(tables / "phrases.parquet")
+    vocabulary = store.read_table(tables / "vocabulary.parquet")
+    captions = _of_frames(store.read_table(tables / "captions.parquet"), seen)
+    return Inputs(
+        synthetic=meta["synthetic"],
+        frames=seen,
+        offered=len(frames),
+        without_image=without_image,
+        folds=folds,
+        statistics=folding.statistics(folding.count_subjects(seen, aus), folds, aus),
+        faces=face_set(seen, captions, phrases, root, aus),
+        tokens=caption_tokens(phrases, vocabulary),
+        vocabulary=vocabulary,
+        captions=captions,
+    )
+
+
+def _folds(tables: Path, plan: Plan) -> pa.Table:
+    copied = plan.folder / FOLDS
+    if not copied.exists():
+        source = tables / FOLDS
+        store.write_table(copied, store.read_table(source), store.read_meta(source))
+    return store.read_table(copied).replace_schema_metadata(None)
+
+
+def _of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
+    place = pc.index_in(frames["frame_id"], captions["frame_id"])
+    if place.null_count:
+        raise DataError(
+            "captions.parquet has not all frames of frames.parquet.",
+            hint="run fauds build-captions again",
+        )
+    return captions.take(place)
+
+
+def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
+    """Return the folds to run.
+
+    Raises:
+        UsageError: a fold was asked for that does not exist.
+    """
+    there = sorted(set(inputs.folds["fold"].to_pylist()))
+    wrong = sorted(set(plan.folds) - set(there))
+    if wrong:
+        raise UsageError(f"There is no fold {wrong[0]}.", where="--fold", hint=f"there is: {there}")
+    return sorted(set(plan.folds)) or there

@@ -1,0 +1,135 @@
+"""What a run is: model, preset, settings and folds, as its settings.yaml holds them."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from fauds import settings as settings_module
+from fauds import store
+from fauds.errors import UsageError
+from fauds.settings import Benchmark, RunSettings
+
+SETTINGS = "settings.yaml"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of ``fauds bench``.
+
+    Attributes:
+        preset: None for the benchmark's default.
+        folds: only these; empty for all.
+        changes: ``key=value`` over the preset's settings.
+        faces: folder of face crops made elsewhere, None for the distribution's own images.
+        resume: name or folder of a run to go on with.
+    """
+
+    model: str
+    preset: str | None = None
+    folds: tuple[int, ...] = ()
+    changes: tuple[str, ...] = ()
+    faces: Path | None = None
+    resume: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's identity and where it lies."""
+
+    folder: Path
+    benchmark: Benchmark
+    model: str
+    preset: str
+    settings: RunSettings
+    changes: tuple[str, ...]
+    folds: tuple[int, ...]
+    faces: Path | None
+
+    def save(self) -> None:
+        """Write settings.yaml, once."""
+        path = self.folder / SETTINGS
+        if path.exists():
+            return
+        saved = {
+            "benchmark": self.benchmark.name,
+            "benchmark_version": self.benchmark.version,
+            "model": self.model,
+            "preset": self.preset,
+            "changes": list(self.changes),
+            "folds": list(self.folds),
+            "faces": str(self.faces.resolve()) if self.faces else None,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        store.write_text(path, yaml.safe_dump(saved, sort_keys=False))
+
+    @property
+    def command(self) -> str:
+        """The command that repeats this run."""
+        parts = ["fauds bench", self.model, f"--dataset {self.benchmark.name}"]
+        parts.append(f"--preset {self.preset}")
+        parts += [f"--fold {fold}" for fold in self.folds]
+        parts += [f"--set {change}" for change in self.changes]
+        parts += [f"--faces {self.faces}"] if self.faces else []
+        return " ".join(parts)
+
+
+def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
+    """Return the plan of a new run, or of the one to resume.
+
+    Args:
+        runs: the folder that holds the dataset's runs.
+
+    Raises:
+        UsageError: no such model, preset, setting or run, or changes to a run that is resumed.
+    """
+    if request.resume is not None:
+        return _resumed(request, benchmark, runs)
+    preset = request.preset or ("tiny" if benchmark.synthesis else "full")
+    settings = settings_module.run_settings(request.model, preset, request.changes)
+    folder = runs / f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Plan(
+        folder,
+        benchmark,
+        request.model,
+        preset,
+        settings,
+        request.changes,
+        request.folds,
+        request.faces,
+    )
+
+
+def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
+    if request.preset or request.changes or request.folds:
+        raise UsageError(
+            "A resumed run keeps its settings.", hint="leave --preset, --set and --fold out"
+        )
+    folder = runs / Path(request.resume).name
+    if not (folder / SETTINGS).exists():
+        known = sorted(path.parent.name for path in runs.glob(f"*/{SETTINGS}"))
+        raise UsageError(
+            f"There is no run {request.resume!r} of {benchmark.name}.",
+            where=runs,
+            hint=f"there is: {', '.join(known) or 'none'}",
+        )
+    saved = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
+    if saved["benchmark_version"] != benchmark.version:
+        raise UsageError(
+            f"The run was started with version {saved['benchmark_version']} of "
+            f"{benchmark.name}; this fauds has version {benchmark.version}.",
+            where=folder / SETTINGS,
+            hint="start a new run",
+        )
+    faces = request.faces or (Path(saved["faces"]) if saved["faces"] else None)
+    return Plan(
+        folder,
+        benchmark,
+        saved["model"],
+        saved["preset"],
+        RunSettings.model_validate(saved["settings"]),
+        tuple(saved["changes"]),
+        tuple(saved["folds"]),
+        faces,
+    )

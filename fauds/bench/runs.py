@@ -1,0 +1,137 @@
+"""One run of the bench: its folds one after the other, then the results of all."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from fauds import __version__, resources, store
+from fauds.bench import finish
+from fauds.bench.infer import describe, infer, no_image_words
+from fauds.bench.inputs import Inputs, load, wanted_folds
+from fauds.bench.plan import Plan
+from fauds.nn.vlfau import VLFAU
+from fauds.training import checkpoint
+from fauds.training.loop import WEIGHTS, build_model, train
+
+
+class Progress(Protocol):
+    """Shows how far a step is; `bar` gives a function that takes the number of steps done."""
+
+    def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a bar for a step of `total` parts."""
+
+
+def run(tables: Path, plan: Plan, progress: Progress) -> Path:
+    """Train and test a model on the folds of a dataset's folder; return the run's folder.
+
+    A fold whose predictions are there is not done again; one that was stopped goes on from its
+    newest checkpoint. results.json is written when all asked folds are there.
+
+    Args:
+        tables: the dataset's folder, with frames, captions, phrases, vocabulary and folds.
+
+    Raises:
+        UsageError: a fold that does not exist.
+        DataError: tables or images are missing, damaged, or do not belong together.
+    """
+    began = time.perf_counter()
+    with store.lock(plan.folder):
+        inputs = load(tables, plan)
+        folds = wanted_folds(plan, inputs)
+        plan.save()
+        for fold in folds:
+            if not (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists():
+                _fold(plan, inputs, fold, progress)
+        finish.write(plan, inputs, folds, time.perf_counter() - began)
+    return plan.folder
+
+
+def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
+    folder = plan.folder / f"fold{fold}"
+    folder.mkdir(parents=True, exist_ok=True)
+    test = inputs.tested_by(fold)
+    training, testing = inputs.faces.where(~test), inputs.faces.where(test)
+    meta = _meta(plan, inputs, fold)
+    model = _trained(plan, inputs, fold, meta, progress)
+    with progress.bar(f"fold {fold} of part {fold}: testing", len(testing)) as advance:
+        inference = infer(model, testing, inputs.tokens, plan.settings, advance)
+    words = inference.words
+    if words:
+        baseline = no_image_words(training, testing, inputs.tokens)
+        words |= {k: v for k, v in baseline.items() if k.removesuffix("_no_image") in words}
+    table = _predictions(plan, inputs, fold, model, inference.probabilities, progress)
+    store.write_json(folder / finish.WORDS, {k: list(v) for k, v in words.items()})
+    store.write_table(
+        folder / finish.PREDICTIONS, table, {"inputs": meta["vocabulary"], "settings": meta}
+    )
+
+
+def _meta(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
+    return {
+        "model": plan.model,
+        "preset": plan.preset,
+        "benchmark": plan.benchmark.name,
+        "benchmark_version": plan.benchmark.version,
+        "aus": list(plan.benchmark.aus),
+        "fold": fold,
+        "settings": plan.settings.model_dump(mode="json"),
+        "vocabulary": store.fingerprint(inputs.vocabulary["token"].to_pylist()),
+        "fauds": __version__,
+    }
+
+
+def _trained(
+    plan: Plan, inputs: Inputs, fold: int, meta: dict[str, Any], progress: Progress
+) -> VLFAU:
+    settings, folder = plan.settings, plan.folder / f"fold{fold}"
+    # Initial weights depend on the seed and the fold alone, whatever was run before.
+    torch.manual_seed(settings.training.seed * 1_000_003 + 500_000 + fold)
+    presets = resources.path("models", plan.model)
+    model = build_model(settings.model, len(plan.benchmark.aus), inputs.tokens, presets)
+    if (folder / WEIGHTS).exists():
+        model.load_state_dict(checkpoint.load(folder / WEIGHTS)[0])
+        return model
+    faces = inputs.faces.where(~inputs.tested_by(fold))
+    weights = inputs.class_weights(fold, settings.training.class_weights)
+    steps = -(-len(faces) // settings.training.batch_size) * settings.training.epochs
+    with progress.bar(f"fold {fold}, without part {fold}: training", steps) as advance:
+        return train(model, faces, inputs.tokens, weights, settings, folder, meta, advance)
+
+
+def _predictions(
+    plan: Plan,
+    inputs: Inputs,
+    fold: int,
+    model: VLFAU,
+    probabilities: np.ndarray,
+    progress: Progress,
+) -> pa.Table:
+    aus, model_settings = plan.benchmark.aus, plan.settings.model
+    rows = np.flatnonzero(inputs.tested_by(fold))
+    described = 0
+    if model_settings.local_language or model_settings.global_language:
+        described = min(len(rows), plan.settings.inference.described)
+    keys = inputs.frames.select(["subject", "task", "frame", "frame_id"]).take(pa.array(rows))
+    columns = [*keys.columns, pa.array(np.full(len(rows), fold, np.int16))]
+    columns += [pa.array(column) for column in probabilities.T]
+    schema = store.predictions_schema(aus, descriptions=described > 0)
+    if described:
+        # Spread over the whole test part, so that every subject is likely to be there.
+        chosen = np.unique(np.linspace(0, len(rows) - 1, described).astype(int))
+        faces = inputs.faces.where(rows[chosen])
+        with progress.bar(f"fold {fold}: describing", len(chosen)) as advance:
+            written = describe(
+                model, faces, inputs.tokens, inputs.vocabulary, plan.settings, aus, advance
+            )
+        place = np.full(len(rows), len(chosen))
+        place[chosen] = np.arange(len(chosen))
+        for name in schema.names[len(columns) :]:
+            texts = pa.array([*written.get(name, [None] * len(chosen)), None], pa.string())
+            columns.append(texts.take(pa.array(place)))
+    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)

@@ -1,0 +1,249 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported until needed."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from fauds import __version__
+from fauds.errors import FaudsError
+
+_WORKDIR = click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="fauds-work",
+    envvar="FAUDS_WORKDIR",
+    show_default=True,
+    show_envvar=True,
+    help="Folder that holds one folder per dataset.",
+)
+_DATASET = click.option(
+    "--dataset",
+    default="synthetic",
+    show_default=True,
+    metavar="D",
+    help="synthetic, bp4d or disfa.",
+)
+_READ_OPTIONS = (
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path),
+        help="The raw distribution; needed once, remembered in the workdir.",
+    ),
+    click.option(
+        "--sexes",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
+    ),
+    click.option(
+        "--image-base",
+        type=click.IntRange(0, 1),
+        help="Number of the first image, where it cannot be told from the files.",
+    ),
+    click.option(
+        "--missing-aus",
+        type=click.Choice(["error", "null"]),
+        help="What an absent AU file is: an error (default), or null labels.",
+    ),
+    click.option(
+        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, comma-separated."
+    ),
+)
+
+
+def _read_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_READ_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fauds")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Facial action unit labels as language, and models measured on it."""
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--like", type=click.Choice(["bp4d", "disfa"]), required=True, help="Raw layout.")
+@click.option("--subjects", type=click.IntRange(1), help="How many subjects.  [default: all]")
+@click.option("--frames", type=click.IntRange(1), help="Frames a subject.  [default: as published]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--labels-only", is_flag=True, help="Write no images.")
+def synth(
+    out: Path, like: str, subjects: int | None, frames: int | None, seed: int, labels_only: bool
+) -> None:
+    """Write a made-up distribution in a dataset's own raw layout into OUT."""
+    from fauds.synthetic import distribution
+
+    with _progress() as progress, progress.counter("drawing faces") as drawn:
+        distribution.write(
+            out,
+            like,
+            subjects=subjects,
+            frames=frames,
+            seed=seed,
+            labels_only=labels_only,
+            progress=drawn,
+        )
+    click.echo(f"{out}: a made-up distribution in {like}'s raw layout, seed {seed}")
+
+
+@cli.command("build-captions")
+@_DATASET
+@_read_options
+@click.option("--language", default="en", show_default=True)
+@click.option(
+    "--templates",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of templates that override the shipped ones of the language.",
+)
+@_WORKDIR
+def build_captions(
+    workdir: Path, dataset: str, language: str, templates: Path | None, **reading: Any
+) -> None:
+    """Read the labels and write each frame's local and global descriptions."""
+    from fauds.report.terminal import show_captions, show_frames
+
+    space = _workspace(workdir, dataset)
+    frames = _frames(space, **reading)
+    show_frames(frames)
+    show_captions(space, space.captions(frames, language=language, templates=templates))
+
+
+@cli.command()
+@_DATASET
+@_read_options
+@click.option("--folds", "k", type=click.IntRange(2), default=3, show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["published", "random"]),
+    help="[default: published where the benchmark has that many folds]",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random.")
+@_WORKDIR
+def split(
+    workdir: Path, dataset: str, k: int, method: str | None, seed: int, **reading: Any
+) -> None:
+    """Put every subject into one of K folds; fold k tests part k."""
+    from fauds.report.terminal import show_folds
+
+    space = _workspace(workdir, dataset)
+    frames = _frames(space, **reading)
+    show_folds(space, space.folds(frames, k=k, method=method, seed=seed))
+
+
+@cli.command()
+@click.argument("model", default="vlfau")
+@_DATASET
+@_read_options
+@click.option("--preset", help="Settings of the model.  [default: tiny on synthetic, else full]")
+@click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option(
+    "--faces",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
+)
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@_WORKDIR
+def bench(
+    workdir: Path,
+    model: str,
+    dataset: str,
+    preset: str | None,
+    folds: tuple[int, ...],
+    changes: tuple[str, ...],
+    faces: Path | None,
+    resume: str | None,
+    **reading: Any,
+) -> None:
+    """Train MODEL on every fold, test it on the fold's part, and report."""
+    from fauds.bench import plan as planning
+    from fauds.report.terminal import show_results
+
+    space = _workspace(workdir, dataset)
+    request = planning.Request(model, preset, folds, changes, faces, resume)
+    plan = planning.make(request, space.benchmark, space.folder / "runs")
+    frames = _frames(space, **reading)
+    try:
+        with _progress() as progress:
+            space.bench(plan, frames, progress)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Go on with: fauds bench --dataset {dataset} --resume {plan.folder.name}", err=True
+        )
+        raise
+    show_results(plan.folder)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def report(run: Path) -> None:
+    """Write report.md of a finished RUN again from its files, and show its tables."""
+    from fauds.report.markdown import write_report
+    from fauds.report.terminal import show_results
+
+    write_report(run)
+    show_results(run)
+
+
+def _workspace(workdir: Path, dataset: str) -> Any:
+    from fauds.workspace import Workspace
+
+    return Workspace(workdir, dataset, say=lambda line: click.echo(line, err=True))
+
+
+def _frames(
+    space: Any,
+    root: Path | None,
+    sexes: Path | None,
+    image_base: int | None,
+    missing_aus: str | None,
+    only: str | None,
+) -> Any:
+    given = {
+        "sex_table": sexes,
+        "image_base": image_base,
+        "missing_aus": missing_aus,
+        "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
+    }
+    with _progress() as progress:
+        return space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
+
+
+def _progress() -> Any:
+    from fauds.report.progress import Progress
+
+    return Progress(sys.stderr)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors become one message and an exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FaudsError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped. What was written is kept.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n  to do: run fauds --debug ... to see where",
+            err=True,
+        )
+        sys.exit(1)

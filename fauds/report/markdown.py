@@ -1,0 +1,106 @@
+"""report.md of a run, from its files."""
+
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from fauds import resources, settings, store
+from fauds.bench import results as results_file
+from fauds.bench.results import Results
+from fauds.report.gallery import Face, gallery
+
+FILE = "report.md"
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.md of a finished run; return its path.
+
+    Raises:
+        DataError: the run has no results.
+    """
+    results = results_file.read(folder)
+    source = resources.path("templates", "report", "report.md.j2").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    text = environment.from_string(source).render(
+        r=results,
+        percent=_percent,
+        f1_table=_fold_table(results, "f1", ("always_active_f1", "prevalence_f1")),
+        accuracy_table=_fold_table(results, "accuracy", ()),
+        words=_word_table(results),
+        undefined=results.undefined,
+        dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
+        published=_published(results),
+        faces=gallery(folder),
+        names=_names,
+        state=lambda value: {True: "active", False: "inactive", None: "not coded"}[value],
+    )
+    store.write_text(folder / FILE, text)
+    return folder / FILE
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _names(face: Face, which: str) -> str:
+    return ", ".join(au.name for au in face.aus if getattr(au, which)) or "none"
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    head = [str(frame.index.name or ""), *map(str, frame.columns)]
+    rows = [map(str, row) for row in frame.itertuples()]
+    rule = ["---"] + ["---:"] * len(frame.columns)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def _fold_table(results: Results, metric: str, beside: tuple[str, ...]) -> str:
+    aus = [*results.protocol.aus, None]
+    columns = {
+        f"fold {fold}": [results.value(metric, "fold", au, fold) for au in aus]
+        for fold in results.folds
+    }
+    columns["mean of folds"] = [results.value(metric, "mean_of_folds", au) for au in aus]
+    columns["pooled"] = [results.value(metric, "pooled", au) for au in aus]
+    for name in beside:
+        title = (
+            name.removesuffix("_f1").replace("_", " ").replace("prevalence", "training prevalence")
+        )
+        columns[title] = [results.value(name, "mean_of_folds", au) for au in aus]
+    frame = pd.DataFrame(columns, index=pd.Index([au or "**mean**" for au in aus], name="AU"))
+    return _markdown(frame.map(lambda value: _percent(None if pd.isna(value) else value)))
+
+
+def _word_table(results: Results) -> str:
+    rows = {}
+    for scope in ("local", "global"):
+        names = (f"{scope}_word_top5", f"{scope}_word_top5_no_image")
+        if results.value(names[0], "mean_of_folds") is not None:
+            rows[scope] = [_percent(results.value(name, "mean_of_folds")) for name in names]
+    if not rows:
+        return ""
+    columns = ["top-5 %", "no image %"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return _markdown(frame.rename_axis("decoder"))
+
+
+def _published(results: Results) -> str:
+    """Return the published F1 rows, for the benchmark's own protocol on real data only."""
+    benchmark = settings.benchmark(results.benchmark)
+    own = benchmark.folds is not None and results.protocol.folds == benchmark.folds.name
+    complete = own and len(results.folds) == len(benchmark.folds.parts)
+    if results.synthetic or benchmark.published is None or not complete:
+        return ""
+    rows = pd.read_csv(resources.path("benchmarks", benchmark.published))
+    rows = rows[rows["metric"] == "F1"]
+    keys = ["method", "venue", "source", "selection"]
+    table = rows.pivot(index=keys, columns="au", values="value_percent")
+    table = table[[*benchmark.aus, "Avg"]].sort_values("Avg")
+    off = (table[list(benchmark.aus)].mean(axis=1) - table["Avg"]).abs() > 0.1 + 1e-9
+    table = table.map("{:.1f}".format)
+    table["flag"] = off.map({True: "average does not fit", False: ""})
+    mine = [_percent(results.value("f1", "mean_of_folds", au)) for au in (*benchmark.aus, None)]
+    table = table.reset_index()
+    ours = [f"**this run ({results.model} {results.preset})**", "", "", "last epoch", *mine, ""]
+    table.loc[len(table)] = ours
+    return _markdown(table.set_index("method"))

@@ -1,0 +1,165 @@
+"""What the commands print: short tables and lines for a person."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fauds import store
+
+if TYPE_CHECKING:
+    from fauds.bench.results import Results
+    from fauds.workspace import Step, Workspace
+
+
+def _console() -> Console:
+    # A pipe has no width; tables must not be folded into 80 columns there.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(columns[0])
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _done(step: "Step") -> str:
+    return "" if step.done else " (unchanged)"
+
+
+def show_frames(step: "Step") -> None:
+    """Print what was read, and every difference from the published counts."""
+    console = _console()
+    table = store.read_table(step.path, ["subject", "task"])
+    subjects = len(table["subject"].unique())
+    made_up = ", made up" if step.meta["synthetic"] else ""
+    console.print(
+        f"{step.path}: {len(table):,} frames of {subjects} subjects{made_up}{_done(step)}"
+    )
+    for line in (*step.meta["notes"], *step.meta["differences"]):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def show_captions(space: "Workspace", step: "Step") -> None:
+    """Print the sizes of captions, phrases and vocabularies, and an example."""
+    console = _console()
+    phrases = store.read_table(space.path("phrases"))
+    vocabulary = store.read_table(space.path("vocabulary"), ["scope"])
+    for scope in ("local", "global"):
+        scoped = phrases.filter(pc.equal(phrases["scope"], scope))
+        words = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
+        lengths = pc.list_value_length(scoped["tokens"])
+        longest = f"longest {pc.max(lengths).as_py() - 2} words" if len(scoped) else "none"
+        console.print(
+            f"{scope}: {len(scoped):,} distinct descriptions, {longest}, vocabulary {words}"
+        )
+    example = phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist()
+    for row in example:
+        console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True, markup=False)
+    captions = store.read_table(step.path, ["face"])["face"]
+    if len(captions):
+        middle = captions[len(captions) // 2].as_py() or "(a needed AU is not coded)"
+        console.print(f"  a face: {middle}", soft_wrap=True, markup=False)
+    console.print(f"{step.path}: {len(captions):,} frames captioned{_done(step)}")
+
+
+def show_folds(space: "Workspace", step: "Step") -> None:
+    """Print each fold's subjects, and per AU the test rates and training weights."""
+    console = _console()
+    folds = store.read_table(step.path)
+    statistics = store.read_table(space.path("fold_statistics"))
+    numbers = sorted(set(folds["fold"].to_pylist()))
+    for fold in numbers:
+        names = folds.filter(pc.equal(folds["fold"], fold))["subject"].to_pylist()
+        console.print(
+            f"fold {fold} tests part {fold} ({len(names)} subjects): {' '.join(names)}",
+            soft_wrap=True,
+        )
+    heads = [f"part {fold} %" for fold in numbers] + [f"weight {fold}" for fold in numbers]
+    table = _table("AU", *heads)
+    for au in dict.fromkeys(statistics["au"].to_pylist()):
+        rows = statistics.filter(pc.equal(statistics["au"], au)).to_pylist()
+        rates = [_percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
+        weights = ["-" if row["weight"] is None else f"{row['weight']:.3f}" for row in rows]
+        table.add_row(au, *rates, *weights)
+    console.print(table)
+    console.print(
+        "part k %: frames of part k with the AU active; weight k: eq. 9 of VL-FAU over the "
+        "other parts, scaled to mean 1",
+        soft_wrap=True,
+    )
+    console.print(f"{step.path}: {folds['protocol'][0].as_py()}{_done(step)}")
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def show_results(folder: Path) -> None:
+    """Print a run's per-fold table, its summary and one face's descriptions."""
+    from fauds.bench import results as results_file
+    from fauds.report.gallery import gallery
+
+    console = _console()
+    results = results_file.read(folder)
+    made_up = "  (made-up faces: not comparable with any published figure)"
+    console.print(
+        f"{results.model} {results.preset} on {results.benchmark} v{results.benchmark_version}, "
+        f"{results.protocol.folds}, {results.frames_scored:,} of {results.frames_offered:,} frames"
+        + (made_up if results.synthetic else ""),
+        soft_wrap=True,
+    )
+    console.print(f"backbone: {results.pretraining}", soft_wrap=True, markup=False)
+    console.print(_fold_table(results))
+    _show_words(console, results)
+    for line in results.undefined:
+        console.print(f"undefined, left out of means: {line}", soft_wrap=True)
+    for face in gallery(folder)[:1]:
+        console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
+        if face.face_text:
+            console.print(f"  whole face: {face.face_text}", soft_wrap=True, markup=False)
+        for au in face.aus:
+            if au.text and au.predicted:
+                console.print(f"  {au.name}: {au.text}", soft_wrap=True, markup=False)
+    console.print(f"\n{folder / 'report.md'}", soft_wrap=True)
+
+
+def _fold_table(results: "Results") -> Table:
+    folds = results.folds
+    table = _table(
+        "F1 %",
+        *(f"fold {fold}" for fold in folds),
+        "mean",
+        "always active",
+        "training prevalence",
+        "accuracy %",
+    )
+    for au in (*results.protocol.aus, None):
+        cells = [results.value("f1", "fold", au, fold) for fold in folds]
+        names = ("f1", "always_active_f1", "prevalence_f1", "accuracy")
+        cells += [results.value(name, "mean_of_folds", au) for name in names]
+        if au is None:
+            table.add_section()
+        table.add_row(au or "mean", *(_percent(cell) for cell in cells))
+    return table
+
+
+def _show_words(console: Console, results: "Results") -> None:
+    for scope in ("local", "global"):
+        value = results.value(f"{scope}_word_top5", "mean_of_folds")
+        if value is not None:
+            alone = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
+            console.print(
+                f"{scope} descriptions: word top-5 {_percent(value)} %, "
+                f"{_percent(alone)} % without looking at the image"
+            )

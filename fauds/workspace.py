@@ -1,0 +1,269 @@
+"""The chain of steps: which needs which, which are done, and running what is missing.
+
+Every step reads the files of the steps before and writes its own, with the fingerprint of its
+inputs and its settings; where neither has changed it is left as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from fauds import folds as folding
+from fauds import store
+from fauds.datasets import DATASETS
+from fauds.datasets.base import ReadOptions, read_marker
+from fauds.errors import DataError, UsageError
+from fauds.settings import Benchmark, Synthesis, benchmark
+
+if TYPE_CHECKING:
+    from fauds.bench.plan import Plan
+    from fauds.bench.runs import Progress
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of a step: its main file, whether it was done now, and what to tell people."""
+
+    path: Path
+    done: bool
+    meta: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the step's result: its inputs and settings."""
+        return store.fingerprint(self.meta["inputs"], self.meta["settings"])
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One dataset's folder in a workdir.
+
+    Args:
+        workdir: the folder of all datasets.
+        dataset: the benchmark's name; its tables lie in ``workdir/dataset``.
+        say: called with a line for people when a step is run that was not asked for.
+    """
+
+    workdir: Path
+    dataset: str
+    say: Callable[[str], None] = lambda line: None
+
+    @cached_property
+    def benchmark(self) -> Benchmark:
+        """The protocol of this dataset."""
+        return benchmark(self.dataset)
+
+    @property
+    def folder(self) -> Path:
+        """Where this dataset's files lie."""
+        return self.workdir / self.dataset
+
+    def path(self, table: str) -> Path:
+        """Return the path of one of the tables: ``path("frames")``."""
+        return self.folder / f"{table}.parquet"
+
+    def frames(
+        self,
+        root: Path | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        progress: "Progress | None" = None,
+    ) -> Step:
+        """Read the raw distribution into frames.parquet.
+
+        Args:
+            root: the raw distribution; where None, the one that the table was last read from, and
+                for a benchmark of made-up data its own, made on first use.
+            options: fields of `ReadOptions` that were given; the others are as last time.
+            progress: shows how far the drawing of made-up faces is.
+
+        Raises:
+            UsageError: there is no table yet and no root to read.
+            DataError: the distribution is wrong or incomplete; file and line are named.
+        """
+        path = self.path("frames")
+        old = store.read_meta(path) if path.exists() else None
+        asked_root, (root, options) = root, self._source(old, root, options)
+        with store.lock(self.folder):
+            self._synthesise_if_missing(root, progress)
+            if old and asked_root is None and not root.exists():
+                self.say(f"{root} is not here any more: using {path} as it was read from there")
+                return Step(path, False, old)
+            reader = DATASETS[self.benchmark.dataset]
+            settings = {"root": str(root.resolve()), **_plain(asdict(options))}
+            same = old is not None and old["settings"] == settings
+            if same and old["inputs"] == reader.fingerprint(root, options):
+                return Step(path, False, old)
+            expected = self.benchmark.expected
+            reading = reader.read(root, expected and expected.model_dump(), options)
+            meta = {
+                "dataset": self.dataset,
+                "reader": self.benchmark.dataset,
+                "synthetic": reading.synthetic,
+                "image_root": str(reading.root.resolve()),
+                "inputs": reading.fingerprint,
+                "settings": settings,
+                "differences": list(reading.differences),
+                "notes": list(reading.notes),
+            }
+            store.write_table(path, reading.table, meta, store.sequence_starts(reading.table))
+        return Step(path, True, meta)
+
+    def _source(
+        self, old: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
+    ) -> tuple[Path, ReadOptions]:
+        if root is None and self.benchmark.synthesis:
+            root = self.folder / "raw"
+        if root is None and old is None:
+            raise UsageError(
+                f"Nothing of {self.dataset} has been read into this workdir yet.",
+                where=self.folder,
+                hint=f"name the raw distribution: --dataset {self.dataset} --root FOLDER",
+            )
+        last = dict(old["settings"]) if old else {}
+        last_root = last.pop("root", None)
+        fields = {**_fields(last), **given, "aus": self.benchmark.aus}
+        if self.benchmark.occurrence_at is not None:
+            fields["occurrence_at"] = self.benchmark.occurrence_at
+        return root or Path(last_root), ReadOptions(**fields)
+
+    def _synthesise_if_missing(self, root: Path, progress: "Progress | None") -> None:
+        synthesis = self.benchmark.synthesis
+        if synthesis is None or root != self.folder / "raw" or _is_whole(root, synthesis):
+            return
+        from fauds.synthetic import distribution
+
+        self.say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
+        bar = progress.counter("drawing faces") if progress else nullcontext()
+        with bar as drawn:
+            distribution.write(
+                root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
+            )
+
+    def captions(self, frames: Step, language: str = "en", templates: Path | None = None) -> Step:
+        """Write phrases, vocabulary and captions.parquet for the benchmark's AUs."""
+        from fauds.captions import tables
+
+        path = self.path("captions")
+        settings = tables.build_settings(self.benchmark.aus, language=language, templates=templates)
+        meta = {
+            "dataset": self.dataset,
+            "synthetic": frames.meta["synthetic"],
+            "inputs": frames.fingerprint,
+            "settings": settings,
+        }
+        with store.lock(self.folder):
+            if _unchanged(path, meta):
+                return Step(path, False, meta)
+            table = store.read_table(
+                frames.path, ["frame_id", "subject", "task", "sex", *self.benchmark.aus]
+            )
+            built = tables.build(table, self.benchmark.aus, language=language, templates=templates)
+            store.write_table(self.path("phrases"), built.phrases, meta)
+            store.write_table(self.path("vocabulary"), built.vocabulary, meta)
+            store.write_table(path, built.captions, meta, store.sequence_starts(table))
+        return Step(path, True, meta)
+
+    def captions_as_built(self, frames: Step) -> Step:
+        """Return the captions that there are, in whatever language; build them if need be."""
+        return self._as_made(frames, "captions") or self.captions(frames)
+
+    def folds_as_made(self, frames: Step) -> Step:
+        """Return the folds that there are; make the default ones if need be."""
+        return self._as_made(frames, "folds") or self.folds(frames)
+
+    def _as_made(self, frames: Step, table: str) -> Step | None:
+        path = self.path(table)
+        if path.exists() and store.read_meta(path)["inputs"] == frames.fingerprint:
+            return Step(path, False, store.read_meta(path))
+        self.say(f"making {path}")
+        return None
+
+    def bench(self, plan: "Plan", frames: Step, progress: "Progress") -> Path:
+        """Run a model on the folds; returns the run's folder, with results.json and a report."""
+        from fauds.bench.runs import run
+        from fauds.report.markdown import write_report
+
+        self.captions_as_built(frames)
+        self.folds_as_made(frames)
+        run(self.folder, plan, progress)
+        write_report(plan.folder)
+        return plan.folder
+
+    def folds(self, frames: Step, k: int = 3, method: str | None = None, seed: int = 0) -> Step:
+        """Write folds.parquet and fold_statistics.parquet.
+
+        Args:
+            method: "published" or "random"; where None, published if the benchmark has a list
+                of that many parts.
+
+        Raises:
+            UsageError: published folds were asked for that do not exist.
+            DataError: the subjects read are not those of the published list.
+        """
+        listed = self.benchmark.folds
+        fits = listed is not None and len(listed.parts) == k
+        method = method or ("published" if fits else "random")
+        if method == "published" and not fits:
+            has = f"{len(listed.parts)} folds" if listed else "no folds"
+            raise UsageError(
+                f"{self.dataset} has {has} published, not {k}.", hint="use --method random"
+            )
+        path = self.path("folds")
+        settings = {"k": k, "method": method, "seed": seed if method == "random" else None}
+        meta = {
+            "dataset": self.dataset,
+            "synthetic": frames.meta["synthetic"],
+            "inputs": frames.fingerprint,
+            "settings": {**settings, "benchmark_version": self.benchmark.version},
+        }
+        with store.lock(self.folder):
+            if _unchanged(path, meta):
+                return Step(path, False, meta)
+            aus = self.benchmark.aus
+            counts = folding.count_subjects(
+                store.read_table(frames.path, ["subject", "sex", *aus]), aus
+            )
+            if method == "published":
+                table = folding.published(counts, listed)
+            else:
+                table = folding.random(counts, k, seed)
+            folding.check(table, counts.subjects)
+            statistics = folding.statistics(counts, table, aus)
+            store.write_table(self.path("fold_statistics"), statistics, meta)
+            store.write_table(path, table, meta)
+        return Step(path, True, meta)
+
+
+def _unchanged(path: Path, meta: dict[str, Any]) -> bool:
+    if not path.exists():
+        return False
+    try:
+        old = store.read_meta(path)
+    except DataError:
+        return False
+    return all(old.get(key) == value for key, value in meta.items())
+
+
+def _is_whole(root: Path, synthesis: Synthesis) -> bool:
+    try:
+        marker = read_marker(root)
+    except DataError:
+        return False
+    return marker is not None and synthesis.model_dump().items() <= marker.items()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn option fields into what JSON can say."""
+    plain = {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+
+
+def _fields(plain: dict[str, Any]) -> dict[str, Any]:
+    """Turn what `_plain` made back into option fields."""
+    paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
+    lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
+    return {**plain, **paths, **lists}
