@@ -118,9 +118,9 @@ def atomic(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        # mkstemp makes files that only their owner may read; workspaces are shared in groups.
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
+        # mkstemp's files are their owner's alone; workspaces are shared in groups.
+        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

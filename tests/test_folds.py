@@ -24,7 +24,9 @@ def frames_of(subjects, per_subject=20, seed=0, sexes="FM", null=0.1):
     missing = rng.random(rates.shape) < null
     columns = {
         "subject": pa.array(names).dictionary_encode(),
-        "sex": pa.array([sexes[sum(name.encode()) % len(sexes)] for name in names]).dictionary_encode(),
+        "sex": pa.array(
+            [sexes[sum(name.encode()) % len(sexes)] for name in names]
+        ).dictionary_encode(),
     }
     for i, au in enumerate(AUS):
         columns[au] = pa.array(labels[:, i], pa.int8(), mask=missing[:, i])

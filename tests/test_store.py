@@ -71,7 +71,7 @@ def test_a_foreign_or_newer_table_is_refused(tmp_path):
     pq.write_table(TABLE.replace_schema_metadata(meta), tmp_path / "newer.parquet")
     with pytest.raises(DataError, match="schema version 99"):
         store.read_table(tmp_path / "newer.parquet")
-    with pytest.raises(DataError, match="no absent.parquet"):
+    with pytest.raises(DataError, match=r"no absent\.parquet"):
         store.read_table(tmp_path / "absent.parquet")
 
 

@@ -82,6 +82,11 @@ def _scores(plan: Plan, inputs: Inputs, fold: int, predicted: pa.Table) -> score
     statistics = inputs.training_statistics(fold)
     frames = np.maximum(statistics["train_frames"].to_numpy(), 1)
     words = json.loads((plan.folder / f"fold{fold}" / WORDS).read_text(encoding="utf-8"))
+    agreement = score.text_agreement(
+        predicted, inputs.phrases, plan.benchmark.aus, plan.benchmark.metric.threshold
+    )
+    if agreement:
+        words["local_text_agreement"] = agreement
     return score.FoldScores(
         labels=inputs.faces.labels[inputs.tested_by(fold)],
         probabilities=np.stack([predicted[au].to_numpy() for au in plan.benchmark.aus], axis=1),

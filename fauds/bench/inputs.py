@@ -27,6 +27,7 @@ class Inputs:
         frames: the frames that have a face image, in the order of `faces`.
         offered: how many coded frames there are, with an image or without.
         without_image: by subject, how many have none.
+        phrases: phrases.parquet.
         captions: captions.parquet's rows of `frames`.
     """
 
@@ -39,6 +40,7 @@ class Inputs:
     faces: FaceSet
     tokens: CaptionTokens
     vocabulary: pa.Table
+    phrases: pa.Table
     captions: pa.Table
 
     def tested_by(self, fold: int) -> np.ndarray:
@@ -100,6 +102,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         faces=face_set(seen, captions, phrases, root, aus),
         tokens=caption_tokens(phrases, vocabulary),
         vocabulary=vocabulary,
+        phrases=phrases,
         captions=captions,
     )
 

@@ -1,5 +1,6 @@
 """Predictions and labels to the rows of results.json."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds import store
 from fauds.bench.results import MetricRow, Summary
 from fauds.metrics import occurrence
 
@@ -133,6 +133,30 @@ def _mean(values: np.ndarray) -> float:
     return float(defined.mean()) if len(defined) else float("nan")
 
 
+def text_agreement(
+    predictions: pa.Table, phrases: pa.Table, aus: Sequence[str], threshold: float
+) -> tuple[float, int] | None:
+    """Compare written local descriptions with the states that the heads predict beside them.
+
+    Returns:
+        The share that is, word for word, the description of the predicted state, and how many
+        were written; None where there are none.
+    """
+    right = written = 0
+    for au in aus:
+        if f"{au}_text" not in predictions.schema.names:
+            return None
+        there = pc.is_valid(predictions[f"{au}_text"])
+        texts = predictions[f"{au}_text"].filter(there)
+        active = pc.greater_equal(predictions[au].filter(there), threshold)
+        for state, wanted in (("active", active), ("inactive", pc.invert(active))):
+            mine = pc.and_(pc.equal(phrases["au"], au), pc.equal(phrases["state"], state))
+            said = pc.is_in(texts, phrases["text"].filter(mine).combine_chunks())
+            right += pc.sum(pc.and_(said, wanted)).as_py() or 0
+        written += len(texts)
+    return (right / written, written) if written else None
+
+
 def summary(rows: Sequence[MetricRow]) -> Summary:
     """Return the headline figures: means over AUs, then over folds."""
     means = {row.metric: row.value for row in rows if row.scope == "mean_of_folds" and not row.au}
@@ -161,4 +185,4 @@ def frame_set_fingerprint(frames: pa.Table, aus: Sequence[str]) -> str:
     )
     ordered = lines.take(pc.sort_indices(lines))
     text = pc.binary_join(pa.array([ordered.to_pylist()], pa.list_(pa.string())), "\n")[0].as_py()
-    return store.fingerprint(text.encode())
+    return hashlib.sha256(text.encode()).hexdigest()

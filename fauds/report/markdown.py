@@ -29,6 +29,7 @@ def write_report(folder: Path) -> Path:
         accuracy_table=_fold_table(results, "accuracy", ()),
         words=_word_table(results),
         undefined=results.undefined,
+        agreement=results.value("local_text_agreement", "mean_of_folds"),
         dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
         published=_published(results),
         faces=gallery(folder),

@@ -124,7 +124,9 @@ def show_results(folder: Path) -> None:
     _show_words(console, results)
     for line in results.undefined:
         console.print(f"undefined, left out of means: {line}", soft_wrap=True)
-    for face in gallery(folder)[:1]:
+    # The face with most to say; whether the model is right about it plays no part.
+    faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
+    for face in faces[:1]:
         console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
         if face.face_text:
             console.print(f"  whole face: {face.face_text}", soft_wrap=True, markup=False)
@@ -155,6 +157,12 @@ def _fold_table(results: "Results") -> Table:
 
 
 def _show_words(console: Console, results: "Results") -> None:
+    agreement = results.value("local_text_agreement", "mean_of_folds")
+    if agreement is not None:
+        console.print(
+            f"{_percent(agreement)} % of the local descriptions are word for word that of the "
+            "AU state predicted beside them"
+        )
     for scope in ("local", "global"):
         value = results.value(f"{scope}_word_top5", "mean_of_folds")
         if value is not None:

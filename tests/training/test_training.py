@@ -173,7 +173,9 @@ def test_a_damaged_image_is_named(faces, tokens, settings, tmp_path):
     assert len(list(batches(broken, tokens, settings, epoch=None, workers=0))) == 1
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-50], lambda data: b"{}" + data, lambda _: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-50], lambda data: b"{}" + data, lambda _: b""]
+)
 def test_a_damaged_checkpoint_is_named(tmp_path, damage):
     path = tmp_path / "w.safetensors"
     checkpoint.save(path, {"a": torch.zeros(30)}, {"x": 1})

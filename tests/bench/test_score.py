@@ -1,0 +1,87 @@
+"""Scores of a run: which frames, which means, what is undefined."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fauds.bench import score
+
+AUS = ("AU01", "AU12")
+STATES = ("active", "inactive")
+
+
+def frames(order):
+    labels = {"AU01": [0, 1, None], "AU12": [1, 1, 0]}
+    table = pa.table(
+        {
+            "subject": pa.array(["F001", "F001", "M002"]).dictionary_encode(),
+            "task": pa.array(["T1", "T10", ""]).dictionary_encode(),
+            "frame": pa.array([7, 12, 3], pa.int32()),
+            **{au: pa.array(values, pa.int8()) for au, values in labels.items()},
+        }
+    )
+    return table.take(order)
+
+
+def test_the_fingerprint_is_of_sorted_lines_that_anyone_can_write():
+    lines = b"F001/T1/7 01\nF001/T10/12 11\nM002//3 -0"
+    expected = hashlib.sha256(lines).hexdigest()
+    assert score.frame_set_fingerprint(frames([2, 0, 1]), AUS) == expected
+    assert score.frame_set_fingerprint(frames([0, 1, 2]), AUS) == expected
+    assert score.frame_set_fingerprint(frames([0, 1]), AUS) != expected
+    assert score.frame_set_fingerprint(frames([0, 1, 2]), AUS[::-1]) != expected
+
+
+def scores(labels, probabilities, words=None):
+    labels = np.array(labels, np.int8)
+    found = np.array(probabilities, np.float32)
+    return score.FoldScores(labels, found, np.array([0.3, 0.6]), words or {})
+
+
+def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
+    one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
+    two = scores([[0, 1], [0, -1], [0, 0]], [[0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])  # none, 1
+    rows = score.metric_rows({1: one, 2: two}, AUS, 0.5, "last")
+    value = {(row.metric, row.scope, row.au, row.fold): row.value for row in rows}.__getitem__
+    assert value(("f1", "fold", "AU01", 1)) == pytest.approx(2 / 3)
+    assert value(("f1", "fold", "AU01", 2)) is None
+    assert value(("f1", "fold", None, 2)) == 1
+    assert value(("f1", "mean_of_folds", "AU01", None)) == pytest.approx(2 / 3)
+    assert value(("f1", "mean_of_folds", None, None)) == pytest.approx((2 / 3 + 1) / 2)
+    assert value(("f1", "pooled", "AU12", None)) == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
+    assert value(("prevalence_f1", "fold", "AU01", 1)) == 0
+    assert score.summary(rows).f1 == value(("f1", "mean_of_folds", None, None))
+    assert score.undefined(rows) == ["f1 of AU01 in fold 2: no positive frame in the test part"]
+
+
+def test_baselines_and_word_figures_say_that_no_training_chose_them():
+    words = {"local_word_top5": (0.9, 10), "local_word_top5_no_image": (0.8, 10)}
+    rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, AUS, 0.5, "last")
+    selection = {row.metric: row.selection for row in rows}
+    assert selection == {
+        "f1": "last",
+        "accuracy": "last",
+        "always_active_f1": "none",
+        "prevalence_f1": "none",
+        "local_word_top5": "last",
+        "local_word_top5_no_image": "none",
+    }
+
+
+def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them():
+    texts = {"AU01": ("Up.", "Not up."), "AU12": ("Wide.", "Not wide.")}
+    rows = [(au, state, said[i]) for au, said in texts.items() for i, state in enumerate(STATES)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    phrases = pa.table(dict(zip(("au", "state", "text"), columns, strict=True)))
+    predictions = pa.table(
+        {
+            "AU01": [0.9, 0.9, 0.1, 0.1],
+            "AU12": [0.5, 0.4, 0.9, 0.9],
+            "AU01_text": ["Up.", "Not up.", "Not up.", None],
+            "AU12_text": ["Wide.", "Not wide.", "Wide. Wide.", None],
+        }
+    )
+    assert score.text_agreement(predictions, phrases, AUS, 0.5) == (4 / 6, 6)
+    assert score.text_agreement(predictions.select(AUS), phrases, AUS, 0.5) is None

@@ -1,0 +1,300 @@
+"""The commands as a user runs them, on made-up distributions."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fauds import store
+from fauds.bench import results as results_file
+from tests.helpers import Cli, small
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys, tmp_path):
+    """The command line, with a workdir of its own in a path that is awkward."""
+    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "wörk dir"))
+    return Cli(monkeypatch, capsys)
+
+
+@pytest.fixture
+def work(tmp_path):
+    return tmp_path / "wörk dir"
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['fauds', '--help']\n"
+        "try:\n    import fauds.__main__; from fauds.cli import main; main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'spacy', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "build-captions" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_synth_then_captions_then_folds(cli, tmp_path, work):
+    raw = tmp_path / "rÄw data"
+    cli.ok("synth", raw, "--like", "bp4d", "--frames", 24, "--seed", 2, "--labels-only")
+    out = cli.ok("build-captions", "--dataset", "bp4d", "--root", raw)
+    assert "984 frames of 41 subjects, made up" in out
+    assert "local: 24 distinct descriptions" in out
+    frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
+    captions = pq.read_table(work / "bp4d" / "captions.parquet").to_pandas()
+    assert (frames["frame_id"] == captions["frame_id"]).all()
+    assert captions.groupby(frames["AU12"])["AU12"].nunique().tolist() == [1, 1]
+    women = captions["face"][frames["sex"] == "F"]
+    assert women.str.startswith("A woman ").all()
+    out = cli.ok("split", "--dataset", "bp4d", "--folds", 3)
+    assert "fold 1 tests part 1 (14 subjects): F001 F002 F008 F009" in out
+    assert "published-3fold" in out
+
+
+def test_steps_are_not_done_again_until_something_changes(cli, tmp_path, work):
+    raw = tmp_path / "raw"
+    cli.ok("synth", raw, "--like", "disfa", "--frames", 30, "--labels-only")
+    command = ("build-captions", "--dataset", "disfa", "--root", raw)
+    assert "(unchanged)" not in cli.ok(*command)
+    tables = [work / "disfa" / f"{name}.parquet" for name in ("frames", "captions", "phrases")]
+    stamps = [table.stat().st_mtime_ns for table in tables]
+    assert cli.ok(*command).count("(unchanged)") == 2
+    assert cli.ok("build-captions", "--dataset", "disfa").count("(unchanged)") == 2
+    assert [table.stat().st_mtime_ns for table in tables] == stamps
+    label = next(raw.glob("ActionUnit_Labels/SN001/SN001_au12.txt"))
+    lines = label.read_text().splitlines()
+    lines[3] = lines[3].split(",")[0] + ("," + "0" if lines[3].endswith("5") else ",5")
+    label.write_text("\n".join(lines) + "\n")
+    assert "(unchanged)" not in cli.ok(*command)
+    assert tables[1].stat().st_mtime_ns > stamps[1]
+
+
+def test_a_moved_distribution_does_not_lose_the_tables(cli, tmp_path, work):
+    raw = tmp_path / "raw"
+    cli.ok("synth", raw, "--like", "bp4d", "--frames", 16, "--labels-only")
+    cli.ok("build-captions", "--dataset", "bp4d", "--root", raw)
+    shutil.rmtree(raw)
+    outcome = cli("split", "--dataset", "bp4d")
+    assert outcome.code == 0
+    assert "is not here any more" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished small bench on six drawn subjects and random folds: workdir and run folder."""
+    folder = tmp_path_factory.mktemp("bench")
+    raw, work = folder / "raw", folder / "work"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run = _quiet(monkeypatch)
+        run("synth", raw, "--like", "bp4d", "--subjects", 6, "--frames", 40, "--seed", 4)
+        common = ("--dataset", "bp4d", "--workdir", work)
+        run("build-captions", *common, "--root", raw)
+        run("split", *common, "--method", "random", "--folds", 2)
+        run("bench", "vlfau", *common, *small())
+    (result,) = (work / "bp4d" / "runs").iterdir()
+    return work, result
+
+
+def _quiet(monkeypatch):
+    from fauds.cli import main
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["fauds", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+
+    return run
+
+
+def test_a_bench_scores_every_frame_once_by_a_model_that_never_saw_its_subject(finished):
+    work, run = finished
+    frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
+    folds = pq.read_table(run / "folds.parquet").to_pandas().set_index("subject")["fold"]
+    predictions = [
+        pq.read_table(path).to_pandas() for path in sorted(run.glob("fold*/predictions.parquet"))
+    ]
+    ids = np.concatenate([table["frame_id"] for table in predictions])
+    assert sorted(ids) == frames["frame_id"].tolist()
+    for table in predictions:
+        assert (table["fold"] == table["subject"].astype(str).map(folds)).all()
+        assert table["AU12"].between(0, 1).all()
+
+
+def test_results_are_those_of_a_plain_computation_from_the_predictions(finished):
+    work, run = finished
+    frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas().set_index("frame_id")
+    results = results_file.read(run)
+    per_fold = []
+    for fold in (1, 2):
+        table = pq.read_table(run / f"fold{fold}" / "predictions.parquet").to_pandas()
+        scores = []
+        for au in results.protocol.aus:
+            tp = fp = fn = 0
+            for frame, probability in zip(table["frame_id"], table[au], strict=True):
+                true, said = frames.loc[frame, au] == 1, probability >= 0.5
+                tp, fp, fn = (
+                    tp + (true and said),
+                    fp + (said and not true),
+                    fn + (true and not said),
+                )
+            f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else None
+            assert results.value("f1", "fold", au, fold) == (f1 and pytest.approx(f1))
+            scores += [f1] if f1 is not None else []
+        per_fold.append(sum(scores) / len(scores))
+    assert results.summary.f1 == pytest.approx(sum(per_fold) / 2)
+    assert results.frames_scored == results.frames_offered == len(frames)
+    assert results.synthetic
+    assert 0 <= results.summary.local_word_top5 <= 1
+    assert results.value("local_word_top5_no_image", "mean_of_folds") == 1
+
+
+def test_the_report_shows_faces_words_and_provenance_and_nothing_published(finished):
+    _, run = finished
+    report = (run / "report.md").read_text()
+    results = json.loads((run / "results.json").read_text())
+    assert "Made-up faces" in report
+    assert "Published" not in report
+    assert "JAA-Net" not in report
+    assert results["frames_fingerprint"] in report
+    assert results["command"] in report
+    pictures = [line for line in report.splitlines() if line.startswith("![")]
+    assert len(pictures) == 6
+    for line in pictures:
+        assert (run / line[line.index("(") + 1 : -1]).stat().st_size > 500
+    assert "None" not in report
+    assert " nan" not in report
+
+
+def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(finished, cli):
+    work, run = finished
+    before = {p: p.stat().st_mtime_ns for p in run.glob("fold*/weights.safetensors")}
+    command = ("bench", "vlfau", "--dataset", "bp4d", "--workdir", work, "--resume", run.name)
+    first = results_file.read(run)
+    (run / "results.json").unlink()
+    (run / "fold2" / "predictions.parquet").unlink()
+    out = cli.ok(*command)
+    assert "report.md" in out
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert results_file.read(run).metrics == first.metrics
+
+
+def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_path):
+    work, _ = finished
+    raw = yaml.safe_load((work.parent / "raw" / "fauds-synthetic.json").read_text())
+    assert raw["like"] == "bp4d"
+    frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
+    crops = tmp_path / "crops"
+    left_out = 0
+    for row in frames.itertuples():
+        if row.subject == "F001" and left_out < 3:
+            left_out += 1
+            continue
+        name = crops / row.subject / row.task / f"{row.frame:05d}.jpg"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work.parent / "raw" / row.image, name)
+    common = ("--dataset", "bp4d", "--workdir", work)
+    cli.ok("bench", "vlfau", *common, *small(("training.epochs=1",)), "--faces", crops, "--fold", 1)
+    newest = max((work / "bp4d" / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+    results = results_file.read(newest)
+    assert results.frames_without_image == {"F001": 3}
+    assert results.folds == [1]
+    assert "crops made elsewhere" in results.protocol.alignment
+    assert "F001 3" in (newest / "report.md").read_text()
+
+
+def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, tmp_path):
+    from fauds.report.markdown import write_report
+
+    _, run = finished
+    results = results_file.read(run)
+    folds = {fold: ["F001"] for fold in (1, 2, 3)}
+    protocol = results.protocol.model_copy(
+        update={"folds": "published-3fold", "test_subjects": folds}
+    )
+    extra = [row.model_copy(update={"fold": 3}) for row in results.metrics if row.fold == 2]
+    real = results.model_copy(
+        update={
+            "synthetic": False,
+            "protocol": protocol,
+            "metrics": [*results.metrics, *extra],
+        }
+    )
+    (tmp_path / "run").mkdir()
+    results_file.write(tmp_path / "run", real)
+    text = write_report(tmp_path / "run").read_text()
+    assert "JAA-Net" in text
+    assert "this run (vlfau tiny)" in text
+    results_file.write(tmp_path / "run", real.model_copy(update={"benchmark": "disfa"}))
+
+
+def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
+    raw, work = tmp_path / "raw", tmp_path / "work"
+    fauds = [sys.executable, "-m", "fauds"]
+    synth = [*fauds, "synth", raw, "--like", "bp4d", "--subjects", "4", "--frames", "40"]
+    subprocess.run(synth, check=True, capture_output=True)
+    common = ["--dataset", "bp4d", "--workdir", work]
+    split = [*fauds, "split", *common, "--root", raw, "--method", "random", "--folds", "2"]
+    subprocess.run(split, check=True, capture_output=True)
+    bench = [*fauds, "bench", "vlfau", *common, *small(("training.epochs=400",))]
+    process = subprocess.Popen(bench, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    runs = work / "bp4d" / "runs"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/fold1/checkpoint.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(2)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "--resume" in err
+    assert "Traceback" not in err
+    (run,) = runs.iterdir()
+    assert list(run.glob("fold1/checkpoint.safetensors"))
+    assert not list(run.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("split", "--dataset", "bp4d"), 2, "--root"),
+        (("split", "--dataset", "bp5d"), 2, "did you mean 'bp4d'"),
+        (("split", "--folds", "1"), 2, "--folds"),
+        (("bench", "vlfaux"), 2, "did you mean 'vlfau'"),
+        (("bench", "vlfau", "--preset", "tinny"), 2, "did you mean 'tiny'"),
+        (("bench", "vlfau", "--set", "training.epoch=1"), 2, "did you mean 'epochs'"),
+        (("bench", "vlfau", "--resume", "nothing"), 2, "there is: none"),
+        (("build-captions", "--language", "xx"), 2, "en"),
+        (("build-captions", "--dataset", "disfa", "--root", "/nowhere"), 1, "/nowhere"),
+        (("build-captions", "--dataset", "bp4d", "--root", "/nowhere"), 1, "/nowhere"),
+        (("synth", "/proc/x", "--like", "bp4d", "--frames", "8"), 1, "/proc/x"),
+        (("report", "/nowhere"), 2, "/nowhere"),
+        (("dance",), 2, "dance"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_message(cli, words, code, message, monkeypatch):
+    outcome = cli(*words)
+    assert outcome.code == code, outcome.err
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_workdir_that_cannot_be_written_is_named(cli, tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    outcome = cli("split", "--workdir", blocked / "sub")
+    assert outcome.code == 1
+    assert str(blocked) in outcome.err
+
+
+def test_two_processes_do_not_write_one_folder(cli, tmp_path, work):
+    raw = tmp_path / "raw"
+    cli.ok("synth", raw, "--like", "bp4d", "--frames", 8, "--labels-only")
+    with store.lock(work / "bp4d"):
+        outcome = cli("build-captions", "--dataset", "bp4d", "--root", raw)
+    assert outcome.code == 1
+    assert "Another fauds process" in outcome.err
