@@ -247,7 +247,7 @@ def _check_complete(release: _Release, aus: Sequence[str]) -> None:
                     f"The labels of {au} of subject {subject} are absent.",
                     where=release.labels / subject / f"{subject}_au{au_number(au)}.txt",
                     hint="copy the file from the release, or take absent AUs as not coded "
-                    '(missing_aus="null"); they are never taken as 0',
+                    "(--missing-aus null); they are never taken as 0",
                 )
 
 

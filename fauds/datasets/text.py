@@ -243,8 +243,7 @@ def _plain_row(file: LabelFile, line: int, cells: list[str], columns: Columns) -
         raise bad("The line is empty.", file.path, line)
     if len(cells) != columns.count:
         raise bad(
-            f"The line has {len(cells)} columns where {columns.count} are expected "
-            "(a truncated file?).",
+            f"The line has {len(cells)} of {columns.count} columns (a truncated file?).",
             file.path,
             line,
         )

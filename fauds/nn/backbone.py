@@ -85,11 +85,13 @@ def _is_about_weights(error: Exception) -> bool:
 
 
 def _no_weights(name: str, error: Exception) -> DataError:
+    why = (str(error) or type(error).__name__).splitlines()[0]
     return DataError(
-        f"the pretrained weights of {name!r} cannot be had ({str(error).splitlines()[0]})",
+        f"The pretrained weights of {name!r} cannot be had ({why}).",
         where=name,
-        hint="connect to the internet once (timm keeps a copy), name a weight file of your own,"
-        " or train from scratch with pretrained=false",
+        hint="connect to the internet once (timm keeps a copy); or name timm's weight file: "
+        "--set 'model.backbone.args={pretrained_cfg_overlay: {file: PATH}}'; or train from scratch: "
+        "--set model.backbone.pretrained=false",
     )
 
 

@@ -115,7 +115,8 @@ def show_results(folder: Path) -> None:
     made_up = "  (made-up faces: not comparable with any published figure)"
     console.print(
         f"{results.model} {results.preset} on {results.benchmark} v{results.benchmark_version}, "
-        f"{results.protocol.folds}, {results.frames_scored:,} of {results.frames_offered:,} frames"
+        f"{results.protocol.folds} (fold k tests part k), "
+        f"{results.frames_scored:,} of {results.frames_offered:,} frames"
         + (made_up if results.synthetic else ""),
         soft_wrap=True,
     )

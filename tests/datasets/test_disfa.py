@@ -124,14 +124,14 @@ def test_a_table_of_sexes_that_is_not_there_or_not_text(disfa_root: Path, copy: 
         (4, b"20,0", "comes twice: in lines 1 and 4"),
         (2, b"0,0", "frame number"),
         (4, b"x,0", "frame number"),
-        (1, b"1;0", "1 columns where 2"),
+        (1, b"1;0", "1 of 2 columns"),
         (1, b"frame,intensity", "frame number"),
         (60, b"4784,7", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,9", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,-1", "'-1'"),
         (60, b"4784,\xff", "not text"),
         (60, b"4784,", "ends after a comma"),
-        (60, b"47", "1 columns where 2"),
+        (60, b"47", "1 of 2 columns"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(
