@@ -185,6 +185,19 @@ def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(finished,
     assert results_file.read(run).metrics == first.metrics
 
 
+def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
+    work, run = finished
+    copied = shutil.copytree(work, tmp_path / "copy")
+    common = ("--dataset", "bp4d", "--workdir", copied)
+    templates = tmp_path / "templates"
+    (templates / "en").mkdir(parents=True)
+    (templates / "en" / "local.j2").write_text("{{ fragments | join(' Also: ') }}")
+    cli.ok("build-captions", *common, "--templates", templates)
+    outcome = cli("bench", *common, "--resume", run.name)
+    assert outcome.code == 1
+    assert "captions changed since" in outcome.err
+
+
 def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_path):
     work, _ = finished
     raw = yaml.safe_load((work.parent / "raw" / "fauds-synthetic.json").read_text())

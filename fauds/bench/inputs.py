@@ -23,6 +23,7 @@ class Inputs:
     """What a run reads.
 
     Attributes:
+        made_from: by table, the fingerprint of its inputs and settings.
         synthetic: whether the distribution is made up.
         frames: the frames that have a face image, in the order of `faces`.
         offered: how many coded frames there are, with an image or without.
@@ -31,6 +32,7 @@ class Inputs:
         captions: captions.parquet's rows of `frames`.
     """
 
+    made_from: dict[str, str]
     synthetic: bool
     frames: pa.Table
     offered: int
@@ -92,7 +94,12 @@ def load(tables: Path, plan: Plan) -> Inputs:
     phrases = store.read_table(tables / "phrases.parquet")
     vocabulary = store.read_table(tables / "vocabulary.parquet")
     captions = _of_frames(store.read_table(tables / "captions.parquet"), seen)
+    metas = {name: store.read_meta(tables / f"{name}.parquet") for name in ("frames", "captions")}
     return Inputs(
+        made_from={
+            name: store.fingerprint(each["inputs"], each["settings"])
+            for name, each in metas.items()
+        },
         synthetic=meta["synthetic"],
         frames=seen,
         offered=len(frames),

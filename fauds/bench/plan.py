@@ -8,7 +8,7 @@ import yaml
 
 from fauds import settings as settings_module
 from fauds import store
-from fauds.errors import UsageError
+from fauds.errors import DataError, UsageError
 from fauds.settings import Benchmark, RunSettings
 
 SETTINGS = "settings.yaml"
@@ -47,12 +47,28 @@ class Plan:
     folds: tuple[int, ...]
     faces: Path | None
 
-    def save(self) -> None:
-        """Write settings.yaml, once."""
+    def save(self, made_from: dict[str, str]) -> None:
+        """Write settings.yaml, once.
+
+        Args:
+            made_from: table name to the fingerprint of its inputs and settings.
+
+        Raises:
+            DataError: the run was begun on other tables.
+        """
         path = self.folder / SETTINGS
         if path.exists():
+            begun = yaml.safe_load(path.read_text(encoding="utf-8"))["made_from"]
+            changed = [name for name, found in made_from.items() if begun.get(name) != found]
+            if changed:
+                raise DataError(
+                    f"The run was begun on other tables: {', '.join(changed)} changed since.",
+                    where=path,
+                    hint="make them again as they were, or start a new run without --resume",
+                )
             return
         saved = {
+            "made_from": made_from,
             "benchmark": self.benchmark.name,
             "benchmark_version": self.benchmark.version,
             "model": self.model,
@@ -88,9 +104,11 @@ def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
         return _resumed(request, benchmark, runs)
     preset = request.preset or ("tiny" if benchmark.synthesis else "full")
     settings = settings_module.run_settings(request.model, preset, request.changes)
-    folder = runs / f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # Two runs may begin in the same second.
+    taken = len(list(runs.glob(f"{name}*")))
     return Plan(
-        folder,
+        runs / (f"{name}-{taken + 1}" if taken else name),
         benchmark,
         request.model,
         preset,

@@ -44,7 +44,7 @@ def run(tables: Path, plan: Plan, progress: Progress) -> Path:
     with store.lock(plan.folder):
         inputs = load(tables, plan)
         folds = wanted_folds(plan, inputs)
-        plan.save()
+        plan.save(inputs.made_from)
         for fold in folds:
             if not (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists():
                 _fold(plan, inputs, fold, progress)

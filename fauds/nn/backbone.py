@@ -90,8 +90,8 @@ def _no_weights(name: str, error: Exception) -> DataError:
         f"The pretrained weights of {name!r} cannot be had ({why}).",
         where=name,
         hint="connect to the internet once (timm keeps a copy); or name timm's weight file: "
-        "--set 'model.backbone.args={pretrained_cfg_overlay: {file: PATH}}'; or train from scratch: "
-        "--set model.backbone.pretrained=false",
+        "--set 'model.backbone.args={pretrained_cfg_overlay: {file: PATH}}'; or train from "
+        "scratch: --set model.backbone.pretrained=false",
     )
 
 
