@@ -1,10 +1,15 @@
 """Made-up distributions, written once a test run; tests that change one take a copy."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree, rmtree
 
 import pytest
+
+# Models in tests are so small that a second thread costs more time than it saves; set before
+# torch is imported, for this process and those it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fauds.synthetic import distribution
 
