@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until needed."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,11 @@ _READ_OPTIONS = (
         "--sexes",
         type=click.Path(path_type=Path, dir_okay=False),
         help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the images are, under the root, where there are several sets of them.",
     ),
     click.option(
         "--image-base",
@@ -106,11 +112,12 @@ def build_captions(
     workdir: Path, dataset: str, language: str, templates: Path | None, **reading: Any
 ) -> None:
     """Read the labels and write each frame's local and global descriptions."""
-    from fauds.report.terminal import show_captions, show_frames
+    from fauds.report.terminal import show_captions
 
     space = _workspace(workdir, dataset)
+    # Before any reading or drawing: a wrong language should not cost a minute to hear of.
+    space.caption_settings(language, templates)
     frames = _frames(space, **reading)
-    show_frames(frames)
     show_captions(space, space.captions(frames, language=language, templates=templates))
 
 
@@ -168,14 +175,17 @@ def bench(
     space = _workspace(workdir, dataset)
     request = planning.Request(model, preset, folds, changes, faces, resume)
     plan = planning.make(request, space.benchmark, space.folder / "runs")
-    frames = _frames(space, **reading)
+    frames = None if resume else _frames(space, **reading)
+    if resume and any(value is not None for value in reading.values()):
+        raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
     try:
         with _progress() as progress:
             space.bench(plan, frames, progress)
-    except KeyboardInterrupt:
-        click.echo(
-            f"Go on with: fauds bench --dataset {dataset} --resume {plan.folder.name}", err=True
-        )
+    except BaseException:
+        if plan.begun:
+            words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
+            again = shlex.join([*words, "--resume", plan.folder.name])
+            click.echo(f"What is done is kept. Go on with: {again}", err=True)
         raise
     show_results(plan.folder)
 
@@ -201,18 +211,24 @@ def _frames(
     space: Any,
     root: Path | None,
     sexes: Path | None,
+    images: Path | None,
     image_base: int | None,
     missing_aus: str | None,
     only: str | None,
 ) -> Any:
     given = {
-        "sex_table": sexes,
+        "sex_table": sexes.resolve() if sexes else None,
+        "images": images,
         "image_base": image_base,
         "missing_aus": missing_aus,
         "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
     }
+    from fauds.report.terminal import show_frames
+
     with _progress() as progress:
-        return space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
+        step = space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
+    show_frames(step)
+    return step
 
 
 def _progress() -> Any:

@@ -269,8 +269,9 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
     values = _with_base(path)
     try:
         settings = RunSettings.model_validate(values)
-        for change in changes:
-            _apply(values, change)
+        if changes:
+            for change in changes:
+                _apply(values, change)
             settings = RunSettings.model_validate(values)
     except ValidationError as error:
         changed = bool(changes) and _valid(_with_base(path))

@@ -261,7 +261,13 @@ def lock(folder: Path) -> Iterator[None]:
     with _lock_file(folder).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                raise DataError(
+                    f"The folder's file system cannot lock files: {error.strerror}.",
+                    where=folder,
+                    hint="choose a folder on a local disk with --workdir",
+                ) from error
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise DataError(

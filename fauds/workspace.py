@@ -4,7 +4,7 @@ Every step reads the files of the steps before and writes its own, with the fing
 inputs and its settings; where neither has changed it is left as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -69,7 +69,7 @@ class Workspace:
     def frames(
         self,
         root: Path | None = None,
-        options: Mapping[str, Any] = MappingProxyType({}),
+        given: Mapping[str, Any] = MappingProxyType({}),
         progress: "Progress | None" = None,
     ) -> Step:
         """Read the raw distribution into frames.parquet.
@@ -77,7 +77,7 @@ class Workspace:
         Args:
             root: the raw distribution; where None, the one that the table was last read from, and
                 for a benchmark of made-up data its own, made on first use.
-            options: fields of `ReadOptions` that were given; the others are as last time.
+            given: fields of `ReadOptions`; the others are as last time for the same root.
             progress: shows how far the drawing of made-up faces is.
 
         Raises:
@@ -85,18 +85,21 @@ class Workspace:
             DataError: the distribution is wrong or incomplete; file and line are named.
         """
         path = self.path("frames")
-        old = store.read_meta(path) if path.exists() else None
-        asked_root, (root, options) = root, self._source(old, root, options)
+        old = self._meta("frames")
+        asked, root = root, self._root(old, root)
+        options = self._options(old, root if asked else None, given)
+        settings = {"root": str(root.resolve()), **_plain(asdict(options))}
+        draw = self._must_draw(root)
+        same = old is not None and old["settings"] == settings and not draw
+        if same and asked is None and not root.exists():
+            self.say(f"{root} is not here any more: using {path} as it was read from there")
+            return Step(path, False, old)
+        reader = DATASETS[self.benchmark.dataset]
+        if same and old["inputs"] == reader.fingerprint(root, options):
+            return Step(path, False, old)
         with store.lock(self.folder):
-            self._synthesise_if_missing(root, progress)
-            if old and asked_root is None and not root.exists():
-                self.say(f"{root} is not here any more: using {path} as it was read from there")
-                return Step(path, False, old)
-            reader = DATASETS[self.benchmark.dataset]
-            settings = {"root": str(root.resolve()), **_plain(asdict(options))}
-            same = old is not None and old["settings"] == settings
-            if same and old["inputs"] == reader.fingerprint(root, options):
-                return Step(path, False, old)
+            if draw:
+                self._draw(root, progress)
             expected = self.benchmark.expected
             reading = reader.read(root, expected and expected.model_dump(), options)
             meta = {
@@ -112,30 +115,41 @@ class Workspace:
             store.write_table(path, reading.table, meta, store.sequence_starts(reading.table))
         return Step(path, True, meta)
 
-    def _source(
-        self, old: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
-    ) -> tuple[Path, ReadOptions]:
-        if root is None and self.benchmark.synthesis:
-            root = self.folder / "raw"
-        if root is None and old is None:
+    def _root(self, old: dict[str, Any] | None, root: Path | None) -> Path:
+        if root is not None:
+            return root
+        if self.benchmark.synthesis:
+            return self.folder / "raw"
+        if old is None:
             raise UsageError(
                 f"Nothing of {self.dataset} has been read into this workdir yet.",
                 where=self.folder,
                 hint=f"name the raw distribution: --dataset {self.dataset} --root FOLDER",
             )
+        return Path(old["settings"]["root"])
+
+    def _options(
+        self, old: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
+    ) -> ReadOptions:
         last = dict(old["settings"]) if old else {}
         last_root = last.pop("root", None)
+        # What was said of one distribution need not hold for another.
+        if root is not None and str(root.resolve()) != last_root:
+            last = {}
         fields = {**_fields(last), **given, "aus": self.benchmark.aus}
         if self.benchmark.occurrence_at is not None:
             fields["occurrence_at"] = self.benchmark.occurrence_at
-        return root or Path(last_root), ReadOptions(**fields)
+        return ReadOptions(**fields)
 
-    def _synthesise_if_missing(self, root: Path, progress: "Progress | None") -> None:
+    def _must_draw(self, root: Path) -> bool:
         synthesis = self.benchmark.synthesis
-        if synthesis is None or root != self.folder / "raw" or _is_whole(root, synthesis):
-            return
+        own = synthesis is not None and root == self.folder / "raw"
+        return own and not _is_whole(root, synthesis)
+
+    def _draw(self, root: Path, progress: "Progress | None") -> None:
         from fauds.synthetic import distribution
 
+        synthesis = self.benchmark.synthesis
         self.say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
         bar = progress.counter("drawing faces") if progress else nullcontext()
         with bar as drawn:
@@ -143,12 +157,23 @@ class Workspace:
                 root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
             )
 
+    def caption_settings(self, language: str, templates: Path | None) -> dict[str, Any]:
+        """Return what captions of this language would be made with.
+
+        Raises:
+            UsageError: there is no such language.
+            DataError: a template is broken.
+        """
+        from fauds.captions import tables
+
+        return tables.build_settings(self.benchmark.aus, language=language, templates=templates)
+
     def captions(self, frames: Step, language: str = "en", templates: Path | None = None) -> Step:
         """Write phrases, vocabulary and captions.parquet for the benchmark's AUs."""
         from fauds.captions import tables
 
         path = self.path("captions")
-        settings = tables.build_settings(self.benchmark.aus, language=language, templates=templates)
+        settings = self.caption_settings(language, templates)
         meta = {
             "dataset": self.dataset,
             "synthetic": frames.meta["synthetic"],
@@ -156,7 +181,7 @@ class Workspace:
             "settings": settings,
         }
         with store.lock(self.folder):
-            if _unchanged(path, meta):
+            if _unchanged(self._caption_tables(), meta):
                 return Step(path, False, meta)
             table = store.read_table(
                 frames.path, ["frame_id", "subject", "task", "sex", *self.benchmark.aus]
@@ -168,27 +193,57 @@ class Workspace:
         return Step(path, True, meta)
 
     def captions_as_built(self, frames: Step) -> Step:
-        """Return the captions that there are, in whatever language; build them if need be."""
-        return self._as_made(frames, "captions") or self.captions(frames)
+        """Return the captions of these frames in the language that they were last built in.
+
+        Raises:
+            DataError: they must be built again, from templates that fauds does not ship.
+        """
+        from fauds.captions import template_hash
+
+        old = self._meta("captions")
+        if old is None:
+            self.say(f"building captions: {self.path('captions')}")
+            return self.captions(frames)
+        made = old["settings"]
+        if _unchanged(self._caption_tables(), {"inputs": frames.fingerprint, "settings": made}):
+            return Step(self.path("captions"), False, old)
+        if made["templates"] != template_hash(made["language"]):
+            raise DataError(
+                "The captions are of other frames, and not of the templates that fauds ships.",
+                where=self.path("captions"),
+                hint="run fauds build-captions again, with the --templates that you want",
+            )
+        self.say(f"building captions again ({made['language']}): {self.path('captions')}")
+        return self.captions(frames, made["language"])
 
     def folds_as_made(self, frames: Step) -> Step:
-        """Return the folds that there are; make the default ones if need be."""
-        return self._as_made(frames, "folds") or self.folds(frames)
+        """Return folds of these frames, made as they last were; else the default ones."""
+        old = self._meta("folds")
+        if old is None:
+            self.say(f"making folds: {self.path('folds')}")
+            return self.folds(frames)
+        made = old["settings"]
+        return self.folds(frames, made["k"], made["method"], made["seed"] or 0)
 
-    def _as_made(self, frames: Step, table: str) -> Step | None:
+    def _meta(self, table: str) -> dict[str, Any] | None:
         path = self.path(table)
-        if path.exists() and store.read_meta(path)["inputs"] == frames.fingerprint:
-            return Step(path, False, store.read_meta(path))
-        self.say(f"making {path}")
-        return None
+        return store.read_meta(path) if path.exists() else None
 
-    def bench(self, plan: "Plan", frames: Step, progress: "Progress") -> Path:
-        """Run a model on the folds; returns the run's folder, with results.json and a report."""
+    def _caption_tables(self) -> list[Path]:
+        return [self.path(name) for name in ("captions", "phrases", "vocabulary")]
+
+    def bench(self, plan: "Plan", frames: Step | None, progress: "Progress") -> Path:
+        """Run a model on the folds; returns the run's folder, with results.json and a report.
+
+        Args:
+            frames: None for a run that is resumed: it goes on with the tables as they are.
+        """
         from fauds.bench.runs import run
         from fauds.report.markdown import write_report
 
-        self.captions_as_built(frames)
-        self.folds_as_made(frames)
+        if frames is not None:
+            self.captions_as_built(frames)
+            self.folds_as_made(frames)
         run(self.folder, plan, progress)
         write_report(plan.folder)
         return plan.folder
@@ -221,7 +276,7 @@ class Workspace:
             "settings": {**settings, "benchmark_version": self.benchmark.version},
         }
         with store.lock(self.folder):
-            if _unchanged(path, meta):
+            if _unchanged([path, self.path("fold_statistics")], meta):
                 return Step(path, False, meta)
             aus = self.benchmark.aus
             counts = folding.count_subjects(
@@ -238,14 +293,15 @@ class Workspace:
         return Step(path, True, meta)
 
 
-def _unchanged(path: Path, meta: dict[str, Any]) -> bool:
-    if not path.exists():
+def _unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
+    """Whether all tables of a step are there and were made of the same things."""
+    if not all(path.exists() for path in paths):
         return False
     try:
-        old = store.read_meta(path)
+        olds = [store.read_meta(path) for path in paths]
     except DataError:
         return False
-    return all(old.get(key) == value for key, value in meta.items())
+    return all(old.get(key) == value for old in olds for key, value in meta.items())
 
 
 def _is_whole(root: Path, synthesis: Synthesis) -> bool:
@@ -258,8 +314,8 @@ def _is_whole(root: Path, synthesis: Synthesis) -> bool:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Turn option fields into what JSON can say."""
-    plain = {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
 
 
 def _fields(plain: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ SMALL = (
     "training.epochs=2",
     "training.batch_size=16",
     "training.device=cpu",
+    "training.cutout_chance=0.5",
     "inference.described=3",
     "inference.beam_width=1",
 )

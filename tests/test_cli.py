@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fauds import store
+from fauds import settings, store
 from fauds.bench import results as results_file
+from fauds.report.markdown import write_report
 from tests.helpers import Cli, small
 
 
@@ -223,28 +224,73 @@ def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_pa
 
 
 def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, tmp_path):
-    from fauds.report.markdown import write_report
-
     _, run = finished
     results = results_file.read(run)
-    folds = {fold: ["F001"] for fold in (1, 2, 3)}
-    protocol = results.protocol.model_copy(
-        update={"folds": "published-3fold", "test_subjects": folds}
-    )
-    extra = [row.model_copy(update={"fold": 3}) for row in results.metrics if row.fold == 2]
-    real = results.model_copy(
-        update={
-            "synthetic": False,
-            "protocol": protocol,
-            "metrics": [*results.metrics, *extra],
-        }
-    )
-    (tmp_path / "run").mkdir()
-    results_file.write(tmp_path / "run", real)
-    text = write_report(tmp_path / "run").read_text()
+    tested = {k: sorted(part) for k, part in settings.benchmark("bp4d").folds.parts.items()}
+    own = {"folds": "published-3fold", "test_subjects": tested}
+    protocol = results.protocol.model_copy(update=own)
+    third = [row.model_copy(update={"fold": 3}) for row in results.metrics if row.fold == 2]
+    changes = {"synthetic": False, "protocol": protocol, "metrics": [*results.metrics, *third]}
+    real = results.model_copy(update=changes)
+
+    def report(results):
+        results_file.write(tmp_path, results)
+        return write_report(tmp_path).read_text()
+
+    text = report(real)
     assert "JAA-Net" in text
     assert "this run (vlfau tiny)" in text
-    results_file.write(tmp_path / "run", real.model_copy(update={"benchmark": "disfa"}))
+    assert "146,607 frames fewer than published" in text
+    assert "![" not in text
+    for other in (
+        {"synthetic": True},
+        {"benchmark_version": 99},
+        {"protocol": protocol.model_copy(update={"folds": "random-3fold-seed0"})},
+        {"protocol": protocol.model_copy(update={"test_subjects": {1: tested[1], 2: tested[2]}})},
+        {"protocol": protocol.model_copy(update={"test_subjects": tested | {3: ["F001"]}})},
+    ):
+        assert "JAA-Net" not in report(real.model_copy(update=other))
+
+
+def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path, work):
+    raw = tmp_path / "raw"
+    cli.ok("synth", raw, "--like", "bp4d", "--subjects", 4, "--frames", 16)
+    common = ("--dataset", "bp4d")
+    cli.ok("build-captions", *common, "--root", raw)
+    cli.ok("split", *common, "--method", "random", "--folds", 2, "--seed", 9)
+    before = pq.read_table(work / "bp4d" / "folds.parquet")
+    moved = raw.rename(tmp_path / "moved")
+    (work / "bp4d" / "phrases.parquet").unlink()
+    changes = small(("training.epochs=1", "inference.described=0"))
+    cli.ok("bench", "vlfau", *common, "--root", moved, *changes)
+    assert pq.read_table(work / "bp4d" / "folds.parquet").equals(before)
+    assert (work / "bp4d" / "phrases.parquet").exists()
+
+
+def test_what_was_said_of_one_distribution_does_not_hold_for_another(cli, tmp_path):
+    for name in ("one", "other"):
+        cli.ok("synth", tmp_path / name, "--like", "disfa", "--frames", 20, "--labels-only")
+    command = ("build-captions", "--dataset", "disfa", "--root")
+    assert "of 2 subjects" in cli.ok(*command, tmp_path / "one", "--subjects", "SN001,SN002")
+    assert "of 2 subjects" in cli.ok(*command, tmp_path / "one")
+    assert "of 27 subjects" in cli.ok(*command, tmp_path / "other")
+
+
+def test_a_fold_without_any_crop_is_named_before_anything_is_trained(finished, cli, tmp_path):
+    work, _ = finished
+    folds = pq.read_table(work / "bp4d" / "folds.parquet").to_pandas()
+    frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
+    first = folds[folds["fold"] == 1]["subject"]
+    for row in frames[frames["subject"].isin(first)].itertuples():
+        name = tmp_path / row.subject / row.task / f"{row.frame}.jpg"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work.parent / "raw" / row.image, name)
+    runs = set((work / "bp4d" / "runs").iterdir())
+    common = ("--dataset", "bp4d", "--workdir", work)
+    outcome = cli("bench", "vlfau", *common, *small(), "--faces", tmp_path)
+    assert outcome.code == 1
+    assert "No frame of fold 1's training part has a face image" in outcome.err
+    assert set((work / "bp4d" / "runs").iterdir()) == runs
 
 
 def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
@@ -264,7 +310,7 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
     process.send_signal(2)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "--resume" in err
+    assert f"--workdir {work} --resume" in err
     assert "Traceback" not in err
     (run,) = runs.iterdir()
     assert list(run.glob("fold1/checkpoint.safetensors"))

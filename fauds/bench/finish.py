@@ -4,8 +4,10 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +23,12 @@ from fauds.errors import DataError
 from fauds.training import checkpoint
 
 PREDICTIONS = "predictions.parquet"
-WORDS = "words.json"
+MEASURED = "measured.json"
 _SHOWN = 6
 _PACKAGES = ("torch", "timm", "numpy", "pyarrow", "spacy")
 
 
-def write(plan: Plan, inputs: Inputs, folds: Sequence[int], seconds: float) -> None:
+def write(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
     """Write results.json and gallery.parquet of a run whose folds are all predicted.
 
     Raises:
@@ -56,7 +58,8 @@ def write(plan: Plan, inputs: Inputs, folds: Sequence[int], seconds: float) -> N
         frames_scored=int(scored.sum()),
         frames_without_image=dict(inputs.without_image),
         undefined=score.undefined(rows),
-        seconds=round(seconds, 1),
+        seconds=sum(_measured(plan, fold)["seconds"] for fold in folds),
+        provenance=inputs.provenance,
         metrics=rows,
         summary=score.summary(rows),
     )
@@ -81,7 +84,10 @@ def _predictions(plan: Plan, inputs: Inputs, fold: int) -> pa.Table:
 def _scores(plan: Plan, inputs: Inputs, fold: int, predicted: pa.Table) -> score.FoldScores:
     statistics = inputs.training_statistics(fold)
     frames = np.maximum(statistics["train_frames"].to_numpy(), 1)
-    words = json.loads((plan.folder / f"fold{fold}" / WORDS).read_text(encoding="utf-8"))
+    words = {
+        name: (float("nan") if value is None else value, count)
+        for name, (value, count) in _measured(plan, fold)["words"].items()
+    }
     agreement = score.text_agreement(
         predicted, inputs.phrases, plan.benchmark.aus, plan.benchmark.metric.threshold
     )
@@ -91,8 +97,12 @@ def _scores(plan: Plan, inputs: Inputs, fold: int, predicted: pa.Table) -> score
         labels=inputs.faces.labels[inputs.tested_by(fold)],
         probabilities=np.stack([predicted[au].to_numpy() for au in plan.benchmark.aus], axis=1),
         prevalence=statistics["train_positives"].to_numpy() / frames,
-        words={name: (value, count) for name, (value, count) in words.items()},
+        words=words,
     )
+
+
+def _measured(plan: Plan, fold: int) -> dict[str, Any]:
+    return json.loads((plan.folder / f"fold{fold}" / MEASURED).read_text(encoding="utf-8"))
 
 
 def _protocol(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> results_file.Protocol:
@@ -118,7 +128,10 @@ def _pretraining(plan: Plan) -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = {package: version(package) for package in _PACKAGES}
+    packages = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            packages[package] = version(package)
     return {"fauds": __version__, "python": platform.python_version(), **packages}
 
 

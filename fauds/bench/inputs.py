@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from fauds import folds as folding
 from fauds import store
 from fauds.bench.faces import with_faces
 from fauds.bench.plan import Plan
+from fauds.bench.score import frame_set_fingerprint
 from fauds.errors import DataError, UsageError
 from fauds.training.data import CaptionTokens, FaceSet, caption_tokens, face_set
 
@@ -23,7 +25,8 @@ class Inputs:
     """What a run reads.
 
     Attributes:
-        made_from: by table, the fingerprint of its inputs and settings.
+        made_from: fingerprints of the content that decides what is learnt and scored.
+        provenance: what frames and captions were made with, for results.json.
         synthetic: whether the distribution is made up.
         frames: the frames that have a face image, in the order of `faces`.
         offered: how many coded frames there are, with an image or without.
@@ -33,6 +36,7 @@ class Inputs:
     """
 
     made_from: dict[str, str]
+    provenance: dict[str, Any]
     synthetic: bool
     frames: pa.Table
     offered: int
@@ -78,7 +82,7 @@ class Inputs:
 
 
 def load(tables: Path, plan: Plan) -> Inputs:
-    """Read a dataset's folder for a run, and copy its folds into the run.
+    """Read a dataset's folder for a run.
 
     Raises:
         DataError: frames without images, captions of other frames, folds that are not whole.
@@ -94,18 +98,22 @@ def load(tables: Path, plan: Plan) -> Inputs:
     phrases = store.read_table(tables / "phrases.parquet")
     vocabulary = store.read_table(tables / "vocabulary.parquet")
     captions = _of_frames(store.read_table(tables / "captions.parquet"), seen)
-    metas = {name: store.read_meta(tables / f"{name}.parquet") for name in ("frames", "captions")}
     return Inputs(
         made_from={
-            name: store.fingerprint(each["inputs"], each["settings"])
-            for name, each in metas.items()
+            "frames and labels": frame_set_fingerprint(seen, aus),
+            "captions": store.fingerprint(phrases.to_pydict(), vocabulary.to_pydict()),
+        },
+        provenance={
+            "reading": meta["settings"],
+            "differences": meta["differences"],
+            "captions": store.read_meta(tables / "captions.parquet")["settings"],
         },
         synthetic=meta["synthetic"],
         frames=seen,
         offered=len(frames),
         without_image=without_image,
         folds=folds,
-        statistics=folding.statistics(folding.count_subjects(seen, aus), folds, aus),
+        statistics=_statistics(seen, folds, aus),
         faces=face_set(seen, captions, phrases, root, aus),
         tokens=caption_tokens(phrases, vocabulary),
         vocabulary=vocabulary,
@@ -115,11 +123,21 @@ def load(tables: Path, plan: Plan) -> Inputs:
 
 
 def _folds(tables: Path, plan: Plan) -> pa.Table:
-    copied = plan.folder / FOLDS
-    if not copied.exists():
+    """Return the run's own folds; a new run's are the dataset's."""
+    path = (plan.folder if plan.begun else tables) / FOLDS
+    return store.read_table(path).replace_schema_metadata(None)
+
+
+def copy_folds(tables: Path, plan: Plan) -> None:
+    """Copy the dataset's folds into a run that is about to begin."""
+    if not plan.begun:
         source = tables / FOLDS
-        store.write_table(copied, store.read_table(source), store.read_meta(source))
-    return store.read_table(copied).replace_schema_metadata(None)
+        store.write_table(plan.folder / FOLDS, store.read_table(source), store.read_meta(source))
+
+
+def _statistics(frames: pa.Table, folds: pa.Table, aus: tuple[str, ...]) -> pa.Table:
+    counts = folding.count_subjects(frames, aus)
+    return folding.statistics(counts, folds, aus)
 
 
 def _of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
@@ -133,13 +151,26 @@ def _of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
 
 
 def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
-    """Return the folds to run.
+    """Return the folds to run, after checking that each can be.
 
     Raises:
         UsageError: a fold was asked for that does not exist.
+        DataError: a fold has nothing to test, or an AU that is never active in training.
     """
     there = sorted(set(inputs.folds["fold"].to_pylist()))
     wrong = sorted(set(plan.folds) - set(there))
     if wrong:
         raise UsageError(f"There is no fold {wrong[0]}.", where="--fold", hint=f"there is: {there}")
-    return sorted(set(plan.folds)) or there
+    wanted = sorted(set(plan.folds)) or there
+    for fold in wanted:
+        test = inputs.tested_by(fold)
+        if not test.any() or test.all():
+            part = "training part" if test.all() else "test part"
+            raise DataError(
+                f"No frame of fold {fold}'s {part} has a face image "
+                f"(it tests {', '.join(inputs.subjects(fold))}).",
+                where=plan.faces or inputs.provenance["reading"]["root"],
+                hint="add their images, or make folds of the subjects that have some",
+            )
+        inputs.class_weights(fold, plan.settings.training.class_weights)
+    return wanted

@@ -1,10 +1,13 @@
 """What a run is: model, preset, settings and folds, as its settings.yaml holds them."""
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from fauds import settings as settings_module
 from fauds import store
@@ -47,18 +50,40 @@ class Plan:
     folds: tuple[int, ...]
     faces: Path | None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the run has been begun, so that it can be resumed."""
+        return (self.folder / SETTINGS).exists()
+
+    def claim(self) -> None:
+        """Make a new run's folder, for this process alone.
+
+        Raises:
+            UsageError: another process began a run of the same name just now.
+        """
+        if self.begun:
+            return
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UsageError(
+                "Another run of this name was begun in the same second.",
+                where=self.folder,
+                hint="start this one again",
+            ) from error
+
     def save(self, made_from: dict[str, str]) -> None:
-        """Write settings.yaml, once.
+        """Write settings.yaml; of a run that is resumed, check that the tables are the same.
 
         Args:
-            made_from: table name to the fingerprint of its inputs and settings.
+            made_from: the fingerprints of the content that the run reads.
 
         Raises:
             DataError: the run was begun on other tables.
         """
         path = self.folder / SETTINGS
-        if path.exists():
-            begun = yaml.safe_load(path.read_text(encoding="utf-8"))["made_from"]
+        if self.begun:
+            begun = _read(path).get("made_from", {})
             changed = [name for name, found in made_from.items() if begun.get(name) != found]
             if changed:
                 raise DataError(
@@ -83,12 +108,13 @@ class Plan:
     @property
     def command(self) -> str:
         """The command that repeats this run."""
-        parts = ["fauds bench", self.model, f"--dataset {self.benchmark.name}"]
-        parts.append(f"--preset {self.preset}")
-        parts += [f"--fold {fold}" for fold in self.folds]
-        parts += [f"--set {change}" for change in self.changes]
-        parts += [f"--faces {self.faces}"] if self.faces else []
-        return " ".join(parts)
+        parts = ["fauds", "bench", self.model, "--dataset", self.benchmark.name]
+        parts += ["--preset", self.preset]
+        for fold in self.folds:
+            parts += ["--fold", str(fold)]
+        for change in self.changes:
+            parts += ["--set", change]
+        return shlex.join([*parts, *(["--faces", str(self.faces)] if self.faces else [])])
 
 
 def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
@@ -120,9 +146,10 @@ def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
 
 
 def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
-    if request.preset or request.changes or request.folds:
+    if request.preset or request.changes or request.folds or request.faces:
         raise UsageError(
-            "A resumed run keeps its settings.", hint="leave --preset, --set and --fold out"
+            "A resumed run keeps its settings.",
+            hint="leave --preset, --set, --fold and --faces out",
         )
     folder = runs / Path(request.resume).name
     if not (folder / SETTINGS).exists():
@@ -130,24 +157,42 @@ def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
         raise UsageError(
             f"There is no run {request.resume!r} of {benchmark.name}.",
             where=runs,
-            hint=f"there is: {', '.join(known) or 'none'}",
+            hint=f"there is: {', '.join(known) or 'none'}; another dataset's: --dataset",
         )
-    saved = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-    if saved["benchmark_version"] != benchmark.version:
+    saved = _read(folder / SETTINGS)
+    if saved.get("benchmark_version") != benchmark.version:
         raise UsageError(
-            f"The run was started with version {saved['benchmark_version']} of "
+            f"The run was started with version {saved.get('benchmark_version')} of "
             f"{benchmark.name}; this fauds has version {benchmark.version}.",
             where=folder / SETTINGS,
             hint="start a new run",
         )
-    faces = request.faces or (Path(saved["faces"]) if saved["faces"] else None)
-    return Plan(
-        folder,
-        benchmark,
-        saved["model"],
-        saved["preset"],
-        RunSettings.model_validate(saved["settings"]),
-        tuple(saved["changes"]),
-        tuple(saved["folds"]),
-        faces,
+    try:
+        return Plan(
+            folder,
+            benchmark,
+            saved["model"],
+            saved["preset"],
+            RunSettings.model_validate(saved["settings"]),
+            tuple(saved["changes"]),
+            tuple(saved["folds"]),
+            Path(saved["faces"]) if saved["faces"] else None,
+        )
+    except (KeyError, ValidationError) as error:
+        raise _broken(folder / SETTINGS, str(error).splitlines()[0]) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise _broken(path, str(error).splitlines()[0]) from error
+    if not isinstance(saved, dict):
+        raise _broken(path, "it holds no settings")
+    return saved
+
+
+def _broken(path: Path, why: str) -> DataError:
+    return DataError(
+        f"The run's settings cannot be read: {why}.", where=path, hint="start a new run"
     )

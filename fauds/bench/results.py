@@ -29,7 +29,7 @@ class MetricRow(_Model):
         fold: of scope "fold".
         selection: how the epoch was chosen; "none" for figures that no training made.
         value, low, high: 0 to 1; low and high are null until intervals are computed.
-        n: frames (words for the word metrics) that the figure rests on.
+        n: coded frames (over AUs: frames; for word metrics: words) that the figure rests on.
     """
 
     metric: str
@@ -87,6 +87,7 @@ class Results(_Model):
     frames_without_image: dict[str, int]
     undefined: list[str]
     seconds: float
+    provenance: dict[str, Any]
     metrics: list[MetricRow]
     summary: Summary
 
@@ -124,7 +125,7 @@ def read(folder: Path) -> Results:
         raise DataError(
             "This run has no results yet.",
             where=path,
-            hint=f"finish it: fauds bench --resume {folder.name}",
+            hint=f"finish it: fauds bench --resume {folder.name}, with its --dataset and --workdir",
         ) from error
     except (ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]

@@ -13,11 +13,11 @@ import torch
 from fauds import __version__, resources, store
 from fauds.bench import finish
 from fauds.bench.infer import describe, infer, no_image_words
-from fauds.bench.inputs import Inputs, load, wanted_folds
+from fauds.bench.inputs import Inputs, copy_folds, load, wanted_folds
 from fauds.bench.plan import Plan
 from fauds.nn.vlfau import VLFAU
 from fauds.training import checkpoint
-from fauds.training.loop import WEIGHTS, build_model, train
+from fauds.training.loop import CHECKPOINT, WEIGHTS, build_model, train
 
 
 class Progress(Protocol):
@@ -40,33 +40,39 @@ def run(tables: Path, plan: Plan, progress: Progress) -> Path:
         UsageError: a fold that does not exist.
         DataError: tables or images are missing, damaged, or do not belong together.
     """
-    began = time.perf_counter()
+    inputs = load(tables, plan)
+    folds = wanted_folds(plan, inputs)
+    plan.claim()
     with store.lock(plan.folder):
-        inputs = load(tables, plan)
-        folds = wanted_folds(plan, inputs)
+        copy_folds(tables, plan)
         plan.save(inputs.made_from)
         for fold in folds:
             if not (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists():
                 _fold(plan, inputs, fold, progress)
-        finish.write(plan, inputs, folds, time.perf_counter() - began)
+        finish.write(plan, inputs, folds)
     return plan.folder
 
 
 def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
+    began = time.perf_counter()
     folder = plan.folder / f"fold{fold}"
     folder.mkdir(parents=True, exist_ok=True)
     test = inputs.tested_by(fold)
     training, testing = inputs.faces.where(~test), inputs.faces.where(test)
     meta = _meta(plan, inputs, fold)
     model = _trained(plan, inputs, fold, meta, progress)
-    with progress.bar(f"fold {fold} of part {fold}: testing", len(testing)) as advance:
+    with progress.bar(f"fold {fold}, part {fold}: testing", len(testing)) as advance:
         inference = infer(model, testing, inputs.tokens, plan.settings, advance)
     words = inference.words
     if words:
         baseline = no_image_words(training, testing, inputs.tokens)
         words |= {k: v for k, v in baseline.items() if k.removesuffix("_no_image") in words}
     table = _predictions(plan, inputs, fold, model, inference.probabilities, progress)
-    store.write_json(folder / finish.WORDS, {k: list(v) for k, v in words.items()})
+    measured = {
+        name: [None if count == 0 else value, count] for name, (value, count) in words.items()
+    }
+    took = round(time.perf_counter() - began, 1)
+    store.write_json(folder / finish.MEASURED, {"words": measured, "seconds": took})
     store.write_table(
         folder / finish.PREDICTIONS, table, {"inputs": meta["vocabulary"], "settings": meta}
     )
@@ -93,7 +99,12 @@ def _trained(
     # Initial weights depend on the seed and the fold alone, whatever was run before.
     torch.manual_seed(settings.training.seed * 1_000_003 + 500_000 + fold)
     presets = resources.path("models", plan.model)
-    model = build_model(settings.model, len(plan.benchmark.aus), inputs.tokens, presets)
+    architecture = settings.model
+    if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
+        # All weights come from the run itself: nothing of the stem's is looked for again.
+        stem = architecture.backbone.model_copy(update={"pretrained": False, "weights": None})
+        architecture = architecture.model_copy(update={"backbone": stem})
+    model = build_model(architecture, len(plan.benchmark.aus), inputs.tokens, presets)
     if (folder / WEIGHTS).exists():
         model.load_state_dict(checkpoint.load(folder / WEIGHTS)[0])
         return model

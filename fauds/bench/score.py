@@ -38,22 +38,22 @@ def metric_rows(
     rows: list[MetricRow] = []
     per_fold = {fold: _au_metrics(scores, threshold) for fold, scores in folds.items()}
     for fold, metrics in per_fold.items():
-        n = len(folds[fold].labels)
+        n = _coded(folds[fold].labels)
         for name, values in metrics.items():
             rows += _au_rows(name, "fold", fold, values, aus, n, _selected(name, selection))
         for name, (value, words) in folds[fold].words.items():
             rows.append(_row(name, "fold", None, fold, value, words, _selected(name, selection)))
-    total = sum(len(scores.labels) for scores in folds.values())
+    total = _coded(np.concatenate([scores.labels for scores in folds.values()]))
     for name in next(iter(per_fold.values())):
         stacked = np.stack([metrics[name] for metrics in per_fold.values()])
         chosen = _selected(name, selection)
         means = [_mean(stacked[:, i]) for i in range(len(aus))]
         rows += [
-            _row(name, "mean_of_folds", au, None, value, total, chosen)
-            for au, value in zip(aus, means, strict=True)
+            _row(name, "mean_of_folds", au, None, value, n, chosen)
+            for au, value, n in zip(aus, means, total, strict=False)
         ]
         headline = _mean(np.array([_mean(values) for values in stacked]))
-        rows.append(_row(name, "mean_of_folds", None, None, headline, total, chosen))
+        rows.append(_row(name, "mean_of_folds", None, None, headline, total[-1], chosen))
     rows += _word_means(folds, selection)
     return rows + _pooled(folds, aus, threshold, selection)
 
@@ -80,7 +80,7 @@ def _pooled(
     named = {"f1": occurrence.f1(counts), "accuracy": occurrence.accuracy(counts)}
     rows: list[MetricRow] = []
     for name, values in named.items():
-        rows += _au_rows(name, "pooled", None, values, aus, len(labels), selection)
+        rows += _au_rows(name, "pooled", None, values, aus, _coded(labels), selection)
     return rows
 
 
@@ -102,11 +102,20 @@ def _au_rows(
     fold: int | None,
     values: np.ndarray,
     aus: Sequence[str],
-    n: int,
+    coded: Sequence[int],
     sel: str,
 ) -> list[MetricRow]:
-    pairs = [*zip(aus, values, strict=True), (None, _mean(values))]
-    return [_row(name, scope, au, fold, value, n, sel) for au, value in pairs]
+    figures = [*values.tolist(), _mean(values)]
+    return [
+        _row(name, scope, au, fold, value, n, sel)
+        for au, value, n in zip((*aus, None), figures, coded, strict=True)
+    ]
+
+
+def _coded(labels: np.ndarray) -> list[int]:
+    """Return the coded frames of every AU, and last those with any AU coded."""
+    coded = labels >= 0
+    return [*coded.sum(axis=0).tolist(), int(coded.any(axis=1).sum())]
 
 
 def _row(

@@ -68,7 +68,7 @@ def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[
                 f"{'/'.join(key)} has images in two folders: {found[key].folder} and "
                 f"{folder.folder}.",
                 where=path,
-                hint="name the folder to look for images in, or keep only one of them there",
+                hint="name the one to take (--images FOLDER), or keep only one there",
             )
         found[key] = folder
     return found
@@ -204,8 +204,8 @@ def _base_error(folder: ImageFolder, last: int, verdict: str) -> DataError:
         f"Images are numbered {folder.numbers[0]} to {folder.numbers[-1]} and the last labelled "
         f"frame is {last}, {verdict}.",
         where=folder.folder,
-        hint="find which image shows label frame 1 and declare the image base (0 or 1); a wrong "
-        "one shifts every label by a frame",
+        hint="find which image shows label frame 1 and declare it: --image-base 0 or "
+        "--image-base 1; a wrong one shifts every label by a frame",
     )
 
 

@@ -88,9 +88,14 @@ def _word_table(results: Results) -> str:
 def _published(results: Results) -> str:
     """Return the published F1 rows, for the benchmark's own protocol on real data only."""
     benchmark = settings.benchmark(results.benchmark)
-    own = benchmark.folds is not None and results.protocol.folds == benchmark.folds.name
-    complete = own and len(results.folds) == len(benchmark.folds.parts)
-    if results.synthetic or benchmark.published is None or not complete:
+    parts = benchmark.folds.parts if benchmark.folds else {}
+    tested = {fold: sorted(part) for fold, part in parts.items()}
+    own = (
+        results.benchmark_version == benchmark.version
+        and results.protocol.folds == getattr(benchmark.folds, "name", None)
+        and results.protocol.test_subjects == tested
+    )
+    if results.synthetic or benchmark.published is None or not own:
         return ""
     rows = pd.read_csv(resources.path("benchmarks", benchmark.published))
     rows = rows[rows["metric"] == "F1"]
@@ -102,6 +107,8 @@ def _published(results: Results) -> str:
     table["flag"] = off.map({True: "average does not fit", False: ""})
     mine = [_percent(results.value("f1", "mean_of_folds", au)) for au in (*benchmark.aus, None)]
     table = table.reset_index()
-    ours = [f"**this run ({results.model} {results.preset})**", "", "", "last epoch", *mine, ""]
+    short = benchmark.expected.frames - results.frames_scored
+    flag = f"{short:,} frames fewer than published" if short else ""
+    ours = [f"**this run ({results.model} {results.preset})**", "", "", "last epoch", *mine, flag]
     table.loc[len(table)] = ours
     return _markdown(table.set_index("method"))

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def _console() -> Console:
-    # A pipe has no width; tables must not be folded into 80 columns there.
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    # Markup off: paths and texts may hold brackets. A pipe has no width of its own.
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=400)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(columns[0])
+    table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
         table.add_column(column, justify="right")
     return table
@@ -42,8 +42,8 @@ def show_frames(step: "Step") -> None:
     console.print(
         f"{step.path}: {len(table):,} frames of {subjects} subjects{made_up}{_done(step)}"
     )
-    for line in (*step.meta["notes"], *step.meta["differences"]):
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+    for line in (*step.meta["notes"], *step.meta["differences"]) if step.done else ():
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def show_captions(space: "Workspace", step: "Step") -> None:
@@ -61,11 +61,11 @@ def show_captions(space: "Workspace", step: "Step") -> None:
         )
     example = phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist()
     for row in example:
-        console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True, markup=False)
+        console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True)
     captions = store.read_table(step.path, ["face"])["face"]
     if len(captions):
         middle = captions[len(captions) // 2].as_py() or "(a needed AU is not coded)"
-        console.print(f"  a face: {middle}", soft_wrap=True, markup=False)
+        console.print(f"  a face: {middle}", soft_wrap=True)
     console.print(f"{step.path}: {len(captions):,} frames captioned{_done(step)}")
 
 
@@ -120,7 +120,7 @@ def show_results(folder: Path) -> None:
         + (made_up if results.synthetic else ""),
         soft_wrap=True,
     )
-    console.print(f"backbone: {results.pretraining}", soft_wrap=True, markup=False)
+    console.print(f"backbone: {results.pretraining}", soft_wrap=True)
     console.print(_fold_table(results))
     _show_words(console, results)
     for line in results.undefined:
@@ -130,10 +130,10 @@ def show_results(folder: Path) -> None:
     for face in faces[:1]:
         console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
         if face.face_text:
-            console.print(f"  whole face: {face.face_text}", soft_wrap=True, markup=False)
+            console.print(f"  whole face: {face.face_text}", soft_wrap=True)
         for au in face.aus:
             if au.text and au.predicted:
-                console.print(f"  {au.name}: {au.text}", soft_wrap=True, markup=False)
+                console.print(f"  {au.name}: {au.text}", soft_wrap=True)
     console.print(f"\n{folder / 'report.md'}", soft_wrap=True)
 
 

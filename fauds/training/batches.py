@@ -57,7 +57,11 @@ def _decode(path: Path) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"The image cannot be read: {error.strerror}.", where=path) from error
+        raise DataError(
+            f"The image cannot be read: {error.strerror}.",
+            where=path,
+            hint="if the images have moved, read them again: --root FOLDER, or --faces DIR",
+        ) from error
     # OpenCV fills what is missing of a truncated JPEG with grey and calls it read.
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]:
         raise DataError("The JPEG is truncated: its end is missing.", where=path, hint=hint)
@@ -97,10 +101,14 @@ class _Faces(Dataset):
         self._faces = faces
         self._settings = settings
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[int, np.ndarray]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[int, np.ndarray | DataError]:
         epoch, row = key
         size = self._settings.model.image_size
-        image = load_face(str(self._faces.images[row]), size)
+        try:
+            image = load_face(str(self._faces.images[row]), size)
+        except DataError as error:
+            # Raised in a loader's process it would come back as a traceback in a string.
+            return row, error
         if epoch < 0:
             image = centre_crop(image, size)
         else:
@@ -140,7 +148,10 @@ def batches(
     loader = DataLoader(
         _Faces(faces, settings), batch_sampler=order, num_workers=workers, collate_fn=_stack
     )
-    for rows, images in loader:
+    for loaded in loader:
+        if isinstance(loaded, DataError):
+            raise loaded
+        rows, images = loaded
         at = rows.numpy()
         yield Batch(
             rows=rows,
@@ -151,9 +162,10 @@ def batches(
         )
 
 
-def _stack(items: list[tuple[int, np.ndarray]]) -> tuple[Tensor, Tensor]:
+def _stack(items: list[tuple[int, np.ndarray | DataError]]) -> tuple[Tensor, Tensor] | DataError:
     rows, images = zip(*items, strict=True)
-    return torch.tensor(rows), torch.from_numpy(np.stack(images))
+    broken = [image for image in images if isinstance(image, DataError)]
+    return broken[0] if broken else (torch.tensor(rows), torch.from_numpy(np.stack(images)))
 
 
 def _trim(tokens: np.ndarray) -> np.ndarray:

@@ -19,7 +19,10 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write tensors with their metadata, atomically."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with store.atomic(path) as temporary:
-        save_file(kept, temporary, metadata={_META: json.dumps(meta)})
+        try:
+            save_file(kept, temporary, metadata={_META: json.dumps(meta)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -222,7 +222,8 @@ def pretrain(args: argparse.Namespace) -> None:
         running += loss.item()
         if (step + 1) % 200 == 0 or step + 1 == steps:
             took = time.perf_counter() - began
-            print(f"step {step + 1}/{steps} loss {running / 200:.4f} {took:.0f} s", flush=True)
+            mean_loss = running / ((step % 200) + 1)
+            print(f"step {step + 1}/{steps} loss {mean_loss:.4f} {took:.0f} s", flush=True)
             running = 0.0
     meta = {
         "pretraining": LABELLED if args.on_au_labels else UNLABELLED,

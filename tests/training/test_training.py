@@ -167,8 +167,10 @@ def test_a_damaged_image_is_named(faces, tokens, settings, tmp_path):
             bad.unlink()
         else:
             bad.write_bytes(content)
-        with pytest.raises(DataError, match=re.escape(str(bad))):
-            list(batches(broken, tokens, settings, epoch=None, workers=0))
+        for workers in (0, 1):
+            with pytest.raises(DataError, match=re.escape(str(bad))) as caught:
+                list(batches(broken, tokens, settings, epoch=None, workers=workers))
+            assert "Traceback" not in str(caught.value)
     bad.write_bytes(whole)
     assert len(list(batches(broken, tokens, settings, epoch=None, workers=0))) == 1
 
