@@ -6,12 +6,17 @@ from pathlib import Path
 from shutil import copytree, rmtree
 
 import pytest
+from hypothesis import settings
+
+from fauds.synthetic import distribution
 
 # Models in tests are so small that a second thread costs more time than it saves; set before
 # torch is imported, for this process and those it starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from fauds.synthetic import distribution
+# A busy machine is not a fault of the code under test.
+settings.register_profile("fauds", deadline=None)
+settings.load_profile("fauds")
 
 
 @pytest.fixture(scope="session")

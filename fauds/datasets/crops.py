@@ -6,10 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from fauds import store
-from fauds.datasets import images
+from fauds.datasets import images, locate
 from fauds.datasets.base import Reader
 
 
+@locate.os_errors()
 def match_crops(
     folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
 ) -> pa.Array:
