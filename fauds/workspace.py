@@ -6,7 +6,7 @@ inputs and its settings; where neither has changed it is left as it is.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from fauds import folds as folding
 from fauds import store
 from fauds.datasets import DATASETS
-from fauds.datasets.base import ReadOptions, read_marker
+from fauds.datasets.base import ReadOptions, is_written
 from fauds.errors import DataError, UsageError
-from fauds.settings import Benchmark, Synthesis, benchmark
+from fauds.settings import Benchmark, benchmark
 
 if TYPE_CHECKING:
     from fauds.bench.plan import Plan
@@ -88,7 +88,7 @@ class Workspace:
         old = self._meta("frames")
         asked, root = root, self._root(old, root)
         options = self._options(old, root if asked else None, given)
-        settings = {"root": str(root.resolve()), **_plain(asdict(options))}
+        settings = {"root": str(root.resolve()), **options.plain()}
         draw = self._must_draw(root)
         same = old is not None and old["settings"] == settings and not draw
         if same and asked is None and not root.exists():
@@ -136,15 +136,16 @@ class Workspace:
         # What was said of one distribution need not hold for another.
         if root is not None and str(root.resolve()) != last_root:
             last = {}
-        fields = {**_fields(last), **given, "aus": self.benchmark.aus}
+        fields = {**ReadOptions.fields_of(last), **given, "aus": self.benchmark.aus}
         if self.benchmark.occurrence_at is not None:
             fields["occurrence_at"] = self.benchmark.occurrence_at
         return ReadOptions(**fields)
 
     def _must_draw(self, root: Path) -> bool:
         synthesis = self.benchmark.synthesis
-        own = synthesis is not None and root == self.folder / "raw"
-        return own and not _is_whole(root, synthesis)
+        if synthesis is None or root != self.folder / "raw":
+            return False
+        return not is_written(root, synthesis.model_dump())
 
     def _draw(self, root: Path, progress: "Progress | None") -> None:
         from fauds.synthetic import distribution
@@ -302,24 +303,3 @@ def _unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
     except DataError:
         return False
     return all(old.get(key) == value for old in olds for key, value in meta.items())
-
-
-def _is_whole(root: Path, synthesis: Synthesis) -> bool:
-    try:
-        marker = read_marker(root)
-    except DataError:
-        return False
-    return marker is not None and synthesis.model_dump().items() <= marker.items()
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn option fields into what JSON can say."""
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
-
-
-def _fields(plain: dict[str, Any]) -> dict[str, Any]:
-    """Turn what `_plain` made back into option fields."""
-    paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
-    lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
-    return {**plain, **paths, **lists}

@@ -67,7 +67,19 @@ class Protocol(_Model):
 
 
 class Results(_Model):
-    """A finished run; design and units as in the fields' own classes."""
+    """A finished run.
+
+    Attributes:
+        protocol_hash: SHA-256 of `protocol`.
+        settings: the resolved settings, whole.
+        pretraining: what the backbone had learnt before, in words.
+        command: what repeats the run, once the tables are there.
+        frames_fingerprint: see `fauds.bench.score.frame_set_fingerprint`.
+        frames_offered: coded frames; frames_without_image: by subject, those left out.
+        undefined: figures that are left out of means, in words.
+        seconds: training and testing of all folds, as far as not repeated after a stop.
+        provenance: reading options, differences from published counts, caption settings.
+    """
 
     benchmark: str
     benchmark_version: int

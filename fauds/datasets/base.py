@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -50,6 +50,18 @@ class ReadOptions:
             raise UsageError(f"The image base is {self.image_base!r}.", hint="0 or 1")
         if self.occurrence_at is not None and not 1 <= self.occurrence_at <= 5:
             raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="1 to 5")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the options as JSON can say them; `fields_of` turns them back."""
+        values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @staticmethod
+    def fields_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of some options that `plain` made."""
+        paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
+        lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
+        return {**plain, **paths, **lists}
 
 
 @dataclass(frozen=True)
@@ -209,3 +221,12 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
     if not isinstance(marker, dict) or marker.get("complete") is not True:
         raise DataError("This made-up distribution was not written whole.", where=path, hint=again)
     return marker
+
+
+def is_written(root: Path, marked: Mapping[str, Any]) -> bool:
+    """Whether fauds wrote a whole made-up distribution there, and its marker says `marked`."""
+    try:
+        marker = read_marker(root)
+    except DataError:
+        return False
+    return marker is not None and marked.items() <= marker.items()

@@ -98,13 +98,8 @@ class Bp4dReader:
         fingerprint = _fingerprint(files, folders)
         labels, notes = _labels(release, {file.path: file for file in files}, options)
         del files
-        last = {(s.subject, s.task): int(s.frames[-1]) for s in labels.sequences}
-        base, how = self.image_base(folders, last, options.image_base)
-        paths = images.match(
-            folders,
-            [((s.subject, s.task), s.frames) for s in labels.sequences],
-            dict.fromkeys(folders, base),
-        )
+        sequences = [((each.subject, each.task), each.frames) for each in labels.sequences]
+        paths, base, how = images.assign(folders, sequences, self.image_base, options.image_base)
         notes += images.notes(folders, base, how, paths.null_count)
         sexes = {sequence.subject: sequence.subject[0] for sequence in labels.sequences}
         return Reading(

@@ -35,6 +35,4 @@ def match_crops(
         key = (subject, task) if task else (subject,)
         sequences.append((key, numbers[start:stop]))
     found = images.find(folder, [key for key, _ in sequences])
-    last = {key: int(mine[-1]) for key, mine in sequences}
-    base, _ = reader.image_base(found, last, declared_base)
-    return images.match(found, sequences, dict.fromkeys(found, base or 0))
+    return images.assign(found, sequences, reader.image_base, declared_base)[0]

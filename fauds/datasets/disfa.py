@@ -114,13 +114,8 @@ class DisfaReader:
         fingerprint = _fingerprint(files, folders, sex_bytes)
         labels = _labels(release, files, options)
         del files
-        last = {(each.subject,): int(each.frames[-1]) for each in labels.sequences}
-        base, how = self.image_base(folders, last, options.image_base)
-        paths = images.match(
-            folders,
-            [((sequence.subject,), sequence.frames) for sequence in labels.sequences],
-            dict.fromkeys(folders, base or 0),
-        )
+        sequences = [((each.subject,), each.frames) for each in labels.sequences]
+        paths, base, how = images.assign(folders, sequences, self.image_base, options.image_base)
         return Reading(
             table=frames_table(labels, sexes, paths, options.aus),
             root=release.image_root,

@@ -5,7 +5,7 @@ are matched by the integer of their name and never by its text.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,6 +238,24 @@ def match(
         paths += [f"{folder.folder}/{name}" for name in folder.names]
     rows = np.concatenate(picked)
     return from_strings(paths).take(from_numpy(rows, pa.int64(), rows < 0))
+
+
+BaseRule = Callable[
+    [Mapping[Key, ImageFolder], Mapping[Key, int], int | None], tuple[int | None, str]
+]
+"""A dataset's `image_base`: folders, last labelled frames and what is declared, to base and why."""
+
+
+def assign(
+    folders: Mapping[Key, ImageFolder],
+    sequences: Sequence[tuple[Key, np.ndarray]],
+    rule: BaseRule,
+    declared: int | None,
+) -> tuple[pa.Array, int | None, str]:
+    """Find out how images are numbered, and `match` them: paths, the base, and how it is known."""
+    last = {key: int(frames[-1]) for key, frames in sequences}
+    base, how = rule(folders, last, declared)
+    return match(folders, sequences, dict.fromkeys(folders, base or 0)), base, how
 
 
 def notes(folders: Mapping[Key, ImageFolder], base: int | None, how: str, none: int) -> list[str]:

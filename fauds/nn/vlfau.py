@@ -182,27 +182,16 @@ class VLFAU(nn.Module):
         """DAIR's spatial maps [B, A, h, w], 0..1 with `spatial_sigmoid`; None without MARL."""
         return self._see(images).maps
 
-    def describe(
-        self,
-        images: Tensor,
-        *,
-        beam_width: int = 3,
-        max_words_local: int = 64,
-        max_words_global: int = 96,
-        length_penalty: float = 1.0,
-    ) -> Description:
+    def describe(self, images: Tensor, **search: int | float) -> Description:
         """Write captions by beam search (see `fauds.nn.beam.beam_search` for its rules).
 
         All AUs, images and hypotheses are decoded together. The search attends and writes
         freely: the gold words that training fed are not there.
+
+        Args:
+            search: keywords of `explain`.
         """
-        explained = self.explain(
-            images,
-            beam_width=beam_width,
-            max_words_local=max_words_local,
-            max_words_global=max_words_global,
-            length_penalty=length_penalty,
-        )
+        explained = self.explain(images, **search)
         return Description(explained.local_tokens, explained.global_tokens)
 
     @torch.inference_mode()
