@@ -342,6 +342,22 @@ def test_what_is_wrong_is_said_in_one_message(cli, words, code, message, monkeyp
     assert "Traceback" not in outcome.err
 
 
+def test_a_run_whose_settings_are_cut_off_is_not_resumed_with_defaults(finished, cli, tmp_path):
+    work, run = finished
+    copied = shutil.copytree(work, tmp_path / "copy")
+    path = copied / "bp4d" / "runs" / run.name / "settings.yaml"
+    whole = path.read_text()
+    common = ("--dataset", "bp4d", "--workdir", copied)
+    for length in range(250, len(whole) - 40, 97):
+        path.write_text(whole[:length])
+        outcome = cli("bench", *common, "--resume", run.name)
+        assert outcome.code == 1
+        assert str(path) in outcome.err
+    outcome = cli("report", work)
+    assert outcome.code == 1
+    assert "holds no run" in outcome.err
+
+
 def test_a_workdir_that_cannot_be_written_is_named(cli, tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("")

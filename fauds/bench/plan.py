@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from fauds import settings as settings_module
 from fauds import store
+from fauds.bench.results import SETTINGS
 from fauds.errors import DataError, UsageError
 from fauds.settings import Benchmark, RunSettings
-
-SETTINGS = "settings.yaml"
 
 
 @dataclass(frozen=True)
@@ -168,18 +167,26 @@ def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
             hint="start a new run",
         )
     try:
+        settings = RunSettings.model_validate(saved["settings"])
+        # Settings are saved whole: what is cut off must not become a default.
+        if settings.model_dump(mode="json") != saved["settings"]:
+            raise _broken(folder / SETTINGS, "they are not whole")
         return Plan(
             folder,
             benchmark,
             saved["model"],
             saved["preset"],
-            RunSettings.model_validate(saved["settings"]),
+            settings,
             tuple(saved["changes"]),
             tuple(saved["folds"]),
             Path(saved["faces"]) if saved["faces"] else None,
         )
-    except (KeyError, ValidationError) as error:
-        raise _broken(folder / SETTINGS, str(error).splitlines()[0]) from error
+    except KeyError as error:
+        raise _broken(folder / SETTINGS, f"{error.args[0]} is missing") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in ("settings", *first["loc"]))
+        raise _broken(folder / SETTINGS, f"{key}: {first['msg']}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

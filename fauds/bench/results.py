@@ -11,6 +11,7 @@ from fauds.errors import DataError
 
 FILE = "results.json"
 GALLERY = "gallery.parquet"
+SETTINGS = "settings.yaml"
 Unit = float | None
 """A figure from 0 to 1, None where it is undefined."""
 
@@ -134,6 +135,12 @@ def read(folder: Path) -> Results:
     try:
         return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
+        if not (folder / SETTINGS).exists():
+            raise DataError(
+                "This folder holds no run.",
+                where=folder,
+                hint="name one of WORKDIR/DATASET/runs/",
+            ) from error
         raise DataError(
             "This run has no results yet.",
             where=path,
