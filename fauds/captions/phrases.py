@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.captions.templates import STATES, SUBJECTS, Templates
-from fauds.datasets.columns import category, from_numpy, from_strings, to_numpy
+from fauds.columns import category, from_numpy, from_strings, to_numpy
 from fauds.errors import DataError
 
 NOTHING = "none"

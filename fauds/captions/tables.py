@@ -13,7 +13,7 @@ from fauds.captions.phrases import Phrase, column_of, global_phrases, local_phra
 from fauds.captions.templates import Templates, canonical, load
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_texts
-from fauds.datasets.columns import category, from_numpy, from_strings
+from fauds.columns import category, from_numpy, from_strings
 from fauds.errors import DataError, UsageError
 from fauds.store import PHRASES, VOCABULARY, captions_schema
 

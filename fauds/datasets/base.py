@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fauds import store
-from fauds.datasets.columns import category, from_numpy
+from fauds.columns import category, from_numpy
 from fauds.datasets.text import MISSING
 from fauds.errors import DataError, UsageError
 from fauds.facs import intensity_column

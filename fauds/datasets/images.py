@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fauds import store
 from fauds.datasets.base import MARKER
-from fauds.datasets.columns import from_numpy, from_strings
+from fauds.columns import from_numpy, from_strings
 from fauds.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from fauds import store
-from fauds.datasets.columns import to_numpy
+from fauds.columns import to_numpy
 from fauds.errors import DataError
 
 MISSING = 9

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds.datasets.columns import category, from_numpy, from_strings, to_numpy
+from fauds.columns import category, from_numpy, from_strings, to_numpy
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.int64(), pa.float32()])
