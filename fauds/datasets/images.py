@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from fauds import store
-from fauds.datasets.base import MARKER
 from fauds.columns import from_numpy, from_strings
+from fauds.datasets.base import MARKER
 from fauds.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
