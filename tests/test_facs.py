@@ -1,11 +1,76 @@
-"""Names of action units: one spelling inside, every common one accepted at the door."""
+"""Action units: one spelling inside, and facts that hold against tables and drawn faces."""
 
+import re
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fauds import resources
 from fauds.errors import UsageError
-from fauds.facs import AUS, au_name, au_number, facts
+from fauds.facs import AUS, anchors, au_name, au_number, facts
+from fauds.synthetic import face
+
+REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
+FIELDS = {"name", "muscles", "region", "changes", "grows", "confused_with", "landmarks"}
+
+# Ekman and Friesen (1978) as tabulated by Cohn, Ambadar and Ekman (2007), with the names of the
+# 2002 manual (AU06, AU11, AU13, AU18, AU43) and today's words for muscles: procerus for depressor
+# glabellae, levator anguli oris for caninus, depressor anguli oris for triangularis. Two entries
+# are made exact: all three jaw closers of AU26 relax, and of the pterygoids of AU27 it is the
+# lateral one that opens the jaw. "-" before a muscle: it relaxes.
+TABLE = {
+    1: ("Inner brow raiser", "frontalis pars medialis"),
+    2: ("Outer brow raiser", "frontalis pars lateralis"),
+    4: ("Brow lowerer", "procerus, depressor supercilii, corrugator supercilii"),
+    5: ("Upper lid raiser", "levator palpebrae superioris"),
+    6: ("Cheek raiser and lid compressor", "orbicularis oculi pars orbitalis"),
+    7: ("Lid tightener", "orbicularis oculi pars palpebralis"),
+    9: ("Nose wrinkler", "levator labii superioris alaeque nasi"),
+    10: ("Upper lip raiser", "levator labii superioris"),
+    11: ("Nasolabial furrow deepener", "zygomaticus minor"),
+    12: ("Lip corner puller", "zygomaticus major"),
+    13: ("Sharp lip puller", "levator anguli oris"),
+    14: ("Dimpler", "buccinator"),
+    15: ("Lip corner depressor", "depressor anguli oris"),
+    16: ("Lower lip depressor", "depressor labii inferioris"),
+    17: ("Chin raiser", "mentalis"),
+    18: ("Lip pucker", "incisivus labii superioris, incisivus labii inferioris"),
+    20: ("Lip stretcher", "risorius, platysma"),
+    22: ("Lip funneler", "orbicularis oris"),
+    23: ("Lip tightener", "orbicularis oris"),
+    24: ("Lip pressor", "orbicularis oris"),
+    25: ("Lips part", "depressor labii inferioris, -mentalis, -orbicularis oris"),
+    26: ("Jaw drop", "-masseter, -temporalis, -pterygoideus medialis"),
+    27: ("Mouth stretch", "pterygoideus lateralis, digastricus"),
+    28: ("Lip suck", "orbicularis oris"),
+    43: ("Eye closure", "-levator palpebrae superioris"),
+    45: ("Blink", "-levator palpebrae superioris, orbicularis oculi pars palpebralis"),
+    46: ("Wink", "orbicularis oculi"),
+}
+
+# FACS describes movement; what it may mean is not its business.
+FEELINGS = re.compile(
+    r"\b(?:emotion|feel|mood|happ|joy|glad|sad|sorrow|grie[fv]|ang(?:er|ry)|rage|fear|afraid|scare"
+    r"|surpris|astonish|disgust|contempt|pain|worr|smil|smirk|grin|frown|scowl|pout|sneer|laugh)",
+    re.IGNORECASE,
+)
+
+# What each point becomes in the mirror: runs that a mirror reads backwards, and pairs of them.
+MIRROR = {
+    **{k: 16 - k for k in range(17)},
+    **{k: 43 - k for k in range(17, 27)},
+    **{k: k for k in range(27, 31)},
+    **{k: 66 - k for k in range(31, 36)},
+    **dict(zip(range(36, 48), (45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40), strict=True)),
+    **{k: 102 - k for k in range(48, 55)},
+    **{k: 114 - k for k in range(55, 60)},
+    **{k: 124 - k for k in range(60, 65)},
+    **{k: 132 - k for k in range(65, 68)},
+}
 
 
 @given(st.sampled_from(AUS), st.sampled_from(["{}", "AU{}", "au{}", "AU_{}", "AU{}_r", " AU {} "]))
@@ -22,6 +87,120 @@ def test_other_spellings_are_refused_with_what_is_known(spelling):
         au_name(spelling)
 
 
-def test_every_known_unit_has_its_facts():
-    assert set(facts()) == set(AUS)
-    assert all(unit["muscles"] and unit["changes"] for unit in facts().values())
+def test_facts_are_complete_and_in_facs_order():
+    assert tuple(facts()) == AUS
+    for au, fact in facts().items():
+        assert set(fact) == FIELDS, au
+        assert fact["region"] in REGIONS, au
+        assert fact["muscles"] and fact["changes"] and fact["grows"] and fact["landmarks"], au
+
+
+def test_names_and_muscles_are_those_of_the_published_table():
+    said = {
+        au_number(au): (
+            fact["name"],
+            {re.sub(r"(.*) \(relaxed\)", r"-\1", muscle) for muscle in fact["muscles"]},
+        )
+        for au, fact in facts().items()
+    }
+    assert said == {n: (name, set(muscles.split(", "))) for n, (name, muscles) in TABLE.items()}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield all words about each action unit, one text at a time."""
+    for au, fact in facts().items():
+        said = (fact["changes"], fact["confused_with"])
+        for text in (fact["name"], fact["grows"], *(t for part in said for t in part.values())):
+            yield au, text
+
+
+def test_texts_are_clauses_about_movement():
+    for au, text in texts():
+        assert text == text.strip() and not text.endswith((".", ";", ",")), (au, text)
+        assert not FEELINGS.search(text), (au, text)
+
+
+def test_the_words_for_feelings_are_found():
+    assert all(map(FEELINGS.search, ["an angry look", "Sadness", "fearful", "a smile", "pain"]))
+
+
+def test_what_is_confused_is_known_and_mostly_mutual():
+    others = {au: fact["confused_with"] for au, fact in facts().items()}
+    for au, named in others.items():
+        assert 1 <= len(named) <= 4 and au not in named and set(named) <= set(AUS), au
+        assert list(named) == sorted(named), au
+        # Four is enough to read: an action unit that has them need not name a fifth back.
+        assert all(au in others[other] or len(others[other]) == 4 for other in named), au
+
+
+def test_sources_are_full_references():
+    with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
+        sources = yaml.safe_load(file)["sources"]
+    assert set(sources) == {"facs", "muscles", "anatomy", "points", "anchors"}
+    assert all(re.search(r"\(\d{4}\), ", source) for source in sources.values())
+
+
+def test_the_mirror_is_one():
+    assert sorted(MIRROR) == sorted(MIRROR.values()) == list(range(68))
+    assert all(MIRROR[MIRROR[point]] == point for point in MIRROR)
+
+
+@pytest.mark.parametrize("au", AUS)
+def test_anchors_are_points_and_their_own_mirror_image(au):
+    places = facts()[au]["landmarks"]
+    assert all(place and set(place) <= set(MIRROR) for place in places)
+    mirrored = [sorted(MIRROR[point] for point in place) for place in places]
+    assert sorted(mirrored) == sorted(sorted(place) for place in places)
+
+
+def still_face(seed: int) -> np.ndarray:
+    """Return the landmarks of a made-up person who looks straight ahead and moves nothing."""
+    who = face.draw_identity(np.random.default_rng(seed))
+    return face.face_landmarks(who, np.zeros(len(face.AUS)), face.View(noise=0.0))
+
+
+def is_within(anchor: np.ndarray, points: np.ndarray, margin: float = 0.0) -> bool:
+    """Tell whether an anchor lies in the box around points, margin wider on all sides."""
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    return bool(((low <= anchor) & (anchor <= high)).all())
+
+
+def lies_in(region: str, at: np.ndarray, m: np.ndarray) -> bool:
+    """Tell whether an anchor lies in a region of a face with landmarks m; y points down."""
+    (x, y), (mouth, width) = at, (m[48:68], m[54, 0] - m[48, 0])
+    beside_nose = x < m[31, 0] or x > m[35, 0]
+    below_lip = m[57, 1] < y <= m[8, 1] and m[7, 0] < x < m[9, 0]
+    match region:
+        case "brows":
+            return y < m[[37, 38, 43, 44], 1].min() and m[17, 0] <= x <= m[26, 0]
+        case "eyes":
+            return is_within(at, m[36:42]) or is_within(at, m[42:48])
+        case "cheeks":
+            return m[[40, 41, 46, 47], 1].max() < y < m[48, 1] and beside_nose
+        case "nose":
+            return m[27, 1] < y < m[33, 1] and m[31, 0] < x < m[35, 0]
+        case "mouth":
+            return is_within(at, mouth, width / 3) and y > m[33, 1]
+        case "chin":
+            return below_lip
+        case _:
+            return is_within(at, mouth) or below_lip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_anchors_of_a_still_face_lie_in_their_region(seed):
+    points = still_face(seed)
+    for au, fact in facts().items():
+        for at in anchors(au, points):
+            assert lies_in(fact["region"], at, points), (au, at)
+
+
+def test_jaw_units_have_an_anchor_below_the_lower_lip():
+    points = still_face(0)
+    assert all(anchors(au, points)[:, 1].max() > points[57, 1] for au in ("AU26", "AU27"))
+
+
+def test_a_point_listed_twice_weighs_twice():
+    points = np.zeros((68, 2))
+    points[41], points[48] = (3.0, 0.0), (0.0, 6.0)
+    assert anchors(6, points)[0].tolist() == [2.0, 2.0]
