@@ -1,18 +1,16 @@
 """Tables on disk: schemas, atomic writes, metadata, fingerprints, and the lock of a folder.
 
 Tables are Parquet files that anyone can open. Every one carries, under the key ``fauds`` of its
-schema metadata, a JSON object: schema version, fauds version, the fingerprint of its inputs and
-the settings that made it.
+key-value metadata, a JSON object: schema version, fauds version, the fingerprint of its inputs
+and the settings that made it.
 """
 
 import fcntl
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,13 @@ import pyarrow.parquet as pq
 from fauds import __version__
 from fauds.errors import DataError
 from fauds.facs import intensity_column
+from fauds.files import atomic
+from fauds.tablewriter import TableWriter
 
 SCHEMA_VERSION = 1
 ROW_GROUP = 128 * 1024
 _META = b"fauds"
+_AGAIN = "remove it and run the step that writes it again"
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -104,45 +105,26 @@ def predictions_schema(aus: Sequence[str], descriptions: bool = False) -> pa.Sch
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on a clean exit it is synced and takes its place.
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Write a table in parts, atomically: ``writer.write(part, starts)``, then ``writer.meta``.
 
-    A crash, an error or Ctrl-C leaves the old file as it was.
+    Args:
+        path: where; the folder is made.
+        schema: the columns that are written in any case. Parts may have more; those are left
+            out where they are null throughout.
 
     Raises:
         DataError: the file system refuses (full, read-only, no permission).
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        # mkstemp's files are their owner's alone; workspaces are shared in groups.
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        # The body may read other files; their errors are not about this one.
-        if error.filename is not None and Path(error.filename).parent != path.parent:
-            raise
-        raise DataError(
-            f"{path.name} could not be written: {error.strerror or error}.",
-            where=path,
-            hint="free space or choose another folder with --workdir; nothing that was there "
-            "before is lost",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with atomic(path) as temporary:
+        writer = TableWriter(path, temporary, schema, ROW_GROUP)
+        try:
+            yield writer
+            full = {"schema": SCHEMA_VERSION, "fauds": __version__, **writer.meta}
+            encoded = json.dumps(full, sort_keys=True, ensure_ascii=False).encode()
+            writer.finish({_META: encoded})
+        finally:
+            writer.close()
 
 
 def write_table(
@@ -159,74 +141,102 @@ def write_table(
         meta: what made them ("inputs", "settings", ...); versions are added.
         sequence_starts: row numbers where a sequence begins; row groups are cut there only.
     """
-    full = {"schema": SCHEMA_VERSION, "fauds": __version__, **meta}
-    encoded = json.dumps(full, sort_keys=True, ensure_ascii=False).encode()
-    table = table.replace_schema_metadata({_META: encoded})
-    with (
-        atomic(path) as temporary,
-        pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer,
-    ):
-        for start, stop in _row_groups(len(table), sequence_starts):
-            writer.write_table(table.slice(start, stop - start), row_group_size=stop - start)
+    table = table.replace_schema_metadata(None)
+    with table_writer(path, table.schema) as writer:
+        writer.write(table, sequence_starts)
+        writer.meta = meta
 
 
 def sequence_starts(frames: pa.Table) -> np.ndarray:
     """Return the row numbers where a sequence (subject and task) begins, int64."""
-    subject, task = (frames[c].combine_chunks().indices.to_numpy() for c in ("subject", "task"))
+    # Arrow's own to_numpy loads pandas.
+    subject, task = (
+        np.from_dlpack(frames[name].combine_chunks().indices) for name in ("subject", "task")
+    )
     changes = (np.diff(subject) != 0) | (np.diff(task) != 0)
     return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
 
-def _row_groups(rows: int, starts: np.ndarray | None) -> Iterable[tuple[int, int]]:
-    allowed = np.arange(0, rows, ROW_GROUP) if starts is None else np.asarray(starts)
-    wanted = np.arange(0, rows, ROW_GROUP)
-    cuts = np.unique(allowed[np.searchsorted(allowed, wanted, side="right") - 1]).tolist()
-    return pairwise([*cuts, rows])
-
-
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a table that fauds wrote.
+    """Read a table that fauds wrote, its dictionary columns with one dictionary each.
 
     Raises:
-        DataError: it is not there, not Parquet, or of another schema version.
+        DataError: it is not there, not Parquet, of another schema version, or lacks a column.
     """
-    read_meta(path)
-    try:
-        return pq.read_table(path, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path, columns) as file:
+        return _in_order(file.read(columns), columns).unify_dictionaries()
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Read a table that fauds wrote, a row group at a time: whole sequences, in order.
+
+    Dictionaries of the same column may differ between groups. Errors as in `read_table`.
+    """
+    with _opened(path, columns) as file:
+        for index in range(file.num_row_groups):
+            yield _in_order(file.read_row_group(index, columns), columns)
+
+
+def _in_order(table: pa.Table, columns: list[str] | None) -> pa.Table:
+    # Parquet reads columns in the file's order.
+    return table if columns is None else table.select(columns)
 
 
 def read_meta(path: Path) -> dict[str, Any]:
     """Read the metadata of a table that fauds wrote; errors as in `read_table`."""
+    with _opened(path) as file:
+        return _decoded(path, file.metadata.metadata or {})
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a table that fauds wrote; errors as in `read_table`."""
+    with _opened(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def row_count(path: Path) -> int:
+    """Return the number of rows of a table that fauds wrote; errors as in `read_table`."""
+    with _opened(path) as file:
+        return file.metadata.num_rows
+
+
+@contextmanager
+def _opened(path: Path, columns: Sequence[str] | None = None) -> Iterator[pq.ParquetFile]:
+    """Give a table that fauds wrote, with these columns, to read from."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with pq.ParquetFile(path) as file:
+            _decoded(path, file.metadata.metadata or {})
+            absent = [name for name in columns or () if name not in file.schema_arrow.names]
+            if absent:
+                raise DataError(
+                    f"{path.name} has no column {', '.join(absent)}.", where=path, hint=_AGAIN
+                )
+            yield file
     except FileNotFoundError as error:
         raise DataError(f"There is no {path.name} here.", where=path) from error
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise DataError(
+            f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}",
+            where=path,
+            hint=_AGAIN,
+        ) from error
+
+
+def _decoded(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     if _META not in metadata:
         raise DataError(
             f"{path.name} was not written by fauds: it has no fauds metadata.",
             where=path,
-            hint="remove it and run the step that writes it again",
+            hint=_AGAIN,
         )
     meta = json.loads(metadata[_META])
     if meta["schema"] != SCHEMA_VERSION:
         raise DataError(
             f"{path.name} has schema version {meta['schema']}, this fauds reads {SCHEMA_VERSION}.",
             where=path,
-            hint="remove it and run the step that writes it again",
+            hint=_AGAIN,
         )
     return meta
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}",
-        where=path,
-        hint="remove it and run the step that writes it again",
-    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,6 +24,38 @@ def test_a_table_carries_what_made_it(tmp_path):
     meta = store.read_meta(path)
     assert meta["schema"] == store.SCHEMA_VERSION
     assert META.items() <= meta.items()
+    assert json.loads(pq.read_metadata(path).metadata[b"fauds"]) == meta
+
+
+def test_tables_with_their_metadata_in_the_schema_are_read(tmp_path):
+    path = tmp_path / "t.parquet"
+    meta = {"schema": store.SCHEMA_VERSION, **META}
+    pq.write_table(TABLE.replace_schema_metadata({b"fauds": json.dumps(meta)}), path)
+    assert store.read_meta(path) == meta
+    # As it was read, it is written with new metadata.
+    store.write_table(path, store.read_table(path), {"inputs": "new"})
+    assert store.read_meta(path)["inputs"] == "new"
+
+
+def test_columns_come_in_the_order_that_they_are_asked_for(tmp_path):
+    path = tmp_path / "t.parquet"
+    store.write_table(path, pa.table({"a": [1], "b": [2], "c": [3]}), META)
+    assert store.read_table(path, ["c", "a"]).column_names == ["c", "a"]
+    assert next(store.read_batches(path, ["c", "a"])).column_names == ["c", "a"]
+    for read in (store.read_table, lambda *given: list(store.read_batches(*given))):
+        with pytest.raises(DataError, match=r"(?s)has no column d.*t.parquet"):
+            read(path, ["a", "d"])
+
+
+def test_a_batch_is_a_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ROW_GROUP", 4)
+    path = tmp_path / "t.parquet"
+    names = pa.array(["a", "b", "a", "a", "c"]).dictionary_encode()
+    store.write_table(path, pa.table({"x": range(5), "name": names}), META, np.array([0, 3]))
+    batches = list(store.read_batches(path, ["x", "name"]))
+    assert [batch["x"].to_pylist() for batch in batches] == [[0, 1, 2], [3, 4]]
+    assert [batch["name"].to_pylist() for batch in batches] == [["a", "b", "a"], ["a", "c"]]
+    assert store.read_table(path)["name"].combine_chunks().dictionary.to_pylist() == ["a", "b", "c"]
 
 
 def test_row_groups_are_cut_where_sequences_begin(tmp_path, monkeypatch):
@@ -61,6 +93,8 @@ def test_a_truncated_table_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"(?s)cannot be read as Parquet.*frames.parquet"):
         store.read_table(path)
+    with pytest.raises(DataError, match=r"(?s)cannot be read as Parquet.*frames.parquet"):
+        next(store.read_batches(path))
 
 
 def test_a_foreign_or_newer_table_is_refused(tmp_path):

@@ -1,0 +1,56 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fauds.errors import DataError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on a clean exit it is synced and takes its place.
+
+    A crash, an error or Ctrl-C leaves the old file as it was.
+
+    Raises:
+        DataError: the file system refuses (full, read-only, no permission).
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp's files are their owner's alone; workspaces are shared in groups.
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        # The body may read other files; their errors are not about this one.
+        if error.filename is not None and Path(error.filename).parent != path.parent:
+            raise
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """Return the error of a file that the file system refuses to write."""
+    return DataError(
+        f"{path.name} could not be written: {error.strerror or error}.",
+        where=path,
+        hint="free space or choose another folder with --workdir; nothing that was there "
+        "before is lost",
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
