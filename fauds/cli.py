@@ -9,24 +9,10 @@ from typing import Any, NoReturn
 import click
 
 from fauds import __version__
+from fauds.cli_captions import captions
+from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
 from fauds.errors import FaudsError
 
-_WORKDIR = click.option(
-    "--workdir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="fauds-work",
-    envvar="FAUDS_WORKDIR",
-    show_default=True,
-    show_envvar=True,
-    help="Folder that holds one folder per dataset.",
-)
-_DATASET = click.option(
-    "--dataset",
-    default="synthetic",
-    show_default=True,
-    metavar="D",
-    help="synthetic, bp4d or disfa.",
-)
 _READ_OPTIONS = (
     click.option(
         "--root",
@@ -72,6 +58,9 @@ def cli(debug: bool) -> None:
     """Facial action unit labels as language, and models measured on it."""
 
 
+cli.add_command(captions)
+
+
 @cli.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--like", type=click.Choice(["bp4d", "disfa"]), required=True, help="Raw layout.")
@@ -85,7 +74,7 @@ def synth(
     """Write a made-up distribution in a dataset's own raw layout into OUT."""
     from fauds.synthetic import distribution
 
-    with _progress() as progress, progress.counter("drawing faces") as drawn:
+    with new_progress() as progress, progress.counter("drawing faces") as drawn:
         distribution.write(
             out,
             like,
@@ -99,30 +88,46 @@ def synth(
 
 
 @cli.command("build-captions")
-@_DATASET
+@DATASET
 @_read_options
-@click.option("--language", default="en", show_default=True)
+@click.option("--language", default="en", show_default=True, help="en, zh, or one of your own.")
+@click.option("--degrees", is_flag=True, help="Say the intensity, A (trace) to E (maximum).")
+@click.option(
+    "--variants", type=click.IntRange(1), default=1, show_default=True, help="Paraphrases a state."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the paraphrases."
+)
 @click.option(
     "--templates",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of templates that override the shipped ones of the language.",
 )
-@_WORKDIR
+@WORKDIR
 def build_captions(
-    workdir: Path, dataset: str, language: str, templates: Path | None, **reading: Any
+    workdir: Path,
+    dataset: str,
+    language: str,
+    degrees: bool,
+    variants: int,
+    seed: int,
+    templates: Path | None,
+    **reading: Any,
 ) -> None:
     """Read the labels and write each frame's local and global descriptions."""
+    from fauds.captions import Style
     from fauds.report.terminal import show_captions
 
-    space = _workspace(workdir, dataset)
+    space = workspace(workdir, dataset)
+    style = Style(language, degrees, variants, seed, templates)
     # Before any reading or drawing: a wrong language should not cost a minute to hear of.
-    space.caption_settings(language, templates)
+    space.caption_settings(style)
     frames = _frames(space, **reading)
-    show_captions(space, space.captions(frames, language=language, templates=templates))
+    show_captions(space, space.captions(frames, style))
 
 
 @cli.command()
-@_DATASET
+@DATASET
 @_read_options
 @click.option("--folds", "k", type=click.IntRange(2), default=3, show_default=True)
 @click.option(
@@ -131,21 +136,21 @@ def build_captions(
     help="[default: published where the benchmark has that many folds]",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random.")
-@_WORKDIR
+@WORKDIR
 def split(
     workdir: Path, dataset: str, k: int, method: str | None, seed: int, **reading: Any
 ) -> None:
     """Put every subject into one of K folds; fold k tests part k."""
     from fauds.report.terminal import show_folds
 
-    space = _workspace(workdir, dataset)
+    space = workspace(workdir, dataset)
     frames = _frames(space, **reading)
     show_folds(space, space.folds(frames, k=k, method=method, seed=seed))
 
 
 @cli.command()
 @click.argument("model", default="vlfau")
-@_DATASET
+@DATASET
 @_read_options
 @click.option("--preset", help="Settings of the model.  [default: tiny on synthetic, else full]")
 @click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
@@ -156,7 +161,7 @@ def split(
     help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
-@_WORKDIR
+@WORKDIR
 def bench(
     workdir: Path,
     model: str,
@@ -172,14 +177,14 @@ def bench(
     from fauds.bench import plan as planning
     from fauds.report.terminal import show_results
 
-    space = _workspace(workdir, dataset)
+    space = workspace(workdir, dataset)
     request = planning.Request(model, preset, folds, changes, faces, resume)
     plan = planning.make(request, space.benchmark, space.folder / "runs")
     frames = None if resume else _frames(space, **reading)
     if resume and any(value is not None for value in reading.values()):
         raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
     try:
-        with _progress() as progress:
+        with new_progress() as progress:
             space.bench(plan, frames, progress)
     except BaseException:
         if plan.begun:
@@ -201,12 +206,6 @@ def report(run: Path) -> None:
     show_results(run)
 
 
-def _workspace(workdir: Path, dataset: str) -> Any:
-    from fauds.workspace import Workspace
-
-    return Workspace(workdir, dataset, say=lambda line: click.echo(line, err=True))
-
-
 def _frames(
     space: Any,
     root: Path | None,
@@ -225,16 +224,10 @@ def _frames(
     }
     from fauds.report.terminal import show_frames
 
-    with _progress() as progress:
+    with new_progress() as progress:
         step = space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
     show_frames(step)
     return step
-
-
-def _progress() -> Any:
-    from fauds.report.progress import Progress
-
-    return Progress(sys.stderr)
 
 
 def main() -> NoReturn:

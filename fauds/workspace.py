@@ -17,11 +17,13 @@ from fauds import store
 from fauds.datasets import DATASETS
 from fauds.datasets.base import ReadOptions, is_written
 from fauds.errors import DataError, UsageError
+from fauds.facs import intensity_column
 from fauds.settings import Benchmark, benchmark
 
 if TYPE_CHECKING:
     from fauds.bench.plan import Plan
     from fauds.bench.runs import Progress
+    from fauds.captions import Style
 
 
 @dataclass(frozen=True)
@@ -101,18 +103,23 @@ class Workspace:
             if draw:
                 self._draw(root, progress)
             expected = self.benchmark.expected
-            reading = reader.read(root, expected and expected.model_dump(), options)
-            meta = {
-                "dataset": self.dataset,
-                "reader": self.benchmark.dataset,
-                "synthetic": reading.synthetic,
-                "image_root": str(reading.root.resolve()),
-                "inputs": reading.fingerprint,
-                "settings": settings,
-                "differences": list(reading.differences),
-                "notes": list(reading.notes),
-            }
-            store.write_table(path, reading.table, meta, store.sequence_starts(reading.table))
+            with store.table_writer(path, store.frames_schema(options.aus)) as writer:
+                reading = reader.read(
+                    root,
+                    expected and expected.model_dump(),
+                    options,
+                    sink=lambda part: writer.write(part, store.sequence_starts(part)),
+                )
+                writer.meta = meta = {
+                    "dataset": self.dataset,
+                    "reader": self.benchmark.dataset,
+                    "synthetic": reading.synthetic,
+                    "image_root": str(reading.root.resolve()),
+                    "inputs": reading.fingerprint,
+                    "settings": settings,
+                    "differences": list(reading.differences),
+                    "notes": list(reading.notes),
+                }
         return Step(path, True, meta)
 
     def _root(self, old: dict[str, Any] | None, root: Path | None) -> Path:
@@ -158,48 +165,67 @@ class Workspace:
                 root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
             )
 
-    def caption_settings(self, language: str, templates: Path | None) -> dict[str, Any]:
-        """Return what captions of this language would be made with.
+    def caption_settings(self, style: "Style") -> dict[str, Any]:
+        """Return what captions of this style would be made with.
 
         Raises:
-            UsageError: there is no such language.
+            UsageError: there is no such language, or it has too few paraphrases.
             DataError: a template is broken.
         """
-        from fauds.captions import tables
+        from fauds.captions import build_settings
 
-        return tables.build_settings(self.benchmark.aus, language=language, templates=templates)
+        return build_settings(self.benchmark.aus, style)
 
-    def captions(self, frames: Step, language: str = "en", templates: Path | None = None) -> Step:
-        """Write phrases, vocabulary and captions.parquet for the benchmark's AUs."""
-        from fauds.captions import tables
+    def captions(self, frames: Step, style: "Style | None" = None) -> Step:
+        """Write phrases, vocabulary and captions.parquet for the benchmark's AUs.
 
+        Raises:
+            DataError: degrees are asked for where no intensity is coded.
+        """
+        from fauds.captions import Builder, Style
+
+        style = style or Style()
         path = self.path("captions")
-        settings = self.caption_settings(language, templates)
         meta = {
             "dataset": self.dataset,
             "synthetic": frames.meta["synthetic"],
             "inputs": frames.fingerprint,
-            "settings": settings,
+            "settings": self.caption_settings(style),
         }
         with store.lock(self.folder):
             if _unchanged(self._caption_tables(), meta):
                 return Step(path, False, meta)
-            table = store.read_table(
-                frames.path, ["frame_id", "subject", "task", "sex", *self.benchmark.aus]
-            )
-            built = tables.build(table, self.benchmark.aus, language=language, templates=templates)
-            store.write_table(self.path("phrases"), built.phrases, meta)
-            store.write_table(self.path("vocabulary"), built.vocabulary, meta)
-            store.write_table(path, built.captions, meta, store.sequence_starts(table))
+            columns = self._described_columns(frames, style)
+            builder = Builder(self.benchmark.aus, style, self.benchmark.occurrence_at is not None)
+            with store.table_writer(path, builder.schema) as writer:
+                for part in store.read_batches(frames.path, columns):
+                    writer.write(builder.captions(part), store.sequence_starts(part))
+                phrases, vocabulary = builder.tables()
+                store.write_table(self.path("phrases"), phrases, meta)
+                store.write_table(self.path("vocabulary"), vocabulary, meta)
+                writer.meta = meta
         return Step(path, True, meta)
 
+    def _described_columns(self, frames: Step, style: "Style") -> list[str]:
+        """Return the columns of frames that captions of this style are made from."""
+        there = store.column_names(frames.path)
+        graded = [intensity_column(au) for au in self.benchmark.aus] if style.degrees else []
+        graded = [name for name in graded if name in there]
+        if style.degrees and not graded:
+            raise DataError(
+                "These frames have no intensity: there is no degree to say.",
+                where=frames.path,
+                hint="leave --degrees out, or read a distribution with intensity codes",
+            )
+        return ["frame_id", "subject", "task", "frame", "sex", *self.benchmark.aus, *graded]
+
     def captions_as_built(self, frames: Step) -> Step:
-        """Return the captions of these frames in the language that they were last built in.
+        """Return the captions of these frames in the style that they were last built in.
 
         Raises:
             DataError: they must be built again, from templates that fauds does not ship.
         """
-        from fauds.captions import template_hash
+        from fauds.captions import Style, template_hash
 
         old = self._meta("captions")
         if old is None:
@@ -215,7 +241,9 @@ class Workspace:
                 hint="run fauds build-captions again, with the --templates that you want",
             )
         self.say(f"building captions again ({made['language']}): {self.path('captions')}")
-        return self.captions(frames, made["language"])
+        # Tables written before there were paraphrases have no seed.
+        style = Style(made["language"], made["degrees"], made["variants"], made.get("seed") or 0)
+        return self.captions(frames, style)
 
     def folds_as_made(self, frames: Step) -> Step:
         """Return folds of these frames, made as they last were; else the default ones."""

@@ -89,7 +89,11 @@ def _scores(plan: Plan, inputs: Inputs, fold: int, predicted: pa.Table) -> score
         for name, (value, count) in _measured(plan, fold)["words"].items()
     }
     agreement = score.text_agreement(
-        predicted, inputs.phrases, plan.benchmark.aus, plan.benchmark.metric.threshold
+        predicted,
+        inputs.phrases,
+        plan.benchmark.aus,
+        plan.benchmark.metric.threshold,
+        plan.benchmark.occurrence_at,
     )
     if agreement:
         words["local_text_agreement"] = agreement

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.bench.results import MetricRow, Summary
+from fauds.facs import occurs
 from fauds.metrics import occurrence
 
 
@@ -143,14 +144,30 @@ def _mean(values: np.ndarray) -> float:
 
 
 def text_agreement(
-    predictions: pa.Table, phrases: pa.Table, aus: Sequence[str], threshold: float
+    predictions: pa.Table,
+    phrases: pa.Table,
+    aus: Sequence[str],
+    threshold: float,
+    occurrence_at: int | None = None,
 ) -> tuple[float, int] | None:
     """Compare written local descriptions with the states that the heads predict beside them.
 
+    Args:
+        predictions: a fold's, with the written descriptions.
+        phrases: all that could be written.
+        aus: the benchmark's.
+        threshold: probability from which an AU is predicted.
+        occurrence_at: the benchmark's, which tells what a degree says of occurrence.
+
     Returns:
-        The share that is, word for word, the description of the predicted state, and how many
-        were written; None where there are none.
+        The share that is, word for word, a description of the predicted state (in any degree
+        and paraphrase), and how many were written; None where there are none.
     """
+    texts_of: dict[tuple[str, bool], list[str]] = {}
+    for au, state, text in zip(
+        *(phrases[c].to_pylist() for c in ("au", "state", "text")), strict=True
+    ):
+        texts_of.setdefault((au, occurs(state, occurrence_at)), []).append(text)
     right = written = 0
     for au in aus:
         if f"{au}_text" not in predictions.schema.names:
@@ -158,9 +175,8 @@ def text_agreement(
         there = pc.is_valid(predictions[f"{au}_text"])
         texts = predictions[f"{au}_text"].filter(there)
         active = pc.greater_equal(predictions[au].filter(there), threshold)
-        for state, wanted in (("active", active), ("inactive", pc.invert(active))):
-            mine = pc.and_(pc.equal(phrases["au"], au), pc.equal(phrases["state"], state))
-            said = pc.is_in(texts, phrases["text"].filter(mine).combine_chunks())
+        for state, wanted in ((True, active), (False, pc.invert(active))):
+            said = pc.is_in(texts, pa.array(texts_of.get((au, state), []), pa.string()))
             right += pc.sum(pc.and_(said, wanted)).as_py() or 0
         written += len(texts)
     return (right / written, written) if written else None

@@ -1,16 +1,21 @@
-"""Captions: templates -> phrases -> captions -> vocabulary.
+"""Captions: templates -> phrases -> captions -> vocabulary, and from a text back to its AUs.
 
 Importing this loads neither spaCy nor torch: spaCy is imported when a text is tokenised.
 """
 
 from fauds.captions.describe import describe, describe_face
-from fauds.captions.tables import Captions, build, build_settings
+from fauds.captions.parse import Parsed, Parser, parse
+from fauds.captions.tables import Builder, Captions, Style, build, build_settings
 from fauds.captions.templates import languages, load, template_hash
 from fauds.captions.vocabulary import SPECIALS, Words, detokenise
 
 __all__ = [
     "SPECIALS",
+    "Builder",
     "Captions",
+    "Parsed",
+    "Parser",
+    "Style",
     "Words",
     "build",
     "build_settings",
@@ -19,5 +24,6 @@ __all__ = [
     "detokenise",
     "languages",
     "load",
+    "parse",
     "template_hash",
 ]

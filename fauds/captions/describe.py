@@ -3,29 +3,32 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from fauds.captions.templates import STATES, canonical, load, subject
-from fauds.errors import UsageError
+from fauds.captions.templates import canonical, load, state_name, subject
 from fauds.facs import au_name
 
 
 def describe(
-    au: int | str, state: str = "active", language: str = "en", *, templates: Path | None = None
+    au: int | str,
+    state: str = "active",
+    language: str = "en",
+    *,
+    variant: int = 0,
+    templates: Path | None = None,
 ) -> str:
     """Return the description of one action unit, for example ``describe("AU12", "active")``.
 
     Args:
         au: any common spelling.
-        state: "inactive" or "active".
+        state: "inactive", "active", or a FACS degree, "A" (trace) to "E" (maximum).
         language: a language's code.
+        variant: which paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
 
     Raises:
         UsageError: no such action unit, state or language.
-        DataError: the templates are broken.
+        DataError: the templates are broken, or have no such paraphrase.
     """
-    if state not in STATES:
-        raise UsageError(f"{state!r} is not a state.", hint=f"there is: {', '.join(STATES)}")
-    return load(language, templates).local(au_name(au), state)
+    return load(language, templates).local(au_name(au), state_name(state), variant)
 
 
 def describe_face(
@@ -33,6 +36,7 @@ def describe_face(
     sex: str | None = None,
     language: str = "en",
     *,
+    variant: int = 0,
     templates: Path | None = None,
 ) -> str:
     """Return the description of a face on which exactly these action units are active.
@@ -41,10 +45,11 @@ def describe_face(
         aus: any common spellings; none gives the sentence for a face without movement.
         sex: "F", "M", or None where it is not known.
         language: a language's code.
+        variant: which paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
 
     Raises:
         UsageError: no such action unit, sex or language.
-        DataError: the templates are broken.
+        DataError: the templates are broken, or have no such paraphrase.
     """
-    return load(language, templates).face(canonical(aus), subject(sex))
+    return load(language, templates).face(canonical(aus), subject(sex), variant)

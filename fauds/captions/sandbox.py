@@ -8,8 +8,10 @@ from jinja2.exceptions import SecurityError, TemplateNotFound, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fauds.captions.sources import Source
-from fauds.captions.yamlread import Text
 from fauds.errors import DataError
+
+LONGEST = 10_000
+"""Characters that a rendered text may have: a description has some hundred."""
 
 
 class Sandbox:
@@ -36,7 +38,7 @@ class Sandbox:
         """Render a .j2 file; runs of blanks and line ends become one blank.
 
         Raises:
-            DataError: the template is broken, or makes an empty text.
+            DataError: the template is broken, or makes an empty or an endless text.
         """
         path = str(self._files[name].path)
         try:
@@ -50,11 +52,10 @@ class Sandbox:
             raise DataError(
                 f"{name} made an empty description.", where=path, hint=f"it was given {variables}"
             )
-        return text
+        return _short(text, name, path)
 
-    def fragment(self, text: str, source: Source, **variables: Any) -> str:
-        """Render a fragment of a YAML file; errors as in `file`."""
-        where = f"{source.path}:{text.line}" if isinstance(text, Text) else str(source.path)
+    def fragment(self, text: str, where: str, **variables: Any) -> str:
+        """Render a fragment of a YAML file that lies at `where`; errors as in `file`."""
         try:
             if "{" in text:
                 if text not in self._templates:
@@ -64,7 +65,7 @@ class Sandbox:
             raise _error(error, f"fragment {text!r}", where) from error
         if not text.strip():
             raise DataError("A fragment is empty.", where=where, hint="say something, or remove it")
-        return text
+        return _short(text, "A fragment", where)
 
     def _line(self, error: Exception) -> str | None:
         """Return file:line of the innermost template line that an error came through."""
@@ -77,6 +78,16 @@ class Sandbox:
             if frame.f_code.co_filename in paths
         ]
         return f"{frames[-1][0]}:{frames[-1][1]}" if frames else None
+
+
+def _short(text: str, name: str, where: str) -> str:
+    if len(text) > LONGEST:
+        raise DataError(
+            f"{name} made a text of {len(text):,} characters.",
+            where=where,
+            hint=f"a description has at most {LONGEST:,}",
+        )
+    return text
 
 
 def _error(error: Exception, what: str, where: str) -> DataError:
@@ -97,6 +108,12 @@ def _error(error: Exception, what: str, where: str) -> DataError:
     if isinstance(error, UndefinedError):
         hint = "check the spelling; the head of the shipped file lists what it is given"
         return DataError(f"{name} uses something undefined: {message}.", where=where, hint=hint)
+    if isinstance(error, MemoryError):
+        return DataError(
+            f"{name} needs more memory than templates may use.",
+            where=where,
+            hint="a description is a few sentences: look for a loop or a product that grows",
+        )
     kind = "is broken" if isinstance(error, TemplateError) else "failed"
     return DataError(
         f"{name} {kind}: {type(error).__name__}: {message}.",

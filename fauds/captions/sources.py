@@ -7,23 +7,35 @@ from fauds import registry, resources
 from fauds.errors import DataError, UsageError
 from fauds.store import fingerprint
 
-FILES = ("local.yaml", "global.yaml", "local.j2", "global.j2")
+FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
+"""What a language needs besides a file local/AU12.yaml for every action unit."""
+
 FACTS = "facs.yaml"
+_PATTERNS = ("*.yaml", "*.j2", "local/AU*.yaml")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file: its name within the language, where it lies, what it says."""
+    """One file: its name within the language (local/AU12.yaml), where it lies, what it says."""
 
     name: str
     path: Path
     text: str
 
+    def at(self, line: int | None) -> str:
+        """Return where a line (from 1) of the file is, as path:line."""
+        return str(self.path) if line is None else f"{self.path}:{line}"
+
+
+def local_name(au: str) -> str:
+    """Return the name of the file that describes one action unit."""
+    return f"local/{au}.yaml"
+
 
 def languages(templates: Path | None = None) -> list[str]:
     """Return the languages there are, shipped or in a templates folder of the user's."""
     roots = [resources.root("templates"), *([] if templates is None else [templates])]
-    return sorted({path.parent.name for root in roots for path in root.glob("*/local.yaml")})
+    return sorted({path.parent.name for root in roots for path in root.glob("*/*.yaml")})
 
 
 def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
@@ -46,7 +58,8 @@ def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
             raise DataError(
                 f"The templates folder has no file for the language {language!r}.",
                 where=templates / language,
-                hint=f"put any of {', '.join(FILES)} there; the shipped ones stand in for the rest",
+                hint=f"put any of {', '.join((*FILES, local_name('AU12')))} there; the shipped "
+                "ones stand in for the rest",
             )
         paths |= own
     for name in FILES:
@@ -55,7 +68,7 @@ def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
             raise DataError(
                 f"The language {language!r} has no {name}.",
                 where=folder / name,
-                hint="a language needs " + ", ".join(FILES),
+                hint=f"a language needs {', '.join(FILES)} and {local_name('AU12')} ...",
             )
     return {name: Source(name, path, _read(path)) for name, path in sorted(paths.items())}
 
@@ -80,7 +93,8 @@ def _check(language: str, templates: Path | None) -> None:
 
 def _paths(root: Path, language: str) -> dict[str, Path]:
     folder = root / language
-    found = {path.name: path for name in ("*.yaml", "*.j2") for path in folder.glob(name)}
+    paths = (path for pattern in _PATTERNS for path in folder.glob(pattern))
+    found = {path.relative_to(folder).as_posix(): path for path in paths}
     facts = root / FACTS
     return found | ({FACTS: facts} if facts.is_file() else {})
 

@@ -1,4 +1,4 @@
-"""Captions, phrases and vocabulary: three tables from a frames table, in memory."""
+"""Captions, phrases and vocabulary: three tables from a frames table, a part at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,49 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fauds.captions.phrases import Phrase, column_of, global_phrases, local_phrases
+from fauds.captions import variants
+from fauds.captions.phrases import FacePhrases, LocalPhrases, Phrase, column_of
 from fauds.captions.templates import Templates, canonical, load
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_texts
 from fauds.columns import category, from_numpy, from_strings
 from fauds.errors import DataError, UsageError
+from fauds.facs import STATES
 from fauds.store import PHRASES, VOCABULARY, captions_schema
+
+
+@dataclass(frozen=True)
+class Style:
+    """How frames are described.
+
+    Attributes:
+        language: a code such as "en".
+        degrees: whether an action unit's intensity is said, A (trace) to E (maximum).
+        variants: paraphrases a state; which one a frame gets depends on seed, subject, task and
+            frame. 1 is the paper's fixed description.
+        seed: of the paraphrases.
+        templates: a folder laid out like templates/ whose files override the shipped ones.
+
+    Raises:
+        UsageError: variants or seed are out of range.
+    """
+
+    language: str = "en"
+    degrees: bool = False
+    variants: int = 1
+    seed: int = 0
+    templates: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.variants <= 127:
+            raise UsageError(f"variants is {self.variants}.", hint="1 to 127")
+        if self.seed < 0:
+            raise UsageError(f"The seed is {self.seed}.", hint="0 or more")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states that are said apart."""
+        return STATES if self.degrees else STATES[:2]
 
 
 @dataclass(frozen=True)
@@ -26,7 +62,7 @@ class Captions:
         phrases: schema `fauds.store.PHRASES`.
         captions: schema `fauds.store.captions_schema`, one row a frame, in the frames' order.
         vocabulary: schema `fauds.store.VOCABULARY`.
-        settings: what made them: language, AUs, degrees, variants, the templates' hash.
+        settings: what made them: language, AUs, degrees, variants, seed, the templates' hash.
     """
 
     phrases: pa.Table
@@ -35,68 +71,119 @@ class Captions:
     settings: dict[str, Any]
 
 
-def build_settings(
-    aus: Sequence[int | str], *, language: str = "en", templates: Path | None = None
-) -> dict[str, Any]:
-    """Return the settings that `build` would record, without building; errors as there."""
-    return _settings(canonical(aus), load(language, templates))
+class Builder:
+    """Describes frames part by part; its memory depends on the distinct phrases only.
+
+    Args:
+        aus: the benchmark's AU set; the order does not matter.
+        style: how.
+        from_intensity: whether the benchmark makes occurrence from intensity (DISFA). Then every
+            intensity above 0 has its degree; else occurrence decides whether there is one.
+
+    Raises:
+        UsageError: no such language or action unit.
+        DataError: a template is broken (names file and line), or has too few paraphrases.
+    """
+
+    def __init__(
+        self, aus: Sequence[int | str], style: Style | None = None, from_intensity: bool = False
+    ) -> None:
+        style = style or Style()
+        names = canonical(aus)
+        if not names:
+            raise UsageError("Captions need at least one action unit.")
+        templates = load(style.language, style.templates)
+        _check_paraphrases(names, style, templates)
+        tokenise = Tokeniser(style.language)
+        self.settings = settings_of(names, style, templates)
+        self._local = {
+            au: LocalPhrases(au, templates, style.states, style.variants, from_intensity)
+            for au in names
+        }
+        self._face = FacePhrases(names, templates, style.variants)
+        self._style, self._tokenise = style, tokenise
+        said = local_texts(names, templates, style.states, style.variants)
+        faces = global_texts(names, templates, style.variants)
+        self._words = {"local": Words.of(said, tokenise), "global": Words.of(faces, tokenise)}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of captions."""
+        return captions_schema(self.settings["aus"])
+
+    def captions(self, frames: pa.Table) -> pa.Table:
+        """Return a part's captions, one row a frame, and count its phrases.
+
+        Args:
+            frames: with frame_id, sex and a column per action unit, with degrees their
+                intensities; with paraphrases subject, task and frame.
+
+        Raises:
+            DataError: the frames lack a column or hold a value that they must not.
+        """
+        drawn = variants.draw(frames, self._style.variants, self._style.seed)
+        columns = {"frame_id": column_of(frames, "frame_id")}
+        columns |= {au: local.column(frames, drawn) for au, local in self._local.items()}
+        columns["face"] = self._face.column(frames, drawn)
+        return pa.table(columns, schema=self.schema)
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Return phrases and vocabulary, with the counts of all parts so far."""
+        local = [phrase for each in self._local.values() for phrase in each.phrases()]
+        said = {"local": local, "global": self._face.phrases()}
+        ids = {
+            scope: _encode(phrases, self._words[scope], self._tokenise)
+            for scope, phrases in said.items()
+        }
+        vocabulary = pa.concat_tables(
+            _vocabulary(scope, self._words[scope], phrases, ids[scope])
+            for scope, phrases in said.items()
+        )
+        return _phrases(list(chain(*said.values())), list(chain(*ids.values()))), vocabulary
 
 
 def build(
     frames: pa.Table,
     aus: Sequence[int | str],
-    *,
-    language: str = "en",
-    templates: Path | None = None,
+    style: Style | None = None,
+    from_intensity: bool = False,
 ) -> Captions:
-    """Describe every frame: each action unit's state, and the whole face.
-
-    Args:
-        frames: a frames table with frame_id, sex and a column per action unit.
-        aus: the benchmark's AU set; the order does not matter.
-        language: a code such as "en".
-        templates: a folder laid out like templates/ whose files override the shipped ones.
-
-    Raises:
-        UsageError: no such language or action unit.
-        DataError: the frames lack a column or hold a value that they must not; a template is
-            broken (names file and line).
-    """
-    names = canonical(aus)
-    if not names:
-        raise UsageError("Captions need at least one action unit.")
-    texts = load(language, templates)
-    tokenise = Tokeniser(language)
-    local, columns = [], {"frame_id": column_of(frames, "frame_id")}
-    for au in names:
-        phrases, columns[au] = local_phrases(frames, au, texts)
-        local += phrases
-    face, columns["face"] = global_phrases(frames, names, texts)
-    words = {
-        "local": Words.of(local_texts(names, texts), tokenise),
-        "global": Words.of(global_texts(names, texts, templates is not None), tokenise),
-    }
-    ids = {scope: _encode(phrases, words[scope], tokenise)
-           for scope, phrases in (("local", local), ("global", face))}  # fmt: skip
-    return Captions(
-        phrases=_phrases([*local, *face], [*ids["local"], *ids["global"]]),
-        captions=pa.table(columns, schema=captions_schema(names)),
-        vocabulary=pa.concat_tables(
-            _vocabulary(scope, words[scope], phrases, ids[scope])
-            for scope, phrases in (("local", local), ("global", face))
-        ),
-        settings=_settings(names, texts),
-    )
+    """Describe frames that are in memory; arguments and errors as in `Builder`."""
+    builder = Builder(aus, style, from_intensity)
+    captions = builder.captions(frames)
+    phrases, vocabulary = builder.tables()
+    return Captions(phrases, captions, vocabulary, builder.settings)
 
 
-def _settings(names: list[str], texts: Templates) -> dict[str, Any]:
+def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict[str, Any]:
+    """Return the settings that `build` would record, without building; errors as there."""
+    style = style or Style()
+    templates = load(style.language, style.templates)
+    _check_paraphrases(canonical(aus), style, templates)
+    return settings_of(canonical(aus), style, templates)
+
+
+def settings_of(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
+    """Return what tables record of how they were made."""
     return {
-        "language": texts.language,
+        "language": style.language,
         "aus": names,
-        "degrees": False,
-        "variants": 1,
-        "templates": texts.hash,
+        "degrees": style.degrees,
+        "variants": style.variants,
+        "seed": style.seed if style.variants > 1 else None,
+        "templates": templates.hash,
     }
+
+
+def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates) -> None:
+    there = templates.paraphrases(names, style.states)
+    if style.variants > max(there, 1):
+        raise UsageError(
+            f"The templates of {style.language!r} have {there} paraphrases of every text, "
+            f"not {style.variants}.",
+            where=templates.files["global.yaml"].path.parent,
+            hint=f"ask for --variants {there}, or write more; fauds captions lint lists what lacks",
+        )
 
 
 def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[list[int]]:
@@ -123,7 +210,7 @@ def _phrases(phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:
         from_strings([phrase.scope for phrase in phrases]),
         category(au_codes, aus).dictionary_decode(),
         from_strings([phrase.state for phrase in phrases]),
-        from_numpy(np.zeros(len(phrases)), pa.int8()),
+        from_numpy(np.array([phrase.variant for phrase in phrases]), pa.int8()),
         from_strings([phrase.text for phrase in phrases]),
         pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), from_numpy(flat, pa.int32())),
     ]

@@ -1,41 +1,37 @@
 """Templates of one language: what they say of an action unit, and of a whole face."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
+from fauds.captions.child import ChildSandbox
+from fauds.captions.fragments import (
+    SUBJECTS,
+    Face,
+    Language,
+    States,
+    Unit,
+    read_face,
+    read_language,
+    read_states,
+)
 from fauds.captions.sandbox import Sandbox
-from fauds.captions.sources import Source, hash_of, languages, sources, template_hash
-from fauds.captions.yamlread import broken, parse
-from fauds.errors import UsageError
-from fauds.facs import AUS, au_name
+from fauds.captions.sources import Source, hash_of, languages, local_name, sources, template_hash
+from fauds.captions.yamlread import Text, broken
+from fauds.errors import DataError, UsageError
+from fauds.facs import AUS, STATES, au_name
 
 __all__ = [
-    "STATES",
     "SUBJECTS",
     "Templates",
     "Unit",
+    "canonical",
     "languages",
     "load",
+    "state_name",
+    "subject",
     "template_hash",
 ]
-
-STATES = ("inactive", "active")
-"""States of a local description; the position is the occurrence label."""
-
-SUBJECTS = ("F", "M", "unknown")
-"""Sexes that a global description knows; a null sex is "unknown"."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Action units that a global description says in one fragment."""
-
-    aus: frozenset[str]
-    region: str
-    say: tuple[str, ...]
 
 
 class Templates:
@@ -44,35 +40,80 @@ class Templates:
     Args:
         language: the language's code.
         files: its files, from `fauds.captions.sources.sources`.
+        trusted: whether fauds ships all of them; what others wrote is rendered in a child
+            process with limits of time and memory.
 
     Raises:
         DataError: a file is not what it should be; names file and line.
     """
 
-    def __init__(self, language: str, files: dict[str, Source]) -> None:
+    def __init__(self, language: str, files: dict[str, Source], trusted: bool) -> None:
         self.language = language
+        self.files = files
+        self.trusted = trusted
         self.hash = hash_of(files)
-        self._files = files
-        self._sandbox = Sandbox(files)
-        self._local = _local(files["local.yaml"])
-        self._global = parse(files["global.yaml"])
-        self.units = _units(files["global.yaml"], self._global)
+        self.renderer = Sandbox(files) if trusted else ChildSandbox(files)
+        self._states: dict[str, States] = {}
         self._words: dict[str, dict[str, str]] = {}
         self._fragments: dict[tuple[str, str], str] = {}
+
+    @cached_property
+    def whole(self) -> Face:
+        """What global.yaml says."""
+        return read_face(self.files["global.yaml"])
+
+    @cached_property
+    def about(self) -> Language:
+        """What language.yaml says."""
+        return read_language(self.files["language.yaml"])
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What a face's description is made of, in order."""
+        return self.whole.units
+
+    def states(self, au: str) -> States:
+        """Return the states of one action unit that there are descriptions of.
+
+        Raises:
+            DataError: the language does not describe it.
+        """
+        if au not in self._states:
+            name = local_name(au)
+            if name not in self.files:
+                raise DataError(
+                    f"The language {self.language!r} does not describe {au}.",
+                    where=self.files["global.yaml"].path.parent / name,
+                    hint="write the file; the one of the same name in templates/en/ shows the form",
+                )
+            self._states[au] = read_states(self.files[name])
+        return self._states[au]
+
+    def sentences(self, au: str, state: str, variant: int = 0) -> list[str]:
+        """Return the rendered sentences of a description, in order; errors as in `local`."""
+        source = self.files.get(local_name(au))
+        paraphrases = self.states(au).get(state)
+        if not paraphrases or variant >= len(paraphrases):
+            what = f"paraphrase {variant + 1} of " if paraphrases else ""
+            raise broken(source, f"{source.name} has no {what}state {state!r}.")
+        return [
+            self.renderer.fragment(text, source.at(text.line), au=au, state=state)
+            for text in paraphrases[variant]
+        ]
 
     def local(self, au: str, state: str, variant: int = 0) -> str:
         """Return the description of one action unit in one state.
 
+        Args:
+            au: canonical name.
+            state: one of `STATES`.
+            variant: which paraphrase, from 0.
+
         Raises:
             DataError: the templates do not have it, or cannot be rendered.
         """
-        source = self._files["local.yaml"]
-        variants = self._local.get(au, {}).get(state)
-        if not variants:
-            raise broken(source, f"{source.name} has no text for {au}, state {state!r}.")
-        fragments = variants[variant % len(variants)]
-        said = [self._sandbox.fragment(text, source, au=au, state=state) for text in fragments]
-        return self._sandbox.file("local.j2", fragments=said, au=au, state=state)
+        said = self.sentences(au, state, variant)
+        return self.renderer.file("local.j2", fragments=said, au=au, state=state)
 
     def face(self, aus: Collection[str], sex: str | None = None, variant: int = 0) -> str:
         """Return the description of a face on which exactly these action units are active.
@@ -80,18 +121,17 @@ class Templates:
         Args:
             aus: canonical names.
             sex: "F", "M", or None or "unknown" where it is not known.
-            variant: which paraphrase.
+            variant: which paraphrase, from 0.
 
         Raises:
             DataError: the templates do not have an action unit, or cannot be rendered.
         """
         sex = sex or "unknown"
-        words = self.words(sex)
-        regions: dict[str, list[str]] = {name: [] for name in self._global["regions"]}
+        regions: dict[str, list[str]] = {name: [] for name in self.whole.regions}
         for unit in self.split(aus):
-            regions[unit.region].append(self._say(unit.say, sex, variant))
-        nothing = self._say(self._global["nothing"], sex, variant)
-        return self._sandbox.file("global.j2", regions=regions, nothing=nothing, **words)
+            regions[unit.region].append(self.said(unit.say, sex, variant))
+        nothing = self.said(self.whole.nothing, sex, variant)
+        return self.renderer.file("global.j2", regions=regions, nothing=nothing, **self.words(sex))
 
     def split(self, aus: Collection[str]) -> list[Unit]:
         """Return the units that say exactly these action units, in global.yaml's order."""
@@ -101,29 +141,42 @@ class Templates:
                 chosen.append(unit)
                 left -= unit.aus
         if left:
-            source = self._files["global.yaml"]
+            source = self.files["global.yaml"]
             raise broken(source, f"{source.name} says nothing of {', '.join(sorted(left))} alone.")
         return chosen
 
     def words(self, sex: str) -> dict[str, str]:
         """Return the subject's words: first, again, their."""
         if sex not in self._words:
-            source = self._files["global.yaml"]
-            words = self._global["subjects"].get(sex)
-            if not isinstance(words, dict):
-                raise broken(source, f"{source.name} has no words for the subject {sex!r}.")
+            source = self.files["global.yaml"]
             self._words[sex] = {
-                name: self._sandbox.fragment(text, source) for name, text in words.items()
+                name: self.renderer.fragment(text, source.at(text.line))
+                for name, text in self.whole.subjects[sex].items()
             }
         return self._words[sex]
 
-    def _say(self, variants: Sequence[str], sex: str, variant: int) -> str:
-        text = variants[variant % len(variants)]
+    def said(self, paraphrases: Sequence[Text], sex: str, variant: int = 0) -> str:
+        """Return one of a unit's paraphrases with the subject's words.
+
+        Raises:
+            DataError: there are fewer, or it cannot be rendered.
+        """
+        source = self.files["global.yaml"]
+        if variant >= len(paraphrases):
+            line = paraphrases[0].line
+            raise broken(source, f"There is no paraphrase {variant + 1} of this text.", line)
+        text = paraphrases[variant]
         if (text, sex) not in self._fragments:
-            source = self._files["global.yaml"]
-            rendered = self._sandbox.fragment(text, source, **self.words(sex))
+            rendered = self.renderer.fragment(text, source.at(text.line), **self.words(sex))
             self._fragments[text, sex] = rendered
         return self._fragments[text, sex]
+
+    def paraphrases(self, aus: Iterable[str], states: Sequence[str]) -> int:
+        """Return how many paraphrases every text of an AU set has, at the least."""
+        names = frozenset(aus)
+        local = [len(self.states(au).get(state, ())) for au in names for state in states]
+        units = [len(unit.say) for unit in self.units if unit.aus <= names]
+        return min([len(self.whole.nothing), *local, *units])
 
 
 def load(language: str = "en", templates: Path | None = None) -> Templates:
@@ -139,62 +192,12 @@ def load(language: str = "en", templates: Path | None = None) -> Templates:
     """
     if templates is None:
         return _shipped(language)
-    return Templates(language, sources(language, templates))
+    return Templates(language, sources(language, templates), trusted=False)
 
 
 @cache
 def _shipped(language: str) -> Templates:
-    return Templates(language, sources(language))
-
-
-def _local(source: Source) -> dict[str, dict[str, list[list[str]]]]:
-    """Check local.yaml: action unit -> state -> variants -> fragments."""
-    table = parse(source)
-    for au, states in table.items():
-        _known(au, source)
-        if not isinstance(states, dict):
-            raise broken(source, f"{au} has no states.", au.line)
-        for state in STATES:
-            if state not in states:
-                raise broken(source, f"{au} lacks the state {state!r}.", au.line)
-        for state, variants in states.items():
-            if not _texts(variants, depth=2):
-                raise broken(
-                    source, f"{au}, {state}: not a list of variants, each a list of texts.",
-                    state.line,
-                )  # fmt: skip
-    return table
-
-
-def _units(source: Source, table: dict[str, Any]) -> tuple[Unit, ...]:
-    """Check global.yaml and return its entries, in order."""
-    for key, kind in {"subjects": dict, "nothing": list, "regions": list, "says": dict}.items():
-        if not isinstance(table.get(key), kind) or not table[key]:
-            raise broken(source, f"{source.name} lacks {key!r}, a {kind.__name__}.")
-    if not _texts(table["nothing"], depth=1):
-        raise broken(source, f"{source.name}: 'nothing' is not a list of texts.")
-    units = []
-    for key, entry in table["says"].items():
-        if not isinstance(entry, dict) or not _texts(entry.get("say"), depth=1):
-            raise broken(source, f"{key}: 'say' is not a list of texts.", key.line)
-        if entry.get("region") not in table["regions"]:
-            raise broken(source, f"{key}: its region is not one of 'regions'.", key.line)
-        aus = frozenset(_known(name, source, key) for name in key.split("+"))
-        units.append(Unit(aus, entry["region"], tuple(entry["say"])))
-    return tuple(units)
-
-
-def _known(name: Any, source: Source, key: Any = None) -> str:
-    if name not in AUS:
-        line = getattr(name if key is None else key, "line", None)
-        raise broken(source, f"{name!r} is not an action unit that fauds knows.", line)
-    return name
-
-
-def _texts(value: Any, depth: int) -> bool:
-    if depth == 0:
-        return isinstance(value, str)
-    return isinstance(value, list) and bool(value) and all(_texts(v, depth - 1) for v in value)
+    return Templates(language, sources(language), trusted=True)
 
 
 def canonical(aus: Collection[int | str]) -> list[str]:
@@ -214,3 +217,14 @@ def subject(sex: str | None) -> str:
     if sex not in SUBJECTS:
         raise UsageError(f"{sex!r} is not a sex.", hint="F, M, or nothing where it is not known")
     return sex
+
+
+def state_name(state: str) -> str:
+    """Return the state, checked.
+
+    Raises:
+        UsageError: it is none of `STATES`.
+    """
+    if state not in STATES:
+        raise UsageError(f"{state!r} is not a state.", hint=f"there is: {', '.join(STATES)}")
+    return state

@@ -47,7 +47,7 @@ class Tokeniser:
 def _pipeline(language: str):
     from fauds.errors import DataError
 
-    with _without_frameworks():
+    with without_frameworks():
         import spacy
     try:
         return spacy.blank(language)
@@ -65,7 +65,7 @@ _UNWANTED = ("torch", "cupy")
 
 
 @contextmanager
-def _without_frameworks() -> Iterator[None]:
+def without_frameworks() -> Iterator[None]:
     """Hide deep learning frameworks while spaCy is imported.
 
     Splitting text needs none of them, and torch alone costs more than a second and 200 MB.

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import pyarrow as pa
 
-from fauds.captions.templates import STATES, SUBJECTS, Templates
+from fauds.captions.templates import SUBJECTS, Templates
 from fauds.captions.tokens import Token, Tokeniser
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -69,35 +69,38 @@ def detokenise(ids: Iterable[int], vocabulary: pa.Table | Words, scope: str = "g
     return words.text(ids)
 
 
-def local_texts(aus: Sequence[str], templates: Templates) -> list[str]:
-    """Return all local descriptions of an AU set."""
-    return [templates.local(au, state) for au in aus for state in STATES]
+def local_texts(
+    aus: Sequence[str], templates: Templates, states: Sequence[str], variants: int = 1
+) -> list[str]:
+    """Return all local descriptions of an AU set in these states and paraphrases."""
+    return [
+        templates.local(au, state, variant)
+        for au in aus
+        for state in states
+        for variant in range(variants)
+    ]
 
 
-def global_texts(
-    aus: Sequence[str], templates: Templates, exhaustive: bool = False
-) -> Iterator[str]:
+def global_texts(aus: Sequence[str], templates: Templates, variants: int = 1) -> Iterator[str]:
     """Yield face descriptions that hold every token that any combination of an AU set makes.
 
     All combinations would do, but 17 action units have 131,072. A token depends on its
     fragment, on what follows the fragment in its sentence (a comma, "and", or the end) and on
     the subject's words, so the fragments that say one unit are shown in few surroundings.
-
-    Args:
-        aus: the AU set.
-        templates: the language's.
-        exhaustive: all combinations, up to 12 action units: for templates that may not keep
-            to that rule.
+    Templates that fauds does not ship may not keep to that: of up to 12 action units they show
+    all combinations.
     """
-    if exhaustive and len(aus) <= _EXHAUSTIVE:
-        sets = {frozenset(c) for n in range(len(aus) + 1) for c in combinations(aus, n)}
-        yield from (templates.face(active, sex) for sex in SUBJECTS for active in sets)
-        return
-    few = _few(aus, templates)
-    many = few | _surroundings(aus, templates)
-    for sex in SUBJECTS:
-        # What surrounds a fragment does not depend on the subject: one sex shows it.
-        yield from (templates.face(active, sex) for active in (many if sex == "F" else few))
+    if not templates.trusted and len(aus) <= _EXHAUSTIVE:
+        few = {frozenset(c) for n in range(len(aus) + 1) for c in combinations(aus, n)}
+        many = few
+    else:
+        few = _few(aus, templates)
+        many = few | _surroundings(aus, templates)
+    for variant in range(variants):
+        for sex in SUBJECTS:
+            # What surrounds a fragment does not depend on the subject: one sex shows it.
+            for active in many if sex == "F" else few:
+                yield templates.face(active, sex, variant)
 
 
 def _few(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:

@@ -64,5 +64,5 @@ def parse(source: Source) -> dict[str, Any]:
 
 def broken(source: Source, what: str, line: int | None = None) -> DataError:
     """Return the error for a template file that does not hold what it should."""
-    where = source.path if line is None else f"{source.path}:{line}"
-    return DataError(what, where=where, hint="mend the file; templates/en/ shows the form")
+    hint = "mend the file; templates/en/ shows the form"
+    return DataError(what, where=source.at(line), hint=hint)

@@ -1,20 +1,15 @@
-"""What readers share: their interface, the frames table, the marker of made-up distributions."""
+"""What readers share: their interface, their order, the marker of made-up distributions."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import pyarrow as pa
 
-from fauds import store
-from fauds.columns import category, from_numpy
-from fauds.datasets.text import MISSING
 from fauds.errors import DataError, UsageError
-from fauds.facs import intensity_column
 
 MARKER = "fauds-synthetic.json"
 """The file in a distribution's root that says that fauds made it up."""
@@ -66,10 +61,9 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found.
+    """What a reader found, but for the frames themselves.
 
     Attributes:
-        table: the frames, with the columns of `store.frames_schema`.
         root: the folder that the table's image paths are relative to.
         fingerprint: hex digest of label files by content, images by name, size and time.
         synthetic: whether fauds made this distribution up.
@@ -78,13 +72,16 @@ class Reading:
         notes: what was found and how it was taken, a line each.
     """
 
-    table: pa.Table
     root: Path
     fingerprint: str
     synthetic: bool
     image_base: int | None = None
     differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+Sink = Callable[[pa.Table], None]
+"""Takes a part of the frames table."""
 
 
 class Reader(Protocol):
@@ -102,7 +99,7 @@ class Reader(Protocol):
         """Return the number of label frame 1's image (None: no images), and how it is known.
 
         Args:
-            folders: image folders by sequence, as `fauds.datasets.images.find` returns them.
+            folders: `fauds.datasets.images.Listing` by sequence, of some of the sequences.
             last: the last labelled frame by sequence.
             declared: what the user says it is.
         """
@@ -112,32 +109,19 @@ class Reader(Protocol):
         root: Path,
         expected: Mapping[str, Any] | None = ...,
         options: ReadOptions | None = ...,
+        *,
+        sink: Sink,
     ) -> Reading:
-        """Read a distribution, or the part of it that is there."""
+        """Read a distribution, or the part of it that is there.
 
-
-@dataclass(frozen=True)
-class CodedSequence:
-    """The labels of one sequence: frames int32 [N] rising; the rest as `Labels` has it."""
-
-    subject: str
-    task: str
-    frames: np.ndarray
-
-
-@dataclass
-class Labels:
-    """The labels of a distribution, rows in the order of `sequences`.
-
-    Attributes:
-        sequences: in natural order of subject and task.
-        occurrence: by AU, int8 [all frames]: 0, 1, or MISSING.
-        intensity: by AU, int8 [all frames]: 0 to 5, or MISSING.
-    """
-
-    sequences: list[CodedSequence]
-    occurrence: dict[str, np.ndarray] = field(default_factory=dict)
-    intensity: dict[str, np.ndarray] = field(default_factory=dict)
+        Args:
+            root: where it is.
+            expected: published counts, see `fauds.datasets.subjects.differences`.
+            options: see `ReadOptions`.
+            sink: is given the frames in parts, as they are read, each of whole sequences. All
+                have the columns of `fauds.store.frames_schema` for the same AUs, which
+                may be null throughout.
+        """
 
 
 def natural(text: str) -> tuple[tuple[str, int], ...]:
@@ -149,56 +133,6 @@ def natural(text: str) -> tuple[tuple[str, int], ...]:
 def sequence_key(subject: str, task: str) -> tuple[Any, ...]:
     """Return the natural sort key of a sequence."""
     return natural(subject), natural(task)
-
-
-def frames_table(
-    labels: Labels, sexes: Mapping[str, str | None], images: pa.Array, aus: Sequence[str]
-) -> pa.Table:
-    """Build the frames table.
-
-    Args:
-        labels: what was read. An AU that is missing throughout gets no column, unless it is
-            one of `aus`.
-        sexes: by subject, F, M or None.
-        images: string [all frames].
-        aus: AUs that get an occurrence column in any case.
-    """
-    lengths = [len(sequence.frames) for sequence in labels.sequences]
-    subjects = [sequence.subject for sequence in labels.sequences]
-    occurrence = {
-        au: values
-        for au, values in sorted(labels.occurrence.items())
-        if au in aus or (values != MISSING).any()
-    }
-    intensity = {
-        au: values
-        for au, values in sorted(labels.intensity.items())
-        if au in occurrence and (values != MISSING).any()
-    }
-    arrays = {
-        "frame_id": from_numpy(np.arange(sum(lengths)), pa.int64()),
-        "subject": _category(subjects, lengths),
-        "task": _category([sequence.task for sequence in labels.sequences], lengths),
-        "frame": from_numpy(np.concatenate([s.frames for s in labels.sequences]), pa.int32()),
-        "sex": _category([sexes.get(subject) for subject in subjects], lengths),
-        "image": images,
-        **{au: _nullable(values) for au, values in occurrence.items()},
-        **{intensity_column(au): _nullable(values) for au, values in intensity.items()},
-    }
-    schema = store.frames_schema(tuple(occurrence), tuple(intensity))
-    return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    return from_numpy(values, pa.int8(), values == MISSING)
-
-
-def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.DictionaryArray:
-    """Repeat values by lengths, as a dictionary array whose dictionary is in natural order."""
-    distinct = sorted({value for value in values if value is not None}, key=natural)
-    codes = {value: code for code, value in enumerate(distinct)}
-    rows = np.repeat(np.array([codes.get(value, -1) for value in values], np.int32), lengths)
-    return category(rows, distinct)
 
 
 def read_marker(*folders: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ The FERA 2015 release has the occurrence files in AUCoding/ itself and the inten
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,18 +21,14 @@ from typing import Any
 import numpy as np
 
 from fauds import store
-from fauds.datasets import images, locate, text
-from fauds.datasets.base import (
-    CodedSequence,
-    Labels,
-    Reading,
-    ReadOptions,
-    frames_table,
-    read_marker,
-)
-from fauds.datasets.bp4d_files import Key, Release, find
+from fauds.datasets import images, labelfiles, locate, text
+from fauds.datasets.base import Reading, ReadOptions, Sink, read_marker
+from fauds.datasets.bp4d_files import OCCURRENCE, Key, Release, find
+from fauds.datasets.labelfiles import Digests, LabelFile
+from fauds.datasets.numbering import Numbering
+from fauds.datasets.parts import CodedSequence, Labels, Parts
 from fauds.datasets.subjects import differences
-from fauds.datasets.text import MISSING, Block, Columns, LabelFile
+from fauds.datasets.text import MISSING, Block, Columns
 from fauds.errors import UsageError
 from fauds.facs import AUS, au_number
 
@@ -56,11 +53,11 @@ class Bp4dReader:
         options = options or ReadOptions()
         release = find(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
-        return _fingerprint(text.load(release.paths(), release.labels.parent), folders)
+        return _fingerprint(release, Digests(release.labels.parent), folders)
 
     def image_base(
         self,
-        folders: Mapping[images.Key, images.ImageFolder],
+        folders: Mapping[images.Key, images.Listing],
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
@@ -75,6 +72,8 @@ class Bp4dReader:
         root: Path,
         expected: Mapping[str, Any] | None = None,
         options: ReadOptions | None = None,
+        *,
+        sink: Sink,
     ) -> Reading:
         """Read a release, or the part of it that is there.
 
@@ -82,6 +81,7 @@ class Bp4dReader:
             root: the release, its AUCoding folder, or the folder above where that is unambiguous.
             expected: published counts, see `fauds.datasets.subjects.differences`.
             options: see `ReadOptions`.
+            sink: see `fauds.datasets.base.Reader`.
 
         Raises:
             DataError: with file and line, for anything that is not as the release has it.
@@ -93,23 +93,27 @@ class Bp4dReader:
                 "BP4D needs no table of sexes: its ids begin with F or M.", hint="leave it out"
             )
         release = find(root, options)
-        files = text.load(release.paths(), release.labels.parent)
         folders = images.find(release.image_root, release.occurrence, options.images)
-        fingerprint = _fingerprint(files, folders)
-        labels, notes = _labels(release, {file.path: file for file in files}, options)
-        del files
-        sequences = [((each.subject, each.task), each.frames) for each in labels.sequences]
-        paths, base, how = images.assign(folders, sequences, self.image_base, options.image_base)
-        notes += images.notes(folders, base, how, paths.null_count)
-        sexes = {sequence.subject: sequence.subject[0] for sequence in labels.sequences}
+        occurrence_aus = _occurrence_aus(release, options)
+        digests = Digests(release.labels.parent)
+        numbering = Numbering(folders, self.image_base, options.image_base)
+        parts = Parts(sink, numbering)
+        lacking: Counter[str] = Counter()
+        for group in digests.groups(release.sequences()):
+            labels = _labels(group, occurrence_aus, release.intensity_aus(), options)
+            lacking.update({au: int((v == MISSING).sum()) for au, v in labels.intensity.items()})
+            parts.add(labels, {subject: subject[0] for (subject, _), _ in group})
         return Reading(
-            table=frames_table(labels, sexes, paths, options.aus),
             root=release.image_root,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(release, digests, folders),
             synthetic=read_marker(root, release.image_root, release.labels.parent) is not None,
-            image_base=base,
-            differences=differences(labels.sequences, expected),
-            notes=(*notes, *locate.listed(release.ignored, release.labels.parent)),
+            image_base=numbering.base,
+            differences=differences(parts.counts, expected),
+            notes=(
+                *_label_notes(parts, lacking),
+                *images.notes(folders, numbering.base, numbering.how, parts.without_image),
+                *locate.listed(release.ignored, release.labels.parent),
+            ),
         )
 
 
@@ -117,44 +121,66 @@ BP4D = Bp4dReader()
 
 
 def _fingerprint(
-    files: Sequence[LabelFile], folders: Mapping[images.Key, images.ImageFolder]
+    release: Release, digests: Digests, folders: Mapping[images.Key, images.ImageFolder]
 ) -> str:
-    return store.fingerprint("bp4d", text.fingerprint(files), images.fingerprint(folders))
+    labels = digests.fingerprint(release.paths())
+    return store.fingerprint("bp4d", labels, images.fingerprint(folders))
+
+
+def _occurrence_aus(release: Release, options: ReadOptions) -> list[str]:
+    """Return the AUs that any occurrence file has a column for, or that are asked for."""
+    aus = set(options.aus)
+    seen: set[bytes] = set()
+    for path in release.occurrence.values():
+        first_line = labelfiles.load_first_line(path, release.labels.parent)
+        if (head := text.header(first_line)) not in seen:
+            seen.add(head)
+            aus.update(_columns(first_line, options)[0])
+    return sorted(aus)
 
 
 def _labels(
-    release: Release, files: Mapping[Path, LabelFile], options: ReadOptions
-) -> tuple[Labels, list[str]]:
-    blocks = _occurrence([files[path] for path in release.occurrence.values()], options)
+    group: Sequence[tuple[Key, Mapping[str, LabelFile]]],
+    occurrence_aus: Sequence[str],
+    intensity_aus: Sequence[str],
+    options: ReadOptions,
+) -> Labels:
+    blocks = _occurrence([files[OCCURRENCE] for _, files in group], options)
     sequences = [
         CodedSequence(*key, block.frames)
-        for key, (_, block) in zip(release.occurrence, blocks, strict=True)
+        for (key, _), (_, block) in zip(group, blocks, strict=True)
     ]
     ends = np.cumsum([len(sequence.frames) for sequence in sequences]).tolist()
-    aus = {*options.aus, *(au for header, _ in blocks for au in header)}
-    occurrence = {au: np.full(ends[-1], MISSING, np.int8) for au in aus}
+    occurrence = {au: np.full(ends[-1], MISSING, np.int8) for au in occurrence_aus}
     for (header, block), end in zip(blocks, ends, strict=True):
         for au, values in zip(header, block.values, strict=True):
             occurrence[au][end - len(values) : end] = values
-    intensity = _intensity(release, files, sequences)
-    notes = [f"labels: {len(sequences)} occurrence files, {ends[-1]:,} coded frames"]
-    if intensity:
-        lacking = {au: int((values == MISSING).sum()) for au, values in intensity.items()}
-        counts = ", ".join(f"{au} {count:,}" for au, count in lacking.items())
-        notes.append(f"coded frames without intensity: {counts}")
-    return Labels(sequences, occurrence, intensity), notes
+    return Labels(sequences, occurrence, _intensity(group, sequences, intensity_aus))
 
 
 def _intensity(
-    release: Release, files: Mapping[Path, LabelFile], sequences: Sequence[CodedSequence]
+    group: Sequence[tuple[Key, Mapping[str, LabelFile]]],
+    sequences: Sequence[CodedSequence],
+    aus: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Return the intensity of every coded frame by AU, int8 [all frames]."""
-    by_au = {au: paths for au, paths in release.intensity.items() if paths}
-    wanted = [files[path] for paths in by_au.values() for path in paths.values()]
-    parsed = iter(text.parse(wanted, _INTENSITY_COLUMNS))
+    wanted = [(au, index) for au in aus for index, (_, files) in enumerate(group) if au in files]
+    blocks = text.parse([group[index][1][au] for au, index in wanted], _INTENSITY_COLUMNS)
+    parsed = dict(zip(wanted, blocks, strict=True))
     return {
-        au: _joined(sequences, {key: next(parsed) for key in paths}) for au, paths in by_au.items()
+        au: np.concatenate(
+            [_aligned(each.frames, parsed.get((au, n))) for n, each in enumerate(sequences)]
+        )
+        for au in aus
     }
+
+
+def _label_notes(parts: Parts, lacking: Mapping[str, int]) -> list[str]:
+    notes = [f"labels: {len(parts.counts)} occurrence files, {parts.rows:,} coded frames"]
+    if lacking:
+        counts = ", ".join(f"{au} {count:,}" for au, count in lacking.items())
+        notes.append(f"coded frames without intensity: {counts}")
+    return notes
 
 
 def _occurrence(
@@ -203,17 +229,13 @@ def _header_number(cell: str) -> int | None:
     return 0 if cell.lower() == "frame" else int(match[1]) if match else None
 
 
-def _joined(sequences: Sequence[CodedSequence], coded: Mapping[Key, Block]) -> np.ndarray:
-    """Give every coded frame its intensity, int8 [all frames]; MISSING where there is none."""
-    parts = []
-    for sequence in sequences:
-        values = np.full(len(sequence.frames), MISSING, np.int8)
-        block = coded.get((sequence.subject, sequence.task))
-        if block is not None and np.array_equal(block.frames, sequence.frames):
-            values = block.values[0]
-        elif block is not None:
-            at = np.searchsorted(block.frames, sequence.frames).clip(max=len(block.frames) - 1)
-            there = block.frames[at] == sequence.frames
-            values[there] = block.values[0][at[there]]
-        parts.append(values)
-    return np.concatenate(parts)
+def _aligned(frames: np.ndarray, block: Block | None) -> np.ndarray:
+    """Return the intensity of coded frames, int8 [frames]; MISSING where there is none."""
+    if block is not None and np.array_equal(block.frames, frames):
+        return block.values[0]
+    values = np.full(len(frames), MISSING, np.int8)
+    if block is not None:
+        at = np.searchsorted(block.frames, frames).clip(max=len(block.frames) - 1)
+        there = block.frames[at] == frames
+        values[there] = block.values[0][at[there]]
+    return values

@@ -1,7 +1,7 @@
 """BP4D's label files: which there are, and which sequence and AU each belongs to."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ _INTENSITY_FOLDER = re.compile(r"AU0*(\d+)", re.IGNORECASE | re.ASCII)
 
 Key = tuple[str, str]
 
+OCCURRENCE = "occurrence"
+
 
 @dataclass(frozen=True)
 class Release:
@@ -35,6 +37,16 @@ class Release:
         """Return all files: occurrence, then intensity by AU, each by sequence."""
         by_au = (path for files in self.intensity.values() for path in files.values())
         return [*self.occurrence.values(), *by_au]
+
+    def intensity_aus(self) -> list[str]:
+        """Return the AUs that any sequence has intensities of."""
+        return [au for au, files in self.intensity.items() if files]
+
+    def sequences(self) -> Iterator[tuple[Key, dict[str, Path]]]:
+        """Yield every sequence with its files, by `OCCURRENCE` and the AUs of intensities."""
+        for key, path in self.occurrence.items():
+            coded = {au: files[key] for au, files in self.intensity.items() if key in files}
+            yield key, {OCCURRENCE: path, **coded}
 
 
 def find(root: Path, options: ReadOptions) -> Release:

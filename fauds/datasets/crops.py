@@ -8,6 +8,7 @@ import pyarrow as pa
 from fauds import store
 from fauds.datasets import images, locate
 from fauds.datasets.base import Reader
+from fauds.datasets.numbering import Numbering
 
 
 @locate.os_errors()
@@ -35,4 +36,4 @@ def match_crops(
         key = (subject, task) if task else (subject,)
         sequences.append((key, numbers[start:stop]))
     found = images.find(folder, [key for key, _ in sequences])
-    return images.assign(found, sequences, reader.image_base, declared_base)[0]
+    return Numbering(found, reader.image_base, declared_base).assign(sequences)

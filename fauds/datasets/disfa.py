@@ -8,7 +8,7 @@ its users' public code reads it)::
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,12 @@ import numpy as np
 
 from fauds import store
 from fauds.datasets import images, locate, text
-from fauds.datasets.base import (
-    CodedSequence,
-    Labels,
-    Reading,
-    ReadOptions,
-    frames_table,
-    natural,
-    read_marker,
-)
+from fauds.datasets.base import Reading, ReadOptions, Sink, natural, read_marker
+from fauds.datasets.labelfiles import Digests, LabelFile
+from fauds.datasets.numbering import Numbering, find_base
+from fauds.datasets.parts import CodedSequence, Labels, Parts
 from fauds.datasets.subjects import chosen_subjects, differences, read_sexes, shortened
-from fauds.datasets.text import MISSING, Block, Columns, LabelFile
+from fauds.datasets.text import MISSING, Block, Columns
 from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, au_number
 
@@ -53,6 +48,9 @@ class _Release:
     def paths(self) -> list[Path]:
         return [path for by_au in self.files.values() for path in by_au.values()]
 
+    def aus(self) -> set[str]:
+        return {au for by_au in self.files.values() for au in by_au}
+
     def keys(self) -> list[images.Key]:
         return [(subject,) for subject in self.files]
 
@@ -76,16 +74,16 @@ class DisfaReader:
         release = _find(root, options)
         folders = images.find(release.image_root, release.keys(), options.images)
         _, sex_bytes = _sexes(release, None, options)
-        return _fingerprint(text.load(release.paths(), release.labels.parent), folders, sex_bytes)
+        return _fingerprint(release, Digests(release.labels.parent), folders, sex_bytes)
 
     def image_base(
         self,
-        folders: Mapping[images.Key, images.ImageFolder],
+        folders: Mapping[images.Key, images.Listing],
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known; see `find_base`."""
-        return images.find_base(folders, last, declared)
+        return find_base(folders, last, declared)
 
     @locate.os_errors()
     def read(
@@ -93,6 +91,8 @@ class DisfaReader:
         root: Path,
         expected: Mapping[str, Any] | None = None,
         options: ReadOptions | None = None,
+        *,
+        sink: Sink,
     ) -> Reading:
         """Read a release, or the part of it that is there.
 
@@ -101,31 +101,38 @@ class DisfaReader:
                 unambiguous.
             expected: published counts, see `fauds.datasets.subjects.differences`.
             options: see `ReadOptions`; `occurrence_at` makes occurrence from intensity.
+            sink: see `fauds.datasets.base.Reader`.
 
         Raises:
             DataError: with file and line, for anything that is not as the release has it; an
                 absent AU file; images whose numbering cannot be told.
+            UsageError: there is no threshold of occurrence.
         """
         options = options or ReadOptions()
+        if options.occurrence_at is None:
+            raise UsageError(
+                "DISFA codes intensity: occurrence needs a threshold.", hint="2 is usual"
+            )
         release = _find(root, options)
-        files = text.load(release.paths(), release.labels.parent)
+        aus = sorted({*CODED_AUS, *options.aus, *release.aus()})
+        if options.missing_aus == "error":
+            _check_complete(release, aus)
         folders = images.find(release.image_root, release.keys(), options.images)
         sexes, sex_bytes = _sexes(release, expected, options)
-        fingerprint = _fingerprint(files, folders, sex_bytes)
-        labels = _labels(release, files, options)
-        del files
-        sequences = [((each.subject,), each.frames) for each in labels.sequences]
-        paths, base, how = images.assign(folders, sequences, self.image_base, options.image_base)
+        digests = Digests(release.labels.parent)
+        numbering = Numbering(folders, self.image_base, options.image_base)
+        parts = Parts(sink, numbering)
+        for group in digests.groups(release.files.items()):
+            parts.add(_labels(group, aus, options.occurrence_at), sexes)
         return Reading(
-            table=frames_table(labels, sexes, paths, options.aus),
             root=release.image_root,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(release, digests, folders, sex_bytes),
             synthetic=read_marker(root, release.image_root, release.labels.parent) is not None,
-            image_base=base,
-            differences=differences(labels.sequences, expected),
+            image_base=numbering.base,
+            differences=differences(parts.counts, expected),
             notes=(
-                *_label_notes(release, labels, options),
-                *images.notes(folders, base, how, paths.null_count),
+                *_label_notes(release, parts, aus, options),
+                *images.notes(folders, numbering.base, numbering.how, parts.without_image),
                 *locate.listed(release.ignored, release.labels.parent),
             ),
         )
@@ -199,39 +206,42 @@ def _sexes(
 
 
 def _fingerprint(
-    files: Sequence[LabelFile],
+    release: _Release,
+    digests: Digests,
     folders: Mapping[images.Key, images.ImageFolder],
     sex_bytes: bytes,
 ) -> str:
-    return store.fingerprint(
-        "disfa", text.fingerprint(files), images.fingerprint(folders), sex_bytes
+    labels = digests.fingerprint(release.paths())
+    return store.fingerprint("disfa", labels, images.fingerprint(folders), sex_bytes)
+
+
+def _labels(
+    group: Sequence[tuple[str, Mapping[str, LabelFile]]], aus: Sequence[str], occurrence_at: int
+) -> Labels:
+    parsed = iter(text.parse([file for _, files in group for file in files.values()], _COLUMNS))
+    blocks = [{au: next(parsed) for au in files} for _, files in group]
+    for (_, files), by_au in zip(group, blocks, strict=True):
+        _check_agreement(by_au, files)
+    frames = [next(iter(by_au.values())).frames for by_au in blocks]
+    intensity = {au: np.concatenate([*_coded(blocks, frames, au)]) for au in aus}
+    return Labels(
+        [CodedSequence(subject, "", f) for (subject, _), f in zip(group, frames, strict=True)],
+        {au: _occurs(values, occurrence_at) for au, values in intensity.items()},
+        intensity,
     )
 
 
-def _labels(release: _Release, files: Sequence[LabelFile], options: ReadOptions) -> Labels:
-    parsed = iter(text.parse(files, _COLUMNS))
-    blocks = {
-        subject: {au: next(parsed) for au in by_au} for subject, by_au in release.files.items()
-    }
-    aus = sorted({*CODED_AUS, *options.aus, *(au for by_au in blocks.values() for au in by_au)})
-    if options.missing_aus == "error":
-        _check_complete(release, aus)
-    for subject, by_au in blocks.items():
-        _check_agreement(by_au, release.files[subject])
-    frames = {subject: next(iter(by_au.values())).frames for subject, by_au in blocks.items()}
-    if options.occurrence_at is None:
-        raise UsageError("DISFA codes intensity: occurrence needs a threshold.", hint="2 is usual")
-    labels = Labels([CodedSequence(subject, "", frames[subject]) for subject in blocks])
-    for au in aus:
-        columns = [
-            by_au[au].values[0] if au in by_au else np.full(len(frames[subject]), MISSING, np.int8)
-            for subject, by_au in blocks.items()
-        ]
-        values = np.concatenate(columns)
-        occurs = (values >= options.occurrence_at).astype(np.int8)
-        labels.intensity[au] = values
-        labels.occurrence[au] = np.where(values == MISSING, values, occurs)
-    return labels
+def _coded(
+    blocks: Sequence[Mapping[str, Block]], frames: Sequence[np.ndarray], au: str
+) -> Iterator[np.ndarray]:
+    """Yield each subject's intensities of an AU, int8; MISSING where it has no file."""
+    for by_au, labelled in zip(blocks, frames, strict=True):
+        yield by_au[au].values[0] if au in by_au else np.full(len(labelled), MISSING, np.int8)
+
+
+def _occurs(intensity: np.ndarray, occurrence_at: int) -> np.ndarray:
+    occurs = (intensity >= occurrence_at).astype(np.int8)
+    return np.where(intensity == MISSING, intensity, occurs)
 
 
 def _check_complete(release: _Release, aus: Sequence[str]) -> None:
@@ -246,7 +256,7 @@ def _check_complete(release: _Release, aus: Sequence[str]) -> None:
                 )
 
 
-def _check_agreement(by_au: Mapping[str, Block], paths: Mapping[str, Path]) -> None:
+def _check_agreement(by_au: Mapping[str, Block], files: Mapping[str, LabelFile]) -> None:
     """Raise where the files of a subject do not label the same frames."""
     (first_au, first), *others = by_au.items()
     for au, block in others:
@@ -255,21 +265,23 @@ def _check_agreement(by_au: Mapping[str, Block], paths: Mapping[str, Path]) -> N
         only = np.setxor1d(first.frames, block.frames, assume_unique=True)[0]
         has, lacks = (first_au, au) if only in first.frames else (au, first_au)
         raise DataError(
-            f"Frame {only} is labelled in {paths[has].name} and not in {paths[lacks].name} "
+            f"Frame {only} is labelled in {files[has].path.name} and not in "
+            f"{files[lacks].path.name} "
             f"({len(by_au[has].frames):,} and {len(by_au[lacks].frames):,} frames).",
-            where=paths[lacks],
+            where=files[lacks].path,
             hint="compare it with the original release; copy or extract it again",
         )
 
 
-def _label_notes(release: _Release, labels: Labels, options: ReadOptions) -> list[str]:
-    frames = sum(len(sequence.frames) for sequence in labels.sequences)
+def _label_notes(
+    release: _Release, parts: Parts, aus: Sequence[str], options: ReadOptions
+) -> list[str]:
     notes = [
-        f"labels: {len(release.paths())} files of {len(labels.sequences)} subjects, "
-        f"{frames:,} coded frames",
+        f"labels: {len(release.paths())} files of {len(parts.counts)} subjects, "
+        f"{parts.rows:,} coded frames",
         f"occurrence: intensity >= {options.occurrence_at}",
     ]
-    for au in sorted(labels.occurrence):
+    for au in aus:
         lacking = [subject for subject, by_au in release.files.items() if au not in by_au]
         if lacking:
             notes.append(f"{au} is not coded (null) for {shortened(lacking)}")

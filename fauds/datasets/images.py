@@ -4,16 +4,15 @@ Releases and exports pad the number differently (643.jpg, 0643.jpg, 00643.jpg), 
 are matched by the integer of their name and never by its text.
 """
 
+import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from fauds import store
-from fauds.columns import from_numpy, from_strings
 from fauds.datasets.base import MARKER
 from fauds.errors import DataError
 
@@ -26,19 +25,40 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
+    """What is kept of the images of one sequence while all sequences are looked for.
+
+    Attributes:
+        path: where it is.
+        folder: relative to the root, with slashes.
+        count: how many images there are.
+        suffix: of the image with the lowest number.
+        padded: how many digits names have that begin with 0; the name 0 is none of them.
+        unpadded: how many digits the other names have.
+        digest: hex, of all images by name, size and time.
+    """
+
+    path: Path
+    folder: str
+    count: int
+    suffix: str
+    padded: frozenset[int]
+    unpadded: frozenset[int]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
     """The images of one sequence.
 
     Attributes:
         folder: relative to the root, with slashes.
         numbers: the integers of the names, rising, int64 [n].
         names: file names in the same order.
-        stamps: "name size modified-time-in-nanoseconds" of each image, in the same order.
     """
 
     folder: str
     numbers: np.ndarray
     names: list[str]
-    stamps: list[str]
 
 
 def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[Key, ImageFolder]:
@@ -60,7 +80,7 @@ def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[
     if not top.is_dir():
         raise DataError("The folder of images does not exist.", where=top)
     for key, path in _candidates(top, set(keys)):
-        folder = _list_images(path, _text(os.path.relpath(path, root).replace(os.sep, "/"), path))
+        folder = _look_into(path, _text(os.path.relpath(path, root).replace(os.sep, "/"), path))
         if folder is None:
             continue
         if key in found:
@@ -113,23 +133,57 @@ def _subfolders(folder: Path) -> list[Path]:
     return [folder / name for name in names if not name.startswith((".", "__MACOSX"))]
 
 
-def _list_images(path: Path, relative: str) -> ImageFolder | None:
-    found: dict[int, tuple[str, str]] = {}
+def _look_into(path: Path, relative: str) -> ImageFolder | None:
+    images = _images(path)
+    if not images:
+        return None
+    digest = hashlib.sha256()
+    for image in images.values():
+        status = image.stat()
+        digest.update(f"{image.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    stems, suffixes = zip(*(os.path.splitext(image.name) for image in images.values()), strict=True)
+    return ImageFolder(
+        path,
+        relative,
+        len(images),
+        suffixes[0],
+        frozenset(len(stem) for stem in stems if _is_padded(stem)),
+        frozenset(len(stem) for stem in stems if not _is_padded(stem)),
+        digest.hexdigest(),
+    )
+
+
+def _is_padded(stem: str) -> bool:
+    return stem.startswith("0") and stem != "0"
+
+
+def listing(folder: ImageFolder) -> Listing | None:
+    """List the images of a folder that `find` found; None where there are none any more.
+
+    Raises:
+        DataError: two images of one number.
+    """
+    try:
+        images = _images(folder.path)
+    except FileNotFoundError:
+        return None
+    names = [image.name for image in images.values()]
+    return Listing(folder.folder, np.array([*images], np.int64), names) if images else None
+
+
+def _images(path: Path) -> dict[int, os.DirEntry[str]]:
+    """Return the images in a folder by number, rising."""
+    found: dict[int, os.DirEntry[str]] = {}
     with os.scandir(path) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
             if suffix.lower() not in SUFFIXES or not _is_number(stem):
                 continue
-            if int(stem) in found:
-                raise _two_images(path, found[int(stem)][0], entry.name)
-            status = entry.stat()
-            stamp = f"{entry.name} {status.st_size} {status.st_mtime_ns}"
-            found[int(stem)] = (entry.name, stamp)
-    if not found:
-        return None
-    numbers = sorted(found)
-    names, stamps = zip(*(found[number] for number in numbers), strict=True)
-    return ImageFolder(relative, np.array(numbers, np.int64), list(names), list(stamps))
+            number = int(stem)
+            if number in found:
+                raise _two_images(path, found[number].name, entry.name)
+            found[number] = entry
+    return dict(sorted(found.items()))
 
 
 def _is_number(stem: str) -> bool:
@@ -147,115 +201,7 @@ def _two_images(path: Path, *names: str) -> DataError:
 
 def fingerprint(folders: Mapping[Key, ImageFolder]) -> str:
     """Return a hex digest of all images by name, size and time."""
-    ordered = sorted(folders.values(), key=lambda folder: folder.folder)
-    return store.fingerprint(
-        *("\n".join([folder.folder, *folder.stamps]).encode() for folder in ordered)
-    )
-
-
-def find_base(
-    folders: Mapping[Key, ImageFolder], last: Mapping[Key, int], declared: int | None
-) -> tuple[int | None, str]:
-    """Return the number of the image of label frame 1, and how it is known.
-
-    Image 0 without an image of the last frame's number is base 0; image 1 as the first, with one
-    of the last frame's number, is base 1. Nothing else is guessed.
-
-    Args:
-        folders: as `find` returns them.
-        last: by key, the last labelled frame; labels begin with frame 1.
-        declared: what the user says: 0, 1, or None.
-
-    Returns:
-        0 or 1, or None where there are no images; and a phrase.
-
-    Raises:
-        DataError: the images of a sequence fit neither, fit another base than other sequences',
-            or contradict the declared one.
-    """
-    if not folders:
-        return None, ""
-    derived = {key: _derived_base(folder, last[key]) for key, folder in folders.items()}
-    if declared is not None:
-        for key, base in derived.items():
-            if base not in (None, declared):
-                raise _base_error(folders[key], last[key], f"which is base {base}, not {declared}")
-        return declared, "declared"
-    for key, base in derived.items():
-        if base is None:
-            raise _base_error(folders[key], last[key], "which fits neither base 0 nor base 1")
-    if len(set(derived.values())) > 1:
-        key = next(key for key, base in derived.items() if base != next(iter(derived.values())))
-        raise _base_error(
-            folders[key], last[key], f"which is base {derived[key]}, unlike other subjects' images"
-        )
-    return next(iter(derived.values())), "derived from the first and last image"
-
-
-def _derived_base(folder: ImageFolder, last: int) -> int | None:
-    lowest, has_last = int(folder.numbers[0]), last in folder.numbers
-    if lowest == 0 and not has_last:
-        return 0
-    return 1 if lowest == 1 and has_last else None
-
-
-def _base_error(folder: ImageFolder, last: int, verdict: str) -> DataError:
-    return DataError(
-        f"Images are numbered {folder.numbers[0]} to {folder.numbers[-1]} and the last labelled "
-        f"frame is {last}, {verdict}.",
-        where=folder.folder,
-        hint="find which image shows label frame 1 and declare it: --image-base 0 or "
-        "--image-base 1; a wrong one shifts every label by a frame",
-    )
-
-
-def match(
-    folders: Mapping[Key, ImageFolder],
-    sequences: Sequence[tuple[Key, np.ndarray]],
-    bases: Mapping[Key, int],
-) -> pa.Array:
-    """Give every labelled frame its image.
-
-    Args:
-        folders: as `find` returns them.
-        sequences: key and label frame numbers, int32 [N], of every sequence in the table's order.
-        bases: by key, the number of the image of label frame 1; 1 where there is no entry.
-
-    Returns:
-        Paths relative to the root, string [all frames], null where there is no image.
-    """
-    paths: list[str] = []
-    picked = [np.empty(0, np.int64)]
-    for key, frames in sequences:
-        folder = folders.get(key)
-        if folder is None:
-            picked.append(np.full(len(frames), -1, np.int64))
-            continue
-        wanted = frames.astype(np.int64) - 1 + bases.get(key, 1)
-        at = np.searchsorted(folder.numbers, wanted).clip(max=len(folder.numbers) - 1)
-        there = folder.numbers[at] == wanted
-        picked.append(np.where(there, at + len(paths), -1))
-        paths += [f"{folder.folder}/{name}" for name in folder.names]
-    rows = np.concatenate(picked)
-    return from_strings(paths).take(from_numpy(rows, pa.int64(), rows < 0))
-
-
-BaseRule = Callable[
-    [Mapping[Key, ImageFolder], Mapping[Key, int], int | None], tuple[int | None, str]
-]
-"""A dataset's `image_base`: folders, last labelled frames and what is declared, to base and why."""
-
-
-def assign(
-    folders: Mapping[Key, ImageFolder],
-    sequences: Sequence[tuple[Key, np.ndarray]],
-    rule: BaseRule,
-    declared: int | None,
-) -> tuple[pa.Array, int | None, str]:
-    """Find out how images are numbered, and `match` them: paths, the base, and how it is known."""
-    last = {key: int(frames[-1]) for key, frames in sequences}
-    base, how = rule(folders, last, declared)
-    return match(folders, sequences, dict.fromkeys(folders, base or 0)), base, how
+    return store.fingerprint(*sorted((folder.folder, folder.digest) for folder in folders.values()))
 
 
 def notes(folders: Mapping[Key, ImageFolder], base: int | None, how: str, none: int) -> list[str]:
@@ -281,15 +227,14 @@ def _describe(folders: Mapping[Key, ImageFolder]) -> str:
     for key, folder in folders.items():
         above = folder.folder.split("/")[: -len(key)]
         layouts.add("/".join([*above, "SUBJECT", *["TASK"][: len(key) - 1]]))
-        stems = [name.split(".")[0] for name in folder.names]
-        padded |= {len(stem) for stem in stems if stem.startswith("0") and stem != "0"}
-        unpadded |= {len(stem) for stem in stems if not stem.startswith("0") or stem == "0"}
-    suffixes = {Path(folder.names[0]).suffix for folder in folders.values()}
+        padded |= folder.padded
+        unpadded |= folder.unpadded
+    suffixes = {folder.suffix for folder in folders.values()}
     padding = [f"{width} digits" for width in sorted(padded)]
     # 1000.jpg is what both 4 digits and no padding would give.
     if not padded or min(unpadded, default=99) < min(padded):
         padding.append("unpadded")
-    total = sum(len(folder.names) for folder in folders.values())
+    total = sum(folder.count for folder in folders.values())
     return (
         f"images: {total:,} in {len(folders)} folders {', '.join(sorted(layouts))}, "
         f"{', '.join(sorted(suffixes))}, numbers {' and '.join(padding)}"

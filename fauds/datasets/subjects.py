@@ -2,11 +2,11 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fauds.datasets.base import CodedSequence, ReadOptions, natural
+from fauds.datasets.base import ReadOptions, natural
 from fauds.errors import DataError
 
 
@@ -89,12 +89,12 @@ def _sex(
 
 
 def differences(
-    sequences: Sequence[CodedSequence], expected: Mapping[str, Any] | None
+    counts: Mapping[tuple[str, str], int], expected: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """Compare what was read with the published counts.
 
     Args:
-        sequences: what was read.
+        counts: frames that were read, by subject and task.
         expected: subjects, sequences, frames (counts) and frames_per_subject (by subject), each
             optional; None compares nothing.
 
@@ -105,12 +105,12 @@ def differences(
     if not expected:
         return ()
     read: Counter[str] = Counter()
-    for sequence in sequences:
-        read[sequence.subject] += len(sequence.frames)
+    for (subject, _), frames in counts.items():
+        read[subject] += frames
     published = expected.get("frames_per_subject") or {}
-    if published and (lines := _by_subject(read, published, sequences)):
+    if published and (lines := _by_subject(read, published, counts)):
         return tuple(lines)
-    totals = {"subjects": len(read), "sequences": len(sequences), "frames": read.total()}
+    totals = {"subjects": len(read), "sequences": len(counts), "frames": read.total()}
     return tuple(
         f"{there:,} {what} where {expected[what]:,} are published"
         for what, there in totals.items()
@@ -119,11 +119,12 @@ def differences(
 
 
 def _by_subject(
-    read: Mapping[str, int], published: Mapping[str, int], sequences: Sequence[CodedSequence]
+    read: Mapping[str, int], published: Mapping[str, int], sequences: Iterable[tuple[str, str]]
 ) -> list[str]:
+    tasks_of = Counter(subject for subject, _ in sequences)
     lines = []
     for subject in sorted(read, key=natural):
-        tasks = sum(sequence.subject == subject for sequence in sequences)
+        tasks = tasks_of[subject]
         held = f"{subject}: {read[subject]:,} frames in {tasks} sequence{'s' * (tasks != 1)}"
         if subject not in published:
             lines.append(f"{held}, not a published subject")

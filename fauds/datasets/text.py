@@ -7,36 +7,24 @@ error with file and line. Both readers give the same numbers.
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from fauds import store
 from fauds.columns import to_numpy
-from fauds.errors import DataError
+from fauds.datasets.labelfiles import BOM, LabelFile, bad
 
 MISSING = 9
 """The code of a frame that is not coded, in BP4D's files and in arrays before they are tables."""
 
-_BOM = b"\xef\xbb\xbf"
 _PLAIN_BYTES = b"0123456789,\n"
+_COMMA, _LINE_END = b",\n"
 _LARGEST_FRAME = 2**31 - 1
-_AGAIN = "compare it with the original release; copy or extract it again"
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFile:
-    """A label file in memory: where it is, its name relative to the root, its bytes."""
-
-    path: Path
-    name: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +54,11 @@ class Block:
     values: np.ndarray
 
 
-def bad(what: str, path: Path, line: int | None = None, hint: str = _AGAIN) -> DataError:
-    """Return the error of a label file, with its line where there is one."""
-    return DataError(what, where=path if line is None else f"{path}:{line}", hint=hint)
-
-
-def load(paths: Sequence[Path], root: Path) -> list[LabelFile]:
-    """Read label files whole.
-
-    Args:
-        paths: the files.
-        root: the folder that names are relative to.
-
-    Raises:
-        DataError: a file cannot be read, or holds nothing.
-    """
-    files = []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise bad(
-                f"The label file cannot be read: {error.strerror or error}.",
-                path,
-                hint="check that you may read it (ls -l)",
-            ) from error
-        if not data.removeprefix(_BOM).strip():
-            raise bad("The label file is empty.", path, 1)
-        files.append(LabelFile(path, path.relative_to(root).as_posix(), data))
-    return files
-
-
-def fingerprint(files: Sequence[LabelFile]) -> str:
-    """Return a hex digest of files by relative name and content."""
-    return store.fingerprint([(file.name, hashlib.sha256(file.data).hexdigest()) for file in files])
-
-
 def header(file: LabelFile) -> bytes:
     """Return the raw bytes of a file's first line, without its end."""
-    first = file.data.removeprefix(_BOM).split(b"\n", 1)[0]
-    return first.split(b"\r", 1)[0]
+    data = file.data.removeprefix(BOM)
+    end = data.find(b"\n")
+    return data[: end if end >= 0 else len(data)].split(b"\r", 1)[0]
 
 
 def _unix(data: bytes) -> bytes:
@@ -154,30 +106,33 @@ def parse(files: Sequence[LabelFile], columns: Columns) -> list[Block]:
 def _parse_together(files: Sequence[LabelFile], columns: Columns) -> list[Block] | None:
     """Parse with pyarrow; None where anything is not as plain as it should be."""
     bodies = [_body(file, columns.header_lines) for file in files]
-    joined = b"".join(bodies)
-    # Blank lines would shift the split into files; ",\n" is a row cut off after a comma.
-    plain = not joined.translate(None, _PLAIN_BYTES)
-    if not plain or b"\n\n" in joined or b",\n" in joined or b"\n" in (b[:1] for b in bodies):
+    joined = b"\n".join([*bodies, b""])
+    if joined.translate(None, _PLAIN_BYTES):
         return None
     table = _read_csv(joined, columns)
-    counts = [body.count(b"\n") for body in bodies]
-    if table is None or len(table) != sum(counts):
+    if table is None:
+        return None
+    letters = np.frombuffer(joined, np.uint8)
+    line_ends = np.flatnonzero(letters == _LINE_END)
+    # A blank line is no row of the table; a line cut off after a comma may be one.
+    if len(table) != len(line_ends) or (letters[line_ends - 1] == _COMMA).any():
         return None
     frames, *values = map(to_numpy, table.columns)
     values = np.stack(values)
     if frames.min() < 1 or not _allowed_lookup(columns.allowed)[values.view(np.uint8)].all():
         return None
-    ends = np.cumsum(counts).tolist()
-    spans = zip([0, *ends[:-1]], ends, strict=True)
-    return [Block(frames[start:end], values[:, start:end]) for start, end in spans]
+    file_ends = np.cumsum([len(body) + 1 for body in bodies])
+    rows = np.searchsorted(line_ends, file_ends).tolist()
+    return [Block(frames[start:end], values[:, start:end]) for start, end in pairwise([0, *rows])]
 
 
-def _body(file: LabelFile, header_lines: int) -> bytes:
+def _body(file: LabelFile, header_lines: int) -> memoryview:
+    """Return a file's rows, without the last line end."""
     data = _unix(file.data)
-    start = len(_BOM) if data.startswith(_BOM) else 0
+    start = len(BOM) if data.startswith(BOM) else 0
     for _ in range(header_lines):
         start = data.find(b"\n", start) + 1 or len(data)
-    return data[start:].rstrip(b"\n") + b"\n"
+    return memoryview(data)[start : max(start, len(data.rstrip(b"\n")))]
 
 
 def _read_csv(joined: bytes, columns: Columns) -> pa.Table | None:
@@ -187,7 +142,7 @@ def _read_csv(joined: bytes, columns: Columns) -> pa.Table | None:
     try:
         return arrow_csv.read_csv(
             pa.BufferReader(joined),
-            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=False),
+            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=True),
             parse_options=arrow_csv.ParseOptions(quote_char=False),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=kept, column_types=types, null_values=[]
@@ -223,7 +178,7 @@ def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
 
 def _parse_plain(file: LabelFile, columns: Columns) -> Block:
     """Parse one file cell by cell: slow, and exact about what is wrong."""
-    rows = _rows(file, _decode(file.data.removeprefix(_BOM), file))
+    rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
     while rows and _is_blank(rows[-1][1]):
         rows.pop()
     rows = rows[columns.header_lines :]

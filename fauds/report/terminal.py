@@ -1,32 +1,19 @@
 """What the commands print: short tables and lines for a person."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from fauds import store
+from fauds.facs import intensity_column
+from fauds.report.console import new_console, new_table
 
 if TYPE_CHECKING:
     from fauds.bench.results import Results
     from fauds.workspace import Step, Workspace
-
-
-def _console() -> Console:
-    # Markup off: paths and texts may hold brackets. A pipe has no width of its own.
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=400)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    return table
 
 
 def _done(step: "Step") -> str:
@@ -35,43 +22,64 @@ def _done(step: "Step") -> str:
 
 def show_frames(step: "Step") -> None:
     """Print what was read, and every difference from the published counts."""
-    console = _console()
-    table = store.read_table(step.path, ["subject", "task"])
-    subjects = len(table["subject"].unique())
+    console = new_console()
+    subjects: set[str] = set()
+    rows = 0
+    for part in store.read_batches(step.path, ["subject"]):
+        subjects |= set(part["subject"].unique().to_pylist())
+        rows += len(part)
     made_up = ", made up" if step.meta["synthetic"] else ""
-    console.print(
-        f"{step.path}: {len(table):,} frames of {subjects} subjects{made_up}{_done(step)}"
-    )
+    console.print(f"{step.path}: {rows:,} frames of {len(subjects)} subjects{made_up}{_done(step)}")
     for line in (*step.meta["notes"], *step.meta["differences"]) if step.done else ():
         console.print(f"  {line}", soft_wrap=True)
 
 
 def show_captions(space: "Workspace", step: "Step") -> None:
     """Print the sizes of captions, phrases and vocabularies, and an example."""
-    console = _console()
+    console = new_console()
     phrases = store.read_table(space.path("phrases"))
     vocabulary = store.read_table(space.path("vocabulary"), ["scope"])
     for scope in ("local", "global"):
         scoped = phrases.filter(pc.equal(phrases["scope"], scope))
         words = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
         lengths = pc.list_value_length(scoped["tokens"])
-        longest = f"longest {pc.max(lengths).as_py() - 2} words" if len(scoped) else "none"
+        longest = f"longest {pc.max(lengths).as_py() - 2} tokens" if len(scoped) else "none"
+        kinds = _kinds(step.meta["settings"], scope)
         console.print(
-            f"{scope}: {len(scoped):,} distinct descriptions, {longest}, vocabulary {words}"
+            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {words}"
         )
-    example = phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist()
-    for row in example:
+    _show_ungraded(console, space, step)
+    for row in phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist():
         console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True)
-    captions = store.read_table(step.path, ["face"])["face"]
-    if len(captions):
-        middle = captions[len(captions) // 2].as_py() or "(a needed AU is not coded)"
+    part = next(iter(store.read_batches(step.path, ["face"])), None)
+    if part is not None and len(part):
+        middle = part["face"][len(part) // 2].as_py() or "(a needed AU is not coded)"
         console.print(f"  a face: {middle}", soft_wrap=True)
-    console.print(f"{step.path}: {len(captions):,} frames captioned{_done(step)}")
+    rows = store.row_count(step.path)
+    console.print(f"{step.path}: {rows:,} frames captioned{_done(step)}")
+
+
+def _kinds(settings: dict[str, Any], scope: str) -> str:
+    """Return what makes descriptions distinct, where that is more than the action units."""
+    states = 7 if settings["degrees"] else 2
+    kinds = [f"{len(settings['aus'])} AUs", f"{states} states"] if scope == "local" else []
+    if settings["variants"] > 1:
+        kinds.append(f"{settings['variants']} paraphrases")
+    return f" ({', '.join(kinds)})" if kinds else ""
+
+
+def _show_ungraded(console: Console, space: "Workspace", step: "Step") -> None:
+    """Say which action units have no degrees because no intensity of them is coded."""
+    there = store.column_names(space.path("frames"))
+    aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
+    lacking = [au for au in aus if intensity_column(au) not in there]
+    if lacking:
+        console.print(f"  no intensity is coded of {', '.join(lacking)}: said without a degree")
 
 
 def show_folds(space: "Workspace", step: "Step") -> None:
     """Print each fold's subjects, and per AU the test rates and training weights."""
-    console = _console()
+    console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(space.path("fold_statistics"))
     numbers = sorted(set(folds["fold"].to_pylist()))
@@ -82,7 +90,7 @@ def show_folds(space: "Workspace", step: "Step") -> None:
             soft_wrap=True,
         )
     heads = [f"part {fold} %" for fold in numbers] + [f"weight {fold}" for fold in numbers]
-    table = _table("AU", *heads)
+    table = new_table("AU", *heads)
     for au in dict.fromkeys(statistics["au"].to_pylist()):
         rows = statistics.filter(pc.equal(statistics["au"], au)).to_pylist()
         rates = [_percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
@@ -110,7 +118,7 @@ def show_results(folder: Path) -> None:
     from fauds.bench import results as results_file
     from fauds.report.gallery import gallery
 
-    console = _console()
+    console = new_console()
     results = results_file.read(folder)
     made_up = "  (made-up faces: not comparable with any published figure)"
     console.print(
@@ -139,7 +147,7 @@ def show_results(folder: Path) -> None:
 
 def _fold_table(results: "Results") -> Table:
     folds = results.folds
-    table = _table(
+    table = new_table(
         "F1 %",
         *(f"fold {fold}" for fold in folds),
         "mean",

@@ -85,3 +85,17 @@ def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them(
     )
     assert score.text_agreement(predictions, phrases, AUS, 0.5) == (4 / 6, 6)
     assert score.text_agreement(predictions.select(AUS), phrases, AUS, 0.5) is None
+
+
+def test_agreement_reads_degrees_through_the_occurrence_rule():
+    phrases = pa.table({"au": ["AU12"] * 3, "state": ["inactive", "A", "C"], "text": list("iac")})
+    written = {"AU12": [0.9, 0.9, 0.1, 0.1], "AU12_text": ["c", "a", "a", "i"]}
+    for occurrence_at, right in ((None, 3), (2, 3), (1, 3)):
+        agreed = score.text_agreement(pa.table(written), phrases, ["AU12"], 0.5, occurrence_at)
+        assert agreed == (right / 4, 4)
+    only_a = pa.table({"AU12": [0.9, 0.1], "AU12_text": ["a", "a"]})
+    trace = {at: score.text_agreement(only_a, phrases, ["AU12"], 0.5, at) for at in (None, 2)}
+    low = pa.table({"AU12": [0.1], "AU12_text": ["a"]})
+    assert trace[None] == trace[2] == (0.5, 2)
+    assert score.text_agreement(low, phrases, ["AU12"], 0.5, 2) == (1.0, 1)
+    assert score.text_agreement(low, phrases, ["AU12"], 0.5, None) == (0.0, 1)

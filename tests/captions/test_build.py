@@ -10,11 +10,21 @@ import pyarrow as pa
 import pytest
 
 from fauds import store
-from fauds.captions import SPECIALS, Words, build, build_settings, detokenise, languages, load
-from fauds.captions.templates import STATES, SUBJECTS
+from fauds.captions import (
+    SPECIALS,
+    Style,
+    Words,
+    build,
+    build_settings,
+    detokenise,
+    languages,
+    load,
+)
+from fauds.captions.templates import SUBJECTS
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import global_texts, local_texts
 from fauds.errors import DataError, UsageError
+from fauds.facs import STATES
 
 from .helpers import BOTH, BP4D, DISFA, make_frames
 
@@ -110,7 +120,7 @@ def test_tokens_are_spacys_and_join_into_the_text(language: str) -> None:
 
     whole = spacy.blank(language)
     templates, tokenise = load(language), Tokeniser(language)
-    for text in [*local_texts(BOTH, templates), *global_texts(DISFA, templates)]:
+    for text in [*local_texts(BOTH, templates, STATES, 3), *global_texts(DISFA, templates)]:
         tokens = tokenise(text)
         assert tokens == [(word.text, bool(word.whitespace_)) for word in whole.make_doc(text)]
         assert "".join(token + " " * space for token, space in tokens) == text
@@ -146,13 +156,15 @@ def test_bad_frames_are_refused() -> None:
     nine = frames.set_column(at, "AU12", pa.array([9] * 10, pa.int8()))
     with pytest.raises(DataError, match="AU12 is 9"):
         build(nine, DISFA)
-    strange = frames.set_column(1, "sex", pa.array(["f"] * 10).dictionary_encode())
+    strange = frames.set_column(
+        frames.column_names.index("sex"), "sex", pa.array(["f"] * 10).dictionary_encode()
+    )
     with pytest.raises(DataError, match="sex is 'f'"):
         build(strange, DISFA)
     with pytest.raises(UsageError, match="at least one"):
         build(frames, [])
-    with pytest.raises(UsageError, match="there is: en"):
-        build(frames, DISFA, language="klingon")
+    with pytest.raises(UsageError, match="there is: en, zh"):
+        build(frames, DISFA, Style("klingon"))
 
 
 def test_import_is_light_and_torch_stays_importable() -> None:

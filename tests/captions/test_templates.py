@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fauds.captions import build, describe, describe_face, template_hash
+from fauds.captions import Style, build, describe, describe_face, template_hash
 from fauds.errors import DataError, UsageError
 
 from .helpers import DISFA, make_frames
@@ -23,7 +23,7 @@ def test_one_file_overrides_and_changes_the_hash(tmp_path: Path) -> None:
 
 def test_own_templates_build_with_their_own_words(own_templates: Change) -> None:
     root = own_templates("global.j2", '" and "', '" plus "')
-    made = build(make_frames(DISFA, 30), DISFA, templates=root)
+    made = build(make_frames(DISFA, 30), DISFA, Style(templates=root))
     assert any(" plus " in text for text in made.captions["face"].to_pylist())
     assert "plus" in made.vocabulary["token"].to_pylist()
 
@@ -57,14 +57,15 @@ def test_sandbox_and_broken_templates(own_templates: Change, template: str, mess
     ("name", "old", "new", "message"),
     [
         ("global.yaml", "brows with the outer", "{{ theirs }} brows", "undefined: 'theirs'"),
-        ("global.yaml", '["blinks"]', '["{{ again.__class__ }}"]', "may not use"),
+        ("global.yaml", "- blinks\n", "- '{{ again.__class__ }}'\n", "may not use"),
         ("global.yaml", "  AU45:", "  AU47:", "not an action unit"),
         ("global.yaml", "  AU45:\n    region: eyes", "  AU45:\n    region: ears", "'regions'"),
-        ("global.yaml", '["blinks"]', '"blinks"', "list of texts"),
-        ("local.yaml", "AU12:\n  inactive:", "AU12:\n  idle:", "AU12 lacks the state 'inactive'"),
-        ("local.yaml", "AU12:", "AU04:", "'AU04' is given twice"),
-        ("local.yaml", "AU12:", "AU99:", "AU99"),
-        ("local.yaml", "AU12:", "AU12: [", "not valid YAML"),
+        ("global.yaml", "say:\n      - blinks", "say: blinks\n    or:\n      - x", "list of texts"),
+        ("global.yaml", "again: She, ", "", "'F' has no word 'again'"),
+        ("local/AU12.yaml", "\nactive:", "\nidle:", "'idle' is not a state"),
+        ("local/AU12.yaml", "\nactive:", "\ninactive:", "'inactive' is given twice"),
+        ("local/AU12.yaml", "\nactive:\n", "\nactive:\n  - x\n", "active: not a list"),
+        ("local/AU12.yaml", "\nactive:", "\nactive: [", "not valid YAML"),
     ],
 )
 def test_broken_fragments(
@@ -78,8 +79,18 @@ def test_broken_fragments(
     assert caught.value.where.rpartition(":")[0] == str(root / "en" / name)
 
 
+def test_a_state_or_an_action_unit_that_is_not_there(own_templates: Change) -> None:
+    root = own_templates("local/AU12.yaml", new="active:\n  - - The lips glow.\n")
+    assert describe(12, templates=root) == "The lips glow."
+    with pytest.raises(DataError, match="has no state 'C'") as caught:
+        describe(12, "C", templates=root)
+    assert caught.value.where == str(root / "en" / "local" / "AU12.yaml")
+    with pytest.raises(DataError, match="paraphrase 2 of state 'active'"):
+        describe(12, variant=1, templates=root)
+
+
 def test_an_au_without_words_is_named(own_templates: Change) -> None:
-    root = own_templates("global.yaml", '  AU45:\n    region: eyes\n    say: ["blinks"]\n')
+    root = own_templates("global.yaml", "  AU45:", "  AU05+AU45+AU46:")
     with pytest.raises(DataError, match="nothing of AU45"):
         describe_face([45], templates=root)
 
@@ -90,6 +101,6 @@ def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file for the language 'en'"):
         describe(12, templates=tmp_path)
     (tmp_path / "fr").mkdir()
-    (tmp_path / "fr" / "local.yaml").write_text("AU12: {}")
-    with pytest.raises(DataError, match=r"no global\.yaml"):
+    (tmp_path / "fr" / "language.yaml").write_text("name: French\nnegations: [ne]\n")
+    with pytest.raises(DataError, match=r"no local\.j2"):
         describe(12, language="fr", templates=tmp_path)

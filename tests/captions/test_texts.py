@@ -8,26 +8,13 @@ import pytest
 
 from fauds import facs
 from fauds.captions import describe, describe_face, languages, load
-from fauds.captions.templates import STATES, SUBJECTS, Templates
+from fauds.captions.templates import SUBJECTS, Templates
 from fauds.errors import UsageError
+from fauds.facs import STATES
 
 from .helpers import BOTH, BP4D, DISFA
 
-REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
-NAMES = {
-    1: "Inner brow raiser", 2: "Outer brow raiser", 4: "Brow lowerer", 5: "Upper lid raiser",
-    7: "Lid tightener", 9: "Nose wrinkler", 10: "Upper lip raiser", 12: "Lip corner puller",
-    14: "Dimpler", 15: "Lip corner depressor", 17: "Chin raiser", 20: "Lip stretcher",
-    23: "Lip tightener", 24: "Lip pressor", 25: "Lips part", 26: "Jaw drop",
-}  # fmt: skip
-MUSCLES = {
-    1: "frontalis pars medialis", 2: "frontalis pars lateralis", 4: "corrugator supercilii",
-    5: "levator palpebrae superioris", 6: "orbicularis oculi pars orbitalis",
-    7: "orbicularis oculi pars palpebralis", 9: "levator labii superioris alaeque nasi",
-    10: "levator labii superioris", 12: "zygomaticus major", 14: "buccinator",
-    15: "depressor anguli oris", 17: "mentalis", 20: "risorius", 23: "orbicularis oris",
-    24: "orbicularis oris",
-}  # fmt: skip
+VARIANTS = 3
 
 
 def subsets(aus: list[str]) -> list[tuple[str, ...]]:
@@ -36,38 +23,95 @@ def subsets(aus: list[str]) -> list[tuple[str, ...]]:
 
 def read_back(templates: Templates, sex: str) -> re.Pattern[str]:
     """Return a pattern of all fragments, the longest first."""
-    fragments = {unit.say[0]: unit.aus for unit in templates.units}
-    known = sorted((templates._say((say,), sex, 0) for say in fragments), key=len, reverse=True)
+    known = [templates.said(unit.say, sex) for unit in templates.units]
+    known.sort(key=len, reverse=True)
     return re.compile("|".join(rf"\b{re.escape(fragment)}\b" for fragment in known))
 
 
-def test_facts_are_complete() -> None:
-    facts = facs.facts()
-    assert tuple(facts) == facs.AUS
-    for au, fact in facts.items():
-        assert set(fact) == {"name", "muscles", "region", "changes"}, au
-        assert fact["region"] in REGIONS and fact["muscles"] and fact["changes"], au
-    for number, name in NAMES.items():
-        assert facts[facs.au_name(number)]["name"] == name
-    for number, muscle in MUSCLES.items():
-        assert muscle in facts[facs.au_name(number)]["muscles"]
+def local_texts(language: str) -> dict[tuple[str, str, int], list[str]]:
+    """Return the sentences of every action unit, state and paraphrase."""
+    templates = load(language)
+    return {
+        (au, state, variant): templates.sentences(au, state, variant)
+        for au in facs.AUS
+        for state in STATES
+        for variant in range(VARIANTS)
+    }
 
 
 @pytest.mark.parametrize("language", languages())
 def test_local_sentences_belong_to_one_au_and_state(language: str) -> None:
+    sentences = [s.casefold() for text in local_texts(language).values() for s in text]
+    assert len(set(sentences)) == len(sentences)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_text_has_as_many_paraphrases(language: str) -> None:
     templates = load(language)
-    texts = {(au, state): templates.local(au, state) for au in facs.AUS for state in STATES}
-    assert len(set(texts.values())) == len(texts)
-    sentences = [s for text in texts.values() for s in re.findall(r"[^.。]+[.。]", text)]
-    stripped = [sentence.strip() for sentence in sentences]
-    assert len(set(stripped)) == len(stripped)
+    assert templates.paraphrases(facs.AUS, STATES) == VARIANTS
+    assert {len(unit.say) for unit in templates.units} == {VARIANTS}
 
 
 def test_local_texts_have_the_length_of_an_expert_description() -> None:
+    for key, sentences in local_texts("en").items():
+        words = " ".join(sentences).split()
+        assert len(sentences) == 2 and 18 <= len(words) <= 32, key
+        assert all(s[0].isupper() and s.endswith(".") and "  " not in s for s in sentences), key
+
+
+def test_chinese_texts_are_chinese_throughout() -> None:
+    templates = load("zh")
+    faces = [templates.face(c, sex, v) for c in subsets(DISFA) for sex in SUBJECTS for v in (0, 2)]
+    for text in [*("".join(sentences) for sentences in local_texts("zh").values()), *faces]:
+        assert re.fullmatch(r"[\u4e00-\u9fff，、；：（）“”。]+", text), text
+        assert text.endswith("。") and len(text) <= 130
+    for key, sentences in local_texts("zh").items():
+        assert len(sentences) == 2 and 28 <= len("".join(sentences)) <= 72, key
+
+
+FAMILIES = {
+    "en": {
+        "A": "trace hint barely detectable",
+        "B": "slight slightly little mild mildly",
+        "C": "marked markedly clear clearly pronounced distinct distinctly",
+        "D": "severe severely extreme extremely strongly intense intensely",
+        "E": "maximum limit fully utmost",
+    },
+    "zh": {
+        "A": "些微 一丝 隐约 极轻微",
+        "B": "轻微 轻度 略微 稍",
+        "C": "明显 显著",
+        "D": "极度 强烈 重度 剧烈",
+        "E": "最大限度 极限",
+    },
+}
+
+
+@pytest.mark.parametrize("language", FAMILIES)
+def test_degrees_are_named_and_never_by_another_degrees_words(language: str) -> None:
+    families = {degree: words.split() for degree, words in FAMILIES[language].items()}
+    for (au, state, variant), sentences in local_texts(language).items():
+        text = " ".join(sentences).lower().replace("极轻微", "" if state != "A" else "一丝")
+        heard = set(re.findall(r"[a-z]+", text)) if language == "en" else None
+        others = [
+            word
+            for degree, words in families.items()
+            for word in words
+            if degree != state and (word in text if heard is None else word in heard)
+        ]
+        assert state == "active" or not others, (au, state, variant, others, text)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_degrees_differ_in_more_than_their_adverb(language: str) -> None:
+    """Without the words that name degrees, the five texts of an action unit stay different."""
+    named = [word for words in FAMILIES[language].values() for word in words.split()]
+    pattern = re.compile("|".join(rf"\b{w}\b" if w.isascii() else w for w in named))
+    texts = local_texts(language)
     for au in facs.AUS:
-        for state in STATES:
-            text = describe(au, state)
-            assert text.count(".") in (2, 3) and 18 <= len(text.split()) <= 32, text
+        for variant in range(VARIANTS):
+            second = [pattern.sub("", texts[au, degree, variant][1]) for degree in "ABCDE"]
+            assert len(set(second)) == 5, (au, variant)
 
 
 @pytest.mark.parametrize("aus", [BP4D, DISFA], ids=["bp4d", "disfa"])
@@ -82,9 +126,9 @@ def test_every_combination_has_its_own_text(language: str, aus: list[str]) -> No
 def test_fragments_say_exactly_the_active_aus(sex: str) -> None:
     templates = load()
     pattern = read_back(templates, sex)
-    meaning = {templates._say(unit.say, sex, 0): unit.aus for unit in templates.units}
+    meaning = {templates.said(unit.say, sex): unit.aus for unit in templates.units}
     assert len(meaning) == len(templates.units)
-    nothing = templates._say(templates._global["nothing"], sex, 0)
+    nothing = templates.said(templates.whole.nothing, sex)
     rng = random.Random(0)
     drawn = [tuple(rng.sample(BOTH, rng.randint(0, len(BOTH)))) for _ in range(1500)]
     for active in {*subsets(DISFA), *rng.sample(subsets(BP4D), 1000), *drawn}:
@@ -102,8 +146,10 @@ def test_every_au_can_be_said_on_a_face() -> None:
 
 
 def test_face_texts_stay_short() -> None:
-    longest = max(len(describe_face(c, "F").split()) for c in subsets(BP4D) if len(c) <= 9)
-    assert longest <= 55
+    longest = max(
+        len(describe_face(c, variant=v).split()) for c in subsets(BP4D) for v in (0, 1, 2)
+    )
+    assert longest <= 60
 
 
 def test_sexes_and_no_movement() -> None:
@@ -120,7 +166,7 @@ def test_spellings_and_order_do_not_matter() -> None:
 
 
 def test_unknown_names_say_what_there_is() -> None:
-    with pytest.raises(UsageError, match="there is: en"):
+    with pytest.raises(UsageError, match="there is: en, zh"):
         describe(12, language="eo")
     with pytest.raises(UsageError, match="inactive, active"):
         describe(12, "sleepy")

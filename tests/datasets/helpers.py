@@ -1,18 +1,49 @@
 """An independent reader, cell by cell with the csv module, and other things that tests share."""
 
 import csv
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from fauds import store
+from fauds.datasets.base import Reader, Reading, ReadOptions
 from fauds.errors import DataError
 
 BP4D_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24))
 DISFA_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 9, 12, 25, 26))
 
 Labels = dict[tuple[str, str, int], dict[str, int | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read(Reading):
+    """What a reader found, with the frames."""
+
+    table: pa.Table
+
+
+def read(
+    reader: Reader,
+    root: Path,
+    expected: Mapping | None = None,
+    options: ReadOptions | None = None,
+) -> Read:
+    """Read a distribution; the frames as they are when they come back from their file."""
+    aus = options.aus if options else ()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frames.parquet"
+        with store.table_writer(path, store.frames_schema(aus)) as writer:
+            reading = reader.read(
+                root,
+                expected,
+                options,
+                sink=lambda part: writer.write(part, store.sequence_starts(part)),
+            )
+        return Read(table=store.read_table(path), **vars(reading))
 
 
 def plain_bp4d(root: Path) -> Labels:

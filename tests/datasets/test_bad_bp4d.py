@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fauds.datasets import text
+from fauds.datasets import labelfiles
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.bp4d import BP4D
 
-from .helpers import BP4D_AUS, fails
+from .helpers import BP4D_AUS, fails, read
 from .test_bp4d import OPTIONS, Copy, change, intensity, occurrence
 
 Edit = Callable[[bytes], bytes]
@@ -102,7 +102,7 @@ def check(
     path = which(root)
     path.write_bytes(edit(path.read_bytes()))
     number = number or len(path.read_bytes().splitlines())
-    message = fails(lambda: BP4D.read(root, None, OPTIONS), words, where=f"{path}:{number}")
+    message = fails(lambda: read(BP4D, root, None, OPTIONS), words, where=f"{path}:{number}")
     assert "to do:" in message
 
 
@@ -113,8 +113,8 @@ def test_a_missing_column_of_the_benchmark_is_an_error_or_null(
     for number in range(len(occurrence(root).read_text().splitlines())):
         change(occurrence(root), number + 1, lambda cells: [*cells[:12], *cells[13:]])
     where = f"{occurrence(root)}:1"
-    fails(lambda: BP4D.read(root, None, OPTIONS), "no column 12", "AU12", where=where)
-    lenient = BP4D.read(root, None, ReadOptions(aus=BP4D_AUS, missing_aus="null"))
+    fails(lambda: read(BP4D, root, None, OPTIONS), "no column 12", "AU12", where=where)
+    lenient = read(BP4D, root, None, ReadOptions(aus=BP4D_AUS, missing_aus="null"))
     first = [row for row in lenient.table.to_pylist() if row["subject"] + row["task"] == "F001T1"]
     assert {row["AU12"] for row in first} == {None}
     assert lenient.table["AU12"].null_count == len(first)
@@ -123,35 +123,35 @@ def test_a_missing_column_of_the_benchmark_is_an_error_or_null(
 def test_two_files_of_one_sequence(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     (occurrence(root).parent / "f001_t1.CSV").write_bytes(occurrence(root).read_bytes())
-    fails(lambda: BP4D.read(root), "F001_T1.csv", "f001_t1.CSV", "both labels of F001/T1")
+    fails(lambda: read(BP4D, root), "F001_T1.csv", "f001_t1.CSV", "both labels of F001/T1")
 
 
 def test_an_intensity_file_in_another_aus_folder(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     stray = intensity(root, "AU12").parent / "F001_T1_AU06.csv"
     intensity(root).rename(stray)
-    fails(lambda: BP4D.read(root), "another AU's", where=stray)
+    fails(lambda: read(BP4D, root), "another AU's", where=stray)
 
 
 def test_two_intensity_folders(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     (root / "AU-Intensity-Codes3.0" / "AU06").mkdir(parents=True)
-    fails(lambda: BP4D.read(root), "two folders of intensities")
+    fails(lambda: read(BP4D, root), "two folders of intensities")
 
 
 def test_a_file_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(text, "open", refuse, raising=False)
-    fails(lambda: BP4D.read(few_labels), "Permission denied", where=occurrence(few_labels))
+    monkeypatch.setattr(labelfiles, "open", refuse, raising=False)
+    fails(lambda: read(BP4D, few_labels), "Permission denied", where=occurrence(few_labels))
 
 
 def test_a_link_that_leads_nowhere(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     occurrence(root).unlink()
     occurrence(root).symlink_to(root / "gone.csv")
-    fails(lambda: BP4D.read(root), "No such file", where=occurrence(root))
+    fails(lambda: read(BP4D, root), "No such file", where=occurrence(root))
 
 
 def test_a_folder_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,20 +159,20 @@ def test_a_folder_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("os.listdir", refuse)
-    fails(lambda: BP4D.read(few_labels), "Permission denied", where=few_labels)
+    fails(lambda: read(BP4D, few_labels), "Permission denied", where=few_labels)
 
 
 def test_a_root_that_is_not_there_or_is_a_file(few_labels: Path, tmp_path: Path) -> None:
-    fails(lambda: BP4D.read(tmp_path / "gone"), "does not exist", where=tmp_path / "gone")
+    fails(lambda: read(BP4D, tmp_path / "gone"), "does not exist", where=tmp_path / "gone")
     path = occurrence(few_labels)
-    fails(lambda: BP4D.read(path), "not a folder", where=path)
+    fails(lambda: read(BP4D, path), "not a folder", where=path)
 
 
 def test_a_folder_without_labels_says_what_was_looked_for_and_what_is_there(
     tmp_path: Path, disfa_root: Path
 ) -> None:
-    fails(lambda: BP4D.read(tmp_path), "AUCoding/AU_OCC/F001_T1.csv", "there is nothing")
-    fails(lambda: BP4D.read(disfa_root), "AUCoding/AU_OCC/F001_T1.csv", "ActionUnit_Labels")
+    fails(lambda: read(BP4D, tmp_path), "AUCoding/AU_OCC/F001_T1.csv", "there is nothing")
+    fails(lambda: read(BP4D, disfa_root), "AUCoding/AU_OCC/F001_T1.csv", "ActionUnit_Labels")
     (tmp_path / "AUCoding").mkdir()
     (tmp_path / "AUCoding" / "readme.csv").touch()
-    fails(lambda: BP4D.read(tmp_path), "readme.csv", where=tmp_path / "AUCoding")
+    fails(lambda: read(BP4D, tmp_path), "readme.csv", where=tmp_path / "AUCoding")

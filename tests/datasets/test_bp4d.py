@@ -14,7 +14,7 @@ from fauds.datasets.base import MARKER, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.errors import UsageError
 
-from .helpers import BP4D_AUS, as_labels, fails, plain_bp4d
+from .helpers import BP4D_AUS, as_labels, fails, plain_bp4d, read
 
 OPTIONS = ReadOptions(aus=BP4D_AUS)
 
@@ -41,7 +41,7 @@ def put(column: int, value: str) -> Callable[[list[str]], list[str]]:
 
 
 def test_labels_are_what_a_plain_loop_reads(bp4d_root: Path) -> None:
-    reading = BP4D.read(bp4d_root, None, OPTIONS)
+    reading = read(BP4D, bp4d_root, None, OPTIONS)
     assert as_labels(reading.table) == plain_bp4d(bp4d_root)
     assert reading.table.schema == store.frames_schema(
         BP4D_AUS, ("AU06", "AU10", "AU12", "AU14", "AU17")
@@ -50,7 +50,7 @@ def test_labels_are_what_a_plain_loop_reads(bp4d_root: Path) -> None:
 
 
 def test_rows_are_in_natural_order_with_sex_and_image(bp4d_root: Path) -> None:
-    table = BP4D.read(bp4d_root, None, OPTIONS).table
+    table = read(BP4D, bp4d_root, None, OPTIONS).table
     table.validate(full=True)
     rows = table.to_pylist()
     keys = [(row["subject"], int(row["task"][1:]), row["frame"]) for row in rows]
@@ -66,10 +66,10 @@ def test_the_synthetic_dataset_is_read_by_the_same_reader() -> None:
     assert list(DATASETS) == ["bp4d", "disfa", "synthetic"]
 
 
-def test_reading_loads_neither_pandas_nor_torch(bp4d_root: Path) -> None:
+def test_reading_and_writing_load_neither_pandas_nor_torch(bp4d_root: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from fauds.datasets import DATASETS;"
-        f"DATASETS['bp4d'].read(Path({str(bp4d_root)!r}));"
+        "import sys; from pathlib import Path; from fauds.workspace import Workspace;"
+        f"Workspace(Path({str(tmp_path)!r}), 'bp4d').frames(Path({str(bp4d_root)!r}));"
         "print({'pandas', 'torch', 'spacy', 'cv2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -81,7 +81,7 @@ def test_the_root_may_be_the_release_its_coding_folder_or_the_one_above(
     bp4d_root: Path, copy: Copy, inside: str
 ) -> None:
     root = copy(bp4d_root)
-    reading = BP4D.read(root / inside, None, OPTIONS)
+    reading = read(BP4D, root / inside, None, OPTIONS)
     image = reading.root / reading.table["image"][0].as_py()
     assert image.is_file()
     assert reading.table.num_rows == 144 and reading.synthetic
@@ -92,9 +92,9 @@ def test_the_root_may_be_where_the_user_is(
 ) -> None:
     digest = BP4D.fingerprint(bp4d_root)
     monkeypatch.chdir(copy(bp4d_root) / "AUCoding")
-    assert BP4D.read(Path("."), None, OPTIONS).table["image"].null_count == 0
+    assert read(BP4D, Path("."), None, OPTIONS).table["image"].null_count == 0
     monkeypatch.chdir("..")
-    reading = BP4D.read(Path("."), None, OPTIONS)
+    reading = read(BP4D, Path("."), None, OPTIONS)
     assert reading.table["image"][0].as_py().startswith("2D+3D/F001/T1/")
     assert reading.fingerprint == digest  # a copy keeps times
 
@@ -102,7 +102,7 @@ def test_the_root_may_be_where_the_user_is(
 def test_two_releases_side_by_side_are_ambiguous(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     shutil.copytree(root / "AUCoding", root.parent / "other" / "AUCoding")
-    fails(lambda: BP4D.read(root.parent), "more than one release", "bp4d", "other")
+    fails(lambda: read(BP4D, root.parent), "more than one release", "bp4d", "other")
 
 
 def test_the_older_release_has_files_in_the_coding_folder(bp4d_root: Path, copy: Copy) -> None:
@@ -112,7 +112,7 @@ def test_the_older_release_has_files_in_the_coding_folder(bp4d_root: Path, copy:
         path.rename(root / "AUCoding" / path.name)
     (root / "AUCoding" / "AU_OCC").rmdir()
     (root / "AUCoding" / "AU_INT").rename(root / "AU Intensity Codes3.0")
-    assert as_labels(BP4D.read(root, None, OPTIONS).table) == before
+    assert as_labels(read(BP4D, root, None, OPTIONS).table) == before
 
 
 def test_the_header_counts_and_not_the_position(bp4d_root: Path, copy: Copy) -> None:
@@ -122,7 +122,7 @@ def test_the_header_counts_and_not_the_position(bp4d_root: Path, copy: Copy) -> 
     for path in (root / "AUCoding" / "AU_OCC").glob("M002_*.csv"):
         rows = [line.split(",") for line in path.read_text().splitlines()]
         path.write_text("".join(",".join(row[n] for n in order) + "\n" for row in rows))
-    assert as_labels(BP4D.read(root, None, OPTIONS).table) == before
+    assert as_labels(read(BP4D, root, None, OPTIONS).table) == before
 
 
 def test_nine_is_null_and_other_coded_aus_are_kept(bp4d_root: Path, copy: Copy) -> None:
@@ -131,7 +131,7 @@ def test_nine_is_null_and_other_coded_aus_are_kept(bp4d_root: Path, copy: Copy) 
     change(occurrence(root), 2, put(5, "1"))
     change(occurrence(root), 3, put(50, "1"))
     change(intensity(root), 1, lambda cells: [cells[0], "9"])
-    table = BP4D.read(root, None, OPTIONS).table
+    table = read(BP4D, root, None, OPTIONS).table
     assert table["AU01"][0].as_py() is None and table["AU06_intensity"][0].as_py() is None
     assert table["AU05"].to_pylist()[:2] == [1, None]
     assert table["AU05"].null_count == 143
@@ -139,7 +139,7 @@ def test_nine_is_null_and_other_coded_aus_are_kept(bp4d_root: Path, copy: Copy) 
 
 
 def test_an_uncoded_au_of_the_benchmark_keeps_its_column(bp4d_root: Path) -> None:
-    table = BP4D.read(bp4d_root, None, ReadOptions(aus=("AU01", "AU09"))).table
+    table = read(BP4D, bp4d_root, None, ReadOptions(aus=("AU01", "AU09"))).table
     assert table["AU09"].null_count == 144
 
 
@@ -148,7 +148,7 @@ def test_frames_without_intensity_rows_are_null(bp4d_root: Path, copy: Copy) -> 
     lines = intensity(root).read_text().splitlines()
     intensity(root).write_text("\n".join(["1,5", *lines[2:], "2990,5"]))
     intensity(root, "AU12", "F001_T2").unlink()
-    reading = BP4D.read(root, None, OPTIONS)
+    reading = read(BP4D, root, None, OPTIONS)
     assert as_labels(reading.table) == {
         key: {f"{au}_intensity": None for au in ("AU06", "AU12")} | labels
         for key, labels in plain_bp4d(root).items()
@@ -159,16 +159,16 @@ def test_frames_without_intensity_rows_are_null(bp4d_root: Path, copy: Copy) -> 
 def test_without_intensities_there_are_no_intensity_columns(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     shutil.rmtree(root / "AUCoding" / "AU_INT")
-    assert BP4D.read(root, None, OPTIONS).table.column_names[6:] == list(BP4D_AUS)
+    assert read(BP4D, root, None, OPTIONS).table.column_names[6:] == list(BP4D_AUS)
 
 
 def test_subjects_can_be_chosen(bp4d_root: Path) -> None:
     options = ReadOptions(aus=BP4D_AUS, subjects=("M002",))
-    reading = BP4D.read(bp4d_root, None, options)
+    reading = read(BP4D, bp4d_root, None, options)
     assert set(reading.table["subject"].to_pylist()) == {"M002"}
-    assert reading.fingerprint != BP4D.read(bp4d_root, None, OPTIONS).fingerprint
+    assert reading.fingerprint != read(BP4D, bp4d_root, None, OPTIONS).fingerprint
     assert all("M002" in path.name for path in BP4D.label_files(bp4d_root, options))
-    fails(lambda: BP4D.read(bp4d_root, None, ReadOptions(subjects=("F099",))), "F099", "F001")
+    fails(lambda: read(BP4D, bp4d_root, None, ReadOptions(subjects=("F099",))), "F099", "F001")
 
 
 def test_label_files_are_all_and_in_natural_order(bp4d_root: Path) -> None:
@@ -184,22 +184,22 @@ def test_differences_from_published_counts_are_told_by_subject(bp4d_root: Path) 
         "frames": 4000,
         "frames_per_subject": {"F001": 48, "F002": 47, "F003": 12, "M002": 50},
     }
-    assert BP4D.read(bp4d_root, expected, OPTIONS).differences == (
+    assert read(BP4D, bp4d_root, expected, OPTIONS).differences == (
         "F004: 48 frames in 8 sequences, not a published subject",
         "M002: 48 frames in 8 sequences, published 50 frames",
         "2 of 4 subjects absent: F002, F003",
     )
     equal = {"subjects": 3, "frames": 144, "frames_per_subject": dict.fromkeys(("F001",), 48)}
     equal["frames_per_subject"] |= {"F004": 48, "M002": 48}
-    assert BP4D.read(bp4d_root, equal, OPTIONS).differences == ()
-    assert BP4D.read(bp4d_root, equal | {"sequences": 25}, OPTIONS).differences == (
+    assert read(BP4D, bp4d_root, equal, OPTIONS).differences == ()
+    assert read(BP4D, bp4d_root, equal | {"sequences": 25}, OPTIONS).differences == (
         "24 sequences where 25 are published",
     )
 
 
 def test_the_fingerprint_follows_labels_and_images(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
-    digests = [BP4D.read(root).fingerprint, BP4D.fingerprint(root)]
+    digests = [read(BP4D, root).fingerprint, BP4D.fingerprint(root)]
     assert digests[0] == digests[1]
     change(occurrence(root), 2, put(1, "9"))
     digests.append(BP4D.fingerprint(root))
@@ -216,7 +216,7 @@ def test_what_file_managers_leave_behind_is_ignored(bp4d_root: Path, copy: Copy)
     (folder / "._F001_T1.csv").write_bytes(b"\x00\x05\x16\x07")
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf")
     (folder / "F001_T1 (copy).csv").write_text("0,1\n")
-    reading = BP4D.read(root, None, OPTIONS)
+    reading = read(BP4D, root, None, OPTIONS)
     assert reading.table.num_rows == 144
     assert any("F001_T1 (copy).csv" in note for note in reading.notes)
 
@@ -224,7 +224,7 @@ def test_what_file_managers_leave_behind_is_ignored(bp4d_root: Path, copy: Copy)
 def test_a_real_release_has_no_marker(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / MARKER).unlink()
-    assert not BP4D.read(root).synthetic
+    assert not read(BP4D, root).synthetic
 
 
 @pytest.mark.parametrize("marker", ['{"complete": false}', "{", "[]"])
@@ -234,12 +234,12 @@ def test_a_made_up_release_that_was_not_written_whole_is_refused(
     root = copy(bp4d_root)
     (root / MARKER).write_text(marker)
     for folder in (root, root / "AUCoding"):
-        fails(lambda folder=folder: BP4D.read(folder), "fauds synth")
+        fails(lambda folder=folder: read(BP4D, folder), "fauds synth")
 
 
 def test_bp4d_needs_no_table_of_sexes(bp4d_root: Path) -> None:
     with pytest.raises(UsageError, match="begin with F or M"):
-        BP4D.read(bp4d_root, None, ReadOptions(sex_table=Path("sexes.csv")))
+        read(BP4D, bp4d_root, None, ReadOptions(sex_table=Path("sexes.csv")))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fauds.datasets.base import ReadOptions
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import UsageError
 
-from .helpers import DISFA_AUS, as_labels, fails, plain_disfa
+from .helpers import DISFA_AUS, as_labels, fails, plain_disfa, read
 
 OPTIONS = ReadOptions(aus=DISFA_AUS)
 
@@ -25,11 +25,11 @@ def labels(root: Path, au: int = 1, subject: str = "SN003") -> Path:
 def read_with_sexes(root: Path, text: str, **options: object):
     path = root / "sexes.csv"
     path.write_text(text)
-    return DISFA.read(root, None, ReadOptions(aus=DISFA_AUS, sex_table=path, **options))
+    return read(DISFA, root, None, ReadOptions(aus=DISFA_AUS, sex_table=path, **options))
 
 
 def test_labels_are_what_a_plain_loop_reads(disfa_root: Path) -> None:
-    reading = DISFA.read(disfa_root, None, OPTIONS)
+    reading = read(DISFA, disfa_root, None, OPTIONS)
     reading.table.validate(full=True)
     assert as_labels(reading.table) == plain_disfa(disfa_root)
     assert reading.table.schema == store.frames_schema(CODED_AUS, CODED_AUS)
@@ -39,22 +39,22 @@ def test_labels_are_what_a_plain_loop_reads(disfa_root: Path) -> None:
 
 
 def test_the_threshold_of_occurrence_can_be_set(disfa_root: Path) -> None:
-    table = DISFA.read(disfa_root, None, ReadOptions(aus=DISFA_AUS, occurrence_at=1)).table
+    table = read(DISFA, disfa_root, None, ReadOptions(aus=DISFA_AUS, occurrence_at=1)).table
     assert as_labels(table) == plain_disfa(disfa_root, occurrence_at=1)
     with pytest.raises(UsageError, match="threshold"):
-        DISFA.read(disfa_root, None, ReadOptions(occurrence_at=None))
+        read(DISFA, disfa_root, None, ReadOptions(occurrence_at=None))
 
 
 @pytest.mark.parametrize("inside", ["ActionUnit_Labels", "ActionUnit_Labels/SN001", ".."])
 def test_the_root_may_be_in_or_above_the_release(disfa_root: Path, copy: Copy, inside: str) -> None:
-    assert DISFA.read(copy(disfa_root) / inside, None, OPTIONS).table.num_rows == 180
+    assert read(DISFA, copy(disfa_root) / inside, None, OPTIONS).table.num_rows == 180
 
 
 def test_an_absent_file_is_an_error_that_names_it(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     labels(root, 20).unlink()
     message = fails(
-        lambda: DISFA.read(root, None, OPTIONS), "AU20", "SN003", where=labels(root, 20)
+        lambda: read(DISFA, root, None, OPTIONS), "AU20", "SN003", where=labels(root, 20)
     )
     assert "null" in message
 
@@ -64,7 +64,7 @@ def test_an_absent_file_is_null_where_the_user_says_so(disfa_root: Path, copy: C
     for path in (labels(root, 1), *(labels(root, 5, s) for s in ("SN001", "SN003", "SN006"))):
         path.unlink()
     options = ReadOptions(aus=DISFA_AUS, missing_aus="null")
-    reading = DISFA.read(root, None, options)
+    reading = read(DISFA, root, None, options)
     for row in reading.table.to_pylist():
         assert (row["AU01"] is None) == (row["subject"] == "SN003")
         assert (row["AU01_intensity"] is None) == (row["subject"] == "SN003")
@@ -89,7 +89,7 @@ def test_a_table_of_all_published_subjects_serves_a_part(disfa_root: Path, copy:
     path.write_text("subject,sex\nSN001,F\nSN032,M\n")
     published = {"frames_per_subject": {"SN001": 60, "SN032": 4845}}
     options = ReadOptions(aus=DISFA_AUS, sex_table=path, subjects=("SN001",))
-    assert DISFA.read(root, published, options).table["sex"].to_pylist() == ["F"] * 60
+    assert read(DISFA, root, published, options).table["sex"].to_pylist() == ["F"] * 60
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_bad_table_of_sexes_is_named_with_its_line(
 
 def test_a_table_of_sexes_that_is_not_there_or_not_text(disfa_root: Path, copy: Copy) -> None:
     path = copy(disfa_root) / "sexes.csv"
-    fails(lambda: DISFA.read(disfa_root, None, ReadOptions(sex_table=path)), where=path)
+    fails(lambda: read(DISFA, disfa_root, None, ReadOptions(sex_table=path)), where=path)
     path.write_bytes(b"\xff\xfe\x00")
-    fails(lambda: DISFA.read(disfa_root, None, ReadOptions(sex_table=path)), where=path)
+    fails(lambda: read(DISFA, disfa_root, None, ReadOptions(sex_table=path)), where=path)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_a_bad_file_is_named_with_its_line(
     lines = labels(root).read_bytes().splitlines()
     assert lines[0].startswith(b"20,") and len(lines) == 60
     labels(root).write_bytes(b"\n".join([*lines[: line - 1], new, *lines[line:]]))
-    fails(lambda: DISFA.read(root, None, OPTIONS), words, where=f"{labels(root)}:{line}")
+    fails(lambda: read(DISFA, root, None, OPTIONS), words, where=f"{labels(root)}:{line}")
 
 
 def test_an_empty_file(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     labels(root).write_bytes(b"")
-    fails(lambda: DISFA.read(root, None, OPTIONS), "empty", where=f"{labels(root)}:1")
+    fails(lambda: read(DISFA, root, None, OPTIONS), "empty", where=f"{labels(root)}:1")
 
 
 def test_files_of_a_subject_must_label_the_same_frames(disfa_root: Path, copy: Copy) -> None:
@@ -155,7 +155,7 @@ def test_files_of_a_subject_must_label_the_same_frames(disfa_root: Path, copy: C
     lines = labels(root, 12).read_text().splitlines()
     labels(root, 12).write_text("\n".join(lines[:-2]))
     fails(
-        lambda: DISFA.read(root, None, OPTIONS),
+        lambda: read(DISFA, root, None, OPTIONS),
         "SN003_au1.txt and not in SN003_au12.txt",
         "60 and 58 frames",
         where=labels(root, 12),
@@ -166,30 +166,30 @@ def test_rows_may_come_in_any_order(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     lines = labels(root).read_text().splitlines()
     labels(root).write_text("\n".join(reversed(lines)))
-    assert as_labels(DISFA.read(root, None, OPTIONS).table) == plain_disfa(disfa_root)
+    assert as_labels(read(DISFA, root, None, OPTIONS).table) == plain_disfa(disfa_root)
 
 
 def test_files_and_folders_in_the_wrong_place(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     (root / "ActionUnit_Labels" / "notes").mkdir()
     (labels(root).parent / "readme.txt").write_text("not labels")
-    notes = DISFA.read(root, None, OPTIONS).notes
+    notes = read(DISFA, root, None, OPTIONS).notes
     assert any("notes" in note and "readme.txt" in note for note in notes)
     stray = labels(root).parent / "SN001_au1.txt"
     shutil.copy(labels(root, 1, "SN001"), stray)
-    fails(lambda: DISFA.read(root, None, OPTIONS), "another subject's", where=stray)
+    fails(lambda: read(DISFA, root, None, OPTIONS), "another subject's", where=stray)
     stray.rename(labels(root).parent / "SN003_au01.txt")
-    fails(lambda: DISFA.read(root, None, OPTIONS), "both labels of AU01")
+    fails(lambda: read(DISFA, root, None, OPTIONS), "both labels of AU01")
 
 
 def test_a_subjects_folder_without_labels(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     (root / "ActionUnit_Labels" / "SN004").mkdir()
     where = root / "ActionUnit_Labels" / "SN004"
-    fails(lambda: DISFA.read(root, None, OPTIONS), "no labels", where=where)
+    fails(lambda: read(DISFA, root, None, OPTIONS), "no labels", where=where)
 
 
 def test_no_labels_at_all(tmp_path: Path, bp4d_root: Path) -> None:
-    fails(lambda: DISFA.read(bp4d_root), "ActionUnit_Labels/SN001/SN001_au1.txt", "AUCoding")
+    fails(lambda: read(DISFA, bp4d_root), "ActionUnit_Labels/SN001/SN001_au1.txt", "AUCoding")
     (tmp_path / "ActionUnit_Labels").mkdir()
-    fails(lambda: DISFA.read(tmp_path), "there is nothing")
+    fails(lambda: read(DISFA, tmp_path), "there is nothing")

@@ -10,7 +10,7 @@ from fauds.datasets.base import MARKER, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
 
-from .helpers import fails
+from .helpers import fails, read
 
 Copy = Callable[[Path], Path]
 
@@ -35,7 +35,7 @@ def disfa(disfa_root: Path, copy: Copy) -> Path:
 def first_images(root: Path, options: ReadOptions | None = None) -> dict[str, list[str | None]]:
     """The images of the first and the last frame by subject."""
     found: dict[str, list[str | None]] = {}
-    for row in DISFA.read(root, None, options).table.to_pylist():
+    for row in read(DISFA, root, None, options).table.to_pylist():
         if row["frame"] in (1, 60):
             found.setdefault(row["subject"], []).append(row["image"])
     return found
@@ -46,7 +46,7 @@ def test_any_padding_is_the_same_image(bp4d_root: Path, copy: Copy, width: int) 
     root = copy(bp4d_root)
     for path in list((root / "2D+3D").rglob("*.jpg")):
         path.rename(path.with_name(f"{int(path.stem):0{width}}.jpg"))
-    reading = BP4D.read(root)
+    reading = read(BP4D, root)
     for row in reading.table.to_pylist():
         name = f"{row['frame']:0{width}}.jpg"
         assert row["image"] == f"2D+3D/{row['subject']}/{row['task']}/{name}"
@@ -58,11 +58,11 @@ def test_images_may_lie_anywhere_and_lack(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / MARKER).unlink()  # as in a real release
     (root / "2D+3D").rename(root.parent / "frames")
-    reading = BP4D.read(root.parent)
+    reading = read(BP4D, root.parent)
     assert reading.table["image"][0].as_py().startswith("frames/F001/T1/")
     removed = reading.root / reading.table["image"][5].as_py()
     removed.unlink()
-    again = BP4D.read(root.parent)
+    again = read(BP4D, root.parent)
     assert again.table["image"][5].as_py() is None and again.table["image"].null_count == 1
     assert "coded frames without an image: 1" in again.notes
 
@@ -70,7 +70,7 @@ def test_images_may_lie_anywhere_and_lack(bp4d_root: Path, copy: Copy) -> None:
 def test_labels_without_images_are_enough(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / "2D+3D").rename(root.parent / "frames")
-    reading = BP4D.read(root)
+    reading = read(BP4D, root)
     assert reading.table["image"].null_count == reading.table.num_rows
     assert reading.image_base is None and "images: none found" in reading.notes
 
@@ -78,10 +78,10 @@ def test_labels_without_images_are_enough(bp4d_root: Path, copy: Copy) -> None:
 def test_images_outside_the_root_can_be_named(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / "2D+3D").rename(root.parent / "frames")
-    table = BP4D.read(root, None, ReadOptions(images=Path("../frames"))).table
+    table = read(BP4D, root, None, ReadOptions(images=Path("../frames"))).table
     assert (root / table["image"][0].as_py()).is_file()
     assert table["image"].null_count == 0
-    fails(lambda: BP4D.read(root, None, ReadOptions(images=Path("gone"))), where=root / "gone")
+    fails(lambda: read(BP4D, root, None, ReadOptions(images=Path("gone"))), where=root / "gone")
 
 
 @pytest.mark.parametrize("name", ["0{}.jpg", "{}.png", "00{}.JPEG"])
@@ -90,14 +90,14 @@ def test_two_images_of_one_number(bp4d_root: Path, copy: Copy, name: str) -> Non
     folder = root / "2D+3D" / "F001" / "T1"
     first = next(folder.iterdir())
     (folder / name.format(first.stem)).touch()
-    fails(lambda: BP4D.read(root), first.name, name.format(first.stem), "both image")
+    fails(lambda: read(BP4D, root), first.name, name.format(first.stem), "both image")
 
 
 def test_two_folders_of_one_sequence(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     copytree(root / "2D+3D" / "M002", root / "crops" / "M002")
-    fails(lambda: BP4D.read(root), "M002/T1", "2D+3D/M002/T1", "crops/M002/T1")
-    assert BP4D.read(root, None, ReadOptions(images=Path("2D+3D"))).table["image"].null_count == 0
+    fails(lambda: read(BP4D, root), "M002/T1", "2D+3D/M002/T1", "crops/M002/T1")
+    assert read(BP4D, root, None, ReadOptions(images=Path("2D+3D"))).table["image"].null_count == 0
 
 
 def test_what_is_no_image_is_not_looked_at(bp4d_root: Path, copy: Copy) -> None:
@@ -110,14 +110,14 @@ def test_what_is_no_image_is_not_looked_at(bp4d_root: Path, copy: Copy) -> None:
     (root / "fauds-work" / "bp4d" / "frames.parquet").touch()
     copytree(root / "2D+3D", root / ".cache")
     (root / "2D+3D" / "loop").symlink_to(root)
-    assert BP4D.read(root).table["image"].null_count == 0
+    assert read(BP4D, root).table["image"].null_count == 0
 
 
 @pytest.mark.parametrize(("base", "width", "suffix"), [(0, 0, ".png"), (1, 4, ".jpg")])
 def test_the_base_is_derived(disfa: Path, base: int, width: int, suffix: str) -> None:
     images_of(disfa / "frames" / "SN001", range(base, base + 60), width, suffix)
     images_of(disfa / "frames" / "SN003", range(base, base + 60), 5, suffix)
-    reading = DISFA.read(disfa)
+    reading = read(DISFA, disfa)
     assert reading.image_base == base
     assert any("derived" in note for note in reading.notes)
     assert first_images(disfa) == {
@@ -129,7 +129,7 @@ def test_the_base_is_derived(disfa: Path, base: int, width: int, suffix: str) ->
 
 def test_surplus_images_at_the_end_leave_base_1_clear(disfa: Path) -> None:
     images_of(disfa / "SN001", range(1, 71))
-    assert DISFA.read(disfa).image_base == 1
+    assert read(DISFA, disfa).image_base == 1
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_surplus_images_at_the_end_leave_base_1_clear(disfa: Path) -> None:
 )
 def test_anything_else_is_an_error_unless_declared(disfa: Path, numbers: Iterable[int]) -> None:
     images_of(disfa / "SN001", numbers)
-    fails(lambda: DISFA.read(disfa), "neither base 0 nor base 1", "last labelled frame is 60")
+    fails(lambda: read(DISFA, disfa), "neither base 0 nor base 1", "last labelled frame is 60")
     for base in (0, 1):
-        reading = DISFA.read(disfa, None, ReadOptions(image_base=base))
+        reading = read(DISFA, disfa, None, ReadOptions(image_base=base))
         assert reading.image_base == base
         for row in reading.table.to_pylist():
             number = row["frame"] - 1 + base
@@ -149,11 +149,11 @@ def test_anything_else_is_an_error_unless_declared(disfa: Path, numbers: Iterabl
 
 def test_a_declared_base_that_the_images_contradict(disfa: Path) -> None:
     images_of(disfa / "SN001", range(60))
-    assert DISFA.read(disfa, None, ReadOptions(image_base=0)).image_base == 0
-    fails(lambda: DISFA.read(disfa, None, ReadOptions(image_base=1)), "base 0, not 1")
+    assert read(DISFA, disfa, None, ReadOptions(image_base=0)).image_base == 0
+    fails(lambda: read(DISFA, disfa, None, ReadOptions(image_base=1)), "base 0, not 1")
 
 
 def test_subjects_must_agree_on_the_base(disfa: Path) -> None:
     images_of(disfa / "SN001", range(60))
     images_of(disfa / "SN003", range(1, 61))
-    fails(lambda: DISFA.read(disfa), "unlike other subjects' images")
+    fails(lambda: read(DISFA, disfa), "unlike other subjects' images")

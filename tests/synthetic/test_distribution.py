@@ -14,6 +14,7 @@ from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
 from fauds.synthetic import distribution
 from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
+from tests.datasets.helpers import read
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -55,7 +56,7 @@ def test_disfa_is_written_in_its_release_s_layout(disfa_root: Path) -> None:
 def test_labels_are_those_that_were_drawn(bp4d_root: Path) -> None:
     takes = lay_out("bp4d", subjects=3, frames=48, seed=3)
     aus, intensities = draw_intensities("bp4d", takes, 3)
-    table = BP4D.read(bp4d_root).table
+    table = read(BP4D, bp4d_root).table
     assert table["frame"].to_pylist() == np.concatenate([take.frames for take in takes]).tolist()
     for index, au in enumerate(aus):
         expected = occurrence("bp4d", intensities)[:, index]
@@ -69,7 +70,7 @@ def test_labels_are_those_that_were_drawn(bp4d_root: Path) -> None:
 def test_disfa_intensities_are_those_that_were_drawn(disfa_root: Path) -> None:
     takes = lay_out("disfa", subjects=3, frames=60, seed=3)
     aus, intensities = draw_intensities("disfa", takes, 3)
-    table = DISFA.read(disfa_root).table
+    table = read(DISFA, disfa_root).table
     for index, au in enumerate(aus):
         np.testing.assert_array_equal(table[f"{au}_intensity"].to_numpy(), intensities[:, index])
 
@@ -99,7 +100,7 @@ def test_a_folder_written_before_is_written_anew(tmp_path: Path) -> None:
     small(root)
     assert digests(root).keys() - digests(small(tmp_path / "b")).keys() == {"own notes.txt"}
     small(root, like="disfa", labels_only=True)
-    assert not (root / "AUCoding").exists() and DISFA.read(root).table.num_rows == 16
+    assert not (root / "AUCoding").exists() and read(DISFA, root).table.num_rows == 16
 
 
 def test_the_marker_tells_how_it_was_made(tmp_path: Path) -> None:
@@ -129,8 +130,8 @@ def test_a_writing_that_was_stopped_is_not_taken_for_whole(
             small(root)
     assert (root / "AUCoding").exists()
     with pytest.raises(DataError, match="not written whole"):
-        BP4D.read(root)
-    assert BP4D.read(small(root)).table.num_rows == 16
+        read(BP4D, root)
+    assert read(BP4D, small(root)).table.num_rows == 16
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""How fast and how large is fauds build-captions? Prints ratios of one run, each measured alone.
+
+    python benchmarks/speed/captions.py                  BP4D size, and 10 million frames
+    python benchmarks/speed/captions.py --large 0        BP4D size only
+
+Measured in child processes, imports not counted:
+
+  ours    occurrence CSVs to frames, captions, phrases and vocabulary, as the command does it
+  read    pyarrow.csv alone reading the same columns of the same files
+  loop    rendering every frame's templates one after another (a sample, scaled up)
+
+The large tree is the small one under more task names (hard links, so that it needs little disk).
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_SAMPLE = 10_000  # frames that the plain loop renders
+
+
+def ours(root: Path) -> None:
+    """Run the step in a fresh workdir."""
+    import pyarrow.csv  # noqa: F401
+
+    import fauds.datasets.bp4d  # noqa: F401
+    from fauds import store
+    from fauds.captions.tokens import without_frameworks
+    from fauds.workspace import Workspace
+
+    with without_frameworks():
+        import spacy.lang.en  # noqa: F401
+
+    with tempfile.TemporaryDirectory(dir=root.parent) as workdir:
+        start = time.perf_counter()
+        space = Workspace(Path(workdir), "bp4d")
+        frames = space.frames(root)
+        captions = space.captions(frames)
+        _say(time.perf_counter() - start, store.row_count(captions.path))
+
+
+def read(root: Path) -> None:
+    """Read the columns that fauds reads, file by file, with pyarrow alone."""
+    from pyarrow import csv
+
+    from fauds.facs import AUS, au_number
+
+    known = {0, *map(au_number, AUS)}
+    start, rows = time.perf_counter(), 0
+    for path in sorted((root / "AUCoding" / "AU_OCC").glob("*.csv")):
+        with path.open("rb") as file:
+            cells = file.readline().decode().strip().split(",")
+        columns = [cell for cell in cells if int(cell) in known]
+        options = csv.ConvertOptions(include_columns=columns)
+        rows += len(csv.read_csv(path, convert_options=options))
+    _say(time.perf_counter() - start, rows)
+
+
+def loop(root: Path) -> None:
+    """Render frames' templates one after another."""
+    from fauds.captions import load
+    from fauds.settings import benchmark
+
+    aus, templates = benchmark("bp4d").aus, load()
+    rows = _rows(root, aus)
+    start = time.perf_counter()
+    for sex, labels in rows:
+        for au, active in zip(aus, labels, strict=True):
+            templates.local(au, "active" if active else "inactive")
+        templates.face([au for au, on in zip(aus, labels, strict=True) if on], sex)
+    _say(time.perf_counter() - start, len(rows))
+
+
+def _rows(root: Path, aus: list[str]) -> list[tuple[str, list[int]]]:
+    """Return sex and labels of some frames, evenly from all."""
+    import numpy as np
+
+    rows = []
+    for path in sorted((root / "AUCoding" / "AU_OCC").glob("*.csv")):
+        table = np.loadtxt(path, int, delimiter=",", skiprows=1)
+        rows += [(path.name[0], [int(row[int(au[2:])]) for au in aus]) for row in table[::14]]
+    return rows[:_SAMPLE]
+
+
+def _say(seconds: float, frames: int) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "frames": frames, "peak_mb": peak}))
+
+
+def _measure(what: str, root: Path, times: int = 3) -> dict[str, float]:
+    """Return the fastest of some runs, each in a process of its own."""
+    runs = []
+    for _ in range(times):
+        done = subprocess.run(
+            [sys.executable, __file__, "--measure", what, str(root)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return min(runs, key=lambda run: run["seconds"])
+
+
+def _make_small(folder: Path) -> Path:
+    from fauds.synthetic import distribution
+
+    root = folder / "small"
+    distribution.write(root, "bp4d", labels_only=True)
+    shutil.rmtree(root / "AUCoding" / "AU_INT")
+    return root
+
+
+def _make_large(small: Path, frames: float, wanted: int) -> Path:
+    root = small.parent / "large"
+    (root / "AUCoding" / "AU_OCC").mkdir(parents=True)
+    for file in small.glob("*.json"):
+        os.link(file, root / file.name)
+    for copy in range(-(-wanted // int(frames))):
+        for path in (small / "AUCoding" / "AU_OCC").glob("*.csv"):
+            subject, task = path.stem.split("_T")
+            os.link(path, root / "AUCoding" / "AU_OCC" / f"{subject}_T{int(task) + 8 * copy}.csv")
+    return root
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--large", type=int, default=10_000_000, help="frames; 0: leave out")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        what, root = arguments.measure
+        {"ours": ours, "read": read, "loop": loop}[what](Path(root))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = _make_small(Path(folder))
+        own, bare, plain = (_measure(what, root) for what in ("ours", "read", "loop"))
+        scaled = plain["seconds"] * own["frames"] / plain["frames"]
+        print(f"ours   {own['frames']:>12,.0f} frames {own['seconds']:8.2f} s "
+              f"peak {own['peak_mb']:.0f} MB")  # fmt: skip
+        print(f"read   {bare['frames']:>12,.0f} frames {bare['seconds']:8.2f} s")
+        print(f"loop   {plain['frames']:>12,.0f} frames {plain['seconds']:8.2f} s, "
+              f"for all {scaled:.1f} s")  # fmt: skip
+        print(f"ours / read: {own['seconds'] / bare['seconds']:.2f} (aim: at most 4)")
+        print(f"loop / ours: {scaled / own['seconds']:.0f} (aim: at least 20)")
+        if arguments.large:
+            large = _measure("ours", _make_large(root, own["frames"], arguments.large), times=1)
+            print(f"ours   {large['frames']:>12,.0f} frames {large['seconds']:8.2f} s "
+                  f"peak {large['peak_mb']:.0f} MB (aim: at most 600)")  # fmt: skip
+            ratio = (large["frames"] / large["seconds"]) / (own["frames"] / own["seconds"])
+            print(f"rate at {large['frames'] / 1e6:.1f} M / rate at BP4D size: {ratio:.2f} "
+                  "(aim: at least 0.8)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""All that a language's templates can say, as words: fragments with their meaning, and glue.
+
+A text is cut into words at blanks; in a language whose fragments have no blanks (Chinese) every
+character is one. Glue is what the templates put between fragments ("A woman", "and"); it is found
+by rendering them with a mark in the place of every fragment, so that it needs no list by hand.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import combinations
+
+from fauds.captions.fragments import SUBJECTS
+from fauds.captions.sources import local_name
+from fauds.captions.templates import Templates
+from fauds.facs import AUS, STATES
+
+Words = tuple[str, ...]
+Meaning = tuple[tuple[str, str], ...]
+"""What a fragment asserts: pairs of action unit and state; each state is one of STATES."""
+
+_MARK = "\ue000"
+_MOST = 3  # fragments a region that glue is looked for between
+_WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+
+
+def normalise(text: str) -> str:
+    """Return a text in one spelling: compatibility forms, case, quotes and blanks made alike."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
+
+
+def is_mark(word: str) -> bool:
+    """Whether a word is punctuation."""
+    return len(word) == 1 and unicodedata.category(word).startswith("P")
+
+
+class Known:
+    """The fragments and the glue of a language.
+
+    Attributes:
+        fragments: by words, without punctuation at their end. Of two that are alike the first
+            counts; `fauds.captions.lint` finds them.
+        glue: sequences of words that stand between fragments.
+        stops: punctuation that ends a sentence.
+        negations: words that turn a statement round.
+    """
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        said = list(said_by(templates))
+        self.spaced = any(" " in text.strip() for text, _ in said)
+        self.fragments: dict[Words, Meaning] = {}
+        self.stops: set[str] = set()
+        for text, meaning in said:
+            words = self.words(text)
+            while words and is_mark(words[-1]):
+                self.stops.add(words[-1])
+                words = words[:-1]
+            self.fragments.setdefault(words, meaning)
+        self.negations = tuple(normalise(word) for word in templates.about.negations)
+        self.glue = self._glue()
+
+    def words(self, text: str) -> Words:
+        """Return the words and punctuation of a text, in one spelling."""
+        text = normalise(text)
+        return tuple(_WORD.findall(text) if self.spaced else text.replace(" ", ""))
+
+    def text(self, words: Words) -> str:
+        """Return words as a text."""
+        return (" " if self.spaced else "").join(words)
+
+    def turned(self, words: Words) -> tuple[int, ...]:
+        """Return how often each negation stands in some words."""
+        if self.spaced:
+            return tuple(words.count(negation) for negation in self.negations)
+        text = "".join(words)
+        return tuple(text.count(negation) for negation in self.negations)
+
+    @cached_property
+    def fragment_lengths(self) -> list[int]:
+        """Lengths of fragments in words, the longest first."""
+        return sorted({len(words) for words in self.fragments}, reverse=True)
+
+    @cached_property
+    def glue_lengths(self) -> list[int]:
+        """Lengths of glue in words, the longest first."""
+        return sorted({len(words) for words in self.glue}, reverse=True)
+
+    def _glue(self) -> frozenset[Words]:
+        found: set[Words] = set()
+        for rendered in (*self._marked_locals(), *self._marked_faces()):
+            for piece in rendered.split(_MARK):
+                run: list[str] = []
+                for word in (*self.words(piece), "."):
+                    if not is_mark(word):
+                        run.append(word)
+                    elif run:
+                        found.add(tuple(run))
+                        run = []
+            ends = self.words(rendered)[-1:]
+            self.stops |= {word for word in ends if is_mark(word)}
+        return frozenset(found)
+
+    def _marked_locals(self) -> Iterator[str]:
+        render = self._templates.renderer.file
+        for au in described(self._templates):
+            for state, paraphrases in self._templates.states(au).items():
+                for count in sorted({len(sentences) for sentences in paraphrases}):
+                    yield render("local.j2", fragments=[_MARK] * count, au=au, state=state)
+
+    def _marked_faces(self) -> Iterator[str]:
+        render, names = self._templates.renderer.file, self._templates.whole.regions
+        groups = [g for n in range(len(names) + 1) for g in combinations(names, n)]
+        for sex in SUBJECTS:
+            words = self._templates.words(sex)
+            for group in groups:
+                for count in range(1, _MOST + 1):
+                    regions = {name: [_MARK] * count * (name in group) for name in names}
+                    yield render("global.j2", regions=regions, nothing=_MARK, **words)
+
+
+def described(templates: Templates) -> list[str]:
+    """Return the action units that a language has a file for."""
+    return [au for au in AUS if local_name(au) in templates.files]
+
+
+def said_by(templates: Templates) -> Iterator[tuple[str, Meaning]]:
+    """Yield every fragment as rendered, in every state, paraphrase and sex, with its meaning."""
+    for au in described(templates):
+        for state, paraphrases in templates.states(au).items():
+            for variant in range(len(paraphrases)):
+                for sentence in templates.sentences(au, state, variant):
+                    yield sentence, ((au, state),)
+    nothing = tuple((au, STATES[0]) for au in AUS)
+    for sex in SUBJECTS:
+        for variant in range(len(templates.whole.nothing)):
+            yield templates.said(templates.whole.nothing, sex, variant), nothing
+        for unit in templates.units:
+            meaning = tuple((au, STATES[1]) for au in sorted(unit.aus))
+            for variant in range(len(unit.say)):
+                yield templates.said(unit.say, sex, variant), meaning

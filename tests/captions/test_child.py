@@ -1,0 +1,103 @@
+"""Users' templates that never end, grow without end, or reach for the machine."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauds.captions import child, describe, load
+from fauds.errors import DataError
+
+Change = Callable[..., Path]
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x"
+
+
+def processes() -> set[str]:
+    return {name for name in os.listdir("/proc") if name.isdigit()}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give templates half a second: the child reads the limit from its parent."""
+    monkeypatch.setattr(child, "SECONDS", 0.5)
+
+
+@pytest.mark.parametrize("template", [ENDLESS, "{{ 10 ** (10 ** 8) }}"], ids=["loop", "power"])
+def test_an_endless_template_is_stopped_and_named(
+    own_templates: Change, quick: None, template: str
+) -> None:
+    root = own_templates("local.j2", new=template)
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"local\.j2 did not end within 0\.5 seconds") as caught:
+        describe(12, templates=root)
+    assert time.monotonic() - start < 30
+    assert caught.value.where == str(root / "en" / "local.j2")
+
+
+def test_an_endless_fragment_is_named_with_its_line(own_templates: Change, quick: None) -> None:
+    first = load().states("AU12")["active"][0][0]
+    root = own_templates("local/AU12.yaml", str(first), f"'{ENDLESS}'")
+    with pytest.raises(DataError, match="did not end within") as caught:
+        describe(12, templates=root)
+    assert caught.value.where == f"{root / 'en' / 'local' / 'AU12.yaml'}:{first.line}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space")
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'x' * 10 ** 9 }}",
+        "{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(40) %}"
+        "{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+    ],
+    ids=["product", "loop"],
+)
+def test_a_template_that_grows_without_end(own_templates: Change, template: str) -> None:
+    root = own_templates("local.j2", new=template)
+    with pytest.raises(DataError, match=r"local\.j2.*(memory|ended)") as caught:
+        describe(12, templates=root)
+    assert "local.j2" in caught.value.where
+
+
+def test_a_text_too_long_for_a_description(own_templates: Change) -> None:
+    root = own_templates("local.j2", new="{{ 'long ' * 9000 }}")
+    with pytest.raises(DataError, match=r"local\.j2 made a text of 44,999 characters"):
+        describe(12, templates=root)
+
+
+def test_the_child_can_open_and_write_nothing() -> None:
+    code = (
+        "from fauds.captions import child; child._limit()\n"
+        "for name in ('/etc/hostname', '/tmp/fauds-test'):\n"
+        "    try: open(name, 'r' if 'etc' in name else 'w')\n"
+        "    except OSError as error: print(error.errno)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["24", "24"], done.stderr
+
+
+def test_other_templates_work_and_the_child_goes(own_templates: Change) -> None:
+    before = processes()
+    root = own_templates("local.j2", new="{{ au }}: {{ fragments | join(' ') }}")
+    templates = load("en", root)
+    assert templates.local("AU12", "active") == "AU12: " + describe(12)
+    assert processes() - before
+    del templates
+    assert not processes() - before
+
+
+def test_a_killed_child_is_an_error_and_the_next_rendering_has_a_new_one(
+    own_templates: Change,
+) -> None:
+    root = own_templates("local.j2", new="{{ au }}: {{ fragments | join(' ') }}")
+    templates = load("en", root)
+    templates.local("AU12", "active")
+    templates.renderer._process.kill()
+    with pytest.raises(DataError, match="ended"):
+        templates.local("AU12", "active")
+    assert templates.local("AU12", "active").startswith("AU12: ")

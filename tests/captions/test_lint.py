@@ -1,0 +1,111 @@
+"""What lint finds in broken templates, and that the shipped ones are clean."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fauds.captions import languages, lint
+from fauds.facs import AUS
+
+Change = Callable[..., Path]
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_shipped_languages_are_clean(language: str) -> None:
+    report = lint.check(language)
+    assert [str(problem) for problem in report.problems] == []
+    assert report.files == 5 + len(AUS)
+    assert report.sentences > len(AUS) * 7 * 3 * 2 and report.texts > 3000
+
+
+def line_of(path: Path, text: str) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return f"{path}:{next(n for n, line in enumerate(lines, 1) if text in line)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message", "near"),
+    [
+        ("local/AU12.yaml", "\nB:", "\nF:", "'F' is not a state", "F:"),
+        ("local/AU12.yaml", "\nB:", "\n# B:\nX: [", "not valid YAML", None),
+        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '{{ aus }}'\n", "undefined: 'aus'", "{{ aus }}"),
+        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '  '\n", "fragment is empty", "'  '"),
+        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
+        ("global.yaml", "- blinks\n", "- '{{ ther }} lids'\n", "undefined: 'ther'", "{{ ther }}"),
+        ("global.yaml", "- blinks\n", "- ''\n", "fragment is empty", "''"),
+        ("global.yaml", "  AU45:", "  AU47:", "'AU47' is not an action unit", "AU47"),
+        ("global.yaml", "  AU45:", "  AU47:", "AU45 alone has no fragment", None),
+        ("language.yaml", "negations", "negation", "'negations' is not a list", None),
+        ("global.j2", "{{ words.subject }}", "{{ words.object }}", "undefined", "words.object"),
+        ("global.j2", "{%- endfor", "{%- endfo", "broken", None),
+        ("local.j2", "{{ fragments", "{{ fragmets", "undefined", "fragmets"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(
+    own_templates: Change, name: str, old: str, new: str, message: str, near: str | None
+) -> None:
+    root = own_templates(name, old, new)
+    problems = lint.check("en", root).problems
+    found = [problem for problem in problems if message in problem.what]
+    assert found, [str(problem) for problem in problems]
+    path = root / "en" / name
+    assert found[0].where.split(":")[0] == str(path)
+    if near is not None:
+        assert found[0].where == line_of(path, near)
+
+
+def test_missing_states_and_action_units(own_templates: Change) -> None:
+    root = own_templates("local/AU12.yaml", new="active:\n  - - The lips glow.\n")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    path = root / "en" / "local" / "AU12.yaml"
+    for state in ("inactive", "A", "E"):
+        assert f"{path}: The state {state!r} is missing." in problems
+
+
+def test_fewer_paraphrases_than_others(own_templates: Change) -> None:
+    root = own_templates("local/AU12.yaml", "\nC:\n", "\nC:\n  - - Pulled.\nX:\n")
+    path = root / "en" / "local" / "AU12.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("\nX:")] + text[text.index("\nD:") :], encoding="utf-8")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert any("C has 1 of 3 paraphrases" in p and f"{path}:" in p for p in problems), problems
+
+
+def test_a_new_language_without_an_action_unit(tmp_path: Path) -> None:
+    from fauds import resources
+
+    folder = tmp_path / "xx"
+    folder.mkdir()
+    for name in ("language.yaml", "global.yaml", "global.j2", "local.j2"):
+        text = (resources.root("templates") / "en" / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8")
+    problems = [str(problem) for problem in lint.check("xx", tmp_path).problems]
+    assert f"{folder / 'local' / 'AU12.yaml'}: AU12 has no file." in problems
+
+
+def test_duplicates_name_both_places(own_templates: Change) -> None:
+    root = own_templates("global.yaml", "- blinks\n", "- '{{ their }} BROWS raise'\n")
+    path = root / "en" / "global.yaml"
+    text = path.read_text(encoding="utf-8").replace("winks with one eye", "their brows raise")
+    path.write_text(text, encoding="utf-8")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert any("said before, at" in problem for problem in problems), problems
+
+
+def test_a_fragment_of_two_others_reads_back_wrongly(own_templates: Change) -> None:
+    root = own_templates(
+        "global.yaml", "winks with one eye", "blinks and wrinkles {{ their }} nose"
+    )
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    # The reader takes the longest: the wink is heard where two others are meant.
+    assert any("reads back as" in problem for problem in problems), problems
+
+
+def test_words_outside_the_vocabulary(own_templates: Change) -> None:
+    tail = "{{ ' Much moves.' if (upper | length + lower | length) == 7 }}"
+    root = own_templates("global.j2", "{%- endfor -%}\n", "{%- endfor -%}\n")
+    path = root / "en" / "global.j2"
+    path.write_text(path.read_text(encoding="utf-8") + tail, encoding="utf-8")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert any("outside the vocabulary" in p or "reads back" in p for p in problems), problems

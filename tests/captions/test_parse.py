@@ -1,0 +1,159 @@
+"""From texts back to what they assert: exact for the templates' own, careful with others."""
+
+import random
+from itertools import combinations
+
+import pytest
+
+from fauds.captions import describe, describe_face, languages, load, parse
+from fauds.captions.templates import SUBJECTS
+from fauds.errors import UsageError
+from fauds.facs import AUS, STATES
+
+from .helpers import BP4D, DISFA
+
+VARIANTS = 3
+LANGUAGES = sorted(languages())
+
+
+def subsets(aus: list[str]) -> list[tuple[str, ...]]:
+    return [c for size in range(len(aus) + 1) for c in combinations(aus, size)]
+
+
+def check_face(active: tuple[str, ...], text: str, language: str) -> None:
+    read = parse(text, language)
+    nothing = dict.fromkeys(AUS, "inactive")
+    assert dict(read.states) == (dict.fromkeys(active, "active") or nothing), text
+    assert not read.degrees and not read.contradicted and not read.unknown, (text, read)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_local_text_reads_back(language: str) -> None:
+    templates = load(language)
+    for au in AUS:
+        for state in STATES:
+            for variant in range(VARIANTS):
+                text = templates.local(au, state, variant)
+                read = parse(text, language)
+                assert read.state(au) == (state if state == "inactive" else "active"), text
+                assert dict(read.degrees) == ({au: state} if state in "ABCDE" else {}), text
+                assert len(read.states) == 1 and not read.unknown and not read.contradicted, text
+
+
+@pytest.mark.parametrize("variant", range(VARIANTS))
+@pytest.mark.parametrize("aus", [BP4D, DISFA], ids=["bp4d", "disfa"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_subset_reads_back(language: str, aus: list[str], variant: int) -> None:
+    templates = load(language)
+    for number, active in enumerate(subsets(aus)):
+        for sex in SUBJECTS if len(aus) < 10 else [SUBJECTS[(number + variant) % 3]]:
+            check_face(active, templates.face(active, sex, variant), language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_large_sample_of_all_aus_reads_back(language: str) -> None:
+    templates, rng = load(language), random.Random(0)
+    for _ in range(3000):
+        active = tuple(sorted(rng.sample(AUS, rng.randint(0, 16))))
+        text = templates.face(active, rng.choice(SUBJECTS), rng.randrange(VARIANTS))
+        check_face(active, text, language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_local_texts_one_after_another_read_back(language: str) -> None:
+    templates, rng = load(language), random.Random(1)
+    for _ in range(1000):
+        aus = rng.sample(AUS, rng.randint(1, 12))
+        said = {au: rng.choice(STATES) for au in aus}
+        blank = " " if language == "en" else ""
+        variant = rng.randrange(VARIANTS)
+        read = parse(blank.join(templates.local(*item, variant) for item in said.items()), language)
+        expected = {au: state if state == "inactive" else "active" for au, state in said.items()}
+        assert dict(read.states) == expected and not read.unknown
+        assert dict(read.degrees) == {au: s for au, s in said.items() if s in "ABCDE"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_damaged_texts_are_understood_or_given_back_but_seldom_misread(language: str) -> None:
+    """A word is lost, doubled or swapped in every sentence: what is asserted stays right."""
+    templates, rng = load(language), random.Random(2)
+    right = wrong = 0
+    for _ in range(600):
+        au, state = rng.choice(AUS), rng.choice(STATES)
+        sentences = templates.sentences(au, state, rng.randrange(VARIANTS))
+        read = parse((" " if language == "en" else "").join(damaged(s, rng) for s in sentences),
+                     language)  # fmt: skip
+        meant = "inactive" if state == "inactive" else "active"
+        right += dict(read.states) == {au: meant} and read.degrees.get(au, state) == state
+        wrong += any(item != (au, meant) for item in read.states.items())
+    assert right > 0.9 * 600 and wrong < 0.01 * 600, (right, wrong)
+
+
+def damaged(sentence: str, rng: random.Random) -> str:
+    parts = sentence[:-1].split(" ") if " " in sentence else list(sentence[:-1])
+    at = rng.randrange(len(parts) - 1)
+    kind = rng.randrange(3)
+    if kind == 0:
+        parts[at : at + 1] = [parts[at], parts[at]]
+    elif kind == 1 and parts[at] not in ("not", "no", "neither", "without", *"不没无未"):
+        del parts[at]
+    else:
+        parts[at], parts[at + 1] = parts[at + 1], parts[at]
+    return (" " if " " in sentence else "").join(parts) + sentence[-1]
+
+
+def test_case_blanks_and_line_ends_do_not_matter() -> None:
+    text = describe_face([1, 2, 6, 12], "F")
+    assert parse("\n ".join(text.upper().split()) + " ") == parse(text)
+    assert parse(text.rstrip(".")) == parse(text)
+
+
+def test_a_lost_or_added_negation_is_never_read_as_the_other_state() -> None:
+    for au in AUS:
+        for sentence in load().sentences(au, "inactive"):
+            for word in (" not ", " no ", " without ", " neither "):
+                read = parse(sentence.replace(word, " ", 1) if word in sentence else "")
+                assert read.states.get(au) != "inactive", sentence
+        for sentence in load().sentences(au, "active"):
+            turned = sentence.replace(" are ", " are not ").replace(" is ", " is not ")
+            assert turned == sentence or parse(turned).states.get(au) != "active", turned
+
+
+def test_what_is_not_understood_is_given_back() -> None:
+    read = parse("A woman whistles a tune, raises the inner ends of her brows and sighs.")
+    assert read.active == ("AU01",) and read.unknown == ("whistles a tune", "sighs")
+    assert parse("").states == {} and parse("...").unknown == ()
+    assert parse("全然不懂", "zh").states == {} and parse("全然不懂", "zh").unknown
+
+
+def test_an_unfinished_text_asserts_what_is_finished() -> None:
+    first, second = load().sentences("AU12", "active")
+    read = parse(f"{first} {second[:14]}")
+    assert dict(read.states) == {"AU12": "active"} and read.unknown
+
+
+def test_contradictions_are_named() -> None:
+    read = parse(describe(25, "inactive") + " " + describe(25, "C"))
+    assert read.contradicted == ("AU25",) and read.state(25) == "contradicted"
+    assert not read.states and not read.degrees
+    both = parse(describe(12, "B") + " " + describe(12, "D"))
+    assert dict(both.states) == {"AU12": "active"} and not both.degrees
+    graded = parse(describe(12, "active") + " " + describe(12, "D"))
+    assert graded.degrees == {"AU12": "D"}
+
+
+def test_two_that_are_as_near_are_not_guessed() -> None:
+    assert parse("A man pulls his lip corners.").states == {}
+
+
+def test_states_of_one_au() -> None:
+    read = parse(describe_face([6, 12]))
+    assert read.state(12) == "active" and read.state("AU_06") == "active"
+    assert read.state(4) == "not mentioned"
+    with pytest.raises(UsageError, match="there is"):
+        parse("", "klingon")
+
+
+def test_own_templates_are_read_with_their_own_fragments(own_templates) -> None:
+    root = own_templates("global.yaml", "- blinks\n", "- flutters both lids\n")
+    assert parse("A man flutters both lids.", templates=root).active == ("AU45",)
