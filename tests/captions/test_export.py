@@ -1,0 +1,317 @@
+"""Exports against plain loops over rows: JSON Lines, and folders for Hugging Face datasets."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fauds import store
+from fauds.captions import Style, built, export, export_hf
+from fauds.captions.built import Built
+from fauds.captions.export import stream_jsonl, write_jsonl
+from fauds.captions.export_hf import MARKER, write_folder
+from fauds.errors import DataError, UsageError
+
+from .built import write_built
+from .helpers import BP4D, DISFA, make_frames
+
+AWKWARD = [
+    'a "b".png',
+    "back\\slash/1.png",
+    "tab\tand\nline/2.png",
+    "ünï/表情 3.jpg",
+    None,
+    "😀.png",
+    "",
+]
+
+
+def awkward_frames(rows: int, intensities: bool = True) -> pa.Table:
+    """Frames with nulls, images with letters that JSON escapes, and a subject with quotes."""
+    frames = make_frames(BP4D, rows, nulls=0.05, intensities=intensities)
+    images = pa.array([AWKWARD[row % len(AWKWARD)] for row in range(rows)], pa.string())
+    names = pa.array([f'S"{row % 3}\\ü' for row in range(rows)]).dictionary_encode()
+    return frames.append_column("image", images).set_column(1, "subject", names)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Built:
+    return write_built(tmp_path / "made", awkward_frames(300), BP4D, Style(degrees=True))
+
+
+def plain(made: Built) -> list[dict[str, Any]]:
+    """Return the objects of an export, by a slow loop."""
+    frames = pq.read_table(made.path("frames")).to_pylist()
+    captions = pq.read_table(made.path("captions")).to_pylist()
+    graded = [au for au in BP4D if f"{au}_intensity" in frames[0]]
+    return [
+        {
+            "dataset": "made",
+            **{key: row[key] for key in ("subject", "task", "frame", "frame_id", "image")},
+            "aus": {au: row[au] for au in BP4D},
+            "intensities": {au: row[f"{au}_intensity"] for au in graded},
+            "local": {au: said[au] for au in BP4D},
+            "global": said["face"],
+        }
+        for row, said in zip(frames, captions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("step", [16 * 1024, 7])
+@pytest.mark.parametrize("intensities", [True, False])
+def test_lines_are_what_json_would_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, intensities: bool
+) -> None:
+    monkeypatch.setattr(built, "STEP", step)
+    monkeypatch.setattr(store, "ROW_GROUP", 64)
+    frames = awkward_frames(300, intensities)
+    made = write_built(tmp_path, frames, BP4D, rows_at_once=50)
+    file = io.BytesIO()
+    told: list[int] = []
+    stream_jsonl(made, file, told.append)
+    expected = [json.dumps(row, ensure_ascii=False) for row in plain(made)]
+    assert file.getvalue().decode().split("\n") == [*expected, ""]
+    assert sum(told) == 300
+
+
+def test_row_groups_that_are_cut_elsewhere_are_read_together(
+    made: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = plain(made)
+    meta = store.read_meta(made.path("captions"))
+    monkeypatch.setattr(store, "ROW_GROUP", 70)
+    store.write_table(made.path("captions"), store.read_table(made.path("captions")), meta)
+    file = io.BytesIO()
+    stream_jsonl(made, file)
+    assert [json.loads(line) for line in file.getvalue().splitlines()] == expected
+
+
+def test_only_plain_images_and_none(tmp_path: Path) -> None:
+    frames = make_frames(BP4D, 20)
+    for name, images in (("all", [f"F/{n}.png" for n in range(20)]), ("none", [None] * 20)):
+        column = pa.array(images, pa.string())
+        made = write_built(tmp_path / name, frames.append_column("image", column), BP4D)
+        file = io.BytesIO()
+        stream_jsonl(made, file)
+        lines = file.getvalue().splitlines()
+        assert [json.loads(line)["image"] for line in lines] == images
+
+
+def test_no_frames(tmp_path: Path) -> None:
+    made = write_built(tmp_path / "made", make_frames(DISFA, 0), DISFA)
+    write_jsonl(made, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    write_jsonl(made, tmp_path / "out.jsonl")
+    write_folder(made, tmp_path / "hf", "")
+    (shard,) = (tmp_path / "hf" / "data").iterdir()
+    assert pq.read_table(shard).num_rows == 0
+    assert pq.read_schema(shard).field("global").type == pa.string()
+
+
+def test_an_export_is_replaced_and_nothing_else_is(made: Built, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "er" / "captions.jsonl"
+    write_jsonl(made, out)
+    first = out.read_bytes()
+    out.write_bytes(first.splitlines(keepends=True)[0])
+    write_jsonl(made, out)
+    assert out.read_bytes() == first
+    for foreign in (b'{"a": 1}\n', b"[1, 2]\n", b"7\n", b"my notes\n", b"\xff\xfe\x00"):
+        out.write_bytes(foreign)
+        with pytest.raises(UsageError, match="not an export"):
+            write_jsonl(made, out)
+        assert out.read_bytes() == foreign
+    with pytest.raises(UsageError, match="not an export"):
+        write_jsonl(made, out.parent)
+    assert os.listdir(out.parent) == [out.name]
+
+
+def test_a_folder_is_replaced_whole_and_nothing_else_is(made: Built, tmp_path: Path) -> None:
+    out = tmp_path / "hf"
+    write_folder(made, out, "")
+    (out / "data" / "train-00001-of-00009.parquet").write_text("left over")
+    write_folder(made, out, "")
+    assert sorted(os.listdir(out)) == ["README.md", "data", MARKER]
+    assert os.listdir(out / "data") == ["train-00000-of-00001.parquet"]
+    (out / MARKER).unlink()
+    with pytest.raises(UsageError, match="not an export"):
+        write_folder(made, out, "")
+    assert (out / "README.md").exists()
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="not an export"):
+        write_folder(made, file, "")
+    (tmp_path / "empty").mkdir()
+    write_folder(made, tmp_path / "empty", "")
+    assert (tmp_path / "empty" / MARKER).exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_error_leaves_the_old_export_and_no_rest(
+    made: Built, tmp_path: Path, error: BaseException
+) -> None:
+    file, folder = tmp_path / "out" / "captions.jsonl", tmp_path / "out" / "hf"
+    write_jsonl(made, file)
+    write_folder(made, folder, "")
+    before = file.read_bytes(), (folder / MARKER).stat().st_mtime_ns
+
+    def fail(rows: int) -> None:
+        raise error
+
+    expected = KeyboardInterrupt if error is KeyboardInterrupt else DataError
+    with pytest.raises(expected):
+        write_jsonl(made, file, fail)
+    with pytest.raises(expected):
+        write_folder(made, folder, "", fail)
+    assert (file.read_bytes(), (folder / MARKER).stat().st_mtime_ns) == before
+    assert sorted(os.listdir(tmp_path / "out")) == ["captions.jsonl", "hf"]
+
+
+def test_an_error_while_folders_change_places_brings_the_old_one_back(
+    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "hf"
+    write_folder(made, out, "")
+    stamp = (out / MARKER).stat().st_mtime_ns
+    rename = Path.rename
+
+    def stopped(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(made, out, "")
+    assert (out / MARKER).stat().st_mtime_ns == stamp
+    assert os.listdir(out.parent) == ["hf"]
+
+
+def test_the_folder_opens_in_datasets(
+    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    from datasets import load_dataset
+
+    out = tmp_path / "hf"
+    write_folder(made, out, "")
+    cache = str(tmp_path / "cache")
+    whole = load_dataset(str(out), split="train", cache_dir=cache)
+    files = load_dataset(
+        "parquet", data_files=str(out / "data" / "*.parquet"), split="train", cache_dir=cache
+    )
+    assert whole.to_list() == files.to_list()
+    for row, expected in zip(whole.to_list(), plain(made), strict=True):
+        assert {key: row[key] for key in ("subject", "image", "frame", "global")} == {
+            key: expected[key] for key in ("subject", "image", "frame", "global")
+        }
+        assert {au: row[au] for au in BP4D} == expected["aus"]
+        assert {au: row[f"{au}_intensity"] for au in BP4D} == expected["intensities"]
+        assert {au: row[f"{au}_text"] for au in BP4D} == expected["local"]
+    kinds = {name: feature.dtype for name, feature in whole.features.items()}
+    assert [kinds[name] for name in ("AU01", "AU06_intensity", "frame")] == [
+        "int8",
+        "int8",
+        "int32",
+    ]
+    texts = ("dataset", "subject", "task", "image", "sex", "AU24_text", "global")
+    assert {kinds[name] for name in texts} == {"string"}
+
+
+def test_shards_stay_small_and_keep_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built, "STEP", 20)
+    monkeypatch.setattr(store, "ROW_GROUP", 40)
+    made = write_built(tmp_path / "made", awkward_frames(300), BP4D, rows_at_once=100)
+    write_folder(made, tmp_path / "one", "")
+    (one,) = (tmp_path / "one" / "data").iterdir()
+    assert pq.ParquetFile(one).metadata.row_group(0).num_rows == 40
+    monkeypatch.setattr(export_hf, "SHARD", one.stat().st_size // 8)
+    write_folder(made, tmp_path / "many", "")
+    shards = sorted((tmp_path / "many" / "data").iterdir())
+    assert len(shards) > 2
+    names = [f"train-{at:05d}-of-{len(shards):05d}.parquet" for at in range(len(shards))]
+    assert [shard.name for shard in shards] == names
+    joined = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    assert joined.equals(pq.read_table(one))
+    assert joined["frame_id"].to_pylist() == list(range(300))
+
+
+def test_the_card_says_what_it_is(tmp_path: Path) -> None:
+    frames = make_frames(BP4D, 30)
+    access = "Ask the university."
+    for synthetic in (True, False):
+        made = write_built(tmp_path / str(synthetic), frames, BP4D, synthetic=synthetic)
+        write_folder(made, tmp_path / f"hf {synthetic}", access)
+        card = (tmp_path / f"hf {synthetic}" / "README.md").read_text(encoding="utf-8")
+        _, header, body = card.split("---\n", 2)
+        said = yaml.safe_load(header)
+        assert said["language"] == ["en"]
+        assert said["configs"][0]["data_files"] == [
+            {"split": "train", "path": "data/train-*.parquet"}
+        ]
+        assert ("**Made-up data.**" in body) == synthetic
+        assert (access in body) != synthetic
+        assert "_intensity" not in body
+        assert "/raw/images" in body and made.settings["templates"] in body
+        marker = json.loads((tmp_path / f"hf {synthetic}" / MARKER).read_text())
+        assert marker["settings"] == made.settings and marker["frames"] == 30
+
+
+def test_tables_of_other_frames_are_refused(made: Built) -> None:
+    meta = store.read_meta(made.path("frames"))
+    frames = store.read_table(made.path("frames"))
+    store.write_table(made.path("frames"), frames, {**meta, "inputs": "of others"})
+    with pytest.raises(DataError, match="not of the frames") as error:
+        built.opened(made.folder, "made")
+    assert "fauds build-captions --dataset made" in error.value.hint
+    assert "--degrees" in error.value.hint
+    store.write_table(made.path("frames"), frames.slice(1), meta)
+    with pytest.raises(DataError, match="not of the frames"):
+        built.opened(made.folder, "made")
+    at = frames.column_names.index("frame_id")
+    other = frames.set_column(at, "frame_id", pa.array(range(1, 301)))
+    store.write_table(made.path("frames"), other, meta)
+    with pytest.raises(DataError, match="not of the frames"):
+        stream_jsonl(built.opened(made.folder, "made"), io.BytesIO())
+
+
+def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(built, "STEP", 500)
+    monkeypatch.setattr(store, "ROW_GROUP", 1000)
+    peaks = []
+    for rows in (3000, 30_000):
+        made = write_built(tmp_path / str(rows), awkward_frames(rows), BP4D, rows_at_once=1000)
+        peaks.append(_peak(made))
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def _peak(made: Built) -> int:
+    """Return the most Arrow memory that is in use between steps of an export, in bytes."""
+    seen: list[int] = []
+
+    class Nowhere(io.RawIOBase):
+        def write(self, data: Any) -> int:
+            seen.append(pa.total_allocated_bytes())
+            return len(data)
+
+    stream_jsonl(made, Nowhere())
+    return max(seen)
+
+
+def test_import_is_light() -> None:
+    import subprocess
+    import sys
+
+    heavy = "{'torch', 'spacy', 'pandas', 'matplotlib', 'datasets'}"
+    code = f"import sys, fauds.captions.export_hf; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    assert export.KEYS[-1] == "global"
