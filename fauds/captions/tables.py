@@ -156,11 +156,18 @@ def build(
 
 
 def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict[str, Any]:
-    """Return the settings that `build` would record, without building; errors as there."""
-    style = style or Style()
+    """Return the settings that `build` would record, without building; errors as there.
+
+    Templates that fauds does not ship are tried out, so that a broken one is heard of before
+    hours of reading.
+    """
+    style, names = style or Style(), canonical(aus)
     templates = load(style.language, style.templates)
-    _check_paraphrases(canonical(aus), style, templates)
-    return settings_of(canonical(aus), style, templates)
+    _check_paraphrases(names, style, templates)
+    if not templates.trusted:
+        local_texts(names, templates, style.states, style.variants)
+        templates.face(names)
+    return settings_of(names, style, templates)
 
 
 def settings_of(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Users' templates: what overrides what, the sandbox, and errors that name file and line."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fauds.captions import Style, build, describe, describe_face, template_hash
+from fauds import resources
+from fauds.captions import Style, build, describe, describe_face, parse, template_hash
 from fauds.errors import DataError, UsageError
 
 from .helpers import DISFA, make_frames
@@ -104,3 +106,28 @@ def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     (tmp_path / "fr" / "language.yaml").write_text("name: French\nnegations: [ne]\n")
     with pytest.raises(DataError, match=r"no local\.j2"):
         describe(12, language="fr", templates=tmp_path)
+
+
+def test_a_third_language_is_a_folder(tmp_path: Path) -> None:
+    """All of another language beside the shipped ones, with other words and another order."""
+    folder = tmp_path / "de"
+    shutil.copytree(resources.root("templates") / "en", folder)
+    whole = (folder / "global.yaml").read_text(encoding="utf-8")
+    for old, new in (
+        ("A woman", "Eine Frau"),
+        ("again: She", "again: Sie"),
+        ("}} brows", "}} Brauen"),
+    ):
+        whole = whole.replace(old, new)
+    (folder / "global.yaml").write_text(whole, encoding="utf-8")
+    (folder / "local.j2").write_text("{{ fragments | reverse | join(' ') }}", encoding="utf-8")
+    text = describe_face([1, 2], "F", "de", templates=tmp_path)
+    assert text == "Eine Frau raises her Brauen from end to end."
+    assert parse(text, "de", templates=tmp_path).active == ("AU01", "AU02")
+    said = describe(12, "C", "de", templates=tmp_path)
+    assert said != describe(12, "C")
+    assert parse(said, "de", templates=tmp_path).degrees == {"AU12": "C"}
+    made = build(make_frames(DISFA, 30), DISFA, Style("de", variants=2, templates=tmp_path))
+    assert "Brauen" in made.vocabulary["token"].to_pylist()
+    with pytest.raises(UsageError, match="there is: en, zh"):
+        describe(12, language="de")
