@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fauds import store
+from fauds.captions.templates import languages
 from fauds.errors import DataError
 from fauds.facs import intensity_column
 
@@ -96,7 +97,7 @@ def opened(folder: Path, dataset: str) -> Built:
         dataset: its name.
 
     Raises:
-        DataError: tables are missing, unreadable, or not of the same frames.
+        DataError: tables are missing, unreadable, not of the same frames or of one build.
     """
     paths = {name: folder / f"{name}.parquet" for name in ("frames", *TABLES)}
     if not all(path.exists() for path in paths.values()):
@@ -108,18 +109,29 @@ def opened(folder: Path, dataset: str) -> Built:
     metas = {name: store.read_meta(path) for name, path in paths.items()}
     frames, captions = metas["frames"], metas["captions"]
     made = store.fingerprint(frames["inputs"], frames["settings"])
-    same = all(metas[name]["settings"] == captions["settings"] for name in TABLES)
     rows = store.row_count(paths["frames"])
-    if (
-        not same
-        or any(metas[name]["inputs"] != made for name in TABLES)
-        or rows != store.row_count(paths["captions"])
-    ):
+    if captions["inputs"] != made or rows != store.row_count(paths["captions"]):
         raise _stale(dataset, folder, captions)
+    if any(metas[name][key] != captions[key] for name in TABLES for key in ("inputs", "settings")):
+        # Captions are written last: a build that was stopped leaves older ones beside new phrases.
+        raise DataError(
+            "The tables of captions are of different builds.",
+            where=folder,
+            hint=again(dataset, folder, captions["settings"]),
+        )
     columns = store.column_names(paths["frames"])
     aus = captions["settings"]["aus"]
     graded = tuple(au for au in aus if intensity_column(au) in columns)
     return Built(dataset, folder, frames, captions, graded, rows)
+
+
+def again(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
+    """Return how captions are built again as they were: the command, for people."""
+    command = _command(dataset, folder, settings)
+    language = settings["language"]
+    if language not in languages():
+        return f"build them again: {command} --templates FOLDER (the one that has {language!r})"
+    return f"build them again: {command} (with the --templates that you used, if any)"
 
 
 def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, Any]:
@@ -153,11 +165,10 @@ def _together(
 
 
 def _stale(dataset: str, folder: Path, captions: dict[str, Any]) -> DataError:
-    hint = f"build them again: {_command(dataset, folder, captions['settings'])}"
     return DataError(
         "The captions are not of the frames that are there.",
         where=folder / "captions.parquet",
-        hint=f"{hint} (with the --templates that you used, if any)",
+        hint=again(dataset, folder, captions["settings"]),
     )
 
 

@@ -12,10 +12,13 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fauds
 from fauds.captions.sandbox import Sandbox
 from fauds.captions.sources import Source
 from fauds.errors import DataError
@@ -27,75 +30,105 @@ MEGABYTES = 256
 """Memory that templates may use beyond what the child itself needs."""
 
 
+class LimitError(DataError):
+    """A template ran into a limit of time or memory, or its process ended."""
+
+
 class ChildSandbox:
     """Renders like `Sandbox`, in a child process that starts with the first rendering."""
 
     def __init__(self, files: dict[str, Source]) -> None:
         self._files = files
         self._process: subprocess.Popen[str] | None = None
+        self._stop: Callable[[], object] = lambda: None
+        self._lock = threading.Lock()
 
     def file(self, name: str, **variables: Any) -> str:
-        """Render a .j2 file; as `Sandbox.file`, and a DataError where a limit is reached."""
+        """Render a .j2 file; as `Sandbox.file`, and a LimitError where a limit is reached."""
         return self._ask(name, str(self._files[name].path), ["file", name, variables])
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Render a fragment; as `Sandbox.fragment`, and a DataError where a limit is reached."""
+        """Render a fragment; as `Sandbox.fragment`, and a LimitError where a limit is reached."""
         if "{" not in text and text.strip():
             return text
         return self._ask(f"fragment {text!r}", where, ["fragment", text, where, variables])
 
     def _ask(self, name: str, where: str, message: list[Any]) -> str:
-        process = self._process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            print(json.dumps(message), file=process.stdin, flush=True)
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer.endswith("\n"):
-            self._process = None
-            raise _ended(name, where, process.wait())
-        kind, *said = json.loads(answer)
+        with self._lock:
+            try:
+                kind, *said = self._exchange(name, where, message)
+            # After Ctrl-C an answer may be on its way, which is not the next question's.
+            except BaseException:
+                self._stop()
+                self._process = None
+                raise
         if kind == "error":
             raise DataError(said[0], where=said[1], hint=said[2])
         return said[0]
 
-    def _start(self) -> "subprocess.Popen[str]":
+    def _exchange(self, name: str, where: str, message: list[Any]) -> list[Any]:
+        if self._process is None:
+            self._start()
+        answer = _answer(self._process, message)
+        if answer is None:
+            raise _ended(name, where, self._process.wait())
+        return answer
+
+    def _start(self) -> None:
+        # -P: what lies in the current folder is nobody's module.
         process = subprocess.Popen(
-            [sys.executable, "-m", "fauds.captions.child"],
+            [sys.executable, "-P", "-m", "fauds.captions.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
         )
-        weakref.finalize(self, _stop, process)
+        self._process = process
+        self._stop = weakref.finalize(self, _stop, process)
         files = [[each.name, str(each.path), each.text] for each in self._files.values()]
-        assert process.stdin is not None
-        print(json.dumps([SECONDS, files]), file=process.stdin, flush=True)
-        return process
+        hello = _answer(process, [SECONDS, files])
+        if hello != [fauds.__file__]:
+            process.kill()
+            said = f"it is {hello[0]}" if hello else process.stderr.read().strip()
+            raise LimitError(
+                "The process that renders templates could not start: "
+                f"{said.splitlines()[-1] if said else 'no reason given'}.",
+                where=sys.executable,
+                hint=f"it must be able to import fauds from {fauds.__file__}",
+            )
+
+
+def _answer(process: "subprocess.Popen[str]", message: list[Any]) -> list[Any] | None:
+    """Send a message and return the answer; None where the process ended."""
+    try:
+        print(json.dumps(message), file=process.stdin, flush=True)
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        return None
+    return json.loads(line) if line.endswith("\n") else None
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:
     process.kill()
     process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
 
 
-def _ended(name: str, where: str, status: int) -> DataError:
+def _ended(name: str, where: str, status: int) -> LimitError:
     if status == -signal.SIGALRM:
-        return DataError(
+        return LimitError(
             f"{name} did not end within {SECONDS:g} seconds.",
             where=where,
             hint="look for loops within loops; a description takes far less than a second",
         )
-    return DataError(
-        f"The process that rendered {name} ended (status {status}).",
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    return LimitError(
+        f"The process that rendered {name} {how}.",
         where=where,
-        hint=f"templates get {MEGABYTES} MB of memory and {SECONDS:g} seconds: look for what "
-        "grows without end",
+        hint=f"if nobody stopped it: templates get {MEGABYTES} MB of memory, look for what grows "
+        "without end",
     )
 
 
@@ -109,6 +142,7 @@ def main() -> None:
     seconds, files = json.loads(input())
     sandbox = Sandbox({name: Source(name, Path(path), text) for name, path, text in files})
     _limit()
+    print(json.dumps([fauds.__file__]), flush=True)
     for line in sys.stdin:
         call, *arguments, variables = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -13,7 +13,7 @@ from fauds.captions.built import Built
 from fauds.columns import from_numpy, from_strings
 from fauds.errors import UsageError
 from fauds.facs import INTENSITIES, intensity_column
-from fauds.files import atomic
+from fauds.files import atomic, writing
 
 KEYS = ("dataset", "subject", "task", "frame", "frame_id", "image", "aus", "intensities")
 KEYS += ("local", "global")
@@ -41,8 +41,9 @@ def write_jsonl(built: Built, path: Path, progress: Progress = lambda rows: None
         UsageError: there is something else at that path.
         DataError: the file system refuses, or the tables do not fit together.
     """
+    with writing(path):
+        _refuse_others(path)
     path = path.resolve()
-    _refuse_others(path)
     with atomic(path) as temporary, temporary.open("wb") as file:
         stream_jsonl(built, file, progress)
 
@@ -66,6 +67,12 @@ def stream_jsonl(built: Built, file: BinaryIO, progress: Progress = lambda rows:
 def _refuse_others(path: Path) -> None:
     if not path.exists() or _is_ours(path):
         return
+    if not path.is_file() and not path.is_dir():
+        raise UsageError(
+            "What is there is not a file that an export can take the place of.",
+            where=path,
+            hint="name a file with --out, or - for stdout",
+        )
     raise UsageError(
         "What is there is not an export of captions: it is left as it is.",
         where=path,

@@ -1,9 +1,10 @@
 """Captions as a folder for Hugging Face datasets: Parquet shards and a dataset card."""
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from fauds.captions.export import Progress, frame_columns
 from fauds.columns import category
 from fauds.errors import UsageError
 from fauds.facs import intensity_column
-from fauds.files import unwritable
+from fauds.files import unwritable, writing
 
 MARKER = "fauds-export.json"
 """What tells an export from other folders, and says what made it."""
+
+_README = "README.md"
+_SHARD_NAME = re.compile(r"train-\d{5,}-of-\d{5,}\.parquet")
 
 SHARD = 500_000_000
 """Bytes that a shard stays below, unless a single row group is larger."""
@@ -44,7 +48,8 @@ def write_folder(
 
     Args:
         built: the tables.
-        out: the folder; an earlier export of fauds there is replaced.
+        out: the folder; an earlier export of fauds there is replaced, and what else is in it
+            stays.
         access: how one gets the dataset, for the card.
         progress: told of the frames written.
 
@@ -52,39 +57,59 @@ def write_folder(
         UsageError: there is something else at that path.
         DataError: the file system refuses, or the tables do not fit together.
     """
+    with writing(out):
+        _refuse_others(out)
     out = out.resolve()
-    _refuse_others(out)
     with _whole_folder(out) as temporary:
         (temporary / "data").mkdir()
         _write_shards(built, temporary / "data", progress)
-        store.write_text(temporary / "README.md", _card(built, access))
+        store.write_text(temporary / _README, _card(built, access))
         store.write_json(temporary / MARKER, _made_of(built))
 
 
 def _refuse_others(out: Path) -> None:
-    if not out.exists() or (out / MARKER).is_file():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    raise UsageError(
-        "What is there is not an export of captions: it is left as it is.",
-        where=out,
-        hint="name a folder that is empty or not there yet with --out",
-    )
+    if not (out / MARKER).is_file():
+        raise UsageError(
+            "What is there is not an export of captions: it is left as it is.",
+            where=out,
+            hint="name a folder that is empty or not there yet with --out",
+        )
+    foreign = _foreign(out / "data")
+    if foreign:
+        raise UsageError(
+            "What is there is not of an export of captions: it is left as it is.",
+            where=foreign[0],
+            hint="move it out of data/, which is replaced, or name another folder with --out",
+        )
+
+
+def _foreign(data: Path) -> list[Path]:
+    """Return what is not a shard, of all that goes when the folder of shards is replaced."""
+    if not data.is_dir():
+        return [data] if os.path.lexists(data) else []
+    return sorted(path for path in data.iterdir() if not _SHARD_NAME.fullmatch(path.name))
 
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out` that takes its place on a clean exit, and else is removed."""
+    """Give a folder whose content becomes that of `out` on a clean exit; else it is removed."""
     temporary: Path | None = None
+    there = out.exists()
+    # A folder that is there is filled, never replaced: it may be a shell's, or a mount.
+    beside = out if there else out.parent
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        beside.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=beside))
         # mkdtemp's folders are their owner's alone; groups read each other's exports.
         inside = temporary / "new"
         inside.mkdir()
         yield inside
-        _exchange(inside, out, temporary / "old")
+        if there:
+            _exchange(inside, out, temporary / "old")
+        else:
+            inside.rename(out)
     except OSError as error:
         raise unwritable(out, error) from error
     finally:
@@ -93,14 +118,35 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, out: Path, old: Path) -> None:
+    """Put marker, card and data of `new` into `out`; what was there goes to `old`."""
+    old.mkdir()
+    # The marker first and never away: whatever stops this, the folder is known as an export.
+    files = (MARKER, _README)
+    for name in files:
+        if (out / name).exists():
+            shutil.copy2(out / name, old / name)
     try:
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
+        for name in files:
+            (new / name).replace(out / name)
+        if (out / "data").exists():
+            (out / "data").rename(old / "data")
+        (new / "data").rename(out / "data")
     except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
+        _bring_back(new, out, old, files)
         raise
+
+
+def _bring_back(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
+    """Undo an exchange, however far it got."""
+    if not (new / "data").exists():
+        (out / "data").rename(new / "data")
+    if (old / "data").exists():
+        (old / "data").rename(out / "data")
+    for name in files:
+        if (old / name).exists():
+            (old / name).replace(out / name)
+        elif not (new / name).exists():
+            (out / name).unlink(missing_ok=True)
 
 
 def _write_shards(built: Built, folder: Path, progress: Progress) -> None:

@@ -95,9 +95,10 @@ def face_problems(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
         yield from _subject_problems(source, table["subjects"])
     for key in ("nothing", "regions"):
         if key not in lacking and not _texts(table[key], depth=1):
+            lacking.append(key)
             yield broken(source, f"{key!r} is not a list of texts.")
-    if "says" not in lacking:
-        yield from _unit_problems(source, table["says"], table.get("regions") or ())
+    if not {"says", "regions"} & set(lacking):
+        yield from _unit_problems(source, table["says"], table["regions"])
 
 
 def _subject_problems(source: Source, subjects: dict[Any, Any]) -> Iterator[DataError]:
@@ -107,6 +108,11 @@ def _subject_problems(source: Source, subjects: dict[Any, Any]) -> Iterator[Data
         for name in WORDS:
             if not isinstance(words, dict) or not isinstance(words.get(name), str):
                 what = f"The subject {sex!r} has no word {name!r}."
+                yield broken(source, what, lines.get(sex))
+        for name in words if isinstance(words, dict) else ():
+            if name not in WORDS:
+                known = ", ".join(WORDS)
+                what = f"The subject {sex!r} has a word {name!r}: there are {known}."
                 yield broken(source, what, lines.get(sex))
 
 

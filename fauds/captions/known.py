@@ -39,26 +39,27 @@ class Known:
     """The fragments and the glue of a language.
 
     Attributes:
+        spaced: whether blanks divide words: most fragments have one.
         fragments: by words, without punctuation at their end. Of two that are alike the first
             counts; `fauds.captions.lint` finds them.
+        of_faces: those that say something of a whole face.
         glue: sequences of words that stand between fragments.
+        marks: punctuation that does.
         stops: punctuation that ends a sentence.
-        negations: words that turn a statement round.
     """
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        said = list(said_by(templates))
-        self.spaced = any(" " in text.strip() for text, _ in said)
+        local, faces = list(said_of_aus(templates)), list(said_of_faces(templates))
+        texts = [text.strip() for text, _ in (*local, *faces)]
+        self.spaced = sum(" " in text for text in texts) > len(texts) / 2
         self.fragments: dict[Words, Meaning] = {}
+        self.marks: set[str] = set()
         self.stops: set[str] = set()
-        for text, meaning in said:
-            words = self.words(text)
-            while words and is_mark(words[-1]):
-                self.stops.add(words[-1])
-                words = words[:-1]
-            self.fragments.setdefault(words, meaning)
-        self.negations = tuple(normalise(word) for word in templates.about.negations)
+        for text, meaning in (*local, *faces):
+            self.fragments.setdefault(self.trimmed(text), meaning)
+        self.of_faces = [self.trimmed(text) for text, _ in faces]
+        self._negations = [normalise(word) for word in templates.about.negations]
         self.glue = self._glue()
 
     def words(self, text: str) -> Words:
@@ -70,12 +71,24 @@ class Known:
         """Return words as a text."""
         return (" " if self.spaced else "").join(words)
 
-    def turned(self, words: Words) -> tuple[int, ...]:
-        """Return how often each negation stands in some words."""
-        if self.spaced:
-            return tuple(words.count(negation) for negation in self.negations)
-        text = "".join(words)
-        return tuple(text.count(negation) for negation in self.negations)
+    def trimmed(self, text: str) -> Words:
+        """Return the words of a fragment without the punctuation at its end."""
+        words = self.words(text)
+        while words and is_mark(words[-1]):
+            self.stops.add(words[-1])
+            words = words[:-1]
+        return words
+
+    def turned(self, words: Words) -> int:
+        """Return how many negations some words hold; one like -n't is the end of a word."""
+        if not self.spaced:
+            text = "".join(words)
+            return sum(text.count(negation) for negation in self._negations)
+        return sum(
+            word.endswith(negation[1:]) if negation[0] == "-" else word == negation
+            for negation in self._negations
+            for word in words
+        )
 
     @cached_property
     def fragment_lengths(self) -> list[int]:
@@ -92,12 +105,13 @@ class Known:
         for rendered in (*self._marked_locals(), *self._marked_faces()):
             for piece in rendered.split(_MARK):
                 run: list[str] = []
-                for word in (*self.words(piece), "."):
-                    if not is_mark(word):
+                for word in (*self.words(piece), None):
+                    if word is not None and not is_mark(word):
                         run.append(word)
-                    elif run:
-                        found.add(tuple(run))
-                        run = []
+                        continue
+                    found |= {tuple(run)} if run else set()
+                    self.marks |= {word} if word else set()
+                    run = []
             ends = self.words(rendered)[-1:]
             self.stops |= {word for word in ends if is_mark(word)}
         return frozenset(found)
@@ -125,13 +139,17 @@ def described(templates: Templates) -> list[str]:
     return [au for au in AUS if local_name(au) in templates.files]
 
 
-def said_by(templates: Templates) -> Iterator[tuple[str, Meaning]]:
-    """Yield every fragment as rendered, in every state, paraphrase and sex, with its meaning."""
+def said_of_aus(templates: Templates) -> Iterator[tuple[str, Meaning]]:
+    """Yield every sentence of local descriptions as rendered, with its meaning."""
     for au in described(templates):
         for state, paraphrases in templates.states(au).items():
             for variant in range(len(paraphrases)):
                 for sentence in templates.sentences(au, state, variant):
                     yield sentence, ((au, state),)
+
+
+def said_of_faces(templates: Templates) -> Iterator[tuple[str, Meaning]]:
+    """Yield every fragment of global descriptions, in every sex, with its meaning."""
     nothing = tuple((au, STATES[0]) for au in AUS)
     for sex in SUBJECTS:
         for variant in range(len(templates.whole.nothing)):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fauds.captions import fragments
+from fauds.captions.child import LimitError
 from fauds.captions.fragments import SUBJECTS
 from fauds.captions.known import Words as Fragment
-from fauds.captions.known import is_mark
 from fauds.captions.parse import Parsed, Parser
 from fauds.captions.sources import Source, local_name, sources
 from fauds.captions.templates import Templates
@@ -79,6 +79,7 @@ def check(language: str, templates: Path | None = None) -> Report:
         report.take(rendering)
         if not rendering:
             report.take(_duplicates(made, report))
+            report.take(_joiners(made))
             report.take(_readings(made, report))
             report.take(_words(made))
     report.problems.sort()
@@ -144,6 +145,10 @@ def _rendering(made: Templates) -> Iterator[DataError]:
     for render in _renderings(made):
         try:
             render()
+        except LimitError as error:
+            # Every further text would take as long.
+            yield error
+            return
         except DataError as error:
             if (error.what, str(error.where)) not in seen:
                 seen.add((error.what, str(error.where)))
@@ -173,9 +178,7 @@ def _duplicates(made: Templates, report: Report) -> Iterator[DataError]:
     first: dict[Fragment, str] = {}
     for source, text, rendered in _rendered(made):
         report.sentences += 1
-        words = parser.known.words(rendered)
-        while words and is_mark(words[-1]):
-            words = words[:-1]
+        words = parser.known.trimmed(rendered)
         if not words:
             yield broken(source, f"The fragment {str(text)!r} holds no word.", text.line)
         elif words in first:
@@ -183,6 +186,20 @@ def _duplicates(made: Templates, report: Report) -> Iterator[DataError]:
             yield broken(source, what, text.line)
         else:
             first[words] = source.at(text.line)
+
+
+def _joiners(made: Templates) -> Iterator[DataError]:
+    """Yield fragments of faces that hold what global.j2 puts between fragments."""
+    known = Parser(made).known
+    for source, text, rendered in _rendered(made):
+        words = known.trimmed(rendered)
+        runs = {words[at : at + n] for n in known.glue_lengths for at in range(len(words))}
+        held = sorted(known.glue & runs) + sorted((word,) for word in known.marks & set(words))
+        if held and source.name == "global.yaml":
+            what = (
+                f"The fragment {str(text)!r} holds {known.text(held[0])!r}, which joins fragments."
+            )
+            yield broken(source, what, text.line)
 
 
 def _rendered(made: Templates) -> Iterator[tuple[Source, Text, str]]:
@@ -209,10 +226,14 @@ def _readings(made: Templates, report: Report) -> Iterator[DataError]:
         source = made.files[local_name(au)]
         for state, paraphrases in made.states(au).items():
             for variant, sentences in enumerate(paraphrases):
-                read = parser(made.local(au, state, variant))
+                text = made.local(au, state, variant)
+                read = parser(text)
                 report.texts += 1
                 if read != _meant_local(au, state):
                     yield broken(source, _misread(f"{au} {state}", read), sentences[0].line)
+                elif not all(said in text for said in made.sentences(au, state, variant)):
+                    what = f"{au} {state}: local.j2 leaves a sentence out."
+                    yield broken(source, what, sentences[0].line)
     wrong = (error for error in _face_readings(made, parser, report) if error)
     yield from islice(wrong, _ENOUGH)
 

@@ -9,6 +9,7 @@ as near says otherwise. What remains is returned as not understood. Needs no spa
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import groupby
 from pathlib import Path
 
 from rapidfuzz import process
@@ -77,6 +78,10 @@ def _shipped(language: str) -> "Parser":
     return Parser(load(language))
 
 
+Piece = tuple[int, int, str]
+"""First word, word after the last, and what they are: fragment, glue, gap or stop."""
+
+
 @dataclass
 class _Heard:
     """What was understood so far, and what was not."""
@@ -94,35 +99,42 @@ class Parser:
     def __call__(self, text: str) -> Parsed:
         """Return what a text asserts."""
         words, heard = self.known.words(text), _Heard()
-        gaps: list[tuple[int, int]] = []
-        for start, stop, kind in self._pieces(words):
-            if kind == "gap":
-                gaps.append((start, stop))
-            elif kind != "glue":
-                self._guess(words, gaps, heard)
-                gaps = []
-            if kind == "fragment":
-                heard.meanings.append(self.known.fragments[words[start:stop]])
-        self._guess(words, gaps, heard)
+        sentence: list[Piece] = []
+        for piece in self._pieces(words):
+            if piece[2] == "stop":
+                self._hear(words, sentence, heard)
+                sentence = []
+            else:
+                sentence.append(piece)
+        self._hear(words, sentence, heard)
         return _parsed(heard)
 
-    def _pieces(self, words: Words) -> Iterator[tuple[int, int, str]]:
-        """Yield (start, stop, kind): a fragment, glue, a stop, or a gap of unknown words."""
-        at, open_ = 0, True
+    def _pieces(self, words: Words) -> Iterator[Piece]:
+        """Cut words into fragments, the glue between them, stops, and gaps of other words."""
+        at, begins = 0, True
         while at < len(words):
-            length, kind = self._fragment(words, at) if open_ else 0, "fragment"
-            if not length and is_mark(words[at]):
-                length, kind = 1, "stop" if words[at] in self.known.stops else "glue"
+            length = self._fragment(words, at) if begins else 0
+            kind = "fragment"
             if not length:
-                length, kind = self._longest_glue(words, at), "glue"
-            open_ = bool(length)
-            start = at
-            while not length:
-                at += 1
-                if at == len(words) or is_mark(words[at]) or self._longest_glue(words, at):
-                    length, kind = at - start, "gap"
-            at = start + length
-            yield start, at, kind
+                length, kind = self._joining(words, at)
+            begins = bool(length)
+            if not length:
+                length, kind = self._gap(words, at), "gap"
+            yield at, at + length, kind
+            at += length
+
+    def _joining(self, words: Words, at: int) -> tuple[int, str]:
+        """Return how many words here are punctuation or glue, and whether a stop or glue."""
+        if is_mark(words[at]):
+            return 1, "stop" if words[at] in self.known.stops else "glue"
+        return self._longest_glue(words, at), "glue"
+
+    def _gap(self, words: Words, at: int) -> int:
+        """Return how many words from here, one at least, are neither punctuation nor glue."""
+        stop = at + 1
+        while stop < len(words) and not self._joining(words, stop)[0]:
+            stop += 1
+        return stop - at
 
     def _fragment(self, words: Words, at: int) -> int:
         """Return the length of the longest fragment here that ends where one can end, or 0."""
@@ -145,28 +157,51 @@ class Parser:
                 return length
         return 0
 
-    def _guess(self, words: Words, gaps: list[tuple[int, int]], heard: _Heard) -> None:
-        """Understand the gaps of one sentence: as one fragment, or each as its own."""
+    def _hear(self, words: Words, sentence: list[Piece], heard: _Heard) -> None:
+        """Understand one sentence: its fragments, and what its gaps come near to."""
+        meanings, left = [], []
+        for is_fragment, pieces in groupby(sentence, lambda piece: piece[2] == "fragment"):
+            if is_fragment:
+                meanings += [self.known.fragments[words[a:b]] for a, b, _ in pieces]
+            else:
+                self._guess(
+                    words, [(a, b) for a, b, kind in pieces if kind == "gap"], meanings, left
+                )
+        # A negation that was not understood may turn round all that was.
+        if any(self.known.turned(words[start:stop]) for start, stop in left):
+            left, meanings = [(sentence[0][0], sentence[-1][1])], []
+        heard.meanings += meanings
+        heard.unknown += [self.known.text(words[start:stop]) for start, stop in left]
+
+    def _guess(
+        self,
+        words: Words,
+        gaps: list[tuple[int, int]],
+        meanings: list[Meaning],
+        left: list[tuple[int, int]],
+    ) -> None:
+        """Understand gaps with nothing known between them: as one sentence, or as a list."""
         if not gaps:
             return
-        whole = self._nearest(words[gaps[0][0] : gaps[-1][1]])
+        whole = self._nearest(words[gaps[0][0] : gaps[-1][1]], self._sentences)
         if whole:
-            heard.meanings.append(whole)
+            meanings.append(whole)
             return
         for start, stop in gaps:
-            meaning = self._nearest(words[start:stop]) if len(gaps) > 1 else None
+            # Half a local sentence says less than a whole one: only faces are said in lists.
+            meaning = self._nearest(words[start:stop], self.known.of_faces)
             if meaning:
-                heard.meanings.append(meaning)
+                meanings.append(meaning)
             else:
-                heard.unknown.append(self.known.text(words[start:stop]))
+                left.append((start, stop))
 
-    def _nearest(self, words: Words) -> Meaning | None:
-        """Return what the nearest fragments agree on; None where there are none or they do not."""
+    def _nearest(self, words: Words, among: list[Words]) -> Meaning | None:
+        """Return what the nearest of some fragments agree on; None where they do not."""
         turned = self.known.turned(words)
         near = [
             (score, choice)
             for choice, score, _ in process.extract(
-                words, self._choices, scorer=Indel.normalized_similarity,
+                words, among, scorer=Indel.normalized_similarity,
                 processor=None, score_cutoff=NEAR, limit=None,
             )
             if score > NEAR and self.known.turned(choice) == turned
@@ -181,7 +216,7 @@ class Parser:
         return blunt.pop() if len(blunt) == 1 else None
 
     @cached_property
-    def _choices(self) -> list[Words]:
+    def _sentences(self) -> list[Words]:
         return list(self.known.fragments)
 
 

@@ -47,7 +47,7 @@ class LocalPhrases:
     Args:
         au: canonical name.
         templates: the language's.
-        states: the first of `fauds.captions.templates.STATES`: both, or all with degrees.
+        states: of `fauds.facs.STATES`, the first two, or all with degrees.
         variants: paraphrases a state.
         from_intensity: whether occurrence was made from intensity by a threshold (DISFA); where
             it was coded apart from it (BP4D), an AU that does not occur has no degree.
@@ -92,7 +92,7 @@ class LocalPhrases:
         return [Phrase("local", self._au, *name, text, count) for name, text, count in rows]
 
     def _states(self, frames: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-        """Return every frame's position in STATES (0 where null), and where null."""
+        """Return every frame's position in `fauds.facs.STATES` (0 where null), and where null."""
         occurs, null = occurrence(frames, self._au)
         name = intensity_column(self._au)
         if not self._degrees or name not in frames.column_names:

@@ -3,7 +3,14 @@
 import traceback
 from typing import Any
 
-from jinja2 import FunctionLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import (
+    FunctionLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    nodes,
+)
 from jinja2.exceptions import SecurityError, TemplateNotFound, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -14,11 +21,15 @@ LONGEST = 10_000
 """Characters that a rendered text may have: a description has some hundred."""
 
 
+_LONGEST_MESSAGE = 300
+
+
 class Sandbox:
     """Renders the templates of one language, and the fragments that contain Jinja2.
 
     A template sees its variables and the other .j2 files of its language, by name: no files,
-    no Python attributes. A variable that is not there is an error, never an empty text.
+    no Python attributes. A variable that is not there is an error, never an empty text. What it
+    makes depends on its variables alone: no chance, and nothing kept from one text to the next.
     """
 
     def __init__(self, files: dict[str, Source]) -> None:
@@ -28,11 +39,24 @@ class Sandbox:
         )
         for name in set(self._environment.globals) - {"namespace", "range"}:
             del self._environment.globals[name]
+        # One draws lots; the other loads a module when no file can be opened any more.
+        for name in ("random", "pprint"):
+            del self._environment.filters[name]
         self._templates: dict[str, Template] = {}
 
     def _source(self, name: str) -> tuple[str, str, None] | None:
         source = self._files.get(name)
-        return None if source is None else (source.text, str(source.path), None)
+        if source is None:
+            return None
+        self._refuse_imports(source.text, name, str(source.path))
+        return source.text, str(source.path), None
+
+    def _refuse_imports(self, text: str, name: str | None = None, path: str | None = None) -> None:
+        """Raise where a template imports: Jinja2 keeps an imported module's state."""
+        tree = self._environment.parse(text, name, path)
+        for node in tree.find_all((nodes.Import, nodes.FromImport)):
+            what = "templates may not import: use include, or a macro in the same file"
+            raise TemplateSyntaxError(what, node.lineno, name, path)
 
     def file(self, name: str, **variables: Any) -> str:
         """Render a .j2 file; runs of blanks and line ends become one blank.
@@ -59,6 +83,7 @@ class Sandbox:
         try:
             if "{" in text:
                 if text not in self._templates:
+                    self._refuse_imports(text)
                     self._templates[text] = self._environment.from_string(text)
                 text = self._templates[text].render(variables)
         except Exception as error:  # as above
@@ -93,6 +118,7 @@ def _short(text: str, name: str, where: str) -> str:
 def _error(error: Exception, what: str, where: str) -> DataError:
     name = what.rsplit("/", 1)[-1]
     message = str(error).rstrip(".")
+    message = message if len(message) < _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
     if isinstance(error, SecurityError):
         return DataError(
             f"{name} reaches for what templates may not use: {message}.",

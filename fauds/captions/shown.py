@@ -18,6 +18,8 @@ from fauds.facs import au_name, facts, intensity_column
 
 _FORMS = "an action unit is AU12; a frame is F001/T1/2440 (BP4D) or SN001/17 (DISFA)"
 _NEAREST = 6
+_BEYOND = 2**31
+"""More than any frame's number, which is an int32."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def find_frame(built: Built, key: str) -> FrameSheet:
     parts = key.strip().split("/")
     if len(parts) not in (2, 3) or not parts[-1].isdecimal() or not all(parts):
         raise UsageError(f"{key!r} is not a frame.", hint=_FORMS)
-    who, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), int(parts[-1])
+    who, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
     seen = _Seen(who, task)
     row = 0
     for part in built.read(["subject", "task", "frame"], []):
@@ -123,6 +125,12 @@ def find_frame(built: Built, key: str) -> FrameSheet:
             return _sheet(built, row + at)
         row += len(part)
     seen.refuse(key, number)
+
+
+def _number(digits: str) -> int:
+    """Return a frame's number; for all that no frame can have, `_BEYOND`."""
+    # Python itself refuses to read numbers of thousands of digits.
+    return min(int(digits.lstrip("0")[:11] or "0"), _BEYOND)
 
 
 def first_frame(built: Built) -> FrameSheet:
@@ -167,7 +175,7 @@ class _Seen:
         which, tasks = _codes(part["task"].filter(_mask(whose)), self._task)
         self._tasks |= tasks
         rows = np.flatnonzero(whose)[which]
-        numbers = to_numpy(part["frame"])[rows]
+        numbers = to_numpy(part["frame"])[rows].astype(np.int64)
         self._frames.append(numbers)
         found = rows[numbers == number]
         return int(found[0]) if len(found) else None
@@ -179,7 +187,7 @@ class _Seen:
             raise UsageError(what, hint=f"subjects: {_listed(self._subjects)}")
         frames = np.sort(np.concatenate(self._frames))
         if not len(frames) and self._tasks == {""}:
-            raise UsageError(what, hint=f"{self._who} has no tasks: {self._who}/{number}")
+            raise UsageError(what, hint=f"{self._who} has no tasks: {self._who}/{_last(key)}")
         if not len(frames):
             raise UsageError(what, hint=f"{self._who} has the tasks {_listed(self._tasks)}")
         near = np.sort(frames[np.argsort(np.abs(frames - number), kind="stable")[:_NEAREST]])
@@ -201,6 +209,10 @@ def _codes(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, set[str]]:
 
 def _mask(values: np.ndarray) -> pa.Array:
     return from_numpy(values, pa.int8()).cast(pa.bool_())
+
+
+def _last(key: str) -> str:
+    return key.strip().rpartition("/")[2]
 
 
 def _listed(names: Iterable[str]) -> str:

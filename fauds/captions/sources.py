@@ -1,17 +1,19 @@
 """The template files of a language: where they are, their text, their hash."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from fauds import registry, resources
 from fauds.errors import DataError, UsageError
+from fauds.facs import AUS
 from fauds.store import fingerprint
 
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
 """What a language needs besides a file local/AU12.yaml for every action unit."""
 
-FACTS = "facs.yaml"
-_PATTERNS = ("*.yaml", "*.j2", "local/AU*.yaml")
+_PATTERNS = ("*.yaml", "*.j2", "local/*")
+_LARGEST = 2**20  # bytes of a file; the largest that fauds ships has 40,000
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def languages(templates: Path | None = None) -> list[str]:
 
 
 def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
-    """Return the files of a language by name, and facs.yaml.
+    """Return the files of a language by name.
 
     Args:
         language: a folder of templates/, named by its language code.
@@ -48,7 +50,8 @@ def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
 
     Raises:
         UsageError: there is no such language or folder.
-        DataError: the folder overrides nothing, or a file is missing or not UTF-8 text.
+        DataError: the folder overrides nothing, or a file is missing, not UTF-8 text, or not one
+            that a language has (its words would silently have no effect).
     """
     _check(language, templates)
     paths = _paths(resources.root("templates"), language)
@@ -74,7 +77,7 @@ def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
 
 
 def template_hash(language: str = "en", templates: Path | None = None) -> str:
-    """Return the SHA-256 of all files of a language and of facs.yaml, names and bytes."""
+    """Return the SHA-256 of all files of a language, names and bytes."""
     return hash_of(sources(language, templates))
 
 
@@ -95,12 +98,29 @@ def _paths(root: Path, language: str) -> dict[str, Path]:
     folder = root / language
     paths = (path for pattern in _PATTERNS for path in folder.glob(pattern))
     found = {path.relative_to(folder).as_posix(): path for path in paths}
-    facts = root / FACTS
-    return found | ({FACTS: facts} if facts.is_file() else {})
+    known = [*FILES, *map(local_name, AUS)]
+    for name, path in found.items():
+        # Further .j2 files can be included.
+        if name not in known and path.suffix != ".j2":
+            near = difflib.get_close_matches(name, known, n=1)
+            raise DataError(
+                f"{name} is not a file that a language has.",
+                where=path,
+                hint=(f"did you mean {near[0]}? " if near else "")
+                + f"there are {', '.join(FILES)} and {local_name('AU12')} ...",
+            )
+    return found
 
 
 def _read(path: Path) -> str:
     try:
+        # A device or a pipe has no end.
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            raise DataError(
+                f"{path.name} is not a file of at most {_LARGEST:,} bytes.",
+                where=path,
+                hint="a language's files are short texts",
+            )
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(

@@ -11,6 +11,9 @@ from fauds.errors import DataError
 _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_DEEPEST = 8  # lists and mappings within each other; a language's files have four
+
+
 class Text(str):
     """A string of a YAML file that knows its line there (from 1)."""
 
@@ -30,6 +33,10 @@ def _text(loader: Any, node: yaml.ScalarNode) -> Text:
 def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     keys: set[Any] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                problem="a key is not a text", problem_mark=key.start_mark
+            )
         if key.value in keys:
             raise yaml.constructor.ConstructorError(
                 problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
@@ -49,6 +56,7 @@ def parse(source: Source) -> dict[str, Any]:
         DataError: it is not YAML, or not a mapping; names the line.
     """
     try:
+        _check_shape(source.text)
         value = yaml.load(source.text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -60,6 +68,24 @@ def parse(source: Source) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise broken(source, f"{source.name} holds no mapping.")
     return value
+
+
+def _check_shape(text: str) -> None:
+    """Raise where YAML is nested deeply or refers to itself, before anything is built from it.
+
+    Building is recursive, and a few lines of references can stand for any amount of data.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_BASE):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            problem = f"*{event.anchor} refers to another place: write the text out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        if depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem="it is nested too deeply", problem_mark=event.start_mark
+            )
 
 
 def broken(source: Source, what: str, line: int | None = None) -> DataError:

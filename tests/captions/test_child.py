@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,46 @@ def test_a_killed_child_is_an_error_and_the_next_rendering_has_a_new_one(
     with pytest.raises(DataError, match="ended"):
         templates.local("AU12", "active")
     assert templates.local("AU12", "active").startswith("AU12: ")
+
+
+def test_modules_in_the_current_folder_are_not_imported(
+    own_templates: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jinja2.py").write_text("open('ran', 'w')")
+    (tmp_path / "resource.py").write_text("raise ImportError('mine')")
+    monkeypatch.chdir(tmp_path)
+    root = own_templates("local.j2", new="{{ au }}")
+    assert describe(12, templates=root) == "AU12" and not (tmp_path / "ran").exists()
+
+
+def test_a_child_that_cannot_start_says_why(
+    own_templates: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ImportError('no jinja2 today')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    root = own_templates("local.j2", new="{{ au }}")
+    with pytest.raises(DataError, match=r"could not start: .*no jinja2 today"):
+        describe(12, templates=root)
+
+
+def test_an_interrupted_question_does_not_answer_the_next(
+    own_templates: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = load("en", own_templates("local.j2", new="{{ au }}"))
+    assert templates.local("AU12", "active") == "AU12"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(child.json, "loads", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            templates.local("AU01", "active")
+    assert templates.local("AU04", "active") == "AU04"
+
+
+def test_threads_get_their_own_answers(own_templates: Change) -> None:
+    templates = load("en", own_templates("local.j2", new="{{ au }}"))
+    asked = ["AU01", "AU12"] * 100
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda au: templates.local(au, "active"), asked)) == asked

@@ -172,24 +172,96 @@ def test_an_error_leaves_the_old_export_and_no_rest(
     assert sorted(os.listdir(tmp_path / "out")) == ["captions.jsonl", "hf"]
 
 
-def test_an_error_while_folders_change_places_brings_the_old_one_back(
-    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return what the files of a folder hold, and since when."""
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+STOPS = [("export", at, late) for at in range(4) for late in (False, True)]
+STOPS += [("empty", at, late) for at in range(3) for late in (False, True)]
+
+
+@pytest.mark.parametrize(("before", "at", "late"), [*STOPS, ("nothing", 0, False)])
+def test_an_error_while_parts_change_places_brings_the_old_ones_back(
+    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, at: int, late: bool
 ) -> None:
     out = tmp_path / "out" / "hf"
-    write_folder(made, out, "")
-    stamp = (out / MARKER).stat().st_mtime_ns
-    rename = Path.rename
+    out.parent.mkdir()
+    if before == "export":
+        write_folder(made, out, "")
+        (out / "notes.txt").write_text("mine")
+    elif before == "empty":
+        out.mkdir()
+    was = contents(out.parent)
+    moves: list[Path] = []
 
-    def stopped(path: Path, target: Path) -> Path:
-        if path.name == "new":
-            raise KeyboardInterrupt
-        return rename(path, target)
+    def stopping(move: Any) -> Any:
+        def moved(path: Path, target: Path) -> Path:
+            ours = out in (path.parent, target, target.parent)
+            moves.extend([path] * ours)
+            stops = ours and len(moves) == at + 1
+            if late or not stops:
+                move(path, target)
+            if stops:
+                raise KeyboardInterrupt
+            return target
 
-    monkeypatch.setattr(Path, "rename", stopped)
+        return moved
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(Path, name, stopping(getattr(Path, name)))
     with pytest.raises(KeyboardInterrupt):
         write_folder(made, out, "")
-    assert (out / MARKER).stat().st_mtime_ns == stamp
-    assert os.listdir(out.parent) == ["hf"]
+    assert contents(out.parent) == was
+    assert os.listdir(out.parent) == ([] if before == "nothing" else ["hf"])
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_else_is_in_an_export_stays(
+    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "hf"
+    write_folder(made, out, "")
+    (out / ".git").mkdir()
+    (out / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (out / "notes.txt").write_text("mine")
+    (out / "README.md").write_text("old")
+    monkeypatch.chdir(out)
+    write_folder(made, Path("."), "")
+    assert Path.cwd() == out
+    assert sorted(os.listdir()) == [".git", "README.md", "data", MARKER, "notes.txt"]
+    assert Path(".git/HEAD").read_text() == "ref: refs/heads/main"
+    assert Path("notes.txt").read_text() == "mine"
+    assert Path("README.md").read_text() != "old"
+
+
+def test_a_folder_of_shards_with_something_else_is_left(made: Built, tmp_path: Path) -> None:
+    out = tmp_path / "hf"
+    write_folder(made, out, "")
+    (out / "data" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"(?s)not of an export.*data/notes\.txt"):
+        write_folder(made, out, "")
+    assert (out / "data" / "notes.txt").read_text() == "mine"
+    assert sorted(os.listdir(out)) == ["README.md", "data", MARKER]
+
+
+def test_places_that_cannot_be_written_are_one_error(made: Built, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("file/x/y", "n" * 300, f"{'n' * 300}/y"):
+        for write in (write_jsonl, lambda made, out: write_folder(made, out, "")):
+            with pytest.raises(DataError, match="could not be written") as error:
+                write(made, tmp_path / name)
+            assert "--workdir" not in str(error.value)
+            assert "choose another place" in error.value.hint
+    os.mkfifo(tmp_path / "pipe")
+    for device in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UsageError, match="not a file") as error:
+            write_jsonl(made, device)
+        assert error.value.where == str(device) and "- for stdout" in error.value.hint
 
 
 def test_the_folder_opens_in_datasets(
@@ -281,6 +353,18 @@ def test_tables_of_other_frames_are_refused(made: Built) -> None:
     store.write_table(made.path("frames"), other, meta)
     with pytest.raises(DataError, match="not of the frames"):
         stream_jsonl(built.opened(made.folder, "made"), io.BytesIO())
+
+
+def test_tables_of_different_builds_are_told_from_other_frames(made: Built) -> None:
+    meta = store.read_meta(made.path("phrases"))
+    phrases = store.read_table(made.path("phrases"))
+    for change in ({"inputs": "of others"}, {"settings": {**meta["settings"], "degrees": False}}):
+        store.write_table(made.path("phrases"), phrases, {**meta, **change})
+        with pytest.raises(DataError, match="of different builds") as error:
+            built.opened(made.folder, "made")
+        assert "not of the frames" not in str(error.value)
+        assert "fauds build-captions --dataset made" in error.value.hint
+        assert "--degrees" in error.value.hint
 
 
 def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

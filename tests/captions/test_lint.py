@@ -15,7 +15,7 @@ Change = Callable[..., Path]
 def test_shipped_languages_are_clean(language: str) -> None:
     report = lint.check(language)
     assert [str(problem) for problem in report.problems] == []
-    assert report.files == 5 + len(AUS)
+    assert report.files == 4 + len(AUS)
     assert report.sentences > len(AUS) * 7 * 3 * 2 and report.texts > 3000
 
 
@@ -109,3 +109,26 @@ def test_words_outside_the_vocabulary(own_templates: Change) -> None:
     path.write_text(path.read_text(encoding="utf-8") + tail, encoding="utf-8")
     problems = [str(problem) for problem in lint.check("en", root).problems]
     assert any("outside the vocabulary" in p or "reads back" in p for p in problems), problems
+
+
+def test_local_j2_that_leaves_a_sentence_out(own_templates: Change) -> None:
+    root = own_templates("local.j2", new="{{ fragments[0] }}")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert any("local.j2 leaves a sentence out" in p for p in problems), problems[:3]
+
+
+@pytest.mark.parametrize("word", ["pouts and blinks", "blinks, twice"])
+def test_a_fragment_that_holds_a_joining_word(own_templates: Change, word: str) -> None:
+    root = own_templates("global.yaml", "- blinks\n", f"- {word}\n")
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert any("which joins fragments" in p and repr(word) in p for p in problems), problems[:3]
+
+
+def test_an_endless_template_is_reported_once_and_soon(
+    own_templates: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fauds.captions.child.SECONDS", 0.5)
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    root = own_templates("local.j2", new=loop)
+    problems = [str(problem) for problem in lint.check("en", root).problems]
+    assert len(problems) == 1 and "did not end within" in problems[0]

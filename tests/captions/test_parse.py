@@ -119,6 +119,22 @@ def test_a_lost_or_added_negation_is_never_read_as_the_other_state() -> None:
             assert turned == sentence or parse(turned).states.get(au) != "active", turned
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The corners of the lips aren't pulled back and up along a slanting line.", "en"),
+        ("A woman does not, raises her brows from end to end.", "en"),
+        ("没有，整体抬起双眉。", "zh"),
+        ("一个人别皱起鼻子。", "zh"),
+        ("The corners of the lips are in pulled and up towards the cheekbones.", "en"),
+    ],
+)
+def test_what_a_stray_negation_or_half_a_sentence_means_is_not_guessed(
+    text: str, language: str
+) -> None:
+    assert not parse(text, language).active
+
+
 def test_what_is_not_understood_is_given_back() -> None:
     read = parse("A woman whistles a tune, raises the inner ends of her brows and sighs.")
     assert read.active == ("AU01",) and read.unknown == ("whistles a tune", "sighs")

@@ -1,5 +1,7 @@
 """Users' templates: what overrides what, the sandbox, and errors that name file and line."""
 
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +44,9 @@ def test_own_templates_build_with_their_own_words(own_templates: Change) -> None
         ("{% for x in fragments %}", "broken"),
         ("{{ 1 // 0 }}", "ZeroDivisionError"),
         ("{{ range(10**9) | list }}", "OverflowError"),
+        ("{{ fragments | random }}", "random"),
+        ("{% from 'global.j2' import listed %}", "may not import"),
+        ("{% include 'x' * 100000 %}", r"x{100,300}\.\.\."),
         ("  ", "empty"),
     ],
 )
@@ -68,6 +73,12 @@ def test_sandbox_and_broken_templates(own_templates: Change, template: str, mess
         ("local/AU12.yaml", "\nactive:", "\ninactive:", "'inactive' is given twice"),
         ("local/AU12.yaml", "\nactive:\n", "\nactive:\n  - x\n", "active: not a list"),
         ("local/AU12.yaml", "\nactive:", "\nactive: [", "not valid YAML"),
+        ("local/AU12.yaml", "\nactive:", "\n? [a, b]\n: c\nactive:", "a key is not a text"),
+        ("local/AU12.yaml", "\nactive:", "\nx: " + 100_000 * "[" + "\nactive:", "too deeply"),
+        ("local/AU12.yaml", "\nactive:", "\nx: &x [y]\nz: *x\nactive:", "refers to another"),
+        ("global.yaml", "F: {first", "F: {age: x, first", "has a word 'age'"),
+        ("global.yaml", "F: {first", "F: {12: x, first", "has a word 12"),
+        ("global.yaml", "regions: [", "regions: 5\nothers: [", "lacks 'regions'"),
     ],
 )
 def test_broken_fragments(
@@ -78,7 +89,7 @@ def test_broken_fragments(
         describe(12, templates=root)
         describe_face([45], templates=root)
         describe_face([2, 4], templates=root)
-    assert caught.value.where.rpartition(":")[0] == str(root / "en" / name)
+    assert re.sub(r":\d+$", "", caught.value.where) == str(root / "en" / name)
 
 
 def test_a_state_or_an_action_unit_that_is_not_there(own_templates: Change) -> None:
@@ -131,3 +142,27 @@ def test_a_third_language_is_a_folder(tmp_path: Path) -> None:
     assert "Brauen" in made.vocabulary["token"].to_pylist()
     with pytest.raises(UsageError, match="there is: en, zh"):
         describe(12, language="de")
+
+
+def test_files_that_no_language_has_are_named(own_templates: Change) -> None:
+    root = own_templates("local.j2", new="{{ fragments | join(' ') }}")
+    for name, near in (("local/AU12.yml", "local/AU12.yaml"), ("globals.yaml", "global.yaml")):
+        path = root / "en" / name
+        path.write_text("active: []", encoding="utf-8")
+        with pytest.raises(DataError, match="not a file that a language has") as caught:
+            describe(12, templates=root)
+        assert caught.value.where == str(path) and near in caught.value.hint
+        path.unlink()
+
+
+def test_a_file_that_is_none_or_has_no_end(own_templates: Change) -> None:
+    root = own_templates("local.j2", new="x")
+    path = root / "en" / "local.j2"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="not a file of at most"):
+        describe(12, templates=root)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="not a file of at most"):
+        describe(12, templates=root)
