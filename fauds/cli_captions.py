@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
-from fauds.errors import UsageError
+from fauds.errors import DataError, UsageError
 
 _TEMPLATES = click.option(
     "--templates",
@@ -131,12 +131,13 @@ def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
 def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
     """Write frames with labels and descriptions as JSON Lines or a Hugging Face dataset."""
     built = _opened(workdir, dataset)
+    to_stdout = out in (Path("-"), Path("/dev/stdout"))
     if kind == "hf":
-        if out == Path("-"):
+        if to_stdout:
             raise UsageError("A folder cannot go to stdout.", hint="name one with --out")
         out = out or built.folder / "export" / "hf"
         _export_hf(built, out, workspace(workdir, dataset).benchmark.access)
-    elif out == Path("-"):
+    elif to_stdout:
         _print_jsonl(built)
     else:
         _export_jsonl(built, out or built.folder / "export" / "captions.jsonl")
@@ -165,10 +166,16 @@ def _print_jsonl(built: Any) -> None:
     try:
         stream_jsonl(built, sys.stdout.buffer)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read it has had enough; at its end the interpreter would write the rest.
+    except OSError as error:
+        # At its end the interpreter would write the rest, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+        if isinstance(error, BrokenPipeError):
+            # Whoever read it has had enough.
+            return
+        raise DataError(
+            f"stdout could not be written: {error.strerror or error}.",
+            hint="free space, or choose another place; what was written is not whole",
+        ) from error
     click.echo(_described(built), err=True)
 
 

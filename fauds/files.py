@@ -20,10 +20,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _beside(path)
         yield temporary
         # mkstemp's files are their owner's alone; workspaces are shared in groups.
         temporary.chmod(0o666 & ~_umask())
@@ -40,14 +37,36 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn every refusal of the file system into the error for `path`.
+
+    Raises:
+        DataError: the file system refuses (full, read-only, no permission).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> DataError:
     """Return the error of a file that the file system refuses to write."""
     return DataError(
         f"{path.name} could not be written: {error.strerror or error}.",
         where=path,
-        hint="free space or choose another folder with --workdir; nothing that was there "
-        "before is lost",
+        hint="free space, or choose another place; nothing that was there before is lost",
     )
+
+
+def _beside(path: Path) -> Path:
+    """Make an empty file beside `path`, and the folders that it needs."""
+    # Here every error is about `path`, also where the refused folder is one further up.
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+    return Path(name)
 
 
 def _umask() -> int:

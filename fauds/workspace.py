@@ -225,7 +225,7 @@ class Workspace:
         Raises:
             DataError: they must be built again, from templates that fauds does not ship.
         """
-        from fauds.captions import Style, template_hash
+        from fauds.captions import Style
 
         old = self._meta("captions")
         if old is None:
@@ -234,16 +234,38 @@ class Workspace:
         made = old["settings"]
         if _unchanged(self._caption_tables(), {"inputs": frames.fingerprint, "settings": made}):
             return Step(self.path("captions"), False, old)
-        if made["templates"] != template_hash(made["language"]):
-            raise DataError(
-                "The captions are of other frames, and not of the templates that fauds ships.",
-                where=self.path("captions"),
-                hint="run fauds build-captions again, with the --templates that you want",
-            )
+        self._refuse_other_templates(old, frames)
         self.say(f"building captions again ({made['language']}): {self.path('captions')}")
-        # Tables written before there were paraphrases have no seed.
-        style = Style(made["language"], made["degrees"], made["variants"], made.get("seed") or 0)
+        style = Style(made["language"], made["degrees"], made["variants"], made["seed"] or 0)
         return self.captions(frames, style)
+
+    def _refuse_other_templates(self, old: dict[str, Any], frames: Step) -> None:
+        """Raise the error for captions that the shipped templates would not make again."""
+        from fauds.captions import languages, template_hash
+        from fauds.captions.built import again
+
+        made = old["settings"]
+        language = made["language"]
+        if language not in languages():
+            of = f"in the language {language!r}, which fauds does not ship"
+        elif made["templates"] != template_hash(language):
+            of = "of other templates than those that fauds ships now"
+        else:
+            return
+        raise DataError(
+            f"{self._why_again(old, frames)} They were made {of}.",
+            where=self.path("captions"),
+            hint=again(self.dataset, self.folder, made),
+        )
+
+    def _why_again(self, old: dict[str, Any], frames: Step) -> str:
+        """Return, as a sentence, why captions cannot stay as they are."""
+        if old["inputs"] != frames.fingerprint:
+            return "The captions are of other frames than those that are there."
+        missing = [path.name for path in self._caption_tables() if not path.exists()]
+        if missing:
+            return f"The captions are not whole: there is no {', '.join(missing)}."
+        return "The tables of captions are of different builds."
 
     def folds_as_made(self, frames: Step) -> Step:
         """Return folds of these frames, made as they last were; else the default ones."""

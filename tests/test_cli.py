@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fauds import settings, store
+from fauds import resources, settings, store
 from fauds.bench import results as results_file
+from fauds.errors import DataError
 from fauds.report.markdown import write_report
+from fauds.workspace import Step, Workspace
 from tests.helpers import Cli, small
 
 
@@ -265,6 +267,56 @@ def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path,
     cli.ok("bench", "vlfau", *common, "--root", moved, *changes)
     assert pq.read_table(work / "bp4d" / "folds.parquet").equals(before)
     assert (work / "bp4d" / "phrases.parquet").exists()
+
+
+@pytest.fixture
+def spoilt(cli, tmp_path, work, monkeypatch):
+    """A function that builds captions with these options; then come other shipped templates."""
+    raw = tmp_path / "raw"
+    cli.ok("synth", raw, "--like", "bp4d", "--subjects", 4, "--frames", 16, "--labels-only")
+
+    def spoil(*words):
+        cli.ok("build-captions", "--dataset", "bp4d", "--root", raw, *words)
+        meta = store.read_meta(work / "bp4d" / "captions.parquet")
+        monkeypatch.setattr("fauds.captions.template_hash", lambda language: "of a later version")
+        return Workspace(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
+
+    return spoil
+
+
+def refused(space, frames):
+    with pytest.raises(DataError) as error:
+        space.captions_as_built(Step(space.path("frames"), False, frames))
+    assert error.value.where == str(space.path("captions"))
+    return error.value
+
+
+def test_captions_that_are_not_made_again_say_which_of_their_inputs_changed(spoilt, work):
+    space, frames, meta = spoilt("--degrees")
+    other = {**meta, "settings": {**meta["settings"], "templates": "of a later version"}}
+    vocabulary = store.read_table(space.path("vocabulary"))
+    # As a build leaves it that was stopped while it wrote the captions.
+    store.write_table(space.path("vocabulary"), vocabulary, other)
+    error = refused(space, frames)
+    assert "of different builds" in error.what and "other frames" not in error.what
+    assert "other templates than those that fauds ships now" in error.what
+    assert f"fauds build-captions --dataset bp4d --workdir '{work}' --degrees" in error.hint
+    space.path("vocabulary").unlink()
+    assert "there is no vocabulary.parquet" in refused(space, frames).what
+    store.write_table(space.path("vocabulary"), vocabulary, meta)
+    assert not space.captions_as_built(Step(space.path("frames"), False, frames)).done
+    error = refused(space, {**frames, "inputs": "of others"})
+    assert "of other frames" in error.what and "other templates" in error.what
+
+
+def test_captions_in_an_own_language_ask_for_its_templates(spoilt, tmp_path):
+    shutil.copytree(resources.root("templates") / "en", tmp_path / "own" / "de")
+    style = ("--language", "de", "--templates", tmp_path / "own")
+    space, frames, _ = spoilt(*style)
+    space.path("vocabulary").unlink()
+    error = refused(space, frames)
+    assert "in the language 'de', which fauds does not ship" in error.what
+    assert "--language de --templates FOLDER" in error.hint
 
 
 def test_what_was_said_of_one_distribution_does_not_hold_for_another(cli, tmp_path):

@@ -170,6 +170,19 @@ def test_a_frame_that_is_not_there_says_what_is(cli, work, bp4d, disfa):
     assert "SN001 has no tasks: SN001/3" in outcome.err
 
 
+@pytest.mark.parametrize("number", [2**31 - 1, 2**31, 2**32 + 5, 10**20, "9" * 5000])
+def test_a_number_that_no_frame_can_have_is_an_unknown_frame(cli, work, bp4d, disfa, number):
+    frames, _ = tables(work, "bp4d")
+    task = frames["task"].iloc[0]
+    sequence = frames[(frames["subject"] == "F001") & (frames["task"] == task)]
+    outcome = cli("captions", "show", f"F001/{task}/{number}", *bp4d)
+    assert outcome.code == 2
+    assert f"There is no frame F001/{task}/{number}.\n" in outcome.err
+    assert "the nearest: " in outcome.err
+    assert outcome.err.rstrip().endswith(f", {sequence['frame'].max()}")
+    assert f"SN001/{number}\n" in cli("captions", "show", f"SN001/T1/{number}", *disfa).err
+
+
 @pytest.mark.parametrize(
     "command", [("show",), ("show", "F001/T1/1"), ("stats",), ("export", "--format", "jsonl")]
 )
@@ -280,6 +293,19 @@ def test_jsonl_to_stdout_and_into_a_pipe_that_closes(cli, work, bp4d, tmp_path):
     assert process.returncode == 0
 
 
+def test_stdout_by_its_other_name_and_full(work, bp4d):
+    command = [sys.executable, "-m", "fauds", "captions", "export", "--format", "jsonl"]
+    command += [*map(str, bp4d), "--out"]
+    lines = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
+    done = subprocess.run([*command, "/dev/stdout"], capture_output=True, check=True)
+    assert done.stdout == lines
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*command, "-"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: stdout could not be written: No space left on device.\n")
+    assert len(done.stderr.splitlines()) == 2 and "choose another place" in done.stderr
+
+
 def test_an_export_does_not_overwrite_what_is_not_one(cli, bp4d, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -369,6 +395,10 @@ def test_figures_are_drawn_where_asked(cli, work, bp4d, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
     outcome = cli("captions", "stats", *bp4d, "--figure", tmp_path / "x.gif")
     assert outcome.code == 2 and ".png, .pdf or .svg" in outcome.err
+    (tmp_path / "file").write_text("")
+    outcome = cli("captions", "stats", *bp4d, "--figure", tmp_path / "file" / "x" / "y.png")
+    assert outcome.code == 1 and "y.png could not be written" in outcome.err
+    assert "--workdir" not in outcome.err
 
 
 def test_help_loads_nothing_heavy():

@@ -87,6 +87,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch,
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "deep" / "t.parquet"
+    with pytest.raises(DataError, match=r"t\.parquet could not be written: Not a dir") as error:
+        store.write_table(path, TABLE, META)
+    assert error.value.where == str(path)
+    assert error.value.hint.startswith("free space, or choose another place")
+
+
 def test_a_truncated_table_is_named(tmp_path):
     path = tmp_path / "frames.parquet"
     store.write_table(path, TABLE, META)
