@@ -210,6 +210,8 @@ def _languages(templates: Path | None) -> list[str]:
     names = languages(templates)
     if templates is None:
         return names
+    if not templates.is_dir():
+        raise UsageError("The templates folder is not there.", where=templates)
     own = [name for name in names if (templates / name).is_dir()]
     if not own:
         raise UsageError(

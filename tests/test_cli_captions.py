@@ -26,6 +26,8 @@ from fauds.facs import AUS, facts
 from fauds.report.captions import show_au, show_frame, show_statistics
 from tests.helpers import Cli
 
+FRAME = ("subject", "task", "sex", "frame", "frame_id", "image")
+
 
 @pytest.fixture
 def cli(monkeypatch, capsys, tmp_path):
@@ -269,7 +271,7 @@ def test_jsonl_is_the_tables_a_line_a_frame(cli, work, bp4d, disfa):
         ):
             assert json.loads(line) == {
                 "dataset": dataset,
-                **{key: row[key] for key in ("subject", "task", "frame", "frame_id", "image")},
+                **{key: None if pd.isna(row[key]) else row[key] for key in FRAME},
                 "aus": {au: row[au] for au in aus},
                 "intensities": {au: row[f"{au}_intensity"] for au in graded},
                 "local": {au: said[au] for au in aus},

@@ -30,6 +30,17 @@ MEGABYTES = 256
 """Memory that templates may use beyond what the child itself needs."""
 
 
+# The parent's own fauds, wherever it is from, and nothing else from that folder.
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import fauds
+del sys.path[0]
+from fauds.captions.child import main
+main()
+"""
+
+
 class LimitError(DataError):
     """A template ran into a limit of time or memory, or its process ended."""
 
@@ -77,7 +88,7 @@ class ChildSandbox:
     def _start(self) -> None:
         # -P: what lies in the current folder is nobody's module.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fauds.captions.child"],
+            [sys.executable, "-P", "-c", _START, str(Path(fauds.__file__).parents[1])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -87,14 +98,13 @@ class ChildSandbox:
         self._stop = weakref.finalize(self, _stop, process)
         files = [[each.name, str(each.path), each.text] for each in self._files.values()]
         hello = _answer(process, [SECONDS, files])
-        if hello != [fauds.__file__]:
+        if hello is None:
             process.kill()
-            said = f"it is {hello[0]}" if hello else process.stderr.read().strip()
+            said = process.stderr.read().strip().splitlines() or ["no reason given"]
             raise LimitError(
-                "The process that renders templates could not start: "
-                f"{said.splitlines()[-1] if said else 'no reason given'}.",
+                f"The process that renders templates could not start: {said[-1]}.",
                 where=sys.executable,
-                hint=f"it must be able to import fauds from {fauds.__file__}",
+                hint="it imports jinja2 and this fauds; see what else PYTHONPATH brings in",
             )
 
 
@@ -142,7 +152,7 @@ def main() -> None:
     seconds, files = json.loads(input())
     sandbox = Sandbox({name: Source(name, Path(path), text) for name, path, text in files})
     _limit()
-    print(json.dumps([fauds.__file__]), flush=True)
+    print(json.dumps(["ready"]), flush=True)
     for line in sys.stdin:
         call, *arguments, variables = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -173,7 +183,3 @@ def _address_space() -> int:
     except OSError:
         return 0
     return pages * resource.getpagesize()
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from fauds.errors import UsageError
 from fauds.facs import INTENSITIES, intensity_column
 from fauds.files import atomic, writing
 
-KEYS = ("dataset", "subject", "task", "frame", "frame_id", "image", "aus", "intensities")
+KEYS = ("dataset", "subject", "task", "sex", "frame", "frame_id", "image", "aus", "intensities")
 KEYS += ("local", "global")
 """The keys of an object, in order."""
 
@@ -23,9 +23,9 @@ Progress = Callable[[int], None]
 """Called with the number of frames that were written."""
 
 
-def frame_columns(built: Built, *more: str) -> list[str]:
+def frame_columns(built: Built) -> list[str]:
     """Return the columns of frames that an export needs, beside frame_id."""
-    names = ["subject", "task", "frame", "image", *more, *built.aus]
+    names = ["subject", "task", "sex", "frame", "image", *built.aus]
     return [*names, *map(intensity_column, built.graded)]
 
 
@@ -100,6 +100,7 @@ def _lines(built: Built, part: pa.Table) -> pa.Array:
     pieces = [
         _categories(part["subject"], f'{{"dataset": {_json(built.dataset)}, "subject": '),
         _categories(part["task"], ', "task": '),
+        _categories(part["sex"], ', "sex": '),
         *_numbers(part["frame"], ', "frame": '),
         *_numbers(part["frame_id"], ', "frame_id": '),
         *_strings(part["image"], ', "image": '),

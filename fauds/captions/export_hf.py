@@ -183,7 +183,7 @@ def _write_shard(
 def _groups(built: Built) -> Iterator[pa.Table]:
     """Yield the frames in row groups of at most `store.ROW_GROUP` rows."""
     waiting: list[pa.Table] = []
-    for part in built.read(frame_columns(built, "sex"), [*built.aus, "face"]):
+    for part in built.read(frame_columns(built), [*built.aus, "face"]):
         if sum(map(len, [*waiting, part])) > store.ROW_GROUP:
             yield _as_shard(built, waiting)
             waiting = []

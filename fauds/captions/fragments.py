@@ -69,7 +69,10 @@ def state_problems(source: Source, table: dict[Any, Any]) -> Iterator[DataError]
             known = ", ".join(STATES)
             yield broken(source, f"{state!r} is not a state: they are {known}.", line)
         elif not _texts(paraphrases, depth=2):
-            what = f"{state}: not a list of paraphrases, each a list of sentences."
+            what = (
+                f"{state}: not a list of paraphrases, each a list of sentences (one with a colon "
+                "needs quotes, and none may be empty)."
+            )
             yield broken(source, what, line)
 
 

@@ -1,6 +1,7 @@
 """Users' templates that never end, grow without end, or reach for the machine."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fauds import resources
 from fauds.captions import child, describe, load
 from fauds.errors import DataError
 
@@ -112,6 +114,24 @@ def test_modules_in_the_current_folder_are_not_imported(
     monkeypatch.chdir(tmp_path)
     root = own_templates("local.j2", new="{{ au }}")
     assert describe(12, templates=root) == "AU12" and not (tmp_path / "ran").exists()
+
+
+def test_the_child_is_of_the_same_fauds_as_its_parent(
+    own_templates: Change, tmp_path: Path
+) -> None:
+    """Python started in a folder that holds a copy of fauds, such as a clone."""
+    copy = tmp_path / "clone" / "fauds"
+    shutil.copytree(resources.root("templates").parent / "fauds", copy)
+    shutil.copytree(resources.root("templates"), tmp_path / "clone" / "templates")
+    root = own_templates("local.j2", new="{{ au }}")
+    code = (
+        "import fauds; from pathlib import Path; from fauds.captions import describe; "
+        f"print(fauds.__file__, describe(12, templates=Path({str(root)!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=copy.parent
+    )
+    assert done.stdout.split() == [str(copy / "__init__.py"), "AU12"], done.stderr
 
 
 def test_a_child_that_cannot_start_says_why(

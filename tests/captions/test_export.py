@@ -31,6 +31,8 @@ AWKWARD = [
     "",
 ]
 
+FRAME = ("subject", "task", "sex", "frame", "frame_id", "image")
+
 
 def awkward_frames(rows: int, intensities: bool = True) -> pa.Table:
     """Frames with nulls, images with letters that JSON escapes, and a subject with quotes."""
@@ -53,7 +55,7 @@ def plain(made: Built) -> list[dict[str, Any]]:
     return [
         {
             "dataset": "made",
-            **{key: row[key] for key in ("subject", "task", "frame", "frame_id", "image")},
+            **{key: row[key] for key in FRAME},
             "aus": {au: row[au] for au in BP4D},
             "intensities": {au: row[f"{au}_intensity"] for au in graded},
             "local": {au: said[au] for au in BP4D},
