@@ -33,7 +33,7 @@ def captions() -> None:
 @click.option("--language", help="Of an AU's descriptions.  [default: en]")
 @_TEMPLATES
 @click.option("--sex", type=click.Choice(["F", "M"]), help="Whose face, for an AU's global text.")
-@click.option("--all", "--variants", "every", is_flag=True, help="Every paraphrase of an AU.")
+@click.option("--all", "every", is_flag=True, help="Every paraphrase of an AU.")
 @_FIGURE
 @WORKDIR
 def show(

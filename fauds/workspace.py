@@ -17,7 +17,6 @@ from fauds import store
 from fauds.datasets import DATASETS
 from fauds.datasets.base import ReadOptions, is_written
 from fauds.errors import DataError, UsageError
-from fauds.facs import intensity_column
 from fauds.settings import Benchmark, benchmark
 
 if TYPE_CHECKING:
@@ -195,8 +194,8 @@ class Workspace:
         with store.lock(self.folder):
             if _unchanged(self._caption_tables(), meta):
                 return Step(path, False, meta)
-            columns = self._described_columns(frames, style)
             builder = Builder(self.benchmark.aus, style, self.benchmark.occurrence_at is not None)
+            columns = builder.columns(store.column_names(frames.path))
             with store.table_writer(path, builder.schema) as writer:
                 for part in store.read_batches(frames.path, columns):
                     writer.write(builder.captions(part), store.sequence_starts(part))
@@ -206,19 +205,6 @@ class Workspace:
                 writer.meta = meta
         return Step(path, True, meta)
 
-    def _described_columns(self, frames: Step, style: "Style") -> list[str]:
-        """Return the columns of frames that captions of this style are made from."""
-        there = store.column_names(frames.path)
-        graded = [intensity_column(au) for au in self.benchmark.aus] if style.degrees else []
-        graded = [name for name in graded if name in there]
-        if style.degrees and not graded:
-            raise DataError(
-                "These frames have no intensity: there is no degree to say.",
-                where=frames.path,
-                hint="leave --degrees out, or read a distribution with intensity codes",
-            )
-        return ["frame_id", "subject", "task", "frame", "sex", *self.benchmark.aus, *graded]
-
     def captions_as_built(self, frames: Step) -> Step:
         """Return the captions of these frames in the style that they were last built in.
 
@@ -226,6 +212,7 @@ class Workspace:
             DataError: they must be built again, from templates that fauds does not ship.
         """
         from fauds.captions import Style
+        from fauds.captions.built import refuse_other_templates
 
         old = self._meta("captions")
         if old is None:
@@ -234,38 +221,10 @@ class Workspace:
         made = old["settings"]
         if _unchanged(self._caption_tables(), {"inputs": frames.fingerprint, "settings": made}):
             return Step(self.path("captions"), False, old)
-        self._refuse_other_templates(old, frames)
+        refuse_other_templates(self.dataset, self.folder, old, frames.fingerprint)
         self.say(f"building captions again ({made['language']}): {self.path('captions')}")
         style = Style(made["language"], made["degrees"], made["variants"], made["seed"] or 0)
         return self.captions(frames, style)
-
-    def _refuse_other_templates(self, old: dict[str, Any], frames: Step) -> None:
-        """Raise the error for captions that the shipped templates would not make again."""
-        from fauds.captions import languages, template_hash
-        from fauds.captions.built import again
-
-        made = old["settings"]
-        language = made["language"]
-        if language not in languages():
-            of = f"in the language {language!r}, which fauds does not ship"
-        elif made["templates"] != template_hash(language):
-            of = "of other templates than those that fauds ships now"
-        else:
-            return
-        raise DataError(
-            f"{self._why_again(old, frames)} They were made {of}.",
-            where=self.path("captions"),
-            hint=again(self.dataset, self.folder, made),
-        )
-
-    def _why_again(self, old: dict[str, Any], frames: Step) -> str:
-        """Return, as a sentence, why captions cannot stay as they are."""
-        if old["inputs"] != frames.fingerprint:
-            return "The captions are of other frames than those that are there."
-        missing = [path.name for path in self._caption_tables() if not path.exists()]
-        if missing:
-            return f"The captions are not whole: there is no {', '.join(missing)}."
-        return "The tables of captions are of different builds."
 
     def folds_as_made(self, frames: Step) -> Step:
         """Return folds of these frames, made as they last were; else the default ones."""
@@ -281,7 +240,9 @@ class Workspace:
         return store.read_meta(path) if path.exists() else None
 
     def _caption_tables(self) -> list[Path]:
-        return [self.path(name) for name in ("captions", "phrases", "vocabulary")]
+        from fauds.captions.built import TABLES
+
+        return [self.path(name) for name in TABLES]
 
     def bench(self, plan: "Plan", frames: Step | None, progress: "Progress") -> Path:
         """Run a model on the folds; returns the run's folder, with results.json and a report.

@@ -278,7 +278,7 @@ def spoilt(cli, tmp_path, work, monkeypatch):
     def spoil(*words):
         cli.ok("build-captions", "--dataset", "bp4d", "--root", raw, *words)
         meta = store.read_meta(work / "bp4d" / "captions.parquet")
-        monkeypatch.setattr("fauds.captions.template_hash", lambda language: "of a later version")
+        monkeypatch.setattr("fauds.captions.built.template_hash", lambda language: "of a later version")
         return Workspace(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
 
     return spoil

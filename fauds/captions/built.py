@@ -11,13 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fauds import store
-from fauds.captions.templates import languages
+from fauds.captions.templates import languages, template_hash
 from fauds.errors import DataError
 from fauds.facs import intensity_column
 
 TABLES = ("captions", "phrases", "vocabulary")
 STEP = 16 * 1024
 """Rows that are handled at once; 10 to 50 MB as text."""
+
+_MIXED = "The tables of captions are of different builds."
+_OTHER_FRAMES = "The captions are of other frames than those that are there."
 
 
 @dataclass(frozen=True)
@@ -114,18 +117,51 @@ def opened(folder: Path, dataset: str) -> Built:
         raise _stale(dataset, folder, captions)
     if any(metas[name][key] != captions[key] for name in TABLES for key in ("inputs", "settings")):
         # Captions are written last: a build that was stopped leaves older ones beside new phrases.
-        raise DataError(
-            "The tables of captions are of different builds.",
-            where=folder,
-            hint=again(dataset, folder, captions["settings"]),
-        )
+        raise DataError(_MIXED, where=folder, hint=_again(dataset, folder, captions["settings"]))
     columns = store.column_names(paths["frames"])
     aus = captions["settings"]["aus"]
     graded = tuple(au for au in aus if intensity_column(au) in columns)
     return Built(dataset, folder, frames, captions, graded, rows)
 
 
-def again(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
+def refuse_other_templates(
+    dataset: str, folder: Path, captions: dict[str, Any], frames: str
+) -> None:
+    """Raise where captions must be made again and the shipped templates would make others.
+
+    Args:
+        dataset: its name.
+        folder: where its tables lie.
+        captions: the metadata of captions.parquet.
+        frames: the fingerprint of the frames that are there.
+
+    Raises:
+        DataError: says why they cannot stay, why they are not made again, and the command.
+    """
+    made = captions["settings"]
+    language = made["language"]
+    if language not in languages():
+        of = f"in the language {language!r}, which fauds does not ship"
+    elif made["templates"] != template_hash(language):
+        of = "of other templates than those that fauds ships now"
+    else:
+        return
+    raise DataError(
+        f"{_why_again(folder, captions, frames)} They were made {of}.",
+        where=folder / "captions.parquet",
+        hint=_again(dataset, folder, made),
+    )
+
+
+def _why_again(folder: Path, captions: dict[str, Any], frames: str) -> str:
+    """Return, as a sentence, why captions cannot stay as they are."""
+    if captions["inputs"] != frames:
+        return _OTHER_FRAMES
+    missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").exists()]
+    return f"The captions are not whole: there is no {', '.join(missing)}." if missing else _MIXED
+
+
+def _again(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
     """Return how captions are built again as they were: the command, for people."""
     command = _command(dataset, folder, settings)
     language = settings["language"]
@@ -166,9 +202,9 @@ def _together(
 
 def _stale(dataset: str, folder: Path, captions: dict[str, Any]) -> DataError:
     return DataError(
-        "The captions are not of the frames that are there.",
+        _OTHER_FRAMES,
         where=folder / "captions.parquet",
-        hint=again(dataset, folder, captions["settings"]),
+        hint=_again(dataset, folder, captions["settings"]),
     )
 
 

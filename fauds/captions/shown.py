@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.captions.built import Built, row_at
-from fauds.captions.templates import STATES, load, subject
+from fauds.captions.templates import load, subject
 from fauds.columns import from_numpy, to_numpy
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
-from fauds.facs import au_name, facts, intensity_column
+from fauds.facs import STATES, au_name, facts, intensity_column
 
 _FORMS = "an action unit is AU12; a frame is F001/T1/2440 (BP4D) or SN001/17 (DISFA)"
 _NEAREST = 6

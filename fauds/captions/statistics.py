@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from fauds import store
 from fauds.captions.built import Built
 from fauds.captions.phrases import NOTHING
-from fauds.captions.templates import STATES
 from fauds.captions.vocabulary import SPECIALS
 from fauds.columns import to_numpy
+from fauds.facs import STATES
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_texts
 from fauds.columns import category, from_numpy, from_strings
 from fauds.errors import DataError, UsageError
-from fauds.facs import STATES
+from fauds.facs import STATES, intensity_column
 from fauds.store import PHRASES, VOCABULARY, captions_schema
 
 
@@ -95,7 +95,7 @@ class Builder:
         templates = load(style.language, style.templates)
         _check_paraphrases(names, style, templates)
         tokenise = Tokeniser(style.language)
-        self.settings = settings_of(names, style, templates)
+        self.settings = _settings(names, style, templates)
         self._local = {
             au: LocalPhrases(au, templates, style.states, style.variants, from_intensity)
             for au in names
@@ -105,6 +105,23 @@ class Builder:
         said = local_texts(names, templates, style.states, style.variants)
         faces = global_texts(names, templates, style.variants)
         self._words = {"local": Words.of(said, tokenise), "global": Words.of(faces, tokenise)}
+
+    def columns(self, there: Sequence[str]) -> list[str]:
+        """Return the columns, of those that frames have, that captions are made from.
+
+        Raises:
+            DataError: degrees are asked for, and no intensity is there.
+        """
+        aus = self.settings["aus"]
+        wanted = [intensity_column(au) for au in aus] if self._style.degrees else []
+        graded = [name for name in wanted if name in there]
+        if wanted and not graded:
+            raise DataError(
+                "These frames have no intensity: there is no degree to say.",
+                where="frames table",
+                hint="leave --degrees out, or read a distribution with intensity codes",
+            )
+        return ["frame_id", "subject", "task", "frame", "sex", *aus, *graded]
 
     @property
     def schema(self) -> pa.Schema:
@@ -167,10 +184,10 @@ def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict
     if not templates.trusted:
         local_texts(names, templates, style.states, style.variants)
         templates.face(names)
-    return settings_of(names, style, templates)
+    return _settings(names, style, templates)
 
 
-def settings_of(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
+def _settings(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
     """Return what tables record of how they were made."""
     return {
         "language": style.language,
@@ -184,6 +201,7 @@ def settings_of(names: list[str], style: Style, templates: Templates) -> dict[st
 
 def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates) -> None:
     there = templates.paraphrases(names, style.states)
+    # A state that is not there at all is named, with its file, when it is rendered.
     if style.variants > max(there, 1):
         raise UsageError(
             f"The templates of {style.language!r} have {there} paraphrases of every text, "

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fauds import store
-from fauds.facs import intensity_column
+from fauds.facs import STATES, intensity_column
 from fauds.report.console import new_console, new_table
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def show_captions(space: "Workspace", step: "Step") -> None:
 
 def _kinds(settings: dict[str, Any], scope: str) -> str:
     """Return what makes descriptions distinct, where that is more than the action units."""
-    states = 7 if settings["degrees"] else 2
-    kinds = [f"{len(settings['aus'])} AUs", f"{states} states"] if scope == "local" else []
+    states = STATES if settings["degrees"] else STATES[:2]
+    kinds = [f"{len(settings['aus'])} AUs", f"{len(states)} states"] if scope == "local" else []
     if settings["variants"] > 1:
         kinds.append(f"{settings['variants']} paraphrases")
     return f" ({', '.join(kinds)})" if kinds else ""
