@@ -1,6 +1,5 @@
 """A made-up distribution on disk: its layout, its bytes, its marker, and what it refuses."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -12,17 +11,11 @@ from fauds.datasets.base import MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
-from fauds.synthetic import distribution
+from fauds.synthetic import distribution, footage
+from fauds.synthetic.label_files import BP4D_INTENSITY_AUS
 from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
 from tests.datasets.helpers import read
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+from tests.synthetic.short import digests
 
 
 def small(root: Path, **arguments: object) -> Path:
@@ -61,7 +54,7 @@ def test_labels_are_those_that_were_drawn(bp4d_root: Path) -> None:
     for index, au in enumerate(aus):
         expected = occurrence("bp4d", intensities)[:, index]
         np.testing.assert_array_equal(table[au].to_numpy(), expected)
-    for au in distribution.BP4D_INTENSITY_AUS:
+    for au in BP4D_INTENSITY_AUS:
         np.testing.assert_array_equal(
             table[f"{au}_intensity"].to_numpy(), intensities[:, aus.index(au)]
         )
@@ -99,8 +92,21 @@ def test_a_folder_written_before_is_written_anew(tmp_path: Path) -> None:
     (root / "own notes.txt").write_text("kept")
     small(root)
     assert digests(root).keys() - digests(small(tmp_path / "b")).keys() == {"own notes.txt"}
+
+
+def test_labels_of_another_dataset_take_the_place_of_earlier_ones(tmp_path: Path) -> None:
+    root = small(tmp_path, labels_only=True)
     small(root, like="disfa", labels_only=True)
     assert not (root / "AUCoding").exists() and read(DISFA, root).table.num_rows == 16
+
+
+@pytest.mark.parametrize("other", [{"labels_only": True}, {"like": "disfa"}])
+def test_pictures_are_never_removed_without_being_written_anew(tmp_path: Path, other: dict) -> None:
+    root = small(tmp_path)
+    before = digests(root)
+    with pytest.raises(UsageError, match=r"holds pictures .* 2D\+3D"):
+        small(root, **other)
+    assert digests(root) == before
 
 
 def test_the_marker_tells_how_it_was_made(tmp_path: Path) -> None:
@@ -108,6 +114,9 @@ def test_the_marker_tells_how_it_was_made(tmp_path: Path) -> None:
     assert marker["complete"] is True and marker["version"]
     asked = {"like": "bp4d", "subjects": 2, "frames": 8, "seed": 5, "labels_only": True, "size": 64}
     assert marker.items() >= asked.items()
+    assert marker["pictures"] is None and marker["landmarks"] is None
+    marker = json.loads((small(tmp_path, landmarks="text") / MARKER).read_text())
+    assert marker["pictures"] == "images" and marker["landmarks"] == "text"
 
 
 def test_progress_counts_images(tmp_path: Path) -> None:
@@ -120,12 +129,12 @@ def test_progress_counts_images(tmp_path: Path) -> None:
 def test_a_writing_that_was_stopped_is_not_taken_for_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def stop(job: tuple) -> int:
+    def stop(job: object) -> list:
         raise error
 
     root = small(tmp_path / "a")
     with monkeypatch.context() as patch:
-        patch.setattr(distribution, "_draw_sequence", stop)
+        patch.setattr(footage, "_draw", stop)
         with pytest.raises((KeyboardInterrupt, DataError)):
             small(root)
     assert (root / "AUCoding").exists()
@@ -145,7 +154,16 @@ def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"like": "disfa"}, {"like": "ck"}, {"subjects": 99}, {"frames": 0}, {"seed": -1}, {"size": 8}],
+    [
+        {"like": "ck"},
+        {"like": "disfa", "pictures": "zips"},
+        {"pictures": "images", "labels_only": True},
+        {"pictures": "videos", "size": 65},
+        {"subjects": 99},
+        {"frames": 0},
+        {"seed": -1},
+        {"size": 8},
+    ],
 )
 def test_arguments_are_checked_before_anything_is_written(tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(UsageError):

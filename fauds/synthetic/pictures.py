@@ -1,0 +1,97 @@
+"""Writes the drawn frames of one sequence: image files, members of a zip file, or a video."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+import cv2
+import numpy as np
+
+from fauds.errors import DataError
+
+_JPEG_QUALITY = 92
+
+
+def write_images(folder: Path, numbers: np.ndarray, frames: Iterable[np.ndarray]) -> None:
+    """Write ``NUMBER.jpg`` of each frame, uint8 [H, W, 3] BGR, into a new folder."""
+    folder.mkdir(parents=True)
+    for number, frame in zip(numbers.tolist(), frames, strict=True):
+        (folder / f"{number}.jpg").write_bytes(_jpeg(frame))
+
+
+def add_to_zip(
+    archive: ZipFile, folder: str, numbers: np.ndarray, frames: Iterable[np.ndarray]
+) -> None:
+    """Add ``FOLDER/NUMBER.jpg`` of each frame, uint8 [H, W, 3] BGR, to an open archive."""
+    for number, frame in zip(numbers.tolist(), frames, strict=True):
+        # A ZipInfo has a date of its own, the same at every call.
+        member = ZipInfo(f"{folder}/{number}.jpg")
+        member.create_system = 3
+        member.external_attr = 0o644 << 16
+        archive.writestr(member, _jpeg(frame), ZIP_STORED)
+
+
+def write_video(path: Path, rate: int, frames: Iterable[np.ndarray]) -> None:
+    """Write frames, uint8 [H, W, 3] BGR of one even size, as motion JPEG.
+
+    Args:
+        path: ends on ``.avi``.
+        rate: frames a second.
+        frames: at least one.
+
+    Raises:
+        DataError: the video does not count as many frames when it is opened again, which is how
+            a full disk shows: OpenCV reports nothing.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    height, width = first.shape[:2]
+    code = cv2.VideoWriter_fourcc(*"MJPG")
+    with _silence():
+        writer, count = cv2.VideoWriter(str(path), code, rate, (width, height)), 0
+        try:
+            if not writer.isOpened():
+                raise _unwritable(path)
+            for frame in chain([first], frames):
+                writer.write(frame)
+                count += 1
+        finally:
+            writer.release()
+        if not _is_whole(path, count):
+            raise _unwritable(path)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep OpenCV from printing a line for every frame that it cannot write."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    video = cv2.VideoCapture(str(path))
+    try:
+        # It is written last of all: a file that is one byte short counts 0 frames.
+        return video.isOpened() and round(video.get(cv2.CAP_PROP_FRAME_COUNT)) == count
+    finally:
+        video.release()
+
+
+def _unwritable(path: Path) -> DataError:
+    return DataError(
+        "The video could not be written whole.",
+        where=path,
+        hint="free space or choose another folder, then run the same command again",
+    )
+
+
+def _jpeg(frame: np.ndarray) -> bytes:
+    written, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not written:
+        raise RuntimeError("OpenCV cannot write JPEG")
+    return data.tobytes()
