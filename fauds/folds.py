@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from fauds import store
+from fauds import schemas
 from fauds.errors import DataError, UsageError
 from fauds.settings import Folds
 
@@ -123,7 +123,7 @@ def _improve(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
 
 def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol: str) -> pa.Table:
     rows = [list(subjects), [int(fold) for fold in folds], [protocol] * len(subjects)]
-    return pa.table(rows, schema=store.FOLDS)
+    return pa.table(rows, schema=schemas.FOLDS)
 
 
 def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parquet") -> None:
@@ -132,9 +132,9 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
     Raises:
         DataError: a subject in two folds or in none, a fold without subjects, a wrong schema.
     """
-    if not folds.schema.equals(store.FOLDS, check_metadata=False):
+    if not folds.schema.equals(schemas.FOLDS, check_metadata=False):
         raise DataError(
-            f"The columns are {folds.schema.names}, not {store.FOLDS.names} with their types.",
+            f"The columns are {folds.schema.names}, not {schemas.FOLDS.names} with their types.",
             where=where,
             hint="make it with fauds split",
         )
@@ -175,7 +175,7 @@ def statistics(counts: SubjectCounts, folds: pa.Table, aus: Sequence[str]) -> pa
             counts.positives[test].sum(axis=0),
             pa.array(weights, mask=np.isnan(weights)),
         ]
-        tables.append(pa.table(columns, schema=store.FOLD_STATISTICS))
+        tables.append(pa.table(columns, schema=schemas.FOLD_STATISTICS))
     return pa.concat_tables(tables)
 
 

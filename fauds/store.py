@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import pyarrow.parquet as pq
 
 from fauds import __version__
 from fauds.errors import DataError
-from fauds.facs import intensity_column
 from fauds.files import atomic
 from fauds.tablewriter import TableWriter
 
@@ -28,80 +28,6 @@ SCHEMA_VERSION = 1
 ROW_GROUP = 128 * 1024
 _META = b"fauds"
 _AGAIN = "remove it and run the step that writes it again"
-_CATEGORY = pa.dictionary(pa.int32(), pa.string())
-
-
-def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of frames.parquet: one row a coded frame, null where not coded."""
-    return pa.schema(
-        [
-            ("frame_id", pa.int64()),
-            ("subject", _CATEGORY),
-            ("task", _CATEGORY),
-            ("frame", pa.int32()),
-            ("sex", _CATEGORY),
-            ("image", pa.string()),
-            *((au, pa.int8()) for au in aus),
-            *((intensity_column(au), pa.int8()) for au in intensity_aus),
-        ]
-    )
-
-
-def captions_schema(aus: Sequence[str]) -> pa.Schema:
-    """Return the schema of captions.parquet: a frame's local descriptions and its global one."""
-    return pa.schema(
-        [("frame_id", pa.int64()), *((au, _CATEGORY) for au in aus), ("face", _CATEGORY)]
-    )
-
-
-PHRASES = pa.schema(
-    [
-        ("phrase_id", pa.int32()),
-        ("scope", pa.string()),
-        ("au", pa.string()),
-        ("state", pa.string()),
-        ("variant", pa.int8()),
-        ("text", pa.string()),
-        ("tokens", pa.list_(pa.int32())),
-    ]
-)
-VOCABULARY = pa.schema(
-    [
-        ("scope", pa.string()),
-        ("id", pa.int32()),
-        ("token", pa.string()),
-        ("space", pa.bool_()),
-        ("count", pa.int64()),
-    ]
-)
-FOLDS = pa.schema([("subject", pa.string()), ("fold", pa.int16()), ("protocol", pa.string())])
-FOLD_STATISTICS = pa.schema(
-    [
-        ("fold", pa.int16()),
-        ("au", pa.string()),
-        ("train_frames", pa.int64()),
-        ("train_positives", pa.int64()),
-        ("test_frames", pa.int64()),
-        ("test_positives", pa.int64()),
-        ("weight", pa.float64()),
-    ]
-)
-
-
-def predictions_schema(aus: Sequence[str], descriptions: bool = False) -> pa.Schema:
-    """Return the schema of a fold's predictions: probabilities, and descriptions if generated."""
-    written = [(f"{au}_text", pa.string()) for au in aus] + [("face_text", pa.string())]
-    return pa.schema(
-        [
-            ("subject", _CATEGORY),
-            ("task", _CATEGORY),
-            ("frame", pa.int32()),
-            ("frame_id", pa.int64()),
-            ("fold", pa.int16()),
-            *((au, pa.float32()) for au in aus),
-            *(written if descriptions else ()),
-        ]
-    )
 
 
 @contextmanager
@@ -155,6 +81,12 @@ def sequence_starts(frames: pa.Table) -> np.ndarray:
     )
     changes = (np.diff(subject) != 0) | (np.diff(task) != 0)
     return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
+
+def sequences(frames: pa.Table) -> Iterator[tuple[tuple[str, str], slice]]:
+    """Yield every sequence's subject and task, and its rows."""
+    for start, stop in pairwise([*sequence_starts(frames).tolist(), len(frames)]):
+        yield (frames["subject"][start].as_py(), frames["task"][start].as_py()), slice(start, stop)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds import folds as folding
-from fauds import resources, settings, store
+from fauds import resources, schemas, settings
 from fauds.errors import DataError, UsageError
 
 AUS = ("AU01", "AU12")
@@ -123,7 +123,7 @@ def test_too_many_folds_are_refused():
 )
 def test_a_broken_fold_list_is_refused(rows, message):
     columns = [list(column) for column in zip(*rows, strict=True)]
-    table = pa.table([*columns, ["p"] * len(rows)], schema=store.FOLDS)
+    table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS)
     with pytest.raises(DataError, match=message):
         folding.check(table, ["A", "B"])
 

@@ -17,7 +17,7 @@ from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_te
 from fauds.columns import category, from_numpy, from_strings
 from fauds.errors import DataError, UsageError
 from fauds.facs import STATES, intensity_column
-from fauds.store import PHRASES, VOCABULARY, captions_schema
+from fauds.schemas import PHRASES, VOCABULARY, captions_schema
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Captions:
     """What `build` makes.
 
     Attributes:
-        phrases: schema `fauds.store.PHRASES`.
-        captions: schema `fauds.store.captions_schema`, one row a frame, in the frames' order.
-        vocabulary: schema `fauds.store.VOCABULARY`.
+        phrases: schema `fauds.schemas.PHRASES`.
+        captions: schema `fauds.schemas.captions_schema`, one row a frame, in the frames' order.
+        vocabulary: schema `fauds.schemas.VOCABULARY`.
         settings: what made them: language, AUs, degrees, variants, seed, the templates' hash.
     """
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
+from fauds.datasets.footage import Footage, Sequence
 from fauds.errors import DataError, UsageError
 
 MARKER = "fauds-synthetic.json"
@@ -104,6 +105,27 @@ class Reader(Protocol):
             declared: what the user says it is.
         """
 
+    def footage(
+        self,
+        root: Path,
+        last: Mapping[Sequence, int],
+        *,
+        camera: Literal["left", "right"] = ...,
+        image_base: int | None = ...,
+    ) -> Footage:
+        """Find what the sequences can be cropped from, beside the images that `read` finds.
+
+        Args:
+            root: where the distribution is, as for `read`.
+            last: by subject and task, the last label frame; each sequence gets a source.
+            camera: whose pictures, where a distribution has two cameras'.
+            image_base: the number of the image of label frame 1; None finds it out.
+
+        Raises:
+            DataError: two files of one sequence, a broken archive, lists of frames that do not
+                fit their landmarks, or a numbering that cannot be told.
+        """
+
     def read(
         self,
         root: Path,
@@ -119,7 +141,7 @@ class Reader(Protocol):
             expected: published counts, see `fauds.datasets.subjects.differences`.
             options: see `ReadOptions`.
             sink: is given the frames in parts, as they are read, each of whole sequences. All
-                have the columns of `fauds.store.frames_schema` for the same AUs, which
+                have the columns of `fauds.schemas.frames_schema` for the same AUs, which
                 may be null throughout.
         """
 

@@ -16,14 +16,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fauds import store
-from fauds.datasets import images, labelfiles, locate, text
+from fauds.datasets import bp4d_footage, images, labelfiles, locate, text
 from fauds.datasets.base import Reading, ReadOptions, Sink, read_marker
-from fauds.datasets.bp4d_files import OCCURRENCE, Key, Release, find
+from fauds.datasets.bp4d_files import LAYOUT, OCCURRENCE, Key, Release, find
+from fauds.datasets.footage import Footage
 from fauds.datasets.labelfiles import Digests, LabelFile
 from fauds.datasets.numbering import Numbering
 from fauds.datasets.parts import CodedSequence, Labels, Parts
@@ -65,6 +66,19 @@ class Bp4dReader:
         if not folders:
             return None, ""
         return (1, "numbered as the labels") if declared is None else (declared, "declared")
+
+    @locate.os_errors()
+    def footage(
+        self,
+        root: Path,
+        last: Mapping[Key, int],
+        *,
+        camera: Literal["left", "right"] = "left",
+        image_base: int | None = None,
+    ) -> Footage:
+        """Find what the sequences can be cropped from; BP4D's colour videos have one camera."""
+        top = locate.image_root(root, locate.label_folder(root, "AUCoding", LAYOUT))
+        return bp4d_footage.find(top, last, self.image_base, image_base)
 
     @locate.os_errors()
     def read(

@@ -1,6 +1,5 @@
 """Face crops made elsewhere, matched to the frames of a table by the integer of their name."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,10 +29,8 @@ def match_crops(
         DataError: no such folder, two crops of one number, or a numbering that cannot be told.
     """
     numbers = frames["frame"].to_numpy()
-    sequences = []
-    for start, stop in pairwise([*store.sequence_starts(frames).tolist(), len(frames)]):
-        subject, task = frames["subject"][start].as_py(), frames["task"][start].as_py()
-        key = (subject, task) if task else (subject,)
-        sequences.append((key, numbers[start:stop]))
+    sequences = [
+        (tuple(filter(None, name)), numbers[rows]) for name, rows in store.sequences(frames)
+    ]
     found = images.find(folder, [key for key, _ in sequences])
     return Numbering(found, reader.image_base, declared_base).assign(sequences)

@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fauds import store
-from fauds.datasets import images, locate, text
+from fauds.datasets import disfa_footage, images, locate, text
 from fauds.datasets.base import Reading, ReadOptions, Sink, natural, read_marker
+from fauds.datasets.footage import Footage
 from fauds.datasets.labelfiles import Digests, LabelFile
 from fauds.datasets.numbering import Numbering, find_base
 from fauds.datasets.parts import CodedSequence, Labels, Parts
@@ -84,6 +85,19 @@ class DisfaReader:
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known; see `find_base`."""
         return find_base(folders, last, declared)
+
+    @locate.os_errors()
+    def footage(
+        self,
+        root: Path,
+        last: Mapping[tuple[str, str], int],
+        *,
+        camera: Literal["left", "right"] = "left",
+        image_base: int | None = None,
+    ) -> Footage:
+        """Find what the subjects can be cropped from; the landmarks are the left camera's."""
+        top = locate.image_root(root, locate.label_folder(root, "ActionUnit_Labels", LAYOUT))
+        return disfa_footage.find(top, last, self.image_base, image_base, camera)
 
     @locate.os_errors()
     def read(

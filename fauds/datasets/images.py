@@ -6,6 +6,7 @@ are matched by the integer of their name and never by its text.
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from fauds import store
-from fauds.datasets.base import MARKER
+from fauds.datasets import tree
 from fauds.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
-_NOT_IMAGES = ("frames.parquet", MARKER)
+# Frames of DISFA's videos are often exported into folders that are named as the video.
+_VIDEO_FOLDER = re.compile(r"(?:Left|Right)Video(SN\d{3})_comp(?:\.avi)?", re.I | re.ASCII)
+_VIDEO_IMAGE = re.compile(r"(?:frame-|(?:Left|Right)VideoSN\d{3}_comp_)(\d+)", re.I | re.ASCII)
+_DISFA_SUBJECT = re.compile(r"SN\d{3}", re.ASCII)
 
 Key = tuple[str, ...]
 
@@ -66,7 +70,8 @@ def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[
 
     Args:
         root: what `ImageFolder.folder` is relative to.
-        keys: ("F001", "T1") for folders F001/T1, ("SN001",) for folders SN001.
+        keys: ("F001", "T1") for folders F001/T1, ("SN001",) for folders SN001 and
+            LeftVideoSN001_comp.
         within: where to look, relative to the root; None for all of the root.
 
     Returns:
@@ -107,30 +112,19 @@ def _text(name: str, path: Path) -> str:
 def _candidates(top: Path, keys: set[Key]) -> Iterator[tuple[Key, Path]]:
     """Yield the folders whose last names are a key, in a fixed order, without looking into them."""
     length = len(next(iter(keys), ("",)))
-    seen: set[tuple[int, int]] = set()
-    waiting = [top]
-    while waiting:
-        folder = waiting.pop()
-        key = tuple(part.upper() for part in folder.parts[-length:])
-        if key in keys and folder != top:
-            yield key, folder
-            continue
-        # Links may lead in circles.
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        # A workspace or a made-up distribution may lie inside the release; what it holds has the
-        # layout of the release's images.
-        if folder != top and any((folder / name).exists() for name in _NOT_IMAGES):
-            continue
-        waiting += sorted(_subfolders(folder), reverse=True)
+
+    def key_of(folder: Path) -> Key:
+        return tuple(sequence_name(part) for part in folder.parts[-length:])
+
+    for folder, files in tree.walk(top, lambda folder: key_of(folder) in keys):
+        if files is None:
+            yield key_of(folder), folder
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    return [folder / name for name in names if not name.startswith((".", "__MACOSX"))]
+def sequence_name(folder: str) -> str:
+    """Return what a folder stands for in a key: its name, or the subject whose video it is of."""
+    match = _VIDEO_FOLDER.fullmatch(folder)
+    return (match[1] if match else folder).upper()
 
 
 def _look_into(path: Path, relative: str) -> ImageFolder | None:
@@ -141,20 +135,22 @@ def _look_into(path: Path, relative: str) -> ImageFolder | None:
     for image in images.values():
         status = image.stat()
         digest.update(f"{image.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    stems, suffixes = zip(*(os.path.splitext(image.name) for image in images.values()), strict=True)
+    names = [image.name for image in images.values()]
+    of_videos = _is_disfa(path)
+    numbers = [digits(os.path.splitext(name)[0], of_videos) for name in names]
     return ImageFolder(
         path,
         relative,
         len(images),
-        suffixes[0],
-        frozenset(len(stem) for stem in stems if _is_padded(stem)),
-        frozenset(len(stem) for stem in stems if not _is_padded(stem)),
+        os.path.splitext(names[0])[1],
+        frozenset(len(number) for number in numbers if _is_padded(number)),
+        frozenset(len(number) for number in numbers if not _is_padded(number)),
         digest.hexdigest(),
     )
 
 
-def _is_padded(stem: str) -> bool:
-    return stem.startswith("0") and stem != "0"
+def _is_padded(number: str) -> bool:
+    return number.startswith("0") and number != "0"
 
 
 def listing(folder: ImageFolder) -> Listing | None:
@@ -174,26 +170,40 @@ def listing(folder: ImageFolder) -> Listing | None:
 def _images(path: Path) -> dict[int, os.DirEntry[str]]:
     """Return the images in a folder by number, rising."""
     found: dict[int, os.DirEntry[str]] = {}
+    of_videos = _is_disfa(path)
     with os.scandir(path) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in SUFFIXES or not _is_number(stem):
+            if suffix.lower() not in SUFFIXES or not (text := digits(stem, of_videos)):
                 continue
-            number = int(stem)
+            number = int(text)
             if number in found:
-                raise _two_images(path, found[number].name, entry.name)
+                raise _two_images(path, number, found[number].name, entry.name)
             found[number] = entry
     return dict(sorted(found.items()))
 
 
-def _is_number(stem: str) -> bool:
-    return stem.isascii() and stem.isdecimal() and len(stem) < 10
+def digits(stem: str, of_videos: bool) -> str:
+    """Return the number of an image as its name has it; empty where it is named by none.
+
+    Args:
+        stem: the name without its suffix.
+        of_videos: whether names of exported DISFA videos count too: ``frame-12`` and
+            ``LeftVideoSN001_comp_00012``.
+    """
+    if of_videos and (match := _VIDEO_IMAGE.fullmatch(stem)):
+        stem = match[1]
+    return stem if stem.isascii() and stem.isdecimal() and len(stem) < 10 else ""
 
 
-def _two_images(path: Path, *names: str) -> DataError:
+def _is_disfa(path: Path) -> bool:
+    return _DISFA_SUBJECT.fullmatch(sequence_name(path.name)) is not None
+
+
+def _two_images(path: Path, number: int, *names: str) -> DataError:
     first, second = sorted(names)
     return DataError(
-        f"{first} and {second} are both image {int(Path(first).stem)} of this folder.",
+        f"{first} and {second} are both image {number} of this folder.",
         where=path / first,
         hint="keep the one that belongs to the release",
     )

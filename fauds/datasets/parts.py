@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from fauds import store
+from fauds import schemas
 from fauds.columns import category, from_numpy
 from fauds.datasets.base import Sink, natural
 from fauds.datasets.images import Key
@@ -105,7 +105,7 @@ def frames_table(
         **{au: _nullable(labels.occurrence[au]) for au in occurrence},
         **{intensity_column(au): _nullable(labels.intensity[au]) for au in intensity},
     }
-    schema = store.frames_schema(occurrence, intensity)
+    schema = schemas.frames_schema(occurrence, intensity)
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 

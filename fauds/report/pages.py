@@ -4,7 +4,6 @@ The size of every text is measured before it is placed, so that nothing overlaps
 a page is as high as what is on it.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,13 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from fauds.files import atomic
-from fauds.report.fonts import families
+from fauds.fonts import families, pieces
 
 INK, FAINT, MARK = "#1a1a1a", "#767676", "#ffd60a"
 _SPACING = 1.4
 _DPI = 150
-_BEFORE = frozenset("，。、；：？！）》」』”’…,.;:?!)")
-"""Marks that never begin a line."""
 
 
 class Page:
@@ -44,16 +41,16 @@ class Page:
         """Return a text in lines of at most that width in inches."""
         font = self._font(size, bold)
         lines = [""]
-        for piece in self._fitting(_pieces(text), width, font):
+        for piece in self._fitting(pieces(text), width, font):
             if lines[-1] and self._wide((lines[-1] + piece).rstrip(), font) > width:
                 lines[-1] = lines[-1].rstrip()
                 lines.append("")
             lines[-1] += piece
         return [line.rstrip() for line in lines]
 
-    def _fitting(self, pieces: Iterable[str], width: float, font: FontProperties) -> Iterator[str]:
+    def _fitting(self, words: Iterable[str], width: float, font: FontProperties) -> Iterator[str]:
         """Yield pieces; one that is longer than a line, such as a path, letter by letter."""
-        for piece in pieces:
+        for piece in words:
             yield from [piece] if self._wide(piece.rstrip(), font) <= width else piece
 
     def write(
@@ -142,20 +139,3 @@ def save(figure: Figure, path: Path) -> None:
     """
     with atomic(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lower()[1:], facecolor="white")
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Yield what lines may be broken between: words with their blanks, or wide letters."""
-    piece = ""
-    for letter in text:
-        ends = piece.endswith((" ", "/")) or _is_wide(piece[-1:]) or _is_wide(letter)
-        if piece and ends and letter not in _BEFORE and letter != " ":
-            yield piece
-            piece = ""
-        piece += letter
-    if piece:
-        yield piece
-
-
-def _is_wide(letter: str) -> bool:
-    return bool(letter) and unicodedata.east_asian_width(letter) in "WF"

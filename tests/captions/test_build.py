@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds import store
+from fauds import schemas
 from fauds.captions import (
     SPECIALS,
     Style,
@@ -51,9 +51,9 @@ def test_same_as_a_plain_loop_over_frames() -> None:
 
 def test_schemas_and_settings() -> None:
     made = build(make_frames(DISFA, 50), DISFA[::-1])
-    assert made.captions.schema.equals(store.captions_schema(DISFA))
-    assert made.phrases.schema.equals(store.PHRASES)
-    assert made.vocabulary.schema.equals(store.VOCABULARY)
+    assert made.captions.schema.equals(schemas.captions_schema(DISFA))
+    assert made.phrases.schema.equals(schemas.PHRASES)
+    assert made.vocabulary.schema.equals(schemas.VOCABULARY)
     assert made.settings["language"] == "en" and made.settings["aus"] == DISFA
     assert len(made.settings["templates"]) == 64
     assert made.settings == build_settings(DISFA)

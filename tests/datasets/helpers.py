@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from fauds import store
+from fauds import schemas, store
 from fauds.datasets.base import Reader, Reading, ReadOptions
 from fauds.errors import DataError
 
@@ -36,7 +36,7 @@ def read(
     aus = options.aus if options else ()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.parquet"
-        with store.table_writer(path, store.frames_schema(aus)) as writer:
+        with store.table_writer(path, schemas.frames_schema(aus)) as writer:
             reading = reader.read(
                 root,
                 expected,

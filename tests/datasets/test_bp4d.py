@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fauds import store
+from fauds import schemas
 from fauds.datasets import DATASETS
 from fauds.datasets.base import MARKER, ReadOptions
 from fauds.datasets.bp4d import BP4D
@@ -43,7 +43,7 @@ def put(column: int, value: str) -> Callable[[list[str]], list[str]]:
 def test_labels_are_what_a_plain_loop_reads(bp4d_root: Path) -> None:
     reading = read(BP4D, bp4d_root, None, OPTIONS)
     assert as_labels(reading.table) == plain_bp4d(bp4d_root)
-    assert reading.table.schema == store.frames_schema(
+    assert reading.table.schema == schemas.frames_schema(
         BP4D_AUS, ("AU06", "AU10", "AU12", "AU14", "AU17")
     )
     assert reading.synthetic

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fauds import store
+from fauds import schemas
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import UsageError
@@ -32,7 +32,7 @@ def test_labels_are_what_a_plain_loop_reads(disfa_root: Path) -> None:
     reading = read(DISFA, disfa_root, None, OPTIONS)
     reading.table.validate(full=True)
     assert as_labels(reading.table) == plain_disfa(disfa_root)
-    assert reading.table.schema == store.frames_schema(CODED_AUS, CODED_AUS)
+    assert reading.table.schema == schemas.frames_schema(CODED_AUS, CODED_AUS)
     assert reading.synthetic and reading.image_base is None
     assert set(reading.table["task"].to_pylist()) == {""}
     assert reading.table["sex"].null_count == reading.table.num_rows == 180

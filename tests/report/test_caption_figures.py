@@ -14,12 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from fauds import fonts
 from fauds.captions import Style
 from fauds.captions.shown import AuSheet, FrameSheet, au_sheet, find_frame
 from fauds.captions.statistics import Statistics, compute
 from fauds.errors import DataError
 from fauds.facs import AUS
-from fauds.report import caption_figures, fonts, pages
+from fauds.report import caption_figures, pages
 from fauds.report.caption_figures import draw_au, draw_frame, draw_statistics
 from fauds.report.pages import Page
 from tests.captions.built import write_built
