@@ -1,6 +1,7 @@
 """Options and helpers that several modules of commands share. Nothing heavy is imported."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,42 @@ DATASET = click.option(
     metavar="D",
     help="synthetic, bp4d or disfa.",
 )
+_READING = (
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path),
+        help="The raw distribution; needed once, remembered in the workdir.",
+    ),
+    click.option(
+        "--sexes",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the images are, under the root, where there are several sets of them.",
+    ),
+    click.option(
+        "--image-base",
+        type=click.IntRange(0, 1),
+        help="Number of the first image, where it cannot be told from the files.",
+    ),
+    click.option(
+        "--missing-aus",
+        type=click.Choice(["error", "null"]),
+        help="What an absent AU file is: an error (default), or null labels.",
+    ),
+    click.option(
+        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, comma-separated."
+    ),
+)
+
+
+def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_READING):
+        command = option(command)
+    return command
 
 
 def workspace(workdir: Path, dataset: str) -> Any:
@@ -36,3 +73,28 @@ def new_progress() -> Any:
     from fauds.report.progress import Progress
 
     return Progress(sys.stderr)
+
+
+def read_frames(
+    space: Any,
+    root: Path | None,
+    sexes: Path | None,
+    images: Path | None,
+    image_base: int | None,
+    missing_aus: str | None,
+    only: str | None,
+) -> Any:
+    """Read the raw distribution, say what was read, and return the `fauds.workspace.Step`."""
+    given = {
+        "sex_table": sexes.resolve() if sexes else None,
+        "images": images,
+        "image_base": image_base,
+        "missing_aus": missing_aus,
+        "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
+    }
+    from fauds.report.terminal import show_frames
+
+    with new_progress() as progress:
+        step = space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
+    show_frames(step)
+    return step

@@ -68,6 +68,25 @@ class Synthesis(Settings):
     seed: int
 
 
+class AlignmentSettings(Settings):
+    """Which crop of a frame is the face, see `fauds.faces.alignment`, and what happens without one.
+
+    `without_landmarks`: a frame that the distribution has no landmarks for is left out ("drop"),
+    gets those of the frames around it ("neighbours"), or is given to a detector ("detect").
+    """
+
+    name: str
+    version: int
+    without_landmarks: Literal["drop", "neighbours", "detect"] = "drop"
+
+
+class Raw(Settings):
+    """What to copy from the distribution, said where pictures or landmarks are missing."""
+
+    pictures: str = "copy them to any folder under the root"
+    landmarks: str = "copy them to any folder under the root"
+
+
 class Benchmark(Settings):
     """One versioned protocol: a dataset, its AUs, the rule of occurrence, folds and metric."""
 
@@ -79,10 +98,11 @@ class Benchmark(Settings):
     occurrence: str = Field(pattern=r"^(coded|intensity >= [1-5])$")
     folds: Folds | None = None
     metric: Metric
-    alignment: str
+    alignment: AlignmentSettings
     published: str | None = None
     expected: Expected | None = None
     access: str
+    raw: Raw = Raw()
     synthesis: Synthesis | None = None
 
     @property

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fauds import folds as folding
-from fauds import store
+from fauds import schemas, store
 from fauds.datasets import DATASETS
 from fauds.datasets.base import ReadOptions, is_written
 from fauds.errors import DataError, UsageError
@@ -102,7 +102,7 @@ class Workspace:
             if draw:
                 self._draw(root, progress)
             expected = self.benchmark.expected
-            with store.table_writer(path, store.frames_schema(options.aus)) as writer:
+            with store.table_writer(path, schemas.frames_schema(options.aus)) as writer:
                 reading = reader.read(
                     root,
                     expected and expected.model_dump(),
@@ -249,6 +249,9 @@ class Workspace:
 
         Args:
             frames: None for a run that is resumed: it goes on with the tables as they are.
+
+        Raises:
+            DataError: pictures or landmarks are missing, or anything that a run needs.
         """
         from fauds.bench.runs import run
         from fauds.report.markdown import write_report
@@ -256,9 +259,51 @@ class Workspace:
         if frames is not None:
             self.captions_as_built(frames)
             self.folds_as_made(frames)
+            if plan.faces is None:
+                self.faces_as_prepared(frames, progress)
         run(self.folder, plan, progress)
         write_report(plan.folder)
         return plan.folder
+
+    def faces(
+        self,
+        frames: Step,
+        given: Mapping[str, Any] = MappingProxyType({}),
+        progress: "Progress | None" = None,
+    ) -> Step:
+        """Crop and align the faces of the frames; crops that are there already are kept.
+
+        Args:
+            given: fields of `fauds.faces.plan.Request`; the others are the benchmark's.
+            progress: shows how far it is.
+
+        Raises:
+            UsageError: settings that contradict each other, an unknown alignment or detector.
+            DataError: pictures or landmarks are missing or damaged.
+        """
+        from fauds.faces.dataset import crop_faces
+
+        reader = DATASETS[self.benchmark.dataset]
+        bar = progress.counter("cropping faces") if progress else nullcontext()
+        with bar as done:
+            made = crop_faces(self.folder, reader, self.benchmark.alignment, given, done)
+        return Step(made.path, made.done, made.meta)
+
+    def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
+        """Return the crops of these frames, made as they last were; else as the benchmark says.
+
+        None where the frames are faces as they are, and nobody asked for other crops.
+        """
+        old = self._meta("faces")
+        if old is None:
+            if self.benchmark.alignment.name == "none":
+                return None
+            self.say(f"cropping faces ({self.benchmark.alignment.name}): {self.folder / 'faces'}")
+            return self.faces(frames, progress=progress)
+        if old["inputs"] == frames.fingerprint:
+            return Step(self.path("faces"), False, old)
+        self.say(f"cropping faces again ({old['settings']['name']}): {self.folder / 'faces'}")
+        return self.faces(frames, old["request"], progress)
 
     def folds(self, frames: Step, k: int = 3, method: str | None = None, seed: int = 0) -> Step:
         """Write folds.parquet and fold_statistics.parquet.

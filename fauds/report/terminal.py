@@ -77,6 +77,14 @@ def _show_ungraded(console: Console, space: "Workspace", step: "Step") -> None:
         console.print(f"  no intensity is coded of {', '.join(lacking)}: said without a degree")
 
 
+def show_faces(step: "Step") -> None:
+    """Print how faces were aligned, and what became of the frames."""
+    console = new_console()
+    console.print(f"{step.path}: {step.meta['described']}{_done(step)}", soft_wrap=True)
+    for line in step.meta["notes"]:
+        console.print(f"  {line}", soft_wrap=True)
+
+
 def show_folds(space: "Workspace", step: "Step") -> None:
     """Print each fold's subjects, and per AU the test rates and training weights."""
     console = new_console()

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fauds.errors import DataError
+from fauds.faces.decode import decode
 from fauds.settings import RunSettings
 from fauds.training.data import CaptionTokens, FaceSet
 
@@ -44,7 +45,11 @@ def load_face(path: str, size: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or cannot be decoded.
     """
-    image = _decode(Path(path))
+    return scaled(decode(_read(Path(path)), path), size)
+
+
+def scaled(image: np.ndarray, size: int) -> np.ndarray:
+    """Return an image, uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`."""
     scale = round(size * 8 / 7) / min(image.shape[:2])
     if scale != 1:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -52,23 +57,15 @@ def load_face(path: str, size: int) -> np.ndarray:
     return image
 
 
-def _decode(path: Path) -> np.ndarray:
-    hint = "copy or extract it again, or leave the frame out"
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(
             f"The image cannot be read: {error.strerror}.",
             where=path,
             hint="if the images have moved, read them again: --root FOLDER, or --faces DIR",
         ) from error
-    # OpenCV fills what is missing of a truncated JPEG with grey and calls it read.
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]:
-        raise DataError("The JPEG is truncated: its end is missing.", where=path, hint=hint)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if image is None:
-        raise DataError("The file is not an image that can be decoded.", where=path, hint=hint)
-    return image
 
 
 def centre_crop(image: np.ndarray, size: int) -> np.ndarray:

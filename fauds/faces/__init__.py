@@ -1,0 +1,1 @@
+"""Image, video and landmark files to aligned face crops."""

@@ -1,0 +1,269 @@
+"""What a raw distribution holds and lacks, and what working with it will take: before the work.
+
+Labels are read whole, which takes seconds. Pictures are counted by their names, videos by their
+headers; a few frames are cropped into a temporary folder, to know the speed and the size.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from fauds import store
+from fauds.columns import to_numpy
+from fauds.datasets import DATASETS
+from fauds.datasets.base import Reading, ReadOptions
+from fauds.datasets.footage import Footage
+from fauds.datasets.subjects import shortened
+from fauds.errors import DataError, FaudsError
+from fauds.faces import landmark_files, needs
+from fauds.faces import plan as planning
+from fauds.faces.alignment import alignment
+from fauds.faces.needs import Need
+from fauds.faces.pace import measure
+from fauds.faces.pictures import VideoPictures, open_pictures
+from fauds.faces.plan import Job, Request
+from fauds.settings import Benchmark
+
+_OPENED = 8
+_COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found out about a distribution, lines for people.
+
+    Attributes:
+        root: of the distribution.
+        synthetic: whether fauds made it up.
+        found: what there is.
+        differs: from the published counts.
+        missing: what lacks or is broken, each with what to do.
+        needs: by step, in their order.
+        free: bytes on the disk of the workdir.
+        processes: CPU cores.
+    """
+
+    root: Path
+    synthetic: bool
+    found: tuple[str, ...]
+    differs: tuple[str, ...]
+    missing: tuple[str, ...]
+    needs: tuple[Need, ...]
+    free: int
+    processes: int
+
+
+def check(
+    benchmark: Benchmark,
+    root: Path,
+    options: ReadOptions,
+    camera: Literal["left", "right"],
+    workdir: Path,
+) -> Check:
+    """Look a distribution over; nothing is written but to a temporary folder.
+
+    Args:
+        benchmark: whose reader, AUs, published counts and alignment.
+        root: the raw distribution.
+        options: as for reading its labels.
+        camera: which videos.
+        workdir: where the work would be done; it need not be there yet.
+
+    Raises:
+        DataError: labels are missing or broken, or pictures contradict each other.
+    """
+    began = perf_counter()
+    frames, reading = _read(benchmark, root, options)
+    took = perf_counter() - began
+    footage = _footage(benchmark, root, options, camera, frames)
+    missing: list[str] = []
+    jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
+    there = _pictures(jobs, benchmark, missing)
+    found = [*reading.notes, *footage.notes]
+    found.append(f"frames with a picture: {sum(map(np.sum, there)):,} of {len(frames):,}")
+    asked = alignment(benchmark.alignment.name, benchmark.alignment.version)
+    if asked.needs != "nothing":
+        found += _landmarks(jobs, benchmark, missing)
+    processes = os.cpu_count() or 1
+    steps = [needs.captions(len(frames), took), needs.split()]
+    if jobs[0].how == asked:
+        steps += _prepare(jobs, there, processes, found, missing)
+    steps.append(needs.bench(benchmark, frames))
+    free = shutil.disk_usage(_existing(workdir)).free
+    total = sum(step.size or 0 for step in steps)
+    if total > free:
+        missing.append(
+            f"room: {total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free at "
+            f"{workdir}; free some, or choose another disk with --workdir"
+        )
+    return Check(
+        root,
+        reading.synthetic,
+        tuple(found),
+        reading.differences,
+        tuple(missing),
+        tuple(steps),
+        free,
+        processes,
+    )
+
+
+def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Table, Reading]:
+    parts: list[pa.Table] = []
+    expected = benchmark.expected
+    reading = DATASETS[benchmark.dataset].read(
+        root,
+        expected and expected.model_dump(),
+        options,
+        sink=lambda part: parts.append(part.select(_COLUMNS)),
+    )
+    return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), reading
+
+
+def _footage(
+    benchmark: Benchmark,
+    root: Path,
+    options: ReadOptions,
+    camera: Literal["left", "right"],
+    frames: pa.Table,
+) -> Footage:
+    numbers = to_numpy(frames["frame"])
+    last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
+    reader = DATASETS[benchmark.dataset]
+    return reader.footage(root, last, camera=camera, image_base=options.image_base)
+
+
+def _jobs(
+    benchmark: Benchmark,
+    frames: pa.Table,
+    footage: Footage,
+    reading: Reading,
+    camera: Literal["left", "right"],
+    missing: list[str],
+) -> tuple[Job, ...]:
+    """Return the sequences as `fauds prepare` would take them, and say why it would refuse."""
+    asked = benchmark.alignment
+    request = Request(asked.name, asked.version, asked.without_landmarks, camera=camera)
+    places = (Path(), frames, footage, reading.root, {})
+    try:
+        return planning.make(*places, request).jobs
+    except FaudsError as error:
+        missing.append(f"fauds prepare would refuse this: {_spoken(error)}")
+        # The frames as they are need nothing, and can be counted all the same.
+        return planning.make(*places, Request("none", 1, camera=camera)).jobs
+
+
+def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: list[str]) -> list[np.ndarray]:
+    """Return which frames of each sequence have a picture, and say which have none."""
+    there = []
+    lacking: list[str] = []
+    for job in jobs:
+        try:
+            there.append(_there(job))
+        except DataError as error:
+            missing.append(_spoken(error))
+            there.append(np.zeros(len(job.frames), bool))
+        if not there[-1].all():
+            lacking.append(f"{job.name} {(~there[-1]).sum():,} of {len(job.frames):,}")
+    if lacking:
+        total = sum(int((~rows).sum()) for rows in there)
+        hint = benchmark.raw.pictures
+        missing.append(f"frames without a picture: {total:,} ({shortened(lacking, 4)}); {hint}")
+    return there
+
+
+def _there(job: Job) -> np.ndarray:
+    pictures = open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    if isinstance(pictures, VideoPictures) and pictures.declared:
+        return pictures.there & (job.frames <= pictures.declared)
+    return pictures.there
+
+
+def _landmarks(jobs: tuple[Job, ...], benchmark: Benchmark, missing: list[str]) -> list[str]:
+    """Say how many frames have landmarks; of files that must be opened for it, a few are."""
+    without = [job.name for job in jobs if not (job.source and job.source.landmarks)]
+    if without:
+        hint = benchmark.raw.landmarks
+        if jobs[0].request.camera == "right":
+            hint = "those that are shipped are the left camera's; use a detector (--detector)"
+        names = shortened(without, 4)
+        missing.append(
+            f"sequences without landmarks: {len(without)} of {len(jobs)} ({names}); {hint}"
+        )
+    held = [job for job in jobs if job.source and job.source.landmarks]
+    listed = [job for job in held if job.source.landmarks.places]
+    packed = [job for job in held if not job.source.landmarks.places]
+    found = []
+    if listed:
+        places = [[*job.source.landmarks.places] for job in listed]
+        known = sum(np.isin(job.frames, p).sum() for job, p in zip(listed, places, strict=True))
+        found.append(_share(known, listed, f"in {len(listed)} sequences, by names alone"))
+    if packed:
+        # One file holds all frames, and must be read to know which have landmarks.
+        spread = np.unique(np.linspace(0, len(packed) - 1, _OPENED).astype(int))
+        sample = [packed[index] for index in spread]
+        known = sum(_read_landmarks(job, missing) for job in sample)
+        found.append(_share(known, sample, f"in a sample of {len(sample)} of {len(packed)} files"))
+    return found
+
+
+def _read_landmarks(job: Job, missing: list[str]) -> int:
+    """Return how many frames of a sequence have landmarks; say why they cannot be read."""
+    try:
+        found = landmark_files.read(job.source.landmarks, job.frames)
+    except DataError as error:
+        missing.append(_spoken(error))
+        return 0
+    return int(np.isfinite(found).all((1, 2)).sum())
+
+
+def _share(known: int, jobs: list[Job], where: str) -> str:
+    total = sum(len(job.frames) for job in jobs)
+    return f"frames with landmarks: {known:,} of {total:,} ({100 * known / total:.1f} %) {where}"
+
+
+def _prepare(
+    jobs: tuple[Job, ...],
+    there: list[np.ndarray],
+    processes: int,
+    found: list[str],
+    missing: list[str],
+) -> list[Need]:
+    """Return what the crops take, from a few that are made; nothing where none can be."""
+    how, detects = jobs[0].how, jobs[0].request.without_landmarks == "detect"
+    able = {
+        job: rows
+        for job, rows in zip(jobs, there, strict=True)
+        if rows.any()
+        and (how.needs == "nothing" or detects or (job.source and job.source.landmarks))
+    }
+    if not able:
+        return []
+    first = next(iter(able))
+    try:
+        pace = measure(first, able[first])
+    except DataError as error:
+        missing.append(_spoken(error))
+        return []
+    found.append(
+        f"the first picture of {first.name}: {pace.width} x {pace.height} pixels; read in "
+        f"{1000 * pace.reading:.1f} ms, cropped and written in {1000 * pace.cropping:.1f} ms "
+        f"(mean of {pace.pictures})"
+    )
+    return [needs.prepare([*able], [*able.values()], pace, processes)]
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _spoken(error: FaudsError) -> str:
+    where = f" ({error.where})" if error.where else ""
+    return f"{error.what}{where}" + (f"; {error.hint}" if error.hint else "")

@@ -1,0 +1,129 @@
+"""Boxes of frontal faces by scikit-image's bundled cascade: nothing to download, no landmarks."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage
+from scipy.sparse.csgraph import connected_components
+from skimage.data import lbp_frontal_face_cascade_filename
+from skimage.feature import Cascade
+
+from fauds.errors import UsageError
+from fauds.faces.base import Box, Face, Position
+
+_LONGEST = 320
+_SMALLEST_SHARE = 8
+_SMALLEST_WINDOW = 24
+_FEWEST = 4
+_SAME = 0.5
+_OVERLAPPING = 0.3
+_EYES = np.array([[0.302, 0.390], [0.674, 0.390]])
+
+
+class CascadeDetector:
+    """Faces by scikit-image's cascade of local binary patterns, with eyes estimated from the box.
+
+    An image is searched at most 320 pixels large on its longer side, so that the time hardly
+    depends on its size, for faces from an eighth of its shorter side on. Windows that the
+    cascade accepts and that share more than half of their union are one face, their mean its
+    box; fewer than 4 windows are none; of two boxes of which one covers 30 % of the other, the
+    one with more windows stays.
+
+    The eyes lie at fixed shares of the box's width and height, the means over 40 drawn faces in
+    three sizes. There they were off by 5 % of the distance between the eyes on average and by
+    13 % at most; in a photograph, scikit-image's astronaut, by 9 %.
+    """
+
+    def __init__(self) -> None:
+        path = lbp_frontal_face_cascade_filename()
+        self._cascade = Cascade(path)
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        self.identity = f"cascade (scikit-image {skimage.__version__}, {digest[:16]})"
+
+    def find(self, image: np.ndarray, at: Position) -> list[Face]:
+        """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
+        height, width = image.shape[:2]
+        scale = min(1.0, _LONGEST / max(height, width))
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        boxes = _merged(self._windows(small))
+        # The edge of the first pixel lies half a pixel before its middle.
+        boxes = boxes * np.tile((width / size[0], height / size[1]), 2) - 0.5
+        boxes = boxes[np.argsort(boxes[:, 0] - boxes[:, 2], kind="stable")]
+        return [
+            Face((left, top, right, bottom), None, _eyes((left, top, right, bottom)), True)
+            for left, top, right, bottom in boxes.tolist()
+        ]
+
+    def _windows(self, image: np.ndarray) -> np.ndarray:
+        """Return all windows that the cascade accepts: left, top, right, bottom, float64 [N, 4]."""
+        shorter = min(image.shape[:2])
+        if shorter < _SMALLEST_WINDOW:
+            return np.empty((0, 4))
+        smallest = max(shorter // _SMALLEST_SHARE, _SMALLEST_WINDOW)
+        found = self._cascade.detect_multi_scale(
+            img=image,
+            scale_factor=1.1,
+            step_ratio=1,
+            min_size=(smallest, smallest),
+            max_size=(shorter, shorter),
+            # Its own merging keeps boxes within boxes: with a score that none reaches, it
+            # merges nothing.
+            min_neighbor_number=1,
+            intersection_score_threshold=2,
+        )
+        corners = [
+            (w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"])
+            for w in sorted(found, key=lambda w: (w["width"], w["r"], w["c"]))
+        ]
+        return np.array(corners, np.float64).reshape(-1, 4)
+
+
+def open_cascade(path: Path | None) -> CascadeDetector:
+    """Return the detector.
+
+    Raises:
+        UsageError: a path is given; it reads no file of the user's.
+    """
+    if path is not None:
+        raise UsageError(
+            "The detector cascade takes no file.", where=path, hint="write cascade alone"
+        )
+    return CascadeDetector()
+
+
+def _merged(windows: np.ndarray) -> np.ndarray:
+    """Return the boxes that windows agree on, [M, 4]."""
+    if len(windows) == 0:
+        return windows
+    shared, areas = _intersections(windows)
+    union = areas[:, None] + areas - shared
+    _, group = connected_components(shared > _SAME * union, directed=False)
+    votes = np.bincount(group)
+    sums = [np.bincount(group, column) for column in windows.T]
+    boxes = np.stack(sums, axis=1) / votes[:, None]
+    order = np.argsort(-votes, kind="stable")
+    boxes = boxes[order[votes[order] >= _FEWEST]]
+    shared, areas = _intersections(boxes)
+    overlapping = shared >= _OVERLAPPING * np.minimum(areas[:, None], areas)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        if not overlapping[index, kept].any():
+            kept.append(index)
+    return boxes[kept]
+
+
+def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the areas that boxes share, [N, N], and their own, [N]."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    return np.prod(np.clip(high - low, 0, None), axis=-1), np.prod(
+        boxes[:, 2:] - boxes[:, :2], axis=-1
+    )
+
+
+def _eyes(box: Box) -> np.ndarray:
+    left, top, right, bottom = box
+    return (np.array([left, top]) + _EYES * [right - left, bottom - top]).astype(np.float32)

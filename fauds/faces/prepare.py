@@ -1,0 +1,141 @@
+"""The step that crops every coded frame's face and writes faces.parquet.
+
+A run that was stopped or killed goes on where it was; a run on the same inputs does nothing. The
+same inputs and settings give the same bytes, with any number of processes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fauds import schemas, store
+from fauds.datasets.footage import Footage, Sequence
+from fauds.errors import DataError
+from fauds.faces import plan as planning
+from fauds.faces.crop_files import CropFiles, remove_temporaries
+from fauds.faces.notes import Tally
+from fauds.faces.plan import Plan, Request
+from fauds.faces.rows import finished
+from fauds.faces.workers import crop_all
+
+TABLE = "faces.parquet"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of the step.
+
+    Attributes:
+        path: faces.parquet.
+        done: whether anything was to be done.
+        meta: the table's metadata: "settings" (alignment's name, version and so on),
+            "described", "frame_set", "request" (fields of `Request`), "frames" (how many have
+            each status), "lost" (by subject and status) and "notes".
+    """
+
+    path: Path
+    done: bool
+    meta: dict[str, Any]
+
+
+def prepare(
+    folder: Path,
+    frames: Path,
+    footage: Footage,
+    image_root: Path,
+    picture_digests: Mapping[Sequence, str],
+    request: Request,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Write the crops of all coded frames, and faces.parquet.
+
+    Holds the folder's lock. Crops lie in ``faces/NAME-VERSION/`` in the folder.
+
+    Args:
+        folder: the dataset's.
+        frames: frames.parquet.
+        footage: what the sequences can be cropped from beside the images it names.
+        image_root: what the images it names are relative to.
+        picture_digests: of the images' folders by name, size and time, by sequence.
+        request: how to crop.
+        progress: called with the frames that are done and all that there are.
+
+    Raises:
+        UsageError: settings that contradict each other, an unknown alignment or detector.
+        DataError: pictures or landmarks cannot be read, not one frame can be cropped, or the
+            disk refuses.
+    """
+    table = store.read_table(frames, ["frame_id", "subject", "task", "frame", "image"])
+    plan = planning.make(folder, table, footage, image_root, picture_digests, request)
+    made_of = store.read_meta(frames)
+    meta = {
+        "dataset": made_of["dataset"],
+        "synthetic": made_of["synthetic"],
+        "inputs": store.fingerprint(made_of["inputs"], made_of["settings"]),
+        "settings": plan.settings,
+        "crops": store.fingerprint([job.fingerprint for job in plan.jobs]),
+        "described": plan.describe(),
+        "frame_set": plan.describe_frames(),
+    }
+    with store.lock(folder):
+        return _run(plan, folder / TABLE, meta, progress or (lambda done, total: None))
+
+
+def _run(
+    plan: Plan, path: Path, meta: dict[str, Any], progress: Callable[[int, int], None]
+) -> Prepared:
+    remove_temporaries(path.parent)
+    left = {job: count for job in plan.jobs if (count := CropFiles(job).frames_left())}
+    old = _unchanged(path, meta)
+    if old is not None and not left:
+        return Prepared(path, False, old)
+    # From here on crops may change, and a table must not speak of others.
+    path.unlink(missing_ok=True)
+    total = len(plan.frames)
+    done = total - sum(left.values())
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
+    advance(0)
+    crop_all([*left], plan.request.workers, advance)
+    return Prepared(path, True, _write(plan, path, meta))
+
+
+def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the metadata of the table, if it was made of the same things."""
+    try:
+        old = store.read_meta(path)
+    except DataError:
+        return None
+    return old if all(old.get(key) == value for key, value in meta.items()) else None
+
+
+def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """Join the parts of all sequences, in the order of the frames table."""
+    tally, start = Tally(), 0
+    with store.table_writer(path, schemas.faces_schema()) as writer:
+        for job in plan.jobs:
+            files = CropFiles(job)
+            numbers = range(len(files.slices))
+            ids = plan.frames["frame_id"].slice(start, len(job.frames))
+            rows = finished([files.part(number) for number in numbers], ids, job.frames)
+            tally.add(job, rows, [files.meta(number) for number in numbers])
+            writer.write(rows, [0])
+            start += len(job.frames)
+        if not tally.cropped:
+            raise DataError(
+                "Not one frame could be cropped.",
+                where=path.parent,
+                hint="; ".join(tally.notes()[1:3]),
+            )
+        writer.meta = meta | {
+            "request": plan.request.plain(),
+            "frames": dict(sorted(tally.totals.items())),
+            "lost": tally.lost(),
+            "notes": [*plan.notes, *tally.notes()],
+        }
+    return writer.meta

@@ -1,0 +1,213 @@
+"""A contact sheet of face crops: one look tells whether every subject's faces lie as they should.
+
+It shows faces of the dataset: of a licensed one, it is as private as the dataset itself.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fauds import store
+from fauds.errors import DataError, UsageError
+from fauds.explanation.drawing import MARKS, Board, Colour, line_height, shorten, wrap
+from fauds.faces.decode import decode
+from fauds.files import atomic
+
+FLAGS = ("outside", "eyes_crossed", "jump")
+
+_WIDTH, _TALLEST = 2000, 60_000
+_MARGIN, _GAP, _NAME = 24, 8, 208
+_BIG, _MIDDLE, _SMALL = 26, 18, 14
+_PAPER: Colour = (255, 255, 255)
+_INK: Colour = (26, 26, 26)
+_GREY: Colour = (110, 110, 110)
+_RED: Colour = (200, 24, 32)
+_FLAGGED = 2
+_QUALITY = 90
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """One crop to show: where it is, which frame, its flags, and the eyes in its own pixels."""
+
+    path: str
+    name: str
+    flags: tuple[str, ...]
+    eyes: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One subject: how many frames have a crop, why others have none, and what to show."""
+
+    subject: str
+    frames: int
+    lost: Counter[str]
+    cropped: int
+    crops: list[_Crop]
+
+
+def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
+    """Draw a row a subject: its counts, crops spread over its frames, and flagged ones.
+
+    Small crosses mark the eye centres that the alignment used. At most two flagged crops of a
+    subject follow the others, of different flags where there are, named in red.
+
+    Args:
+        folder: the dataset's, with frames.parquet, faces.parquet and the crops.
+        path: ``.jpg`` or ``.png``, 2000 pixels wide.
+        per_subject: how many crops are spread over a subject's frames, 1 to 24.
+
+    Raises:
+        UsageError: another suffix, or number of crops.
+        DataError: a table or a crop is missing or broken, or the file system refuses.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"{path.name} is no picture's name.", where=path, hint="name one that ends in .jpg"
+        )
+    if not 1 <= per_subject <= 24:
+        raise UsageError(f"A row shows 1 to 24 crops of a subject, not {per_subject}.")
+    rows = _rows(folder, per_subject)
+    drawn = _draw(folder, rows, per_subject + _FLAGGED, _title(folder, rows))
+    settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    encoded = cv2.imencode(path.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), settings)[1]
+    with atomic(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _title(folder: Path, rows: Sequence[_Row]) -> tuple[str, str]:
+    meta = store.read_meta(folder / "faces.parquet")
+    how = meta["settings"]
+    frames, cropped = (sum(getattr(row, name) for row in rows) for name in ("frames", "cropped"))
+    lost = sum((row.lost for row in rows), Counter())
+    made_up = ", made up" if meta.get("synthetic") else ""
+    return (
+        f"{meta['dataset']}{made_up}: faces aligned by {how['name']}, version {how['version']}",
+        "  ·  ".join(
+            [
+                f"{len(rows)} subjects",
+                f"{frames:,} frames",
+                f"{cropped:,} with a face",
+                *(f"{status} {count:,}" for status, count in lost.most_common()),
+            ]
+        ),
+    )
+
+
+def _rows(folder: Path, per_subject: int) -> list[_Row]:
+    frames = store.read_table(folder / "frames.parquet", ["frame_id", "subject", "task", "frame"])
+    columns = ["frame_id", "path", "status", "transform", "eyes", *FLAGS]
+    faces = store.read_table(folder / "faces.parquet", columns)
+    if not frames["frame_id"].equals(faces["frame_id"]):
+        raise DataError(
+            "faces.parquet and frames.parquet are not of the same frames.",
+            where=folder,
+            hint="run fauds prepare again",
+        )
+    faces = faces.drop_columns("frame_id")
+    for name in ("subject", "task", "frame"):
+        faces = faces.append_column(name, frames[name])
+    subjects = faces["subject"].unique().to_pylist()
+    return [
+        _row(subject, faces.filter(pc.equal(faces["subject"], subject)), per_subject)
+        for subject in subjects
+    ]
+
+
+def _row(subject: str, faces: pa.Table, per_subject: int) -> _Row:
+    cropped = faces.filter(pc.is_valid(faces["path"]))
+    without = faces.filter(pc.is_null(faces["path"]))
+    counts = pc.value_counts(without["status"].cast(pa.string())).to_pylist()
+    shown = cropped.take(_chosen(cropped, per_subject))
+    return _Row(
+        subject=subject,
+        frames=len(faces),
+        lost=Counter({count["values"]: count["counts"] for count in counts}),
+        cropped=len(cropped),
+        crops=[_crop(row) for row in shown.to_pylist()],
+    )
+
+
+def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
+    """Return row numbers, int64: some spread over all, then up to two flagged ones more."""
+    places = np.linspace(0, max(len(cropped) - 1, 0), min(per_subject, len(cropped)))
+    spread = [round(place) for place in places.tolist()]
+    flagged = [pc.indices_nonzero(cropped[flag].fill_null(False)).to_pylist() for flag in FLAGS]
+    # One of each flag before a second of any.
+    queue = [rows[turn] for turn in range(_FLAGGED) for rows in flagged if len(rows) > turn]
+    more = [at for at in dict.fromkeys(queue) if at not in spread]
+    return pa.array(spread + more[:_FLAGGED], pa.int64())
+
+
+def _crop(row: dict) -> _Crop:
+    name = f"{row['task']} {row['frame']}".strip()
+    flags = tuple(flag.replace("_", " ") for flag in FLAGS if row[flag])
+    eyes = None
+    if row["eyes"] is not None and row["transform"] is not None:
+        transform = np.reshape(row["transform"], (2, 3))
+        eyes = np.reshape(row["eyes"], (2, 2)) @ transform[:, :2].T + transform[:, 2]
+    return _Crop(row["path"], name, flags, eyes)
+
+
+def _draw(folder: Path, rows: Sequence[_Row], columns: int, title: tuple[str, str]) -> np.ndarray:
+    """Return the sheet, uint8 [height, 2000, 3] RGB."""
+    below = line_height(_SMALL) + _GAP
+    top = _MARGIN + line_height(_BIG) + line_height(_MIDDLE) + 2 * _GAP
+    room = (_WIDTH - 2 * _MARGIN - _NAME) // columns - _GAP
+    # JPEG ends at 65,535 pixels: of many hundred subjects the crops are smaller.
+    cell = max(16, min(room, (_TALLEST - top) // max(len(rows), 1) - below))
+    step = max(cell + below, 3 * line_height(_SMALL) + line_height(_MIDDLE) + _GAP)
+    board = Board(_WIDTH, top + max(len(rows), 1) * step + _MARGIN, _PAPER)
+    wide = _WIDTH - 2 * _MARGIN
+    board.write(shorten(title[0], wide, _BIG, True), _MARGIN, _MARGIN, _BIG, _INK, bold=True)
+    under = _MARGIN + line_height(_BIG)
+    board.write(shorten(title[1], wide, _MIDDLE), _MARGIN, under, _MIDDLE, _GREY)
+    for at, row in enumerate(rows):
+        y = top + at * step
+        _draw_counts(board, row, y, (step - line_height(_MIDDLE)) // line_height(_SMALL))
+        for place, crop in enumerate(row.crops):
+            _draw_crop(board, folder, crop, _MARGIN + _NAME + place * (cell + _GAP), y, cell)
+    return board.pixels()
+
+
+def _draw_counts(board: Board, row: _Row, y: int, most: int) -> None:
+    wide = _NAME - 2 * _GAP
+    board.write(shorten(row.subject, wide, _MIDDLE, True), _MARGIN, y, _MIDDLE, _INK, bold=True)
+    said = [(f"{row.cropped:,} of {row.frames:,} frames", _GREY)]
+    for status, count in row.lost.most_common():
+        colour = _GREY if status == "excluded" else _RED
+        said += [(line, colour) for line in wrap(f"{status}: {count:,}", wide, _SMALL)]
+    y += line_height(_MIDDLE)
+    for at, (line, colour) in enumerate(said[:most]):
+        board.write(line, _MARGIN, y + at * line_height(_SMALL), _SMALL, colour)
+
+
+def _draw_crop(board: Board, folder: Path, crop: _Crop, x: int, y: int, cell: int) -> None:
+    path = folder / crop.path
+    try:
+        image = decode(path.read_bytes(), path)
+    except OSError as error:
+        raise DataError(
+            f"A face crop cannot be read: {error.strerror}.",
+            where=path,
+            hint="run fauds prepare again",
+        ) from error
+    height, width = image.shape[:2]
+    scale = cell / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    board.paste(cv2.resize(image, size, interpolation=method), x, y)
+    for eye in () if crop.eyes is None else crop.eyes:
+        at = (eye + 0.5) * scale - 0.5
+        if (at >= 0).all() and (at < size).all():
+            board.cross(x + round(at[0]), y + round(at[1]), max(3, cell // 40), MARKS[0])
+    text, colour = " · ".join([*crop.flags, crop.name]), _RED if crop.flags else _GREY
+    board.write(shorten(text, cell, _SMALL), x, y + cell + 1, _SMALL, colour)

@@ -1,0 +1,502 @@
+"""The step that crops: what it writes, what it skips, and that stopping it loses nothing."""
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fauds import store
+from fauds.datasets import DATASETS
+from fauds.errors import DataError, UsageError
+from fauds.faces import crop_files
+from fauds.faces.base import Face
+from fauds.faces.decode import decode
+from fauds.faces.plan import Request
+from fauds.faces.prepare import prepare
+from fauds.synthetic import distribution
+from fauds.workspace import Workspace
+
+from .footage import (
+    MadeUp,
+    eyes_at,
+    frame_of,
+    jpeg,
+    landmarks,
+    tree,
+    write_images,
+    write_landmarks,
+    write_video,
+    write_zip,
+)
+
+ALL = range(1, 41)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeUp:
+    """F001/T1 as images, F001/T2 in a zip, F002/T1 as a video; frames 20 to 24 lack landmarks."""
+    root = tmp_path / "raw"
+    made = MadeUp(tmp_path / "work", root)
+    known = [*range(1, 20), *range(25, 41)]
+    sources = {
+        ("F001", "T1"): {"images": write_images(root, "F001/T1", ALL)},
+        ("F001", "T2"): {"archive": write_zip(root / "F001.zip", ALL, "F001/T2")},
+        ("F002", "T1"): {"video": write_video(root / "2F02_T1.avi", 45)},
+    }
+    for number, (sequence, found) in enumerate(sources.items()):
+        points = write_landmarks(root / "landmarks" / f"{number}.txt", known)
+        made.add(sequence, ALL, landmarks=points, **found)
+    return made
+
+
+def read_crop(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+def middle(image: np.ndarray, channel: int) -> np.ndarray:
+    """Where a red (0) or green (1) dot is, x and y."""
+    rest = image[..., 2].astype(int)
+    there = np.nonzero(image[..., channel] - rest > 70)
+    return np.array([there[1].mean(), there[0].mean()])
+
+
+def apply(transform: list[float], point: np.ndarray) -> np.ndarray:
+    return np.array(transform).reshape(2, 3) @ [*point, 1]
+
+
+def test_every_crop_shows_its_frame_with_the_eyes_where_the_table_says(made: MadeUp) -> None:
+    done = made.prepare()
+    assert done.done and done.meta["frames"] == {"aligned": 105, "no landmarks": 15}
+    frames = store.read_table(made.folder / "frames.parquet").to_pylist()
+    rows = made.rows()
+    assert [row["frame_id"] for row in rows] == [frame["frame_id"] for frame in frames]
+    for frame, row in zip(frames, rows, strict=True):
+        if 20 <= frame["frame"] <= 24:
+            assert row["status"] == "no landmarks"
+            assert not any(
+                row[name]
+                for name in ("path", "transform", "eyes", "inter_ocular", "landmarks", "jump")
+            )
+            continue
+        place = f"{frame['subject']}/{frame['task']}/{frame['frame']}.jpg"
+        assert row["path"] == f"faces/eyes-similarity-1/{place}"
+        crop = read_crop(made.folder / row["path"])
+        assert crop.shape == (256, 256, 3)
+        assert frame_of(crop) == frame["frame"] % 32
+        eyes = eyes_at(frame["frame"])
+        assert np.allclose(row["eyes"], eyes.ravel(), atol=1e-3)
+        assert row["inter_ocular"] == pytest.approx(36, abs=1e-3)
+        for channel, eye in enumerate(eyes):
+            there = apply(row["transform"], eye)
+            assert np.abs(middle(crop, channel) - there).max() < 1.5
+        assert row["landmarks"] == "jaa-text"
+        assert (row["outside"], row["eyes_crossed"], row["jump"]) == (False, False, False)
+
+
+def test_nothing_is_left_but_crops_parts_and_tables(made: MadeUp) -> None:
+    made.prepare()
+    names = Counter(Path(name).suffix for name in tree(made.folder))
+    assert names == {".jpg": 105, ".parquet": 3 + 2}
+
+
+def test_the_table_opens_in_pandas(made: MadeUp) -> None:
+    made.prepare()
+    table = pd.read_parquet(made.folder / "faces.parquet")
+    assert len(table) == 120 and table["path"].notna().sum() == 105
+    assert table["outside"].sum() == 0
+
+
+def test_metadata_and_notes(made: MadeUp) -> None:
+    meta = made.prepare().meta
+    frames = store.read_meta(made.folder / "frames.parquet")
+    assert meta["inputs"] == store.fingerprint(frames["inputs"], frames["settings"])
+    assert meta["lost"] == {"F001": {"no landmarks": 10}, "F002": {"no landmarks": 5}}
+    assert {"name": "eyes-similarity", "version": 1, "size": 256}.items() <= meta[
+        "settings"
+    ].items()
+    assert "F001 loses 10 of 80 frames (12.5 %): no landmarks 10" in meta["notes"]
+    assert (
+        "F002/T1: the video has 45 frames, the labels end at 40: the 5 frames after are not used"
+        in meta["notes"]
+    )
+    assert made.prepare(**meta["request"]).done is False
+    assert made.prepare(version=None, workers=2).done is False
+    stored = store.read_meta(made.folder / "faces.parquet")
+    assert {key: stored[key] for key in meta} == meta
+
+
+def test_neighbours_are_taken_where_asked(made: MadeUp) -> None:
+    made.prepare(without_landmarks="neighbours")
+    rows = made.rows()[19:24]
+    share = (np.arange(20, 25) - 19)[:, None, None] / 6
+    plain = eyes_at(19) + share * (eyes_at(25) - eyes_at(19))
+    assert [row["status"] for row in rows] == ["neighbours"] * 5
+    assert [row["landmarks"] for row in rows] == ["neighbours"] * 5
+    assert np.allclose([row["eyes"] for row in rows], plain.reshape(5, 4), atol=1e-3)
+
+
+class DotDetector:
+    """Finds the dots; blind to frames whose number ends in 2."""
+
+    identity = "dots 1"
+
+    def find(self, image, at):
+        if at.frame % 10 == 2 or frame_of(image) != at.frame % 32:
+            return []
+        eyes = np.stack([middle(image, 0), middle(image, 1)]).astype(np.float32)
+        return [Face((40.0, 20.0, 120.0, 110.0), None, eyes)]
+
+
+@pytest.fixture
+def dots(monkeypatch: pytest.MonkeyPatch) -> str:
+    from fauds.faces import plan, sequence
+
+    for module in (plan, sequence):
+        monkeypatch.setattr(module, "open_detector", lambda spec: DotDetector())
+    sequence._detector.cache_clear()
+    return "dots:somewhere"
+
+
+def test_a_detector_for_frames_without_landmarks(made: MadeUp, dots: str) -> None:
+    done = made.prepare(without_landmarks="detect", detector=dots)
+    assert done.meta["frames"] == {"aligned": 105, "detected": 12, "no face": 3}
+    row = made.rows()[19]
+    assert (row["status"], row["landmarks"]) == ("detected", "dots")
+    assert np.allclose(row["eyes"], eyes_at(20).ravel(), atol=1)
+    crop = read_crop(made.folder / row["path"])
+    assert np.abs(middle(crop, 0) - apply(row["transform"], row["eyes"][:2])).max() < 1.5
+
+
+def test_a_detector_for_all_frames(made: MadeUp, dots: str) -> None:
+    done = made.prepare(detector=dots)
+    assert done.meta["frames"] == {"detected": 108, "no face": 12}
+    assert done.meta["settings"]["detector"] == "dots 1"
+    boxes = made.prepare(alignment="bbox-5", detector=dots)
+    assert boxes.meta["frames"] == {"detected": 108, "no face": 12}
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"without_landmarks": "detect"}, "none is named"),
+        ({"without_landmarks": "neighbours", "detector": "cascade"}, "one frame at a time"),
+        ({"alignment": "eyes"}, "no alignment named 'eyes'"),
+        ({"version": 7}, "version 1 in this fauds"),
+        ({"workers": 0}, "0 workers"),
+    ],
+)
+def test_settings_that_cannot_be(made: MadeUp, request_: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        made.prepare(**request_)
+    assert not (made.folder / "faces").exists()
+
+
+def test_an_alignment_that_needs_what_is_not_there(made: MadeUp) -> None:
+    with pytest.raises(DataError, match="49 points have no jaw") as caught:
+        made.prepare(alignment="bbox-5")
+    assert "cascade" in caught.value.hint
+    for sequence, source in made.sources.items():
+        made.sources[sequence] = type(source)(source.archive, source.video, None, "")
+    with pytest.raises(DataError, match="needs landmarks") as caught:
+        made.prepare()
+    assert "cascade" in caught.value.hint
+    assert made.prepare(alignment="none").meta["frames"] == {"aligned": 120}
+
+
+def test_none_copies_jpeg_files(made: MadeUp) -> None:
+    made.prepare(alignment="none")
+    for row in made.rows()[:80]:
+        assert (made.folder / row["path"]).read_bytes() == jpeg(int(Path(row["path"]).stem))
+    assert frame_of(read_crop(made.folder / made.rows()[85]["path"])) == 6
+    assert made.rows()[0]["transform"] == [1, 0, 0, 0, 1, 0] and made.rows()[0]["eyes"] is None
+
+
+def test_unreadable_pictures_are_named_and_passed_over(made: MadeUp) -> None:
+    (made.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
+    (made.root / "F001/T1/9.jpg").unlink()
+    done = made.prepare()
+    assert [row["status"] for row in made.rows()[5:10]] == [
+        "aligned",
+        "unreadable",
+        "aligned",
+        "unreadable",
+        "aligned",
+    ]
+    assert any(
+        "F001/T1 frame 7" in note and "truncated" in note and "frame 9" in note
+        for note in done.meta["notes"]
+    )
+
+
+def test_a_video_shorter_than_its_labels(made: MadeUp) -> None:
+    write_video(made.root / "2F02_T1.avi", 33)
+    done = made.prepare()
+    assert [row["status"] for row in made.rows()[-8:]] == ["aligned"] + ["no picture"] * 7
+    assert (
+        "F002/T1: the video ends at frame 33: frames 34 to 40 have no picture" in done.meta["notes"]
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_broken_source_ends_the_run(made: MadeUp, workers: int) -> None:
+    (made.root / "F001.zip").write_bytes(b"no")
+    with pytest.raises(DataError, match="cannot be read as a zip file"):
+        made.prepare(workers=workers)
+    assert not (made.folder / "faces.parquet").exists()
+
+
+def test_images_that_have_moved(made: MadeUp) -> None:
+    made.write_frames()
+    made.root.rename(made.root.with_name("moved"))
+    with pytest.raises(DataError, match="not here any more"):
+        made.prepare()
+
+
+def test_a_disk_that_refuses(made: MadeUp) -> None:
+    blocked = made.folder / "faces/eyes-similarity-1/F001/T1"
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    with pytest.raises(DataError, match="T1 could not be written: File exists") as caught:
+        made.prepare()
+    assert caught.value.where == str(blocked)
+
+
+def test_not_one_crop_is_an_error(made: MadeUp) -> None:
+    for path in (made.root / "landmarks").iterdir():
+        lines = path.read_text().splitlines()
+        path.write_text("".join(" ".join(["0"] * len(line.split())) + "\n" for line in lines))
+    with pytest.raises(DataError, match="Not one frame could be cropped"):
+        made.prepare()
+
+
+def test_a_second_run_does_nothing(made: MadeUp) -> None:
+    first = made.prepare()
+    before = tree(made.folder)
+    times = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*.[jp]*")}
+    second = made.prepare()
+    assert not second.done and second.meta.items() >= first.meta.items()
+    assert tree(made.folder) == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_crop_that_has_gone_is_made_again(made: MadeUp) -> None:
+    made.prepare()
+    before = tree(made.folder)
+    (made.folder / made.rows()[3]["path"]).unlink()
+    assert made.prepare().done
+    assert tree(made.folder) == before
+
+
+def test_other_landmarks_make_other_crops_and_leave_none_behind(made: MadeUp) -> None:
+    made.prepare(without_landmarks="neighbours")
+    assert len(list((made.folder / "faces").rglob("*.jpg"))) == 120
+    made.prepare()
+    assert len(list((made.folder / "faces").rglob("*.jpg"))) == 105
+    before = tree(made.folder)
+    sequence = ("F001", "T1")
+    points = write_landmarks(made.root / "landmarks" / "new.txt", range(1, 40))
+    made.add(sequence, ALL, images=made.images[sequence], landmarks=points, digest="1")
+    assert made.prepare().meta["frames"] == {"aligned": 109, "no landmarks": 11}
+    changed = {name for name, data in tree(made.folder).items() if before.get(name) != data}
+    assert {name for name in changed if name.endswith(".jpg")} == {
+        f"faces/eyes-similarity-1/F001/T1/{frame}.jpg" for frame in range(20, 25)
+    }
+
+
+def test_a_list_of_frames(made: MadeUp, tmp_path: Path) -> None:
+    listed = tmp_path / "listed.csv"
+    names = [f"F001,T1,{n}" for n in (1, 2, 3)] + [f"F002,T1,{n}" for n in (5, 20)]
+    listed.write_text("subject,task,frame\n" + "\n".join(names) + "\n")
+    done = made.prepare(manifest=listed)
+    assert done.meta["frames"] == {"aligned": 4, "excluded": 115, "no landmarks": 1}
+    assert done.meta["settings"]["manifest"]["name"] == "listed.csv"
+    assert "listed.csv" in done.meta["frame_set"]
+    assert done.meta["lost"] == {"F002": {"no landmarks": 1}}
+
+
+def test_jumps_are_found_across_parts(made: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_files, "PART", 4)
+    path = made.root / "landmarks" / "0.txt"
+    lines = path.read_text().splitlines()
+    # Frame 9 begins the third part.
+    lines[8] = " ".join(f"{value + 31:.4f}" for value in landmarks(9).ravel())
+    path.write_text("\n".join(lines) + "\n")
+    made.prepare()
+    jumps = [row["jump"] for row in made.rows()[:40]]
+    assert [n for n, jump in enumerate(jumps, 1) if jump] == [9, 10]
+
+
+def test_the_bytes_do_not_depend_on_workers_or_parts_done(made: MadeUp) -> None:
+    shown: list[tuple[int, int]] = []
+    made.prepare(lambda done, total: shown.append((done, total)))
+    assert shown[0] == (0, 120) and shown[-1] == (120, 120)
+    before = tree(made.folder)
+    for path in made.folder.rglob("*"):
+        if path.name in ("faces.parquet", "F001_T2-0000.parquet"):
+            path.unlink()
+    made.prepare(workers=3)
+    assert tree(made.folder) == before
+
+
+def test_disfa_sequences_have_no_task(tmp_path: Path) -> None:
+    made = MadeUp(tmp_path / "work", tmp_path)
+    points = write_landmarks(tmp_path / "l.txt", ALL)
+    video = write_video(tmp_path / "LeftVideoSN001_comp.avi", 40)
+    made.add(("SN001", ""), ALL, video=video, landmarks=points)
+    made.prepare()
+    assert made.rows()[16]["path"] == "faces/eyes-similarity-1/SN001/17.jpg"
+    assert (made.folder / "faces/eyes-similarity-1/SN001/17.jpg").is_file()
+
+
+_RUN = """
+import pickle, sys
+from fauds.faces import crop_files
+crop_files.PART = 32
+if __name__ == "__main__":
+    made = pickle.load(open(sys.argv[1], "rb"))
+    made.prepare(workers=int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    """Two sequences of many parts."""
+    monkeypatch.setattr(crop_files, "PART", 32)
+    made = MadeUp(tmp_path / "work", tmp_path / "raw")
+    points = write_landmarks(made.root / "l.txt", range(1, 241))
+    for task in ("T1", "T2"):
+        video = write_video(made.root / f"2F01_{task}.avi", 240)
+        made.add(("F001", task), range(1, 241), video=video, landmarks=points)
+    made.write_frames()
+    (tmp_path / "made.pickle").write_bytes(pickle.dumps(made))
+    (tmp_path / "run.py").write_text(_RUN)
+    return made
+
+
+def start(made: MadeUp, workers: int) -> subprocess.Popen:
+    folder = made.folder.parent
+    return subprocess.Popen(
+        [sys.executable, folder / "run.py", folder / "made.pickle", str(workers)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def count(made: MadeUp) -> int:
+    return sum(1 for _ in (made.folder / "faces").rglob("[0-9]*.jpg"))
+
+
+def run_until(made: MadeUp, process: subprocess.Popen, crops: int) -> None:
+    until = time.monotonic() + 60
+    while count(made) < crops and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def test_killed_runs_leave_whole_crops_and_go_on(long: MadeUp) -> None:
+    luck = random.Random(time.time_ns())
+    for number, workers in enumerate((2, 1, 2)):
+        process = start(long, workers)
+        run_until(long, process, count(long) + 1 + luck.randrange(100))
+        time.sleep(luck.random() / 20)
+        process.kill()
+        # Workers hold stderr open: it ends only when they have ended too.
+        process.communicate(timeout=20)
+        for path in (long.folder / "faces").rglob("[0-9]*.jpg"):
+            assert path.read_bytes()[-2:] == b"\xff\xd9", (number, path)
+        if process.returncode == 0:
+            break
+    assert long.prepare().path.is_file()
+    killed = tree(long.folder)
+    for path in sorted((long.folder / "faces").rglob("*.*"), reverse=True):
+        if path.is_file():
+            path.unlink()
+    (long.folder / "faces.parquet").unlink()
+    long.prepare()
+    whole = tree(long.folder)
+    assert killed.keys() == whole.keys()
+    assert [name for name in whole if whole[name] != killed[name]] == []
+
+
+def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: MadeUp) -> None:
+    process = start(long, 2)
+    run_until(long, process, 120)
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode != 0
+    assert errors.count(b"Traceback") == 1 and b"KeyboardInterrupt" in errors
+    parts = list((long.folder / "faces").rglob("*.parquet"))
+    assert parts and not (long.folder / "faces.parquet").exists()
+
+
+def test_a_worker_that_is_ended_from_outside(long: MadeUp) -> None:
+    process = start(long, 2)
+    run_until(long, process, 40)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [
+        int(child)
+        for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and b"run the same command again" in errors
+    before = count(long)
+    assert before >= 40 and long.prepare().meta["frames"] == {"aligned": 480}
+
+
+def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
+    """Crop a made-up distribution; returns the rows by sequence and frame, with "crop"."""
+    space = Workspace(work, like)
+    frames = space.frames(raw)
+    table = store.read_table(frames.path, ["subject", "task", "frame"]).to_pylist()
+    names = [(row["subject"], row["task"]) for row in table]
+    last = {name: row["frame"] for name, row in zip(names, table, strict=True)}
+    footage = DATASETS[like].footage(raw, last)
+    root = Path(frames.meta["image_root"])
+    prepare(space.folder, frames.path, footage, root, {}, Request("eyes-similarity", 1))
+    rows = store.read_table(space.folder / "faces.parquet").to_pylist()
+    crops = [row["path"] and (space.folder / row["path"]).read_bytes() for row in rows]
+    return {
+        ("/".join(name), place["frame"]): row | {"crop": crop}
+        for name, place, row, crop in zip(names, table, rows, crops, strict=True)
+    }
+
+
+@pytest.mark.parametrize("like", ["bp4d", "disfa"])
+def test_made_up_distributions_in_all_their_forms(like: str, tmp_path: Path) -> None:
+    forms = ("images", "zips", "videos") if like == "bp4d" else ("images", "videos")
+    found = {}
+    for form in forms:
+        raw = tmp_path / form
+        distribution.write(raw, like, subjects=2, frames=16, seed=1, size=64, pictures=form)
+        found[form] = crops_of(raw, tmp_path / "work" / form, like)
+    images = found["images"]
+    lost = [key for key, row in images.items() if row["status"] == "no landmarks"]
+    assert lost and len(lost) < 4 and len(images) == 32
+    for form in forms[1:]:
+        for key, row in found[form].items():
+            assert {name: row[name] for name in row if name != "crop"} == {
+                name: images[key][name] for name in row if name != "crop"
+            }
+            if form == "zips":
+                assert row["crop"] == images[key]["crop"]
+            elif key not in lost:
+                one, other = (
+                    decode(crop, key).astype(int) for crop in (row["crop"], images[key]["crop"])
+                )
+                assert np.abs(one - other).mean() < 8
