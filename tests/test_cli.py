@@ -99,6 +99,8 @@ def finished(tmp_path_factory):
         common = ("--dataset", "bp4d", "--workdir", work)
         run("build-captions", *common, "--root", raw)
         run("split", *common, "--method", "random", "--folds", 2)
+        # As they are, so that no frame is lost for want of landmarks.
+        run("prepare", *common, "--alignment", "none")
         run("bench", "vlfau", *common, *small())
     (result,) = (work / "bp4d" / "runs").iterdir()
     return work, result
@@ -278,7 +280,9 @@ def spoilt(cli, tmp_path, work, monkeypatch):
     def spoil(*words):
         cli.ok("build-captions", "--dataset", "bp4d", "--root", raw, *words)
         meta = store.read_meta(work / "bp4d" / "captions.parquet")
-        monkeypatch.setattr("fauds.captions.built.template_hash", lambda language: "of a later version")
+        monkeypatch.setattr(
+            "fauds.captions.built.template_hash", lambda language: "of a later version"
+        )
         return Workspace(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
 
     return spoil

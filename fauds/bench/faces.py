@@ -1,6 +1,7 @@
-"""Which face image belongs to which frame, and which frames have none."""
+"""Which face image belongs to which frame, how it was aligned, and which frames have none."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +9,115 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fauds import store
 from fauds.datasets import DATASETS
 from fauds.datasets.crops import match_crops
 from fauds.errors import DataError
+from fauds.settings import AlignmentSettings
+
+TABLE = "faces.parquet"
 
 
-def with_faces(
-    frames: pa.Table, faces: Path | None, meta: Mapping[str, Any], image_base: int | None
-) -> tuple[pa.Table, Path, dict[str, int]]:
-    """Return the frames that have a face image, the images' folder, and who lacks how many.
+@dataclass(frozen=True)
+class Faces:
+    """The face images of frames.
+
+    Attributes:
+        frames: those that have one; their column ``image`` is relative to `root`.
+        without: by subject, how many have none.
+        alignment: name and version; "elsewhere" where others made the crops.
+        described: the alignment in words, for results.
+        frame_set: which frames were offered, in words.
+        made_with: what decides the crops of `fauds prepare`; None of other images.
+        lost: frames without a crop by subject and status; None likewise.
+    """
+
+    frames: pa.Table
+    root: Path
+    without: Mapping[str, int]
+    alignment: Mapping[str, Any]
+    described: str
+    frame_set: str
+    made_with: Mapping[str, Any] | None = None
+    lost: Mapping[str, Mapping[str, int]] | None = None
+
+
+def find(
+    tables: Path,
+    frames: pa.Table,
+    meta: Mapping[str, Any],
+    crops: Path | None,
+    alignment: AlignmentSettings,
+) -> Faces:
+    """Find the face image of every frame.
 
     Args:
-        frames: a frames table.
-        faces: folder of crops made elsewhere, ``F001/T1/2440.jpg`` or ``SN001/0.png``; None for
-            the images of the raw distribution itself.
+        tables: the dataset's folder.
+        frames: its frames table.
         meta: the frames table's metadata.
-        image_base: declared number of label frame 1's crop, None to find it out.
+        crops: folder of crops made elsewhere, ``F001/T1/2440.jpg`` or ``SN001/0.png``; None for
+            those of ``fauds prepare``, or else the images of the distribution themselves.
+        alignment: the benchmark's.
 
     Raises:
-        DataError: there is no image at all.
+        DataError: there is no image at all, or the prepared crops are of other frames.
     """
-    root = Path(meta["image_root"]) if faces is None else faces
-    if faces is not None:
-        images = match_crops(faces, frames, DATASETS[meta["reader"]], image_base)
-        frames = frames.set_column(frames.schema.get_field_index("image"), "image", images)
+    if crops is not None:
+        images = match_crops(
+            crops, frames, DATASETS[meta["reader"]], meta["settings"]["image_base"]
+        )
+        elsewhere = {"name": "elsewhere", "version": 1}
+        frame_set = "every coded frame with a crop"
+        return _faces(frames, images, crops, elsewhere, "crops made elsewhere (--faces)", frame_set)
+    if (tables / TABLE).exists():
+        return _prepared(tables, frames, meta)
+    if alignment.name != "none":
+        raise DataError(
+            f"No face has been cropped yet; the protocol's alignment is {alignment.name}.",
+            where=tables,
+            hint=f"fauds prepare --dataset {meta['dataset']}, or crops made elsewhere: --faces DIR",
+        )
+    taken = {"name": "none", "version": alignment.version}
+    described = f"none {alignment.version}: the frames as they are"
+    root, frame_set = Path(meta["image_root"]), "every coded frame with an image"
+    return _faces(frames, frames["image"], root, taken, described, frame_set)
+
+
+def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> Faces:
+    made = store.read_meta(tables / TABLE)
+    if made["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
+        raise DataError(
+            "The crops are of other frames than those that are there.",
+            where=tables / TABLE,
+            hint=f"fauds prepare --dataset {meta['dataset']}",
+        )
+    paths = store.read_table(tables / TABLE, ["frame_id", "path"])
+    place = pc.index_in(frames["frame_id"], paths["frame_id"])
+    settings = made["settings"]
+    alignment = {key: settings[key] for key in ("name", "version")}
+    images = paths["path"].take(place)
+    found = _faces(frames, images, tables, alignment, made["described"], made["frame_set"])
+    return replace(found, made_with=settings, lost=made["lost"])
+
+
+def _faces(
+    frames: pa.Table,
+    images: pa.ChunkedArray,
+    root: Path,
+    alignment: Mapping[str, Any],
+    described: str,
+    frame_set: str,
+) -> Faces:
+    frames = frames.set_column(frames.schema.get_field_index("image"), "image", images)
     seen = frames.filter(pc.is_valid(frames["image"]))
     if not len(seen):
         raise DataError(
             "No coded frame has a face image.",
             where=root,
-            hint="give a folder of crops with --faces DIR (F001/T1/2440.jpg, SN001/0.png)",
+            hint="fauds check says what is there; crops made elsewhere: --faces DIR "
+            "(F001/T1/2440.jpg, SN001/0.png)",
         )
-    return seen, root, _missing(frames)
+    return Faces(seen, root, _missing(frames), alignment, described, frame_set)
 
 
 def _missing(frames: pa.Table) -> dict[str, int]:

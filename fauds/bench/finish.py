@@ -56,7 +56,7 @@ def write(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
         frames_fingerprint=score.frame_set_fingerprint(inputs.frames.filter(pa.array(scored)), aus),
         frames_offered=inputs.offered,
         frames_scored=int(scored.sum()),
-        frames_without_image=dict(inputs.without_image),
+        frames_without_image=dict(inputs.found.without),
         undefined=score.undefined(rows),
         seconds=sum(_measured(plan, fold)["seconds"] for fold in folds),
         provenance=inputs.provenance,
@@ -118,8 +118,8 @@ def _protocol(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> results_file.
         occurrence=benchmark.occurrence,
         threshold=benchmark.metric.threshold,
         selection=benchmark.metric.selection,
-        alignment="crops made elsewhere (--faces)" if plan.faces else benchmark.alignment,
-        frame_set="every coded frame with an image",
+        alignment=inputs.found.described,
+        frame_set=inputs.found.frame_set,
     )
 
 

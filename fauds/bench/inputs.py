@@ -1,6 +1,5 @@
 """The tables of a dataset's folder as the arrays that all folds of a run share."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from fauds import folds as folding
 from fauds import store
-from fauds.bench.faces import with_faces
+from fauds.bench import faces as face_images
 from fauds.bench.plan import Plan
 from fauds.bench.score import frame_set_fingerprint
 from fauds.errors import DataError, UsageError
@@ -28,9 +27,8 @@ class Inputs:
         made_from: fingerprints of the content that decides what is learnt and scored.
         provenance: what frames and captions were made with, for results.json.
         synthetic: whether the distribution is made up.
-        frames: the frames that have a face image, in the order of `faces`.
+        found: the frames that have a face image, in the order of `faces`, and how it was made.
         offered: how many coded frames there are, with an image or without.
-        without_image: by subject, how many have none.
         phrases: phrases.parquet.
         captions: captions.parquet's rows of `frames`.
     """
@@ -38,9 +36,8 @@ class Inputs:
     made_from: dict[str, str]
     provenance: dict[str, Any]
     synthetic: bool
-    frames: pa.Table
+    found: face_images.Faces
     offered: int
-    without_image: Mapping[str, int]
     folds: pa.Table
     statistics: pa.Table
     faces: FaceSet
@@ -48,6 +45,11 @@ class Inputs:
     vocabulary: pa.Table
     phrases: pa.Table
     captions: pa.Table
+
+    @property
+    def frames(self) -> pa.Table:
+        """The frames that have a face image, in the order of `faces`."""
+        return self.found.frames
 
     def tested_by(self, fold: int) -> np.ndarray:
         """Return which frames a fold tests, bool [N]."""
@@ -94,27 +96,29 @@ def load(tables: Path, plan: Plan) -> Inputs:
     counts = folding.count_subjects(frames, aus)
     folds = _folds(tables, plan)
     folding.check(folds, counts.subjects, where=plan.folder / FOLDS)
-    seen, root, without_image = with_faces(frames, plan.faces, meta, meta["settings"]["image_base"])
+    found = face_images.find(tables, frames, meta, plan.faces, plan.benchmark.alignment)
     phrases = store.read_table(tables / "phrases.parquet")
     vocabulary = store.read_table(tables / "vocabulary.parquet")
-    captions = _of_frames(store.read_table(tables / "captions.parquet"), seen)
+    captions = _of_frames(store.read_table(tables / "captions.parquet"), found.frames)
     return Inputs(
         made_from={
-            "frames and labels": frame_set_fingerprint(seen, aus),
+            "frames and labels": frame_set_fingerprint(found.frames, aus),
             "captions": store.fingerprint(phrases.to_pydict(), vocabulary.to_pydict()),
+            "faces": store.fingerprint(dict(found.alignment), found.made_with),
         },
         provenance={
             "reading": meta["settings"],
             "differences": meta["differences"],
             "captions": store.read_meta(tables / "captions.parquet")["settings"],
+            "faces": found.made_with,
+            "lost": found.lost,
         },
         synthetic=meta["synthetic"],
-        frames=seen,
+        found=found,
         offered=len(frames),
-        without_image=without_image,
         folds=folds,
-        statistics=_statistics(seen, folds, aus),
-        faces=face_set(seen, captions, phrases, root, aus),
+        statistics=_statistics(found.frames, folds, aus),
+        faces=face_set(found.frames, captions, phrases, found.root, aus),
         tokens=caption_tokens(phrases, vocabulary),
         vocabulary=vocabulary,
         phrases=phrases,

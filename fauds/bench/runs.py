@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fauds import __version__, resources, store
+from fauds import __version__, resources, schemas, store
 from fauds.bench import finish
 from fauds.bench.infer import describe, infer, no_image_words
 from fauds.bench.inputs import Inputs, copy_folds, load, wanted_folds
 from fauds.bench.plan import Plan
+from fauds.captions.vocabulary import Words
 from fauds.nn.vlfau import VLFAU
 from fauds.training import checkpoint
 from fauds.training.loop import CHECKPOINT, WEIGHTS, build_model, train
@@ -59,7 +60,7 @@ def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     test = inputs.tested_by(fold)
     training, testing = inputs.faces.where(~test), inputs.faces.where(test)
-    meta = _meta(plan, inputs, fold)
+    meta = header(plan, inputs, fold)
     model = _trained(plan, inputs, fold, meta, progress)
     with progress.bar(f"fold {fold}, part {fold}: testing", len(testing)) as advance:
         inference = infer(model, testing, inputs.tokens, plan.settings, advance)
@@ -78,7 +79,7 @@ def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
     )
 
 
-def _meta(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
+def header(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
     return {
         "model": plan.model,
         "preset": plan.preset,
@@ -89,6 +90,28 @@ def _meta(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
         "settings": plan.settings.model_dump(mode="json"),
         "vocabulary": store.fingerprint(inputs.vocabulary["token"].to_pylist()),
         "fauds": __version__,
+        **_meaning(plan, inputs, fold),
+    }
+
+
+def _meaning(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
+    """Return what else the weights' header needs, so that they can be used without the tables."""
+    words = {scope: Words.from_table(inputs.vocabulary, scope) for scope in ("local", "global")}
+    seen = inputs.faces.subjects[~inputs.tested_by(fold)]
+    return {
+        "words": {
+            scope: {"tokens": list(of.tokens), "spaces": list(of.spaces)}
+            for scope, of in words.items()
+        },
+        "longest": {
+            "local": inputs.tokens.local.shape[1],
+            "global": inputs.tokens.global_.shape[1],
+        },
+        "threshold": plan.benchmark.metric.threshold,
+        "alignment": {key: inputs.found.alignment[key] for key in ("name", "version")},
+        "trained_on": f"{plan.benchmark.name}{', made up' if inputs.synthetic else ''}: "
+        f"{len(seen):,} frames of {len(np.unique(seen))} subjects, without part {fold}.",
+        "synthetic": inputs.synthetic,
     }
 
 
@@ -131,7 +154,7 @@ def _predictions(
     keys = inputs.frames.select(["subject", "task", "frame", "frame_id"]).take(pa.array(rows))
     columns = [*keys.columns, pa.array(np.full(len(rows), fold, np.int16))]
     columns += [pa.array(column) for column in probabilities.T]
-    schema = store.predictions_schema(aus, descriptions=described > 0)
+    schema = schemas.predictions_schema(aus, descriptions=described > 0)
     if described:
         # Spread over the whole test part, so that every subject is likely to be there.
         chosen = np.unique(np.linspace(0, len(rows) - 1, described).astype(int))

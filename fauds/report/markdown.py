@@ -1,5 +1,6 @@
 """report.md of a run, from its files."""
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,7 @@ def write_report(folder: Path) -> Path:
         undefined=results.undefined,
         agreement=results.value("local_text_agreement", "mean_of_folds"),
         dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
+        reasons=_reasons(results),
         published=_published(results),
         faces=gallery(folder),
         names=_names,
@@ -42,6 +44,14 @@ def write_report(folder: Path) -> Path:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _reasons(results: Results) -> str:
+    """Return why frames have no face, over all subjects: ``no landmarks 271, unreadable 2``."""
+    counts: Counter[str] = Counter()
+    for by_status in (results.provenance.get("lost") or {}).values():
+        counts.update(by_status)
+    return ", ".join(f"{status} {count:,}" for status, count in counts.most_common())
 
 
 def _names(face: Face, which: str) -> str:
