@@ -2,53 +2,24 @@
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
 from fauds import __version__
 from fauds.cli_captions import captions
-from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
-from fauds.errors import FaudsError
-
-_READ_OPTIONS = (
-    click.option(
-        "--root",
-        type=click.Path(path_type=Path),
-        help="The raw distribution; needed once, remembered in the workdir.",
-    ),
-    click.option(
-        "--sexes",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
-    ),
-    click.option(
-        "--images",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where the images are, under the root, where there are several sets of them.",
-    ),
-    click.option(
-        "--image-base",
-        type=click.IntRange(0, 1),
-        help="Number of the first image, where it cannot be told from the files.",
-    ),
-    click.option(
-        "--missing-aus",
-        type=click.Choice(["error", "null"]),
-        help="What an absent AU file is: an error (default), or null labels.",
-    ),
-    click.option(
-        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, comma-separated."
-    ),
+from fauds.cli_explain import explain
+from fauds.cli_faces import check, prepare
+from fauds.cli_options import (
+    DATASET,
+    WORKDIR,
+    new_progress,
+    read_frames,
+    read_options,
+    workspace,
 )
-
-
-def _read_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_READ_OPTIONS):
-        command = option(command)
-    return command
+from fauds.errors import FaudsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +29,8 @@ def cli(debug: bool) -> None:
     """Facial action unit labels as language, and models measured on it."""
 
 
-cli.add_command(captions)
+for _command in (captions, check, prepare, explain):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -67,9 +39,28 @@ cli.add_command(captions)
 @click.option("--subjects", type=click.IntRange(1), help="How many subjects.  [default: all]")
 @click.option("--frames", type=click.IntRange(1), help="Frames a subject.  [default: as published]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--labels-only", is_flag=True, help="Write no images.")
+@click.option("--labels-only", is_flag=True, help="Write no pictures and no landmarks.")
+@click.option(
+    "--pictures",
+    type=click.Choice(["images", "zips", "videos"]),
+    help="[default: images of bp4d, videos of disfa]",
+)
+@click.option(
+    "--landmarks",
+    type=click.Choice(["mat", "text"]),
+    default="mat",
+    show_default=True,
+    help="As the dataset ships them (mat), or as JAA-Net does.",
+)
 def synth(
-    out: Path, like: str, subjects: int | None, frames: int | None, seed: int, labels_only: bool
+    out: Path,
+    like: str,
+    subjects: int | None,
+    frames: int | None,
+    seed: int,
+    labels_only: bool,
+    pictures: Literal["images", "zips", "videos"] | None,
+    landmarks: Literal["mat", "text"],
 ) -> None:
     """Write a made-up distribution in a dataset's own raw layout into OUT."""
     from fauds.synthetic import distribution
@@ -82,6 +73,8 @@ def synth(
             frames=frames,
             seed=seed,
             labels_only=labels_only,
+            pictures=pictures,
+            landmarks=landmarks,
             progress=drawn,
         )
     click.echo(f"{out}: a made-up distribution in {like}'s raw layout, seed {seed}")
@@ -89,7 +82,7 @@ def synth(
 
 @cli.command("build-captions")
 @DATASET
-@_read_options
+@read_options
 @click.option("--language", default="en", show_default=True, help="en, zh, or one of your own.")
 @click.option("--degrees", is_flag=True, help="Say the intensity, A (trace) to E (maximum).")
 @click.option(
@@ -122,13 +115,13 @@ def build_captions(
     style = Style(language, degrees, variants, seed, templates)
     # Before any reading or drawing: a wrong language should not cost a minute to hear of.
     space.caption_settings(style)
-    frames = _frames(space, **reading)
+    frames = read_frames(space, **reading)
     show_captions(space, space.captions(frames, style))
 
 
 @cli.command()
 @DATASET
-@_read_options
+@read_options
 @click.option("--folds", "k", type=click.IntRange(2), default=3, show_default=True)
 @click.option(
     "--method",
@@ -144,14 +137,14 @@ def split(
     from fauds.report.terminal import show_folds
 
     space = workspace(workdir, dataset)
-    frames = _frames(space, **reading)
+    frames = read_frames(space, **reading)
     show_folds(space, space.folds(frames, k=k, method=method, seed=seed))
 
 
 @cli.command()
 @click.argument("model", default="vlfau")
 @DATASET
-@_read_options
+@read_options
 @click.option("--preset", help="Settings of the model.  [default: tiny on synthetic, else full]")
 @click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
@@ -180,7 +173,7 @@ def bench(
     space = workspace(workdir, dataset)
     request = planning.Request(model, preset, folds, changes, faces, resume)
     plan = planning.make(request, space.benchmark, space.folder / "runs")
-    frames = None if resume else _frames(space, **reading)
+    frames = None if resume else read_frames(space, **reading)
     if resume and any(value is not None for value in reading.values()):
         raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
     try:
@@ -204,30 +197,6 @@ def report(run: Path) -> None:
 
     write_report(run)
     show_results(run)
-
-
-def _frames(
-    space: Any,
-    root: Path | None,
-    sexes: Path | None,
-    images: Path | None,
-    image_base: int | None,
-    missing_aus: str | None,
-    only: str | None,
-) -> Any:
-    given = {
-        "sex_table": sexes.resolve() if sexes else None,
-        "images": images,
-        "image_base": image_base,
-        "missing_aus": missing_aus,
-        "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
-    }
-    from fauds.report.terminal import show_frames
-
-    with new_progress() as progress:
-        step = space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
-    show_frames(step)
-    return step
 
 
 def main() -> NoReturn:

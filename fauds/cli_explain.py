@@ -1,0 +1,162 @@
+"""The command ``fauds explain``. Nothing heavy is imported until it runs."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fauds.cli_options import DATASET, WORKDIR, new_progress
+from fauds.errors import DataError
+
+if TYPE_CHECKING:
+    from fauds.explanation.run import Summary
+    from fauds.explanation.weights import Weights
+
+_DRAWN = (
+    "These weights have only ever seen drawn faces: what they say of a photograph means nothing "
+    "yet. Train on a real dataset (fauds bench) and name the run with --weights."
+)
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--weights",
+    metavar="RUN|FILE",
+    help="A run, RUN/fold2, or a weights file.  [default: the weights that come with fauds]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a .parquet, .jsonl or .csv (OpenFace's columns) file instead of printing.",
+)
+@click.option(
+    "--annotate",
+    type=click.Path(path_type=Path),
+    help="Draw on the pictures: an image or video file, or a folder for several inputs.",
+)
+@click.option(
+    "--detector",
+    metavar="D",
+    help="Finds the faces: cascade, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
+    "[default: cascade, where the weights need one]",
+)
+@click.option("--aligned", is_flag=True, help="The pictures are face crops already.")
+@click.option("--batch", type=click.IntRange(1), help="Faces a pass.  [default: the run's]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option("--beam", type=click.IntRange(1), help="Beam width.  [default: the run's]")
+@click.option("--no-text", is_flag=True, help="Probabilities alone: far quicker.")
+@DATASET
+@WORKDIR
+def explain(
+    inputs: tuple[Path, ...],
+    weights: str | None,
+    out: Path | None,
+    annotate: Path | None,
+    detector: str | None,
+    aligned: bool,
+    batch: int | None,
+    device: str,
+    beam: int | None,
+    no_text: bool,
+    dataset: str,
+    workdir: Path,
+) -> None:
+    """Say which action units are active in the faces of INPUTS, and why, in words.
+
+    INPUTS are images, videos, or folders of them. Under torchrun the files are shared among its
+    processes, and each writes a file of its own.
+    """
+    from fauds.explanation import sources
+    from fauds.explanation.annotate import Painter
+    from fauds.explanation.cutting import cutter_for
+    from fauds.explanation.engine import Explainer
+    from fauds.explanation.run import run
+    from fauds.explanation.weights import open_weights
+
+    found = sources.find(inputs)
+    share = sources.Share.of_environment()
+    files = share.of_files(found)
+    if not files:
+        click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
+        return
+    opened = open_weights(weights, workdir / dataset / "runs")
+    cutter = cutter_for(opened, detector, aligned=aligned)
+    explainer = Explainer(
+        opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
+    )
+    _tell(opened, aligned)
+    out = share.of_output(out) if out else None
+    with ExitStack() as stack:
+        sink = stack.enter_context(_sink(out, opened, not no_text, len(found) > 1))
+        painters = [stack.enter_context(Painter(annotate, inputs))] if annotate else []
+        advance = _bar(stack, sources.pictures(files)) if out else lambda pictures: None
+        summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
+    _conclude(summary, [path for path in (out, annotate) if path])
+
+
+def _tell(weights: "Weights", aligned: bool) -> None:
+    for note in weights.notes:
+        click.echo(note, err=True)
+    if weights.synthetic:
+        click.echo(_DRAWN, err=True)
+    if weights.whole_pictures and not aligned:
+        click.echo(
+            "Every picture is taken for one face, as it is: so were those that these weights were "
+            "trained on (a dataset's frames, or crops made elsewhere).",
+            err=True,
+        )
+
+
+def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> Any:
+    """Return a context that gives what takes the explanations."""
+    from fauds.explanation.outputs import open_output
+    from fauds.explanation.printed import Printed
+
+    if out is None:
+        return nullcontext(Printed(click.echo))
+    return open_output(out, weights.aus, texts, several=several)
+
+
+def _bar(stack: ExitStack, pictures: int) -> Callable[[int], None]:
+    progress = stack.enter_context(new_progress())
+    return stack.enter_context(progress.bar("explaining", pictures))
+
+
+def _conclude(summary: "Summary", written: list[Path]) -> None:
+    """Say what was written and what was skipped.
+
+    Raises:
+        DataError: nothing was explained.
+    """
+    skipped = summary.pictures - summary.explained
+    if not summary.explained:
+        raise DataError(
+            f"Nothing was explained: {_counted(skipped, 'picture')} skipped.",
+            where="; ".join(summary.skipped),
+            hint="look at these pictures; another detector may find what this one does not "
+            "(--detector), and crops need none (--aligned)",
+        )
+    for path in written:
+        faces = _counted(summary.faces, "face")
+        click.echo(f"{path}: {faces} in {_counted(summary.explained, 'picture')}")
+    if summary.estimated:
+        click.echo(
+            f"{_counted(summary.estimated, 'face')} cropped by eyes that were estimated from the "
+            "face's box: a detector of landmarks is more exact (--detector).",
+            err=True,
+        )
+    if skipped:
+        click.echo(f"skipped: {_counted(skipped, 'picture')}", err=True)
+        for line in summary.skipped:
+            click.echo(f"  {line}", err=True)
+        if skipped > len(summary.skipped):
+            click.echo(f"  and {skipped - len(summary.skipped):,} more", err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

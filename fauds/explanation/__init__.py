@@ -1,0 +1,1 @@
+"""A trained model and any face to action units and their descriptions."""

@@ -1,0 +1,61 @@
+"""``fauds.explain``: one picture in, what a trained model says of its largest face out."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fauds.errors import DataError, UsageError
+from fauds.explanation import sources
+from fauds.explanation.cutting import cutter_for
+from fauds.explanation.engine import Explainer
+from fauds.explanation.run import explain_cuts
+from fauds.explanation.types import Explanation, Frame
+from fauds.explanation.weights import locate, open_weights
+from fauds.faces.base import Position
+
+
+def explain(
+    image: Path | str | Image.Image | np.ndarray,
+    weights: Path | str | None = None,
+    *,
+    detector: str | None = None,
+    aligned: bool = False,
+    device: str = "auto",
+) -> Explanation:
+    """See `fauds.explain`."""
+    frame = _frame(image)
+    path, _ = locate(weights)
+    opened = _explainer(path, path.stat().st_mtime_ns, device)
+    cutter = cutter_for(opened.weights, detector, aligned=aligned)
+    at = Position(Path(frame.source).name, frame.number)
+    return explain_cuts(frame, cutter.cut(frame.image, at)[:1], opened)[0]
+
+
+@lru_cache(maxsize=1)
+def _explainer(path: Path, modified: int, device: str) -> Explainer:
+    return Explainer(open_weights(path), device=device)
+
+
+def _frame(image: Path | str | Image.Image | np.ndarray) -> Frame:
+    if isinstance(image, Path | str):
+        (path,) = sources.find([Path(image).expanduser()])
+        if sources.is_video(path):
+            raise UsageError("fauds.explain takes one picture.", where=path, hint="fauds explain")
+        (frame,) = sources.frames([path])
+        if isinstance(frame.image, DataError):
+            raise frame.image
+        return frame
+    if isinstance(image, Image.Image):
+        image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"{type(image).__name__} is not a picture.", hint=_KINDS)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UsageError(
+            f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_KINDS
+        )
+    return Frame("image", 1, None, None, image)
+
+
+_KINDS = "give an image file, a PIL image, or a NumPy array uint8 [H, W, 3] in RGB"

@@ -1,0 +1,115 @@
+"""From a picture to the crops that a model is shown: whole, or each face as it was trained on."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from fauds.errors import DataError, UsageError
+from fauds.explanation.weights import Weights
+from fauds.faces.alignment import Alignment, alignment, warp
+from fauds.faces.base import Box, Detector, Face, Position
+from fauds.faces.detectors import open_detector
+from fauds.faces.landmarks import Marks, of_faces
+
+DETECTOR = "cascade"
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A face cut out; attributes as of `fauds.explanation.types.Explanation`."""
+
+    box: Box | None
+    eyes: np.ndarray | None
+    estimated: bool
+    transform: np.ndarray = field(repr=False)
+    crop: np.ndarray = field(repr=False)
+
+
+class Cutter(Protocol):
+    """Cuts the faces out of a picture."""
+
+    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
+        """Return the faces of an image, uint8 [H, W, 3] RGB, the largest first.
+
+        Raises:
+            UsageError: what finds the faces does not give what their alignment needs.
+            DataError: there is no face.
+        """
+
+
+class WholePictures:
+    """Takes every picture for one face, as it is."""
+
+    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
+        """See `Cutter`."""
+        return [Cut(None, None, False, np.eye(2, 3), image)]
+
+
+class Detected:
+    """Cuts out what a detector finds.
+
+    Args:
+        detector: finds the faces.
+        how: makes their crops.
+    """
+
+    def __init__(self, detector: Detector, how: Alignment) -> None:
+        self._detector = detector
+        self._how = how
+
+    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
+        """See `Cutter`."""
+        faces = self._detector.find(image, at)
+        if not faces:
+            raise DataError("No face was found.", where=at.source)
+        known = of_faces(faces)
+        if not np.isfinite(self._needed(known)).all():
+            raise self._unfit()
+        cuts = [
+            _cut(image, face, transform, self._how)
+            for face, transform in zip(faces, self._how.transforms(known), strict=True)
+            if np.isfinite(transform).all()
+        ]
+        if not cuts:
+            raise DataError("No face was found that is large enough to crop.", where=at.source)
+        return cuts
+
+    def _needed(self, known: Marks) -> np.ndarray:
+        parts = {"eyes": known.eyes, "points": known.points, "box": known.boxes}
+        return parts.get(self._how.needs, np.zeros(1))
+
+    def _unfit(self) -> UsageError:
+        needs = {"eyes": "the eyes", "points": "landmarks", "box": "a box"}[self._how.needs]
+        return UsageError(
+            f"The alignment {self._how.name}, which these weights were trained with, needs {needs} "
+            f"of a face; {self._detector.identity} does not give them.",
+            hint="name another detector, such as mediapipe:face_landmarker.task or "
+            "openface:FOLDER, or give faces that are cropped so already (--aligned)",
+        )
+
+
+def _cut(image: np.ndarray, face: Face, transform: np.ndarray, how: Alignment) -> Cut:
+    eyes = face.eyes if np.isfinite(face.eyes).all() else None
+    return Cut(face.box, eyes, face.estimated, transform, warp(image, transform, how))
+
+
+def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cutter:
+    """Return what cuts faces as these weights need them.
+
+    Args:
+        detector: as `open_detector` takes it; None for `DETECTOR`, where one is needed.
+        aligned: the pictures are crops already, made as those that the weights were trained on.
+
+    Raises:
+        UsageError: a detector is named where none is of use; there is no such detector; or this
+            fauds does not have the weights' alignment.
+        DataError: what the detector reads is missing or damaged.
+    """
+    if not (aligned or weights.whole_pictures):
+        how = alignment(weights.alignment["name"], weights.alignment["version"])
+        return Detected(open_detector(detector or DETECTOR), how)
+    if detector is not None:
+        why = "the pictures are crops already" if aligned else "the weights know whole pictures"
+        raise UsageError(f"A detector is of no use here: {why}.", hint="leave --detector out")
+    return WholePictures()

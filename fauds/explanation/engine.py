@@ -1,0 +1,142 @@
+"""Crops of faces through a trained model, exactly as the bench tests it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from fauds.errors import UsageError
+from fauds.explanation.weights import Weights
+from fauds.faces.base import Box
+from fauds.training.batches import centre_crop, scaled
+from fauds.training.loop import normalise
+
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What the model says of one crop; attributes as of `fauds.explanation.types.Explanation`."""
+
+    aus: dict[str, float]
+    active: tuple[str, ...]
+    local: dict[str, str]
+    face: str
+    attention: np.ndarray | None = field(repr=False)
+    seen: Box
+
+
+class Explainer:
+    """A trained model on a device.
+
+    Args:
+        weights: see `fauds.explanation.weights.open_weights`.
+        device: "cpu", "cuda", or "auto": a GPU where there is one.
+        batch_size: crops a pass; None for the run's own.
+        beam_width: hypotheses a description; None for the run's own.
+        describe: whether descriptions are written; probabilities alone are far quicker.
+
+    Raises:
+        UsageError: there is no such device.
+        DataError: the weights' tensors and header do not belong together.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        device: str = "auto",
+        batch_size: int | None = None,
+        beam_width: int | None = None,
+        describe: bool = True,
+    ) -> None:
+        inference = weights.settings.inference
+        self.weights = weights
+        self.device = _device(device)
+        self.batch_size = batch_size or inference.batch_size
+        self._beam_width = beam_width or inference.beam_width
+        self._model = weights.model(describe=describe).to(self.device)
+
+    def explain(self, crops: Sequence[np.ndarray]) -> list[Said]:
+        """Return what the model says of each crop, uint8 [H, W, 3] RGB of any size."""
+        said: list[Said] = []
+        for first in range(0, len(crops), self.batch_size):
+            said.extend(self._batch(crops[first : first + self.batch_size]))
+        return said
+
+    def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[Said]:
+        weights, model = self.weights, self.weights.settings.model
+        size = model.image_size
+        stacked = np.stack([centre_crop(scaled(crop, size), size) for crop in crops])
+        images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
+        with self._autocast():
+            found = self._model.explain(
+                normalise(images, model),
+                beam_width=self._beam_width,
+                max_words_local=weights.longest["local"],
+                max_words_global=weights.longest["global"],
+            )
+        probabilities = found.probabilities.float().cpu().numpy()
+        maps = None if found.attention is None else found.attention.float().cpu().numpy()
+        local, face = (
+            None if tokens is None else tokens.tolist()
+            for tokens in (found.local_tokens, found.global_tokens)
+        )
+        for at, crop in enumerate(crops):
+            aus = dict(zip(weights.aus, probabilities[at].tolist(), strict=True))
+            yield Said(
+                aus=aus,
+                active=tuple(au for au, value in aus.items() if value >= weights.threshold),
+                local=_texts(weights, local[at]) if local else {},
+                face=weights.words["global"].text(face[at]) if face else "",
+                attention=None if maps is None else maps[at],
+                seen=seen_part(crop.shape[0], crop.shape[1], size),
+            )
+
+    def _autocast(self) -> torch.autocast:
+        """Return the precision that the bench tests this model in; the CPU has no float16."""
+        precision = self.weights.settings.training.precision
+        usable = precision == "bf16" or (precision == "fp16" and self.device.type == "cuda")
+        dtype = _PRECISIONS[precision] if usable else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=usable)
+
+
+def seen_part(height: int, width: int, size: int) -> Box:
+    """Return which part of a crop the model sees: its middle, without an eighth of the side.
+
+    Args:
+        height, width: of the crop.
+        size: side of the model's input.
+
+    Returns:
+        Left, top, right and bottom edge in the crop's pixels; (0, 0) is the middle of the first.
+    """
+    scale = round(size * 8 / 7) / min(height, width)
+    (top, bottom), (left, right) = (
+        _middle(side, round(side * scale), size) for side in (height, width)
+    )
+    return left, top, right, bottom
+
+
+def _middle(side: int, scaled_side: int, size: int) -> tuple[float, float]:
+    before = (scaled_side - size) // 2
+    unit = side / scaled_side
+    return before * unit - 0.5, (before + size) * unit - 0.5
+
+
+def _texts(weights: Weights, ids: Sequence[Sequence[int]]) -> dict[str, str]:
+    return dict(zip(weights.aus, map(weights.words["local"].text, ids), strict=True))
+
+
+def _device(name: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if name == "cpu" or (name == "auto" and not there):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise UsageError(f"There is no device {name!r}.", hint="there is: auto, cpu, cuda")
+    if not there:
+        raise UsageError("PyTorch finds no CUDA device.", hint="--device cpu, or auto")
+    # Each process that torchrun starts has a GPU of its own.
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))

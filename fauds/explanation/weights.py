@@ -1,0 +1,210 @@
+"""Trained weights with all that using them needs: settings, vocabularies, threshold, alignment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from torch import Tensor
+
+from fauds import resources
+from fauds.captions.vocabulary import Words
+from fauds.datasets.base import natural
+from fauds.errors import DataError, UsageError
+from fauds.nn.vlfau import VLFAU
+from fauds.settings import RunSettings
+from fauds.training import checkpoint
+from fauds.training.data import CaptionTokens
+from fauds.training.loop import WEIGHTS, build_model
+
+SHIPPED = ("vlfau", "tiny-faces.safetensors")
+"""The weights that fauds ships, under models/."""
+
+_SCOPES = ("local", "global")
+_LANGUAGE = ("local_decoder.", "global_decoder.", "global_head.")
+_AS_THEY_ARE = ("none", "elsewhere")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A weights file.
+
+    Attributes:
+        path: of the file.
+        tensors: of the model, floating ones as float32.
+        settings: of the run that trained it.
+        aus: A names, in the model's order.
+        words: the vocabularies of "local" and "global" descriptions.
+        longest: tokens of the longest description of each, begin and end included.
+        threshold: the probability from which an action unit counts as active.
+        alignment: how its faces were cropped: `name` and `version`.
+        trained_on: on what, one sentence.
+        synthetic: whether its faces were drawn.
+        notes: what was chosen for the user, for people to read.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    settings: RunSettings = field(repr=False)
+    aus: tuple[str, ...]
+    words: Mapping[str, Words] = field(repr=False)
+    longest: Mapping[str, int]
+    threshold: float
+    alignment: Mapping[str, Any]
+    trained_on: str
+    synthetic: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def whole_pictures(self) -> bool:
+        """Whether the model was trained on pictures as they were, and not on faces cut out."""
+        return self.alignment["name"] in _AS_THEY_ARE
+
+    def model(self, *, describe: bool = True) -> VLFAU:
+        """Make the network, ready to be used on the CPU.
+
+        Args:
+            describe: False leaves out what writes descriptions.
+
+        Raises:
+            DataError: the tensors are not those of the settings or of the vocabularies.
+        """
+        architecture = self.settings.model
+        stem = architecture.backbone.model_copy(update={"pretrained": False, "weights": None})
+        changes: dict[str, Any] = {"backbone": stem}
+        tensors = dict(self.tensors)
+        if not describe:
+            changes |= {"local_language": False, "global_language": False}
+            tensors = {k: v for k, v in tensors.items() if not k.startswith(_LANGUAGE)}
+        # Of the captions only the sizes of their vocabularies shape the model.
+        none = np.zeros((1, 0), np.int64)
+        tokens = CaptionTokens(none, none, *(len(self.words[scope]) for scope in _SCOPES))
+        architecture = architecture.model_copy(update=changes)
+        model = build_model(architecture, len(self.aus), tokens, self.path.parent)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise DataError(
+                "The weights are not those of the model that their header describes: "
+                f"{str(error).splitlines()[-1].strip()}",
+                where=self.path,
+                hint="copy the file again, or train again",
+            ) from error
+        return model.eval()
+
+
+def locate(
+    weights: Path | str | None = None, runs: Path | None = None
+) -> tuple[Path, tuple[str, ...]]:
+    """Return the file of trained weights, and what was chosen where several are meant.
+
+    Arguments and errors as of `open_weights`.
+    """
+    if weights is None:
+        return resources.path("models", *SHIPPED), ()
+    return _weights_file(_existing(Path(weights).expanduser(), runs))
+
+
+def open_weights(weights: Path | str | None = None, runs: Path | None = None) -> Weights:
+    """Read trained weights.
+
+    Args:
+        weights: a weights file; a run's folder, or one of its folds' (``RUN/fold2``); or, with
+            `runs`, the same by the run's name. None: the weights that fauds ships.
+        runs: the folder in which runs are looked up by name.
+
+    Raises:
+        UsageError: there is no such file or run.
+        DataError: the file is damaged, or lacks what explaining needs.
+    """
+    path, notes = locate(weights, runs)
+    tensors, meta = checkpoint.load(path)
+    try:
+        words = {scope: _words(path, tensors, meta["words"][scope], scope) for scope in _SCOPES}
+        return Weights(
+            path=path,
+            tensors={
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in tensors.items()
+            },
+            settings=RunSettings.model_validate(meta["settings"]),
+            aus=tuple(meta["aus"]),
+            words=words,
+            longest={scope: int(meta["longest"][scope]) for scope in _SCOPES},
+            threshold=float(meta["threshold"]),
+            alignment={key: meta["alignment"][key] for key in ("name", "version")},
+            trained_on=str(meta["trained_on"]),
+            synthetic=bool(meta["synthetic"]),
+            notes=notes,
+        )
+    except KeyError as error:
+        raise _incomplete(path, f"{error.args[0]!r} is not in their header") from error
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise _incomplete(path, f"settings.{key}: {error.errors()[0]['msg']}") from error
+    except (TypeError, ValueError) as error:
+        raise _incomplete(path, str(error)) from error
+
+
+def _words(
+    path: Path, tensors: Mapping[str, Tensor], saved: Mapping[str, Any], scope: str
+) -> Words:
+    words = Words(tuple(map(str, saved["tokens"])), tuple(map(bool, saved["spaces"])))
+    embedding = tensors.get(f"{scope}_decoder.embedding.weight")
+    sizes = {len(words.tokens), len(words.spaces)}
+    if embedding is not None and sizes != {len(embedding)}:
+        raise DataError(
+            f"The {scope} vocabulary has {len(words):,} words, the weights are for "
+            f"{len(embedding):,}.",
+            where=path,
+            hint="copy the file again, or train again",
+        )
+    return words
+
+
+def _incomplete(path: Path, why: str) -> DataError:
+    return DataError(
+        f"The weights lack what explaining needs: {why}.",
+        where=path,
+        hint="they were written by an older fauds; train again with this one (fauds bench)",
+    )
+
+
+def _existing(named: Path, runs: Path | None) -> Path:
+    candidates = [named, *([runs / named] if runs else [])]
+    for path in candidates:
+        if path.exists():
+            return path
+    finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
+    known = sorted({path.parents[1].name for path in finished})
+    there = f"runs there are: {', '.join(known) or 'none'}; another dataset's: --dataset"
+    raise UsageError(
+        f"There is no weights file or run {str(named)!r}.",
+        where=runs,
+        hint=there if runs else "give a weights file or a run's folder",
+    )
+
+
+def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the weights of a file, a fold's folder or a run's, and what was chosen of several."""
+    if path.is_file():
+        return path, ()
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS, ()
+    folds = sorted(path.glob(f"fold*/{WEIGHTS}"), key=lambda file: natural(file.parent.name))
+    if not folds:
+        raise DataError(
+            "The folder holds no trained weights.",
+            where=path,
+            hint="finish the run first (fauds bench --resume), or name another",
+        )
+    if len(folds) == 1:
+        return folds[0], ()
+    names = [file.parent.name for file in folds]
+    note = (
+        f"{path.name} has weights of {', '.join(names)}: {names[0]} is used; "
+        f"another is named as {path.name}/{names[1]}"
+    )
+    return folds[0], (note,)

@@ -1,0 +1,107 @@
+"""Train the whole tiny model on drawn faces: the weights that `fauds explain` comes with.
+
+    python models/vlfau/train_tiny_faces.py models/vlfau/tiny-faces.safetensors
+
+Faces are drawn, written in BP4D's layout, cropped by `eyes-similarity` and learnt like any
+dataset's, all subjects at once. The figures that it prints at its end are of 41 other drawn
+people; they stand in the model card.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from fauds import resources
+from fauds.bench import plan as planning
+from fauds.bench.inputs import Inputs, load
+from fauds.bench.runs import header
+from fauds.bench.score import text_agreement
+from fauds.explanation.engine import Explainer
+from fauds.explanation.weights import open_weights
+from fauds.faces.decode import decode
+from fauds.metrics import occurrence
+from fauds.synthetic import distribution
+from fauds.training import checkpoint
+from fauds.training.loop import WEIGHTS, build_model, train
+from fauds.workspace import Workspace
+
+SEED, TEST_SEED = 20260201, 20260202
+TEST_FRAMES = 48
+
+
+def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tuple:
+    """Draw a distribution and bring it through all steps; return its plan and arrays."""
+    workers = os.cpu_count() or 1
+    distribution.write(folder / "raw", "bp4d", frames=frames, seed=seed, processes=workers)
+    space = Workspace(folder, "bp4d")
+    step = space.frames(folder / "raw")
+    space.captions(step)
+    space.folds(step)
+    space.faces(step)
+    request = planning.Request("vlfau", "tiny", changes=changes)
+    plan = planning.make(request, space.benchmark, space.folder / "runs")
+    return plan, load(space.folder, plan)
+
+
+def class_weights(inputs: Inputs) -> np.ndarray:
+    """Return eq. 9's weights over all frames, mean 1."""
+    labels = inputs.faces.labels
+    weights = (labels >= 0).sum(axis=0) / (labels == 1).sum(axis=0)
+    return weights / weights.mean()
+
+
+def fit(out: Path, frames: int, epochs: int) -> None:
+    """Train on all subjects and write the weights, in half precision."""
+    changes = (f"training.epochs={epochs}", f"training.seed={SEED}")
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        plan, inputs = read(folder, frames, SEED, changes)
+        people = len(np.unique(inputs.faces.subjects))
+        meta = header(plan, inputs, 0)
+        meta["trained_on"] = f"{len(inputs.faces):,} drawn faces of {people} drawn people."
+        torch.manual_seed(SEED)
+        presets = resources.path("models", plan.model)
+        model = build_model(plan.settings.model, len(plan.benchmark.aus), inputs.tokens, presets)
+        run = folder / "run"
+        run.mkdir()
+        train(model, inputs.faces, inputs.tokens, class_weights(inputs), plan.settings, run, meta)
+        tensors, _ = checkpoint.load(run / WEIGHTS)
+    # Half precision halves the file.
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    checkpoint.save(out, halves, meta)
+
+
+def test(weights: Path) -> None:
+    """Print what the weights reach on people that they have not seen."""
+    with TemporaryDirectory() as temporary:
+        plan, inputs = read(Path(temporary), TEST_FRAMES, TEST_SEED, ())
+        explainer = Explainer(open_weights(weights))
+        crops = [decode(Path(path).read_bytes(), path) for path in inputs.faces.images]
+        said = explainer.explain(crops)
+    aus, threshold = plan.benchmark.aus, plan.benchmark.metric.threshold
+    probabilities = np.array([[face.aus[au] for au in aus] for face in said])
+    counts = occurrence.count(inputs.faces.labels, occurrence.decide(probabilities, threshold))
+    for au, value in zip(aus, occurrence.f1(counts), strict=True):
+        print(f"{au} {100 * value:.1f}")
+    print(f"mean F1 {100 * np.nanmean(occurrence.f1(counts)):.1f} % of {len(crops):,} frames")
+    texts = {f"{au}_text": [face.local[au] for face in said] for au in aus}
+    table = pa.table({**dict(zip(aus, probabilities.T, strict=True)), **texts})
+    agreement = text_agreement(table, inputs.phrases, aus, threshold)
+    print(f"local texts word for word that of the predicted state: {100 * agreement[0]:.1f} %")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--frames", type=int, default=144, help="a subject")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--test-only", action="store_true", help="of weights that are there")
+    args = parser.parse_args()
+    if not args.test_only:
+        fit(args.out, args.frames, args.epochs)
+    test(args.out)

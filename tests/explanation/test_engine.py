@@ -1,0 +1,215 @@
+"""A model says outside the bench what it said there, and weights that do not fit are refused."""
+
+import sys
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from fauds.errors import DataError, UsageError
+from fauds.explanation import sources
+from fauds.explanation.engine import Explainer, seen_part
+from fauds.explanation.weights import open_weights
+from tests.explanation.models import AUS, WORDS, write_weights
+from tests.helpers import small
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The raw distribution and the run of a small bench, one fold of two."""
+    from fauds.cli import main
+
+    folder = tmp_path_factory.mktemp("bench")
+    raw, work = folder / "raw", folder / "work"
+    common = ("--dataset", "bp4d", "--workdir", work)
+    commands = [
+        ("synth", raw, "--like", "bp4d", "--subjects", 4, "--frames", 12, "--seed", 4),
+        ("build-captions", *common, "--root", raw),
+        ("split", *common, "--method", "random", "--folds", 2),
+        (
+            *("bench", "vlfau", *common, "--faces", raw, "--fold", 2),
+            *small(("training.epochs=1", "inference.beam_width=2", "inference.described=5")),
+        ),
+    ]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for words in commands:
+            monkeypatch.setattr(sys, "argv", ["fauds", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code
+    (run,) = (work / "bp4d" / "runs").iterdir()
+    return raw, run
+
+
+def test_what_is_said_of_a_bench_s_own_faces_is_what_the_bench_predicted(finished):
+    raw, run = finished
+    predicted = pq.read_table(run / "fold2" / "predictions.parquet").to_pandas()
+    frames = pq.read_table(run.parents[1] / "frames.parquet").to_pandas().set_index("frame_id")
+    files = [raw / frames.loc[frame, "image"] for frame in predicted["frame_id"]]
+    weights = open_weights(run)
+    crops = [frame.image for frame in sources.frames(files)]
+    # Batches of another size than the bench's.
+    said = Explainer(weights, device="cpu", batch_size=5).explain(crops)
+    assert len(said) == len(predicted) > 20
+    found = np.array([[one.aus[au] for au in weights.aus] for one in said])
+    assert np.abs(found - predicted[list(weights.aus)].to_numpy()).max() < 1e-5
+    described = predicted["face_text"].notna()
+    assert described.sum() == 5
+    for at in np.flatnonzero(described):
+        row = predicted.loc[at]
+        assert said[at].face == row["face_text"]
+        assert said[at].local == {au: row[f"{au}_text"] for au in weights.aus}
+    assert weights.synthetic
+    assert weights.alignment["name"] == "elsewhere"
+    assert "24 frames of 2 subjects, without part 2" in weights.trained_on
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("weights") / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def crops():
+    rng = np.random.default_rng(2)
+    return [rng.integers(0, 255, (height, 70, 3), dtype=np.uint8) for height in (64, 90, 300)]
+
+
+def test_crops_of_any_size_are_explained_together_as_they_are_alone(plain, crops):
+    explainer = Explainer(open_weights(plain), device="cpu")
+    together = explainer.explain(crops)
+    for crop, one in zip(crops, together, strict=True):
+        (alone,) = explainer.explain([crop])
+        assert list(one.aus) == list(AUS)
+        assert one.aus == pytest.approx(alone.aus, abs=1e-5)
+        assert one.active == tuple(au for au in AUS if one.aus[au] >= 0.5)
+        assert one.local == alone.local
+        assert one.attention.shape[0] == len(AUS)
+        assert set(one.face.split()) <= set(WORDS)
+    assert explainer.explain([]) == []
+
+
+def test_without_texts_the_probabilities_and_maps_stay_the_same(plain, crops):
+    whole, short = (
+        Explainer(open_weights(plain), device="cpu", describe=describe).explain(crops)
+        for describe in (True, False)
+    )
+    for one, other in zip(whole, short, strict=True):
+        assert one.aus == pytest.approx(other.aus, abs=1e-6)
+        assert np.allclose(one.attention, other.attention, atol=1e-6)
+        assert (other.local, other.face) == ({}, "")
+
+
+def test_the_part_that_is_seen_is_where_changes_matter(plain):
+    rng = np.random.default_rng(3)
+    crop = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    left, top, right, bottom = seen_part(96, 128, 56)
+    outside = crop.copy()
+    rows, columns = np.mgrid[:96, :128]
+    # Two pixels further out, since scaling mixes neighbours.
+    far = (columns < left - 2) | (columns > right + 2) | (rows < top - 2) | (rows > bottom + 2)
+    assert far.mean() > 0.2
+    outside[far] = 0
+    explainer = Explainer(open_weights(plain), device="cpu", describe=False)
+    one, other = explainer.explain([crop, outside])
+    assert one.aus == pytest.approx(other.aus, abs=1e-6)
+    assert (right - left, bottom - top) == pytest.approx((84, 84), abs=1)
+    assert (left + right) / 2 == pytest.approx(63.5, abs=1)
+    (changed,) = explainer.explain([np.where(far[..., None], crop, 0).astype(np.uint8)])
+    assert changed.aus != pytest.approx(one.aus, abs=1e-6)
+
+
+def test_weights_in_half_precision_are_used_in_full(tmp_path, plain, crops):
+    half = open_weights(write_weights(tmp_path / "half.safetensors", half=True))
+    floats = [tensor.dtype for tensor in half.tensors.values() if tensor.is_floating_point()]
+    assert set(floats) == {torch.float32}
+    one = Explainer(open_weights(plain), device="cpu", describe=False).explain(crops)[0]
+    other = Explainer(half, device="cpu", describe=False).explain(crops)[0]
+    assert other.aus == pytest.approx(one.aus, abs=0.01)
+
+
+def test_a_model_without_decoders_and_branches_says_probabilities_alone(tmp_path, crops):
+    baseline = (
+        "model.multi_level=false",
+        "model.local_language=false",
+        "model.global_language=false",
+    )
+    path = write_weights(tmp_path / "weights.safetensors", changes=baseline)
+    for one in Explainer(open_weights(path), device="cpu").explain(crops):
+        assert (one.local, one.face, one.attention) == ({}, "", None)
+        assert list(one.aus) == list(AUS)
+
+
+@pytest.mark.parametrize("missing", ["words", "longest", "threshold", "alignment", "settings"])
+def test_weights_of_an_older_fauds_are_refused_with_what_they_lack(tmp_path, missing):
+    path = write_weights(tmp_path / "old.safetensors", **{missing: None})
+    with pytest.raises(DataError, match=f"'{missing}'"):
+        open_weights(path)
+
+
+def test_a_vocabulary_of_another_size_is_refused(tmp_path):
+    short = {"tokens": ["<pad>", "<bos>", "<eos>", "<unk>", "the"], "spaces": [False] * 5}
+    path = write_weights(tmp_path / "w.safetensors", words={"local": short, "global": short})
+    with pytest.raises(DataError, match="local vocabulary has 5 words, the weights are for 10"):
+        open_weights(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"words": []},
+        {"words": {"local": 3, "global": 3}},
+        {"longest": {"local": "many", "global": 3}},
+        {"alignment": "eyes"},
+        {"settings": {"model": 3}},
+        {"aus": 12},
+    ],
+)
+def test_a_header_of_another_kind_is_refused(tmp_path, header):
+    with pytest.raises(DataError, match="lack what explaining needs"):
+        open_weights(write_weights(tmp_path / "w.safetensors", **header))
+
+
+def test_tensors_of_another_model_are_refused(tmp_path):
+    path = write_weights(tmp_path / "w.safetensors", aus=["AU01", "AU02"])
+    with pytest.raises(DataError, match="not those of the model"):
+        Explainer(open_weights(path), device="cpu")
+
+
+def test_a_run_s_folds_are_found_and_the_choice_is_said(tmp_path, plain):
+    runs = tmp_path / "runs"
+    for fold in ("fold10", "fold2", "fold1"):
+        (runs / "first" / fold).mkdir(parents=True)
+        (runs / "first" / fold / plain.name).write_bytes(plain.read_bytes())
+    chosen = open_weights("first", runs)
+    assert chosen.path == runs / "first" / "fold1" / plain.name
+    assert "first has weights of fold1, fold2, fold10: fold1 is used" in chosen.notes[0]
+    for named in ("first/fold2", runs / "first" / "fold2", runs / "first" / "fold2" / plain.name):
+        exact = open_weights(named, runs)
+        assert (exact.path.parent.name, exact.notes) == ("fold2", ())
+    with pytest.raises(UsageError, match=r"(?s)no weights file or run 'second'.*there are: first"):
+        open_weights("second", runs)
+    (runs / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no trained weights"):
+        open_weights("empty", runs)
+
+
+def test_a_cut_or_foreign_weights_file_is_refused(tmp_path, plain):
+    whole = plain.read_bytes()
+    for size in (0, 7, 100, len(whole) // 2):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:size])
+        with pytest.raises(DataError, match="not a whole safetensors file"):
+            open_weights(tmp_path / "cut.safetensors")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        open_weights(tmp_path / "a.png")
+
+
+def test_a_device_that_is_not_there_is_refused(plain):
+    with pytest.raises(UsageError, match="no device 'tpu'"):
+        Explainer(open_weights(plain), device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="no CUDA device"):
+            Explainer(open_weights(plain), device="cuda")

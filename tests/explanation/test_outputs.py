@@ -1,0 +1,188 @@
+"""What explain writes: tables and lines that other tools open, also of a run that was stopped."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fauds import store
+from fauds.errors import DataError, UsageError
+from fauds.explanation.outputs import open_output
+
+from .faces import AUS, FACE, LOCAL, explanation
+
+
+def rows_of(path: Path) -> int:
+    if path.suffix == ".parquet":
+        return len(pd.read_parquet(path))
+    return len(path.read_text().splitlines()) - (path.suffix == ".csv")
+
+
+def test_parquet_has_a_row_a_face_of_exact_types(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "faces.parquet"
+    with open_output(path, AUS, True) as output:
+        output.write([explanation(3, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
+        output.skip("talk.mp4", 8, 0.28, "no face was found")
+    table = pd.read_parquet(path)
+    kinds = {field.name: str(field.type) for field in pq.read_schema(path)}
+    assert kinds == {
+        "source": "string",
+        "frame": "int32",
+        "timestamp": "double",
+        "face": "int16",
+        **dict.fromkeys(("left", "top", "right", "bottom"), "float"),
+        "estimated": "bool",
+        **dict.fromkeys(AUS, "float"),
+        **{f"{au}_text": "string" for au in AUS},
+        "face_text": "string",
+    }
+    assert table["frame"].tolist() == [7, 1] and table["face"].tolist() == [0, 1]
+    first, second = table.to_dict("records")
+    assert (first["left"], first["bottom"]) == (10.25, 140.75) and np.isnan(second["left"])
+    assert first["timestamp"] == 0.24 and np.isnan(second["timestamp"])
+    assert first["AU01"] == np.float32(0.9) and first["AU01_text"] == LOCAL["AU01"]
+    assert first["face_text"] == FACE
+    assert len(store.read_table(path)) == 2
+
+
+def test_parquet_of_a_long_video_has_bounded_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "faces.parquet"
+    one = explanation()
+    with open_output(path, AUS, False) as output:
+        for _ in range(25):
+            output.write([one] * 1000)
+    file = pq.ParquetFile(path)
+    sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    assert sizes == [10_000, 10_000, 5_000]
+    assert not any("text" in name for name in file.schema_arrow.names)
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_json_lines_hold_a_face_each(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    with open_output(path, AUS, True) as output:
+        output.write([explanation(2, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
+        output.skip("talk.mp4", 8, 0.28, "no face was found")
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert list(first) == [
+        *("source", "frame", "timestamp", "face", "box", "estimated"),
+        *("aus", "active", "local", "global"),
+    ]
+    assert (first["frame"], first["timestamp"], first["face"]) == (7, 0.24, 0)
+    assert first["box"] == [10.25, 20.5, 110, 140.75] and second["box"] is None
+    assert first["aus"]["AU02"] == 0.89 and first["active"] == ["AU01", "AU02"]
+    assert first["local"] == LOCAL and first["global"] == FACE and second["active"] == []
+    assert second["timestamp"] is None
+
+
+def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    with open_output(path, AUS, True) as output:
+        output.write([explanation(2, 0, frame=7, timestamp=0.24)])
+        output.skip("talk.mp4", 8, 0.28, "no face was found")
+        output.write([explanation(1, 0, frame=9)])
+    table = pd.read_csv(path)
+    assert list(table.columns) == [
+        *("frame", "face_id", "timestamp", "confidence", "success"),
+        *(f"{au}_c" for au in AUS),
+        *(f"{au}_p" for au in AUS),
+    ]
+    assert table["frame"].tolist() == [7, 8, 9] and table["success"].tolist() == [1, 0, 1]
+    assert table["AU02_c"].tolist() == [1, 0, 0] and table["AU02_p"].tolist() == [0.89, 0, 0.1]
+    assert table["timestamp"].tolist()[:2] == [0.24, 0.28] and np.isnan(table["timestamp"][2])
+    assert table["AU01_c"].dtype == np.int64 and " " not in path.read_text()
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+@settings(max_examples=40)
+@given(st.lists(NAMES, max_size=4))
+def test_any_file_name_survives_csv_and_json(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    for suffix in (".csv", ".jsonl"):
+        with open_output(folder / f"out{suffix}", AUS, False, several=True) as output:
+            output.write([explanation(source=name) for name in names])
+    text = (folder / "out.csv").read_bytes().decode()
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[0][0] == "source" and [row[0] for row in rows[1:]] == names
+    lines = (folder / "out.jsonl").read_bytes().decode().split("\n")[:-1]
+    assert [json.loads(line)["source"] for line in lines] == names
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_names_that_are_not_one_line_of_utf8_are_written_with_escapes(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"faces{suffix}"
+    with open_output(path, AUS, True, several=True) as output:
+        output.write([explanation(source="caf\udce9.png"), explanation(source="a\rb\nc.png")])
+    read = {
+        ".parquet": pd.read_parquet,
+        ".csv": pd.read_csv,
+        ".jsonl": lambda path: pd.read_json(path, lines=True),
+    }
+    names = read[suffix](path)["source"].tolist()
+    assert names == [r"caf\udce9.png", r"a\rb\nc.png"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_what_was_done_before_ctrl_c_is_kept(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / f"faces{suffix}"
+    path.write_text("of an earlier run")
+    with pytest.raises(KeyboardInterrupt), open_output(path, AUS, True) as output:
+        output.write([explanation(frame=frame + 1) for frame in range(37)])
+        raise KeyboardInterrupt
+    part = tmp_path / f"faces.part{suffix}"
+    assert rows_of(part) == 37 and path.read_text() == "of an earlier run"
+    assert str(part) in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == sorted([path, part])
+    new = tmp_path / "new"
+    new.touch()
+    assert part.stat().st_mode == new.stat().st_mode
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_a_run_that_fails_before_its_first_face_leaves_nothing(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture
+) -> None:
+    with (
+        pytest.raises(DataError, match="no face"),
+        open_output(tmp_path / f"faces{suffix}", AUS, True),
+    ):
+        raise DataError("There is no face.")
+    assert not list(tmp_path.iterdir()) and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_a_run_without_faces_is_an_empty_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"faces{suffix}"
+    output = open_output(path, AUS, True)
+    output.close()
+    assert rows_of(path) == 0
+
+
+@pytest.mark.parametrize("name", ["faces", "faces.xlsx", ".csv"])
+def test_other_suffixes_are_refused_with_those_that_are_known(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError) as error:
+        open_output(tmp_path / name, AUS, True)
+    assert ".parquet, .jsonl, .csv" in error.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="could not be written"):
+        open_output(tmp_path / "file" / f"faces{suffix}", AUS, True)
