@@ -27,7 +27,8 @@ assert len(facs.facts()) == len(facs.AUS)
 assert settings.benchmark("disfa").published
 assert resources.path("benchmarks", "published", "disfa.csv").stat().st_size > 1000
 assert resources.path("models", "vlfau", "README.md").exists()
-assert resources.path("models", "vlfau", "tiny-backbone.safetensors").stat().st_size < 10e6
+for weights in ("tiny-backbone", "tiny-faces"):
+    assert resources.path("models", "vlfau", f"{weights}.safetensors").stat().st_size < 10e6
 assert "lips" in describe("AU12")
 assert resources.path("templates", "report", "report.md.j2").exists()
 for name in sys.argv[1:]:
