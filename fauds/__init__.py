@@ -29,7 +29,7 @@ def explain(
         image: an image file, a PIL image, or a NumPy array, uint8 [H, W, 3] in RGB.
         weights: a weights file, a run's folder, or one of its folds' (``RUN/fold2``); None for
             those that fauds ships, which have only ever seen drawn faces: what they say of a
-            photograph means nothing yet.
+            photograph means nothing yet. Of a run with several folds, the first is used.
         detector: finds the face, as ``fauds explain --detector`` takes it; None for "cascade",
             or for none where the weights were trained on whole pictures.
         aligned: the picture is a crop already, made as those that the weights were trained on.

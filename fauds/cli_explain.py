@@ -1,7 +1,8 @@
 """The command ``fauds explain``. Nothing heavy is imported until it runs."""
 
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from fauds.errors import DataError
 
 if TYPE_CHECKING:
     from fauds.explanation.run import Summary
+    from fauds.explanation.sources import Share
     from fauds.explanation.weights import Weights
 
 _DRAWN = (
@@ -73,12 +75,13 @@ def explain(
     """
     from fauds.explanation import sources
     from fauds.explanation.annotate import Painter
-    from fauds.explanation.cutting import cutter_for
+    from fauds.explanation.cutting import check_names, cutter_for
     from fauds.explanation.engine import Explainer
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
     found = sources.find(inputs)
+    check_names(detector, found)
     share = sources.Share.of_environment()
     files = share.of_files(found)
     if not files:
@@ -92,10 +95,14 @@ def explain(
     _tell(opened, aligned)
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
+        stack.enter_context(_stoppable())
         sink = stack.enter_context(_sink(out, opened, not no_text, len(found) > 1))
         painters = [stack.enter_context(Painter(annotate, inputs))] if annotate else []
         advance = _bar(stack, sources.pictures(files)) if out else lambda pictures: None
         summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
+    if not summary.explained:
+        _nothing(summary, share)
+        return
     _conclude(summary, [path for path in (out, annotate) if path])
 
 
@@ -127,20 +134,49 @@ def _bar(stack: ExitStack, pictures: int) -> Callable[[int], None]:
     return stack.enter_context(progress.bar("explaining", pictures))
 
 
-def _conclude(summary: "Summary", written: list[Path]) -> None:
-    """Say what was written and what was skipped.
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take an order to end, of torchrun or a cluster, as Ctrl-C: what was done is kept."""
+
+    def stop(*_: object) -> None:
+        # torchrun repeats the terminal's Ctrl-C, which would break off the closing of files.
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, handler in before.items():
+            # A shell lets what runs in the background ignore Ctrl-C.
+            if handler != signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _nothing(summary: "Summary", share: "Share") -> None:
+    """Say that nothing was explained.
 
     Raises:
-        DataError: nothing was explained.
+        DataError: in any case, where this process is the only one.
     """
+    error = DataError(
+        f"Nothing was explained: {_counted(summary.pictures, 'picture')} skipped.",
+        where="; ".join(summary.skipped),
+        hint="look at these pictures; another detector may find what this one does not "
+        "(--detector), and crops need none (--aligned)",
+    )
+    if share.world == 1:
+        raise error
+    # torchrun stops all processes when one of them fails; the others have faces, maybe.
+    click.echo(f"Process {share.rank + 1} of {share.world}: {error}", err=True)
+
+
+def _conclude(summary: "Summary", written: list[Path]) -> None:
+    """Say what was written and what was skipped."""
     skipped = summary.pictures - summary.explained
-    if not summary.explained:
-        raise DataError(
-            f"Nothing was explained: {_counted(skipped, 'picture')} skipped.",
-            where="; ".join(summary.skipped),
-            hint="look at these pictures; another detector may find what this one does not "
-            "(--detector), and crops need none (--aligned)",
-        )
     for path in written:
         faces = _counted(summary.faces, "face")
         click.echo(f"{path}: {faces} in {_counted(summary.explained, 'picture')}")

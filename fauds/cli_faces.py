@@ -93,19 +93,20 @@ def prepare(
     workdir: Path, dataset: str, sheet: Path | None, manifest: Path | None, **options: Any
 ) -> None:
     """Crop and align every coded frame's face; go on where it was stopped."""
+    from fauds.report.face_sheet import check_sheet_name, draw_face_sheet
     from fauds.report.terminal import show_faces
 
+    if sheet is not None:
+        check_sheet_name(sheet)
     names = ("alignment", "without_landmarks", "detector", "camera", "workers")
     given = {name: options.pop(name) for name in names}
     given["manifest"] = manifest and manifest.resolve()
     space = workspace(workdir, dataset)
-    frames = read_frames(space, **options)
+    read_frames(space, **options)
     with new_progress() as progress:
         given = {name: value for name, value in given.items() if value is not None}
-        step = space.faces(frames, given, progress)
+        step = space.faces(given, progress)
     show_faces(step)
     if sheet is not None:
-        from fauds.report.face_sheet import draw_face_sheet
-
         draw_face_sheet(space.folder, sheet)
         click.echo(f"{sheet}: look at it")

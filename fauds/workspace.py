@@ -267,11 +267,10 @@ class Workspace:
 
     def faces(
         self,
-        frames: Step,
         given: Mapping[str, Any] = MappingProxyType({}),
         progress: "Progress | None" = None,
     ) -> Step:
-        """Crop and align the faces of the frames; crops that are there already are kept.
+        """Crop and align the faces of frames.parquet; crops that are there already are kept.
 
         Args:
             given: fields of `fauds.faces.plan.Request`; the others are the benchmark's.
@@ -292,18 +291,19 @@ class Workspace:
     def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
         """Return the crops of these frames, made as they last were; else as the benchmark says.
 
-        None where the frames are faces as they are, and nobody asked for other crops.
+        None where the frames are faces as they are, and nobody asked for other crops. Archives,
+        videos and landmarks that were changed since are not noticed here, but by `faces`.
         """
         old = self._meta("faces")
         if old is None:
             if self.benchmark.alignment.name == "none":
                 return None
             self.say(f"cropping faces ({self.benchmark.alignment.name}): {self.folder / 'faces'}")
-            return self.faces(frames, progress=progress)
+            return self.faces(progress=progress)
         if old["inputs"] == frames.fingerprint:
             return Step(self.path("faces"), False, old)
         self.say(f"cropping faces again ({old['settings']['name']}): {self.folder / 'faces'}")
-        return self.faces(frames, old["request"], progress)
+        return self.faces(old["request"], progress)
 
     def folds(self, frames: Step, k: int = 3, method: str | None = None, seed: int = 0) -> Step:
         """Write folds.parquet and fold_statistics.parquet.

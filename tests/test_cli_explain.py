@@ -1,6 +1,8 @@
 """``fauds explain`` as a user runs it, on pictures, folders and videos."""
 
 import json
+import os
+import signal
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 from skimage import data
 
+from fauds.explanation import sources
 from tests.explanation.models import AUS, EYES, write_weights
 from tests.helpers import Cli
 
@@ -191,6 +194,71 @@ def test_processes_of_torchrun_share_the_files(cli, whole, pictures, tmp_path, m
         else:
             read += pd.read_parquet(tmp_path / f"faces-{rank + 1}of4.parquet")["source"].tolist()
     assert sorted(read) == sorted(str(pictures / name) for name in ("2.png", "3.png", "10.jpg"))
+
+
+def test_a_process_of_torchrun_without_faces_does_not_end_the_others(
+    cli, faces, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    inputs = (pictures / "2.png", pictures / "3.png")
+    outcome = cli("explain", *inputs, "--weights", faces, "--out", tmp_path / "a.csv", "--no-text")
+    assert outcome.code == 0
+    assert "Process 2 of 2: Nothing was explained: 1 picture skipped" in outcome.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_done_is_kept_when_a_run_is_told_to_end(
+    cli, faces, video, tmp_path, monkeypatch, number
+):
+    read = sources.frames
+
+    def interrupted(files):
+        for frame in read(files):
+            yield frame
+            if frame.number == 5:
+                os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(sources, "frames", interrupted)
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    out, drawn = tmp_path / "a.csv", tmp_path / "drawn.avi"
+    command = ("explain", video, "--weights", faces, "--out", out, "--annotate", drawn)
+    outcome = cli(*command, "--batch", 1, "--no-text")
+    assert outcome.code == 130
+    assert "Stopped early" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert pd.read_csv(tmp_path / "a.part.csv")["frame"].tolist() == [1, 2, 3, 4, 5]
+    assert not out.exists()
+    capture = cv2.VideoCapture(str(tmp_path / "drawn.part.avi"))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    capture.release()
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_faces_whose_box_is_not_known_are_written_and_drawn(cli, faces, pictures, tmp_path):
+    points = np.random.default_rng(1).uniform(180, 260, (49, 2))
+    points[19:25], points[25:31] = (195, 110), (235, 110)
+    head = ["source", "frame", *(f"{axis}{at}" for at in range(49) for axis in "xy")]
+    row = ["2.png", 1, *points.round(1).ravel()]
+    table = tmp_path / "points.csv"
+    table.write_text("\n".join(",".join(map(str, cells)) for cells in (head, row)))
+    command = ("explain", pictures / "2.png", "--weights", faces, "--detector", f"csv:{table}")
+    for form in ("jsonl", "csv", "parquet"):
+        out = tmp_path / f"out.{form}"
+        cli.ok(*command, "--no-text", "--out", out, "--annotate", tmp_path / "drawn.png")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["box"] is None
+    assert pd.read_parquet(tmp_path / "out.parquet")["left"].isna().all()
+    assert (tmp_path / "drawn.png").stat().st_size
+
+
+def test_a_table_of_faces_is_not_used_for_two_files_of_one_name(cli, faces, pictures, tmp_path):
+    (pictures / "more").mkdir()
+    (pictures / "more" / "2.png").write_bytes((pictures / "2.png").read_bytes())
+    table = tmp_path / "boxes.csv"
+    table.write_text("source,frame,left,top,right,bottom\n2.png,1,10,10,90,90\n")
+    outcome = cli("explain", pictures, "--weights", faces, "--detector", f"csv:{table}")
+    assert outcome.code == 2
+    assert "Two files are named 2.png" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """``fauds prepare`` as users run it, on made-up distributions in the raw layouts, and its crops in
 the bench."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,13 @@ import pytest
 
 from fauds import store
 from fauds.bench import results as results_file
+from fauds.bench import runs
 from fauds.faces.landmarks import marks
 from fauds.synthetic import distribution
 from fauds.synthetic.face import AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
+from fauds.workspace import Workspace
 from tests.helpers import Cli, small
 
 SEED, FRAMES, SIZE = 5, 40, 64
@@ -158,9 +162,12 @@ def test_the_bench_crops_disfa_by_itself_and_says_so(cli, work, tmp_path):
     )
 
 
-def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(cli, raws, work):
+def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
+    cli, raws, work, tmp_path
+):
     common = ("--dataset", "bp4d")
-    cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
+    raw = shutil.copytree(raws["bp4d"], tmp_path / "raw")
+    cli.ok("split", *common, "--root", raw, "--method", "random", "--folds", 2)
     cli.ok("prepare", *common, "--without-landmarks", "neighbours")
     cli.ok("bench", "vlfau", *common, *small(("training.epochs=1", "inference.described=0")))
     (run,) = (work / "bp4d" / "runs").iterdir()
@@ -173,9 +180,30 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(cli, 
     assert results.provenance["faces"]["without_landmarks"] == "neighbours"
     assert "eyes-similarity 1" in (run / "report.md").read_text(encoding="utf-8")
     (run / "results.json").unlink()
-    cli.ok("prepare", *common, "--alignment", "jaa")
-    outcome = cli("bench", *common, "--resume", run.name)
-    assert outcome.code == 1 and "faces" in outcome.err and "changed since" in outcome.err
+    os.utime(next((raw / "2DFeatures").iterdir()))
+    # Landmarks that may be others, and then another alignment.
+    for options in (("--without-landmarks", "neighbours"), ("--alignment", "jaa")):
+        cli.ok("prepare", *common, *options)
+        outcome = cli("bench", *common, "--resume", run.name)
+        assert outcome.code == 1 and "faces changed since" in outcome.err
+
+
+def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatch):
+    common = ("--dataset", "bp4d")
+    cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
+    cli.ok("prepare", *common)
+    infer = runs.infer
+
+    def infer_meanwhile(*given):
+        found = infer(*given)
+        Workspace(work, "bp4d").faces({"alignment": "none", "workers": 1})
+        return found
+
+    monkeypatch.setattr(runs, "infer", infer_meanwhile)
+    outcome = cli("bench", "vlfau", *common, *small(("training.epochs=1",)))
+    assert outcome.code == 1 and "made anew while this run" in outcome.err
+    (run,) = (work / "bp4d" / "runs").iterdir()
+    assert not (run / "fold1" / "predictions.parquet").exists()
 
 
 def test_bad_requests_end_before_any_work(cli, raws, work):
@@ -186,6 +214,7 @@ def test_bad_requests_end_before_any_work(cli, raws, work):
         (("--detector", "cascad"), "did you mean 'cascade'"),
         (("--detector", "csv:nowhere.csv"), "nowhere.csv"),
         (("--frames", "nowhere.txt"), "nowhere.txt"),
+        (("--sheet", "faces.gif"), "faces.gif is no picture's name"),
     ):
         outcome = cli(*words, *options)
         assert outcome.code in (1, 2) and said in outcome.err, outcome.err

@@ -29,6 +29,7 @@ class Faces:
         described: the alignment in words, for results.
         frame_set: which frames were offered, in words.
         made_with: what decides the crops of `fauds prepare`; None of other images.
+        crops: the fingerprint of those crops: of their pictures and landmarks too; None likewise.
         lost: frames without a crop by subject and status; None likewise.
     """
 
@@ -39,6 +40,7 @@ class Faces:
     described: str
     frame_set: str
     made_with: Mapping[str, Any] | None = None
+    crops: str | None = None
     lost: Mapping[str, Mapping[str, int]] | None = None
 
 
@@ -83,6 +85,24 @@ def find(
     return _faces(frames, frames["image"], root, taken, described, frame_set)
 
 
+def check_unchanged(found: Faces) -> None:
+    """Raise where crops were made anew since they were found: some were read, some are others.
+
+    Raises:
+        DataError: the crops are not those that were found.
+    """
+    if found.crops is None:
+        return
+    path = found.root / TABLE
+    if not path.exists() or store.read_meta(path)["crops"] != found.crops:
+        raise DataError(
+            "The crops were made anew while this run was reading them.",
+            where=path,
+            hint="start a new run; fauds prepare and fauds bench cannot share a dataset's folder "
+            "at the same time",
+        )
+
+
 def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> Faces:
     made = store.read_meta(tables / TABLE)
     if made["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
@@ -97,7 +117,7 @@ def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> Faces:
     alignment = {key: settings[key] for key in ("name", "version")}
     images = paths["path"].take(place)
     found = _faces(frames, images, tables, alignment, made["described"], made["frame_set"])
-    return replace(found, made_with=settings, lost=made["lost"])
+    return replace(found, made_with=settings, crops=made["crops"], lost=made["lost"])
 
 
 def _faces(

@@ -104,7 +104,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         made_from={
             "frames and labels": frame_set_fingerprint(found.frames, aus),
             "captions": store.fingerprint(phrases.to_pydict(), vocabulary.to_pydict()),
-            "faces": store.fingerprint(dict(found.alignment), found.made_with),
+            "faces": store.fingerprint(dict(found.alignment), found.made_with, found.crops),
         },
         provenance={
             "reading": meta["settings"],

@@ -12,6 +12,7 @@ import torch
 
 from fauds import __version__, resources, schemas, store
 from fauds.bench import finish
+from fauds.bench.faces import check_unchanged
 from fauds.bench.infer import describe, infer, no_image_words
 from fauds.bench.inputs import Inputs, copy_folds, load, wanted_folds
 from fauds.bench.plan import Plan
@@ -72,6 +73,7 @@ def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
     measured = {
         name: [None if count == 0 else value, count] for name, (value, count) in words.items()
     }
+    check_unchanged(inputs.found)
     took = round(time.perf_counter() - began, 1)
     store.write_json(folder / finish.MEASURED, {"words": measured, "seconds": took})
     store.write_table(
@@ -80,6 +82,7 @@ def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
 
 
 def header(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
+    """Return the header of a fold's weights: what they are, and all that using them needs."""
     return {
         "model": plan.model,
         "preset": plan.preset,

@@ -72,7 +72,8 @@ def _images(
     sequences: dict[str, Sequence | None] = {}
     found: dict[Sequence, dict[int, str]] = {}
     for name in _members(path):
-        folder, _, file = name.rpartition("/")
+        # Some archives from Windows have backslashes between folders.
+        folder, _, file = name.replace("\\", "/").rpartition("/")
         stem, suffix = os.path.splitext(file)
         if suffix.lower() not in SUFFIXES:
             continue

@@ -112,6 +112,7 @@ class Reader(Protocol):
         *,
         camera: Literal["left", "right"] = ...,
         image_base: int | None = ...,
+        images: Path | None = ...,
     ) -> Footage:
         """Find what the sequences can be cropped from, beside the images that `read` finds.
 
@@ -120,10 +121,12 @@ class Reader(Protocol):
             last: by subject and task, the last label frame; each sequence gets a source.
             camera: whose pictures, where a distribution has two cameras'.
             image_base: the number of the image of label frame 1; None finds it out.
+            images: where `read` looks for images, relative to the root.
 
         Raises:
             DataError: two files of one sequence, a broken archive, lists of frames that do not
-                fit their landmarks, or a numbering that cannot be told.
+                fit their landmarks, a numbering that cannot be told, or images that `read`
+                finds and that are another camera's.
         """
 
     def read(

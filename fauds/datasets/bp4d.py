@@ -75,6 +75,7 @@ class Bp4dReader:
         *,
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
+        images: Path | None = None,
     ) -> Footage:
         """Find what the sequences can be cropped from; BP4D's colour videos have one camera."""
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", LAYOUT))

@@ -7,9 +7,7 @@ its users' public code reads it)::
     <any folders>/SN001/0001.png            extracted frames, numbered from 0 or from 1
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,42 +16,20 @@ import numpy as np
 from fauds import store
 from fauds.datasets import disfa_footage, images, locate, text
 from fauds.datasets.base import Reading, ReadOptions, Sink, natural, read_marker
+from fauds.datasets.disfa_files import LAYOUT, Release, find
 from fauds.datasets.footage import Footage
 from fauds.datasets.labelfiles import Digests, LabelFile
 from fauds.datasets.numbering import Numbering, find_base
 from fauds.datasets.parts import CodedSequence, Labels, Parts
-from fauds.datasets.subjects import chosen_subjects, differences, read_sexes, shortened
+from fauds.datasets.subjects import differences, read_sexes, shortened
 from fauds.datasets.text import MISSING, Block, Columns
 from fauds.errors import DataError, UsageError
-from fauds.facs import AUS, au_number
+from fauds.facs import au_number
 
-LAYOUT = "ActionUnit_Labels/SN001/SN001_au1.txt"
 CODED_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
 """The AUs that the release codes for every subject."""
 
-_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
-_NAME = re.compile(r"(SN\d{3})_au0*(\d+)\.txt", re.IGNORECASE | re.ASCII)
 _COLUMNS = Columns(2, 0, (1,), 0, frozenset(range(6)))
-
-
-@dataclass(frozen=True)
-class _Release:
-    """The files of a release: by subject, then by AU."""
-
-    labels: Path
-    image_root: Path
-    files: dict[str, dict[str, Path]]
-    everyone: list[str]
-    ignored: list[Path]
-
-    def paths(self) -> list[Path]:
-        return [path for by_au in self.files.values() for path in by_au.values()]
-
-    def aus(self) -> set[str]:
-        return {au for by_au in self.files.values() for au in by_au}
-
-    def keys(self) -> list[images.Key]:
-        return [(subject,) for subject in self.files]
 
 
 class DisfaReader:
@@ -66,13 +42,13 @@ class DisfaReader:
         Raises:
             DataError: there are none; the layout that was looked for is named.
         """
-        return _find(root, options or ReadOptions()).paths()
+        return find(root, options or ReadOptions()).paths()
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
         """Return the digest of label files by content and images by name, size and time."""
         options = options or ReadOptions()
-        release = _find(root, options)
+        release = find(root, options)
         folders = images.find(release.image_root, release.keys(), options.images)
         _, sex_bytes = _sexes(release, None, options)
         return _fingerprint(release, Digests(release.labels.parent), folders, sex_bytes)
@@ -94,10 +70,15 @@ class DisfaReader:
         *,
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
+        images: Path | None = None,
     ) -> Footage:
-        """Find what the subjects can be cropped from; the landmarks are the left camera's."""
+        """Find what the subjects can be cropped from; the landmarks are the left camera's.
+
+        Raises:
+            DataError: besides, extracted images are the other camera's, as folders or names say.
+        """
         top = locate.image_root(root, locate.label_folder(root, "ActionUnit_Labels", LAYOUT))
-        return disfa_footage.find(top, last, self.image_base, image_base, camera)
+        return disfa_footage.find(top, last, self.image_base, image_base, camera, images)
 
     @locate.os_errors()
     def read(
@@ -127,7 +108,7 @@ class DisfaReader:
             raise UsageError(
                 "DISFA codes intensity: occurrence needs a threshold.", hint="2 is usual"
             )
-        release = _find(root, options)
+        release = find(root, options)
         aus = sorted({*CODED_AUS, *options.aus, *release.aus()})
         if options.missing_aus == "error":
             _check_complete(release, aus)
@@ -155,62 +136,8 @@ class DisfaReader:
 DISFA = DisfaReader()
 
 
-def _find(root: Path, options: ReadOptions) -> _Release:
-    labels = locate.label_folder(root, "ActionUnit_Labels", LAYOUT)
-    read_marker(root, labels.parent)
-    found: dict[str, dict[str, Path]] = {}
-    ignored: list[Path] = []
-    for folder in locate.subfolders(labels):
-        if _SUBJECT.fullmatch(folder.name) is None:
-            ignored.append(folder)
-        else:
-            found[folder.name.upper()] = _subject_files(folder, ignored)
-    if not found:
-        there = shortened([path.name for path in locate.entries(labels)])
-        raise DataError(
-            f"There are no labels here: looked for {LAYOUT}; there is {there}.",
-            where=labels,
-            hint="extract the release's ActionUnit_Labels archive here, or point --root elsewhere",
-        )
-    chosen = chosen_subjects(list(found), options, labels)
-    everyone = sorted(found, key=natural)
-    files = {subject: found[subject] for subject in chosen}
-    return _Release(labels, locate.image_root(root, labels), files, everyone, ignored)
-
-
-def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
-    """Return a subject's label files by AU, in FACS order."""
-    found: dict[str, Path] = {}
-    for path in locate.files(folder, ".txt"):
-        match = _NAME.fullmatch(path.name)
-        au = f"AU{int(match[2]):02d}" if match else ""
-        if match is None or au not in AUS:
-            ignored.append(path)
-            continue
-        if match[1].upper() != folder.name.upper():
-            raise DataError(
-                f"{path.name} lies in the folder {folder.name}: it is another subject's.",
-                where=path,
-                hint="compare with the original release; move it where it belongs",
-            )
-        if au in found:
-            raise DataError(
-                f"{found[au].name} and {path.name} are both labels of {au}.",
-                where=path,
-                hint="keep the one that belongs to the release",
-            )
-        found[au] = path
-    if not found:
-        raise DataError(
-            "The folder of this subject holds no labels.",
-            where=folder,
-            hint=f"copy {LAYOUT} and the others from the release, or remove the folder",
-        )
-    return dict(sorted(found.items()))
-
-
 def _sexes(
-    release: _Release, expected: Mapping[str, Any] | None, options: ReadOptions
+    release: Release, expected: Mapping[str, Any] | None, options: ReadOptions
 ) -> tuple[dict[str, str | None], bytes]:
     if options.sex_table is None:
         return {}, b""
@@ -220,7 +147,7 @@ def _sexes(
 
 
 def _fingerprint(
-    release: _Release,
+    release: Release,
     digests: Digests,
     folders: Mapping[images.Key, images.ImageFolder],
     sex_bytes: bytes,
@@ -258,7 +185,7 @@ def _occurs(intensity: np.ndarray, occurrence_at: int) -> np.ndarray:
     return np.where(intensity == MISSING, intensity, occurs)
 
 
-def _check_complete(release: _Release, aus: Sequence[str]) -> None:
+def _check_complete(release: Release, aus: Sequence[str]) -> None:
     for subject, by_au in release.files.items():
         for au in aus:
             if au not in by_au:
@@ -288,7 +215,7 @@ def _check_agreement(by_au: Mapping[str, Block], files: Mapping[str, LabelFile])
 
 
 def _label_notes(
-    release: _Release, parts: Parts, aus: Sequence[str], options: ReadOptions
+    release: Release, parts: Parts, aus: Sequence[str], options: ReadOptions
 ) -> list[str]:
     notes = [
         f"labels: {len(release.paths())} files of {len(parts.counts)} subjects, "

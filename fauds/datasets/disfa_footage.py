@@ -9,6 +9,7 @@ The layouts, as the release's users' public code reads them::
     <any folders>/NAME_66land.txt                           66 points a line, see NAME_path.txt
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from fauds.errors import DataError
 _SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
 _VIDEO = re.compile(r"(Left|Right)Video(SN\d{3})_comp(?:\.avi)?", re.IGNORECASE | re.ASCII)
 _MATRIX = re.compile(r"(SN\d{3}_|l)(\d+)_lm\.mat", re.IGNORECASE | re.ASCII)
+_SIDE = re.compile(
+    r"((?<![A-Za-z])(?i:left|right)|(?<=[a-z])(?:Left|Right))(?=$|[^a-z]|cam|vid|view)", re.ASCII
+)
 _OTHER_CAMERA = "landmarks: none for the right camera, since the distribution's are the left one's"
 
 
@@ -33,6 +37,7 @@ def find(
     rule: BaseRule,
     declared: int | None,
     camera: Literal["left", "right"],
+    within: Path | None,
 ) -> Footage:
     """Find what the subjects can be cropped from, at any depth.
 
@@ -41,11 +46,14 @@ def find(
         last: by sequence, the last labelled frame.
         rule: the reader's `image_base`, for images in archives.
         declared: what the user says the base is.
-        camera: whose videos; the landmarks are the left one's.
+        camera: whose pictures; the landmarks are the left one's.
+        within: where extracted images are looked for, relative to `top`; None for all of it.
 
     Raises:
-        DataError: two files of one subject, a broken archive, or numbers that cannot be told.
+        DataError: two files of one subject, a broken archive, numbers that cannot be told, or
+            extracted images of the other camera.
     """
+    _check_images(top, last, camera, within)
     walked = tree.walk(top, lambda _: False)
     folders = [(folder, files) for folder, files in walked if files is not None]
 
@@ -55,12 +63,19 @@ def find(
 
     def of_folders(names: Iterable[str]) -> Sequence | None:
         names = [*names]
-        cameras = [match[1].lower() for name in names if (match := _VIDEO.fullmatch(name))]
-        return sequence_of(names) if set(cameras) <= {camera} else None
+        return sequence_of(names) if camera_of(names) in (None, camera) else None
 
     videos = by_sequence(tree.named(folders, VIDEO_SUFFIXES), of_video, last, "videos")
-    zips = tree.named(folders, (".zip",))
-    pictures = archives.find(zips, last, of_folders, rule, declared)
+    zips = [
+        path
+        for path in tree.named(folders, (".zip",))
+        if camera_of(path.relative_to(top).parts) in (None, camera)
+    ]
+    pictures = {
+        sequence: archive
+        for sequence, archive in archives.find(zips, last, of_folders, rule, declared).items()
+        if camera_of(next(iter(archive.members.values())).split("/")) in (None, camera)
+    }
     if camera == "right":
         found = Found(pictures, videos, {}, camera, without_landmarks=_OTHER_CAMERA)
     else:
@@ -74,6 +89,45 @@ def sequence_of(folders: Iterable[str]) -> Sequence | None:
     names = map(images.sequence_name, reversed([*folders]))
     subject = next(filter(_SUBJECT.fullmatch, names), None)
     return None if subject is None else (subject, "")
+
+
+def camera_of(names: Iterable[str]) -> str | None:
+    """Return the camera, left or right, that names say, the innermost first; None if none does.
+
+    Args:
+        names: of folders and at last perhaps of a file, the outermost first:
+            Frames_RightCamera, SN001.
+    """
+    for name in reversed([*names]):
+        sides = {side.lower() for side in _SIDE.findall(name)}
+        if len(sides) == 1:
+            return sides.pop()
+    return None
+
+
+def _check_images(
+    top: Path, last: Mapping[Sequence, int], camera: str, within: Path | None
+) -> None:
+    """Raise where a subject's extracted images are the other camera's.
+
+    They come before videos, and the landmarks would lie elsewhere than their faces. Where there
+    are both cameras' images, reading has asked which to take.
+    """
+    told: dict[str, dict[str | None, Path]] = {}
+    for (subject,), folder in images.places(top, [(subject,) for subject, _ in last], within):
+        if (name := images.first_name(folder)) is not None:
+            names = [*Path(os.path.relpath(folder, top)).parts, name]
+            told.setdefault(subject, {})[camera_of(names)] = folder
+    other = "right" if camera == "left" else "left"
+    subject = next((subject for subject, cameras in told.items() if [*cameras] == [other]), None)
+    if subject is not None:
+        crop = "crop with --camera right and a detector" if other == "right" else "--camera left"
+        raise DataError(
+            f"The images of {subject} are the {other} camera's, as their folder or name says, "
+            f"and the {camera} camera's are asked for.",
+            where=told[subject][other],
+            hint=f"{crop}; or name the folder of the {camera} camera's images: --images FOLDER",
+        )
 
 
 def _landmarks(

@@ -1,5 +1,6 @@
 """Where the pictures and the landmarks of sequences lie in a raw distribution."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ Sequence = tuple[str, str]
 def spoken(sequence: Sequence) -> str:
     """Return a sequence as people name it: F001/T1, or SN001 where there are no tasks."""
     return "/".join(filter(None, sequence))
+
+
+def printable(path: str) -> str:
+    """Return a path as tables and terminals take it: bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Source:
 
     Attributes:
         video: its frame n, counted from 1, is label frame n.
-        digest: hex, of all these files by name, size and time.
+        digest: hex, of all these files by name, size and time, and of the frames that their
+            numbers mean.
     """
 
     archive: Archive | None

@@ -81,10 +81,7 @@ def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[
         DataError: two images of one number in a folder, or two folders for one sequence.
     """
     found: dict[Key, ImageFolder] = {}
-    top = root if within is None else root / within
-    if not top.is_dir():
-        raise DataError("The folder of images does not exist.", where=top)
-    for key, path in _candidates(top, set(keys)):
+    for key, path in places(root, keys, within):
         folder = _look_into(path, _text(os.path.relpath(path, root).replace(os.sep, "/"), path))
         if folder is None:
             continue
@@ -109,14 +106,23 @@ def _text(name: str, path: Path) -> str:
     return name
 
 
-def _candidates(top: Path, keys: set[Key]) -> Iterator[tuple[Key, Path]]:
-    """Yield the folders whose last names are a key, in a fixed order, without looking into them."""
-    length = len(next(iter(keys), ("",)))
+def places(
+    root: Path, keys: Collection[Key], within: Path | None = None
+) -> Iterator[tuple[Key, Path]]:
+    """Yield the folders that are named as keys, in a fixed order, without looking into them.
+
+    Args and errors as of `find`; the folders need not hold images.
+    """
+    top = root if within is None else root / within
+    if not top.is_dir():
+        raise DataError("The folder of images does not exist.", where=top)
+    named = set(keys)
+    length = len(next(iter(named), ("",)))
 
     def key_of(folder: Path) -> Key:
         return tuple(sequence_name(part) for part in folder.parts[-length:])
 
-    for folder, files in tree.walk(top, lambda folder: key_of(folder) in keys):
+    for folder, files in tree.walk(top, lambda folder: key_of(folder) in named):
         if files is None:
             yield key_of(folder), folder
 
@@ -194,6 +200,11 @@ def digits(stem: str, of_videos: bool) -> str:
     if of_videos and (match := _VIDEO_IMAGE.fullmatch(stem)):
         stem = match[1]
     return stem if stem.isascii() and stem.isdecimal() and len(stem) < 10 else ""
+
+
+def first_name(folder: Path) -> str | None:
+    """Return the name of the image with the lowest number in a folder; None without images."""
+    return next((image.name for image in _images(folder).values()), None)
 
 
 def _is_disfa(path: Path) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from fauds.datasets.archives import SequenceOf
 from fauds.datasets.base import natural
-from fauds.datasets.footage import LandmarkFiles, Sequence, spoken
+from fauds.datasets.footage import LandmarkFiles, Sequence, printable, spoken
 from fauds.datasets.images import Listing
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
@@ -73,7 +73,8 @@ def find(
     notes = []
     for path in sorted(paths, key=lambda path: natural(str(path))):
         if not path_file(path).is_file():
-            notes.append(f"{path.name} is not read: there is no {path_file(path).name} beside it")
+            land, listed = printable(path.name), printable(path_file(path).name)
+            notes.append(f"{land} is not read: there is no {listed} beside it")
             continue
         for sequence, landmarks in _index(path, set(wanted), sequence_of, base_of).items():
             named.setdefault(sequence, set()).update(map(int, landmarks.places))

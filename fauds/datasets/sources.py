@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fauds.datasets.base import sequence_key
-from fauds.datasets.footage import Archive, Footage, LandmarkFiles, Sequence, Source, spoken
+from fauds.datasets.footage import (
+    Archive,
+    Footage,
+    LandmarkFiles,
+    Sequence,
+    Source,
+    printable,
+    spoken,
+)
 from fauds.datasets.jaa_text import path_file
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
@@ -84,7 +92,10 @@ def _source(top: Path, sequence: Sequence, found: Found) -> Source:
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
     if landmarks is not None:
         folders.append(_files_of(landmarks))
-    return Source(archive, video, landmarks, _digest(top, folders))
+    # The same files mean something else where their numbers count from another base.
+    numbered = (archive.members if archive else {}, landmarks.places if landmarks else {})
+    firsts = [next(iter(names.items()), None) for names in numbered]
+    return Source(archive, video, landmarks, _digest(top, folders, firsts))
 
 
 def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
@@ -97,8 +108,8 @@ def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
     return path.parent, [path.name]
 
 
-def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]]) -> str:
-    digest = hashlib.sha256()
+def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: list[object]) -> str:
+    digest = hashlib.sha256(repr(firsts).encode())
     for folder, names in folders:
         relative = os.path.relpath(folder, top)
         for name in names:
@@ -141,6 +152,7 @@ def _landmark_notes(top: Path, sources: Mapping[Sequence, Source], found: Found)
 def _coverage(
     what: str, paths: Mapping[Sequence, Path], sources: Mapping[Sequence, Source], top: Path
 ) -> str:
-    first = os.path.relpath(next(paths[sequence] for sequence in sources if sequence in paths), top)
+    first = next(paths[sequence] for sequence in sources if sequence in paths)
+    place = printable(os.path.relpath(first, top))
     several = ", ..." if len(set(paths.values())) > 1 else ""
-    return f"{what} {len(paths)} of {len(sources)} sequences ({first}{several})"
+    return f"{what} {len(paths)} of {len(sources)} sequences ({place}{several})"

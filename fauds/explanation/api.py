@@ -40,15 +40,9 @@ def _explainer(path: Path, modified: int, device: str) -> Explainer:
 
 def _frame(image: Path | str | Image.Image | np.ndarray) -> Frame:
     if isinstance(image, Path | str):
-        (path,) = sources.find([Path(image).expanduser()])
-        if sources.is_video(path):
-            raise UsageError("fauds.explain takes one picture.", where=path, hint="fauds explain")
-        (frame,) = sources.frames([path])
-        if isinstance(frame.image, DataError):
-            raise frame.image
-        return frame
+        return _frame_of_file(Path(image).expanduser())
     if isinstance(image, Image.Image):
-        image = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        image = _pixels(image)
     if not isinstance(image, np.ndarray):
         raise UsageError(f"{type(image).__name__} is not a picture.", hint=_KINDS)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -56,6 +50,30 @@ def _frame(image: Path | str | Image.Image | np.ndarray) -> Frame:
             f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_KINDS
         )
     return Frame("image", 1, None, None, image)
+
+
+def _frame_of_file(path: Path) -> Frame:
+    if path.is_dir() or sources.is_video(path):
+        raise UsageError("fauds.explain takes one picture.", where=path, hint="fauds explain")
+    (frame,) = sources.frames(sources.find([path]))
+    if isinstance(frame.image, DataError):
+        raise frame.image
+    return frame
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """Return the pixels that `decode` gives of the picture's file, uint8 [H, W, 3] RGB."""
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"The picture cannot be read: {error}.") from error
+    if upright.mode.startswith("I;16"):
+        # Pillow would cut off what is brighter than 255 of 65,535.
+        grey = (np.asarray(upright) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if upright.mode in ("I", "F"):
+        raise UsageError(f"A PIL image of mode {upright.mode} has no white.", hint=_KINDS)
+    return np.asarray(upright.convert("RGB"))
 
 
 _KINDS = "give an image file, a PIL image, or a NumPy array uint8 [H, W, 3] in RGB"

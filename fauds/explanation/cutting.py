@@ -1,6 +1,8 @@
 """From a picture to the crops that a model is shown: whole, or each face as it was trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +15,8 @@ from fauds.faces.detectors import open_detector
 from fauds.faces.landmarks import Marks, of_faces
 
 DETECTOR = "cascade"
+_BY_NAME = ("csv", "openface")
+"""Detectors that know a picture by its file's name alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +94,32 @@ class Detected:
 
 
 def _cut(image: np.ndarray, face: Face, transform: np.ndarray, how: Alignment) -> Cut:
+    box = face.box if np.isfinite(face.box).all() else None
     eyes = face.eyes if np.isfinite(face.eyes).all() else None
-    return Cut(face.box, eyes, face.estimated, transform, warp(image, transform, how))
+    return Cut(box, eyes, face.estimated, transform, warp(image, transform, how))
+
+
+def check_names(detector: str | None, files: Sequence[Path]) -> None:
+    """Check that a detector can tell files apart.
+
+    Args:
+        detector: as `open_detector` takes it.
+        files: all that are explained together.
+
+    Raises:
+        UsageError: two files of one name would both be given one file's faces.
+    """
+    if detector is None or detector.partition(":")[0] not in _BY_NAME:
+        return
+    known: dict[str, Path] = {}
+    for path in files:
+        other = known.setdefault(path.name, path)
+        if other != path:
+            raise UsageError(
+                f"Two files are named {path.name}, and {detector} knows files by their names.",
+                where=f"{other} and {path}",
+                hint="explain them one at a time, each with its own table",
+            )
 
 
 def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cutter:

@@ -138,5 +138,6 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"There is no device {name!r}.", hint="there is: auto, cpu, cuda")
     if not there:
         raise UsageError("PyTorch finds no CUDA device.", hint="--device cpu, or auto")
-    # Each process that torchrun starts has a GPU of its own.
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    # Each process that torchrun starts has a GPU of its own, as far as they go round.
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    return torch.device("cuda", local % torch.cuda.device_count())

@@ -55,6 +55,7 @@ def _row(au: str, value: float, active: bool) -> str:
 def _data_uri(crop: np.ndarray) -> str:
     scale = min(1.0, 2 * _SIDE / max(crop.shape[:2]))
     if scale < 1:
-        crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = [max(1, round(side * scale)) for side in crop.shape[1::-1]]
+        crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1]
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"

@@ -98,8 +98,9 @@ class ParquetOutput(Output):
 
     Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
     face int16 (0 is the largest of its picture), left, top, right, bottom float32 (pixels, null
-    where the whole picture is the face), estimated bool, one float32 an action unit (probability,
-    0 to 1), then one text column an action unit (``AU01_text``) and ``face_text``.
+    where the whole picture is the face or no box is known), estimated bool, one float32 an action
+    unit (probability, 0 to 1), then one text column an action unit (``AU01_text``) and
+    ``face_text``.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -165,8 +166,8 @@ class JsonLinesOutput(Output):
 
     Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest of
     its picture), box ([left, top, right, bottom] in pixels, null where the whole picture is the
-    face), estimated, aus (probabilities, 0 to 1), active (names), and where descriptions are
-    written local (by action unit) and global.
+    face or none is known), estimated, aus (probabilities, 0 to 1), active (names), and where
+    descriptions are written local (by action unit) and global.
     """
 
     def _open(self, temporary: Path) -> None:

@@ -88,8 +88,19 @@ class Share:
 
     @classmethod
     def of_environment(cls) -> "Share":
-        """Return what torchrun's RANK and WORLD_SIZE say; else the whole."""
-        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+        """Return what torchrun's RANK and WORLD_SIZE say; else the whole.
+
+        Raises:
+            UsageError: they are no such numbers.
+        """
+        rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        if not (rank.isdecimal() and world.isdecimal() and int(rank) < int(world)):
+            raise UsageError(
+                f"RANK is {rank!r} and WORLD_SIZE {world!r}: that is no share of the files.",
+                where="environment",
+                hint="start with torchrun, which sets both, or unset both",
+            )
+        return cls(int(rank), int(world))
 
     def of_files(self, files: Sequence[Path]) -> list[Path]:
         """Return this process's files: they go round, and a video stays whole."""

@@ -44,7 +44,8 @@ class Explanation:
         frame: counted from 1; 1 for an image.
         timestamp: seconds since the video's first frame; None for an image.
         index: which face of the picture, 0 being the largest.
-        box: around the face, in the picture's pixels; None where the whole picture is the face.
+        box: around the face, in the picture's pixels; None where the whole picture is the face,
+            or where what found it gives none (49 landmarks, which leave the chin out).
         eyes: float32 [2, 2], the centre of the eye on the picture's left, then of the other, in
             the picture's pixels; None where they are not known.
         estimated: whether `eyes` were estimated from the box.

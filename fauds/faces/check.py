@@ -136,7 +136,9 @@ def _footage(
     numbers = to_numpy(frames["frame"])
     last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
     reader = DATASETS[benchmark.dataset]
-    return reader.footage(root, last, camera=camera, image_base=options.image_base)
+    return reader.footage(
+        root, last, camera=camera, image_base=options.image_base, images=options.images
+    )
 
 
 def _jobs(

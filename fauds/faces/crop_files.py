@@ -3,8 +3,9 @@
     faces/eyes-similarity-1/F001/T1/2440.jpg
     faces/eyes-similarity-1/.parts/F001_T1-0000.parquet
 
-A part is the rows of 512 coded frames. It is written after the crops it names, and carries the
-fingerprint of what made them: work that was stopped goes on behind the last whole part.
+A part is the rows of 512 coded frames. It is removed before the first of the crops it names
+changes, written after the last, and carries the fingerprint of what made them: work that was
+stopped goes on behind the last whole part.
 """
 
 import os
@@ -95,6 +96,12 @@ class CropFiles:
             temporary.write_bytes(data)
             temporary.replace(path)
 
+    def begin_part(self, number: int) -> None:
+        """Remove the rows that a part had: from here on crops change that they speak of."""
+        path = self._part_path(number)
+        with writing(path):
+            path.unlink(missing_ok=True)
+
     def write_part(self, number: int, rows: pa.Table, meta: dict[str, Any]) -> None:
         """Write the rows of a part, and what else is to be known of it."""
         store.write_table(self._part_path(number), rows, meta | {"crops": self._job.fingerprint})
@@ -108,9 +115,10 @@ class CropFiles:
         return store.read_meta(self._part_path(number))
 
     def keep_only(self, paths: Sequence[str]) -> None:
-        """Remove the crops of earlier settings that these did not overwrite."""
+        """Remove the crops that earlier settings left, and what a killed run left half-written."""
         wanted = {path.rsplit("/", 1)[1] for path in paths}
-        self._remove(name for name in self._names() if name.endswith(".jpg") and name not in wanted)
+        ours = (".jpg", _TEMPORARY)
+        self._remove(name for name in self._names() if name.endswith(ours) and name not in wanted)
 
     def _names(self) -> set[str]:
         try:

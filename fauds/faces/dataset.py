@@ -77,7 +77,9 @@ def gather(
         )
     options = ReadOptions(**ReadOptions.fields_of(settings))
     last, pictured = _sequences(frames)
-    footage = reader.footage(root, last, camera=camera, image_base=options.image_base)
+    footage = reader.footage(
+        root, last, camera=camera, image_base=options.image_base, images=options.images
+    )
     if not pictured:
         return footage, {}
     keys: dict[Any, Sequence] = {tuple(filter(None, name)): name for name in pictured}

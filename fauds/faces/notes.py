@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,20 +48,25 @@ class Tally:
         for meta in metas:
             for frame, why in meta["unreadable"].items():
                 self._unreadable.append(f"{job.name} frame {frame} ({why})")
-        self._compare_video(job, next((m["ended_at"] for m in metas if m["ended_at"]), None))
+        ended_at = next((m["ended_at"] for m in metas if m["ended_at"]), None)
+        # A video of which no frame was wanted need not even be one.
+        if ended_at is not None or rows["path"].null_count < len(rows):
+            self._compare_video(job, rows["path"], ended_at)
 
-    def _compare_video(self, job: Job, ended_at: int | None) -> None:
-        if not job.keep.any():
-            return
+    def _compare_video(self, job: Job, paths: pa.ChunkedArray, ended_at: int | None) -> None:
         pictures = open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
         if not isinstance(pictures, VideoPictures):
             return
         declared, first, last = pictures.declared, int(job.frames[0]), int(job.frames[-1])
+        after = int(np.searchsorted(job.frames, declared, "right"))
+        # Where the last frames have no landmarks, none of their pictures was asked for.
+        if ended_at is None and declared and paths[after:].null_count == len(paths) - after:
+            ended_at = declared
         if ended_at is not None and ended_at < last:
             of = f" of {declared:,} declared" if declared != ended_at else ""
             line = (
                 f"the video ends at frame {ended_at:,}{of}",
-                (f"frames {ended_at + 1:,} to {last:,} have no picture"),
+                f"frames {ended_at + 1:,} to {last:,} have no picture",
             )
         # Where labels cover a part of a video only, it goes on after them as a matter of course.
         elif declared > last and first == 1 and last == len(job.frames):

@@ -1,5 +1,6 @@
 """The pictures of one sequence as a stream, from a folder of images, a zip archive or a video."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,9 @@ from fauds.datasets.footage import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.decode import decode, is_jpeg
 from fauds.faces.video import Video
+
+# What zipfile raises of damaged archives, by where the damage is.
+_DAMAGE = (OSError, EOFError, KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +104,7 @@ class ArchivePictures:
         """See `Pictures.stream`."""
         try:
             file = zipfile.ZipFile(self._path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (*_DAMAGE, NotImplementedError) as error:
             raise DataError(
                 f"{self._path.name} cannot be read as a zip file: {error}.",
                 where=self._path,
@@ -122,7 +126,7 @@ class ArchivePictures:
                 where=self._path,
                 hint="unpack the archive, and point at the folder",
             ) from error
-        except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGE as error:
             return DataError(f"The archive is damaged here: {error}.", where=where)
         return _decoded(data, where)
 
@@ -136,7 +140,7 @@ class VideoPictures:
     """
 
     def __init__(self, path: Path, frames: np.ndarray) -> None:
-        self.there = np.ones(len(frames), bool)
+        self.there = frames >= 1
         # One decoder thread: other processes decode other sequences at the same time.
         self._video = Video(path, threads=1)
         self._frames = frames

@@ -52,7 +52,14 @@ class Request:
         fields = asdict(self)
         del fields["workers"]
         manifest = self.manifest and str(Path(self.manifest).resolve())
-        return fields | {"manifest": manifest}
+        detector = self.detector and _lasting(self.detector)
+        return fields | {"manifest": manifest, "detector": detector}
+
+
+def _lasting(detector: str) -> str:
+    """Return a detector as it can be named from any folder."""
+    name, _, path = detector.partition(":")
+    return f"{name}:{Path(path).expanduser().resolve()}" if path else detector
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +251,10 @@ def make(
 
 
 def _check(request: Request) -> None:
+    choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
+    for name, known in choices.items():
+        if getattr(request, name) not in known:
+            raise UsageError(f"{name} is {getattr(request, name)!r}.", hint=" or ".join(known))
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
             "Frames without landmarks are to be given to a detector, and none is named.",

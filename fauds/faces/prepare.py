@@ -124,6 +124,8 @@ def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             ids = plan.frames["frame_id"].slice(start, len(job.frames))
             rows = finished([files.part(number) for number in numbers], ids, job.frames)
             tally.add(job, rows, [files.meta(number) for number in numbers])
+            # Here, where also a run that was killed before it comes past.
+            files.keep_only(rows["path"].drop_null().to_pylist())
             writer.write(rows, [0])
             start += len(job.frames)
         if not tally.cropped:

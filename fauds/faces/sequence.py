@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -44,8 +44,6 @@ def crop(job: Job, check: Callable[[bool], None], advance: Callable[[int], None]
     if pending:
         files.prepare_folder()
         _Worker(job, files, check).crop_parts(pending, advance)
-    done = (files.part(number)["path"].drop_null() for number in range(len(files.slices)))
-    files.keep_only([path for paths in done for path in paths.to_pylist()])
 
 
 class _Worker:
@@ -61,6 +59,7 @@ class _Worker:
         for number in pending:
             self._check(True)
             part = self._files.slices[number]
+            self._files.begin_part(number)
             self._crop_part(number, part)
             advance(part.stop - part.start)
 
@@ -72,11 +71,7 @@ class _Worker:
 
     @cached_property
     def _stream(self) -> Iterator[tuple[int, Picture | DataError]]:
-        return self._pictures.stream(self._requested())
-
-    def _requested(self) -> Iterator[int]:
-        while self._requests:
-            yield self._requests.popleft()
+        return self._pictures.stream(_taken(self._requests))
 
     def _crop_part(self, number: int, part: slice) -> None:
         rows = _begin(self._job, self._landmarks, part)
@@ -132,7 +127,8 @@ class _Worker:
     def _detect(self, rows: Rows, row: int, frame: int, image: np.ndarray) -> bool:
         """Ask the detector; whether the frame can be cropped by what it found."""
         at = Position(self._job.name, frame)
-        faces = _detector(str(self._job.request.detector)).find(image, at)
+        spec, identity = self._job.request.detector, self._job.detector_identity
+        faces = _detector(str(spec), str(identity)).find(image, at)
         if not faces:
             rows.status[row] = outcome.NO_FACE
             return False
@@ -144,8 +140,15 @@ class _Worker:
         return False
 
 
-@cache
-def _detector(spec: str) -> Detector:
+def _taken(requests: deque[int]) -> Iterator[int]:
+    # No method: a stream that knew its worker would keep its video or archive open after it.
+    while requests:
+        yield requests.popleft()
+
+
+@lru_cache(maxsize=1)
+def _detector(spec: str, identity: str) -> Detector:
+    # A file that was changed has another identity, and so another detector.
     return open_detector(spec)
 
 

@@ -69,10 +69,7 @@ def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
         UsageError: another suffix, or number of crops.
         DataError: a table or a crop is missing or broken, or the file system refuses.
     """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(
-            f"{path.name} is no picture's name.", where=path, hint="name one that ends in .jpg"
-        )
+    check_sheet_name(path)
     if not 1 <= per_subject <= 24:
         raise UsageError(f"A row shows 1 to 24 crops of a subject, not {per_subject}.")
     rows = _rows(folder, per_subject)
@@ -81,6 +78,14 @@ def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
     encoded = cv2.imencode(path.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), settings)[1]
     with atomic(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
+
+
+def check_sheet_name(path: Path) -> None:
+    """Raise UsageError where a sheet cannot be written under this name."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"{path.name} is no picture's name.", where=path, hint="name one that ends in .jpg"
+        )
 
 
 def _title(folder: Path, rows: Sequence[_Row]) -> tuple[str, str]:

@@ -156,5 +156,5 @@ def write_jaa_text(
             else:
                 names = [f"{take.subject}/{number - 1}.png\n" for number in numbers]
             chosen = subset(shown, 49 if like == "bp4d" else 66)
-            np.savetxt(lands, chosen.reshape(len(chosen), -1) + 1.0, fmt="%.4f")
+            np.savetxt(lands, chosen.reshape(len(chosen), 2 * chosen.shape[1]) + 1.0, fmt="%.4f")
             paths.write("".join(names).encode())

@@ -42,7 +42,7 @@ def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tupl
     step = space.frames(folder / "raw")
     space.captions(step)
     space.folds(step)
-    space.faces(step)
+    space.faces()
     request = planning.Request("vlfau", "tiny", changes=changes)
     plan = planning.make(request, space.benchmark, space.folder / "runs")
     return plan, load(space.folder, plan)

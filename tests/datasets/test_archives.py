@@ -55,6 +55,13 @@ def test_a_zip_of_a_subject(bp4d: Path, above: str) -> None:
     assert footage.notes[0] == ("archives: 1 with 3 images for 2 of 3 sequences (2D+3D/F001.zip)")
 
 
+def test_a_zip_with_backslashes(bp4d: Path) -> None:
+    path = zipped(bp4d / "all.zip", ["2D+3D\\F001\\T1\\0643.jpg"])
+    assert archives(BP4D.footage(bp4d, LAST)) == {
+        ("F001", "T1"): Archive(path, {643: "2D+3D\\F001\\T1\\0643.jpg"})
+    }
+
+
 def test_a_zip_of_several_subjects(bp4d: Path) -> None:
     path = zipped(bp4d / "all.zip", ["F001/T1/1.jpg", "M018/T5/2.jpg", "F099/T1/3.jpg", "T1/4.jpg"])
     assert archives(BP4D.footage(bp4d, LAST)) == {
@@ -136,12 +143,35 @@ def test_the_other_cameras_frames_are_left_out(disfa: Path) -> None:
         assert found["SN001", ""].path.name == f"{camera.title()}VideoSN001_comp.zip"
 
 
+@pytest.mark.parametrize(
+    ("zip_name", "member"),
+    [
+        ("Frames_RightCamera/SN001.zip", "{}.png"),
+        ("SN001.zip", "right/SN001/{}.png"),
+        ("SN001.zip", "RightVideoSN001_comp_{:05}.png"),
+    ],
+)
+def test_any_name_may_say_the_camera(disfa: Path, zip_name: str, member: str) -> None:
+    zipped(disfa / zip_name, [member.format(number) for number in range(1, 5)])
+    assert archives(DISFA.footage(disfa, DISFA_LAST)) == {}
+    assert len(archives(DISFA.footage(disfa, DISFA_LAST, camera="right"))) == 1
+
+
 def test_both_cameras_frames_in_one_zip(disfa: Path) -> None:
     names = [f"{side}VideoSN001_comp/{n}.jpg" for side in ("Left", "Right") for n in range(1, 5)]
     zipped(disfa / "frames.zip", names)
     for camera, members in (("left", names[:4]), ("right", names[4:])):
         found = archives(DISFA.footage(disfa, DISFA_LAST, camera=camera))
         assert [*found["SN001", ""].members.values()] == members
+
+
+def test_the_digest_changes_with_the_numbering(disfa: Path) -> None:
+    zipped(disfa / "SN001.zip", [f"{number}.png" for number in range(5)])
+    digests = {
+        DISFA.footage(disfa, DISFA_LAST, image_base=base).sources["SN001", ""].digest
+        for base in (0, 1, 0)
+    }
+    assert len(digests) == 2
 
 
 def test_the_digest_changes_with_the_archive(bp4d: Path) -> None:

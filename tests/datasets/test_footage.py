@@ -45,8 +45,10 @@ def of_bp4d(root: Path) -> Footage:
     return BP4D.footage(root, BP4D_LAST)
 
 
-def of_disfa(root: Path, camera: Literal["left", "right"] = "left") -> Footage:
-    return DISFA.footage(root, DISFA_LAST, camera=camera)
+def of_disfa(
+    root: Path, camera: Literal["left", "right"] = "left", images: Path | None = None
+) -> Footage:
+    return DISFA.footage(root, DISFA_LAST, camera=camera, images=images)
 
 
 def videos(footage: Footage) -> dict[Sequence, str]:
@@ -139,6 +141,14 @@ def test_where_nothing_is_looked_for(bp4d: Path) -> None:
     assert footage.sources["F001", "T1"].video == bp4d / "Videos" / "2F01_T1.avi"
 
 
+def test_notes_hold_what_tables_can_hold(bp4d: Path) -> None:
+    folder = bp4d / os.fsdecode(b"Vid\xe9os")
+    put(folder / "2F01_T1.avi", folder / os.fsdecode(b"\xe9_land.txt"))
+    notes = of_bp4d(bp4d).notes
+    assert notes[0] == "videos: 1 of 3 sequences (Vid\\xe9os/2F01_T1.avi)"
+    assert notes[2].startswith("\\xe9_land.txt is not read")
+
+
 @pytest.mark.parametrize("root", [".", "AUCoding", "AUCoding/AU_OCC", ".."])
 def test_the_root_may_be_any_that_labels_are_read_from(bp4d: Path, root: str) -> None:
     put(bp4d / "2F01_T1.avi")
@@ -186,6 +196,50 @@ def test_the_cameras_of_disfa(disfa: Path) -> None:
     )
     put(disfa / "LeftVideoSN001_comp.mp4")
     fails(lambda: of_disfa(disfa), "LeftVideoSN001_comp.mp4", "LeftVideoSN001_comp.avi")
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("Frames/{}VideoSN001_comp/frame-1.jpg", True),
+        ("{}videosn001_comp.avi/1.png", True),
+        ("Video_{}Camera/SN001/0001.png", True),
+        ("frames_{}/SN001/1.png", True),
+        ("Frames{}/SN001/1.png", True),
+        ("{}/x/SN001/1.png", True),
+        ("SN001/{}VideoSN001_comp_00001.png", True),
+        ("Left/{}VideoSN001_comp/1.png", True),
+        ("Frames/SN001/1.png", False),
+        ("Upright/SN001/1.png", False),
+        ("LeftRight/SN001/1.png", False),
+    ],
+)
+@pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left")])
+def test_extracted_images_are_of_the_camera_that_is_asked_for(
+    disfa: Path,
+    image: str,
+    told: bool,
+    side: Literal["left", "right"],
+    other: Literal["left", "right"],
+) -> None:
+    path = disfa / image.format(side.title())
+    put(path, disfa / f"{other.title()}VideoSN001_comp" / "readme.txt")
+    put_landmarks(disfa / "Landmark_Points" / "SN001", ["SN001_0000"])
+    assert (of_disfa(disfa, side).sources["SN001", ""].landmarks is None) == (side == "right")
+    if told:
+        what = f"images of SN001 are the {side} camera's"
+        fails(lambda: of_disfa(disfa, other), what, f"--camera {side}", where=path.parent)
+    else:
+        of_disfa(disfa, other)
+
+
+def test_where_both_cameras_images_are_there_the_named_ones_count(disfa: Path) -> None:
+    for side in ("Left", "Right"):
+        put(disfa / side / "SN001" / "1.png", disfa.parent / f"{side}Frames" / "SN001" / "1.png")
+    of_disfa(disfa, "left", Path("Left"))
+    of_disfa(disfa, "right", Path("../RightFrames"))
+    fails(lambda: of_disfa(disfa, "left", Path("Right")), "right camera's", "--images FOLDER")
+    fails(lambda: of_disfa(disfa, "right", Path("../LeftFrames")), "left camera's")
 
 
 @pytest.mark.parametrize("folder", ["Landmark_Points", "Landmark_Points/Landmark_Points"])

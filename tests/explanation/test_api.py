@@ -110,6 +110,49 @@ def test_files_that_are_no_picture_are_refused(whole, tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         fauds.explain(tmp_path / "none.jpg", whole)
 
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="one picture"):
+        fauds.explain(tmp_path / "empty", whole)
+
+
+@pytest.mark.parametrize("kind", ["grey16", "palette", "alpha", "cmyk", "turned", "one pixel"])
+def test_a_pil_image_is_explained_as_its_file_is(whole, astronaut, tmp_path, kind):
+    photograph = Image.fromarray(astronaut[:200, 100:400])
+    path, options = tmp_path / "a.png", {}
+    if kind == "grey16":
+        sixteen = np.asarray(photograph.convert("L")).astype(np.uint16) * 256 + 77
+        photograph = Image.fromarray(sixteen)
+    elif kind == "palette":
+        photograph, options = photograph.quantize(64), {"transparency": 3}
+    elif kind == "alpha":
+        photograph.putalpha(Image.linear_gradient("L").resize(photograph.size))
+    elif kind == "cmyk":
+        photograph, path = photograph.convert("CMYK"), tmp_path / "a.jpg"
+    elif kind == "turned":
+        path, options = tmp_path / "a.jpg", {"exif": Image.Exif()}
+        options["exif"][0x0112] = 8
+    else:
+        photograph = Image.new("RGB", (1, 1), (200, 30, 90))
+    photograph.save(path, **options)
+    by_path = fauds.explain(path, whole)
+    with Image.open(path) as opened:
+        by_image = fauds.explain(opened, whole)
+    # Libraries differ by a grey level in how they take CMYK.
+    assert np.abs(by_path.crop.astype(int) - by_image.crop).max() <= 2 * (kind == "cmyk")
+    assert by_image.aus == pytest.approx(by_path.aus, abs=1e-3)
+    if kind == "turned":
+        assert by_path.crop.shape == (300, 200, 3)
+
+
+def test_pil_images_that_cannot_be_read_are_refused(whole, astronaut, tmp_path):
+    path = tmp_path / "a.bmp"
+    Image.fromarray(astronaut).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with Image.open(path) as opened, pytest.raises(DataError, match="cannot be read"):
+        fauds.explain(opened, whole)
+    with pytest.raises(UsageError, match="mode F has no white"):
+        fauds.explain(Image.new("F", (8, 8)), whole)
+
 
 def test_the_model_is_kept_until_the_weights_change(astronaut, tmp_path):
     path = write_weights(tmp_path / "w.safetensors")
@@ -166,6 +209,11 @@ def test_a_notebook_shows_face_bars_and_words(astronaut, tmp_path):
     assert "<i>" not in html
     assert "background:#" not in html
     assert "color:#" not in html
+
+
+def test_a_notebook_shows_a_picture_of_any_shape(whole):
+    said = fauds.explain(np.full((2, 3000, 3), 90, np.uint8), whole)
+    assert "data:image/jpeg" in said._repr_html_()
 
 
 def test_in_text_the_active_ones_come_with_their_words(astronaut, tmp_path):

@@ -147,6 +147,16 @@ def test_processes_share_the_files_out_without_rest_or_overlap(tmp_path, monkeyp
     assert ("faces-2of3.csv" in written) == (world == 3)
 
 
+@pytest.mark.parametrize(("rank", "world"), [("1", None), ("4", "4"), ("-1", "2"), ("", "2")])
+def test_a_share_that_is_none_is_refused(monkeypatch, rank, world):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if world is not None:
+        monkeypatch.setenv("WORLD_SIZE", world)
+    with pytest.raises(UsageError, match="no share of the files"):
+        Share.of_environment()
+
+
 def test_alone_a_process_takes_all(tmp_path, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("WORLD_SIZE", raising=False)

@@ -220,6 +220,7 @@ def test_openface_tables_are_found_by_name(tmp_path: Path) -> None:
         "SN001": "LeftVideoSN001_comp.csv",
         "SN010": "SN010.csv",
         "clip.one.mp4": "clip.one.csv",
+        "Talk.webm": "talk.csv",
     }
     points = {source: random_points(seed) for seed, source in enumerate(names)}
     for source, name in names.items():
@@ -237,6 +238,14 @@ def test_openface_tables_are_found_by_name(tmp_path: Path) -> None:
     both = open_detector(f"openface:{tmp_path}")
     assert both.identity != detector.identity
     fails(lambda: both.find(NOTHING, Position("SN001", 1)), "LeftVideoSN001", "RightVideoSN001")
+
+
+def test_openface_tables_of_other_videos_are_not_taken(tmp_path: Path) -> None:
+    write_openface(tmp_path / "smalltalk.csv", [(1, 0, 1, random_points(1))])
+    write_openface(tmp_path / "2F01_T13.csv", [(1, 0, 1, random_points(1))])
+    detector = open_detector(f"openface:{tmp_path}")
+    for source in ("talk.mp4", "3.png"):
+        fails(lambda source=source: detector.find(NOTHING, Position(source, 1)), source)
 
 
 def test_openface_gives_the_largest_face_first(tmp_path: Path) -> None:

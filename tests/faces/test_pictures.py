@@ -1,5 +1,6 @@
 """Folders, archives and videos give the same pictures; a broken one is named, not fatal."""
 
+import random
 import zipfile
 from pathlib import Path
 
@@ -146,3 +147,35 @@ def test_a_jpeg_cut_anywhere_is_refused(cut: int) -> None:
 def test_other_formats_are_decoded_as_rgb() -> None:
     png = cv2.imencode(".png", picture(4)[..., ::-1])[1].tobytes()
     assert np.array_equal(decode(png, "4.png"), picture(4))
+
+
+def test_whatever_is_damaged_in_an_archive_is_said(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "F001.zip", [1, 2], "F001/T1")
+    whole = archive.path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    drawn, said = random.Random(0), 0
+    for place in [*range(60), *range(directory, len(whole))] * 3:
+        data = bytearray(whole)
+        data[place] = drawn.randrange(256)
+        archive.path.write_bytes(data)
+        try:
+            found = ArchivePictures(archive, np.array([1, 2])).stream([0, 1])
+            said += any(isinstance(picture, DataError) for _, picture in found)
+        except DataError:
+            said += 1
+    assert said > 100
+
+
+def with_thumbnail(data: bytes) -> bytes:
+    """A JPEG with another, whole one in its header."""
+    inner = b"Exif\0\0" + cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    return data[:2] + b"\xff\xe1" + (len(inner) + 2).to_bytes(2, "big") + inner + data[2:]
+
+
+def test_the_end_of_a_jpeg_is_that_of_its_pixels() -> None:
+    data = with_thumbnail(jpeg(5))
+    # Phones append a video to a photo.
+    assert frame_of(decode(data + b"ftypmp42" + bytes(5000), "photo.jpg")) == 5
+    for cut in (len(data) - 2, len(data) // 2, 700):
+        with pytest.raises(DataError, match="truncated"):
+            decode(data[:cut], "photo.jpg")

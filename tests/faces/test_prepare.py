@@ -1,5 +1,7 @@
 """The step that crops: what it writes, what it skips, and that stopping it loses nothing."""
 
+import gc
+import itertools
 import os
 import pickle
 import random
@@ -194,6 +196,8 @@ def test_a_detector_for_all_frames(made: MadeUp, dots: str) -> None:
         ({"alignment": "eyes"}, "no alignment named 'eyes'"),
         ({"version": 7}, "version 1 in this fauds"),
         ({"workers": 0}, "0 workers"),
+        ({"without_landmarks": "neighbour"}, "without_landmarks is 'neighbour'"),
+        ({"camera": "Left"}, "camera is 'Left'"),
     ],
 )
 def test_settings_that_cannot_be(made: MadeUp, request_: dict, words: str) -> None:
@@ -256,6 +260,42 @@ def test_a_broken_source_ends_the_run(made: MadeUp, workers: int) -> None:
     assert not (made.folder / "faces.parquet").exists()
 
 
+def test_a_video_whose_end_has_no_landmarks_either(made: MadeUp) -> None:
+    write_video(made.root / "2F02_T1.avi", 33)
+    sequence = ("F002", "T1")
+    points = write_landmarks(made.root / "landmarks" / "2.txt", range(1, 31))
+    made.add(sequence, ALL, video=made.root / "2F02_T1.avi", landmarks=points)
+    assert (
+        "F002/T1: the video ends at frame 33: frames 34 to 40 have no picture"
+        in made.prepare().meta["notes"]
+    )
+
+
+def test_a_video_of_which_no_frame_is_wanted_may_be_broken(made: MadeUp) -> None:
+    (made.root / "2F02_T1.avi").write_bytes(b"no")
+    made.add(("F002", "T1"), ALL, video=made.root / "2F02_T1.avi")
+    assert made.prepare().meta["frames"] == {"aligned": 70, "no landmarks": 50}
+
+
+def test_a_label_frame_0_has_no_frame_in_a_video(tmp_path: Path) -> None:
+    made = MadeUp(tmp_path / "work", tmp_path / "raw")
+    video = write_video(made.root / "2F01_T1.avi", 20)
+    points = write_landmarks(made.root / "l.txt", range(10))
+    made.add(("F001", "T1"), range(10), video=video, landmarks=points)
+    assert made.prepare().meta["frames"] == {"aligned": 9, "no picture": 1}
+    assert frame_of(read_crop(made.folder / made.rows()[1]["path"])) == 1
+
+
+def test_sources_are_closed_behind_each_sequence(made: MadeUp) -> None:
+    gc.collect()
+    gc.disable()
+    before = os.listdir("/proc/self/fd")
+    made.prepare()
+    after = os.listdir("/proc/self/fd")
+    gc.enable()
+    assert after == before
+
+
 def test_images_that_have_moved(made: MadeUp) -> None:
     made.write_frames()
     made.root.rename(made.root.with_name("moved"))
@@ -314,6 +354,76 @@ def test_other_landmarks_make_other_crops_and_leave_none_behind(made: MadeUp) ->
     }
 
 
+def stop_at(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
+    """Let the n-th call of a method of `CropFiles` end the run, as a kill would."""
+    real, calls = getattr(crop_files.CropFiles, method), itertools.count(1)
+
+    def stopping(self, *given):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(self, *given)
+
+    monkeypatch.setattr(crop_files.CropFiles, method, stopping)
+
+
+def test_a_stopped_run_with_other_settings_leaves_no_crops_to_the_first_ones(
+    made: MadeUp, dots: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crop_files, "PART", 16)
+    made.prepare()
+    before = tree(made.folder)
+    with monkeypatch.context() as killed:
+        # In the middle of the second part.
+        stop_at(killed, "write", 24)
+        with pytest.raises(KeyboardInterrupt):
+            made.prepare(detector=dots)
+    assert any(before[name] != data for name, data in tree(made.folder).items())
+    made.prepare()
+    assert tree(made.folder) == before
+
+
+def test_a_run_that_was_stopped_before_it_tidied_up(
+    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.prepare()
+    before = tree(made.folder)
+    made.prepare(without_landmarks="neighbours")
+    with monkeypatch.context() as killed:
+        stop_at(killed, "keep_only", 1)
+        with pytest.raises(KeyboardInterrupt):
+            made.prepare()
+    (made.folder / "faces/eyes-similarity-1/F001/T1/.7.jpg.1.part").touch()
+    made.prepare()
+    assert tree(made.folder) == before
+
+
+def test_a_detector_whose_file_was_changed_is_asked_anew(made: MadeUp, tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    eyes = []
+    for shift in (0, 5):
+        names = ",".join(f"x{point},y{point}" for point in range(49))
+        points = [(landmarks(frame) + shift).ravel() for frame in ALL]
+        rows = [
+            f"F001,T1,{frame}," + ",".join(f"{value:.4f}" for value in row)
+            for frame, row in zip(ALL, points, strict=True)
+        ]
+        table.write_text("\n".join([f"subject,task,frame,{names}", *rows]) + "\n")
+        made.prepare(detector=f"csv:{table}")
+        eyes.append(made.rows()[0]["eyes"])
+    assert np.allclose(np.subtract(*eyes), -5, atol=1e-3)
+
+
+def test_a_request_can_be_made_again_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = Request("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
+    assert asked["detector"] == f"csv:{tmp_path.resolve() / 'points.csv'}"
+    assert asked["manifest"] == str(tmp_path.resolve() / "list.txt")
+    assert Request("jaa", 1, detector="cascade").plain()["detector"] == "cascade"
+    assert Request("jaa", 1).plain()["detector"] is None
+
+
 def test_a_list_of_frames(made: MadeUp, tmp_path: Path) -> None:
     listed = tmp_path / "listed.csv"
     names = [f"F001,T1,{n}" for n in (1, 2, 3)] + [f"F002,T1,{n}" for n in (5, 20)]
@@ -346,6 +456,38 @@ def test_the_bytes_do_not_depend_on_workers_or_parts_done(made: MadeUp) -> None:
         if path.name in ("faces.parquet", "F001_T2-0000.parquet"):
             path.unlink()
     made.prepare(workers=3)
+    assert tree(made.folder) == before
+
+
+@pytest.mark.parametrize("luck", range(4))
+def test_any_parts_can_be_made_again(
+    luck: int, made: MadeUp, dots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crop_files, "PART", 4)
+    drawn = random.Random(luck)
+    (made.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
+    (made.root / "F001/T1/22.jpg").unlink()
+    members = made.sources["F001", "T2"].archive.members
+    for frame in (1, 5, 6, 7, 8):
+        del members[frame]
+    write_video(made.root / "2F02_T1.avi", 33)
+    listed = tmp_path / "listed.csv"
+    names = [f"{s},{t},{n}" for s, t in made.frames for n in ALL if drawn.random() < 0.8]
+    listed.write_text("\n".join(["subject,task,frame", *names]) + "\n")
+    asked = {
+        "manifest": listed,
+        "detector": dots if luck % 2 else None,
+        "without_landmarks": "detect" if luck % 2 else "neighbours",
+    }
+    made.prepare(**asked)
+    before, rows = tree(made.folder), made.rows()
+    assert {"unreadable", "no picture", "excluded"} <= {row["status"] for row in rows}
+    parts = sorted((made.folder / "faces").rglob("*.parquet"))
+    for path in drawn.sample(parts, 12):
+        path.unlink()
+    for path in drawn.sample(sorted((made.folder / "faces").rglob("*.jpg")), 3):
+        path.unlink()
+    assert made.prepare(**asked).done
     assert tree(made.folder) == before
 
 

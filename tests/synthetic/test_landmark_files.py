@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from fauds.synthetic import distribution
 from fauds.synthetic.labels import Take, lay_out
 from fauds.synthetic.landmark_files import missing_landmarks
 from tests.synthetic.short import BP4D, DISFA, SEED, TAKES, landmarks, written
@@ -89,6 +90,13 @@ def test_text_landmarks_are_two_files_line_by_line(
     assert names == list(expected)
     pixels = np.array([line.split() for line in lines], float).reshape(len(lines), -1, 2)
     np.testing.assert_allclose(pixels - 1, np.stack(list(expected.values())), atol=1e-3)
+
+
+def test_a_sequence_of_which_no_frame_has_landmarks(tmp_path: Path) -> None:
+    distribution.write(tmp_path, "bp4d", subjects=2, frames=1, size=64, landmarks="text")
+    listed = (tmp_path / "landmarks" / "BP4D_combine_1_2_3_path.txt").read_text().splitlines()
+    lines = (tmp_path / "landmarks" / "BP4D_combine_1_2_3_land.txt").read_text().splitlines()
+    assert len(lines) == 1 and [name[:4] for name in listed] == ["M002"]
 
 
 @pytest.mark.parametrize(("like", "frames"), [("bp4d", None), ("bp4d", 48), ("disfa", 200)])

@@ -23,7 +23,10 @@ _NEEDED = (
     "it needs frame, either source or subject (and task), and either the points x0,y0,x1,y1,... "
     "(49, 66 or 68 of them) or the box left,top,right,bottom"
 )
-_MEDIA = (".avi", ".mp4", ".mpg", ".mov", ".mkv", ".jpg", ".jpeg", ".png")
+_MEDIA = (
+    *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
+    *(".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
+)
 
 
 class CsvDetector:
@@ -117,9 +120,10 @@ class OpenFaceDetector:
 
     A folder of CSV files, or one file, each of one video. The file of a source is the one whose
     name without suffix equals the source, with ``_`` for ``/`` (``F001_T1.csv``,
-    ``SN001.csv``), or, where there is none, the one whose name contains the subject and after
-    it the task, in any padding: ``LeftVideoSN001_comp.csv`` is SN001, ``2F01_T5.csv`` is
-    F001/T5. Upper and lower case are the same.
+    ``SN001.csv``; ``talk.csv`` for ``talk.mp4``). Of a sequence that has none, it is the one
+    whose name contains the subject and after it the task, in any padding:
+    ``LeftVideoSN001_comp.csv`` is SN001, ``2F01_T5.csv`` is F001/T5. Upper and lower case are
+    the same.
 
     ``frame`` counts from 1 and is taken for the label frame, as it is for videos; a run over a
     folder of images counts these instead, and does not fit. Points are taken for OpenCV's
@@ -152,10 +156,12 @@ class OpenFaceDetector:
         return [faces.face(row) for row in range(first, after)]
 
     def _file_of(self, source: str) -> Path:
-        stem = source[: -len(Path(source).suffix)] if source.lower().endswith(_MEDIA) else source
+        media = source.lower().endswith(_MEDIA)
+        stem = source[: -len(Path(source).suffix)] if media else source
         exact = stem.replace("/", "_").casefold()
         found = [file for file in self._files if file.stem.casefold() == exact]
-        found = found or [file for file in self._files if _names(stem).search(file.stem)]
+        if not (found or media):
+            found = [file for file in self._files if _names(stem).search(file.stem)]
         if len(found) == 1:
             return found[0]
         names = shortened([file.name for file in found or self._files])
