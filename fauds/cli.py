@@ -1,7 +1,11 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until needed."""
 
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -203,7 +207,8 @@ def main() -> NoReturn:
     """Run the command line; errors become one message and an exit code."""
     debug = "--debug" in sys.argv
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        with _stoppable():
+            sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -225,3 +230,39 @@ def main() -> NoReturn:
             err=True,
         )
         sys.exit(1)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Take an order to end, of torchrun or a cluster, as Ctrl-C: what was done is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        # torchrun repeats the terminal's Ctrl-C, which would break off the closing of files.
+        if not told:
+            told = True
+            # An order to a whole group ends torch's loaders too, which it would call a failure.
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number, handler in before.items():
+            # A shell lets what runs in the background ignore Ctrl-C.
+            if handler != signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    except FaudsError:
+        raise
+    except Exception as error:
+        # An order to a whole group ends processes that this one works with, which fails then.
+        if told:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

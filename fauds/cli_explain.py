@@ -1,15 +1,14 @@
 """The command ``fauds explain``. Nothing heavy is imported until it runs."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fauds.cli_options import DATASET, WORKDIR, new_progress
-from fauds.errors import DataError
+from fauds.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fauds.explanation.run import Summary
@@ -80,6 +79,7 @@ def explain(
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
+    _check_apart(out, annotate)
     found = sources.find(inputs)
     check_names(detector, found)
     share = sources.Share.of_environment()
@@ -95,7 +95,6 @@ def explain(
     _tell(opened, aligned)
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
-        stack.enter_context(_stoppable())
         sink = stack.enter_context(_sink(out, opened, not no_text, len(found) > 1))
         painters = [stack.enter_context(Painter(annotate, inputs))] if annotate else []
         advance = _bar(stack, sources.pictures(files)) if out else lambda pictures: None
@@ -104,6 +103,15 @@ def explain(
         _nothing(summary, share)
         return
     _conclude(summary, [path for path in (out, annotate) if path])
+
+
+def _check_apart(out: Path | None, annotate: Path | None) -> None:
+    if out and annotate and out.resolve() == annotate.resolve():
+        raise UsageError(
+            f"{out.name} cannot hold both the table (--out) and the drawings (--annotate).",
+            where=out,
+            hint="name two files, or a file and a folder",
+        )
 
 
 def _tell(weights: "Weights", aligned: bool) -> None:
@@ -134,39 +142,23 @@ def _bar(stack: ExitStack, pictures: int) -> Callable[[int], None]:
     return stack.enter_context(progress.bar("explaining", pictures))
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Take an order to end, of torchrun or a cluster, as Ctrl-C: what was done is kept."""
-
-    def stop(*_: object) -> None:
-        # torchrun repeats the terminal's Ctrl-C, which would break off the closing of files.
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number, handler in before.items():
-            # A shell lets what runs in the background ignore Ctrl-C.
-            if handler != signal.SIG_IGN:
-                signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _nothing(summary: "Summary", share: "Share") -> None:
     """Say that nothing was explained.
 
     Raises:
         DataError: in any case, where this process is the only one.
     """
+    if summary.unreadable == summary.pictures:
+        hint = "copy these files again; ffprobe says more of what is wrong with a video"
+    else:
+        hint = (
+            "look at these pictures; another detector may find what this one does not "
+            "(--detector), and crops need none (--aligned)"
+        )
     error = DataError(
         f"Nothing was explained: {_counted(summary.pictures, 'picture')} skipped.",
         where="; ".join(summary.skipped),
-        hint="look at these pictures; another detector may find what this one does not "
-        "(--detector), and crops need none (--aligned)",
+        hint=hint,
     )
     if share.world == 1:
         raise error

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -55,8 +56,20 @@ def unwritable(path: Path, error: OSError) -> DataError:
     return DataError(
         f"{path.name} could not be written: {error.strerror or error}.",
         where=path,
-        hint="free space, or choose another place; nothing that was there before is lost",
+        hint=f"{_to_do(error.errno)}; nothing that was there before is lost",
     )
+
+
+def _to_do(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "free space, or choose another place"
+    if number == errno.EROFS:
+        return "choose another place: this file system is read-only"
+    if number in (errno.EACCES, errno.EPERM):
+        return "choose another place, or be given the right to write there (ls -ld)"
+    if number in (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY):
+        return "choose another place, or move away what has this name or a folder's above it"
+    return "see to the disk, or choose another place"
 
 
 def _beside(path: Path) -> Path:

@@ -1,12 +1,14 @@
 """`fauds check`: what a distribution holds and lacks, on made-up distributions."""
 
 import os
+import re
 import shutil
 from collections import namedtuple
 from itertools import takewhile
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -15,6 +17,7 @@ from scipy.io import savemat
 from fauds import resources
 from fauds.faces import needs
 from fauds.faces.pace import Pace
+from fauds.synthetic import distribution
 from tests.helpers import Cli
 
 
@@ -116,7 +119,68 @@ def test_what_lacks_of_some_sequences_is_named(cli, bp4d_root, tmp_path):
     assert "frames with a picture: 143 of 144" in out
     assert f"frames without a picture: 1 (M002/T3 1 of {len(images)})" in out
     assert "sequences without landmarks: 1 of 24 (M002/T3)" in out
-    assert str(root / "2DFeatures" / "F001_T1.mat") in "\n".join(group(out, "missing"))
+    broken = [text for text in group(out, "missing") if "F001_T1.mat cannot" in text]
+    assert len(broken) == 1 and "fauds prepare would refuse this" in broken[0]
+    assert str(root / "2DFeatures" / "F001_T1.mat") in broken[0]
+    assert cli("prepare", "--dataset", "bp4d", "--root", root).code == 1
+
+
+def blank_landmarks(root: Path, keep: int) -> None:
+    """Leave landmarks to the first few coded frames that have some, of every sequence."""
+    for path in (root / "2DFeatures").iterdir():
+        labels = root / "AUCoding" / "AU_OCC" / f"{path.stem}.csv"
+        frames = [int(row.split(",")[0]) for row in labels.read_text().splitlines()[1:]]
+        with h5py.File(path, "r+") as file:
+            entries = [file[file["fit/pred"][()].ravel()[frame - 1]] for frame in frames]
+            for entry in [entry for entry in entries if entry.shape == (2, 49)][keep:]:
+                entry[...] = np.nan
+
+
+def test_landmarks_that_are_not_numbers_are_missing(cli, bp4d_root, tmp_path):
+    root = shutil.copytree(bp4d_root, tmp_path / "blank")
+    blank_landmarks(root, keep=0)
+    out = cli.ok("check", "--dataset", "bp4d", "--root", root)
+    (lacking,) = [text for text in group(out, "missing") if "frames with landmarks" in text]
+    assert "frames with landmarks: 0 of " in lacking and "in a sample of 8 of 24 files" in lacking
+    assert "copy the folder 2DFeatures" in lacking
+    assert "frames with landmarks" not in "\n".join(group(out, "found"))
+    assert "crops (" not in out
+
+
+def test_the_estimate_counts_what_has_landmarks(cli, bp4d_root, tmp_path):
+    root = shutil.copytree(bp4d_root, tmp_path / "few")
+    blank_landmarks(root, keep=1)
+    out = cli.ok("check", "--dataset", "bp4d", "--root", root)
+    known, total = map(int, re.findall(r"\d+", line(out, "frames with landmarks:"))[:2])
+    assert known == 8 and 30 < total < 60
+    assert f"{round(144 * 8 / total)} crops (eyes-similarity 1)" in line(out, "prepare: ")
+
+
+def test_an_archive_that_asks_for_a_password_is_what_prepare_refuses(cli, tmp_path):
+    root = tmp_path / "zips"
+    distribution.write(root, "bp4d", subjects=2, frames=16, seed=1, size=64, pictures="zips")
+    path = next(root.rglob("F*.zip"))
+    data = bytearray(path.read_bytes())
+    # Bit 0 of the flags, in every local header and in the directory, says encrypted.
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := data.find(signature, at + 1)) >= 0:
+            data[at + offset] |= 1
+    path.write_bytes(data)
+    out = cli.ok("check", "--dataset", "bp4d", "--root", root)
+    (refused,) = [text for text in group(out, "missing") if "encrypted" in text]
+    assert "fauds prepare would refuse this" in refused
+    done = cli("prepare", "--dataset", "bp4d", "--root", root)
+    assert done.code == 1 and "encrypted" in done.err
+
+
+@pytest.mark.parametrize("command", ["check", "prepare"])
+def test_a_root_that_tables_cannot_name_is_refused(cli, bp4d_root, tmp_path, command):
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(bp4d_root, root)
+    done = cli(command, "--dataset", "bp4d", "--root", root)
+    assert done.code == 1 and "not UTF-8, which tables need" in done.err
+    assert "caf\\udce9" in done.err and "to do: rename" in done.err
 
 
 def test_videos_are_counted_by_their_headers(cli, disfa):
@@ -132,11 +196,12 @@ def test_videos_are_counted_by_their_headers(cli, disfa):
     assert "sequences without landmarks: 2 of 3 (SN003, SN006)" in out
     assert "64 x 48 pixels" in line(out, "the first picture of SN001")
     # Crops need both, a picture and landmarks.
-    assert "60 crops (eyes-similarity 1)" in line(out, "prepare: ")
+    assert "57 crops (eyes-similarity 1)" in line(out, "prepare: ")
     first = disfa / "Videos_LeftCamera" / "LeftVideoSN001_comp.avi"
     first.write_bytes(b"RIFF is all that is left of it")
     out = cli.ok("check", "--dataset", "disfa", "--root", disfa)
-    assert str(first) in "\n".join(group(out, "missing"))
+    (refused,) = [text for text in group(out, "missing") if str(first) in text]
+    assert "fauds prepare would refuse this" in refused
     assert f"frames with a picture: {60 - cut} of 180" in out
 
 

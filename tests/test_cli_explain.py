@@ -235,6 +235,25 @@ def test_what_was_done_is_kept_when_a_run_is_told_to_end(
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_table_and_drawings_of_one_name_are_refused_before_anything_is_made(
+    cli, whole, pictures, tmp_path
+):
+    out = tmp_path / "q.csv"
+    other = tmp_path / "pictures ü" / ".." / "q.csv"
+    outcome = cli("explain", pictures, "--weights", whole, "--out", out, "--annotate", other)
+    assert outcome.code == 2
+    assert "cannot hold both the table (--out) and the drawings (--annotate)" in outcome.err
+    assert not out.exists()
+
+
+def test_videos_that_cannot_be_opened_are_not_put_down_to_the_detector(cli, faces, tmp_path):
+    (tmp_path / "a.avi").write_bytes(b"no video")
+    outcome = cli("explain", tmp_path / "a.avi", "--weights", faces)
+    assert outcome.code == 1
+    assert "Nothing was explained" in outcome.err and "copy these files again" in outcome.err
+    assert "--aligned" not in outcome.err
+
+
 def test_faces_whose_box_is_not_known_are_written_and_drawn(cli, faces, pictures, tmp_path):
     points = np.random.default_rng(1).uniform(180, 260, (49, 2))
     points[19:25], points[25:31] = (195, 110), (235, 110)

@@ -214,6 +214,7 @@ def test_bad_requests_end_before_any_work(cli, raws, work):
         (("--detector", "cascad"), "did you mean 'cascade'"),
         (("--detector", "csv:nowhere.csv"), "nowhere.csv"),
         (("--frames", "nowhere.txt"), "nowhere.txt"),
+        (("--detector", "cascade", "--alignment", "jaa"), "gives the eyes and the face's box only"),
         (("--sheet", "faces.gif"), "faces.gif is no picture's name"),
     ):
         outcome = cli(*words, *options)

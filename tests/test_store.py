@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 
 from fauds import store
 from fauds.errors import DataError
+from fauds.files import unwritable
 
 META = {"inputs": "abc", "settings": {"language": "en"}}
 TABLE = pa.table({"x": list(range(10))})
@@ -93,7 +95,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(DataError, match=r"t\.parquet could not be written: Not a dir") as error:
         store.write_table(path, TABLE, META)
     assert error.value.where == str(path)
-    assert error.value.hint.startswith("free space, or choose another place")
+    assert error.value.hint.startswith("choose another place, or move away")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "free space"),
+        (errno.EROFS, "this file system is read-only"),
+        (errno.EISDIR, "move away what has this name"),
+        (errno.EACCES, "the right to write there"),
+    ],
+)
+def test_what_to_do_follows_from_the_refusal(tmp_path, number, hint):
+    error = unwritable(tmp_path / "t.parquet", OSError(number, os.strerror(number)))
+    assert hint in error.hint and "choose another place" in error.hint
 
 
 def test_a_truncated_table_is_named(tmp_path):

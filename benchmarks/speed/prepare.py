@@ -77,10 +77,8 @@ def _landmarks() -> str:
 def _sequences(root: Path) -> dict[str, list[str | None]]:
     from fauds import store
 
-    found: dict[str, list[str | None]] = {}
-    for row in store.read_table(root / "work" / "frames.parquet").to_pylist():
-        found.setdefault(row["subject"], []).append(row["image"])
-    return found
+    table = store.read_table(root / "work" / "frames.parquet", ["subject", "task", "image"])
+    return {name: table["image"][rows].to_pylist() for (name, _), rows in store.sequences(table)}
 
 
 def ours(root: Path, workers: int) -> int:

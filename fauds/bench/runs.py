@@ -17,6 +17,7 @@ from fauds.bench.infer import describe, infer, no_image_words
 from fauds.bench.inputs import Inputs, copy_folds, load, wanted_folds
 from fauds.bench.plan import Plan
 from fauds.captions.vocabulary import Words
+from fauds.errors import DataError
 from fauds.nn.vlfau import VLFAU
 from fauds.training import checkpoint
 from fauds.training.loop import CHECKPOINT, WEIGHTS, build_model, train
@@ -50,7 +51,12 @@ def run(tables: Path, plan: Plan, progress: Progress) -> Path:
         plan.save(inputs.made_from)
         for fold in folds:
             if not (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists():
-                _fold(plan, inputs, fold, progress)
+                try:
+                    _fold(plan, inputs, fold, progress)
+                except DataError:
+                    # A crop that is gone has this reason, if it is one.
+                    check_unchanged(inputs.found)
+                    raise
         finish.write(plan, inputs, folds)
     return plan.folder
 

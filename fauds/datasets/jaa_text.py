@@ -123,9 +123,14 @@ def _index(
 def _read_list(path: Path) -> pa.StructArray:
     """Return folder and number of every line of a list, both string."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").rstrip().split("\n")
+        text = path.read_bytes().decode("utf-8-sig").rstrip()
     except UnicodeDecodeError as error:
-        raise DataError(f"The list of frames is not text: {error}.", where=path) from error
+        raise DataError(
+            f"The list of frames is not text: {error}.", where=path, hint=_AGAIN
+        ) from error
+    if not text:
+        raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
+    lines = text.split("\n")
     parts = pc.extract_regex(pa.array(lines, pa.string()), _LINE)
     if parts.null_count:
         at = pc.index(parts.is_null(), True).as_py()
@@ -169,6 +174,8 @@ def _points(path: Path) -> int:
     """Return how many points a line has, as the first says."""
     with path.open("rb") as file:
         count = len(file.readline().split())
+    if not count and not path.stat().st_size:
+        raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
     if count not in (98, 132):
         raise DataError(
             f"The line has {count} numbers.",

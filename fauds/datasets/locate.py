@@ -33,8 +33,10 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
         layout: what a release looks like, for the error.
 
     Raises:
-        DataError: the root does not exist, holds no such folder, or holds two.
+        DataError: the root does not exist, holds no such folder, or holds two; or its path is
+            not UTF-8.
     """
+    _check_text(root)
     if not root.is_dir():
         raise DataError(
             "The folder does not exist." if not root.exists() else "This is not a folder.",
@@ -61,6 +63,19 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
             hint=f"point --root at the folder that holds {name}/",
         )
     return found[0]
+
+
+def _check_text(root: Path) -> None:
+    """Refuse a path that no table could name."""
+    path = str(root.resolve())
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "The path of this folder is not UTF-8, which tables need.",
+            where=ascii(path),
+            hint="rename the folder whose name has other bytes",
+        ) from None
 
 
 def image_root(root: Path, labels: Path) -> Path:

@@ -1,5 +1,6 @@
 """Pictures and videos with what a model says of their faces drawn on and beside them."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,7 @@ from fauds.explanation.layout import lay_out
 from fauds.explanation.sources import IMAGES, is_video
 from fauds.explanation.sources import VIDEOS as FILMS
 from fauds.explanation.types import Explanation, Frame
+from fauds.faces.video import Video
 from fauds.files import atomic
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -84,7 +86,8 @@ class Painter:
 
         Raises:
             UsageError: the drawing would replace its own input.
-            DataError: the file system refuses, or this OpenCV cannot write such a video.
+            DataError: the file system refuses, this OpenCV cannot write such a video, or the one
+                before did not arrive whole.
         """
         height, width = frame.image.shape[:2]
         video = frame.rate is not None
@@ -129,7 +132,11 @@ class Painter:
         return Path(source.name)
 
     def close(self) -> None:
-        """Finish the video that is being written, if one is."""
+        """Finish the video that is being written, if one is.
+
+        Raises:
+            DataError: it did not arrive whole.
+        """
         self._film = None
         self._stack.close()
 
@@ -154,11 +161,16 @@ def _write_picture(path: Path, drawn: np.ndarray) -> None:
 def _film(
     path: Path, rate: float, shape: tuple[int, ...]
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give what writes a video's frames, uint8 [H, W, 3] RGB, at `rate` frames a second."""
+    """Give what writes a video's frames, uint8 [H, W, 3] RGB, at `rate` frames a second.
+
+    Raises:
+        DataError: this OpenCV cannot write such a video, or it does not count as many frames when
+            it is opened again, which is how a full disk shows: OpenCV reports nothing.
+    """
     with growing(path) as temporary:
         # OpenCV takes the form from the suffix.
         path_of_form = temporary.with_suffix(path.suffix)
-        code = cv2.VideoWriter.fourcc(*VIDEOS[path.suffix.lower()])
+        code, written = cv2.VideoWriter.fourcc(*VIDEOS[path.suffix.lower()]), 0
         writer = cv2.VideoWriter(
             str(path_of_form.absolute()), code, _known(rate, path), (shape[1], shape[0])
         )
@@ -169,14 +181,38 @@ def _film(
                     where=path,
                     hint="name a file that ends in .avi, or a folder and pictures",
                 )
-            yield lambda drawn: writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+
+            def write(drawn: np.ndarray) -> None:
+                nonlocal written
+                writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+                written += 1
+
+            yield write
         finally:
             writer.release()
             with suppress(FileNotFoundError):
                 path_of_form.replace(temporary)
-        # OpenCV says nothing of a disk that is full.
-        if not temporary.stat().st_size:
-            raise DataError(f"{path.name} could not be written: nothing arrived.", where=path)
+            arrived = _frames(temporary)
+            if not arrived:
+                # What cannot be played is not worth keeping.
+                os.truncate(temporary, 0)
+        if arrived != written:
+            raise DataError(
+                f"{path.name} could not be written whole: {arrived:,} of {written:,} frames "
+                "arrived. The disk is probably full.",
+                where=path,
+                hint="free space, or choose another place; nothing that was there before is lost",
+            )
+
+
+def _frames(path: Path) -> int:
+    """Return how many frames a video has; 0 where it cannot be opened."""
+    try:
+        video = Video(path)
+        # The header is finished last of all: one that knows of no frame may still have some.
+        return video.frames or sum(1 for _ in video.stream())
+    except DataError:
+        return 0
 
 
 def _known(rate: float, path: Path) -> float:

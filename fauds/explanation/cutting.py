@@ -10,9 +10,9 @@ import numpy as np
 from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.alignment import Alignment, alignment, warp
-from fauds.faces.base import Box, Detector, Face, Position
+from fauds.faces.base import GIVES, Box, Detector, Face, Position
 from fauds.faces.detectors import open_detector
-from fauds.faces.landmarks import Marks, of_faces
+from fauds.faces.landmarks import of_faces
 
 DETECTOR = "cascade"
 _BY_NAME = ("csv", "openface")
@@ -37,7 +37,6 @@ class Cutter(Protocol):
         """Return the faces of an image, uint8 [H, W, 3] RGB, the largest first.
 
         Raises:
-            UsageError: what finds the faces does not give what their alignment needs.
             DataError: there is no face.
         """
 
@@ -56,32 +55,34 @@ class Detected:
     Args:
         detector: finds the faces.
         how: makes their crops.
+
+    Raises:
+        UsageError: the detector does not give what the alignment needs.
     """
 
     def __init__(self, detector: Detector, how: Alignment) -> None:
         self._detector = detector
         self._how = how
+        if how.needs not in ("nothing", *getattr(detector, "gives", GIVES)):
+            raise self._unfit()
 
     def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
         """See `Cutter`."""
         faces = self._detector.find(image, at)
         if not faces:
             raise DataError("No face was found.", where=at.source)
-        known = of_faces(faces)
-        if not np.isfinite(self._needed(known)).all():
-            raise self._unfit()
         cuts = [
             _cut(image, face, transform, self._how)
-            for face, transform in zip(faces, self._how.transforms(known), strict=True)
+            for face, transform in zip(faces, self._how.transforms(of_faces(faces)), strict=True)
             if np.isfinite(transform).all()
         ]
         if not cuts:
-            raise DataError("No face was found that is large enough to crop.", where=at.source)
+            raise DataError(
+                "No face was found that can be cropped: it is too small, or what its alignment "
+                "needs is not known.",
+                where=at.source,
+            )
         return cuts
-
-    def _needed(self, known: Marks) -> np.ndarray:
-        parts = {"eyes": known.eyes, "points": known.points, "box": known.boxes}
-        return parts.get(self._how.needs, np.zeros(1))
 
     def _unfit(self) -> UsageError:
         needs = {"eyes": "the eyes", "points": "landmarks", "box": "a box"}[self._how.needs]
@@ -130,8 +131,8 @@ def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False)
         aligned: the pictures are crops already, made as those that the weights were trained on.
 
     Raises:
-        UsageError: a detector is named where none is of use; there is no such detector; or this
-            fauds does not have the weights' alignment.
+        UsageError: a detector is named where none is of use; there is no such detector; it does
+            not give what the weights' alignment needs; or this fauds does not have the alignment.
         DataError: what the detector reads is missing or damaged.
     """
     if not (aligned or weights.whole_pictures):

@@ -28,6 +28,7 @@ class Summary:
         explained: how many of them have a face that was explained.
         faces: how many faces were explained.
         estimated: of how many faces the eyes were estimated from the box.
+        unreadable: how many pictures could not be read.
         skipped: the first `NAMED` of those that were skipped, and why.
     """
 
@@ -35,6 +36,7 @@ class Summary:
     explained: int = 0
     faces: int = 0
     estimated: int = 0
+    unreadable: int = 0
     skipped: list[str] = field(default_factory=list)
 
 
@@ -66,9 +68,6 @@ def run(
 
     Args:
         advance: called with the number of pictures done, for a progress bar.
-
-    Raises:
-        UsageError: the detector does not give what the weights' alignment needs.
     """
     summary = Summary()
     for waiting in _batches(frames, cutter, explainer.batch_size, keep=bool(painters)):
@@ -153,6 +152,7 @@ def _count(summary: Summary, one: _Waiting, explanations: Sequence[Explanation])
     summary.pictures += 1
     summary.explained += bool(explanations)
     summary.faces += len(explanations)
+    summary.unreadable += isinstance(one.frame.image, DataError)
     summary.estimated += sum(explanation.estimated for explanation in explanations)
     if not explanations and len(summary.skipped) < NAMED:
         summary.skipped.append(f"{one.frame.place}: {one.why}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fauds import resources
@@ -22,6 +23,7 @@ from fauds.training.loop import WEIGHTS, build_model
 SHIPPED = ("vlfau", "tiny-faces.safetensors")
 """The weights that fauds ships, under models/."""
 
+_HEADER = "fauds"
 _SCOPES = ("local", "global")
 _LANGUAGE = ("local_decoder.", "global_decoder.", "global_head.")
 _AS_THEY_ARE = ("none", "elsewhere")
@@ -120,7 +122,7 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
         DataError: the file is damaged, or lacks what explaining needs.
     """
     path, notes = locate(weights, runs)
-    tensors, meta = checkpoint.load(path)
+    tensors, meta = _load(path)
     try:
         words = {scope: _words(path, tensors, meta["words"][scope], scope) for scope in _SCOPES}
         return Weights(
@@ -146,6 +148,31 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
         raise _incomplete(path, f"settings.{key}: {error.errors()[0]['msg']}") from error
     except (TypeError, ValueError) as error:
         raise _incomplete(path, str(error)) from error
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    hint = "copy it again, or name another: a run, RUN/fold2, or a weights file (--weights)"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            foreign = _HEADER not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        foreign = False
+    if foreign:
+        raise DataError(
+            "The file is safetensors, but its header is not one of fauds.", where=path, hint=hint
+        )
+    try:
+        tensors, meta = checkpoint.load(path)
+    except DataError as error:
+        raise DataError(error.what, where=path, hint=hint) from error
+    if not isinstance(meta, dict) or not meta.keys() & {"settings", "aus"}:
+        raise DataError(
+            "The file holds no whole model: its header has neither settings nor action units, as "
+            "that of a backbone alone.",
+            where=path,
+            hint=hint,
+        )
+    return tensors, meta
 
 
 def _words(
@@ -177,6 +204,13 @@ def _existing(named: Path, runs: Path | None) -> Path:
     for path in candidates:
         if path.exists():
             return path
+    for run in (path.parent for path in candidates):
+        if folds := _folds(run):
+            raise UsageError(
+                f"The run {run.name} has no weights {named.name!r}.",
+                where=run,
+                hint=f"there are {', '.join(file.parent.name for file in folds)}",
+            )
     finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
     known = sorted({path.parents[1].name for path in finished})
     there = f"runs there are: {', '.join(known) or 'none'}; another dataset's: --dataset"
@@ -187,13 +221,18 @@ def _existing(named: Path, runs: Path | None) -> Path:
     )
 
 
+def _folds(run: Path) -> list[Path]:
+    """Return the weights of a run's folds, in order."""
+    return sorted(run.glob(f"fold*/{WEIGHTS}"), key=lambda file: natural(file.parent.name))
+
+
 def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
     """Return the weights of a file, a fold's folder or a run's, and what was chosen of several."""
     if path.is_file():
         return path, ()
     if (path / WEIGHTS).is_file():
         return path / WEIGHTS, ()
-    folds = sorted(path.glob(f"fold*/{WEIGHTS}"), key=lambda file: natural(file.parent.name))
+    folds = _folds(path)
     if not folds:
         raise DataError(
             "The folder holds no trained weights.",

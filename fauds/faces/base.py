@@ -9,6 +9,10 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; (0, 0) is the middle of the first pixel."""
 
 
+GIVES = frozenset(("eyes", "points", "box"))
+"""All that a detector can give of a face: the eyes' centres, the 49 points, a box around it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """A face in an image.
@@ -53,9 +57,14 @@ class Detector(Protocol):
     Attributes:
         identity: name, version and, of files that it reads, their fingerprint: everything that
             its answers depend on.
+        gives: which of `GIVES` every face that it finds comes with, "eyes" also where they are
+            estimated: what an alignment needs and a detector does not give is refused before
+            any picture is read. A detector of another package that lacks this attribute is
+            taken to give all.
     """
 
     identity: str
+    gives: frozenset[str]
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the faces of an image, uint8 [H, W, 3] RGB, largest first."""

@@ -21,16 +21,18 @@ from fauds.datasets.base import Reading, ReadOptions
 from fauds.datasets.footage import Footage
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, FaudsError
-from fauds.faces import landmark_files, needs
+from fauds.faces import needs
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
+from fauds.faces.held import Held, landmarks_held
+from fauds.faces.missing import Missing, spoken
 from fauds.faces.needs import Need
 from fauds.faces.pace import measure
 from fauds.faces.pictures import VideoPictures, open_pictures
-from fauds.faces.plan import Job, Request
+from fauds.faces.plan import Job
+from fauds.faces.request import Request
 from fauds.settings import Benchmark
 
-_OPENED = 8
 _COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
 
 
@@ -82,23 +84,25 @@ def check(
     frames, reading = _read(benchmark, root, options)
     took = perf_counter() - began
     footage = _footage(benchmark, root, options, camera, frames)
-    missing: list[str] = []
+    missing = Missing()
     jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
     there = _pictures(jobs, benchmark, missing)
     found = [*reading.notes, *footage.notes]
     found.append(f"frames with a picture: {sum(map(np.sum, there)):,} of {len(frames):,}")
     asked = alignment(benchmark.alignment.name, benchmark.alignment.version)
+    held = Held((), 1.0, frozenset())
     if asked.needs != "nothing":
-        found += _landmarks(jobs, benchmark, missing)
+        held = landmarks_held(jobs, benchmark.raw.landmarks, missing)
+        found += held.lines
     processes = os.cpu_count() or 1
     steps = [needs.captions(len(frames), took), needs.split()]
     if jobs[0].how == asked:
-        steps += _prepare(jobs, there, processes, found, missing)
+        steps += _prepare(jobs, there, held, processes, found, missing)
     steps.append(needs.bench(benchmark, frames))
     free = shutil.disk_usage(_existing(workdir)).free
     total = sum(step.size or 0 for step in steps)
     if total > free:
-        missing.append(
+        missing.add(
             f"room: {total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free at "
             f"{workdir}; free some, or choose another disk with --workdir"
         )
@@ -107,7 +111,7 @@ def check(
         reading.synthetic,
         tuple(found),
         reading.differences,
-        tuple(missing),
+        missing.lines,
         tuple(steps),
         free,
         processes,
@@ -147,7 +151,7 @@ def _jobs(
     footage: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
-    missing: list[str],
+    missing: Missing,
 ) -> tuple[Job, ...]:
     """Return the sequences as `fauds prepare` would take them, and say why it would refuse."""
     asked = benchmark.alignment
@@ -156,12 +160,12 @@ def _jobs(
     try:
         return planning.make(*places, request).jobs
     except FaudsError as error:
-        missing.append(f"fauds prepare would refuse this: {_spoken(error)}")
+        missing.refuse(error)
         # The frames as they are need nothing, and can be counted all the same.
         return planning.make(*places, Request("none", 1, camera=camera)).jobs
 
 
-def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: list[str]) -> list[np.ndarray]:
+def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: Missing) -> list[np.ndarray]:
     """Return which frames of each sequence have a picture, and say which have none."""
     there = []
     lacking: list[str] = []
@@ -169,14 +173,14 @@ def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: list[str]) -
         try:
             there.append(_there(job))
         except DataError as error:
-            missing.append(_spoken(error))
+            missing.refuse(error)
             there.append(np.zeros(len(job.frames), bool))
         if not there[-1].all():
             lacking.append(f"{job.name} {(~there[-1]).sum():,} of {len(job.frames):,}")
     if lacking:
         total = sum(int((~rows).sum()) for rows in there)
         hint = benchmark.raw.pictures
-        missing.append(f"frames without a picture: {total:,} ({shortened(lacking, 4)}); {hint}")
+        missing.add(f"frames without a picture: {total:,} ({shortened(lacking, 4)}); {hint}")
     return there
 
 
@@ -187,55 +191,13 @@ def _there(job: Job) -> np.ndarray:
     return pictures.there
 
 
-def _landmarks(jobs: tuple[Job, ...], benchmark: Benchmark, missing: list[str]) -> list[str]:
-    """Say how many frames have landmarks; of files that must be opened for it, a few are."""
-    without = [job.name for job in jobs if not (job.source and job.source.landmarks)]
-    if without:
-        hint = benchmark.raw.landmarks
-        if jobs[0].request.camera == "right":
-            hint = "those that are shipped are the left camera's; use a detector (--detector)"
-        names = shortened(without, 4)
-        missing.append(
-            f"sequences without landmarks: {len(without)} of {len(jobs)} ({names}); {hint}"
-        )
-    held = [job for job in jobs if job.source and job.source.landmarks]
-    listed = [job for job in held if job.source.landmarks.places]
-    packed = [job for job in held if not job.source.landmarks.places]
-    found = []
-    if listed:
-        places = [[*job.source.landmarks.places] for job in listed]
-        known = sum(np.isin(job.frames, p).sum() for job, p in zip(listed, places, strict=True))
-        found.append(_share(known, listed, f"in {len(listed)} sequences, by names alone"))
-    if packed:
-        # One file holds all frames, and must be read to know which have landmarks.
-        spread = np.unique(np.linspace(0, len(packed) - 1, _OPENED).astype(int))
-        sample = [packed[index] for index in spread]
-        known = sum(_read_landmarks(job, missing) for job in sample)
-        found.append(_share(known, sample, f"in a sample of {len(sample)} of {len(packed)} files"))
-    return found
-
-
-def _read_landmarks(job: Job, missing: list[str]) -> int:
-    """Return how many frames of a sequence have landmarks; say why they cannot be read."""
-    try:
-        found = landmark_files.read(job.source.landmarks, job.frames)
-    except DataError as error:
-        missing.append(_spoken(error))
-        return 0
-    return int(np.isfinite(found).all((1, 2)).sum())
-
-
-def _share(known: int, jobs: list[Job], where: str) -> str:
-    total = sum(len(job.frames) for job in jobs)
-    return f"frames with landmarks: {known:,} of {total:,} ({100 * known / total:.1f} %) {where}"
-
-
 def _prepare(
     jobs: tuple[Job, ...],
     there: list[np.ndarray],
+    held: Held,
     processes: int,
     found: list[str],
-    missing: list[str],
+    missing: Missing,
 ) -> list[Need]:
     """Return what the crops take, from a few that are made; nothing where none can be."""
     how, detects = jobs[0].how, jobs[0].request.without_landmarks == "detect"
@@ -243,29 +205,29 @@ def _prepare(
         job: rows
         for job, rows in zip(jobs, there, strict=True)
         if rows.any()
+        and job not in held.broken
         and (how.needs == "nothing" or detects or (job.source and job.source.landmarks))
     }
-    if not able:
+    share = 1.0 if detects else held.share
+    if not able or not share:
         return []
     first = next(iter(able))
     try:
         pace = measure(first, able[first])
     except DataError as error:
-        missing.append(_spoken(error))
+        missing.refuse(error)
+        return []
+    if isinstance(pace, DataError):
+        missing.add(spoken(pace))
         return []
     found.append(
         f"the first picture of {first.name}: {pace.width} x {pace.height} pixels; read in "
         f"{1000 * pace.reading:.1f} ms, cropped and written in {1000 * pace.cropping:.1f} ms "
         f"(mean of {pace.pictures})"
     )
-    return [needs.prepare([*able], [*able.values()], pace, processes)]
+    return [needs.prepare([*able], [*able.values()], pace, processes, share)]
 
 
 def _existing(folder: Path) -> Path:
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if path.exists())
-
-
-def _spoken(error: FaudsError) -> str:
-    where = f" ({error.where})" if error.where else ""
-    return f"{error.what}{where}" + (f"; {error.hint}" if error.hint else "")

@@ -93,8 +93,12 @@ class CropFiles:
         # The process's number keeps it apart from one that has not noticed yet that its run died.
         temporary = self._folder / f".{frame}.jpg.{os.getpid()}{_TEMPORARY}"
         with writing(path):
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def begin_part(self, number: int) -> None:
         """Remove the rows that a part had: from here on crops change that they speak of."""

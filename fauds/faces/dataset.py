@@ -14,8 +14,8 @@ from fauds.datasets.base import Reader, ReadOptions
 from fauds.datasets.footage import Footage, Sequence
 from fauds.errors import DataError
 from fauds.faces.alignment import alignment
-from fauds.faces.plan import Request
 from fauds.faces.prepare import Prepared, prepare
+from fauds.faces.request import Request
 from fauds.settings import AlignmentSettings
 
 

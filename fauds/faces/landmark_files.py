@@ -14,6 +14,7 @@ from fauds.faces import landmark_text, matlab
 
 _AGAIN = "copy or unpack it again from the distribution"
 _BP4D_POINTS, _DISFA_POINTS = 49, 66
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
@@ -122,7 +123,9 @@ def _read_disfa(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 def _read_points(path: Path) -> np.ndarray | float:
     """Return the points of one file, [66, 2], or NaN where there is no such file."""
     try:
-        points = matlab.read_matrix(path.read_bytes(), "pts")
+        data = path.read_bytes()
+        _check_is_version_5(path, data)
+        points = matlab.read_matrix(data, "pts")
     except FileNotFoundError:
         return np.nan
     except (OSError, ValueError) as error:
@@ -137,6 +140,19 @@ def _read_points(path: Path) -> np.ndarray | float:
             hint=_AGAIN,
         )
     return points
+
+
+def _check_is_version_5(path: Path, data: bytes) -> None:
+    """Say what a file is that is none of version 5, where that is plain."""
+    if not data:
+        raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
+    # HDF5 begins behind MATLAB's own header, or at once where another program wrote it.
+    if data.startswith((b"MATLAB 7.3", _HDF5)) or data[512:].startswith(_HDF5):
+        raise DataError(
+            f"{path.name} is MATLAB v7.3 (HDF5), not an older MATLAB file (version 5).",
+            where=path,
+            hint="take DISFA's own file, or write it with save(name, 'pts', '-v7')",
+        )
 
 
 def _read_text(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:

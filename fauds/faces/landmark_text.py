@@ -8,7 +8,7 @@ import numpy as np
 
 from fauds.errors import DataError
 
-_CHUNK = 16 * 2**20
+_CHUNK = 2**20
 
 
 def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:

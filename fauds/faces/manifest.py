@@ -32,6 +32,7 @@ _PATH_LINE = (
     r"\.(?:jpe?g|png)(?:\s.*)?$"
 )
 _FORMS = "subject,task,frame under that header, or image paths such as {example}"
+_EXAMPLE = "F001/T1/0111.jpg"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
     text, lines = _lines(path)
     if _CSV_HEADER.fullmatch(text[0]):
         if len(text) == 1:
-            raise DataError("The list of frames holds its header and nothing else.", where=path)
+            raise DataError(
+                "The list of frames holds its header and nothing else.",
+                where=path,
+                hint="write a line subject,task,frame for every frame to crop",
+            )
         listed = _parsed(path, text[1:], lines[1:], _CSV_LINE, has_tasks)
     else:
         task = rf"(?P<task>{_NAME})[/\\]" if has_tasks else "(?P<task>)"
@@ -102,7 +107,7 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
     keep = _is_in(there, names)
     if not keep.any():
         raise DataError(
-            f"{path.name} names {len(names):,} frames, none of which is coded here.",
+            f"No frame that {path.name} names is coded here.",
             where=path,
             hint=f"its first is {names[0].as_py()}, the dataset's first is {there[0].as_py()}",
         )
@@ -115,17 +120,24 @@ def _lines(path: Path) -> tuple[list[str], np.ndarray]:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"The list of frames cannot be read: {error.strerror}.", where=path
+            f"The list of frames cannot be read: {error.strerror}.",
+            where=path,
+            hint="--frames takes a text file that is there and may be read (ls -l)",
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"The list of frames is not text: it holds the byte {error.object[error.start]:#04x}.",
             where=path,
+            hint=f"save it as plain text (UTF-8): {_FORMS.format(example=_EXAMPLE)}",
         ) from None
     every = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     filled = [number for number, line in enumerate(every) if line.strip()]
     if not filled:
-        raise DataError("The list of frames is empty.", where=path)
+        raise DataError(
+            "The list of frames is empty.",
+            where=path,
+            hint=f"write into it {_FORMS.format(example=_EXAMPLE)}",
+        )
     return [every[number] for number in filled], np.array(filled) + 1
 
 
@@ -135,7 +147,7 @@ def _parsed(
     found = pc.extract_regex(from_strings(text), pattern)
     if found.null_count:
         row = pc.index(pc.is_null(found), True).as_py()
-        example = "F001/T1/0111.jpg" if has_tasks else "SN001/0.png"
+        example = _EXAMPLE if has_tasks else "SN001/0.png"
         raise DataError(
             f"This line names no frame: {text[row].strip()[:60]!r}.",
             where=f"{path}:{lines[row]}",
@@ -185,7 +197,9 @@ def _check_once(path: Path, names: pa.Array, lines: np.ndarray) -> None:
 
 def _manifest(name: str, listed: _Listed, names: pa.Array, absent: np.ndarray) -> Manifest:
     matched = len(names) - int(absent.sum())
-    notes = [f"{name} lists {len(names):,} frames, of which {matched:,} are coded here"]
+    all_of_them = f"{len(names):,} frame{'s' * (len(names) != 1)}"
+    are = "is" if matched == 1 else "are"
+    notes = [f"{name} lists {all_of_them}, of which {matched:,} {are} coded here"]
     if absent.any():
         rows = from_numpy(np.flatnonzero(absent), pa.int64())
         lost = listed.subjects.take(rows).value_counts().to_pylist()

@@ -42,7 +42,9 @@ def captions(frames: int, reading: float) -> Need:
     )
 
 
-def prepare(jobs: list[Job], there: list[np.ndarray], pace: Pace, processes: int) -> Need:
+def prepare(
+    jobs: list[Job], there: list[np.ndarray], pace: Pace, processes: int, share: float = 1.0
+) -> Need:
     """Return what the crops of these sequences take.
 
     Args:
@@ -50,8 +52,9 @@ def prepare(jobs: list[Job], there: list[np.ndarray], pace: Pace, processes: int
         there: which of their frames have a picture, bool [N] each, at least one of each.
         pace: of one process.
         processes: how many share the work.
+        share: of those frames, how many can be cropped, 0 to 1.
     """
-    crops = sum(int(rows.sum()) for rows in there)
+    crops = round(share * sum(int(rows.sum()) for rows in there))
     # All frames of a video up to the last coded one are read.
     last = (int(job.frames[rows].max()) for job, rows in zip(jobs, there, strict=True))
     read = sum(last) if pace.video else crops

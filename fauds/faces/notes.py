@@ -27,13 +27,16 @@ class Tally:
     Attributes:
         statuses: by subject, how many frames have each status.
         flags: by flag, how many cropped frames of each subject carry it.
+        first: by status, the first sequence with such a frame.
+        unreadable: pictures, each by its sequence and frame with where it is and why.
     """
 
     def __init__(self) -> None:
         self.statuses: dict[str, Counter[str]] = {}
         self.flags: dict[str, Counter[str]] = {name: Counter() for name in _FLAGS}
         self._videos: dict[tuple[str, str], list[str]] = {}
-        self._unreadable: list[str] = []
+        self.first: dict[str, Job] = {}
+        self.unreadable: list[str] = []
 
     def add(self, job: Job, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
         """Count a sequence: its rows, and what its parts say."""
@@ -41,13 +44,14 @@ class Tally:
         counts = self.statuses.setdefault(subject, Counter())
         for entry in pc.value_counts(rows["status"].combine_chunks()).to_pylist():
             counts[entry["values"]] += entry["counts"]
+            self.first.setdefault(entry["values"], job)
         for flag, flagged in self.flags.items():
             found = pc.sum(rows[flag]).as_py()
             if found:
                 flagged[subject] += found
         for meta in metas:
             for frame, why in meta["unreadable"].items():
-                self._unreadable.append(f"{job.name} frame {frame} ({why})")
+                self.unreadable.append(f"{job.name} frame {frame} ({why})")
         ended_at = next((m["ended_at"] for m in metas if m["ended_at"]), None)
         # A video of which no frame was wanted need not even be one.
         if ended_at is not None or rows["path"].null_count < len(rows):
@@ -120,8 +124,8 @@ class Tally:
                 )
         for (what, then), names in self._videos.items():
             lines.append(f"{shortened(names)}: {what}: {then}")
-        if self._unreadable:
-            lines.append(f"pictures that cannot be read: {shortened(self._unreadable)}")
+        if self.unreadable:
+            lines.append(f"pictures that cannot be read: {shortened(self.unreadable)}")
         return lines
 
     def _kept(self, subjects: Any) -> int:

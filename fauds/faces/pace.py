@@ -43,15 +43,18 @@ class Pace:
     size: float
 
 
-def measure(job: Job, there: np.ndarray) -> Pace:
+def measure(job: Job, there: np.ndarray) -> Pace | DataError:
     """Crop the first pictures of a sequence into a temporary folder.
 
     Args:
         job: the sequence.
         there: which of its frames have a picture, bool [N], at least one.
 
+    Returns:
+        The pace, or why one of these pictures cannot be read, which a run would pass over.
+
     Raises:
-        DataError: a picture or the landmarks cannot be read.
+        DataError: what would end a run too: no picture at all or the landmarks cannot be read.
     """
     job = _first(job, there)
     began = perf_counter()
@@ -59,7 +62,7 @@ def measure(job: Job, there: np.ndarray) -> Pace:
     images: list[Picture] = []
     for _, picture in pictures.stream(range(len(job.frames))):
         if isinstance(picture, DataError):
-            raise picture
+            return picture
         images.append(picture)
     reading = (perf_counter() - began) / len(images)
     height, width = images[0].image.shape[:2]

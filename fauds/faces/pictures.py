@@ -1,5 +1,6 @@
 """The pictures of one sequence as a stream, from a folder of images, a zip archive or a video."""
 
+import lzma
 import struct
 import zipfile
 import zlib
@@ -17,7 +18,16 @@ from fauds.faces.decode import decode, is_jpeg
 from fauds.faces.video import Video
 
 # What zipfile raises of damaged archives, by where the damage is.
-_DAMAGE = (OSError, EOFError, KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +167,7 @@ class VideoPictures:
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
         """See `Pictures.stream`."""
+        self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
         for row, (_, image) in zip(rows, images, strict=False):

@@ -1,10 +1,10 @@
 """What is to be cropped and how: checked and settled before any picture is read."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,52 +14,21 @@ from fauds.columns import to_numpy
 from fauds.datasets.footage import Footage, Sequence, Source
 from fauds.errors import DataError, UsageError
 from fauds.faces.alignment import Alignment, alignment
+from fauds.faces.base import GIVES, Detector
 from fauds.faces.detectors import open_detector
 from fauds.faces.manifest import Manifest, read_manifest
+from fauds.faces.request import DETECTORS, Request, check
 
 CROPS_VERSION = 1
 """Raised whenever the same pictures, landmarks and settings would give other crops or rows."""
 
-_DETECTORS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for.
-
-    Attributes:
-        alignment: name, see `fauds.faces.alignment`.
-        version: the alignment's that is asked for; None takes the one that there is.
-        without_landmarks: what becomes of a frame that the distribution has no landmarks for.
-        detector: as `fauds.faces.detectors.open_detector` takes it. With "detect" it is asked
-            for the frames without landmarks only, otherwise for all of them.
-        camera: which of two cameras the videos and landmarks are of.
-        manifest: path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
-            all.
-        workers: processes.
-    """
-
-    alignment: str
-    version: int | None
-    without_landmarks: Literal["drop", "neighbours", "detect"] = "drop"
-    detector: str | None = None
-    camera: Literal["left", "right"] = "left"
-    manifest: Path | str | None = None
-    workers: int = 1
-
-    def plain(self) -> dict[str, Any]:
-        """Return the fields that decide the crops, as JSON can say them."""
-        fields = asdict(self)
-        del fields["workers"]
-        manifest = self.manifest and str(Path(self.manifest).resolve())
-        detector = self.detector and _lasting(self.detector)
-        return fields | {"manifest": manifest, "detector": detector}
-
-
-def _lasting(detector: str) -> str:
-    """Return a detector as it can be named from any folder."""
-    name, _, path = detector.partition(":")
-    return f"{name}:{Path(path).expanduser().resolve()}" if path else detector
+# By what an alignment needs; a csv may hold boxes alone.
+_GIVING = {
+    "eyes": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "points": "mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "box": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
+}
+_NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,12 +179,17 @@ def make(
         request: what the user asks for.
 
     Raises:
-        UsageError: settings that contradict each other, an unknown alignment or detector.
+        UsageError: settings that contradict each other, an unknown alignment or detector, or a
+            detector that never gives what the alignment needs.
         DataError: the alignment needs what the distribution does not hold; a broken list.
     """
     how = alignment(request.alignment, request.version)
-    _check(request)
-    identity = open_detector(request.detector).identity if request.detector else None
+    check(request)
+    identity = None
+    if request.detector is not None:
+        detector = open_detector(request.detector)
+        _check_detector(how, request.detector, detector)
+        identity = detector.identity
     keep, listed = np.ones(len(frames), bool), None
     if request.manifest is not None:
         keep, listed = read_manifest(Path(request.manifest), frames)
@@ -250,24 +224,18 @@ def make(
     return Plan(request, frames, tuple(jobs), identity, listed, notes)
 
 
-def _check(request: Request) -> None:
-    choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
-    for name, known in choices.items():
-        if getattr(request, name) not in known:
-            raise UsageError(f"{name} is {getattr(request, name)!r}.", hint=" or ".join(known))
-    if request.without_landmarks == "detect" and request.detector is None:
+def _check_detector(how: Alignment, name: str, detector: Detector) -> None:
+    """Refuse a detector whose faces could never be cropped."""
+    # A detector of another package need not say what it gives.
+    gives = getattr(detector, "gives", GIVES)
+    if how.needs != "nothing" and how.needs not in gives:
+        given = " and ".join(_NEEDED[part] for part in _NEEDED if part in gives)
         raise UsageError(
-            "Frames without landmarks are to be given to a detector, and none is named.",
-            hint=f"name one: --detector {_DETECTORS}",
+            f"The alignment {how.name} needs {_NEEDED[how.needs]}, and the detector {name} gives "
+            f"{given or 'nothing'} only.",
+            hint=f"use one that gives them: --detector {_GIVING[how.needs]}; or another "
+            "--alignment",
         )
-    if request.without_landmarks == "neighbours" and request.detector is not None:
-        raise UsageError(
-            "A detector sees one frame at a time, and neighbours' landmarks need those of others.",
-            hint="leave the detector out, or give it the frames without landmarks: "
-            "--without-landmarks detect",
-        )
-    if request.workers < 1:
-        raise UsageError(f"{request.workers} workers are asked for.", hint="1 or more")
 
 
 def _check_landmarks(how: Alignment, jobs: list[Job]) -> None:
@@ -279,13 +247,13 @@ def _check_landmarks(how: Alignment, jobs: list[Job]) -> None:
         raise DataError(
             f"The alignment {how.name} needs landmarks, and the distribution holds none.",
             where=jobs[0].image_root,
-            hint=f"unpack them there too, or use a detector: --detector {_DETECTORS}",
+            hint=f"unpack them there too, or use a detector: --detector {DETECTORS}",
         )
     if how.needs == "box" and all(found.points == 49 for found in files):
         raise DataError(
             f"The alignment {how.name} needs the face's box, and 49 points have no jaw.",
             where=files[0].path,
-            hint=f"use a detector, which gives a box: --detector {_DETECTORS}",
+            hint=f"use a detector, which gives a box: --detector {DETECTORS}",
         )
 
 

@@ -14,8 +14,10 @@ from fauds.datasets.footage import Footage, Sequence
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
+from fauds.faces.no_crops import no_crops
 from fauds.faces.notes import Tally
-from fauds.faces.plan import Plan, Request
+from fauds.faces.plan import Plan
+from fauds.faces.request import Request
 from fauds.faces.rows import finished
 from fauds.faces.workers import crop_all
 
@@ -90,8 +92,10 @@ def _run(
     old = _unchanged(path, meta)
     if old is not None and not left:
         return Prepared(path, False, old)
-    # From here on crops may change, and a table must not speak of others.
-    path.unlink(missing_ok=True)
+    # From here on crops may change, and a table must not speak of others. Those of another
+    # alignment lie in another folder: its table stays until the new one takes its place.
+    if _names_crops_of(path, plan):
+        path.unlink(missing_ok=True)
     total = len(plan.frames)
     done = total - sum(left.values())
 
@@ -114,6 +118,16 @@ def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
     return old if all(old.get(key) == value for key, value in meta.items()) else None
 
 
+def _names_crops_of(path: Path, plan: Plan) -> bool:
+    """Whether the table may name crops in the folder that the plan writes into."""
+    try:
+        old = store.read_meta(path)
+    except DataError:
+        return True
+    settings = old.get("settings", {})
+    return all(settings.get(key) == plan.settings[key] for key in ("name", "version"))
+
+
 def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """Join the parts of all sequences, in the order of the frames table."""
     tally, start = Tally(), 0
@@ -129,11 +143,7 @@ def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             writer.write(rows, [0])
             start += len(job.frames)
         if not tally.cropped:
-            raise DataError(
-                "Not one frame could be cropped.",
-                where=path.parent,
-                hint="; ".join(tally.notes()[1:3]),
-            )
+            raise no_crops(plan, tally, meta["dataset"])
         writer.meta = meta | {
             "request": plan.request.plain(),
             "frames": dict(sorted(tally.totals.items())),

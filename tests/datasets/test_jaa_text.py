@@ -12,6 +12,7 @@ from fauds.datasets import jaa_text
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
 from fauds.datasets.footage import Footage, LandmarkFiles
+from fauds.errors import DataError
 
 from .helpers import fails
 
@@ -208,3 +209,12 @@ def test_any_order_and_padding(
         if key in LAST:
             expected.setdefault("/".join(key), {})[n] = line
     assert {name: files.places for name, files in landmarks.items()} == expected
+
+
+@pytest.mark.parametrize("name", ["BP4D_combine_1_2_land.txt", "BP4D_combine_1_2_path.txt"])
+def test_an_empty_file_is_called_that(bp4d: Path, name: str) -> None:
+    pair(bp4d / "lists", "BP4D_combine_1_2", ["F001/T1/2.jpg"])
+    (bp4d / "lists" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=f"{name} is empty") as caught:
+        BP4D.footage(bp4d, LAST)
+    assert caught.value.hint

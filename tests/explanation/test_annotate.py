@@ -244,6 +244,48 @@ def test_what_was_drawn_before_ctrl_c_plays(tmp_path: Path, capsys: pytest.Captu
     assert "drawn.part.mp4" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("suffix", "kept"), [(".mp4", False), (".avi", True)])
+def test_a_film_that_lost_frames_does_not_take_the_place_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, kept: bool
+) -> None:
+    image, boxes = picture(120, 160)
+    writer = cv2.VideoWriter
+
+    class Full:
+        """Loses the frames after the fourth, and all of an MP4 file, as on a full disk."""
+
+        fourcc = staticmethod(writer.fourcc)
+
+        def __init__(self, path: str, *rest: object) -> None:
+            self.path, self.left, self.real = Path(path), 4, writer(path, *rest)
+            self.isOpened = self.real.isOpened
+
+        def write(self, frame: np.ndarray) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                self.real.write(frame)
+
+        def release(self) -> None:
+            self.real.release()
+            if self.path.suffix == ".mp4":
+                self.path.write_bytes(self.path.read_bytes()[:100])
+
+    monkeypatch.setattr(cv2, "VideoWriter", Full)
+    path = tmp_path / f"drawn{suffix}"
+    path.write_bytes(b"an older film")
+    count = "4" if kept else "0"
+    with (
+        pytest.raises(DataError, match=f"{count} of 7 frames arrived. The disk is probably full"),
+        Painter(path, [Path("talk.mov")]) as painter,
+    ):
+        for number in range(1, 8):
+            painter.draw(moving(image, number), said_of(boxes, 3))
+    assert path.read_bytes() == b"an older film"
+    part = tmp_path / f"drawn.part{suffix}"
+    assert {*tmp_path.iterdir()} == ({path, part} if kept else {path})
+    assert not kept or len(frames_of(part)) == 4
+
+
 def test_a_folder_gets_a_file_an_input_named_after_it(tmp_path: Path) -> None:
     image, boxes = picture(96, 96)
     photos = tmp_path / "photos"

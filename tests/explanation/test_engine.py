@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation import sources
 from fauds.explanation.engine import Explainer, seen_part
 from fauds.explanation.weights import open_weights
+from fauds.training import checkpoint
 from tests.explanation.models import AUS, WORDS, write_weights
 from tests.helpers import small
 
@@ -205,6 +207,27 @@ def test_a_cut_or_foreign_weights_file_is_refused(tmp_path, plain):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(DataError, match="not a whole safetensors file"):
         open_weights(tmp_path / "a.png")
+
+
+def test_weights_that_are_whole_but_not_a_model_of_fauds_say_so(tmp_path, plain):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(3)}, path, metadata={"format": "pt"})
+    with pytest.raises(DataError, match="its header is not one of fauds"):
+        open_weights(path)
+    checkpoint.save(path, {"a": torch.zeros(3)}, {"pretraining": "on drawn faces"})
+    with pytest.raises(DataError, match="holds no whole model") as caught:
+        open_weights(path)
+    assert "older" not in str(caught.value) and "to do:" in str(caught.value)
+
+
+def test_a_fold_that_a_run_has_not_is_answered_with_those_it_has(tmp_path, plain):
+    runs = tmp_path / "runs"
+    for fold in ("fold10", "fold2"):
+        (runs / "first" / fold).mkdir(parents=True)
+        (runs / "first" / fold / plain.name).write_bytes(plain.read_bytes())
+    for named, where in ((runs / "first" / "fold9", None), ("first/fold9", runs)):
+        with pytest.raises(UsageError, match=r"(?s)first has no weights 'fold9'.*fold2, fold10"):
+            open_weights(named, where)
 
 
 def test_a_device_that_is_not_there_is_refused(plain):

@@ -1,4 +1,4 @@
-"""The weights that come with fauds: they know drawn faces, and say what they see in a photograph."""
+"""The weights that come with fauds: they know drawn faces, and say what they see in a picture."""
 
 import numpy as np
 import pytest

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from fauds import schemas, store
 from fauds.datasets.footage import Archive, Footage, LandmarkFiles, Sequence, Source
-from fauds.faces.plan import Request
 from fauds.faces.prepare import Prepared, prepare
+from fauds.faces.request import Request
 
 WIDTH, HEIGHT = 160, 120
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -144,6 +144,46 @@ def test_boxes_alone_have_no_eyes(tmp_path: Path) -> None:
     assert detector.find(NOTHING, Position("a.mp4", 2)) == []
 
 
+def test_detectors_say_what_they_give_and_keep_to_it(tmp_path: Path) -> None:
+    box = ["left", "top", "right", "bottom"]
+    wanted = {
+        (): {"box"},
+        (49,): {"eyes", "points"},
+        (49, "box"): {"eyes", "points", "box"},
+        (66,): {"eyes", "points", "box"},
+        (68,): {"eyes", "points", "box"},
+    }
+    for columns, gives in wanted.items():
+        count = columns[0] if columns else 0
+        boxed = box if "box" in columns or not columns else []
+        numbers = np.random.default_rng(count).uniform(1, 90, 2 * count).round(1)
+        header = ["source", "frame", *POINTS[: 2 * count], *boxed]
+        row = ["a.mp4", 1, *numbers, *((1, 2, 30, 40) if boxed else ())]
+        detector = open_detector(f"csv:{write_rows(tmp_path / 'a.csv', header, [row])}")
+        assert detector.gives == gives
+        (face,) = detector.find(NOTHING, Position("a.mp4", 1))
+        found = {"eyes": face.eyes, "box": face.box}
+        known = {name for name, numbers in found.items() if np.isfinite(numbers).all()}
+        assert known | ({"points"} if face.landmarks is not None else set()) == gives
+    assert open_detector("cascade").gives == {"eyes", "box"}
+
+
+def test_tables_that_cannot_be_used_say_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    head = b"source,frame,left,top,right,bottom\n"
+    for data, words in {
+        b"": "is empty",
+        head: "has no rows",
+        b"\xe9" + head: "is not UTF-8 text",
+        head + b"\xe9.mp4,1,1,2,3,4\n": "is not UTF-8 text",
+        head + b"a.mp4,1,1,2\n": "The line has 4 columns",
+        head + b"a.mp4,1,9,2,3,4\n": "ends before it begins",
+    }.items():
+        path.write_bytes(data)
+        fails(lambda: open_detector(f"csv:{path}"), words, "to do:")
+    fails(lambda: open_detector(f"csv:{tmp_path / 'gone.csv'}"), "cannot be read", "to do:")
+
+
 def test_the_identity_is_the_contents(tmp_path: Path) -> None:
     header = ["source", "frame", "left", "top", "right", "bottom"]
     found = [

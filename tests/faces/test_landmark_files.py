@@ -237,3 +237,17 @@ def test_a_text_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
         path.write_text("\n".join(map(text_line, points)))
         os.utime(path, ns=(seed, seed))
         np.testing.assert_allclose(read(files, np.array([1]))[0], points[1] - 1, atol=1e-4)
+
+
+def test_a_disfa_file_that_is_another_says_which(tmp_path: Path) -> None:
+    files = LandmarkFiles("disfa-mat", 66, tmp_path, {1: "SN001_0000_lm.mat"})
+    path = tmp_path / "SN001_0000_lm.mat"
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"SN001_0000_lm\.mat is empty"):
+        read(files, np.array([1]))
+    for header in (512, 0):
+        with h5py.File(path, "w", userblock_size=header) as file:
+            file.create_dataset("pts", data=np.ones((2, 66)))
+        with pytest.raises(DataError, match=r"is MATLAB v7\.3 \(HDF5\), not an older") as caught:
+            read(files, np.array([1]))
+        assert "-v7" in caught.value.hint

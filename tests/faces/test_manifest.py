@@ -110,7 +110,7 @@ def test_frames_that_are_not_coded_are_counted(tmp_path: Path) -> None:
         "listed frames that are not coded here: F001 1, F099 1, M010 2",
     )
     path.write_text("\n".join(others))
-    with pytest.raises(DataError, match="names 4 frames, none of which is coded here"):
+    with pytest.raises(DataError, match=r"No frame that list\.txt names is coded here"):
         read_manifest(path, table(BP4D))
 
 
@@ -160,4 +160,11 @@ def test_files_that_are_no_list(tmp_path: Path, data: bytes | None, what: str) -
         path.write_bytes(data)
     with pytest.raises(DataError, match=what) as caught:
         read_manifest(path, table(BP4D))
-    assert str(path) in str(caught.value)
+    assert str(path) in str(caught.value) and caught.value.hint
+
+
+def test_one_frame_is_one_frame(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("F001/T1/95.jpg\n")
+    _, manifest = read_manifest(path, table(BP4D))
+    assert manifest.notes == ("list.txt lists 1 frame, of which 1 is coded here",)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.datasets.footage import Source
+from fauds.datasets.footage import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.decode import decode
 from fauds.faces.pictures import ArchivePictures, FolderPictures, VideoPictures, open_pictures
@@ -94,6 +94,23 @@ def test_damage_within_an_archive(tmp_path: Path) -> None:
     assert frame_of(found[2].image) == 5
 
 
+def test_damage_within_an_lzma_archive(tmp_path: Path) -> None:
+    path, frames = tmp_path / "F001.zip", np.array([1, 2, 3])
+    members = {frame: f"F001/T1/{frame}.jpg" for frame in frames.tolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
+        for frame, member in members.items():
+            file.writestr(member, jpeg(frame))
+        start = file.getinfo(members[2]).header_offset
+    data = bytearray(path.read_bytes())
+    # Behind the local header, the name, and LZMA's own nine bytes of properties.
+    begin = start + 30 + len(members[2]) + 9
+    data[begin : begin + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    found = dict(ArchivePictures(Archive(path, members), frames).stream(range(3)))
+    assert isinstance(found[1], DataError) and "Corrupt input data" in found[1].what
+    assert frame_of(found[0].image) == 1 and frame_of(found[2].image) == 3
+
+
 def test_an_archive_that_is_none(tmp_path: Path) -> None:
     pictures = opened("zip", tmp_path)
     (tmp_path / "F001.zip").write_bytes(b"PK no")
@@ -120,7 +137,7 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
     while (at := data.find(b"\xff\xd8\xff")) >= 0:
         data[at : at + 1000] = bytes(1000)
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"No frame of 2F01_T1\.avi can be decoded"):
+    with pytest.raises(DataError, match=r"Frames are lost inside 2F01_T1\.avi"):
         list(VideoPictures(path, FRAMES).stream(np.arange(2)))
 
 

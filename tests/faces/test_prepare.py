@@ -1,5 +1,6 @@
 """The step that crops: what it writes, what it skips, and that stopping it loses nothing."""
 
+import errno
 import gc
 import itertools
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -23,8 +25,8 @@ from fauds.errors import DataError, UsageError
 from fauds.faces import crop_files
 from fauds.faces.base import Face
 from fauds.faces.decode import decode
-from fauds.faces.plan import Request
 from fauds.faces.prepare import prepare
+from fauds.faces.request import Request
 from fauds.synthetic import distribution
 from fauds.workspace import Workspace
 
@@ -312,12 +314,104 @@ def test_a_disk_that_refuses(made: MadeUp) -> None:
     assert caught.value.where == str(blocked)
 
 
-def test_not_one_crop_is_an_error(made: MadeUp) -> None:
+def blank_landmarks(made: MadeUp) -> None:
     for path in (made.root / "landmarks").iterdir():
         lines = path.read_text().splitlines()
         path.write_text("".join(" ".join(["0"] * len(line.split())) + "\n" for line in lines))
-    with pytest.raises(DataError, match="Not one frame could be cropped"):
+
+
+def no_pictures(made: MadeUp) -> None:
+    for sequence, source in made.sources.items():
+        made.images[sequence] = [None] * len(ALL)
+        made.sources[sequence] = type(source)(None, None, source.landmarks, "")
+
+
+def unreadable_pictures(made: MadeUp) -> None:
+    for path in (made.root / "F001/T1").iterdir():
+        path.write_text("no picture")
+    for sequence in [*made.frames][1:]:
+        for columns in (made.frames, made.images, made.sources):
+            del columns[sequence]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "counts", "example", "where"),
+    [
+        (blank_landmarks, "no landmarks 120", "0.txt holds no landmarks of F001/T1", "0.txt"),
+        (no_pictures, "no landmarks 15, no picture 105", "F001/T1 has neither images", "raw"),
+        (unreadable_pictures, "unreadable 35", "F001/T1 frame 1 (", "raw"),
+    ],
+)
+def test_not_one_crop_is_an_error_that_says_why(
+    made: MadeUp, spoil: Callable[[MadeUp], None], counts: str, example: str, where: str
+) -> None:
+    spoil(made)
+    with pytest.raises(DataError, match="Not one frame could be cropped") as caught:
         made.prepare()
+    assert counts in caught.value.what and example in caught.value.what
+    assert Path(caught.value.where).name == where
+    assert caught.value.hint.endswith(f"fauds check --dataset bp4d --root {made.root}")
+
+
+def test_faces_that_a_detector_does_not_find(made: MadeUp, monkeypatch, dots: str) -> None:
+    monkeypatch.setattr(DotDetector, "find", lambda self, image, at: [])
+    with pytest.raises(DataError, match=r"the detector dots:somewhere finds no face"):
+        made.prepare(detector=dots)
+
+
+def test_a_detector_that_never_gives_what_is_needed(made: MadeUp, monkeypatch, dots: str) -> None:
+    monkeypatch.setattr(DotDetector, "gives", frozenset({"eyes", "box"}), raising=False)
+    for without in ("drop", "detect"):
+        with pytest.raises(UsageError, match="jaa needs the face's points") as caught:
+            made.prepare(alignment="jaa", detector=dots, without_landmarks=without)
+        assert "mediapipe" in caught.value.hint and "cascade" not in caught.value.hint
+    monkeypatch.setattr(DotDetector, "gives", frozenset({"box"}))
+    with pytest.raises(UsageError, match="needs the eyes"):
+        made.prepare(detector=dots)
+    assert not (made.folder / "faces").exists()
+    assert made.prepare(alignment="bbox-5", detector=dots).meta["frames"]["detected"] == 108
+
+
+def full_after(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
+    """Let the disk be full after so many crops; half of the next one is still written."""
+    real, calls = Path.write_bytes, itertools.count()
+
+    def write(self, data):
+        if self.name.endswith(".part") and next(calls) >= crops:
+            real(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+
+
+def test_a_full_disk_leaves_no_litter_and_another_alignments_table(
+    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.prepare()
+    before = tree(made.folder)
+    with monkeypatch.context() as full:
+        full_after(full, 10)
+        with pytest.raises(DataError, match="No space left on device") as caught:
+            made.prepare(alignment="jaa")
+    assert caught.value.hint.startswith("free space")
+    assert not list(made.folder.rglob(".*.part"))
+    after = tree(made.folder)
+    assert {name: after[name] for name in before} == before
+    assert made.prepare().done is False
+    assert made.prepare(alignment="jaa").done
+    assert made.rows()[0]["path"].startswith("faces/jaa-1/")
+
+
+def test_a_full_disk_takes_the_table_of_crops_that_changed(
+    made: MadeUp, dots: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.prepare()
+    with monkeypatch.context() as full:
+        full_after(full, 10)
+        with pytest.raises(DataError, match="No space left on device"):
+            made.prepare(detector=dots)
+    assert not (made.folder / "faces.parquet").exists()
 
 
 def test_a_second_run_does_nothing(made: MadeUp) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fauds.errors import DataError
+from fauds.faces.pictures import VideoPictures
 from fauds.faces.video import Video
 
 from .footage import HEIGHT, WIDTH, frame_of, write_video
@@ -63,6 +64,50 @@ def test_a_video_cut_off_ends_where_it_was_cut(video: Path, tmp_path: Path) -> N
     read = [frame_of(image) for _, image in opened.stream()]
     assert opened.frames == 31
     assert read == list(range(1, 13)) and opened.ended_at == 12
+
+
+def damaged(video: Path, folder: Path) -> Path:
+    """A copy in which three frames are overwritten with zeros."""
+    data = bytearray(video.read_bytes())
+    starts = [at for at in range(len(data)) if data[at : at + 3] == b"\xff\xd8\xff"]
+    data[starts[10] - 8 : starts[13] - 8] = bytes(starts[13] - starts[10])
+    path = folder / video.name
+    path.write_bytes(data)
+    return path
+
+
+def test_frames_that_are_lost_inside_a_file_end_the_work(video: Path, tmp_path: Path) -> None:
+    Video(video).check_whole()
+    opened = Video(damaged(video, tmp_path))
+    read = [(number, frame_of(image)) for number, image in opened.stream()]
+    # An AVI file has no times: what comes after the loss is counted wrongly, and nothing shows it.
+    assert any(number != frame for number, frame in read)
+    with pytest.raises(DataError, match=r"28 of the 31 that its header names are found"):
+        opened.check_whole()
+    pictures = VideoPictures(opened.path, np.arange(1, 32))
+    with pytest.raises(DataError, match="Frames are lost inside"):
+        next(pictures.stream(range(31)))
+
+
+def test_a_video_with_times_shows_where_frames_are_lost(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", 200)
+    data = bytearray(whole.read_bytes())
+    middle, gone = len(data) // 2, len(data) // 5
+    data[middle : middle + gone] = bytes(gone)
+    (tmp_path / "damaged.mkv").write_bytes(data)
+    opened = Video(tmp_path / "damaged.mkv")
+    read = [(number, frame_of(image)) for number, image in opened.stream()]
+    assert 100 < len(read) < 200 and read[-1][0] == 200
+    # The frames' pictures show their numbers' last five bits.
+    assert [number % 32 for number, _ in read] == [frame for _, frame in read]
+    with pytest.raises(DataError, match="Frames are lost inside"):
+        list(opened.stream([200]))
+
+
+def test_a_video_cut_off_is_no_such_video(video: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    Video(cut).check_whole()
 
 
 @pytest.mark.parametrize("content", [b"", b"no video\n" * 500, None])

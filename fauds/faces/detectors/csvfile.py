@@ -55,7 +55,9 @@ class CsvFile:
         except pa.ArrowInvalid as error:
             raise self._first_wrong(types, error) from error
         if table.num_rows == 0:
-            raise self.bad("The table has no rows.")
+            raise self.bad(
+                "The table has no rows.", hint="run what wrote it again: only its head is there"
+            )
         for name in whole:
             if table[name].null_count:
                 row = table[name].is_null().to_pylist().index(True)
@@ -68,11 +70,13 @@ class CsvFile:
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = [cells for cells in list(csv.reader(file))[1:] if cells]
         except (UnicodeDecodeError, csv.Error) as unreadable:
-            return self.bad(f"The table cannot be read: {unreadable}.")
+            return _unreadable(self.path, unreadable)
         for row, cells in enumerate(rows):
             if len(cells) != len(self.header):
                 return self.bad(
-                    f"The line has {len(cells)} columns, the first {len(self.header)}.", row
+                    f"The line has {len(cells)} columns, the first {len(self.header)}.",
+                    row,
+                    "give every line as many; a text that holds a comma stands in quotes",
                 )
         for name, kind in types.items():
             column = self.header.index(name)
@@ -80,7 +84,7 @@ class CsvFile:
             if row is not None:
                 number = "whole number" if pa.types.is_integer(kind) else "number"
                 return self.bad(f"Column {name} holds {rows[row][column]!r}, not a {number}.", row)
-        return self.bad(f"The table cannot be read: {str(error).splitlines()[0]}")
+        return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:
         with self.path.open("rb") as file:
@@ -100,13 +104,29 @@ def open_csv_file(path: Path) -> CsvFile:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = tuple(name.strip() for name in next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"The table cannot be read: {error}.", where=path) from error
+        raise _unreadable(path, error) from error
     if not header:
-        raise DataError("The table is empty.", where=path)
+        raise DataError(
+            "The table is empty.", where=path, hint="run what wrote it again, or copy it again"
+        )
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"The first line names the column {twice!r} twice.", where=f"{path}:1")
     return CsvFile(path, header)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(
+            "The table is not UTF-8 text.",
+            where=path,
+            hint="name a CSV file; one in another encoding has to be saved as UTF-8",
+        )
+    if isinstance(error, OSError):
+        why, hint = error.strerror or str(error), "check its name and that you may read it"
+    else:
+        why, hint = str(error).splitlines()[0].rstrip("."), "look for a quote that is not closed"
+    return DataError(f"The table cannot be read: {why}.", where=path, hint=hint)
 
 
 def trimmed(column: pa.ChunkedArray) -> list[str]:

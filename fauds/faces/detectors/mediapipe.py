@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fauds.errors import DataError, UsageError
-from fauds.faces.base import Face, Position
+from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.landmarks import marks
 
 _MODEL = (
@@ -36,6 +36,8 @@ class MediaPipeDetector:
     well; brows only roughly; the jaw follows the mesh's outline, the points of which are not
     spaced as iBUG's are. The vertices of the irises are not used.
     """
+
+    gives = GIVES
 
     def __init__(self, mediapipe: Any, landmarker: Any, identity: str) -> None:
         self._mediapipe = mediapipe

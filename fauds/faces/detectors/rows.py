@@ -55,7 +55,11 @@ def complete(file: CsvFile, landmarks: np.ndarray | None, boxes: np.ndarray | No
     if boxes is not None:
         empty = np.flatnonzero(there & ~(boxes[:, 2:] > boxes[:, :2]).all(1))
         if len(empty):
-            raise file.bad("The box ends before it begins.", int(empty[0]))
+            raise file.bad(
+                "The box ends before it begins.",
+                int(empty[0]),
+                "right must be larger than left, and bottom than top",
+            )
     return there
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from fauds.columns import to_numpy
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
-from fauds.faces.base import Face, Position
+from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.detectors.csvfile import CsvFile, open_csv_file, stacked, trimmed
 from fauds.faces.detectors.rows import Faces, complete, faces_of, paired
-from fauds.faces.landmarks import marks
+from fauds.faces.landmarks import POINTS, marks
 
 _SCHEMES = (68, 66, 49)
 _KEYS = ("source", "subject", "task")
@@ -57,6 +57,7 @@ class CsvDetector:
         landmarks = None if points is None else paired(stacked(table, points))
         boxes = stacked(table, _BOX).astype(np.float64) if boxed else None
         there = complete(file, landmarks, boxes)
+        self.gives = _given(landmarks, boxes)
         self._faces = faces_of(landmarks, boxes)
         self._rows = {key: row for row, key in enumerate(keys) if there[row]}
 
@@ -87,11 +88,18 @@ def _points(file: CsvFile) -> list[str] | None:
     names = [f"{axis}{index}" for index in range(count) for axis in "xy"]
     absent = [name for name in names if name not in file.header]
     if count not in _SCHEMES or absent:
-        lacking = f", and {shortened(absent)} is absent" if absent else ""
+        lacking = f", and {_absent(absent)}" if absent else ""
         raise DataError(
             f"The table has {count} columns of x{lacking}.", where=f"{file.path}:1", hint=_NEEDED
         )
     return names
+
+
+def _given(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[str]:
+    if landmarks is None:
+        return frozenset(("box",))
+    known = boxes is not None or landmarks.shape[1] > POINTS
+    return GIVES if known else GIVES - {"box"}
 
 
 def _sources(table: pa.Table) -> list[str]:
@@ -130,6 +138,8 @@ class OpenFaceDetector:
     pixels, (0, 0) the middle of the first. Rows with ``success`` 0 are no faces; several faces
     of a frame come largest first. ``confidence`` is the score.
     """
+
+    gives = GIVES
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -214,18 +224,22 @@ def _names(source: str) -> re.Pattern[str]:
     return re.compile(".*".join(parts), re.IGNORECASE)
 
 
+def _absent(names: Sequence[str]) -> str:
+    return f"{shortened(names)} {'is' if len(names) == 1 else 'are'} absent"
+
+
 def _check_openface(file: CsvFile) -> list[str]:
     """Return the columns of the points in order."""
     points = [f"{axis}_{index}" for index in range(68) for axis in "xy"]
     if absent := [name for name in points if name not in file.header]:
         raise DataError(
-            f"The table has no 2D landmarks: {shortened(absent)} is absent.",
+            f"The table has no 2D landmarks: {_absent(absent)}.",
             where=f"{file.path}:1",
             hint="run FeatureExtraction with -2Dfp",
         )
     if absent := [name for name in ("frame", "confidence", "success") if name not in file.header]:
         raise DataError(
-            f"The table is not one of a video: {shortened(absent)} is absent.",
+            f"The table is not one of a video: {_absent(absent)}.",
             where=f"{file.path}:1",
             hint="run FeatureExtraction on the video",
         )
