@@ -66,7 +66,11 @@ def check(
 @click.command()
 @DATASET
 @read_options
-@click.option("--alignment", metavar="NAME", help="[default: the benchmark's]")
+@click.option(
+    "--alignment",
+    metavar="NAME",
+    help="eyes-similarity, jaa, bbox-5 or none.  [default: the benchmark's]",
+)
 @click.option(
     "--without-landmarks",
     type=click.Choice(["drop", "neighbours", "detect"]),
