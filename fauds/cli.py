@@ -41,7 +41,9 @@ for _command in (captions, check, prepare, explain):
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--like", type=click.Choice(["bp4d", "disfa"]), required=True, help="Raw layout.")
 @click.option("--subjects", type=click.IntRange(1), help="How many subjects.  [default: all]")
-@click.option("--frames", type=click.IntRange(1), help="Frames a subject.  [default: as published]")
+@click.option(
+    "--frames", type=click.IntRange(1), help="Coded frames a subject.  [default: as published]"
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--labels-only", is_flag=True, help="Write no pictures and no landmarks.")
 @click.option(

@@ -181,7 +181,14 @@ def _print_jsonl(built: Any) -> None:
 
 def _described(built: Any) -> str:
     made_up = ", made up" if built.synthetic else ""
-    return f"{built.rows:,} frames{made_up}; images are relative to {built.image_root}"
+    pictured = built.pictured()
+    if not pictured:
+        return (
+            f"{built.rows:,} frames{made_up}, none with an image file of its own: the crops of "
+            "fauds prepare are in faces.parquet, by frame_id"
+        )
+    some = "" if pictured == built.rows else f", {pictured:,} with an image"
+    return f"{built.rows:,} frames{made_up}{some}; images are relative to {built.image_root}"
 
 
 @captions.command()

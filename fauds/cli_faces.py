@@ -1,5 +1,6 @@
 """The commands on pictures of raw distributions. Nothing heavy is imported until they run."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,8 @@ def prepare(
     workdir: Path, dataset: str, sheet: Path | None, manifest: Path | None, **options: Any
 ) -> None:
     """Crop and align every coded frame's face; go on where it was stopped."""
+    # Arrow's own allocator keeps what it has freed, which grows with a video's length.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from fauds.report.face_sheet import check_sheet_name, draw_face_sheet
     from fauds.report.terminal import show_faces
 

@@ -206,6 +206,12 @@ def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatc
     assert not (run / "fold1" / "predictions.parquet").exists()
 
 
+def test_an_export_says_where_pictures_are_that_have_no_file(cli, raws, work):
+    cli.ok("build-captions", "--dataset", "bp4d", "--root", raws["bp4d"])
+    said = cli.ok("captions", "export", "--dataset", "bp4d", "--format", "jsonl")
+    assert "none with an image file of its own" in said and "faces.parquet, by frame_id" in said
+
+
 def test_bad_requests_end_before_any_work(cli, raws, work):
     words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"])
     for options, said in (

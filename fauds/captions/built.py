@@ -63,6 +63,11 @@ class Built:
         """The folder that image paths are relative to."""
         return Path(self.frames["image_root"])
 
+    def pictured(self) -> int:
+        """Return how many frames have an image file; pictures in archives and videos are none."""
+        parts = store.read_batches(self.path("frames"), ["image"])
+        return sum(len(part) - part["image"].null_count for part in parts)
+
     def path(self, table: str) -> Path:
         """Return the path of one of the tables."""
         return self.folder / f"{table}.parquet"

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+LONGEST = 30
+"""Frames in a gap that is filled at the most; about a second."""
+
 
 def fill(
-    landmarks: np.ndarray, frames: np.ndarray, longest: int = 30
+    landmarks: np.ndarray, frames: np.ndarray, longest: int = LONGEST
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill short gaps in the landmarks of one sequence.
 
@@ -16,7 +19,7 @@ def fill(
     Args:
         landmarks: floating [N, K, 2]; a frame with a NaN anywhere has none.
         frames: label frame numbers, rising, int [N].
-        longest: 30 is about a second.
+        longest: frames in a gap.
 
     Returns:
         The landmarks, of the same type, and which rows were filled, bool [N].

@@ -14,6 +14,7 @@ from fauds.datasets.footage import Footage, Sequence
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
+from fauds.faces.neighbours import LONGEST
 from fauds.faces.no_crops import no_crops
 from fauds.faces.notes import Tally
 from fauds.faces.plan import Plan
@@ -128,6 +129,16 @@ def _names_crops_of(path: Path, plan: Plan) -> bool:
     return all(settings.get(key) == plan.settings[key] for key in ("name", "version"))
 
 
+def _unfilled(plan: Plan, tally: Tally) -> list[str]:
+    left = tally.totals["no landmarks"]
+    if plan.request.without_landmarks != "neighbours" or not left:
+        return []
+    return [
+        f"not filled from neighbours: {left:,} frames in gaps of more than {LONGEST} frames, "
+        "by the labels' numbers"
+    ]
+
+
 def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """Join the parts of all sequences, in the order of the frames table."""
     tally, start = Tally(), 0
@@ -148,6 +159,6 @@ def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             "request": plan.request.plain(),
             "frames": dict(sorted(tally.totals.items())),
             "lost": tally.lost(),
-            "notes": [*plan.notes, *tally.notes()],
+            "notes": [*plan.notes, *tally.notes(), *_unfilled(plan, tally)],
         }
     return writer.meta
