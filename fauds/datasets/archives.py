@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from fauds.datasets import images
-from fauds.datasets.footage import Archive, Sequence, spoken
+from fauds.datasets.footage import Archive, SequenceId, spoken
 from fauds.datasets.images import SUFFIXES, Listing
 from fauds.datasets.numbering import BaseRule
 from fauds.errors import DataError
 
-SequenceOf = Callable[[Iterable[str]], Sequence | None]
+SequenceOf = Callable[[Iterable[str]], SequenceId | None]
 """Folder names, the outermost first, to the sequence that they say, if any."""
 
 
 def find(
     paths: Iterable[Path],
-    last: Mapping[Sequence, int],
+    last: Mapping[SequenceId, int],
     sequence_of: SequenceOf,
     rule: BaseRule,
     declared: int | None,
-) -> dict[Sequence, Archive]:
+) -> dict[SequenceId, Archive]:
     """Find the images of sequences in zip files. Nothing is extracted.
 
     Args:
@@ -41,7 +41,7 @@ def find(
         DataError: a zip that cannot be read, a sequence in two of them, two images of one
             number, or a numbering that cannot be told.
     """
-    found: dict[Sequence, tuple[Path, dict[int, str]]] = {}
+    found: dict[SequenceId, tuple[Path, dict[int, str]]] = {}
     for path in paths:
         for sequence, members in _images(path, last.keys(), sequence_of).items():
             if sequence in found:
@@ -66,11 +66,11 @@ def find(
 
 
 def _images(
-    path: Path, wanted: Collection[Sequence], sequence_of: SequenceOf
-) -> dict[Sequence, dict[int, str]]:
+    path: Path, wanted: Collection[SequenceId], sequence_of: SequenceOf
+) -> dict[SequenceId, dict[int, str]]:
     """Return the images in a zip by sequence and number, numbers rising."""
-    sequences: dict[str, Sequence | None] = {}
-    found: dict[Sequence, dict[int, str]] = {}
+    sequences: dict[str, SequenceId | None] = {}
+    found: dict[SequenceId, dict[int, str]] = {}
     for name in _members(path):
         # Some archives from Windows have backslashes between folders.
         folder, _, file = name.replace("\\", "/").rpartition("/")

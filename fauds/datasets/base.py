@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from fauds.datasets.footage import Footage, Sequence
+from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError, UsageError
 
 MARKER = "fauds-synthetic.json"
@@ -108,7 +108,7 @@ class Reader(Protocol):
     def footage(
         self,
         root: Path,
-        last: Mapping[Sequence, int],
+        last: Mapping[SequenceId, int],
         *,
         camera: Literal["left", "right"] = ...,
         image_base: int | None = ...,

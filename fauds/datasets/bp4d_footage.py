@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fauds.datasets import archives, jaa_text, tree
-from fauds.datasets.footage import Footage, LandmarkFiles, Sequence
+from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.numbering import BaseRule
 from fauds.datasets.sources import VIDEO_SUFFIXES, Found, assemble, by_sequence
 
@@ -27,7 +27,9 @@ _MATRIX = re.compile(r"([FM]\d{3})_(T\d+)", re.IGNORECASE | re.ASCII)
 _MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
 
 
-def find(top: Path, last: Mapping[Sequence, int], rule: BaseRule, declared: int | None) -> Footage:
+def find(
+    top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
+) -> Footage:
     """Find what the sequences can be cropped from, at any depth.
 
     Args:
@@ -63,7 +65,7 @@ def find(top: Path, last: Mapping[Sequence, int], rule: BaseRule, declared: int 
     )
 
 
-def sequence_of(folders: Iterable[str]) -> Sequence | None:
+def sequence_of(folders: Iterable[str]) -> SequenceId | None:
     """Return the sequence of images in a folder: the innermost is the task, a subject above."""
     *above, task = folders
     subject = next(filter(_SUBJECT.fullmatch, reversed(above)), None)
@@ -72,7 +74,7 @@ def sequence_of(folders: Iterable[str]) -> Sequence | None:
     return subject.upper(), task.upper()
 
 
-def _of_video(path: Path) -> Sequence | None:
+def _of_video(path: Path) -> SequenceId | None:
     match = _VIDEO.fullmatch(path.stem)
     if match is None or (match[4] and match[4] not in _FIRST_NUMBERS):
         return None
@@ -80,7 +82,7 @@ def _of_video(path: Path) -> Sequence | None:
     return f"{match[1].upper()}{int(match[2]):03d}", f"T{task}"
 
 
-def _of_matrix(path: Path) -> Sequence | None:
+def _of_matrix(path: Path) -> SequenceId | None:
     match = _MATRIX.fullmatch(path.stem)
     if match is None or path.parent.name.lower() not in _MATRIX_FOLDERS:
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from fauds.datasets import archives, images, jaa_text, tree
-from fauds.datasets.footage import Footage, LandmarkFiles, Sequence
+from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.images import Listing
 from fauds.datasets.numbering import BaseRule, find_base
 from fauds.datasets.sources import VIDEO_SUFFIXES, Found, assemble, by_sequence
@@ -33,7 +33,7 @@ _OTHER_CAMERA = "landmarks: none for the right camera, since the distribution's 
 
 def find(
     top: Path,
-    last: Mapping[Sequence, int],
+    last: Mapping[SequenceId, int],
     rule: BaseRule,
     declared: int | None,
     camera: Literal["left", "right"],
@@ -57,11 +57,11 @@ def find(
     walked = tree.walk(top, lambda _: False)
     folders = [(folder, files) for folder, files in walked if files is not None]
 
-    def of_video(path: Path) -> Sequence | None:
+    def of_video(path: Path) -> SequenceId | None:
         match = _VIDEO.fullmatch(path.stem)
         return (match[2].upper(), "") if match and match[1].lower() == camera else None
 
-    def of_folders(names: Iterable[str]) -> Sequence | None:
+    def of_folders(names: Iterable[str]) -> SequenceId | None:
         names = [*names]
         return sequence_of(names) if camera_of(names) in (None, camera) else None
 
@@ -84,7 +84,7 @@ def find(
     return assemble(top, last, found)
 
 
-def sequence_of(folders: Iterable[str]) -> Sequence | None:
+def sequence_of(folders: Iterable[str]) -> SequenceId | None:
     """Return the subject of images in folders: what the innermost that names one says."""
     names = map(images.sequence_name, reversed([*folders]))
     subject = next(filter(_SUBJECT.fullmatch, names), None)
@@ -106,7 +106,7 @@ def camera_of(names: Iterable[str]) -> str | None:
 
 
 def _check_images(
-    top: Path, last: Mapping[Sequence, int], camera: str, within: Path | None
+    top: Path, last: Mapping[SequenceId, int], camera: str, within: Path | None
 ) -> None:
     """Raise where a subject's extracted images are the other camera's.
 
@@ -131,13 +131,13 @@ def _check_images(
 
 
 def _landmarks(
-    folders: list[tuple[Path, list[str]]], last: Mapping[Sequence, int], declared: int | None
-) -> tuple[dict[Sequence, LandmarkFiles], list[str]]:
+    folders: list[tuple[Path, list[str]]], last: Mapping[SequenceId, int], declared: int | None
+) -> tuple[dict[SequenceId, LandmarkFiles], list[str]]:
     texts = filter(jaa_text.is_landmarks, tree.named(folders, ("land.txt",)))
     lists, notes = jaa_text.find(
         texts, last, sequence_of, lambda listed: _text_base(listed, last, declared)
     )
-    matrices: dict[Sequence, LandmarkFiles] = {}
+    matrices: dict[SequenceId, LandmarkFiles] = {}
     for folder, files in folders:
         for sequence, by_number in _matrices(folder, files).items():
             if sequence not in last:
@@ -160,7 +160,7 @@ def _landmarks(
 
 
 def _text_base(
-    listed: Mapping[Sequence, Listing], last: Mapping[Sequence, int], declared: int | None
+    listed: Mapping[SequenceId, Listing], last: Mapping[SequenceId, int], declared: int | None
 ) -> int:
     """Return the number that lists give label frame 1's image.
 
@@ -177,9 +177,9 @@ def _text_base(
     return base or 0
 
 
-def _matrices(folder: Path, files: list[str]) -> dict[Sequence, dict[int, str]]:
+def _matrices(folder: Path, files: list[str]) -> dict[SequenceId, dict[int, str]]:
     """Return the landmark files in a folder by subject and number, numbers rising."""
-    found: dict[Sequence, dict[int, str]] = {}
+    found: dict[SequenceId, dict[int, str]] = {}
     beside = sequence_of(folder.parts)
     for name in files:
         match = _MATRIX.fullmatch(name)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Sequence = tuple[str, str]
+SequenceId = tuple[str, str]
 """Subject and task; the task of a dataset without tasks is empty."""
 
 
-def spoken(sequence: Sequence) -> str:
+def spoken(sequence: SequenceId) -> str:
     """Return a sequence as people name it: F001/T1, or SN001 where there are no tasks."""
     return "/".join(filter(None, sequence))
 
@@ -72,5 +72,5 @@ class Source:
 class Footage:
     """The sources of all sequences that were asked for, and what was found, a line each."""
 
-    sources: Mapping[Sequence, Source]
+    sources: Mapping[SequenceId, Source]
     notes: tuple[str, ...]

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 
 from fauds.datasets.archives import SequenceOf
 from fauds.datasets.base import natural
-from fauds.datasets.footage import LandmarkFiles, Sequence, printable, spoken
+from fauds.datasets.footage import LandmarkFiles, SequenceId, printable, spoken
 from fauds.datasets.images import Listing
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
-TextBase = Callable[[Mapping[Sequence, Listing]], int]
+TextBase = Callable[[Mapping[SequenceId, Listing]], int]
 """The images that a list names, by sequence, to the number of the image of label frame 1."""
 
 _LANDMARKS = re.compile(r"_(?:\d+)?land\.txt$", re.IGNORECASE | re.ASCII)
@@ -50,8 +50,8 @@ def path_file(landmarks: Path) -> Path:
 
 
 def find(
-    paths: Iterable[Path], wanted: Iterable[Sequence], sequence_of: SequenceOf, base_of: TextBase
-) -> tuple[dict[Sequence, LandmarkFiles], list[str]]:
+    paths: Iterable[Path], wanted: Iterable[SequenceId], sequence_of: SequenceOf, base_of: TextBase
+) -> tuple[dict[SequenceId, LandmarkFiles], list[str]]:
     """Find the lines of the wanted sequences' frames.
 
     Args:
@@ -68,8 +68,8 @@ def find(
         DataError: with file and line, for a line that names no image, a frame that is listed
             twice, or files of different lengths.
     """
-    found: dict[Sequence, LandmarkFiles] = {}
-    named: dict[Sequence, set[int]] = {}
+    found: dict[SequenceId, LandmarkFiles] = {}
+    named: dict[SequenceId, set[int]] = {}
     notes = []
     for path in sorted(paths, key=lambda path: natural(str(path))):
         if not path_file(path).is_file():
@@ -89,8 +89,8 @@ def find(
 
 
 def _index(
-    path: Path, wanted: set[Sequence], sequence_of: SequenceOf, base_of: TextBase
-) -> dict[Sequence, LandmarkFiles]:
+    path: Path, wanted: set[SequenceId], sequence_of: SequenceOf, base_of: TextBase
+) -> dict[SequenceId, LandmarkFiles]:
     listed = _read_list(path_file(path))
     points = _points(path)
     lines = _count_lines(path)
@@ -143,8 +143,8 @@ def _read_list(path: Path) -> pa.StructArray:
 
 
 def _by_sequence(
-    path: Path, listed: pa.StructArray, wanted: set[Sequence], sequence_of: SequenceOf
-) -> dict[Sequence, _Lines]:
+    path: Path, listed: pa.StructArray, wanted: set[SequenceId], sequence_of: SequenceOf
+) -> dict[SequenceId, _Lines]:
     folders = listed.field("folder").dictionary_encode()
     numbers = listed.field("number").cast(pa.int64()).to_numpy()
     sequences = [sequence_of(folder.split("/")) for folder in folders.dictionary.to_pylist()]

@@ -11,7 +11,7 @@ from fauds.datasets.footage import (
     Archive,
     Footage,
     LandmarkFiles,
-    Sequence,
+    SequenceId,
     Source,
     printable,
     spoken,
@@ -33,9 +33,9 @@ class Found:
         without_landmarks: what there is to say where no sequence has any.
     """
 
-    archives: Mapping[Sequence, Archive]
-    videos: Mapping[Sequence, Path]
-    landmarks: Mapping[Sequence, LandmarkFiles]
+    archives: Mapping[SequenceId, Archive]
+    videos: Mapping[SequenceId, Path]
+    landmarks: Mapping[SequenceId, LandmarkFiles]
     camera: str = ""
     landmark_notes: tuple[str, ...] = ()
     without_landmarks: str = "landmarks: none found"
@@ -43,10 +43,10 @@ class Found:
 
 def by_sequence(
     paths: Iterable[Path],
-    sequence_of: Callable[[Path], Sequence | None],
-    wanted: Collection[Sequence],
+    sequence_of: Callable[[Path], SequenceId | None],
+    wanted: Collection[SequenceId],
     what: str,
-) -> dict[Sequence, Path]:
+) -> dict[SequenceId, Path]:
     """Return the file of every wanted sequence that has one.
 
     Args:
@@ -58,7 +58,7 @@ def by_sequence(
     Raises:
         DataError: two files of one sequence.
     """
-    found: dict[Sequence, Path] = {}
+    found: dict[SequenceId, Path] = {}
     for path in paths:
         sequence = sequence_of(path)
         if sequence is None or sequence not in wanted:
@@ -73,7 +73,7 @@ def by_sequence(
     return found
 
 
-def assemble(top: Path, wanted: Collection[Sequence], found: Found) -> Footage:
+def assemble(top: Path, wanted: Collection[SequenceId], found: Found) -> Footage:
     """Return the sources of the wanted sequences, in natural order, and the notes.
 
     Args:
@@ -86,7 +86,7 @@ def assemble(top: Path, wanted: Collection[Sequence], found: Found) -> Footage:
     return Footage(sources, tuple(_notes(top, sources, found)))
 
 
-def _source(top: Path, sequence: Sequence, found: Found) -> Source:
+def _source(top: Path, sequence: SequenceId, found: Found) -> Source:
     archive, video = found.archives.get(sequence), found.videos.get(sequence)
     landmarks = found.landmarks.get(sequence)
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
@@ -119,7 +119,7 @@ def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: list[o
     return digest.hexdigest()
 
 
-def _notes(top: Path, sources: Mapping[Sequence, Source], found: Found) -> list[str]:
+def _notes(top: Path, sources: Mapping[SequenceId, Source], found: Found) -> list[str]:
     lines = []
     archives = {s: source.archive.path for s, source in sources.items() if source.archive}
     if archives:
@@ -132,8 +132,8 @@ def _notes(top: Path, sources: Mapping[Sequence, Source], found: Found) -> list[
     return [*lines, *_landmark_notes(top, sources, found), *found.landmark_notes]
 
 
-def _landmark_notes(top: Path, sources: Mapping[Sequence, Source], found: Found) -> list[str]:
-    forms: dict[tuple[str, int], dict[Sequence, Path]] = {}
+def _landmark_notes(top: Path, sources: Mapping[SequenceId, Source], found: Found) -> list[str]:
+    forms: dict[tuple[str, int], dict[SequenceId, Path]] = {}
     for sequence, source in sources.items():
         if source.landmarks is not None:
             form = source.landmarks.form, source.landmarks.points
@@ -150,7 +150,7 @@ def _landmark_notes(top: Path, sources: Mapping[Sequence, Source], found: Found)
 
 
 def _coverage(
-    what: str, paths: Mapping[Sequence, Path], sources: Mapping[Sequence, Source], top: Path
+    what: str, paths: Mapping[SequenceId, Path], sources: Mapping[SequenceId, Source], top: Path
 ) -> str:
     first = next(paths[sequence] for sequence in sources if sequence in paths)
     place = printable(os.path.relpath(first, top))

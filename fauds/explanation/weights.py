@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fauds import resources
@@ -23,7 +22,6 @@ from fauds.training.loop import WEIGHTS, build_model
 SHIPPED = ("vlfau", "tiny-faces.safetensors")
 """The weights that fauds ships, under models/."""
 
-_HEADER = "fauds"
 _SCOPES = ("local", "global")
 _LANGUAGE = ("local_decoder.", "global_decoder.", "global_head.")
 _AS_THEY_ARE = ("none", "elsewhere")
@@ -151,26 +149,13 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    hint = "copy it again, or name another: a run, RUN/fold2, or a weights file (--weights)"
-    try:
-        with safe_open(path, framework="numpy") as file:
-            foreign = _HEADER not in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        foreign = False
-    if foreign:
-        raise DataError(
-            "The file is safetensors, but its header is not one of fauds.", where=path, hint=hint
-        )
-    try:
-        tensors, meta = checkpoint.load(path)
-    except DataError as error:
-        raise DataError(error.what, where=path, hint=hint) from error
+    tensors, meta = checkpoint.load(path)
     if not isinstance(meta, dict) or not meta.keys() & {"settings", "aus"}:
         raise DataError(
             "The file holds no whole model: its header has neither settings nor action units, as "
             "that of a backbone alone.",
             where=path,
-            hint=hint,
+            hint="name another: a run, RUN/fold2, or a weights file (--weights)",
         )
     return tensors, meta
 

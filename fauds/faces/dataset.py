@@ -11,7 +11,7 @@ from fauds import store
 from fauds.columns import to_numpy
 from fauds.datasets import images
 from fauds.datasets.base import Reader, ReadOptions
-from fauds.datasets.footage import Footage, Sequence
+from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces.alignment import alignment
 from fauds.faces.prepare import Prepared, prepare
@@ -52,7 +52,7 @@ def _settled(wanted: AlignmentSettings, given: Mapping[str, Any]) -> Request:
 
 def gather(
     reader: Reader, frames: Path, camera: Literal["left", "right"]
-) -> tuple[Footage, dict[Sequence, str]]:
+) -> tuple[Footage, dict[SequenceId, str]]:
     """Find what the frames can be cropped from.
 
     Args:
@@ -82,14 +82,14 @@ def gather(
     )
     if not pictured:
         return footage, {}
-    keys: dict[Any, Sequence] = {tuple(filter(None, name)): name for name in pictured}
+    keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in pictured}
     found = images.find(Path(meta["image_root"]), keys, options.images)
     return footage, {keys[key]: folder.digest for key, folder in found.items()}
 
 
-def _sequences(frames: Path) -> tuple[dict[Sequence, int], list[Sequence]]:
+def _sequences(frames: Path) -> tuple[dict[SequenceId, int], list[SequenceId]]:
     """Return the last frame of every sequence, and the sequences that have images."""
-    last: dict[Sequence, int] = {}
+    last: dict[SequenceId, int] = {}
     pictured = []
     for part in store.read_batches(frames, ["subject", "task", "frame", "image"]):
         numbers = to_numpy(part["frame"])

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from fauds import store
 from fauds.columns import to_numpy
-from fauds.datasets.footage import Footage, Sequence, Source
+from fauds.datasets.footage import Footage, SequenceId, Source
 from fauds.errors import DataError, UsageError
 from fauds.faces.alignment import Alignment, alignment
 from fauds.faces.base import GIVES, Detector
 from fauds.faces.detectors import open_detector
 from fauds.faces.manifest import Manifest, read_manifest
-from fauds.faces.request import DETECTORS, Request, check
+from fauds.faces.request import DETECTOR_FORMS, Request, check
 
 CROPS_VERSION = 1
 """Raised whenever the same pictures, landmarks and settings would give other crops or rows."""
@@ -47,7 +47,7 @@ class Job:
     """
 
     folder: Path
-    sequence: Sequence
+    sequence: SequenceId
     frames: np.ndarray
     keep: np.ndarray
     images: pa.Array
@@ -165,7 +165,7 @@ def make(
     frames: pa.Table,
     footage: Footage,
     image_root: Path,
-    picture_digests: Mapping[Sequence, str],
+    picture_digests: Mapping[SequenceId, str],
     request: Request,
 ) -> Plan:
     """Settle what is to be done.
@@ -247,13 +247,13 @@ def _check_landmarks(how: Alignment, jobs: list[Job]) -> None:
         raise DataError(
             f"The alignment {how.name} needs landmarks, and the distribution holds none.",
             where=jobs[0].image_root,
-            hint=f"unpack them there too, or use a detector: --detector {DETECTORS}",
+            hint=f"unpack them there too, or use a detector: --detector {DETECTOR_FORMS}",
         )
     if how.needs == "box" and all(found.points == 49 for found in files):
         raise DataError(
             f"The alignment {how.name} needs the face's box, and 49 points have no jaw.",
             where=files[0].path,
-            hint=f"use a detector, which gives a box: --detector {DETECTORS}",
+            hint=f"use a detector, which gives a box: --detector {DETECTOR_FORMS}",
         )
 
 

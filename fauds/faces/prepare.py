@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fauds import schemas, store
-from fauds.datasets.footage import Footage, Sequence
+from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
@@ -47,7 +47,7 @@ def prepare(
     frames: Path,
     footage: Footage,
     image_root: Path,
-    picture_digests: Mapping[Sequence, str],
+    picture_digests: Mapping[SequenceId, str],
     request: Request,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:

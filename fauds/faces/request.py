@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fauds.errors import UsageError
 
-DETECTORS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
+DETECTOR_FORMS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def check(request: Request) -> None:
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
             "Frames without landmarks are to be given to a detector, and none is named.",
-            hint=f"name one: --detector {DETECTORS}",
+            hint=f"name one: --detector {DETECTOR_FORMS}",
         )
     if request.without_landmarks == "neighbours" and request.detector is not None:
         raise UsageError(

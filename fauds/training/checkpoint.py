@@ -31,15 +31,22 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         DataError: the file is missing, damaged or not a safetensors file of fauds.
     """
+    hint = "copy it again, or name another file"
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})[_META])
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, meta
+            header = (file.metadata() or {}).get(_META)
+            if header is None:
+                raise DataError(
+                    "The file is safetensors, but its header is not one of fauds.",
+                    where=path,
+                    hint=hint,
+                )
+            return {name: file.get_tensor(name) for name in sorted(file.keys())}, json.loads(header)
     except FileNotFoundError as error:
-        raise DataError("There is no such weights file.", where=path) from error
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise DataError("There is no such weights file.", where=path, hint=hint) from error
+    except (SafetensorError, ValueError, OSError) as error:
         raise DataError(
-            f"The file is not a whole safetensors file of fauds: {error}.", where=path
+            f"The file is not a whole safetensors file of fauds: {error}.", where=path, hint=hint
         ) from error
 
 

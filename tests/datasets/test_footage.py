@@ -15,7 +15,7 @@ from fauds.datasets import images
 from fauds.datasets.base import MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.footage import Footage, LandmarkFiles, Sequence
+from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
 
 from .helpers import fails
 
@@ -51,7 +51,7 @@ def of_disfa(
     return DISFA.footage(root, DISFA_LAST, camera=camera, images=images)
 
 
-def videos(footage: Footage) -> dict[Sequence, str]:
+def videos(footage: Footage) -> dict[SequenceId, str]:
     return {key: source.video.name for key, source in footage.sources.items() if source.video}
 
 

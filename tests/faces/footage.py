@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fauds import schemas, store
-from fauds.datasets.footage import Archive, Footage, LandmarkFiles, Sequence, Source
+from fauds.datasets.footage import Archive, Footage, LandmarkFiles, SequenceId, Source
 from fauds.faces.prepare import Prepared, prepare
 from fauds.faces.request import Request
 
@@ -105,13 +105,13 @@ class MadeUp:
 
     folder: Path
     root: Path
-    frames: dict[Sequence, list[int]] = field(default_factory=dict)
-    images: dict[Sequence, list[str | None]] = field(default_factory=dict)
-    sources: dict[Sequence, Source] = field(default_factory=dict)
+    frames: dict[SequenceId, list[int]] = field(default_factory=dict)
+    images: dict[SequenceId, list[str | None]] = field(default_factory=dict)
+    sources: dict[SequenceId, Source] = field(default_factory=dict)
 
     def add(
         self,
-        sequence: Sequence,
+        sequence: SequenceId,
         frames: Iterable[int],
         *,
         images: list[Any] | None = None,
