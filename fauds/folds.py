@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fauds import schemas
 from fauds.errors import DataError, UsageError
-from fauds.settings import Folds
+from fauds.protocols import Folds
 
 
 @dataclass(frozen=True)

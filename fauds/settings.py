@@ -1,115 +1,24 @@
-"""Benchmarks and model presets as typed settings, read from YAML with unknown keys forbidden.
+"""Model presets as typed settings, read from YAML with unknown keys forbidden.
 
 Order of a run's settings: the defaults below, then the preset's YAML, then ``--set key=value``.
 """
 
 import difflib
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
-from fauds.facs import au_name
 from fauds.registry import unknown
-
-
-def _au(spelling: int | str) -> str:
-    try:
-        return au_name(spelling)
-    except UsageError as error:
-        raise ValueError(error.what) from error
-
-
-AU = Annotated[str, BeforeValidator(_au)]
 
 
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Folds(Settings):
-    """A fold list by explicit subject ids: fold k tests part k."""
-
-    name: str
-    source: str
-    note: str = ""
-    parts: dict[int, tuple[str, ...]]
-
-
-class Metric(Settings):
-    """The headline metric, its threshold (a probability) and how the epoch is chosen."""
-
-    name: str
-    threshold: float = Field(0.5, ge=0, le=1)
-    selection: Literal["last"] = "last"
-
-
-class Expected(Settings):
-    """What a complete release holds, by published counts."""
-
-    source: str
-    subjects: int
-    sequences: int
-    frames: int
-    frames_per_subject: dict[str, int]
-
-
-class Synthesis(Settings):
-    """The made-up distribution that stands in where a benchmark has no real one."""
-
-    like: Literal["bp4d", "disfa"]
-    frames: int = Field(ge=1)
-    seed: int
-
-
-class AlignmentSettings(Settings):
-    """Which crop of a frame is the face, see `fauds.faces.alignment`, and what happens without one.
-
-    `without_landmarks`: a frame that the distribution has no landmarks for is left out ("drop"),
-    gets those of the frames around it ("neighbours"), or is given to a detector ("detect").
-    """
-
-    name: str
-    version: int
-    without_landmarks: Literal["drop", "neighbours", "detect"] = "drop"
-
-
-class Raw(Settings):
-    """What to copy from the distribution, said where pictures or landmarks are missing."""
-
-    pictures: str = "copy them to any folder under the root"
-    landmarks: str = "copy them to any folder under the root"
-
-
-class Benchmark(Settings):
-    """One versioned protocol: a dataset, its AUs, the rule of occurrence, folds and metric."""
-
-    name: str
-    version: int
-    title: str
-    dataset: str
-    aus: tuple[AU, ...]
-    occurrence: str = Field(pattern=r"^(coded|intensity >= [1-5])$")
-    folds: Folds | None = None
-    metric: Metric
-    alignment: AlignmentSettings
-    published: str | None = None
-    expected: Expected | None = None
-    access: str
-    raw: Raw = Raw()
-    synthesis: Synthesis | None = None
-
-    @property
-    def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurring; None where occurrence is coded."""
-        found = re.search(r"\d", self.occurrence)
-        return int(found.group()) if found else None
 
 
 class BackboneSettings(Settings):
@@ -204,7 +113,8 @@ class RunSettings(Settings):
         return self
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that holds a mapping; anything else is a DataError with file and line."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -220,44 +130,28 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def _complain(error: ValidationError, source: object, usage: bool) -> UsageError | DataError:
+def complaint(
+    model: type[Settings], error: ValidationError, source: object, usage: bool
+) -> UsageError | DataError:
+    """Return what is wrong with the settings of a model: the key, and what was nearly meant."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     what = f"{key}: {first['msg']}" if key else first["msg"]
     hint = None
     if first["type"] == "extra_forbidden":
-        known = _known_keys(error.title, first["loc"])
+        known = _known_keys(model, first["loc"])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         what = f"There is no setting {key!r}."
         hint = (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
     return (UsageError if usage else DataError)(what, where=source, hint=hint)
 
 
-def _known_keys(title: str, location: tuple[int | str, ...]) -> list[str]:
-    model: Any = {"Benchmark": Benchmark, "RunSettings": RunSettings}[title]
+def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation
         candidates = getattr(annotation, "__args__", (annotation,))
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
-
-
-def benchmark(name: str) -> Benchmark:
-    """Read one of the shipped protocols.
-
-    Raises:
-        UsageError: there is no benchmark of that name.
-        DataError: the file has a wrong or unknown key; file and key are named.
-    """
-    folder = resources.root("benchmarks")
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise unknown("benchmark", name, known)
-    path = folder / f"{name}.yaml"
-    try:
-        return Benchmark.model_validate(_read_yaml(path))
-    except ValidationError as error:
-        raise _complain(error, path, usage=False) from error
 
 
 def preset_path(model: str, preset: str) -> Path:
@@ -295,7 +189,7 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
             settings = RunSettings.model_validate(values)
     except ValidationError as error:
         changed = bool(changes) and _valid(_with_base(path))
-        raise _complain(error, "--set" if changed else path, usage=changed) from error
+        raise complaint(RunSettings, error, "--set" if changed else path, usage=changed) from error
     return settings
 
 
@@ -308,7 +202,7 @@ def _valid(values: dict[str, Any]) -> bool:
 
 
 def _with_base(path: Path) -> dict[str, Any]:
-    values = _read_yaml(path)
+    values = read_yaml(path)
     base = values.pop("base", None)
     return values if base is None else _merge(_with_base(path.parent / f"{base}.yaml"), values)
 

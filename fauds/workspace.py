@@ -17,7 +17,7 @@ from fauds import schemas, store
 from fauds.datasets import DATASETS
 from fauds.datasets.base import ReadOptions, is_written
 from fauds.errors import DataError, UsageError
-from fauds.settings import Benchmark, benchmark
+from fauds.protocols import Benchmark, benchmark
 
 if TYPE_CHECKING:
     from fauds.bench.plan import Plan

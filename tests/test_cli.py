@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fauds import resources, settings, store
+from fauds import protocols, resources, store
 from fauds.bench import results as results_file
 from fauds.errors import DataError
 from fauds.report.markdown import write_report
@@ -230,7 +230,7 @@ def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_pa
 def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, tmp_path):
     _, run = finished
     results = results_file.read(run)
-    tested = {k: sorted(part) for k, part in settings.benchmark("bp4d").folds.parts.items()}
+    tested = {k: sorted(part) for k, part in protocols.benchmark("bp4d").folds.parts.items()}
     own = {"folds": "published-3fold", "test_subjects": tested}
     protocol = results.protocol.model_copy(update=own)
     third = [row.model_copy(update={"fold": 3}) for row in results.metrics if row.fold == 2]

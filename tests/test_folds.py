@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds import folds as folding
-from fauds import resources, schemas, settings
+from fauds import protocols, resources, schemas
 from fauds.errors import DataError, UsageError
 
 AUS = ("AU01", "AU12")
@@ -59,7 +59,7 @@ def test_counts_are_those_of_a_loop_over_rows():
 
 @pytest.mark.parametrize("name", ["bp4d", "disfa"])
 def test_published_folds_are_the_benchmarks_own(name):
-    folds = settings.benchmark(name).folds
+    folds = protocols.benchmark(name).folds
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of(subjects, 3), AUS)
     table = folding.published(counts, folds)
@@ -70,7 +70,7 @@ def test_published_folds_are_the_benchmarks_own(name):
 
 
 def test_published_folds_refuse_missing_and_unknown_subjects():
-    folds = settings.benchmark("disfa").folds
+    folds = protocols.benchmark("disfa").folds
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), AUS)
     with pytest.raises(DataError, match=f"without frames: {subjects[0]}; not in the list: SN099"):
@@ -156,7 +156,7 @@ def test_weights_from_published_rates_are_near_the_published_weights():
     for name in ("bp4d", "disfa"):
         mine = statistics[name]
         rates = dict(zip(mine["aus"], mine["occurrence_rate"], strict=True))
-        rates = np.array([rates[au] for au in settings.benchmark(name).aus])
+        rates = np.array([rates[au] for au in protocols.benchmark(name).aus])
         published = np.mean(list(mine["class_weights_published_me_graphau"].values()), axis=0)
         ours = folding.class_weights(np.full(len(rates), 1e6), rates * 1e6)
         assert ours.mean() == pytest.approx(1)

@@ -5,7 +5,7 @@ import csv
 import pytest
 import yaml
 
-from fauds import resources, settings
+from fauds import protocols, resources, settings
 from fauds.errors import DataError, UsageError
 
 BENCHMARKS = ("bp4d", "disfa", "synthetic")
@@ -14,7 +14,7 @@ PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_published_folds_are_subject_exclusive_and_cover_the_counts(name):
-    benchmark = settings.benchmark(name)
+    benchmark = protocols.benchmark(name)
     subjects = [subject for part in benchmark.folds.parts.values() for subject in part]
     assert len(subjects) == len(set(subjects)) == {"disfa": 27}.get(name, 41)
     if benchmark.expected:
@@ -25,7 +25,7 @@ def test_published_folds_are_subject_exclusive_and_cover_the_counts(name):
 def test_the_parts_have_the_published_numbers_of_frames():
     found = {}
     for name in ("bp4d", "disfa"):
-        benchmark = settings.benchmark(name)
+        benchmark = protocols.benchmark(name)
         frames = benchmark.expected.frames_per_subject
         found[name] = [sum(map(frames.get, part)) for part in benchmark.folds.parts.values()]
     assert found == {"bp4d": [50631, 50182, 46034], "disfa": [43604, 43605, 43605]}
@@ -33,7 +33,7 @@ def test_the_parts_have_the_published_numbers_of_frames():
 
 @pytest.mark.parametrize("name", ["bp4d", "disfa"])
 def test_published_rows_name_their_source_and_three_known_ones_do_not_add_up(name):
-    benchmark = settings.benchmark(name)
+    benchmark = protocols.benchmark(name)
     with resources.path("benchmarks", benchmark.published).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(row["source"] and row["selection"] for row in rows)
@@ -94,7 +94,7 @@ def test_a_wrong_change_is_a_usage_error_that_names_it(change, message):
 
 def test_unknown_names_list_what_there_is():
     with pytest.raises(UsageError, match="did you mean 'bp4d'"):
-        settings.benchmark("bpd4")
+        protocols.benchmark("bpd4")
     with pytest.raises(UsageError, match="vlfau"):
         settings.run_settings("vgg", "full")
     with pytest.raises(UsageError, match="did you mean 'full'"):
@@ -122,5 +122,5 @@ def test_a_broken_benchmark_file_names_file_and_key(tmp_path, monkeypatch, text,
     (tmp_path / "bad.yaml").write_text(text)
     monkeypatch.setattr(resources, "root", lambda folder: tmp_path)
     with pytest.raises(DataError, match=r"bad\.yaml") as caught:
-        settings.benchmark("bad")
+        protocols.benchmark("bad")
     assert where in str(caught.value)

@@ -66,7 +66,7 @@ def read(root: Path) -> None:
 def loop(root: Path) -> None:
     """Render frames' templates one after another."""
     from fauds.captions import load
-    from fauds.settings import benchmark
+    from fauds.protocols import benchmark
 
     aus, templates = benchmark("bp4d").aus, load()
     rows = _rows(root, aus)

@@ -13,7 +13,7 @@ from fauds import store
 from fauds.datasets import DATASETS
 from fauds.datasets.crops import match_crops
 from fauds.errors import DataError
-from fauds.settings import AlignmentSettings
+from fauds.protocols import AlignmentSettings
 
 TABLE = "faces.parquet"
 

@@ -13,7 +13,8 @@ from fauds import settings as settings_module
 from fauds import store
 from fauds.bench.results import SETTINGS
 from fauds.errors import DataError, UsageError
-from fauds.settings import Benchmark, RunSettings
+from fauds.protocols import Benchmark
+from fauds.settings import RunSettings
 
 
 @dataclass(frozen=True)

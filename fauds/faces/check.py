@@ -31,7 +31,7 @@ from fauds.faces.pace import measure
 from fauds.faces.pictures import VideoPictures, open_pictures
 from fauds.faces.plan import Job
 from fauds.faces.request import Request
-from fauds.settings import Benchmark
+from fauds.protocols import Benchmark
 
 _COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
 

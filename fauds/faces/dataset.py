@@ -16,7 +16,7 @@ from fauds.errors import DataError
 from fauds.faces.alignment import alignment
 from fauds.faces.prepare import Prepared, prepare
 from fauds.faces.request import Request
-from fauds.settings import AlignmentSettings
+from fauds.protocols import AlignmentSettings
 
 
 def crop_faces(

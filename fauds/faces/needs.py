@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from fauds.faces.pace import Pace
 from fauds.faces.plan import Job
-from fauds.settings import Benchmark
+from fauds.protocols import Benchmark
 
 # Of two cores, from BP4D's 146,847 frames and from ten million (benchmarks/speed/captions.py):
 # seconds to start, seconds and bytes a frame, bytes of the tables that do not grow with them.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from fauds import resources, settings, store
+from fauds import protocols, resources, store
 from fauds.bench import results as results_file
 from fauds.bench.results import Results
 from fauds.report.gallery import Face, gallery
@@ -97,7 +97,7 @@ def _word_table(results: Results) -> str:
 
 def _published(results: Results) -> str:
     """Return the published F1 rows, for the benchmark's own protocol on real data only."""
-    benchmark = settings.benchmark(results.benchmark)
+    benchmark = protocols.benchmark(results.benchmark)
     parts = benchmark.folds.parts if benchmark.folds else {}
     tested = {fold: sorted(part) for fold, part in parts.items()}
     own = (
