@@ -54,6 +54,19 @@ def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, .
     return tuple(frames["sex"].take(pa.array(first)).to_pylist())
 
 
+def choose(dataset: str, listed: Folds | None, k: int, method: str | None) -> str:
+    """Return "published" or "random": what was asked for, else published where a list fits.
+
+    Raises:
+        UsageError: published folds are asked for that do not exist.
+    """
+    fits = listed is not None and len(listed.parts) == k
+    if method == "published" and not fits:
+        has = f"{len(listed.parts)} folds" if listed else "no folds"
+        raise UsageError(f"{dataset} has {has} published, not {k}.", hint="use --method random")
+    return method or ("published" if fits else "random")
+
+
 def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
     """Return the published folds.
 

@@ -88,7 +88,7 @@ class Workspace:
         path = self.path("frames")
         old = self._meta("frames")
         asked, root = root, self._root(old, root)
-        options = self._options(old, root if asked else None, given)
+        options = self._options(old and old["settings"], root if asked else None, given)
         settings = {"root": str(root.resolve()), **options.plain()}
         draw = self._must_draw(root)
         same = old is not None and old["settings"] == settings and not draw
@@ -135,17 +135,12 @@ class Workspace:
         return Path(old["settings"]["root"])
 
     def _options(
-        self, old: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
+        self, last: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
     ) -> ReadOptions:
-        last = dict(old["settings"]) if old else {}
-        last_root = last.pop("root", None)
-        # What was said of one distribution need not hold for another.
-        if root is not None and str(root.resolve()) != last_root:
-            last = {}
-        fields = {**ReadOptions.fields_of(last), **given, "aus": self.benchmark.aus}
+        own: dict[str, Any] = {"aus": self.benchmark.aus}
         if self.benchmark.occurrence_at is not None:
-            fields["occurrence_at"] = self.benchmark.occurrence_at
-        return ReadOptions(**fields)
+            own["occurrence_at"] = self.benchmark.occurrence_at
+        return ReadOptions.as_last(last or {}, root, {**given, **own})
 
     def _must_draw(self, root: Path) -> bool:
         synthesis = self.benchmark.synthesis
@@ -316,14 +311,7 @@ class Workspace:
             UsageError: published folds were asked for that do not exist.
             DataError: the subjects read are not those of the published list.
         """
-        listed = self.benchmark.folds
-        fits = listed is not None and len(listed.parts) == k
-        method = method or ("published" if fits else "random")
-        if method == "published" and not fits:
-            has = f"{len(listed.parts)} folds" if listed else "no folds"
-            raise UsageError(
-                f"{self.dataset} has {has} published, not {k}.", hint="use --method random"
-            )
+        method = folding.choose(self.dataset, self.benchmark.folds, k, method)
         path = self.path("folds")
         settings = {"k": k, "method": method, "seed": seed if method == "random" else None}
         meta = {
@@ -340,7 +328,7 @@ class Workspace:
                 store.read_table(frames.path, ["subject", "sex", *aus]), aus
             )
             if method == "published":
-                table = folding.published(counts, listed)
+                table = folding.published(counts, self.benchmark.folds)
             else:
                 table = folding.random(counts, k, seed)
             folding.check(table, counts.subjects)

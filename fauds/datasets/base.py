@@ -59,6 +59,24 @@ class ReadOptions:
         lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
         return {**plain, **paths, **lists}
 
+    @classmethod
+    def as_last(
+        cls, last: Mapping[str, Any], root: Path | None, given: Mapping[str, Any]
+    ) -> "ReadOptions":
+        """Return the options of last time, where they are of the same root, but for those given.
+
+        Args:
+            last: what `plain` made of them, and "root"; empty where nothing was read yet.
+            root: what is read now; None for what was read last.
+            given: fields that are named now.
+        """
+        kept = dict(last)
+        last_root = kept.pop("root", None)
+        # What was said of one distribution need not hold for another.
+        if root is not None and str(root.resolve()) != last_root:
+            kept = {}
+        return cls(**{**cls.fields_of(kept), **given})
+
 
 @dataclass(frozen=True)
 class Reading:
