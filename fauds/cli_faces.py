@@ -7,45 +7,28 @@ from typing import Any, Literal
 import click
 
 from fauds.cli_options import (
+    CAMERA,
     DATASET,
     WORKDIR,
     new_progress,
     read_frames,
     read_options,
+    reading,
     workspace,
 )
 
 
 @click.command()
 @DATASET
-@click.option(
-    "--root", type=click.Path(path_type=Path), required=True, help="The raw distribution."
-)
-@click.option(
-    "--camera",
-    type=click.Choice(["left", "right"]),
-    default="left",
-    show_default=True,
-    help="Which of DISFA's videos.",
-)
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the images are, under the root, where there are several sets of them.",
-)
-@click.option(
-    "--image-base",
-    type=click.IntRange(0, 1),
-    help="Number of the first image, where it cannot be told from the files.",
-)
+@read_options
+@CAMERA
 @WORKDIR
 def check(
     workdir: Path,
     dataset: str,
-    root: Path,
-    camera: Literal["left", "right"],
-    images: Path | None,
-    image_base: int | None,
+    root: Path | None,
+    camera: Literal["left", "right"] | None,
+    **options: Any,
 ) -> None:
     """Say in seconds what a raw distribution holds and lacks, and what the steps will take.
 
@@ -56,12 +39,11 @@ def check(
     from fauds.faces import check as checking
     from fauds.report.check import show_check
 
+    if root is None:
+        raise click.UsageError("Name the raw distribution to look at: --root FOLDER.")
     benchmark = workspace(workdir, dataset).benchmark
-    fields = {"aus": benchmark.aus, "images": images, "image_base": image_base}
-    if benchmark.occurrence_at is not None:
-        fields["occurrence_at"] = benchmark.occurrence_at
-    options = ReadOptions(**fields)
-    show_check(dataset, checking.check(benchmark, root, options, camera, workdir))
+    given = ReadOptions(**reading(**options), **benchmark.reading())
+    show_check(dataset, checking.check(benchmark, root, given, camera or "left", workdir))
 
 
 @click.command()
@@ -80,7 +62,7 @@ def check(
 @click.option(
     "--detector", metavar="NAME[:PATH]", help="cascade, csv:FILE, openface:FOLDER, mediapipe:MODEL."
 )
-@click.option("--camera", type=click.Choice(["left", "right"]), help="Of DISFA.  [default: left]")
+@CAMERA
 @click.option(
     "--frames",
     "manifest",

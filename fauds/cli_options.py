@@ -23,6 +23,9 @@ DATASET = click.option(
     metavar="D",
     help="synthetic, bp4d or disfa.",
 )
+CAMERA = click.option(
+    "--camera", type=click.Choice(["left", "right"]), help="Of DISFA.  [default: left]"
+)
 _READING = (
     click.option(
         "--root",
@@ -75,16 +78,14 @@ def new_progress() -> Any:
     return Progress(sys.stderr)
 
 
-def read_frames(
-    space: Any,
-    root: Path | None,
+def reading(
     sexes: Path | None,
     images: Path | None,
     image_base: int | None,
     missing_aus: str | None,
     only: str | None,
-) -> Any:
-    """Read the raw distribution, say what was read, and return the `fauds.workspace.Step`."""
+) -> dict[str, Any]:
+    """Return the fields of `fauds.datasets.base.ReadOptions` that were given."""
     given = {
         "sex_table": sexes.resolve() if sexes else None,
         "images": images,
@@ -92,9 +93,14 @@ def read_frames(
         "missing_aus": missing_aus,
         "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
     }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_frames(space: Any, root: Path | None, **options: Any) -> Any:
+    """Read the raw distribution, say what was read, and return the `fauds.workspace.Step`."""
     from fauds.report.terminal import show_frames
 
     with new_progress() as progress:
-        step = space.frames(root, {k: v for k, v in given.items() if v is not None}, progress)
+        step = space.frames(root, reading(**options), progress)
     show_frames(step)
     return step

@@ -1,7 +1,7 @@
 """Benchmarks, the versioned protocols, read from YAML with unknown keys forbidden."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
@@ -99,6 +99,11 @@ class Benchmark(Settings):
         """The lowest intensity that counts as occurring; None where occurrence is coded."""
         found = re.search(r"\d", self.occurrence)
         return int(found.group()) if found else None
+
+    def reading(self) -> dict[str, Any]:
+        """Return what the protocol asks of reading: fields of `fauds.datasets.base.ReadOptions`."""
+        threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
+        return {"aus": self.aus, **threshold}
 
 
 def benchmark(name: str) -> Benchmark:

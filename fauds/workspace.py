@@ -137,10 +137,7 @@ class Workspace:
     def _options(
         self, last: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
     ) -> ReadOptions:
-        own: dict[str, Any] = {"aus": self.benchmark.aus}
-        if self.benchmark.occurrence_at is not None:
-            own["occurrence_at"] = self.benchmark.occurrence_at
-        return ReadOptions.as_last(last or {}, root, {**given, **own})
+        return ReadOptions.as_last(last or {}, root, {**given, **self.benchmark.reading()})
 
     def _must_draw(self, root: Path) -> bool:
         synthesis = self.benchmark.synthesis
