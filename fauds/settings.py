@@ -5,10 +5,10 @@ Order of a run's settings: the defaults below, then the preset's YAML, then ``--
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
@@ -25,7 +25,8 @@ class BackboneSettings(Settings):
     """The stem: any timm model with four feature levels.
 
     `weights` names a safetensors file, beside the preset or by absolute path; `pretrained` asks
-    timm for its own (from its cache, or downloaded).
+    timm for its own (from its cache, or downloaded). `args` are further arguments of
+    ``timm.create_model``, but none that would have timm load a file of its own accord.
     """
 
     name: str
@@ -33,34 +34,52 @@ class BackboneSettings(Settings):
     pretrained: bool = False
     weights: str | None = None
 
+    @field_validator("args")
+    @classmethod
+    def _names_no_file(cls, args: dict[str, Any]) -> dict[str, Any]:
+        # A weights file's header holds settings too: it must not make timm open another file.
+        for name in sorted(args.keys() & {"checkpoint_path", "cache_dir"}):
+            raise ValueError(f"{name} is not allowed here; weights are named in backbone.weights")
+        return args
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Spread = Annotated[float, Field(gt=0, le=1)]
+
 
 class ModelSettings(Settings):
     """The architecture of VL-FAU; the paper's values are the defaults where it states them.
 
     `spatial_sigmoid`: eq. 3 writes none, CBAM, from which it comes, has one; ours is on.
     `msc_width`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
-    `reduction`: of the channel attention's MLP in eq. 2. `stage_norm`: normalise each stage's
-    features before eq. 1, since the stages' scales differ. `dropout`: before the decoders'
-    readout; `head_dropout`: before the AU heads. `mean` and `std`: of the pixels, ImageNet's.
+    `msc_pool`: whether stages are pooled to the last one's size before that convolution or after
+    it. `reduction`: of the channel attention's MLP in eq. 2. `stage_norm`: normalise each stage's
+    features before eq. 1, since the stages' scales differ. `feed_words`: the previous word's
+    embedding enters the gates; eq. 5 as written has none, eq. 10 and 11 need it. `begin`: h0 and
+    c0 are linear in the mean feature, or zero. `dropout`: before the decoders' readout;
+    `head_dropout`: before the AU heads. `mean` and `std`: of the pixels, ImageNet's.
     """
 
     backbone: BackboneSettings
-    image_size: int = 224
-    dim: int = 512
-    hidden: int | None = None
-    embed_dim: int | None = None
-    attention_dim: int | None = None
-    msc_width: int = 256
-    reduction: int = 16
+    image_size: int = Field(224, ge=1, le=4096)
+    dim: int = Field(512, ge=1)
+    hidden: int | None = Field(None, ge=1)
+    embed_dim: int | None = Field(None, ge=1)
+    attention_dim: int | None = Field(None, ge=1)
+    msc_width: int = Field(256, ge=1)
+    msc_pool: Literal["before", "after"] = "before"
+    reduction: int = Field(16, ge=1)
     multi_level: bool = True
     local_language: bool = True
     global_language: bool = True
     spatial_sigmoid: bool = True
     stage_norm: bool = True
+    feed_words: bool = True
+    begin: Literal["mean", "zeros"] = "mean"
     dropout: float = Field(0.3, ge=0, lt=1)
     head_dropout: float = Field(0.0, ge=0, lt=1)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[Share, Share, Share] = (0.485, 0.456, 0.406)
+    std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
 
 class TrainingSettings(Settings):
@@ -69,7 +88,12 @@ class TrainingSettings(Settings):
     `class_weights`: eq. 9 as written sums to 1; scaled to mean 1 is the field's practice.
     `backbone_rate` multiplies the learning rate for the stem. `cutout`: side of the square as a
     share of the image's, and `cutout_chance` the share of images that get one. `warmup`: share
-    of all steps.
+    of all steps. `schedule`: what follows it. `batch_size`: faces a step, of all processes
+    together. `accumulate`: passes that each process takes for its part of a batch, where that does
+    not fit into memory; the step stays the same. `ema`: decay of the moving average of the
+    weights, which is then what is tested and kept; null for the weights themselves.
+    `gradient_clip`: largest norm, null for none. `precision`: auto is bfloat16 on a GPU that has
+    it, and float32 elsewhere. `compile`: the backbone, by torch.compile.
     """
 
     epochs: int = Field(15, ge=1)
@@ -79,7 +103,10 @@ class TrainingSettings(Settings):
     weight_decay: float = 5e-4
     betas: tuple[float, float] = (0.9, 0.999)
     warmup: float = Field(0.05, ge=0, lt=1)
-    gradient_clip: float = Field(1.0, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    accumulate: int = Field(1, ge=1)
+    ema: float | None = Field(None, gt=0, lt=1)
+    gradient_clip: float | None = Field(1.0, gt=0)
     class_weights: Literal["mean1", "sum1"] = "mean1"
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
@@ -87,14 +114,22 @@ class TrainingSettings(Settings):
     seed: int = 0
     workers: int | None = Field(None, ge=0)
     device: Literal["auto", "cpu"] = "auto"
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    compile: bool = False
 
 
 class InferenceSettings(Settings):
-    """Prediction on the test part; `described` caps how many frames a fold get descriptions."""
+    """Prediction on the test part; `described` caps how many frames a fold get descriptions.
+
+    None of these is in the paper. `length_penalty`: a hypothesis scores its summed log-probability
+    over its words to this power. `max_words`: where a description is cut; null for the length of
+    the longest description there is.
+    """
 
     batch_size: int = Field(64, ge=1)
-    beam_width: int = Field(3, ge=1)
+    beam_width: int = Field(3, ge=1, le=1000)
+    length_penalty: float = Field(1.0, ge=0, le=1)
+    max_words: int | None = Field(None, ge=1, le=10_000)
     described: int = Field(60, ge=0)
 
 

@@ -58,18 +58,53 @@ def test_every_preset_is_valid_and_can_be_changed(preset):
 
 
 def test_table_4_presets_differ_only_in_what_the_table_says():
-    def switches(preset):
-        model = settings.run_settings("vlfau", preset).model
-        return model.multi_level, model.local_language, model.global_language
+    rows = {
+        "baseline": (False, False, False),
+        "marl": (True, False, False),
+        "marl-llga": (True, True, False),
+        "marl-glga": (True, False, True),
+        "full": (True, True, True),
+    }
+    paper = settings.run_settings("vlfau", "paper").model_dump(exclude={"description"})
+    for preset, switches in rows.items():
+        found = settings.run_settings("vlfau", preset).model_dump(exclude={"description"})
+        named = dict(
+            zip(("multi_level", "local_language", "global_language"), switches, strict=True)
+        )
+        assert found == paper | {"model": paper["model"] | named}
 
-    presets = ("baseline", "marl", "marl-llga", "marl-glga", "full")
-    assert [switches(preset) for preset in presets] == [
-        (False, False, False),
-        (True, False, False),
-        (True, True, False),
-        (True, False, True),
-        (True, True, True),
-    ]
+
+def test_the_paper_preset_is_the_defaults_with_its_backbone():
+    stem = {"name": "swin_base_patch4_window7_224.ms_in1k", "pretrained": True}
+    defaults = settings.RunSettings(model={"backbone": stem}).model_dump(exclude={"description"})
+    found = settings.run_settings("vlfau", "paper").model_dump(exclude={"description"})
+    sizes = dict.fromkeys(("hidden", "embed_dim", "attention_dim"), defaults["model"]["dim"])
+    assert defaults["model"] | sizes != defaults["model"]  # null stands for dim
+    assert found == defaults | {"model": defaults["model"] | sizes}
+
+
+def test_the_paper_preset_writes_out_every_value_of_its_recipe_and_whose_it_is():
+    path = settings.preset_path("vlfau", "paper")
+    written = yaml.safe_load(path.read_text())
+    machine = {"device", "workers", "precision", "compile", "accumulate"}
+    assert set(written["model"]) == set(settings.ModelSettings.model_fields)
+    assert set(written["model"]["backbone"]) == set(settings.BackboneSettings.model_fields)
+    assert set(written["training"]) == set(settings.TrainingSettings.model_fields) - machine
+    assert set(written["inference"]) == {"beam_width", "length_penalty", "max_words"}
+    paper = {
+        "dim": 512,
+        "hidden": 512,
+        "image_size": 224,
+        "epochs": 15,
+        "batch_size": 64,
+        "weight_decay": 0.0005,
+        "betas": [0.9, 0.999],
+        "flip": True,
+    }
+    values = written["model"] | written["training"]
+    assert {key: values[key] for key in paper} == paper
+    marked = [line for line in path.read_text().splitlines() if "# paper" in line]
+    assert set(paper) <= {line.split(":")[0].strip() for line in marked}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +119,8 @@ def test_table_4_presets_differ_only_in_what_the_table_says():
         ("description.x=3", "names no setting"),
         ("training.epochs=[", "not a value"),
         ("model.multi_level=false", "local_language needs multi_level"),
+        ("model.msc_pool=never", "model.msc_pool"),
+        ("model.begin=ones", "model.begin"),
     ],
 )
 def test_a_wrong_change_is_a_usage_error_that_names_it(change, message):

@@ -13,6 +13,8 @@ _HOME = {
     "vlfau_loss": "losses",
     "loss_counts": "losses",
     "WordLogits": "words",
+    "PackedWords": "words",
+    "pack_words": "words",
     "CaptionDecoder": "decoder",
     "DAIR": "dair",
     "FourStages": "backbone",

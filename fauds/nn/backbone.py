@@ -1,13 +1,19 @@
 """The stem: any timm backbone with four feature stages, and the multi-scale combination."""
 
+from typing import Literal
+
 import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
+from fauds.registry import unknown
 
 STAGES = 4
+
+POOLS = ("before", "after")
+"""When a stage can be pooled to the size of the last one: before its convolution or after it."""
 
 
 class FourStages(nn.Module):
@@ -54,6 +60,13 @@ class FourStages(nn.Module):
 
 
 def _create(name: str, args: dict, pretrained: bool, image_size: int) -> nn.Module:
+    if ":" in name:  # "hf-hub:" and "local-dir:" would have timm read settings from elsewhere
+        raise UsageError(
+            f"{name!r} is not the name of a timm backbone: it has a colon",
+            where="backbone",
+            hint="take one of timm.list_models(); weights from elsewhere are a file, named in "
+            "model.backbone.weights",
+        )
     if not timm.is_model(name):
         raise UsageError(
             f"timm has no backbone called {name!r}",
@@ -108,8 +121,8 @@ class MultiScale(nn.Module):
 
     The paper says only that four 3 x 3 convolutions "learn and reshape" the stages. Ours: each
     stage is average-pooled to the size of the last one (a stride-8 kernel would read a seventh of
-    stage 1), normalised over its channels, then convolved; the four are concatenated and mapped
-    to `dim`.
+    stage 1), normalised over its channels, then convolved; or normalised and convolved as large
+    as it is, then pooled (`pool`). The four are concatenated and mapped to `dim`.
 
     Args:
         channels: channels of the stages.
@@ -117,10 +130,24 @@ class MultiScale(nn.Module):
         width: channels after each convolution (256: four of them make the paper's 1024).
         norm: a LayerNorm over the channels of each stage. Swin's own last norm is not among
             timm's features, and its raw residual stream grows with depth.
+        pool: "before" the convolutions, or "after" them.
+
+    Raises:
+        UsageError: no such `pool`.
     """
 
-    def __init__(self, channels: list[int], dim: int, width: int = 256, norm: bool = True) -> None:
+    def __init__(
+        self,
+        channels: list[int],
+        dim: int,
+        width: int = 256,
+        norm: bool = True,
+        pool: Literal["before", "after"] = "before",
+    ) -> None:
         super().__init__()
+        if pool not in POOLS:
+            raise unknown("choice of msc_pool", pool, list(POOLS))
+        self.pool = pool
         self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in channels)
         self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)
         self.combine = nn.Linear(width * len(channels), dim)
@@ -128,10 +155,14 @@ class MultiScale(nn.Module):
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d], (h, w) the last stage's size."""
         size = stages[-1].shape[-2:]
+        if self.pool == "before":
+            stages = [F.adaptive_avg_pool2d(stage, size) for stage in stages]
         maps = [
-            conv(_channel_norm(norm, F.adaptive_avg_pool2d(stage, size)))
+            conv(_channel_norm(norm, stage))
             for stage, norm, conv in zip(stages, self.norms, self.convs, strict=True)
         ]
+        if self.pool == "after":
+            maps = [F.adaptive_avg_pool2d(one, size) for one in maps]
         return self.combine(torch.cat(maps, dim=1).permute(0, 2, 3, 1))
 
 

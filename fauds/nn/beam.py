@@ -1,7 +1,7 @@
 """Beam search over all captions of a batch together."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ NEVER = (PAD, BOS, UNK)
 class _Beams:
     """K hypotheses of each of R rows."""
 
-    tokens: Tensor  # [R, K, T], pad after the end
+    tokens: Tensor  # [R, K, t], the words so far, pad after the end
     total: Tensor  # [R, K], summed log-probabilities
-    words: Tensor  # [R, K], words so far, end of sentence included
+    words: Tensor  # [R, K], how many, end of sentence included
     ended: Tensor  # [R, K] bool
 
     def score(self, length_penalty: float) -> Tensor:
@@ -64,74 +64,81 @@ def beam_search(
         return tokens[:, :0], scores
     active = torch.arange(rows, device=device)
     state = decoder.start(values, width)
-    beams = _first_beams(rows, width, max_words, device)
-    longest = 0
+    beams = _first_beams(rows, width, device)
+    last = torch.full_like(beams.words, BOS)
     for t in range(max_words):
-        last = beams.tokens[..., t - 1] if t else torch.full_like(beams.words, BOS)
         logits, state = decoder.step(state, last)
-        beams, parents = _advance(beams, _log_probabilities(logits), t, length_penalty)
-        state = _follow(state, parents)
-        longest = t + 1
+        beams, parents = _advance(beams, logits, length_penalty)
+        state, last = _follow(state, parents), beams.tokens[..., -1]
         done = beams.ended.all(dim=1)
         if t + 1 == max_words:
             done = torch.ones_like(done)
         # Rows that are through stay as they are until it pays to copy the others.
         if int(done.sum()) * 4 > len(done):
-            tokens[active[done]], scores[active[done]] = _best(beams.pick(done), length_penalty)
+            words, scores[active[done]] = _best(beams.pick(done), length_penalty)
+            tokens[active[done], : t + 1] = words
             active, beams, state = active[~done], beams.pick(~done), state.rows(~done)
+            last = last[~done]
         if len(active) == 0:
             break
-    return tokens[:, :longest], scores
+    return tokens[:, : t + 1], scores
 
 
-def _first_beams(rows: int, width: int, max_words: int, device: torch.device) -> _Beams:
+def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
     """One live hypothesis per row; the other places are dead until the first word splits it."""
     total = torch.full((rows, width), -math.inf, device=device)
     total[:, 0] = 0.0
     zeros = torch.zeros(rows, width, dtype=torch.long, device=device)
-    return _Beams(zeros[..., None].repeat(1, 1, max_words), total, zeros, zeros.bool())
+    return _Beams(zeros.unsqueeze(2)[..., :0], total, zeros, zeros.bool())
 
 
-def _log_probabilities(logits: Tensor) -> Tensor:
-    logits = logits.float().log_softmax(dim=-1)
-    logits[..., NEVER] = -math.inf
-    return logits
+def _continuations(beams: _Beams, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Each hypothesis' best next words, the best first: log-probabilities and words [R, K, C].
 
-
-def _advance(
-    beams: _Beams, log_probs: Tensor, t: int, length_penalty: float
-) -> tuple[_Beams, Tensor]:
-    """Extend every hypothesis by word t and keep the K best. Also returns their parents [R, K]."""
-    width, vocab = log_probs.shape[1:]
+    C is K at most: of words that follow the same hypothesis no more can be kept. An ended
+    hypothesis goes on as itself: one continuation, <pad>, at no cost.
+    """
+    log_probs = logits.float().log_softmax(dim=-1)
+    log_probs[..., NEVER] = -math.inf
+    best = log_probs.topk(min(log_probs.shape[1:]), dim=-1)
+    stay = torch.full_like(best.values, -math.inf)
+    stay[..., 0] = 0.0
     ended = beams.ended.unsqueeze(2)
-    # An ended hypothesis goes on as itself: one continuation, <pad>, at no cost.
-    stay = torch.full_like(log_probs, -math.inf)
-    stay[..., PAD] = 0.0
-    total = beams.total.unsqueeze(2) + torch.where(ended, stay, log_probs)
-    words = (beams.words + (~beams.ended)).to(total.dtype)
-    rank = total / words.unsqueeze(2) ** length_penalty
-    greedy = total[:, 0].argmax(dim=1, keepdim=True)  # places 0 .. V-1 are the first beam's
-    rank = rank.flatten(1).scatter(1, greedy, math.inf)
-    place = rank.topk(width, dim=1).indices
-    parents, choice = place // vocab, place % vocab
+    return torch.where(ended, stay, best.values), best.indices.masked_fill(ended, PAD)
+
+
+def _advance(beams: _Beams, logits: Tensor, length_penalty: float) -> tuple[_Beams, Tensor]:
+    """Extend every hypothesis by a word and keep the K best. Also returns their parents [R, K]."""
+    gain, words = _continuations(beams, logits)
+    total = beams.total.unsqueeze(2) + gain
+    longer = beams.words + (~beams.ended)
+    rank = total / longer.to(total.dtype).unsqueeze(2) ** length_penalty
+    rank[:, 0, 0] = math.inf  # the most probable word of the first beam
+    place = rank.flatten(1).topk(beams.words.shape[1], dim=1).indices
+    parents = place // gain.shape[2]
+    choice = words.flatten(1).gather(1, place)
     total = total.flatten(1).gather(1, place)
-    was_ended = beams.ended.gather(1, parents)
-    tokens = beams.tokens.gather(1, parents.unsqueeze(2).expand_as(beams.tokens))
-    tokens[..., t] = choice
-    following = replace(
-        beams,
-        tokens=tokens,
+    written = beams.tokens.gather(1, parents.unsqueeze(2).expand_as(beams.tokens))
+    following = _Beams(
+        tokens=torch.cat([written, choice.unsqueeze(2)], dim=2),
         total=total,
-        words=beams.words.gather(1, parents) + (~was_ended),
-        ended=was_ended | (choice == EOS) | total.isneginf(),
+        words=longer.gather(1, parents),
+        ended=beams.ended.gather(1, parents) | (choice == EOS) | total.isneginf(),
     )
     return following, parents
 
 
 def _follow(state: DecoderState, parents: Tensor) -> DecoderState:
     """Give each hypothesis its parent's hidden state."""
-    places = parents.unsqueeze(2).expand(-1, -1, state.hidden.shape[2])
-    return state._replace(hidden=state.hidden.gather(1, places), cell=state.cell.gather(1, places))
+    rows, width = parents.shape
+    # Whole states are copied by their number: a gather would look up every single channel.
+    first = torch.arange(rows, device=parents.device) * width
+    numbers = (parents + first.unsqueeze(1)).flatten()
+    hidden, cell = (
+        each.flatten(0, 1).index_select(0, numbers).view_as(each)
+        for each in (state.hidden, state.cell)
+    )
+    return state._replace(hidden=hidden, cell=cell)
 
 
 def _best(beams: _Beams, length_penalty: float) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,9 @@ class DAIR(nn.Module):
         pooled = torch.cat([values.amax(dim=1), values.mean(dim=1)])  # [2B, d], one for all AUs
         hidden = torch.relu(torch.matmul(pooled, self.squeeze_weight) + self.squeeze_bias)
         both = torch.matmul(hidden, self.excite_weight) + self.excite_bias  # [A, 2B, d]
-        maximum, average = both.chunk(2, dim=1)
+        # A batch of any size in an exported model: of chunk(2), torch.export fixes it.
+        batch = values.shape[0]
+        maximum, average = both[:, :batch], both[:, batch:]
         return torch.sigmoid(maximum + average).transpose(0, 1)
 
     def spatial_attention(self, pooled: Tensor) -> Tensor:

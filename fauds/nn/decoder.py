@@ -1,12 +1,17 @@
 """The soft-attention LSTM that writes captions (paper, eq. 4 to 6), for one or many branches."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fauds.nn.heads import stacked_uniform
 from fauds.nn.recurrence import Recurrent, recur
-from fauds.nn.words import PAD, WordLogits, pack_words
+from fauds.nn.words import PAD, PackedWords, WordLogits
+from fauds.registry import unknown
+
+BEGINNINGS = ("mean", "zeros")
+"""What h0 and c0 can be made of."""
 
 
 class DecoderState(NamedTuple):
@@ -32,9 +37,9 @@ class CaptionDecoder(nn.Module):
     """Show-attend-and-tell with the previous word fed in beside the attended feature.
 
     What the paper leaves open, and what is done here: eq. 5 has no previous word, eq. 10 and 11
-    need it, so its embedding enters the gates; h0 and c0 are linear in the mean of V over the
-    positions; dropout stands between the hidden state and the readout; W^a has no bias (softmax
-    cancels it) and W^v has one.
+    need it, so its embedding enters the gates (`feed_words`); h0 and c0 are linear in the mean of
+    V over the positions (`begin`); dropout stands between the hidden state and the readout; W^a
+    has no bias (softmax cancels it), W^v and the gates have one.
 
     Args:
         vocab: V, words in the vocabulary, the four special ones included.
@@ -43,6 +48,12 @@ class CaptionDecoder(nn.Module):
         embed_dim: channels of a word embedding, default d.
         attention_dim: k, channels in which eq. 4 compares V and h, default d as in the paper.
         dropout: probability, on the hidden state before the readout.
+        feed_words: False is eq. 5 as written: no word enters the gates, so that a caption follows
+            from the image alone, and there is no embedding table.
+        begin: "mean", or "zeros" for h0 and c0 of zero.
+
+    Raises:
+        UsageError: no such `begin`.
     """
 
     def __init__(
@@ -53,31 +64,40 @@ class CaptionDecoder(nn.Module):
         embed_dim: int | None = None,
         attention_dim: int | None = None,
         dropout: float = 0.0,
+        *,
+        feed_words: bool = True,
+        begin: Literal["mean", "zeros"] = "mean",
     ) -> None:
         super().__init__()
+        if begin not in BEGINNINGS:
+            raise unknown("choice of begin", begin, list(BEGINNINGS))
         hidden, embed_dim, attention_dim = hidden or dim, embed_dim or dim, attention_dim or dim
-        self.embedding = nn.Embedding(vocab, embed_dim, padding_idx=PAD)
-        self.word_gates = nn.Linear(embed_dim, 4 * hidden)
+        self.hidden = hidden
+        if feed_words:
+            self.embedding = nn.Embedding(vocab, embed_dim, padding_idx=PAD)
+            self.word_gates = nn.Linear(embed_dim, 4 * hidden)
+        else:
+            self.embedding = None
+            self.gate_bias = stacked_uniform(4 * hidden, fan_in=dim)
         self.context_gates = nn.Linear(dim, 4 * hidden, bias=False)
         self.state_gates = nn.Linear(hidden, 4 * hidden, bias=False)
         self.key = nn.Linear(dim, attention_dim)
         self.query = nn.Linear(hidden, attention_dim, bias=False)
         self.score = nn.Linear(attention_dim, 1, bias=False)
-        self.begin = nn.Linear(dim, 2 * hidden)
+        self.begin = nn.Linear(dim, 2 * hidden) if begin == "mean" else None
         self.dropout = nn.Dropout(dropout)
         self.readout = nn.Linear(hidden, vocab)
 
-    def forward(self, values: Tensor, tokens: Tensor) -> tuple[WordLogits, Tensor]:
+    def forward(self, values: Tensor, words: PackedWords) -> tuple[WordLogits, Tensor]:
         """Predict every next word from the gold words before it (teacher forcing).
 
         Args:
             values: image features [R, P, d].
-            tokens: long [R, T], <bos> words <eos> <pad>..; all <pad> where there is no caption.
+            words: of the R captions, packed by `pack_words`.
 
         Returns:
             The logits on the N real words, and the feature attended at each of them [N, d].
         """
-        words = pack_words(tokens)
         if len(words.order) < len(values) or len(set(words.steps)) > 1:
             values = values[words.order]
         inputs = Recurrent(
@@ -96,9 +116,15 @@ class CaptionDecoder(nn.Module):
 
     def _vocabulary_gates(self) -> Tensor:
         """Every word's share of the gates [V, 4h]: a vocabulary is shorter than a batch's text."""
+        if self.embedding is None:
+            return self.gate_bias.expand(self.readout.out_features, -1)
         return self.word_gates(self.embedding.weight)
 
     def _begin(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """h0 and c0, [R, h] each."""
+        if self.begin is None:
+            zeros = values.new_zeros(len(values), self.hidden)
+            return zeros, zeros
         return self.begin(values.mean(dim=1)).chunk(2, dim=1)
 
     def _weights(self) -> tuple[Tensor, ...]:

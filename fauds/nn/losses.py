@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fauds.nn.words import WordLogits
+from fauds.nn.words import PAD, WordLogits
 
 if TYPE_CHECKING:
     from fauds.nn.vlfau import VLFAUOutput
@@ -27,21 +27,25 @@ def vlfau_loss(
         output: of the model.
         labels: occurrence [B, A], 1, 0, or -1 where not coded.
         weights: [A], gamma of eq. 9.
-        counts: [4], what each mean divides by, instead of `loss_counts` of this batch: with
-            several processes, the counts of all over the number of processes, so that averaged
-            gradients are those of the whole batch.
+        counts: [4], what each mean divides by, instead of this batch's own (see `loss_counts`):
+            with several passes or processes, the counts of all of them, over the number of those
+            whose gradients are averaged, so that the gradients are those of the whole batch.
 
     Returns:
         ``fau``, ``lgen``, ``ggen``, ``gau`` and their sum ``total``: scalars, in nats.
     """
-    if counts is None:
-        counts = loss_counts(output, labels)
     coded = labels >= 0
+    local, whole = output.local_logits, output.global_logits
+    described = None if whole is None else whole.lengths > 0
+    if counts is None:
+        told = None if local is None else (local.lengths > 0).view_as(labels)
+        counts = _counts(coded, told, described)
+    seen = coded if described is None else coded & described.unsqueeze(1)
     sums = {
         "fau": _au_sum(output.au_logits, labels, weights, coded),
-        "lgen": _word_sum(output.local_logits, coded.flatten()),
-        "ggen": _word_sum(output.global_logits, None),
-        "gau": _au_sum(output.global_au_logits, labels, weights, coded & _described(output)),
+        "lgen": _word_sum(local, coded.flatten()),
+        "ggen": _word_sum(whole, None),
+        "gau": _au_sum(output.global_au_logits, labels, weights, seen),
     }
     counts = torch.where(counts > 0, counts, 1)
     empty = output.au_logits.new_zeros(())
@@ -52,29 +56,41 @@ def vlfau_loss(
     return {**losses, "total": sum(losses.values())}
 
 
-def loss_counts(output: "VLFAUOutput", labels: Tensor) -> Tensor:
-    """How many things each of the four means is over: [4] float32, in the order of `PARTS`.
+def loss_counts(
+    labels: Tensor, local_tokens: Tensor | None = None, global_tokens: Tensor | None = None
+) -> Tensor:
+    """How many things each of the four means is over, before any forward pass.
 
     Coded (image, AU) pairs; coded pairs with a local caption; global captions; coded pairs of
-    images with a global caption. 0 for a part that the model does not have.
+    images with a global caption. The counts of a batch's parts add up to those of the batch.
+
+    Args:
+        labels: occurrence [B, A], -1 where not coded.
+        local_tokens: long [B, A, T], <bos> words <eos> <pad>..; a caption is there where a word
+            follows <bos>. None: there are none.
+        global_tokens: long [B, T], likewise.
+
+    Returns:
+        Counts [4], float32, in the order of `PARTS`.
     """
-    coded = labels >= 0
+    return _counts(labels >= 0, _captioned(local_tokens), _captioned(global_tokens))
+
+
+def _captioned(tokens: Tensor | None) -> Tensor | None:
+    return None if tokens is None else (tokens[..., 1:] != PAD).any(dim=-1)
+
+
+def _counts(coded: Tensor, told: Tensor | None, described: Tensor | None) -> Tensor:
+    """The counts [4], given which labels [B, A], local [B, A] and global captions [B] there are."""
     none = coded.new_zeros((), dtype=torch.long)
-    local, whole = output.local_logits, output.global_logits
     return torch.stack(
         [
             coded.sum(),
-            none if local is None else (coded.flatten() & (local.lengths > 0)).sum(),
-            none if whole is None else (whole.lengths > 0).sum(),
-            none if whole is None else (coded & _described(output)).sum(),
+            none if told is None else (coded & told).sum(),
+            none if described is None else described.sum(),
+            none if described is None else (coded & described.unsqueeze(1)).sum(),
         ]
     ).float()
-
-
-def _described(output: "VLFAUOutput") -> Tensor | bool:
-    """Images that have a global caption [B, 1]."""
-    whole = output.global_logits
-    return True if whole is None else (whole.lengths > 0).unsqueeze(1)
 
 
 def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, there: Tensor) -> Tensor | None:

@@ -55,6 +55,49 @@ def recur(inputs: Recurrent, words: Tensor, steps: tuple[int, ...]) -> tuple[Ten
     return _Recurrence.apply(words, steps, *inputs)
 
 
+def proceed(inputs: Recurrent, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Run eq. 4 and 5 for one word of each of K hypotheses of R rows, without gradients.
+
+    Args:
+        inputs: as in `recur`, but hidden and cell are of the hypotheses [R, K, h].
+        words: [R, K] long, the word fed to each.
+
+    Returns:
+        The next hidden and cell states, [R, K, h] each.
+    """
+    hidden, cell = inputs.hidden.flatten(0, 1), inputs.cell.flatten(0, 1)
+    queries = (hidden @ inputs.query_weight.t()).view(*words.shape, -1)
+    alpha = torch.softmax(_scores(inputs.keys, queries, inputs.score_weight), dim=2)
+    contexts = torch.bmm(alpha, inputs.values).flatten(0, 1)
+    gates = inputs.word_gates.index_select(0, words.flatten())
+    gates.addmm_(hidden, inputs.state_weight.t())
+    gates.addmm_(contexts, inputs.context_weight.t())
+    enter, forget, leave, candidate = gates.chunk(4, dim=1)
+    gates[:, : -candidate.shape[1]].sigmoid_()
+    cell = (forget * cell).addcmul_(enter, _tanh_(candidate))
+    hidden = _tanh_(cell.clone()).mul_(leave)
+    return hidden.view_as(inputs.hidden), cell.view_as(inputs.cell)
+
+
+_CACHED = 2**19
+"""Numbers of a buffer that stays in a core's second cache."""
+
+
+def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
+    """W^a ReLU(keys + queries): [R, P, k] and [R, K, k] -> [R, K, P]."""
+    keys, queries = keys.unsqueeze(1), queries.unsqueeze(2)
+    scores = keys.new_empty(len(keys), queries.shape[1], keys.shape[2])
+    one_row = scores[:1].numel() * len(weight)
+    # On CPUs [R, K, P, k] as a whole would go through memory three times.
+    rows = len(keys) if keys.is_cuda else max(1, _CACHED // one_row)
+    match = keys.new_empty(min(rows, len(keys)), *scores.shape[1:], len(weight))
+    parts = (tensor.split(rows) for tensor in (keys, queries, scores))
+    for some, query, into in zip(*parts, strict=True):
+        here = torch.add(some, query, out=_first(match, len(some))).relu_()
+        torch.mv(here.view(-1, len(weight)), weight, out=into.view(-1))
+    return scores
+
+
 class _Trace(NamedTuple):
     """What the backward pass needs of the forward one: packed over words [N, ..]."""
 

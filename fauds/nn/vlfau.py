@@ -1,6 +1,6 @@
 """VL-FAU: AU recognition that explains itself in words (the whole network)."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from fauds.nn.beam import beam_search
 from fauds.nn.dair import DAIR
 from fauds.nn.decoder import CaptionDecoder
 from fauds.nn.heads import BranchHeads, GlobalHead
-from fauds.nn.words import WordLogits
+from fauds.nn.words import WordLogits, pack_words
 
 
 class VLFAUOutput(NamedTuple):
@@ -93,13 +93,14 @@ class VLFAU(nn.Module):
         head_dropout: before the AU heads, probability. Not in the paper; default 0.
         reduction: of DAIR's channel MLP, 16 as in CBAM.
         msc_width: channels after each convolution of MSC, 256.
-        stage_norm: see `MultiScale`.
+        msc_pool, stage_norm: see `MultiScale`.
+        feed_words, begin: see `CaptionDecoder`.
 
     Attributes:
         stem.body: the timm network, where weights of a backbone alone belong.
 
     Raises:
-        UsageError, DataError: see `FourStages`.
+        UsageError, DataError: see `FourStages`, `MultiScale` and `CaptionDecoder`.
     """
 
     def __init__(
@@ -124,22 +125,29 @@ class VLFAU(nn.Module):
         head_dropout: float = 0.0,
         reduction: int = 16,
         msc_width: int = 256,
+        msc_pool: Literal["before", "after"] = "before",
         stage_norm: bool = True,
+        feed_words: bool = True,
+        begin: Literal["mean", "zeros"] = "mean",
     ) -> None:
         super().__init__()
         self.num_aus = num_aus
         self.stem = FourStages(backbone, backbone_args, pretrained, image_size)
         channels = self.stem.channels
         if multi_level:
-            self.combine = MultiScale(channels, dim, msc_width, stage_norm)
+            self.combine = MultiScale(channels, dim, msc_width, stage_norm, msc_pool)
         else:
             self.combine = LastStage(channels, dim, stage_norm)
         self.dair = DAIR(num_aus, dim, reduction, spatial_sigmoid) if multi_level else None
         self.head_dropout = nn.Dropout(head_dropout)
         self.heads = BranchHeads(num_aus, dim)
-        sizes = (dim, hidden, embed_dim, attention_dim, dropout)
-        self.local_decoder = CaptionDecoder(local_vocab, *sizes) if local_language else None
-        self.global_decoder = CaptionDecoder(global_vocab, *sizes) if global_language else None
+
+        def decoder(vocab: int) -> CaptionDecoder:
+            sizes = (dim, hidden, embed_dim, attention_dim, dropout)
+            return CaptionDecoder(vocab, *sizes, feed_words=feed_words, begin=begin)
+
+        self.local_decoder = decoder(local_vocab) if local_language else None
+        self.global_decoder = decoder(global_vocab) if global_language else None
         self.global_head = GlobalHead(num_aus, dim) if global_language else None
 
     def forward(
@@ -156,14 +164,19 @@ class VLFAU(nn.Module):
                 is absent and costs nothing. None skips the local decoder.
             global_tokens: [B, T] long, likewise.
         """
+        # Packing waits for the lengths: before the stem, a GPU has nothing queued to wait for.
+        local_words = global_words = None
+        if self.local_decoder is not None and local_tokens is not None:
+            local_words = pack_words(local_tokens.flatten(0, 1))
+        if self.global_decoder is not None and global_tokens is not None:
+            global_words = pack_words(global_tokens)
         seen = self._see(images)
         au_logits = self.heads(self.head_dropout(seen.features))
         local_logits = global_logits = global_au_logits = None
-        if self.local_decoder is not None and local_tokens is not None:
-            folded = seen.branches.flatten(0, 1), local_tokens.flatten(0, 1)
-            local_logits, _ = self.local_decoder(*folded)
-        if self.global_decoder is not None and global_tokens is not None:
-            global_logits, attended = self.global_decoder(seen.whole, global_tokens)
+        if local_words is not None:
+            local_logits, _ = self.local_decoder(seen.branches.flatten(0, 1), local_words)
+        if global_words is not None:
+            global_logits, attended = self.global_decoder(seen.whole, global_words)
             global_au_logits = self.global_head(global_logits.mean_per_row(attended))
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fauds.nn import VLFAU, CaptionDecoder
+from fauds.nn import VLFAU, CaptionDecoder, MultiScale
 
 
 class PlainBranch(nn.Module):
@@ -37,20 +37,50 @@ class PlainBranch(nn.Module):
         return hat, spatial[:, 0], self.head(hat.mean((2, 3)))
 
 
+class PlainMultiScale(nn.Module):
+    """MSC (eq. 1), a stage at a time."""
+
+    def __init__(self, channels, width, dim, norm, pool):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in channels)
+        self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)
+        self.combine = nn.Linear(width * len(channels), dim)
+        self.pool = pool
+
+    def forward(self, stages):
+        """Maps [B, C_s, H_s, W_s] -> V [B, d, h, w]."""
+        maps, size = [], stages[-1].shape[2:]
+        for stage, norm, conv in zip(stages, self.norms, self.convs, strict=True):
+            if self.pool == "before":
+                stage = F.adaptive_avg_pool2d(stage, size)
+            stage = conv(norm(stage.movedim(1, 3)).movedim(3, 1))
+            if self.pool == "after":
+                stage = F.adaptive_avg_pool2d(stage, size)
+            maps.append(stage)
+        return self.combine(torch.cat(maps, 1).movedim(1, 3)).movedim(3, 1)
+
+
 class PlainDecoder(nn.Module):
     """Eq. 4 to 6, one word of one branch at a time, V projected at every word."""
 
-    def __init__(self, vocab, embed, dim, hidden, attention):
+    def __init__(self, vocab, embed, dim, hidden, attention, begin="mean"):
+        """`embed` 0: no word is fed; `begin` "zeros": h0 and c0 are zero."""
         super().__init__()
-        self.embedding = nn.Embedding(vocab, embed, padding_idx=0)
+        if embed:
+            self.embedding = nn.Embedding(vocab, embed, padding_idx=0)
+        self.embed, self.hidden = embed, hidden
         self.cell = nn.LSTMCell(embed + dim, hidden)
         self.key, self.query = nn.Linear(dim, attention), nn.Linear(hidden, attention, bias=False)
         self.score = nn.Linear(attention, 1, bias=False)
-        self.begin_h, self.begin_c = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
+        if begin == "mean":
+            self.begin_h, self.begin_c = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
+        self.from_mean = begin == "mean"
         self.readout = nn.Linear(hidden, vocab)
 
     def begin(self, values):
         mean = values.mean(1)
+        if not self.from_mean:
+            return mean.new_zeros(len(mean), self.hidden), mean.new_zeros(len(mean), self.hidden)
         return self.begin_h(mean), self.begin_c(mean)
 
     def forward(self, values, word, state):
@@ -59,7 +89,8 @@ class PlainDecoder(nn.Module):
         scores = self.score(F.relu(self.key(values) + self.query(h)[:, None]))
         alpha = torch.softmax(scores, dim=1)
         attended = (alpha * values).sum(1)
-        h, c = self.cell(torch.cat([self.embedding(word), attended], 1), (h, c))
+        fed = [self.embedding(word), attended] if self.embed else [attended]
+        h, c = self.cell(torch.cat(fed, 1), (h, c))
         return self.readout(h), attended, (h, c)
 
 
@@ -68,7 +99,7 @@ class PlainVLFAU(nn.Module):
 
     def __init__(self, model: VLFAU):
         super().__init__()
-        self.stem, self.combine = copy.deepcopy(model.stem), copy.deepcopy(model.combine)
+        self.stem, self.combine = copy.deepcopy(model.stem), plain_multi_scale(model.combine)
         dair = model.dair
         _, dim, hidden = dair.squeeze_weight.shape
         self.branches = nn.ModuleList(
@@ -83,7 +114,7 @@ class PlainVLFAU(nn.Module):
 
     def forward(self, images, local_tokens, global_tokens):
         """AU logits [B, A, 2], local [B, A, T, V], global [B, T, V], L_Gau's logits [B, A, 2]."""
-        whole = self.combine(self.stem(images)).permute(0, 3, 1, 2)
+        whole = self.combine(self.stem(images))
         seen = [branch(whole) for branch in self.branches]
         values = [hat.flatten(2).transpose(1, 2) for hat, _, _ in seen]
         states = [self.local_decoder.begin(v) for v in values]
@@ -111,9 +142,19 @@ class PlainVLFAU(nn.Module):
 
 def plain_decoder(decoder: CaptionDecoder) -> PlainDecoder:
     """A plain decoder of the same sizes; `correspondence` says which weights are which."""
-    vocab, embed = decoder.embedding.weight.shape
+    vocab, hidden = decoder.readout.weight.shape
+    embed = decoder.embedding.embedding_dim if decoder.embedding else 0
     attention, dim = decoder.key.weight.shape
-    return PlainDecoder(vocab, embed, dim, decoder.readout.in_features, attention)
+    begin = "mean" if decoder.begin else "zeros"
+    return PlainDecoder(vocab, embed, dim, hidden, attention, begin)
+
+
+def plain_multi_scale(combine: MultiScale) -> PlainMultiScale:
+    """A plain MSC of the same sizes."""
+    channels = [conv.in_channels for conv in combine.convs]
+    norm = isinstance(combine.norms[0], nn.LayerNorm)
+    width, dim = combine.convs[0].out_channels, combine.combine.out_features
+    return PlainMultiScale(channels, width, dim, norm, combine.pool)
 
 
 def correspondence(plain: PlainVLFAU, model: VLFAU):
@@ -138,18 +179,23 @@ def correspondence(plain: PlainVLFAU, model: VLFAU):
 
 def decoder_correspondence(plain: PlainDecoder, decoder: CaptionDecoder):
     """As `correspondence`, for one decoder."""
-    yield plain.embedding.weight, [decoder.embedding.weight], _same
-    inputs = [decoder.word_gates.weight, decoder.context_gates.weight]
-    yield plain.cell.weight_ih, inputs, lambda w, c: _gates(torch.cat([w, c], 1))
+    if decoder.embedding:
+        yield plain.embedding.weight, [decoder.embedding.weight], _same
+        inputs, bias = [decoder.word_gates.weight], decoder.word_gates.bias
+    else:
+        inputs, bias = [], decoder.gate_bias
+    inputs = [*inputs, decoder.context_gates.weight]
+    yield plain.cell.weight_ih, inputs, lambda *parts: _gates(torch.cat(parts, 1))
     yield plain.cell.weight_hh, [decoder.state_gates.weight], _gates
-    yield plain.cell.bias_ih, [decoder.word_gates.bias], _gates
+    yield plain.cell.bias_ih, [bias], _gates
     # nn.LSTMCell has two biases that only ever appear as their sum
-    yield plain.cell.bias_hh, [decoder.word_gates.bias], torch.zeros_like
+    yield plain.cell.bias_hh, [bias], torch.zeros_like
     for name in ("key", "query", "score", "readout"):
         mine = dict(getattr(plain, name).named_parameters())
         for key, theirs in getattr(decoder, name).named_parameters():
             yield mine[key], [theirs], _same
-    for part, mine in enumerate((plain.begin_h, plain.begin_c)):
+    begins = (plain.begin_h, plain.begin_c) if decoder.begin else ()
+    for part, mine in enumerate(begins):
         yield mine.weight, [decoder.begin.weight], lambda w, i=part: w.chunk(2)[i]
         yield mine.bias, [decoder.begin.bias], lambda w, i=part: w.chunk(2)[i]
 

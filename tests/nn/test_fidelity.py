@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fauds.nn import CaptionDecoder, vlfau_loss
+from fauds.nn import CaptionDecoder, pack_words, vlfau_loss
 from fauds.nn.recurrence import Recurrent, recur
 
 from .helpers import AUS, batch, captions, small_model
@@ -34,10 +34,20 @@ def caption_loss(logits, targets):
     return torch.stack(terms).mean()
 
 
+OPEN_POINTS = [
+    {},
+    {"spatial_sigmoid": False, "stage_norm": False},
+    {"msc_pool": "after"},
+    {"feed_words": False},
+    {"begin": "zeros"},
+    {"feed_words": False, "begin": "zeros", "msc_pool": "after", "stage_norm": False},
+]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("sigmoid", [True, False])
-def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, sigmoid):
-    model = small_model(spatial_sigmoid=sigmoid, stage_norm=sigmoid).to(dtype)
+@pytest.mark.parametrize("changes", OPEN_POINTS, ids=lambda changes: ", ".join(changes) or "ours")
+def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, changes):
+    model = small_model(**changes).to(dtype)
     plain = PlainVLFAU(model).eval()
     images, local, whole, labels = batch(dtype=dtype)
     weights = torch.tensor([0.5, 1.5, 1.0], dtype=dtype)
@@ -76,19 +86,39 @@ def check_gradients(pairs, tolerance):
         torch.testing.assert_close(mine.grad, expected, atol=tolerance, rtol=tolerance)
 
 
-def test_multi_scale_is_equation_1():
-    model = small_model().double()
+@pytest.mark.parametrize("pool", ["before", "after"])
+def test_multi_scale_is_equation_1(pool):
+    model = small_model(msc_pool=pool).double()
     stages = [t.detach() for t in model.stem(torch.randn(2, 3, 64, 64).double())]
     combine = model.combine
     maps = []
     for stage, norm, conv in zip(stages, combine.norms, combine.convs, strict=True):
         factor = stage.shape[-1] // stages[-1].shape[-1]
-        pooled = F.avg_pool2d(stage, factor)
-        mean = pooled.mean(1, keepdim=True)
-        normal = (pooled - mean) / (pooled.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+        if pool == "before":
+            stage = F.avg_pool2d(stage, factor)
+        mean = stage.mean(1, keepdim=True)
+        normal = (stage - mean) / (stage.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
         maps.append(conv(normal * norm.weight[:, None, None] + norm.bias[:, None, None]))
+        if pool == "after":
+            maps[-1] = F.avg_pool2d(maps[-1], factor)
     wanted = torch.einsum("bchw,dc->bhwd", torch.cat(maps, 1), combine.combine.weight)
     torch.testing.assert_close(combine(stages), wanted + combine.combine.bias)
+
+
+def test_pooling_after_the_convolutions_is_another_function_of_the_same_weights():
+    after, before = (small_model(msc_pool=pool).combine for pool in ("after", "before"))
+    stages = [torch.randn(2, 8 * 2**s, 16 // 2**s, 16 // 2**s) for s in range(4)]
+    assert after(stages).shape == before(stages).shape == (2, 2, 2, 12)
+    assert not torch.allclose(after(stages), before(stages), atol=1e-3)
+
+
+def test_without_words_a_caption_follows_from_the_image_alone():
+    decoder = CaptionDecoder(11, 12, 10, 6, 7, feed_words=False)
+    tokens, values = captions(4, words=6), torch.randn(4, 5, 12)
+    others = torch.where(tokens > 3, 14 - tokens, tokens)
+    told, retold = (decoder(values, pack_words(words))[0].logits for words in (tokens, others))
+    assert torch.equal(told, retold)
+    assert "embedding.weight" not in decoder.state_dict()
 
 
 def test_dair_maps_are_the_plain_ones():
@@ -103,10 +133,11 @@ def test_dair_maps_are_the_plain_ones():
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_a_step_of_the_search_is_a_step_of_the_training(width):
-    decoder = CaptionDecoder(11, 12, 10, 6, 7).eval()
+@pytest.mark.parametrize("changes", [{}, {"feed_words": False}, {"begin": "zeros"}], ids=str)
+def test_a_step_of_the_search_is_a_step_of_the_training(width, changes):
+    decoder = CaptionDecoder(11, 12, 10, 6, 7, **changes).eval()
     tokens, values = captions(4, words=6), torch.randn(4, 5, 12)
-    packed, _ = decoder(values, tokens)
+    packed, _ = decoder(values, pack_words(tokens))
     state, steps = decoder.start(values, width), []
     for t in range(tokens.shape[1] - 1):
         logits, state = decoder.step(state, tokens[:, t : t + 1].expand(-1, width))
@@ -122,7 +153,7 @@ def test_the_decoder_alone_in_any_order_of_lengths():
     tokens = captions(6, words=6, seed=3)
     tokens[2] = 0
     values = torch.randn(6, 5, 12, dtype=torch.float64, requires_grad=True)
-    packed, contexts = decoder(values, tokens)
+    packed, contexts = decoder(values, pack_words(tokens))
     (packed.logits.square().sum() + packed.mean_per_row(contexts).square().sum()).backward()
     mine, values.grad = values.grad, None
     state, wanted, attended = plain.begin(values), [], []

@@ -1,15 +1,14 @@
-"""The network as a whole: settings, backbones, nulls, inference, errors."""
+"""The network as a whole: settings, padding, inference, precision."""
 
 import itertools
 
 import pytest
 import torch
 
-from fauds.errors import DataError, UsageError
-from fauds.nn import VLFAU, loss_counts, vlfau_loss
-from fauds.nn.backbone import FourStages
+from fauds.errors import UsageError
+from fauds.nn import vlfau_loss
 
-from .helpers import AUS, SWIN, batch, captions, small_model
+from .helpers import AUS, batch, captions, small_model
 
 SWITCHES = list(itertools.product([True, False], repeat=3))
 
@@ -34,77 +33,29 @@ def test_every_setting_trains_every_parameter(levels, local, whole):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "args", "size"),
-    [
-        ("resnet18", {}, 64),
-        ("convnext_atto", {}, 64),
-        ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1)}, 112),
-    ],
+    "changes",
+    [{"msc_pool": "after"}, {"feed_words": False}, {"begin": "zeros"}],
+    ids=lambda changes: next(iter(changes)),
 )
-def test_four_stage_backbones_by_name(backbone, args, size):
-    model = small_model(backbone=backbone, backbone_args=args, image_size=size).train()
-    images, local, whole, labels = batch(image=size)
-    losses = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
-    losses["total"].backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None] == []
-    assert model.eval().attention(images).shape[:2] == (2, AUS)
-
-
-def test_backbones_that_will_not_do():
-    with pytest.raises(UsageError, match="four feature stages"):
-        FourStages("vit_tiny_patch16_224")
-    with pytest.raises(UsageError, match="no backbone called"):
-        FourStages("swine_tiny")
-    with pytest.raises(UsageError, match="cannot build"):
-        FourStages("resnet18", {"colour": "red"})
-
-
-def test_weights_that_cannot_be_had(monkeypatch):
-    def offline(*args, **kwargs):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("timm.create_model", offline)
-    with pytest.raises(DataError, match="no route to host") as raised:
-        FourStages("resnet18", pretrained=True)
-    assert "pretrained=false" in raised.value.hint
-
-
-def test_a_null_au_takes_part_in_nothing():
-    model = small_model()
+def test_open_points_train_every_parameter_and_write(changes):
+    model = small_model(**changes).train()
     images, local, whole, labels = batch()
-    labels[0, 1] = 1
-    local[0, 1] = local[0, 0]
-    known = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
-    labels[0, 1] = -1
-    masked = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
-    local[0, 1] = 0
-    absent = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
-    for name, value in masked.items():
-        torch.testing.assert_close(value, absent[name])
-    assert known["fau"] != masked["fau"]
-    assert known["lgen"] != masked["lgen"]
-    assert known["ggen"] == masked["ggen"]
+    vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))["total"].backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    told = model.eval().describe(images, max_words_local=4, max_words_global=5)
+    assert told.local_tokens.shape[:2] == (2, AUS)
+    assert told.local_tokens[..., 0].all() and told.global_tokens[:, 0].all()
+    if "begin" in changes:
+        state = model.global_decoder.start(torch.randn(2, 4, 12), width=3)
+        assert state.hidden.shape == state.cell.shape == (2, 3, 10)
+        assert not state.hidden.any()
 
 
-def test_a_null_au_sends_no_gradient_into_its_branch():
-    model = small_model(global_language=False).train()
-    images, local, _, labels = batch()
-    labels[:, 2] = -1
-    local[:, 2] = 0
-    vlfau_loss(model(images, local), labels, torch.ones(AUS))["total"].backward()
-    for parameter in (*model.dair.parameters(), *model.heads.parameters()):
-        assert not parameter.grad[2].any()
-        assert parameter.grad[0].any()
-
-
-def test_nothing_to_learn_from_is_zero_and_not_nan():
-    model = small_model().train()
-    images, local, whole, labels = batch()
-    output = model(images, torch.zeros_like(local), torch.zeros_like(whole))
-    losses = vlfau_loss(output, torch.full_like(labels, -1), torch.ones(AUS))
-    assert {name: value.item() for name, value in losses.items()} == dict.fromkeys(losses, 0.0)
-    losses["total"].backward()
-    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+def test_an_unknown_way_is_a_usage_error():
+    with pytest.raises(UsageError, match="did you mean 'after'"):
+        small_model(msc_pool="afterwards")
+    with pytest.raises(UsageError, match="did you mean 'zeros'"):
+        small_model(begin="zero")
 
 
 def test_padding_changes_nothing():
@@ -119,18 +70,6 @@ def test_padding_changes_nothing():
     shared = min(before.shape[1], after.shape[1])
     torch.testing.assert_close(before[:5, :shared], after[:5, :shared])
     torch.testing.assert_close(short.au_logits, other.au_logits)
-
-
-def test_counts_of_parts_add_up_to_the_whole_batch():
-    model = small_model()
-    images, local, whole, labels = batch(size=4)
-    whole[3] = 0
-    weights = torch.tensor([0.5, 1.5, 1.0])
-    together = vlfau_loss(model(images, local, whole), labels, weights)
-    halves = [(model(images[s], local[s], whole[s]), labels[s]) for s in (slice(0, 2), slice(2, 4))]
-    counts = sum(loss_counts(*half) for half in halves) / 2
-    parts = [vlfau_loss(*half, weights, counts)["total"] for half in halves]
-    torch.testing.assert_close(sum(parts) / 2, together["total"])
 
 
 def test_predict_skips_the_decoders_and_agrees_with_the_logits():
@@ -165,8 +104,9 @@ def test_top_k_hits():
     assert torch.equal(words.hits(k=1), greedy)
 
 
-def test_bfloat16_autocast_stays_near():
-    model = small_model().train()
+@pytest.mark.parametrize("changes", [{}, {"feed_words": False, "begin": "zeros"}], ids=str)
+def test_bfloat16_autocast_stays_near(changes):
+    model = small_model(**changes).train()
     images, local, whole, labels = batch()
     exact = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -176,10 +116,3 @@ def test_bfloat16_autocast_stays_near():
     assert torch.isclose(exact["total"], rough["total"], rtol=0.02)
     assert seen.probabilities.dtype == torch.float32
     assert seen.local_tokens.shape == (2, AUS, 4)
-
-
-def test_the_default_swin_is_a_feature_pyramid_of_four():
-    stem = FourStages(SWIN["backbone"], SWIN["backbone_args"], image_size=64)
-    shapes = [tuple(stage.shape[1:]) for stage in stem(torch.randn(1, 3, 64, 64))]
-    assert shapes == [(8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2)]
-    assert isinstance(small_model(), VLFAU)

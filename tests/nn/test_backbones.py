@@ -1,0 +1,132 @@
+"""Backbones by name, and the presets that name one."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from fauds import resources
+from fauds.errors import DataError, UsageError
+from fauds.nn import vlfau_loss
+from fauds.nn.backbone import FourStages, LastStage, MultiScale
+from fauds.settings import run_settings
+from fauds.training import checkpoint
+from fauds.training.data import CaptionTokens
+from fauds.training.loop import build_model
+
+from .helpers import AUS, SWIN, batch, small_model
+
+FAMILIES = {
+    SWIN["backbone"]: SWIN["backbone_args"],
+    "convnext_atto": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)},
+    "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)},  # five levels
+    "efficientnet_b0": {},  # five levels
+    "pvt_v2_b0": {},
+}
+
+PARTS = {  # MARL, LLGA, GLGA
+    "baseline": (False, False, False),
+    "marl": (True, False, False),
+    "marl-llga": (True, True, False),
+    "marl-glga": (True, False, True),
+    "full": (True, True, True),
+    "paper": (True, True, True),
+    "tiny": (True, True, True),
+}
+PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_backbone_by_name_trains_whole_and_comes_back_from_its_file(name, tmp_path):
+    model = small_model(backbone=name, backbone_args=FAMILIES[name]).train()
+    images, local, whole, labels = batch()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))["total"].backward()
+    # Several processes that train one model wait for each parameter's gradient.
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert all(p.grad.any() for p in model.combine.parameters())
+    optimizer.step()
+    checkpoint.save(tmp_path / "weights.safetensors", dict(model.state_dict()), {"aus": AUS})
+
+    untrained = small_model(backbone=name, backbone_args=FAMILIES[name])
+    before = untrained.predict(images)
+    tensors, meta = checkpoint.load(tmp_path / "weights.safetensors")
+    untrained.load_state_dict(tensors)
+    limits = {"max_words_local": 3, "max_words_global": 3}
+    wanted, found = (m.eval().explain(images, **limits) for m in (model, untrained))
+    assert meta == {"aus": AUS}
+    assert not torch.equal(before, wanted.probabilities)
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert torch.equal(mine, theirs)
+    assert torch.equal(untrained.predict(images), wanted.probabilities)
+    assert wanted.attention.shape[:2] == wanted.local_tokens.shape[:2] == (2, AUS)
+
+
+def test_the_default_swin_is_a_feature_pyramid_of_four():
+    stem = FourStages(SWIN["backbone"], SWIN["backbone_args"], image_size=64)
+    shapes = [tuple(stage.shape[1:]) for stage in stem(torch.randn(1, 3, 64, 64))]
+    assert shapes == [(8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2)]
+
+
+def test_backbones_that_will_not_do():
+    with pytest.raises(UsageError, match="four feature stages"):
+        FourStages("vit_tiny_patch16_224")
+    with pytest.raises(UsageError, match="no backbone called"):
+        FourStages("swine_tiny")
+    with pytest.raises(UsageError, match="cannot build"):
+        FourStages("resnet18", {"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hf-hub:timm/resnet18.a1_in1k", "hf_hub:timm/resnet18", "local-dir:here", "timm/resnet18"],
+)
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_backbone_from_elsewhere_is_refused_before_anything_is_fetched(
+    monkeypatch, name, pretrained
+):
+    monkeypatch.setattr("timm.create_model", lambda *args, **kwargs: pytest.fail("timm was asked"))
+    with pytest.raises(UsageError, match="timm") as raised:
+        FourStages(name, pretrained=pretrained)
+    assert name in str(raised.value)
+    assert "list_models" in raised.value.hint
+
+
+def test_weights_that_cannot_be_had(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(DataError, match="no route to host") as raised:
+        FourStages("resnet18", pretrained=True)
+    assert "pretrained=false" in raised.value.hint
+
+
+def test_every_preset_that_ships_is_known_here():
+    assert sorted(PARTS) == PRESETS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_has_exactly_the_parts_of_its_row_in_table_4(preset):
+    levels, local, whole = PARTS[preset]
+    none = ("model.backbone.pretrained=false", "model.backbone.weights=null")
+    settings = run_settings("vlfau", preset, none).model
+    captions = np.zeros((1, 0), np.int64)
+    tokens = CaptionTokens(captions, captions, local_vocabulary=20, global_vocabulary=30)
+    with torch.device("meta"):
+        model = build_model(settings, 12, tokens, resources.path("models", "vlfau")).eval()
+        images = torch.zeros(2, 3, settings.image_size, settings.image_size)
+    assert type(model.combine) is (MultiScale if levels else LastStage)
+    assert (model.dair is not None) == levels
+    assert (model.local_decoder is not None) == local
+    assert (model.global_decoder is not None) == (model.global_head is not None) == whole
+    seen = model.eval()._see(images)
+    positions = math.ceil(settings.image_size / 32) ** 2
+    assert seen.whole.shape == (2, positions, settings.dim)
+    assert seen.branches.shape == (2, 12, positions, settings.dim)
+    assert model.predict(images).shape == (2, 12)
+    for decoder, vocabulary in ((model.local_decoder, 20), (model.global_decoder, 30)):
+        if decoder is not None:
+            assert decoder.readout.weight.shape == (vocabulary, settings.hidden)
+            assert decoder.key.weight.shape == (settings.attention_dim, settings.dim)
