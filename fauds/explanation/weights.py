@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from fauds import resources
 from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
+from fauds.explanation import foreign
+from fauds.facs import AUS
 from fauds.nn.vlfau import VLFAU
 from fauds.settings import RunSettings
 from fauds.training import checkpoint
@@ -25,6 +28,7 @@ SHIPPED = ("vlfau", "tiny-faces.safetensors")
 _SCOPES = ("local", "global")
 _LANGUAGE = ("local_decoder.", "global_decoder.", "global_head.")
 _AS_THEY_ARE = ("none", "elsewhere")
+_ORIGIN = ("model", "preset", "benchmark", "benchmark_version", "fold", "fauds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,8 @@ class Weights:
         alignment: how its faces were cropped: `name` and `version`.
         trained_on: on what, one sentence.
         synthetic: whether its faces were drawn.
+        origin: what else the header says of where they are from: model, preset, benchmark,
+            benchmark_version, fold, and the fauds that wrote them.
         notes: what was chosen for the user, for people to read.
     """
 
@@ -55,6 +61,7 @@ class Weights:
     alignment: Mapping[str, Any]
     trained_on: str
     synthetic: bool
+    origin: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,16 +89,10 @@ class Weights:
         none = np.zeros((1, 0), np.int64)
         tokens = CaptionTokens(none, none, *(len(self.words[scope]) for scope in _SCOPES))
         architecture = architecture.model_copy(update=changes)
-        model = build_model(architecture, len(self.aus), tokens, self.path.parent)
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise DataError(
-                "The weights are not those of the model that their header describes: "
-                f"{str(error).splitlines()[-1].strip()}",
-                where=self.path,
-                hint="copy the file again, or train again",
-            ) from error
+        build = partial(build_model, architecture, len(self.aus), tokens, self.path.parent)
+        foreign.check_fit(build, tensors, self.path)
+        model = build()
+        model.load_state_dict(tensors)
         return model.eval()
 
 
@@ -123,20 +124,24 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     tensors, meta = _load(path)
     try:
         words = {scope: _words(path, tensors, meta["words"][scope], scope) for scope in _SCOPES}
+        settings = RunSettings.model_validate(meta["settings"])
+        longest = {scope: int(meta["longest"][scope]) for scope in _SCOPES}
+        foreign.check_sizes(settings, longest)
         return Weights(
             path=path,
             tensors={
                 name: tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in tensors.items()
             },
-            settings=RunSettings.model_validate(meta["settings"]),
-            aus=tuple(meta["aus"]),
+            settings=settings,
+            aus=_aus(meta["aus"]),
             words=words,
-            longest={scope: int(meta["longest"][scope]) for scope in _SCOPES},
-            threshold=float(meta["threshold"]),
+            longest=longest,
+            threshold=_threshold(meta["threshold"]),
             alignment={key: meta["alignment"][key] for key in ("name", "version")},
             trained_on=str(meta["trained_on"]),
             synthetic=bool(meta["synthetic"]),
+            origin={key: meta[key] for key in _ORIGIN if key in meta},
             notes=notes,
         )
     except KeyError as error:
@@ -150,26 +155,41 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, meta = checkpoint.load(path)
-    if not isinstance(meta, dict) or not meta.keys() & {"settings", "aus"}:
+    if not meta.keys() & {"settings", "aus"}:
         raise DataError(
             "The file holds no whole model: its header has neither settings nor action units, as "
             "that of a backbone alone.",
             where=path,
             hint="name another: a run, RUN/fold2, or a weights file (--weights)",
         )
+    foreign.check_finite(tensors, path)
     return tensors, meta
+
+
+def _aus(names: Any) -> tuple[str, ...]:
+    known = [name for name in names if name in AUS]
+    if len(set(known)) < len(names) or not known:
+        raise ValueError("aus are not different action units")
+    return tuple(known)
+
+
+def _threshold(value: Any) -> float:
+    threshold = float(value)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"the threshold {threshold} is no probability")
+    return threshold
 
 
 def _words(
     path: Path, tensors: Mapping[str, Tensor], saved: Mapping[str, Any], scope: str
 ) -> Words:
     words = Words(tuple(map(str, saved["tokens"])), tuple(map(bool, saved["spaces"])))
-    embedding = tensors.get(f"{scope}_decoder.embedding.weight")
+    readout = tensors.get(f"{scope}_decoder.readout.weight")
     sizes = {len(words.tokens), len(words.spaces)}
-    if embedding is not None and sizes != {len(embedding)}:
+    if readout is not None and sizes != {len(readout)}:
         raise DataError(
             f"The {scope} vocabulary has {len(words):,} words, the weights are for "
-            f"{len(embedding):,}.",
+            f"{len(readout):,}.",
             where=path,
             hint="copy the file again, or train again",
         )

@@ -1,7 +1,10 @@
 """Weights and optimiser state as safetensors with a JSON header: no pickle, written whole."""
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import torch
@@ -13,14 +16,37 @@ from fauds import store
 from fauds.errors import DataError
 
 _META = "fauds"
+_DIGEST = "sha256"
+_HINT = "copy it again, or name another file"
+_PICKLES = (b"PK", *(bytes([0x80, version]) for version in range(2, 6)))
+"""How files of torch.save begin: a zip of pickles, or, before PyTorch 1.6, a pickle."""
+
+_COMPARED = (
+    "model",
+    "preset",
+    "benchmark",
+    "benchmark_version",
+    "aus",
+    "vocabulary",
+    "normalisation",
+)
+_ELSEWHERE = tuple(
+    f"settings.model.{key}"
+    for key in ("backbone.pretrained", "backbone.weights", "mean", "std", "image_size")
+)
+"""Settings that say where training began, or that the normalisation says already."""
+
+_ABSENT = object()
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write tensors with their metadata, atomically."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # In the same JSON: safetensors writes several keys in an order that changes.
+    header = json.dumps({**meta, _DIGEST: _digest(kept)})
     with store.atomic(path) as temporary:
         try:
-            save_file(kept, temporary, metadata={_META: json.dumps(meta)})
+            save_file(kept, temporary, metadata={_META: header})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -29,25 +55,138 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and their metadata.
 
     Raises:
-        DataError: the file is missing, damaged or not a safetensors file of fauds.
+        DataError: the file is missing, cannot be read, is damaged, or is not a safetensors file
+            of fauds.
     """
-    hint = "copy it again, or name another file"
+    _refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_META)
-            if header is None:
-                raise DataError(
-                    "The file is safetensors, but its header is not one of fauds.",
-                    where=path,
-                    hint=hint,
-                )
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, json.loads(header)
-    except FileNotFoundError as error:
-        raise DataError("There is no such weights file.", where=path, hint=hint) from error
+            meta = _meta((file.metadata() or {}).get(_META), path)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, ValueError, OSError) as error:
         raise DataError(
-            f"The file is not a whole safetensors file of fauds: {error}.", where=path, hint=hint
+            f"The file is not a whole safetensors file of fauds: {error}.", where=path, hint=_HINT
         ) from error
+    # Files of an older fauds have none.
+    if meta.pop(_DIGEST, None) not in (None, _digest(tensors)):
+        raise DataError(
+            "The file is damaged: its tensors are not those that were written.",
+            where=path,
+            hint=_HINT,
+        )
+    return tensors, meta
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors on the CPU: safetensors checks the length alone."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _refuse_pickle(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begins = file.read(9)
+    except FileNotFoundError as error:
+        raise DataError("There is no such weights file.", where=path, hint=_HINT) from error
+    except OSError as error:
+        raise DataError(
+            f"The weights file cannot be read: {error.strerror}.", where=path, hint=_HINT
+        ) from error
+    # A safetensors file begins with a length, which may be any bytes, and then its JSON.
+    if begins.startswith(_PICKLES) and not begins.endswith(b"{"):
+        raise DataError(
+            "The file is a PyTorch pickle, which can run code; fauds reads safetensors only.",
+            where=path,
+            hint="name a file that fauds wrote, such as a run's weights.safetensors",
+        )
+
+
+def _meta(header: str | None, path: Path) -> dict[str, Any]:
+    if header is None:
+        raise DataError(
+            "The file is safetensors, but its header is not one of fauds.", where=path, hint=_HINT
+        )
+    try:
+        meta = json.loads(header)
+    except ValueError as error:
+        raise DataError(
+            f"The file's header is not JSON: {error}.", where=path, hint=_HINT
+        ) from error
+    except RecursionError as error:
+        raise DataError(
+            "The file's header is not one of fauds: it is nested too deeply.",
+            where=path,
+            hint=_HINT,
+        ) from error
+    if not isinstance(meta, dict):
+        raise DataError("The file's header holds no keys and values.", where=path, hint=_HINT)
+    return meta
+
+
+def check(meta: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Compare what a file's header says of its model with what is asked for.
+
+    Compared are the model, the preset, the benchmark and its version, the action units, the
+    vocabulary, the normalisation, and the architecture; not the training and not the fold.
+
+    Args:
+        meta: the header of the file, as `load` gives it.
+        wanted: a header with the same keys.
+        path: of the file, for the error.
+
+    Raises:
+        DataError: they differ; every difference is named.
+    """
+    # As it would be read back: tuples are lists then.
+    wanted = json.loads(json.dumps(wanted))
+    keys = [(key,) for key in _COMPARED] + [("settings", "model")]
+    found = [
+        difference
+        for key in keys
+        for difference in _differences(".".join(key), _at(meta, key), _at(wanted, key))
+    ]
+    if found:
+        raise DataError(
+            f"The weights are not those that are asked for. {'; '.join(found)}.",
+            where=path,
+            hint="use them with the settings and tables that they were trained with, or move the "
+            "file away and train again",
+        )
+
+
+def _at(header: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        header = header.get(key, _ABSENT) if isinstance(header, dict) else _ABSENT
+    return header
+
+
+def _differences(name: str, have: Any, want: Any) -> Iterator[str]:
+    if name in _ELSEWHERE or have == want:
+        return
+    if have is _ABSENT:
+        yield f"{name}: not in the file"
+    elif want is _ABSENT:
+        yield f"{name}: the file has {short(have)}, asked is none"
+    elif isinstance(have, dict) and isinstance(want, dict):
+        for key in sorted(have.keys() | want.keys()):
+            there, asked = have.get(key, _ABSENT), want.get(key, _ABSENT)
+            yield from _differences(f"{name}.{key}", there, asked)
+    elif name == "aus" and isinstance(have, list):
+        yield f"aus: {_of_aus(list(map(str, have)), want)}"
+    else:
+        yield f"{name}: the file has {short(have)}, asked is {short(want)}"
+
+
+def _of_aus(have: list[str], want: list[str]) -> str:
+    missing = [au for au in want if au not in have]
+    extra = [au for au in have if au not in want]
+    parts = [f"the file lacks {', '.join(missing)}"] if missing else []
+    parts += [f"the file has {', '.join(extra)}, which is not asked for"] if extra else []
+    return " and ".join(parts) or f"the file has them in another order, {', '.join(have)}"
 
 
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,0 +1,178 @@
+"""Weights files: their header is compared with what is asked, and foreign files are refused."""
+
+import copy
+import io
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fauds.errors import DataError
+from fauds.settings import run_settings
+from fauds.training import checkpoint
+from tests.helpers import SMALL
+
+
+def header(**changes):
+    settings = run_settings("vlfau", "tiny", SMALL).model_dump(mode="json")
+    model = settings["model"]
+    meta = {
+        "model": "vlfau",
+        "preset": "tiny",
+        "benchmark": "bp4d",
+        "benchmark_version": 2,
+        "aus": ["AU01", "AU06", "AU12"],
+        "fold": 1,
+        "settings": settings,
+        "normalisation": {key: model[key] for key in ("mean", "std", "image_size")},
+        "vocabulary": "1f" * 32,
+    }
+    return copy.deepcopy({**meta, **changes})
+
+
+def refusal(tmp_path, meta, wanted):
+    """What is said of a file with one header where another is asked for."""
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save(path, {"a": torch.zeros(2)}, meta)
+    with pytest.raises(DataError) as caught:
+        checkpoint.check(checkpoint.load(path)[1], wanted, path)
+    assert str(path) in str(caught.value) and caught.value.hint
+    return caught.value.what
+
+
+def test_the_header_that_was_written_is_the_one_that_is_asked_for(tmp_path):
+    wanted = header()
+    # As settings hold them; JSON knows no tuples.
+    wanted["normalisation"]["mean"] = tuple(wanted["normalisation"]["mean"])
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save(path, {"a": torch.zeros(2)}, wanted)
+    checkpoint.check(checkpoint.load(path)[1], wanted, path)
+
+
+def test_fold_training_and_where_the_backbone_began_are_not_compared(tmp_path):
+    other = header(fold=3)
+    other["settings"]["training"]["epochs"] = 77
+    other["settings"]["model"]["backbone"] |= {"pretrained": True, "weights": "other.safetensors"}
+    checkpoint.check(other, header(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("benchmark_version", 1, "benchmark_version: the file has 1, asked is 2"),
+        ("benchmark", "disfa", "benchmark: the file has 'disfa', asked is 'bp4d'"),
+        ("preset", "full", "preset: the file has 'full', asked is 'tiny'"),
+        ("model", "other", "model: the file has 'other', asked is 'vlfau'"),
+        ("vocabulary", "ab" * 32, "vocabulary: the file has 'abab"),
+        ("aus", ["AU01", "AU12"], "aus: the file lacks AU06"),
+        ("aus", ["AU01", "AU06", "AU12", "AU45"], "the file has AU45, which is not asked for"),
+        ("aus", ["AU12", "AU01", "AU06"], "aus: the file has them in another order, AU12, AU01"),
+        ("aus", 3, "aus: the file has 3, asked is ['AU01'"),
+        ("settings", None, "settings.model: not in the file"),
+        ("normalisation", {}, "normalisation.image_size: not in the file"),
+    ],
+)
+def test_each_difference_is_said_plainly(tmp_path, key, value, said):
+    assert said in refusal(tmp_path, header(**{key: value}), header())
+
+
+def test_settings_are_named_by_their_dotted_key(tmp_path):
+    other = header()
+    other["settings"]["model"]["dim"] = 32
+    other["settings"]["model"]["backbone"]["args"]["embed_dim"] = 24
+    other["settings"]["model"]["older"] = True
+    other["normalisation"]["image_size"] = other["settings"]["model"]["image_size"] = 112
+    del other["settings"]["model"]["reduction"]
+    said = refusal(tmp_path, other, header())
+    for part in (
+        "settings.model.dim: the file has 32, asked is 16",
+        "settings.model.backbone.args.embed_dim: the file has 24, asked is 16",
+        "settings.model.older: the file has True, asked is none",
+        "settings.model.reduction: not in the file",
+        "normalisation.image_size: the file has 112, asked is 56",
+    ):
+        assert part in said
+    # Once is enough.
+    assert "settings.model.image_size" not in said
+
+
+def test_what_an_older_file_does_not_say_is_named_with_all_else(tmp_path):
+    older = header(benchmark_version=1)
+    del older["normalisation"], older["preset"]
+    said = refusal(tmp_path, older, header())
+    for part in ("normalisation: not in the file", "preset: not in the file", "the file has 1"):
+        assert part in said
+
+
+class _Runs:
+    """An object whose pickle calls a function when it is read."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('the pickle ran')",)
+
+
+@pytest.mark.parametrize("how", ["zip", "old zip", "plain"])
+def test_a_pickle_is_refused_unread(tmp_path, how):
+    stream = io.BytesIO()
+    if how == "plain":
+        pickle.dump(_Runs(), stream)
+    else:
+        torch.save(_Runs(), stream, _use_new_zipfile_serialization=how == "zip")
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(stream.getvalue())
+    with pytest.raises(DataError, match=r"pickle, which can run code.*safetensors only"):
+        checkpoint.load(path)
+
+
+def test_a_length_that_looks_like_a_pickle_is_read(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    for padding in range(0, 0x400, 8):
+        save_file({"a": torch.ones(2)}, path, metadata={"fauds": json.dumps({"x": " " * padding})})
+        if path.read_bytes()[:2] == b"\x80\x02":
+            break
+    else:
+        pytest.fail("no length began as a pickle does")
+    assert checkpoint.load(path)[0]["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ("{'model': 'vlfau'}", "header is not JSON"),
+        ("", "header is not JSON"),
+        ('["vlfau"]', "holds no keys and values"),
+        ("null", "holds no keys and values"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("9" * 5000, "header is not JSON"),
+    ],
+)
+def test_a_header_of_another_kind_is_refused(tmp_path, meta, said):
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.ones(2)}, path, metadata={"fauds": meta})
+    with pytest.raises(DataError, match=said) as caught:
+        checkpoint.load(path)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_folder_or_a_file_without_permission_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        checkpoint.load(tmp_path)
+    with pytest.raises(DataError, match="no such weights file"):
+        checkpoint.load(tmp_path / "none.safetensors")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        checkpoint.load(tmp_path / "weights.safetensors")
+
+
+def test_a_header_longer_than_the_file_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    for length in (2**63, 2**40, 10**6):
+        path.write_bytes(length.to_bytes(8, "little") + b'{"a": 1}')
+        with pytest.raises(DataError, match="not a whole safetensors file"):
+            checkpoint.load(path)
