@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until needed."""
 
+import os
 import shlex
 import signal
 import sys
@@ -14,6 +15,7 @@ import click
 from fauds import __version__
 from fauds.cli_captions import captions
 from fauds.cli_explain import explain
+from fauds.cli_export import export
 from fauds.cli_faces import check, prepare
 from fauds.cli_options import (
     DATASET,
@@ -33,7 +35,7 @@ def cli(debug: bool) -> None:
     """Facial action unit labels as language, and models measured on it."""
 
 
-for _command in (captions, check, prepare, explain):
+for _command in (captions, check, prepare, explain, export):
     cli.add_command(_command)
 
 
@@ -160,6 +162,11 @@ def split(
     help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Write training's figures for TensorBoard too; log.jsonl is written always.",
+)
 @WORKDIR
 def bench(
     workdir: Path,
@@ -170,28 +177,35 @@ def bench(
     changes: tuple[str, ...],
     faces: Path | None,
     resume: str | None,
+    log: str | None,
     **reading: Any,
 ) -> None:
-    """Train MODEL on every fold, test it on the fold's part, and report."""
+    """Train MODEL on every fold, test it on the fold's part, and report.
+
+    On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
+    """
     from fauds.bench import plan as planning
     from fauds.report.terminal import show_results
+    from fauds.training import processes
 
     space = workspace(workdir, dataset)
     request = planning.Request(model, preset, folds, changes, faces, resume)
     plan = planning.make(request, space.benchmark, space.folder / "runs")
-    frames = None if resume else read_frames(space, **reading)
     if resume and any(value is not None for value in reading.values()):
         raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
+    prepares = processes.leads() and not resume
+    frames = read_frames(space, **reading) if prepares else None
     try:
-        with new_progress() as progress:
-            space.bench(plan, frames, progress)
+        with new_progress(shown=processes.leads()) as progress:
+            space.bench(plan, frames, progress, tensorboard=log == "tensorboard")
     except BaseException:
-        if plan.begun:
+        if plan.begun and processes.leads():
             words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
             again = shlex.join([*words, "--resume", plan.folder.name])
             click.echo(f"What is done is kept. Go on with: {again}", err=True)
         raise
-    show_results(plan.folder)
+    if processes.leads():
+        show_results(plan.folder)
 
 
 @cli.command()
@@ -219,19 +233,28 @@ def main() -> NoReturn:
     except FaudsError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"{_who()}Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. What was written is kept.", err=True)
+        # Of several processes one speaks for all: they are stopped together.
+        if not _who():
+            click.echo("Stopped. What was written is kept.", err=True)
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
         click.echo(
-            f"Error: {type(error).__name__}: {error}\n  to do: run fauds --debug ... to see where",
+            f"{_who()}Error: {type(error).__name__}: {error}\n"
+            "  to do: run fauds --debug ... to see where",
             err=True,
         )
         sys.exit(1)
+
+
+def _who() -> str:
+    """Return which of torchrun's processes this is, where it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f"process {rank}: "
 
 
 @contextmanager

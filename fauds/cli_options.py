@@ -71,11 +71,11 @@ def workspace(workdir: Path, dataset: str) -> Any:
     return Workspace(workdir, dataset, say=lambda line: click.echo(line, err=True))
 
 
-def new_progress() -> Any:
-    """Return a `fauds.report.progress.Progress` on stderr."""
+def new_progress(shown: bool = True) -> Any:
+    """Return a `fauds.report.progress.Progress` on stderr, or one that shows nothing."""
     from fauds.report.progress import Progress
 
-    return Progress(sys.stderr)
+    return Progress(sys.stderr if shown else None)
 
 
 def reading(

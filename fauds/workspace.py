@@ -236,25 +236,39 @@ class Workspace:
 
         return [self.path(name) for name in TABLES]
 
-    def bench(self, plan: "Plan", frames: Step | None, progress: "Progress") -> Path:
+    def bench(
+        self,
+        plan: "Plan",
+        frames: Step | None,
+        progress: "Progress",
+        *,
+        tensorboard: bool = False,
+    ) -> Path:
         """Run a model on the folds; returns the run's folder, with results.json and a report.
 
         Args:
-            frames: None for a run that is resumed: it goes on with the tables as they are.
+            frames: None for a run that is resumed: it goes on with the tables as they are; and
+                in the processes that follow the first one, which prepares.
+            tensorboard: write TensorBoard's event files too.
 
         Raises:
             DataError: pictures or landmarks are missing, or anything that a run needs.
         """
         from fauds.bench.runs import run
         from fauds.report.markdown import write_report
+        from fauds.training import processes
 
+        processes.join(cpu=plan.settings.training.device == "cpu")
+        plan = processes.agreed(plan)
         if frames is not None:
             self.captions_as_built(frames)
             self.folds_as_made(frames)
             if plan.faces is None:
                 self.faces_as_prepared(frames, progress)
-        run(self.folder, plan, progress)
-        write_report(plan.folder)
+        processes.wait()
+        run(self.folder, plan, progress, tensorboard=tensorboard)
+        if processes.leads():
+            write_report(plan.folder)
         return plan.folder
 
     def faces(

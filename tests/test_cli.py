@@ -15,6 +15,7 @@ from fauds import protocols, resources, store
 from fauds.bench import results as results_file
 from fauds.errors import DataError
 from fauds.report.markdown import write_report
+from fauds.training import checkpoint
 from fauds.workspace import Step, Workspace
 from tests.helpers import Cli, small
 
@@ -190,6 +191,33 @@ def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(finished,
     assert results_file.read(run).metrics == first.metrics
 
 
+def test_the_log_goes_to_tensorboard_too_where_asked_for(finished, cli, tmp_path):
+    work, _ = finished
+    copied = shutil.copytree(work, tmp_path / "copy", ignore=shutil.ignore_patterns("runs"))
+    common = ("--dataset", "bp4d", "--workdir", copied, "--fold", 2)
+    outcome = cli("bench", "vlfau", *common, *small(), "--log", "tensorboard")
+    assert outcome.code == 0, outcome.err
+    assert "fold 2, epoch 2 of 2: loss " in outcome.err
+    (run,) = (copied / "bp4d" / "runs").iterdir()
+    assert list((run / "fold2" / "tensorboard").glob("events.*"))
+    assert len((run / "fold2" / "log.jsonl").read_text().splitlines()) >= 2
+
+
+def test_weights_of_another_fold_or_preset_do_not_pass_for_a_runs_own(finished, cli, tmp_path):
+    work, run = finished
+    copied = shutil.copytree(work, tmp_path / "copy")
+    fold = copied / "bp4d" / "runs" / run.name / "fold2"
+    (fold / "predictions.parquet").unlink()
+    tensors, meta = checkpoint.load(fold / "weights.safetensors")
+    changed = {**meta, "aus": meta["aus"][::-1], "benchmark_version": 77}
+    checkpoint.save(fold / "weights.safetensors", tensors, changed)
+    outcome = cli("bench", "--dataset", "bp4d", "--workdir", copied, "--resume", run.name)
+    assert outcome.code == 1
+    assert "fold2/weights.safetensors" in outcome.err
+    assert "benchmark_version: the file has 77" in outcome.err
+    assert "aus" in outcome.err
+
+
 def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
     work, run = finished
     copied = shutil.copytree(work, tmp_path / "copy")
@@ -361,7 +389,9 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
     process = subprocess.Popen(bench, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     runs = work / "bp4d" / "runs"
     deadline = time.monotonic() + 120
-    while not list(runs.glob("*/fold1/checkpoint.safetensors")) and time.monotonic() < deadline:
+    while (
+        not list(runs.glob("*/fold1/checkpoint-epoch*.safetensors")) and time.monotonic() < deadline
+    ):
         time.sleep(0.1)
     process.send_signal(2)
     _, err = process.communicate(timeout=60)
@@ -369,7 +399,7 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
     assert f"--workdir {work} --resume" in err
     assert "Traceback" not in err
     (run,) = runs.iterdir()
-    assert list(run.glob("fold1/checkpoint.safetensors"))
+    assert list(run.glob("fold1/checkpoint-epoch*.safetensors"))
     assert not list(run.rglob("*.part"))
 
 

@@ -58,6 +58,7 @@ def write(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
         frames_scored=int(scored.sum()),
         frames_without_image=dict(inputs.found.without),
         undefined=score.undefined(rows),
+        computed_on=sorted({_measured(plan, fold)["computed_on"] for fold in folds}),
         seconds=sum(_measured(plan, fold)["seconds"] for fold in folds),
         provenance=inputs.provenance,
         metrics=rows,

@@ -1,29 +1,33 @@
 """A trained model on its test part: probabilities, word accuracy and written descriptions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import torch
+from accelerate import Accelerator
 
 from fauds.captions import Words
+from fauds.errors import DataError
 from fauds.metrics.words import NoImageWords
-from fauds.nn.vlfau import VLFAU
+from fauds.nn.vlfau import VLFAU, VLFAUOutput
 from fauds.settings import RunSettings
-from fauds.training.batches import batches
+from fauds.training import processes
+from fauds.training.batches import Batch, batches
 from fauds.training.data import CaptionTokens, FaceSet
-from fauds.training.loop import loader_workers, make_accelerator, normalise
+from fauds.training.device import computed_on, loader_workers, make_accelerator, normalise
 
-WordCounts = dict[str, list[int]]
+Counts = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Probabilities float32 [N, A], and (value, words) of each word metric."""
+    """Probabilities float32 [N, A], (value, words) of each word metric, and on what it ran."""
 
     probabilities: np.ndarray
     words: dict[str, tuple[float, int]]
+    computed_on: str
 
 
 def infer(
@@ -33,34 +37,77 @@ def infer(
     settings: RunSettings,
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Inference:
-    """Predict all frames, and measure top-5 word accuracy with the gold words before each word."""
+    """Predict all frames, and measure top-5 word accuracy with the gold words before each word.
+
+    With several processes each predicts its share of the batches; all return the whole.
+
+    Raises:
+        DataError: a prediction is not finite.
+    """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    counted: WordCounts = {}
-    probabilities = []
-    workers = loader_workers(settings, accelerator)
+    mine: list[tuple[np.ndarray, Counts]] = []
     with torch.inference_mode():
-        for batch in batches(faces, tokens, settings, epoch=None, workers=workers):
-            device = accelerator.device
-            images = normalise(batch.images.to(device), settings.model)
+        for batch in _share(faces, tokens, settings, accelerator):
+            images, local, whole = (
+                tensor.to(accelerator.device)
+                for tensor in (batch.images, batch.local, batch.global_)
+            )
             with accelerator.autocast():
-                output = model(images, batch.local.to(device), batch.global_.to(device))
-            probabilities.append(output.au_logits.float().softmax(dim=-1)[..., 1].cpu().numpy())
-            for name, words in (
-                ("local_word_top5", output.local_logits),
-                ("global_word_top5", output.global_logits),
-            ):
-                if words is not None:
-                    hits = words.hits(5)
-                    total = counted.setdefault(name, [0, 0])
-                    total[0] += int(hits.sum())
-                    total[1] += len(hits)
-            advance(len(batch.rows))
-    measured = {
-        name: (hits / words if words else float("nan"), words)
-        for name, (hits, words) in counted.items()
+                output = model(normalise(images, settings.model), local, whole)
+            found = output.au_logits.float().softmax(dim=-1)[..., 1].cpu().numpy()
+            mine.append((found, _hits(output)))
+            advance(len(batch.rows) * accelerator.num_processes)
+    all_ = processes.dealt_back(processes.gathered(mine))
+    probabilities = np.concatenate([found for found, _ in all_])
+    _check_finite(probabilities, faces)
+    return Inference(
+        probabilities, _accuracies([counts for _, counts in all_]), computed_on(accelerator)
+    )
+
+
+def _share(
+    faces: FaceSet, tokens: CaptionTokens, settings: RunSettings, accelerator: Accelerator
+) -> Iterator[Batch]:
+    """Yield this process's share of the test batches."""
+    return batches(
+        faces,
+        tokens,
+        settings,
+        epoch=None,
+        workers=loader_workers(settings, accelerator),
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        pin=accelerator.device.type == "cuda",
+    )
+
+
+def _hits(output: VLFAUOutput) -> Counts:
+    """Return how many words are among the five most probable, and of how many."""
+    of = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
+    return {
+        name: (int(words.hits(5).sum()), len(words.targets))
+        for name, words in of.items()
+        if words is not None
     }
-    return Inference(np.concatenate(probabilities), measured)
+
+
+def _accuracies(counts: Sequence[Counts]) -> dict[str, tuple[float, int]]:
+    measured = {}
+    for name in counts[0]:
+        hits, words = (sum(part) for part in zip(*(count[name] for count in counts), strict=True))
+        measured[name] = (hits / words if words else float("nan"), words)
+    return measured
+
+
+def _check_finite(probabilities: np.ndarray, faces: FaceSet) -> None:
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(broken):
+        raise DataError(
+            f"The model predicts what is not a number for {len(broken):,} frames.",
+            where=str(faces.images[broken[0]]),
+            hint="train again with a lower training.learning_rate, or training.precision=no",
+        )
 
 
 def no_image_words(
@@ -107,24 +154,30 @@ def describe(
     """Write descriptions by beam search: column name (``AU01_text``, ``face_text``) to texts."""
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    local_words, global_words = (Words.from_table(vocabulary, s) for s in ("local", "global"))
-    written: dict[str, list[str]] = {}
-    workers = loader_workers(settings, accelerator)
-    for batch in batches(faces, tokens, settings, epoch=None, workers=workers):
+    mine = []
+    for batch in _share(faces, tokens, settings, accelerator):
         images = normalise(batch.images.to(accelerator.device), settings.model)
         with accelerator.autocast():
-            found = model.describe(
-                images,
-                beam_width=settings.inference.beam_width,
-                max_words_local=tokens.local.shape[1],
-                max_words_global=tokens.global_.shape[1],
-            )
-        if found.local_tokens is not None:
-            for place, au in enumerate(aus):
-                ids = found.local_tokens[:, place].tolist()
-                written.setdefault(f"{au}_text", []).extend(map(local_words.text, ids))
-        if found.global_tokens is not None:
-            ids = found.global_tokens.tolist()
-            written.setdefault("face_text", []).extend(map(global_words.text, ids))
-        advance(len(batch.rows))
+            found = model.describe(images, **_search(tokens, settings))
+        mine.append([None if ids is None else ids.tolist() for ids in found])
+        advance(len(batch.rows) * accelerator.num_processes)
+    local_words, global_words = (Words.from_table(vocabulary, s) for s in ("local", "global"))
+    written: dict[str, list[str]] = {}
+    for local, whole in processes.dealt_back(processes.gathered(mine)):
+        for place, au in enumerate(aus if local is not None else ()):
+            texts = written.setdefault(f"{au}_text", [])
+            texts.extend(local_words.text(face[place]) for face in local)
+        if whole is not None:
+            written.setdefault("face_text", []).extend(map(global_words.text, whole))
     return written
+
+
+def _search(tokens: CaptionTokens, settings: RunSettings) -> dict[str, int | float]:
+    """Return the keywords of the beam search."""
+    inference = settings.inference
+    return {
+        "beam_width": inference.beam_width,
+        "length_penalty": inference.length_penalty,
+        "max_words_local": inference.max_words or tokens.local.shape[1],
+        "max_words_global": inference.max_words or tokens.global_.shape[1],
+    }

@@ -79,6 +79,7 @@ class Results(_Model):
         frames_offered: coded frames; frames_without_image: by subject, those left out.
         undefined: figures that are left out of means, in words.
         seconds: training and testing of all folds, as far as not repeated after a stop.
+        computed_on: device, precision and processes of each fold's testing, each once.
         provenance: reading options, differences from published counts, caption settings.
     """
 
@@ -100,6 +101,7 @@ class Results(_Model):
     frames_without_image: dict[str, int]
     undefined: list[str]
     seconds: float
+    computed_on: list[str]
     provenance: dict[str, Any]
     metrics: list[MetricRow]
     summary: Summary

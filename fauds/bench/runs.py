@@ -1,8 +1,8 @@
 """One run of the bench: its folds one after the other, then the results of all."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,25 +19,30 @@ from fauds.bench.plan import Plan
 from fauds.captions.vocabulary import Words
 from fauds.errors import DataError
 from fauds.nn.vlfau import VLFAU
-from fauds.training import checkpoint
-from fauds.training.loop import CHECKPOINT, WEIGHTS, build_model, train
+from fauds.training import checkpoint, processes, resuming
+from fauds.training.loop import WEIGHTS, build_model, train
 
 
 class Progress(Protocol):
     """Shows how far a step is; `bar` gives a function that takes the number of steps done."""
 
+    def say(self, line: str) -> None:
+        """Show a line for people."""
+
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show a bar for a step of `total` parts."""
 
 
-def run(tables: Path, plan: Plan, progress: Progress) -> Path:
+def run(tables: Path, plan: Plan, progress: Progress, *, tensorboard: bool = False) -> Path:
     """Train and test a model on the folds of a dataset's folder; return the run's folder.
 
     A fold whose predictions are there is not done again; one that was stopped goes on from its
-    newest checkpoint. results.json is written when all asked folds are there.
+    newest checkpoint. results.json is written when all asked folds are there. With several
+    processes all do this together, and the first one writes.
 
     Args:
         tables: the dataset's folder, with frames, captions, phrases, vocabulary and folds.
+        tensorboard: write TensorBoard's event files beside log.jsonl.
 
     Raises:
         UsageError: a fold that does not exist.
@@ -45,30 +50,49 @@ def run(tables: Path, plan: Plan, progress: Progress) -> Path:
     """
     inputs = load(tables, plan)
     folds = wanted_folds(plan, inputs)
+    with _begun(tables, plan, inputs):
+        left = [fold for fold in folds if not _predicted(plan, fold)]
+        # All have looked before the first one writes.
+        processes.wait()
+        for fold in left:
+            try:
+                _fold(plan, inputs, fold, progress, tensorboard)
+            except DataError:
+                # A crop that is gone has this reason, if it is one.
+                check_unchanged(inputs.found)
+                raise
+        if processes.leads():
+            finish.write(plan, inputs, folds)
+    return plan.folder
+
+
+@contextmanager
+def _begun(tables: Path, plan: Plan, inputs: Inputs) -> Iterator[None]:
+    """Begin the run, or go on with it; the leader holds its folder."""
+    if not processes.leads():
+        processes.wait()
+        yield
+        return
     plan.claim()
     with store.lock(plan.folder):
         copy_folds(tables, plan)
         plan.save(inputs.made_from)
-        for fold in folds:
-            if not (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists():
-                try:
-                    _fold(plan, inputs, fold, progress)
-                except DataError:
-                    # A crop that is gone has this reason, if it is one.
-                    check_unchanged(inputs.found)
-                    raise
-        finish.write(plan, inputs, folds)
-    return plan.folder
+        processes.wait()
+        yield
 
 
-def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
+def _predicted(plan: Plan, fold: int) -> bool:
+    return (plan.folder / f"fold{fold}" / finish.PREDICTIONS).exists()
+
+
+def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress, tensorboard: bool) -> None:
     began = time.perf_counter()
     folder = plan.folder / f"fold{fold}"
     folder.mkdir(parents=True, exist_ok=True)
     test = inputs.tested_by(fold)
     training, testing = inputs.faces.where(~test), inputs.faces.where(test)
     meta = header(plan, inputs, fold)
-    model = _trained(plan, inputs, fold, meta, progress)
+    model = _trained(plan, inputs, fold, meta, progress, tensorboard)
     with progress.bar(f"fold {fold}, part {fold}: testing", len(testing)) as advance:
         inference = infer(model, testing, inputs.tokens, plan.settings, advance)
     words = inference.words
@@ -76,12 +100,17 @@ def _fold(plan: Plan, inputs: Inputs, fold: int, progress: Progress) -> None:
         baseline = no_image_words(training, testing, inputs.tokens)
         words |= {k: v for k, v in baseline.items() if k.removesuffix("_no_image") in words}
     table = _predictions(plan, inputs, fold, model, inference.probabilities, progress)
-    measured = {
-        name: [None if count == 0 else value, count] for name, (value, count) in words.items()
-    }
     check_unchanged(inputs.found)
-    took = round(time.perf_counter() - began, 1)
-    store.write_json(folder / finish.MEASURED, {"words": measured, "seconds": took})
+    if not processes.leads():
+        return
+    measured = {
+        "words": {
+            name: [value if count else None, count] for name, (value, count) in words.items()
+        },
+        "seconds": round(time.perf_counter() - began, 1),
+        "computed_on": inference.computed_on,
+    }
+    store.write_json(folder / finish.MEASURED, measured)
     store.write_table(
         folder / finish.PREDICTIONS, table, {"inputs": meta["vocabulary"], "settings": meta}
     )
@@ -97,6 +126,9 @@ def header(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
         "aus": list(plan.benchmark.aus),
         "fold": fold,
         "settings": plan.settings.model_dump(mode="json"),
+        "normalisation": plan.settings.model.model_dump(
+            mode="json", include={"mean", "std", "image_size"}
+        ),
         "vocabulary": store.fingerprint(inputs.vocabulary["token"].to_pylist()),
         "fauds": __version__,
         **_meaning(plan, inputs, fold),
@@ -125,26 +157,48 @@ def _meaning(plan: Plan, inputs: Inputs, fold: int) -> dict[str, Any]:
 
 
 def _trained(
-    plan: Plan, inputs: Inputs, fold: int, meta: dict[str, Any], progress: Progress
+    plan: Plan,
+    inputs: Inputs,
+    fold: int,
+    meta: dict[str, Any],
+    progress: Progress,
+    tensorboard: bool,
 ) -> VLFAU:
     settings, folder = plan.settings, plan.folder / f"fold{fold}"
     # Initial weights depend on the seed and the fold alone, whatever was run before.
     torch.manual_seed(settings.training.seed * 1_000_003 + 500_000 + fold)
     presets = resources.path("models", plan.model)
     architecture = settings.model
-    if (folder / WEIGHTS).exists() or (folder / CHECKPOINT).exists():
+    trained = (folder / WEIGHTS).exists()
+    if trained or resuming.newest(folder, meta) is not None:
         # All weights come from the run itself: nothing of the stem's is looked for again.
         stem = architecture.backbone.model_copy(update={"pretrained": False, "weights": None})
         architecture = architecture.model_copy(update={"backbone": stem})
     model = build_model(architecture, len(plan.benchmark.aus), inputs.tokens, presets)
-    if (folder / WEIGHTS).exists():
-        model.load_state_dict(checkpoint.load(folder / WEIGHTS)[0])
+    if trained:
+        tensors, found = checkpoint.load(folder / WEIGHTS)
+        checkpoint.check(found, meta, folder / WEIGHTS)
+        model.load_state_dict(tensors)
+        if processes.leads():
+            # A kill may have come between the weights and this.
+            resuming.clear(folder)
         return model
     faces = inputs.faces.where(~inputs.tested_by(fold))
     weights = inputs.class_weights(fold, settings.training.class_weights)
     steps = -(-len(faces) // settings.training.batch_size) * settings.training.epochs
     with progress.bar(f"fold {fold}, without part {fold}: training", steps) as advance:
-        return train(model, faces, inputs.tokens, weights, settings, folder, meta, advance)
+        return train(
+            model,
+            faces,
+            inputs.tokens,
+            weights,
+            settings,
+            folder,
+            meta,
+            advance=advance,
+            say=lambda line: progress.say(f"fold {fold}, {line}"),
+            tensorboard=tensorboard,
+        )
 
 
 def _predictions(

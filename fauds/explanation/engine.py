@@ -11,7 +11,7 @@ from fauds.errors import UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
 from fauds.training.batches import centre_crop, scaled
-from fauds.training.loop import normalise
+from fauds.training.device import normalise, precision_on
 
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -97,7 +97,7 @@ class Explainer:
 
     def _autocast(self) -> torch.autocast:
         """Return the precision that the bench tests this model in; the CPU has no float16."""
-        precision = self.weights.settings.training.precision
+        precision = precision_on(self.device.type, self.weights.settings.training.precision)
         usable = precision == "bf16" or (precision == "fp16" and self.device.type == "cuda")
         dtype = _PRECISIONS[precision] if usable else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=usable)

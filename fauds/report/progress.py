@@ -1,4 +1,4 @@
-"""Progress bars on stderr, only where it is a terminal; nothing is printed elsewhere."""
+"""Progress on stderr: bars where it is a terminal, and lines that say what happens everywhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,21 +17,23 @@ from rich.progress import (
 
 
 class Progress:
-    """A context in which steps of work can show a bar.
+    """A context in which steps of work can show a bar, and say what happens.
 
     Args:
-        stream: where to; nothing is shown unless it is a terminal.
+        stream: where to; bars are shown only on a terminal. None shows nothing at all, for
+            processes that work beside the one that speaks.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        console = Console(file=stream)
+    def __init__(self, stream: TextIO | None) -> None:
+        self._console = Console(file=stream, quiet=stream is None)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
+            console=self._console,
+            # Not asked of rich: where FORCE_COLOR is set it takes files for terminals too.
+            disable=stream is None or not stream.isatty(),
             transient=True,
         )
 
@@ -41,6 +43,10 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """Write a line that stays: above the bars on a terminal, as plain text elsewhere."""
+        self._console.out(line, highlight=False)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

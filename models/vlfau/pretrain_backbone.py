@@ -30,7 +30,8 @@ from fauds.settings import run_settings
 from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views, identity_attributes
 from fauds.synthetic.population import generator
 from fauds.training import checkpoint
-from fauds.training.loop import normalise, rate_at
+from fauds.training.device import normalise
+from fauds.training.optimiser import rate_at
 
 SEED = 20260101
 FRAMES = 24

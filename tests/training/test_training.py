@@ -10,59 +10,10 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.settings import run_settings
-from fauds.training import checkpoint, loop
+from fauds.training import checkpoint, journal, loop, steps
 from fauds.training.batches import augment, batches, centre_crop, load_face
-from fauds.training.data import CaptionTokens, FaceSet
-from tests.helpers import SMALL
-
-FRAMES, AUS = 40, 3
-
-
-@pytest.fixture(scope="module")
-def settings():
-    return run_settings("vlfau", "tiny", (*SMALL, "training.epochs=3"))
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    """Forty noise images, random labels with nulls, captions of six kinds."""
-    folder = tmp_path_factory.mktemp("faces")
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(FRAMES):
-        paths.append(str(folder / f"{i}.png"))
-        cv2.imwrite(paths[-1], rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    return FaceSet(
-        frame_ids=np.arange(FRAMES) * 7,
-        images=np.array(paths),
-        labels=rng.choice([-1, 0, 1], (FRAMES, AUS), p=[0.1, 0.5, 0.4]).astype(np.int8),
-        local=rng.integers(0, 7, (FRAMES, AUS)),
-        global_=rng.integers(0, 5, FRAMES),
-        subjects=np.array([f"S{i % 4}" for i in range(FRAMES)]),
-    )
-
-
-@pytest.fixture(scope="module")
-def tokens():
-    """Six local and four global captions, and the row of padding that stands for none."""
-    rng = np.random.default_rng(1)
-
-    def padded(captions, width):
-        table = np.zeros((captions + 1, width), np.int64)
-        for row in table[:-1]:
-            words = rng.integers(4, 20, rng.integers(2, width - 2))
-            row[: len(words) + 2] = [1, *words, 2]
-        return table
-
-    return CaptionTokens(padded(6, 9), padded(4, 14), 20, 20)
-
-
-def train(faces, tokens, settings, folder, advance=lambda steps: None):
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(5)
-    model = loop.build_model(settings.model, AUS, tokens, folder)
-    return loop.train(model, faces, tokens, np.ones(AUS), settings, folder, {"aus": AUS}, advance)
+from fauds.training.optimiser import rate_at
+from tests.training.helpers import AUS, FRAMES, train
 
 
 def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(
@@ -134,11 +85,11 @@ def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, tokens, settin
 
 def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, tokens, settings, tmp_path):
     model = train(faces, tokens, settings, tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [loop.LOG, loop.WEIGHTS]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [journal.LOG, loop.WEIGHTS]
     tensors, meta = checkpoint.load(tmp_path / "run" / loop.WEIGHTS)
     assert meta == {"aus": AUS}
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.state_dict().items())
-    lines = [json.loads(line) for line in (tmp_path / "run" / loop.LOG).open()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / journal.LOG).open()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[-1]["total"] < lines[0]["total"]
     for line in lines:
@@ -150,7 +101,7 @@ def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, tokens, setti
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
     faces, tokens, settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "normalise", lambda images, _: images.float() * float("nan"))
+    monkeypatch.setattr(steps, "normalise", lambda images, _: images.float() * float("nan"))
     with pytest.raises(DataError, match=r"(?s)not finite.*epoch 1, batch 1.*\.png"):
         train(faces, tokens, settings, tmp_path / "run")
 
@@ -194,7 +145,7 @@ def test_backbone_weights_of_another_backbone_are_refused(tokens, settings, tmp_
 
 
 def test_the_rate_rises_then_falls_to_zero():
-    rates = [loop.rate_at(step, 100, 0.1) for step in range(100)]
+    rates = [rate_at(step, 100, 0.1) for step in range(100)]
     assert rates[9] == 1
     assert rates[:10] == sorted(rates[:10])
     assert rates[9:] == sorted(rates[9:], reverse=True)

@@ -1,0 +1,63 @@
+"""The processes of a run: one, or as many as torchrun started. The first one leads.
+
+The leader prepares tables, writes all files and speaks; the others follow it through training and
+testing. What each of them does with its share of a batch is in `fauds.training.loop`.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import zip_longest
+from typing import Any
+
+_PATIENCE = timedelta(days=7)
+"""How long followers wait: the leader may crop faces for hours first."""
+
+
+def rank() -> int:
+    """Return this process's number, 0 for the leader and where there is one process."""
+    return int(os.environ.get("RANK", 0))
+
+
+def leads() -> bool:
+    """Whether this process prepares, writes and speaks."""
+    return rank() == 0
+
+
+def join(cpu: bool) -> None:
+    """Meet the other processes; of one process, choose the device.
+
+    Args:
+        cpu: whether to use the CPU even where there is a GPU.
+    """
+    from accelerate import PartialState
+
+    PartialState(cpu=cpu, timeout=_PATIENCE)
+
+
+def wait() -> None:
+    """Wait until all processes are here."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
+def agreed(value: Any) -> Any:
+    """Return the leader's value in every process."""
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
+
+
+def gathered(value: Any) -> list[Any]:
+    """Return every process's value, in the order of their numbers."""
+    from accelerate.utils import gather_object
+
+    return gather_object([value])
+
+
+def dealt_back(hands: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return what was dealt round, card by card, in its first order."""
+    nothing = object()
+    turns = zip_longest(*hands, fillvalue=nothing)
+    return [card for turn in turns for card in turn if card is not nothing]

@@ -1,0 +1,104 @@
+"""``torchrun -m fauds bench``: several processes do what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.helpers import SMALL
+
+SAME = (
+    *SMALL,
+    "model.backbone.args={embed_dim: 16, depths: [1, 1, 1, 1], num_heads: [1, 1, 2, 2], "
+    "drop_path_rate: 0.0}",
+    "model.dropout=0.0",
+    "training.learning_rate=0.001",
+    "training.batch_size=9",
+)
+"""Small, and without anything drawn in the layers. 96 frames make 11 steps, the last of 6."""
+
+
+@pytest.fixture(scope="module")
+def tables(bp4d_root, tmp_path_factory) -> Path:
+    """A workdir with everything but runs: three subjects, three folds."""
+    workdir = tmp_path_factory.mktemp("processes")
+    for words in (
+        ["build-captions", "--dataset", "bp4d", "--root", bp4d_root],
+        ["split", "--dataset", "bp4d", "--method", "random"],
+    ):
+        start([sys.executable, "-m", "fauds", *map(str, words)], workdir).check_returncode()
+    return workdir
+
+
+def start(command: list[str], workdir: Path) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "FAUDS_WORKDIR": str(workdir), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def bench(processes: int, workdir: Path, root: Path, *changes: str) -> subprocess.CompletedProcess:
+    launcher = [sys.executable, "-m"]
+    if processes > 1:
+        launcher += ["torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
+    words = ["fauds", "bench", "vlfau", "--dataset", "bp4d", "--faces", str(root), "--fold", "1"]
+    words += ["--preset", "tiny"]
+    for change in (*SAME, *changes):
+        words += ["--set", change]
+    return start([*launcher, *words], workdir)
+
+
+def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
+    """The log's lines, predictions as columns, and results of the only run."""
+    (run,) = (workdir / "bp4d" / "runs").iterdir()
+    lines = [json.loads(line) for line in (run / "fold1" / "log.jsonl").open()]
+    predictions = pq.read_table(run / "fold1" / "predictions.parquet").to_pydict()
+    return lines, predictions, json.loads((run / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def alone(tables, bp4d_root, tmp_path_factory) -> tuple[list[dict], dict, dict]:
+    """What one process comes to."""
+    workdir = Path(copytree(tables, tmp_path_factory.mktemp("alone") / "workdir"))
+    run = bench(1, workdir, bp4d_root / "2D+3D")
+    assert run.returncode == 0, run.stderr
+    return outcome(workdir)
+
+
+@pytest.mark.parametrize(("processes", "passes"), [(2, 1), (1, 2), (2, 3)])
+def test_processes_and_passes_reproduce_one(alone, tables, bp4d_root, tmp_path, processes, passes):
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    shared = bench(processes, workdir, bp4d_root / "2D+3D", f"training.accumulate={passes}")
+    assert shared.returncode == 0, shared.stderr
+    assert shared.stdout.count("F1 %") == 1
+    lines, predictions, results = alone
+    lines_shared, predictions_shared, results_shared = outcome(workdir)
+    # Two epochs of 11 steps: the first line is that of step 20.
+    assert lines[1]["step"] == 20
+    for line, other in zip(lines, lines_shared, strict=True):
+        assert other["total"] == pytest.approx(line["total"], abs=1e-4)
+    for name in ("subject", "task", "frame", "frame_id", "fold"):
+        assert predictions_shared[name] == predictions[name]
+    assert predictions_shared["AU12"] == pytest.approx(predictions["AU12"], abs=1e-4)
+    assert predictions_shared["face_text"].count(None) == predictions["face_text"].count(None)
+    assert results_shared["frames_fingerprint"] == results["frames_fingerprint"]
+    assert results_shared["frames_scored"] == results["frames_scored"]
+    assert results_shared["computed_on"] == [
+        "CPU, float32" + (f", {processes} processes" if processes > 1 else "")
+    ]
+
+
+def test_an_error_of_one_process_is_told_and_ends_all(tables, bp4d_root, tmp_path):
+    images = Path(copytree(bp4d_root / "2D+3D", tmp_path / "images"))
+    for image in sorted(images.rglob("*.jpg"))[::3]:
+        image.write_bytes(b"not an image")
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    broken = bench(2, workdir, images)
+    assert broken.returncode != 0
+    assert "Error: The file is not an image that can be decoded" in broken.stderr
+    assert "Go on with: fauds bench" in broken.stderr
+    # torchrun shows a traceback of its own; there is none of ours.
+    assert "fauds/training" not in broken.stderr

@@ -1,0 +1,215 @@
+"""What a training says of itself outlasts its end, and is said once."""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fauds.errors import UsageError
+from fauds.training.journal import LOG, TENSORBOARD, Journal
+
+
+def say(journal: Journal, epochs: range) -> None:
+    """Two steps and an end of each epoch, as a training of two steps an epoch has them."""
+    for epoch in epochs:
+        for step in (2 * epoch - 1, 2 * epoch):
+            journal.step(step, {"epoch": epoch, "total": 10.0 / step, "fau": 4.0 / step})
+        journal.epoch(epoch, {"total": 7.5 / epoch})
+
+
+def said(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def expected(epochs: range) -> list[dict]:
+    lines = []
+    for epoch in epochs:
+        for step in (2 * epoch - 1, 2 * epoch):
+            total, fau = float(f"{10 / step:.6g}"), float(f"{4 / step:.6g}")
+            lines.append({"step": step, "epoch": epoch, "total": total, "fau": fau})
+        lines.append({"epoch": epoch, "total": float(f"{7.5 / epoch:.6g}")})
+    return lines
+
+
+def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """The curves that TensorBoard shows: (step, value) by name."""
+    shown = EventAccumulator(str(folder / TENSORBOARD))
+    shown.Reload()
+    return {
+        name: [(point.step, pytest.approx(point.value)) for point in shown.Scalars(name)]
+        for name in shown.Tags()["scalars"]
+    }
+
+
+def test_each_line_is_in_the_file_as_soon_as_it_is_said(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.step(20, {"epoch": 1, "total": 3.5})
+        assert said(tmp_path) == [{"step": 20, "epoch": 1, "total": 3.5}]
+        journal.epoch(1, {"total": 3.25})
+        assert said(tmp_path)[1:] == [{"epoch": 1, "total": 3.25}]
+    assert list(tmp_path.iterdir()) == [tmp_path / LOG]
+
+
+@pytest.mark.parametrize(
+    ("figure", "written"),
+    [
+        (1.23456789e-5, 1.23457e-5),
+        (123456789.0, 123457000.0),
+        (123456789, 123456789),
+        (np.float32(0.1), 0.1),
+        (0.0, 0.0),
+        (math.nan, None),
+        (-math.inf, None),
+    ],
+)
+def test_figures_keep_six_digits_and_are_json(
+    tmp_path: Path, figure: float, written: float | None
+) -> None:
+    with Journal(tmp_path) as journal:
+        journal.epoch(1, {"figure": figure})
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    line = json.loads((tmp_path / LOG).read_text(), parse_constant=refuse)
+    assert line == {"epoch": 1, "figure": written}
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
+def test_what_is_done_again_is_said_once(tmp_path: Path, done: int) -> None:
+    with Journal(tmp_path) as journal:
+        say(journal, range(1, 4))
+    with Journal(tmp_path, epochs_done=done) as journal:
+        assert said(tmp_path) == expected(range(1, done + 1))
+        say(journal, range(done + 1, 5))
+    assert said(tmp_path) == expected(range(1, 5))
+    assert journal.notes == ()
+
+
+def test_a_log_that_was_cut_anywhere_goes_on_whole(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        say(journal, range(1, 4))
+    whole = (tmp_path / LOG).read_bytes()
+    # The end of epoch 2 is on the disk before the checkpoint that says so.
+    second = whole.index(b'{"epoch": 2')
+    for end in range(whole.index(b"\n", second) + 1, len(whole)):
+        (tmp_path / LOG).write_bytes(whole[:end])
+        with Journal(tmp_path, epochs_done=2) as journal:
+            say(journal, range(3, 4))
+        assert (tmp_path / LOG).read_bytes() == whole, end
+        assert journal.notes == ()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"epoch": 1, "total":',
+        b"\x00\x00\xff",
+        b'{"total": 3}',
+        b'{"epoch": "1"}',
+        b'{"epoch": 1, "step": null}',
+        b"7",
+        b"",
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_stops_nothing_and_is_reported(tmp_path: Path, damage: bytes) -> None:
+    with Journal(tmp_path) as journal:
+        say(journal, range(1, 3))
+    lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
+    (tmp_path / LOG).write_bytes(b"".join([*lines[:2], damage + b"\n", *lines[2:]]))
+    with Journal(tmp_path, epochs_done=2) as journal:
+        (note,) = journal.notes
+        assert str(tmp_path / LOG) in note and note.endswith("line 3")
+    assert said(tmp_path) == expected(range(1, 3))
+
+
+def test_a_crash_while_the_log_is_cut_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path) as journal:
+        say(journal, range(1, 4))
+    whole = (tmp_path / LOG).read_bytes()
+
+    def crash(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        Journal(tmp_path, epochs_done=1)
+    assert (tmp_path / LOG).read_bytes() == whole
+
+
+def test_a_full_disk_is_not_hidden_and_does_no_lasting_harm(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    say(journal, range(1, 2))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / LOG).stat().st_size + 10, limit[1]))
+    try:
+        with pytest.raises(OSError), journal:
+            say(journal, range(2, 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    with Journal(tmp_path, epochs_done=1) as journal:
+        say(journal, range(2, 4))
+    assert said(tmp_path) == expected(range(1, 4))
+
+
+def test_tensorboard_shows_the_steps(tmp_path: Path) -> None:
+    with Journal(tmp_path, tensorboard=True) as journal:
+        journal.step(20, {"epoch": 1, "total": 3.0, "fau": 2.0, "learning_rate": 1e-5})
+        journal.step(40, {"epoch": 1, "total": 2.5, "fau": 1.5, "learning_rate": 2e-5})
+        # What an epoch's checkpoint outlasts, its points do too.
+        journal.epoch(1, {"total": 2.75})
+        assert points(tmp_path) == {
+            "loss/total": [(20, 3.0), (40, 2.5)],
+            "loss/fau": [(20, 2.0), (40, 1.5)],
+            "learning_rate": [(20, 1e-5), (40, 2e-5)],
+        }
+
+
+def test_tensorboard_shows_redone_steps_once(
+    tmp_path: Path, next_second: Callable[[], None]
+) -> None:
+    with Journal(tmp_path, tensorboard=True) as journal:
+        for step in (20, 40, 60, 80):
+            journal.step(step, {"epoch": 1 + step // 50, "total": step})
+    next_second()
+    with Journal(tmp_path, epochs_done=1, tensorboard=True) as journal:
+        for step in (60, 80, 100):
+            journal.step(step, {"epoch": 2, "total": -step})
+    assert points(tmp_path) == {
+        "loss/total": [(20, 20), (40, 40), (60, -60), (80, -80), (100, -100)]
+    }
+
+
+@pytest.fixture
+def next_second() -> Callable[[], None]:
+    """Wait until the clock shows another second, by which TensorBoard puts its files in order."""
+
+    def wait() -> None:
+        now = int(time.time())
+        while int(time.time()) == now:
+            time.sleep(0.02)
+
+    return wait
+
+
+def test_a_missing_tensorboard_is_said_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path) as journal:
+        say(journal, range(1, 4))
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UsageError, match=r"(?s)package tensorboard.*fauds\[log\]"):
+        Journal(tmp_path, tensorboard=True)
+    assert said(tmp_path) == expected(range(1, 4))
