@@ -93,7 +93,10 @@ class TrainingSettings(Settings):
     not fit into memory; the step stays the same. `ema`: decay of the moving average of the
     weights, which is then what is tested and kept; null for the weights themselves.
     `gradient_clip`: largest norm, null for none. `precision`: auto is bfloat16 on a GPU that has
-    it, and float32 elsewhere. `compile`: the backbone, by torch.compile.
+    it, and float32 elsewhere. `compile`: the backbone, by torch.compile. `validation_subjects`: so
+    many of a training part's subjects are not trained on, but choose an epoch; `watch_test`: the
+    test part chooses one too, as published practice often has it. Both stand beside the headline,
+    which is the last epoch's, under their own names.
     """
 
     epochs: int = Field(15, ge=1)
@@ -116,6 +119,8 @@ class TrainingSettings(Settings):
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     compile: bool = False
+    validation_subjects: int = Field(0, ge=0)
+    watch_test: bool = False
 
 
 class InferenceSettings(Settings):

@@ -66,6 +66,26 @@ def infer(
     )
 
 
+def predict(
+    model: VLFAU, faces: FaceSet, tokens: CaptionTokens, settings: RunSettings
+) -> np.ndarray:
+    """Predict all frames, without their descriptions: probabilities float32 [N, A].
+
+    Raises:
+        DataError: a prediction is not finite.
+    """
+    accelerator = make_accelerator(settings)
+    model = model.to(accelerator.device).eval()
+    mine = []
+    for batch in _share(faces, tokens, settings, accelerator):
+        with accelerator.autocast():
+            found = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
+        mine.append(found.cpu().numpy())
+    probabilities = np.concatenate(processes.dealt_back(processes.gathered(mine)))
+    _check_finite(probabilities, faces)
+    return probabilities
+
+
 def _share(
     faces: FaceSet, tokens: CaptionTokens, settings: RunSettings, accelerator: Accelerator
 ) -> Iterator[Batch]:
@@ -142,6 +162,19 @@ def _counted(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int
     return [(caption, n) for caption, n in captions if caption]
 
 
+@dataclass(frozen=True)
+class Descriptions:
+    """What the model writes about N frames, and where it looks.
+
+    Attributes:
+        texts: column name (``AU01_text``, ``face_text``) to N texts.
+        attention: DAIR's spatial maps, float32 [N, A, h, w]; None without MARL.
+    """
+
+    texts: dict[str, list[str]]
+    attention: np.ndarray | None
+
+
 def describe(
     model: VLFAU,
     faces: FaceSet,
@@ -150,25 +183,42 @@ def describe(
     settings: RunSettings,
     aus: Sequence[str],
     advance: Callable[[int], None] = lambda frames: None,
-) -> dict[str, list[str]]:
-    """Write descriptions by beam search: column name (``AU01_text``, ``face_text``) to texts."""
+) -> Descriptions:
+    """Write descriptions by beam search; several processes share the batches out."""
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
     mine = []
     for batch in _share(faces, tokens, settings, accelerator):
         images = normalise(batch.images.to(accelerator.device), settings.model)
         with accelerator.autocast():
-            found = model.describe(images, **_search(tokens, settings))
-        mine.append([None if ids is None else ids.tolist() for ids in found])
+            found = model.explain(images, **_search(tokens, settings))
+        maps = None if found.attention is None else found.attention.float()
+        parts = (found.local_tokens, found.global_tokens, maps)
+        mine.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
+    seen = processes.dealt_back(processes.gathered(mine))
+    looked = [attention for _, _, attention in seen if attention is not None]
+    return Descriptions(
+        _texts([(local, whole) for local, whole, _ in seen], vocabulary, aus),
+        np.concatenate(looked) if looked else None,
+    )
+
+
+def _texts(
+    seen: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
+    vocabulary: pa.Table,
+    aus: Sequence[str],
+) -> dict[str, list[str]]:
+    """Put generated words, [B, A, T] and [B, T], into texts."""
     local_words, global_words = (Words.from_table(vocabulary, s) for s in ("local", "global"))
     written: dict[str, list[str]] = {}
-    for local, whole in processes.dealt_back(processes.gathered(mine)):
+    for local, whole in seen:
         for place, au in enumerate(aus if local is not None else ()):
-            texts = written.setdefault(f"{au}_text", [])
-            texts.extend(local_words.text(face[place]) for face in local)
+            ids = local[:, place].tolist()
+            written.setdefault(f"{au}_text", []).extend(map(local_words.text, ids))
         if whole is not None:
-            written.setdefault("face_text", []).extend(map(global_words.text, whole))
+            texts = map(global_words.text, whole.tolist())
+            written.setdefault("face_text", []).extend(texts)
     return written
 
 

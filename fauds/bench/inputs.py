@@ -64,14 +64,36 @@ class Inputs:
         """Return the fold's rows of the fold statistics, in the order of the AUs."""
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 
-    def class_weights(self, fold: int, rule: str) -> np.ndarray:
-        """Return gamma of eq. 9, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
+    def validates(self, fold: int, count: int, seed: int) -> np.ndarray:
+        """Return the frames of `count` training subjects that are not trained on, bool [N].
+
+        They are drawn from (seed, fold).
 
         Raises:
-            DataError: an AU is never active in the training part.
+            UsageError: that would leave no subject to train on.
         """
-        rows = self.training_statistics(fold)
-        missing = rows.filter(pc.is_null(rows["weight"]))["au"].to_pylist()
+        subjects = np.unique(self.faces.subjects[~self.tested_by(fold)])
+        if count >= len(subjects) > 0:
+            raise UsageError(
+                f"{count} validation subjects leave none of the {len(subjects)} training subjects "
+                f"of fold {fold}.",
+                where="training.validation_subjects",
+            )
+        drawn = np.random.default_rng([seed, fold]).permutation(subjects)[:count]
+        return np.isin(self.faces.subjects, drawn)
+
+    def class_weights(self, fold: int, learns: np.ndarray, rule: str) -> np.ndarray:
+        """Return gamma of eq. 9, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
+
+        Args:
+            learns: the frames that are trained on, bool [N].
+
+        Raises:
+            DataError: an AU is never active in them.
+        """
+        labels = self.faces.labels[learns]
+        weights = folding.class_weights((labels >= 0).sum(axis=0), (labels == 1).sum(axis=0))
+        missing = [au for au, weight in zip(self.aus, weights, strict=True) if np.isnan(weight)]
         if missing:
             raise DataError(
                 f"The training part of fold {fold} has no frame with {', '.join(missing)} "
@@ -79,8 +101,12 @@ class Inputs:
                 where=FOLDS,
                 hint="use more subjects or frames, or other folds",
             )
-        weights = rows["weight"].to_numpy()
         return weights / weights.sum() if rule == "sum1" else weights
+
+    @property
+    def aus(self) -> list[str]:
+        """The benchmark's AUs."""
+        return list(dict.fromkeys(self.statistics["au"].to_pylist()))
 
 
 def load(tables: Path, plan: Plan) -> Inputs:
@@ -176,5 +202,7 @@ def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
                 where=plan.faces or inputs.provenance["reading"]["root"],
                 hint="add their images, or make folds of the subjects that have some",
             )
-        inputs.class_weights(fold, plan.settings.training.class_weights)
+        training = plan.settings.training
+        validates = inputs.validates(fold, training.validation_subjects, training.seed)
+        inputs.class_weights(fold, ~test & ~validates, training.class_weights)
     return wanted

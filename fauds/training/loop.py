@@ -52,6 +52,7 @@ def train(
     *,
     advance: Callable[[int], None] = lambda steps: None,
     say: Callable[[str], None] = lambda line: None,
+    watch: Callable[[VLFAU, int], None] | None = None,
     tensorboard: bool = False,
 ) -> VLFAU:
     """Train a model on one fold's training part, going on from its newest whole checkpoint.
@@ -66,6 +67,8 @@ def train(
         meta: written into the weights' header.
         advance: called with the number of steps done, for a progress bar.
         say: called with lines for people.
+        watch: called after every epoch, before its checkpoint, with the model as it would be kept
+            and the epoch's number from 1.
         tensorboard: write TensorBoard's event files too.
 
     Raises:
@@ -91,6 +94,9 @@ def train(
         for epoch in range(done, epochs):
             figures = training.epoch(epoch, journal, advance)
             say(_line(epoch + 1, epochs, figures))
+            if watch is not None:
+                with training.as_kept() as model_now:
+                    watch(model_now, epoch + 1)
             if journal is not None:
                 journal.epoch(epoch + 1, figures)
                 state, header = training.state()

@@ -3,20 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor
 
 from fauds.errors import DataError
 from fauds.nn.losses import PARTS, loss_counts, vlfau_loss
 from fauds.nn.vlfau import VLFAU
 from fauds.settings import RunSettings
-from fauds.training import checkpoint
+from fauds.training import checkpoint, processes
 from fauds.training.batches import Batch, batches
 from fauds.training.data import CaptionTokens, FaceSet
 from fauds.training.device import loader_workers, make_accelerator, normalise
@@ -107,6 +108,19 @@ class Training:
             self.bare.load_state_dict(self._average.weights)
         return self.bare
 
+    @contextmanager
+    def as_kept(self) -> Iterator[VLFAU]:
+        """Give the model with the weights that would be kept now; then training goes on."""
+        if self._average is None:
+            yield self.bare
+            return
+        own = {name: tensor.clone() for name, tensor in self.bare.state_dict().items()}
+        self.bare.load_state_dict(self._average.weights)
+        try:
+            yield self.bare
+        finally:
+            self.bare.load_state_dict(own)
+
     def epoch(
         self, epoch: int, journal: Journal | None, advance: Callable[[int], None]
     ) -> dict[str, float]:
@@ -130,6 +144,7 @@ class Training:
             last = step
             advance(1)
         self._take(last, figures)
+        self._share_buffers()
         took = time.perf_counter() - began
         return {
             **figures.means(),
@@ -198,6 +213,13 @@ class Training:
             accelerator.backward(losses["total"])
         return torch.stack([losses[term].detach() for term in TERMS])
 
+    def _share_buffers(self) -> None:
+        """Give all processes the leader's buffers: batch norm's are of each one's own faces."""
+        for buffer in self.bare.buffers():
+            broadcast(buffer)
+        if self._average is not None:
+            self._average.take_buffers()
+
     def _take(self, step: _Step | None, figures: "_Figures") -> None:
         if step is not None and not figures.take(step):
             raise _not_finite(step, self._faces, self.steps_an_epoch)
@@ -207,7 +229,7 @@ class _Figures:
     """Sums an epoch's losses up, and passes every so many steps' on to the journal.
 
     Args:
-        reduce: brings processes' figures together.
+        reduce: brings processes' figures of a step together.
         faces: of an epoch.
     """
 
@@ -245,7 +267,9 @@ class _Figures:
 
     def means(self) -> dict[str, float]:
         """Return the losses' means over the epoch."""
-        return dict(zip(TERMS, self._reduce(self._sums, "mean").tolist(), strict=True))
+        # Processes that have a GPU reduce no tensor that is not on it.
+        shares = processes.gathered(self._sums.tolist())
+        return dict(zip(TERMS, np.mean(shares, axis=0).tolist(), strict=True))
 
 
 def _grouped(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -18,8 +18,8 @@ import torch
 
 from fauds import resources
 from fauds.bench import plan as planning
-from fauds.bench.inputs import Inputs, load
-from fauds.bench.runs import header
+from fauds.bench.header import header
+from fauds.bench.inputs import load
 from fauds.bench.score import text_agreement
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
@@ -48,13 +48,6 @@ def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tupl
     return plan, load(space.folder, plan)
 
 
-def class_weights(inputs: Inputs) -> np.ndarray:
-    """Return eq. 9's weights over all frames, mean 1."""
-    labels = inputs.faces.labels
-    weights = (labels >= 0).sum(axis=0) / (labels == 1).sum(axis=0)
-    return weights / weights.mean()
-
-
 def fit(out: Path, frames: int, epochs: int) -> None:
     """Train on all subjects and write the weights, in half precision."""
     changes = (f"training.epochs={epochs}", f"training.seed={SEED}")
@@ -62,14 +55,16 @@ def fit(out: Path, frames: int, epochs: int) -> None:
         folder = Path(temporary)
         plan, inputs = read(folder, frames, SEED, changes)
         people = len(np.unique(inputs.faces.subjects))
-        meta = header(plan, inputs, 0)
+        everyone = np.ones(len(inputs.faces), bool)
+        meta = header(plan, inputs, 0, everyone)
         meta["trained_on"] = f"{len(inputs.faces):,} drawn faces of {people} drawn people."
         torch.manual_seed(SEED)
         presets = resources.path("models", plan.model)
         model = build_model(plan.settings.model, len(plan.benchmark.aus), inputs.tokens, presets)
         run = folder / "run"
         run.mkdir()
-        train(model, inputs.faces, inputs.tokens, class_weights(inputs), plan.settings, run, meta)
+        weights = inputs.class_weights(0, everyone, plan.settings.training.class_weights)
+        train(model, inputs.faces, inputs.tokens, weights, plan.settings, run, meta)
         tensors, _ = checkpoint.load(run / WEIGHTS)
     # Half precision halves the file.
     halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
