@@ -1,7 +1,9 @@
-"""Occurrence metrics per AU over frames, with null labels left out.
+"""Occurrence metrics per AU from confusion counts, with null labels left out.
 
 Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; decisions bool [N, A];
-probabilities float [N, A] in 0..1. Results are float64 [A]; NaN where undefined.
+probabilities float [N, A] in 0..1. A metric takes counts of any leading shape (one row for a
+test part, one for every subject, one for every resample) and returns float64 of that shape,
+0 to 1, NaN where it is undefined.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Counts:
-    """Confusion counts per AU, int64 [A], over the frames where the AU is coded."""
+    """Confusion counts [..., A] over the frames where the AU is coded.
+
+    Whole numbers as int64; resampling holds them as float64.
+    """
 
     tp: np.ndarray
     fp: np.ndarray
@@ -20,13 +25,22 @@ class Counts:
 
     @property
     def coded(self) -> np.ndarray:
-        """Frames scored per AU, int64 [A]."""
+        """Frames scored, [..., A]."""
         return self.tp + self.fp + self.fn + self.tn
 
     @property
     def positives(self) -> np.ndarray:
-        """Frames with the AU active, int64 [A]."""
+        """Frames with the AU active, [..., A]."""
         return self.tp + self.fn
+
+    @property
+    def negatives(self) -> np.ndarray:
+        """Frames with the AU inactive, [..., A]."""
+        return self.fp + self.tn
+
+    def total(self) -> "Counts":
+        """Return the counts summed over the first axis."""
+        return Counts(*(part.sum(axis=0) for part in (self.tp, self.fp, self.fn, self.tn)))
 
 
 def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
@@ -35,7 +49,7 @@ def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def count(labels: np.ndarray, decisions: np.ndarray) -> Counts:
-    """Count decisions against labels, null labels left out."""
+    """Count decisions against labels, null labels left out; counts [A]."""
     active, inactive = labels == 1, labels == 0
     return Counts(
         tp=(active & decisions).sum(axis=0),
@@ -45,8 +59,26 @@ def count(labels: np.ndarray, decisions: np.ndarray) -> Counts:
     )
 
 
+def count_by(labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int) -> Counts:
+    """Count decisions against labels in every group of frames apart, for example a subject's.
+
+    Args:
+        groups: the group of every frame, int [N], 0 to size - 1.
+        size: how many groups there are, G; one without frames has counts of 0.
+
+    Returns:
+        Counts int64 [G, A].
+    """
+    aus = labels.shape[1]
+    # The outcomes of a cell: 0 tn, 1 fp, 2 fn, 3 tp; a null label falls into a fifth, unread.
+    outcome = np.where(labels < 0, 4, 2 * labels + decisions)
+    cell = (groups[:, None].astype(np.int64) * aus + np.arange(aus)) * 5 + outcome
+    found = np.bincount(cell.ravel(), minlength=size * aus * 5).reshape(size, aus, 5)
+    return Counts(tp=found[..., 3], fp=found[..., 1], fn=found[..., 2], tn=found[..., 0])
+
+
 def f1(counts: Counts) -> np.ndarray:
-    """Return F1 = 2 tp / (2 tp + fp + fn), NaN for an AU without a positive frame."""
+    """Return F1 = 2 tp / (2 tp + fp + fn), NaN for an AU without an active frame."""
     top = 2.0 * counts.tp
     return _divide(top, top + counts.fp + counts.fn, counts.positives > 0)
 
@@ -54,6 +86,33 @@ def f1(counts: Counts) -> np.ndarray:
 def accuracy(counts: Counts) -> np.ndarray:
     """Return the share of coded frames decided rightly, NaN for an AU without a coded frame."""
     return _divide(counts.tp + counts.tn, counts.coded, counts.coded > 0)
+
+
+def precision(counts: Counts) -> np.ndarray:
+    """Return tp / (tp + fp), NaN for an AU that was never called active."""
+    called = counts.tp + counts.fp
+    return _divide(counts.tp, called, called > 0)
+
+
+def recall(counts: Counts) -> np.ndarray:
+    """Return tp / (tp + fn), NaN for an AU without an active frame."""
+    return _divide(counts.tp, counts.positives, counts.positives > 0)
+
+
+def balanced_f1(counts: Counts) -> np.ndarray:
+    """Return the mean of the F1 of active and the F1 of inactive, NaN without either."""
+    inactive = Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
+    return (f1(counts) + f1(inactive)) / 2
+
+
+def skew_f1(counts: Counts) -> np.ndarray:
+    """Return the F1 at equal numbers of active and inactive frames, NaN without either.
+
+    2 r / (r + 1 + q) at recall r and false-positive rate q: the F1 after inactive frames were
+    weighed by positives / negatives (Jeni, Cohn and De la Torre, 2013).
+    """
+    false_positives = _divide(counts.fp, counts.negatives, counts.negatives > 0)
+    return 2 * recall(counts) / (recall(counts) + 1 + false_positives)
 
 
 def always_active_f1(counts: Counts) -> np.ndarray:
@@ -72,6 +131,25 @@ def prevalence_f1(counts: Counts, prevalence: np.ndarray, threshold: float) -> n
     return np.where(prevalence >= threshold, always_active_f1(counts), 0.0) + np.where(
         counts.positives > 0, 0.0, np.nan
     )
+
+
+def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the mean over an axis with NaN left out; NaN where nothing is defined."""
+    defined = ~np.isnan(values)
+    number = defined.sum(axis=axis)
+    return _divide(np.where(defined, values, 0.0).sum(axis=axis), number, number > 0)
+
+
+def variance_over_aus(values: np.ndarray) -> np.ndarray:
+    """Return the variance over the last axis (divided by their number), NaN left out.
+
+    Args:
+        values: a metric of every AU, float [..., A], 0 to 1.
+
+    Returns:
+        float64 [...], 0 to 0.25: how unevenly a model serves the AUs.
+    """
+    return defined_mean((values - defined_mean(values)[..., None]) ** 2)
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray, defined: np.ndarray) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""Intervals against resampling by hand: subjects drawn again, one statistic at a time."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from fauds.errors import UsageError
+from fauds.metrics import occurrence
+from fauds.metrics.intervals import METHODS, intervals
+from fauds.metrics.occurrence import Counts
+from fauds.metrics.resampling import draw, estimates
+
+ESTIMANDS = ("mean_of_folds", "pooled")
+
+
+def some_frames(seed, subjects=9, frames=40, aus=3):
+    """Frames of subjects in three folds: labels, decisions, each frame's subject, folds."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(subjects), frames)
+    rate = rng.beta(1, 2, (subjects, aus))[who]
+    labels = np.where(rng.random(rate.shape) < 0.1, -1, rng.random(rate.shape) < rate)
+    right = rng.random(rate.shape) < rng.beta(6, 2, (subjects, aus))[who]
+    decisions = np.where(right, labels == 1, labels != 1)
+    return labels.astype(np.int8), decisions, who, np.arange(subjects) % 3
+
+
+def counts_of(frames):
+    labels, decisions, who, folds = frames
+    return occurrence.count_by(labels, decisions, who, len(folds)), folds
+
+
+def plain_f1(labels, decisions):
+    """Per AU by scikit-learn, and last the mean over AUs; undefined left out."""
+    found = []
+    for au in range(labels.shape[1]):
+        coded = labels[:, au] >= 0
+        true = labels[coded, au]
+        found.append(f1_score(true, decisions[coded, au]) if true.sum() else np.nan)
+    return np.array([*found, np.nanmean(found)])
+
+
+def plain(frames, drawn, estimand):
+    """F1 of the frames of the drawn subjects, as often as each was drawn."""
+    labels, decisions, who, folds = frames
+    chosen = [np.concatenate([np.flatnonzero(who == s) for s in drawn if folds[s] in part])
+              for part in ((0,), (1,), (2,), (0, 1, 2))]  # fmt: skip
+    found = [plain_f1(labels[at], decisions[at]) for at in chosen]
+    return found[3] if estimand == "pooled" else np.nanmean(found[:3], axis=0)
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+def test_a_resample_is_the_figure_of_the_drawn_subjects_frames(estimand):
+    frames = some_frames(0)
+    counts, folds = counts_of(frames)
+    weights = draw(folds, 5, seed=3)
+    found = estimates(weights, counts, folds, occurrence.f1, estimand)
+    for row, times in zip(found, weights.astype(int), strict=True):
+        drawn = np.repeat(np.arange(len(folds)), times)
+        assert row == pytest.approx(plain(frames, drawn, estimand))
+
+
+def test_every_fold_keeps_its_number_of_subjects():
+    folds = np.array([1, 1, 1, 2, 2, 3, 3, 3, 3])
+    weights = draw(folds, 200, seed=0)
+    for fold, size in ((1, 3), (2, 2), (3, 4)):
+        assert (weights[:, folds == fold].sum(axis=1) == size).all()
+    assert weights.mean(axis=0) == pytest.approx(np.ones(9), abs=0.25)
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+def test_percentiles_are_numpys_over_the_resamples(estimand):
+    counts, folds = counts_of(some_frames(1))
+    found = intervals(counts, folds, occurrence.f1, estimand=estimand, method="percentile",
+                      resamples=300, level=0.9, seed=5)  # fmt: skip
+    drawn = estimates(draw(folds, 300, 5), counts, folds, occurrence.f1, estimand)
+    assert found.low == pytest.approx(np.quantile(drawn, 0.05, axis=0))
+    assert found.high == pytest.approx(np.quantile(drawn, 0.95, axis=0))
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+def test_the_jackknife_is_that_of_leaving_out_each_subjects_frames(estimand):
+    frames = some_frames(2)
+    counts, folds = counts_of(frames)
+    found = intervals(counts, folds, occurrence.f1, estimand=estimand, method="jackknife_t")
+    everyone = np.arange(len(folds))
+    variance = np.zeros(4)
+    for fold in range(3):
+        left = np.array([plain(frames, everyone[everyone != s], estimand)
+                         for s in everyone[folds == fold]])  # fmt: skip
+        variance += 2 / 3 * ((left - left.mean(axis=0)) ** 2).sum(axis=0)
+    value = plain(frames, everyone, estimand)
+    assert found.value == pytest.approx(value)
+    logit, half = np.log(value / (1 - value)), stats.t.ppf(0.975, 2) * np.sqrt(variance)
+    for end, sign in ((found.low, -1), (found.high, 1)):
+        wanted = 1 / (1 + np.exp(-(logit + sign * half / (value * (1 - value)))))
+        assert end == pytest.approx(wanted)
+
+
+def test_bca_is_scipys_where_all_subjects_are_one_fold():
+    counts, _ = counts_of(some_frames(3, subjects=20, aus=1))
+    parts = [part[:, 0].astype(float) for part in (counts.tp, counts.fp, counts.fn)]
+
+    def plain_statistic(tp, fp, fn, axis=-1):
+        tp, fp, fn = (part.sum(axis=axis) for part in (tp, fp, fn))
+        return 2 * tp / (2 * tp + fp + fn)
+
+    wanted = stats.bootstrap(parts, plain_statistic, paired=True, method="BCa",
+                             n_resamples=20000, rng=np.random.default_rng(0))  # fmt: skip
+    found = intervals(counts, np.ones(20, int), occurrence.f1, estimand="pooled", method="bca",
+                      resamples=20000)  # fmt: skip
+    assert found.low[0] == pytest.approx(wanted.confidence_interval.low, abs=0.004)
+    assert found.high[0] == pytest.approx(wanted.confidence_interval.high, abs=0.004)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_figure_lies_within_its_interval_and_a_seed_repeats_it(method):
+    counts, folds = counts_of(some_frames(4))
+    twice = [intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds", method=method,
+                       resamples=200, seed=7) for _ in range(2)]  # fmt: skip
+    assert (twice[0].low > 0).all() and (twice[0].high < 1).all()
+    assert (twice[0].low < twice[0].value).all() and (twice[0].value < twice[0].high).all()
+    for once, again in zip(*twice, strict=True):
+        assert once.tolist() == again.tolist()
+
+
+def test_a_fold_without_an_active_frame_is_left_out_of_that_aus_mean():
+    tp, fn = np.array([[4, 0], [2, 0], [3, 5], [1, 3]]), np.array([[1, 0], [2, 0], [1, 5], [1, 1]])
+    counts = Counts(tp=tp, fp=np.ones((4, 2), int), fn=fn, tn=np.full((4, 2), 9))
+    folds = np.array([1, 1, 2, 2])
+    found = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
+    first, second = 2 * 6 / (2 * 6 + 2 + 3), 2 * 4 / (2 * 4 + 2 + 2)
+    only = 2 * 8 / (2 * 8 + 2 + 6)
+    assert found.value[:2] == pytest.approx([(first + second) / 2, only])
+    assert found.value[2] == pytest.approx((first + (second + only) / 2) / 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_subjects_show_no_spread_there_is_no_interval(method):
+    """AU 0 is never found, AU 1 never active, AU 2 always right."""
+    zero, some = np.zeros((6, 1), int), np.full((6, 1), 5)
+    counts = Counts(tp=np.hstack([zero, zero, some]), fp=np.hstack([some, some, zero]),
+                    fn=np.hstack([some, zero, zero]), tn=np.hstack([some, some, some]))  # fmt: skip
+    found = intervals(counts, np.arange(6) % 2, occurrence.f1, estimand="pooled", method=method)
+    assert found.value == pytest.approx([0, np.nan, 1, 0.5], nan_ok=True)
+    assert np.isnan(found.low).all() and np.isnan(found.high).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fold_of_one_subject_shows_no_spread(method):
+    counts, _ = counts_of(some_frames(5))
+    folds = np.array([1, 2, 2, 2, 2, 3, 3, 3, 3])
+    options = {"method": method, "resamples": 100}
+    by_fold = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds", **options)
+    assert np.isnan(by_fold.low).all() and not np.isnan(by_fold.value).any()
+    together = intervals(counts, folds, occurrence.f1, estimand="pooled", **options)
+    alike = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled", **options)
+    assert together.low.tolist() == alike.low.tolist()
+
+
+def test_unknown_names_are_told():
+    counts, folds = counts_of(some_frames(6))
+    with pytest.raises(UsageError, match="magic"):
+        intervals(counts, folds, occurrence.f1, estimand="pooled", method="magic")
+    with pytest.raises(UsageError, match="median"):
+        intervals(counts, folds, occurrence.f1, estimand="median")
