@@ -106,13 +106,18 @@ def write_onnx(weights: Weights, path: Path) -> Exported:
     """
     need_packages()
     if path.resolve() == weights.path.resolve():
-        raise UsageError("The file cannot take the place of the weights.", where=path)
+        raise UsageError(
+            "The file cannot take the place of the weights.",
+            where=path,
+            hint="give it another name with --out",
+        )
     settings = weights.settings.model
     network = Probabilities(weights.model(describe=False), settings)
     with _quiet(), torch.inference_mode():
-        message = _message(network, settings.image_size, weights)
         faces = _faces(settings.image_size)
+        # A place that cannot be written is found before the translation, which takes its time.
         with files.atomic(path) as temporary:
+            message = _message(network, settings.image_size, weights)
             temporary.write_bytes(message)
             difference = _largest_difference(network, temporary, faces, path)
     return Exported(path, len(message), sum(map(len, faces)), difference)

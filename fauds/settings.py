@@ -45,6 +45,7 @@ class BackboneSettings(Settings):
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSettings(Settings):
@@ -103,8 +104,8 @@ class TrainingSettings(Settings):
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
-    weight_decay: float = 5e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(5e-4, ge=0)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     warmup: float = Field(0.05, ge=0, lt=1)
     schedule: Literal["cosine", "constant"] = "cosine"
     accumulate: int = Field(1, ge=1)
@@ -114,7 +115,7 @@ class TrainingSettings(Settings):
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
     cutout_chance: float = Field(0.5, ge=0, le=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=0)
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"

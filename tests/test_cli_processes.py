@@ -9,6 +9,7 @@ from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.helpers import SMALL
 
@@ -35,20 +36,22 @@ def tables(bp4d_root, tmp_path_factory) -> Path:
     return workdir
 
 
-def start(command: list[str], workdir: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "FAUDS_WORKDIR": str(workdir), "OMP_NUM_THREADS": "1"}
+def start(command: list[str], workdir: Path, **more: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "FAUDS_WORKDIR": str(workdir), "OMP_NUM_THREADS": "1", **more}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def bench(processes: int, workdir: Path, root: Path, *changes: str) -> subprocess.CompletedProcess:
+def bench(
+    processes: int, workdir: Path, root: Path, *changes: str, launched: bool = False, **more: str
+) -> subprocess.CompletedProcess:
     launcher = [sys.executable, "-m"]
-    if processes > 1:
+    if launched or processes > 1:
         launcher += ["torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
     words = ["fauds", "bench", "vlfau", "--dataset", "bp4d", "--faces", str(root), "--fold", "1"]
     words += ["--preset", "tiny"]
     for change in (*SAME, *changes):
         words += ["--set", change]
-    return start([*launcher, *words], workdir)
+    return start([*launcher, *words], workdir, **more)
 
 
 def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
@@ -89,6 +92,38 @@ def test_processes_and_passes_reproduce_one(alone, tables, bp4d_root, tmp_path, 
     assert results_shared["computed_on"] == [
         "CPU, float32" + (f", {processes} processes" if processes > 1 else "")
     ]
+
+
+def test_without_a_gpu_nobody_need_ask_for_the_cpu(tables, bp4d_root, tmp_path):
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    changes = ("training.device=auto", "training.epochs=1")
+    run = bench(2, workdir, bp4d_root / "2D+3D", *changes, CUDA_VISIBLE_DEVICES="")
+    assert run.returncode == 0, run.stderr
+    assert outcome(workdir)[2]["computed_on"] == ["CPU, float32, 2 processes"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_processes_of_gpus_exchange_only_what_is_on_them(tables, bp4d_root, tmp_path):
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    # One is enough for NCCL to be asked.
+    run = bench(1, workdir, bp4d_root / "2D+3D", "training.device=auto", launched=True)
+    assert run.returncode == 0, run.stderr
+    assert "CPU" not in outcome(workdir)[2]["computed_on"][0]
+
+
+def test_statistics_of_batch_norm_are_the_first_process_s(tables, bp4d_root, tmp_path):
+    """Two processes predict with the weights that are kept: one alone predicts the same."""
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    changes = ("model.backbone.name=resnet18", "model.backbone.args={}", "training.epochs=1")
+    changes += ("training.batch_size=48", "inference.batch_size=16")
+    run = bench(2, workdir, bp4d_root / "2D+3D", *changes)
+    assert run.returncode == 0, run.stderr
+    _, together, _ = outcome(workdir)
+    (fold,) = (workdir / "bp4d" / "runs").glob("*/fold1")
+    (fold / "predictions.parquet").unlink()
+    again = [sys.executable, "-m", "fauds", "bench", "--dataset", "bp4d"]
+    start([*again, "--resume", fold.parent.name], workdir).check_returncode()
+    assert outcome(workdir)[1]["AU12"] == pytest.approx(together["AU12"], abs=1e-6)
 
 
 def test_an_error_of_one_process_is_told_and_ends_all(tables, bp4d_root, tmp_path):

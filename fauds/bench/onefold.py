@@ -158,9 +158,10 @@ class OneFold:
     def _described(self, model: VLFAU, rows: np.ndarray) -> tuple[np.ndarray, Descriptions]:
         """Describe frames spread over the test part; return their places in it and the texts."""
         settings, inputs = self.plan.settings, self.inputs
-        if not (settings.model.local_language or settings.model.global_language):
+        writes = settings.model.local_language or settings.model.global_language
+        count = min(len(rows), settings.inference.described) if writes else 0
+        if not count:
             return np.zeros(0, int), Descriptions({}, None)
-        count = min(len(rows), settings.inference.described)
         # Over the whole test part, so that every subject is likely to be there.
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(int))
         with self._bar("describing", len(chosen)) as advance:

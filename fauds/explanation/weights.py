@@ -214,7 +214,7 @@ def _existing(named: Path, runs: Path | None) -> Path:
             raise UsageError(
                 f"The run {run.name} has no weights {named.name!r}.",
                 where=run,
-                hint=f"there are {', '.join(file.parent.name for file in folds)}",
+                hint=f"it has {', '.join(file.parent.name for file in folds)}",
             )
     finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
     known = sorted({path.parents[1].name for path in finished})

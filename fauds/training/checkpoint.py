@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from reprlib import repr as short
@@ -26,6 +28,7 @@ _COMPARED = (
     "preset",
     "benchmark",
     "benchmark_version",
+    "fold",
     "aus",
     "vocabulary",
     "normalisation",
@@ -48,7 +51,13 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         try:
             save_file(kept, temporary, metadata={_META: header})
         except SafetensorError as error:
-            raise OSError(str(error)) from error
+            raise _refusal(str(error)) from error
+
+
+def _refusal(said: str) -> OSError:
+    """Return the file system's own error, whose number safetensors names in its text alone."""
+    number = re.search(r"\(os error (\d+)\)", said)
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(said)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -130,8 +139,8 @@ def _meta(header: str | None, path: Path) -> dict[str, Any]:
 def check(meta: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     """Compare what a file's header says of its model with what is asked for.
 
-    Compared are the model, the preset, the benchmark and its version, the action units, the
-    vocabulary, the normalisation, and the architecture; not the training and not the fold.
+    Compared are the model, the preset, the benchmark and its version, the fold, the action units,
+    the vocabulary, the normalisation, the architecture and the training.
 
     Args:
         meta: the header of the file, as `load` gives it.
@@ -143,7 +152,7 @@ def check(meta: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     """
     # As it would be read back: tuples are lists then.
     wanted = json.loads(json.dumps(wanted))
-    keys = [(key,) for key in _COMPARED] + [("settings", "model")]
+    keys = [(key,) for key in _COMPARED] + [("settings", "model"), ("settings", "training")]
     found = [
         difference
         for key in keys

@@ -6,6 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from fauds.errors import UsageError
 from fauds.settings import ModelSettings, RunSettings
 from fauds.training import processes
 
@@ -13,11 +14,21 @@ _NAMES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def make_accelerator(settings: RunSettings) -> Accelerator:
-    """Return the device and precision that the settings ask for."""
+    """Return the device and precision that the settings ask for.
+
+    Raises:
+        UsageError: the device does not have the precision.
+    """
     training = settings.training
     processes.join(cpu=training.device == "cpu")
     cpu = training.device == "cpu" or not torch.cuda.is_available()
     precision = precision_on("cpu" if cpu else "cuda", training.precision)
+    if cpu and precision == "fp16":
+        raise UsageError(
+            "A CPU does not train in float16.",
+            where="training.precision",
+            hint="--set training.precision=bf16, or no for float32; or train on a GPU",
+        )
     return Accelerator(cpu=training.device == "cpu", mixed_precision=precision)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fauds import store
 from fauds.errors import UsageError
+from fauds.files import writing
 from fauds.nn.losses import PARTS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Journal:
 
     Raises:
         UsageError: TensorBoard is asked for, but its package is not installed.
-        DataError: the log cannot be written.
+        DataError: the file system refuses to write, here or later.
     """
 
     notes: tuple[str, ...]
@@ -43,11 +44,15 @@ class Journal:
         # A package that is missing is found before anything is changed.
         writer = _summary_writer() if tensorboard else None
         to_come, self.notes = _cut(folder / LOG, epochs_done)
-        self._file = (folder / LOG).open("a", encoding="utf-8")
+        self._path = folder / LOG
+        with writing(self._path):
+            self._file = self._path.open("a", encoding="utf-8")
         self._scalars: SummaryWriter | None = None
+        self._events = folder / TENSORBOARD
         if writer is not None:
             # TensorBoard drops older points from this step on: the redone ones take their place.
-            self._scalars = writer(str(folder / TENSORBOARD), purge_step=to_come)
+            with writing(self._events):
+                self._scalars = writer(str(self._events), purge_step=to_come)
 
     def __enter__(self) -> "Journal":
         return self
@@ -63,7 +68,9 @@ class Journal:
             figures: by name; ``epoch``, from 1, must be among them.
         """
         self._write({"step": step, **figures})
-        if self._scalars is not None:
+        if self._scalars is None:
+            return
+        with writing(self._events):
             for name, value in figures.items():
                 if name != "epoch":
                     self._scalars.add_scalar(_scalar_name(name), float(value), step)
@@ -71,20 +78,25 @@ class Journal:
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Take down the figures of an epoch, from 1; what was said so far then outlasts a crash."""
         self._write({"epoch": epoch, **figures})
-        os.fsync(self._file.fileno())
+        with writing(self._path):
+            os.fsync(self._file.fileno())
         if self._scalars is not None:
-            self._scalars.flush()
+            with writing(self._events):
+                self._scalars.flush()
 
     def close(self) -> None:
         """Write what is left and close the files."""
-        self._file.close()
+        with writing(self._path):
+            self._file.close()
         if self._scalars is not None:
-            self._scalars.close()
+            with writing(self._events):
+                self._scalars.close()
 
     def _write(self, line: Mapping[str, float]) -> None:
         plain = {name: _plain(value) for name, value in line.items()}
-        self._file.write(json.dumps(plain, allow_nan=False) + "\n")
-        self._file.flush()
+        with writing(self._path):
+            self._file.write(json.dumps(plain, allow_nan=False) + "\n")
+            self._file.flush()
 
 
 def _summary_writer() -> type["SummaryWriter"]:

@@ -61,6 +61,12 @@ class Average:
         torch._foreach_lerp_(
             [self.weights[name] for name in learnt], [now[name] for name in learnt], 1 - decay
         )
+        self.take_buffers()
+
+    @torch.no_grad()
+    def take_buffers(self) -> None:
+        """Take what is not learnt as it is now."""
+        now = self._model.state_dict()
         for name in self.weights.keys() - self._learnt:
             self.weights[name].copy_(now[name])
 

@@ -10,6 +10,8 @@ from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
 
+from fauds.errors import UsageError
+
 _PATIENCE = timedelta(days=7)
 """How long followers wait: the leader may crop faces for hours first."""
 
@@ -29,10 +31,36 @@ def join(cpu: bool) -> None:
 
     Args:
         cpu: whether to use the CPU even where there is a GPU.
+
+    Raises:
+        UsageError: there are more processes than GPUs, or this one is of a group that no
+            launcher started.
     """
+    import torch
     from accelerate import PartialState
 
-    PartialState(cpu=cpu, timeout=_PATIENCE)
+    number, count = rank(), int(os.environ.get("WORLD_SIZE", 1))
+    if count > 1 and not {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        raise _alone(number, count)
+    gpus = 0 if cpu else torch.cuda.device_count()
+    if count > 1 and 0 < gpus <= int(os.environ["LOCAL_RANK"]):
+        raise UsageError(
+            f"There are more processes than GPUs here: {gpus}.",
+            where="--nproc-per-node",
+            hint="start no more, or train on the CPU: --set training.device=cpu",
+        )
+    # accelerate leaves processes by themselves that find no GPU, unless it is told of the CPU.
+    state = PartialState(cpu=cpu or (count > 1 and not gpus), timeout=_PATIENCE)
+    if (state.process_index, state.num_processes) != (number, count):
+        raise _alone(number, count)
+
+
+def _alone(number: int, count: int) -> UsageError:
+    return UsageError(
+        f"By its environment this is process {number} of {count}, but no launcher started it.",
+        where=f"RANK={number}, WORLD_SIZE={count}",
+        hint="unset RANK and WORLD_SIZE, or start it with torchrun",
+    )
 
 
 def wait() -> None:

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from fauds.errors import DataError
@@ -51,11 +52,16 @@ def test_the_header_that_was_written_is_the_one_that_is_asked_for(tmp_path):
     checkpoint.check(checkpoint.load(path)[1], wanted, path)
 
 
-def test_fold_training_and_where_the_backbone_began_are_not_compared(tmp_path):
-    other = header(fold=3)
-    other["settings"]["training"]["epochs"] = 77
+def test_where_the_backbone_began_is_not_compared(tmp_path):
+    other = header()
     other["settings"]["model"]["backbone"] |= {"pretrained": True, "weights": "other.safetensors"}
     checkpoint.check(other, header(), tmp_path)
+
+
+def test_another_recipe_is_told_by_its_settings(tmp_path):
+    other = header()
+    other["settings"]["training"]["epochs"] = 77
+    assert "settings.training.epochs: the file has 77" in refusal(tmp_path, other, header())
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,7 @@ def test_fold_training_and_where_the_backbone_began_are_not_compared(tmp_path):
     [
         ("benchmark_version", 1, "benchmark_version: the file has 1, asked is 2"),
         ("benchmark", "disfa", "benchmark: the file has 'disfa', asked is 'bp4d'"),
+        ("fold", 3, "fold: the file has 3, asked is 1"),
         ("preset", "full", "preset: the file has 'full', asked is 'tiny'"),
         ("model", "other", "model: the file has 'other', asked is 'vlfau'"),
         ("vocabulary", "ab" * 32, "vocabulary: the file has 'abab"),
@@ -176,3 +183,14 @@ def test_a_header_longer_than_the_file_is_refused(tmp_path):
         path.write_bytes(length.to_bytes(8, "little") + b'{"a": 1}')
         with pytest.raises(DataError, match="not a whole safetensors file"):
             checkpoint.load(path)
+
+
+def test_a_full_disk_is_named_as_one(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(DataError, match="No space left on device") as caught:
+        checkpoint.save(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
+    assert caught.value.hint.startswith("free space")
+    assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fauds.errors import UsageError
+from fauds.errors import DataError, UsageError
 from fauds.training.journal import LOG, TENSORBOARD, Journal
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_not_hidden_and_does_no_lasting_harm(tmp_path: Path) -> N
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / LOG).stat().st_size + 10, limit[1]))
     try:
-        with pytest.raises(OSError), journal:
+        with pytest.raises(DataError, match="could not be written"), journal:
             say(journal, range(2, 3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from fauds.errors import DataError
+from fauds.errors import DataError, UsageError
 from fauds.settings import RunSettings
-from fauds.training import optimiser, steps
+from fauds.training import optimiser, processes, steps
 from fauds.training.batches import batches
-from fauds.training.device import precision_on
+from fauds.training.device import make_accelerator, precision_on
 from fauds.training.journal import LOG
 from fauds.training.processes import dealt_back
 from tests.training.helpers import FRAMES, train
@@ -161,6 +161,30 @@ def test_precision_is_chosen_by_the_device(monkeypatch):
     assert precision_on("cpu", "bf16") == "bf16"
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     assert precision_on("cuda", "auto") == "no"
+
+
+def test_a_precision_that_the_device_does_not_have_is_refused(settings):
+    with pytest.raises(UsageError, match="A CPU does not train in float16"):
+        make_accelerator(changed(settings, precision="fp16"))
+
+
+@pytest.mark.parametrize("names", [{"RANK": "1"}, {"RANK": "0", "WORLD_SIZE": "2"}])
+def test_a_process_of_a_group_that_nobody_started_is_refused(monkeypatch, names):
+    for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="no launcher started it"):
+        processes.join(cpu=True)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    launched = {"RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "2", "MASTER_ADDR": "localhost"}
+    for name, value in {**launched, "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="more processes than GPUs here: 2"):
+        processes.join(cpu=False)
 
 
 def test_the_batch_that_is_named_is_the_one_whose_loss_is_not_finite(
