@@ -1,7 +1,6 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until needed."""
 
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import Any, Literal, NoReturn
 import click
 
 from fauds import __version__
+from fauds.cli_bench import bench
 from fauds.cli_captions import captions
 from fauds.cli_explain import explain
 from fauds.cli_export import export
@@ -25,6 +25,8 @@ from fauds.cli_options import (
     read_options,
     workspace,
 )
+from fauds.cli_results import compare, report, results
+from fauds.cli_score import score
 from fauds.errors import FaudsError
 
 
@@ -35,7 +37,7 @@ def cli(debug: bool) -> None:
     """Facial action unit labels as language, and models measured on it."""
 
 
-for _command in (captions, check, prepare, explain, export):
+for _command in (bench, captions, check, prepare, explain, export, report, compare, results, score):
     cli.add_command(_command)
 
 
@@ -130,7 +132,9 @@ def build_captions(
 @cli.command()
 @DATASET
 @read_options
-@click.option("--folds", "k", type=click.IntRange(2), default=3, show_default=True)
+@click.option(
+    "--folds", "k", type=click.IntRange(2), help="[default: as many as the benchmark has, else 3]"
+)
 @click.option(
     "--method",
     type=click.Choice(["published", "random"]),
@@ -139,7 +143,12 @@ def build_captions(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random.")
 @WORKDIR
 def split(
-    workdir: Path, dataset: str, k: int, method: str | None, seed: int, **reading: Any
+    workdir: Path,
+    dataset: str,
+    k: int | None,
+    method: str | None,
+    seed: int,
+    **reading: Any,
 ) -> None:
     """Put every subject into one of K folds; fold k tests part k."""
     from fauds.report.terminal import show_folds
@@ -147,76 +156,6 @@ def split(
     space = workspace(workdir, dataset)
     frames = read_frames(space, **reading)
     show_folds(space, space.folds(frames, k=k, method=method, seed=seed))
-
-
-@cli.command()
-@click.argument("model", default="vlfau")
-@DATASET
-@read_options
-@click.option("--preset", help="Settings of the model.  [default: tiny on synthetic, else full]")
-@click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
-@click.option(
-    "--faces",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
-)
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
-@click.option(
-    "--log",
-    type=click.Choice(["tensorboard"]),
-    help="Write training's figures for TensorBoard too; log.jsonl is written always.",
-)
-@WORKDIR
-def bench(
-    workdir: Path,
-    model: str,
-    dataset: str,
-    preset: str | None,
-    folds: tuple[int, ...],
-    changes: tuple[str, ...],
-    faces: Path | None,
-    resume: str | None,
-    log: str | None,
-    **reading: Any,
-) -> None:
-    """Train MODEL on every fold, test it on the fold's part, and report.
-
-    On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
-    """
-    from fauds.bench import plan as planning
-    from fauds.report.terminal import show_results
-    from fauds.training import processes
-
-    space = workspace(workdir, dataset)
-    request = planning.Request(model, preset, folds, changes, faces, resume)
-    plan = planning.make(request, space.benchmark, space.folder / "runs")
-    if resume and any(value is not None for value in reading.values()):
-        raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
-    prepares = processes.leads() and not resume
-    frames = read_frames(space, **reading) if prepares else None
-    try:
-        with new_progress(shown=processes.leads()) as progress:
-            space.bench(plan, frames, progress, tensorboard=log == "tensorboard")
-    except BaseException:
-        if plan.begun and processes.leads():
-            words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
-            again = shlex.join([*words, "--resume", plan.folder.name])
-            click.echo(f"What is done is kept. Go on with: {again}", err=True)
-        raise
-    if processes.leads():
-        show_results(plan.folder)
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def report(run: Path) -> None:
-    """Write report.md of a finished RUN again from its files, and show its tables."""
-    from fauds.report.markdown import write_report
-    from fauds.report.terminal import show_results
-
-    write_report(run)
-    show_results(run)
 
 
 def main() -> NoReturn:

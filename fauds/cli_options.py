@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,19 @@ WORKDIR = click.option(
     show_envvar=True,
     help="Folder that holds one folder per dataset.",
 )
-DATASET = click.option(
+_FILE = "fauds.protocol"
+"""The key of click's context under which the file that --benchmark names is passed on."""
+_DATASET = click.option(
     "--dataset",
-    default="synthetic",
-    show_default=True,
     metavar="D",
-    help="synthetic, bp4d or disfa.",
+    help="synthetic, bp4d, disfa, or one that --benchmark named before.  [default: synthetic]",
+)
+_BENCHMARK = click.option(
+    "--benchmark",
+    "protocol",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Another protocol than the shipped ones, as YAML: see docs/protocols.md.",
 )
 CAMERA = click.option(
     "--camera", type=click.Choice(["left", "right"]), help="Of DISFA.  [default: left]"
@@ -58,6 +66,25 @@ _READING = (
 )
 
 
+def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --dataset and --benchmark; either way the command gets a name, as `dataset`."""
+
+    @wraps(command)
+    def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
+        if protocol is None:
+            return command(*args, dataset=dataset or "synthetic", **options)
+        if dataset is not None:
+            raise click.UsageError(
+                "--dataset is a protocol's name and --benchmark its file: give one of the two."
+            )
+        from fauds import protocol_files
+
+        click.get_current_context().meta[_FILE] = protocol
+        return command(*args, dataset=protocol_files.read(protocol).name, **options)
+
+    return _DATASET(_BENCHMARK(chosen))
+
+
 def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_READING):
         command = option(command)
@@ -68,7 +95,11 @@ def workspace(workdir: Path, dataset: str) -> Any:
     """Return the dataset's `fauds.workspace.Workspace`, which speaks on stderr."""
     from fauds.workspace import Workspace
 
-    return Workspace(workdir, dataset, say=lambda line: click.echo(line, err=True))
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    file = click.get_current_context().meta.get(_FILE)
+    return Workspace.by_file(workdir, file, say) if file else Workspace(workdir, dataset, say)
 
 
 def new_progress(shown: bool = True) -> Any:

@@ -1,10 +1,11 @@
 """Subjects to folds: published lists or seeded random ones, and what they mean for training.
 
 Fold k tests part k; its training part is every other subject. A subject is in exactly one part.
+Part 0, where there is one, is tested by no fold: its subjects are trained on always.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ import pyarrow as pa
 from fauds import schemas
 from fauds.errors import DataError, UsageError
 from fauds.protocols import Folds
+
+DEFAULT = 3
+"""Folds where neither the protocol nor the user says how many."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,38 @@ def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, .
     return tuple(frames["sex"].take(pa.array(first)).to_pylist())
 
 
-def choose(dataset: str, listed: Folds | None, k: int, method: str | None) -> str:
-    """Return "published" or "random": what was asked for, else published where a list fits.
+def choose(
+    dataset: str, listed: Folds | None, subjects: int, k: int | None, method: str | None
+) -> tuple[str, int]:
+    """Return "published" or "random", and how many folds; where not asked for, the protocol's.
+
+    Args:
+        listed: the protocol's folds, None where it has none.
+        subjects: how many have frames.
+        k: how many folds are asked for; None for as many as the protocol has, else 3.
+        method: what is asked for; None for published where there are k.
 
     Raises:
         UsageError: published folds are asked for that do not exist.
     """
-    fits = listed is not None and len(listed.parts) == k
-    if method == "published" and not fits:
-        has = f"{len(listed.parts)} folds" if listed else "no folds"
-        raise UsageError(f"{dataset} has {has} published, not {k}.", hint="use --method random")
-    return method or ("published" if fits else "random")
+    there = 0
+    if listed is not None:
+        there = len(listed.parts) if listed.rule == "listed" else subjects
+    wanted = k or (there if method != "random" and there else DEFAULT)
+    if method == "published" and wanted != there:
+        has = f"{there} folds" if there else "no folds"
+        raise UsageError(f"{dataset} has {has} published, not {wanted}.", hint="--method random")
+    return method or ("published" if wanted == there else "random"), wanted
 
 
 def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
-    """Return the published folds.
+    """Return a protocol's own folds: of its list, or by its rule.
 
     Raises:
         DataError: a subject of the list has no frames, or one with frames is not in the list.
     """
+    if folds.rule == "leave-one-subject-out":
+        return _table(counts.subjects, range(1, len(counts.subjects) + 1), folds.name)
     part = {subject: k for k, subjects in folds.parts.items() for subject in subjects}
     missing = sorted(set(part) - set(counts.subjects))
     extra = sorted(set(counts.subjects) - set(part))
@@ -86,6 +103,17 @@ def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
             "stand beside published ones",
         )
     return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
+
+
+def across(counts: SubjectCounts, trained: Collection[str], protocol: str) -> pa.Table:
+    """Return the one fold that tests every subject but those that are only trained on."""
+    parts = [0 if subject in trained else 1 for subject in counts.subjects]
+    return _table(counts.subjects, parts, protocol)
+
+
+def tested(folds: pa.Table) -> list[int]:
+    """Return the numbers of the folds: of the parts that are tested."""
+    return sorted(set(folds["fold"].to_pylist()) - {0})
 
 
 def random(counts: SubjectCounts, k: int, seed: int) -> pa.Table:
@@ -140,7 +168,7 @@ def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol:
 
 
 def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parquet") -> None:
-    """Check that every subject is in exactly one fold and that folds count 1 to k.
+    """Check that every subject is in exactly one part and that folds count 1 to k.
 
     Raises:
         DataError: a subject in two folds or in none, a fold without subjects, a wrong schema.
@@ -154,7 +182,8 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
     listed = Counter(folds["subject"].to_pylist())
     twice = sorted(subject for subject, times in listed.items() if times > 1)
     absent = sorted(set(subjects) - set(listed))
-    numbers = sorted(set(folds["fold"].to_pylist()))
+    numbers = tested(folds)
+    least = 1 if 0 in folds["fold"].to_pylist() else 2
     for bad, what in ((twice, "in more than one fold"), (absent, "in no fold")):
         if bad:
             raise DataError(
@@ -162,7 +191,7 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
                 where=where,
                 hint="folds must be subject-exclusive and complete; make them with fauds split",
             )
-    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < 2:
+    if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < least:
         raise DataError(f"Folds must be numbered 1 to k, found {numbers}.", where=where)
 
 
@@ -175,7 +204,7 @@ def statistics(counts: SubjectCounts, folds: pa.Table, aus: Sequence[str]) -> pa
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     number = np.array([fold_of[subject] for subject in counts.subjects])
     tables = []
-    for fold in np.unique(number):
+    for fold in tested(folds):
         test = number == fold
         frames, positives = counts.coded[~test].sum(axis=0), counts.positives[~test].sum(axis=0)
         weights = class_weights(frames, positives)

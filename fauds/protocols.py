@@ -1,15 +1,20 @@
 """Benchmarks, the versioned protocols, read from YAML with unknown keys forbidden."""
 
+import hashlib
+import json
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from fauds import resources
-from fauds.errors import UsageError
+from fauds.errors import DataError, UsageError
 from fauds.facs import au_name
 from fauds.registry import unknown
 from fauds.settings import Settings, complaint, read_yaml
+
+_MEMBERS = "as in train and test"
 
 
 def _au(spelling: int | str) -> str:
@@ -23,12 +28,33 @@ AU = Annotated[str, BeforeValidator(_au)]
 
 
 class Folds(Settings):
-    """A fold list by explicit subject ids: fold k tests part k."""
+    """Fold k tests part k: by explicit subject ids, or every subject alone by a rule."""
 
     name: str
-    source: str
+    source: str = ""
     note: str = ""
-    parts: dict[int, tuple[str, ...]]
+    rule: Literal["listed", "leave-one-subject-out"] = "listed"
+    parts: dict[int, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rule_is_a_name(cls, values: Any) -> Any:
+        named = isinstance(values, dict) and "rule" in values and "name" not in values
+        return {**values, "name": values["rule"]} if named else values
+
+    @model_validator(mode="after")
+    def _are_whole(self) -> "Folds":
+        if self.rule != "listed":
+            if self.parts:
+                raise ValueError(f"parts are not listed where the rule is {self.rule}")
+            return self
+        if len(self.parts) < 2 or sorted(self.parts) != list(range(1, len(self.parts) + 1)):
+            raise ValueError(f"parts must be numbered 1 to k, found {sorted(self.parts)}")
+        subjects = [subject for part in self.parts.values() for subject in part]
+        twice = sorted({subject for subject in subjects if subjects.count(subject) > 1})
+        if twice:
+            raise ValueError(f"parts hold these subjects more than once: {', '.join(twice)}")
+        return self
 
 
 class Metric(Settings):
@@ -37,6 +63,16 @@ class Metric(Settings):
     name: str
     threshold: float = Field(0.5, ge=0, le=1)
     selection: Literal["last"] = "last"
+
+
+class FrameSet(Settings):
+    """Which frames are offered: all that are coded, or those of a list beside the protocol.
+
+    `file`: lines ``subject,task,frame`` or image paths, as `fauds.faces.manifest` reads them.
+    """
+
+    described: str = "every coded frame that a face can be cropped from"
+    file: Path | None = None
 
 
 class Expected(Settings):
@@ -77,22 +113,59 @@ class Raw(Settings):
 
 
 class Benchmark(Settings):
-    """One versioned protocol: a dataset, its AUs, the rule of occurrence, folds and metric."""
+    """One versioned protocol: data, AUs, the rule of occurrence, frames, folds and metric.
 
-    name: str
-    version: int
+    `dataset` names the reader. Instead of it, `train` and `test` may name two protocols, whose
+    tables are joined over `aus`: trained on all of the one, tested on all of the other.
+    `missing_code`: what the labels write where an AU is not coded. `sexes`: how a subject's is
+    known. `missing_predictions`: what becomes of frames that predictions made elsewhere lack.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(ge=1)
     title: str
-    dataset: str
-    aus: tuple[AU, ...]
-    occurrence: str = Field(pattern=r"^(coded|intensity >= [1-5])$")
+    dataset: str | None = None
+    train: str | None = None
+    test: str | None = None
+    aus: tuple[AU, ...] = Field(min_length=1)
+    occurrence: str = Field(pattern=rf"^(coded|intensity >= [1-5]|{_MEMBERS})$")
+    missing_code: int | None = None
+    sexes: Literal["first letter of the subject's id", "not published"] = "not published"
+    frames: FrameSet = FrameSet()
     folds: Folds | None = None
     metric: Metric
+    missing_predictions: Literal["refuse", "drop", "inactive"] = "refuse"
     alignment: AlignmentSettings
     published: str | None = None
     expected: Expected | None = None
+    licence: str = ""
     access: str
     raw: Raw = Raw()
     synthesis: Synthesis | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Benchmark":
+        twice = sorted({au for au in self.aus if self.aus.count(au) > 1})
+        if twice:
+            raise ValueError(f"aus: {', '.join(twice)} comes more than once")
+        if not self.joins:
+            if self.dataset is None or self.occurrence == _MEMBERS:
+                raise ValueError("dataset, or both train and test, must be named, with occurrence")
+            return self
+        if self.dataset or self.folds or self.frames.file or self.synthesis:
+            raise ValueError("train and test leave no room for dataset, folds, file or synthesis")
+        if not self.train or not self.test or self.train == self.test:
+            raise ValueError("train and test must name two protocols")
+        if self.occurrence != _MEMBERS:
+            raise ValueError(f"occurrence: is {_MEMBERS!r} where these are named")
+        if not self.name.startswith(f"{self.train}-to-{self.test}"):
+            raise ValueError(f"name: begins with {self.train}-to-{self.test}")
+        return self
+
+    @property
+    def joins(self) -> bool:
+        """Whether one dataset is trained on and another one tested."""
+        return self.train is not None or self.test is not None
 
     @property
     def occurrence_at(self) -> int | None:
@@ -100,10 +173,56 @@ class Benchmark(Settings):
         found = re.search(r"\d", self.occurrence)
         return int(found.group()) if found else None
 
+    def sex_of(self, subject: str) -> str | None:
+        """Return F or M, None where it is not known."""
+        letter = subject[:1] if self.sexes.startswith("first letter") else ""
+        return letter if letter in ("F", "M") else None
+
     def reading(self) -> dict[str, Any]:
-        """Return what the protocol asks of reading: fields of `fauds.datasets.base.ReadOptions`."""
+        """Return what the protocol asks of reading: fields of `fauds.datasets.base.ReadOptions`.
+
+        Raises:
+            UsageError: the protocol joins the tables of two others.
+        """
+        if self.joins:
+            raise UsageError(
+                f"{self.name} reads no distribution: it joins the tables of {self.train} and "
+                f"{self.test}.",
+                hint=f"name one of these two: --dataset {self.train}, --dataset {self.test}",
+            )
         threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
         return {"aus": self.aus, **threshold}
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, in hex, of all that decides figures: not of prose, nor the version.
+
+        Raises:
+            DataError: the list of frames cannot be read.
+        """
+        prose = {
+            **dict.fromkeys(("version", "title", "licence", "access", "raw", "published"), True),
+            "folds": {"source", "note"},
+            "expected": {"source"},
+            "frames": {"file"},
+        }
+        content = self.model_dump(mode="json", exclude=prose, exclude_none=True)
+        if self.frames.file is not None:
+            content["frames"]["sha256"] = hashlib.sha256(_content(self.frames.file)).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"frames.file: the list of frames cannot be read: {error.strerror}.", where=path
+        ) from error
+
+
+def names() -> list[str]:
+    """Return the names of the protocols that ship with fauds."""
+    return sorted(path.stem for path in resources.root("benchmarks").glob("*.yaml"))
 
 
 def benchmark(name: str) -> Benchmark:
@@ -113,12 +232,25 @@ def benchmark(name: str) -> Benchmark:
         UsageError: there is no benchmark of that name.
         DataError: the file has a wrong or unknown key; file and key are named.
     """
-    folder = resources.root("benchmarks")
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise unknown("benchmark", name, known)
-    path = folder / f"{name}.yaml"
+    if name not in names():
+        raise unknown("benchmark", name, names())
+    return parsed(resources.root("benchmarks") / f"{name}.yaml")
+
+
+def parsed(path: Path) -> Benchmark:
+    """Read a protocol's file, and find its list of frames beside it.
+
+    Raises:
+        DataError: it cannot be read, or has a wrong or unknown key; file and key are named.
+    """
     try:
-        return Benchmark.model_validate(read_yaml(path))
+        found = Benchmark.model_validate(read_yaml(path))
     except ValidationError as error:
         raise complaint(Benchmark, error, path, usage=False) from error
+    if found.frames.file is None:
+        return found
+    listed = path.resolve().parent / found.frames.file
+    if not listed.is_file():
+        raise DataError(f"frames.file: there is no {listed.name} beside it.", where=path)
+    frames = found.frames.model_copy(update={"file": listed})
+    return found.model_copy(update={"frames": frames})

@@ -4,7 +4,7 @@ Every step reads the files of the steps before and writes its own, with the fing
 inputs and its settings; where neither has changed it is left as it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,31 +12,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fauds import folds as folding
-from fauds import schemas, store
+from fauds import protocol_files, protocols, store
 from fauds.datasets import DATASETS
-from fauds.datasets.base import ReadOptions, is_written
-from fauds.errors import DataError, UsageError
-from fauds.protocols import Benchmark, benchmark
+from fauds.errors import UsageError
+from fauds.joining import join_faces, join_frames
+from fauds.protocols import Benchmark
+from fauds.reading import read_frames
+from fauds.splitting import split
+from fauds.steps import Step, meta_of, unchanged
 
 if TYPE_CHECKING:
+    from fauds.bench.onefold import Progress
     from fauds.bench.plan import Plan
-    from fauds.bench.runs import Progress
     from fauds.captions import Style
-
-
-@dataclass(frozen=True)
-class Step:
-    """What became of a step: its main file, whether it was done now, and what to tell people."""
-
-    path: Path
-    done: bool
-    meta: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        """The identity of the step's result: its inputs and settings."""
-        return store.fingerprint(self.meta["inputs"], self.meta["settings"])
 
 
 @dataclass(frozen=True)
@@ -47,16 +35,41 @@ class Workspace:
         workdir: the folder of all datasets.
         dataset: the benchmark's name; its tables lie in ``workdir/dataset``.
         say: called with a line for people when a step is run that was not asked for.
+        protocol: read from a file of the user's own; None for one that ships with fauds, or
+            whose file the workdir has kept.
     """
 
     workdir: Path
     dataset: str
     say: Callable[[str], None] = lambda line: None
+    protocol: Benchmark | None = None
+
+    @classmethod
+    def by_file(cls, workdir: Path, file: Path, say: Callable[[str], None]) -> "Workspace":
+        """Return the workspace of a protocol's file.
+
+        Raises:
+            DataError: the file is wrong, or the workdir's tables of its name are of another
+                protocol that has the same version.
+        """
+        protocol = protocol_files.read(file)
+        protocol_files.refuse_other(protocol, file, workdir / protocol.name)
+        return cls(workdir, protocol.name, say, protocol)
+
+    def of(self, dataset: str) -> "Workspace":
+        """Return the workspace of another dataset in the same workdir."""
+        return Workspace(self.workdir, dataset, self.say)
 
     @cached_property
     def benchmark(self) -> Benchmark:
         """The protocol of this dataset."""
-        return benchmark(self.dataset)
+        return self.protocol or protocol_files.find(self.dataset, self.workdir)
+
+    @property
+    def option(self) -> str:
+        """What names this dataset on the command line."""
+        own = self.protocol is not None and self.dataset not in protocols.names()
+        return "--benchmark FILE" if own else f"--dataset {self.dataset}"
 
     @property
     def folder(self) -> Path:
@@ -85,76 +98,13 @@ class Workspace:
             UsageError: there is no table yet and no root to read.
             DataError: the distribution is wrong or incomplete; file and line are named.
         """
-        path = self.path("frames")
-        old = self._meta("frames")
-        asked, root = root, self._root(old, root)
-        options = self._options(old and old["settings"], root if asked else None, given)
-        settings = {"root": str(root.resolve()), **options.plain()}
-        draw = self._must_draw(root)
-        same = old is not None and old["settings"] == settings and not draw
-        if same and asked is None and not root.exists():
-            self.say(f"{root} is not here any more: using {path} as it was read from there")
-            return Step(path, False, old)
-        reader = DATASETS[self.benchmark.dataset]
-        if same and old["inputs"] == reader.fingerprint(root, options):
-            return Step(path, False, old)
-        with store.lock(self.folder):
-            if draw:
-                self._draw(root, progress)
-            expected = self.benchmark.expected
-            with store.table_writer(path, schemas.frames_schema(options.aus)) as writer:
-                reading = reader.read(
-                    root,
-                    expected and expected.model_dump(),
-                    options,
-                    sink=lambda part: writer.write(part, store.sequence_starts(part)),
-                )
-                writer.meta = meta = {
-                    "dataset": self.dataset,
-                    "reader": self.benchmark.dataset,
-                    "synthetic": reading.synthetic,
-                    "image_root": str(reading.root.resolve()),
-                    "inputs": reading.fingerprint,
-                    "settings": settings,
-                    "differences": list(reading.differences),
-                    "notes": list(reading.notes),
-                }
-        return Step(path, True, meta)
-
-    def _root(self, old: dict[str, Any] | None, root: Path | None) -> Path:
-        if root is not None:
-            return root
-        if self.benchmark.synthesis:
-            return self.folder / "raw"
-        if old is None:
-            raise UsageError(
-                f"Nothing of {self.dataset} has been read into this workdir yet.",
-                where=self.folder,
-                hint=f"name the raw distribution: --dataset {self.dataset} --root FOLDER",
-            )
-        return Path(old["settings"]["root"])
-
-    def _options(
-        self, last: dict[str, Any] | None, root: Path | None, given: Mapping[str, Any]
-    ) -> ReadOptions:
-        return ReadOptions.as_last(last or {}, root, {**given, **self.benchmark.reading()})
-
-    def _must_draw(self, root: Path) -> bool:
-        synthesis = self.benchmark.synthesis
-        if synthesis is None or root != self.folder / "raw":
-            return False
-        return not is_written(root, synthesis.model_dump())
-
-    def _draw(self, root: Path, progress: "Progress | None") -> None:
-        from fauds.synthetic import distribution
-
-        synthesis = self.benchmark.synthesis
-        self.say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
-        bar = progress.counter("drawing faces") if progress else nullcontext()
-        with bar as drawn:
-            distribution.write(
-                root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
-            )
+        if self.benchmark.joins:
+            step = join_frames(self, {**given, **({"root": root} if root else {})})
+        else:
+            step = read_frames(self, root, given, progress)
+        if self.protocol is not None:
+            protocol_files.keep(self.protocol, self.folder)
+        return step
 
     def caption_settings(self, style: "Style") -> dict[str, Any]:
         """Return what captions of this style would be made with.
@@ -184,7 +134,7 @@ class Workspace:
             "settings": self.caption_settings(style),
         }
         with store.lock(self.folder):
-            if _unchanged(self._caption_tables(), meta):
+            if unchanged(self._caption_tables(), meta):
                 return Step(path, False, meta)
             builder = Builder(self.benchmark.aus, style, self.benchmark.occurrence_at is not None)
             columns = builder.columns(store.column_names(frames.path))
@@ -206,12 +156,12 @@ class Workspace:
         from fauds.captions import Style
         from fauds.captions.built import refuse_other_templates
 
-        old = self._meta("captions")
+        old = meta_of(self.path("captions"))
         if old is None:
             self.say(f"building captions: {self.path('captions')}")
             return self.captions(frames)
         made = old["settings"]
-        if _unchanged(self._caption_tables(), {"inputs": frames.fingerprint, "settings": made}):
+        if unchanged(self._caption_tables(), {"inputs": frames.fingerprint, "settings": made}):
             return Step(self.path("captions"), False, old)
         refuse_other_templates(self.dataset, self.folder, old, frames.fingerprint)
         self.say(f"building captions again ({made['language']}): {self.path('captions')}")
@@ -220,16 +170,14 @@ class Workspace:
 
     def folds_as_made(self, frames: Step) -> Step:
         """Return folds of these frames, made as they last were; else the default ones."""
-        old = self._meta("folds")
+        old = meta_of(self.path("folds"))
         if old is None:
             self.say(f"making folds: {self.path('folds')}")
             return self.folds(frames)
         made = old["settings"]
-        return self.folds(frames, made["k"], made["method"], made["seed"] or 0)
-
-    def _meta(self, table: str) -> dict[str, Any] | None:
-        path = self.path(table)
-        return store.read_meta(path) if path.exists() else None
+        if made["method"] != "random":
+            return self.folds(frames)
+        return self.folds(frames, made["k"], made["method"], made["seed"])
 
     def _caption_tables(self) -> list[Path]:
         from fauds.captions.built import TABLES
@@ -288,6 +236,14 @@ class Workspace:
         """
         from fauds.faces.dataset import crop_faces
 
+        if self.benchmark.joins:
+            if given:
+                raise UsageError(
+                    f"{self.dataset} takes the crops of its two datasets as they are.",
+                    hint=f"prepare these: --dataset {self.benchmark.train}, "
+                    f"--dataset {self.benchmark.test}",
+                )
+            return join_faces(self, self.frames(), progress)
         reader = DATASETS[self.benchmark.dataset]
         bar = progress.counter("cropping faces") if progress else nullcontext()
         with bar as done:
@@ -300,7 +256,9 @@ class Workspace:
         None where the frames are faces as they are, and nobody asked for other crops. Archives,
         videos and landmarks that were changed since are not noticed here, but by `faces`.
         """
-        old = self._meta("faces")
+        if self.benchmark.joins:
+            return join_faces(self, frames, progress)
+        old = meta_of(self.path("faces"))
         if old is None:
             if self.benchmark.alignment.name == "none":
                 return None
@@ -311,10 +269,17 @@ class Workspace:
         self.say(f"cropping faces again ({old['settings']['name']}): {self.folder / 'faces'}")
         return self.faces(old["request"], progress)
 
-    def folds(self, frames: Step, k: int = 3, method: str | None = None, seed: int = 0) -> Step:
+    def folds(
+        self,
+        frames: Step,
+        k: int | None = None,
+        method: str | None = None,
+        seed: int = 0,
+    ) -> Step:
         """Write folds.parquet and fold_statistics.parquet.
 
         Args:
+            k: how many; where None, as many as the benchmark has, else 3.
             method: "published" or "random"; where None, published if the benchmark has a list
                 of that many parts.
 
@@ -322,39 +287,4 @@ class Workspace:
             UsageError: published folds were asked for that do not exist.
             DataError: the subjects read are not those of the published list.
         """
-        method = folding.choose(self.dataset, self.benchmark.folds, k, method)
-        path = self.path("folds")
-        settings = {"k": k, "method": method, "seed": seed if method == "random" else None}
-        meta = {
-            "dataset": self.dataset,
-            "synthetic": frames.meta["synthetic"],
-            "inputs": frames.fingerprint,
-            "settings": {**settings, "benchmark_version": self.benchmark.version},
-        }
-        with store.lock(self.folder):
-            if _unchanged([path, self.path("fold_statistics")], meta):
-                return Step(path, False, meta)
-            aus = self.benchmark.aus
-            counts = folding.count_subjects(
-                store.read_table(frames.path, ["subject", "sex", *aus]), aus
-            )
-            if method == "published":
-                table = folding.published(counts, self.benchmark.folds)
-            else:
-                table = folding.random(counts, k, seed)
-            folding.check(table, counts.subjects)
-            statistics = folding.statistics(counts, table, aus)
-            store.write_table(self.path("fold_statistics"), statistics, meta)
-            store.write_table(path, table, meta)
-        return Step(path, True, meta)
-
-
-def _unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
-    """Whether all tables of a step are there and were made of the same things."""
-    if not all(path.exists() for path in paths):
-        return False
-    try:
-        olds = [store.read_meta(path) for path in paths]
-    except DataError:
-        return False
-    return all(old.get(key) == value for old in olds for key, value in meta.items())
+        return split(self, frames, k, method, seed)

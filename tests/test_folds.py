@@ -167,3 +167,37 @@ def test_an_au_that_is_never_active_has_no_weight():
     weights = folding.class_weights(np.array([10, 10]), np.array([0, 5]))
     assert np.isnan(weights[0])
     assert weights[1] == 1
+
+
+def test_leave_one_subject_out_tests_every_subject_alone():
+    counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), AUS)
+    folds = protocols.Folds.model_validate({"rule": "leave-one-subject-out"})
+    assert folding.choose("own", folds, 4, None, None) == ("published", 4)
+    table = folding.published(counts, folds)
+    folding.check(table, counts.subjects)
+    assert table["fold"].to_pylist() == [1, 2, 3, 4]
+    assert set(table["protocol"].to_pylist()) == {"leave-one-subject-out"}
+
+
+def test_how_many_folds_is_the_protocols_word_unless_asked_otherwise():
+    five = {k: [f"S{k}"] for k in range(1, 6)}
+    listed = protocols.Folds.model_validate({"name": "five", "parts": five})
+    assert folding.choose("own", listed, 5, None, None) == ("published", 5)
+    assert folding.choose("own", listed, 5, 3, None) == ("random", 3)
+    assert folding.choose("own", listed, 5, None, "random") == ("random", 3)
+    assert folding.choose("own", None, 5, None, None) == ("random", 3)
+    with pytest.raises(UsageError, match="own has 5 folds published, not 3"):
+        folding.choose("own", listed, 5, 3, "published")
+
+
+def test_a_part_that_is_only_trained_on_is_tested_by_no_fold():
+    frames = frames_of(["A1", "A2", "B1", "B2", "B3"], 30, 2)
+    counts = folding.count_subjects(frames, AUS)
+    table = folding.across(counts, {"A1", "A2"}, "a-to-b")
+    folding.check(table, counts.subjects)
+    assert folding.tested(table) == [1]
+    plain = plain_counts(frames)
+    for row in folding.statistics(counts, table, AUS).to_pylist():
+        assert row["fold"] == 1
+        assert row["train_frames"] == sum(plain[s][row["au"]][0] for s in ("A1", "A2"))
+        assert row["test_positives"] == sum(plain[s][row["au"]][1] for s in ("B1", "B2", "B3"))

@@ -69,7 +69,7 @@ def find(
             crops, frames, DATASETS[meta["reader"]], meta["settings"]["image_base"]
         )
         elsewhere = {"name": "elsewhere", "version": 1}
-        frame_set = "every coded frame with a crop"
+        frame_set = f"{_offered(meta)} with a crop"
         return _faces(frames, images, crops, elsewhere, "crops made elsewhere (--faces)", frame_set)
     if (tables / TABLE).exists():
         return _prepared(tables, frames, meta)
@@ -81,7 +81,7 @@ def find(
         )
     taken = {"name": "none", "version": alignment.version}
     described = f"none {alignment.version}: the frames as they are"
-    root, frame_set = Path(meta["image_root"]), "every coded frame with an image"
+    root, frame_set = Path(meta["image_root"]), f"{_offered(meta)} with an image"
     return _faces(frames, frames["image"], root, taken, described, frame_set)
 
 
@@ -101,6 +101,11 @@ def check_unchanged(found: Faces) -> None:
             hint="start a new run; fauds prepare and fauds bench cannot share a dataset's folder "
             "at the same time",
         )
+
+
+def _offered(meta: Mapping[str, Any]) -> str:
+    """Return which frames the table holds, in words."""
+    return meta.get("frame_set", "every coded frame")
 
 
 def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> Faces:

@@ -187,7 +187,7 @@ def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
         UsageError: a fold was asked for that does not exist.
         DataError: a fold has nothing to test, or an AU that is never active in training.
     """
-    there = sorted(set(inputs.folds["fold"].to_pylist()))
+    there = folding.tested(inputs.folds)
     wrong = sorted(set(plan.folds) - set(there))
     if wrong:
         raise UsageError(f"There is no fold {wrong[0]}.", where="--fold", hint=f"there is: {there}")

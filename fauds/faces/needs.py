@@ -76,7 +76,7 @@ def split() -> Need:
 def bench(benchmark: Benchmark, frames: pa.Table) -> Need:
     """Return the frames of an epoch by published fold, all but the tested part's; no time."""
     unknown = "the time depends on the model and the device, and is not guessed"
-    if benchmark.folds is None:
+    if benchmark.folds is None or not benchmark.folds.parts:
         return Need("bench", None, None, unknown)
     subjects = frames["subject"].value_counts().to_pylist()
     counts = {row["values"]: row["counts"] for row in subjects}

@@ -149,13 +149,17 @@ class Plan:
             f"them are {rest}."
         )
 
-    def describe_frames(self) -> str:
-        """Return which frames are offered, in words, for results."""
+    def describe_frames(self, there: str = "every coded frame") -> str:
+        """Return which frames are offered, in words, for results.
+
+        Args:
+            there: which frames the table holds, in words.
+        """
         needs = "a picture" if self.jobs[0].how.needs == "nothing" else "a face crop"
         if self.manifest is None:
-            return f"every coded frame with {needs}"
+            return f"{there} with {needs}"
         return (
-            f"every coded frame with {needs} that {self.manifest.name} lists "
+            f"{there} with {needs} that {self.manifest.name} lists "
             f"(sha256 {self.manifest.sha256[:12]})"
         )
 

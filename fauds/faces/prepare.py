@@ -79,7 +79,7 @@ def prepare(
         "settings": plan.settings,
         "crops": store.fingerprint([job.fingerprint for job in plan.jobs]),
         "described": plan.describe(),
-        "frame_set": plan.describe_frames(),
+        "frame_set": plan.describe_frames(made_of.get("frame_set", "every coded frame")),
     }
     with store.lock(folder):
         return _run(plan, folder / TABLE, meta, progress or (lambda done, total: None))

@@ -1,0 +1,94 @@
+"""Protocols of one's own: files with the keys of the shipped ones.
+
+The folder of a protocol's tables keeps a copy of its file, so that its name alone is enough
+afterwards, and so that tables of two protocols never pass for each other's.
+"""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from fauds import protocols
+from fauds.errors import DataError
+from fauds.files import atomic
+from fauds.protocols import Benchmark
+from fauds.registry import unknown
+
+KEPT = "protocol.yaml"
+"""The copy of a protocol's file beside its tables."""
+
+
+def read(path: Path) -> Benchmark:
+    """Read a protocol from a file of one's own.
+
+    Raises:
+        DataError: it cannot be read, has a wrong or unknown key, or has a shipped benchmark's
+            name and other content; file and key are named.
+    """
+    found = protocols.parsed(path)
+    if found.name not in protocols.names():
+        if found.published:
+            raise DataError("published: only shipped benchmarks have published rows.", where=path)
+        return found
+    shipped = protocols.benchmark(found.name)
+    if (shipped.version, shipped.fingerprint()) != (found.version, found.fingerprint()):
+        raise DataError(
+            f"name: {found.name} is the name of a benchmark that fauds ships, and this file holds "
+            "another protocol.",
+            where=path,
+            hint="give it a name of its own",
+        )
+    return shipped
+
+
+def find(name: str, workdir: Path) -> Benchmark:
+    """Return a shipped protocol, or one whose file a workdir has kept.
+
+    Raises:
+        UsageError: there is neither.
+        DataError: the file that was kept is broken.
+    """
+    kept = {path.parent.name: path for path in workdir.glob(f"*/{KEPT}")}
+    if name in protocols.names():
+        return protocols.benchmark(name)
+    if name not in kept:
+        raise unknown("benchmark", name, sorted({*protocols.names(), *kept}))
+    return protocols.parsed(kept[name])
+
+
+def refuse_other(found: Benchmark, path: Path, folder: Path) -> None:
+    """Raise where the tables in a folder are of another protocol of this name and version.
+
+    Args:
+        path: the protocol's file.
+        folder: where the tables of its name lie.
+
+    Raises:
+        DataError: that is so, or the file that was kept is broken.
+    """
+    if found.name in protocols.names() or not (folder / KEPT).exists():
+        return
+    kept = protocols.parsed(folder / KEPT)
+    if kept.version == found.version and kept.fingerprint() != found.fingerprint():
+        raise DataError(
+            f"version: the tables of {found.name} in this workdir are of another protocol that "
+            f"has version {found.version} too.",
+            where=path,
+            hint=f"raise the version in the file, or remove {folder}",
+        )
+
+
+def keep(found: Benchmark, folder: Path) -> None:
+    """Keep a protocol's file, and its list of frames, beside its tables; not a shipped one."""
+    if found.name in protocols.names():
+        return
+    values = found.model_dump(mode="json", exclude_none=True)
+    if found.frames.file is not None:
+        values["frames"]["file"] = copied = f"protocol-frames{found.frames.file.suffix}"
+        if found.frames.file != folder / copied:
+            with atomic(folder / copied) as temporary:
+                shutil.copyfile(found.frames.file, temporary)
+    with atomic(folder / KEPT) as temporary:
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        temporary.write_text(text, encoding="utf-8")

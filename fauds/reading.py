@@ -1,0 +1,148 @@
+"""The first step: a raw distribution, or a made-up one, to the frames that a protocol offers."""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from fauds import schemas, store
+from fauds.columns import from_numpy
+from fauds.datasets import DATASETS
+from fauds.datasets.base import Reading, ReadOptions, is_written
+from fauds.errors import UsageError
+from fauds.faces.manifest import read_manifest
+from fauds.steps import Step, meta_of
+
+if TYPE_CHECKING:
+    from fauds.bench.runs import Progress
+    from fauds.workspace import Workspace
+
+
+def read_frames(
+    space: "Workspace",
+    root: Path | None,
+    given: Mapping[str, Any],
+    progress: "Progress | None",
+) -> Step:
+    """Read a distribution into frames.parquet; see `fauds.workspace.Workspace.frames`."""
+    path = space.path("frames")
+    protocol = space.benchmark.reading()
+    old = meta_of(path)
+    asked, root = root, _root(space, old, root)
+    last = (old and old["settings"]) or {}
+    options = ReadOptions.as_last(last, root if asked else None, {**given, **protocol})
+    listed = _digest(space.benchmark.frames.file)
+    settings = {"root": str(root.resolve()), **options.plain()}
+    draw = _must_draw(space, root)
+    same = old is not None and not draw
+    same = same and old["settings"] == settings and old.get("listed") == listed
+    if same and asked is None and not root.exists():
+        space.say(f"{root} is not here any more: using {path} as it was read from there")
+        return Step(path, False, old)
+    reader = DATASETS[str(space.benchmark.dataset)]
+    if same and old["inputs"] == _inputs(reader.fingerprint(root, options), listed):
+        return Step(path, False, old)
+    with store.lock(space.folder):
+        if draw:
+            _draw(space, root, progress)
+        meta = _read(space, root, options, listed)
+    return Step(path, True, meta)
+
+
+def _root(space: "Workspace", old: dict[str, Any] | None, root: Path | None) -> Path:
+    if root is not None:
+        return root
+    if space.benchmark.synthesis:
+        return space.folder / "raw"
+    if old is None:
+        raise UsageError(
+            f"Nothing of {space.dataset} has been read into this workdir yet.",
+            where=space.folder,
+            hint=f"name the raw distribution: {space.option} --root FOLDER",
+        )
+    return Path(old["settings"]["root"])
+
+
+def _digest(listed: Path | None) -> str | None:
+    return None if listed is None else hashlib.sha256(listed.read_bytes()).hexdigest()
+
+
+def _inputs(read: str, listed: str | None) -> str:
+    return read if listed is None else store.fingerprint(read, listed)
+
+
+def _must_draw(space: "Workspace", root: Path) -> bool:
+    synthesis = space.benchmark.synthesis
+    if synthesis is None or root != space.folder / "raw":
+        return False
+    return not is_written(root, synthesis.model_dump())
+
+
+def _draw(space: "Workspace", root: Path, progress: "Progress | None") -> None:
+    from fauds.synthetic import distribution
+
+    synthesis = space.benchmark.synthesis
+    space.say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
+    bar = progress.counter("drawing faces") if progress else nullcontext()
+    with bar as drawn:
+        distribution.write(
+            root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
+        )
+
+
+def _read(
+    space: "Workspace", root: Path, options: ReadOptions, listed: str | None
+) -> dict[str, Any]:
+    """Write frames.parquet, and return its metadata."""
+    expected = space.benchmark.expected
+    reader = DATASETS[str(space.benchmark.dataset)]
+    schema = schemas.frames_schema(options.aus)
+    with store.table_writer(space.path("frames"), schema) as writer:
+        parts: list[pa.Table] = []
+
+        def take(part: pa.Table) -> None:
+            if listed is None:
+                writer.write(part, store.sequence_starts(part))
+            else:
+                parts.append(part)
+
+        reading = reader.read(root, expected and expected.model_dump(), options, sink=take)
+        chosen: dict[str, Any] = {}
+        if listed is not None:
+            rows, chosen = _listed(space, pa.concat_tables(parts).unify_dictionaries())
+            writer.write(rows, store.sequence_starts(rows))
+        writer.meta = _meta(space, root, options, reading) | chosen
+        if listed is not None:
+            # The last labelled frames, which tell the numbering, need not be on the list.
+            writer.meta["settings"]["image_base"] = reading.image_base
+            writer.meta |= {"listed": listed, "inputs": _inputs(reading.fingerprint, listed)}
+            writer.meta["notes"] = [*reading.notes, *chosen["notes"]]
+    return writer.meta
+
+
+def _meta(space: "Workspace", root: Path, options: ReadOptions, reading: Reading) -> dict[str, Any]:
+    return {
+        "dataset": space.dataset,
+        "reader": space.benchmark.dataset,
+        "synthetic": reading.synthetic,
+        "image_root": str(reading.root.resolve()),
+        "inputs": reading.fingerprint,
+        "settings": {"root": str(root.resolve()), **options.plain()},
+        "differences": list(reading.differences),
+        "notes": list(reading.notes),
+    }
+
+
+def _listed(space: "Workspace", frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the frames of the protocol's list, numbered anew, and what to note of it."""
+    keep, found = read_manifest(space.benchmark.frames.file, frames)
+    rows = frames.filter(pa.array(keep))
+    place = rows.schema.get_field_index("frame_id")
+    ids = from_numpy(np.arange(len(rows)), pa.int64())
+    rows = rows.set_column(place, "frame_id", ids).combine_chunks()
+    described = f"every frame that {found.name} lists (sha256 {found.sha256[:12]})"
+    return rows, {"frame_set": described, "notes": list(found.notes)}
