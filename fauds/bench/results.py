@@ -7,11 +7,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fauds import store
+from fauds.bench.counts import SubjectCounts
 from fauds.errors import DataError
 
 FILE = "results.json"
 GALLERY = "gallery.parquet"
 SETTINGS = "settings.yaml"
+ELSEWHERE = "elsewhere"
+"""Preset and selection of predictions that this fauds did not make."""
 Unit = float | None
 """A figure from 0 to 1, None where it is undefined."""
 
@@ -24,24 +27,62 @@ class MetricRow(_Model):
     """One figure.
 
     Attributes:
-        metric: f1, accuracy, always_active_f1, prevalence_f1, local_word_top5 ...
-        scope: "fold" (one test part), "mean_of_folds" or "pooled" (all test frames at once).
+        metric: f1, accuracy, always_active_f1, auc, local_word_top5 ...
+        scope: "fold" (one test part), "mean_of_folds", "pooled" (all test frames at once), "sex"
+            (all test frames of one sex) or "subject" (those of one subject).
         au: null for the mean over AUs, or where a metric has no AU.
         fold: of scope "fold".
-        selection: how the epoch was chosen; "none" for figures that no training made.
-        value, low, high: 0 to 1; low and high are null until intervals are computed.
-        n: coded frames (over AUs: frames; for word metrics: words) that the figure rests on.
+        group: "F" or "M", or the subject's id.
+        selection: how the epoch was chosen: "last", "validation", "best_test_epoch",
+            "best_test_threshold", "best_test_epoch_and_threshold"; "none" for figures that no
+            training made; "elsewhere" for predictions made elsewhere.
+        value: 0 to 1; intensity_icc and intensity_pcc -1 to 1, intensity_mae in intensity levels.
+        low, high: the interval of `Results.uncertainty`; null where none is computed.
+        n: coded frames (over AUs: frames; of words: words; of texts: texts) that it rests on.
     """
 
     metric: str
-    scope: Literal["fold", "mean_of_folds", "pooled"]
+    scope: Literal["fold", "mean_of_folds", "pooled", "sex", "subject"]
     au: str | None
     fold: int | None
+    group: str | None = None
     selection: str
     value: Unit
     low: Unit = None
     high: Unit = None
     n: int
+
+
+class Uncertainty(_Model):
+    """How the intervals of the rows were made; `note` says in words what they are of."""
+
+    method: str
+    resamples: int
+    level: float
+    seed: int
+    unit: Literal["subject"] = "subject"
+    note: str
+
+
+class Optimism(_Model):
+    """The mean F1 under another selection than the headline's, and how much higher that is."""
+
+    selection: str
+    f1: Unit
+    headline: Unit
+    difference: float | None
+
+
+class Missing(_Model):
+    """Frames of the protocol that predictions made elsewhere lack.
+
+    Attributes:
+        rule: what was done with them: they are not scored, or are scored as inactive.
+        frames: how many, by subject.
+    """
+
+    rule: Literal["refuse", "drop", "inactive"]
+    frames: dict[str, int]
 
 
 class Summary(_Model):
@@ -81,6 +122,13 @@ class Results(_Model):
         seconds: training and testing of all folds, as far as not repeated after a stop.
         computed_on: device, precision and processes of each fold's testing, each once.
         provenance: reading options, differences from published counts, caption settings.
+        uncertainty: of the rows' intervals.
+        chosen: fold, selection to the epoch and the threshold that it chose.
+        optimism: what choosing the epoch or the threshold otherwise would have claimed.
+        subject_counts: of the headline's decisions, for paired tests and other intervals.
+        missing: of predictions made elsewhere.
+
+    What an older fauds did not write is null or empty.
     """
 
     benchmark: str
@@ -101,20 +149,46 @@ class Results(_Model):
     frames_without_image: dict[str, int]
     undefined: list[str]
     seconds: float
-    computed_on: list[str]
+    computed_on: list[str] = []
     provenance: dict[str, Any]
     metrics: list[MetricRow]
     summary: Summary
+    uncertainty: Uncertainty | None = None
+    chosen: dict[int, dict[str, dict[str, float]]] = {}
+    optimism: list[Optimism] = []
+    subject_counts: SubjectCounts | None = None
+    missing: Missing | None = None
+
+    def row(
+        self,
+        metric: str,
+        scope: str,
+        au: str | None = None,
+        fold: int | None = None,
+        *,
+        group: str | None = None,
+        selection: str | None = None,
+    ) -> MetricRow | None:
+        """Return one figure's row; None where it is not there.
+
+        Args:
+            selection: None for the headline's, or "none" of figures that no training made.
+        """
+        wanted = (metric, scope, au, fold, group)
+        chosen = (self.protocol.selection, "none") if selection is None else (selection,)
+        for row in self.metrics:
+            if row.metric != metric or row.selection not in chosen:
+                continue
+            if (row.metric, row.scope, row.au, row.fold, row.group) == wanted:
+                return row
+        return None
 
     def value(
         self, metric: str, scope: str, au: str | None = None, fold: int | None = None
     ) -> Unit:
-        """Return one figure; None where it is undefined or not there."""
-        wanted = (metric, scope, au, fold)
-        for row in self.metrics:
-            if (row.metric, row.scope, row.au, row.fold) == wanted:
-                return row.value
-        return None
+        """Return one figure of the headline's selection; None where undefined or not there."""
+        found = self.row(metric, scope, au, fold)
+        return found.value if found else None
 
     @property
     def folds(self) -> list[int]:

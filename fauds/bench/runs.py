@@ -12,6 +12,7 @@ from fauds.bench.onefold import OneFold, Progress
 from fauds.bench.plan import Plan
 from fauds.errors import DataError
 from fauds.training import processes
+from fauds.training.device import make_accelerator
 
 
 def run(tables: Path, plan: Plan, progress: Progress, *, tensorboard: bool = False) -> Path:
@@ -26,9 +27,11 @@ def run(tables: Path, plan: Plan, progress: Progress, *, tensorboard: bool = Fal
         tensorboard: write TensorBoard's event files beside log.jsonl.
 
     Raises:
-        UsageError: a fold that does not exist.
+        UsageError: a fold that does not exist, or a precision that the device does not have.
         DataError: tables or images are missing, damaged, or do not belong together.
     """
+    # What the device cannot do is said before the run begins.
+    make_accelerator(plan.settings)
     inputs = load(tables, plan)
     folds = wanted_folds(plan, inputs)
     with _begun(tables, plan, inputs):

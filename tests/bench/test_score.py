@@ -53,21 +53,61 @@ def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
     assert value(("f1", "pooled", "AU12", None)) == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
     assert value(("prevalence_f1", "fold", "AU01", 1)) == 0
     assert score.summary(rows).f1 == value(("f1", "mean_of_folds", None, None))
-    assert score.undefined(rows) == ["f1 of AU01 in fold 2: no positive frame in the test part"]
+    assert score.undefined(rows) == [
+        "balanced_f1, skew_f1, auc of AU12 in fold 1: no positive or no negative frame in the test "
+        "part",
+        "f1, recall, average_precision of AU01 in fold 2: no positive frame in the test part",
+        "precision of AU01 in fold 2: no frame was called active",
+        "balanced_f1, skew_f1, auc of AU01 in fold 2: no positive or no negative frame in the test "
+        "part",
+    ]
+
+
+def test_undefined_figures_of_one_cause_are_named_together():
+    rows = score.metric_rows({1: scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])}, AUS, 0.5, "x")
+    assert score.undefined(rows) == []
+    nothing = scores([[0, 1], [0, 0]], [[0.1, 0.9], [0.1, 0.1]])
+    lines = score.undefined(score.metric_rows({3: nothing}, AUS, 0.5, "x"))
+    assert all(" of AU01 in fold 3: " in line for line in lines)
+    assert len(lines) == 3
 
 
 def test_baselines_and_word_figures_say_that_no_training_chose_them():
     words = {"local_word_top5": (0.9, 10), "local_word_top5_no_image": (0.8, 10)}
     rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, AUS, 0.5, "last")
-    selection = {row.metric: row.selection for row in rows}
-    assert selection == {
-        "f1": "last",
-        "accuracy": "last",
-        "always_active_f1": "none",
-        "prevalence_f1": "none",
-        "local_word_top5": "last",
-        "local_word_top5_no_image": "none",
+    untrained = {row.metric for row in rows if row.selection == "none"}
+    assert untrained == {"always_active_f1", "prevalence_f1", "local_word_top5_no_image"}
+    assert {row.selection for row in rows if row.metric not in untrained} == {"last"}
+
+
+def test_unevenness_over_aus_is_that_of_their_means_over_folds():
+    one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
+    two = scores([[1, 1], [0, 0]], [[0.9, 0.1], [0.1, 0.9]])  # F1 1, 0
+    rows = score.metric_rows({1: one, 2: two}, AUS, 0.5, "last")
+    found = {(row.scope, row.fold): row.value for row in rows if row.metric == "f1_variance"}
+    assert found["fold", 1] == 0
+    assert found["fold", 2] == 0.25
+    assert found["mean_of_folds", None] == pytest.approx(np.var([5 / 6, 1 / 3]))
+
+
+def test_decisions_have_no_figures_of_probabilities():
+    labels, decided = np.array([[1], [0]], np.int8), np.array([[1], [1]], np.float32)
+    made = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
+    names = {row.metric for row in score.metric_rows({1: made}, AUS[:1], 0.5, "elsewhere")}
+    assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
+    assert {"f1", "recall", "skew_f1"} <= names
+
+
+def test_intensities_are_scored_where_they_are_coded():
+    labels, decided = np.array([[1], [0], [1]], np.int8), np.array([[1], [1], [0]], np.float32)
+    coded, predicted = np.array([[5], [-1], [2]]), np.array([[4.0], [0.0], [4.5]])
+    found = score.Intensities(["AU12"], coded, predicted)
+    made = score.FoldScores(labels, decided, np.array([0.5]), intensities=found)
+    rows = score.metric_rows({1: made}, ["AU12"], 0.5, "elsewhere")
+    maes = {
+        (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }
+    assert maes["fold", "AU12"] == maes["pooled", None] == ((1 + 2.5) / 2, 2)
 
 
 def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them():

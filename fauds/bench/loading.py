@@ -1,0 +1,128 @@
+"""Finished runs read back, to be compared: results and the counts of every subject."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from fauds import store
+from fauds.bench import results as results_file
+from fauds.bench.counts import BySubject, by_subject
+from fauds.bench.results import Results
+from fauds.bench.score import frame_set_fingerprint
+from fauds.errors import DataError, UsageError
+from fauds.metrics.occurrence import decide
+
+
+@dataclass(frozen=True)
+class Named:
+    """The results of a finished run and what people call it."""
+
+    name: str
+    results: Results
+
+
+@dataclass(frozen=True)
+class Loaded(Named):
+    """A finished run with the counts of every subject."""
+
+    found: BySubject
+
+
+def locate(named: str, runs: Path) -> Path:
+    """Return the folder or results file that a run is named by.
+
+    Args:
+        named: a run's folder, a results file, or the name of a run in `runs`.
+
+    Raises:
+        UsageError: there is none; what there is is listed.
+    """
+    for path in (Path(named), runs / named):
+        if path.exists():
+            return path
+    known = sorted(path.parent.name for path in runs.glob(f"*/{results_file.FILE}"))
+    raise UsageError(
+        f"There is no run {named!r}.",
+        where=runs,
+        hint=f"there is: {', '.join(known) or 'none'}; others: --dataset, --workdir, or a folder",
+    )
+
+
+def read(path: Path) -> Named:
+    """Read the results of a finished run from its folder, or from a results file alone.
+
+    Raises:
+        DataError: there are none.
+    """
+    results = results_file.read(path) if path.is_dir() else _read_file(path)
+    at_home = path.is_dir() or (path.name == results_file.FILE and _is_run(path.parent))
+    folder = path if path.is_dir() else path.parent
+    return Named(folder.resolve().name if at_home else path.name, results)
+
+
+def load(path: Path) -> Loaded:
+    """Read a finished run with its counts by subject, from its folder or its results file.
+
+    Raises:
+        DataError: there are no results, or no counts by subject and no tables to make them of.
+    """
+    run = read(path)
+    counts = run.results.subject_counts
+    if counts is not None:
+        found = counts.grouped(run.results.protocol.aus)
+    elif path.is_dir():
+        found = _recounted(path, run.results)
+    else:
+        raise DataError(
+            "The results hold no counts by subject: they were written by an older fauds.",
+            where=path,
+            hint="compare the runs' folders where their predictions are",
+        )
+    return Loaded(run.name, run.results, found)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / results_file.SETTINGS).exists()
+
+
+def _read_file(path: Path) -> Results:
+    try:
+        return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+    except (ValueError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"The file is not results of this fauds: {first}.", where=path) from error
+
+
+def _recounted(folder: Path, results: Results) -> BySubject:
+    """Count a run's predictions against the labels in the tables of its dataset's folder."""
+    aus = results.protocol.aus
+    predicted = pa.concat_tables(
+        store.read_table(folder / f"fold{fold}" / "predictions.parquet", ["frame_id", "fold", *aus])
+        for fold in results.folds
+    )
+    path = folder.resolve().parent.parent / "frames.parquet"
+    frames = store.read_table(path, ["frame_id", "subject", "task", "frame", "sex", *aus])
+    place = pc.index_in(predicted["frame_id"], frames["frame_id"])
+    frames = frames.take(place.drop_null())
+    if frame_set_fingerprint(frames, aus) != results.frames_fingerprint:
+        raise DataError(
+            "The frames or their labels have changed since this run was scored.",
+            where=path,
+            hint="read the same labels again, or compare with a run that was made since",
+        )
+    subjects, sexes = (frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
+    probabilities = np.stack([predicted[au].to_numpy() for au in aus], axis=1)
+    return by_subject(
+        np.stack([pc.fill_null(frames[au], -1).to_numpy() for au in aus], axis=1),
+        decide(probabilities, results.protocol.threshold),
+        predicted["fold"].to_numpy(),
+        np.array(subjects),
+        dict(zip(subjects, sexes, strict=True)),
+    )
