@@ -55,6 +55,7 @@ def recur(inputs: Recurrent, words: Tensor, steps: tuple[int, ...]) -> tuple[Ten
     return _Recurrence.apply(words, steps, *inputs)
 
 
+@torch.no_grad()
 def proceed(inputs: Recurrent, words: Tensor) -> tuple[Tensor, Tensor]:
     """Run eq. 4 and 5 for one word of each of K hypotheses of R rows, without gradients.
 
@@ -80,16 +81,16 @@ def proceed(inputs: Recurrent, words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _CACHED = 2**19
-"""Numbers of a buffer that stays in a core's second cache."""
+"""Numbers that a core's second cache holds."""
 
 
 def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
     """W^a ReLU(keys + queries): [R, P, k] and [R, K, k] -> [R, K, P]."""
     keys, queries = keys.unsqueeze(1), queries.unsqueeze(2)
     scores = keys.new_empty(len(keys), queries.shape[1], keys.shape[2])
-    one_row = scores[:1].numel() * len(weight)
     # On CPUs [R, K, P, k] as a whole would go through memory three times.
-    rows = len(keys) if keys.is_cuda else max(1, _CACHED // one_row)
+    one_row = scores.shape[1] * scores.shape[2] * len(weight)
+    rows = max(1, len(keys) if keys.is_cuda else _CACHED // one_row)
     match = keys.new_empty(min(rows, len(keys)), *scores.shape[1:], len(weight))
     parts = (tensor.split(rows) for tensor in (keys, queries, scores))
     for some, query, into in zip(*parts, strict=True):

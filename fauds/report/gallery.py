@@ -1,7 +1,9 @@
-"""A handful of test faces of a run: what is true, what was predicted, what was written."""
+"""Test faces of a run: what is true, what was predicted, what was written, where it looked."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from fauds import store
 from fauds.bench import results as results_file
@@ -10,13 +12,20 @@ from fauds.bench.results import GALLERY
 
 @dataclass(frozen=True)
 class AuRow:
-    """One AU of one face: probability 0 to 1; `true` is None where it is not coded."""
+    """One AU of one face.
+
+    Attributes:
+        true: None where it is not coded.
+        probability: 0 to 1.
+        attention: the branch's map over the face, float [rows, columns]; None where none was kept.
+    """
 
     name: str
     true: bool | None
     predicted: bool
     probability: float
     text: str | None
+    attention: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Face:
     aus: list[AuRow]
     face_text: str | None
     true_face: str | None
+    frame_id: int = -1
 
     @property
     def wrong(self) -> list[str]:
@@ -41,10 +51,12 @@ def gallery(folder: Path) -> list[Face]:
     if not path.exists():
         return []
     results = results_file.read(folder)
-    return [_face(row, results) for row in store.read_table(path).to_pylist()]
+    size = store.read_meta(path)["settings"]
+    shape = (size.get("height", -1), size.get("width", -1))
+    return [_face(row, results, shape) for row in store.read_table(path).to_pylist()]
 
 
-def _face(row: dict, results: "results_file.Results") -> Face:
+def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) -> Face:
     aus = [
         AuRow(
             name=au,
@@ -52,8 +64,13 @@ def _face(row: dict, results: "results_file.Results") -> Face:
             predicted=row[au] >= results.protocol.threshold,
             probability=row[au],
             text=row.get(f"{au}_text"),
+            attention=_map(row.get(f"{au}_attention"), shape),
         )
         for au in results.protocol.aus
     ]
     key = "/".join(str(row[name]) for name in ("subject", "task", "frame") if row[name] != "")
-    return Face(key, row["image"], aus, row.get("face_text"), row["true_face"])
+    return Face(key, row["image"], aus, row.get("face_text"), row["true_face"], row["frame_id"])
+
+
+def _map(values: list[float] | None, shape: tuple[int, int]) -> np.ndarray | None:
+    return None if values is None else np.array(values, np.float32).reshape(shape)

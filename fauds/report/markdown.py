@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from fauds import protocols, resources, store
+from fauds import resources, store
 from fauds.bench import results as results_file
 from fauds.bench.results import Results
 from fauds.report.gallery import Face, gallery
+from fauds.report.published import lacking, published_rows
 
 FILE = "report.md"
+_FACES = 6
 
 
 def write_report(folder: Path) -> Path:
@@ -34,12 +36,18 @@ def write_report(folder: Path) -> Path:
         dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
         reasons=_reasons(results),
         published=_published(results),
-        faces=gallery(folder),
+        faces=_some(gallery(folder)),
         names=_names,
         state=lambda value: {True: "active", False: "inactive", None: "not coded"}[value],
     )
     store.write_text(folder / FILE, text)
     return folder / FILE
+
+
+def _some(faces: list[Face]) -> list[Face]:
+    """Return a few faces, spread over all: the page in HTML has every one."""
+    step = max(1, -(-len(faces) // _FACES))
+    return faces[::step]
 
 
 def _percent(value: float | None) -> str:
@@ -97,28 +105,14 @@ def _word_table(results: Results) -> str:
 
 def _published(results: Results) -> str:
     """Return the published F1 rows, for the benchmark's own protocol on real data only."""
-    benchmark = protocols.benchmark(results.benchmark)
-    parts = benchmark.folds.parts if benchmark.folds else {}
-    tested = {fold: sorted(part) for fold, part in parts.items()}
-    own = (
-        results.benchmark_version == benchmark.version
-        and results.protocol.folds == getattr(benchmark.folds, "name", None)
-        and results.protocol.test_subjects == tested
-    )
-    if results.synthetic or benchmark.published is None or not own:
+    table = published_rows(results)
+    if table is None:
         return ""
-    rows = pd.read_csv(resources.path("benchmarks", benchmark.published))
-    rows = rows[rows["metric"] == "F1"]
-    keys = ["method", "venue", "source", "selection"]
-    table = rows.pivot(index=keys, columns="au", values="value_percent")
-    table = table[[*benchmark.aus, "Avg"]].sort_values("Avg")
-    off = (table[list(benchmark.aus)].mean(axis=1) - table["Avg"]).abs() > 0.1 + 1e-9
-    table = table.map("{:.1f}".format)
+    off = table.pop("off")
+    aus = [*results.protocol.aus, "Avg"]
+    table[aus] = table[aus].map("{:.1f}".format)
     table["flag"] = off.map({True: "average does not fit", False: ""})
-    mine = [_percent(results.value("f1", "mean_of_folds", au)) for au in (*benchmark.aus, None)]
-    table = table.reset_index()
-    short = benchmark.expected.frames - results.frames_scored
-    flag = f"{short:,} frames fewer than published" if short else ""
-    ours = [f"**this run ({results.model} {results.preset})**", "", "", "last epoch", *mine, flag]
-    table.loc[len(table)] = ours
+    mine = [_percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
+    name = f"**this run ({results.model} {results.preset})**"
+    table.loc[len(table)] = [name, "", "", "last epoch", *mine, lacking(results)]
     return _markdown(table.set_index("method"))

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from fauds import folds as folding
 from fauds import store
 from fauds.facs import STATES, intensity_column
 from fauds.report.console import new_console, new_table
@@ -90,7 +91,10 @@ def show_folds(space: "Workspace", step: "Step") -> None:
     console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(space.path("fold_statistics"))
-    numbers = sorted(set(folds["fold"].to_pylist()))
+    numbers = folding.tested(folds)
+    always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
+    if always:
+        console.print(f"trained on: {len(always)} subjects, who are not tested")
     for fold in numbers:
         names = folds.filter(pc.equal(folds["fold"], fold))["subject"].to_pylist()
         console.print(

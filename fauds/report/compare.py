@@ -1,0 +1,225 @@
+"""What ``fauds compare`` prints and writes: two models side by side, and a verdict in words."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from fauds.bench.comparable import changed_settings
+from fauds.bench.comparing import LEVEL, PERMUTATIONS, RESAMPLES, SEED, Compared, Pair
+from fauds.bench.loading import Loaded
+from fauds.report.console import new_console, new_table
+
+_TITLES = {"f1": "F1", "accuracy": "accuracy"}
+_ESTIMANDS = {
+    "mean_of_folds": "means of the folds",
+    "pooled": "over the frames of all folds together, since a fold tests a single subject",
+}
+
+
+def show_comparison(pair: Pair) -> None:
+    """Print who is compared, a table a metric, and what can be said of the two."""
+    console = new_console()
+    results = pair.a[0].results
+    made_up = "  (made-up faces: not comparable with any published figure)"
+    console.print(
+        f"{results.benchmark} v{results.benchmark_version}, {results.protocol.folds}: "
+        f"{results.frames_scored:,} frames of {pair.subjects} subjects"
+        + (made_up if results.synthetic else ""),
+        soft_wrap=True,
+    )
+    for line in _who(pair):
+        console.print(line, soft_wrap=True)
+    for name, compared in pair.metrics.items():
+        console.print(_table(pair, name, compared))
+    console.print(
+        f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
+        "subjects; p: permutation of the two by subject. "
+        f"Of {len(pair.aus)} AUs, each tested alone, one in twenty has p < 0.05 by chance.",
+        soft_wrap=True,
+    )
+    console.print()
+    for line in verdict(pair):
+        console.print(line, soft_wrap=True)
+
+
+def verdict(pair: Pair) -> list[str]:
+    """Return what can be said of the two models, in sentences, mean F1 first."""
+    lines = [_headline(pair), _accuracy(pair)]
+    f1 = pair.metrics["f1"]
+    spread = max(_spread(f1.of_seeds_a), _spread(f1.of_seeds_b))
+    changed = changed_settings(pair.a[0].results, pair.b[0].results)
+    if f1.told_apart and not changed.keys() - {"training.seed"}:
+        lines.append(
+            "The two differ by the seed alone: this is how much training varies, and no reason to "
+            "prefer either."
+        )
+    elif min(len(pair.a), len(pair.b)) == 1:
+        lines.append(
+            "Where a model is one run, nothing here says what training with another seed would "
+            "change: join runs of several seeds with commas."
+        )
+    elif abs(f1.comparison.difference[-1]) < spread:
+        lines.append("The seeds of one model alone differ by more than the two models do.")
+    return lines
+
+
+def _headline(pair: Pair) -> str:
+    compared, on = pair.metrics["f1"], f"on these {pair.subjects} subjects"
+    if np.isnan(compared.comparison.difference[-1]):
+        return "The mean F1 is undefined: no test part has a frame with an AU active."
+    if not compared.told_apart:
+        return (
+            f"These two models cannot be told apart {on}: their mean F1 differs by "
+            f"{_less(compared)}."
+        )
+    better, worse = _ranked(compared)
+    return (
+        f"Model {better} is better than model {worse} {on}: by {_by(compared)} of mean F1 "
+        f"({_sure(compared)})."
+    )
+
+
+def _accuracy(pair: Pair) -> str:
+    compared = pair.metrics["accuracy"]
+    if np.isnan(compared.comparison.difference[-1]):
+        return "The mean accuracy is undefined: no frame is coded."
+    if not compared.told_apart:
+        return f"Mean accuracy does not tell them apart: it differs by {_less(compared)}."
+    better, _ = _ranked(compared)
+    return f"By mean accuracy model {better} is better: by {_by(compared)} ({_sure(compared)})."
+
+
+def _less(compared: Compared) -> str:
+    """Return the difference of two models that cannot be told apart, a less b."""
+    found = compared.comparison
+    return (
+        f"{_points(found.difference[-1])} points (a - b; 95 % interval "
+        f"{_range(found.low[-1], found.high[-1])}, p {_probability(found.p[-1])})"
+    )
+
+
+def _ranked(compared: Compared) -> tuple[str, str]:
+    """Return the better one and the other one."""
+    return ("a", "b") if compared.comparison.difference[-1] > 0 else ("b", "a")
+
+
+def _by(compared: Compared) -> str:
+    return f"{100 * abs(compared.comparison.difference[-1]):.1f} points"
+
+
+def _sure(compared: Compared) -> str:
+    """Return the interval of what the better one is better by, which has 0 outside."""
+    found = compared.comparison
+    low, high = sorted(100 * abs(end) for end in (found.low[-1], found.high[-1]))
+    return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(found.p[-1])}"
+
+
+def _who(pair: Pair) -> Iterator[str]:
+    for side, runs, seeds in (
+        ("a", pair.a, pair.metrics["f1"].of_seeds_a),
+        ("b", pair.b, pair.metrics["f1"].of_seeds_b),
+    ):
+        yield f"{side}: {', '.join(map(_described, runs))}"
+        if len(runs) > 1:
+            each = ", ".join(f"{100 * value:.1f}" for value in seeds)
+            yield f"   mean F1 of each seed: {each} (spread {100 * _spread(seeds):.1f} points)"
+    changed = changed_settings(pair.a[0].results, pair.b[0].results)
+    if len(pair.a) > 1 or len(pair.b) > 1:
+        changed.pop("training.seed", None)
+    for name, (mine, theirs) in changed.items():
+        yield f"differs: {name}: {_value(mine)} (a), {_value(theirs)} (b)"
+    for words in pair.undeclared:
+        yield f"not declared alike: {words}"
+
+
+def _described(run: Loaded) -> str:
+    seeds = ", ".join(map(str, run.results.seeds))
+    return f"{run.name} (seed {seeds})" if seeds else run.name
+
+
+def _value(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _spread(values: tuple[float, ...]) -> float:
+    return max(values) - min(values)
+
+
+def _table(pair: Pair, name: str, compared: Compared) -> Table:
+    table = new_table(f"{_TITLES[name]} %", "a", "b", "a - b", "95 % interval", "p")
+    for row in _rows(pair, compared):
+        if row["au"] is None:
+            table.add_section()
+        table.add_row(
+            row["au"] or "mean",
+            _percent(row["a"]),
+            _percent(row["b"]),
+            _points(row["difference"]),
+            _range(row["low"], row["high"]),
+            _probability(row["p"]),
+        )
+    return table
+
+
+def _rows(pair: Pair, compared: Compared) -> Iterator[dict[str, Any]]:
+    """Yield the figures of every AU, and last (au None) of the mean over AUs."""
+    figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
+    for i, au in enumerate((*pair.aus, None)):
+        yield {"au": au, **{name: _plain(values[i]) for name, values in figures.items()}}
+
+
+def _plain(value: np.floating) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float | None) -> str:
+    # What rounds to nothing has no sign.
+    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None or np.isnan(low) or np.isnan(high):
+        return "-"
+    return f"{_points(low)} to {_points(high)}"
+
+
+def _probability(value: float | None) -> str:
+    if value is None or np.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def as_data(pair: Pair) -> dict[str, Any]:
+    """Return all figures of a comparison for a JSON file, 0 to 1, null where undefined."""
+    results = pair.a[0].results
+    return {
+        "benchmark": results.benchmark,
+        "benchmark_version": results.benchmark_version,
+        "synthetic": results.synthetic,
+        "frames_fingerprint": results.frames_fingerprint,
+        "frames": results.frames_scored,
+        "subjects": pair.subjects,
+        "a": [run.name for run in pair.a],
+        "b": [run.name for run in pair.b],
+        "estimand": pair.estimand,
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "permutations": PERMUTATIONS,
+        "seed": SEED,
+        "verdict": verdict(pair),
+        "metrics": {
+            name: {
+                "told_apart": compared.told_apart,
+                "of_seeds_a": [_plain(np.float64(value)) for value in compared.of_seeds_a],
+                "of_seeds_b": [_plain(np.float64(value)) for value in compared.of_seeds_b],
+                "rows": list(_rows(pair, compared)),
+            }
+            for name, compared in pair.metrics.items()
+        },
+    }

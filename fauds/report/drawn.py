@@ -1,0 +1,89 @@
+"""Figures inside a page: SVG that takes the page's colours and fonts, with words beside it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#0a0b0c"
+"""Becomes the colour of the page's text, light or dark."""
+
+SERIES = ("#1b7fb8", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d", "#5f8f1f", "#c0392b")
+"""Colours that stand out from white and from black alike (contrast of 3 at least)."""
+
+MARKERS = "osD^vP*X"
+"""A shape for each colour, so that nothing is told by colour alone."""
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure: its SVG, its title, and what it shows for those who do not see it."""
+
+    svg: str
+    title: str
+    words: str
+
+
+@contextmanager
+def drawing(name: str) -> Iterator[None]:
+    """Have matplotlib draw in the page's manner; names inside the SVG depend on `name` alone."""
+    with rc_context({**_STYLE, "svg.hashsalt": name}):
+        yield
+
+
+def as_drawing(figure: Figure, name: str, title: str, words: str) -> Drawing:
+    """Return a figure that was drawn within `drawing`.
+
+    Args:
+        name: of letters; no other figure of the page has it.
+        title: a few words.
+        words: the text alternative.
+    """
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format")))
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # The rule is for all elements: inside a page it would be for the whole page.
+    svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 role="img" aria-label="@@"', svg, count=1)
+    # Several figures share one page: what they name must not clash.
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", svg)
+    svg = svg.replace(INK, "currentColor")
+    return Drawing(svg.replace("@@", _attribute(words)), title, words)
+
+
+def _attribute(text: str) -> str:
+    for sign, name in (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(sign, name)
+    return text
+
+
+def grid(axes: Axes, axis: str) -> None:
+    """Draw faint lines behind the marks, along "x" or "y"."""
+    axes.grid(axis=axis, color=INK, alpha=0.15, linewidth=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)

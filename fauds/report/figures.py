@@ -1,0 +1,184 @@
+"""Figures of runs: F1 by action unit, its balance, reliability, and the course of training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fauds.bench.results import MetricRow
+from fauds.metrics.calibration import reliability
+from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
+from fauds.training.journal import LOG
+
+_WIDTH = 4.8
+_VARIANCE, _MEAN = attrgetter("variance"), attrgetter("Avg")
+
+
+def draw_f1(aus: Sequence[str], runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
+    """Draw F1 by action unit with its intervals.
+
+    Args:
+        runs: by name, a figure an AU.
+    """
+    with drawing("f1"):
+        height = 1.1 + len(aus) * max(0.28, 0.13 * len(runs))
+        figure = Figure((_WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        begin = (1 - len(runs)) / 2
+        for place, (name, rows) in enumerate(runs.items()):
+            style = _style(place)
+            known = [(at, row) for at, row in enumerate(rows) if row and row.value is not None]
+            shift = (begin + place) * 0.7 / len(runs)
+            values = np.array([100 * (row.value or 0.0) for _, row in known])
+            axes.errorbar(
+                values,
+                [at + shift for at, _ in known],
+                xerr=_reach([row for _, row in known], values),
+                linestyle="none",
+                label=name,
+                capsize=3,
+                **style,
+            )
+        axes.set(yticks=range(len(aus)), yticklabels=aus, xlim=(0, 100), xlabel="F1, %")
+        axes.set_ylim(len(aus) - 0.4, -0.6)
+        grid(axes, "both")
+        if len(runs) > 1:
+            figure.legend(loc="outside upper center", ncols=3)
+        words = f"F1 by action unit of {_listed(list(runs))}; the table below has the figures."
+        return as_drawing(figure, "f1", "F1 by action unit", words)
+
+
+def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
+    """Return how far intervals go below and above, [2, n] in %; None where no row has one."""
+    if all(row.low is None for row in rows):
+        return None
+    ends = [(row.low, row.high) if row.low is not None else (row.value, row.value) for row in rows]
+    low, high = (100 * np.array(end, np.float64) for end in zip(*ends, strict=True))
+    return np.maximum(np.stack([values - low, high - values]), 0)
+
+
+def draw_balance(ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame | None) -> Drawing:
+    """Draw the mean of F1 over its variance across AUs (after the paper's Figure 3).
+
+    Args:
+        ours: by run, variance in squared % and mean in %.
+        theirs: columns method, variance and Avg; None where nothing published may stand here.
+    """
+    with drawing("balance"):
+        figure = Figure((_WIDTH, 3.8), layout="constrained")
+        axes = figure.subplots()
+        points = [] if theirs is None else list(theirs.itertuples())
+        for row in points:
+            axes.plot(row.variance, row.Avg, "o", color=INK, alpha=0.45, markersize=5)
+        for row in _extremes(points):
+            spot = (row.variance, row.Avg)
+            axes.annotate(row.method, spot, (4, 4), textcoords="offset points", fontsize=8)
+        for place, (name, (variance, mean)) in enumerate(ours.items()):
+            axes.plot(variance, mean, linestyle="none", **_style(place, 9))
+            axes.annotate(
+                name, (variance, mean), (7, -4), textcoords="offset points", weight="bold"
+            )
+        axes.set(xlabel="variance of F1 over action units, squared %", ylabel="mean F1, %")
+        axes.margins(0.15)
+        grid(axes, "both")
+        words = (
+            f"Mean F1 over its variance across action units of {_listed(list(ours))}"
+            + (f" and {len(points)} published methods" if points else "")
+            + ". Further left is more even, further up is better."
+        )
+        return as_drawing(figure, "balance", "Balance over action units", words)
+
+
+def _extremes(points: Sequence[Any]) -> list[Any]:
+    """Return the points at the four ends: names of all would lie over each other."""
+    if not points:
+        return []
+    ends = [end(points, key=key) for end in (min, max) for key in (_VARIANCE, _MEAN)]
+    return list({row.Index: row for row in ends}.values())
+
+
+def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
+    """Draw the share of active frames over the probability that they were given.
+
+    Args:
+        labels: int8 [N, A], -1 not coded; probabilities: float [N, A].
+    """
+    with drawing("reliability"):
+        figure = Figure((_WIDTH, 4.4), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color=INK, alpha=0.5, linestyle=":", label="as it should be")
+        for mean, share, _ in zip(*reliability(labels, probabilities), strict=True):
+            axes.plot(100 * mean, 100 * share, color=INK, alpha=0.25, linewidth=0.8)
+        mean, share, _ = reliability(labels.reshape(-1, 1), probabilities.reshape(-1, 1))
+        axes.plot(100 * mean[0], 100 * share[0], label="all action units", **_style(0))
+        axes.set(xlabel="probability given, %", ylabel="frames that are active, %")
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        grid(axes, "both")
+        axes.legend(loc="upper left")
+        said = [
+            f"{100 * given:.0f} % given, {100 * found:.0f} % active"
+            for given, found in zip(mean[0], share[0], strict=True)
+            if not np.isnan(given)
+        ]
+        return as_drawing(figure, "reliability", "Reliability", f"Reliability: {'; '.join(said)}.")
+
+
+def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, float]]]:
+    """Return what each fold's log says of its epochs; folds without a log are left out."""
+    logs = {}
+    for fold in folds:
+        path = folder / f"fold{fold}" / LOG
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            said = [json.loads(line) for line in lines]
+            logs[fold] = [line for line in said if "step" not in line]
+    return {fold: epochs for fold, epochs in logs.items() if epochs}
+
+
+def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
+    """Draw the loss of every epoch, and F1 where it was watched."""
+    watched = sorted({key for log in logs.values() for line in log for key in line if "f1" in key})
+    with drawing("training"):
+        figure = Figure((_WIDTH, 2.9 * (1 + bool(watched))), layout="constrained")
+        panels = figure.subplots(1 + bool(watched), squeeze=False)[:, 0]
+        for place, (fold, log) in enumerate(logs.items()):
+            epochs = [line["epoch"] for line in log]
+            panels[0].plot(
+                epochs, [line["total"] for line in log], label=f"fold {fold}", **_style(place)
+            )
+            for style, key in zip(("-", "--", ":"), watched, strict=False):
+                values = [np.nan if line.get(key) is None else 100 * line[key] for line in log]
+                label = f"fold {fold}, {key.replace('_', ' ')}"
+                panels[1].plot(
+                    epochs, values, label=label, **(_style(place) | {"linestyle": style})
+                )
+        panels[0].set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+        if watched:
+            panels[1].set(xlabel="epoch", ylabel="F1, %")
+        for axes in panels:
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            grid(axes, "both")
+            axes.legend()
+        ends = [
+            f"fold {fold}: from {log[0]['total']:.3f} to {log[-1]['total']:.3f} "
+            f"in {log[-1]['epoch']} epochs"
+            for fold, log in logs.items()
+        ]
+        return as_drawing(
+            figure, "training", "Course of training", f"Training loss; {'; '.join(ends)}."
+        )
+
+
+def _style(place: int, size: float = 5) -> dict[str, object]:
+    at = place % len(SERIES)
+    return {"color": SERIES[at], "marker": MARKERS[at], "markersize": size}
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

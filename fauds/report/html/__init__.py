@@ -1,0 +1,69 @@
+"""report.html: one page that holds all it shows, and needs no network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fauds import protocols, resources, store
+from fauds.report.html.cards import cards
+from fauds.report.html.page import lost_frames, sections
+from fauds.report.html.runs import Run, read_runs
+from fauds.report.html.summary import sentences
+
+FILE = "report.html"
+
+
+def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
+    """Write report.html of finished runs into the first one's folder; return its path.
+
+    Args:
+        folders: of runs of one benchmark; what is of one run alone is of the first.
+        with_faces: show faces of real people, whose datasets' licences forbid to pass them on.
+
+    Raises:
+        UsageError: no run, or runs of several benchmarks.
+        DataError: a run has no results, or a picture cannot be read.
+    """
+    runs = read_runs(folders)
+    run = runs[0]
+    faces, reason = cards(run, with_faces)
+    folder = resources.path("templates", "report")
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        title=_title(runs),
+        dataset=_dataset(run),
+        runs=runs,
+        synthetic=any(one.results.synthetic for one in runs),
+        summary=sentences(run),
+        sections=sections(runs),
+        faces=faces,
+        no_pictures=reason,
+        aus=run.results.protocol.aus,
+        language=run.results.provenance["captions"]["language"],
+        lost=lost_frames,
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        script=Markup((folder / "report.js").read_text(encoding="utf-8")),
+    )
+    store.write_text(run.folder / FILE, page)
+    return run.folder / FILE
+
+
+def _title(runs: Sequence[Run]) -> str:
+    what = runs[0].title if len(runs) == 1 else f"{len(runs)} runs"
+    results = runs[0].results
+    return f"{what} on {results.benchmark} v{results.benchmark_version}"
+
+
+def _dataset(run: Run) -> str:
+    """Return the benchmark in words; of one that fauds does not ship, its name."""
+    name = run.results.benchmark
+    shipped = (resources.root("benchmarks") / f"{name}.yaml").exists()
+    return protocols.benchmark(name).title if shipped else name

@@ -1,0 +1,142 @@
+"""A card for every described test face: labels, predictions, and what the descriptions assert."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+
+from fauds.captions import Parsed, parse
+from fauds.facs import occurs
+from fauds.report.gallery import AuRow, gallery
+from fauds.report.html.pictures import face_uri, looks_at, shown_images, veil_uri
+from fauds.report.html.runs import Run
+
+_Read = Callable[[str], Parsed]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One AU of a card.
+
+    Attributes:
+        true, predicted, local, face: "active", "inactive", or "" where it is not coded or said;
+            `local` and `face` are what the two descriptions assert.
+        probability: "0.93".
+        text: its description, "" where none was written.
+        veil: the attention's picture, and `looks`, where it is highest; "" where none was kept.
+    """
+
+    name: str
+    true: str
+    predicted: str
+    probability: str
+    text: str
+    local: str
+    face: str
+    veil: str
+    looks: str
+
+    @property
+    def verdict(self) -> str:
+        """Return "right", "wrong", or "not coded"."""
+        if not self.true:
+            return "not coded"
+        return "right" if self.true == self.predicted else "wrong"
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the two descriptions assert different states."""
+        return bool(self.local and self.face and self.local != self.face)
+
+    @property
+    def remark(self) -> str:
+        """Return how descriptions and prediction go together, in words; "" without descriptions."""
+        if self.contradicted:
+            return f"own description says {self.local}, the face's says {self.face}"
+        said = self.local or self.face
+        if not said:
+            return ""
+        return "agrees" if said == self.predicted else f"description says {said}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One face; `image` is "" without a picture."""
+
+    key: str
+    image: str
+    lines: tuple[Line, ...]
+    face_text: str
+    true_face: str
+
+    @property
+    def active(self) -> list[str]:
+        """The AUs that are labelled or predicted active."""
+        return [line.name for line in self.lines if "active" in (line.true, line.predicted)]
+
+    @property
+    def wrong(self) -> list[str]:
+        """The AUs predicted wrongly."""
+        return [line.name for line in self.lines if line.verdict == "wrong"]
+
+    @property
+    def contradicted(self) -> list[str]:
+        """The AUs of which the two descriptions assert different states."""
+        return [line.name for line in self.lines if line.contradicted]
+
+    @property
+    def looks(self) -> bool:
+        """Whether attention was kept."""
+        return any(line.veil for line in self.lines)
+
+
+def cards(run: Run, with_faces: bool) -> tuple[list[Card], str]:
+    """Return a card for every face that the run kept, and why pictures are left out, or "".
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    faces = gallery(run.folder)
+    images, reason = shown_images(run, faces, with_faces)
+    read = cache(partial(parse, language=run.results.provenance["captions"]["language"]))
+    at = re.search(r"\d", run.results.protocol.occurrence)
+    occurrence_at = int(at.group()) if at else None
+    made = []
+    for face in faces:
+        path = images.get(face.frame_id)
+        whole = read(face.face_text) if face.face_text else None
+        lines = tuple(_line(au, whole, read, occurrence_at) for au in face.aus)
+        image = face_uri(path) if path else ""
+        made.append(Card(face.key, image, lines, face.face_text or "", face.true_face or ""))
+    return made, reason
+
+
+def _line(au: AuRow, whole: Parsed | None, read: _Read, occurrence_at: int | None) -> Line:
+    return Line(
+        name=au.name,
+        true="" if au.true is None else _word(au.true),
+        predicted=_word(au.predicted),
+        probability=f"{au.probability:.2f}",
+        text=au.text or "",
+        local=_asserted(read(au.text), au.name, occurrence_at, "") if au.text else "",
+        face="" if whole is None else _asserted(whole, au.name, occurrence_at, "inactive"),
+        veil="" if au.attention is None else veil_uri(au.attention),
+        looks="" if au.attention is None else looks_at(au.attention),
+    )
+
+
+def _asserted(said: Parsed, au: str, occurrence_at: int | None, others: str) -> str:
+    """Return the state that a text asserts of an AU, by the rules of `fauds.bench.texts`.
+
+    Args:
+        others: what a text that was understood asserts of an AU that it does not mention.
+    """
+    if not said.states or au in said.contradicted:
+        return ""
+    if au not in said.states:
+        return others
+    return _word(occurs(said.degrees.get(au, said.states[au]), occurrence_at))
+
+
+def _word(active: bool) -> str:
+    return "active" if active else "inactive"

@@ -1,0 +1,189 @@
+"""Tables of several runs side by side, and of runs beside published methods."""
+
+import math
+from collections.abc import Sequence
+
+from fauds.report.html.runs import SWITCHES, Run, comparable
+from fauds.report.html.tables import (
+    Cell,
+    Row,
+    Table,
+    best_of_columns,
+    best_of_rows,
+    figure,
+    percent,
+)
+from fauds.report.published import lacking, published_rows
+
+_OVERALL = {
+    "f1": "Mean F1",
+    "accuracy": "Mean accuracy",
+    "local_word_top5": "Words of one AU, top 5",
+    "global_word_top5": "Words of the face, top 5",
+}
+
+
+def overview(runs: Sequence[Run]) -> Table | None:
+    """The headline figures of several runs; None of a single one."""
+    if len(runs) < 2:
+        return None
+    shown = {m: name for m, name in _OVERALL.items() if any(run.row(m) for run in runs)}
+    table = Table(
+        caption="The runs of this page, means of folds, in %",
+        head=("Run", *shown.values(), "What differs"),
+        rows=tuple(
+            Row(
+                f"{run.letter}: {run.title}",
+                (
+                    *(figure(run.row(metric)) for metric in shown),
+                    Cell(", ".join(run.differs) or "no setting"),
+                ),
+            )
+            for run in runs
+        ),
+        note=""
+        if comparable(runs)
+        else "The runs were not scored on the same frames by the same "
+        "protocol: none is marked as the best.",
+    )
+    return _marked(table, len(shown)) if comparable(runs) else table
+
+
+def _marked(table: Table, figures: int) -> Table:
+    """Mark the best of the first columns, which hold figures."""
+    words = [row.cells[figures:] for row in table.rows]
+    cut = [Row(row.name, row.cells[:figures], row.total) for row in table.rows]
+    marked = best_of_columns(Table(table.caption, table.head, tuple(cut), table.note))
+    rows = [
+        Row(row.name, (*row.cells, *rest), row.total)
+        for row, rest in zip(marked.rows, words, strict=True)
+    ]
+    return Table(table.caption, table.head, tuple(rows), table.note)
+
+
+def by_au(runs: Sequence[Run]) -> Table | None:
+    """F1 by AU of several runs, the best of each AU marked; None of a single one."""
+    if len(runs) < 2:
+        return None
+    aus = runs[0].results.protocol.aus
+    table = Table(
+        caption="F1 by action unit and run, means of folds, in %",
+        head=("Action unit", *(run.letter for run in runs)),
+        rows=tuple(
+            Row(au or "Mean", tuple(figure(run.row("f1", au=au)) for run in runs), not au)
+            for au in (*aus, None)
+        ),
+    )
+    return best_of_rows(table) if comparable(runs) else table
+
+
+def ablation(runs: Sequence[Run]) -> Table | None:
+    """The paper's Table 4; None where the runs do not differ by its switches."""
+    known = [run for run in runs if run.switches is not None]
+    if len({run.switches for run in known}) < 2:
+        return None
+    known.sort(key=lambda run: _place(run.switches or ()))
+    aus = known[0].results.protocol.aus
+    words = [name for name in ("local_word_top5", "global_word_top5") if _any(known, name)]
+    names = {"local_word_top5": "LLGA words", "global_word_top5": "GLGA words"}
+    table = Table(
+        caption="What each part of the model adds: F1 and words among the first five, in %",
+        head=("Run", *SWITCHES.values(), *aus, "Mean F1", *(names[word] for word in words)),
+        rows=tuple(
+            Row(
+                run.letter,
+                (
+                    *(Cell("yes" if on else "no") for on in run.switches or ()),
+                    *(figure(run.row("f1", au=au)) for au in (*aus, None)),
+                    *(figure(run.row(word)) for word in words),
+                ),
+            )
+            for run in known
+        ),
+        note=_others(known),
+    )
+    return best_of_columns(table, len(SWITCHES)) if comparable(known) else table
+
+
+def _place(switches: tuple[bool, ...]) -> tuple[int, bool]:
+    """Order as the paper's Table 4 does: fewest parts first, LLGA before GLGA."""
+    return sum(switches), bool(switches) and switches[-1]
+
+
+def _any(runs: Sequence[Run], metric: str) -> bool:
+    return any(run.value(metric) is not None for run in runs)
+
+
+def _others(runs: Sequence[Run]) -> str:
+    """Say which other settings differ: a gap between rows is then not the parts' alone."""
+    switches = {f"model.{name}" for name in SWITCHES}
+    keys = {change.partition("=")[0] for run in runs for change in run.differs} - switches
+    said = (
+        "MARL: branches for each action unit. LLGA and GLGA: descriptions of one action unit and "
+        "of the face as further aims of training."
+    )
+    return said + (f" The runs also differ in {', '.join(sorted(keys))}." if keys else "")
+
+
+def published(runs: Sequence[Run], metric: str = "F1") -> Table | None:
+    """Published figures beside the runs'; None where they may not be compared."""
+    rows = published_rows(runs[0].results, metric)
+    if rows is None or not comparable(runs):
+        return None
+    aus = runs[0].results.protocol.aus
+    theirs = [
+        Row(
+            f"{row['method']} ({row['venue']})",
+            (
+                *(_printed(row[au]) for au in (*aus, "Avg")),
+                Cell(str(row["selection"])),
+                Cell(f"{row['source']}{'; its average does not fit' if row['off'] else ''}"),
+            ),
+        )
+        for _, row in rows.iterrows()
+    ]
+    ours = [
+        Row(
+            f"{run.title}, run {run.letter}" if len(runs) > 1 else f"{run.title}, this run",
+            (
+                *(figure(run.row(metric.lower(), au=au)) for au in (*aus, None)),
+                Cell(run.results.protocol.selection),
+                Cell(lacking(run.results) or "this page"),
+            ),
+            total=True,
+        )
+        for run in runs
+    ]
+    table = Table(
+        caption=f"Published {metric} by action unit, in %",
+        head=("Method", *aus, "Mean", "Epoch chosen", "Source"),
+        rows=(*theirs, *ours),
+    )
+    return _marked(table, len(aus) + 1)
+
+
+def _printed(value: float) -> Cell:
+    """Return a published figure; some methods leave action units out."""
+    return Cell("-" if math.isnan(value) else f"{value:.1f}")
+
+
+def balance_words(runs: Sequence[Run]) -> list[str]:
+    """Say how evenly each run does over the AUs."""
+    said = []
+    for run in runs:
+        values = [run.value("f1", au=au) for au in run.results.protocol.aus]
+        known = [value for value in values if value is not None]
+        if known:
+            name = f"Run {run.letter}" if len(runs) > 1 else "This run"
+            said.append(
+                f"{name}: F1 from {percent(min(known))} to {percent(max(known))} %, variance "
+                f"{variance(known):.1f} (in squared %)."
+            )
+    return said
+
+
+def variance(values: Sequence[float]) -> float:
+    """Return the variance over AUs of F1 in %, in squared %."""
+    percents = [100 * value for value in values]
+    mean = sum(percents) / len(percents)
+    return sum((value - mean) ** 2 for value in percents) / len(percents)

@@ -1,0 +1,168 @@
+"""Tables of one run's figures: by AU, by fold, by sex, by subject, by choice of the epoch."""
+
+from fauds.bench.results import MetricRow
+from fauds.report.html.runs import Run
+from fauds.report.html.tables import Cell, Row, Table, figure, percent
+
+SELECTIONS = {
+    "last": "the last epoch, threshold as declared (the headline)",
+    "validation": "the epoch that is best on training subjects held out",
+    "best_test_epoch": "the epoch that is best on the test part itself",
+    "best_test_threshold": "the last epoch, with the threshold that is best on the test part",
+    "best_test_epoch_and_threshold": "epoch and threshold that are best on the test part",
+}
+"""How the epoch and the threshold of a figure were chosen, in words."""
+
+_BESIDE = {
+    "always_active_f1": "F1, always active",
+    "prevalence_f1": "F1, training prevalence",
+    "skew_f1": "F1 at equal shares",
+    "balanced_f1": "F1 of both states",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "auc": "Area under ROC",
+    "average_precision": "Average precision",
+    "calibration_error": "Calibration error",
+}
+_TEXTS = {
+    "word_top5": "Next word among the first five",
+    "word_top5_no_image": "The same without an image",
+    "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "text_f1": "F1 of what the texts assert",
+    "text_agreement_with_head": "Agreement with the AU heads",
+    "text_agreement": "Word for word that of the AU heads' states",
+    "unparsed": "Not understood",
+}
+
+
+def au_table(run: Run) -> Table:
+    """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
+    columns = {"f1": "F1"} | {
+        metric: name for metric, name in _BESIDE.items() if run.row(metric) is not None
+    }
+    return Table(
+        caption="By action unit, means of folds, in %",
+        head=("Action unit", *columns.values()),
+        rows=tuple(
+            Row(au or "Mean", tuple(figure(run.row(metric, au=au)) for metric in columns), not au)
+            for au in (*run.results.protocol.aus, None)
+        ),
+    )
+
+
+def fold_table(run: Run, metric: str, name: str) -> Table:
+    """One metric by AU and fold, then the mean of folds, then all frames pooled."""
+    rows = []
+    for au in (*run.results.protocol.aus, None):
+        cells = [figure(run.row(metric, "fold", au, fold=fold)) for fold in run.results.folds]
+        cells += [figure(run.row(metric, scope, au)) for scope in ("mean_of_folds", "pooled")]
+        rows.append(Row(au or "Mean", tuple(cells), not au))
+    folds = (f"Fold {fold}" for fold in run.results.folds)
+    return Table(
+        caption=f"{name} by fold, in %",
+        head=("Action unit", *folds, "Mean of folds", "Pooled"),
+        rows=tuple(rows),
+    )
+
+
+def sex_table(run: Run) -> Table | None:
+    """F1 over the frames of women and of men; None where the run has no such figures."""
+    groups = run.groups("sex")
+    if not groups:
+        return None
+    rows = []
+    for au in (*run.results.protocol.aus, None):
+        found = [run.row("f1", "sex", au, group=group) for group in groups]
+        rows.append(Row(au or "Mean", (*map(figure, found), Cell(_apart(found))), not au))
+    names = {"F": "Women", "M": "Men"}
+    return Table(
+        caption="F1 by sex, all frames of one sex pooled, in %",
+        head=("Action unit", *(names.get(group, group) for group in groups), "Intervals"),
+        rows=tuple(rows),
+    )
+
+
+def _apart(rows: list[MetricRow | None]) -> str:
+    """Return whether the intervals of two groups lie apart."""
+    known = [row for row in rows if row is not None and row.low is not None]
+    if len(known) != 2 or any(row.high is None for row in known):
+        return "-"
+    first, second = sorted(known, key=lambda row: row.low or 0.0)
+    return "apart" if (first.high or 0.0) < (second.low or 0.0) else "overlap"
+
+
+def subject_table(run: Run) -> Table | None:
+    """Every subject's mean F1 and accuracy, the lowest first; None where there are none."""
+    subjects = run.groups("subject")
+    if not subjects:
+        return None
+    found = [
+        (who, *(run.row(metric, "subject", group=who) for metric in ("f1", "accuracy")))
+        for who in subjects
+    ]
+    found.sort(key=lambda row: (row[1] is None or row[1].value is None, row[1] and row[1].value))
+    return Table(
+        caption="Mean over action units by subject, in %, the lowest F1 first",
+        head=("Subject", "F1", "Accuracy", "Frames"),
+        rows=tuple(
+            Row(who, (figure(f1), figure(accuracy), Cell(f"{f1.n:,}" if f1 else "-")))
+            for who, f1, accuracy in found
+        ),
+    )
+
+
+def selection_table(run: Run) -> Table | None:
+    """The headline beside figures whose epoch or threshold was chosen otherwise."""
+    headline = run.row("f1", selection="last")
+    rows = []
+    for selection, words in SELECTIONS.items():
+        row = run.row("f1", selection=selection)
+        if row is not None and headline is not None:
+            gap = _difference(row.value, headline.value)
+            rows.append(Row(words, (figure(row), Cell(gap))))
+    if len(rows) < 2:
+        return None
+    return Table(
+        caption="Mean F1 by how the epoch and the threshold are chosen, in %",
+        head=("Chosen", "F1", "Above the headline"),
+        rows=tuple(rows),
+        note="What is chosen on the test part is too good: it is shown so that figures chosen that "
+        "way elsewhere can be judged.",
+    )
+
+
+def _difference(value: float | None, other: float | None) -> str:
+    return "-" if value is None or other is None else f"{100 * (value - other):+.1f}"
+
+
+def text_table(run: Run) -> Table | None:
+    """What the descriptions are worth; None where the run wrote none."""
+    rows = []
+    for metric, name in _TEXTS.items():
+        found = [run.row(f"{scope}_{metric}") for scope in ("local", "global")]
+        if any(row is not None for row in found):
+            rows.append(Row(name, _cells(found)))
+    if not rows:
+        return None
+    return Table(
+        caption="Descriptions, in %",
+        head=("Measure", "Of one action unit", "Of the face"),
+        rows=tuple(rows),
+        note=_contradictions(run),
+    )
+
+
+def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
+    return tuple(map(figure, rows))
+
+
+def _contradictions(run: Run) -> str:
+    row = run.row("text_contradictions")
+    if row is None:
+        return ""
+    return (
+        f"In {percent(row.value)} % of {row.n:,} faces the description of the face contradicts "
+        "that of an action unit."
+    )

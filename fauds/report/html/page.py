@@ -1,0 +1,217 @@
+"""The parts of a page: tables, figures and words, or why one of them is not there."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fauds.report import figures
+from fauds.report.drawn import Drawing
+from fauds.report.features import draw_features, find_features
+from fauds.report.html import compared, figures_by
+from fauds.report.html.runs import Run, comparable
+from fauds.report.html.tables import Table
+from fauds.report.published import published_rows
+from fauds.report.scored import read_scored
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        folded: tables that are shown when asked for.
+    """
+
+    name: str
+    title: str
+    words: Sequence[str] = ()
+    drawings: Sequence[Drawing] = ()
+    tables: Sequence[Table] = ()
+    folded: Sequence[Table] = field(default=())
+
+
+def sections(runs: Sequence[Run]) -> list[Section]:
+    """Return all parts but summary, faces and provenance; what cannot be shown says why."""
+    run = runs[0]
+    found = [
+        _several(runs),
+        _by_au(runs),
+        _by_fold(run),
+        _balance(runs),
+        _ablation(runs),
+        _published(runs),
+        _selection(run),
+        _groups(run),
+        _texts(run),
+        _reliability(run),
+        _training(run),
+        _features(run),
+    ]
+    return [section for section in found if section is not None]
+
+
+def _there(*tables: Table | None) -> list[Table]:
+    return [table for table in tables if table is not None]
+
+
+def _several(runs: Sequence[Run]) -> Section | None:
+    table = compared.overview(runs)
+    if table is None:
+        return None
+    words = f"Parts of the page that are of one run alone are of run {runs[0].letter}."
+    return Section("runs", "The runs", [words], tables=[table])
+
+
+def _by_au(runs: Sequence[Run]) -> Section:
+    aus = runs[0].results.protocol.aus
+    rows = {
+        f"run {run.letter}" if len(runs) > 1 else "this run": [run.row("f1", au=au) for au in aus]
+        for run in runs
+    }
+    return Section(
+        "action-units",
+        "Action units",
+        [
+            "Always active: what calling the action unit active in every frame would give. "
+            "Training prevalence: what giving every frame the training part's share of active "
+            "frames as its probability would give."
+        ],
+        [figures.draw_f1(aus, rows)],
+        _there(compared.by_au(runs), figures_by.au_table(runs[0])),
+    )
+
+
+def _by_fold(run: Run) -> Section:
+    lists = [
+        f"Fold {fold} tests {len(who)} subjects: {', '.join(who)}."
+        for fold, who in run.results.protocol.test_subjects.items()
+    ]
+    return Section(
+        "folds",
+        "Folds",
+        [*lists, *_undefined(run)],
+        tables=[figures_by.fold_table(run, "f1", "F1")],
+        folded=[figures_by.fold_table(run, "accuracy", "Accuracy")],
+    )
+
+
+def _undefined(run: Run) -> list[str]:
+    lines = run.results.undefined
+    return [f"Undefined and left out of means: {'; '.join(lines)}."] if lines else []
+
+
+def _balance(runs: Sequence[Run]) -> Section:
+    ours = {}
+    for run in runs:
+        values = [run.value("f1", au=au) for au in run.results.protocol.aus]
+        known = [value for value in values if value is not None]
+        mean = run.value("f1")
+        if known and mean is not None:
+            name = run.letter if len(runs) > 1 else run.title
+            ours[name] = (compared.variance(known), 100 * mean)
+    theirs = published_rows(runs[0].results) if comparable(runs) else None
+    if theirs is not None:
+        aus = runs[0].results.protocol.aus
+        theirs = theirs.assign(variance=theirs[aus].var(axis=1, ddof=0))
+    words = [
+        "A model that does well on some action units only has a high variance of F1 over them.",
+        *compared.balance_words(runs),
+    ]
+    drawn = len(ours) + (0 if theirs is None else len(theirs)) > 1
+    drawings = [figures.draw_balance(ours, theirs)] if drawn and ours else []
+    return Section("balance", "Balance over action units", words, drawings)
+
+
+def _ablation(runs: Sequence[Run]) -> Section | None:
+    table = compared.ablation(runs)
+    return None if table is None else Section("parts", "Parts of the model", tables=[table])
+
+
+def _published(runs: Sequence[Run]) -> Section | None:
+    tables = _there(compared.published(runs), compared.published(runs, "accuracy"))
+    if not tables:
+        return None
+    protocol = runs[0].results.protocol
+    words = [
+        f"This page: {protocol.folds}, fold k tests part k; occurrence {protocol.occurrence}; "
+        f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
+        "alignment, a frame set and a choice of the epoch of their own, seldom declared.",
+        "Gaps of a few points are smaller than the noise between splits (6.5 points on BP4D+, "
+        "Hinduja et al., arXiv 2604.02162).",
+    ]
+    return Section("published", "Published figures", words, tables=tables[:1], folded=tables[1:])
+
+
+def _selection(run: Run) -> Section | None:
+    table = figures_by.selection_table(run)
+    return None if table is None else Section("selection", "Choice of the epoch", tables=[table])
+
+
+def _groups(run: Run) -> Section:
+    sex, subject = figures_by.sex_table(run), figures_by.subject_table(run)
+    missing = [
+        f"This run has no figures by {name}."
+        for name, table in (("sex", sex), ("subject", subject))
+        if table is None
+    ]
+    return Section(
+        "people", "Sex and subjects", missing, tables=_there(sex), folded=_there(subject)
+    )
+
+
+def _texts(run: Run) -> Section | None:
+    table = figures_by.text_table(run)
+    if table is None:
+        return None
+    words = [
+        "Next word: the true words before it are given. Without an image: what the closed set of "
+        "descriptions gives away to anyone who has read those of the training part."
+    ]
+    return Section("descriptions", "Descriptions", words, tables=[table])
+
+
+def _reliability(run: Run) -> Section:
+    title = "Do probabilities mean what they say?"
+    found = read_scored(run.folder, run.results)
+    if found is None:
+        words = "Not shown: the labels that this run was scored on are not beside it any more."
+        return Section("reliability", title, [words])
+    words = (
+        "Of all frames that were given 80 %, the action unit should be active in 80 %: points on "
+        "the dotted line. Faint lines: one action unit each."
+    )
+    drawn = figures.draw_reliability(found.labels, found.probabilities)
+    return Section("reliability", title, [words], [drawn])
+
+
+def _training(run: Run) -> Section | None:
+    logs = figures.read_logs(run.folder, run.results.folds)
+    if not logs:
+        return None
+    drawn = figures.draw_training(logs)
+    return Section("training", "Training", [drawn.words], [drawn])
+
+
+def _features(run: Run) -> Section:
+    title = "What the branches tell apart"
+    path = find_features(run.folder, run.results.folds)
+    if path is None:
+        return Section("features", title, ["Not shown: this run kept no features of its branches."])
+    words = (
+        "Each point is one face as one action unit's branch sees it, before the last layer; t-SNE "
+        "puts like ones near each other. Distances between far groups mean nothing."
+    )
+    return Section("features", title, [words], [draw_features(path, run.results.protocol.aus)])
+
+
+def lost_frames(run: Run) -> str:
+    """Return how many frames have no face, by subject and by reason; "" where all have one."""
+    results = run.results
+    if not results.frames_without_image:
+        return ""
+    who = ", ".join(f"{name} {count:,}" for name, count in results.frames_without_image.items())
+    reasons: Counter[str] = Counter()
+    for by_status in (results.provenance.get("lost") or {}).values():
+        reasons.update(by_status)
+    why = ", ".join(f"{status} {count:,}" for status, count in reasons.most_common())
+    return f"{who}{f'. Of these: {why}' if why else ''}"

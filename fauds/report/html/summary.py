@@ -1,0 +1,83 @@
+"""The summary of a page: what was run, on what, how well it does, and how sure that is."""
+
+from fauds.bench.results import ELSEWHERE, Results
+from fauds.facs import facts
+from fauds.report.html.runs import Run
+from fauds.report.html.tables import interval, percent
+
+_WEAK = 3
+
+
+def sentences(run: Run) -> list[str]:
+    """Return the summary of a run, a paragraph each."""
+    parts = [_what(run.results), *_missing(run.results), _result(run), _certainty(run)]
+    return [*parts, *_by_au(run)]
+
+
+def _what(results: Results) -> str:
+    subjects = sum(map(len, results.protocol.test_subjects.values()))
+    folds = len(results.folds)
+    how = (
+        "was scored on predictions made elsewhere"
+        if results.preset == ELSEWHERE
+        else f"was trained and tested {folds} times, each time tested on subjects that it had not "
+        "seen"
+        if folds > 1
+        else "was trained once and tested on subjects that it had not seen"
+    )
+    return (
+        f"{results.model} ({results.preset}) {how}: {results.frames_scored:,} of "
+        f"{results.frames_offered:,} frames, {subjects} subjects, "
+        f"{len(results.protocol.aus)} action units. Backbone: {results.pretraining}."
+    )
+
+
+def _missing(results: Results) -> list[str]:
+    """Say what became of frames that predictions made elsewhere lack."""
+    if results.missing is None or not results.missing.frames:
+        return []
+    count = sum(results.missing.frames.values())
+    became = "scored as inactive" if results.missing.rule == "inactive" else "left out"
+    return [f"{count:,} frames had no prediction: they were {became}."]
+
+
+def _result(run: Run) -> str:
+    row, base = run.row("f1"), run.value("always_active_f1")
+    if row is None or row.value is None:
+        return "The mean F1 is undefined: no action unit is ever active in the test parts."
+    spread = interval(row)
+    said = f"Mean F1 is {percent(row.value)} %"
+    said += f", 95 % interval {spread} %." if spread else " (no interval was computed)."
+    if base is not None:
+        said += f" Calling every action unit active in every frame would give {percent(base)} %."
+    accuracy = run.value("accuracy")
+    return said if accuracy is None else f"{said} Mean accuracy is {percent(accuracy)} %."
+
+
+def _certainty(run: Run) -> str:
+    """Say what the headline is an estimate of, and what the interval is of."""
+    estimand = (
+        "F1 is taken of each action unit over all frames of a test part, then averaged over "
+        "action units, then over folds"
+    )
+    uncertainty = run.results.uncertainty
+    if uncertainty is None:
+        return f"{estimand}. Without an interval, a gap of some points to another run says little."
+    return (
+        f"{estimand}. Intervals: {uncertainty.method}, {uncertainty.resamples:,} resamples of "
+        f"subjects. {uncertainty.note}"
+    )
+
+
+def _by_au(run: Run) -> list[str]:
+    found = [(run.value("f1", au=au), au) for au in run.results.protocol.aus]
+    known = sorted((value, au) for value, au in found if value is not None)
+    if len(known) <= _WEAK:
+        return []
+    weak = ", ".join(f"{_named(au)} {percent(value)} %" for value, au in known[:_WEAK])
+    value, best = known[-1]
+    return [f"Weakest: {weak}. Strongest: {_named(best)} {percent(value)} %."]
+
+
+def _named(au: str) -> str:
+    return f"{au} ({facts()[au]['name'].lower()})"

@@ -1,0 +1,173 @@
+"""The table of a paper: F1 by action unit, published rows and runs, as LaTeX with booktabs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fauds.bench.loading import Named
+from fauds.bench.results import Results
+from fauds.errors import UsageError
+from fauds.report.published import published_rows
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_DAGGER = r"$^\dagger$"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the table: F1 in % of each AU and last the average; an interval under each."""
+
+    method: str
+    values: tuple[float | None, ...]
+    intervals: tuple[tuple[float, float] | None, ...] = ()
+    misfit: bool = False
+
+
+def latex_table(runs: Sequence[Named]) -> str:
+    """Return a table of F1 in %: published rows where they may stand, then the runs.
+
+    The best of a column is bold and the second underlined, ties alike, as they are printed; each
+    run has its 95 % intervals under its figures. Published rows stand only beside the benchmark's
+    own protocol on real data; the average of a row that does not fit its AUs has a dagger.
+
+    Raises:
+        UsageError: the runs are of different protocols.
+    """
+    first = runs[0].results
+    for run in runs[1:]:
+        _refuse_other_protocol(runs[0], run)
+    aus = [*first.protocol.aus]
+    published = _published(first)
+    ours = [_of_run(run.results, name) for run, name in zip(runs, _names(runs), strict=True)]
+    marks = _marks([*published, *ours])
+    lines = [_line(row, marks) for row in published]
+    if published:
+        lines.append(r"\midrule")
+    for row in ours:
+        lines.append(_line(row, marks))
+        if any(row.intervals):
+            lines.append(_interval_line(row))
+    heads = " & ".join(str(int(au.removeprefix("AU"))) for au in aus)
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table*}",
+            r"\centering\small\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_caption([run.results for run in runs], [*published, *ours])}}}",
+            rf"\begin{{tabular}}{{l{'c' * len(aus)}c}}",
+            r"\toprule",
+            rf"Method & \multicolumn{{{len(aus)}}}{{c}}{{AU Index}} & Avg. \\",
+            rf"\cmidrule(lr){{2-{len(aus) + 1}}}",
+            rf" & {heads} & \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _refuse_other_protocol(a: Named, b: Named) -> None:
+    ours, theirs = (
+        (run.results.benchmark, run.results.benchmark_version, run.results.synthetic)
+        for run in (a, b)
+    )
+    mine, other = a.results.protocol, b.results.protocol
+    names = ("folds", "test_subjects", "aus", "occurrence", "threshold")
+    if ours != theirs or any(getattr(mine, name) != getattr(other, name) for name in names):
+        raise UsageError(
+            f"{a.name} and {b.name} are of different protocols: one table cannot hold both.",
+            hint="write a table for each",
+        )
+
+
+def _published(results: Results) -> list[_Row]:
+    table = published_rows(results)
+    if table is None:
+        return []
+    # A paper's ablations, VL-FAU[baseline], are no methods of their own.
+    table = table[~table["method"].str.contains("[", regex=False)]
+    names = (table["method"] + " (" + table["venue"] + ")").map(_escaped)
+    figures = table[[*results.protocol.aus, "Avg"]].itertuples(index=False)
+    return [
+        _Row(name, tuple(values), misfit=off)
+        for name, values, off in zip(names, figures, table["off"], strict=True)
+    ]
+
+
+def _names(runs: Sequence[Named]) -> list[str]:
+    """Return what each run is called: model and preset, and the run's name where two are alike."""
+    names = [f"{run.results.model} {run.results.preset}" for run in runs]
+    return [
+        f"{name} ({run.name})" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _of_run(results: Results, name: str) -> _Row:
+    rows = [results.row("f1", "mean_of_folds", au) for au in (*results.protocol.aus, None)]
+    values = tuple(100 * row.value if row and row.value is not None else None for row in rows)
+    intervals = tuple(
+        (100 * row.low, 100 * row.high)
+        if row and row.low is not None and row.high is not None
+        else None
+        for row in rows
+    )
+    return _Row(_escaped(name), values, intervals)
+
+
+def _marks(rows: Sequence[_Row]) -> list[dict[float, str]]:
+    """Return, by column, the command of its best and its second-best printed value."""
+    marks = []
+    for column in zip(*(row.values for row in rows), strict=True):
+        ranked = sorted({round(value, 1) for value in column if value is not None}, reverse=True)
+        marks.append(dict(zip(ranked, (r"\textbf", r"\underline"), strict=False)))
+    return marks if len(rows) > 1 else [{} for _ in marks]
+
+
+def _line(row: _Row, marks: Sequence[dict[float, str]]) -> str:
+    cells = []
+    for value, marked in zip(row.values, marks, strict=True):
+        printed = "--" if value is None else f"{value:.1f}"
+        command = None if value is None else marked.get(round(value, 1))
+        cells.append(f"{command}{{{printed}}}" if command else printed)
+    if row.misfit:
+        cells[-1] += _DAGGER
+    return " & ".join([row.method, *cells]) + r" \\"
+
+
+def _interval_line(row: _Row) -> str:
+    cells = [
+        "" if ends is None else rf"{{\tiny {ends[0]:.1f}--{ends[1]:.1f}}}" for ends in row.intervals
+    ]
+    return " & ".join(["", *cells]) + r" \\"
+
+
+def _caption(runs: Sequence[Results], rows: Sequence[_Row]) -> str:
+    first = runs[0]
+    parts = [f"F1 in % by action unit on {first.benchmark} (version {first.benchmark_version}), "]
+    parts.append(f"{first.protocol.folds}, mean of folds, threshold {first.protocol.threshold}.")
+    if first.synthetic:
+        parts.append(" Made-up faces: not comparable with any published figure.")
+    for what in ("alignment", "frame_set", "selection"):
+        said = list(dict.fromkeys(str(getattr(run.protocol, what)) for run in runs))
+        title = {"alignment": "Alignment", "frame_set": "Frames", "selection": "Epoch"}[what]
+        parts.append(f" {title}: {'; '.join(said)}.")
+    if len(rows) > 1:
+        parts.append(" Best bold, second underlined.")
+    if any(any(row.intervals) for row in rows):
+        parts.append(" Small: 95 % intervals over subjects.")
+    caption = _escaped("".join(parts))
+    if any(row.misfit for row in rows):
+        caption += rf" {_DAGGER}The published average does not fit its AUs."
+    return caption
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(character, character) for character in text)

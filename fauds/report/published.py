@@ -1,0 +1,53 @@
+"""Published rows of a benchmark, and whether a run may be shown beside them."""
+
+import pandas as pd
+
+from fauds import protocols, resources
+from fauds.bench.results import Results
+
+KEYS = ["method", "venue", "source", "selection"]
+
+
+def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
+    """Return the published rows that a run may stand beside.
+
+    They are shown for real faces, the benchmark's own version and its own folds only.
+
+    Args:
+        metric: "F1" or "accuracy".
+
+    Returns:
+        A row a method, by average: `KEYS`, the benchmark's AUs and "Avg" in %, and "off", whether
+        the printed average is not that of its AUs (by more than 0.1). None where there is none.
+    """
+    if (
+        results.synthetic
+        or not (resources.root("benchmarks") / f"{results.benchmark}.yaml").exists()
+    ):
+        return None
+    benchmark = protocols.benchmark(results.benchmark)
+    if benchmark.published is None or not _is_own(results, benchmark):
+        return None
+    rows = pd.read_csv(resources.path("benchmarks", benchmark.published))
+    rows = rows[rows["metric"] == metric]
+    aus = list(benchmark.aus)
+    table = rows.pivot(index=KEYS, columns="au", values="value_percent")
+    table = table[[*aus, "Avg"]].sort_values("Avg")
+    table["off"] = (table[aus].mean(axis=1) - table["Avg"]).abs() > 0.1 + 1e-9
+    return table.reset_index()
+
+
+def _is_own(results: Results, benchmark: protocols.Benchmark) -> bool:
+    parts = benchmark.folds.parts if benchmark.folds else {}
+    return (
+        results.benchmark_version == benchmark.version
+        and results.protocol.folds == getattr(benchmark.folds, "name", None)
+        and results.protocol.test_subjects == {fold: sorted(part) for fold, part in parts.items()}
+    )
+
+
+def lacking(results: Results) -> str:
+    """Return how many frames fewer than published were scored, in words; "" where none."""
+    expected = protocols.benchmark(results.benchmark).expected
+    short = expected.frames - results.frames_scored if expected else 0
+    return f"{short:,} frames fewer than published" if short > 0 else ""

@@ -1,0 +1,281 @@
+"""The page of finished runs: what it says, what it leaves out, and that it holds all it shows."""
+
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fauds import store
+from fauds.bench import results as results_file
+from fauds.captions import describe, describe_face
+from fauds.errors import DataError, UsageError
+from fauds.protocols import benchmark
+from fauds.report.html import write_html
+from fauds.report.html.compared import published
+from fauds.report.html.pictures import looks_at
+from fauds.report.html.runs import read_runs
+from tests.report.runs import AUS, row, write_gallery, write_run
+
+_ADDRESSES = ("src", "href", "xlink:href")
+
+
+class _Page(HTMLParser):
+    """Takes a page to pieces: ids, addresses, and the words of every table cell."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self._rows: list[list[str]] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [given["id"]] if given.get("id") else []
+        self.addresses += [
+            given[key] or "" for key in ("src", "href", "xlink:href") if key in given
+        ]
+        if tag == "table":
+            self._rows = []
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._rows[-1].append("")
+        self._inside = tag if tag in ("td", "th", "caption", "small", "span", "b") else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "caption":
+            self.tables[data] = self._rows
+        elif self._inside in ("td", "th", "small", "span", "b") and self._rows and self._rows[-1]:
+            self._rows[-1][-1] += data
+
+
+def read(path: Path) -> tuple[str, _Page]:
+    text = path.read_text()
+    return text, _Page(text)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "work" / "synthetic" / "runs" / "one")
+
+
+def test_the_page_shows_the_figures_of_the_run(run):
+    text, page = read(write_html([run]))
+    folds = page.tables["F1 by fold, in %"]
+    assert folds[0] == ["Action unit", "Fold 1", "Fold 2", "Mean of folds", "Pooled"]
+    assert [cells[0] for cells in folds[1:]] == [*AUS, "Mean"]
+    one, two, mean = (float(figure) for figure in folds[-1][1:4])
+    assert mean == pytest.approx((one + two) / 2, abs=0.11)
+    assert f"Mean F1 is {mean:.1f}\u00a0% (no interval was computed)." in text
+    assert "fold 1: from 2.500 to 1.250 in 2 epochs" in text
+
+
+def test_made_up_data_is_said_before_any_figure(run):
+    text, _ = read(write_html([run]))
+    body = text[text.index("<body") :]
+    assert body.index("Made-up faces") < body.index("Mean F1")
+
+
+def test_the_page_needs_nothing_but_itself(run):
+    write_gallery(run, {})
+    text, page = read(write_html([run]))
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    assert len(page.ids) == len(set(page.ids))
+    links = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert links <= set(page.ids)
+    named = set(re.findall(r"url\(#([^)]+)\)", text))
+    assert named
+    assert named <= set(page.ids)
+    assert "default-src 'none'" in text
+
+
+def test_what_stands_in_files_is_written_as_text(run):
+    write_gallery(run, {0: ("<script>alert(1)</script>", "A <b>face</b>.")})
+    text, _ = read(write_html([run]))
+    assert "<script>alert" not in text
+    assert "A &lt;b&gt;face&lt;/b&gt;." in text
+    assert "a&lt;b=1" in text
+
+
+def test_intervals_and_other_choices_of_the_epoch_are_shown_where_there_are_any(tmp_path):
+    extra = [
+        row("f1", 0.9, selection="best_test_epoch"),
+        row("f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
+        row("f1", 0.8, scope="sex", group="M", low=0.7, high=0.9),
+        row("f1", 0.3, scope="subject", group="F002"),
+        row("f1", 0.2, scope="subject", group="M001"),
+    ]
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=extra)
+    _, page = read(write_html([folder]))
+    sexes = page.tables["F1 by sex, all frames of one sex pooled, in %"]
+    assert sexes[-1] == ["Mean", "50.0 40.0 to 60.0", "80.0 70.0 to 90.0", "apart"]
+    subjects = page.tables["Mean over action units by subject, in %, the lowest F1 first"]
+    assert [cells[0] for cells in subjects[1:]] == ["M001", "F002"]
+    chosen = page.tables["Mean F1 by how the epoch and the threshold are chosen, in %"]
+    headline, best = float(chosen[1][1]), chosen[2]
+    assert best[1] == "90.0"
+    assert float(best[2]) == pytest.approx(90 - headline, abs=0.11)
+
+
+def test_several_runs_stand_side_by_side_and_the_best_is_marked(tmp_path):
+    runs = tmp_path / "work" / "synthetic" / "runs"
+    full = write_run(runs / "full")
+    base = write_run(runs / "base", switches=(False, False, False), extra=[])
+    path = write_html([full, base])
+    assert path == full / "report.html"
+    text, page = read(path)
+    parts = page.tables["What each part of the model adds: F1 and words among the first five, in %"]
+    assert [cells[:4] for cells in parts[1:]] == [["B", *["no"] * 3], ["A", *["yes"] * 3]]
+    # Both made the same predictions: both are best.
+    overview = page.tables["The runs of this page, means of folds, in %"]
+    assert all("(best)" in cells[1] for cells in overview[1:])
+    assert "model.multi_level=false" in text
+
+
+def test_runs_on_other_frames_are_not_ranked(tmp_path):
+    runs = tmp_path / "work" / "synthetic" / "runs"
+    one = write_run(runs / "one")
+    other = write_run(runs / "other", changes={"frames_fingerprint": "f" * 64})
+    text, _ = read(write_html([one, other]))
+    assert "were not scored on the same frames" in text
+    assert "(best)" not in text
+
+
+def test_predictions_made_elsewhere_say_so_and_what_they_lack(tmp_path):
+    missing = results_file.Missing(rule="inactive", frames={"F001": 2, "M001": 1})
+    changes = {"preset": "elsewhere", "missing": missing, "settings": {}}
+    changes["provenance"] = {"captions": {"language": "none", "templates": "none"}}
+    folder = tmp_path / "work" / "synthetic" / "runs" / "score-mine"
+    text, _ = read(write_html([write_run(folder, changes=changes)]))
+    assert "was scored on predictions made elsewhere" in text
+    assert "3 frames had no prediction: they were scored as inactive." in text
+    assert "This run described no face." in text
+
+
+def test_runs_of_two_benchmarks_have_no_common_page(tmp_path, run):
+    real = write_run(tmp_path / "work" / "bp4d" / "runs" / "one", synthetic=False)
+    with pytest.raises(UsageError, match="several benchmarks"):
+        write_html([run, real])
+    with pytest.raises(DataError, match="holds no run"):
+        write_html([tmp_path])
+
+
+def test_real_faces_stay_out_unless_asked_for(tmp_path):
+    folder = write_run(tmp_path / "work" / "bp4d" / "runs" / "one", synthetic=False)
+    write_gallery(folder, {})
+    text, page = read(write_html([folder]))
+    assert "licence" in text
+    assert not [address for address in page.addresses if "image/jpeg" in address]
+    assert "image/jpeg" not in text
+    assert "Made-up" not in text
+    assert "JAA-Net" not in text
+
+
+def test_real_faces_are_those_of_their_frames_where_asked_for(tmp_path):
+    folder = write_run(tmp_path / "work" / "bp4d" / "runs" / "one", synthetic=False)
+    write_gallery(folder, {})
+    crops = tmp_path / "crops"
+    shade = {0: 20, 9: 200}
+    for at, value in shade.items():
+        path = crops / ("F001" if at < 8 else "M001") / "T1" / f"{at}.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.full((32, 32, 3), value, np.uint8))
+    store.write_text(folder / "settings.yaml", f"faces: {crops}\n")
+    text, _ = read(write_html([folder], with_faces=True))
+    found = re.findall(
+        r'<article[^>]*url\(data:image/jpeg;base64,([^)]+)\)">\s*<h3[^>]*>(.*?)<', text
+    )
+    assert [name for _, name in found] == ["F001/T1/0", "M001/T1/9"]
+    for (data, _), value in zip(found, shade.values(), strict=True):
+        shown = cv2.imdecode(np.frombuffer(b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert abs(shown.mean() - value) < 2
+
+
+def test_published_rows_stand_beside_the_protocol_they_were_made_with(tmp_path):
+    bp4d = benchmark("bp4d")
+    parts = {fold: sorted(part) for fold, part in bp4d.folds.parts.items()}
+    own = {"folds": bp4d.folds.name, "test_subjects": parts, "aus": list(bp4d.aus)}
+    folder = write_run(tmp_path / "work" / "bp4d" / "runs" / "one", synthetic=False)
+    results = results_file.read(folder)
+    protocol = results.protocol.model_copy(update=own)
+    changed = {"protocol": protocol, "benchmark_version": bp4d.version}
+    results_file.write(folder, results.model_copy(update=changed))
+    for metric, jaa in (("F1", "60.0"), ("accuracy", "78.4")):
+        table = published(read_runs([folder]), metric)
+        assert table.head == ("Method", *bp4d.aus, "Mean", "Epoch chosen", "Source")
+        theirs = next(row for row in table.rows if row.name == "JAA-Net (ECCV2018)")
+        assert theirs.cells[12].text == jaa
+        assert table.rows[-1].name == "vlfau (tiny), this run"
+        assert table.rows[-1].cells[-1].text.endswith("frames fewer than published")
+    results_file.write(folder, results.model_copy(update={**changed, "synthetic": True}))
+    assert published(read_runs([folder])) is None
+
+
+def test_descriptions_that_contradict_each_other_are_named(run):
+    smile = describe("AU12", "active")
+    assert describe("AU12", "inactive") != smile
+    faces = {0: (smile, describe_face([], sex="F")), 1: (smile, describe_face(["AU12"], sex="F"))}
+    write_gallery(run, faces)
+    text, _ = read(write_html([run]))
+    cards = re.findall(r'<article.*?data-contradicted="([^"]*)"', text)
+    assert cards[0] == "AU12"
+    assert set(cards[1:]) == {""}
+    assert "own description says active, the face&#39;s says inactive" in text
+
+
+def test_labels_that_were_changed_since_are_not_taken_for_those_that_were_scored(run):
+    assert "Reliability:" in read(write_html([run]))[0]
+    frames = store.read_table(run.parent.parent / "frames.parquet")
+    place = frames.schema.get_field_index("AU12")
+    flipped = pa.array(1 - frames["AU12"].to_numpy(), pa.int8())
+    meta = {"inputs": "y", "settings": {}}
+    changed = frames.set_column(place, "AU12", flipped)
+    store.write_table(run.parent.parent / "frames.parquet", changed, meta)
+    text, _ = read(write_html([run]))
+    assert "Reliability:" not in text
+    assert "are not beside it any more" in text
+
+
+def test_the_map_of_features_is_drawn_where_they_were_kept(run):
+    assert "kept no features" in read(write_html([run]))[0]
+    rng = np.random.default_rng(0)
+    table = {"frame_id": list(range(16)), "subject": ["F001", "M001"] * 8, "sex": ["F", "M"] * 8}
+    for au in AUS:
+        table[au] = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(16 * 6), pa.float32()), 6)
+    store.write_table(
+        run / "fold1" / "features.parquet", pa.table(table), {"inputs": "x", "settings": {}}
+    )
+    text, _ = read(write_html([run]))
+    assert "t-SNE map of AU features of 16 faces of 2 subjects" in text
+    assert text == write_html([run]).read_text()
+
+
+def test_where_a_branch_looks_is_said_in_words():
+    attention = np.zeros((7, 7), np.float32)
+    attention[0, 6] = 1
+    assert looks_at(attention) == "upper right"
+    assert looks_at(attention.T) == "lower left"
+    assert looks_at(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])) == "middle"
+
+
+def test_a_page_of_many_faces_is_small(run):
+    write_gallery(run, {}, side=300)
+    many = store.read_table(run / "gallery.parquet")
+    many = pa.concat_tables([many] * 6).replace_schema_metadata(None).slice(0, 180)
+    meta = {"inputs": "x", "settings": {"height": 4, "width": 4}}
+    store.write_table(run / "gallery.parquet", many, meta)
+    path = write_html([run])
+    assert path.read_text().count("<article") == 180
+    # The faces here are noise, which JPEG cannot make small.
+    assert path.stat().st_size < 8e6
