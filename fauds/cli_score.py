@@ -34,6 +34,7 @@ def score(
     py-feat's CSV; or a run of fauds.
     """
     from fauds.bench.scoring import Request, score_predictions
+    from fauds.report.html import write_html
     from fauds.report.markdown import write_report
     from fauds.report.terminal import show_results
 
@@ -44,4 +45,5 @@ def score(
     space.folds_as_made(frames)
     folder = score_predictions(space.folder, space.benchmark, request, click.echo)
     write_report(folder)
+    write_html([folder])
     show_results(folder)

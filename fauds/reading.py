@@ -56,8 +56,11 @@ def read_frames(
 def _root(space: "Workspace", old: dict[str, Any] | None, root: Path | None) -> Path:
     if root is not None:
         return root
-    if space.benchmark.synthesis:
-        return space.folder / "raw"
+    own = space.folder / "raw"
+    if space.benchmark.synthesis and (
+        old is None or Path(old["settings"]["root"]) == own.resolve()
+    ):
+        return own
     if old is None:
         raise UsageError(
             f"Nothing of {space.dataset} has been read into this workdir yet.",

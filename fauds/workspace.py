@@ -203,6 +203,7 @@ class Workspace:
             DataError: pictures or landmarks are missing, or anything that a run needs.
         """
         from fauds.bench.runs import run
+        from fauds.report.html import write_html
         from fauds.report.markdown import write_report
         from fauds.training import processes
 
@@ -217,6 +218,7 @@ class Workspace:
         run(self.folder, plan, progress, tensorboard=tensorboard)
         if processes.leads():
             write_report(plan.folder)
+            write_html([plan.folder])
         return plan.folder
 
     def faces(

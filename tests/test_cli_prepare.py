@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from fauds import store
+from fauds.bench import onefold
 from fauds.bench import results as results_file
-from fauds.bench import runs
 from fauds.faces.landmarks import marks
 from fauds.synthetic import distribution
 from fauds.synthetic.face import AUS, draw_identity, draw_views, face_landmarks
@@ -192,14 +192,14 @@ def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatc
     common = ("--dataset", "bp4d")
     cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
     cli.ok("prepare", *common)
-    infer = runs.infer
+    infer = onefold.infer
 
     def infer_meanwhile(*given):
         found = infer(*given)
         Workspace(work, "bp4d").faces({"alignment": "none", "workers": 1})
         return found
 
-    monkeypatch.setattr(runs, "infer", infer_meanwhile)
+    monkeypatch.setattr(onefold, "infer", infer_meanwhile)
     outcome = cli("bench", "vlfau", *common, *small(("training.epochs=1",)))
     assert outcome.code == 1 and "made anew while this run" in outcome.err
     (run,) = (work / "bp4d" / "runs").iterdir()

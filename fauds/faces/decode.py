@@ -44,7 +44,8 @@ def _has_end(data: bytes) -> bool:
         # A marker may be preceded by any number of FF.
         filling = data[at + 1 : at + 2] == b"\xff"
         at += 1 if filling else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.find(_END, at) >= 0
+    # From the end, where it is: the whole picture need not be searched.
+    return data.rfind(_END, at) >= 0
 
 
 def is_jpeg(data: bytes) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fauds.nn.heads import stacked_uniform
-from fauds.nn.recurrence import Recurrent, recur
+from fauds.nn.recurrence import Recurrent, proceed, recur
 from fauds.nn.words import PAD, PackedWords, WordLogits
 from fauds.registry import unknown
 
@@ -139,11 +139,9 @@ class CaptionDecoder(nn.Module):
     def step(self, state: DecoderState, words: Tensor) -> tuple[Tensor, DecoderState]:
         """Feed one word to each hypothesis: long [R, K] -> logits [R, K, V] and the new state."""
         values, keys, hidden, cell, word_gates = state
-        match = (keys.unsqueeze(1) + self.query(hidden).unsqueeze(2)).relu_()
-        alpha = torch.softmax(match @ self.score.weight[0], dim=-1)
-        context = torch.bmm(alpha, values)
-        gates = word_gates[words] + self.state_gates(hidden) + self.context_gates(context)
-        enter, forget, leave, candidate = gates.chunk(4, dim=-1)
-        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-        hidden = leave.sigmoid() * cell.tanh()
+        inputs = Recurrent(values, keys, word_gates, hidden, cell, *self._weights())
+        # As in `forward`: under autocast, the products' type.
+        inputs = Recurrent(*(tensor.to(keys.dtype) for tensor in inputs))
+        with torch.autocast(words.device.type, enabled=False):
+            hidden, cell = proceed(inputs, words)
         return self.readout(hidden), state._replace(hidden=hidden, cell=cell)

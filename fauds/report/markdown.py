@@ -28,6 +28,7 @@ def write_report(folder: Path) -> Path:
     text = environment.from_string(source).render(
         r=results,
         percent=_percent,
+        interval=_interval(results),
         f1_table=_fold_table(results, "f1", ("always_active_f1", "prevalence_f1")),
         accuracy_table=_fold_table(results, "accuracy", ()),
         words=_word_table(results),
@@ -52,6 +53,14 @@ def _some(faces: list[Face]) -> list[Face]:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(results: Results) -> str:
+    """Return the headline's interval in words; nothing where there is none."""
+    row = results.row("f1", "mean_of_folds")
+    if row is None or row.low is None or row.high is None:
+        return ""
+    return f", 95 % interval over subjects {_percent(row.low)} to {_percent(row.high)}"
 
 
 def _reasons(results: Results) -> str:

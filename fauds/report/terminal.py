@@ -142,6 +142,7 @@ def show_results(folder: Path) -> None:
     )
     console.print(f"backbone: {results.pretraining}", soft_wrap=True)
     console.print(_fold_table(results))
+    _show_certainty(console, results)
     _show_words(console, results)
     for line in results.undefined:
         console.print(f"undefined, left out of means: {line}", soft_wrap=True)
@@ -154,7 +155,7 @@ def show_results(folder: Path) -> None:
         for au in face.aus:
             if au.text and au.predicted:
                 console.print(f"  {au.name}: {au.text}", soft_wrap=True)
-    console.print(f"\n{folder / 'report.md'}", soft_wrap=True)
+    console.print(f"\n{folder / 'report.html'}, report.md", soft_wrap=True)
 
 
 def _fold_table(results: "Results") -> Table:
@@ -163,21 +164,66 @@ def _fold_table(results: "Results") -> Table:
         "F1 %",
         *(f"fold {fold}" for fold in folds),
         "mean",
+        "95 % interval",
         "always active",
         "training prevalence",
         "accuracy %",
     )
     for au in (*results.protocol.aus, None):
         cells = [results.value("f1", "fold", au, fold) for fold in folds]
-        names = ("f1", "always_active_f1", "prevalence_f1", "accuracy")
-        cells += [results.value(name, "mean_of_folds", au) for name in names]
+        cells.append(results.value("f1", "mean_of_folds", au))
+        names = ("always_active_f1", "prevalence_f1", "accuracy")
+        beside = [results.value(name, "mean_of_folds", au) for name in names]
         if au is None:
             table.add_section()
-        table.add_row(au or "mean", *(_percent(cell) for cell in cells))
+        table.add_row(
+            au or "mean", *map(_percent, cells), _interval(results, au), *map(_percent, beside)
+        )
     return table
 
 
+def _interval(results: "Results", au: str | None) -> str:
+    row = results.row("f1", "mean_of_folds", au)
+    if row is None or row.low is None or row.high is None:
+        return "-"
+    return f"{_percent(row.low)} to {_percent(row.high)}"
+
+
+def _show_certainty(console: Console, results: "Results") -> None:
+    """Say what the intervals are of, what was missing, and what choosing otherwise claims."""
+    if results.uncertainty is not None and _interval(results, None) != "-":
+        subjects = sum(map(len, results.protocol.test_subjects.values()))
+        console.print(
+            f"interval: what this protocol would give on other people, from {subjects} subjects "
+            f"({results.uncertainty.method.replace('_', ' ')}); training again is not in it",
+            soft_wrap=True,
+        )
+    for chosen in results.optimism:
+        words = chosen.selection.replace("_", " ")
+        flatters = "" if chosen.selection == "validation" else ": chosen on the test part, flatters"
+        gap = 0.0 if chosen.difference is None else 100 * chosen.difference
+        console.print(f"{words}: F1 {_percent(chosen.f1)} ({gap:+.1f}){flatters}", soft_wrap=True)
+    if results.missing is not None and results.missing.frames:
+        done = "scored as inactive" if results.missing.rule == "inactive" else "not scored"
+        frames = sum(results.missing.frames.values())
+        people = len(results.missing.frames)
+        console.print(
+            f"{frames:,} frames of {people} subjects have no prediction: {done}", soft_wrap=True
+        )
+
+
 def _show_words(console: Console, results: "Results") -> None:
+    asserted = results.value("local_text_f1", "mean_of_folds")
+    if asserted is not None:
+        whole = results.value("global_text_f1", "mean_of_folds")
+        contradicted = results.value("text_contradictions", "mean_of_folds")
+        more = "" if whole is None else f", in words of the whole face {_percent(whole)}"
+        faces = (
+            ""
+            if contradicted is None
+            else (f"; {_percent(contradicted)} % of the faces contradict themselves")
+        )
+        console.print(f"F1 of what the texts assert: {_percent(asserted)}{more}{faces}")
     agreement = results.value("local_text_agreement", "mean_of_folds")
     if agreement is not None:
         console.print(

@@ -1,6 +1,5 @@
 """Users' templates that never end, grow without end, or reach for the machine."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,9 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
 
 
 def processes() -> set[str]:
-    return {name for name in os.listdir("/proc") if name.isdigit()}
+    """The children of this process."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {child for task in tasks for child in task.read_text().split()}
 
 
 @pytest.fixture

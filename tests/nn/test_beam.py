@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from fauds.nn import CaptionDecoder, beam_search
+from fauds.nn import CaptionDecoder, beam_search, recurrence
+from fauds.nn.recurrence import Recurrent, proceed, recur
 
 BOS, EOS = 1, 2
 
@@ -96,6 +97,41 @@ def test_rows_do_not_meet_and_special_words_are_not_written():
         end = words.index(EOS) + 1 if EOS in words else len(words)
         assert not any(words[end:])
         assert not {0, 1, 3} & set(words[:end])
+
+
+@torch.no_grad()
+def test_rows_that_end_early_do_not_disturb_the_others():
+    decoder, values = toy(vocab=9, rows=12)
+    tokens, _ = beam_search(decoder, values, width=2, max_words=12)
+    lengths = (tokens != 0).sum(dim=1)
+    assert len(set(lengths.tolist())) > 2
+    for row in range(12):
+        alone, _ = beam_search(decoder, values[row : row + 1], width=2, max_words=12)
+        assert [w for w in alone[0].tolist() if w] == tokens[row, : lengths[row]].tolist()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cached", [1, 40, 10**6])
+def test_a_word_of_many_hypotheses_is_a_word_of_the_training_loop(cached, monkeypatch):
+    """However many rows are attended at a time."""
+    monkeypatch.setattr(recurrence, "_CACHED", cached)
+    torch.manual_seed(0)
+    rows, width, places, d, h, k, vocab = 5, 3, 4, 6, 7, 8, 9
+    values, keys = torch.randn(rows, places, d), torch.randn(rows, places, k)
+    states = torch.randn(rows, width, h), torch.randn(rows, width, h)
+    sizes = ((k, h), (4 * h, h), (4 * h, d), (k,))
+    weights = [torch.randn(*size) for size in sizes]
+    gates = torch.randn(vocab, 4 * h)
+    words = torch.randint(0, vocab, (rows, width))
+    given = Recurrent(values, keys, gates, *states, *weights)
+    hidden, cell = proceed(given, words)
+    again, _ = proceed(given._replace(hidden=hidden, cell=cell), words)
+    for place in range(width):
+        alone = Recurrent(values, keys, gates, *(s[:, place] for s in states), *weights)
+        fed = words[:, place].repeat(2)
+        wanted, _ = recur(alone, fed, (rows, rows))
+        assert torch.allclose(hidden[:, place], wanted[:rows], atol=1e-6)
+        assert torch.allclose(again[:, place], wanted[rows:], atol=1e-6)
 
 
 def test_no_rows_no_captions():

@@ -63,10 +63,11 @@ def _certainty(run: Run) -> str:
     uncertainty = run.results.uncertainty
     if uncertainty is None:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
-    return (
-        f"{estimand}. Intervals: {uncertainty.method}, {uncertainty.resamples:,} resamples of "
-        f"subjects. {uncertainty.note}"
-    )
+    how = "one subject left out at a time"
+    if uncertainty.resamples:
+        how = f"{uncertainty.resamples:,} resamples of subjects"
+    method = uncertainty.method.replace("_", " ")
+    return f"{estimand}. Intervals: {method}, {how}. {uncertainty.note}"
 
 
 def _by_au(run: Run) -> list[str]:

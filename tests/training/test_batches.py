@@ -1,0 +1,89 @@
+"""Loaded faces are the files' own pixels, and stay what they are while more are loaded."""
+
+import multiprocessing
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fauds.errors import DataError
+from fauds.settings import run_settings
+from fauds.training.batches import augment, batches
+from fauds.training.data import CaptionTokens, FaceSet
+from tests.helpers import SMALL
+
+FRAMES, SIDE = 26, 56
+
+
+@pytest.fixture(scope="module")
+def settings():
+    few = ("training.batch_size=2", "inference.batch_size=2", "training.cutout_chance=0.5")
+    return run_settings("vlfau", "tiny", (*SMALL, *few))
+
+
+@pytest.fixture
+def faces(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{number}.png") for number in range(FRAMES)]
+    for path in paths:
+        cv2.imwrite(path, rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    return FaceSet(
+        frame_ids=np.arange(FRAMES) * 7,
+        images=np.array(paths),
+        labels=np.zeros((FRAMES, 1), np.int8),
+        local=np.zeros((FRAMES, 1), np.int64),
+        global_=np.zeros(FRAMES, np.int64),
+        subjects=np.full(FRAMES, "S1"),
+    )
+
+
+def load(faces, settings, **how):
+    words = np.array([[1, 4, 2], [0, 0, 0]])
+    return list(batches(faces, CaptionTokens(words, words, 5, 5), settings, **how))
+
+
+def stored(faces, row):
+    """The file's pixels, RGB."""
+    return cv2.imread(str(faces.images[row]))[..., ::-1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kept_batches_are_not_written_over(faces, settings, workers):
+    kept = load(faces, settings, epoch=None, workers=workers)
+    assert len(kept) == FRAMES // 2
+    images = torch.cat([batch.images for batch in kept])
+    for row, image in enumerate(images.numpy()):
+        assert np.array_equal(image.transpose(1, 2, 0), stored(faces, row)[4:60, 4:60])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_view_is_a_crop_of_its_frame_turned_and_cut_out(faces, settings, workers):
+    for batch in load(faces, settings, epoch=3, workers=workers):
+        for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
+            rng = np.random.default_rng([settings.training.seed, 3, 7 * row])
+            top, left = rng.integers(9), rng.integers(9)
+            wanted = stored(faces, row)[top : top + SIDE, left : left + SIDE]
+            wanted = (wanted[:, ::-1] if rng.random() < 0.5 else wanted).copy()
+            if rng.random() < 0.5:
+                y, x = rng.integers(SIDE), rng.integers(SIDE)
+                wanted[max(0, y - 7) : y + 7, max(0, x - 7) : x + 7] = 127
+            assert np.array_equal(image.transpose(1, 2, 0), wanted)
+
+
+def test_augmenting_leaves_the_image_as_it_was(faces, settings):
+    image = stored(faces, 0).copy()
+    before = image.copy()
+    for seed in range(8):
+        augment(image, settings, np.random.default_rng(seed))
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("content", [b"no picture", None])
+def test_a_broken_or_missing_image_is_named(faces, settings, workers, content, tmp_path):
+    path = tmp_path / "11.png"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(DataError, match=r"11\.png"):
+        load(faces, settings, epoch=0, workers=workers)
+    assert not multiprocessing.active_children()  # though the error is still held
