@@ -39,7 +39,8 @@ def results_of(wanted: list[str], workdir: Path) -> dict | None:
     """The results of the run with these changes; None where there is none yet."""
     for path in sorted(workdir.glob("synthetic/runs/*/results.json")):
         results = json.loads(path.read_text())
-        if f"--set {' --set '.join(wanted)}" in results["command"]:
+        # At the end, so that seed 1 is not seed 10, nor a run with more changes.
+        if results["command"].endswith(f"--set {' --set '.join(wanted)}"):
             return results
     return None
 
