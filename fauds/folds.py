@@ -86,9 +86,16 @@ def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
     """Return a protocol's own folds: of its list, or by its rule.
 
     Raises:
-        DataError: a subject of the list has no frames, or one with frames is not in the list.
+        DataError: a subject of the list has no frames, or one with frames is not in the list; a
+            rule leaves nobody to train on.
     """
     if folds.rule == "leave-one-subject-out":
+        if len(counts.subjects) < 2:
+            raise DataError(
+                f"{folds.name} needs two subjects or more; read was {counts.subjects[0]} alone.",
+                where="frames.parquet",
+                hint="give the whole release to --root",
+            )
         return _table(counts.subjects, range(1, len(counts.subjects) + 1), folds.name)
     part = {subject: k for k, subjects in folds.parts.items() for subject in subjects}
     missing = sorted(set(part) - set(counts.subjects))
@@ -114,6 +121,13 @@ def across(counts: SubjectCounts, trained: Collection[str], protocol: str) -> pa
 def tested(folds: pa.Table) -> list[int]:
     """Return the numbers of the folds: of the parts that are tested."""
     return sorted(set(folds["fold"].to_pylist()) - {0})
+
+
+def offered(counts: SubjectCounts, folds: pa.Table) -> int:
+    """Return how many frames the subjects that folds test have."""
+    part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
+    is_tested = [part[subject] != 0 for subject in counts.subjects]
+    return int(counts.frames[is_tested].sum())
 
 
 def random(counts: SubjectCounts, k: int, seed: int) -> pa.Table:

@@ -55,18 +55,19 @@ def join_frames(space: "Workspace", given: Mapping[str, Any]) -> Step:
 
     Raises:
         UsageError: a member has not been read yet, or reading options were given.
-        DataError: a subject id is in both.
+        DataError: a subject id is in both, or only one of both is made up.
     """
     if given:
         # Raises: the protocol reads no distribution.
         space.benchmark.reading()
     both = members(space)
     steps = [member.frames() for member in both]
+    _refuse_made_up_beside_real(both, steps)
     path = space.path("frames")
     meta = {
         "dataset": space.dataset,
         "reader": None,
-        "synthetic": any(step.meta["synthetic"] for step in steps),
+        "synthetic": steps[0].meta["synthetic"],
         "image_root": str(space.workdir.resolve()),
         "inputs": store.fingerprint([step.fingerprint for step in steps]),
         "settings": {
@@ -93,13 +94,24 @@ def join_frames(space: "Workspace", given: Mapping[str, Any]) -> Step:
     return Step(path, True, meta)
 
 
+def _refuse_made_up_beside_real(both: "tuple[Workspace, Workspace]", steps: list[Step]) -> None:
+    """Raise where one dataset is made up: results may show made-up faces, and never real ones."""
+    if steps[0].meta["synthetic"] == steps[1].meta["synthetic"]:
+        return
+    made_up, real = both if steps[0].meta["synthetic"] else both[::-1]
+    raise DataError(
+        f"{made_up.dataset} is made up and {real.dataset} is real: they cannot be joined.",
+        where=made_up.path("frames"),
+        hint="read two real distributions into one workdir, or two made-up ones",
+    )
+
+
 def _named(member: "Workspace", frames: Step) -> dict[str, Any]:
     """Return what results say of a member."""
     return {
         "name": member.dataset,
         "version": member.benchmark.version,
         "occurrence": member.benchmark.occurrence,
-        "alignment": member.benchmark.alignment.model_dump(mode="json"),
         "frame_set": frames.meta.get("frame_set", member.benchmark.frames.described),
         "reading": frames.meta["settings"],
     }

@@ -23,13 +23,14 @@ def read(path: Path) -> Benchmark:
     """Read a protocol from a file of one's own.
 
     Raises:
-        DataError: it cannot be read, has a wrong or unknown key, or has a shipped benchmark's
-            name and other content; file and key are named.
+        DataError: it cannot be read, has a wrong or unknown key, says of its dataset what is not
+            so, or has a shipped benchmark's name and other content; file and key are named.
     """
     found = protocols.parsed(path)
     if found.name not in protocols.names():
         if found.published:
             raise DataError("published: only shipped benchmarks have published rows.", where=path)
+        _refuse_untrue(found, path)
         return found
     shipped = protocols.benchmark(found.name)
     if (shipped.version, shipped.fingerprint()) != (found.version, found.fingerprint()):
@@ -42,6 +43,35 @@ def read(path: Path) -> Benchmark:
     return shipped
 
 
+def _refuse_untrue(found: Benchmark, path: Path) -> None:
+    """Raise where a file says of a dataset's labels what its reader would not do."""
+    if found.dataset not in protocols.names():
+        return
+    shipped = protocols.benchmark(found.dataset)
+    for key in ("missing_code", "sexes"):
+        true = getattr(shipped, key)
+        if getattr(found, key) != true:
+            raise DataError(
+                f"{key}: of {found.dataset} it is not {getattr(found, key)!r}.",
+                where=path,
+                hint=f"it is a fact of the dataset: {key}: {'null' if true is None else true}",
+            )
+    if (found.occurrence_at is None) != (shipped.occurrence_at is None):
+        raise DataError(
+            f"occurrence: {found.dataset} does not have it as {found.occurrence!r}.",
+            where=path,
+            hint="occurrence: coded"
+            if shipped.occurrence_at is None
+            else f"its labels are intensities: occurrence: {shipped.occurrence}",
+        )
+
+
+def names(workdir: Path) -> list[str]:
+    """Return the names of the shipped protocols, and of those whose file a workdir has kept."""
+    kept = (path.parent.name for path in workdir.glob(f"*/{KEPT}"))
+    return sorted({*protocols.names(), *kept})
+
+
 def find(name: str, workdir: Path) -> Benchmark:
     """Return a shipped protocol, or one whose file a workdir has kept.
 
@@ -49,16 +79,15 @@ def find(name: str, workdir: Path) -> Benchmark:
         UsageError: there is neither.
         DataError: the file that was kept is broken.
     """
-    kept = {path.parent.name: path for path in workdir.glob(f"*/{KEPT}")}
     if name in protocols.names():
         return protocols.benchmark(name)
-    if name not in kept:
-        raise unknown("benchmark", name, sorted({*protocols.names(), *kept}))
-    return protocols.parsed(kept[name])
+    if name not in names(workdir):
+        raise unknown("benchmark", name, names(workdir))
+    return protocols.parsed(workdir / name / KEPT)
 
 
 def refuse_other(found: Benchmark, path: Path, folder: Path) -> None:
-    """Raise where the tables in a folder are of another protocol of this name and version.
+    """Raise where a folder's tables are of another protocol of this name and version, or a later.
 
     Args:
         path: the protocol's file.
@@ -70,13 +99,15 @@ def refuse_other(found: Benchmark, path: Path, folder: Path) -> None:
     if found.name in protocols.names() or not (folder / KEPT).exists():
         return
     kept = protocols.parsed(folder / KEPT)
-    if kept.version == found.version and kept.fingerprint() != found.fingerprint():
-        raise DataError(
-            f"version: the tables of {found.name} in this workdir are of another protocol that "
-            f"has version {found.version} too.",
-            where=path,
-            hint=f"raise the version in the file, or remove {folder}",
-        )
+    if kept.version < found.version or kept.fingerprint() == found.fingerprint():
+        return
+    other = f"version {found.version} too" if kept.version == found.version else "a later version"
+    raise DataError(
+        f"version: the tables of {found.name} in this workdir are of another protocol that has "
+        f"{other}.",
+        where=path,
+        hint=f"raise the version in the file above {kept.version}, or name another --workdir",
+    )
 
 
 def keep(found: Benchmark, folder: Path) -> None:

@@ -160,6 +160,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError("The file is not text in UTF-8.", where=path) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -177,7 +179,8 @@ def complaint(
     """Return what is wrong with the settings of a model: the key, and what was nearly meant."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    what = f"{key}: {first['msg']}" if key else first["msg"]
+    said = first["msg"].removeprefix("Value error, ")
+    what = f"{key}: {said}" if key else said
     hint = None
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"])

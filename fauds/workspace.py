@@ -169,9 +169,12 @@ class Workspace:
         return self.captions(frames, style)
 
     def folds_as_made(self, frames: Step) -> Step:
-        """Return folds of these frames, made as they last were; else the default ones."""
+        """Return folds of these frames, made as they last were; else the protocol's own.
+
+        Of another version of the protocol they are made anew: it may have folds of its own now.
+        """
         old = meta_of(self.path("folds"))
-        if old is None:
+        if old is None or old["settings"]["benchmark_version"] != self.benchmark.version:
             self.say(f"making folds: {self.path('folds')}")
             return self.folds(frames)
         made = old["settings"]

@@ -1,6 +1,7 @@
 """Protocols at the command line: shown, and others than the shipped ones from a file."""
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from fauds import resources
 from fauds.bench import results as results_file
 from fauds.synthetic import distribution
+from fauds.workspace import Workspace
 from tests.helpers import Cli, small
 
 EXAMPLES = resources.path("benchmarks", "examples")
@@ -88,6 +90,16 @@ def test_the_benchmarks_are_listed_and_described(cli):
     assert "No published figure" in out
     outcome = cli("bench", "--describe", "bp4")
     assert outcome.code == 2 and "did you mean 'bp4d'" in outcome.err
+
+
+def test_counts_of_some_subjects_only_are_described_as_far_as_they_go(cli, tmp_path):
+    folds = {"name": "two", "parts": {1: ["F001", "F002"], 2: ["M001"]}}
+    counts = {"source": "mine", "subjects": 2, "sequences": 9, "frames": 70}
+    expected = {**counts, "frames_per_subject": {"F001": 40, "M001": 30}}
+    values = {"name": "some", "folds": folds, "expected": expected}
+    out = cli.ok("bench", "--describe", changed(tmp_path, "bp4d-leave-one-subject-out", **values))
+    parts = [line.split() for line in out.splitlines() if line.split()[:1] in (["1"], ["2"])]
+    assert parts == [["1", "2", "2", "0", "-"], ["2", "1", "0", "1", "30"]]
 
 
 def test_a_file_and_a_name_together_are_refused(cli):
@@ -188,13 +200,12 @@ def test_trained_on_one_dataset_and_tested_on_another(
     }
     assert found.protocol.test_subjects == {1: sorted(counted["disfa"])}
     assert found.protocol.aus == ["AU01", "AU02", "AU04", "AU06", "AU12"]
-    assert found.frames_scored == counted["disfa"].total()
+    assert found.frames_scored == found.frames_offered == counted["disfa"].total()
     assert "bp4d v2: every coded frame" in found.protocol.frame_set
     assert "disfa v2: none 1" in found.protocol.alignment
     members = found.provenance["reading"]
     assert (members["train"]["name"], members["train"]["version"]) == ("bp4d", 2)
     assert members["test"]["occurrence"] == "intensity >= 2"
-    assert members["test"]["alignment"]["name"] == "eyes-similarity"
     predicted = pq.read_table(run / "fold1" / "predictions.parquet").to_pandas()
     assert Counter(predicted["subject"]) == counted["disfa"]
     faces = pq.read_table(work / "bp4d-to-disfa" / "faces.parquet")["path"].to_pylist()
@@ -203,6 +214,50 @@ def test_trained_on_one_dataset_and_tested_on_another(
     labels = pq.read_table(work / "bp4d" / "frames.parquet")["AU12"].drop_null().to_pylist()
     (row,) = statistics[statistics["au"] == "AU12"].itertuples()
     assert (row.train_frames, row.train_positives) == (len(labels), sum(labels))
+    page = (run / "report.html").read_text()
+    assert "Trained on BP4D, tested on DISFA" in page
+    assert "disfa version 2; occurrence intensity &gt;= 2" in page
+
+
+def test_made_up_faces_and_real_ones_are_not_joined(cli, work, tmp_path, bp4d_pictures, disfa_27):
+    """Results of made-up data show faces and may be passed on; of real data they may not."""
+    real = tmp_path / "real"
+    shutil.copytree(disfa_27, real)
+    (real / "fauds-synthetic.json").unlink()
+    cli.ok("build-captions", "--dataset", "bp4d", "--root", bp4d_pictures)
+    cli.ok("build-captions", "--dataset", "disfa", "--root", real)
+    outcome = cli("build-captions", "--benchmark", EXAMPLES / "bp4d-to-disfa.yaml")
+    assert outcome.code == 1
+    assert "bp4d is made up and disfa is real" in outcome.err
+    assert not (work / "bp4d-to-disfa" / "frames.parquet").exists()
+
+
+def test_a_later_version_has_its_own_folds_whatever_the_earlier_one_had(
+    cli, work, tmp_path, bp4d_pictures
+):
+    example = "bp4d-leave-one-subject-out"
+    file = changed(tmp_path, example, name="own", folds=None)
+    cli.ok("split", "--benchmark", file, "--root", bp4d_pictures)
+    assert set(pq.read_table(work / "own" / "folds.parquet")["protocol"].to_pylist()) == {
+        "random-3fold-seed0"
+    }
+    folds = {"name": "mine", "parts": {1: ["F001", "F004"], 2: ["M002"]}}
+    file = changed(tmp_path, example, name="own", version=2, folds=folds)
+    space = Workspace.by_file(work, file, print)
+    made = pq.read_table(space.folds_as_made(space.frames()).path).to_pydict()
+    assert made["protocol"] == ["mine"] * 3
+    assert dict(zip(made["subject"], made["fold"], strict=True)) == {
+        "F001": 1,
+        "F004": 1,
+        "M002": 2,
+    }
+
+
+def test_nobody_is_left_to_train_on_where_one_subject_is_read(cli, bp4d_pictures):
+    file = EXAMPLES / "bp4d-leave-one-subject-out.yaml"
+    outcome = cli("split", "--benchmark", file, "--root", bp4d_pictures, "--subjects", "F001")
+    assert outcome.code == 1
+    assert "needs two subjects or more; read was F001 alone" in outcome.err
 
 
 def test_a_joined_protocol_says_what_it_does_not_take(cli, tmp_path, bp4d_pictures):

@@ -62,6 +62,62 @@ def test_seeds_of_a_model_are_joined_by_commas(cli, made):
     assert (refused.code, "have the same seed" in refused.err) == (2, True)
 
 
+def test_results_files_alone_are_told_apart_by_their_folders(cli, made, tmp_path):
+    for name in ("one", "two", "worse"):
+        (tmp_path / name).mkdir()
+        shutil.copyfile(
+            made / "synthetic" / "runs" / name / "results.json", tmp_path / name / "results.json"
+        )
+    one, two, worse = (tmp_path / name / "results.json" for name in ("one", "two", "worse"))
+    out = cli.ok("compare", f"{one},{two}", worse)
+    assert "a: one (seed 1), two (seed 2)" in out
+    assert "b: worse (seed 3)" in out
+
+
+def _without_an_au(counts):
+    counts["1"]["F001"].pop("AU12")
+
+
+def _without_a_fold(counts):
+    counts.pop("2")
+
+
+def _of_a_stranger(counts):
+    counts["1"]["F999"] = counts["1"]["F001"]
+
+
+def _of_nobody(counts):
+    counts["3"].clear()
+
+
+@pytest.mark.parametrize("tamper", [_without_an_au, _without_a_fold, _of_a_stranger, _of_nobody])
+def test_counts_that_are_not_of_their_protocol_are_refused(cli, made, tmp_path, tamper):
+    plain = json.loads((made / "synthetic" / "runs" / "one" / "results.json").read_text())
+    tamper(plain["subject_counts"]["folds"])
+    (tmp_path / "mine.json").write_text(json.dumps(plain))
+    outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
+    assert outcome.code == 1
+    assert "counts by subject are not of the file's own protocol" in outcome.err
+    assert "mine.json" in outcome.err
+
+
+def test_runs_that_count_other_subjects_are_refused(cli, made, tmp_path):
+    plain = json.loads((made / "synthetic" / "runs" / "one" / "results.json").read_text())
+    plain["subject_counts"]["folds"]["1"].pop("F001")
+    (tmp_path / "mine.json").write_text(json.dumps(plain))
+    outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
+    assert (outcome.code, "differ in the subjects counted" in outcome.err) == (1, True)
+
+
+def test_what_is_wrong_in_a_results_file_is_named(cli, made, tmp_path):
+    plain = json.loads((made / "synthetic" / "runs" / "one" / "results.json").read_text())
+    plain["metrics"][2]["value"] = "high"
+    (tmp_path / "mine.json").write_text(json.dumps(plain))
+    outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
+    assert outcome.code == 1
+    assert "not results of this fauds: metrics.2.value: Input should be" in outcome.err
+
+
 def test_the_figures_of_a_comparison_are_written_as_json(cli, made, tmp_path):
     file = tmp_path / "compared.json"
     cli.ok("compare", "one", "worse", "--workdir", made, "--json", file)
@@ -75,10 +131,14 @@ def test_what_cannot_be_compared_ends_with_a_reason(cli, work):
     unknown = cli("compare", "one", "three", "--workdir", work)
     assert unknown.code == 2
     assert "There is no run 'three'" in unknown.err
+    assert "There is no run ''" in cli("compare", "one,", "two", "--workdir", work).err
     assert "there is: one, two, worse" in unknown.err
     (runs / "two" / "results.json").unlink()
     unfinished = cli("compare", "one", "two", "--workdir", work)
     assert (unfinished.code, "no results yet" in unfinished.err) == (1, True)
+    (runs / "two" / "results.json").mkdir()
+    folder = cli("compare", "one", "two", "--workdir", work)
+    assert (folder.code, "The file cannot be read: Is a directory" in folder.err) == (1, True)
     broken = runs / "worse" / "results.json"
     broken.write_text("{")
     for named in ("worse", broken):
@@ -116,7 +176,8 @@ def test_all_runs_are_listed_and_the_unfinished_can_be_gone_on_with(cli, work):
     only = cli.ok("results", "--workdir", work, "--dataset", "bp4d")
     assert "vlfau-full" in only
     assert "worse" not in only
-    assert "no run yet" in cli.ok("results", "--workdir", work, "--dataset", "disfa")
+    for other in ("disfa", "*", work.parent):
+        assert "no run yet" in cli.ok("results", "--workdir", work, "--dataset", other)
 
 
 def test_predictions_whose_scoring_broke_off_are_scored_again(cli, work):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fauds import store
+from fauds import protocols, store
 from fauds.bench import results as results_file
 from fauds.synthetic import distribution
 from tests.helpers import Cli, small
@@ -255,6 +255,10 @@ def changed(**values):
         (lambda table: table.iloc[10:], "10 of the protocol's 240 frames have no prediction: "),
         (lambda table: table.assign(benchmark_version=1), "version 1; this is bp4d, version"),
         (lambda table: table.assign(fold=1), "has trained on"),
+        (lambda table: table.assign(fold=np.nan), "fold is empty in row 1"),
+        (lambda table: table.assign(benchmark_version=np.nan), "benchmark_version is empty in row"),
+        (lambda table: table.assign(frame=1e300), "frame is 1e+300 in row 1, not a whole number"),
+        (changed(AU12=63.0), "AU01 is a probability of 0 to 1, or a decision"),
         (lambda table: table.assign(AU1=0.5), "are both AU01"),
         (lambda table: table.drop(columns="task"), "There is no column task"),
         (lambda table: table.drop(columns="frame"), "no predictions that fauds knows"),
@@ -282,6 +286,41 @@ def test_predictions_of_another_version_are_refused_by_the_files_own_word(cli, w
     other = cli("score", parquet(tmp_path, predicted(work), 1, "disfa"), *common)
     assert "The predictions are of disfa, version 1" in other.err
     assert cli("score", parquet(tmp_path, predicted(work)), *common).code == 0
+    now = protocols.benchmark("bp4d").version
+    both = parquet(tmp_path, predicted(work).assign(benchmark_version=now + 1), version=now)
+    assert f"The predictions are of bp4d, version {now + 1}" in cli("score", both, *common).err
+
+
+@pytest.mark.parametrize("word", [b"not json", b"[]", b'{"settings": 5}', b'{"settings": {}}'])
+def test_files_with_metadata_of_another_program_are_read(cli, work, tmp_path, word):
+    plain = pa.Table.from_pandas(predicted(work), preserve_index=False)
+    pq.write_table(plain.replace_schema_metadata({b"fauds": word}), tmp_path / "mine.parquet")
+    outcome = cli("score", tmp_path / "mine.parquet", "--dataset", "bp4d", "--workdir", work)
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_fold_that_one_file_of_several_tells_is_not_passed_over(cli, work, tmp_path):
+    table, folder = predicted(work), tmp_path / "parts"
+    folder.mkdir()
+    table[:100].assign(fold=9).to_csv(folder / "a.csv", index=False)
+    table[100:].to_csv(folder / "b.csv", index=False)
+    outcome = cli("score", folder, "--dataset", "bp4d", "--workdir", work)
+    assert outcome.code == 1
+    assert "Some of the files have a column fold, and some have none" in outcome.err
+
+
+def test_a_mean_of_folds_is_of_all_folds_though_one_has_decisions_alone(score, work):
+    folds = pq.read_table(work / "bp4d" / "folds.parquet").to_pandas()
+    first = set(folds[folds["fold"] == 1]["subject"])
+    table = predicted(work)
+    decided = table["subject"].isin(first)
+    table.loc[decided, BP4D] = (table.loc[decided, BP4D] >= 0.5).astype(float)
+    assert score(table).code == 0
+    _, results = newest(work)
+    for name in ("auc", "average_precision", "calibration_error"):
+        of_folds = [results.value(name, "fold", fold=fold) for fold in (1, 2)]
+        assert results.value(name, "mean_of_folds") == pytest.approx(np.mean(of_folds))
+        assert results.value(name, "pooled") is not None
 
 
 def test_folds_in_which_a_subject_is_in_train_and_test_are_refused(cli, work, tmp_path):
@@ -387,6 +426,17 @@ def test_frames_without_a_face_are_not_predicted(cli, work, tmp_path):
     assert "'somebody' names no sequence of the dataset" in outcome.err
 
 
+def test_openfaces_frames_counted_from_0_are_refused(cli, work, tmp_path):
+    openface(work, tmp_path / "processed")
+    path = tmp_path / "processed" / "LeftVideoSN003_comp.csv"
+    table = pd.read_csv(path)
+    table.assign(frame=range(len(table))).to_csv(path, index=False)
+    outcome = cli("score", path.parent, "--dataset", "disfa", "--workdir", work, "--missing=drop")
+    assert outcome.code == 1
+    assert "There is a frame 0, and OpenFace counts from 1" in outcome.err
+    assert path.name in outcome.err
+
+
 def test_intensities_alone_are_not_enough(cli, work, tmp_path):
     openface(work, tmp_path / "processed")
     for path in (tmp_path / "processed").iterdir():
@@ -441,6 +491,15 @@ def test_pyfeats_pictures_and_videos_of_disfa_are_counted_from_where_they_begin(
         assert outcome.code == 0, outcome.err
         _, results = newest(work, "disfa")
         assert results.value("f1", "mean_of_folds", "AU12") == pytest.approx(expected)
+
+
+def test_pictures_whose_numbering_cannot_be_told_are_not_guessed(score, work):
+    # Without the first and the last pictures either numbering would fit.
+    table = pyfeat(work, "disfa", DISFA, lambda s, t, frame: f"{s}/{frame + 3}.png")
+    outcome = score(table[20:-20], dataset="disfa")
+    assert outcome.code == 1
+    assert "build-captions --image-base 0 or 1; or give a table with subject" in outcome.err
+    assert "mine.csv" in outcome.err
 
 
 def test_usage(cli, work, tmp_path):

@@ -100,6 +100,10 @@ def test_a_shipped_name_with_other_content_is_refused_and_with_the_same_is_that_
         ({"folds": {"rule": "leave-one-out"}}, "folds.rule: "),
         ({"train": "bp4d"}, "train and test"),
         ({"published": "published/disfa.csv"}, "published: "),
+        ({"occurrence": "coded"}, "occurrence: disfa .*labels are intensities"),
+        ({"missing_code": 9}, "missing_code: of disfa .*missing_code: null"),
+        ({"sexes": "first letter of the subject's id"}, "sexes: of disfa .*not published"),
+        ({"dataset": "bp4d", "missing_code": 9}, "sexes: of bp4d "),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_file_and_key(written, change, said):
@@ -107,7 +111,8 @@ def test_a_wrong_file_is_an_error_that_names_file_and_key(written, change, said)
     with pytest.raises(DataError) as wrong:
         protocol_files.read(path)
     assert str(path) in str(wrong.value)
-    assert re.search(said, str(wrong.value)), str(wrong.value)
+    assert re.search(said, str(wrong.value), re.DOTALL), str(wrong.value)
+    assert "Value error" not in str(wrong.value)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +160,22 @@ def test_two_protocols_of_one_name_and_version_do_not_share_a_folder(written, tm
     assert "raise the version" in refused.value.hint
     path = written(values | {"occurrence": "intensity >= 1", "version": 2})
     protocol_files.refuse_other(protocol_files.read(path), path, folder)
+    protocol_files.keep(protocol_files.read(path), folder)
+    path = written(values)
+    with pytest.raises(DataError, match=r"version: .* that has a later version") as refused:
+        protocol_files.refuse_other(protocol_files.read(path), path, folder)
+    assert "above 2" in refused.value.hint
+
+
+def test_an_intensity_is_no_rule_for_labels_that_are_coded(written):
+    """BP4D's reader takes occurrence as it is coded: a threshold would be printed, not applied."""
+    path = written(example("bp4d-leave-one-subject-out") | {"occurrence": "intensity >= 2"})
+    with pytest.raises(DataError, match="occurrence: bp4d does not have it as 'intensity >= 2'"):
+        protocol_files.read(path)
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(DataError, match="not text"):
+        protocol_files.read(path)

@@ -99,10 +99,12 @@ def open_sheet(path: Path) -> Sheet:
 def _made_by(metadata: dict[bytes, bytes]) -> tuple[str, int] | None:
     if b"fauds" not in metadata:
         return None
-    settings: dict[str, Any] = json.loads(metadata[b"fauds"]).get("settings", {})
-    if "benchmark_version" not in settings:
+    try:
+        settings: dict[str, Any] = json.loads(metadata[b"fauds"])["settings"]
+        return str(settings["benchmark"]), int(settings["benchmark_version"])
+    except (ValueError, LookupError, TypeError):
+        # Another program's, or a table of fauds that is of no benchmark.
         return None
-    return settings["benchmark"], settings["benchmark_version"]
 
 
 def classify(sheet: Sheet, aus: Sequence[str]) -> Columns:

@@ -86,6 +86,8 @@ def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:
     refused = [words for name, words in differ.items() if name not in open_]
     if a.results.frames_fingerprint != b.results.frames_fingerprint:
         refused.append(_other_frames(a.results, b.results))
+    elif a.found.subjects != b.found.subjects:
+        refused.append("the subjects counted")
     if refused:
         raise DataError(
             f"{a.name} and {b.name} cannot be compared: they differ in {'; in '.join(refused)}.",
@@ -114,6 +116,8 @@ def _differences(a: Results, b: Results) -> dict[str, str]:
 def _told_apart(name: str, ours: Any, theirs: Any) -> str:
     """Return two values of a protocol for a person, the long ones by what only one has."""
     if name == "aus":
+        if set(ours) == set(theirs):
+            return "in another order"
         only = [[au for au in one if au not in other] for one, other in _both_ways(ours, theirs)]
         first, second = (", ".join(names) or "none more" for names in only)
         return f"only the first has {first}, only the second {second}"

@@ -7,7 +7,8 @@ import numpy as np
 
 from fauds.bench.comparable import refuse_other_frames, refuse_other_seeds
 from fauds.bench.loading import Loaded
-from fauds.metrics import occurrence, resampling
+from fauds.bench.rows import STATISTICS
+from fauds.metrics import resampling
 from fauds.metrics.comparison import Comparison, compare
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import Estimand, Statistic
@@ -16,10 +17,6 @@ LEVEL = 0.95
 RESAMPLES = 1000
 PERMUTATIONS = 10_000
 SEED = 0
-_METRICS: dict[str, Statistic] = {
-    "f1": occurrence.f1,
-    "accuracy": occurrence.accuracy,
-}
 
 
 @dataclass(frozen=True)
@@ -110,15 +107,14 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
                 seed=SEED,
             ),
         )
-        for name, statistic in _METRICS.items()
+        for name, statistic in STATISTICS.items()
     }
     return Pair(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
 
 
 def _averaged(side: Sequence[Loaded]) -> Counts:
-    counts = [run.found.counts for run in side]
-    names = ("tp", "fp", "fn", "tn")
-    return Counts(*(np.mean([getattr(one, name) for one in counts], axis=0) for name in names))
+    of_runs = (run.found.counts.parts for run in side)
+    return Counts(*(np.mean(part, axis=0) for part in zip(*of_runs, strict=True)))
 
 
 def _figures(

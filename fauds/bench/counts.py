@@ -74,8 +74,7 @@ class SubjectCounts(BaseModel):
     @classmethod
     def of(cls, found: BySubject, aus: Sequence[str]) -> "SubjectCounts":
         """Return counts as results.json holds them."""
-        parts = (found.counts.tp, found.counts.fp, found.counts.fn, found.counts.tn)
-        outcomes = np.stack(parts, axis=-1).tolist()
+        outcomes = np.stack(found.counts.parts, axis=-1).tolist()
         folds: dict[int, dict[str, dict[str, Outcomes]]] = {}
         for fold, name, row in zip(found.folds.tolist(), found.subjects, outcomes, strict=True):
             folds.setdefault(fold, {})[name] = dict(zip(aus, map(tuple, row), strict=True))

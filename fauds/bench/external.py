@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.bench.columnfiles import Columns, Sheet, classify, numbers, open_sheet
-from fauds.bench.formats import FORMATS, READERS, TABLE, Part, kind_of
+from fauds.bench.columnfiles import Columns, Sheet, classify, open_sheet
+from fauds.bench.formats import FORMATS, READERS, TABLE, Part, kind_of, whole
 from fauds.bench.framenames import Sequences
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
@@ -121,15 +121,12 @@ def _unread(columns: Sequence[Columns]) -> list[str]:
 
 def _check_version(sheet: Sheet, benchmark: tuple[str, int]) -> None:
     name, version = benchmark
-    told = sheet.made_by
+    told = {sheet.made_by} if sheet.made_by else set()
     if "benchmark_version" in sheet.columns:
-        column = numbers(sheet, "benchmark_version")
-        told = told or ((name, int(column[0])) if len(column) else None)
-        if len(set(column.tolist())) > 1:
-            told = name, int(column[column != version][0])
-    if told is not None and told != benchmark:
+        told |= {(name, number) for number in set(whole(sheet, "benchmark_version").tolist())}
+    for other in sorted(told - {benchmark}):
         raise DataError(
-            f"The predictions are of {told[0]}, version {told[1]}; this is {name}, version "
+            f"The predictions are of {other[0]}, version {other[1]}; this is {name}, version "
             f"{version}.",
             where=sheet.path,
             hint="predict the frames of this version, or score with a fauds that has the other",
@@ -162,12 +159,16 @@ def _check_values(sheet: Sheet, part: Part) -> None:
                 if word != ""
             )
             what = "a probability" if top == 1 else "an intensity"
-            value = "no number" if np.isnan(values[at]) else f"{values[at]:g}"
+            empty = bool(np.isnan(values[at]))
+            others = int(wrong.sum()) - 1
             raise DataError(
-                f"{au} of {key} is {value}, not {what} of 0 to {top}; so are {int(wrong.sum()):,} "
-                "of its values.",
+                f"{au} of {key} is {'no number' if empty else f'{values[at]:g}'}, not {what} of 0 "
+                f"to {top}" + (f"; nor are {others:,} more of its values." if others else "."),
                 where=sheet.path,
-                hint="frames without a prediction are left out of the file; see --missing",
+                hint="frames without a prediction are left out of the file; see --missing"
+                if empty
+                else "AU01 is a probability of 0 to 1, or a decision 0 or 1; AU01_r an intensity "
+                "of 0 to 5",
             )
 
 
@@ -180,6 +181,12 @@ def _joined(
 ) -> Predictions:
     graded = [au for au in parts[0].intensities if all(au in part.intensities for part in parts)]
     folds = [part.folds for part in parts if part.folds is not None]
+    if folds and len(folds) < len(parts):
+        raise DataError(
+            "Some of the files have a column fold, and some have none.",
+            where=path,
+            hint="give all of them one, so that every subject can be checked, or none",
+        )
     base = path if path.is_dir() else path.parent
     return Predictions(
         subjects=np.concatenate([part.subjects for part in parts]),
@@ -189,7 +196,7 @@ def _joined(
             au: np.concatenate([part.values[au] for part in parts]) for au in parts[0].values
         },
         intensities={au: np.concatenate([part.intensities[au] for part in parts]) for au in graded},
-        folds=np.concatenate(folds) if len(folds) == len(parts) else None,
+        folds=np.concatenate(folds) if folds else None,
         tracked=tracked,
         notes=notes,
         sources={sheet.path.relative_to(base).as_posix(): _sha256(sheet.path) for sheet in sheets},

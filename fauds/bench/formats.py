@@ -62,13 +62,19 @@ def _table(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, in
         )
     else:
         tasks = np.full(len(subjects), "")
-    folds = numbers(sheet, "fold").astype(np.int64) if "fold" in sheet.columns else None
-    return _part(sheet, found, subjects, tasks, _whole(sheet, "frame"), folds), 0
+    folds = whole(sheet, "fold") if "fold" in sheet.columns else None
+    return _part(sheet, found, subjects, tasks, whole(sheet, "frame"), folds), 0
 
 
 def _openface(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, int]:
     subject, task = sequences.of_name(sheet.path.stem, sheet.path)
-    frames = _whole(sheet, "frame")
+    frames = whole(sheet, "frame")
+    if (frames < 1).any():
+        raise DataError(
+            f"There is a frame {frames.min()}, and OpenFace counts from 1.",
+            where=sheet.path,
+            hint="frames counted from 0 are off by one from the labels: add 1",
+        )
     size = len(frames)
     part = _part(sheet, found, np.full(size, subject), np.full(size, task), frames, None)
     success = numbers(sheet, "success") > 0
@@ -77,7 +83,7 @@ def _openface(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part,
 
 def _pyfeat(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, int]:
     subjects, tasks, frames = sequences.of_inputs(
-        strings(sheet, "input"), _whole(sheet, "frame"), sheet.path
+        strings(sheet, "input"), whole(sheet, "frame"), sheet.path
     )
     part = _part(sheet, found, subjects, tasks, frames, None)
     # A picture without a face has a row of nothing.
@@ -116,13 +122,20 @@ def _only(part: Part, kept: np.ndarray) -> Part:
     return Part(part.subjects[kept], part.tasks[kept], part.frames[kept], values, intensities, None)
 
 
-def _whole(sheet: Sheet, name: str) -> np.ndarray:
+def whole(sheet: Sheet, name: str) -> np.ndarray:
+    """Return a column of whole numbers, int64 [M].
+
+    Raises:
+        DataError: one is empty, or is none; its row is named.
+    """
     values = numbers(sheet, name)
-    wrong = ~(np.isfinite(values) & (values == np.floor(values)))
+    # No further than float64 tells whole numbers apart.
+    wrong = ~((np.abs(values) < 2**53) & (values == np.floor(values)))
     if wrong.any():
+        value = values[np.argmax(wrong)]
+        what = "empty" if np.isnan(value) else f"{value:g}"
         raise DataError(
-            f"{name} is {values[np.argmax(wrong)]:g} in row {int(np.argmax(wrong)) + 1}, not a "
-            "whole number.",
+            f"{name} is {what} in row {int(np.argmax(wrong)) + 1}, not a whole number.",
             where=sheet.path,
         )
     return values.astype(np.int64)

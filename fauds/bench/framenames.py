@@ -75,12 +75,12 @@ class Sequences:
         distinct, of = np.unique(inputs, return_inverse=True)
         keys = [self.of_name(name, where) for name in distinct.tolist()]
         stills = np.array([_number(name, where) for name in distinct.tolist()], np.int64)
-        base = self._base(keys, stills)
+        base = self._base(keys, stills, where)
         frames = np.where(stills[of] >= 0, stills[of] + 1 - base, counted + 1)
         subjects, tasks = (np.array([key[i] for key in keys], np.str_)[of] for i in (0, 1))
         return subjects, tasks, frames
 
-    def _base(self, keys: list[Key], numbers: np.ndarray) -> int:
+    def _base(self, keys: list[Key], numbers: np.ndarray, where: object) -> int:
         by_key: dict[Key, list[int]] = {}
         for key, number in zip(keys, numbers.tolist(), strict=True):
             if number >= 0:
@@ -97,7 +97,15 @@ class Sequences:
                 "How pictures are numbered is not known of two datasets joined.",
                 hint="give a table with subject, task and frame",
             )
-        base, _ = self._reader.image_base(listings, last, self._declared)
+        try:
+            base, _ = self._reader.image_base(listings, last, self._declared)
+        except DataError as error:
+            raise DataError(
+                error.what,
+                where=where,
+                hint="read the dataset again and declare which picture shows label frame 1: fauds "
+                "build-captions --image-base 0 or 1; or give a table with subject, task and frame",
+            ) from error
         return 1 if base is None else base
 
 

@@ -6,13 +6,11 @@ import numpy as np
 
 from fauds.bench.counts import BySubject
 from fauds.bench.results import MetricRow, Uncertainty
-from fauds.bench.rows import au_rows, row
+from fauds.bench.rows import STATISTICS, au_rows, plain, row
 from fauds.metrics import intervals as interval_module
 from fauds.metrics.intervals import Interval, intervals
-from fauds.metrics.occurrence import Counts, accuracy, defined_mean, f1
-from fauds.metrics.resampling import Statistic
+from fauds.metrics.occurrence import Counts, defined_mean
 
-_STATISTICS: dict[str, Statistic] = {"f1": f1, "accuracy": accuracy}
 _ESTIMANDS = ("mean_of_folds", "pooled")
 
 
@@ -25,11 +23,11 @@ def with_intervals(
         selection: the headline's, whose counts `found` are.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
-    for name, statistic in _STATISTICS.items():
+    for name, statistic in STATISTICS.items():
         for estimand in _ESTIMANDS:
             made = intervals(found.counts, found.folds, statistic, estimand=estimand)
             for i, au in enumerate((*aus, None)):
-                ends[name, estimand, au] = _plain(made.low[i]), _plain(made.high[i])
+                ends[name, estimand, au] = plain(made.low[i]), plain(made.high[i])
     return [
         line.model_copy(update=dict(zip(("low", "high"), ends[key], strict=True)))
         if line.selection == selection and (key := (line.metric, line.scope, line.au)) in ends
@@ -52,7 +50,7 @@ def sex_rows(
         of = sexes == sex
         counts = _only(found.counts, of)
         n = [*counts.coded.sum(axis=0).tolist(), int(frames[of].sum())]
-        for name, statistic in _STATISTICS.items():
+        for name, statistic in STATISTICS.items():
             made = intervals(counts, found.folds[of], statistic, estimand="pooled")
             rows += _with_ends(name, made, aus, n, selection, sex)
     return rows
@@ -69,7 +67,7 @@ def subject_rows(found: BySubject, frames: np.ndarray, selection: str) -> list[M
     """Return every subject's F1 and accuracy, means over AUs."""
     return [
         row(name, "subject", float(value), n, selection, group=subject)
-        for name, statistic in _STATISTICS.items()
+        for name, statistic in STATISTICS.items()
         for subject, value, n in zip(
             found.subjects, defined_mean(statistic(found.counts)), frames, strict=True
         )
@@ -93,8 +91,4 @@ def uncertainty() -> Uncertainty:
 
 
 def _only(counts: Counts, which: np.ndarray) -> Counts:
-    return Counts(*(part[which] for part in (counts.tp, counts.fp, counts.fn, counts.tn)))
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return Counts(*(part[which] for part in counts.parts))

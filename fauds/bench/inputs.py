@@ -28,7 +28,7 @@ class Inputs:
         provenance: what frames and captions were made with, for results.json.
         synthetic: whether the distribution is made up.
         found: the frames that have a face image, in the order of `faces`, and how it was made.
-        offered: how many coded frames there are, with an image or without.
+        offered: how many coded frames the tested subjects have, with an image or without.
         phrases: phrases.parquet.
         captions: captions.parquet's rows of `frames`.
     """
@@ -141,7 +141,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         },
         synthetic=meta["synthetic"],
         found=found,
-        offered=len(frames),
+        offered=folding.offered(counts, folds),
         folds=folds,
         statistics=_statistics(found.frames, folds, aus),
         faces=face_set(found.frames, captions, phrases, found.root, aus),

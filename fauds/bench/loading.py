@@ -1,13 +1,11 @@
 """Finished runs read back, to be compared: results and the counts of every subject."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from fauds import store
 from fauds.bench import results as results_file
@@ -43,7 +41,7 @@ def locate(named: str, runs: Path) -> Path:
         UsageError: there is none; what there is is listed.
     """
     for path in (Path(named), runs / named):
-        if path.exists():
+        if named and path.exists():
             return path
     known = sorted(path.parent.name for path in runs.glob(f"*/{results_file.FILE}"))
     raise UsageError(
@@ -59,8 +57,9 @@ def read(path: Path) -> Named:
     Raises:
         DataError: there are none.
     """
-    results = results_file.read(path) if path.is_dir() else _read_file(path)
-    at_home = path.is_dir() or (path.name == results_file.FILE and _is_run(path.parent))
+    results = results_file.read(path) if path.is_dir() else results_file.read_file(path)
+    # All results files have one name: the folder's tells them apart.
+    at_home = path.is_dir() or path.name == results_file.FILE
     folder = path if path.is_dir() else path.parent
     return Named(folder.resolve().name if at_home else path.name, results)
 
@@ -84,20 +83,6 @@ def load(path: Path) -> Loaded:
             hint="compare the runs' folders where their predictions are",
         )
     return Loaded(run.name, run.results, found)
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / results_file.SETTINGS).exists()
-
-
-def _read_file(path: Path) -> Results:
-    try:
-        return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
-    except (ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"The file is not results of this fauds: {first}.", where=path) from error
 
 
 def _recounted(folder: Path, results: Results) -> BySubject:

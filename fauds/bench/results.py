@@ -117,7 +117,8 @@ class Results(_Model):
         pretraining: what the backbone had learnt before, in words.
         command: what repeats the run, once the tables are there.
         frames_fingerprint: see `fauds.bench.score.frame_set_fingerprint`.
-        frames_offered: coded frames; frames_without_image: by subject, those left out.
+        frames_offered: coded frames of all subjects that folds test.
+        frames_without_image: by subject, those left out.
         undefined: figures that are left out of means, in words.
         seconds: training and testing of all folds, as far as not repeated after a stop.
         computed_on: device, precision and processes of each fold's testing, each once.
@@ -208,20 +209,53 @@ def read(folder: Path) -> Results:
         DataError: it is not there, or not of this schema.
     """
     path = folder / FILE
-    try:
-        return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        if not (folder / SETTINGS).exists():
-            raise DataError(
-                "This folder holds no run.",
-                where=folder,
-                hint="name one of WORKDIR/DATASET/runs/",
-            ) from error
+    if path.exists():
+        return read_file(path)
+    if not (folder / SETTINGS).exists():
         raise DataError(
-            "This run has no results yet.",
-            where=path,
-            hint=f"finish it: fauds bench --resume {folder.name}, with its --dataset and --workdir",
+            "This folder holds no run.",
+            where=folder,
+            hint="name one of WORKDIR/DATASET/runs/",
+        )
+    raise DataError(
+        "This run has no results yet.",
+        where=path,
+        hint="finish it: fauds results, with its --workdir, says by which command",
+    )
+
+
+def read_file(path: Path) -> Results:
+    """Read a results file, wherever it lies.
+
+    Raises:
+        DataError: it cannot be read, is not of this schema, or its counts are not its protocol's.
+    """
+    try:
+        results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "the whole"
+        raise DataError(
+            f"The file is not results of this fauds: {at}: {first['msg']}.", where=path
         ) from error
-    except (ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"The file is not results of this fauds: {first}.", where=path) from error
+    except ValueError as error:
+        first_line = str(error).splitlines()[0]
+        raise DataError(
+            f"The file is not results of this fauds: {first_line}.", where=path
+        ) from error
+    if results.subject_counts is not None and not _fit(results.subject_counts, results.protocol):
+        raise DataError("The counts by subject are not of the file's own protocol.", where=path)
+    return results
+
+
+def _fit(counts: SubjectCounts, protocol: Protocol) -> bool:
+    """Whether every fold has counts, of its own subjects alone, and all of them of its AUs."""
+    aus = set(protocol.aus)
+    return counts.folds.keys() == protocol.test_subjects.keys() and all(
+        subjects
+        and subjects.keys() <= set(protocol.test_subjects[fold])
+        and all(outcomes.keys() == aus for outcomes in subjects.values())
+        for fold, subjects in counts.folds.items()
+    )

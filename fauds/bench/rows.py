@@ -5,7 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fauds.bench.results import MetricRow
-from fauds.metrics.occurrence import defined_mean
+from fauds.metrics.occurrence import accuracy, defined_mean, f1
+from fauds.metrics.resampling import Statistic
+
+STATISTICS: dict[str, Statistic] = {"f1": f1, "accuracy": accuracy}
+"""What has intervals, groups, other selections and comparisons."""
 
 _OF_NO_TRAINING = ("always_active_f1", "prevalence_f1")
 
@@ -34,7 +38,7 @@ def au_rows(
     low, high = ends or (np.full(len(figures), np.nan),) * 2
     return [
         row(name, scope, figures[i], n[i], selection, au=au, fold=fold, group=group).model_copy(
-            update={"low": _plain(low[i]), "high": _plain(high[i])}
+            update={"low": plain(low[i]), "high": plain(high[i])}
         )
         for i, au in enumerate((*aus, None))
     ]
@@ -60,7 +64,7 @@ def row(
         fold=fold,
         group=group,
         selection="none" if untrained else selection,
-        value=_plain(value),
+        value=plain(value),
         n=int(n),
     )
 
@@ -71,5 +75,6 @@ def coded(labels: np.ndarray) -> list[int]:
     return [*known.sum(axis=0).tolist(), int(known.any(axis=1).sum())]
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """Return a figure as results.json holds it: null where it is undefined."""
     return None if np.isnan(value) else float(value)

@@ -23,7 +23,7 @@ class Scored:
     """Predictions that are the protocol's.
 
     Attributes:
-        meta: of frames.parquet; offered: how many frames it has.
+        meta: of frames.parquet; offered: how many frames of its tested subjects it has.
         frames: those that are scored; fold: which tests each, int [S].
         statistics: of the folds, over the frames that are there.
         probabilities: float32 [S, A]; intensities: by AU, float64 [S].
@@ -51,7 +51,9 @@ def results_of(scored: Scored, model: str, settings: dict[str, Any], command: st
     """
     benchmark, aus = scored.benchmark, scored.benchmark.aus
     numbers = folding.tested(scored.folds)
-    folds = {fold: _fold_scores(scored, fold) for fold in numbers}
+    # Told of all folds at once: one that happens to have 0 and 1 alone has probabilities too.
+    graded = not np.isin(scored.probabilities, (0, 1)).all()
+    folds = {fold: _fold_scores(scored, fold, graded) for fold in numbers}
     ids, sexes = (scored.frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
     subjects = {fold: np.array(ids)[scored.fold == fold] for fold in numbers}
     sex_of = dict(zip(ids, sexes, strict=True))
@@ -109,24 +111,24 @@ def _protocol(scored: Scored) -> Protocol:
     )
 
 
-def _fold_scores(scored: Scored, fold: int) -> FoldScores:
+def _fold_scores(scored: Scored, fold: int, graded: bool) -> FoldScores:
     aus, mine = scored.benchmark.aus, scored.fold == fold
     statistics = scored.statistics.filter(pc.equal(scored.statistics["fold"], fold))
     frames = np.maximum(statistics["train_frames"].to_numpy(), 1)
     tested = scored.frames.filter(pa.array(mine))
-    graded = list(scored.intensities)
+    measured = list(scored.intensities)
     return FoldScores(
         labels=_filled(tested, aus),
         probabilities=scored.probabilities[mine],
         prevalence=statistics["train_positives"].to_numpy() / frames,
         intensities=Intensities(
-            graded,
-            _filled(tested, [intensity_column(au) for au in graded]),
-            np.stack([scored.intensities[au][mine] for au in graded], axis=1),
+            measured,
+            _filled(tested, [intensity_column(au) for au in measured]),
+            np.stack([scored.intensities[au][mine] for au in measured], axis=1),
         )
-        if graded
+        if measured
         else None,
-        graded=not np.isin(scored.probabilities, (0, 1)).all(),
+        graded=graded,
     )
 
 

@@ -136,7 +136,8 @@ def _read(
     keys = ["frame_id", "subject", "task", "frame", "sex"]
     frames = store.read_table(frames_path, [*keys, *aus, *graded])
     folds = store.read_table(tables / "folds.parquet").replace_schema_metadata(None)
-    folding.check(folds, folding.count_subjects(frames, aus).subjects, tables / "folds.parquet")
+    counts = folding.count_subjects(frames, aus)
+    folding.check(folds, counts.subjects, tables / "folds.parquet")
     sequences = Sequences(
         frames, meta["reader"] and DATASETS[meta["reader"]], meta["settings"].get("image_base")
     )
@@ -159,7 +160,7 @@ def _read(
     return found, Scored(
         benchmark=benchmark,
         meta=meta,
-        offered=len(frames),
+        offered=folding.offered(counts, folds),
         folds=folds,
         frames=kept,
         statistics=folding.statistics(folding.count_subjects(learnt, aus), folds, aus),

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fauds.bench.results import MetricRow, Optimism
-from fauds.bench.rows import au_rows, coded, row
+from fauds.bench.rows import STATISTICS, au_rows, coded, row
 from fauds.metrics import occurrence
 from fauds.metrics.occurrence import Counts, defined_mean
 
 THRESHOLDS = np.arange(1, 100) / 100
-_METRICS = {"f1": occurrence.f1, "accuracy": occurrence.accuracy}
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def _rows(
     aus: Sequence[str],
 ) -> list[MetricRow]:
     rows: list[MetricRow] = []
-    for metric, statistic in _METRICS.items():
+    for metric, statistic in STATISTICS.items():
         values = []
         for fold, choice in choices.items():
             labels = folds[fold].labels

@@ -6,6 +6,8 @@ in 0..1. Bins are of equal width; bin b of B holds b / B <= p < (b + 1) / B, the
 
 import numpy as np
 
+from fauds.metrics.occurrence import divide
+
 
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = 10
@@ -26,8 +28,7 @@ def reliability(
         np.bincount(at, values[coded], minlength=cells).reshape(aus, bins)
         for values in (given, (labels == 1).astype(np.float64))
     ]
-    undefined = np.full((aus, bins), np.nan)
-    mean, share = (np.divide(s, number, out=undefined.copy(), where=number > 0) for s in sums)
+    mean, share = (divide(values, number, number > 0) for values in sums)
     return mean, share, number
 
 
@@ -40,4 +41,4 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     mean, share, number = reliability(labels, probabilities, bins)
     coded = number.sum(axis=1)
     gap = np.where(number > 0, number * np.abs(mean - share), 0.0).sum(axis=1)
-    return np.divide(gap, coded, out=np.full(len(coded), np.nan), where=coded > 0)
+    return divide(gap, coded, coded > 0)

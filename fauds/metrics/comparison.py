@@ -72,7 +72,7 @@ def compare(
             "The two models were not scored on the same labels.",
             hint="score both on the same frames of the same subjects",
         )
-    both = Counts(*(np.concatenate(pair) for pair in zip(_parts(a), _parts(b), strict=True)))
+    both = Counts(*(np.concatenate(pair) for pair in zip(a.parts, b.parts, strict=True)))
 
     def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Of two mixtures of subjects, [R, 2 G] each: a's subjects first, then b's."""
@@ -125,7 +125,3 @@ def _apart(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the same subjects twice: as model a decided them, and as b did."""
     none = np.zeros_like(weights)
     return np.hstack([weights, none]), np.hstack([none, weights])
-
-
-def _parts(counts: Counts) -> tuple[np.ndarray, ...]:
-    return counts.tp, counts.fp, counts.fn, counts.tn

@@ -6,6 +6,8 @@ float64 [A], NaN where undefined.
 
 import numpy as np
 
+from fauds.metrics.occurrence import divide
+
 
 def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the intraclass correlation ICC(3,1) of two raters, -1 to 1.
@@ -17,13 +19,13 @@ def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     coded_variance, predicted_variance, covariance, varies, says = _moments(labels, predicted)
     frames = (coded_variance + predicted_variance + 2 * covariance) / 2
     residual = (coded_variance + predicted_variance - 2 * covariance) / 2
-    return _divide(frames - residual, frames + residual, varies | says)
+    return divide(frames - residual, frames + residual, varies | says)
 
 
 def pcc(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return Pearson's correlation, -1 to 1; NaN where either is constant."""
     coded_variance, predicted_variance, covariance, varies, says = _moments(labels, predicted)
-    return _divide(covariance, np.sqrt(coded_variance * predicted_variance), varies & says)
+    return divide(covariance, np.sqrt(coded_variance * predicted_variance), varies & says)
 
 
 def mae(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -31,7 +33,7 @@ def mae(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     coded = labels >= 0
     number = coded.sum(axis=0)
     error = np.where(coded, np.abs(predicted - labels), 0.0).sum(axis=0)
-    return _divide(error, number, number > 0)
+    return divide(error, number, number > 0)
 
 
 def _moments(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -53,7 +55,3 @@ def _moments(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, ...
         (first * second).sum(axis=0) / freedom,
         *varies,
     )
-
-
-def _divide(top: np.ndarray, bottom: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=defined)

@@ -24,6 +24,11 @@ class Counts:
     tn: np.ndarray
 
     @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """All four, in the order of their names."""
+        return self.tp, self.fp, self.fn, self.tn
+
+    @property
     def coded(self) -> np.ndarray:
         """Frames scored, [..., A]."""
         return self.tp + self.fp + self.fn + self.tn
@@ -40,7 +45,7 @@ class Counts:
 
     def total(self) -> "Counts":
         """Return the counts summed over the first axis."""
-        return Counts(*(part.sum(axis=0) for part in (self.tp, self.fp, self.fn, self.tn)))
+        return Counts(*(part.sum(axis=0) for part in self.parts))
 
 
 def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
@@ -80,23 +85,23 @@ def count_by(labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size
 def f1(counts: Counts) -> np.ndarray:
     """Return F1 = 2 tp / (2 tp + fp + fn), NaN for an AU without an active frame."""
     top = 2.0 * counts.tp
-    return _divide(top, top + counts.fp + counts.fn, counts.positives > 0)
+    return divide(top, top + counts.fp + counts.fn, counts.positives > 0)
 
 
 def accuracy(counts: Counts) -> np.ndarray:
     """Return the share of coded frames decided rightly, NaN for an AU without a coded frame."""
-    return _divide(counts.tp + counts.tn, counts.coded, counts.coded > 0)
+    return divide(counts.tp + counts.tn, counts.coded, counts.coded > 0)
 
 
 def precision(counts: Counts) -> np.ndarray:
     """Return tp / (tp + fp), NaN for an AU that was never called active."""
     called = counts.tp + counts.fp
-    return _divide(counts.tp, called, called > 0)
+    return divide(counts.tp, called, called > 0)
 
 
 def recall(counts: Counts) -> np.ndarray:
     """Return tp / (tp + fn), NaN for an AU without an active frame."""
-    return _divide(counts.tp, counts.positives, counts.positives > 0)
+    return divide(counts.tp, counts.positives, counts.positives > 0)
 
 
 def balanced_f1(counts: Counts) -> np.ndarray:
@@ -111,14 +116,14 @@ def skew_f1(counts: Counts) -> np.ndarray:
     2 r / (r + 1 + q) at recall r and false-positive rate q: the F1 after inactive frames were
     weighed by positives / negatives (Jeni, Cohn and De la Torre, 2013).
     """
-    false_positives = _divide(counts.fp, counts.negatives, counts.negatives > 0)
+    false_positives = divide(counts.fp, counts.negatives, counts.negatives > 0)
     return 2 * recall(counts) / (recall(counts) + 1 + false_positives)
 
 
 def always_active_f1(counts: Counts) -> np.ndarray:
     """Return the F1 of calling the AU active in every frame: 2 p / (1 + p) at prevalence p."""
     top = 2.0 * counts.positives
-    return _divide(top, counts.positives + counts.coded, counts.positives > 0)
+    return divide(top, counts.positives + counts.coded, counts.positives > 0)
 
 
 def prevalence_f1(counts: Counts, prevalence: np.ndarray, threshold: float) -> np.ndarray:
@@ -137,7 +142,7 @@ def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the mean over an axis with NaN left out; NaN where nothing is defined."""
     defined = ~np.isnan(values)
     number = defined.sum(axis=axis)
-    return _divide(np.where(defined, values, 0.0).sum(axis=axis), number, number > 0)
+    return divide(np.where(defined, values, 0.0).sum(axis=axis), number, number > 0)
 
 
 def variance_over_aus(values: np.ndarray) -> np.ndarray:
@@ -152,5 +157,6 @@ def variance_over_aus(values: np.ndarray) -> np.ndarray:
     return defined_mean((values - defined_mean(values)[..., None]) ** 2)
 
 
-def _divide(top: np.ndarray, bottom: np.ndarray, defined: np.ndarray) -> np.ndarray:
+def divide(top: np.ndarray, bottom: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Return top / bottom as float64, NaN where it is not defined."""
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=defined)

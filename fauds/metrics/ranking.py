@@ -7,6 +7,8 @@ Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; probabilitie
 import numpy as np
 from scipy.stats import rankdata
 
+from fauds.metrics.occurrence import divide
+
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve, NaN for an AU without active or without inactive frames.
@@ -20,7 +22,7 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     positives, negatives = active.sum(axis=0), inactive.sum(axis=0)
     above = np.where(active, ranks, 0.0).sum(axis=0) - positives * (positives + 1) / 2
     pairs = positives * negatives
-    return np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return divide(above, pairs, pairs > 0)
 
 
 def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -38,7 +40,7 @@ def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     precision = np.take_along_axis(found / np.maximum(called, 1), last, axis=0)
     positives = active.sum(axis=0)
     total = np.where(active, precision, 0.0).sum(axis=0)
-    return np.divide(total, positives, out=np.full(len(positives), np.nan), where=positives > 0)
+    return divide(total, positives, positives > 0)
 
 
 def _ends_of_ties(ordered: np.ndarray) -> np.ndarray:

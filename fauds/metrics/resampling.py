@@ -101,7 +101,7 @@ def freedom(strata: np.ndarray) -> float:
 def _weighed(
     weights: np.ndarray, counts: Counts, which: np.ndarray | slice = slice(None)
 ) -> Counts:
-    parts = [part[which] for part in (counts.tp, counts.fp, counts.fn, counts.tn)]
+    parts = [part[which] for part in counts.parts]
     product = weights @ np.concatenate(parts, axis=1).astype(np.float64)
     return Counts(*np.split(product, 4, axis=1))
 

@@ -10,6 +10,7 @@ from fauds.bench.comparable import changed_settings
 from fauds.bench.comparing import LEVEL, PERMUTATIONS, RESAMPLES, SEED, Compared, Pair
 from fauds.bench.loading import Loaded
 from fauds.report.console import new_console, new_table
+from fauds.report.printed import percent
 
 _TITLES = {"f1": "F1", "accuracy": "accuracy"}
 _ESTIMANDS = {
@@ -154,8 +155,8 @@ def _table(pair: Pair, name: str, compared: Compared) -> Table:
             table.add_section()
         table.add_row(
             row["au"] or "mean",
-            _percent(row["a"]),
-            _percent(row["b"]),
+            percent(row["a"]),
+            percent(row["b"]),
             _points(row["difference"]),
             _range(row["low"], row["high"]),
             _probability(row["p"]),
@@ -172,10 +173,6 @@ def _rows(pair: Pair, compared: Compared) -> Iterator[dict[str, Any]]:
 
 def _plain(value: np.floating) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _points(value: float | None) -> str:

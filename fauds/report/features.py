@@ -36,14 +36,18 @@ def draw_features(path: Path, aus: Sequence[str]) -> Drawing:
     sexes = np.tile(_strings(table["sex"]), len(aus))
     which = np.repeat(list(aus), len(table))
     places = _embedded(features)
+    # One subject or one sex alone is told from nobody.
+    others = {"by subject": subjects, "by sex": _in_words(sexes)}
+    others = {title: groups for title, groups in others.items() if len(np.unique(groups)) > 1}
     with drawing("features"):
-        figure = Figure((4.8, 14.5), layout="constrained")
-        panels = figure.subplots(3)
-        _panel(panels[0], places, which, "by action unit", named=True)
-        _panel(panels[1], places, subjects, "by subject")
-        _panel(panels[2], places, _in_words(sexes), "by sex")
-        who = f"{len(table)} faces of {len(np.unique(subjects))} subjects"
-        words = f"t-SNE map of AU features of {who}, by action unit, by subject and by sex."
+        figure = Figure((4.8, 4.83 * (1 + len(others))), layout="constrained")
+        first, *panels = figure.subplots(1 + len(others), squeeze=False)[:, 0]
+        _panel(first, places, which, "by action unit", named=True)
+        for axes, (title, groups) in zip(panels, others.items(), strict=True):
+            _panel(axes, places, groups, title)
+        people = len(np.unique(subjects))
+        who = f"{len(table)} faces of {people} subject{'s' if people > 1 else ''}"
+        words = f"t-SNE map of AU features of {who}, {', '.join(['by action unit', *others])}."
         return as_drawing(figure, "features", "Map of AU features", words)
 
 

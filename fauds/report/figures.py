@@ -141,37 +141,42 @@ def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, fl
 
 
 def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
-    """Draw the loss of every epoch, and F1 where it was watched."""
-    watched = sorted({key for log in logs.values() for line in log for key in line if "f1" in key})
+    """Draw the loss of every epoch; of more folds than there are colours, faint and unnamed."""
+    named = len(logs) <= len(SERIES)
     with drawing("training"):
-        figure = Figure((_WIDTH, 2.9 * (1 + bool(watched))), layout="constrained")
-        panels = figure.subplots(1 + bool(watched), squeeze=False)[:, 0]
+        figure = Figure((_WIDTH, 2.9), layout="constrained")
+        axes = figure.subplots()
         for place, (fold, log) in enumerate(logs.items()):
-            epochs = [line["epoch"] for line in log]
-            panels[0].plot(
-                epochs, [line["total"] for line in log], label=f"fold {fold}", **_style(place)
+            style = _style(place) if named else {"color": INK, "alpha": 0.4, "linewidth": 0.8}
+            axes.plot(
+                [line["epoch"] for line in log],
+                [line["total"] for line in log],
+                label=f"fold {fold}",
+                **style,
             )
-            for style, key in zip(("-", "--", ":"), watched, strict=False):
-                values = [np.nan if line.get(key) is None else 100 * line[key] for line in log]
-                label = f"fold {fold}, {key.replace('_', ' ')}"
-                panels[1].plot(
-                    epochs, values, label=label, **(_style(place) | {"linestyle": style})
-                )
-        panels[0].set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-        if watched:
-            panels[1].set(xlabel="epoch", ylabel="F1, %")
-        for axes in panels:
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            grid(axes, "both")
+        axes.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        grid(axes, "both")
+        if named:
             axes.legend()
-        ends = [
-            f"fold {fold}: from {log[0]['total']:.3f} to {log[-1]['total']:.3f} "
-            f"in {log[-1]['epoch']} epochs"
-            for fold, log in logs.items()
-        ]
-        return as_drawing(
-            figure, "training", "Course of training", f"Training loss; {'; '.join(ends)}."
-        )
+        words = f"Training loss; {_courses(logs) if named else _all_courses(logs)}."
+        return as_drawing(figure, "training", "Course of training", words)
+
+
+def _courses(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
+    return "; ".join(
+        f"fold {fold}: from {log[0]['total']:.3f} to {log[-1]['total']:.3f} "
+        f"in {log[-1]['epoch']} epochs"
+        for fold, log in logs.items()
+    )
+
+
+def _all_courses(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
+    first, last = ([log[at]["total"] for log in logs.values()] for at in (0, -1))
+    return (
+        f"{len(logs)} folds: from {min(first):.3f} to {max(first):.3f} after the first epoch, "
+        f"from {min(last):.3f} to {max(last):.3f} after the last one"
+    )
 
 
 def _style(place: int, size: float = 5) -> dict[str, object]:

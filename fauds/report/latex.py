@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fauds.bench.loading import Named
-from fauds.bench.results import Results
+from fauds.bench.results import ELSEWHERE, Results
 from fauds.errors import UsageError
 from fauds.report.published import published_rows
 
@@ -102,8 +102,16 @@ def _published(results: Results) -> list[_Row]:
 
 
 def _names(runs: Sequence[Named]) -> list[str]:
-    """Return what each run is called: model and preset, and the run's name where two are alike."""
-    names = [f"{run.results.model} {run.results.preset}" for run in runs]
+    """Return what each run is called: model and preset, and the run's name where two are alike.
+
+    Of predictions made elsewhere, the model is all that is known.
+    """
+    names = [
+        run.results.model
+        if run.results.preset == ELSEWHERE
+        else f"{run.results.model} {run.results.preset}"
+        for run in runs
+    ]
     return [
         f"{name} ({run.name})" if names.count(name) > 1 else name
         for name, run in zip(names, runs, strict=True)
@@ -157,8 +165,12 @@ def _caption(runs: Sequence[Results], rows: Sequence[_Row]) -> str:
         parts.append(" Made-up faces: not comparable with any published figure.")
     for what in ("alignment", "frame_set", "selection"):
         said = list(dict.fromkeys(str(getattr(run.protocol, what)) for run in runs))
+        said = ["not known" if words == ELSEWHERE else words for words in said]
         title = {"alignment": "Alignment", "frame_set": "Frames", "selection": "Epoch"}[what]
         parts.append(f" {title}: {'; '.join(said)}.")
+    if len({run.frames_fingerprint for run in runs}) > 1:
+        scored = "; ".join(f"{run.frames_scored:,}" for run in runs)
+        parts.append(f" The runs were not scored on the same frames ({scored}).")
     if len(rows) > 1:
         parts.append(" Best bold, second underlined.")
     if any(any(row.intervals) for row in rows):

@@ -20,6 +20,7 @@ from fauds.bench import results as results_file
 from fauds.bench.results import ELSEWHERE, SETTINGS, Results
 from fauds.errors import FaudsError
 from fauds.report.console import new_console, new_table
+from fauds.report.printed import percent, percent_range
 
 FINISHED, UNFINISHED, BROKEN = "finished", "unfinished", "broken"
 
@@ -63,7 +64,8 @@ def list_runs(workdir: Path, dataset: str | None = None) -> list[Listed]:
 
     A run whose files cannot be read is listed as broken, with the reason.
     """
-    places = workdir.glob(f"{dataset or '*'}/runs/*/{SETTINGS}")
+    folders = [workdir / dataset] if dataset else workdir.glob("*")
+    places = [path for folder in folders for path in folder.glob(f"runs/*/{SETTINGS}")]
     found = [_listed(path.parent, workdir) for path in places]
     return sorted(found, key=lambda run: (run.dataset, run.begun, run.name))
 
@@ -151,11 +153,11 @@ def show_runs(runs: Sequence[Listed]) -> None:
 def _table(runs: Sequence[Listed]) -> Table:
     table = new_table("run", "folds", "F1 %", "95 % interval", "seed", "begun")
     for run in runs:
-        told = "-" if run.low is None or run.high is None else _range(run.low, run.high)
+        told = percent_range(run.low, run.high) or "-"
         table.add_row(
             run.name,
             "-" if run.folds is None else f"{run.folds_done}/{run.folds}",
-            _percent(run.f1),
+            percent(run.f1),
             told if run.state == FINISHED else run.state,
             "-" if run.seed is None else str(run.seed),
             run.begun.partition(" ")[0],
@@ -169,14 +171,6 @@ def _notes(runs: Sequence[Listed]) -> Iterator[str]:
             yield f"unfinished: {run.name}; go on with: {run.go_on}"
         if run.problem:
             yield f"broken: {run.folder}: {run.problem}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{_percent(low)} to {_percent(high)}"
 
 
 def as_data(runs: Sequence[Listed]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from fauds import resources, store
 from fauds.bench import results as results_file
 from fauds.bench.results import Results
 from fauds.report.gallery import Face, gallery
+from fauds.report.printed import percent, percent_range
 from fauds.report.published import lacking, published_rows
 
 FILE = "report.md"
@@ -27,7 +28,7 @@ def write_report(folder: Path) -> Path:
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     text = environment.from_string(source).render(
         r=results,
-        percent=_percent,
+        percent=percent,
         interval=_interval(results),
         f1_table=_fold_table(results, "f1", ("always_active_f1", "prevalence_f1")),
         accuracy_table=_fold_table(results, "accuracy", ()),
@@ -51,16 +52,11 @@ def _some(faces: list[Face]) -> list[Face]:
     return faces[::step]
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def _interval(results: Results) -> str:
     """Return the headline's interval in words; nothing where there is none."""
     row = results.row("f1", "mean_of_folds")
-    if row is None or row.low is None or row.high is None:
-        return ""
-    return f", 95 % interval over subjects {_percent(row.low)} to {_percent(row.high)}"
+    interval = percent_range(row.low, row.high) if row else ""
+    return interval and f", 95 % interval over subjects {interval}"
 
 
 def _reasons(results: Results) -> str:
@@ -96,7 +92,7 @@ def _fold_table(results: Results, metric: str, beside: tuple[str, ...]) -> str:
         )
         columns[title] = [results.value(name, "mean_of_folds", au) for au in aus]
     frame = pd.DataFrame(columns, index=pd.Index([au or "**mean**" for au in aus], name="AU"))
-    return _markdown(frame.map(lambda value: _percent(None if pd.isna(value) else value)))
+    return _markdown(frame.map(lambda value: percent(None if pd.isna(value) else value)))
 
 
 def _word_table(results: Results) -> str:
@@ -104,7 +100,7 @@ def _word_table(results: Results) -> str:
     for scope in ("local", "global"):
         names = (f"{scope}_word_top5", f"{scope}_word_top5_no_image")
         if results.value(names[0], "mean_of_folds") is not None:
-            rows[scope] = [_percent(results.value(name, "mean_of_folds")) for name in names]
+            rows[scope] = [percent(results.value(name, "mean_of_folds")) for name in names]
     if not rows:
         return ""
     columns = ["top-5 %", "no image %"]
@@ -121,7 +117,7 @@ def _published(results: Results) -> str:
     aus = [*results.protocol.aus, "Avg"]
     table[aus] = table[aus].map("{:.1f}".format)
     table["flag"] = off.map({True: "average does not fit", False: ""})
-    mine = [_percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
+    mine = [percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
     name = f"**this run ({results.model} {results.preset})**"
-    table.loc[len(table)] = [name, "", "", "last epoch", *mine, lacking(results)]
+    table.loc[len(table)] = [name, "", "", results.protocol.selection, *mine, lacking(results)]
     return _markdown(table.set_index("method"))

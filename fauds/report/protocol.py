@@ -49,7 +49,8 @@ def show_protocol(asked: str, workdir: Path) -> None:
         UsageError: there is no such protocol.
         DataError: its file is wrong.
     """
-    if Path(asked).suffix in (".yaml", ".yml"):
+    # No name has a dot or a slash.
+    if Path(asked).suffix or Path(asked).name != asked:
         found = protocol_files.read(Path(asked))
     else:
         found = protocol_files.find(asked, workdir)
@@ -151,7 +152,8 @@ def _counts(found: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[str
     women, men = ("-", "-") if sexes[None] else (str(sexes["F"]), str(sexes["M"]))
     frames = "-"
     if found.expected is not None:
-        frames = f"{sum(found.expected.frames_per_subject[subject] for subject in subjects):,}"
+        counts = [found.expected.frames_per_subject.get(subject) for subject in subjects]
+        frames = "-" if None in counts else f"{sum(filter(None, counts)):,}"
     return [str(len(subjects)), women, men, frames]
 
 

@@ -11,10 +11,14 @@ from fauds import folds as folding
 from fauds import store
 from fauds.facs import STATES, intensity_column
 from fauds.report.console import new_console, new_table
+from fauds.report.printed import percent, percent_range
 
 if TYPE_CHECKING:
     from fauds.bench.results import Results
     from fauds.workspace import Step, Workspace
+
+_UNDEFINED = 8
+"""Lines that are printed of undefined figures: leaving out each of 41 subjects has hundreds."""
 
 
 def _done(step: "Step") -> str:
@@ -105,7 +109,7 @@ def show_folds(space: "Workspace", step: "Step") -> None:
     table = new_table("AU", *heads)
     for au in dict.fromkeys(statistics["au"].to_pylist()):
         rows = statistics.filter(pc.equal(statistics["au"], au)).to_pylist()
-        rates = [_percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
+        rates = [percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
         weights = ["-" if row["weight"] is None else f"{row['weight']:.3f}" for row in rows]
         table.add_row(au, *rates, *weights)
     console.print(table)
@@ -119,10 +123,6 @@ def show_folds(space: "Workspace", step: "Step") -> None:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def show_results(folder: Path) -> None:
@@ -144,8 +144,10 @@ def show_results(folder: Path) -> None:
     console.print(_fold_table(results))
     _show_certainty(console, results)
     _show_words(console, results)
-    for line in results.undefined:
+    for line in results.undefined[:_UNDEFINED]:
         console.print(f"undefined, left out of means: {line}", soft_wrap=True)
+    if more := results.undefined[_UNDEFINED:]:
+        console.print(f"undefined, left out of means: {len(more)} more, see report.html")
     # The face with most to say; whether the model is right about it plays no part.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
     for face in faces[:1]:
@@ -177,22 +179,20 @@ def _fold_table(results: "Results") -> Table:
         if au is None:
             table.add_section()
         table.add_row(
-            au or "mean", *map(_percent, cells), _interval(results, au), *map(_percent, beside)
+            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, beside)
         )
     return table
 
 
 def _interval(results: "Results", au: str | None) -> str:
     row = results.row("f1", "mean_of_folds", au)
-    if row is None or row.low is None or row.high is None:
-        return "-"
-    return f"{_percent(row.low)} to {_percent(row.high)}"
+    return "-" if row is None else percent_range(row.low, row.high) or "-"
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
     """Say what the intervals are of, what was missing, and what choosing otherwise claims."""
     if results.uncertainty is not None and _interval(results, None) != "-":
-        subjects = sum(map(len, results.protocol.test_subjects.values()))
+        subjects = sum(row.scope == "subject" and row.metric == "f1" for row in results.metrics)
         console.print(
             f"interval: what this protocol would give on other people, from {subjects} subjects "
             f"({results.uncertainty.method.replace('_', ' ')}); training again is not in it",
@@ -202,13 +202,15 @@ def _show_certainty(console: Console, results: "Results") -> None:
         words = chosen.selection.replace("_", " ")
         flatters = "" if chosen.selection == "validation" else ": chosen on the test part, flatters"
         gap = 0.0 if chosen.difference is None else 100 * chosen.difference
-        console.print(f"{words}: F1 {_percent(chosen.f1)} ({gap:+.1f}){flatters}", soft_wrap=True)
+        console.print(f"{words}: F1 {percent(chosen.f1)} ({gap:+.1f}){flatters}", soft_wrap=True)
     if results.missing is not None and results.missing.frames:
         done = "scored as inactive" if results.missing.rule == "inactive" else "not scored"
         frames = sum(results.missing.frames.values())
         people = len(results.missing.frames)
         console.print(
-            f"{frames:,} frames of {people} subjects have no prediction: {done}", soft_wrap=True
+            f"{frames:,} frames of {people} subject{'s' if people > 1 else ''} have no prediction: "
+            f"{done}",
+            soft_wrap=True,
         )
 
 
@@ -217,17 +219,17 @@ def _show_words(console: Console, results: "Results") -> None:
     if asserted is not None:
         whole = results.value("global_text_f1", "mean_of_folds")
         contradicted = results.value("text_contradictions", "mean_of_folds")
-        more = "" if whole is None else f", in words of the whole face {_percent(whole)}"
+        more = "" if whole is None else f", in words of the whole face {percent(whole)}"
         faces = (
             ""
             if contradicted is None
-            else (f"; {_percent(contradicted)} % of the faces contradict themselves")
+            else f"; {percent(contradicted)} % of the faces contradict themselves"
         )
-        console.print(f"F1 of what the texts assert: {_percent(asserted)}{more}{faces}")
+        console.print(f"F1 of what the texts assert: {percent(asserted)}{more}{faces}")
     agreement = results.value("local_text_agreement", "mean_of_folds")
     if agreement is not None:
         console.print(
-            f"{_percent(agreement)} % of the local descriptions are word for word that of the "
+            f"{percent(agreement)} % of the local descriptions are word for word that of the "
             "AU state predicted beside them"
         )
     for scope in ("local", "global"):
@@ -235,6 +237,6 @@ def _show_words(console: Console, results: "Results") -> None:
         if value is not None:
             alone = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
             console.print(
-                f"{scope} descriptions: word top-5 {_percent(value)} %, "
-                f"{_percent(alone)} % without looking at the image"
+                f"{scope} descriptions: word top-5 {percent(value)} %, "
+                f"{percent(alone)} % without looking at the image"
             )

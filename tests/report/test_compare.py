@@ -207,6 +207,12 @@ def test_predictions_made_elsewhere_are_compared_with_a_note_on_what_they_do_not
         compare_runs([models[0]], [other])
 
 
+def test_action_units_in_another_order_are_named_as_that(models):
+    other = loaded("other", decided(TRUTH, 0.15, 2), aus=list(AUS[::-1]))
+    with pytest.raises(DataError, match=r"the action units \(in another order\)"):
+        compare_runs([models[0]], [other])
+
+
 def test_predictions_made_elsewhere_are_one_model_where_they_have_one_name(models):
     one, two = (elsewhere(name, decided(TRUTH, 0.15, i)) for i, name in enumerate(("one", "two")))
     assert len(compare_runs([one, two], [models[0]]).metrics["f1"].of_seeds_a) == 2

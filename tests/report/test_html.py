@@ -15,10 +15,12 @@ from fauds.bench import results as results_file
 from fauds.captions import describe, describe_face
 from fauds.errors import DataError, UsageError
 from fauds.protocols import benchmark
+from fauds.report.figures import draw_training
 from fauds.report.html import write_html
 from fauds.report.html.compared import published
 from fauds.report.html.pictures import looks_at
 from fauds.report.html.runs import read_runs
+from fauds.report.terminal import show_results
 from tests.report.runs import AUS, row, write_gallery, write_run
 
 _ADDRESSES = ("src", "href", "xlink:href")
@@ -279,3 +281,89 @@ def test_a_page_of_many_faces_is_small(run):
     assert path.read_text().count("<article") == 180
     # The faces here are noise, which JPEG cannot make small.
     assert path.stat().st_size < 8e6
+
+
+def test_of_one_subject_the_map_of_features_has_one_colouring(run):
+    rng = np.random.default_rng(0)
+    table = {"frame_id": list(range(9)), "subject": ["F001"] * 9}
+    table["sex"] = pa.nulls(9, pa.string())
+    for au in AUS:
+        table[au] = pa.FixedSizeListArray.from_arrays(pa.array(rng.random(9 * 6), pa.float32()), 6)
+    meta = {"inputs": "x", "settings": {}}
+    store.write_table(run / "fold1" / "features.parquet", pa.table(table), meta)
+    text, _ = read(write_html([run]))
+    assert "t-SNE map of AU features of 9 faces of 1 subject, by action unit." in text
+
+
+def test_what_is_undefined_is_a_table_of_its_own(tmp_path):
+    lines = [f"f1 of AU12 in fold {fold}: no positive frame in the test part" for fold in (1, 2)]
+    folder = tmp_path / "work" / "synthetic" / "runs" / "one"
+    _, page = read(write_html([write_run(folder, changes={"undefined": lines})]))
+    table = page.tables["Undefined and left out of means: 2"]
+    assert table[1:] == [
+        [f"f1 of AU12 in fold {fold}", "no positive frame in the test part"] for fold in (1, 2)
+    ]
+
+
+def test_hundreds_of_undefined_figures_do_not_fill_the_terminal(tmp_path, capsys):
+    lines = [f"f1 of AU12 in fold {fold}: no positive frame" for fold in range(1, 42)]
+    folder = tmp_path / "work" / "synthetic" / "runs" / "one"
+    show_results(write_run(folder, changes={"undefined": lines}))
+    printed = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("undefined")
+    ]
+    assert printed[0].endswith(lines[0])
+    assert printed[-1].endswith(f"{41 - len(printed) + 1} more, see report.html")
+    assert len(printed) < 20
+
+
+def test_what_is_weak_beyond_noise_is_named(tmp_path):
+    mean = row("f1", 0.8, low=0.7, high=0.9)
+    weak = row("f1", 0.5, au=AUS[0], low=0.4, high=0.69)
+    unsure = row("f1", 0.6, au=AUS[1], low=0.4, high=0.71)
+    runs = tmp_path / "work" / "synthetic" / "runs"
+    some = write_run(runs / "some", extra=[mean, weak, unsure])
+    assert f"begins): {AUS[0]}. Strongest" in read(write_html([some]))[0]
+    none = write_run(runs / "none", extra=[mean, unsure])
+    assert "None has an interval that ends before" in read(write_html([none]))[0]
+
+
+def test_why_the_headline_has_no_interval_is_said(tmp_path):
+    how = {"method": "jackknife_t", "resamples": 0, "level": 0.95, "seed": 0, "note": "Subjects."}
+    changes = {"uncertainty": results_file.Uncertainty(**how)}
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", changes=changes)
+    results = results_file.read(folder)
+    assert "(no interval: the subjects show no spread)." in read(write_html([folder]))[0]
+    alone = results.protocol.model_copy(update={"test_subjects": {1: ["F001"], 2: ["M001"]}})
+    rows = [
+        line.model_copy(update={"value": 0.5, "low": 0.25, "high": 0.75})
+        if (line.metric, line.scope, line.au) == ("f1", "pooled", None)
+        else line
+        for line in results.metrics
+    ]
+    changed = {"protocol": alone, "metrics": rows}
+    results_file.write(folder, results.model_copy(update=changed))
+    text, _ = read(write_html([folder]))
+    assert (
+        "(no interval: a test part has one subject); over all frames pooled it is 50.0\u00a0%, "
+        "95\u00a0% interval 25.0 to 75.0\u00a0%." in text
+    )
+
+
+def test_the_same_run_is_not_compared_with_itself(run):
+    with pytest.raises(UsageError, match="named twice"):
+        write_html([run, run.parent / "." / run.name])
+
+
+def test_the_course_of_many_folds_is_told_as_a_whole():
+    logs = {
+        fold: [{"epoch": 1, "total": 3.0 + fold}, {"epoch": 2, "total": 1.0 + fold}]
+        for fold in range(1, 42)
+    }
+    words = draw_training(logs).words
+    assert words == (
+        "Training loss; 41 folds: from 4.000 to 44.000 after the first epoch, "
+        "from 2.000 to 42.000 after the last one."
+    )
+    few = draw_training({fold: logs[fold] for fold in (1, 2)}).words
+    assert "fold 2: from 5.000 to 3.000 in 2 epochs" in few

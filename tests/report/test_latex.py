@@ -81,6 +81,22 @@ def test_runs_of_one_name_are_told_apart_and_names_are_escaped():
     assert r"vlfau tiny (b\&2) & " in table
 
 
+def test_predictions_made_elsewhere_are_called_by_their_models_name_alone():
+    values = (70.0, 50.0, 20.0, 60.0)
+    protocol = {"selection": "elsewhere"}
+    table = latex_table([run(values, preset="elsewhere", model="py-feat", protocol=protocol)])
+    assert "\npy-feat & " in table
+    assert " Epoch: not known." in table
+
+
+def test_runs_on_other_frames_say_so():
+    values = (70.0, 50.0, 20.0, 60.0)
+    fewer = run(values, frames_fingerprint="other", frames_scored=1_234)
+    said = f"not scored on the same frames ({run(values).results.frames_scored:,}; 1,234)."
+    assert said in latex_table([run(values), fewer])
+    assert "same frames" not in latex_table([run(values), run(values)])
+
+
 def test_runs_of_other_protocols_are_refused():
     values = (70.0, 50.0, 20.0, 60.0)
     for changed in ({"protocol": {"threshold": 0.4}}, {"benchmark_version": 2}):

@@ -6,11 +6,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fauds import protocols, resources, store
+from fauds import protocol_files, resources, store
 from fauds.report.html.cards import cards
 from fauds.report.html.page import lost_frames, sections
 from fauds.report.html.runs import Run, read_runs
 from fauds.report.html.summary import sentences
+from fauds.report.scored import tables_of
 
 FILE = "report.html"
 
@@ -63,7 +64,9 @@ def _title(runs: Sequence[Run]) -> str:
 
 
 def _dataset(run: Run) -> str:
-    """Return the benchmark in words; of one that fauds does not ship, its name."""
-    name = run.results.benchmark
-    shipped = (resources.root("benchmarks") / f"{name}.yaml").exists()
-    return protocols.benchmark(name).title if shipped else name
+    """Return the benchmark in words; its name where this version's are not at hand."""
+    name, workdir = run.results.benchmark, tables_of(run.folder).parent
+    if name not in protocol_files.names(workdir):
+        return name
+    found = protocol_files.find(name, workdir)
+    return found.title if found.version == run.results.benchmark_version else name

@@ -11,8 +11,8 @@ from fauds.report.html.tables import (
     best_of_columns,
     best_of_rows,
     figure,
-    percent,
 )
+from fauds.report.printed import percent
 from fauds.report.published import lacking, published_rows
 
 _OVERALL = {

@@ -2,7 +2,8 @@
 
 from fauds.bench.results import MetricRow
 from fauds.report.html.runs import Run
-from fauds.report.html.tables import Cell, Row, Table, figure, percent
+from fauds.report.html.tables import Cell, Row, Table, figure
+from fauds.report.printed import percent
 
 SELECTIONS = {
     "last": "the last epoch, threshold as declared (the headline)",
@@ -30,10 +31,10 @@ _TEXTS = {
     "word_top5_no_image": "The same without an image",
     "bleu4": "BLEU-4",
     "rouge_l": "ROUGE-L",
-    "text_f1": "F1 of what the texts assert",
-    "text_agreement_with_head": "Agreement with the AU heads",
-    "text_agreement": "Word for word that of the AU heads' states",
-    "unparsed": "Not understood",
+    "text_f1": "F1 of what the texts assert, against the labels",
+    "text_agreement_with_head": "Same state as the AU heads predict",
+    "text_agreement": "Word for word the description of that state",
+    "unparsed": "Asserts nothing",
 }
 
 
@@ -64,6 +65,18 @@ def fold_table(run: Run, metric: str, name: str) -> Table:
         caption=f"{name} by fold, in %",
         head=("Action unit", *folds, "Mean of folds", "Pooled"),
         rows=tuple(rows),
+    )
+
+
+def undefined_table(run: Run) -> Table | None:
+    """What could not be measured, and why; None where all could."""
+    lines = [line.partition(": ") for line in run.results.undefined]
+    if not lines:
+        return None
+    return Table(
+        caption=f"Undefined and left out of means: {len(lines)}",
+        head=("Figure", "Why"),
+        rows=tuple(Row(what, (Cell(why),)) for what, _, why in lines),
     )
 
 
@@ -150,7 +163,6 @@ def text_table(run: Run) -> Table | None:
         caption="Descriptions, in %",
         head=("Measure", "Of one action unit", "Of the face"),
         rows=tuple(rows),
-        note=_contradictions(run),
     )
 
 
@@ -158,11 +170,12 @@ def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
     return tuple(map(figure, rows))
 
 
-def _contradictions(run: Run) -> str:
+def contradictions(run: Run) -> list[str]:
+    """Say how many described faces contradict themselves; nothing where none could."""
     row = run.row("text_contradictions")
     if row is None:
-        return ""
-    return (
-        f"In {percent(row.value)} % of {row.n:,} faces the description of the face contradicts "
-        "that of an action unit."
-    )
+        return []
+    return [
+        f"In {percent(row.value)} % of {row.n:,} described faces the description of the face "
+        "contradicts that of an action unit; it counts as calling inactive what it does not mention."
+    ]

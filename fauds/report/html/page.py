@@ -74,7 +74,11 @@ def _by_au(runs: Sequence[Run]) -> Section:
         [
             "Always active: what calling the action unit active in every frame would give. "
             "Training prevalence: what giving every frame the training part's share of active "
-            "frames as its probability would give."
+            "frames as its probability would give: 0 where that share is under the threshold.",
+            "At equal shares: as if as many frames were active as inactive, so that rare and "
+            "frequent action units can be compared. Of both states: the mean of the F1 of active "
+            "and that of inactive. Calibration error: how far probabilities lie from the share of "
+            "frames that are active, on average.",
         ],
         [figures.draw_f1(aus, rows)],
         _there(compared.by_au(runs), figures_by.au_table(runs[0])),
@@ -83,21 +87,18 @@ def _by_au(runs: Sequence[Run]) -> Section:
 
 def _by_fold(run: Run) -> Section:
     lists = [
-        f"Fold {fold} tests {len(who)} subjects: {', '.join(who)}."
+        f"Fold {fold} tests {len(who)} subject{'s' if len(who) > 1 else ''}: {', '.join(who)}."
         for fold, who in run.results.protocol.test_subjects.items()
     ]
     return Section(
         "folds",
         "Folds",
-        [*lists, *_undefined(run)],
+        lists,
         tables=[figures_by.fold_table(run, "f1", "F1")],
-        folded=[figures_by.fold_table(run, "accuracy", "Accuracy")],
+        folded=_there(
+            figures_by.fold_table(run, "accuracy", "Accuracy"), figures_by.undefined_table(run)
+        ),
     )
-
-
-def _undefined(run: Run) -> list[str]:
-    lines = run.results.undefined
-    return [f"Undefined and left out of means: {'; '.join(lines)}."] if lines else []
 
 
 def _balance(runs: Sequence[Run]) -> Section:
@@ -154,9 +155,12 @@ def _groups(run: Run) -> Section:
         for name, table in (("sex", sex), ("subject", subject))
         if table is None
     ]
-    return Section(
-        "people", "Sex and subjects", missing, tables=_there(sex), folded=_there(subject)
-    )
+    words = [
+        "Apart: more than the spread between subjects explains, though of many rows one may lie "
+        "apart by chance. Overlap does not show that there is no gap."
+    ]
+    said = [*(words if sex is not None else []), *missing]
+    return Section("people", "Sex and subjects", said, tables=_there(sex), folded=_there(subject))
 
 
 def _texts(run: Run) -> Section | None:
@@ -164,8 +168,13 @@ def _texts(run: Run) -> Section | None:
     if table is None:
         return None
     words = [
+        *figures_by.contradictions(run),
+        "The AU heads make the predictions that the rest of this page scores; descriptions are "
+        "written apart from them. What a description asserts is read back from its words: F1 is "
+        "against the labels, agreement with the AU heads.",
         "Next word: the true words before it are given. Without an image: what the closed set of "
-        "descriptions gives away to anyone who has read those of the training part."
+        "descriptions gives away to anyone who has read those of the training part; only what is "
+        "above that was seen in the face.",
     ]
     return Section("descriptions", "Descriptions", words, tables=[table])
 

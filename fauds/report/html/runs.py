@@ -101,11 +101,13 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read finished runs of one benchmark.
 
     Raises:
-        UsageError: none is named, or they are of several benchmarks.
+        UsageError: none is named, one is named twice, or they are of several benchmarks.
         DataError: a run has no results.
     """
     if not folders:
         raise UsageError("No run is named.", hint="name a folder of WORKDIR/DATASET/runs/")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("A run is named twice.", hint="name each run once")
     results = [results_file.read(folder) for folder in folders]
     benchmarks = sorted({one.benchmark for one in results})
     if len(benchmarks) > 1:

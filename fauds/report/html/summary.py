@@ -3,7 +3,8 @@
 from fauds.bench.results import ELSEWHERE, Results
 from fauds.facs import facts
 from fauds.report.html.runs import Run
-from fauds.report.html.tables import interval, percent
+from fauds.report.html.tables import interval
+from fauds.report.printed import percent
 
 _WEAK = 3
 
@@ -47,11 +48,27 @@ def _result(run: Run) -> str:
         return "The mean F1 is undefined: no action unit is ever active in the test parts."
     spread = interval(row)
     said = f"Mean F1 is {percent(row.value)} %"
-    said += f", 95 % interval {spread} %." if spread else " (no interval was computed)."
+    said += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
     if base is not None:
         said += f" Calling every action unit active in every frame would give {percent(base)} %."
     accuracy = run.value("accuracy")
     return said if accuracy is None else f"{said} Mean accuracy is {percent(accuracy)} %."
+
+
+def _without_interval(run: Run) -> str:
+    """Say why the headline has no interval, and give the pooled figure's where that has one."""
+    if run.results.uncertainty is None:
+        return "(no interval was computed)"
+    alone = any(len(who) == 1 for who in run.results.protocol.test_subjects.values())
+    why = "a test part has one subject" if alone else "the subjects show no spread"
+    pooled = run.row("f1", "pooled")
+    spread = interval(pooled)
+    if pooled is None or not spread:
+        return f"(no interval: {why})"
+    return (
+        f"(no interval: {why}); over all frames pooled it is {percent(pooled.value)} %, "
+        f"95 % interval {spread} %"
+    )
 
 
 def _certainty(run: Run) -> str:
@@ -61,13 +78,15 @@ def _certainty(run: Run) -> str:
         "action units, then over folds"
     )
     uncertainty = run.results.uncertainty
-    if uncertainty is None:
+    shown = any(interval(run.row("f1", scope)) for scope in ("mean_of_folds", "pooled"))
+    if uncertainty is None or not shown:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
     how = "one subject left out at a time"
     if uncertainty.resamples:
         how = f"{uncertainty.resamples:,} resamples of subjects"
     method = uncertainty.method.replace("_", " ")
-    return f"{estimand}. Intervals: {method}, {how}. {uncertainty.note}"
+    note = uncertainty.note[:1].lower() + uncertainty.note[1:]
+    return f"{estimand}. Intervals: {method}, {how}. They say {note}"
 
 
 def _by_au(run: Run) -> list[str]:
@@ -77,7 +96,25 @@ def _by_au(run: Run) -> list[str]:
         return []
     weak = ", ".join(f"{_named(au)} {percent(value)} %" for value, au in known[:_WEAK])
     value, best = known[-1]
-    return [f"Weakest: {weak}. Strongest: {_named(best)} {percent(value)} %."]
+    return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {_named(best)} {percent(value)} %."]
+
+
+def _beyond_noise(run: Run) -> str:
+    """Name the AUs whose whole interval lies below that of the mean; "" without intervals."""
+    mean, highs = run.row("f1"), {}
+    for au in run.results.protocol.aus:
+        row = run.row("f1", au=au)
+        if row is not None and row.high is not None:
+            highs[au] = row.high
+    if mean is None or mean.low is None or not highs:
+        return ""
+    below = [au for au, high in highs.items() if high < mean.low]
+    if not below:
+        return " None has an interval that ends before that of the mean begins."
+    return (
+        " Below the mean by more than noise between subjects (the interval ends before that of the "
+        f"mean begins): {', '.join(below)}."
+    )
 
 
 def _named(au: str) -> str:

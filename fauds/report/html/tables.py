@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fauds.bench.results import MetricRow
+from fauds.report.printed import percent, percent_range
 
 _WORDY = 12
 
@@ -47,11 +48,6 @@ class Table:
     note: str = ""
 
 
-def percent(value: float | None) -> str:
-    """Return a figure of 0 to 1 in %, without the sign."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def figure(row: MetricRow | None) -> Cell:
     """Return a figure in %, with its interval where it has one."""
     return Cell("-") if row is None else Cell(percent(row.value), interval(row))
@@ -59,9 +55,7 @@ def figure(row: MetricRow | None) -> Cell:
 
 def interval(row: MetricRow | None) -> str:
     """Return the interval of a figure in %, ``83.0 to 87.2``; "" where there is none."""
-    if row is None or row.low is None or row.high is None:
-        return ""
-    return f"{percent(row.low)} to {percent(row.high)}"
+    return "" if row is None else percent_range(row.low, row.high)
 
 
 def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -1,0 +1,25 @@
+"""report.md: what stands beside published figures says how its epoch was chosen."""
+
+import pytest
+
+from fauds import protocols
+from fauds.bench import results as results_file
+from fauds.report.markdown import write_report
+from tests.report.made import decided, made_labels, results_of
+
+TRUTH = made_labels(per_fold=2, frames=20)
+
+
+@pytest.mark.parametrize("selection", ["last", "elsewhere"])
+def test_a_run_beside_published_figures_says_how_its_epoch_was_chosen(tmp_path, selection):
+    own = protocols.benchmark("bp4d")
+    parts = {fold: sorted(part) for fold, part in own.folds.parts.items()}
+    results = results_of(TRUTH, decided(TRUTH, 0.1, 1))
+    changed = {"folds": own.folds.name, "test_subjects": parts, "aus": list(own.aus)}
+    protocol = results.protocol.model_copy(update={**changed, "selection": selection})
+    update = {"benchmark": "bp4d", "benchmark_version": own.version, "synthetic": False}
+    update |= {"protocol": protocol, "subject_counts": None}
+    results_file.write(tmp_path, results.model_copy(update=update))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    (mine,) = (line for line in text.splitlines() if line.startswith("| **this run"))
+    assert mine.split(" | ")[3] == selection
