@@ -219,13 +219,13 @@ def _show_words(console: Console, results: "Results") -> None:
     if asserted is not None:
         whole = results.value("global_text_f1", "mean_of_folds")
         contradicted = results.value("text_contradictions", "mean_of_folds")
-        more = "" if whole is None else f", in words of the whole face {percent(whole)}"
+        more = "" if whole is None else f", of the whole face {percent(whole)}"
         faces = (
             ""
             if contradicted is None
-            else f"; {percent(contradicted)} % of the faces contradict themselves"
+            else f"; the two contradict each other in {percent(contradicted)} % of the faces"
         )
-        console.print(f"F1 of what the texts assert: {percent(asserted)}{more}{faces}")
+        console.print(f"F1 of what the texts assert: local {percent(asserted)}{more}{faces}")
     agreement = results.value("local_text_agreement", "mean_of_folds")
     if agreement is not None:
         console.print(

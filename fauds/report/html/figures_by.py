@@ -177,5 +177,5 @@ def contradictions(run: Run) -> list[str]:
         return []
     return [
         f"In {percent(row.value)} % of {row.n:,} described faces the description of the face "
-        "contradicts that of an action unit; it counts as calling inactive what it does not mention."
+        "contradicts that of an action unit; what it does not mention counts as called inactive."
     ]
