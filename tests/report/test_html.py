@@ -12,6 +12,7 @@ import pytest
 
 from fauds import store
 from fauds.bench import results as results_file
+from fauds.bench.counts import SubjectCounts
 from fauds.captions import describe, describe_face
 from fauds.errors import DataError, UsageError
 from fauds.protocols import benchmark
@@ -21,7 +22,7 @@ from fauds.report.html.compared import published
 from fauds.report.html.pictures import looks_at
 from fauds.report.html.runs import read_runs
 from fauds.report.terminal import show_results
-from tests.report.runs import AUS, row, write_gallery, write_run
+from tests.report.runs import AUS, SUBJECTS, row, write_gallery, write_run
 
 _ADDRESSES = ("src", "href", "xlink:href")
 
@@ -367,3 +368,21 @@ def test_the_course_of_many_folds_is_told_as_a_whole():
     )
     few = draw_training({fold: logs[fold] for fold in (1, 2)}).words
     assert "fold 2: from 5.000 to 3.000 in 2 epochs" in few
+
+
+def test_how_often_each_action_unit_is_active_stands_beside_its_figures(tmp_path):
+    # tp, fp, fn, tn: six of eight frames active, then one of four coded.
+    outcomes = {
+        "AU01": (5, 1, 1, 1),
+        "AU06": (1, 0, 0, 3),
+        "AU12": (0, 0, 0, 8),
+        "AU25": (8, 0, 0, 0),
+    }
+    counts = SubjectCounts(
+        folds={fold: dict.fromkeys(subjects, outcomes) for fold, subjects in SUBJECTS.items()}
+    )
+    run = write_run(tmp_path / "synthetic" / "runs" / "one", changes={"subject_counts": counts})
+    page = _Page(write_html([run]).read_text())
+    (table,) = (rows for name, rows in page.tables.items() if name.startswith("By action unit"))
+    place = table[0].index("Active frames")
+    assert [line[place] for line in table[1:]] == ["75.0", "25.0", "0.0", "100.0", "50.0"]

@@ -1,5 +1,7 @@
 """Tables of one run's figures: by AU, by fold, by sex, by subject, by choice of the epoch."""
 
+import numpy as np
+
 from fauds.bench.results import MetricRow
 from fauds.report.html.runs import Run
 from fauds.report.html.tables import Cell, Row, Table, figure
@@ -43,14 +45,24 @@ def au_table(run: Run) -> Table:
     columns = {"f1": "F1"} | {
         metric: name for metric, name in _BESIDE.items() if run.row(metric) is not None
     }
-    return Table(
-        caption="By action unit, means of folds, in %",
-        head=("Action unit", *columns.values()),
-        rows=tuple(
-            Row(au or "Mean", tuple(figure(run.row(metric, au=au)) for metric in columns), not au)
-            for au in (*run.results.protocol.aus, None)
-        ),
-    )
+    shares = _active_shares(run)
+    names = ("Action unit", *(["Active frames"] if shares else []), *columns.values())
+    rows = []
+    for au in (*run.results.protocol.aus, None):
+        cells = [figure(run.row(metric, au=au)) for metric in columns]
+        active = [Cell(percent(shares[au]))] if shares else []
+        rows.append(Row(au or "Mean", (*active, *cells), not au))
+    return Table(caption="By action unit, means of folds, in %", head=names, rows=tuple(rows))
+
+
+def _active_shares(run: Run) -> dict[str | None, float]:
+    """The share of scored frames in which each AU is active, and their mean; none if unknown."""
+    aus, counted = run.results.protocol.aus, run.results.subject_counts
+    if counted is None:
+        return {}
+    whole = counted.grouped(aus).counts.total()
+    shares = (whole.positives / np.maximum(whole.coded, 1)).tolist()
+    return {**dict(zip(aus, shares, strict=True)), None: float(np.mean(shares))}
 
 
 def fold_table(run: Run, metric: str, name: str) -> Table:
