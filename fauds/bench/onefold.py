@@ -35,6 +35,9 @@ class Progress(Protocol):
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show a bar for a step of `total` parts."""
 
+    def counter(self, description: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Show a bar for a step that says how many parts are done, and of how many."""
+
 
 @dataclass(frozen=True)
 class OneFold:

@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from fauds.captions import Parsed, Parser, load, parse
 from fauds.captions.tokens import Tokeniser
 from fauds.errors import DataError
-from fauds.facs import occurs
 from fauds.metrics import occurrence
 from fauds.metrics.texts import bleu4, rouge_l
 
@@ -101,25 +100,6 @@ def text_figures(
     return TextFigures(by_au, overall)
 
 
-def contradictions(
-    predictions: pa.Table,
-    aus: Sequence[str],
-    *,
-    occurrence_at: int | None,
-    language: str,
-    templates: Path | None = None,
-) -> list[tuple[str, ...]]:
-    """Return, for every row, the AUs of which its local and its face's text assert two states.
-
-    Arguments and errors as in `text_figures`; a row without texts of both scopes has none.
-    """
-    reader = _Reader(aus, occurrence_at, language, templates)
-    apart, _ = _contradicting({s: reader.said(predictions, s, "text") for s in SCOPES})
-    patterns, which = np.unique(apart, axis=0, return_inverse=True)
-    named = [tuple(np.array(aus)[pattern].tolist()) for pattern in patterns]
-    return [named[at] for at in which.reshape(-1).tolist()]
-
-
 @dataclass(frozen=True)
 class _Column:
     """A column of texts: the distinct ones, and each row's place among them, -1 where null."""
@@ -168,10 +148,10 @@ class _Reader:
                 self._states(column, [au]) for au, column in zip(self._aus, columns, strict=True)
             ]
             return _Said(columns, there, np.concatenate(states, axis=1))
-        states = self._states(columns[0], self._aus, others=0)
+        states = self._states(columns[0], self._aus, others=False)
         return _Said(columns, np.broadcast_to(there, states.shape), states)
 
-    def _states(self, column: _Column, aus: list[str], others: int = _NOTHING) -> np.ndarray:
+    def _states(self, column: _Column, aus: list[str], others: bool | None = None) -> np.ndarray:
         """Return what every row's text asserts of some AUs, int8 [N, len(aus)].
 
         Args:
@@ -182,15 +162,9 @@ class _Reader:
         of_texts = np.array([*read, [_NOTHING] * len(aus)], np.int8)
         return of_texts[column.places]
 
-    def _asserted(self, read: Parsed, aus: list[str], others: int) -> list[int]:
-        if not read.states:
-            return [_NOTHING] * len(aus)
-        return [self._state(read, au, others) for au in aus]
-
-    def _state(self, read: Parsed, au: str, others: int) -> int:
-        if au in read.states:
-            return int(occurs(read.degrees.get(au, read.states[au]), self._occurrence_at))
-        return _NOTHING if au in read.contradicted else others
+    def _asserted(self, read: Parsed, aus: list[str], others: bool | None) -> list[int]:
+        said = (read.asserts(au, self._occurrence_at, others=others) for au in aus)
+        return [_NOTHING if state is None else int(state) for state in said]
 
 
 def _column(column: pa.ChunkedArray) -> _Column:

@@ -17,7 +17,7 @@ from rapidfuzz.distance import Indel
 
 from fauds.captions.known import Known, Meaning, Words, is_mark
 from fauds.captions.templates import Templates, load
-from fauds.facs import INTENSITIES, au_name
+from fauds.facs import INTENSITIES, au_name, occurs
 
 NEAR = 0.8
 """Similarity above which a fragment may be meant: twice the common words over all words."""
@@ -53,6 +53,23 @@ class Parsed:
         if name in self.contradicted:
             return "contradicted"
         return self.states.get(name, "not mentioned")
+
+    def asserts(
+        self, au: str, occurrence_at: int | None = None, *, others: bool | None = None
+    ) -> bool | None:
+        """Return whether the text asserts that an action unit occurs; None where it does not say.
+
+        Args:
+            au: as in `states`.
+            occurrence_at: the lowest intensity that counts as occurring, where degrees are said.
+            others: what a text that was understood asserts of an action unit that it does not
+                mention: False of a face's description, which names all that is active.
+        """
+        if not self.states or au in self.contradicted:
+            return None
+        if au not in self.states:
+            return others
+        return occurs(self.degrees.get(au, self.states[au]), occurrence_at)
 
 
 def parse(text: str, language: str = "en", *, templates: Path | None = None) -> Parsed:

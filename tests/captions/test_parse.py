@@ -173,3 +173,13 @@ def test_states_of_one_au() -> None:
 def test_own_templates_are_read_with_their_own_fragments(own_templates) -> None:
     root = own_templates("global.yaml", "- blinks\n", "- flutters both lids\n")
     assert parse("A man flutters both lids.", templates=root).active == ("AU45",)
+
+
+def test_what_a_text_asserts_of_an_action_unit():
+    said = parse("A woman tightens her eyelids and pulls up the corners of her parted lips.")
+    assert said.asserts("AU12") is True
+    assert said.asserts("AU01") is None
+    assert said.asserts("AU01", others=False) is False
+    assert parse("Nothing that is a description.").asserts("AU12", others=False) is None
+    trace = parse(describe("AU12", "A"))
+    assert [trace.asserts("AU12", at) for at in (None, 1, 2)] == [True, True, False]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from fauds.captions import Parsed, parse
-from fauds.facs import occurs
 from fauds.report.gallery import AuRow, gallery
 from fauds.report.html.pictures import face_uri, looks_at, shown_images, veil_uri
 from fauds.report.html.runs import Run
@@ -118,24 +117,16 @@ def _line(au: AuRow, whole: Parsed | None, read: _Read, occurrence_at: int | Non
         predicted=_word(au.predicted),
         probability=f"{au.probability:.2f}",
         text=au.text or "",
-        local=_asserted(read(au.text), au.name, occurrence_at, "") if au.text else "",
-        face="" if whole is None else _asserted(whole, au.name, occurrence_at, "inactive"),
+        local=_asserted(read(au.text), au.name, occurrence_at) if au.text else "",
+        face="" if whole is None else _asserted(whole, au.name, occurrence_at, others=False),
         veil="" if au.attention is None else veil_uri(au.attention),
         looks="" if au.attention is None else looks_at(au.attention),
     )
 
 
-def _asserted(said: Parsed, au: str, occurrence_at: int | None, others: str) -> str:
-    """Return the state that a text asserts of an AU, by the rules of `fauds.bench.texts`.
-
-    Args:
-        others: what a text that was understood asserts of an AU that it does not mention.
-    """
-    if not said.states or au in said.contradicted:
-        return ""
-    if au not in said.states:
-        return others
-    return _word(occurs(said.degrees.get(au, said.states[au]), occurrence_at))
+def _asserted(said: Parsed, au: str, occurrence_at: int | None, others: bool | None = None) -> str:
+    state = said.asserts(au, occurrence_at, others=others)
+    return "" if state is None else _word(state)
 
 
 def _word(active: bool) -> str:
