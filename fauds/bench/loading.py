@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from fauds import store
 from fauds.bench import results as results_file
 from fauds.bench.counts import BySubject, by_subject
+from fauds.bench.readback import FRAMES, read_scored, tables_of
 from fauds.bench.results import Results
-from fauds.bench.score import frame_set_fingerprint
 from fauds.errors import DataError, UsageError
 from fauds.metrics.occurrence import decide
 
@@ -87,27 +84,18 @@ def load(path: Path) -> Loaded:
 
 def _recounted(folder: Path, results: Results) -> BySubject:
     """Count a run's predictions against the labels in the tables of its dataset's folder."""
-    aus = results.protocol.aus
-    predicted = pa.concat_tables(
-        store.read_table(folder / f"fold{fold}" / "predictions.parquet", ["frame_id", "fold", *aus])
-        for fold in results.folds
-    )
-    path = folder.resolve().parent.parent / "frames.parquet"
-    frames = store.read_table(path, ["frame_id", "subject", "task", "frame", "sex", *aus])
-    place = pc.index_in(predicted["frame_id"], frames["frame_id"])
-    frames = frames.take(place.drop_null())
-    if frame_set_fingerprint(frames, aus) != results.frames_fingerprint:
+    scored = read_scored(folder, results)
+    if scored is None:
         raise DataError(
-            "The frames or their labels have changed since this run was scored.",
-            where=path,
+            "The frames or their labels have changed since this run was scored, or its "
+            "predictions are gone.",
+            where=tables_of(folder) / FRAMES,
             hint="read the same labels again, or compare with a run that was made since",
         )
-    subjects, sexes = (frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
-    probabilities = np.stack([predicted[au].to_numpy() for au in aus], axis=1)
     return by_subject(
-        np.stack([pc.fill_null(frames[au], -1).to_numpy() for au in aus], axis=1),
-        decide(probabilities, results.protocol.threshold),
-        predicted["fold"].to_numpy(),
-        np.array(subjects),
-        dict(zip(subjects, sexes, strict=True)),
+        scored.labels,
+        decide(scored.probabilities, results.protocol.threshold),
+        scored.folds,
+        np.array(scored.subjects),
+        dict(zip(scored.subjects, scored.sexes, strict=True)),
     )

@@ -37,6 +37,7 @@ class _Step:
         number: from 0, over all epochs; epoch: likewise.
         losses: [5], in the order of `TERMS`; this process's, whose mean over processes counts.
         norm: of the gradient, before it was clipped.
+        skipped: whether float16's scale was too large, and the weights stayed as they were.
         rate: the learning rate.
         faces: of all processes.
         rows: those of this process, to name them.
@@ -46,6 +47,7 @@ class _Step:
     epoch: int
     losses: Tensor
     norm: Tensor
+    skipped: bool
     rate: float
     faces: int
     rows: Tensor
@@ -193,6 +195,7 @@ class Training:
             epoch=epoch,
             losses=torch.stack(losses).sum(dim=0),
             norm=norm,
+            skipped=self._optimiser.step_was_skipped,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, len(self._faces) - number * training.batch_size),
             rows=torch.cat([batch.rows for batch in passes]),
@@ -241,11 +244,13 @@ class _Figures:
         self._since, self._seen = time.perf_counter(), 0
 
     def take(self, step: _Step) -> bool:
-        """Count a step's figures; return whether its losses are finite."""
+        """Count a step's figures; return whether its losses and their gradient are finite."""
         losses = step.losses.cpu()
         self._sums += losses.double() * (step.faces / self._faces)
         self._seen += step.faces
-        if not bool(losses.isfinite().all()):
+        # The last gradient of an epoch would otherwise be seen after its checkpoint.
+        told = [losses] if step.skipped else [losses, step.norm.cpu()]
+        if not all(bool(figure.isfinite().all()) for figure in told):
             return False
         if (step.number + 1) % _JOURNAL_EVERY == 0:
             self._write(step)
@@ -283,8 +288,9 @@ def _not_finite(step: _Step, faces: FaceSet, steps_an_epoch: int) -> DataError:
     values = zip(TERMS, step.losses.tolist(), strict=True)
     batch = step.number - step.epoch * steps_an_epoch + 1
     return DataError(
-        f"The loss is not finite ({', '.join(f'{term} {value:g}' for term, value in values)}) in "
-        f"epoch {step.epoch + 1}, batch {batch}.",
+        f"The loss or its gradient is not finite "
+        f"({', '.join(f'{term} {value:g}' for term, value in values)}, gradient "
+        f"{float(step.norm):g}) in epoch {step.epoch + 1}, batch {batch}.",
         where=", ".join(named) + " ...",
         hint="lower training.learning_rate or training.gradient_clip, or look at these images",
     )

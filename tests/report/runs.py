@@ -31,7 +31,7 @@ def write_run(
     Args:
         folder: the run's, in ``WORKDIR/DATASET/runs``.
         switches: MARL, LLGA and GLGA.
-        extra: further figures.
+        extra: further figures, or others in the place of the run's own.
         changes: fields of `Results`.
     """
     frames = frames_table(synthetic, folder.parent.parent)
@@ -43,7 +43,13 @@ def write_run(
         given = probabilities(labels, fold)
         folds[fold] = score.FoldScores(labels, given, np.full(len(AUS), 0.4), {})
         predictions.append(_predictions(folder, part, fold, given))
-    rows = [*score.metric_rows(folds, AUS, 0.5, "last"), *extra]
+    own = {tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) for row in extra}
+    rows = [
+        row
+        for row in score.metric_rows(folds, AUS, 0.5, "last")
+        if tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) not in own
+    ]
+    rows.extend(extra)
     results_file.write(folder, _results(frames, rows, synthetic, switches, changes or {}))
     settings = {"faces": None, "preset": "tiny"}
     store.write_text(folder / "settings.yaml", yaml.safe_dump(settings))
@@ -61,6 +67,7 @@ def frames_table(synthetic: bool, tables: Path) -> pa.Table:
             "subject": pa.array(who).dictionary_encode(),
             "task": pa.array(["T1"] * len(who)).dictionary_encode(),
             "frame": pa.array(range(len(who)), pa.int32()),
+            "sex": pa.array([name[0] for name in who]).dictionary_encode(),
             "image": pa.array([f"{at}.jpg" for at in range(len(who))]),
             **{au: pa.array(rng.integers(0, 2, len(who)), pa.int8()) for au in AUS},
         }

@@ -204,3 +204,23 @@ def test_the_batch_that_is_named_is_the_one_whose_loss_is_not_finite(
         train(faces, tokens, single, tmp_path / "run")
     assert caught.value.where == f"{faces.images[row]} ..."
     assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_a_gradient_that_is_not_finite_stops_before_its_checkpoint(
+    faces, tokens, settings, tmp_path, monkeypatch
+):
+    single = changed(settings, epochs=1)
+    steps_an_epoch = -(-FRAMES // single.training.batch_size)
+    calls = iter(range(1, steps_an_epoch + 1))
+    real = steps.Training._pass
+
+    def last_is_broken(self, batch, counts, *, last: bool):
+        losses = real(self, batch, counts, last=last)
+        if next(calls) == steps_an_epoch:
+            next(self.bare.parameters()).grad.fill_(math.nan)
+        return losses
+
+    monkeypatch.setattr(steps.Training, "_pass", last_is_broken)
+    with pytest.raises(DataError, match=f"gradient nan.*epoch 1, batch {steps_an_epoch}"):
+        train(faces, tokens, single, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.safetensors"))

@@ -7,11 +7,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fauds import protocol_files, resources, store
+from fauds.bench.readback import tables_of
 from fauds.report.html.cards import cards
 from fauds.report.html.page import lost_frames, sections
 from fauds.report.html.runs import Run, read_runs
 from fauds.report.html.summary import sentences
-from fauds.report.scored import tables_of
 
 FILE = "report.html"
 

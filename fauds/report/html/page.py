@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fauds.bench.readback import read_scored
 from fauds.report import figures
 from fauds.report.drawn import Drawing
 from fauds.report.features import draw_features, find_features
@@ -11,7 +12,6 @@ from fauds.report.html import compared, figures_by
 from fauds.report.html.runs import Run, comparable
 from fauds.report.html.tables import Table
 from fauds.report.published import published_rows
-from fauds.report.scored import read_scored
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from fauds import protocol_files, store
 from fauds.bench import faces as face_images
+from fauds.bench.readback import tables_of
 from fauds.bench.results import SETTINGS
 from fauds.errors import DataError
 from fauds.report.gallery import Face
 from fauds.report.html.runs import Run
-from fauds.report.scored import tables_of
 from fauds.settings import read_yaml
 
 _SIDE = 176

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -18,8 +17,6 @@ SWITCHES = {
     "global_language": "GLGA",
 }
 """The model's settings that the paper's Table 4 varies, and its names of them."""
-
-_Key = tuple[str, str, str | None, int | None, str | None, str]
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,6 @@ class Run:
         """The model and its preset."""
         return f"{self.results.model} ({self.results.preset})"
 
-    @cached_property
-    def _rows(self) -> dict[_Key, MetricRow]:
-        return {
-            (row.metric, row.scope, row.au, row.fold, row.group, row.selection): row
-            for row in self.results.metrics
-        }
-
     def row(
         self,
         metric: str,
@@ -64,12 +54,7 @@ class Run:
             au: None for the mean over AUs.
             selection: None for the headline's, or "none" of figures that no training made.
         """
-        headline = (self.results.protocol.selection, "none")
-        for chosen in headline if selection is None else (selection,):
-            found = self._rows.get((metric, scope, au, fold, group, chosen))
-            if found is not None:
-                return found
-        return None
+        return self.results.row(metric, scope, au, fold, group=group, selection=selection)
 
     def value(
         self, metric: str, scope: str = "mean_of_folds", au: str | None = None
