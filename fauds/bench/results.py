@@ -13,6 +13,7 @@ from fauds.errors import DataError
 FILE = "results.json"
 GALLERY = "gallery.parquet"
 SETTINGS = "settings.yaml"
+_AGAIN = "copy it again from where it was written, or run or score again"
 ELSEWHERE = "elsewhere"
 """Preset and selection of predictions that this fauds did not make."""
 Unit = float | None
@@ -238,15 +239,17 @@ def read_file(path: Path) -> Results:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "the whole"
         raise DataError(
-            f"The file is not results of this fauds: {at}: {first['msg']}.", where=path
+            f"The file is not results of this fauds: {at}: {first['msg']}.", where=path, hint=_AGAIN
         ) from error
     except ValueError as error:
         first_line = str(error).splitlines()[0]
         raise DataError(
-            f"The file is not results of this fauds: {first_line}.", where=path
+            f"The file is not results of this fauds: {first_line}.", where=path, hint=_AGAIN
         ) from error
     if results.subject_counts is not None and not _fit(results.subject_counts, results.protocol):
-        raise DataError("The counts by subject are not of the file's own protocol.", where=path)
+        raise DataError(
+            "The counts by subject are not of the file's own protocol.", where=path, hint=_AGAIN
+        )
     return results
 
 
