@@ -1,6 +1,7 @@
 """Made-up distributions, written once a test run; tests that change one take a copy."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -13,6 +14,11 @@ from fauds.synthetic import distribution
 # Models in tests are so small that a second thread costs more time than it saves; set before
 # torch is imported, for this process and those it starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all processes that tests
+# start. Some tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is not a fault of the code under test.
 settings.register_profile("fauds", deadline=None)

@@ -208,7 +208,7 @@ def test_a_process_of_torchrun_without_faces_does_not_end_the_others(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_done_is_kept_when_a_run_is_told_to_end(
+def test_what_was_done_is_kept_after_ctrl_c_or_an_order_to_end(
     cli, faces, video, tmp_path, monkeypatch, number
 ):
     read = sources.frames
