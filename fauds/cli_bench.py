@@ -76,14 +76,15 @@ def bench(
         raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
     prepares = processes.leads() and not resume
     frames = read_frames(space, **reading) if prepares else None
-    try:
-        with new_progress(shown=processes.leads()) as progress:
-            space.bench(plan, frames, progress, tensorboard=log == "tensorboard")
-    except BaseException:
-        if plan.begun and processes.leads():
-            words = ["fauds", "bench", "--dataset", space.dataset, "--workdir", str(workdir)]
-            again = shlex.join([*words, "--resume", plan.folder.name])
-            click.echo(f"What is done is kept. Go on with: {again}", err=True)
-        raise
-    if processes.leads():
-        show_results(plan.folder)
+    with processes.together():
+        try:
+            with new_progress(shown=processes.leads()) as progress:
+                space.bench(plan, frames, progress, tensorboard=log == "tensorboard")
+        except BaseException:
+            if plan.begun and processes.leads():
+                words = ["fauds", "bench", "--dataset", space.dataset, "--workdir", str(workdir)]
+                again = shlex.join([*words, "--resume", plan.folder.name])
+                click.echo(f"What is done is kept. Go on with: {again}", err=True)
+            raise
+        if processes.leads():
+            show_results(plan.folder)

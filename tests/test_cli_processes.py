@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copytree
 
@@ -36,22 +37,54 @@ def tables(bp4d_root, tmp_path_factory) -> Path:
     return workdir
 
 
+LATE = """
+import os, sys, time
+from pathlib import Path
+from fauds.bench import finish
+from fauds.cli import main
+
+end, leads, write = sys.argv.pop(1), os.environ["RANK"] == "0", finish.write
+
+def late(*given):
+    time.sleep(3)
+    if end == "leader fails":
+        raise OSError("the disk is full")
+    write(*given)
+
+finish.write = late if leads else None
+try:
+    main()
+finally:
+    threads = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    print("gloo's threads:", sum("gloo" in name for name in threads), file=sys.stderr)
+    if not leads and end == "follower aborts":
+        os.abort()
+"""
+"""A program that runs fauds, with a leader that is slow to write the results."""
+
+
 def start(command: list[str], workdir: Path, **more: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "FAUDS_WORKDIR": str(workdir), "OMP_NUM_THREADS": "1", **more}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def bench(
-    processes: int, workdir: Path, root: Path, *changes: str, launched: bool = False, **more: str
+    processes: int,
+    workdir: Path,
+    root: Path,
+    *changes: str,
+    launched: bool = False,
+    program: Sequence[str] = ("-m", "fauds"),
+    **more: str,
 ) -> subprocess.CompletedProcess:
-    launcher = [sys.executable, "-m"]
+    launcher = [sys.executable]
     if launched or processes > 1:
-        launcher += ["torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
-    words = ["fauds", "bench", "vlfau", "--dataset", "bp4d", "--faces", str(root), "--fold", "1"]
+        launcher += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    words = ["bench", "vlfau", "--dataset", "bp4d", "--faces", str(root), "--fold", "1"]
     words += ["--preset", "tiny"]
     for change in (*SAME, *changes):
         words += ["--set", change]
-    return start([*launcher, *words], workdir, **more)
+    return start([*launcher, *program, *words], workdir, **more)
 
 
 def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
@@ -137,3 +170,25 @@ def test_an_error_of_one_process_is_told_and_ends_all(tables, bp4d_root, tmp_pat
     assert "Go on with: fauds bench" in broken.stderr
     # torchrun shows a traceback of its own; there is none of ours.
     assert "fauds/training" not in broken.stderr
+
+
+@pytest.mark.parametrize("end", ["all end well", "follower aborts", "leader fails"])
+def test_no_process_ends_before_the_first_one_has_written_everything(
+    tables, bp4d_root, tmp_path, end
+):
+    program = tmp_path / "late.py"
+    program.write_text(LATE)
+    workdir = Path(copytree(tables, tmp_path / "workdir"))
+    changes = ("training.epochs=1", "model.local_language=false", "model.global_language=false")
+    shared = bench(2, workdir, bp4d_root / "2D+3D", *changes, program=(str(program), end))
+    (run,) = (workdir / "bp4d" / "runs").iterdir()
+    if end == "leader fails":
+        assert shared.returncode != 0
+        assert "Error: OSError: the disk is full" in shared.stderr
+        assert "process 1: Error" not in shared.stderr
+        return
+    assert (shared.returncode == 0) == (end == "all end well"), shared.stderr
+    assert shared.stdout.count("F1 %") == 1
+    assert all((run / name).exists() for name in ("results.json", "report.md", "report.html"))
+    assert "gloo's threads: 0" in shared.stderr
+    assert shared.stderr.count("gloo's threads:") == shared.stderr.count("gloo's threads: 0")

@@ -5,7 +5,8 @@ testing. What each of them does with its share of a batch is in `fauds.training.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
@@ -61,6 +62,30 @@ def _alone(number: int, count: int) -> UsageError:
         where=f"RANK={number}, WORLD_SIZE={count}",
         hint="unset RANK and WORLD_SIZE, or start it with torchrun",
     )
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """End the group that `join` forms within: when all are done, or at once on an error.
+
+    A launcher ends all processes when one fails, even one that was done. So each that is done stays
+    until the leader has done what it does within.
+    """
+    from torch import distributed
+
+    met = False
+    try:
+        yield
+        if distributed.is_initialized():
+            # Nobody is needed any more: why another one is gone, it or the launcher tells.
+            with suppress(RuntimeError):
+                wait()
+                met = True
+    finally:
+        # Left to the end of Python, a thread of gloo may then ask for the interpreter, and abort.
+        # NCCL could wait for ever for a process that failed; gloo sees that it is gone.
+        if distributed.is_initialized() and (met or distributed.get_backend() == "gloo"):
+            distributed.destroy_process_group()
 
 
 def wait() -> None:
