@@ -92,8 +92,8 @@ def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def workspace(workdir: Path, dataset: str) -> Any:
-    """Return the dataset's `fauds.workspace.Workspace`, which speaks on stderr."""
-    from fauds.workspace import Workspace
+    """Return the dataset's `fauds.pipeline.project.Workspace`, which speaks on stderr."""
+    from fauds.pipeline.project import Workspace
 
     def say(line: str) -> None:
         click.echo(line, err=True)
@@ -128,7 +128,7 @@ def reading(
 
 
 def read_frames(space: Any, root: Path | None, **options: Any) -> Any:
-    """Read the raw distribution, say what was read, and return the `fauds.workspace.Step`."""
+    """Read the raw distribution, say what was read, and return the `fauds.step.Step`."""
     from fauds.report.terminal import show_frames
 
     with new_progress() as progress:

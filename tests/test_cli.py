@@ -14,9 +14,9 @@ import yaml
 from fauds import protocols, resources, store
 from fauds.bench import results as results_file
 from fauds.errors import DataError
+from fauds.pipeline.project import Step, Workspace
 from fauds.report.markdown import write_report
 from fauds.training import checkpoint
-from fauds.workspace import Step, Workspace
 from tests.helpers import Cli, small
 
 

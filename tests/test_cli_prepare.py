@@ -13,11 +13,11 @@ from fauds import store
 from fauds.bench import onefold
 from fauds.bench import results as results_file
 from fauds.faces.landmarks import marks
+from fauds.pipeline.project import Workspace
 from fauds.synthetic import distribution
 from fauds.synthetic.face import AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
-from fauds.workspace import Workspace
 from tests.helpers import Cli, small
 
 SEED, FRAMES, SIZE = 5, 40, 64

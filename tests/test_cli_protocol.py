@@ -11,8 +11,8 @@ import yaml
 
 from fauds import resources
 from fauds.bench import results as results_file
+from fauds.pipeline.project import Workspace
 from fauds.synthetic import distribution
-from fauds.workspace import Workspace
 from tests.helpers import Cli, small
 
 EXAMPLES = resources.path("benchmarks", "examples")

@@ -33,7 +33,7 @@ def ours(root: Path) -> None:
     import fauds.datasets.bp4d  # noqa: F401
     from fauds import store
     from fauds.captions.tokens import without_frameworks
-    from fauds.workspace import Workspace
+    from fauds.pipeline.project import Workspace
 
     with without_frameworks():
         import spacy.lang.en  # noqa: F401

@@ -15,7 +15,7 @@ from fauds.report.printed import percent, percent_range
 
 if TYPE_CHECKING:
     from fauds.bench.results import Results
-    from fauds.workspace import Step, Workspace
+    from fauds.pipeline.project import Step, Workspace
 
 _UNDEFINED = 8
 """Lines that are printed of undefined figures: leaving out each of 41 subjects has hundreds."""

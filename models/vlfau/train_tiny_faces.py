@@ -25,10 +25,10 @@ from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.faces.decode import decode
 from fauds.metrics import occurrence
+from fauds.pipeline.project import Workspace
 from fauds.synthetic import distribution
 from fauds.training import checkpoint
 from fauds.training.loop import WEIGHTS, build_model, train
-from fauds.workspace import Workspace
 
 SEED, TEST_SEED = 20260201, 20260202
 TEST_FRAMES = 48

@@ -17,7 +17,7 @@ from fauds.datasets.disfa import DISFA
 from fauds.datasets.images import Key, Listing
 from fauds.datasets.labelfiles import Digests
 from fauds.errors import DataError
-from fauds.workspace import Workspace
+from fauds.pipeline.project import Workspace
 
 from .helpers import BP4D_AUS, DISFA_AUS, fails, read
 from .test_bp4d import change, occurrence, put

@@ -27,8 +27,8 @@ from fauds.faces.base import Face
 from fauds.faces.decode import decode
 from fauds.faces.prepare import prepare
 from fauds.faces.request import Request
+from fauds.pipeline.project import Workspace
 from fauds.synthetic import distribution
-from fauds.workspace import Workspace
 
 from .footage import (
     MadeUp,

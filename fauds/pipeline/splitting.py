@@ -8,15 +8,15 @@ import pyarrow as pa
 from fauds import folds as folding
 from fauds import store
 from fauds.errors import UsageError
-from fauds.joining import members
-from fauds.steps import Step, unchanged
+from fauds.pipeline.joining import members
+from fauds.step import Step, unchanged
 
 if TYPE_CHECKING:
-    from fauds.workspace import Workspace
+    from fauds.pipeline.project import Workspace
 
 
 def split(space: "Workspace", frames: Step, k: int | None, method: str | None, seed: int) -> Step:
-    """Write the tables of folds; see `fauds.workspace.Workspace.folds`."""
+    """Write the tables of folds; see `fauds.pipeline.project.Workspace.folds`."""
     aus = space.benchmark.aus
     labels = store.read_table(frames.path, ["subject", "sex", *aus])
     counts = folding.count_subjects(labels, aus)

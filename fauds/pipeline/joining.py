@@ -14,11 +14,11 @@ from fauds import schemas, store
 from fauds.columns import from_numpy
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
-from fauds.steps import Step, unchanged
+from fauds.step import Step, unchanged
 
 if TYPE_CHECKING:
     from fauds.bench.runs import Progress
-    from fauds.workspace import Workspace
+    from fauds.pipeline.project import Workspace
 
 _SAME = ("name", "version", "size")
 

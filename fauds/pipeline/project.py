@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from fauds import protocol_files, protocols, store
 from fauds.datasets import DATASETS
 from fauds.errors import UsageError
-from fauds.joining import join_faces, join_frames
+from fauds.pipeline.joining import join_faces, join_frames
+from fauds.pipeline.reading import read_frames
+from fauds.pipeline.splitting import split
 from fauds.protocols import Benchmark
-from fauds.reading import read_frames
-from fauds.splitting import split
-from fauds.steps import Step, meta_of, unchanged
+from fauds.step import Step, meta_of, unchanged
 
 if TYPE_CHECKING:
     from fauds.bench.onefold import Progress

@@ -15,11 +15,11 @@ from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions, is_written
 from fauds.errors import UsageError
 from fauds.faces.manifest import read_manifest
-from fauds.steps import Step, meta_of
+from fauds.step import Step, meta_of
 
 if TYPE_CHECKING:
     from fauds.bench.runs import Progress
-    from fauds.workspace import Workspace
+    from fauds.pipeline.project import Workspace
 
 
 def read_frames(
@@ -28,7 +28,7 @@ def read_frames(
     given: Mapping[str, Any],
     progress: "Progress | None",
 ) -> Step:
-    """Read a distribution into frames.parquet; see `fauds.workspace.Workspace.frames`."""
+    """Read a distribution into frames.parquet; see `fauds.pipeline.project.Workspace.frames`."""
     path = space.path("frames")
     protocol = space.benchmark.reading()
     old = meta_of(path)
