@@ -21,9 +21,9 @@ from fauds.cli_options import (
     DATASET,
     WORKDIR,
     new_progress,
+    new_project,
     read_frames,
     read_options,
-    workspace,
 )
 from fauds.cli_results import compare, report, results
 from fauds.cli_score import score
@@ -121,12 +121,12 @@ def build_captions(
     from fauds.captions import Style
     from fauds.report.terminal import show_captions
 
-    space = workspace(workdir, dataset)
+    project = new_project(workdir, dataset)
     style = Style(language, degrees, variants, seed, templates)
     # Before any reading or drawing: a wrong language should not cost a minute to hear of.
-    space.caption_settings(style)
-    frames = read_frames(space, **reading)
-    show_captions(space, space.captions(frames, style))
+    project.caption_settings(style)
+    frames = read_frames(project, **reading)
+    show_captions(project.captions(frames, style))
 
 
 @cli.command()
@@ -153,9 +153,9 @@ def split(
     """Put every subject into one of K folds; fold k tests part k."""
     from fauds.report.terminal import show_folds
 
-    space = workspace(workdir, dataset)
-    frames = read_frames(space, **reading)
-    show_folds(space, space.folds(frames, k=k, method=method, seed=seed))
+    project = new_project(workdir, dataset)
+    frames = read_frames(project, **reading)
+    show_folds(project.folds(frames, k=k, method=method, seed=seed))
 
 
 def main() -> NoReturn:

@@ -10,9 +10,9 @@ from fauds.cli_options import (
     DATASET,
     WORKDIR,
     new_progress,
+    new_project,
     read_frames,
     read_options,
-    workspace,
 )
 
 
@@ -67,22 +67,23 @@ def bench(
     from fauds.report.terminal import show_results
     from fauds.training import processes
 
-    space = workspace(workdir, dataset)
+    project = new_project(workdir, dataset)
+    workspace = project.workspace
     request = planning.Request(model, preset, folds, changes, faces, resume)
-    if faces is not None and space.benchmark.joins:
-        raise click.UsageError(f"{space.dataset} takes its faces from the crops of both datasets.")
-    plan = planning.make(request, space.benchmark, space.folder / "runs")
+    if faces is not None and workspace.protocol.joins:
+        raise click.UsageError(f"{dataset} takes its faces from the crops of both datasets.")
+    plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
     if resume and any(value is not None for value in reading.values()):
         raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
     prepares = processes.leads() and not resume
-    frames = read_frames(space, **reading) if prepares else None
+    frames = read_frames(project, **reading) if prepares else None
     with processes.together():
         try:
             with new_progress(shown=processes.leads()) as progress:
-                space.bench(plan, frames, progress, tensorboard=log == "tensorboard")
+                project.bench(plan, frames, progress, tensorboard=log == "tensorboard")
         except BaseException:
             if plan.begun and processes.leads():
-                words = ["fauds", "bench", "--dataset", space.dataset, "--workdir", str(workdir)]
+                words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
                 again = shlex.join([*words, "--resume", plan.folder.name])
                 click.echo(f"What is done is kept. Go on with: {again}", err=True)
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
+from fauds.cli_options import DATASET, WORKDIR, new_progress, new_project
 from fauds.errors import DataError, UsageError
 
 _TEMPLATES = click.option(
@@ -136,7 +136,7 @@ def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
         if to_stdout:
             raise UsageError("A folder cannot go to stdout.", hint="name one with --out")
         out = out or built.folder / "export" / "hf"
-        _export_hf(built, out, workspace(workdir, dataset).benchmark.access)
+        _export_hf(built, out, new_project(workdir, dataset).workspace.protocol.access)
     elif to_stdout:
         _print_jsonl(built)
     else:
@@ -232,9 +232,9 @@ def _languages(templates: Path | None) -> list[str]:
 def _opened(workdir: Path, dataset: str) -> Any:
     from fauds.captions.built import opened
 
-    space = workspace(workdir, dataset)
     # A wrong name is told from a dataset that has not been read yet.
-    return opened(space.folder, space.benchmark.name)
+    workspace = new_project(workdir, dataset).workspace
+    return opened(workspace.folder, workspace.protocol.name)
 
 
 def _check_figure(figure: Path | None) -> None:

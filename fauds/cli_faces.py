@@ -11,10 +11,10 @@ from fauds.cli_options import (
     DATASET,
     WORKDIR,
     new_progress,
+    new_project,
     read_frames,
     read_options,
     reading,
-    workspace,
 )
 
 
@@ -41,7 +41,7 @@ def check(
 
     if root is None:
         raise click.UsageError("Name the raw distribution to look at: --root FOLDER.")
-    benchmark = workspace(workdir, dataset).benchmark
+    benchmark = new_project(workdir, dataset).workspace.protocol
     given = ReadOptions(**reading(**options), **benchmark.reading())
     show_check(dataset, checking.check(benchmark, root, given, camera or "left", workdir))
 
@@ -90,12 +90,12 @@ def prepare(
     names = ("alignment", "without_landmarks", "detector", "camera", "workers")
     given = {name: options.pop(name) for name in names}
     given["manifest"] = manifest and manifest.resolve()
-    space = workspace(workdir, dataset)
-    read_frames(space, **options)
+    project = new_project(workdir, dataset)
+    read_frames(project, **options)
     with new_progress() as progress:
         given = {name: value for name, value in given.items() if value is not None}
-        step = space.faces(given, progress)
+        step = project.faces(given, progress)
     show_faces(step)
     if sheet is not None:
-        draw_face_sheet(space.folder, sheet)
+        draw_face_sheet(project.workspace.folder, sheet)
         click.echo(f"{sheet}: look at it")

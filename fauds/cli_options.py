@@ -91,15 +91,15 @@ def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def workspace(workdir: Path, dataset: str) -> Any:
-    """Return the dataset's `fauds.pipeline.project.Workspace`, which speaks on stderr."""
-    from fauds.pipeline.project import Workspace
+def new_project(workdir: Path, dataset: str) -> Any:
+    """Return the dataset's `fauds.pipeline.Project`, which speaks on stderr."""
+    from fauds.pipeline import Project
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
     file = click.get_current_context().meta.get(_FILE)
-    return Workspace.by_file(workdir, file, say) if file else Workspace(workdir, dataset, say)
+    return Project.by_file(workdir, file, say) if file else Project(workdir, dataset, say)
 
 
 def new_progress(shown: bool = True) -> Any:
@@ -127,11 +127,11 @@ def reading(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def read_frames(space: Any, root: Path | None, **options: Any) -> Any:
+def read_frames(project: Any, root: Path | None, **options: Any) -> Any:
     """Read the raw distribution, say what was read, and return the `fauds.step.Step`."""
     from fauds.report.terminal import show_frames
 
     with new_progress() as progress:
-        step = space.frames(root, reading(**options), progress)
+        step = project.frames(root, reading(**options), progress)
     show_frames(step)
     return step

@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
+from fauds.cli_options import DATASET, WORKDIR, new_progress, new_project
 
 
 @click.command()
@@ -21,7 +21,7 @@ from fauds.cli_options import DATASET, WORKDIR, new_progress, workspace
 @WORKDIR
 def score(
     predictions: Path,
-    dataset: str | Path,
+    dataset: str,
     name: str | None,
     missing: Literal["refuse", "drop", "inactive"] | None,
     workdir: Path,
@@ -33,17 +33,9 @@ def score(
     a folder of OpenFace's CSV files, named like the sequences (F001_T1.csv, SN001.csv);
     py-feat's CSV; or a run of fauds.
     """
-    from fauds.bench.scoring import Request, score_predictions
-    from fauds.report.html import write_html
-    from fauds.report.markdown import write_report
+    from fauds.bench.scoring import Request
     from fauds.report.terminal import show_results
 
-    space = workspace(workdir, dataset)
     request = Request(predictions, name, missing)
-    with new_progress() as progress:
-        frames = space.frames(progress=progress)
-    space.folds_as_made(frames)
-    folder = score_predictions(space.folder, space.benchmark, request, click.echo)
-    write_report(folder)
-    write_html([folder])
-    show_results(folder)
+    project = new_project(workdir, dataset)
+    show_results(project.score(request, click.echo, new_progress()))

@@ -22,6 +22,10 @@ class Step:
         """The identity of the step's result: its inputs and settings."""
         return store.fingerprint(self.meta["inputs"], self.meta["settings"])
 
+    def beside(self, table: str) -> Path:
+        """Return the path of another table in the same folder: ``beside("phrases")``."""
+        return self.path.with_name(f"{table}.parquet")
+
 
 def meta_of(path: Path) -> dict[str, Any] | None:
     """Return the metadata of a table, None where there is none yet."""

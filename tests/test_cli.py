@@ -14,8 +14,9 @@ import yaml
 from fauds import protocols, resources, store
 from fauds.bench import results as results_file
 from fauds.errors import DataError
-from fauds.pipeline.project import Step, Workspace
+from fauds.pipeline import Project
 from fauds.report.markdown import write_report
+from fauds.step import Step
 from fauds.training import checkpoint
 from tests.helpers import Cli, small
 
@@ -313,42 +314,43 @@ def spoilt(cli, tmp_path, work, monkeypatch):
         monkeypatch.setattr(
             "fauds.captions.built.template_hash", lambda language: "of a later version"
         )
-        return Workspace(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
+        return Project(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
 
     return spoil
 
 
-def refused(space, frames):
+def refused(project, frames):
     with pytest.raises(DataError) as error:
-        space.captions_as_built(Step(space.path("frames"), False, frames))
-    assert error.value.where == str(space.path("captions"))
+        project.captions_as_built(Step(project.workspace.path("frames"), False, frames))
+    assert error.value.where == str(project.workspace.path("captions"))
     return error.value
 
 
 def test_captions_that_are_not_made_again_say_which_of_their_inputs_changed(spoilt, work):
-    space, frames, meta = spoilt("--degrees")
+    project, frames, meta = spoilt("--degrees")
     other = {**meta, "settings": {**meta["settings"], "templates": "of a later version"}}
-    vocabulary = store.read_table(space.path("vocabulary"))
+    vocabulary = store.read_table(project.workspace.path("vocabulary"))
     # As a build leaves it that was stopped while it wrote the captions.
-    store.write_table(space.path("vocabulary"), vocabulary, other)
-    error = refused(space, frames)
+    store.write_table(project.workspace.path("vocabulary"), vocabulary, other)
+    error = refused(project, frames)
     assert "of different builds" in error.what and "other frames" not in error.what
     assert "other templates than those that fauds ships now" in error.what
     assert f"fauds build-captions --dataset bp4d --workdir '{work}' --degrees" in error.hint
-    space.path("vocabulary").unlink()
-    assert "there is no vocabulary.parquet" in refused(space, frames).what
-    store.write_table(space.path("vocabulary"), vocabulary, meta)
-    assert not space.captions_as_built(Step(space.path("frames"), False, frames)).done
-    error = refused(space, {**frames, "inputs": "of others"})
+    project.workspace.path("vocabulary").unlink()
+    assert "there is no vocabulary.parquet" in refused(project, frames).what
+    store.write_table(project.workspace.path("vocabulary"), vocabulary, meta)
+    step = Step(project.workspace.path("frames"), False, frames)
+    assert not project.captions_as_built(step).done
+    error = refused(project, {**frames, "inputs": "of others"})
     assert "of other frames" in error.what and "other templates" in error.what
 
 
 def test_captions_in_an_own_language_ask_for_its_templates(spoilt, tmp_path):
     shutil.copytree(resources.root("templates") / "en", tmp_path / "own" / "de")
     style = ("--language", "de", "--templates", tmp_path / "own")
-    space, frames, _ = spoilt(*style)
-    space.path("vocabulary").unlink()
-    error = refused(space, frames)
+    project, frames, _ = spoilt(*style)
+    project.workspace.path("vocabulary").unlink()
+    error = refused(project, frames)
     assert "in the language 'de', which fauds does not ship" in error.what
     assert "--language de --templates FOLDER" in error.hint
 

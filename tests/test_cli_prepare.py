@@ -13,7 +13,7 @@ from fauds import store
 from fauds.bench import onefold
 from fauds.bench import results as results_file
 from fauds.faces.landmarks import marks
-from fauds.pipeline.project import Workspace
+from fauds.pipeline import Project
 from fauds.synthetic import distribution
 from fauds.synthetic.face import AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
@@ -196,7 +196,7 @@ def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatc
 
     def infer_meanwhile(*given):
         found = infer(*given)
-        Workspace(work, "bp4d").faces({"alignment": "none", "workers": 1})
+        Project(work, "bp4d").faces({"alignment": "none", "workers": 1})
         return found
 
     monkeypatch.setattr(onefold, "infer", infer_meanwhile)

@@ -11,7 +11,7 @@ import yaml
 
 from fauds import resources
 from fauds.bench import results as results_file
-from fauds.pipeline.project import Workspace
+from fauds.pipeline import Project
 from fauds.synthetic import distribution
 from tests.helpers import Cli, small
 
@@ -243,8 +243,8 @@ def test_a_later_version_has_its_own_folds_whatever_the_earlier_one_had(
     }
     folds = {"name": "mine", "parts": {1: ["F001", "F004"], 2: ["M002"]}}
     file = changed(tmp_path, example, name="own", version=2, folds=folds)
-    space = Workspace.by_file(work, file, print)
-    made = pq.read_table(space.folds_as_made(space.frames()).path).to_pydict()
+    project = Project.by_file(work, file, print)
+    made = pq.read_table(project.folds_as_made(project.frames()).path).to_pydict()
     assert made["protocol"] == ["mine"] * 3
     assert dict(zip(made["subject"], made["fold"], strict=True)) == {
         "F001": 1,

@@ -33,16 +33,16 @@ def ours(root: Path) -> None:
     import fauds.datasets.bp4d  # noqa: F401
     from fauds import store
     from fauds.captions.tokens import without_frameworks
-    from fauds.pipeline.project import Workspace
+    from fauds.pipeline import Project
 
     with without_frameworks():
         import spacy.lang.en  # noqa: F401
 
     with tempfile.TemporaryDirectory(dir=root.parent) as workdir:
         start = time.perf_counter()
-        space = Workspace(Path(workdir), "bp4d")
-        frames = space.frames(root)
-        captions = space.captions(frames)
+        project = Project(Path(workdir), "bp4d")
+        frames = project.frames(root)
+        captions = project.captions(frames)
         _say(time.perf_counter() - start, store.row_count(captions.path))
 
 

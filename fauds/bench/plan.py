@@ -55,6 +55,11 @@ class Plan:
         """Whether the run has been begun, so that it can be resumed."""
         return (self.folder / SETTINGS).exists()
 
+    @property
+    def needs_captions(self) -> bool:
+        """Whether the run reads captions, so that they must be built before it."""
+        return True
+
     def claim(self) -> None:
         """Make a new run's folder, for this process alone.
 

@@ -1,7 +1,7 @@
-"""The first step: a raw distribution, or a made-up one, to the frames that a protocol offers."""
+"""The first step: raw files, or synthetic ones, to the frames that a protocol offers."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,57 +15,63 @@ from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions, is_written
 from fauds.errors import UsageError
 from fauds.faces.manifest import read_manifest
+from fauds.pipeline.workspace import Workspace
 from fauds.step import Step, meta_of
 
 if TYPE_CHECKING:
-    from fauds.bench.runs import Progress
-    from fauds.pipeline.project import Workspace
+    from fauds.bench.onefold import Progress
 
 
 def read_frames(
-    space: "Workspace",
+    workspace: Workspace,
     root: Path | None,
-    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+    say: Callable[[str], None],
     progress: "Progress | None",
 ) -> Step:
-    """Read a distribution into frames.parquet; see `fauds.pipeline.project.Workspace.frames`."""
-    path = space.path("frames")
-    protocol = space.benchmark.reading()
+    """Read raw files into frames.parquet; for arguments and errors see `Project.frames`.
+
+    Args:
+        workspace: of a protocol that joins no others.
+        say: called with a line for people where something else is read than was asked for.
+    """
+    path = workspace.path("frames")
+    protocol = workspace.protocol.reading()
     old = meta_of(path)
-    asked, root = root, _root(space, old, root)
+    asked, root = root, _root(workspace, old, root)
     last = (old and old["settings"]) or {}
-    options = ReadOptions.as_last(last, root if asked else None, {**given, **protocol})
-    listed = _digest(space.benchmark.frames.file)
-    settings = {"root": str(root.resolve()), **options.plain()}
-    draw = _must_draw(space, root)
+    chosen = ReadOptions.as_last(last, root if asked else None, {**options, **protocol})
+    listed = _digest(workspace.protocol.frames.file)
+    settings = {"root": str(root.resolve()), **chosen.plain()}
+    draw = _must_draw(workspace, root)
     same = old is not None and not draw
     same = same and old["settings"] == settings and old.get("listed") == listed
     if same and asked is None and not root.exists():
-        space.say(f"{root} is not here any more: using {path} as it was read from there")
+        say(f"{root} is not here any more: using {path} as it was read from there")
         return Step(path, False, old)
-    reader = DATASETS[str(space.benchmark.dataset)]
-    if same and old["inputs"] == _inputs(reader.fingerprint(root, options), listed):
+    reader = DATASETS[str(workspace.protocol.dataset)]
+    if same and old["inputs"] == _inputs(reader.fingerprint(root, chosen), listed):
         return Step(path, False, old)
-    with store.lock(space.folder):
+    with store.lock(workspace.folder):
         if draw:
-            _draw(space, root, progress)
-        meta = _read(space, root, options, listed)
+            _draw(workspace, root, say, progress)
+        meta = _read(workspace, root, chosen, listed)
     return Step(path, True, meta)
 
 
-def _root(space: "Workspace", old: dict[str, Any] | None, root: Path | None) -> Path:
+def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -> Path:
     if root is not None:
         return root
-    own = space.folder / "raw"
-    if space.benchmark.synthesis and (
+    own = workspace.folder / "raw"
+    if workspace.protocol.synthesis and (
         old is None or Path(old["settings"]["root"]) == own.resolve()
     ):
         return own
     if old is None:
         raise UsageError(
-            f"Nothing of {space.dataset} has been read into this workdir yet.",
-            where=space.folder,
-            hint=f"name the raw distribution: {space.option} --root FOLDER",
+            f"Nothing of {workspace.dataset} has been read into this workdir yet.",
+            where=workspace.folder,
+            hint=f"name the raw distribution: {workspace.option} --root FOLDER",
         )
     return Path(old["settings"]["root"])
 
@@ -78,18 +84,23 @@ def _inputs(read: str, listed: str | None) -> str:
     return read if listed is None else store.fingerprint(read, listed)
 
 
-def _must_draw(space: "Workspace", root: Path) -> bool:
-    synthesis = space.benchmark.synthesis
-    if synthesis is None or root != space.folder / "raw":
+def _must_draw(workspace: Workspace, root: Path) -> bool:
+    synthesis = workspace.protocol.synthesis
+    if synthesis is None or root != workspace.folder / "raw":
         return False
     return not is_written(root, synthesis.model_dump())
 
 
-def _draw(space: "Workspace", root: Path, progress: "Progress | None") -> None:
+def _draw(
+    workspace: Workspace,
+    root: Path,
+    say: Callable[[str], None],
+    progress: "Progress | None",
+) -> None:
     from fauds.synthetic import distribution
 
-    synthesis = space.benchmark.synthesis
-    space.say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
+    synthesis = workspace.protocol.synthesis
+    say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
     bar = progress.counter("drawing faces") if progress else nullcontext()
     with bar as drawn:
         distribution.write(
@@ -98,13 +109,13 @@ def _draw(space: "Workspace", root: Path, progress: "Progress | None") -> None:
 
 
 def _read(
-    space: "Workspace", root: Path, options: ReadOptions, listed: str | None
+    workspace: Workspace, root: Path, options: ReadOptions, listed: str | None
 ) -> dict[str, Any]:
     """Write frames.parquet, and return its metadata."""
-    expected = space.benchmark.expected
-    reader = DATASETS[str(space.benchmark.dataset)]
+    expected = workspace.protocol.expected
+    reader = DATASETS[str(workspace.protocol.dataset)]
     schema = schemas.frames_schema(options.aus)
-    with store.table_writer(space.path("frames"), schema) as writer:
+    with store.table_writer(workspace.path("frames"), schema) as writer:
         parts: list[pa.Table] = []
 
         def take(part: pa.Table) -> None:
@@ -116,9 +127,9 @@ def _read(
         reading = reader.read(root, expected and expected.model_dump(), options, sink=take)
         chosen: dict[str, Any] = {}
         if listed is not None:
-            rows, chosen = _listed(space, pa.concat_tables(parts).unify_dictionaries())
+            rows, chosen = _listed(workspace, pa.concat_tables(parts).unify_dictionaries())
             writer.write(rows, store.sequence_starts(rows))
-        writer.meta = _meta(space, root, options, reading) | chosen
+        writer.meta = _meta(workspace, root, options, reading) | chosen
         if listed is not None:
             # The last labelled frames, which tell the numbering, need not be on the list.
             writer.meta["settings"]["image_base"] = reading.image_base
@@ -127,10 +138,12 @@ def _read(
     return writer.meta
 
 
-def _meta(space: "Workspace", root: Path, options: ReadOptions, reading: Reading) -> dict[str, Any]:
+def _meta(
+    workspace: Workspace, root: Path, options: ReadOptions, reading: Reading
+) -> dict[str, Any]:
     return {
-        "dataset": space.dataset,
-        "reader": space.benchmark.dataset,
+        "dataset": workspace.dataset,
+        "reader": workspace.protocol.dataset,
         "synthetic": reading.synthetic,
         "image_root": str(reading.root.resolve()),
         "inputs": reading.fingerprint,
@@ -140,9 +153,9 @@ def _meta(space: "Workspace", root: Path, options: ReadOptions, reading: Reading
     }
 
 
-def _listed(space: "Workspace", frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+def _listed(workspace: Workspace, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
     """Return the frames of the protocol's list, numbered anew, and what to note of it."""
-    keep, found = read_manifest(space.benchmark.frames.file, frames)
+    keep, found = read_manifest(workspace.protocol.frames.file, frames)
     rows = frames.filter(pa.array(keep))
     place = rows.schema.get_field_index("frame_id")
     ids = from_numpy(np.arange(len(rows)), pa.int64())

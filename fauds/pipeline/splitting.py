@@ -1,60 +1,77 @@
 """The step that puts every subject into a fold, by the protocol or by chance."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from fauds import folds as folding
 from fauds import store
 from fauds.errors import UsageError
-from fauds.pipeline.joining import members
+from fauds.pipeline.workspace import Workspace
 from fauds.step import Step, unchanged
 
-if TYPE_CHECKING:
-    from fauds.pipeline.project import Workspace
 
+def split(
+    workspace: Workspace,
+    frames: Step,
+    k: int | None,
+    method: str | None,
+    seed: int,
+    trained: Step | None = None,
+) -> Step:
+    """Write folds.parquet and fold_statistics.parquet; for errors see `Project.folds`.
 
-def split(space: "Workspace", frames: Step, k: int | None, method: str | None, seed: int) -> Step:
-    """Write the tables of folds; see `fauds.pipeline.project.Workspace.folds`."""
-    aus = space.benchmark.aus
+    Args:
+        frames: finished.
+        k: how many folds; where None, as many as the protocol has, else 3.
+        method: "published" or "random"; where None, published if the protocol has k folds.
+        seed: of random folds.
+        trained: the finished frames of the dataset that is trained on; a joined protocol needs it.
+    """
+    aus = workspace.protocol.aus
     labels = store.read_table(frames.path, ["subject", "sex", *aus])
     counts = folding.count_subjects(labels, aus)
-    made, settings = _folds(space, counts, k, method, seed)
-    path = space.path("folds")
+    made, settings = _folds(workspace, counts, k, method, seed, trained)
+    path = workspace.path("folds")
     meta = {
-        "dataset": space.dataset,
+        "dataset": workspace.dataset,
         "synthetic": frames.meta["synthetic"],
         "inputs": frames.fingerprint,
-        "settings": {**settings, "benchmark_version": space.benchmark.version},
+        "settings": {**settings, "benchmark_version": workspace.protocol.version},
     }
-    with store.lock(space.folder):
-        if unchanged([path, space.path("fold_statistics")], meta):
+    with store.lock(workspace.folder):
+        if unchanged([path, workspace.path("fold_statistics")], meta):
             return Step(path, False, meta)
         table = made()
         folding.check(table, counts.subjects)
         statistics = folding.statistics(counts, table, aus)
-        store.write_table(space.path("fold_statistics"), statistics, meta)
+        store.write_table(workspace.path("fold_statistics"), statistics, meta)
         store.write_table(path, table, meta)
     return Step(path, True, meta)
 
 
 def _folds(
-    space: "Workspace", counts: folding.SubjectCounts, k: int | None, method: str | None, seed: int
+    workspace: Workspace,
+    counts: folding.SubjectCounts,
+    k: int | None,
+    method: str | None,
+    seed: int,
+    trained: Step | None,
 ) -> tuple[Callable[[], pa.Table], dict[str, Any]]:
     """Return what makes the folds, and the settings that decide them."""
-    listed = space.benchmark.folds
-    if space.benchmark.joins:
+    listed = workspace.protocol.folds
+    if workspace.protocol.joins:
         if k is not None or method is not None:
             raise UsageError(
-                f"{space.dataset} has one fold: it tests all of {space.benchmark.test}.",
+                f"{workspace.dataset} has one fold: it tests all of {workspace.protocol.test}.",
                 hint="leave --folds and --method out",
             )
-        trained = store.read_table(members(space)[0].path("frames"), ["subject"])["subject"]
-        subjects = set(trained.unique().to_pylist())
+        column = store.read_table(trained.path, ["subject"])["subject"]
+        subjects = set(column.unique().to_pylist())
         settings = {"k": 1, "method": "across", "seed": None}
-        return lambda: folding.across(counts, subjects, space.dataset), settings
-    method, k = folding.choose(space.dataset, listed, len(counts.subjects), k, method)
+        return lambda: folding.across(counts, subjects, workspace.dataset), settings
+    method, k = folding.choose(workspace.dataset, listed, len(counts.subjects), k, method)
     if method == "published":
         settings = {"k": k, "method": method, "seed": None}
         return lambda: folding.published(counts, listed), settings

@@ -15,7 +15,7 @@ from fauds.report.printed import percent, percent_range
 
 if TYPE_CHECKING:
     from fauds.bench.results import Results
-    from fauds.pipeline.project import Step, Workspace
+    from fauds.step import Step
 
 _UNDEFINED = 8
 """Lines that are printed of undefined figures: leaving out each of 41 subjects has hundreds."""
@@ -39,11 +39,11 @@ def show_frames(step: "Step") -> None:
         console.print(f"  {line}", soft_wrap=True)
 
 
-def show_captions(space: "Workspace", step: "Step") -> None:
+def show_captions(step: "Step") -> None:
     """Print the sizes of captions, phrases and vocabularies, and an example."""
     console = new_console()
-    phrases = store.read_table(space.path("phrases"))
-    vocabulary = store.read_table(space.path("vocabulary"), ["scope"])
+    phrases = store.read_table(step.beside("phrases"))
+    vocabulary = store.read_table(step.beside("vocabulary"), ["scope"])
     for scope in ("local", "global"):
         scoped = phrases.filter(pc.equal(phrases["scope"], scope))
         words = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
@@ -53,7 +53,7 @@ def show_captions(space: "Workspace", step: "Step") -> None:
         console.print(
             f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {words}"
         )
-    _show_ungraded(console, space, step)
+    _show_ungraded(console, step)
     for row in phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist():
         console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True)
     part = next(iter(store.read_batches(step.path, ["face"])), None)
@@ -73,9 +73,9 @@ def _kinds(settings: dict[str, Any], scope: str) -> str:
     return f" ({', '.join(kinds)})" if kinds else ""
 
 
-def _show_ungraded(console: Console, space: "Workspace", step: "Step") -> None:
+def _show_ungraded(console: Console, step: "Step") -> None:
     """Say which action units have no degrees because no intensity of them is coded."""
-    there = store.column_names(space.path("frames"))
+    there = store.column_names(step.beside("frames"))
     aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
     lacking = [au for au in aus if intensity_column(au) not in there]
     if lacking:
@@ -90,11 +90,11 @@ def show_faces(step: "Step") -> None:
         console.print(f"  {line}", soft_wrap=True)
 
 
-def show_folds(space: "Workspace", step: "Step") -> None:
+def show_folds(step: "Step") -> None:
     """Print each fold's subjects, and per AU the test rates and training weights."""
     console = new_console()
     folds = store.read_table(step.path)
-    statistics = store.read_table(space.path("fold_statistics"))
+    statistics = store.read_table(step.beside("fold_statistics"))
     numbers = folding.tested(folds)
     always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
     if always:

@@ -25,7 +25,7 @@ from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.faces.decode import decode
 from fauds.metrics import occurrence
-from fauds.pipeline.project import Workspace
+from fauds.pipeline import Project
 from fauds.synthetic import distribution
 from fauds.training import checkpoint
 from fauds.training.loop import WEIGHTS, build_model, train
@@ -38,14 +38,15 @@ def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tupl
     """Draw a distribution and bring it through all steps; return its plan and arrays."""
     workers = os.cpu_count() or 1
     distribution.write(folder / "raw", "bp4d", frames=frames, seed=seed, processes=workers)
-    space = Workspace(folder, "bp4d")
-    step = space.frames(folder / "raw")
-    space.captions(step)
-    space.folds(step)
-    space.faces()
+    project = Project(folder, "bp4d")
+    step = project.frames(folder / "raw")
+    project.captions(step)
+    project.folds(step)
+    project.faces()
     request = planning.Request("vlfau", "tiny", changes=changes)
-    plan = planning.make(request, space.benchmark, space.folder / "runs")
-    return plan, load(space.folder, plan)
+    workspace = project.workspace
+    plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
+    return plan, load(workspace.folder, plan)
 
 
 def fit(out: Path, frames: int, epochs: int) -> None:

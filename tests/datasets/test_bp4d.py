@@ -68,8 +68,8 @@ def test_the_synthetic_dataset_is_read_by_the_same_reader() -> None:
 
 def test_reading_and_writing_load_neither_pandas_nor_torch(bp4d_root: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from fauds.pipeline.project import Workspace;"
-        f"Workspace(Path({str(tmp_path)!r}), 'bp4d').frames(Path({str(bp4d_root)!r}));"
+        "import sys; from pathlib import Path; from fauds.pipeline import Project;"
+        f"Project(Path({str(tmp_path)!r}), 'bp4d').frames(Path({str(bp4d_root)!r}));"
         "print({'pandas', 'torch', 'spacy', 'cv2'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from fauds.datasets.disfa import DISFA
 from fauds.datasets.images import Key, Listing
 from fauds.datasets.labelfiles import Digests
 from fauds.errors import DataError
-from fauds.pipeline.project import Workspace
+from fauds.pipeline import Project
 
 from .helpers import BP4D_AUS, DISFA_AUS, fails, read
 from .test_bp4d import change, occurrence, put
@@ -99,7 +99,7 @@ def test_row_groups_of_frames_are_whole_sequences(
     bp4d_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "ROW_GROUP", 20)
-    step = Workspace(tmp_path, "bp4d").frames(bp4d_root)
+    step = Project(tmp_path, "bp4d").frames(bp4d_root)
     seen: set[tuple[str, str]] = set()
     for batch in store.read_batches(step.path, ["subject", "task"]):
         here = set(zip(batch["subject"].to_pylist(), batch["task"].to_pylist(), strict=True))
@@ -114,14 +114,14 @@ def test_an_error_in_a_late_group_leaves_the_old_table_or_none(
 ) -> None:
     monkeypatch.setattr(store, "ROW_GROUP", 20)
     root = copy(bp4d_root)
-    space = Workspace(tmp_path / "work", "bp4d")
-    path = space.frames(root).path
+    project = Project(tmp_path / "work", "bp4d")
+    path = project.frames(root).path
     before = path.read_bytes()
     change(occurrence(root, "M002_T8"), 3, put(1, "7"))
-    fails(lambda: space.frames(root), "'7'", where=f"{occurrence(root, 'M002_T8')}:3")
+    fails(lambda: project.frames(root), "'7'", where=f"{occurrence(root, 'M002_T8')}:3")
     assert path.read_bytes() == before
     path.unlink()
-    fails(lambda: space.frames(root), "'7'")
+    fails(lambda: project.frames(root), "'7'")
     assert [entry.name for entry in path.parent.iterdir()] == [".lock"]
 
 
@@ -134,11 +134,11 @@ def test_a_disk_that_fills_while_labels_are_read_is_not_taken_for_theirs(
 
     monkeypatch.setattr(store, "ROW_GROUP", 20)
     monkeypatch.setattr(pq.ParquetWriter, "write_table", refuse)
-    space = Workspace(tmp_path, "bp4d")
+    project = Project(tmp_path, "bp4d")
     fails(
-        lambda: space.frames(bp4d_root),
+        lambda: project.frames(bp4d_root),
         "could not be written: No space",
-        where=space.path("frames"),
+        where=project.workspace.path("frames"),
     )
 
 

@@ -27,7 +27,7 @@ from fauds.faces.base import Face
 from fauds.faces.decode import decode
 from fauds.faces.prepare import prepare
 from fauds.faces.request import Request
-from fauds.pipeline.project import Workspace
+from fauds.pipeline import Project
 from fauds.synthetic import distribution
 
 from .footage import (
@@ -697,16 +697,17 @@ def test_a_worker_that_is_ended_from_outside(long: MadeUp) -> None:
 
 def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
     """Crop a made-up distribution; returns the rows by sequence and frame, with "crop"."""
-    space = Workspace(work, like)
-    frames = space.frames(raw)
+    project = Project(work, like)
+    frames = project.frames(raw)
+    folder = project.workspace.folder
     table = store.read_table(frames.path, ["subject", "task", "frame"]).to_pylist()
     names = [(row["subject"], row["task"]) for row in table]
     last = {name: row["frame"] for name, row in zip(names, table, strict=True)}
     footage = DATASETS[like].footage(raw, last)
     root = Path(frames.meta["image_root"])
-    prepare(space.folder, frames.path, footage, root, {}, Request("eyes-similarity", 1))
-    rows = store.read_table(space.folder / "faces.parquet").to_pylist()
-    crops = [row["path"] and (space.folder / row["path"]).read_bytes() for row in rows]
+    prepare(folder, frames.path, footage, root, {}, Request("eyes-similarity", 1))
+    rows = store.read_table(folder / "faces.parquet").to_pylist()
+    crops = [row["path"] and (folder / row["path"]).read_bytes() for row in rows]
     return {
         ("/".join(name), place["frame"]): row | {"crop": crop}
         for name, place, row, crop in zip(names, table, rows, crops, strict=True)

@@ -1,0 +1,107 @@
+"""The order of the steps is known to `Project` alone; a step takes what it needs as arguments."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fauds
+from fauds import protocols, resources, store
+from fauds.errors import DataError, UsageError
+from fauds.pipeline import Project, Workspace, joining, project, splitting
+from fauds.protocols import Benchmark
+from fauds.step import Step
+
+JOINED = resources.path("benchmarks", "examples") / "bp4d-to-disfa.yaml"
+HOME = Path(fauds.__file__).parent
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def members(tmp_path: Path, bp4d_root: Path, disfa_root: Path) -> dict[str, Step]:
+    """The finished frames of the two datasets that the example joins."""
+    roots = {"bp4d": bp4d_root, "disfa": disfa_root}
+    return {name: Project(tmp_path, name).frames(root) for name, root in roots.items()}
+
+
+def test_a_joined_protocol_is_handed_the_finished_steps_of_its_members(
+    tmp_path: Path, members: dict[str, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def recorded(*arguments: Any) -> Step:
+        calls.append(arguments)
+        return joining.join_frames(*arguments)
+
+    monkeypatch.setattr(project, "join_frames", recorded)
+    joined = Project.by_file(tmp_path, JOINED, quiet)
+    frames = joined.frames()
+    ((workspace, both, steps),) = calls
+    assert workspace == joined.workspace
+    assert [member.dataset for member in both] == ["bp4d", "disfa"]
+    assert [(step.path, step.meta) for step in steps] == [
+        (members[name].path, store.read_meta(members[name].path)) for name in ("bp4d", "disfa")
+    ]
+    folds = store.read_table(joined.folds(frames).path).to_pydict()
+    trained = {name for name, k in zip(folds["subject"], folds["fold"], strict=True) if k == 0}
+    assert trained == {"F001", "F004", "M002"}
+
+
+def test_steps_are_functions_of_a_plain_value_and_of_finished_steps(
+    tmp_path: Path, members: dict[str, Step]
+) -> None:
+    joined = Project.by_file(tmp_path, JOINED, quiet)
+    by_project = store.read_table(joined.frames().path)
+    alone = Workspace(tmp_path, "alone", joined.workspace.protocol)
+    both = tuple(Workspace(tmp_path, name, protocols.benchmark(name)) for name in members)
+    frames = joining.join_frames(alone, both, [*members.values()])
+    assert frames.done and store.read_table(frames.path).equals(by_project)
+    folds = splitting.split(alone, frames, None, None, 0, members["bp4d"])
+    assert folds.path == tmp_path / "alone" / "folds.parquet"
+    assert folds.meta["settings"]["method"] == "across"
+
+
+def test_a_member_without_fitting_crops_is_refused_before_the_other_is_cropped(
+    tmp_path: Path, members: dict[str, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def none_as_prepared(self: Project, frames: Step, progress: object = None) -> None:
+        asked.append(self.workspace.dataset)
+
+    joined = Project.by_file(tmp_path, JOINED, quiet)
+    monkeypatch.setattr(Project, "faces_as_prepared", none_as_prepared)
+    with pytest.raises(DataError, match="bp4d has no crops"):
+        joined.faces()
+    assert asked == ["bp4d"]
+
+
+def test_a_workspace_knows_its_option(tmp_path: Path) -> None:
+    assert Project(tmp_path, "bp4d").workspace.option == "--dataset bp4d"
+    own = Project.by_file(tmp_path, JOINED, quiet).workspace
+    assert own.option == "--benchmark FILE" and isinstance(own.protocol, Benchmark)
+    assert own.path("folds") == tmp_path / "bp4d-to-disfa" / "folds.parquet"
+    with pytest.raises(UsageError, match="did you mean 'bp4d'"):
+        Project(tmp_path, "bp4")
+
+
+def test_imports_go_one_way() -> None:
+    """Steps do not know the project, and only commands and steps know the package of steps."""
+    for path in HOME.rglob("*.py"):
+        name = path.relative_to(HOME).as_posix()
+        imported = [
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        steps = [line for line in imported if line.startswith("fauds.pipeline")]
+        if name.startswith("pipeline/") and path.stem not in ("__init__", "project"):
+            allowed = ("fauds.pipeline.workspace.Workspace",)
+            assert all(line in allowed for line in steps), name
+        elif not name.startswith(("pipeline/", "cli")):
+            assert not steps, name
