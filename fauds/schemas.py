@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from fauds.columns import from_strings
 from fauds.facs import intensity_column
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of frames.parquet: one row a coded frame, null where not coded."""
+    """Return the schema of frames.parquet: one row a coded frame, null where not coded.
+
+    `key` is the frame's unique id in words, see `frame_keys`; tables of an older fauds lack it.
+    """
     return pa.schema(
         [
             ("frame_id", pa.int64()),
+            ("key", pa.string()),
             ("subject", _CATEGORY),
             ("task", _CATEGORY),
             ("frame", pa.int32()),
@@ -23,6 +29,33 @@ def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.S
             *((intensity_column(au), pa.int8()) for au in intensity_aus),
         ]
     )
+
+
+def frame_keys(frames: pa.Table) -> pa.ChunkedArray:
+    """Return every frame's unique id in words: F001/T1/2440, or SN003/29 where there is no task.
+
+    Args:
+        frames: with the columns subject, task and frame.
+    """
+    subject, task, number = (
+        frames[name].cast(pa.string()) for name in ("subject", "task", "frame")
+    )
+    # Arrow loads pandas to take a Python string for a scalar.
+    slash, empty = from_strings(["/", ""])
+    absent = pa.nulls(1, pa.string())[0]
+    # A null part is skipped with its slash.
+    task = pc.if_else(pc.equal(task, empty), absent, task)
+    return pc.binary_join_element_wise(subject, task, number, slash, null_handling="skip")
+
+
+def with_keys(frames: pa.Table) -> pa.Table:
+    """Return frames with the column `key` after frame_id; keys that they have already stay."""
+    if "key" in frames.column_names:
+        keys = frames["key"].cast(pa.string())
+        frames = frames.drop_columns("key")
+    else:
+        keys = frame_keys(frames)
+    return frames.add_column(frames.schema.get_field_index("frame_id") + 1, "key", keys)
 
 
 def captions_schema(aus: Sequence[str]) -> pa.Schema:

@@ -163,7 +163,7 @@ class Reader(Protocol):
             options: see `ReadOptions`.
             sink: is given the frames in parts, as they are read, each of whole sequences. All
                 have the columns of `fauds.schemas.frames_schema` for the same AUs, which
-                may be null throughout.
+                may be null throughout. `key` may be left out; given, it is unique.
         """
 
 

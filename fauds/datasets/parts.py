@@ -106,6 +106,8 @@ def frames_table(
         **{intensity_column(au): _nullable(labels.intensity[au]) for au in intensity},
     }
     schema = schemas.frames_schema(occurrence, intensity)
+    # Whoever writes frames.parquet adds the keys.
+    schema = schema.remove(schema.get_field_index("key"))
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 

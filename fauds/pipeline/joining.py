@@ -116,7 +116,10 @@ def _named(member: Workspace, frames: Step) -> dict[str, Any]:
 
 def _rows(frames: Step, aus: tuple[str, ...]) -> pa.Table:
     schema = schemas.frames_schema(aus)
-    table = store.read_table(frames.path, schema.names)
+    # Frames that an older fauds has read have no keys.
+    absent = {"key"} - set(store.column_names(frames.path))
+    table = store.read_table(frames.path, [name for name in schema.names if name not in absent])
+    table = schemas.with_keys(table)
     # Images lie in two roots; the crops are named by faces.parquet.
     place = table.schema.get_field_index("image")
     table = table.set_column(place, "image", pa.nulls(len(table), pa.string()))

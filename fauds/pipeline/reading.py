@@ -111,7 +111,7 @@ def _draw(
 def _read(
     workspace: Workspace, root: Path, options: ReadOptions, listed: str | None
 ) -> dict[str, Any]:
-    """Write frames.parquet, and return its metadata."""
+    """Write frames.parquet, every frame with its key, and return its metadata."""
     expected = workspace.protocol.expected
     reader = DATASETS[str(workspace.protocol.dataset)]
     schema = schemas.frames_schema(options.aus)
@@ -119,6 +119,7 @@ def _read(
         parts: list[pa.Table] = []
 
         def take(part: pa.Table) -> None:
+            part = schemas.with_keys(part)
             if listed is None:
                 writer.write(part, store.sequence_starts(part))
             else:

@@ -37,12 +37,11 @@ def read(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.parquet"
         with store.table_writer(path, schemas.frames_schema(aus)) as writer:
-            reading = reader.read(
-                root,
-                expected,
-                options,
-                sink=lambda part: writer.write(part, store.sequence_starts(part)),
-            )
+
+            def write(part: pa.Table) -> None:
+                writer.write(schemas.with_keys(part), store.sequence_starts(part))
+
+            reading = reader.read(root, expected, options, sink=write)
         return Read(table=store.read_table(path), **vars(reading))
 
 

@@ -159,7 +159,7 @@ def test_frames_without_intensity_rows_are_null(bp4d_root: Path, copy: Copy) -> 
 def test_without_intensities_there_are_no_intensity_columns(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     shutil.rmtree(root / "AUCoding" / "AU_INT")
-    assert read(BP4D, root, None, OPTIONS).table.column_names[6:] == list(BP4D_AUS)
+    assert read(BP4D, root, None, OPTIONS).table.column_names[7:] == list(BP4D_AUS)
 
 
 def test_subjects_can_be_chosen(bp4d_root: Path) -> None:
