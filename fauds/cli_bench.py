@@ -17,7 +17,7 @@ from fauds.cli_options import (
 
 
 @click.command()
-@click.argument("model", default="vlfau")
+@click.argument("model", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the benchmarks, and do no more.")
 @click.option(
     "--describe",
@@ -43,7 +43,7 @@ from fauds.cli_options import (
 @WORKDIR
 def bench(
     workdir: Path,
-    model: str,
+    model: str | None,
     listing: bool,
     describe: str | None,
     dataset: str,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fauds import __version__, files
 from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
+from fauds.nn.base import Model
 from fauds.settings import ModelSettings
 from fauds.synthetic.face import AUS as DRAWN_AUS
 from fauds.synthetic.face import draw_face, draw_identity, draw_views
@@ -55,20 +56,19 @@ class Probabilities(nn.Module):
     """The path of the action units, from pixels to probabilities, in evaluation mode.
 
     Args:
-        model: a VL-FAU network.
+        model: of any family.
         settings: of the model, whose normalisation becomes a part of it.
     """
 
-    def __init__(self, model: nn.Module, settings: ModelSettings) -> None:
+    def __init__(self, model: Model, settings: ModelSettings) -> None:
         super().__init__()
         self.model = model
         self._settings = settings
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] RGB, 0 to 255 -> probability of being active [B, A], 0 to 1."""
-        logits = self.model(normalise(images, self._settings)).au_logits
-        return logits.float().softmax(dim=-1)[..., 1]
+        """Images [B, 3, S, S] RGB, 0 to 255 -> probabilities [B, A], 0 to 1."""
+        return self.model.scores(normalise(images, self._settings))
 
 
 def need_packages() -> None:
@@ -149,8 +149,13 @@ def _translated(network: Probabilities, size: int, weights: Weights) -> Any:
         raise DataError(
             f"This model cannot be exported to ONNX: {why}",
             where=weights.path,
-            hint=f"its backbone is {weights.settings.model.backbone.name}; train with another",
+            hint=f"its backbone is {_backbone(weights)}; train with another",
         ) from error
+
+
+def _backbone(weights: Weights) -> str:
+    backbone = getattr(weights.settings.model, "backbone", None)
+    return getattr(backbone, "name", "its own")
 
 
 def _tidy(model: Any) -> None:

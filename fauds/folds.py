@@ -14,6 +14,7 @@ import pyarrow as pa
 from fauds import schemas
 from fauds.errors import DataError, UsageError
 from fauds.protocols import Folds
+from fauds.targets.base import Target
 
 DEFAULT = 3
 """Folds where neither the protocol nor the user says how many."""
@@ -21,7 +22,10 @@ DEFAULT = 3
 
 @dataclass(frozen=True)
 class SubjectCounts:
-    """Per subject, sorted by id: coded frames and positives of each AU, int64 [S, A]; sex [S]."""
+    """Of S subjects, sorted by id: frames and sexes [S]; coded frames and positives [S, A].
+
+    Positives are the frames of which a name of the target (an AU, a class) is true.
+    """
 
     subjects: tuple[str, ...]
     sexes: tuple[str | None, ...]
@@ -30,8 +34,12 @@ class SubjectCounts:
     positives: np.ndarray
 
 
-def count_subjects(frames: pa.Table, aus: Sequence[str]) -> SubjectCounts:
-    """Count frames and positives by subject; the order of the rows does not matter."""
+def count_subjects(frames: pa.Table, target: Target) -> SubjectCounts:
+    """Count frames and positives by subject; the order of the rows does not matter.
+
+    Args:
+        frames: subject, sex and the target's columns.
+    """
     column = frames["subject"].combine_chunks()
     ids = column.dictionary.to_pylist()
     codes = column.indices.to_numpy()
@@ -41,7 +49,7 @@ def count_subjects(frames: pa.Table, aus: Sequence[str]) -> SubjectCounts:
     rank[order] = np.arange(len(order))
     rows = rank[codes]
     subjects = tuple(ids[code] for code in order)
-    labels = [frames[au].fill_null(-1).to_numpy() for au in aus]
+    labels = target.indicators(target.labels(frames)).T
     size = len(order)
     return SubjectCounts(
         subjects=subjects,
@@ -209,22 +217,22 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
         raise DataError(f"Folds must be numbered 1 to k, found {numbers}.", where=where)
 
 
-def statistics(counts: SubjectCounts, folds: pa.Table, aus: Sequence[str]) -> pa.Table:
-    """Return the statistics of every fold and AU, with the class weights of VL-FAU's eq. 9.
+def statistics(counts: SubjectCounts, folds: pa.Table, target: Target) -> pa.Table:
+    """Return the statistics of every fold and name, with the target's class weights.
 
-    The weight is 1 / occurrence rate in the training part, scaled to mean 1 over AUs; null where
-    the training part has no positive frame, since eq. 9 is undefined there.
+    A weight is null where the training part has no frame of which the name is true.
     """
+    names = target.names
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     number = np.array([fold_of[subject] for subject in counts.subjects])
     tables = []
     for fold in tested(folds):
         test = number == fold
         frames, positives = counts.coded[~test].sum(axis=0), counts.positives[~test].sum(axis=0)
-        weights = class_weights(frames, positives)
+        weights = target.class_weights(frames, positives)
         columns = [
-            np.full(len(aus), fold, dtype=np.int16),
-            list(aus),
+            np.full(len(names), fold, dtype=np.int16),
+            list(names),
             frames,
             positives,
             counts.coded[test].sum(axis=0),
@@ -233,10 +241,3 @@ def statistics(counts: SubjectCounts, folds: pa.Table, aus: Sequence[str]) -> pa
         ]
         tables.append(pa.table(columns, schema=schemas.FOLD_STATISTICS))
     return pa.concat_tables(tables)
-
-
-def class_weights(frames: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """Return eq. 9's weights scaled to mean 1, float64 [A]; NaN where there is no positive."""
-    inverse = np.full(len(frames), np.nan)
-    np.divide(frames, positives, out=inverse, where=positives > 0)
-    return inverse / np.nanmean(inverse) if np.isfinite(inverse).any() else inverse

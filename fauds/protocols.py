@@ -2,29 +2,27 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
-from fauds.facs import au_name
 from fauds.registry import unknown
 from fauds.settings import Settings, complaint, read_yaml
-
-_MEMBERS = "as in train and test"
-
-
-def _au(spelling: int | str) -> str:
-    try:
-        return au_name(spelling)
-    except UsageError as error:
-        raise ValueError(error.what) from error
-
-
-AU = Annotated[str, BeforeValidator(_au)]
+from fauds.targets import TARGETS
+from fauds.targets.base import Target
+from fauds.targets.occurrence import AU, MEMBERS, RULE, Occurrence
 
 
 class Folds(Settings):
@@ -113,8 +111,10 @@ class Raw(Settings):
 
 
 class Benchmark(Settings):
-    """One versioned protocol: data, AUs, the rule of occurrence, frames, folds and metric.
+    """One versioned protocol: data, target, frames, folds and metric.
 
+    `target` says what is predicted: ``{kind: occurrence, aus: [...], rule: coded}`` or another kind
+    of `fauds.targets`. `aus` and `occurrence` beside each other are its shorthand for the first.
     `dataset` names the reader. Instead of it, `train` and `test` may name two protocols, whose
     tables are joined over `aus`: trained on all of the one, tested on all of the other.
     `missing_code`: what the labels write where an AU is not coded. `sexes`: how a subject's is
@@ -127,8 +127,9 @@ class Benchmark(Settings):
     dataset: str | None = None
     train: str | None = None
     test: str | None = None
-    aus: tuple[AU, ...] = Field(min_length=1)
-    occurrence: str = Field(pattern=rf"^(coded|intensity >= [1-5]|{_MEMBERS})$")
+    aus: tuple[AU, ...] = Field(default=(), min_length=1)
+    occurrence: str = Field(default="", pattern=RULE)
+    target: SerializeAsAny[Target] = cast(Target, None)
     missing_code: int | None = None
     sexes: Literal["first letter of the subject's id", "not published"] = "not published"
     frames: FrameSet = FrameSet()
@@ -143,21 +144,65 @@ class Benchmark(Settings):
     raw: Raw = Raw()
     synthesis: Synthesis | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _target_or_shorthand(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if "target" not in values:
+            needed = [key for key in ("aus", "occurrence") if key not in values]
+            if len(needed) == 2:
+                raise ValueError("target: is missing; or its shorthand, aus and occurrence")
+            return {**values, **dict.fromkeys(needed)}
+        beside = [key for key in ("aus", "occurrence") if key in values]
+        if beside:
+            raise ValueError(f"{' and '.join(beside)} and target say the same: leave one out")
+        target = values["target"]
+        if isinstance(target, dict) and target.get("kind") == "occurrence":
+            known = {"kind", "aus", "rule"}
+            if set(target) <= known and "aus" in target:
+                rest = {key: value for key, value in values.items() if key != "target"}
+                rule = target.get("rule", "coded")
+                return {**rest, "aus": target["aus"], "occurrence": rule}
+        return values
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any) -> Any:
+        if isinstance(value, Target):
+            return value
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise ValueError(f"kind is missing; there is: {', '.join(TARGETS)}")
+        try:
+            return TARGETS[value["kind"]].model_validate(value)
+        except UsageError as error:
+            raise ValueError(f"{error.what} {error.hint}") from error
+
+    @model_serializer(mode="wrap")
+    def _as_declared(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Write the target as it is declared: AU occurrence as its shorthand."""
+        return _declared(handler(self), self.target)
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Benchmark":
+        if "target" not in self.model_fields_set:
+            target = Occurrence(aus=self.aus, rule=self.occurrence)
+            object.__setattr__(self, "target", target)
         twice = sorted({au for au in self.aus if self.aus.count(au) > 1})
         if twice:
             raise ValueError(f"aus: {', '.join(twice)} comes more than once")
         if not self.joins:
-            if self.dataset is None or self.occurrence == _MEMBERS:
+            if self.dataset is None or self.occurrence == MEMBERS:
                 raise ValueError("dataset, or both train and test, must be named, with occurrence")
             return self
         if self.dataset or self.folds or self.frames.file or self.synthesis:
             raise ValueError("train and test leave no room for dataset, folds, file or synthesis")
         if not self.train or not self.test or self.train == self.test:
             raise ValueError("train and test must name two protocols")
-        if self.occurrence != _MEMBERS:
-            raise ValueError(f"occurrence: is {_MEMBERS!r} where these are named")
+        if self.occurrence != MEMBERS:
+            raise ValueError(f"occurrence: is {MEMBERS!r} where these are named")
         if not self.name.startswith(f"{self.train}-to-{self.test}"):
             raise ValueError(f"name: begins with {self.train}-to-{self.test}")
         return self
@@ -169,9 +214,8 @@ class Benchmark(Settings):
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurring; None where occurrence is coded."""
-        found = re.search(r"\d", self.occurrence)
-        return int(found.group()) if found else None
+        """The lowest intensity that counts as occurring; None unless labels are intensities."""
+        return self.target.occurrence_at
 
     def sex_of(self, subject: str) -> str | None:
         """Return F or M, None where it is not known."""
@@ -190,8 +234,7 @@ class Benchmark(Settings):
                 f"{self.test}.",
                 hint=f"name one of these two: --dataset {self.train}, --dataset {self.test}",
             )
-        threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
-        return {"aus": self.aus, **threshold}
+        return self.target.reading()
 
     def fingerprint(self) -> str:
         """Return the SHA-256, in hex, of all that decides figures: not of prose, nor the version.
@@ -209,6 +252,17 @@ class Benchmark(Settings):
         if self.frames.file is not None:
             content["frames"]["sha256"] = hashlib.sha256(_content(self.frames.file)).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _declared(values: dict[str, Any], target: Target) -> dict[str, Any]:
+    declared = target.declared()
+    shown: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "aus":
+            shown |= declared
+        elif key not in ("occurrence", "target"):
+            shown[key] = value
+    return shown
 
 
 def _content(path: Path) -> bytes:

@@ -99,18 +99,18 @@ FOLD_STATISTICS = pa.schema(
 )
 
 
-def predictions_schema(aus: Sequence[str], descriptions: bool = False) -> pa.Schema:
-    """Return the schema of a fold's predictions: probabilities, and descriptions if generated."""
-    written = [(f"{au}_text", pa.string()) for au in aus] + [("face_text", pa.string())]
+def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of a fold's predictions: a score a name, and columns of generated texts."""
     return pa.schema(
         [
+            ("key", pa.string()),
             ("subject", _CATEGORY),
             ("task", _CATEGORY),
             ("frame", pa.int32()),
             ("frame_id", pa.int64()),
             ("fold", pa.int16()),
-            *((au, pa.float32()) for au in aus),
-            *(written if descriptions else ()),
+            *((name, pa.float32()) for name in names),
+            *((name, pa.string()) for name in texts),
         ]
     )
 

@@ -1,18 +1,17 @@
-"""Model presets as typed settings, read from YAML with unknown keys forbidden.
+"""Typed settings that every run has, and reading YAML into typed models.
 
-Order of a run's settings: the defaults below, then the preset's YAML, then ``--set key=value``.
+An unknown key is an error. What a model family has of its own stands beside its network; presets
+are read in `fauds.nn.presets`.
 """
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fauds import resources
 from fauds.errors import DataError, UsageError
-from fauds.registry import unknown
 
 
 class Settings(BaseModel):
@@ -22,7 +21,7 @@ class Settings(BaseModel):
 
 
 class BackboneSettings(Settings):
-    """The stem: any timm model with four feature levels.
+    """The backbone: a timm model.
 
     `weights` names a safetensors file, beside the preset or by absolute path; `pretrained` asks
     timm for its own (from its cache, or downloaded). `args` are further arguments of
@@ -49,45 +48,30 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSettings(Settings):
-    """The architecture of VL-FAU; the paper's values are the defaults where it states them.
+    """What the settings of every model family have; each adds its own.
 
-    `spatial_sigmoid`: eq. 3 writes none, CBAM, from which it comes, has one; ours is on.
-    `msc_width`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
-    `msc_pool`: whether stages are pooled to the last one's size before that convolution or after
-    it. `reduction`: of the channel attention's MLP in eq. 2. `stage_norm`: normalise each stage's
-    features before eq. 1, since the stages' scales differ. `feed_words`: the previous word's
-    embedding enters the gates; eq. 5 as written has none, eq. 10 and 11 need it. `begin`: h0 and
-    c0 are linear in the mean feature, or zero. `dropout`: before the decoders' readout;
-    `head_dropout`: before the AU heads. `mean` and `std`: of the pixels, ImageNet's.
+    `image_size`: side of the square input in pixels. `mean` and `std`: of the pixels, RGB, 0 to 1;
+    ImageNet's unless set.
     """
 
-    backbone: BackboneSettings
     image_size: int = Field(224, ge=1, le=4096)
-    dim: int = Field(512, ge=1)
-    hidden: int | None = Field(None, ge=1)
-    embed_dim: int | None = Field(None, ge=1)
-    attention_dim: int | None = Field(None, ge=1)
-    msc_width: int = Field(256, ge=1)
-    msc_pool: Literal["before", "after"] = "before"
-    reduction: int = Field(16, ge=1)
-    multi_level: bool = True
-    local_language: bool = True
-    global_language: bool = True
-    spatial_sigmoid: bool = True
-    stage_norm: bool = True
-    feed_words: bool = True
-    begin: Literal["mean", "zeros"] = "mean"
-    dropout: float = Field(0.3, ge=0, lt=1)
-    head_dropout: float = Field(0.0, ge=0, lt=1)
     mean: tuple[Share, Share, Share] = (0.485, 0.456, 0.406)
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
+
+    def untrained(self) -> Self:
+        """Return the same settings without weights to begin from: all come from one file."""
+        backbone = getattr(self, "backbone", None)
+        if not isinstance(backbone, BackboneSettings):
+            return self
+        empty = backbone.model_copy(update={"pretrained": False, "weights": None})
+        return self.model_copy(update={"backbone": empty})
 
 
 class TrainingSettings(Settings):
     """The recipe. Learning rates, schedule, clipping and cutout size are not in the paper: ours.
 
     `class_weights`: eq. 9 as written sums to 1; scaled to mean 1 is the field's practice.
-    `backbone_rate` multiplies the learning rate for the stem. `cutout`: side of the square as a
+    `backbone_rate` multiplies the learning rate for the backbone. `cutout`: side of the square as a
     share of the image's, and `cutout_chance` the share of images that get one. `warmup`: share
     of all steps. `schedule`: what follows it. `batch_size`: faces a step, of all processes
     together. `accumulate`: passes that each process takes for its part of a batch, where that does
@@ -139,19 +123,27 @@ class InferenceSettings(Settings):
     described: int = Field(60, ge=0)
 
 
-class RunSettings(Settings):
-    """Everything a run of the bench needs to know of the model, its training and inference."""
+DESCRIBING = ("beam_width", "length_penalty", "max_words", "described")
+"""The inference settings that only models use that write descriptions."""
+
+M = TypeVar("M", bound=ModelSettings)
+
+
+class RunSettings(Settings, Generic[M]):
+    """All settings of a run: of the model, in its family's own type, of training and inference."""
 
     description: str = ""
-    model: ModelSettings
+    model: M
     training: TrainingSettings = TrainingSettings()
     inference: InferenceSettings = InferenceSettings()
 
-    @model_validator(mode="after")
-    def _languages_need_branches(self) -> "RunSettings":
-        if self.model.local_language and not self.model.multi_level:
-            raise ValueError("local_language needs multi_level: it reads the AU branches")
-        return self
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A generic model's types are made where they are asked for: pickle does not find them.
+        return _restored, (type(self.model), self.model_dump())
+
+
+def _restored(kind: type[ModelSettings], values: dict[str, Any]) -> RunSettings[Any]:
+    return RunSettings[kind].model_validate(values)  # type: ignore[valid-type]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -196,81 +188,3 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
         candidates = getattr(annotation, "__args__", (annotation,))
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
-
-
-def preset_path(model: str, preset: str) -> Path:
-    """Return the YAML of a model's preset.
-
-    Raises:
-        UsageError: no such model or preset; what there is is listed.
-    """
-    models = resources.root("models")
-    known = sorted(path.name for path in models.iterdir() if any(path.glob("*.yaml")))
-    if model not in known:
-        raise unknown("model", model, known)
-    presets = sorted(path.stem for path in (models / model).glob("*.yaml"))
-    if preset not in presets:
-        raise unknown(f"preset of {model}", preset, presets)
-    return models / model / f"{preset}.yaml"
-
-
-def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunSettings:
-    """Read a preset and apply ``key=value`` changes, keys dotted: ``training.epochs=3``.
-
-    A preset may name another in ``base:``; its keys then lie over that one's.
-
-    Raises:
-        UsageError: a change is malformed or names no setting.
-        DataError: the preset's file has a wrong or unknown key.
-    """
-    path = preset_path(model, preset)
-    values = _with_base(path)
-    try:
-        settings = RunSettings.model_validate(values)
-        if changes:
-            for change in changes:
-                _apply(values, change)
-            settings = RunSettings.model_validate(values)
-    except ValidationError as error:
-        changed = bool(changes) and _valid(_with_base(path))
-        raise complaint(RunSettings, error, "--set" if changed else path, usage=changed) from error
-    return settings
-
-
-def _valid(values: dict[str, Any]) -> bool:
-    try:
-        RunSettings.model_validate(values)
-    except ValidationError:
-        return False
-    return True
-
-
-def _with_base(path: Path) -> dict[str, Any]:
-    values = read_yaml(path)
-    base = values.pop("base", None)
-    return values if base is None else _merge(_with_base(path.parent / f"{base}.yaml"), values)
-
-
-def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(low)
-    for key, value in high.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply(values: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(
-            f"{change!r} is not key=value.", where="--set", hint="write training.epochs=3"
-        )
-    *parents, leaf = key.strip().split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise UsageError(f"{key!r} names no setting.", where="--set")
-    try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{text!r} is not a value.", where=f"--set {key}") from error

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from fauds.synthetic import distribution
+from tests.helpers import Cli
 
 # Models in tests are so small that a second thread costs more time than it saves; set before
 # torch is imported, for this process and those it starts.
@@ -49,6 +50,12 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made-up") / "disfa"
     distribution.write(root, "disfa", subjects=3, frames=60, seed=3, labels_only=True)
     return root
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cli:
+    """Return the command line, run in this process."""
+    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture

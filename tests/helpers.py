@@ -49,6 +49,13 @@ class Cli:
         printed = self._capsys.readouterr()
         return Outcome(ended.value.code or 0, printed.out, printed.err)
 
+    def quietly(self, *words: object) -> None:
+        """Run a command that must succeed, where a fixture of a module has no capture."""
+        self._monkeypatch.setattr(sys, "argv", ["fauds", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+
     def ok(self, *words: object) -> str:
         """Run a command that must succeed; return what it printed to stdout."""
         outcome = self(*words)

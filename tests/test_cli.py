@@ -155,10 +155,10 @@ def test_results_are_those_of_a_plain_computation_from_the_predictions(finished)
             assert results.value("f1", "fold", au, fold) == (f1 and pytest.approx(f1))
             scores += [f1] if f1 is not None else []
         per_fold.append(sum(scores) / len(scores))
-    assert results.summary.f1 == pytest.approx(sum(per_fold) / 2)
+    assert results.summary["f1"] == pytest.approx(sum(per_fold) / 2)
     assert results.frames_scored == results.frames_offered == len(frames)
     assert results.synthetic
-    assert 0 <= results.summary.local_word_top5 <= 1
+    assert 0 <= results.summary["local_word_top5"] <= 1
     assert results.value("local_word_top5_no_image", "mean_of_folds") == 1
 
 
@@ -212,6 +212,11 @@ def test_weights_of_another_fold_or_preset_do_not_pass_for_a_runs_own(finished, 
     tensors, meta = checkpoint.load(fold / "weights.safetensors")
     changed = {**meta, "aus": meta["aus"][::-1], "benchmark_version": 77}
     checkpoint.save(fold / "weights.safetensors", tensors, changed)
+    outcome = cli(
+        "bench", "linear", *("--dataset", "bp4d", "--workdir", copied), "--resume", run.name
+    )
+    assert outcome.code == 2
+    assert f"{run.name} is a run of vlfau, not of linear" in outcome.err
     outcome = cli("bench", "--dataset", "bp4d", "--workdir", copied, "--resume", run.name)
     assert outcome.code == 1
     assert "fold2/weights.safetensors" in outcome.err

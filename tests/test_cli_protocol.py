@@ -137,7 +137,7 @@ def test_leave_one_subject_out_is_run_from_its_file(cli, work, bp4d_pictures):
         *("prepare", "--benchmark", EXAMPLES / "bp4d-leave-one-subject-out.yaml"),
         *("--root", bp4d_pictures, "--alignment", "none"),
     )
-    cli.ok("bench", "--dataset", "bp4d-leave-one-subject-out", *QUICK, "--fold", 2)
+    cli.ok("bench", "vlfau", "--dataset", "bp4d-leave-one-subject-out", *QUICK, "--fold", 2)
     (run,) = runs(work, "bp4d-leave-one-subject-out")
     found = results_file.read(run)
     assert found.protocol.folds == "leave-one-subject-out"
@@ -186,12 +186,12 @@ def test_trained_on_one_dataset_and_tested_on_another(
     for dataset, root in (("bp4d", bp4d_pictures), ("disfa", disfa_pictures)):
         cli.ok("prepare", "--dataset", dataset, "--root", root, "--alignment", "none")
     file = EXAMPLES / "bp4d-to-disfa.yaml"
-    outcome = cli("bench", "--benchmark", file, *QUICK)
+    outcome = cli("bench", "vlfau", "--benchmark", file, *QUICK)
     assert outcome.code == 1
     assert "alignment: bp4d-to-disfa asks for eyes-similarity 1" in outcome.err
     as_they_are = {"name": "none", "version": 1}
     file = changed(tmp_path, "bp4d-to-disfa", version=2, alignment=as_they_are)
-    cli.ok("bench", "--benchmark", file, *QUICK, "--fold", 1)
+    cli.ok("bench", "vlfau", "--benchmark", file, *QUICK, "--fold", 1)
     (run,) = runs(work, "bp4d-to-disfa")
     found = results_file.read(run)
     counted = {
@@ -268,7 +268,7 @@ def test_a_joined_protocol_says_what_it_does_not_take(cli, tmp_path, bp4d_pictur
     outcome = cli("build-captions", "--benchmark", file, "--root", bp4d_pictures)
     assert outcome.code == 2
     assert "joins the tables of bp4d and disfa" in outcome.err
-    outcome = cli("bench", "--benchmark", file, "--faces", tmp_path)
+    outcome = cli("bench", "vlfau", "--benchmark", file, "--faces", tmp_path)
     assert outcome.code == 2
     assert "crops of both datasets" in outcome.err
     outcome = cli("check", "--benchmark", file, "--root", bp4d_pictures)

@@ -164,7 +164,7 @@ def test_all_runs_are_listed_and_the_unfinished_can_be_gone_on_with(cli, work):
     listed = {
         line.split()[0]: line.split() for line in lines if line.startswith(" ") and line.strip()
     }
-    f1 = 100 * results_file.read(runs / "one").summary.f1
+    f1 = 100 * results_file.read(runs / "one").summary["f1"]
     assert listed["one"] == ["one", "3/3", f"{f1:.1f}", "-", "1", "2026-01-02"]
     assert listed["two"][1:4] == ["2/3", "-", "unfinished"]
     assert listed["worse"][1:4] == ["-", "-", "broken"]
@@ -199,7 +199,7 @@ def test_the_list_is_data_too(cli, made, tmp_path):
         ("two", 2, "finished"),
         ("worse", 3, "finished"),
     ]
-    assert rows[0]["f1"] == results_file.read(made / "synthetic" / "runs" / "one").summary.f1
+    assert rows[0]["f1"] == results_file.read(made / "synthetic" / "runs" / "one").summary["f1"]
     cli.ok("results", "--workdir", made, "--csv", tmp_path / "runs.csv")
     lines = list(csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text())))
     assert [line["changes"] for line in lines] == [f"training.seed={seed}" for seed in (1, 2, 3)]

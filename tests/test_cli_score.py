@@ -189,7 +189,7 @@ def test_a_runs_own_predictions_give_its_own_figures(cli, work, six_root, tmp_pa
     assert compared > 500
     assert theirs.subject_counts == ours.subject_counts
     assert theirs.frames_fingerprint == ours.frames_fingerprint
-    assert theirs.summary.f1 == ours.summary.f1
+    assert theirs.summary["f1"] == ours.summary["f1"]
     # And beside them stands what choosing otherwise would have claimed.
     names = [
         "validation",
@@ -199,7 +199,9 @@ def test_a_runs_own_predictions_give_its_own_figures(cli, work, six_root, tmp_pa
     ]
     assert [line.selection for line in ours.optimism] == names
     claimed = {line.selection: line.f1 for line in ours.optimism}
-    assert claimed["best_test_epoch_and_threshold"] >= claimed["best_test_epoch"] >= ours.summary.f1
+    assert (
+        claimed["best_test_epoch_and_threshold"] >= claimed["best_test_epoch"] >= ours.summary["f1"]
+    )
     assert set(ours.chosen) == {1, 2}
     assert 0.01 <= ours.chosen[1]["best_test_threshold"]["threshold"] <= 0.99
 

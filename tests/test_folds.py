@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from fauds import folds as folding
 from fauds import protocols, resources, schemas
 from fauds.errors import DataError, UsageError
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
+TARGET = Occurrence(aus=AUS)
 
 
 def frames_of(subjects, per_subject=20, seed=0, sexes="FM", null=0.1):
@@ -48,7 +50,7 @@ def plain_counts(frames):
 
 def test_counts_are_those_of_a_loop_over_rows():
     frames = frames_of([f"S{i}" for i in range(7)], seed=3)
-    counts = folding.count_subjects(frames, AUS)
+    counts = folding.count_subjects(frames, TARGET)
     plain = plain_counts(frames)
     assert list(counts.subjects) == sorted(plain)
     for i, subject in enumerate(counts.subjects):
@@ -61,7 +63,7 @@ def test_counts_are_those_of_a_loop_over_rows():
 def test_published_folds_are_the_benchmarks_own(name):
     folds = protocols.benchmark(name).folds
     subjects = [subject for part in folds.parts.values() for subject in part]
-    counts = folding.count_subjects(frames_of(subjects, 3), AUS)
+    counts = folding.count_subjects(frames_of(subjects, 3), TARGET)
     table = folding.published(counts, folds)
     folding.check(table, counts.subjects)
     for k, part in folds.parts.items():
@@ -72,7 +74,7 @@ def test_published_folds_are_the_benchmarks_own(name):
 def test_published_folds_refuse_missing_and_unknown_subjects():
     folds = protocols.benchmark("disfa").folds
     subjects = [subject for part in folds.parts.values() for subject in part]
-    counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), AUS)
+    counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), TARGET)
     with pytest.raises(DataError, match=f"without frames: {subjects[0]}; not in the list: SN099"):
         folding.published(counts, folds)
 
@@ -80,18 +82,18 @@ def test_published_folds_refuse_missing_and_unknown_subjects():
 @given(st.integers(4, 30), st.integers(2, 4), st.integers(0, 5))
 def test_random_folds_are_exclusive_even_and_do_not_depend_on_row_order(size, k, seed):
     frames = frames_of([f"S{i:02d}" for i in range(size)], 5, seed)
-    counts = folding.count_subjects(frames, AUS)
+    counts = folding.count_subjects(frames, TARGET)
     table = folding.random(counts, k, seed)
     folding.check(table, counts.subjects)
     sizes = np.bincount(table["fold"].to_numpy())[1:]
     assert sizes.max() - sizes.min() <= 1
     shuffled = frames.take(np.random.default_rng(1).permutation(len(frames)))
-    again = folding.random(folding.count_subjects(shuffled, AUS), k, seed)
+    again = folding.random(folding.count_subjects(shuffled, TARGET), k, seed)
     assert again.equals(table)
 
 
 def test_random_folds_are_better_balanced_than_a_blind_deal():
-    counts = folding.count_subjects(frames_of([f"S{i:02d}" for i in range(41)], 40, 9), AUS)
+    counts = folding.count_subjects(frames_of([f"S{i:02d}" for i in range(41)], 40, 9), TARGET)
 
     def spread(fold):
         rates = [
@@ -107,7 +109,7 @@ def test_random_folds_are_better_balanced_than_a_blind_deal():
 
 
 def test_too_many_folds_are_refused():
-    counts = folding.count_subjects(frames_of(["A", "B"]), AUS)
+    counts = folding.count_subjects(frames_of(["A", "B"]), TARGET)
     with pytest.raises(UsageError, match="3 folds cannot be made of 2 subjects"):
         folding.random(counts, 3, 0)
 
@@ -130,11 +132,11 @@ def test_a_broken_fold_list_is_refused(rows, message):
 
 def test_statistics_and_weights_follow_equation_9():
     frames = frames_of([f"S{i}" for i in range(9)], 30, 4)
-    counts = folding.count_subjects(frames, AUS)
+    counts = folding.count_subjects(frames, TARGET)
     folds = folding.random(counts, 3, 0)
     plain = plain_counts(frames)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    rows = folding.statistics(counts, folds, AUS).to_pylist()
+    rows = folding.statistics(counts, folds, TARGET).to_pylist()
     assert len(rows) == 3 * len(AUS)
     for fold in (1, 2, 3):
         mine = [row for row in rows if row["fold"] == fold]
@@ -158,19 +160,19 @@ def test_weights_from_published_rates_are_near_the_published_weights():
         rates = dict(zip(mine["aus"], mine["occurrence_rate"], strict=True))
         rates = np.array([rates[au] for au in protocols.benchmark(name).aus])
         published = np.mean(list(mine["class_weights_published_me_graphau"].values()), axis=0)
-        ours = folding.class_weights(np.full(len(rates), 1e6), rates * 1e6)
+        ours = TARGET.class_weights(np.full(len(rates), 1e6), rates * 1e6)
         assert ours.mean() == pytest.approx(1)
         assert ours == pytest.approx(published, rel=0.12)
 
 
 def test_an_au_that_is_never_active_has_no_weight():
-    weights = folding.class_weights(np.array([10, 10]), np.array([0, 5]))
+    weights = TARGET.class_weights(np.array([10, 10]), np.array([0, 5]))
     assert np.isnan(weights[0])
     assert weights[1] == 1
 
 
 def test_leave_one_subject_out_tests_every_subject_alone():
-    counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), AUS)
+    counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), TARGET)
     folds = protocols.Folds.model_validate({"rule": "leave-one-subject-out"})
     assert folding.choose("own", folds, 4, None, None) == ("published", 4)
     table = folding.published(counts, folds)
@@ -192,12 +194,12 @@ def test_how_many_folds_is_the_protocols_word_unless_asked_otherwise():
 
 def test_a_part_that_is_only_trained_on_is_tested_by_no_fold():
     frames = frames_of(["A1", "A2", "B1", "B2", "B3"], 30, 2)
-    counts = folding.count_subjects(frames, AUS)
+    counts = folding.count_subjects(frames, TARGET)
     table = folding.across(counts, {"A1", "A2"}, "a-to-b")
     folding.check(table, counts.subjects)
     assert folding.tested(table) == [1]
     plain = plain_counts(frames)
-    for row in folding.statistics(counts, table, AUS).to_pylist():
+    for row in folding.statistics(counts, table, TARGET).to_pylist():
         assert row["fold"] == 1
         assert row["train_frames"] == sum(plain[s][row["au"]][0] for s in ("A1", "A2"))
         assert row["test_positives"] == sum(plain[s][row["au"]][1] for s in ("B1", "B2", "B3"))

@@ -7,6 +7,8 @@ import yaml
 
 from fauds import protocols, resources, settings
 from fauds.errors import DataError, UsageError
+from fauds.nn import presets
+from fauds.nn.vlfau import VLFAUSettings
 
 BENCHMARKS = ("bp4d", "disfa", "synthetic")
 PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))
@@ -53,7 +55,7 @@ def test_published_rows_name_their_source_and_three_known_ones_do_not_add_up(nam
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_valid_and_can_be_changed(preset):
-    changed = settings.run_settings("vlfau", preset, ("training.epochs=3", "model.dim=64"))
+    changed = presets.run_settings("vlfau", preset, ("training.epochs=3", "model.dim=64"))
     assert (changed.training.epochs, changed.model.dim) == (3, 64)
 
 
@@ -65,9 +67,9 @@ def test_table_4_presets_differ_only_in_what_the_table_says():
         "marl-glga": (True, False, True),
         "full": (True, True, True),
     }
-    paper = settings.run_settings("vlfau", "paper").model_dump(exclude={"description"})
+    paper = presets.run_settings("vlfau", "paper").model_dump(exclude={"description"})
     for preset, switches in rows.items():
-        found = settings.run_settings("vlfau", preset).model_dump(exclude={"description"})
+        found = presets.run_settings("vlfau", preset).model_dump(exclude={"description"})
         named = dict(
             zip(("multi_level", "local_language", "global_language"), switches, strict=True)
         )
@@ -76,18 +78,20 @@ def test_table_4_presets_differ_only_in_what_the_table_says():
 
 def test_the_paper_preset_is_the_defaults_with_its_backbone():
     stem = {"name": "swin_base_patch4_window7_224.ms_in1k", "pretrained": True}
-    defaults = settings.RunSettings(model={"backbone": stem}).model_dump(exclude={"description"})
-    found = settings.run_settings("vlfau", "paper").model_dump(exclude={"description"})
+    defaults = presets.settings_type("vlfau")(model={"backbone": stem}).model_dump(
+        exclude={"description"}
+    )
+    found = presets.run_settings("vlfau", "paper").model_dump(exclude={"description"})
     sizes = dict.fromkeys(("hidden", "embed_dim", "attention_dim"), defaults["model"]["dim"])
     assert defaults["model"] | sizes != defaults["model"]  # null stands for dim
     assert found == defaults | {"model": defaults["model"] | sizes}
 
 
 def test_the_paper_preset_writes_out_every_value_of_its_recipe_and_whose_it_is():
-    path = settings.preset_path("vlfau", "paper")
+    path = presets.preset_path("vlfau", "paper")
     written = yaml.safe_load(path.read_text())
     machine = {"device", "workers", "precision", "compile", "accumulate"}
-    assert set(written["model"]) == set(settings.ModelSettings.model_fields)
+    assert set(written["model"]) == set(VLFAUSettings.model_fields)
     assert set(written["model"]["backbone"]) == set(settings.BackboneSettings.model_fields)
     assert set(written["training"]) == set(settings.TrainingSettings.model_fields) - machine
     assert set(written["inference"]) == {"beam_width", "length_penalty", "max_words"}
@@ -125,7 +129,7 @@ def test_the_paper_preset_writes_out_every_value_of_its_recipe_and_whose_it_is()
 )
 def test_a_wrong_change_is_a_usage_error_that_names_it(change, message):
     with pytest.raises(UsageError, match="--set") as caught:
-        settings.run_settings("vlfau", "full", (change,))
+        presets.run_settings("vlfau", "full", (change,))
     assert message in str(caught.value)
 
 
@@ -133,9 +137,9 @@ def test_unknown_names_list_what_there_is():
     with pytest.raises(UsageError, match="did you mean 'bp4d'"):
         protocols.benchmark("bpd4")
     with pytest.raises(UsageError, match="vlfau"):
-        settings.run_settings("vgg", "full")
+        presets.run_settings("vgg", "full")
     with pytest.raises(UsageError, match="did you mean 'full'"):
-        settings.run_settings("vlfau", "ful")
+        presets.run_settings("vlfau", "ful")
 
 
 @pytest.mark.parametrize(

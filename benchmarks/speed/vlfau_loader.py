@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fauds.settings import run_settings
+from fauds.nn.presets import run_settings
 from fauds.training.batches import batches
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.training.data import Captions, CaptionTokens, FaceSet
 
 PICTURES, FILE_SIDE, SIDE, AUS, BATCH = 1_000, 256, 224, 12, 64
 
@@ -32,20 +32,20 @@ def draw_pictures(folder: Path) -> list[str]:
     return paths
 
 
-def face_set(images: list[str]) -> tuple[FaceSet, CaptionTokens]:
+def face_set(images: list[str]) -> FaceSet:
     """Faces with labels and captions at random."""
     rng = np.random.default_rng(1)
     count = len(images)
-    faces = FaceSet(
+    labels = rng.integers(0, 2, (count, AUS)).astype(np.int8)
+    local, whole = rng.integers(0, 100, (count, AUS)), rng.integers(0, 1_000, count)
+    words = (rng.integers(4, 300, shape) for shape in ((101, 33), (1_001, 65)))
+    return FaceSet(
         frame_ids=np.arange(count),
         images=np.array(images),
-        labels=rng.integers(0, 2, (count, AUS)).astype(np.int8),
-        local=rng.integers(0, 100, (count, AUS)),
-        global_=rng.integers(0, 1_000, count),
+        labels=labels,
         subjects=np.full(count, "S1"),
+        captions=Captions(CaptionTokens(*words, 300, 300), local, whole),
     )
-    words = (rng.integers(4, 300, shape) for shape in ((101, 33), (1_001, 65)))
-    return faces, CaptionTokens(*words, 300, 300)
 
 
 def _decode_and_crop(paths: list[str], seed: int) -> None:
@@ -92,12 +92,12 @@ def compare(
     bare, library = [], []
     with tempfile.TemporaryDirectory() as folder:
         paths = draw_pictures(Path(folder)) * passes
-        faces, tokens = face_set(paths)
+        faces = face_set(paths)
         for turn in range(turns + 1):
             start = clock()
             bare_loop(paths, workers)
             between = clock()
-            loaded = batches(faces, tokens, settings, epoch=turn, workers=workers)
+            loaded = batches(faces, settings, epoch=turn, workers=workers, needs=("captions",))
             if sum(len(batch.rows) for batch in loaded) != len(faces):
                 raise RuntimeError("the loader left faces out")
             if turn:

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fauds.nn import VLFAU, vlfau_loss
-from fauds.nn.backbone import FourStages
-from fauds.nn.words import EOS
+from fauds.nn.base import Batch
+from fauds.nn.layers.backbone import FourStages
+from fauds.nn.layers.words import EOS
+from fauds.nn.vlfau import VLFAU, vlfau_loss
 from tests.nn.plain import PlainVLFAU
 
 AUS, LOCAL_WORDS, GLOBAL_WORDS, VOCABULARY = 12, 32, 64, 300
@@ -121,10 +122,13 @@ class TrainingSteps:
         """VL-FAU, its backbone compiled or not."""
         model = self._size.model().to(self._device)
         if compiled:
-            model.stem.body.compile()
+            model.backbone.compile()
+        count = len(self._images)
+        rows, views = torch.arange(count), torch.zeros(count, 2, 3)
+        batch = Batch(self._images, self._labels, rows, views, self._local, self._whole)
 
         def loss() -> torch.Tensor:
-            output = model(self._images, self._local, self._whole)
+            output = model(batch)
             return vlfau_loss(output, self._labels, self._weights)["total"]
 
         return self._step(model, loss, amp)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fauds.errors import DataError, UsageError
 from fauds.facs import au_name
 
-_TEXT = ("subject", "task", "input")
+_TEXT = ("key", "subject", "task", "input")
 _NUMBERS = ("frame", "frame_id", "fold", "benchmark_version", "success")
 
 
@@ -28,11 +28,13 @@ class Sheet:
     Attributes:
         columns: name without spaces around it to the name in the file.
         made_by: benchmark and version, where fauds wrote the file.
+        names: of the target's scores, which are known beside action units.
     """
 
     path: Path
     columns: dict[str, str]
     made_by: tuple[str, int] | None
+    names: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pa.Table:
@@ -44,7 +46,7 @@ class Sheet:
         kinds = {
             name: pa.string() if name in _TEXT else pa.float64()
             for name in self.columns
-            if name in (*_TEXT, *_NUMBERS) or _action_unit(name)
+            if name in (*_TEXT, *_NUMBERS, *self.names) or _action_unit(name)
         }
         raw = {self.columns[name]: kind for name, kind in kinds.items()}
         try:
@@ -73,8 +75,11 @@ class Columns:
     others: list[str]
 
 
-def open_sheet(path: Path) -> Sheet:
+def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
     """Read a file's head.
+
+    Args:
+        targets: names of the target's scores.
 
     Raises:
         DataError: it cannot be read, or two columns have one name.
@@ -93,7 +98,7 @@ def open_sheet(path: Path) -> Sheet:
     columns = {name.strip(): name for name in names}
     if len(columns) < len(names):
         raise DataError("Two columns have the same name.", where=f"{path}:1")
-    return Sheet(path, columns, made_by)
+    return Sheet(path, columns, made_by, tuple(targets))
 
 
 def _made_by(metadata: dict[bytes, bytes]) -> tuple[str, int] | None:
@@ -117,7 +122,7 @@ def classify(sheet: Sheet, aus: Sequence[str]) -> Columns:
     for name in sheet.columns:
         if name in (*_TEXT, *_NUMBERS):
             continue
-        au = _action_unit(name)
+        au = name if name in aus else _action_unit(name)
         if au is None:
             found.others.append(name)
         elif au not in aus:

@@ -7,11 +7,10 @@ import numpy as np
 
 from fauds.bench.comparable import refuse_other_frames, refuse_other_seeds
 from fauds.bench.loading import Loaded
-from fauds.bench.rows import STATISTICS
 from fauds.metrics import resampling
 from fauds.metrics.comparison import Comparison, compare
-from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import Estimand, Statistic
+from fauds.metrics.resampling import Additive, Estimand, Statistic
+from fauds.targets.base import Target
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -50,7 +49,7 @@ class Pair:
 
     Attributes:
         a, b: the runs of each, one a seed.
-        metrics: "f1" and "accuracy".
+        metrics: the target's statistics, the headline's first.
         estimand: "mean_of_folds", or "pooled" where a fold tests a single subject.
         undeclared: what predictions made elsewhere do not declare alike, in words.
     """
@@ -62,8 +61,18 @@ class Pair:
     undeclared: tuple[str, ...]
 
     @property
+    def target(self) -> Target:
+        """What both models predict."""
+        return self.a[0].results.protocol.predicts
+
+    @property
+    def headline(self) -> Compared:
+        """The comparison that the verdict is about: of the target's first statistic."""
+        return self.metrics[self.target.first]
+
+    @property
     def aus(self) -> list[str]:
-        """The action units, in the order of the figures."""
+        """The names (AUs or classes), in the order of the figures."""
         return self.a[0].results.protocol.aus
 
     @property
@@ -107,18 +116,19 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
                 seed=SEED,
             ),
         )
-        for name, statistic in STATISTICS.items()
+        for name, statistic in first.results.protocol.predicts.statistics.items()
     }
     return Pair(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
 
 
-def _averaged(side: Sequence[Loaded]) -> Counts:
+def _averaged(side: Sequence[Loaded]) -> Additive:
     of_runs = (run.found.counts.parts for run in side)
-    return Counts(*(np.mean(part, axis=0) for part in zip(*of_runs, strict=True)))
+    means = (np.mean(part, axis=0) for part in zip(*of_runs, strict=True))
+    return type(side[0].found.counts)(*means)
 
 
 def _figures(
-    counts: Counts, folds: np.ndarray, statistic: Statistic, estimand: Estimand
+    counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
 ) -> np.ndarray:
     whole = np.ones((1, len(folds)))
     return resampling.estimates(whole, counts, folds, statistic, estimand)[0]

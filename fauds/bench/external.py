@@ -62,7 +62,7 @@ def read(
         DataError: a file is of no known format, lacks an AU, is of another protocol's version, or
             holds what is no probability; file and line are named.
     """
-    sheets = [open_sheet(file) for file in _files(path)]
+    sheets = [open_sheet(file, aus) for file in _files(path)]
     kinds = {sheet.path: kind_of(sheet) for sheet in sheets}
     several = sorted(set(kinds.values()))
     if len(several) > 1:

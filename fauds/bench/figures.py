@@ -1,15 +1,16 @@
 """All figures of a run from its folds' scores, for models of fauds and for others alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from fauds.bench import groups, score
 from fauds.bench.counts import SubjectCounts, by_subject
-from fauds.bench.results import MetricRow, Summary, Uncertainty
+from fauds.bench.results import MetricRow, Uncertainty
+from fauds.bench.rows import Rows
 from fauds.bench.score import FoldScores
-from fauds.metrics.occurrence import decide
+from fauds.targets.base import Target
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Figures:
     """What results.json says of a run's predictions; see `fauds.bench.results.Results`."""
 
     metrics: list[MetricRow]
-    summary: Summary
+    summary: dict[str, float | None]
     undefined: list[str]
     uncertainty: Uncertainty
     subject_counts: SubjectCounts
@@ -27,7 +28,7 @@ def figures(
     folds: Mapping[int, FoldScores],
     subjects: Mapping[int, np.ndarray],
     sexes: Mapping[str, str | None],
-    aus: Sequence[str],
+    target: Target,
     threshold: float,
     selection: str,
 ) -> Figures:
@@ -39,26 +40,34 @@ def figures(
         sexes: F or M of the subjects of whom it is known.
         selection: how the epoch was chosen.
     """
+    rows = Rows(target, selection)
     whose = np.concatenate([subjects[fold] for fold in folds])
     labels = np.concatenate([scores.labels for scores in folds.values()])
-    probabilities = np.concatenate([scores.probabilities for scores in folds.values()])
+    scores = np.concatenate([fold.scores for fold in folds.values()])
     of = np.concatenate([np.full(len(scores.labels), fold) for fold, scores in folds.items()])
-    found = by_subject(labels, decide(probabilities, threshold), of, whose, sexes)
-    coded = whose[(labels >= 0).any(axis=1)]
+    decisions = target.decide(scores, threshold)
+    counted = by_subject(target, labels, decisions, of, whose, sexes)
+    coded = whose[(target.indicators(labels) >= 0).any(axis=1)]
     number = dict(
         zip(*(part.tolist() for part in np.unique(coded, return_counts=True)), strict=True)
     )
-    frames = np.array([number.get(subject, 0) for subject in found.subjects])
-    rows = score.metric_rows(folds, aus, threshold, selection)
-    rows = [
-        *groups.with_intervals(rows, found, aus, selection),
-        *groups.sex_rows(found, frames, aus, selection),
-        *groups.subject_rows(found, frames, selection),
+    frames = np.array([number.get(subject, 0) for subject in counted.subjects])
+    lines = score.metric_rows(folds, threshold, rows)
+    lines = [
+        *groups.with_intervals(lines, counted, rows),
+        *groups.sex_rows(counted, frames, rows),
+        *groups.subject_rows(counted, frames, rows),
     ]
     return Figures(
-        metrics=rows,
-        summary=score.summary(rows),
-        undefined=score.undefined(rows),
+        metrics=lines,
+        summary=score.summary(lines, target, _measures(folds)),
+        undefined=score.undefined(lines, target),
         uncertainty=groups.uncertainty(),
-        subject_counts=SubjectCounts.of(found, aus),
+        subject_counts=SubjectCounts.of(counted, target),
     )
+
+
+def _measures(folds: Mapping[int, FoldScores]) -> list[str]:
+    """Return the names of the model's own measures, without those of their baselines."""
+    names = dict.fromkeys(name for scores in folds.values() for name in scores.measures)
+    return [name for name in names if not name.endswith("_no_image")]

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from fauds import store
 from fauds.bench.inputs import Inputs
 from fauds.bench.plan import Plan
+from fauds.bench.predictions import is_described, text_columns
 from fauds.bench.results import GALLERY
 from fauds.bench.seen import ATTENTION
 
@@ -25,13 +26,16 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
     Raises:
         DataError: attention maps are unreadable.
     """
-    shown = _chosen(predictions)
+    shown = _chosen(plan, predictions)
     place = pc.index_in(shown["frame_id"], inputs.frames["frame_id"])
     truth = inputs.frames.take(place)
-    for au in plan.benchmark.aus:
-        shown = shown.append_column(f"{au}_label", truth[au])
-    face = inputs.captions.take(place)["face"].cast(pa.string())
-    shown = shown.append_column("true_face", face)
+    target = plan.benchmark.target
+    labels = target.indicators(target.labels(truth)).T
+    for name, column in zip(target.names, labels, strict=True):
+        shown = shown.append_column(f"{name}_label", pa.array(column, mask=column < 0))
+    if inputs.captions is not None:
+        face = inputs.captions.captions.take(place)["face"].cast(pa.string())
+        shown = shown.append_column("true_face", face)
     images = [_picture(plan, inputs, row) for row in place.to_pylist()]
     shown = shown.append_column("image", pa.array(images, pa.string()))
     shown, size = _with_attention(plan, shown)
@@ -39,23 +43,19 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
     store.write_table(plan.folder / GALLERY, shown, meta)
 
 
-def _chosen(predictions: pa.Table) -> pa.Table:
-    """Return described frames spread evenly over all that are, in the order of the predictions."""
-    texts = [name for name in predictions.schema.names if name.endswith("_text")]
-    if not texts:
-        return predictions.slice(0, 0)
-    described = predictions.filter(is_described(predictions))
-    spread = np.linspace(0, len(described) - 1, min(_SHOWN, len(described))).astype(int)
-    return described.take(pa.array(spread))
+def _chosen(plan: Plan, predicted: pa.Table) -> pa.Table:
+    """Return frames spread evenly over all that are described, in the order of the predictions.
 
-
-def is_described(predictions: pa.Table) -> pa.ChunkedArray:
-    """Return which frames have any description, bool [N]; there must be columns of them."""
-    texts = [name for name in predictions.schema.names if name.endswith("_text")]
-    written = pc.is_valid(predictions[texts[0]])
-    for name in texts[1:]:
-        written = pc.or_(written, pc.is_valid(predictions[name]))
-    return written
+    Where none is described, they are spread over those with attention maps, or else over all.
+    """
+    if text_columns(predicted):
+        predicted = predicted.filter(is_described(predicted))
+    elif maps := _attention_files(plan, predicted):
+        known = [store.read_table(path, ["frame_id"])["frame_id"] for path in maps]
+        ids = pa.chunked_array([chunk for column in known for chunk in column.chunks])
+        predicted = predicted.filter(pc.is_in(predicted["frame_id"], ids.combine_chunks()))
+    spread = np.linspace(0, len(predicted) - 1, min(_SHOWN, len(predicted))).astype(int)
+    return predicted.take(pa.array(spread))
 
 
 def _picture(plan: Plan, inputs: Inputs, row: int) -> str | None:
@@ -69,18 +69,20 @@ def _picture(plan: Plan, inputs: Inputs, row: int) -> str | None:
     return name
 
 
+def _attention_files(plan: Plan, predicted: pa.Table) -> list[Path]:
+    folds = sorted(set(predicted["fold"].to_pylist()))
+    paths = (plan.folder / f"fold{fold}" / ATTENTION for fold in folds)
+    return [path for path in paths if path.exists()]
+
+
 def _with_attention(plan: Plan, shown: pa.Table) -> tuple[pa.Table, dict[str, int]]:
     """Add the maps of each AU's branch, where folds have them; return their size too."""
-    paths = [
-        path
-        for fold in sorted(set(shown["fold"].to_pylist()))
-        if (path := plan.folder / f"fold{fold}" / ATTENTION).exists()
-    ]
+    paths = _attention_files(plan, shown)
     if not paths:
         return shown, {}
     maps = pa.concat_tables(store.read_table(path).replace_schema_metadata(None) for path in paths)
     settings = store.read_meta(paths[0])["settings"]
     place = pc.index_in(shown["frame_id"], maps["frame_id"])
-    for au in plan.benchmark.aus:
-        shown = shown.append_column(f"{au}_attention", maps[au].take(place))
+    for name in plan.benchmark.target.names:
+        shown = shown.append_column(f"{name}_attention", maps[name].take(place))
     return shown, {name: settings[name] for name in ("height", "width")}

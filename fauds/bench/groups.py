@@ -6,70 +6,62 @@ import numpy as np
 
 from fauds.bench.counts import BySubject
 from fauds.bench.results import MetricRow, Uncertainty
-from fauds.bench.rows import STATISTICS, au_rows, plain, row
+from fauds.bench.rows import Rows, plain
 from fauds.metrics import intervals as interval_module
-from fauds.metrics.intervals import Interval, intervals
-from fauds.metrics.occurrence import Counts, defined_mean
+from fauds.metrics.intervals import intervals
+from fauds.metrics.resampling import Additive, with_overall
+from fauds.targets.base import Figure
 
 _ESTIMANDS = ("mean_of_folds", "pooled")
 
 
-def with_intervals(
-    rows: Sequence[MetricRow], found: BySubject, aus: Sequence[str], selection: str
-) -> list[MetricRow]:
-    """Return the rows, those of F1 and accuracy over all folds with their intervals.
+def with_intervals(lines: Sequence[MetricRow], counted: BySubject, rows: Rows) -> list[MetricRow]:
+    """Return the rows, those of the target's statistics over all folds with their intervals.
 
     Args:
-        selection: the headline's, whose counts `found` are.
+        rows: of the headline's selection, whose counts `counted` are.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
-    for name, statistic in STATISTICS.items():
+    for name, statistic in rows.target.statistics.items():
         for estimand in _ESTIMANDS:
-            made = intervals(found.counts, found.folds, statistic, estimand=estimand)
-            for i, au in enumerate((*aus, None)):
+            made = intervals(counted.counts, counted.folds, statistic, estimand=estimand)  # type: ignore[arg-type]
+            for i, au in enumerate((*rows.target.names, None)):
                 ends[name, estimand, au] = plain(made.low[i]), plain(made.high[i])
     return [
         line.model_copy(update=dict(zip(("low", "high"), ends[key], strict=True)))
-        if line.selection == selection and (key := (line.metric, line.scope, line.au)) in ends
+        if line.selection == rows.selection and (key := (line.metric, line.scope, line.au)) in ends
         else line
-        for line in rows
+        for line in lines
     ]
 
 
-def sex_rows(
-    found: BySubject, frames: np.ndarray, aus: Sequence[str], selection: str
-) -> list[MetricRow]:
-    """Return F1 and accuracy over all test frames of one sex, with intervals; none of unknown sex.
+def sex_rows(counted: BySubject, frames: np.ndarray, rows: Rows) -> list[MetricRow]:
+    """Return the target's statistics over all test frames of one sex; none of unknown sex.
 
     Args:
-        frames: by subject, those with any AU coded, int [G].
+        frames: by subject, those with any name coded, int [G].
     """
-    rows: list[MetricRow] = []
-    sexes = np.array(found.sexes)
-    for sex in sorted(set(found.sexes) - {""}):
+    lines: list[MetricRow] = []
+    sexes = np.array(counted.sexes)
+    for sex in sorted(set(counted.sexes) - {""}):
         of = sexes == sex
-        counts = _only(found.counts, of)
-        n = [*counts.coded.sum(axis=0).tolist(), int(frames[of].sum())]
-        for name, statistic in STATISTICS.items():
-            made = intervals(counts, found.folds[of], statistic, estimand="pooled")
-            rows += _with_ends(name, made, aus, n, selection, sex)
-    return rows
+        counts = _only(counted.counts, of)
+        n = [*rows.target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of].sum())]
+        for name, statistic in rows.target.statistics.items():
+            made = intervals(counts, counted.folds[of], statistic, estimand="pooled")
+            figure = Figure(made.value[:-1], float(made.value[-1]))
+            ends = made.low, made.high
+            lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
+    return lines
 
 
-def _with_ends(
-    name: str, made: Interval, aus: Sequence[str], n: Sequence[int], selection: str, sex: str
-) -> list[MetricRow]:
-    ends = made.low, made.high
-    return au_rows(name, "sex", made.value[:-1], aus, n, selection, group=sex, ends=ends)
-
-
-def subject_rows(found: BySubject, frames: np.ndarray, selection: str) -> list[MetricRow]:
-    """Return every subject's F1 and accuracy, means over AUs."""
+def subject_rows(counted: BySubject, frames: np.ndarray, rows: Rows) -> list[MetricRow]:
+    """Return every subject's figures of the target's statistics, over all names."""
     return [
-        row(name, "subject", float(value), n, selection, group=subject)
-        for name, statistic in STATISTICS.items()
+        rows.one(name, "subject", float(value), n, group=subject)
+        for name, statistic in rows.target.statistics.items()
         for subject, value, n in zip(
-            found.subjects, defined_mean(statistic(found.counts)), frames, strict=True
+            counted.subjects, with_overall(statistic, counted.counts)[:, -1], frames, strict=True
         )
     ]
 
@@ -90,5 +82,5 @@ def uncertainty() -> Uncertainty:
     )
 
 
-def _only(counts: Counts, which: np.ndarray) -> Counts:
-    return Counts(*(part[which] for part in counts.parts))
+def _only(counts: Additive, which: np.ndarray) -> Additive:
+    return type(counts)(*(part[which] for part in counts.parts))

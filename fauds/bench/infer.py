@@ -1,43 +1,49 @@
-"""A trained model on its test part: probabilities, word accuracy and written descriptions."""
+"""A trained model on its test part: scores, its own measures, and what explains them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from accelerate import Accelerator
 
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageWords
-from fauds.nn.vlfau import VLFAU, VLFAUOutput
+from fauds.nn.base import Batch, Model
 from fauds.settings import RunSettings
 from fauds.training import processes
-from fauds.training.batches import Batch, batches
-from fauds.training.data import CaptionTokens, FaceSet
-from fauds.training.device import computed_on, loader_workers, make_accelerator, normalise
+from fauds.training.batches import batches
+from fauds.training.data import FaceSet
+from fauds.training.device import (
+    computed_on,
+    loader_workers,
+    make_accelerator,
+    normalise,
+    on_device,
+)
 
-Counts = dict[str, tuple[int, int]]
+Measures = dict[str, tuple[float, int]]
+"""Metric name to (value, count)."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Probabilities float32 [N, A], (value, words) of each word metric, and on what it ran."""
+    """Scores float32 [N, A], the model's own measures, and on what it ran."""
 
-    probabilities: np.ndarray
-    words: dict[str, tuple[float, int]]
+    scores: np.ndarray
+    measures: Measures
     computed_on: str
 
 
 def infer(
-    model: VLFAU,
+    model: Model,
     faces: FaceSet,
-    tokens: CaptionTokens,
-    settings: RunSettings,
+    settings: RunSettings[Any],
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Inference:
-    """Predict all frames, and measure top-5 word accuracy with the gold words before each word.
+    """Predict all frames, and take the model's own measures on them.
 
     With several processes each predicts its share of the batches; all return the whole.
 
@@ -46,30 +52,22 @@ def infer(
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    mine: list[tuple[np.ndarray, Counts]] = []
+    mine: list[tuple[np.ndarray, dict[str, tuple[int | float, int]]]] = []
     with torch.inference_mode():
-        for batch in _share(faces, tokens, settings, accelerator):
-            images, local, whole = (
-                tensor.to(accelerator.device)
-                for tensor in (batch.images, batch.local, batch.global_)
-            )
+        for batch in _share(model, faces, settings, accelerator):
+            batch = on_device(batch, accelerator.device, settings.model)
             with accelerator.autocast():
-                output = model(normalise(images, settings.model), local, whole)
-            found = output.au_logits.float().softmax(dim=-1)[..., 1].cpu().numpy()
-            mine.append((found, _hits(output)))
+                tested = model.test_step(batch)
+            mine.append((tested.scores.cpu().numpy(), tested.measures))
             advance(len(batch.rows) * accelerator.num_processes)
-    all_ = processes.dealt_back(processes.gathered(mine))
-    probabilities = np.concatenate([found for found, _ in all_])
-    _check_finite(probabilities, faces)
-    return Inference(
-        probabilities, _accuracies([counts for _, counts in all_]), computed_on(accelerator)
-    )
+    whole = processes.dealt_back(processes.gathered(mine))
+    scores = np.concatenate([part for part, _ in whole])
+    _check_finite(scores, faces)
+    return Inference(scores, _means([part for _, part in whole]), computed_on(accelerator))
 
 
-def predict(
-    model: VLFAU, faces: FaceSet, tokens: CaptionTokens, settings: RunSettings
-) -> np.ndarray:
-    """Predict all frames, without their descriptions: probabilities float32 [N, A].
+def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndarray:
+    """Predict all frames, and no more: scores float32 [N, A].
 
     Raises:
         DataError: a prediction is not finite.
@@ -77,51 +75,41 @@ def predict(
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
     mine = []
-    for batch in _share(faces, tokens, settings, accelerator):
+    for batch in _share(model, faces, settings, accelerator):
         with accelerator.autocast():
-            found = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
-        mine.append(found.cpu().numpy())
-    probabilities = np.concatenate(processes.dealt_back(processes.gathered(mine)))
-    _check_finite(probabilities, faces)
-    return probabilities
+            scores = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
+        mine.append(scores.cpu().numpy())
+    whole = np.concatenate(processes.dealt_back(processes.gathered(mine)))
+    _check_finite(whole, faces)
+    return whole
 
 
 def _share(
-    faces: FaceSet, tokens: CaptionTokens, settings: RunSettings, accelerator: Accelerator
+    model: Model, faces: FaceSet, settings: RunSettings[Any], accelerator: Accelerator
 ) -> Iterator[Batch]:
     """Yield this process's share of the test batches."""
     return batches(
         faces,
-        tokens,
         settings,
         epoch=None,
         workers=loader_workers(settings, accelerator),
+        needs=model.needs,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         pin=accelerator.device.type == "cuda",
     )
 
 
-def _hits(output: VLFAUOutput) -> Counts:
-    """Return how many words are among the five most probable, and of how many."""
-    of = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
-    return {
-        name: (int(words.hits(5).sum()), len(words.targets))
-        for name, words in of.items()
-        if words is not None
-    }
-
-
-def _accuracies(counts: Sequence[Counts]) -> dict[str, tuple[float, int]]:
-    measured = {}
-    for name in counts[0]:
-        hits, words = (sum(part) for part in zip(*(count[name] for count in counts), strict=True))
-        measured[name] = (hits / words if words else float("nan"), words)
+def _means(parts: Sequence[dict[str, tuple[int | float, int]]]) -> Measures:
+    measured: Measures = {}
+    for name in parts[0]:
+        total, count = (sum(part) for part in zip(*(one[name] for one in parts), strict=True))
+        measured[name] = (total / count if count else float("nan"), int(count))
     return measured
 
 
-def _check_finite(probabilities: np.ndarray, faces: FaceSet) -> None:
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+def _check_finite(scores: np.ndarray, faces: FaceSet) -> None:
+    broken = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(broken):
         raise DataError(
             f"The model predicts what is not a number for {len(broken):,} frames.",
@@ -130,26 +118,28 @@ def _check_finite(probabilities: np.ndarray, faces: FaceSet) -> None:
         )
 
 
-def no_image_words(
-    train: FaceSet, test: FaceSet, tokens: CaptionTokens
-) -> dict[str, tuple[float, int]]:
+def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
     """Return top-5 word accuracy on the test part of a guesser that sees words but no image.
 
-    Local captions: it knows which AU's branch it writes for, as the decoder does.
+    Local captions: it knows which AU it writes for, as the decoder does. Nothing where the frames
+    have no captions.
     """
-    hits = words = 0
-    for au in range(test.local.shape[1]):
-        known = _counted(train.local[:, au], tokens.local)
-        asked = _counted(test.local[:, au], tokens.local)
+    if train.captions is None or test.captions is None:
+        return {}
+    tokens = test.captions.tokens
+    hits = words = 0.0
+    for au in range(test.captions.local.shape[1]):
+        known = _counted(train.captions.local[:, au], tokens.local)
+        asked = _counted(test.captions.local[:, au], tokens.local)
         size = sum((len(caption) - 1) * times for caption, times in asked)
         if size:
             hits += NoImageWords(known).accuracy(asked) * size
             words += size
-    asked = _counted(test.global_, tokens.global_)
-    guesser = NoImageWords(_counted(train.global_, tokens.global_))
+    asked = _counted(test.captions.global_, tokens.global_)
+    guesser = NoImageWords(_counted(train.captions.global_, tokens.global_))
     global_words = sum((len(caption) - 1) * times for caption, times in asked)
     return {
-        "local_word_top5_no_image": (hits / words if words else float("nan"), words),
+        "local_word_top5_no_image": (hits / words if words else float("nan"), int(words)),
         "global_word_top5_no_image": (guesser.accuracy(asked), global_words),
     }
 
@@ -163,68 +153,73 @@ def _counted(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int
 
 
 @dataclass(frozen=True)
-class Descriptions:
-    """What the model writes about N frames, and where it looks.
+class Explained:
+    """What a model gives for N frames besides scores.
 
     Attributes:
-        texts: column name (``AU01_text``, ``face_text``) to N texts.
-        attention: DAIR's spatial maps, float32 [N, A, h, w]; None without MARL.
+        texts: column name (``AU01_text``, ``face_text``) to N texts; empty without decoders.
+        attention: maps, float32 [N, A, h, w]; None where the model has none.
     """
 
     texts: dict[str, list[str]]
     attention: np.ndarray | None
 
 
-def describe(
-    model: VLFAU,
+def explain(
+    model: Model,
     faces: FaceSet,
-    tokens: CaptionTokens,
-    vocabulary: pa.Table,
-    settings: RunSettings,
-    aus: Sequence[str],
+    words: dict[str, Words],
+    settings: RunSettings[Any],
+    names: Sequence[str],
     advance: Callable[[int], None] = lambda frames: None,
-) -> Descriptions:
-    """Write descriptions by beam search; several processes share the batches out."""
+) -> Explained:
+    """Write descriptions by beam search and take attention maps; processes share the batches out.
+
+    Args:
+        words: the vocabulary of each scope; empty for models without decoders.
+        names: of the local descriptions.
+    """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
     mine = []
-    for batch in _share(faces, tokens, settings, accelerator):
+    for batch in _share(model, faces, settings, accelerator):
         images = normalise(batch.images.to(accelerator.device), settings.model)
         with accelerator.autocast():
-            found = model.explain(images, **_search(tokens, settings))
-        maps = None if found.attention is None else found.attention.float()
-        parts = (found.local_tokens, found.global_tokens, maps)
+            given = model.explain(images, **_search(faces, settings))
+        maps = None if given.attention is None else given.attention.float()
+        parts = (*given.tokens, maps)
         mine.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
-    seen = processes.dealt_back(processes.gathered(mine))
-    looked = [attention for _, _, attention in seen if attention is not None]
-    return Descriptions(
-        _texts([(local, whole) for local, whole, _ in seen], vocabulary, aus),
-        np.concatenate(looked) if looked else None,
+    whole = processes.dealt_back(processes.gathered(mine))
+    maps = [attention for _, _, attention in whole if attention is not None]
+    return Explained(
+        _texts([(local, face) for local, face, _ in whole], words, names),
+        np.concatenate(maps) if maps else None,
     )
 
 
 def _texts(
-    seen: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
-    vocabulary: pa.Table,
-    aus: Sequence[str],
+    tokens: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
+    words: dict[str, Words],
+    names: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Put generated words, [B, A, T] and [B, T], into texts."""
-    local_words, global_words = (Words.from_table(vocabulary, s) for s in ("local", "global"))
+    """Put generated tokens, [B, A, T] and [B, T], into texts."""
     written: dict[str, list[str]] = {}
-    for local, whole in seen:
-        for place, au in enumerate(aus if local is not None else ()):
+    for local, face in tokens:
+        for place, name in enumerate(names if local is not None else ()):
             ids = local[:, place].tolist()
-            written.setdefault(f"{au}_text", []).extend(map(local_words.text, ids))
-        if whole is not None:
-            texts = map(global_words.text, whole.tolist())
+            written.setdefault(f"{name}_text", []).extend(map(words["local"].text, ids))
+        if face is not None:
+            texts = map(words["global"].text, face.tolist())
             written.setdefault("face_text", []).extend(texts)
     return written
 
 
-def _search(tokens: CaptionTokens, settings: RunSettings) -> dict[str, int | float]:
-    """Return the keywords of the beam search."""
-    inference = settings.inference
+def _search(faces: FaceSet, settings: RunSettings[Any]) -> dict[str, int | float]:
+    """Return the keywords of the beam search; none where there are no captions."""
+    if faces.captions is None:
+        return {}
+    inference, tokens = settings.inference, faces.captions.tokens
     return {
         "beam_width": inference.beam_width,
         "length_penalty": inference.length_penalty,

@@ -1,5 +1,6 @@
 """The tables of a dataset's folder as the arrays that all folds of a run share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,48 @@ import pyarrow.compute as pc
 from fauds import folds as folding
 from fauds import store
 from fauds.bench import faces as face_images
+from fauds.bench.evaluate import NO_CAPTIONS
 from fauds.bench.plan import Plan
+from fauds.bench.predictions import read_keyed
 from fauds.bench.score import frame_set_fingerprint
+from fauds.captions.templates import languages, template_hash
+from fauds.captions.vocabulary import Words
 from fauds.errors import DataError, UsageError
-from fauds.training.data import CaptionTokens, FaceSet, caption_tokens, face_set
+from fauds.targets.base import Target
+from fauds.training.data import Captions, FaceSet, captions_of, face_set
 
 FOLDS = "folds.parquet"
+
+
+@dataclass(frozen=True)
+class CaptionTables:
+    """The tables of captions that a run reads.
+
+    Attributes:
+        captions: captions.parquet's rows of the run's frames.
+        phrases, vocabulary: the tables beside it.
+        settings: what they were made with.
+    """
+
+    captions: pa.Table
+    phrases: pa.Table
+    vocabulary: pa.Table
+    settings: dict[str, Any]
+
+    @property
+    def readable(self) -> bool:
+        """Whether they follow templates that fauds ships, which alone can be read back."""
+        language = self.settings["language"]
+        shipped = language in languages()
+        return shipped and self.settings["templates"] == template_hash(language)
+
+    def tokens(self, names: Sequence[str]) -> Captions:
+        """Return the captions as tokens; `names`: the columns of local ones."""
+        return captions_of(self.captions, self.phrases, self.vocabulary, names)
+
+    def words(self) -> dict[str, Words]:
+        """Return the vocabulary of each scope."""
+        return {scope: Words.from_table(self.vocabulary, scope) for scope in ("local", "global")}
 
 
 @dataclass(frozen=True)
@@ -24,15 +61,16 @@ class Inputs:
     """What a run reads.
 
     Attributes:
+        target: what the protocol predicts.
         made_from: fingerprints of the content that decides what is learnt and scored.
         provenance: what frames and captions were made with, for results.json.
-        synthetic: whether the distribution is made up.
+        synthetic: whether the dataset is.
         found: the frames that have a face image, in the order of `faces`, and how it was made.
         offered: how many coded frames the tested subjects have, with an image or without.
-        phrases: phrases.parquet.
-        captions: captions.parquet's rows of `frames`.
+        captions: None where the model needs none.
     """
 
+    target: Target
     made_from: dict[str, str]
     provenance: dict[str, Any]
     synthetic: bool
@@ -41,10 +79,7 @@ class Inputs:
     folds: pa.Table
     statistics: pa.Table
     faces: FaceSet
-    tokens: CaptionTokens
-    vocabulary: pa.Table
-    phrases: pa.Table
-    captions: pa.Table
+    captions: CaptionTables | None
 
     @property
     def frames(self) -> pa.Table:
@@ -83,59 +118,70 @@ class Inputs:
         return np.isin(self.faces.subjects, drawn)
 
     def class_weights(self, fold: int, learns: np.ndarray, rule: str) -> np.ndarray:
-        """Return gamma of eq. 9, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
+        """Return the class weights, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
 
         Args:
             learns: the frames that are trained on, bool [N].
 
         Raises:
-            DataError: an AU is never active in them.
+            DataError: an AU is never active in them, or a class has no frame.
         """
-        labels = self.faces.labels[learns]
-        weights = folding.class_weights((labels >= 0).sum(axis=0), (labels == 1).sum(axis=0))
-        missing = [au for au, weight in zip(self.aus, weights, strict=True) if np.isnan(weight)]
+        labels = self.target.indicators(self.faces.labels[learns])
+        positives = (labels == 1).sum(axis=0)
+        weights = self.target.class_weights((labels >= 0).sum(axis=0), positives)
+        names = zip(self.target.names, weights, strict=True)
+        missing = [name for name, weight in names if np.isnan(weight)]
         if missing:
             raise DataError(
                 f"The training part of fold {fold} has no frame with {', '.join(missing)} "
-                "active: eq. 9's class weight is undefined.",
+                f"{'active' if self.target.form == 'multilabel' else 'as its label'}: the class "
+                "weight is undefined.",
                 where=FOLDS,
                 hint="use more subjects or frames, or other folds",
             )
         return weights / weights.sum() if rule == "sum1" else weights
-
-    @property
-    def aus(self) -> list[str]:
-        """The benchmark's AUs."""
-        return list(dict.fromkeys(self.statistics["au"].to_pylist()))
 
 
 def load(tables: Path, plan: Plan) -> Inputs:
     """Read a dataset's folder for a run.
 
     Raises:
-        DataError: frames without images, captions of other frames, folds that are not whole.
+        DataError: frames without images, captions of other frames, folds that are not whole, or a
+            model that needs what the tables do not hold.
     """
-    aus = plan.benchmark.aus
+    target, needs = plan.benchmark.target, plan.family.needs
     path = tables / "frames.parquet"
     meta = store.read_meta(path)
-    frames = store.read_table(path, ["frame_id", "subject", "task", "frame", "sex", "image", *aus])
-    counts = folding.count_subjects(frames, aus)
+    keys = ["frame_id", "subject", "task", "frame", "sex", "image"]
+    frames = read_keyed(path, [*keys, *target.columns])
+    counts = folding.count_subjects(frames, target)
     folds = _folds(tables, plan)
     folding.check(folds, counts.subjects, where=plan.folder / FOLDS)
     found = face_images.find(tables, frames, meta, plan.faces, plan.benchmark.alignment)
-    phrases = store.read_table(tables / "phrases.parquet")
-    vocabulary = store.read_table(tables / "vocabulary.parquet")
-    captions = _of_frames(store.read_table(tables / "captions.parquet"), found.frames)
+    if "landmarks" in needs:
+        raise DataError(
+            f"{plan.model} needs landmarks, which no table of {plan.benchmark.name} keeps.",
+            where=tables,
+            hint="name a model that needs none: fauds bench",
+        )
+    captions = caption_tables(tables, found.frames) if "captions" in needs else None
+    made_from = {
+        "frames and labels": frame_set_fingerprint(found.frames, target.columns),
+        "faces": store.fingerprint(dict(found.alignment), found.made_with, found.crops),
+    }
+    tokens = None
+    if captions is not None:
+        made_from["captions"] = store.fingerprint(
+            captions.phrases.to_pydict(), captions.vocabulary.to_pydict()
+        )
+        tokens = captions.tokens(target.described)
     return Inputs(
-        made_from={
-            "frames and labels": frame_set_fingerprint(found.frames, aus),
-            "captions": store.fingerprint(phrases.to_pydict(), vocabulary.to_pydict()),
-            "faces": store.fingerprint(dict(found.alignment), found.made_with, found.crops),
-        },
+        target=target,
+        made_from=made_from,
         provenance={
             "reading": meta["settings"],
             "differences": meta["differences"],
-            "captions": store.read_meta(tables / "captions.parquet")["settings"],
+            "captions": NO_CAPTIONS if captions is None else captions.settings,
             "faces": found.made_with,
             "lost": found.lost,
         },
@@ -143,12 +189,24 @@ def load(tables: Path, plan: Plan) -> Inputs:
         found=found,
         offered=folding.offered(counts, folds),
         folds=folds,
-        statistics=_statistics(found.frames, folds, aus),
-        faces=face_set(found.frames, captions, phrases, found.root, aus),
-        tokens=caption_tokens(phrases, vocabulary),
-        vocabulary=vocabulary,
-        phrases=phrases,
+        statistics=_statistics(found.frames, folds, target),
+        faces=face_set(found.frames, found.root, target.labels(found.frames), tokens),
         captions=captions,
+    )
+
+
+def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
+    """Read the tables of captions of a dataset's folder, for some of its frames.
+
+    Raises:
+        DataError: a table is missing, or lacks some of the frames.
+    """
+    path = tables / "captions.parquet"
+    return CaptionTables(
+        captions=_of_frames(store.read_table(path), frames),
+        phrases=store.read_table(tables / "phrases.parquet"),
+        vocabulary=store.read_table(tables / "vocabulary.parquet"),
+        settings=store.read_meta(path)["settings"],
     )
 
 
@@ -165,9 +223,8 @@ def copy_folds(tables: Path, plan: Plan) -> None:
         store.write_table(plan.folder / FOLDS, store.read_table(source), store.read_meta(source))
 
 
-def _statistics(frames: pa.Table, folds: pa.Table, aus: tuple[str, ...]) -> pa.Table:
-    counts = folding.count_subjects(frames, aus)
-    return folding.statistics(counts, folds, aus)
+def _statistics(frames: pa.Table, folds: pa.Table, target: Target) -> pa.Table:
+    return folding.statistics(folding.count_subjects(frames, target), folds, target)
 
 
 def _of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:

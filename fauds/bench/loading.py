@@ -10,7 +10,6 @@ from fauds.bench.counts import BySubject, by_subject
 from fauds.bench.readback import FRAMES, read_scored, tables_of
 from fauds.bench.results import Results
 from fauds.errors import DataError, UsageError
-from fauds.metrics.occurrence import decide
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def load(path: Path) -> Loaded:
     run = read(path)
     counts = run.results.subject_counts
     if counts is not None:
-        found = counts.grouped(run.results.protocol.aus)
+        found = counts.grouped(run.results.protocol.predicts)
     elif path.is_dir():
         found = _recounted(path, run.results)
     else:
@@ -92,9 +91,11 @@ def _recounted(folder: Path, results: Results) -> BySubject:
             where=tables_of(folder) / FRAMES,
             hint="read the same labels again, or compare with a run that was made since",
         )
+    target = results.protocol.predicts
     return by_subject(
+        target,
         scored.labels,
-        decide(scored.probabilities, results.protocol.threshold),
+        target.decide(scored.scores, results.protocol.threshold),
         scored.folds,
         np.array(scored.subjects),
         dict(zip(scored.subjects, scored.sexes, strict=True)),

@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fauds import resources, schemas, store
-from fauds.bench import finish, seen
+from fauds import store
+from fauds.bench import finish, predictions, seen
 from fauds.bench.faces import check_unchanged
 from fauds.bench.header import header
-from fauds.bench.infer import Descriptions, describe, infer, no_image_words
+from fauds.bench.infer import Explained, explain, infer, no_image_words
 from fauds.bench.inputs import Inputs
 from fauds.bench.plan import Plan
 from fauds.bench.watch import watched
-from fauds.nn.vlfau import VLFAU
+from fauds.nn import presets
+from fauds.nn.base import CAPABILITIES, Attends, Describes, Model
 from fauds.training import checkpoint, processes, resuming
 from fauds.training.data import FaceSet
 from fauds.training.loop import WEIGHTS, build_model, train
@@ -73,10 +74,10 @@ class OneFold:
         return self.inputs.faces.where(frames)
 
     def do(self, tensorboard: bool) -> None:
-        """Train, test and describe; the first process writes. Predictions come last.
+        """Train, test and explain; the first process writes. Predictions come last.
 
         Raises:
-            DataError: images are missing or damaged, or nothing finite comes of them.
+            DataError: images are missing or damaged, or a loss or a prediction is not finite.
         """
         began = time.perf_counter()
         plan, inputs = self.plan, self.inputs
@@ -85,55 +86,60 @@ class OneFold:
         model = self._trained(meta, tensorboard)
         testing = self._faces(self.test)
         with self._bar("testing", len(testing)) as advance:
-            inference = infer(model, testing, inputs.tokens, plan.settings, advance)
-        words = inference.words
-        if words:
-            guessed = no_image_words(self._faces(self.learns), testing, inputs.tokens)
-            words |= {k: v for k, v in guessed.items() if k.removesuffix("_no_image") in words}
+            inference = infer(model, testing, plan.settings, advance)
+        measures = inference.measures
+        if measures:
+            guessed = no_image_words(self._faces(self.learns), testing)
+            measures |= {
+                k: v for k, v in guessed.items() if k.removesuffix("_no_image") in measures
+            }
         rows = np.flatnonzero(self.test)
-        chosen, described = self._described(model, rows)
+        chosen, explained = self._explained(model, rows)
         check_unchanged(inputs.found)
         if not processes.leads():
             return
         seen.write_features(self.folder, model, inputs, rows, plan.settings)
-        if described.attention is not None:
+        if explained.attention is not None:
             ids = inputs.faces.frame_ids[rows[chosen]]
-            seen.write_attention(self.folder, ids, described.attention, inputs.aus)
+            seen.write_attention(self.folder, ids, explained.attention, inputs.target.names)
         measured = {
-            "words": {name: [v if count else None, count] for name, (v, count) in words.items()},
+            "words": {name: [v if count else None, count] for name, (v, count) in measures.items()},
             "seconds": round(time.perf_counter() - began, 1),
             "computed_on": inference.computed_on,
             "validation_subjects": sorted(set(self._faces(self.validates).subjects.tolist())),
+            "without": self._without(model),
         }
         store.write_json(self.folder / finish.MEASURED, measured)
-        table = self._predictions(inference.probabilities, chosen, described)
-        made = {"inputs": meta["vocabulary"], "settings": meta}
-        store.write_table(self.folder / finish.PREDICTIONS, table, made)
+        self._write_predictions(inference.scores, chosen, explained, meta)
 
     def _bar(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         return self.progress.bar(f"fold {self.fold}, part {self.fold}: {what}", total)
 
-    def _trained(self, meta: dict[str, Any], tensorboard: bool) -> VLFAU:
+    def _without(self, model: Model) -> dict[str, str]:
+        """Return what the model does not give, and why."""
+        reasons = {words: model.reason_without(kind) for kind, words in CAPABILITIES.items()}
+        return {words: reason for words, reason in reasons.items() if reason is not None}
+
+    def _trained(self, meta: dict[str, Any], tensorboard: bool) -> Model:
         plan, inputs, folder = self.plan, self.inputs, self.folder
         settings, training = plan.settings, plan.settings.training
         model = self._built(meta)
         if (folder / WEIGHTS).exists():
-            tensors, found = checkpoint.load(folder / WEIGHTS)
-            checkpoint.check(found, meta, folder / WEIGHTS)
+            tensors, saved = checkpoint.load(folder / WEIGHTS)
+            checkpoint.check(saved, meta, folder / WEIGHTS)
             model.load_state_dict(tensors)
             if processes.leads():
                 # A kill may have come between the weights and this.
                 resuming.clear(folder)
             return model
         faces, testing, validating = map(self._faces, (self.learns, self.test, self.validates))
-        watch = watched(folder, testing, validating, inputs.tokens, settings, inputs.aus)
+        watch = watched(folder, testing, validating, settings, inputs.target.names)
         steps = -(-len(faces) // training.batch_size) * training.epochs
         title = f"fold {self.fold}, without part {self.fold}: training"
         with self.progress.bar(title, steps) as advance:
             return train(
                 model,
                 faces,
-                inputs.tokens,
                 inputs.class_weights(self.fold, self.learns, training.class_weights),
                 settings,
                 folder,
@@ -144,53 +150,69 @@ class OneFold:
                 tensorboard=tensorboard,
             )
 
-    def _built(self, meta: dict[str, Any]) -> VLFAU:
+    def _built(self, meta: dict[str, Any]) -> Model:
         """Return the model as training begins; with any weights where the run has its own."""
-        settings, folder = self.plan.settings, self.folder
+        plan, folder = self.plan, self.folder
         # Initial weights depend on the seed and the fold alone, whatever was run before.
-        torch.manual_seed(settings.training.seed * 1_000_003 + 500_000 + self.fold)
-        architecture = settings.model
+        torch.manual_seed(plan.settings.training.seed * 1_000_003 + 500_000 + self.fold)
+        architecture = plan.settings.model
         if (folder / WEIGHTS).exists() or resuming.newest(folder, meta) is not None:
-            # All weights come from the run itself: nothing of the stem's is looked for again.
-            stem = architecture.backbone.model_copy(update={"pretrained": False, "weights": None})
-            architecture = architecture.model_copy(update={"backbone": stem})
-        presets = resources.path("models", self.plan.model)
-        aus = self.plan.benchmark.aus
-        return build_model(architecture, len(aus), self.inputs.tokens, presets)
+            # All weights come from the run itself: no other file is looked for again.
+            architecture = architecture.untrained()
+        return build_model(
+            plan.family,
+            architecture,
+            self.inputs.target.names,
+            self.inputs.target.form,
+            self._vocabulary_sizes(),
+            presets.folder(plan.model),
+        )
 
-    def _described(self, model: VLFAU, rows: np.ndarray) -> tuple[np.ndarray, Descriptions]:
-        """Describe frames spread over the test part; return their places in it and the texts."""
+    def _vocabulary_sizes(self) -> dict[str, int]:
+        captions = self.inputs.faces.captions
+        if captions is None:
+            return {}
+        tokens = captions.tokens
+        return {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
+
+    def _explained(self, model: Model, rows: np.ndarray) -> tuple[np.ndarray, Explained]:
+        """Explain frames spread over the test part; return their places in it and the outcome."""
         settings, inputs = self.plan.settings, self.inputs
-        writes = settings.model.local_language or settings.model.global_language
-        count = min(len(rows), settings.inference.described) if writes else 0
+        able = model.can(Describes) or model.can(Attends)
+        count = min(len(rows), settings.inference.described) if able else 0
         if not count:
-            return np.zeros(0, int), Descriptions({}, None)
+            return np.zeros(0, int), Explained({}, None)
         # Over the whole test part, so that every subject is likely to be there.
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(int))
+        words = {} if inputs.captions is None else inputs.captions.words()
         with self._bar("describing", len(chosen)) as advance:
-            described = describe(
+            explained = explain(
                 model,
                 self._faces(rows[chosen]),
-                inputs.tokens,
-                inputs.vocabulary,
+                words,
                 settings,
-                inputs.aus,
+                inputs.target.described,
                 advance,
             )
-        return chosen, described
+        return chosen, explained
 
-    def _predictions(
-        self, probabilities: np.ndarray, chosen: np.ndarray, described: Descriptions
-    ) -> pa.Table:
-        rows = np.flatnonzero(self.test)
-        keys = self.inputs.frames.select(["subject", "task", "frame", "frame_id"])
-        columns = [*keys.take(pa.array(rows)).columns]
-        columns.append(pa.array(np.full(len(rows), self.fold, np.int16)))
-        columns += [pa.array(column) for column in probabilities.T]
-        schema = schemas.predictions_schema(self.plan.benchmark.aus, descriptions=len(chosen) > 0)
+    def _write_predictions(
+        self, scores: np.ndarray, chosen: np.ndarray, explained: Explained, meta: dict[str, Any]
+    ) -> None:
+        target, rows = self.inputs.target, np.flatnonzero(self.test)
         place = np.full(len(rows), len(chosen))
         place[chosen] = np.arange(len(chosen))
-        for name in schema.names[len(columns) :]:
-            texts = described.texts.get(name, [None] * len(chosen))
-            columns.append(pa.array([*texts, None], pa.string()).take(pa.array(place)))
-        return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+        names = [f"{name}_text" for name in target.described] + ["face_text"]
+        texts = {
+            name: pa.array([*explained.texts.get(name, [None] * len(chosen)), None], pa.string())
+            for name in (names if explained.texts else ())
+        }
+        predictions.write(
+            self.folder / finish.PREDICTIONS,
+            self.inputs.frames.take(pa.array(rows)),
+            self.fold,
+            target.names,
+            scores,
+            {"inputs": meta["vocabulary"], "settings": meta},
+            texts={name: column.take(pa.array(place)) for name, column in texts.items()},
+        )

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from fauds import settings as settings_module
-from fauds import store
-from fauds.bench.results import SETTINGS
+from fauds.bench.results import SETTINGS, write_settings
 from fauds.errors import DataError, UsageError
+from fauds.nn import MODELS, presets
+from fauds.nn.base import Model
 from fauds.protocols import Benchmark
 from fauds.settings import RunSettings
 
@@ -22,14 +22,15 @@ class Request:
     """What the user asked of ``fauds bench``.
 
     Attributes:
-        preset: None for the benchmark's default.
+        model: None only of a run that is resumed.
+        preset: None for the default: "tiny" on synthetic data, else the family's own.
         folds: only these; empty for all.
         changes: ``key=value`` over the preset's settings.
         faces: folder of face crops made elsewhere, None for the distribution's own images.
         resume: name or folder of a run to go on with.
     """
 
-    model: str
+    model: str | None = None
     preset: str | None = None
     folds: tuple[int, ...] = ()
     changes: tuple[str, ...] = ()
@@ -45,7 +46,7 @@ class Plan:
     benchmark: Benchmark
     model: str
     preset: str
-    settings: RunSettings
+    settings: RunSettings[Any]
     changes: tuple[str, ...]
     folds: tuple[int, ...]
     faces: Path | None
@@ -54,11 +55,6 @@ class Plan:
     def begun(self) -> bool:
         """Whether the run has been begun, so that it can be resumed."""
         return (self.folder / SETTINGS).exists()
-
-    @property
-    def needs_captions(self) -> bool:
-        """Whether the run reads captions, so that they must be built before it."""
-        return True
 
     def claim(self) -> None:
         """Make a new run's folder, for this process alone.
@@ -97,18 +93,27 @@ class Plan:
                     hint="make them again as they were, or start a new run without --resume",
                 )
             return
-        saved = {
-            "made_from": made_from,
-            "benchmark": self.benchmark.name,
-            "benchmark_version": self.benchmark.version,
-            "model": self.model,
-            "preset": self.preset,
-            "changes": list(self.changes),
-            "folds": list(self.folds),
-            "faces": str(self.faces.resolve()) if self.faces else None,
-            "settings": self.settings.model_dump(mode="json"),
-        }
-        store.write_text(path, yaml.safe_dump(saved, sort_keys=False))
+        write_settings(
+            self.folder,
+            benchmark=self.benchmark,
+            model=self.model,
+            preset=self.preset,
+            settings=self.settings.model_dump(mode="json"),
+            changes=self.changes,
+            folds=self.folds,
+            faces=str(self.faces.resolve()) if self.faces else None,
+            made_from=made_from,
+        )
+
+    @property
+    def family(self) -> type[Model]:
+        """The model's family."""
+        return MODELS[self.model]
+
+    @property
+    def needs_captions(self) -> bool:
+        """Whether the model learns from captions."""
+        return "captions" in self.family.needs
 
     @property
     def command(self) -> str:
@@ -133,8 +138,10 @@ def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
     """
     if request.resume is not None:
         return _resumed(request, benchmark, runs)
-    preset = request.preset or ("tiny" if benchmark.synthesis else "full")
-    settings = settings_module.run_settings(request.model, preset, request.changes)
+    if request.model is None:
+        raise UsageError("No model is named.", where="MODEL", hint=f"there is: {', '.join(MODELS)}")
+    preset = request.preset or ("tiny" if benchmark.synthesis else MODELS[request.model].preset)
+    settings = presets.run_settings(request.model, preset, request.changes)
     name = f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     # Two runs may begin in the same second.
     taken = len(list(runs.glob(f"{name}*")))
@@ -165,6 +172,13 @@ def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
             hint=f"there is: {', '.join(known) or 'none'}; another dataset's: --dataset",
         )
     saved = _read(folder / SETTINGS)
+    if request.model not in (None, saved.get("model")):
+        raise UsageError(
+            f"{folder.name} is a run of {saved.get('model')}, not of {request.model}.",
+            where=folder / SETTINGS,
+            hint=f"leave the model out, or name {saved.get('model')}; a run of {request.model} is "
+            "started without --resume",
+        )
     if saved.get("benchmark_version") != benchmark.version:
         raise UsageError(
             f"The run was started with version {saved.get('benchmark_version')} of "
@@ -173,7 +187,7 @@ def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
             hint="start a new run",
         )
     try:
-        settings = RunSettings.model_validate(saved["settings"])
+        settings = presets.settings_type(saved["model"]).model_validate(saved["settings"])
         # Settings are saved whole: what is cut off must not become a default.
         if settings.model_dump(mode="json") != saved["settings"]:
             raise _broken(folder / SETTINGS, "they are not whole")

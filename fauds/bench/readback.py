@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds import store
+from fauds.bench.predictions import scores
 from fauds.bench.results import Results
 from fauds.bench.score import frame_set_fingerprint
 
@@ -21,13 +22,13 @@ class Scored:
     """All test frames of a run.
 
     Attributes:
-        labels: int8 [N, A], -1 not coded; probabilities: float32 [N, A].
+        labels: of the target, [N, ...], -1 not coded; scores: float32 [N, A].
         folds: the fold that tested each, int16 [N].
         subjects, sexes: of each; a sex is None where it is not known.
     """
 
     labels: np.ndarray
-    probabilities: np.ndarray
+    scores: np.ndarray
     folds: np.ndarray
     subjects: list[str]
     sexes: list[str | None]
@@ -40,24 +41,24 @@ def tables_of(run: Path) -> Path:
 
 def read_scored(run: Path, results: Results) -> Scored | None:
     """Return what was scored; None where the workdir has no such frames and labels any more."""
-    aus = results.protocol.aus
+    target = results.protocol.predicts
     path = tables_of(run) / FRAMES
     parts = [run / f"fold{fold}" / PREDICTIONS for fold in results.folds]
     if not all(file.exists() for file in (path, *parts)):
         return None
-    predicted = pa.concat_tables([_plain(part, ["frame_id", "fold", *aus]) for part in parts])
-    frames = _plain(path, [*_KEYS, *aus])
+    columns = ["frame_id", "fold", *target.names]
+    predicted = pa.concat_tables([_plain(part, columns) for part in parts])
+    frames = _plain(path, [*_KEYS, *target.columns])
     place = pc.index_in(predicted["frame_id"], frames["frame_id"])
     if place.null_count:
         return None
     truth = frames.take(place)
-    if frame_set_fingerprint(truth, aus) != results.frames_fingerprint:
+    if frame_set_fingerprint(truth, target.columns) != results.frames_fingerprint:
         return None
-    labels = np.stack([pc.fill_null(truth[au], -1).to_numpy() for au in aus], axis=1)
     subjects, sexes = (truth[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
     return Scored(
-        labels,
-        np.stack([predicted[au].to_numpy() for au in aus], axis=1),
+        target.labels(truth),
+        scores(predicted, target.names),
         predicted["fold"].to_numpy(),
         subjects,
         sexes,

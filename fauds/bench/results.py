@@ -1,14 +1,27 @@
 """results.json: one typed schema for its writer and its readers."""
 
 import json
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from fauds import store
 from fauds.bench.counts import SubjectCounts
-from fauds.errors import DataError
+from fauds.errors import DataError, UsageError
+from fauds.protocols import Benchmark
+from fauds.targets import TARGETS
+from fauds.targets.base import Target
+from fauds.targets.occurrence import Occurrence
 
 FILE = "results.json"
 GALLERY = "gallery.parquet"
@@ -28,10 +41,10 @@ class MetricRow(_Model):
     """One figure.
 
     Attributes:
-        metric: f1, accuracy, always_active_f1, auc, local_word_top5 ...
+        metric: f1, accuracy, always_active_f1, auc ..., and the model's own measures.
         scope: "fold" (one test part), "mean_of_folds", "pooled" (all test frames at once), "sex"
             (all test frames of one sex) or "subject" (those of one subject).
-        au: null for the mean over AUs, or where a metric has no AU.
+        au: the name (AU or class); null over all of them, or where a metric has no name.
         fold: of scope "fold".
         group: "F" or "M", or the subject's id.
         selection: how the epoch was chosen: "last", "validation", "best_test_epoch",
@@ -66,7 +79,10 @@ class Uncertainty(_Model):
 
 
 class Optimism(_Model):
-    """The mean F1 under another selection than the headline's, and how much higher that is."""
+    """The headline's figure under another selection, and how much higher that is.
+
+    `f1`: the mean F1 over AUs, or the first of the statistics of another target.
+    """
 
     selection: str
     f1: Unit
@@ -86,18 +102,15 @@ class Missing(_Model):
     frames: dict[str, int]
 
 
-class Summary(_Model):
-    """The headline figures, means over folds, each 0 to 1."""
-
-    f1: Unit
-    accuracy: Unit
-    always_active_f1: Unit
-    local_word_top5: Unit
-    global_word_top5: Unit
-
-
 class Protocol(_Model):
-    """What was tested on what."""
+    """What was tested on what.
+
+    Attributes:
+        aus: the names that scores were given for: action units, or classes.
+        occurrence: the rule by which action units occur; "" of other targets.
+        target: the target as a protocol declares it; None of AU occurrence, which `aus` and
+            `occurrence` declare.
+    """
 
     folds: str
     test_subjects: dict[int, list[str]]
@@ -107,6 +120,26 @@ class Protocol(_Model):
     selection: str
     alignment: str
     frame_set: str
+    target: dict[str, Any] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_empty_target(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if self.target is None:
+            # The hash of a protocol of AU occurrence stays what it was before there were others.
+            values.pop("target", None)
+        return values
+
+    @cached_property
+    def predicts(self) -> Target:
+        """The target.
+
+        Raises:
+            UsageError: it is of a kind that is not installed here.
+        """
+        if self.target is None:
+            return Occurrence(aus=tuple(self.aus), rule=self.occurrence)
+        return TARGETS[str(self.target.get("kind"))].model_validate(self.target)
 
 
 class Results(_Model):
@@ -129,6 +162,7 @@ class Results(_Model):
         optimism: what choosing the epoch or the threshold otherwise would have claimed.
         subject_counts: of the headline's decisions, for paired tests and other intervals.
         missing: of predictions made elsewhere.
+        without: what the model does not give (descriptions, attention maps, ...) to the reason.
 
     What an older fauds did not write is null or empty.
     """
@@ -154,12 +188,13 @@ class Results(_Model):
     computed_on: list[str] = []
     provenance: dict[str, Any]
     metrics: list[MetricRow]
-    summary: Summary
+    summary: dict[str, Unit]
     uncertainty: Uncertainty | None = None
     chosen: dict[int, dict[str, dict[str, float]]] = {}
     optimism: list[Optimism] = []
     subject_counts: SubjectCounts | None = None
     missing: Missing | None = None
+    without: dict[str, str] = {}
 
     def row(
         self,
@@ -246,6 +281,16 @@ def read_file(path: Path) -> Results:
         raise DataError(
             f"The file is not results of this fauds: {first_line}.", where=path, hint=_AGAIN
         ) from error
+    try:
+        # A kind of target that is not installed is told before anything asks for it.
+        _ = results.protocol.predicts
+    except (UsageError, ValidationError) as error:
+        what = error.what if isinstance(error, UsageError) else str(error).splitlines()[0]
+        raise DataError(
+            f"What these results predict is not known here: {what}",
+            where=path,
+            hint="install the package that adds this kind of target",
+        ) from error
     if results.subject_counts is not None and not _fit(results.subject_counts, results.protocol):
         raise DataError(
             "The counts by subject are not of the file's own protocol.", where=path, hint=_AGAIN
@@ -254,11 +299,50 @@ def read_file(path: Path) -> Results:
 
 
 def _fit(counts: SubjectCounts, protocol: Protocol) -> bool:
-    """Whether every fold has counts, of its own subjects alone, and all of them of its AUs."""
-    aus = set(protocol.aus)
-    return counts.folds.keys() == protocol.test_subjects.keys() and all(
+    """Whether every fold has counts, of its own subjects alone, all of them of its names."""
+    names = set(protocol.aus)
+    fits = counts.folds.keys() == protocol.test_subjects.keys() and all(
         subjects
         and subjects.keys() <= set(protocol.test_subjects[fold])
-        and all(outcomes.keys() == aus for outcomes in subjects.values())
+        and all(outcomes.keys() == names for outcomes in subjects.values())
         for fold, subjects in counts.folds.items()
     )
+    if not fits:
+        return False
+    try:
+        counts.grouped(protocol.predicts)
+    except ValueError:
+        return False
+    return True
+
+
+def write_settings(
+    folder: Path,
+    *,
+    benchmark: Benchmark,
+    model: str,
+    preset: str,
+    settings: dict[str, Any],
+    changes: Sequence[str] = (),
+    folds: Sequence[int] = (),
+    faces: str | None = None,
+    **more: Any,
+) -> None:
+    """Write settings.yaml of a run: what it is, before anything else of it is written.
+
+    Args:
+        settings: resolved, whole; of external predictions, where they came from.
+        more: further keys, written first.
+    """
+    saved = {
+        **more,
+        "benchmark": benchmark.name,
+        "benchmark_version": benchmark.version,
+        "model": model,
+        "preset": preset,
+        "changes": list(changes),
+        "folds": list(folds),
+        "faces": faces,
+        "settings": settings,
+    }
+    store.write_text(folder / SETTINGS, yaml.safe_dump(saved, sort_keys=False))

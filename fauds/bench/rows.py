@@ -1,78 +1,89 @@
-"""Figures to the rows of results.json: by AU, their means, and how many frames each rests on."""
+"""Rows of results.json: figures by name (AU or class), over all names, and what each rests on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fauds.bench.results import MetricRow
-from fauds.metrics.occurrence import accuracy, defined_mean, f1
-from fauds.metrics.resampling import Statistic
+from fauds.metrics.occurrence import defined_mean
+from fauds.targets.base import Figure, Target
 
-STATISTICS: dict[str, Statistic] = {"f1": f1, "accuracy": accuracy}
-"""What has intervals, groups, other selections and comparisons."""
-
-_OF_NO_TRAINING = ("always_active_f1", "prevalence_f1")
+Ends = tuple[np.ndarray, np.ndarray]
+"""Low and high ends of intervals, [A + 1] each: by name, and last over all names."""
 
 
-def au_rows(
-    name: str,
-    scope: str,
-    values: np.ndarray,
-    aus: Sequence[str],
-    n: Sequence[int],
-    selection: str,
-    *,
-    fold: int | None = None,
-    group: str | None = None,
-    mean: float | None = None,
-    ends: tuple[np.ndarray, np.ndarray] | None = None,
-) -> list[MetricRow]:
-    """Return a row for every AU, and last their mean.
+@dataclass(frozen=True)
+class Rows:
+    """Makes rows of a target's figures under one selection of the epoch."""
 
-    Args:
-        values: [A], NaN where undefined; n: [A + 1].
-        mean: where it is another than the mean of the defined values.
-        ends: of the intervals, low and high, [A + 1] each.
-    """
-    figures = [*values.tolist(), float(defined_mean(values)) if mean is None else mean]
-    low, high = ends or (np.full(len(figures), np.nan),) * 2
-    return [
-        row(name, scope, figures[i], n[i], selection, au=au, fold=fold, group=group).model_copy(
-            update={"low": plain(low[i]), "high": plain(high[i])}
+    target: Target
+    selection: str
+
+    def one(
+        self,
+        metric: str,
+        scope: str,
+        value: float,
+        n: int,
+        *,
+        au: str | None = None,
+        fold: int | None = None,
+        group: str | None = None,
+        ends: tuple[float, float] = (np.nan, np.nan),
+    ) -> MetricRow:
+        """Return one row; NaN becomes null, and figures that no training made say so."""
+        untrained = metric in self.target.untrained or metric.endswith("_no_image")
+        return MetricRow(
+            metric=metric,
+            scope=scope,  # type: ignore[arg-type]
+            au=au,
+            fold=fold,
+            group=group,
+            selection="none" if untrained else self.selection,
+            value=plain(value),
+            low=plain(ends[0]),
+            high=plain(ends[1]),
+            n=int(n),
         )
-        for i, au in enumerate((*aus, None))
-    ]
 
+    def by_name(
+        self,
+        metric: str,
+        scope: str,
+        figure: Figure,
+        n: Sequence[int],
+        *,
+        names: Sequence[str] | None = None,
+        fold: int | None = None,
+        group: str | None = None,
+        ends: Ends | None = None,
+    ) -> list[MetricRow]:
+        """Return a row for every name, and last the figure over all names.
 
-def row(
-    name: str,
-    scope: str,
-    value: float,
-    n: int,
-    selection: str,
-    *,
-    au: str | None = None,
-    fold: int | None = None,
-    group: str | None = None,
-) -> MetricRow:
-    """Return one row; NaN becomes null, and what no training made says so."""
-    untrained = name in _OF_NO_TRAINING or name.endswith("_no_image")
-    return MetricRow(
-        metric=name,
-        scope=scope,
-        au=au,
-        fold=fold,
-        group=group,
-        selection="none" if untrained else selection,
-        value=plain(value),
-        n=int(n),
-    )
-
-
-def coded(labels: np.ndarray) -> list[int]:
-    """Return the coded frames of every AU, and last those with any AU coded."""
-    known = labels >= 0
-    return [*known.sum(axis=0).tolist(), int(known.any(axis=1).sum())]
+        Args:
+            n: frames of every name, and last of all.
+            names: where they are not the target's.
+        """
+        names = self.target.names if names is None else names
+        values = [] if figure.by_name is None else figure.by_name.tolist()
+        overall = figure.overall
+        if overall is None:
+            overall = float(defined_mean(np.array(values)))
+        rows = [*zip(range(len(values)), names, values, strict=False), (-1, None, overall)]
+        return [
+            self.one(
+                metric,
+                scope,
+                value,
+                n[place],
+                au=name,
+                fold=fold,
+                group=group,
+                ends=(np.nan, np.nan) if ends is None else (ends[0][place], ends[1][place]),
+            )
+            for place, name, value in rows
+        ]
 
 
 def plain(value: float) -> float | None:

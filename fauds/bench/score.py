@@ -1,4 +1,4 @@
-"""Predictions and labels to the rows of results.json."""
+"""Scores and labels of folds to the rows of results.json."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,30 +8,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.bench.results import MetricRow, Summary
-from fauds.bench.rows import au_rows, coded, row
+from fauds.bench.results import MetricRow
+from fauds.bench.rows import Rows
 from fauds.bench.texts import TextFigures
 from fauds.facs import occurs
-from fauds.metrics import calibration, intensity, occurrence, ranking
+from fauds.metrics import intensity, occurrence
 from fauds.metrics.occurrence import defined_mean
+from fauds.targets.base import Figure, Target
 
-_NO_POSITIVE = "no positive frame in the test part"
 _UNDEFINED = {
-    "f1": _NO_POSITIVE,
-    "recall": _NO_POSITIVE,
-    "average_precision": _NO_POSITIVE,
-    "auc": "no positive or no negative frame in the test part",
-    "balanced_f1": "no positive or no negative frame in the test part",
-    "skew_f1": "no positive or no negative frame in the test part",
-    "precision": "no frame was called active",
-    "accuracy": "no coded frame in the test part",
-    "calibration_error": "no coded frame in the test part",
     "local_text_f1": "no described frame with the AU active",
     "global_text_f1": "no described frame with the AU active",
     "intensity_icc": "no spread in the coded or the predicted intensities",
     "intensity_pcc": "no spread in the coded or the predicted intensities",
     "intensity_mae": "no coded intensity in the test part",
 }
+"""Why figures of descriptions and intensities can be undefined; the target knows its own."""
 
 
 @dataclass(frozen=True)
@@ -53,86 +45,78 @@ class FoldScores:
     """What one fold's test part gave.
 
     Attributes:
-        labels: int8 [N, A], -1 not coded; probabilities: float32 [N, A].
-        prevalence: float [A], share of active frames in the training part.
-        words: metric name to (value, number of words), for the word metrics.
+        labels: of the target, [N, ...], -1 where not coded; scores: float32 [N, A].
+        rates: share of the training part's coded frames of which each name is true, float [A].
+        measures: metric name to (value, count), of the model's own measures.
+        agreement: see `text_agreement`; None where nothing was written.
         texts: figures of the generated descriptions; None where there are none.
         intensities: None where none are predicted.
-        graded: whether probabilities say more than decisions, which are 0 and 1 alone.
+        graded: whether scores say more than decisions, which are 0 and 1 alone.
     """
 
     labels: np.ndarray
-    probabilities: np.ndarray
-    prevalence: np.ndarray
-    words: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    scores: np.ndarray
+    rates: np.ndarray
+    measures: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    agreement: tuple[float, int] | None = None
     texts: TextFigures | None = None
     intensities: Intensities | None = None
     graded: bool = True
 
 
-def metric_rows(
-    folds: Mapping[int, FoldScores], aus: Sequence[str], threshold: float, selection: str
-) -> list[MetricRow]:
-    """Return all figures: per fold and AU, means over AUs, means of folds, and pooled.
+def metric_rows(folds: Mapping[int, FoldScores], threshold: float, rows: Rows) -> list[MetricRow]:
+    """Return all figures: per fold and name, over names, means of folds, and pooled.
 
     A mean leaves undefined figures out; `undefined` names them.
     """
-    rows: list[MetricRow] = []
+    lines: list[MetricRow] = []
     for fold, scores in folds.items():
-        rows += _fold_rows(fold, scores, aus, threshold, selection)
-    rows += _means_of_folds(rows, selection)
-    return rows + _pooled(folds, aus, threshold, selection)
+        lines += _fold_rows(fold, scores, threshold, rows)
+    lines += _means_of_folds(lines, rows)
+    return lines + _pooled(folds, threshold, rows)
 
 
-def _fold_rows(
-    fold: int, scores: FoldScores, aus: Sequence[str], threshold: float, selection: str
-) -> list[MetricRow]:
-    rows: list[MetricRow] = []
-    n = coded(scores.labels)
-    metrics = _au_metrics(scores.labels, scores.probabilities, threshold, scores.graded)
-    counts = occurrence.count(scores.labels, occurrence.decide(scores.probabilities, threshold))
-    metrics["prevalence_f1"] = occurrence.prevalence_f1(counts, scores.prevalence, threshold)
-    for name, values in metrics.items():
-        rows += au_rows(name, "fold", values, aus, n, selection, fold=fold)
-    variance = float(occurrence.variance_over_aus(metrics["f1"]))
-    rows.append(row("f1_variance", "fold", variance, n[-1], selection, fold=fold))
-    rows += _intensity_rows(scores.intensities, "fold", selection, fold)
+def _fold_rows(fold: int, scores: FoldScores, threshold: float, rows: Rows) -> list[MetricRow]:
+    lines: list[MetricRow] = []
+    n = rows.target.coded(scores.labels)
+    metrics = rows.target.metrics(
+        scores.labels, scores.scores, threshold, graded=scores.graded, rates=scores.rates
+    )
+    for name, figure in metrics.items():
+        lines += rows.by_name(name, "fold", figure, n, fold=fold)
+    lines += _variance(metrics, "fold", n[-1], rows, fold)
+    lines += _intensity_rows(scores.intensities, "fold", rows, fold)
     if scores.texts is not None:
         for name, (values, frames) in scores.texts.by_au.items():
             sizes = [*frames.tolist(), int(frames.max(initial=0))]
-            rows += au_rows(name, "fold", values, aus, sizes, selection, fold=fold)
-    overall = {**scores.words, **(scores.texts.overall if scores.texts else {})}
+            lines += rows.by_name(name, "fold", Figure(values), sizes, fold=fold)
+    overall = dict(scores.measures)
+    if scores.agreement is not None:
+        overall["local_text_agreement"] = scores.agreement
+    overall |= scores.texts.overall if scores.texts else {}
     for name, (value, number) in overall.items():
-        rows.append(row(name, "fold", value, number, selection, fold=fold))
-    return rows
+        lines.append(rows.one(name, "fold", value, number, fold=fold))
+    return lines
 
 
-def _au_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, threshold: float, graded: bool
-) -> dict[str, np.ndarray]:
-    counts = occurrence.count(labels, occurrence.decide(probabilities, threshold))
-    metrics = {
-        "f1": occurrence.f1(counts),
-        "accuracy": occurrence.accuracy(counts),
-        "precision": occurrence.precision(counts),
-        "recall": occurrence.recall(counts),
-        "balanced_f1": occurrence.balanced_f1(counts),
-        "skew_f1": occurrence.skew_f1(counts),
-        "always_active_f1": occurrence.always_active_f1(counts),
-    }
-    if graded:
-        metrics["auc"] = ranking.auc(labels, probabilities)
-        metrics["average_precision"] = ranking.average_precision(labels, probabilities)
-        metrics["calibration_error"] = calibration.calibration_error(labels, probabilities)
-    return metrics
+def _variance(
+    metrics: Mapping[str, Figure], scope: str, n: int, rows: Rows, fold: int | None = None
+) -> list[MetricRow]:
+    """Return how unevenly F1 serves the names, where there is an F1 by name."""
+    figure = metrics.get("f1")
+    if figure is None or figure.by_name is None:
+        return []
+    variance = float(occurrence.variance_over_aus(figure.by_name))
+    return [rows.one("f1_variance", scope, variance, n, fold=fold)]
 
 
 def _intensity_rows(
-    found: Intensities | None, scope: str, selection: str, fold: int | None = None
+    found: Intensities | None, scope: str, rows: Rows, fold: int | None = None
 ) -> list[MetricRow]:
     if found is None:
         return []
-    n = coded(found.labels)
+    known = found.labels >= 0
+    n = [*known.sum(axis=0).tolist(), int(known.any(axis=1).sum())]
     metrics = {
         "intensity_icc": intensity.icc_3_1(found.labels, found.predicted),
         "intensity_pcc": intensity.pcc(found.labels, found.predicted),
@@ -141,25 +125,27 @@ def _intensity_rows(
     return [
         line
         for name, values in metrics.items()
-        for line in au_rows(name, scope, values, found.aus, n, selection, fold=fold)
+        for line in rows.by_name(name, scope, Figure(values), n, names=found.aus, fold=fold)
     ]
 
 
-def _means_of_folds(rows: Sequence[MetricRow], selection: str) -> list[MetricRow]:
+def _means_of_folds(lines: Sequence[MetricRow], rows: Rows) -> list[MetricRow]:
     """Return the mean over folds of every figure, in the order of the folds' rows."""
     of: dict[tuple[str, str | None], list[MetricRow]] = {}
-    for line in rows:
+    for line in lines:
         of.setdefault((line.metric, line.au), []).append(line)
     means = [
-        row(name, "mean_of_folds", _mean(lines), sum(line.n for line in lines), selection, au=au)
-        for (name, au), lines in of.items()
+        rows.one(name, "mean_of_folds", _mean(some), sum(line.n for line in some), au=au)
+        for (name, au), some in of.items()
         if name != "f1_variance"
     ]
-    # Of the AUs' means, as published tables have them: a mean of variances would count noise too.
-    of_aus = [np.nan if m.value is None else m.value for m in means if m.metric == "f1" and m.au]
-    variance = float(occurrence.variance_over_aus(np.array(of_aus)))
+    if ("f1_variance", None) not in of:
+        return means
+    # Of the names' means, as published tables have them: a mean of variances counts noise too.
+    by_name = [np.nan if m.value is None else m.value for m in means if m.metric == "f1" and m.au]
     frames = sum(line.n for line in of["f1_variance", None])
-    return [*means, row("f1_variance", "mean_of_folds", variance, frames, selection)]
+    figures = {"f1": Figure(np.array(by_name))}
+    return means + _variance(figures, "mean_of_folds", frames, rows)
 
 
 def _mean(lines: Sequence[MetricRow]) -> float:
@@ -167,20 +153,17 @@ def _mean(lines: Sequence[MetricRow]) -> float:
     return float(defined_mean(np.array(values)))
 
 
-def _pooled(
-    folds: Mapping[int, FoldScores], aus: Sequence[str], threshold: float, selection: str
-) -> list[MetricRow]:
+def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: Rows) -> list[MetricRow]:
     labels = np.concatenate([scores.labels for scores in folds.values()])
-    probabilities = np.concatenate([scores.probabilities for scores in folds.values()])
-    graded = all(scores.graded for scores in folds.values())
-    n = coded(labels)
-    metrics = _au_metrics(labels, probabilities, threshold, graded)
-    rows: list[MetricRow] = []
-    for name, values in metrics.items():
-        rows += au_rows(name, "pooled", values, aus, n, selection)
-    variance = float(occurrence.variance_over_aus(metrics["f1"]))
-    rows.append(row("f1_variance", "pooled", variance, n[-1], selection))
-    return rows + _intensity_rows(_joined(folds), "pooled", selection)
+    scores = np.concatenate([fold.scores for fold in folds.values()])
+    graded = all(fold.graded for fold in folds.values())
+    n = rows.target.coded(labels)
+    metrics = rows.target.metrics(labels, scores, threshold, graded=graded)
+    lines: list[MetricRow] = []
+    for name, figure in metrics.items():
+        lines += rows.by_name(name, "pooled", figure, n)
+    lines += _variance(metrics, "pooled", n[-1], rows)
+    return lines + _intensity_rows(_joined(folds), "pooled", rows)
 
 
 def _joined(folds: Mapping[int, FoldScores]) -> Intensities | None:
@@ -233,20 +216,27 @@ def text_agreement(
     return (right / written, written) if written else None
 
 
-def summary(rows: Sequence[MetricRow]) -> Summary:
-    """Return the headline figures: means over AUs, then over folds."""
+def summary(
+    lines: Sequence[MetricRow], target: Target, measures: Sequence[str] = ()
+) -> dict[str, float | None]:
+    """Return the headline figures: over names, then means over folds.
+
+    Args:
+        measures: names of the model's own, which stand beside the target's.
+    """
     means = {
-        line.metric: line.value for line in rows if line.scope == "mean_of_folds" and not line.au
+        line.metric: line.value for line in lines if line.scope == "mean_of_folds" and not line.au
     }
-    return Summary(**{name: means.get(name) for name in Summary.model_fields})
+    return {name: means.get(name) for name in (*target.headline, *measures)}
 
 
-def undefined(rows: Sequence[MetricRow]) -> list[str]:
-    """Name the AU figures of folds that are undefined: ``f1, recall of AU24 in fold 2: why``."""
+def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
+    """Name the figures of folds that are undefined: ``f1, recall of AU24 in fold 2: why``."""
+    reasons = {**target.undefined, **_UNDEFINED}
     found: dict[tuple[int | None, str, str], list[str]] = {}
-    for line in rows:
-        if line.value is None and line.scope == "fold" and line.au and line.metric in _UNDEFINED:
-            why = _UNDEFINED[line.metric]
+    for line in lines:
+        if line.value is None and line.scope == "fold" and line.au and line.metric in reasons:
+            why = reasons[line.metric]
             found.setdefault((line.fold, line.au, why), []).append(line.metric)
     return [
         f"{', '.join(names)} of {au} in fold {fold}: {why}"
@@ -254,14 +244,14 @@ def undefined(rows: Sequence[MetricRow]) -> list[str]:
     ]
 
 
-def frame_set_fingerprint(frames: pa.Table, aus: Sequence[str]) -> str:
+def frame_set_fingerprint(frames: pa.Table, columns: Sequence[str]) -> str:
     """Return the SHA-256 of the sorted lines ``subject/task/frame labels`` of the scored frames.
 
-    Labels are one character an AU in the protocol's order: 0, 1, or - for not coded. Two results
-    with the same fingerprint were scored on the same frames with the same labels.
+    Labels are one character a column of labels, in the protocol's order: 0, 1, or - for not coded.
+    Two results with the same fingerprint were scored on the same frames with the same labels.
     """
     keys = [frames[name].cast(pa.string()) for name in ("subject", "task", "frame")]
-    codes = [pc.fill_null(frames[au].cast(pa.string()), "-") for au in aus]
+    codes = [pc.fill_null(frames[name].cast(pa.string()), "-") for name in columns]
     lines = pc.binary_join_element_wise(
         pc.binary_join_element_wise(*keys, "/"), pc.binary_join_element_wise(*codes, ""), " "
     )

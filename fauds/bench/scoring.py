@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from fauds import folds as folding
-from fauds import schemas, store
+from fauds import store
 from fauds.bench import external
+from fauds.bench import predictions as predictions_file
 from fauds.bench import results as results_file
+from fauds.bench.evaluate import NO_CAPTIONS, Labels, Made, Predictions, evaluate
 from fauds.bench.framenames import Sequences
 from fauds.bench.placing import Placed, Rule, place
-from fauds.bench.results import ELSEWHERE, SETTINGS, Missing
-from fauds.bench.scored import Scored, results_of
+from fauds.bench.results import ELSEWHERE, Missing
 from fauds.datasets import DATASETS
 from fauds.errors import DataError, UsageError
 from fauds.facs import intensity_column
@@ -77,36 +77,124 @@ def score_predictions(
         UsageError: a name that cannot be one, or no file to read.
         DataError: the predictions are not of this protocol; what differs is said.
     """
-    model = request.model
-    rule = request.missing or benchmark.missing_predictions
-    found, scored = _read(tables, benchmark, request.path, rule, say)
+    predictions, labels = match(tables, benchmark, request, say)
+    made = predictions.made
     runs = tables / "runs"
-    folder = _claimed(runs, f"score-{model}-{time.strftime('%Y%m%d-%H%M%S')}")
-    settings = {
-        "predictions": str(request.path.resolve()),
-        "files": found.sources,
-        "missing": rule,
-    }
-    saved = {
-        "benchmark": benchmark.name,
-        "benchmark_version": benchmark.version,
-        "model": model,
-        "preset": ELSEWHERE,
-        "changes": [],
-        "folds": [],
-        "faces": None,
-        "settings": settings,
-    }
+    folder = _claimed(runs, f"score-{made.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     with store.lock(folder):
-        store.write_text(folder / SETTINGS, yaml.safe_dump(saved, sort_keys=False))
+        results_file.write_settings(
+            folder,
+            benchmark=benchmark,
+            model=made.model,
+            preset=made.preset,
+            settings=made.settings,
+        )
         source = tables / "folds.parquet"
-        store.write_table(folder / source.name, scored.folds, store.read_meta(source))
-        _write_predictions(folder, scored, settings)
-        command = ["fauds", "score", str(request.path), "--dataset", benchmark.name]
-        command += ["--name", model, "--missing", rule]
-        results = results_of(scored, model, settings, shlex.join(command))
-        results_file.write(folder, results)
+        store.write_table(folder / source.name, labels.folds, store.read_meta(source))
+        _write_predictions(folder, predictions, labels, benchmark)
+        results_file.write(folder, evaluate(predictions, labels, benchmark))
     return folder
+
+
+def _check_rule(rule: str, benchmark: Benchmark) -> None:
+    if rule not in get_args(Rule):
+        raise UsageError(
+            f"There is no rule {rule!r} for missing predictions.",
+            where="missing",
+            hint=f"there is: {', '.join(get_args(Rule))}",
+        )
+    if rule == "inactive" and benchmark.target.form != "multilabel":
+        raise UsageError(
+            f"Frames without a prediction cannot count as inactive: {benchmark.name} predicts one "
+            f"{benchmark.target.noun} a frame.",
+            where="missing",
+            hint="predict them, or leave them out: --missing drop",
+        )
+
+
+def match(
+    tables: Path, benchmark: Benchmark, request: Request, say: Callable[[str], None]
+) -> tuple[Predictions, Labels]:
+    """Read external predictions, and give every frame of the protocol its prediction.
+
+    Arguments and errors as of `score_predictions`; nothing is written.
+    """
+    model = request.model
+    _check_rule(request.missing or benchmark.missing_predictions, benchmark)
+    target, frames_path = benchmark.target, tables / "frames.parquet"
+    rule = request.missing or benchmark.missing_predictions
+    meta = store.read_meta(frames_path)
+    graded = [
+        name
+        for name in map(intensity_column, target.described)
+        if name in store.column_names(frames_path)
+    ]
+    keys = ["frame_id", "subject", "task", "frame", "sex"]
+    frames = predictions_file.read_keyed(frames_path, [*keys, *target.columns, *graded])
+    folds = store.read_table(tables / "folds.parquet").replace_schema_metadata(None)
+    counts = folding.count_subjects(frames, target)
+    folding.check(folds, counts.subjects, tables / "folds.parquet")
+    sequences = Sequences(
+        frames, meta["reader"] and DATASETS[meta["reader"]], meta["settings"].get("image_base")
+    )
+    found = external.read(
+        request.path, target.names, (benchmark.name, benchmark.version), sequences
+    )
+    for line in found.notes:
+        say(line)
+    placed = place(found, frames, folds, rule, request.path)
+    _say_placed(placed, rule, say)
+    fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
+    kept = frames.take(pa.array(placed.rows))
+    learnt = frames.take(pa.array(placed.learnt))
+    subjects = kept["subject"].cast(pa.string()).to_pylist()
+    given = {
+        au: values for au, values in found.intensities.items() if intensity_column(au) in graded
+    }
+    uncoded = [au for au in found.intensities if au not in given]
+    if uncoded:
+        say(f"not scored, intensities that nobody coded: {', '.join(uncoded)}")
+    scores = {name: _placed(found.occurrence[name], placed) for name in target.names}
+    command = ["fauds", "score", str(request.path), "--dataset", benchmark.name]
+    command += ["--name", model, "--missing", rule]
+    dropped = rule == "drop" and placed.missing
+    made = Made(
+        model=model,
+        preset=ELSEWHERE,
+        settings={
+            "predictions": str(request.path.resolve()),
+            "files": found.sources,
+            "missing": rule,
+        },
+        command=shlex.join(command),
+        selection=ELSEWHERE,
+        alignment="not known: predictions made elsewhere",
+        frame_set="every coded frame with a prediction" if dropped else "every coded frame",
+        pretraining="not known: predictions made elsewhere",
+        computed_on=[ELSEWHERE],
+    )
+    predictions = Predictions(
+        table=pa.table({name: values.astype(np.float32) for name, values in scores.items()}),
+        made=made,
+        intensities={au: _placed(values, placed) for au, values in given.items()},
+    )
+    labels = Labels(
+        frames=kept,
+        fold=np.array([fold_of[name] for name in subjects]),
+        folds=folds,
+        tested=folding.tested(folds),
+        statistics=folding.statistics(folding.count_subjects(learnt, target), folds, target),
+        synthetic=meta["synthetic"],
+        offered=folding.offered(counts, folds),
+        without_image={},
+        provenance={
+            "reading": meta["settings"],
+            "differences": meta["differences"],
+            "captions": NO_CAPTIONS,
+        },
+        missing=Missing(rule=rule, frames=placed.missing),
+    )
+    return predictions, labels
 
 
 def _claimed(runs: Path, name: str) -> Path:
@@ -119,56 +207,6 @@ def _claimed(runs: Path, name: str) -> Path:
             continue
         return folder
     raise DataError("There is no name left for another run of this second.", where=runs)
-
-
-def _read(
-    tables: Path,
-    benchmark: Benchmark,
-    path: Path,
-    rule: Rule,
-    say: Callable[[str], None],
-) -> tuple[external.Predictions, Scored]:
-    aus, frames_path = benchmark.aus, tables / "frames.parquet"
-    meta = store.read_meta(frames_path)
-    graded = [
-        name for name in map(intensity_column, aus) if name in store.column_names(frames_path)
-    ]
-    keys = ["frame_id", "subject", "task", "frame", "sex"]
-    frames = store.read_table(frames_path, [*keys, *aus, *graded])
-    folds = store.read_table(tables / "folds.parquet").replace_schema_metadata(None)
-    counts = folding.count_subjects(frames, aus)
-    folding.check(folds, counts.subjects, tables / "folds.parquet")
-    sequences = Sequences(
-        frames, meta["reader"] and DATASETS[meta["reader"]], meta["settings"].get("image_base")
-    )
-    found = external.read(path, aus, (benchmark.name, benchmark.version), sequences)
-    for line in found.notes:
-        say(line)
-    placed = place(found, frames, folds, rule, path)
-    _say_placed(placed, rule, say)
-    fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    kept = frames.take(pa.array(placed.rows))
-    learnt = frames.take(pa.array(placed.learnt))
-    subjects = kept["subject"].cast(pa.string()).to_pylist()
-    given = {
-        au: values for au, values in found.intensities.items() if intensity_column(au) in graded
-    }
-    uncoded = [au for au in found.intensities if au not in given]
-    if uncoded:
-        say(f"not scored, intensities that nobody coded: {', '.join(uncoded)}")
-    probabilities = np.stack([_placed(found.occurrence[au], placed) for au in aus], axis=1)
-    return found, Scored(
-        benchmark=benchmark,
-        meta=meta,
-        offered=folding.offered(counts, folds),
-        folds=folds,
-        frames=kept,
-        statistics=folding.statistics(folding.count_subjects(learnt, aus), folds, aus),
-        fold=np.array([fold_of[name] for name in subjects]),
-        probabilities=probabilities.astype(np.float32),
-        intensities={au: _placed(values, placed) for au, values in given.items()},
-        missing=Missing(rule=rule, frames=placed.missing),
-    )
 
 
 def _placed(values: np.ndarray, placed: Placed) -> np.ndarray:
@@ -184,21 +222,26 @@ def _say_placed(placed: Placed, rule: Rule, say: Callable[[str], None]) -> None:
         say(f"{sum(placed.missing.values()):,} frames without a prediction {done}")
 
 
-def _write_predictions(folder: Path, scored: Scored, settings: dict[str, Any]) -> None:
-    aus = scored.benchmark.aus
-    schema = schemas.predictions_schema(aus)
+def _write_predictions(
+    folder: Path, predictions: Predictions, labels: Labels, benchmark: Benchmark
+) -> None:
     meta = {
-        "inputs": store.fingerprint(settings["files"]),
+        "inputs": store.fingerprint(predictions.made.settings["files"]),
         "settings": {
-            "benchmark": scored.benchmark.name,
-            "benchmark_version": scored.benchmark.version,
+            "benchmark": benchmark.name,
+            "benchmark_version": benchmark.version,
         },
     }
-    keys = [scored.frames[name] for name in schema.names[:4]]
-    columns = [*keys, pa.array(scored.fold), *map(pa.array, scored.probabilities.T)]
-    table = pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
-    for au, values in scored.intensities.items():
-        table = table.append_column(intensity_column(au), pa.array(values, pa.float32()))
-    for fold in folding.tested(scored.folds):
-        mine = table.filter(pa.array(scored.fold == fold))
-        store.write_table(folder / f"fold{fold}" / "predictions.parquet", mine, meta)
+    names = benchmark.target.names
+    scores = predictions_file.scores(predictions.table, names)
+    for fold in labels.tested:
+        mine = labels.fold == fold
+        predictions_file.write(
+            folder / f"fold{fold}" / predictions_file.FILE,
+            labels.frames.filter(pa.array(mine)),
+            fold,
+            names,
+            scores[mine],
+            meta,
+            intensities={au: values[mine] for au, values in predictions.intensities.items()},
+        )

@@ -1,18 +1,19 @@
-"""What a model sees in test faces: the features of its branches, and where they look.
+"""Features and attention maps of test faces, from models that have them, for a report's figures.
 
-For figures of a report: features of eight subjects, balanced by sex, and the attention maps of
-described faces.
+Features are of eight subjects, balanced by sex; attention maps of the explained faces.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from fauds import store
 from fauds.bench.inputs import Inputs
-from fauds.nn.vlfau import VLFAU
+from fauds.nn.base import Embeds, Model
 from fauds.settings import RunSettings
 from fauds.training.batches import batches
 from fauds.training.device import loader_workers, make_accelerator, normalise
@@ -25,41 +26,41 @@ _FRAMES = 20
 
 def write_features(
     folder: Path,
-    model: VLFAU,
+    model: Model,
     inputs: Inputs,
     rows: np.ndarray,
-    settings: RunSettings,
+    settings: RunSettings[Any],
 ) -> None:
-    """Write the branch features of some of a fold's test frames (the paper's Figure 4).
+    """Write the features of some of a fold's test frames, by name; nothing if the model has none.
 
     Args:
         folder: the fold's.
         rows: of its test frames.
     """
+    if not (isinstance(model, Embeds) and model.can(Embeds)):
+        return
     chosen = _spread(inputs, rows)
     arrays = []
     accelerator = make_accelerator(settings)
-    model = model.to(accelerator.device).eval()
+    model.to(accelerator.device).eval()
     workers = loader_workers(settings, accelerator)
     faces = inputs.faces.where(chosen)
-    for batch in batches(faces, inputs.tokens, settings, epoch=None, workers=workers):
-        with accelerator.autocast():
-            found = model.au_features(
-                normalise(batch.images.to(accelerator.device), settings.model)
-            )
-        arrays.append(found.float().cpu().numpy())
+    for batch in batches(faces, settings, epoch=None, workers=workers):
+        with torch.inference_mode(), accelerator.autocast():
+            features = model.embed(normalise(batch.images.to(accelerator.device), settings.model))
+        arrays.append(features.float().cpu().numpy())
     keys = inputs.frames.select(["frame_id", "subject", "sex"]).take(pa.array(chosen))
-    _write(folder / FEATURES, keys, np.concatenate(arrays), inputs.aus, {})
+    _write(folder / FEATURES, keys, np.concatenate(arrays), inputs.target.names, {})
 
 
 def write_attention(
-    folder: Path, frame_ids: np.ndarray, maps: np.ndarray, aus: Sequence[str]
+    folder: Path, frame_ids: np.ndarray, maps: np.ndarray, names: Sequence[str]
 ) -> None:
-    """Write DAIR's spatial maps of described faces, float [N, A, h, w] (the paper's Figure 5)."""
+    """Write attention maps of explained faces, float [N, A, h, w]."""
     height, width = maps.shape[2:]
     keys = pa.table({"frame_id": frame_ids})
     flat = maps.reshape(*maps.shape[:2], -1)
-    _write(folder / ATTENTION, keys, flat, aus, {"height": height, "width": width})
+    _write(folder / ATTENTION, keys, flat, names, {"height": height, "width": width})
 
 
 def _spread(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
@@ -77,11 +78,11 @@ def _spread(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
 
 
 def _write(
-    path: Path, keys: pa.Table, arrays: np.ndarray, aus: Sequence[str], settings: dict[str, int]
+    path: Path, keys: pa.Table, arrays: np.ndarray, names: Sequence[str], settings: dict[str, int]
 ) -> None:
-    """Write a table with a list of numbers for each AU: arrays float [N, A, n]."""
+    """Write a table with a list of numbers for each name: arrays float [N, A, n]."""
     size = arrays.shape[2]
-    for place, au in enumerate(aus):
+    for place, name in enumerate(names):
         flat = pa.array(np.ascontiguousarray(arrays[:, place], np.float32).reshape(-1))
-        keys = keys.append_column(au, pa.FixedSizeListArray.from_arrays(flat, size))
+        keys = keys.append_column(name, pa.FixedSizeListArray.from_arrays(flat, size))
     store.write_table(path, keys, {"inputs": path.stem, "settings": settings})

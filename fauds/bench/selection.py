@@ -5,15 +5,17 @@ by its validation subjects, and, as published practice often has it, epoch or th
 on the test part itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fauds.bench.results import MetricRow, Optimism
-from fauds.bench.rows import STATISTICS, au_rows, coded, row
+from fauds.bench.rows import Rows
 from fauds.metrics import occurrence
 from fauds.metrics.occurrence import Counts, defined_mean
+from fauds.metrics.resampling import with_overall
+from fauds.targets.base import Figure, Target
 
 THRESHOLDS = np.arange(1, 100) / 100
 
@@ -23,11 +25,13 @@ class Watched:
     """What one fold predicted after every epoch.
 
     Attributes:
-        labels: of the test part, int8 [N, A], -1 not coded; last: probabilities, float32 [N, A].
-        epochs: by epoch, the probabilities of the test part; empty where it was not watched.
-        validation_labels: int8 [V, A]; validation: by epoch, the probabilities of those frames.
+        target: what is predicted.
+        labels: of the test part, [N, ...], -1 not coded; last: scores, float32 [N, A].
+        epochs: by epoch, the scores of the test part; empty where it was not evaluated.
+        validation_labels: [V, ...]; validation: by epoch, the scores of those frames.
     """
 
+    target: Target
     labels: np.ndarray
     last: np.ndarray
     epochs: Mapping[int, np.ndarray]
@@ -46,46 +50,52 @@ class Selections:
 
 @dataclass(frozen=True)
 class _Choice:
-    probabilities: np.ndarray
+    scores: np.ndarray
     threshold: float
     told: dict[str, float]
 
 
 def select(
-    folds: Mapping[int, Watched], aus: Sequence[str], threshold: float, headline: float | None
+    folds: Mapping[int, Watched], target: Target, threshold: float, headline: float | None
 ) -> Selections:
     """Score every selection for which all folds have what it needs.
 
-    The best is the highest mean F1 over AUs: of equals the earliest epoch, the lowest threshold.
+    The best is the highest figure of the target's first statistic, over all names: of equals the
+    earliest epoch, the lowest threshold.
 
     Args:
         threshold: the protocol's.
-        headline: the mean F1 that stands for the run, 0 to 1.
+        headline: that figure as it stands for the run, 0 to 1.
     """
     found = Selections()
+    if not folds:
+        return found
+    first = target.first
     for name, choose in _CHOOSERS.items():
         choices = {fold: choose(watched, threshold) for fold, watched in folds.items()}
         made = {fold: choice for fold, choice in choices.items() if choice is not None}
         if len(made) < len(folds):
             continue
-        rows = _rows(name, made, folds, aus)
-        found.rows.extend(rows)
+        lines = _rows(Rows(target, name), made, folds)
+        found.rows.extend(lines)
         for fold, choice in made.items():
             found.chosen.setdefault(fold, {})[name] = choice.told
-        f1 = next(
+        best = next(
             line.value
-            for line in rows
-            if (line.metric, line.scope, line.au) == ("f1", "mean_of_folds", None)
+            for line in lines
+            if (line.metric, line.scope, line.au) == (first, "mean_of_folds", None)
         )
-        gap = None if f1 is None or headline is None else f1 - headline
-        found.optimism.append(Optimism(selection=name, f1=f1, headline=headline, difference=gap))
+        gap = None if best is None or headline is None else best - headline
+        found.optimism.append(Optimism(selection=name, f1=best, headline=headline, difference=gap))
     return found
 
 
 def _by_validation(watched: Watched, threshold: float) -> _Choice | None:
     there = watched.epochs.keys() & watched.validation.keys()
     scores = {
-        epoch: _mean_f1(watched.validation_labels, watched.validation[epoch], threshold)
+        epoch: _overall(
+            watched.target, watched.validation_labels, watched.validation[epoch], threshold
+        )
         for epoch in sorted(there)
     }
     return _of_epoch(watched, scores, threshold)
@@ -93,16 +103,16 @@ def _by_validation(watched: Watched, threshold: float) -> _Choice | None:
 
 def _by_test_epoch(watched: Watched, threshold: float) -> _Choice | None:
     scores = {
-        epoch: _mean_f1(watched.labels, watched.epochs[epoch], threshold)
+        epoch: _overall(watched.target, watched.labels, watched.epochs[epoch], threshold)
         for epoch in sorted(watched.epochs)
     }
     return _of_epoch(watched, scores, threshold)
 
 
 def _by_test_threshold(watched: Watched, _: float) -> _Choice | None:
-    if not watched.epochs:
+    if not watched.epochs or watched.target.form != "multilabel":
         return None
-    scores = threshold_scores(watched.labels, watched.last)
+    scores = _at_thresholds(watched.target, watched.labels, watched.last)
     if np.isnan(scores).all():
         return None
     best = float(THRESHOLDS[np.nanargmax(scores)])
@@ -111,9 +121,11 @@ def _by_test_threshold(watched: Watched, _: float) -> _Choice | None:
 
 def _by_both(watched: Watched, _: float) -> _Choice | None:
     epochs = sorted(watched.epochs)
-    if not epochs:
+    if not epochs or watched.target.form != "multilabel":
         return None
-    scores = np.stack([threshold_scores(watched.labels, watched.epochs[e]) for e in epochs])
+    scores = np.stack(
+        [_at_thresholds(watched.target, watched.labels, watched.epochs[e]) for e in epochs]
+    )
     if np.isnan(scores).all():
         return None
     at, place = np.unravel_index(np.nanargmax(scores), scores.shape)
@@ -137,9 +149,17 @@ def _of_epoch(watched: Watched, scores: Mapping[int, float], threshold: float) -
     return _Choice(watched.epochs[best], threshold, {"epoch": best})
 
 
-def _mean_f1(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> float:
-    counts = occurrence.count(labels, occurrence.decide(probabilities, threshold))
-    return float(defined_mean(occurrence.f1(counts)))
+def _overall(target: Target, labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    """Return the target's first statistic over all names."""
+    counts = target.count(labels, target.decide(scores, threshold))
+    return target.over_all(target.first, counts)
+
+
+def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the target's first statistic over all names at each of `THRESHOLDS`, [99]."""
+    if target.statistics[target.first] is occurrence.f1:
+        return threshold_scores(labels, scores)
+    return np.array([_overall(target, labels, scores, at) for at in THRESHOLDS])
 
 
 def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -166,23 +186,20 @@ def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def _rows(
-    name: str,
-    choices: Mapping[int, _Choice],
-    folds: Mapping[int, Watched],
-    aus: Sequence[str],
+    rows: Rows, choices: Mapping[int, _Choice], folds: Mapping[int, Watched]
 ) -> list[MetricRow]:
-    rows: list[MetricRow] = []
-    for metric, statistic in STATISTICS.items():
+    lines: list[MetricRow] = []
+    target = rows.target
+    for metric, statistic in target.statistics.items():
         values = []
         for fold, choice in choices.items():
             labels = folds[fold].labels
-            decisions = occurrence.decide(choice.probabilities, choice.threshold)
-            values.append(statistic(occurrence.count(labels, decisions)))
-            rows += au_rows(metric, "fold", values[-1], aus, coded(labels), name, fold=fold)
-        n = coded(np.concatenate([watched.labels for watched in folds.values()]))
-        of_folds = np.stack(values)
-        mean = float(defined_mean(defined_mean(of_folds)))
-        means = defined_mean(of_folds, axis=0)
-        rows += au_rows(metric, "mean_of_folds", means, aus, n, name)[:-1]
-        rows.append(row(metric, "mean_of_folds", mean, n[-1], name))
-    return rows
+            counts = target.count(labels, target.decide(choice.scores, choice.threshold))
+            values.append(with_overall(statistic, counts))
+            figure = Figure(values[-1][:-1], float(values[-1][-1]))
+            lines += rows.by_name(metric, "fold", figure, target.coded(labels), fold=fold)
+        n = target.coded(np.concatenate([watched.labels for watched in folds.values()]))
+        means = defined_mean(np.stack(values), axis=0)
+        figure = Figure(means[:-1], float(means[-1]))
+        lines += rows.by_name(metric, "mean_of_folds", figure, n)
+    return lines

@@ -72,28 +72,32 @@ class Explainer:
         stacked = np.stack([centre_crop(scaled(crop, size), size) for crop in crops])
         images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
         with self._autocast():
-            found = self._model.explain(
-                normalise(images, model),
-                beam_width=self._beam_width,
-                max_words_local=weights.longest["local"],
-                max_words_global=weights.longest["global"],
-            )
-        probabilities = found.probabilities.float().cpu().numpy()
-        maps = None if found.attention is None else found.attention.float().cpu().numpy()
-        local, face = (
-            None if tokens is None else tokens.tolist()
-            for tokens in (found.local_tokens, found.global_tokens)
-        )
+            given = self._model.explain(normalise(images, model), **self._search())
+        scores = given.scores.float().cpu().numpy()
+        decisions = weights.target.decide(scores, weights.threshold)
+        maps = None if given.attention is None else given.attention.float().cpu().numpy()
+        local, face = (None if tokens is None else tokens.tolist() for tokens in given.tokens)
         for at, crop in enumerate(crops):
-            aus = dict(zip(weights.aus, probabilities[at].tolist(), strict=True))
+            active = zip(weights.aus, decisions[at].tolist(), strict=True)
             yield Said(
-                aus=aus,
-                active=tuple(au for au, value in aus.items() if value >= weights.threshold),
+                aus=dict(zip(weights.aus, scores[at].tolist(), strict=True)),
+                active=tuple(name for name, decided in active if decided),
                 local=_texts(weights, local[at]) if local else {},
                 face=weights.words["global"].text(face[at]) if face else "",
                 attention=None if maps is None else maps[at],
                 seen=seen_part(crop.shape[0], crop.shape[1], size),
             )
+
+    def _search(self) -> dict[str, int]:
+        """Return the keywords of the beam search; none for a model without captions."""
+        if not self.weights.words:
+            return {}
+        longest = self.weights.longest
+        return {
+            "beam_width": self._beam_width,
+            "max_words_local": longest["local"],
+            "max_words_global": longest["global"],
+        }
 
     def _autocast(self) -> torch.autocast:
         """Return the precision that the bench tests this model in; the CPU has no float16."""

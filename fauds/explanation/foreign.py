@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from fauds.errors import DataError, FaudsError
-from fauds.settings import RunSettings
+from fauds.settings import BackboneSettings, RunSettings
 
 LARGEST_ARGUMENT = 100_000
 LONGEST_TEXT = 10_000
@@ -26,7 +26,7 @@ _NAMED = 3
 _LONGEST = 300
 
 
-def check_sizes(settings: RunSettings, longest: Mapping[str, int]) -> None:
+def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
     """Refuse settings of a header that would take all memory, whatever the tensors are.
 
     Raises:
@@ -35,7 +35,8 @@ def check_sizes(settings: RunSettings, longest: Mapping[str, int]) -> None:
     for scope, words in longest.items():
         if not 1 <= words <= LONGEST_TEXT:
             raise ValueError(f"longest.{scope} is {words:,}, not 1 to {LONGEST_TEXT:,}")
-    for number in _numbers(settings.model.backbone.args):
+    backbone = getattr(settings.model, "backbone", None)
+    for number in _numbers(backbone.args if isinstance(backbone, BackboneSettings) else {}):
         if abs(number) > LARGEST_ARGUMENT:
             raise ValueError(
                 f"settings.model.backbone.args has {number:,}, which no backbone takes"

@@ -1,12 +1,11 @@
 """Trained weights with all that using them needs: settings, vocabularies, threshold, alignment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -15,18 +14,19 @@ from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
 from fauds.explanation import foreign
-from fauds.facs import AUS
-from fauds.nn.vlfau import VLFAU
+from fauds.nn import MODELS, presets
+from fauds.nn.base import Model
 from fauds.settings import RunSettings
+from fauds.targets import TARGETS
+from fauds.targets.base import Target
+from fauds.targets.occurrence import Occurrence
 from fauds.training import checkpoint
-from fauds.training.data import CaptionTokens
 from fauds.training.loop import WEIGHTS, build_model
 
 SHIPPED = ("vlfau", "tiny-faces.safetensors")
-"""The weights that fauds ships, under models/."""
+"""The weights that fauds ships, under models/: of which family, and the file."""
 
 _SCOPES = ("local", "global")
-_LANGUAGE = ("local_decoder.", "global_decoder.", "global_head.")
 _AS_THEY_ARE = ("none", "elsewhere")
 _ORIGIN = ("model", "preset", "benchmark", "benchmark_version", "fold", "fauds")
 
@@ -38,9 +38,10 @@ class Weights:
     Attributes:
         path: of the file.
         tensors: of the model, floating ones as float32.
+        family: of the model.
         settings: of the run that trained it.
-        aus: A names, in the model's order.
-        words: the vocabularies of "local" and "global" descriptions.
+        target: what the model predicts.
+        words: the vocabularies of "local" and "global" descriptions; empty without captions.
         longest: tokens of the longest description of each, begin and end included.
         threshold: the probability from which an action unit counts as active.
         alignment: how its faces were cropped: `name` and `version`.
@@ -53,8 +54,9 @@ class Weights:
 
     path: Path
     tensors: Mapping[str, Tensor] = field(repr=False)
-    settings: RunSettings = field(repr=False)
-    aus: tuple[str, ...]
+    family: type[Model]
+    settings: RunSettings[Any] = field(repr=False)
+    target: Target
     words: Mapping[str, Words] = field(repr=False)
     longest: Mapping[str, int]
     threshold: float
@@ -69,7 +71,12 @@ class Weights:
         """Whether the model was trained on pictures as they were, and not on faces cut out."""
         return self.alignment["name"] in _AS_THEY_ARE
 
-    def model(self, *, describe: bool = True) -> VLFAU:
+    @property
+    def aus(self) -> tuple[str, ...]:
+        """The names that scores are given for, in the model's order."""
+        return self.target.names
+
+    def model(self, *, describe: bool = True) -> Model:
         """Make the network, ready to be used on the CPU.
 
         Args:
@@ -78,22 +85,23 @@ class Weights:
         Raises:
             DataError: the tensors are not those of the settings or of the vocabularies.
         """
-        architecture = self.settings.model
-        stem = architecture.backbone.model_copy(update={"pretrained": False, "weights": None})
-        changes: dict[str, Any] = {"backbone": stem}
+        architecture = self.settings.model.untrained()
         tensors = dict(self.tensors)
-        if not describe:
-            changes |= {"local_language": False, "global_language": False}
-            tensors = {k: v for k, v in tensors.items() if not k.startswith(_LANGUAGE)}
-        # Of the captions only the sizes of their vocabularies shape the model.
-        none = np.zeros((1, 0), np.int64)
-        tokens = CaptionTokens(none, none, *(len(self.words[scope]) for scope in _SCOPES))
-        architecture = architecture.model_copy(update=changes)
-        build = partial(build_model, architecture, len(self.aus), tokens, self.path.parent)
+        build = self._builder(architecture)
         foreign.check_fit(build, tensors, self.path)
+        if not describe:
+            build = self._builder(self.family.without_texts(architecture))
         model = build()
-        model.load_state_dict(tensors)
+        own = model.state_dict().keys()
+        # What was checked whole may be loaded in part: without texts, without their tensors.
+        model.load_state_dict({name: tensors[name] for name in own})
         return model.eval()
+
+    def _builder(self, architecture: Any) -> Callable[[], Model]:
+        sizes = {scope: len(words) for scope, words in self.words.items()}
+        names, form = self.target.names, self.target.form
+        folder = self.path.parent
+        return partial(build_model, self.family, architecture, names, form, sizes, folder)
 
 
 def locate(
@@ -123,9 +131,13 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     path, notes = locate(weights, runs)
     tensors, meta = _load(path)
     try:
-        words = {scope: _words(path, tensors, meta["words"][scope], scope) for scope in _SCOPES}
-        settings = RunSettings.model_validate(meta["settings"])
-        longest = {scope: int(meta["longest"][scope]) for scope in _SCOPES}
+        # Files of an older fauds, which had one family, need not name it.
+        name = str(meta.get("model", SHIPPED[0]))
+        family, settings = MODELS[name], _settings(name, meta["settings"])
+        scopes = _SCOPES if "captions" in family.needs else ()
+        sizes = family.vocabulary_sizes(tensors.items())
+        words = {scope: _words(path, sizes, meta["words"][scope], scope) for scope in scopes}
+        longest = {scope: int(meta["longest"][scope]) for scope in scopes}
         foreign.check_sizes(settings, longest)
         return Weights(
             path=path,
@@ -133,8 +145,9 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
                 name: tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in tensors.items()
             },
+            family=family,
             settings=settings,
-            aus=_aus(meta["aus"]),
+            target=_target(meta),
             words=words,
             longest=longest,
             threshold=_threshold(meta["threshold"]),
@@ -144,6 +157,8 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
             origin={key: meta[key] for key in _ORIGIN if key in meta},
             notes=notes,
         )
+    except UsageError as error:
+        raise DataError(error.what, where=path, hint=error.hint) from error
     except KeyError as error:
         raise _incomplete(path, f"{error.args[0]!r} is not in their header") from error
     except ValidationError as error:
@@ -166,11 +181,23 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, meta
 
 
-def _aus(names: Any) -> tuple[str, ...]:
-    known = [name for name in names if name in AUS]
-    if len(set(known)) < len(names) or not known:
+def _settings(model: str, saved: Any) -> RunSettings[Any]:
+    try:
+        return presets.settings_type(model).model_validate(saved)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"settings.{key}: {first['msg']}") from error
+
+
+def _target(meta: Mapping[str, Any]) -> Target:
+    declared = meta.get("target")
+    if declared is not None:
+        return TARGETS[str(declared["kind"])].model_validate(declared)
+    names = tuple(meta["aus"])
+    if not names or len(set(names)) < len(names):
         raise ValueError("aus are not different action units")
-    return tuple(known)
+    return Occurrence(aus=names)
 
 
 def _threshold(value: Any) -> float:
@@ -180,16 +207,12 @@ def _threshold(value: Any) -> float:
     return threshold
 
 
-def _words(
-    path: Path, tensors: Mapping[str, Tensor], saved: Mapping[str, Any], scope: str
-) -> Words:
+def _words(path: Path, sizes: Mapping[str, int], saved: Mapping[str, Any], scope: str) -> Words:
     words = Words(tuple(map(str, saved["tokens"])), tuple(map(bool, saved["spaces"])))
-    readout = tensors.get(f"{scope}_decoder.readout.weight")
-    sizes = {len(words.tokens), len(words.spaces)}
-    if readout is not None and sizes != {len(readout)}:
+    size = sizes.get(scope)
+    if size is not None and {len(words.tokens), len(words.spaces)} != {size}:
         raise DataError(
-            f"The {scope} vocabulary has {len(words):,} words, the weights are for "
-            f"{len(readout):,}.",
+            f"The {scope} vocabulary has {len(words):,} words, the weights are for {size:,}.",
             where=path,
             hint="copy the file again, or train again",
         )

@@ -12,8 +12,8 @@ from scipy import stats
 
 from fauds.errors import DataError
 from fauds.metrics import resampling
-from fauds.metrics.occurrence import Counts, defined_mean
-from fauds.metrics.resampling import Estimand, Statistic
+from fauds.metrics.occurrence import defined_mean
+from fauds.metrics.resampling import Additive, Estimand, Statistic
 
 # Two sums of the same counts in another order differ by rounding only; as figures they are a tie.
 _TIE = 1e-12
@@ -35,8 +35,8 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    a: Counts,
-    b: Counts,
+    a: Additive,
+    b: Additive,
     folds: np.ndarray,
     statistic: Statistic,
     *,
@@ -55,7 +55,7 @@ def compare(
     / (1 + permutations).
 
     Args:
-        a, b: confusion counts of every subject, [G, A]; float where averaged over seeds.
+        a, b: counts of every subject, [G, ...]; float where averaged over seeds.
         folds: the fold that tests each subject, int [G].
         statistic: of `fauds.metrics.occurrence`.
         estimand: "mean_of_folds" or "pooled".
@@ -67,12 +67,12 @@ def compare(
     Raises:
         DataError: the two were not scored on the same labels.
     """
-    if not _same_labels(a, b):
+    if not a.same_labels(b):
         raise DataError(
             "The two models were not scored on the same labels.",
             hint="score both on the same frames of the same subjects",
         )
-    both = Counts(*(np.concatenate(pair) for pair in zip(a.parts, b.parts, strict=True)))
+    both = resampling.joined(a, b)
 
     def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Of two mixtures of subjects, [R, 2 G] each: a's subjects first, then b's."""
@@ -94,12 +94,6 @@ def compare(
     as_large = (np.abs(swapped) >= np.abs(found) - _TIE).sum(axis=0)
     p = np.where(np.isnan(found), np.nan, (1 + as_large) / (1 + permutations))
     return Comparison(found, found - half, found + half, p)
-
-
-def _same_labels(a: Counts, b: Counts) -> bool:
-    return a.tp.shape == b.tp.shape and all(
-        np.allclose(getattr(a, part), getattr(b, part)) for part in ("positives", "negatives")
-    )
 
 
 def _half_width(

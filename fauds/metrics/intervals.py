@@ -13,8 +13,7 @@ from scipy import special, stats
 
 from fauds.errors import UsageError
 from fauds.metrics import resampling
-from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import Estimand, Statistic
+from fauds.metrics.resampling import Additive, Estimand, Statistic
 
 # Keeps the logit of a figure of 0 or 1 finite; such a figure has no spread, and so no interval.
 _EDGE = 1e-9
@@ -33,7 +32,7 @@ class Interval(NamedTuple):
 
 
 def intervals(
-    counts: Counts,
+    counts: Additive,
     folds: np.ndarray,
     statistic: Statistic,
     *,
@@ -46,7 +45,7 @@ def intervals(
     """Return a statistic with its interval, subjects resampled within their fold.
 
     Args:
-        counts: confusion counts of every subject, [G, A].
+        counts: of every subject, [G, ...].
         folds: the fold that tests each subject, int [G].
         statistic: of `fauds.metrics.occurrence`: f1, accuracy and the others that take counts.
         estimand: "mean_of_folds" or "pooled".

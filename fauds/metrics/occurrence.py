@@ -43,6 +43,13 @@ class Counts:
         """Frames with the AU inactive, [..., A]."""
         return self.fp + self.tn
 
+    def same_labels(self, other: "Counts") -> bool:
+        """Return whether both count frames of the same labels."""
+        return self.tp.shape == other.tp.shape and all(
+            np.allclose(getattr(self, part), getattr(other, part))
+            for part in ("positives", "negatives")
+        )
+
     def total(self) -> "Counts":
         """Return the counts summed over the first axis."""
         return Counts(*(part.sum(axis=0) for part in self.parts))

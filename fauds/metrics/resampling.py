@@ -1,19 +1,64 @@
-"""Statistics of many resamples of subjects at once, from the subjects' confusion counts.
+"""Statistics of many resamples of subjects at once, from counts that add up over subjects.
 
 A resample gives every subject a weight (how often it was drawn), and its counts are one matrix
-product: weights [R, G] times counts [G, 4 A]. No frame is touched again.
+product: weights [R, G] times counts [G, K]. No frame is touched again.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from fauds.errors import UsageError
-from fauds.metrics.occurrence import Counts, defined_mean
+from fauds.metrics.occurrence import defined_mean
 
-Statistic = Callable[[Counts], np.ndarray]
-"""A metric of counts of any leading shape: Counts [..., A] to float64 [..., A]."""
+
+class Additive(Protocol):
+    """Counts that add up over subjects, made from their parts: ``type(counts)(*parts)``."""
+
+    @property
+    def parts(self) -> tuple[np.ndarray, ...]:
+        """The arrays, each with the same leading axes."""
+
+    def same_labels(self, other: Any) -> bool:
+        """Return whether both count frames of the same labels."""
+
+
+Statistic = Callable[[Any], np.ndarray]
+"""A metric of counts of any leading shape: counts [...] to float64 [..., A], a value a name."""
+
+C = TypeVar("C", bound=Additive)
+
+
+@dataclass(frozen=True)
+class WithOverall:
+    """A statistic whose figure over all names is not the mean of its figures by name.
+
+    Attributes:
+        by_name: counts [...] to float64 [..., A].
+        overall: counts [...] to float64 [...].
+    """
+
+    by_name: Statistic
+    overall: Statistic
+
+    def __call__(self, counts: Any) -> np.ndarray:
+        """Return the figures by name."""
+        return self.by_name(counts)
+
+
+def with_overall(statistic: Statistic, counts: Any) -> np.ndarray:
+    """Return a statistic's figures by name and last the one over all names, [..., A + 1].
+
+    That is their mean, undefined ones left out, unless the statistic says otherwise.
+    """
+    values = statistic(counts)
+    whole = (
+        statistic.overall(counts) if isinstance(statistic, WithOverall) else defined_mean(values)
+    )
+    return np.concatenate([values, whole[..., None]], axis=-1)
+
 
 Estimand = Literal["mean_of_folds", "pooled"]
 """The mean of the folds' figures, or one figure over the frames of all folds."""
@@ -22,16 +67,20 @@ ESTIMANDS = ("mean_of_folds", "pooled")
 
 
 def estimates(
-    weights: np.ndarray, counts: Counts, folds: np.ndarray, statistic: Statistic, estimand: Estimand
+    weights: np.ndarray,
+    counts: Additive,
+    folds: np.ndarray,
+    statistic: Statistic,
+    estimand: Estimand,
 ) -> np.ndarray:
-    """Return a statistic of every resample, per AU and last its mean over AUs.
+    """Return a statistic of every resample, by name (AU or class) and last over all names.
 
-    A fold in which an AU is undefined (no active frame) is left out of that AU's mean over folds,
-    and the AU out of that fold's mean over AUs.
+    A fold in which a name is undefined (an AU without active frames) is left out of that name's
+    mean over folds, and the name out of that fold's mean over names.
 
     Args:
         weights: how often a resample has each subject, [R, G].
-        counts: of every subject, [G, A].
+        counts: of every subject, [G, ...].
         folds: the fold that tests each subject, int [G].
 
     Returns:
@@ -43,11 +92,11 @@ def estimates(
     if estimand not in ESTIMANDS:
         raise UsageError(f"There is no estimand {estimand!r}: it is one of {ESTIMANDS}.")
     if estimand == "pooled":
-        return _with_mean(statistic(_weighed(weights, counts)))
+        return with_overall(statistic, _weighed(weights, counts))
     of_folds = []
     for fold in np.unique(folds):
         here = folds == fold
-        of_folds.append(_with_mean(statistic(_weighed(weights[:, here], counts, here))))
+        of_folds.append(with_overall(statistic, _weighed(weights[:, here], counts, here)))
     return defined_mean(np.stack(of_folds), axis=0)
 
 
@@ -98,13 +147,21 @@ def freedom(strata: np.ndarray) -> float:
     return len(strata) / len(np.unique(strata)) - 1
 
 
-def _weighed(
-    weights: np.ndarray, counts: Counts, which: np.ndarray | slice = slice(None)
-) -> Counts:
+def _weighed(weights: np.ndarray, counts: C, which: np.ndarray | slice = slice(None)) -> C:
     parts = [part[which] for part in counts.parts]
-    product = weights @ np.concatenate(parts, axis=1).astype(np.float64)
-    return Counts(*np.split(product, 4, axis=1))
+    flat = [part.reshape(len(part), -1) for part in parts]
+    product = weights @ np.concatenate(flat, axis=1).astype(np.float64)
+    ends = np.cumsum([part.shape[1] for part in flat])[:-1]
+    split = np.split(product, ends, axis=1)
+    return type(counts)(
+        *(
+            one.reshape(len(weights), *part.shape[1:])
+            for one, part in zip(split, parts, strict=True)
+        )
+    )
 
 
-def _with_mean(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([values, defined_mean(values)[..., None]], axis=-1)
+def joined(first: C, second: C) -> C:
+    """Return the counts of the subjects of both, one after the other."""
+    pairs = zip(first.parts, second.parts, strict=True)
+    return type(first)(*(np.concatenate(pair) for pair in pairs))

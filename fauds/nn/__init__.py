@@ -1,36 +1,25 @@
-"""The VL-FAU network: tensors in, logits out. No files and no settings objects in here.
+"""Model families: networks behind one contract, and the layers that they are built of.
 
-Names are loaded on first use, so that ``import fauds.nn`` does not import torch.
+Begin with `base`, the contract; `linear` is the shortest family. `presets` reads their settings;
+`layers/` holds what families share. `MODELS` knows families by name. Another package adds its own
+through the entry-point group ``fauds.models``: name = "module:class", a `fauds.nn.base.Model`.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "VLFAU": "vlfau",
-    "VLFAUOutput": "vlfau",
-    "Description": "vlfau",
-    "Explanation": "vlfau",
-    "vlfau_loss": "losses",
-    "loss_counts": "losses",
-    "WordLogits": "words",
-    "PackedWords": "words",
-    "pack_words": "words",
-    "CaptionDecoder": "decoder",
-    "DAIR": "dair",
-    "FourStages": "backbone",
-    "MultiScale": "backbone",
-    "beam_search": "beam",
-}
+from fauds.registry import Registry
 
-__all__ = sorted(_HOME)
+if TYPE_CHECKING:
+    from fauds.nn.base import Model
 
+MODELS: "Registry[type[Model]]" = Registry(
+    "model",
+    {
+        "vlfau": "fauds.nn.vlfau:VLFAU",
+        "linear": "fauds.nn.linear:Linear",
+    },
+    group="fauds.models",
+)
+"""Model name to its family."""
 
-def __getattr__(name: str):
-    """Import the module that holds `name` (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = ["MODELS"]

@@ -6,6 +6,7 @@ from typing import Any
 from fauds import store
 from fauds.captions import Builder, Style, build_settings
 from fauds.captions.built import TABLES
+from fauds.errors import UsageError
 from fauds.pipeline.workspace import Workspace
 from fauds.step import Step, unchanged
 
@@ -17,7 +18,23 @@ def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
         UsageError: there is no such language, or it has too few paraphrases.
         DataError: a template is broken.
     """
-    return build_settings(workspace.protocol.aus, style)
+    return build_settings(described(workspace), style)
+
+
+def described(workspace: Workspace) -> tuple[str, ...]:
+    """Return the AUs that captions describe.
+
+    Raises:
+        UsageError: the protocol's target has none.
+    """
+    names = workspace.protocol.target.described
+    if not names:
+        raise UsageError(
+            f"{workspace.dataset} predicts {workspace.protocol.target.kind}: captions describe "
+            "action units.",
+            hint="build captions of a protocol whose target is the occurrence of action units",
+        )
+    return names
 
 
 def caption_tables(workspace: Workspace) -> list[Path]:
@@ -42,7 +59,7 @@ def build_captions(workspace: Workspace, frames: Step, style: Style) -> Step:
     with store.lock(workspace.folder):
         if unchanged(caption_tables(workspace), meta):
             return Step(path, False, meta)
-        builder = Builder(protocol.aus, style, protocol.occurrence_at is not None)
+        builder = Builder(described(workspace), style, protocol.occurrence_at is not None)
         columns = builder.columns(store.column_names(frames.path))
         with store.table_writer(path, builder.schema) as writer:
             for part in store.read_batches(frames.path, columns):

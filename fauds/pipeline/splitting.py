@@ -29,9 +29,9 @@ def split(
         seed: of random folds.
         trained: the finished frames of the dataset that is trained on; a joined protocol needs it.
     """
-    aus = workspace.protocol.aus
-    labels = store.read_table(frames.path, ["subject", "sex", *aus])
-    counts = folding.count_subjects(labels, aus)
+    target = workspace.protocol.target
+    labels = store.read_table(frames.path, ["subject", "sex", *target.columns])
+    counts = folding.count_subjects(labels, target)
     made, settings = _folds(workspace, counts, k, method, seed, trained)
     path = workspace.path("folds")
     meta = {
@@ -45,7 +45,7 @@ def split(
             return Step(path, False, meta)
         table = made()
         folding.check(table, counts.subjects)
-        statistics = folding.statistics(counts, table, aus)
+        statistics = folding.statistics(counts, table, target)
         store.write_table(workspace.path("fold_statistics"), statistics, meta)
         store.write_table(path, table, meta)
     return Step(path, True, meta)

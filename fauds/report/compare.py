@@ -12,7 +12,6 @@ from fauds.bench.loading import Loaded
 from fauds.report.console import new_console, new_table
 from fauds.report.printed import percent
 
-_TITLES = {"f1": "F1", "accuracy": "accuracy"}
 _ESTIMANDS = {
     "mean_of_folds": "means of the folds",
     "pooled": "over the frames of all folds together, since a fold tests a single subject",
@@ -37,7 +36,8 @@ def show_comparison(pair: Pair) -> None:
     console.print(
         f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
         "subjects; p: permutation of the two by subject. "
-        f"Of {len(pair.aus)} AUs, each tested alone, one in twenty has p < 0.05 by chance.",
+        f"Of {len(pair.aus)} {pair.target.shorts}, each tested alone, one in twenty has p < 0.05 "
+        "by chance.",
         soft_wrap=True,
     )
     console.print()
@@ -46,9 +46,9 @@ def show_comparison(pair: Pair) -> None:
 
 
 def verdict(pair: Pair) -> list[str]:
-    """Return what can be said of the two models, in sentences, mean F1 first."""
-    lines = [_headline(pair), _accuracy(pair)]
-    f1 = pair.metrics["f1"]
+    """Return what can be said of the two models, in sentences, the headline first."""
+    lines = [_headline(pair), *_others(pair)]
+    f1 = pair.headline
     spread = max(_spread(f1.of_seeds_a), _spread(f1.of_seeds_b))
     changed = changed_settings(pair.a[0].results, pair.b[0].results)
     if f1.told_apart and not changed.keys() - {"training.seed"}:
@@ -67,29 +67,41 @@ def verdict(pair: Pair) -> list[str]:
 
 
 def _headline(pair: Pair) -> str:
-    compared, on = pair.metrics["f1"], f"on these {pair.subjects} subjects"
+    compared, on = pair.headline, f"on these {pair.subjects} subjects"
+    figure = pair.target.overall[pair.target.first]
     if np.isnan(compared.comparison.difference[-1]):
-        return "The mean F1 is undefined: no test part has a frame with an AU active."
+        return _undefined(pair, pair.target.first)
     if not compared.told_apart:
         return (
-            f"These two models cannot be told apart {on}: their mean F1 differs by "
+            f"These two models cannot be told apart {on}: their {figure} differs by "
             f"{_less(compared)}."
         )
     better, worse = _ranked(compared)
     return (
-        f"Model {better} is better than model {worse} {on}: by {_by(compared)} of mean F1 "
+        f"Model {better} is better than model {worse} {on}: by {_by(compared)} of {figure} "
         f"({_sure(compared)})."
     )
 
 
-def _accuracy(pair: Pair) -> str:
-    compared = pair.metrics["accuracy"]
-    if np.isnan(compared.comparison.difference[-1]):
-        return "The mean accuracy is undefined: no frame is coded."
-    if not compared.told_apart:
-        return f"Mean accuracy does not tell them apart: it differs by {_less(compared)}."
-    better, _ = _ranked(compared)
-    return f"By mean accuracy model {better} is better: by {_by(compared)} ({_sure(compared)})."
+def _others(pair: Pair) -> Iterator[str]:
+    """Yield what each statistic but the headline's says of the two."""
+    for name, compared in pair.metrics.items():
+        if name == pair.target.first:
+            continue
+        figure = pair.target.overall[name]
+        if np.isnan(compared.comparison.difference[-1]):
+            yield _undefined(pair, name)
+        elif not compared.told_apart:
+            what = figure[0].upper() + figure[1:]
+            yield f"{what} does not tell them apart: it differs by {_less(compared)}."
+        else:
+            better, _ = _ranked(compared)
+            by = f"by {_by(compared)} ({_sure(compared)})"
+            yield f"By {figure} model {better} is better: {by}."
+
+
+def _undefined(pair: Pair, name: str) -> str:
+    return f"The {pair.target.overall[name]} is undefined: {pair.target.undefined_overall[name]}."
 
 
 def _less(compared: Compared) -> str:
@@ -119,13 +131,14 @@ def _sure(compared: Compared) -> str:
 
 def _who(pair: Pair) -> Iterator[str]:
     for side, runs, seeds in (
-        ("a", pair.a, pair.metrics["f1"].of_seeds_a),
-        ("b", pair.b, pair.metrics["f1"].of_seeds_b),
+        ("a", pair.a, pair.headline.of_seeds_a),
+        ("b", pair.b, pair.headline.of_seeds_b),
     ):
         yield f"{side}: {', '.join(map(_described, runs))}"
         if len(runs) > 1:
             each = ", ".join(f"{100 * value:.1f}" for value in seeds)
-            yield f"   mean F1 of each seed: {each} (spread {100 * _spread(seeds):.1f} points)"
+            figure, spread = pair.target.overall[pair.target.first], 100 * _spread(seeds)
+            yield f"   {figure} of each seed: {each} (spread {spread:.1f} points)"
     changed = changed_settings(pair.a[0].results, pair.b[0].results)
     if len(pair.a) > 1 or len(pair.b) > 1:
         changed.pop("training.seed", None)
@@ -149,7 +162,7 @@ def _spread(values: tuple[float, ...]) -> float:
 
 
 def _table(pair: Pair, name: str, compared: Compared) -> Table:
-    table = new_table(f"{_TITLES[name]} %", "a", "b", "a - b", "95 % interval", "p")
+    table = new_table(f"{pair.target.titles[name]} %", "a", "b", "a - b", "95 % interval", "p")
     for row in _rows(pair, compared):
         if row["au"] is None:
             table.add_section()
@@ -165,7 +178,7 @@ def _table(pair: Pair, name: str, compared: Compared) -> Table:
 
 
 def _rows(pair: Pair, compared: Compared) -> Iterator[dict[str, Any]]:
-    """Yield the figures of every AU, and last (au None) of the mean over AUs."""
+    """Yield the figures of every name, and last (au None) over all names."""
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
         yield {"au": au, **{name: _plain(values[i]) for name, values in figures.items()}}

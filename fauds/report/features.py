@@ -1,4 +1,4 @@
-"""The t-SNE map of a run's AU features, coloured by action unit, subject and sex (Figure 4)."""
+"""The t-SNE map of a run's features by name (AU or class), coloured by name, subject and sex."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from fauds import store
 from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing
+from fauds.targets.base import Target
 
 FILE = "features.parquet"
 _POINTS = 960
@@ -22,13 +23,14 @@ def find_features(folder: Path, folds: Sequence[int]) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def draw_features(path: Path, aus: Sequence[str]) -> Drawing:
+def draw_features(path: Path, target: Target) -> Drawing:
     """Draw the map; the same table gives the same map.
 
     Args:
-        path: rows of test frames: subject, sex, and a list of numbers for each AU.
-        aus: the AUs that have such a column.
+        path: rows of test frames: subject, sex, and a list of numbers for each of the names.
+        target: whose names these are.
     """
+    aus = target.names
     table = store.read_table(path, ["subject", "sex", *aus])
     table = table.take(_spread(len(table), _POINTS // len(aus)))
     features = np.concatenate([_matrix(table[au]) for au in aus])
@@ -42,13 +44,14 @@ def draw_features(path: Path, aus: Sequence[str]) -> Drawing:
     with drawing("features"):
         figure = Figure((4.8, 4.83 * (1 + len(others))), layout="constrained")
         first, *panels = figure.subplots(1 + len(others), squeeze=False)[:, 0]
-        _panel(first, places, which, "by action unit", named=True)
+        _panel(first, places, which, f"by {target.noun}", named=True)
         for axes, (title, groups) in zip(panels, others.items(), strict=True):
             _panel(axes, places, groups, title)
         people = len(np.unique(subjects))
         who = f"{len(table)} faces of {people} subject{'s' if people > 1 else ''}"
-        words = f"t-SNE map of AU features of {who}, {', '.join(['by action unit', *others])}."
-        return as_drawing(figure, "features", "Map of AU features", words)
+        by = ", ".join([f"by {target.noun}", *others])
+        words = f"t-SNE map of {target.short} features of {who}, {by}."
+        return as_drawing(figure, "features", f"Map of {target.short} features", words)
 
 
 def _spread(rows: int, most: int) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Figures of runs: F1 by action unit, its balance, reliability, and the course of training."""
+"""Figures of runs: the headline by name, its balance, reliability, the course of training."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,20 @@ from matplotlib.figure import Figure
 from fauds.bench.results import MetricRow
 from fauds.metrics.calibration import reliability
 from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
+from fauds.targets.base import Target
 from fauds.training.journal import LOG
 
 _WIDTH = 4.8
 _VARIANCE, _MEAN = attrgetter("variance"), attrgetter("Avg")
 
 
-def draw_f1(aus: Sequence[str], runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
-    """Draw F1 by action unit with its intervals.
+def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
+    """Draw the headline's metric by name (AU or class) with its intervals.
 
     Args:
-        runs: by name, a figure an AU.
+        runs: by run, a figure a name.
     """
+    aus, title = target.names, target.titles[target.first]
     with drawing("f1"):
         height = 1.1 + len(aus) * max(0.28, 0.13 * len(runs))
         figure = Figure((_WIDTH, height), layout="constrained")
@@ -44,13 +46,14 @@ def draw_f1(aus: Sequence[str], runs: Mapping[str, Sequence[MetricRow | None]]) 
                 capsize=3,
                 **style,
             )
-        axes.set(yticks=range(len(aus)), yticklabels=aus, xlim=(0, 100), xlabel="F1, %")
+        axes.set(yticks=range(len(aus)), yticklabels=aus, xlim=(0, 100), xlabel=f"{title}, %")
         axes.set_ylim(len(aus) - 0.4, -0.6)
         grid(axes, "both")
         if len(runs) > 1:
             figure.legend(loc="outside upper center", ncols=3)
-        words = f"F1 by action unit of {_listed(list(runs))}; the table below has the figures."
-        return as_drawing(figure, "f1", "F1 by action unit", words)
+        heading = f"{title} by {target.noun}"
+        words = f"{heading} of {_listed(list(runs))}; the table below has the figures."
+        return as_drawing(figure, "f1", heading, words)
 
 
 def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
@@ -62,8 +65,10 @@ def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
     return np.maximum(np.stack([values - low, high - values]), 0)
 
 
-def draw_balance(ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame | None) -> Drawing:
-    """Draw the mean of F1 over its variance across AUs (after the paper's Figure 3).
+def draw_balance(
+    target: Target, ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame | None
+) -> Drawing:
+    """Draw the headline over its variance across names (after the paper's Figure 3).
 
     Args:
         ours: by run, variance in squared % and mean in %.
@@ -83,15 +88,18 @@ def draw_balance(ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame |
             axes.annotate(
                 name, (variance, mean), (7, -4), textcoords="offset points", weight="bold"
             )
-        axes.set(xlabel="variance of F1 over action units, squared %", ylabel="mean F1, %")
+        title, mean_of = target.titles[target.first], target.overall[target.first]
+        across = f"variance of {title} over {target.plural}, squared %"
+        axes.set(xlabel=across, ylabel=f"{mean_of}, %")
         axes.margins(0.15)
         grid(axes, "both")
         words = (
-            f"Mean F1 over its variance across action units of {_listed(list(ours))}"
+            f"{mean_of[0].upper()}{mean_of[1:]} over its variance across {target.plural} of "
+            f"{_listed(list(ours))}"
             + (f" and {len(points)} published methods" if points else "")
             + ". Further left is more even, further up is better."
         )
-        return as_drawing(figure, "balance", "Balance over action units", words)
+        return as_drawing(figure, "balance", f"Balance over {target.plural}", words)
 
 
 def _extremes(points: Sequence[Any]) -> list[Any]:

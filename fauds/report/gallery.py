@@ -12,7 +12,7 @@ from fauds.bench.results import GALLERY
 
 @dataclass(frozen=True)
 class AuRow:
-    """One AU of one face.
+    """One name (AU or class) of one face.
 
     Attributes:
         true: None where it is not coded.
@@ -30,7 +30,7 @@ class AuRow:
 
 @dataclass(frozen=True)
 class Face:
-    """One described test face; `image` is relative to the run's folder, None without a picture."""
+    """One test face; `image` is relative to the run's folder, None without a picture."""
 
     key: str
     image: str | None
@@ -46,7 +46,7 @@ class Face:
 
 
 def gallery(folder: Path) -> list[Face]:
-    """Return the described faces that a run kept for its report."""
+    """Return the faces that a run kept for its report."""
     path = folder / GALLERY
     if not path.exists():
         return []
@@ -57,19 +57,23 @@ def gallery(folder: Path) -> list[Face]:
 
 
 def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) -> Face:
+    target = results.protocol.predicts
+    scores = np.array([[row[name] for name in target.names]], np.float32)
+    (decided,) = target.decide(scores, results.protocol.threshold).tolist()
     aus = [
         AuRow(
             name=au,
             true=None if row[f"{au}_label"] is None else bool(row[f"{au}_label"]),
-            predicted=row[au] >= results.protocol.threshold,
+            predicted=predicted,
             probability=row[au],
             text=row.get(f"{au}_text"),
             attention=_map(row.get(f"{au}_attention"), shape),
         )
-        for au in results.protocol.aus
+        for au, predicted in zip(target.names, decided, strict=True)
     ]
-    key = "/".join(str(row[name]) for name in ("subject", "task", "frame") if row[name] != "")
-    return Face(key, row["image"], aus, row.get("face_text"), row["true_face"], row["frame_id"])
+    parts = (row[name] for name in ("subject", "task", "frame"))
+    key = row.get("key") or "/".join(str(part) for part in parts if part != "")
+    return Face(key, row["image"], aus, row.get("face_text"), row.get("true_face"), row["frame_id"])
 
 
 def _map(values: list[float] | None, shape: tuple[int, int]) -> np.ndarray | None:

@@ -51,7 +51,9 @@ def latex_table(runs: Sequence[Named]) -> str:
         lines.append(_line(row, marks))
         if any(row.intervals):
             lines.append(_interval_line(row))
-    heads = " & ".join(str(int(au.removeprefix("AU"))) for au in aus)
+    target = first.protocol.predicts
+    over = "AU Index" if target.short == "AU" else target.plural.capitalize()
+    heads = " & ".join(_head(au) for au in aus)
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -60,7 +62,7 @@ def latex_table(runs: Sequence[Named]) -> str:
             rf"\caption{{{_caption([run.results for run in runs], [*published, *ours])}}}",
             rf"\begin{{tabular}}{{l{'c' * len(aus)}c}}",
             r"\toprule",
-            rf"Method & \multicolumn{{{len(aus)}}}{{c}}{{AU Index}} & Avg. \\",
+            rf"Method & \multicolumn{{{len(aus)}}}{{c}}{{{over}}} & Avg. \\",
             rf"\cmidrule(lr){{2-{len(aus) + 1}}}",
             rf" & {heads} & \\",
             r"\midrule",
@@ -91,7 +93,7 @@ def _published(results: Results) -> list[_Row]:
     table = published_rows(results)
     if table is None:
         return []
-    # A paper's ablations, VL-FAU[baseline], are no methods of their own.
+    # A paper's ablations, METHOD[baseline], are no methods of their own.
     table = table[~table["method"].str.contains("[", regex=False)]
     names = (table["method"] + " (" + table["venue"] + ")").map(_escaped)
     figures = table[[*results.protocol.aus, "Avg"]].itertuples(index=False)
@@ -119,7 +121,8 @@ def _names(runs: Sequence[Named]) -> list[str]:
 
 
 def _of_run(results: Results, name: str) -> _Row:
-    rows = [results.row("f1", "mean_of_folds", au) for au in (*results.protocol.aus, None)]
+    first = results.protocol.predicts.first
+    rows = [results.row(first, "mean_of_folds", au) for au in (*results.protocol.aus, None)]
     values = tuple(100 * row.value if row and row.value is not None else None for row in rows)
     intervals = tuple(
         (100 * row.low, 100 * row.high)
@@ -159,7 +162,9 @@ def _interval_line(row: _Row) -> str:
 
 def _caption(runs: Sequence[Results], rows: Sequence[_Row]) -> str:
     first = runs[0]
-    parts = [f"F1 in % by action unit on {first.benchmark} (version {first.benchmark_version}), "]
+    target = first.protocol.predicts
+    title = f"{target.titles[target.first]} in % by {target.noun}"
+    parts = [f"{title} on {first.benchmark} (version {first.benchmark_version}), "]
     parts.append(f"{first.protocol.folds}, mean of folds, threshold {first.protocol.threshold}.")
     if first.synthetic:
         parts.append(" Made-up faces: not comparable with any published figure.")
@@ -179,6 +184,12 @@ def _caption(runs: Sequence[Results], rows: Sequence[_Row]) -> str:
     if any(row.misfit for row in rows):
         caption += rf" {_DAGGER}The published average does not fit its AUs."
     return caption
+
+
+def _head(name: str) -> str:
+    """Return a column's heading: an action unit's number alone, another name whole."""
+    number = name.removeprefix("AU")
+    return str(int(number)) if number != name and number.isdigit() else _escaped(name)
 
 
 def _escaped(text: str) -> str:

@@ -130,7 +130,7 @@ def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _of_results(results: Results) -> dict[str, Any]:
     made = {"synthetic": results.synthetic, "model": results.model, "preset": results.preset}
-    row = results.row("f1", "mean_of_folds")
+    row = results.row(results.protocol.predicts.first, "mean_of_folds")
     return made if row is None else {**made, "f1": row.value, "low": row.low, "high": row.high}
 
 

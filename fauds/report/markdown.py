@@ -1,6 +1,7 @@
 """report.md of a run, from its files."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +31,8 @@ def write_report(folder: Path) -> Path:
         r=results,
         percent=percent,
         interval=_interval(results),
-        f1_table=_fold_table(results, "f1", ("always_active_f1", "prevalence_f1")),
-        accuracy_table=_fold_table(results, "accuracy", ()),
+        target=results.protocol.predicts,
+        fold_tables=_fold_tables(results),
         words=_word_table(results),
         undefined=results.undefined,
         agreement=results.value("local_text_agreement", "mean_of_folds"),
@@ -40,7 +41,7 @@ def write_report(folder: Path) -> Path:
         published=_published(results),
         faces=_some(gallery(folder)),
         names=_names,
-        state=lambda value: {True: "active", False: "inactive", None: "not coded"}[value],
+        state=_state(results.protocol.predicts.states),
     )
     store.write_text(folder / FILE, text)
     return folder / FILE
@@ -54,7 +55,7 @@ def _some(faces: list[Face]) -> list[Face]:
 
 def _interval(results: Results) -> str:
     """Return the headline's interval in words; nothing where there is none."""
-    row = results.row("f1", "mean_of_folds")
+    row = results.row(results.protocol.predicts.first, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
     return interval and f", 95 % interval over subjects {interval}"
 
@@ -65,6 +66,10 @@ def _reasons(results: Results) -> str:
     for by_status in (results.provenance.get("lost") or {}).values():
         counts.update(by_status)
     return ", ".join(f"{status} {count:,}" for status, count in counts.most_common())
+
+
+def _state(states: tuple[str, str]) -> Callable[[bool | None], str]:
+    return lambda value: "not coded" if value is None else states[value]
 
 
 def _names(face: Face, which: str) -> str:
@@ -78,7 +83,18 @@ def _markdown(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
-def _fold_table(results: Results, metric: str, beside: tuple[str, ...]) -> str:
+def _fold_tables(results: Results) -> dict[str, str]:
+    """Return a table by fold of each of the target's statistics, baselines beside the first."""
+    target = results.protocol.predicts
+    tables = {}
+    for place, metric in enumerate(target.statistics):
+        title = target.titles[metric]
+        beside = target.baselines if place == 0 else {}
+        tables[title[0].upper() + title[1:]] = _fold_table(results, metric, beside)
+    return tables
+
+
+def _fold_table(results: Results, metric: str, beside: Mapping[str, str]) -> str:
     aus = [*results.protocol.aus, None]
     columns = {
         f"fold {fold}": [results.value(metric, "fold", au, fold) for au in aus]
@@ -86,12 +102,10 @@ def _fold_table(results: Results, metric: str, beside: tuple[str, ...]) -> str:
     }
     columns["mean of folds"] = [results.value(metric, "mean_of_folds", au) for au in aus]
     columns["pooled"] = [results.value(metric, "pooled", au) for au in aus]
-    for name in beside:
-        title = (
-            name.removesuffix("_f1").replace("_", " ").replace("prevalence", "training prevalence")
-        )
+    for name, title in beside.items():
         columns[title] = [results.value(name, "mean_of_folds", au) for au in aus]
-    frame = pd.DataFrame(columns, index=pd.Index([au or "**mean**" for au in aus], name="AU"))
+    index = [au or "**mean**" for au in aus]
+    frame = pd.DataFrame(columns, index=pd.Index(index, name=results.protocol.predicts.short))
     return _markdown(frame.map(lambda value: percent(None if pd.isna(value) else value)))
 
 

@@ -114,7 +114,7 @@ def show_folds(step: "Step") -> None:
         table.add_row(au, *rates, *weights)
     console.print(table)
     console.print(
-        "part k %: frames of part k with the AU active; weight k: eq. 9 of VL-FAU over the "
+        "part k %: frames of part k with the AU active; weight k: 1 / rate of active frames in the "
         "other parts, scaled to mean 1",
         soft_wrap=True,
     )
@@ -150,7 +150,11 @@ def show_results(folder: Path) -> None:
         console.print(f"undefined, left out of means: {len(more)} more, see report.html")
     # The face with most to say; whether the model is right about it plays no part.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
-    for face in faces[:1]:
+    for reason in dict.fromkeys(results.without.values()):
+        lacks = ", ".join(words for words, why in results.without.items() if why == reason)
+        console.print(f"no {lacks}: {reason}", soft_wrap=True)
+    described = any(face.face_text or any(au.text for au in face.aus) for face in faces)
+    for face in faces[: 1 if described else 0]:
         console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
         if face.face_text:
             console.print(f"  whole face: {face.face_text}", soft_wrap=True)
@@ -161,38 +165,39 @@ def show_results(folder: Path) -> None:
 
 
 def _fold_table(results: "Results") -> Table:
-    folds = results.folds
+    folds, target = results.folds, results.protocol.predicts
+    first, *others = target.statistics
+    beside = {**target.baselines, **{name: f"{target.titles[name]} %" for name in others}}
     table = new_table(
-        "F1 %",
+        f"{target.titles[first]} %",
         *(f"fold {fold}" for fold in folds),
         "mean",
         "95 % interval",
-        "always active",
-        "training prevalence",
-        "accuracy %",
+        *beside.values(),
     )
-    for au in (*results.protocol.aus, None):
-        cells = [results.value("f1", "fold", au, fold) for fold in folds]
-        cells.append(results.value("f1", "mean_of_folds", au))
-        names = ("always_active_f1", "prevalence_f1", "accuracy")
-        beside = [results.value(name, "mean_of_folds", au) for name in names]
+    for au in (*target.names, None):
+        cells = [results.value(first, "fold", au, fold) for fold in folds]
+        cells.append(results.value(first, "mean_of_folds", au))
+        others_ = [results.value(name, "mean_of_folds", au) for name in beside]
         if au is None:
             table.add_section()
         table.add_row(
-            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, beside)
+            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, others_)
         )
     return table
 
 
 def _interval(results: "Results", au: str | None) -> str:
-    row = results.row("f1", "mean_of_folds", au)
+    row = results.row(results.protocol.predicts.first, "mean_of_folds", au)
     return "-" if row is None else percent_range(row.low, row.high) or "-"
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
     """Say what the intervals are of, what was missing, and what choosing otherwise claims."""
+    target = results.protocol.predicts
+    first = target.first
     if results.uncertainty is not None and _interval(results, None) != "-":
-        subjects = sum(row.scope == "subject" and row.metric == "f1" for row in results.metrics)
+        subjects = sum(row.scope == "subject" and row.metric == first for row in results.metrics)
         console.print(
             f"interval: what this protocol would give on other people, from {subjects} subjects "
             f"({results.uncertainty.method.replace('_', ' ')}); training again is not in it",
@@ -202,7 +207,10 @@ def _show_certainty(console: Console, results: "Results") -> None:
         words = chosen.selection.replace("_", " ")
         flatters = "" if chosen.selection == "validation" else ": chosen on the test part, flatters"
         gap = 0.0 if chosen.difference is None else 100 * chosen.difference
-        console.print(f"{words}: F1 {percent(chosen.f1)} ({gap:+.1f}){flatters}", soft_wrap=True)
+        console.print(
+            f"{words}: {target.titles[first]} {percent(chosen.f1)} ({gap:+.1f}){flatters}",
+            soft_wrap=True,
+        )
     if results.missing is not None and results.missing.frames:
         done = "scored as inactive" if results.missing.rule == "inactive" else "not scored"
         frames = sum(results.missing.frames.values())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fauds import store
 from fauds.errors import DataError
+from fauds.nn.base import Model
 
 _META = "fauds"
 _DIGEST = "sha256"
@@ -30,6 +31,7 @@ _COMPARED = (
     "benchmark_version",
     "fold",
     "aus",
+    "target",
     "vocabulary",
     "normalisation",
 )
@@ -209,12 +211,7 @@ def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put a state of `training_state` back into a model and its optimiser."""
-    weights = {
-        name.removeprefix("model."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith("model.")
-    }
-    model.load_state_dict(weights)
+    model.load_state_dict(part_of(tensors, "model."))
     for name, parameter in model.named_parameters():
         state = {
             key.split(".")[1]: tensor.to(parameter.device)
@@ -225,15 +222,20 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
             optimizer.state[parameter] = state
 
 
-def load_backbone(model: nn.Module, path: Path) -> dict[str, Any]:
-    """Load a backbone's weights into ``model.stem.body``; returns the file's metadata.
+def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}
+
+
+def load_backbone(model: Model, path: Path) -> dict[str, Any]:
+    """Load a backbone's own weights into a model; return the file's metadata.
 
     Raises:
         DataError: the file's tensors are not those of this backbone.
     """
     tensors, meta = load(path)
     try:
-        model.stem.body.load_state_dict(tensors)
+        model.load_backbone(tensors)
     except RuntimeError as error:
         raise DataError(
             f"The weights are not those of this backbone: {str(error).splitlines()[-1].strip()}",

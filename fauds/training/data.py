@@ -1,7 +1,8 @@
-"""The tables of a workspace as arrays that training reads: image paths, labels, caption codes."""
+"""The arrays that training reads: image paths, labels, captions as tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,30 +31,62 @@ class CaptionTokens:
 
 
 @dataclass(frozen=True)
+class Captions:
+    """The captions of N frames.
+
+    Attributes:
+        tokens: the distinct captions.
+        local: int32 [N, A] and global_: int32 [N], rows of `tokens`.
+    """
+
+    tokens: CaptionTokens
+    local: np.ndarray
+    global_: np.ndarray
+
+    def where(self, rows: np.ndarray) -> "Captions":
+        """Return the captions of a bool mask or of row numbers."""
+        return Captions(self.tokens, self.local[rows], self.global_[rows])
+
+
+@dataclass(frozen=True)
 class FaceSet:
     """N frames with a face image each.
 
     Attributes:
         frame_ids: int64 [N], unique and lasting: augmentation is derived from them.
         images: str [N], paths.
-        labels: int8 [N, A], 1 active, 0 inactive, -1 not coded.
-        local: int32 [N, A] and global_: int32 [N], rows of `CaptionTokens`.
+        labels: int8, -1 where not coded: [N, A], 1 active and 0 inactive; or [N], the class.
         subjects: str [N].
+        captions: None where no model needs them.
+        landmarks: float32 [N, 68, 2], pixels of the stored images (x right, y down) in iBUG's
+            order, NaN where a frame has none; None where there are none at all.
     """
 
     frame_ids: np.ndarray
     images: np.ndarray
     labels: np.ndarray
-    local: np.ndarray
-    global_: np.ndarray
     subjects: np.ndarray
+    captions: Captions | None = None
+    landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frame_ids)
 
+    @cached_property
+    def subject_codes(self) -> np.ndarray:
+        """The same number for frames of the same subject, int64 [N]."""
+        return np.unique(self.subjects, return_inverse=True)[1].astype(np.int64)
+
     def where(self, rows: np.ndarray) -> "FaceSet":
         """Return the frames of a bool mask or of row numbers."""
-        return FaceSet(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+        return FaceSet(
+            self.frame_ids[rows],
+            self.images[rows],
+            self.labels[rows],
+            self.subjects[rows],
+            self.captions and self.captions.where(rows),
+            None if self.landmarks is None else self.landmarks[rows],
+        )
 
 
 def caption_tokens(phrases: pa.Table, vocabulary: pa.Table) -> CaptionTokens:
@@ -77,24 +110,42 @@ def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def face_set(
-    frames: pa.Table, captions: pa.Table, phrases: pa.Table, root: Path, aus: Sequence[str]
+    frames: pa.Table, root: Path, labels: np.ndarray, captions: Captions | None = None
 ) -> FaceSet:
-    """Join frames (all with an image) with the codes of their captions, row by row.
+    """Return frames, all with an image, as arrays.
+
+    Args:
+        frames: frame_id, image (relative to `root`) and subject.
+        labels, captions: see `FaceSet`.
+    """
+    prefix = str(root).rstrip("/") + "/"
+    images = pc.binary_join_element_wise(prefix, frames["image"], "")
+    return FaceSet(
+        frame_ids=frames["frame_id"].to_numpy(),
+        images=images.to_numpy(zero_copy_only=False).astype(str),
+        labels=labels,
+        subjects=frames["subject"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str),
+        captions=captions,
+    )
+
+
+def captions_of(
+    captions: pa.Table, phrases: pa.Table, vocabulary: pa.Table, names: Sequence[str]
+) -> Captions:
+    """Return the captions of frames, row by row.
+
+    Args:
+        captions: rows of captions.parquet; phrases, vocabulary: the tables beside it.
+        names: the columns of local captions.
 
     Raises:
         DataError: a caption is not among the phrases.
     """
-    prefix = str(root).rstrip("/") + "/"
-    images = pc.binary_join_element_wise(prefix, frames["image"], "")
-    labels = [frames[au].fill_null(-1).to_numpy() for au in aus]
-    local = [_codes(captions[au], phrases, "local", au) for au in aus]
-    return FaceSet(
-        frame_ids=frames["frame_id"].to_numpy(),
-        images=images.to_numpy(zero_copy_only=False).astype(str),
-        labels=np.stack(labels, axis=1),
+    local = [_codes(captions[name], phrases, "local", name) for name in names]
+    return Captions(
+        tokens=caption_tokens(phrases, vocabulary),
         local=np.stack(local, axis=1),
         global_=_codes(captions["face"], phrases, "global", None),
-        subjects=frames["subject"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str),
     )
 
 

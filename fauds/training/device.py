@@ -1,19 +1,22 @@
 """The device, precision and processes of a run, by accelerate; and faces brought there."""
 
 import os
+from dataclasses import replace
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from fauds.errors import UsageError
+from fauds.nn.base import Batch
 from fauds.settings import ModelSettings, RunSettings
 from fauds.training import processes
 
 _NAMES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-def make_accelerator(settings: RunSettings) -> Accelerator:
+def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
     """Return the device and precision that the settings ask for.
 
     Raises:
@@ -48,13 +51,19 @@ def computed_on(accelerator: Accelerator) -> str:
     return f"{name}, {_NAMES[accelerator.mixed_precision]}{several}"
 
 
-def loader_workers(settings: RunSettings, accelerator: Accelerator) -> int:
+def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
     """Return how many loader processes to use: none beside a CPU that computes, else up to 8."""
     if settings.training.workers is not None:
         return settings.training.workers
     if accelerator.device.type == "cpu":
         return 0
     return min(8, (os.cpu_count() or 1) // accelerator.num_processes)
+
+
+def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Batch:
+    """Return a loaded batch on a device, its images float and normalised."""
+    moved = batch.to(device)
+    return replace(moved, images=normalise(moved.images, settings))
 
 
 def normalise(images: Tensor, settings: ModelSettings) -> Tensor:

@@ -3,14 +3,13 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauds import store
 from fauds.errors import UsageError
 from fauds.files import writing
-from fauds.nn.losses import PARTS
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -27,6 +26,7 @@ class Journal:
 
     Args:
         folder: takes ``log.jsonl`` and, where asked for, ``tensorboard/``; it is there already.
+        terms: names of the losses among the figures, besides ``total``.
         epochs_done: epochs that are behind the training; what was said of later ones is removed.
         tensorboard: whether steps are written for TensorBoard too.
 
@@ -40,11 +40,19 @@ class Journal:
 
     notes: tuple[str, ...]
 
-    def __init__(self, folder: Path, *, epochs_done: int = 0, tensorboard: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        terms: Collection[str] = (),
+        epochs_done: int = 0,
+        tensorboard: bool = False,
+    ) -> None:
         # A package that is missing is found before anything is changed.
         writer = _summary_writer() if tensorboard else None
         to_come, self.notes = _cut(folder / LOG, epochs_done)
         self._path = folder / LOG
+        self._losses = {*terms, "total"}
         with writing(self._path):
             self._file = self._path.open("a", encoding="utf-8")
         self._scalars: SummaryWriter | None = None
@@ -73,7 +81,8 @@ class Journal:
         with writing(self._events):
             for name, value in figures.items():
                 if name != "epoch":
-                    self._scalars.add_scalar(_scalar_name(name), float(value), step)
+                    label = f"loss/{name}" if name in self._losses else name
+                    self._scalars.add_scalar(label, float(value), step)
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Take down the figures of an epoch, from 1; what was said so far then outlasts a crash."""
@@ -114,10 +123,6 @@ def _plain(value: float) -> int | float | None:
     if isinstance(value, int):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-def _scalar_name(name: str) -> str:
-    return f"loss/{name}" if name in (*PARTS, "total") else name
 
 
 def _cut(path: Path, epochs_done: int) -> tuple[int, tuple[str, ...]]:

@@ -1,16 +1,16 @@
 """The training of one fold: from its newest checkpoint, epoch by epoch, to weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from fauds.nn.vlfau import VLFAU
-from fauds.settings import ModelSettings, RunSettings
+from fauds.nn.base import Model, Spec
+from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.training import checkpoint, processes, resuming
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.training.data import FaceSet
 from fauds.training.journal import Journal
 from fauds.training.steps import Training
 
@@ -18,43 +18,41 @@ WEIGHTS = "weights.safetensors"
 
 
 def build_model(
-    settings: ModelSettings, num_aus: int, tokens: CaptionTokens, presets: Path
-) -> VLFAU:
+    family: type[Model],
+    settings: ModelSettings,
+    names: Sequence[str],
+    form: Literal["multilabel", "multiclass"],
+    vocabulary: Mapping[str, int],
+    folder: Path,
+) -> Model:
     """Make the model of some settings, its backbone's weights loaded where they name some.
 
     Args:
-        presets: the folder that a relative ``backbone.weights`` is looked up in.
+        settings: of the family's own type.
+        names, form, vocabulary: see `fauds.nn.base.Spec`.
+        folder: where a relative ``backbone.weights`` is looked up.
     """
-    stem = settings.backbone
-    keywords = settings.model_dump(exclude={"backbone", "mean", "std"})
-    model = VLFAU(
-        backbone=stem.name,
-        backbone_args=dict(stem.args),
-        pretrained=stem.pretrained and stem.weights is None,
-        num_aus=num_aus,
-        local_vocab=tokens.local_vocabulary,
-        global_vocab=tokens.global_vocabulary,
-        **keywords,
-    )
-    if stem.weights is not None:
-        checkpoint.load_backbone(model, presets / stem.weights)
+    spec = Spec(tuple(names), form, vocabulary, settings.image_size, settings.mean, settings.std)
+    model = family.build(settings, spec)
+    backbone = getattr(settings, "backbone", None)
+    if isinstance(backbone, BackboneSettings) and backbone.weights is not None:
+        checkpoint.load_backbone(model, folder / backbone.weights)
     return model
 
 
 def train(
-    model: VLFAU,
+    model: Model,
     faces: FaceSet,
-    tokens: CaptionTokens,
     weights: np.ndarray,
-    settings: RunSettings,
+    settings: RunSettings[Any],
     folder: Path,
     meta: dict[str, Any],
     *,
     advance: Callable[[int], None] = lambda steps: None,
     say: Callable[[str], None] = lambda line: None,
-    watch: Callable[[VLFAU, int], None] | None = None,
+    watch: Callable[[Model, int], None] | None = None,
     tensorboard: bool = False,
-) -> VLFAU:
+) -> Model:
     """Train a model on one fold's training part, going on from its newest whole checkpoint.
 
     With several processes each takes its share of every batch, and the first one writes. All means
@@ -62,7 +60,7 @@ def train(
     draw, differs from one process's.
 
     Args:
-        weights: gamma of eq. 9, float [A].
+        weights: class weights, float [A].
         folder: takes a checkpoint per epoch, log.jsonl, and at the end the weights.
         meta: written into the weights' header.
         advance: called with the number of steps done, for a progress bar.
@@ -74,34 +72,46 @@ def train(
     Raises:
         DataError: the loss is not finite; the batch's frames are named.
         UsageError: TensorBoard is asked for and not installed.
+        ValueError: the model's stages do not add up to the epochs.
     """
-    training = Training(model, faces, tokens, weights, settings)
-    done = 0
-    found = resuming.newest(folder, meta, say)
-    if found is not None:
-        tensors, header = found
-        training.restore(tensors, header)
-        done = header["epochs_done"]
+    epochs = settings.training.epochs
+    stages = model.stages(epochs)
+    if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
+        raise ValueError(f"the epochs of the stages {list(stages)} do not add up to {epochs}")
+    resumed = resuming.newest(folder, meta, say)
+    done = 0 if resumed is None else int(resumed[1]["epochs_done"])
     # The first process writes only what all others have read.
     processes.wait()
     if processes.leads():
         resuming.sweep(folder)
-    advance(done * training.steps_an_epoch)
-    epochs = settings.training.epochs
-    with _journal(folder, done, tensorboard) as journal:
+    first, trained = 0, model
+    with _journal(folder, done, model.terms, tensorboard) as journal:
         for note in journal.notes if journal is not None else ():
             say(note)
-        for epoch in range(done, epochs):
-            figures = training.epoch(epoch, journal, advance)
-            say(_line(epoch + 1, epochs, figures))
-            if watch is not None:
-                with training.as_kept() as model_now:
-                    watch(model_now, epoch + 1)
-            if journal is not None:
-                journal.epoch(epoch + 1, figures)
-                state, header = training.state()
-                resuming.keep(folder, state, {**meta, **header}, epoch + 1)
-    trained = training.finish()
+        for place, stage in enumerate(stages):
+            last, first = first, first + stage.epochs
+            # A stage may build on what the ones before it have set.
+            model.begin(stage)
+            if first <= done and place < len(stages) - 1:
+                continue
+            if len(stages) > 1:
+                say(f"stage {stage.name}: epochs {last + 1} to {first}")
+            training = Training(model, faces, weights, settings, last, stage.epochs)
+            if resumed is not None:
+                training.restore(*resumed, whole=done > last)
+                resumed = None
+                advance(done * training.steps_an_epoch)
+            for epoch in range(max(done, last), first):
+                figures = training.epoch(epoch, journal, advance)
+                say(_line(epoch + 1, epochs, figures))
+                if watch is not None:
+                    with training.as_kept() as model_now:
+                        watch(model_now, epoch + 1)
+                if journal is not None:
+                    journal.epoch(epoch + 1, figures)
+                    state, header = training.state()
+                    resuming.keep(folder, state, {**meta, **header}, epoch + 1)
+            trained = training.finish()
     if processes.leads():
         checkpoint.save(folder / WEIGHTS, dict(trained.state_dict()), meta)
         resuming.clear(folder)
@@ -109,11 +119,13 @@ def train(
     return trained
 
 
-def _journal(folder: Path, done: int, tensorboard: bool) -> AbstractContextManager[Journal | None]:
+def _journal(
+    folder: Path, done: int, terms: Sequence[str], tensorboard: bool
+) -> AbstractContextManager[Journal | None]:
     """Return the leader's journal; the others keep none."""
     if not processes.leads():
         return nullcontext()
-    return Journal(folder, epochs_done=done, tensorboard=tensorboard)
+    return Journal(folder, terms=terms, epochs_done=done, tensorboard=tensorboard)
 
 
 def _line(epoch: int, epochs: int, figures: dict[str, float]) -> str:

@@ -5,22 +5,24 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fauds.nn.vlfau import VLFAU
+from fauds.nn.base import Model
 from fauds.settings import TrainingSettings
 
 
-def optimiser(model: VLFAU, training: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW over the stem and the rest; ``base`` is each group's full rate."""
-    stem = list(model.stem.parameters())
-    theirs = {id(parameter) for parameter in stem}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
-    rate = training.learning_rate
+def optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
+    """Return AdamW over the backbone and the rest; ``base`` is each group's full rate."""
+    rates = {"backbone": training.learning_rate * training.backbone_rate}
     groups = [
-        {"params": stem, "base": rate * training.backbone_rate},
-        {"params": rest, "base": rate},
+        {"params": parameters, "base": rates.get(name, training.learning_rate)}
+        for name, parameters in model.param_groups().items()
+        if parameters
     ]
     return torch.optim.AdamW(
-        groups, lr=rate, betas=training.betas, weight_decay=training.weight_decay, fused=True
+        groups,
+        lr=training.learning_rate,
+        betas=training.betas,
+        weight_decay=training.weight_decay,
+        fused=True,
     )
 
 

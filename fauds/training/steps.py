@@ -1,4 +1,4 @@
-"""What one step of training is: a batch's passes, their gradients, the optimiser, the figures."""
+"""One step of training: a batch's micro-batches, their gradients, the optimiser, the figures."""
 
 import math
 import time
@@ -14,17 +14,15 @@ from accelerate.utils import broadcast
 from torch import Tensor
 
 from fauds.errors import DataError
-from fauds.nn.losses import PARTS, loss_counts, vlfau_loss
-from fauds.nn.vlfau import VLFAU
+from fauds.nn.base import Batch, Model, means
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
-from fauds.training.batches import Batch, batches
-from fauds.training.data import CaptionTokens, FaceSet
-from fauds.training.device import loader_workers, make_accelerator, normalise
+from fauds.training.batches import batches
+from fauds.training.data import FaceSet
+from fauds.training.device import loader_workers, make_accelerator, on_device
 from fauds.training.journal import Journal
 from fauds.training.optimiser import Average, optimiser, rate_at
 
-TERMS = (*PARTS, "total")
 _JOURNAL_EVERY = 20
 """Steps from one line of the journal to the next."""
 
@@ -35,7 +33,7 @@ class _Step:
 
     Attributes:
         number: from 0, over all epochs; epoch: likewise.
-        losses: [5], in the order of `TERMS`; this process's, whose mean over processes counts.
+        losses: the model's terms and their total; this process's, whose mean over processes counts.
         norm: of the gradient, before it was clipped.
         skipped: whether float16's scale was too large, and the weights stayed as they were.
         rate: the learning rate.
@@ -54,42 +52,56 @@ class _Step:
 
 
 class Training:
-    """A model being trained, and what is learnt beside it.
+    """A model in one stage of its training, with its optimiser and the average of its weights.
 
     Args:
-        weights: gamma of eq. 9, float [A].
+        weights: class weights, float [A].
+        first: the first epoch of the stage, from 0.
+        epochs: of the stage.
 
     Attributes:
         bare: the model, without what spreads it over processes.
-        steps_an_epoch: as it says.
+        steps_an_epoch: optimiser steps of one epoch.
     """
 
     def __init__(
         self,
-        model: VLFAU,
+        model: Model,
         faces: FaceSet,
-        tokens: CaptionTokens,
         weights: np.ndarray,
-        settings: RunSettings,
+        settings: RunSettings[Any],
+        first: int,
+        epochs: int,
     ) -> None:
         training = settings.training
         self._accelerator = make_accelerator(settings)
-        if training.compile:
-            model.stem.body.compile()
+        if training.compile and model.backbone is not None:
+            model.backbone.compile()
+        self._terms = (*model.terms, "total")
         self._model, self._optimiser = self._accelerator.prepare(model, optimiser(model, training))
-        self.bare: VLFAU = self._accelerator.unwrap_model(self._model)
+        self.bare: Model = self._accelerator.unwrap_model(self._model)
         self._average = None if training.ema is None else Average(self.bare, training.ema)
         self._gamma = torch.tensor(weights, dtype=torch.float32, device=self._accelerator.device)
-        self._faces, self._tokens, self._settings = faces, tokens, settings
+        self._faces, self._settings = faces, settings
         self.steps_an_epoch = math.ceil(len(faces) / training.batch_size)
+        self._first, self._steps = first * self.steps_an_epoch, epochs * self.steps_an_epoch
 
-    def restore(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-        """Take up a state of `state`."""
+    def restore(self, tensors: dict[str, Tensor], header: dict[str, Any], *, whole: bool) -> None:
+        """Take up a state of `state`.
+
+        Args:
+            whole: False takes up the model's weights alone, where a new stage begins.
+        """
+        average = checkpoint.part_of(tensors, "average.")
+        if not whole:
+            # A stage begins with the weights that the one before it left: their average, if any.
+            self.bare.load_state_dict(average or checkpoint.part_of(tensors, "model."))
+            if self._average is not None:
+                self._average.restore(self.bare.state_dict(), 0)
+            return
         checkpoint.restore(tensors, self.bare, self._optimiser.optimizer)
         if self._average is not None:
-            prefix = "average."
-            kept = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-            self._average.restore(kept, header["averaged"])
+            self._average.restore(average, header["averaged"])
         if self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(header["scaler"])
 
@@ -104,14 +116,16 @@ class Training:
             header["scaler"] = self._accelerator.scaler.state_dict()
         return tensors, header
 
-    def finish(self) -> VLFAU:
+    def finish(self) -> Model:
         """Return the model with the weights that are kept: its own, or their average."""
         if self._average is not None:
             self.bare.load_state_dict(self._average.weights)
-        return self.bare
+        # What casts the outputs for this stage must not be wrapped again by the next one.
+        model: Model = self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+        return model
 
     @contextmanager
-    def as_kept(self) -> Iterator[VLFAU]:
+    def as_kept(self) -> Iterator[Model]:
         """Give the model with the weights that would be kept now; then training goes on."""
         if self._average is None:
             yield self.bare
@@ -137,7 +151,7 @@ class Training:
         torch.manual_seed(seed * 1_000_003 + epoch + 10_007 * rank)
         began = time.perf_counter()
         self._model.train()
-        figures = _Figures(self._accelerator.reduce, len(self._faces), journal)
+        figures = _Figures(self._accelerator.reduce, len(self._faces), self._terms, journal)
         last: _Step | None = None
         for number, passes in enumerate(self._passes(epoch)):
             step = self._step(number, epoch, passes)
@@ -156,29 +170,37 @@ class Training:
         }
 
     def _passes(self, epoch: int) -> Iterator[list[Batch]]:
-        """Yield the passes of every step."""
+        """Yield the micro-batches of every step."""
         accelerator = self._accelerator
-        loaded = batches(
+        loaded: Iterable[Batch] = batches(
             self._faces,
-            self._tokens,
             self._settings,
             epoch=epoch,
             workers=loader_workers(self._settings, accelerator),
+            needs=self.bare.needs,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             pin=accelerator.device.type == "cuda",
         )
+        if type(self.bare).mix is not Model.mix:
+            loaded = self._mixed(loaded, epoch)
         return _grouped(loaded, self._settings.training.accumulate)
+
+    def _mixed(self, loaded: Iterable[Batch], epoch: int) -> Iterator[Batch]:
+        """Yield batches as the model mixes them; what is random depends on their place alone."""
+        seed, rank = self._settings.training.seed, self._accelerator.process_index
+        for number, batch in enumerate(loaded):
+            state = np.random.SeedSequence([seed, epoch, number, rank]).generate_state(1)
+            yield self.bare.mix(batch, torch.Generator().manual_seed(int(state[0])))
 
     def _step(self, number: int, epoch: int, passes: list[Batch]) -> _Step:
         training, accelerator = self._settings.training, self._accelerator
         overall = epoch * self.steps_an_epoch + number
-        steps = training.epochs * self.steps_an_epoch
-        factor = rate_at(overall, steps, training.warmup, training.schedule)
+        factor = rate_at(overall - self._first, self._steps, training.warmup, training.schedule)
         for group in self._optimiser.param_groups:
             group["lr"] = group["base"] * factor
-        # Every mean is over the whole batch, of all passes and processes.
-        counts = sum(loss_counts(batch.labels, batch.local, batch.global_) for batch in passes)
+        # Every mean is over the whole batch, of all micro-batches and processes.
+        counts = sum(self._counts(batch) for batch in passes)
         counts = accelerator.reduce(counts.to(accelerator.device)) / accelerator.num_processes
         losses = [
             self._pass(batch, counts, last=place == len(passes))
@@ -201,20 +223,23 @@ class Training:
             rows=torch.cat([batch.rows for batch in passes]),
         )
 
+    def _counts(self, batch: Batch) -> Tensor:
+        """Return what each of the model's losses is a mean over, float32 [terms]."""
+        counts = self.bare.counts(batch)
+        return torch.stack([counts[term] for term in self.bare.terms])
+
     def _pass(self, batch: Batch, counts: Tensor, *, last: bool) -> Tensor:
-        """Add the gradients of a part of a batch; return its share of the losses [5]."""
-        accelerator, device = self._accelerator, self._accelerator.device
-        images, local, whole, labels = (
-            tensor.to(device, non_blocking=True)
-            for tensor in (batch.images, batch.local, batch.global_, batch.labels)
-        )
+        """Add the gradients of a micro-batch; return its share of the losses [terms + 1]."""
+        accelerator, model = self._accelerator, self.bare
+        batch = on_device(batch, accelerator.device, self._settings.model)
+        by_term = dict(zip(model.terms, counts, strict=True))
         # Gradients of several processes meet once a step.
         with nullcontext() if last else accelerator.no_sync(self._model):
             with accelerator.autocast():
-                output = self._model(normalise(images, self._settings.model), local, whole)
-            losses = vlfau_loss(output, labels, self._gamma, counts)
+                output = self._model(batch)
+            losses = means(model.loss(output, batch, self._gamma), by_term)
             accelerator.backward(losses["total"])
-        return torch.stack([losses[term].detach() for term in TERMS])
+        return torch.stack([losses[term].detach() for term in self._terms])
 
     def _share_buffers(self) -> None:
         """Give all processes the leader's buffers: batch norm's are of each one's own faces."""
@@ -225,7 +250,7 @@ class Training:
 
     def _take(self, step: _Step | None, figures: "_Figures") -> None:
         if step is not None and not figures.take(step):
-            raise _not_finite(step, self._faces, self.steps_an_epoch)
+            raise _not_finite(step, self._faces, self.steps_an_epoch, self._terms)
 
 
 class _Figures:
@@ -234,13 +259,21 @@ class _Figures:
     Args:
         reduce: brings processes' figures of a step together.
         faces: of an epoch.
+        terms: names of the losses.
     """
 
-    def __init__(self, reduce: Callable[..., Tensor], faces: int, journal: Journal | None) -> None:
+    def __init__(
+        self,
+        reduce: Callable[..., Tensor],
+        faces: int,
+        terms: tuple[str, ...],
+        journal: Journal | None,
+    ) -> None:
         self._reduce = reduce
         self._faces = faces
+        self._terms = terms
         self._journal = journal
-        self._sums = torch.zeros(len(TERMS), dtype=torch.float64)
+        self._sums = torch.zeros(len(terms), dtype=torch.float64)
         self._since, self._seen = time.perf_counter(), 0
 
     def take(self, step: _Step) -> bool:
@@ -262,7 +295,7 @@ class _Figures:
         if self._journal is not None:
             figures = {
                 "epoch": step.epoch + 1,
-                **dict(zip(TERMS, losses, strict=True)),
+                **dict(zip(self._terms, losses, strict=True)),
                 "learning_rate": step.rate,
                 "gradient_norm": float(step.norm),
                 "frames_per_second": self._seen / (now - self._since),
@@ -274,7 +307,7 @@ class _Figures:
         """Return the losses' means over the epoch."""
         # Processes that have a GPU reduce no tensor that is not on it.
         shares = processes.gathered(self._sums.tolist())
-        return dict(zip(TERMS, np.mean(shares, axis=0).tolist(), strict=True))
+        return dict(zip(self._terms, np.mean(shares, axis=0).tolist(), strict=True))
 
 
 def _grouped(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -283,9 +316,11 @@ def _grouped(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _not_finite(step: _Step, faces: FaceSet, steps_an_epoch: int) -> DataError:
+def _not_finite(
+    step: _Step, faces: FaceSet, steps_an_epoch: int, terms: tuple[str, ...]
+) -> DataError:
     named = [str(path) for path in faces.images[step.rows.numpy()][:3]]
-    values = zip(TERMS, step.losses.tolist(), strict=True)
+    values = zip(terms, step.losses.tolist(), strict=True)
     batch = step.number - step.epoch * steps_an_epoch + 1
     return DataError(
         f"The loss or its gradient is not finite "

@@ -11,15 +11,15 @@ costs none, and what works element by element is not counted.
 import sys
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, mm_flop
 
-from fauds import resources
-from fauds.nn import VLFAU
-from fauds.settings import run_settings
-from fauds.training.data import CaptionTokens
+from fauds.facs import AUS as AU_NAMES
+from fauds.nn import presets
+from fauds.nn.base import Batch, Model
+from fauds.nn.presets import run_settings
+from fauds.nn.vlfau import VLFAU
 from fauds.training.loop import build_model
 
 AUS, VOCABULARY, LOCAL_WORDS, GLOBAL_WORDS = 12, 300, 32, 64
@@ -56,9 +56,9 @@ def cost(preset: str) -> Cost:
     """Build a preset's model, untrained, and count."""
     untrained = ("model.backbone.pretrained=false", "model.backbone.weights=null")
     settings = run_settings("vlfau", preset, untrained).model
-    none = np.zeros((1, 0), np.int64)
-    tokens = CaptionTokens(none, none, VOCABULARY, VOCABULARY)
-    model = build_model(settings, AUS, tokens, resources.path("models", "vlfau")).eval()
+    names, sizes = AU_NAMES[:AUS], {"local": VOCABULARY, "global": VOCABULARY}
+    folder = presets.folder("vlfau")
+    model = build_model(VLFAU, settings, names, "multilabel", sizes, folder).eval()
     face = torch.zeros(1, 3, settings.image_size, settings.image_size)
     texts = sentence(1, AUS, words=LOCAL_WORDS), sentence(1, words=GLOBAL_WORDS)
     return Cost(
@@ -78,8 +78,13 @@ def sentence(*shape: int, words: int) -> Tensor:
     return tokens
 
 
-def operations(model: VLFAU, *inputs: Tensor) -> int:
-    """The floating-point operations of one forward pass."""
+def operations(
+    model: Model, images: Tensor, local: Tensor | None = None, whole: Tensor | None = None
+) -> int:
+    """Return the floating-point operations of one forward pass."""
+    labels = torch.full((len(images), AUS), -1)
+    views = torch.zeros(len(images), 2, 3)
+    batch = Batch(images, labels, torch.arange(len(images)), views, local, whole)
     aten = torch.ops.aten
     # The word loop adds products to what is there, which torch does not count by itself.
     more = {
@@ -88,7 +93,7 @@ def operations(model: VLFAU, *inputs: Tensor) -> int:
     }
     counter = FlopCounterMode(display=False, custom_mapping=more)
     with torch.no_grad(), counter:
-        model(*inputs)
+        model(batch)
     return counter.get_total_flops()
 
 

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fauds import __version__
-from fauds.nn.backbone import FourStages
-from fauds.settings import run_settings
+from fauds.nn.layers.backbone import FourStages
+from fauds.nn.presets import run_settings
 from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views, identity_attributes
 from fauds.synthetic.population import generator
 from fauds.training import checkpoint

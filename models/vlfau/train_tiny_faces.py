@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fauds import resources
 from fauds.bench import plan as planning
 from fauds.bench.header import header
 from fauds.bench.inputs import load
@@ -25,6 +24,7 @@ from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.faces.decode import decode
 from fauds.metrics import occurrence
+from fauds.nn import presets
 from fauds.pipeline import Project
 from fauds.synthetic import distribution
 from fauds.training import checkpoint
@@ -60,12 +60,19 @@ def fit(out: Path, frames: int, epochs: int) -> None:
         meta = header(plan, inputs, 0, everyone)
         meta["trained_on"] = f"{len(inputs.faces):,} drawn faces of {people} drawn people."
         torch.manual_seed(SEED)
-        presets = resources.path("models", plan.model)
-        model = build_model(plan.settings.model, len(plan.benchmark.aus), inputs.tokens, presets)
+        tokens = inputs.faces.captions.tokens
+        model = build_model(
+            plan.family,
+            plan.settings.model,
+            plan.benchmark.aus,
+            "multilabel",
+            {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary},
+            presets.folder(plan.model),
+        )
         run = folder / "run"
         run.mkdir()
         weights = inputs.class_weights(0, everyone, plan.settings.training.class_weights)
-        train(model, inputs.faces, inputs.tokens, weights, plan.settings, run, meta)
+        train(model, inputs.faces, weights, plan.settings, run, meta)
         tensors, _ = checkpoint.load(run / WEIGHTS)
     # Half precision halves the file.
     halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -87,7 +94,7 @@ def test(weights: Path) -> None:
     print(f"mean F1 {100 * np.nanmean(occurrence.f1(counts)):.1f} % of {len(crops):,} frames")
     texts = {f"{au}_text": [face.local[au] for face in said] for au in aus}
     table = pa.table({**dict(zip(aus, probabilities.T, strict=True)), **texts})
-    agreement = text_agreement(table, inputs.phrases, aus, threshold)
+    agreement = text_agreement(table, inputs.captions.phrases, aus, threshold)
     print(f"local texts word for word that of the predicted state: {100 * agreement[0]:.1f} %")
 
 

@@ -10,7 +10,7 @@
 
   const names = (card, list) => card.dataset[list].split(" ").filter(Boolean);
 
-  // Right and wrong are of the chosen action unit; of all of them where none is chosen.
+  // Right and wrong are of the chosen name; of all of them where none is chosen.
   function fits(card, unit, verdict) {
     const wrong = names(card, "wrong");
     const contradicted = names(card, "contradicted");
@@ -21,7 +21,7 @@
     return !apart.checked || isApart;
   }
 
-  // Where an action unit is chosen, the face itself shows where its branch looks.
+  // Where a name is chosen, the face itself shows where the model looks for it.
   function look(card, unit) {
     const photo = card.querySelector(":scope > .photo");
     const veil = unit && card.querySelector(`.looks [data-au="${unit}"] img`);

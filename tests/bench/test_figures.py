@@ -12,8 +12,10 @@ from fauds.bench.score import FoldScores
 from fauds.errors import DataError
 from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import count, f1
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
+TARGET = Occurrence(aus=AUS)
 SEXES = {"F1": "F", "F2": "F", "F3": "F", "M1": "M", "M2": "M", "M3": "M", "X1": None, "X2": None}
 FOLDS = {1: ("F1", "M1", "X1", "F3"), 2: ("F2", "M2", "M3", "X2")}
 
@@ -28,7 +30,7 @@ def made():
         right = rng.random((100, 2)) < 0.8
         found = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
         folds[fold] = FoldScores(labels, found, np.array([0.4, 0.4]))
-    return folds, subjects, figures(folds, subjects, SEXES, AUS, 0.5, "last")
+    return folds, subjects, figures(folds, subjects, SEXES, TARGET, 0.5, "last")
 
 
 def rows_of(found, **wanted):
@@ -41,7 +43,7 @@ def rows_of(found, **wanted):
 
 def test_f1_and_accuracy_over_all_folds_have_intervals_of_their_subjects(made):
     _, _, found = made
-    grouped = found.subject_counts.grouped(AUS)
+    grouped = found.subject_counts.grouped(TARGET)
     for scope in ("mean_of_folds", "pooled"):
         expected = intervals(grouped.counts, grouped.folds, f1, estimand=scope)
         for i, au in enumerate((*AUS, None)):
@@ -60,7 +62,7 @@ def test_a_sex_is_scored_on_its_own_frames_and_unknown_ones_are_in_none(made):
         np.concatenate([part[fold] for fold in folds])
         for part in (
             {fold: scores.labels for fold, scores in folds.items()},
-            {fold: scores.probabilities for fold, scores in folds.items()},
+            {fold: scores.scores for fold, scores in folds.items()},
             subjects,
         )
     )
@@ -78,7 +80,7 @@ def test_a_sex_is_scored_on_its_own_frames_and_unknown_ones_are_in_none(made):
 def test_every_subject_has_a_mean_over_aus(made):
     folds, subjects, found = made
     mine = subjects[2] == "M3"
-    counts = count(folds[2].labels[mine], folds[2].probabilities[mine] >= 0.5)
+    counts = count(folds[2].labels[mine], folds[2].scores[mine] >= 0.5)
     (row,) = rows_of(found, metric="f1", scope="subject", group="M3")
     assert row.value == pytest.approx(f1(counts).mean())
     assert row.n == (folds[2].labels[mine] >= 0).any(axis=1).sum()
@@ -144,7 +146,7 @@ def test_results_of_an_older_fauds_are_still_read(made, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(plain))
     results = results_file.read(tmp_path)
     assert results.uncertainty is None
-    assert results.value("f1", "mean_of_folds") == found.summary.f1
+    assert results.value("f1", "mean_of_folds") == found.summary["f1"]
     plain["metrics"][0]["scope"] = "galaxy"
     (tmp_path / "results.json").write_text(json.dumps(plain))
     with pytest.raises(DataError, match="not results of this fauds"):

@@ -7,8 +7,11 @@ import pyarrow as pa
 import pytest
 
 from fauds.bench import score
+from fauds.bench.rows import Rows
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
+LAST = Rows(Occurrence(aus=AUS), "last")
 STATES = ("active", "inactive")
 
 
@@ -43,7 +46,7 @@ def scores(labels, probabilities, words=None):
 def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
     one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
     two = scores([[0, 1], [0, -1], [0, 0]], [[0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])  # none, 1
-    rows = score.metric_rows({1: one, 2: two}, AUS, 0.5, "last")
+    rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
     value = {(row.metric, row.scope, row.au, row.fold): row.value for row in rows}.__getitem__
     assert value(("f1", "fold", "AU01", 1)) == pytest.approx(2 / 3)
     assert value(("f1", "fold", "AU01", 2)) is None
@@ -52,8 +55,8 @@ def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
     assert value(("f1", "mean_of_folds", None, None)) == pytest.approx((2 / 3 + 1) / 2)
     assert value(("f1", "pooled", "AU12", None)) == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
     assert value(("prevalence_f1", "fold", "AU01", 1)) == 0
-    assert score.summary(rows).f1 == value(("f1", "mean_of_folds", None, None))
-    assert score.undefined(rows) == [
+    assert score.summary(rows, LAST.target)["f1"] == value(("f1", "mean_of_folds", None, None))
+    assert score.undefined(rows, LAST.target) == [
         "balanced_f1, skew_f1, auc of AU12 in fold 1: no positive or no negative frame in the test "
         "part",
         "f1, recall, average_precision of AU01 in fold 2: no positive frame in the test part",
@@ -64,17 +67,17 @@ def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
 
 
 def test_undefined_figures_of_one_cause_are_named_together():
-    rows = score.metric_rows({1: scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])}, AUS, 0.5, "x")
-    assert score.undefined(rows) == []
+    rows = score.metric_rows({1: scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])}, 0.5, LAST)
+    assert score.undefined(rows, LAST.target) == []
     nothing = scores([[0, 1], [0, 0]], [[0.1, 0.9], [0.1, 0.1]])
-    lines = score.undefined(score.metric_rows({3: nothing}, AUS, 0.5, "x"))
+    lines = score.undefined(score.metric_rows({3: nothing}, 0.5, LAST), LAST.target)
     assert all(" of AU01 in fold 3: " in line for line in lines)
     assert len(lines) == 3
 
 
 def test_baselines_and_word_figures_say_that_no_training_chose_them():
     words = {"local_word_top5": (0.9, 10), "local_word_top5_no_image": (0.8, 10)}
-    rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, AUS, 0.5, "last")
+    rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, 0.5, LAST)
     untrained = {row.metric for row in rows if row.selection == "none"}
     assert untrained == {"always_active_f1", "prevalence_f1", "local_word_top5_no_image"}
     assert {row.selection for row in rows if row.metric not in untrained} == {"last"}
@@ -83,7 +86,7 @@ def test_baselines_and_word_figures_say_that_no_training_chose_them():
 def test_unevenness_over_aus_is_that_of_their_means_over_folds():
     one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
     two = scores([[1, 1], [0, 0]], [[0.9, 0.1], [0.1, 0.9]])  # F1 1, 0
-    rows = score.metric_rows({1: one, 2: two}, AUS, 0.5, "last")
+    rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
     found = {(row.scope, row.fold): row.value for row in rows if row.metric == "f1_variance"}
     assert found["fold", 1] == 0
     assert found["fold", 2] == 0.25
@@ -93,7 +96,10 @@ def test_unevenness_over_aus_is_that_of_their_means_over_folds():
 def test_decisions_have_no_figures_of_probabilities():
     labels, decided = np.array([[1], [0]], np.int8), np.array([[1], [1]], np.float32)
     made = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
-    names = {row.metric for row in score.metric_rows({1: made}, AUS[:1], 0.5, "elsewhere")}
+    names = {
+        row.metric
+        for row in score.metric_rows({1: made}, 0.5, Rows(Occurrence(aus=AUS[:1]), "elsewhere"))
+    }
     assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
     assert {"f1", "recall", "skew_f1"} <= names
 
@@ -103,7 +109,7 @@ def test_intensities_are_scored_where_they_are_coded():
     coded, predicted = np.array([[5], [-1], [2]]), np.array([[4.0], [0.0], [4.5]])
     found = score.Intensities(["AU12"], coded, predicted)
     made = score.FoldScores(labels, decided, np.array([0.5]), intensities=found)
-    rows = score.metric_rows({1: made}, ["AU12"], 0.5, "elsewhere")
+    rows = score.metric_rows({1: made}, 0.5, Rows(Occurrence(aus=["AU12"]), "elsewhere"))
     maes = {
         (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fauds.bench.selection import THRESHOLDS, Watched, select, threshold_scores
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
+TARGET = Occurrence(aus=AUS)
 
 
 def plain_f1(labels, probabilities, threshold):
@@ -30,7 +32,7 @@ def drawn(seed, frames=60):
 def watched(seed, validation=True):
     labels, epochs = drawn(seed)
     others, validated = drawn(seed + 100)
-    return Watched(labels, epochs[5], epochs, others, validated if validation else {})
+    return Watched(TARGET, labels, epochs[5], epochs, others, validated if validation else {})
 
 
 def test_scores_of_all_thresholds_are_those_of_deciding_at_each():
@@ -45,7 +47,7 @@ def test_scores_of_all_thresholds_are_those_of_deciding_at_each():
 def test_every_fold_chooses_for_itself_and_the_choice_is_scored_on_its_test_part():
     folds = {1: watched(1), 2: watched(2)}
     headline = np.mean([plain_f1(f.labels, f.last, 0.5) for f in folds.values()])
-    found = select(folds, AUS, 0.5, float(headline))
+    found = select(folds, TARGET, 0.5, float(headline))
     claimed = {line.selection: line.f1 for line in found.optimism}
     expected = {name: [] for name in claimed}
     for fold, of in folds.items():
@@ -73,15 +75,15 @@ def test_every_fold_chooses_for_itself_and_the_choice_is_scored_on_its_test_part
 
 
 def test_what_was_not_watched_is_not_chosen():
-    unwatched = Watched(*drawn(3)[:1], drawn(3)[1][5], {}, np.zeros((0, 2), np.int8), {})
-    assert select({1: unwatched}, AUS, 0.5, 0.5).rows == []
-    names = {line.selection for line in select({1: watched(3, False)}, AUS, 0.5, 0.5).optimism}
+    unwatched = Watched(TARGET, *drawn(3)[:1], drawn(3)[1][5], {}, np.zeros((0, 2), np.int8), {})
+    assert select({1: unwatched}, TARGET, 0.5, 0.5).rows == []
+    names = {line.selection for line in select({1: watched(3, False)}, TARGET, 0.5, 0.5).optimism}
     assert names == {"best_test_epoch", "best_test_threshold", "best_test_epoch_and_threshold"}
     # Half of the folds would be another figure than the headline's.
-    assert select({1: watched(3), 2: unwatched}, AUS, 0.5, 0.5).optimism == []
+    assert select({1: watched(3), 2: unwatched}, TARGET, 0.5, 0.5).optimism == []
 
 
 def test_of_equal_epochs_the_earliest_is_chosen():
     labels, epochs = drawn(4)
-    same = Watched(labels, epochs[1], dict.fromkeys((3, 1, 2), epochs[1]), labels[:0], {})
-    assert select({1: same}, AUS, 0.5, 0.5).chosen[1]["best_test_epoch"] == {"epoch": 1}
+    same = Watched(TARGET, labels, epochs[1], dict.fromkeys((3, 1, 2), epochs[1]), labels[:0], {})
+    assert select({1: same}, TARGET, 0.5, 0.5).chosen[1]["best_test_epoch"] == {"epoch": 1}

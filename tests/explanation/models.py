@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from fauds.captions.vocabulary import SPECIALS
-from fauds.nn.vlfau import VLFAU
-from fauds.settings import run_settings
+from fauds.nn import MODELS, presets
+from fauds.nn.presets import run_settings
 from fauds.training import checkpoint
+from fauds.training.loop import build_model
 from tests.helpers import SMALL
 
 AUS = ("AU01", "AU06", "AU12")
@@ -24,13 +25,9 @@ def write_weights(
     settings = run_settings("vlfau", "tiny", (*SMALL, *changes))
     model_settings, size = settings.model, len(SPECIALS) + len(WORDS)
     torch.manual_seed(1)
-    model = VLFAU(
-        backbone=model_settings.backbone.name,
-        backbone_args=dict(model_settings.backbone.args),
-        num_aus=len(AUS),
-        local_vocab=size,
-        global_vocab=size,
-        **model_settings.model_dump(exclude={"backbone", "mean", "std"}),
+    sizes = {"local": size, "global": size}
+    model = build_model(
+        MODELS["vlfau"], model_settings, AUS, "multilabel", sizes, presets.folder("vlfau")
     )
     tensors = {k: v.half() if half else v for k, v in model.state_dict().items()}
     words = {"tokens": [*SPECIALS, *WORDS], "spaces": [False] * len(SPECIALS) + [True] * len(WORDS)}

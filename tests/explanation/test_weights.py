@@ -12,7 +12,7 @@ from fauds.errors import DataError
 from fauds.explanation import foreign
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
-from fauds.settings import run_settings
+from fauds.nn.presets import run_settings
 from fauds.training import checkpoint
 from tests.explanation.models import AUS, write_weights
 from tests.helpers import SMALL

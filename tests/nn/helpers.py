@@ -2,7 +2,8 @@
 
 import torch
 
-from fauds.nn import VLFAU
+from fauds.nn.base import Batch
+from fauds.nn.vlfau import VLFAU
 
 SWIN = {
     "backbone": "swin_tiny_patch4_window7_224",
@@ -34,6 +35,23 @@ def small_model(**changes) -> VLFAU:
         **changes,
     }
     return VLFAU(**settings).eval()
+
+
+def batch_of(
+    images: torch.Tensor,
+    local: torch.Tensor | None = None,
+    whole: torch.Tensor | None = None,
+    labels: torch.Tensor | None = None,
+) -> Batch:
+    """A batch of these images and captions, labels not coded unless given."""
+    return Batch(
+        images=images,
+        labels=torch.full((len(images), AUS), -1) if labels is None else labels,
+        rows=torch.arange(len(images)),
+        views=torch.zeros(len(images), 2, 3),
+        local=local,
+        global_=whole,
+    )
 
 
 def captions(*shape: int, words: int, seed: int = 0, vocab: int = VOCABULARY) -> torch.Tensor:

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fauds.nn import VLFAU, CaptionDecoder, MultiScale
+from fauds.nn.layers.backbone import MultiScale
+from fauds.nn.layers.decoder import CaptionDecoder
+from fauds.nn.vlfau import VLFAU
 
 
 class PlainBranch(nn.Module):

@@ -2,20 +2,19 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
-from fauds.nn import vlfau_loss
-from fauds.nn.backbone import FourStages, LastStage, MultiScale
-from fauds.settings import run_settings
+from fauds.nn import presets
+from fauds.nn.layers.backbone import FourStages, LastStage, MultiScale
+from fauds.nn.presets import run_settings
+from fauds.nn.vlfau import VLFAU, vlfau_loss
 from fauds.training import checkpoint
-from fauds.training.data import CaptionTokens
 from fauds.training.loop import build_model
 
-from .helpers import AUS, SWIN, batch, small_model
+from .helpers import AUS, SWIN, batch, batch_of, small_model
 
 FAMILIES = {
     SWIN["backbone"]: SWIN["backbone_args"],
@@ -42,7 +41,7 @@ def test_a_backbone_by_name_trains_whole_and_comes_back_from_its_file(name, tmp_
     model = small_model(backbone=name, backbone_args=FAMILIES[name]).train()
     images, local, whole, labels = batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))["total"].backward()
+    vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))["total"].backward()
     # Several processes that train one model wait for each parameter's gradient.
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     assert all(p.grad.any() for p in model.combine.parameters())
@@ -56,11 +55,13 @@ def test_a_backbone_by_name_trains_whole_and_comes_back_from_its_file(name, tmp_
     limits = {"max_words_local": 3, "max_words_global": 3}
     wanted, found = (m.eval().explain(images, **limits) for m in (model, untrained))
     assert meta == {"aus": AUS}
-    assert not torch.equal(before, wanted.probabilities)
-    for mine, theirs in zip(found, wanted, strict=True):
+    assert not torch.equal(before, wanted.scores)
+    for mine, theirs in zip(
+        (*found[:3], *found.tokens), (*wanted[:3], *wanted.tokens), strict=True
+    ):
         assert torch.equal(mine, theirs)
-    assert torch.equal(untrained.predict(images), wanted.probabilities)
-    assert wanted.attention.shape[:2] == wanted.local_tokens.shape[:2] == (2, AUS)
+    assert torch.equal(untrained.predict(images), wanted.scores)
+    assert wanted.attention.shape[:2] == wanted.tokens.local.shape[:2] == (2, AUS)
 
 
 def test_the_default_swin_is_a_feature_pyramid_of_four():
@@ -112,10 +113,11 @@ def test_a_preset_has_exactly_the_parts_of_its_row_in_table_4(preset):
     levels, local, whole = PARTS[preset]
     none = ("model.backbone.pretrained=false", "model.backbone.weights=null")
     settings = run_settings("vlfau", preset, none).model
-    captions = np.zeros((1, 0), np.int64)
-    tokens = CaptionTokens(captions, captions, local_vocabulary=20, global_vocabulary=30)
+    names, sizes = [f"AU{n:02d}" for n in range(12)], {"local": 20, "global": 30}
     with torch.device("meta"):
-        model = build_model(settings, 12, tokens, resources.path("models", "vlfau")).eval()
+        model = build_model(
+            VLFAU, settings, names, "multilabel", sizes, presets.folder("vlfau")
+        ).eval()
         images = torch.zeros(2, 3, settings.image_size, settings.image_size)
     assert type(model.combine) is (MultiScale if levels else LastStage)
     assert (model.dair is not None) == levels

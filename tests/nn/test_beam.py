@@ -5,8 +5,10 @@ import itertools
 import pytest
 import torch
 
-from fauds.nn import CaptionDecoder, beam_search, recurrence
-from fauds.nn.recurrence import Recurrent, proceed, recur
+from fauds.nn.layers import recurrence
+from fauds.nn.layers.beam import beam_search
+from fauds.nn.layers.decoder import CaptionDecoder
+from fauds.nn.layers.recurrence import Recurrent, proceed, recur
 
 BOS, EOS = 1, 2
 

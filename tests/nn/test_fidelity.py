@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fauds.nn import CaptionDecoder, pack_words, vlfau_loss
-from fauds.nn.recurrence import Recurrent, recur
+from fauds.nn.layers.decoder import CaptionDecoder
+from fauds.nn.layers.recurrence import Recurrent, recur
+from fauds.nn.layers.words import pack_words
+from fauds.nn.vlfau import vlfau_loss
 
-from .helpers import AUS, batch, captions, small_model
+from .helpers import AUS, batch, batch_of, captions, small_model
 from .plain import PlainVLFAU, correspondence, decoder_correspondence, plain_decoder
 
 TOLERANCE = {torch.float32: (1e-5, 1e-4), torch.float64: (1e-11, 1e-10)}
@@ -51,7 +53,7 @@ def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, changes)
     plain = PlainVLFAU(model).eval()
     images, local, whole, labels = batch(dtype=dtype)
     weights = torch.tensor([0.5, 1.5, 1.0], dtype=dtype)
-    output, expected = model(images, local, whole), plain(images, local, whole)
+    output, expected = model(batch_of(images, local, whole)), plain(images, local, whole)
     close, close_gradients = TOLERANCE[dtype]
     torch.testing.assert_close(output.au_logits, expected[0], atol=close, rtol=close)
     torch.testing.assert_close(output.global_au_logits, expected[3], atol=close, rtol=close)
@@ -195,8 +197,8 @@ def test_gradcheck_of_the_word_loop():
 def test_images_of_a_batch_do_not_meet():
     model = small_model()
     images, local, whole, _ = batch(size=3)
-    alone = model(images[1:2], local[1:2], whole[1:2])
-    together = model(images, local, whole)
+    alone = model(batch_of(images[1:2], local[1:2], whole[1:2]))
+    together = model(batch_of(images, local, whole))
     mine = together.local_logits.rows // AUS == 1
     torch.testing.assert_close(together.au_logits[1:2], alone.au_logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fauds.errors import UsageError
-from fauds.nn import vlfau_loss
+from fauds.nn.vlfau import vlfau_loss
 
-from .helpers import AUS, batch, captions, small_model
+from .helpers import AUS, batch, batch_of, captions, small_model
 
 SWITCHES = list(itertools.product([True, False], repeat=3))
 
@@ -17,7 +17,7 @@ SWITCHES = list(itertools.product([True, False], repeat=3))
 def test_every_setting_trains_every_parameter(levels, local, whole):
     model = small_model(multi_level=levels, local_language=local, global_language=whole).train()
     images, local_tokens, global_tokens, labels = batch()
-    output = model(images, local_tokens, global_tokens)
+    output = model(batch_of(images, local_tokens, global_tokens))
     assert (output.local_logits is None) is not local
     assert (output.global_logits is None) is not whole
     losses = vlfau_loss(output, labels, torch.ones(AUS))
@@ -40,11 +40,11 @@ def test_every_setting_trains_every_parameter(levels, local, whole):
 def test_open_points_train_every_parameter_and_write(changes):
     model = small_model(**changes).train()
     images, local, whole, labels = batch()
-    vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))["total"].backward()
+    vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))["total"].backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
     told = model.eval().describe(images, max_words_local=4, max_words_global=5)
-    assert told.local_tokens.shape[:2] == (2, AUS)
-    assert told.local_tokens[..., 0].all() and told.global_tokens[:, 0].all()
+    assert told.local.shape[:2] == (2, AUS)
+    assert told.local[..., 0].all() and told.global_[:, 0].all()
     if "begin" in changes:
         state = model.global_decoder.start(torch.randn(2, 4, 12), width=3)
         assert state.hidden.shape == state.cell.shape == (2, 3, 10)
@@ -62,10 +62,10 @@ def test_padding_changes_nothing():
     model = small_model()
     images, local, whole, _ = batch()
     longer = torch.cat([local, torch.zeros_like(local)], dim=2)
-    short, long = model(images, local, whole), model(images, longer, whole)
+    short, long = model(batch_of(images, local, whole)), model(batch_of(images, longer, whole))
     assert torch.equal(short.local_logits.logits, long.local_logits.logits)
     local[1, 2] = captions(1, words=5, seed=9)
-    other = model(images, local, whole)
+    other = model(batch_of(images, local, whole))
     before, after = short.local_logits.padded(), other.local_logits.padded()
     shared = min(before.shape[1], after.shape[1])
     torch.testing.assert_close(before[:5, :shared], after[:5, :shared])
@@ -75,7 +75,7 @@ def test_padding_changes_nothing():
 def test_predict_skips_the_decoders_and_agrees_with_the_logits():
     model = small_model()
     images, local, whole, _ = batch()
-    wanted = model(images, local, whole).au_logits.softmax(-1)[..., 1]
+    wanted = model(batch_of(images, local, whole)).au_logits.softmax(-1)[..., 1]
     model.local_decoder = model.global_decoder = None
     torch.testing.assert_close(model.predict(images), wanted)
 
@@ -85,12 +85,12 @@ def test_explain_gives_everything_in_one_pass():
     images = batch()[0]
     seen = model.explain(images, max_words_local=4, max_words_global=5)
     told = model.describe(images, max_words_local=4, max_words_global=5)
-    assert torch.equal(seen.probabilities, model.predict(images))
-    assert torch.equal(seen.features, model.au_features(images))
-    assert torch.equal(seen.attention, model.attention(images))
-    assert torch.equal(seen.local_tokens, told.local_tokens)
-    assert told.local_tokens.shape[:2] == (2, AUS)
-    assert told.global_tokens.shape[0] == 2
+    assert torch.equal(seen.scores, model.predict(images))
+    assert torch.equal(seen.features, model.embed(images))
+    assert torch.equal(seen.attention, model.attend(images))
+    assert torch.equal(seen.tokens.local, told.local)
+    assert told.local.shape[:2] == (2, AUS)
+    assert told.global_.shape[0] == 2
     assert seen.attention.shape == (2, AUS, 2, 2)
     assert 0 <= seen.attention.min() <= seen.attention.max() <= 1
 
@@ -98,7 +98,7 @@ def test_explain_gives_everything_in_one_pass():
 def test_top_k_hits():
     model = small_model()
     images, local, whole, _ = batch()
-    words = model(images, local, whole).local_logits
+    words = model(batch_of(images, local, whole)).local_logits
     assert words.hits(k=11).all()
     greedy = words.logits.argmax(1) == words.targets
     assert torch.equal(words.hits(k=1), greedy)
@@ -108,11 +108,11 @@ def test_top_k_hits():
 def test_bfloat16_autocast_stays_near(changes):
     model = small_model(**changes).train()
     images, local, whole, labels = batch()
-    exact = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
+    exact = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
+        rough = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
         seen = model.eval().explain(images, max_words_local=4, max_words_global=4)
     rough["total"].backward()
     assert torch.isclose(exact["total"], rough["total"], rtol=0.02)
-    assert seen.probabilities.dtype == torch.float32
-    assert seen.local_tokens.shape == (2, AUS, 4)
+    assert seen.scores.dtype == torch.float32
+    assert seen.tokens.local.shape == (2, AUS, 4)

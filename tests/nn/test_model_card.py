@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from fauds import resources
-from fauds.settings import InferenceSettings, ModelSettings, TrainingSettings, run_settings
+from fauds.nn.presets import run_settings
+from fauds.nn.vlfau import VLFAUSettings
+from fauds.settings import InferenceSettings, TrainingSettings
 
 CARD = resources.path("models", "vlfau", "README.md")
-GROUPS = {"model": ModelSettings, "training": TrainingSettings, "inference": InferenceSettings}
+GROUPS = {"model": VLFAUSettings, "training": TrainingSettings, "inference": InferenceSettings}
 
 STATED = {  # by the paper, or by the weights that it begins with
     *("model.backbone", "model.image_size", "model.mean", "model.std", "model.dim"),

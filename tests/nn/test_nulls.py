@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fauds.nn import loss_counts, vlfau_loss
+from fauds.nn.vlfau import loss_counts, vlfau_loss
 
-from .helpers import AUS, batch, small_model
+from .helpers import AUS, batch, batch_of, small_model
 
 IMAGE, AU = 0, 1
 OTHERS = [a for a in range(AUS) if a != AU]
@@ -22,7 +22,7 @@ def coded_batch():
 def learnt(images, local, whole, labels, counts):
     """The model's output for a batch, and the gradients of the losses that labels take part in."""
     model = small_model().double()
-    output = model(images, local, whole)
+    output = model(batch_of(images, local, whole))
     losses = vlfau_loss(output, labels, torch.ones(AUS, dtype=torch.float64), counts)
     (losses["fau"] + losses["lgen"] + losses["gau"]).backward()
     parameters = model.named_parameters()
@@ -74,11 +74,11 @@ def test_a_null_au_takes_part_in_no_loss():
     images, local, whole, labels = batch()
     labels[0, 1] = 1
     local[0, 1] = local[0, 0]
-    known = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
+    known = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
     labels[0, 1] = -1
-    masked = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
+    masked = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
     local[0, 1] = 0
-    absent = vlfau_loss(model(images, local, whole), labels, torch.ones(AUS))
+    absent = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
     for name, value in masked.items():
         torch.testing.assert_close(value, absent[name])
     assert known["fau"] != masked["fau"]
@@ -91,7 +91,7 @@ def test_a_null_au_sends_no_gradient_into_its_branch():
     images, local, _, labels = batch()
     labels[:, 2] = -1
     local[:, 2] = 0
-    vlfau_loss(model(images, local), labels, torch.ones(AUS))["total"].backward()
+    vlfau_loss(model(batch_of(images, local)), labels, torch.ones(AUS))["total"].backward()
     for parameter in (*model.dair.parameters(), *model.heads.parameters()):
         assert not parameter.grad[2].any()
         assert parameter.grad[0].any()
@@ -101,7 +101,7 @@ def test_a_null_au_sends_no_gradient_into_its_branch():
 def test_nothing_to_learn_from_is_zero_and_not_nan(changes):
     model = small_model(**changes).train()
     images, local, whole, labels = batch()
-    output = model(images, torch.zeros_like(local), torch.zeros_like(whole))
+    output = model(batch_of(images, torch.zeros_like(local), torch.zeros_like(whole)))
     losses = vlfau_loss(output, torch.full_like(labels, -1), torch.ones(AUS))
     assert {name: value.item() for name, value in losses.items()} == dict.fromkeys(losses, 0.0)
     losses["total"].backward()
@@ -128,7 +128,7 @@ def test_a_batch_counts_as_its_tokens_do(switches):
     model = small_model(**switches)
     images, local, whole, labels = batch(size=3)
     local[2, 0], whole[1] = 0, 0
-    output = model(images, local, whole)
+    output = model(batch_of(images, local, whole))
     counts = loss_counts(labels, local, whole)
     own = vlfau_loss(output, labels, torch.ones(AUS))
     given = vlfau_loss(output, labels, torch.ones(AUS), counts)
@@ -140,11 +140,13 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     images, local, whole, labels = batch(size=4)
     whole[3] = 0
     weights = torch.tensor([0.5, 1.5, 1.0])
-    together = vlfau_loss(model(images, local, whole), labels, weights)
+    together = vlfau_loss(model(batch_of(images, local, whole)), labels, weights)
     halves = slice(0, 2), slice(2, 4)
     counts = sum(loss_counts(labels[s], local[s], whole[s]) for s in halves) / 2
     parts = [
-        vlfau_loss(model(images[s], local[s], whole[s]), labels[s], weights, counts)["total"]
+        vlfau_loss(model(batch_of(images[s], local[s], whole[s])), labels[s], weights, counts)[
+            "total"
+        ]
         for s in halves
     ]
     torch.testing.assert_close(sum(parts) / 2, together["total"])

@@ -2,7 +2,7 @@
 
 import torch
 
-from fauds.nn.words import pack_words
+from fauds.nn.layers.words import pack_words
 
 from .helpers import captions
 

@@ -111,7 +111,7 @@ def test_frames_of_an_older_fauds_are_used_as_they_are(
     cli.ok("build-captions", *options, "--language", "zh")
     cli.ok("split", *options, "--method", "random", "--folds", 2)
     cli.ok("prepare", *options, "--alignment", "none")
-    cli.ok("bench", *options, *small(("training.epochs=1",)), "--fold", 1)
+    cli.ok("bench", "vlfau", *options, *small(("training.epochs=1",)), "--fold", 1)
     aus = protocols.benchmark("bp4d").aus
     predictions = pq.read_table(path, columns=["subject", "task", "frame", *aus]).to_pandas()
     predictions.fillna(dict.fromkeys(aus, 0)).to_csv(work / "predictions.csv", index=False)

@@ -90,7 +90,7 @@ def test_a_workspace_knows_its_option(tmp_path: Path) -> None:
 
 
 def test_imports_go_one_way() -> None:
-    """Steps do not know the project, and only commands and steps know the package of steps."""
+    """Steps do not know the project; only commands and the public functions know the package."""
     for path in HOME.rglob("*.py"):
         name = path.relative_to(HOME).as_posix()
         imported = [
@@ -103,5 +103,5 @@ def test_imports_go_one_way() -> None:
         if name.startswith("pipeline/") and path.stem not in ("__init__", "project"):
             allowed = ("fauds.pipeline.workspace.Workspace",)
             assert all(line in allowed for line in steps), name
-        elif not name.startswith(("pipeline/", "cli")):
+        elif name != "__init__.py" and not name.startswith(("pipeline/", "cli")):
             assert not steps, name

@@ -7,13 +7,15 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from fauds import schemas, store
+from fauds import store
+from fauds.bench import predictions, score
 from fauds.bench import results as results_file
-from fauds.bench import score
 from fauds.bench.counts import SubjectCounts, by_subject
-from fauds.bench.results import MetricRow, Protocol, Results, Summary
+from fauds.bench.results import MetricRow, Protocol, Results
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12", "AU24")
+TARGET = Occurrence(aus=AUS)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
     rows = [_f1_row(truth, decisions, fold) for fold in (1, 2, 3)]
     mean = float(np.mean([row.value for row in rows]))
     headline = rows[0].model_copy(update={"scope": "mean_of_folds", "fold": None, "value": mean})
-    found = by_subject(truth.labels, decisions, truth.folds, truth.subjects, truth.sexes)
+    found = by_subject(TARGET, truth.labels, decisions, truth.folds, truth.subjects, truth.sexes)
     results = Results(
         benchmark="synthetic",
         benchmark_version=1,
@@ -107,14 +109,8 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
             "lost": None,
         },
         metrics=[*rows, headline],
-        summary=Summary(
-            f1=mean,
-            accuracy=None,
-            always_active_f1=None,
-            local_word_top5=None,
-            global_word_top5=None,
-        ),
-        subject_counts=SubjectCounts.of(found, AUS),
+        summary={"f1": mean, "accuracy": None, "always_active_f1": None},
+        subject_counts=SubjectCounts.of(found, TARGET),
     )
     return results.model_copy(update=changed)
 
@@ -166,12 +162,9 @@ def write_run(
     frames = truth.frames()
     for fold in (1, 2, 3):
         here = truth.folds == fold
-        keys = frames.select(["subject", "task", "frame", "frame_id"]).filter(pa.array(here))
-        columns = [*keys.columns, np.full(here.sum(), fold, np.int16)]
-        columns += list(decisions[here].astype(np.float32).T)
-        schema = schemas.predictions_schema(AUS, descriptions=False)
-        table = pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
-        store.write_table(folder / f"fold{fold}" / "predictions.parquet", table, meta)
+        tested, scores = frames.filter(pa.array(here)), decisions[here].astype(np.float32)
+        path = folder / f"fold{fold}" / predictions.FILE
+        predictions.write(path, tested, fold, AUS, scores, meta)
     tables = folder.parent.parent
     store.write_table(tables / "frames.parquet", frames, meta)
     results_file.write(folder, results)

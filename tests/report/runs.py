@@ -13,6 +13,8 @@ from fauds import store
 from fauds.bench import results as results_file
 from fauds.bench import score
 from fauds.bench.results import MetricRow, Protocol, Results
+from fauds.bench.rows import Rows
+from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU06", "AU12", "AU25")
 SUBJECTS = {1: ["F001", "M001"], 2: ["F002", "M002"]}
@@ -46,7 +48,7 @@ def write_run(
     own = {tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) for row in extra}
     rows = [
         row
-        for row in score.metric_rows(folds, AUS, 0.5, "last")
+        for row in score.metric_rows(folds, 0.5, Rows(Occurrence(aus=AUS), "last"))
         if tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) not in own
     ]
     rows.extend(extra)
@@ -164,7 +166,7 @@ def _results(
         "computed_on": ["cpu"],
         "provenance": {"captions": {"language": "en", "templates": "t" * 64}},
         "metrics": rows,
-        "summary": score.summary(rows),
+        "summary": score.summary(rows, Occurrence(aus=AUS)),
     }
     return Results(**{**fields, **changes})
 

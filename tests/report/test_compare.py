@@ -13,8 +13,10 @@ from fauds.bench.comparing import compare_runs
 from fauds.bench.counts import SubjectCounts, by_subject
 from fauds.errors import DataError, UsageError
 from fauds.report.compare import as_data, verdict
+from fauds.targets.occurrence import Occurrence
 from tests.report.made import (
     AUS,
+    TARGET,
     decided,
     made_labels,
     plain_f1,
@@ -28,7 +30,7 @@ TRUTH = made_labels()
 
 def loaded(name, decisions, seed=0, truth=TRUTH, **changed):
     results = results_of(truth, decisions, seed, **changed)
-    return loading.Loaded(name, results, results.subject_counts.grouped(results.protocol.aus))
+    return loading.Loaded(name, results, results.subject_counts.grouped(results.protocol.predicts))
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +226,11 @@ def test_predictions_made_elsewhere_are_one_model_where_they_have_one_name(model
 
 def test_counts_survive_the_results_file(tmp_path):
     said = decided(TRUTH, 0.2, 5)
-    found = by_subject(TRUTH.labels, said, TRUTH.folds, TRUTH.subjects, {"F001": "F", "M002": None})
-    back = SubjectCounts.model_validate_json(SubjectCounts.of(found, AUS).model_dump_json())
-    again = back.grouped(AUS[::-1])
+    found = by_subject(
+        TARGET, TRUTH.labels, said, TRUTH.folds, TRUTH.subjects, {"F001": "F", "M002": None}
+    )
+    back = SubjectCounts.model_validate_json(SubjectCounts.of(found, TARGET).model_dump_json())
+    again = back.grouped(Occurrence(aus=AUS[::-1]))
     for name in ("tp", "fp", "fn", "tn"):
         there = getattr(again.counts, name)
         assert np.array_equal(there, getattr(found.counts, name)[:, ::-1])

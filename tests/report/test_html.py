@@ -123,7 +123,7 @@ def test_intervals_and_other_choices_of_the_epoch_are_shown_where_there_are_any(
     _, page = read(write_html([folder]))
     sexes = page.tables["F1 by sex, all frames of one sex pooled, in %"]
     assert sexes[-1] == ["Mean", "50.0 40.0 to 60.0", "80.0 70.0 to 90.0", "apart"]
-    subjects = page.tables["Mean over action units by subject, in %, the lowest F1 first"]
+    subjects = page.tables["Over all action units by subject, in %, the lowest F1 first"]
     assert [cells[0] for cells in subjects[1:]] == ["M001", "F002"]
     chosen = page.tables["Mean F1 by how the epoch and the threshold are chosen, in %"]
     headline, best = float(chosen[1][1]), chosen[2]
@@ -163,7 +163,7 @@ def test_predictions_made_elsewhere_say_so_and_what_they_lack(tmp_path):
     text, _ = read(write_html([write_run(folder, changes=changes)]))
     assert "was scored on predictions made elsewhere" in text
     assert "3 frames had no prediction: they were scored as inactive." in text
-    assert "This run described no face." in text
+    assert "This run kept no face." in text
 
 
 def test_runs_of_two_benchmarks_have_no_common_page(tmp_path, run):

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.settings import RunSettings, run_settings
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.nn.presets import run_settings
+from fauds.settings import RunSettings
+from fauds.training.data import Captions, CaptionTokens, FaceSet
 from tests.helpers import SMALL
 from tests.training.helpers import AUS, FRAMES
 
@@ -18,7 +19,7 @@ def settings() -> RunSettings:
 
 
 @pytest.fixture(scope="package")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+def faces(tmp_path_factory: pytest.TempPathFactory, tokens: CaptionTokens) -> FaceSet:
     """Forty noise images, random labels with nulls, captions of six kinds."""
     folder: Path = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
@@ -30,9 +31,10 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
         frame_ids=np.arange(FRAMES) * 7,
         images=np.array(paths),
         labels=rng.choice([-1, 0, 1], (FRAMES, AUS), p=[0.1, 0.5, 0.4]).astype(np.int8),
-        local=rng.integers(0, 7, (FRAMES, AUS)),
-        global_=rng.integers(0, 5, FRAMES),
         subjects=np.array([f"S{i % 4}" for i in range(FRAMES)]),
+        captions=Captions(
+            tokens, local=rng.integers(0, 7, (FRAMES, AUS)), global_=rng.integers(0, 5, FRAMES)
+        ),
     )
 
 

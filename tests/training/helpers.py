@@ -7,26 +7,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from fauds.nn.vlfau import VLFAU
+from fauds.nn import MODELS
+from fauds.nn.base import Model
 from fauds.settings import RunSettings
 from fauds.training import loop
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.training.data import FaceSet
 
 FRAMES, AUS = 40, 3
 
 
+def build(settings: RunSettings, faces: FaceSet, folder: Path, model: str = "vlfau") -> Model:
+    """A model of these settings for the names and words of the faces."""
+    tokens = faces.captions.tokens
+    sizes = {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
+    names = [f"AU{number:02d}" for number in range(faces.labels.shape[1])]
+    return loop.build_model(MODELS[model], settings.model, names, "multilabel", sizes, folder)
+
+
 def train(
     faces: FaceSet,
-    tokens: CaptionTokens,
     settings: RunSettings,
     folder: Path,
     advance: Callable[[int], None] = lambda steps: None,
     **more: Any,
-) -> VLFAU:
+) -> Model:
     """Train a model from weights that are the same each time, or go on in the folder."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
-    model = loop.build_model(settings.model, AUS, tokens, folder)
+    model = build(settings, faces, folder)
     return loop.train(
-        model, faces, tokens, np.ones(AUS), settings, folder, {"aus": AUS}, advance=advance, **more
+        model, faces, np.ones(AUS), settings, folder, {"aus": AUS}, advance=advance, **more
     )

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.settings import run_settings
-from fauds.training.batches import augment, batches
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.nn.presets import run_settings
+from fauds.training.batches import Sampling, augment, batches
+from fauds.training.data import FaceSet
 from tests.helpers import SMALL
 
 FRAMES, SIDE = 26, 56
@@ -32,15 +32,12 @@ def faces(tmp_path):
         frame_ids=np.arange(FRAMES) * 7,
         images=np.array(paths),
         labels=np.zeros((FRAMES, 1), np.int8),
-        local=np.zeros((FRAMES, 1), np.int64),
-        global_=np.zeros(FRAMES, np.int64),
         subjects=np.full(FRAMES, "S1"),
     )
 
 
 def load(faces, settings, **how):
-    words = np.array([[1, 4, 2], [0, 0, 0]])
-    return list(batches(faces, CaptionTokens(words, words, 5, 5), settings, **how))
+    return list(batches(faces, settings, **how))
 
 
 def stored(faces, row):
@@ -75,7 +72,7 @@ def test_augmenting_leaves_the_image_as_it_was(faces, settings):
     image = stored(faces, 0).copy()
     before = image.copy()
     for seed in range(8):
-        augment(image, settings, np.random.default_rng(seed))
+        augment(image, Sampling.of(settings), np.random.default_rng(seed))
     assert np.array_equal(image, before)
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from fauds.errors import DataError
-from fauds.settings import run_settings
+from fauds.nn.presets import run_settings
 from fauds.training import checkpoint
 from tests.helpers import SMALL
 

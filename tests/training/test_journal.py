@@ -163,7 +163,7 @@ def test_a_full_disk_is_not_hidden_and_does_no_lasting_harm(tmp_path: Path) -> N
 
 
 def test_tensorboard_shows_the_steps(tmp_path: Path) -> None:
-    with Journal(tmp_path, tensorboard=True) as journal:
+    with Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
         journal.step(20, {"epoch": 1, "total": 3.0, "fau": 2.0, "learning_rate": 1e-5})
         journal.step(40, {"epoch": 1, "total": 2.5, "fau": 1.5, "learning_rate": 2e-5})
         # What an epoch's checkpoint outlasts, its points do too.
@@ -178,11 +178,13 @@ def test_tensorboard_shows_the_steps(tmp_path: Path) -> None:
 def test_tensorboard_shows_redone_steps_once(
     tmp_path: Path, next_second: Callable[[], None]
 ) -> None:
-    with Journal(tmp_path, tensorboard=True) as journal:
+    with Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
         for step in (20, 40, 60, 80):
             journal.step(step, {"epoch": 1 + step // 50, "total": step})
     next_second()
-    with Journal(tmp_path, epochs_done=1, tensorboard=True) as journal:
+    with Journal(
+        tmp_path, terms=("fau", "lgen", "ggen", "gau"), epochs_done=1, tensorboard=True
+    ) as journal:
         for step in (60, 80, 100):
             journal.step(step, {"epoch": 2, "total": -step})
     assert points(tmp_path) == {
@@ -211,5 +213,5 @@ def test_a_missing_tensorboard_is_said_before_anything_changes(
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(UsageError, match=r"(?s)package tensorboard.*fauds\[log\]"):
-        Journal(tmp_path, tensorboard=True)
+        Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True)
     assert said(tmp_path) == expected(range(1, 4))

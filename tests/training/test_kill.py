@@ -17,7 +17,7 @@ import torch
 
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, steps
-from fauds.training.data import CaptionTokens, FaceSet
+from fauds.training.data import FaceSet
 from fauds.training.journal import LOG
 from fauds.training.loop import WEIGHTS
 from tests.training.helpers import train
@@ -42,14 +42,14 @@ class Result:
 
 
 @pytest.fixture(scope="module")
-def begin(faces: FaceSet, tokens: CaptionTokens, settings: RunSettings) -> Iterator[Begin]:
+def begin(faces: FaceSet, settings: RunSettings) -> Iterator[Begin]:
     """What is killed: three epochs of three steps, every second of which is in the journal."""
     few = faces.where(np.arange(len(faces)) < 12)
     training = settings.training.model_copy(update={"batch_size": 4})
     small = settings.model_copy(update={"training": training})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "_JOURNAL_EVERY", 2)
-        yield partial(train, few, tokens, small)
+        yield partial(train, few, small)
 
 
 @pytest.fixture(scope="module")

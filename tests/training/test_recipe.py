@@ -9,7 +9,7 @@ import torch
 
 from fauds.errors import DataError, UsageError
 from fauds.settings import RunSettings
-from fauds.training import optimiser, processes, steps
+from fauds.training import device, optimiser, processes, steps
 from fauds.training.batches import batches
 from fauds.training.device import make_accelerator, precision_on
 from fauds.training.journal import LOG
@@ -32,14 +32,14 @@ def log(folder) -> list[dict]:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("passes", [1, 2, 5])
-def test_every_step_shares_its_batch_out_exactly_once(faces, tokens, settings, world, passes):
-    few = changed(settings, batch_size=12, accumulate=passes)
-    whole = list(batches(faces, tokens, few.model_copy(), epoch=1, workers=0))
+def test_every_step_shares_its_batch_out_exactly_once(faces, settings, world, passes):
+    few, needs = changed(settings, batch_size=12, accumulate=passes), ("captions",)
+    whole = list(batches(faces, few.model_copy(), epoch=1, workers=0))
     if passes == 1 and world == 1:
         assert [len(batch.rows) for batch in whole] == [12, 12, 12, 4]
     order = np.random.default_rng([few.training.seed, 1]).permutation(FRAMES)
     hands = [
-        list(batches(faces, tokens, few, epoch=1, workers=0, rank=rank, world=world))
+        list(batches(faces, few, epoch=1, workers=0, needs=needs, rank=rank, world=world))
         for rank in range(world)
     ]
     for step in range(4):
@@ -55,15 +55,12 @@ def test_every_step_shares_its_batch_out_exactly_once(faces, tokens, settings, w
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_test_batches_are_dealt_round(faces, tokens, settings, world):
+def test_test_batches_are_dealt_round(faces, settings, world):
     small = settings.model_copy(
         update={"inference": settings.inference.model_copy(update={"batch_size": 7})}
     )
     hands = [
-        [
-            b.rows.tolist()
-            for b in batches(faces, tokens, small, epoch=None, workers=0, rank=r, world=world)
-        ]
+        [b.rows.tolist() for b in batches(faces, small, epoch=None, workers=0, rank=r, world=world)]
         for r in range(world)
     ]
     back = dealt_back(hands)
@@ -71,11 +68,10 @@ def test_test_batches_are_dealt_round(faces, tokens, settings, world):
     assert [len(batch) for batch in back] == [7, 7, 7, 7, 7, 5]
 
 
-def test_passes_change_nothing_but_the_memory_that_is_needed(faces, tokens, settings, tmp_path):
+def test_passes_change_nothing_but_the_memory_that_is_needed(faces, settings, tmp_path):
     ends = [
         train(
             faces,
-            tokens,
             changed(settings, accumulate=passes, learning_rate=1e-3),
             tmp_path / str(passes),
         )
@@ -84,7 +80,7 @@ def test_passes_change_nothing_but_the_memory_that_is_needed(faces, tokens, sett
     whole, *split = (log(tmp_path / str(passes)) for passes in (1, 3, 16))
     for lines in split:
         for one, other in zip(whole, lines, strict=True):
-            for term in steps.TERMS:
+            for term in (*ends[0].terms, "total"):
                 assert other[term] == pytest.approx(one[term], abs=1e-4)
     for model in ends[1:]:
         for mine, other in zip(ends[0].parameters(), model.parameters(), strict=True):
@@ -111,10 +107,10 @@ def test_the_average_is_that_of_the_weights_after_every_step():
     assert average.weights["1.num_batches_tracked"] == 30
 
 
-def test_the_average_is_what_is_kept_and_survives_a_stop(faces, tokens, settings, tmp_path):
+def test_the_average_is_what_is_kept_and_survives_a_stop(faces, settings, tmp_path):
     averaged = changed(settings, ema=0.9)
-    plain = train(faces, tokens, changed(settings), tmp_path / "plain")
-    whole = train(faces, tokens, averaged, tmp_path / "whole").state_dict()
+    plain = train(faces, changed(settings), tmp_path / "plain")
+    whole = train(faces, averaged, tmp_path / "whole").state_dict()
     seen = 0
 
     def stop(steps_done):
@@ -124,9 +120,9 @@ def test_the_average_is_what_is_kept_and_survives_a_stop(faces, tokens, settings
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(faces, tokens, averaged, tmp_path / "stopped", stop)
+        train(faces, averaged, tmp_path / "stopped", stop)
     said = []
-    resumed = train(faces, tokens, averaged, tmp_path / "stopped", say=said.append).state_dict()
+    resumed = train(faces, averaged, tmp_path / "stopped", say=said.append).state_dict()
     assert said[0].startswith("going on after epoch 1: ")
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
     assert any(not torch.equal(tensor, plain.state_dict()[name]) for name, tensor in whole.items())
@@ -142,12 +138,10 @@ def test_the_rate_stays_where_it_is_asked_to():
     assert rates[9:] == [1.0] * 91
 
 
-def test_a_null_clip_clips_nothing_and_the_norm_is_told(
-    faces, tokens, settings, tmp_path, monkeypatch
-):
+def test_a_null_clip_clips_nothing_and_the_norm_is_told(faces, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "_JOURNAL_EVERY", 1)
     for name, clip in (("none", None), ("huge", 1e9), ("small", 1e-3)):
-        train(faces, tokens, changed(settings, gradient_clip=clip, epochs=1), tmp_path / name)
+        train(faces, changed(settings, gradient_clip=clip, epochs=1), tmp_path / name)
     none, huge, small = (log(tmp_path / name) for name in ("none", "huge", "small"))
     assert [line["total"] for line in none] == [line["total"] for line in huge]
     assert [line["total"] for line in none] != [line["total"] for line in small]
@@ -188,26 +182,26 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
 
 
 def test_the_batch_that_is_named_is_the_one_whose_loss_is_not_finite(
-    faces, tokens, settings, tmp_path, monkeypatch
+    faces, settings, tmp_path, monkeypatch
 ):
     calls = iter(range(FRAMES))
-    real = steps.normalise
+    real = device.normalise
 
     def fifth_is_broken(images, model):
         scale = math.nan if next(calls) == 4 else 1.0
         return real(images, model) * scale
 
-    monkeypatch.setattr(steps, "normalise", fifth_is_broken)
+    monkeypatch.setattr(device, "normalise", fifth_is_broken)
     single = changed(settings, batch_size=1, epochs=1)
     row = np.random.default_rng([single.training.seed, 0]).permutation(FRAMES)[4]
     with pytest.raises(DataError, match="epoch 1, batch 5") as caught:
-        train(faces, tokens, single, tmp_path / "run")
+        train(faces, single, tmp_path / "run")
     assert caught.value.where == f"{faces.images[row]} ..."
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_a_gradient_that_is_not_finite_stops_before_its_checkpoint(
-    faces, tokens, settings, tmp_path, monkeypatch
+    faces, settings, tmp_path, monkeypatch
 ):
     single = changed(settings, epochs=1)
     steps_an_epoch = -(-FRAMES // single.training.batch_size)
@@ -222,5 +216,5 @@ def test_a_gradient_that_is_not_finite_stops_before_its_checkpoint(
 
     monkeypatch.setattr(steps.Training, "_pass", last_is_broken)
     with pytest.raises(DataError, match=f"gradient nan.*epoch 1, batch {steps_an_epoch}"):
-        train(faces, tokens, single, tmp_path / "run")
+        train(faces, single, tmp_path / "run")
     assert not list((tmp_path / "run").glob("*.safetensors"))

@@ -10,36 +10,38 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.training import checkpoint, journal, loop, steps
-from fauds.training.batches import augment, batches, centre_crop, load_face
+from fauds.training import checkpoint, device, journal, loop
+from fauds.training.batches import Sampling, augment, batches, centre_crop, load_face
 from fauds.training.optimiser import rate_at
-from tests.training.helpers import AUS, FRAMES, train
+from tests.training.helpers import AUS, FRAMES, build, train
 
 
-def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(
-    faces, tokens, settings
-):
+def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(faces, settings):
     for epoch in (0, 1, None):
         seen = []
-        for batch in batches(faces, tokens, settings, epoch=epoch, workers=0):
+        for batch in batches(faces, settings, epoch=epoch, workers=0, needs=("captions",)):
             seen += batch.rows.tolist()
             for i, row in enumerate(batch.rows.tolist()):
                 assert batch.labels[i].tolist() == faces.labels[row].tolist()
                 for au in range(AUS):
                     mine = batch.local[i, au].tolist()
                     assert [t for t in mine if t] == [
-                        t for t in tokens.local[faces.local[row, au]].tolist() if t
+                        t
+                        for t in faces.captions.tokens.local[faces.captions.local[row, au]].tolist()
+                        if t
                     ]
                 assert [t for t in batch.global_[i].tolist() if t] == [
-                    t for t in tokens.global_[faces.global_[row]].tolist() if t
+                    t
+                    for t in faces.captions.tokens.global_[faces.captions.global_[row]].tolist()
+                    if t
                 ]
         assert sorted(seen) == list(range(FRAMES))
         assert (seen == list(range(FRAMES))) == (epoch is None)
 
 
-def test_loader_processes_change_nothing(faces, tokens, settings):
-    alone = list(batches(faces, tokens, settings, epoch=2, workers=0))
-    helped = list(batches(faces, tokens, settings, epoch=2, workers=2))
+def test_loader_processes_change_nothing(faces, settings):
+    alone = list(batches(faces, settings, epoch=2, workers=0))
+    helped = list(batches(faces, settings, epoch=2, workers=2))
     for one, other in zip(alone, helped, strict=True):
         assert torch.equal(one.rows, other.rows)
         assert torch.equal(one.images, other.images)
@@ -47,8 +49,9 @@ def test_loader_processes_change_nothing(faces, tokens, settings):
 
 def test_augmentation_depends_on_its_seed_alone(faces, settings):
     image = load_face(str(faces.images[0]), settings.model.image_size)
-    views = [augment(image, settings, np.random.default_rng(seed)) for seed in range(40)]
-    again = augment(image, settings, np.random.default_rng(3))
+    how = Sampling.of(settings)
+    views = [augment(image, how, np.random.default_rng(seed))[0] for seed in range(40)]
+    again = augment(image, how, np.random.default_rng(3))[0]
     assert np.array_equal(again, views[3])
     assert {view.shape for view in views} == {(56, 56, 3)}
     cut = sum((view == 127).all(axis=2).sum() > 20 for view in views)
@@ -62,9 +65,9 @@ def test_a_face_is_scaled_so_that_an_eighth_is_left_to_crop(faces):
     assert np.array_equal(centre_crop(image, 56), image[4:60, 4:60])
 
 
-def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, tokens, settings, tmp_path):
-    whole = train(faces, tokens, settings, tmp_path / "whole").state_dict()
-    again = train(faces, tokens, settings, tmp_path / "again").state_dict()
+def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, settings, tmp_path):
+    whole = train(faces, settings, tmp_path / "whole").state_dict()
+    again = train(faces, settings, tmp_path / "again").state_dict()
     steps_per_epoch = -(-FRAMES // settings.training.batch_size)
     for stop_at in (1, steps_per_epoch + 1, 2 * steps_per_epoch + 2):
         folder, done = tmp_path / f"stopped{stop_at}", 0
@@ -76,15 +79,15 @@ def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, tokens, settin
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(faces, tokens, settings, folder, stop)
-        resumed = train(faces, tokens, settings, folder).state_dict()
+            train(faces, settings, folder, stop)
+        resumed = train(faces, settings, folder).state_dict()
         for name, tensor in whole.items():
             assert torch.equal(tensor, again[name])
             assert torch.equal(tensor, resumed[name]), (stop_at, name)
 
 
-def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, tokens, settings, tmp_path):
-    model = train(faces, tokens, settings, tmp_path / "run")
+def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp_path):
+    model = train(faces, settings, tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [journal.LOG, loop.WEIGHTS]
     tensors, meta = checkpoint.load(tmp_path / "run" / loop.WEIGHTS)
     assert meta == {"aus": AUS}
@@ -99,14 +102,14 @@ def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, tokens, setti
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
-    faces, tokens, settings, tmp_path, monkeypatch
+    faces, settings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(steps, "normalise", lambda images, _: images.float() * float("nan"))
+    monkeypatch.setattr(device, "normalise", lambda images, _: images.float() * float("nan"))
     with pytest.raises(DataError, match=r"(?s)not finite.*epoch 1, batch 1.*\.png"):
-        train(faces, tokens, settings, tmp_path / "run")
+        train(faces, settings, tmp_path / "run")
 
 
-def test_a_damaged_image_is_named(faces, tokens, settings, tmp_path):
+def test_a_damaged_image_is_named(faces, settings, tmp_path):
     whole = cv2.imencode(".jpg", cv2.imread(faces.images[0]))[1].tobytes()
     bad = tmp_path / "bad.jpg"
     broken = faces.where(np.arange(FRAMES) < 4)
@@ -120,10 +123,10 @@ def test_a_damaged_image_is_named(faces, tokens, settings, tmp_path):
             bad.write_bytes(content)
         for workers in (0, 1):
             with pytest.raises(DataError, match=re.escape(str(bad))) as caught:
-                list(batches(broken, tokens, settings, epoch=None, workers=workers))
+                list(batches(broken, settings, epoch=None, workers=workers))
             assert "Traceback" not in str(caught.value)
     bad.write_bytes(whole)
-    assert len(list(batches(broken, tokens, settings, epoch=None, workers=0))) == 1
+    assert len(list(batches(broken, settings, epoch=None, workers=0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,9 +140,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
         checkpoint.load(path)
 
 
-def test_backbone_weights_of_another_backbone_are_refused(tokens, settings, tmp_path):
+def test_backbone_weights_of_another_backbone_are_refused(faces, settings, tmp_path):
     checkpoint.save(tmp_path / "other.safetensors", {"a": torch.zeros(3)}, {})
-    model = loop.build_model(settings.model, AUS, tokens, tmp_path)
+    model = build(settings, faces, tmp_path)
     with pytest.raises(DataError, match="not those of this backbone"):
         checkpoint.load_backbone(model, tmp_path / "other.safetensors")
 

@@ -1,6 +1,5 @@
 """A card for every described test face: labels, predictions, and what the descriptions assert."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,6 +19,7 @@ class Line:
     Attributes:
         true, predicted, local, face: "active", "inactive", or "" where it is not coded or said;
             `local` and `face` are what the two descriptions assert.
+        named: whether the label or the prediction says that it is active, or the face's class.
         probability: "0.93".
         text: its description, "" where none was written.
         veil: the attention's picture, and `looks`, where it is highest; "" where none was kept.
@@ -28,6 +28,7 @@ class Line:
     name: str
     true: str
     predicted: str
+    named: bool
     probability: str
     text: str
     local: str
@@ -71,7 +72,7 @@ class Card:
     @property
     def active(self) -> list[str]:
         """The AUs that are labelled or predicted active."""
-        return [line.name for line in self.lines if "active" in (line.true, line.predicted)]
+        return [line.name for line in self.lines if line.named]
 
     @property
     def wrong(self) -> list[str]:
@@ -98,23 +99,30 @@ def cards(run: Run, with_faces: bool) -> tuple[list[Card], str]:
     faces = gallery(run.folder)
     images, reason = shown_images(run, faces, with_faces)
     read = cache(partial(parse, language=run.results.provenance["captions"]["language"]))
-    at = re.search(r"\d", run.results.protocol.occurrence)
-    occurrence_at = int(at.group()) if at else None
+    occurrence_at = run.target.occurrence_at
     made = []
     for face in faces:
         path = images.get(face.frame_id)
         whole = read(face.face_text) if face.face_text else None
-        lines = tuple(_line(au, whole, read, occurrence_at) for au in face.aus)
+        states = run.target.states
+        lines = tuple(_line(au, whole, read, occurrence_at, states) for au in face.aus)
         image = face_uri(path) if path else ""
         made.append(Card(face.key, image, lines, face.face_text or "", face.true_face or ""))
     return made, reason
 
 
-def _line(au: AuRow, whole: Parsed | None, read: _Read, occurrence_at: int | None) -> Line:
+def _line(
+    au: AuRow,
+    whole: Parsed | None,
+    read: _Read,
+    occurrence_at: int | None,
+    states: tuple[str, str],
+) -> Line:
     return Line(
         name=au.name,
-        true="" if au.true is None else _word(au.true),
-        predicted=_word(au.predicted),
+        true="" if au.true is None else states[au.true],
+        predicted=states[au.predicted],
+        named=bool(au.true) or au.predicted,
         probability=f"{au.probability:.2f}",
         text=au.text or "",
         local=_asserted(read(au.text), au.name, occurrence_at) if au.text else "",

@@ -15,9 +15,7 @@ from fauds.report.html.tables import (
 from fauds.report.printed import percent
 from fauds.report.published import lacking, published_rows
 
-_OVERALL = {
-    "f1": "Mean F1",
-    "accuracy": "Mean accuracy",
+_WORDS = {
     "local_word_top5": "Words of one AU, top 5",
     "global_word_top5": "Words of the face, top 5",
 }
@@ -27,7 +25,9 @@ def overview(runs: Sequence[Run]) -> Table | None:
     """The headline figures of several runs; None of a single one."""
     if len(runs) < 2:
         return None
-    shown = {m: name for m, name in _OVERALL.items() if any(run.row(m) for run in runs)}
+    overall = {m: name[0].upper() + name[1:] for m, name in runs[0].target.overall.items()}
+    named = {**overall, **_WORDS}
+    shown = {m: name for m, name in named.items() if any(run.row(m) for run in runs)}
     table = Table(
         caption="The runs of this page, means of folds, in %",
         head=("Run", *shown.values(), "What differs"),
@@ -62,15 +62,15 @@ def _marked(table: Table, figures: int) -> Table:
 
 
 def by_au(runs: Sequence[Run]) -> Table | None:
-    """F1 by AU of several runs, the best of each AU marked; None of a single one."""
+    """The headline by name of several runs, the best of each marked; None of a single one."""
     if len(runs) < 2:
         return None
-    aus = runs[0].results.protocol.aus
+    aus, target, first = runs[0].results.protocol.aus, runs[0].target, runs[0].first
     table = Table(
-        caption="F1 by action unit and run, means of folds, in %",
-        head=("Action unit", *(run.letter for run in runs)),
+        caption=f"{target.titles[first]} by {target.noun} and run, means of folds, in %",
+        head=(target.noun[0].upper() + target.noun[1:], *(run.letter for run in runs)),
         rows=tuple(
-            Row(au or "Mean", tuple(figure(run.row("f1", au=au)) for run in runs), not au)
+            Row(au or "Mean", tuple(figure(run.row(first, au=au)) for run in runs), not au)
             for au in (*aus, None)
         ),
     )
@@ -171,19 +171,19 @@ def balance_words(runs: Sequence[Run]) -> list[str]:
     """Say how evenly each run does over the AUs."""
     said = []
     for run in runs:
-        values = [run.value("f1", au=au) for au in run.results.protocol.aus]
+        values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
         known = [value for value in values if value is not None]
         if known:
             name = f"Run {run.letter}" if len(runs) > 1 else "This run"
             said.append(
-                f"{name}: F1 from {percent(min(known))} to {percent(max(known))} %, variance "
-                f"{variance(known):.1f} (in squared %)."
+                f"{name}: {run.target.titles[run.first]} from {percent(min(known))} to "
+                f"{percent(max(known))} %, variance {variance(known):.1f} (in squared %)."
             )
     return said
 
 
 def variance(values: Sequence[float]) -> float:
-    """Return the variance over AUs of F1 in %, in squared %."""
+    """Return the variance over names of a figure in %, in squared %."""
     percents = [100 * value for value in values]
     mean = sum(percents) / len(percents)
     return sum((value - mean) ** 2 for value in percents) / len(percents)

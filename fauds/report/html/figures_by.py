@@ -42,27 +42,40 @@ _TEXTS = {
 
 def au_table(run: Run) -> Table:
     """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
-    columns = {"f1": "F1"} | {
-        metric: name for metric, name in _BESIDE.items() if run.row(metric) is not None
+    title = run.target.titles[run.first]
+    named = {**run.target.baselines, **run.target.titles, **_BESIDE}
+    columns = {run.first: title[0].upper() + title[1:]} | {
+        metric: name
+        for metric, name in named.items()
+        if metric != run.first and run.row(metric) is not None
     }
     shares = _active_shares(run)
-    names = ("Action unit", *(["Active frames"] if shares else []), *columns.values())
+    names = (_head(run), *(["Active frames"] if shares else []), *columns.values())
     rows = []
     for au in (*run.results.protocol.aus, None):
         cells = [figure(run.row(metric, au=au)) for metric in columns]
         active = [Cell(percent(shares[au]))] if shares else []
         rows.append(Row(au or "Mean", (*active, *cells), not au))
-    return Table(caption="By action unit, means of folds, in %", head=names, rows=tuple(rows))
+    return Table(
+        caption=f"By {run.target.noun}, means of folds, in %", head=names, rows=tuple(rows)
+    )
 
 
 def _active_shares(run: Run) -> dict[str | None, float]:
     """The share of scored frames in which each AU is active, and their mean; none if unknown."""
-    aus, counted = run.results.protocol.aus, run.results.subject_counts
-    if counted is None:
+    target, counted = run.target, run.results.subject_counts
+    if counted is None or target.form != "multilabel":
         return {}
-    whole = counted.grouped(aus).counts.total()
-    shares = (whole.positives / np.maximum(whole.coded, 1)).tolist()
-    return {**dict(zip(aus, shares, strict=True)), None: float(np.mean(shares))}
+    shares = target.shares(counted.grouped(target).counts).tolist()
+    return {**dict(zip(target.names, shares, strict=True)), None: float(np.mean(shares))}
+
+
+def _head(run: Run) -> str:
+    return _begun(run.target.noun)
+
+
+def _begun(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def fold_table(run: Run, metric: str, name: str) -> Table:
@@ -75,7 +88,7 @@ def fold_table(run: Run, metric: str, name: str) -> Table:
     folds = (f"Fold {fold}" for fold in run.results.folds)
     return Table(
         caption=f"{name} by fold, in %",
-        head=("Action unit", *folds, "Mean of folds", "Pooled"),
+        head=(_head(run), *folds, "Mean of folds", "Pooled"),
         rows=tuple(rows),
     )
 
@@ -99,12 +112,12 @@ def sex_table(run: Run) -> Table | None:
         return None
     rows = []
     for au in (*run.results.protocol.aus, None):
-        found = [run.row("f1", "sex", au, group=group) for group in groups]
+        found = [run.row(run.first, "sex", au, group=group) for group in groups]
         rows.append(Row(au or "Mean", (*map(figure, found), Cell(_apart(found))), not au))
     names = {"F": "Women", "M": "Men"}
     return Table(
-        caption="F1 by sex, all frames of one sex pooled, in %",
-        head=("Action unit", *(names.get(group, group) for group in groups), "Intervals"),
+        caption=f"{run.target.titles[run.first]} by sex, all frames of one sex pooled, in %",
+        head=(_head(run), *(names.get(group, group) for group in groups), "Intervals"),
         rows=tuple(rows),
     )
 
@@ -124,34 +137,36 @@ def subject_table(run: Run) -> Table | None:
     if not subjects:
         return None
     found = [
-        (who, *(run.row(metric, "subject", group=who) for metric in ("f1", "accuracy")))
+        (who, *(run.row(metric, "subject", group=who) for metric in run.target.statistics))
         for who in subjects
     ]
+    titles = [run.target.titles[metric] for metric in run.target.statistics]
     found.sort(key=lambda row: (row[1] is None or row[1].value is None, row[1] and row[1].value))
     return Table(
-        caption="Mean over action units by subject, in %, the lowest F1 first",
-        head=("Subject", "F1", "Accuracy", "Frames"),
+        caption=f"Over all {run.target.plural} by subject, in %, the lowest {titles[0]} first",
+        head=("Subject", *(title[0].upper() + title[1:] for title in titles), "Frames"),
         rows=tuple(
-            Row(who, (figure(f1), figure(accuracy), Cell(f"{f1.n:,}" if f1 else "-")))
-            for who, f1, accuracy in found
+            Row(who, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
+            for who, *rows in found
         ),
     )
 
 
 def selection_table(run: Run) -> Table | None:
     """The headline beside figures whose epoch or threshold was chosen otherwise."""
-    headline = run.row("f1", selection="last")
+    headline = run.row(run.first, selection="last")
     rows = []
     for selection, words in SELECTIONS.items():
-        row = run.row("f1", selection=selection)
+        row = run.row(run.first, selection=selection)
         if row is not None and headline is not None:
             gap = _difference(row.value, headline.value)
             rows.append(Row(words, (figure(row), Cell(gap))))
     if len(rows) < 2:
         return None
     return Table(
-        caption="Mean F1 by how the epoch and the threshold are chosen, in %",
-        head=("Chosen", "F1", "Above the headline"),
+        caption=f"{_begun(run.target.overall[run.first])} by how the epoch and the threshold are "
+        "chosen, in %",
+        head=("Chosen", _begun(run.target.titles[run.first]), "Above the headline"),
         rows=tuple(rows),
         note="What is chosen on the test part is too good: it is shown so that figures chosen that "
         "way elsewhere can be judged.",

@@ -63,24 +63,18 @@ def _several(runs: Sequence[Run]) -> Section | None:
 
 
 def _by_au(runs: Sequence[Run]) -> Section:
-    aus = runs[0].results.protocol.aus
+    aus, target = runs[0].results.protocol.aus, runs[0].target
     rows = {
-        f"run {run.letter}" if len(runs) > 1 else "this run": [run.row("f1", au=au) for au in aus]
+        f"run {run.letter}" if len(runs) > 1 else "this run": [
+            run.row(run.first, au=au) for au in aus
+        ]
         for run in runs
     }
     return Section(
         "action-units",
-        "Action units",
-        [
-            "Always active: what calling the action unit active in every frame would give. "
-            "Training prevalence: what giving every frame the training part's share of active "
-            "frames as its probability would give: 0 where that share is under the threshold.",
-            "At equal shares: as if as many frames were active as inactive, so that rare and "
-            "frequent action units can be compared. Of both states: the mean of the F1 of active "
-            "and that of inactive. Calibration error: how far probabilities lie from the share of "
-            "frames that are active, on average.",
-        ],
-        [figures.draw_f1(aus, rows)],
+        target.plural[0].upper() + target.plural[1:],
+        target.remarks,
+        [figures.draw_by_name(target, rows)],
         _there(compared.by_au(runs), figures_by.au_table(runs[0])),
     )
 
@@ -90,23 +84,20 @@ def _by_fold(run: Run) -> Section:
         f"Fold {fold} tests {len(who)} subject{'s' if len(who) > 1 else ''}: {', '.join(who)}."
         for fold, who in run.results.protocol.test_subjects.items()
     ]
-    return Section(
-        "folds",
-        "Folds",
-        lists,
-        tables=[figures_by.fold_table(run, "f1", "F1")],
-        folded=_there(
-            figures_by.fold_table(run, "accuracy", "Accuracy"), figures_by.undefined_table(run)
-        ),
+    first, *others = (
+        figures_by.fold_table(run, metric, title[0].upper() + title[1:])
+        for metric, title in ((name, run.target.titles[name]) for name in run.target.statistics)
     )
+    folded = [*others, *_there(figures_by.undefined_table(run))]
+    return Section("folds", "Folds", lists, tables=[first], folded=folded)
 
 
 def _balance(runs: Sequence[Run]) -> Section:
     ours = {}
     for run in runs:
-        values = [run.value("f1", au=au) for au in run.results.protocol.aus]
+        values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
         known = [value for value in values if value is not None]
-        mean = run.value("f1")
+        mean = run.value(run.first)
         if known and mean is not None:
             name = run.letter if len(runs) > 1 else run.title
             ours[name] = (compared.variance(known), 100 * mean)
@@ -115,12 +106,13 @@ def _balance(runs: Sequence[Run]) -> Section:
         aus = runs[0].results.protocol.aus
         theirs = theirs.assign(variance=theirs[aus].var(axis=1, ddof=0))
     words = [
-        "A model that does well on some action units only has a high variance of F1 over them.",
+        f"A model that does well on some {runs[0].target.plural} only has a high variance of "
+        f"{runs[0].target.titles[runs[0].first]} over them.",
         *compared.balance_words(runs),
     ]
     drawn = len(ours) + (0 if theirs is None else len(theirs)) > 1
-    drawings = [figures.draw_balance(ours, theirs)] if drawn and ours else []
-    return Section("balance", "Balance over action units", words, drawings)
+    drawings = [figures.draw_balance(runs[0].target, ours, theirs)] if drawn and ours else []
+    return Section("balance", f"Balance over {runs[0].target.plural}", words, drawings)
 
 
 def _ablation(runs: Sequence[Run]) -> Section | None:
@@ -166,7 +158,8 @@ def _groups(run: Run) -> Section:
 def _texts(run: Run) -> Section | None:
     table = figures_by.text_table(run)
     if table is None:
-        return None
+        why = run.results.without.get("descriptions")
+        return why and Section("descriptions", "Descriptions", [f"Not shown: {why}."])
     words = [
         *figures_by.contradictions(run),
         "The AU heads make the predictions that the rest of this page scores; descriptions are "
@@ -179,7 +172,9 @@ def _texts(run: Run) -> Section | None:
     return Section("descriptions", "Descriptions", words, tables=[table])
 
 
-def _reliability(run: Run) -> Section:
+def _reliability(run: Run) -> Section | None:
+    if run.target.form != "multilabel":
+        return None
     title = "Do probabilities mean what they say?"
     found = read_scored(run.folder, run.results)
     if found is None:
@@ -189,7 +184,7 @@ def _reliability(run: Run) -> Section:
         "Of all frames that were given 80 %, the action unit should be active in 80 %: points on "
         "the dotted line. Faint lines: one action unit each."
     )
-    drawn = figures.draw_reliability(found.labels, found.probabilities)
+    drawn = figures.draw_reliability(found.labels, found.scores)
     return Section("reliability", title, [words], [drawn])
 
 
@@ -202,15 +197,16 @@ def _training(run: Run) -> Section | None:
 
 
 def _features(run: Run) -> Section:
-    title = "What the branches tell apart"
+    title = "What the features tell apart"
     path = find_features(run.folder, run.results.folds)
     if path is None:
-        return Section("features", title, ["Not shown: this run kept no features of its branches."])
+        why = run.results.without.get("features by name", "this run kept no features")
+        return Section("features", title, [f"Not shown: {why}."])
     words = (
-        "Each point is one face as one action unit's branch sees it, before the last layer; t-SNE "
+        f"Each point is one face's feature for one {run.target.noun}, before the last layer; t-SNE "
         "puts like ones near each other. Distances between far groups mean nothing."
     )
-    return Section("features", title, [words], [draw_features(path, run.results.protocol.aus)])
+    return Section("features", title, [words], [draw_features(path, run.target)])
 
 
 def lost_frames(run: Run) -> str:

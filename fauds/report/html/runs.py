@@ -10,6 +10,7 @@ from typing import Any
 from fauds.bench import results as results_file
 from fauds.bench.results import MetricRow, Results
 from fauds.errors import UsageError
+from fauds.targets.base import Target
 
 SWITCHES = {
     "multi_level": "MARL",
@@ -37,6 +38,16 @@ class Run:
     def title(self) -> str:
         """The model and its preset."""
         return f"{self.results.model} ({self.results.preset})"
+
+    @property
+    def target(self) -> Target:
+        """What the run predicts."""
+        return self.results.protocol.predicts
+
+    @property
+    def first(self) -> str:
+        """The headline's metric."""
+        return self.target.first
 
     def row(
         self,

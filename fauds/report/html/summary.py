@@ -1,7 +1,6 @@
 """The summary of a page: what was run, on what, how well it does, and how sure that is."""
 
 from fauds.bench.results import ELSEWHERE, Results
-from fauds.facs import facts
 from fauds.report.html.runs import Run
 from fauds.report.html.tables import interval
 from fauds.report.printed import percent
@@ -29,7 +28,8 @@ def _what(results: Results) -> str:
     return (
         f"{results.model} ({results.preset}) {how}: {results.frames_scored:,} of "
         f"{results.frames_offered:,} frames, {subjects} subjects, "
-        f"{len(results.protocol.aus)} action units. Backbone: {results.pretraining}."
+        f"{len(results.protocol.aus)} {results.protocol.predicts.plural}. "
+        f"Backbone: {results.pretraining}."
     )
 
 
@@ -43,16 +43,26 @@ def _missing(results: Results) -> list[str]:
 
 
 def _result(run: Run) -> str:
-    row, base = run.row("f1"), run.value("always_active_f1")
+    row, target = run.row(run.first), run.target
+    figure = target.overall[run.first]
     if row is None or row.value is None:
-        return "The mean F1 is undefined: no action unit is ever active in the test parts."
+        return f"The {figure} is undefined: {target.undefined_overall[run.first]}."
     spread = interval(row)
-    said = f"Mean F1 is {percent(row.value)} %"
+    said = f"{_begun(figure)} is {percent(row.value)} %"
     said += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
-    if base is not None:
-        said += f" Calling every action unit active in every frame would give {percent(base)} %."
-    accuracy = run.value("accuracy")
-    return said if accuracy is None else f"{said} Mean accuracy is {percent(accuracy)} %."
+    for metric, words in target.baselines.items():
+        base = run.value(metric)
+        if base is not None and metric in target.headline:
+            said += f" Baseline ({words}): {percent(base)} %."
+    for metric in list(target.statistics)[1:]:
+        value = run.value(metric)
+        if value is not None:
+            said += f" {_begun(target.overall[metric])} is {percent(value)} %."
+    return said
+
+
+def _begun(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _without_interval(run: Run) -> str:
@@ -61,7 +71,7 @@ def _without_interval(run: Run) -> str:
         return "(no interval was computed)"
     alone = any(len(who) == 1 for who in run.results.protocol.test_subjects.values())
     why = "a test part has one subject" if alone else "the subjects show no spread"
-    pooled = run.row("f1", "pooled")
+    pooled = run.row(run.first, "pooled")
     spread = interval(pooled)
     if pooled is None or not spread:
         return f"(no interval: {why})"
@@ -73,12 +83,9 @@ def _without_interval(run: Run) -> str:
 
 def _certainty(run: Run) -> str:
     """Say what the headline is an estimate of, and what the interval is of."""
-    estimand = (
-        "F1 is taken of each action unit over all frames of a test part, then averaged over "
-        "action units, then over folds"
-    )
+    estimand = run.target.estimand
     uncertainty = run.results.uncertainty
-    shown = any(interval(run.row("f1", scope)) for scope in ("mean_of_folds", "pooled"))
+    shown = any(interval(run.row(run.first, scope)) for scope in ("mean_of_folds", "pooled"))
     if uncertainty is None or not shown:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
     how = "one subject left out at a time"
@@ -90,20 +97,21 @@ def _certainty(run: Run) -> str:
 
 
 def _by_au(run: Run) -> list[str]:
-    found = [(run.value("f1", au=au), au) for au in run.results.protocol.aus]
+    found = [(run.value(run.first, au=au), au) for au in run.results.protocol.aus]
     known = sorted((value, au) for value, au in found if value is not None)
     if len(known) <= _WEAK:
         return []
-    weak = ", ".join(f"{_named(au)} {percent(value)} %" for value, au in known[:_WEAK])
+    named = run.target.label
+    weak = ", ".join(f"{named(au)} {percent(value)} %" for value, au in known[:_WEAK])
     value, best = known[-1]
-    return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {_named(best)} {percent(value)} %."]
+    return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {named(best)} {percent(value)} %."]
 
 
 def _beyond_noise(run: Run) -> str:
     """Name the AUs whose whole interval lies below that of the mean; "" without intervals."""
-    mean, highs = run.row("f1"), {}
+    mean, highs = run.row(run.first), {}
     for au in run.results.protocol.aus:
-        row = run.row("f1", au=au)
+        row = run.row(run.first, au=au)
         if row is not None and row.high is not None:
             highs[au] = row.high
     if mean is None or mean.low is None or not highs:
@@ -115,7 +123,3 @@ def _beyond_noise(run: Run) -> str:
         " Below the mean by more than noise between subjects (the interval ends before that of the "
         f"mean begins): {', '.join(below)}."
     )
-
-
-def _named(au: str) -> str:
-    return f"{au} ({facts()[au]['name'].lower()})"

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fauds.nn.heads import stacked_uniform
+from fauds.nn.layers.heads import stacked_uniform
 
 
 class DAIR(nn.Module):

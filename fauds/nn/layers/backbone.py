@@ -1,6 +1,8 @@
-"""The stem: any timm backbone with four feature stages, and the multi-scale combination."""
+"""timm backbones: four feature stages and their combination, or pooled features."""
 
-from typing import Literal
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import timm
 import torch
@@ -38,12 +40,14 @@ class FourStages(nn.Module):
     def __init__(
         self,
         name: str,
-        args: dict | None = None,
+        args: dict[str, Any] | None = None,
         pretrained: bool = False,
         image_size: int = 224,
     ) -> None:
         super().__init__()
-        self.body = _create(name, dict(args or {}), pretrained, image_size)
+        _refuse_reserved(args)
+        features = {"features_only": True, "out_indices": tuple(range(-STAGES, 0))}
+        self.body = create(name, {**(args or {}), **features}, pretrained, image_size)
         info = self.body.feature_info
         reductions = info.reduction()
         if len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
@@ -59,7 +63,19 @@ class FourStages(nn.Module):
         return stages
 
 
-def _create(name: str, args: dict, pretrained: bool, image_size: int) -> nn.Module:
+def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -> nn.Module:
+    """Return a timm network.
+
+    Args:
+        name: a timm model name, with or without a weight tag.
+        args: further arguments of ``timm.create_model``.
+        pretrained: load the weights that timm's tag names.
+        image_size: side of the square input in pixels; given to networks that fix it.
+
+    Raises:
+        UsageError: timm has no such network, or not with these arguments.
+        DataError: the pretrained weights are missing.
+    """
     if ":" in name:  # "hf-hub:" and "local-dir:" would have timm read settings from elsewhere
         raise UsageError(
             f"{name!r} is not the name of a timm backbone: it has a colon",
@@ -76,19 +92,79 @@ def _create(name: str, args: dict, pretrained: bool, image_size: int) -> nn.Modu
     if config is not None and config.fixed_input_size:
         args.setdefault("img_size", image_size)
     try:
-        return timm.create_model(
-            name,
-            pretrained=pretrained,
-            features_only=True,
-            out_indices=tuple(range(-STAGES, 0)),
-            **args,
-        )
+        return timm.create_model(name, pretrained=pretrained, **args)
     except Exception as error:  # timm, its hub and the networks behind it share no base class
         if pretrained and _is_about_weights(error):
             raise _no_weights(name, error) from error
+        why = f"{type(error).__name__}: {error}"
         if isinstance(error, TypeError):
-            raise UsageError(f"timm cannot build {name!r} with {args}: {error}") from error
-        raise _not_four_stages(name, f"{type(error).__name__}: {error}") from error
+            shown = {key: value for key, value in args.items() if key not in _FEATURES}
+            raise UsageError(f"timm cannot build {name!r} with {shown}: {error}") from error
+        if "features_only" in args:
+            raise _not_four_stages(name, why) from error
+        raise UsageError(f"timm cannot build {name!r} with {args}: {why}") from error
+
+
+_FEATURES = ("features_only", "out_indices")
+"""Arguments that `FourStages` gives."""
+
+
+def _refuse_reserved(args: dict[str, Any] | None) -> None:
+    reserved = sorted({*_FEATURES, "num_classes", "model_name", "pretrained"} & (args or {}).keys())
+    if reserved:
+        raise UsageError(
+            f"backbone.args cannot set {', '.join(reserved)}: the model decides it",
+            where="backbone",
+            hint=f"leave {', '.join(reserved)} out",
+        )
+
+
+class Pooled(nn.Module):
+    """A whole timm backbone, its features pooled as the backbone's own classifier has them.
+
+    Arguments as of `FourStages`; plain vision transformers are among the backbones.
+
+    Attributes:
+        body: the timm network.
+        channels: d.
+
+    Raises:
+        UsageError, DataError: see `create`.
+    """
+
+    def __init__(
+        self, name: str, args: dict[str, Any] | None, pretrained: bool, image_size: int
+    ) -> None:
+        super().__init__()
+        _refuse_reserved(args)
+        self.body = create(name, {**(args or {}), "num_classes": 0}, pretrained, image_size)
+        self.channels = int(getattr(self.body, "head_hidden_size", self.body.num_features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W], normalised -> features [B, d]."""
+        return self.body(images)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load weights of this network, or those that `FourStages` has of it.
+
+        timm names stages otherwise where it gives their features (layers_0 for layers.0), and
+        leaves out what follows the last one: those parameters then stay as they begin.
+
+        Raises:
+            RuntimeError: they are another network's.
+        """
+        own = self.body.state_dict().keys()
+        renamed = {_STAGE.sub(r"\1.\2.", name): tensor for name, tensor in tensors.items()}
+        chosen = renamed if renamed.keys() <= own else dict(tensors)
+        missing, unknown_names = self.body.load_state_dict(chosen, strict=False)
+        foreign = [*unknown_names, *(name for name in missing if not name.startswith(_AFTER))]
+        if foreign:
+            raise RuntimeError(f"not in both: {', '.join(foreign[:3])}")
+
+
+_STAGE = re.compile(r"^(layers|stages|blocks)_(\d+)\.")
+_AFTER = ("norm.", "head.", "fc_norm.")
+"""What follows the last stage in timm's networks."""
 
 
 def _is_about_weights(error: Exception) -> bool:

@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fauds.nn.heads import stacked_uniform
-from fauds.nn.recurrence import Recurrent, proceed, recur
-from fauds.nn.words import PAD, PackedWords, WordLogits
+from fauds.nn.layers.heads import stacked_uniform
+from fauds.nn.layers.recurrence import Recurrent, proceed, recur
+from fauds.nn.layers.words import PAD, PackedWords, WordLogits
 from fauds.registry import unknown
 
 BEGINNINGS = ("mean", "zeros")

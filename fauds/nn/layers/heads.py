@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 STATES = 2
@@ -43,3 +44,22 @@ class GlobalHead(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Mean attended feature [B, d] -> logits [B, A, 2]."""
         return self.linear(feature).unflatten(-1, (-1, STATES))
+
+
+def class_counts(labels: Tensor) -> Tensor:
+    """Return how many labels are coded, a scalar: of any shape, -1 where not coded."""
+    return (labels >= 0).sum().float()
+
+
+def weighted_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the class-weighted cross-entropy summed over coded labels, a scalar in nats.
+
+    Args:
+        logits: [B, A, 2] of inactive and active, or [B, A] of classes that exclude each other.
+        labels: long [B, A], 1, 0 or -1 where not coded; or [B], the class or -1.
+        weights: class weights [A]: of each name's term, or of the frames of each class.
+    """
+    coded, targets = labels >= 0, labels.clamp(min=0)
+    entropy = F.cross_entropy(logits.float().movedim(-1, 1), targets, reduction="none")
+    weighted = entropy * (weights if labels.dim() == 2 else weights[targets])
+    return (weighted * coded).sum()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fauds.nn.decoder import CaptionDecoder, DecoderState
-from fauds.nn.words import BOS, EOS, PAD, UNK
+from fauds.nn.layers.decoder import CaptionDecoder, DecoderState
+from fauds.nn.layers.words import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, BOS, UNK)
 """Words that no caption may contain."""

@@ -42,7 +42,7 @@ class Recurrent(NamedTuple):
 
 
 def recur(inputs: Recurrent, words: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Run eq. 4 and 5 of the paper over packed words (see `fauds.nn.words.PackedWords`).
+    """Run eq. 4 and 5 of the paper over packed words (see `fauds.nn.layers.words.PackedWords`).
 
     Args:
         inputs: image features, first states and weights, of one dtype.
