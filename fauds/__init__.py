@@ -1,16 +1,112 @@
-"""fauds: facial action unit labels as language, and models measured on it."""
+"""fauds: facial action unit labels as language, and models measured on it.
 
-from typing import TYPE_CHECKING
+The public names of the package are here; docs/python.md shows them at work. Nothing heavy is
+imported until one is called.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import pandas as pd
     from PIL import Image
 
+    from fauds.bench.results import Results
+    from fauds.captions import Description, Parsed
     from fauds.explanation.types import Explanation
+    from fauds.pipeline.dataset import Dataset
 
 __version__ = "0.1.0"
+
+__all__ = ["describe", "evaluate", "explain", "open", "parse"]
+
+
+def open(folder: "Path | str") -> "Dataset":
+    """Open a dataset's folder in a workdir: its tables as pandas, its faces as a torch Dataset.
+
+    Args:
+        folder: for example ``fauds-work/bp4d``.
+
+    Raises:
+        DataError: nothing was read into this folder yet.
+    """
+    from fauds.pipeline.dataset import Dataset
+
+    return Dataset(folder)
+
+
+def describe(
+    codes: "Mapping[int | str, int | str | None]",
+    sex: str | None = None,
+    language: str = "en",
+    *,
+    variant: int = 0,
+    templates: "Path | None" = None,
+) -> "Description":
+    """Return the descriptions of one face from its codes: ``{"AU06": 1, "AU12": "C"}``.
+
+    Args:
+        codes: action units, in any common spelling, to 1 (active), 0 (inactive), a FACS degree
+            "A" (trace) to "E" (maximum), or None where it is not coded.
+        sex: "F", "M", or None where it is not known.
+        language: a language's code: "en" or "zh", or one of the user's own.
+        variant: which paraphrase, from 0.
+        templates: a folder whose files override the shipped templates.
+
+    Raises:
+        UsageError: no such action unit, code, sex or language; or an action unit comes twice.
+        DataError: the templates are broken, or have no such paraphrase.
+    """
+    from fauds.captions import describe_codes
+
+    return describe_codes(codes, sex, language, variant=variant, templates=templates)
+
+
+def parse(text: str, language: str = "en", *, templates: "Path | None" = None) -> "Parsed":
+    """Return what a description, of one action unit or of a face, asserts of each action unit.
+
+    Args:
+        text: of the templates, or imperfect, as a model writes it.
+        language: a language's code.
+        templates: a folder whose files override the shipped templates.
+
+    Raises:
+        UsageError: there is no such language.
+        DataError: the templates are broken.
+    """
+    from fauds.captions import parse as of_text
+
+    return of_text(text, language, templates=templates)
+
+
+def evaluate(
+    predictions: "pd.DataFrame | Path | str",
+    dataset: "Dataset | Path | str",
+    *,
+    name: str | None = None,
+    missing: Literal["refuse", "drop", "inactive"] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> "Results":
+    """Score predictions by a dataset's protocol; the same results as `fauds score` writes.
+
+    Args:
+        predictions: a DataFrame with the columns subject, task and frame and one for every name
+            that is predicted; or a file, a folder or a run, as `fauds score` takes them.
+        dataset: see `open`.
+        name: what made the predictions.
+        missing: what becomes of frames without a prediction; None for the protocol's rule.
+        say: takes what was read, and what was not, line by line.
+
+    Raises:
+        UsageError: a name that cannot be one, or no file to read.
+        DataError: the predictions are not of this protocol; what differs is said.
+    """
+    from fauds.pipeline.dataset import evaluate as of_predictions
+
+    return of_predictions(predictions, dataset, name=name, missing=missing, say=say)
 
 
 def explain(
@@ -21,7 +117,7 @@ def explain(
     aligned: bool = False,
     device: str = "auto",
 ) -> "Explanation":
-    """Return the action units of the largest face of a picture, in probabilities and in words.
+    """Return the action units of the largest face of an image, in probabilities and in words.
 
     The model that was used last is kept, so that further calls are quick.
 
@@ -32,13 +128,13 @@ def explain(
             photograph means nothing yet. Of a run with several folds, the first is used.
         detector: finds the face, as ``fauds explain --detector`` takes it; None for "cascade",
             or for none where the weights were trained on whole pictures.
-        aligned: the picture is a crop already, made as those that the weights were trained on.
+        aligned: the image is a crop already, made as those that the weights were trained on.
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        UsageError: the picture is of another kind, or there are no such weights, detector or
+        UsageError: the image is of another kind, or there are no such weights, detector or
             device.
-        DataError: the picture cannot be read or shows no face, or the weights are damaged.
+        DataError: the image cannot be read or shows no face, or the weights are damaged.
     """
     from fauds.explanation.api import explain as of_picture
 

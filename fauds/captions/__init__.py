@@ -3,7 +3,7 @@
 Importing this loads neither spaCy nor torch: spaCy is imported when a text is tokenised.
 """
 
-from fauds.captions.describe import describe, describe_face
+from fauds.captions.describe import Description, describe, describe_codes, describe_face
 from fauds.captions.parse import Parsed, Parser, parse
 from fauds.captions.tables import Builder, Captions, Style, build, build_settings
 from fauds.captions.templates import languages, load, template_hash
@@ -13,6 +13,7 @@ __all__ = [
     "SPECIALS",
     "Builder",
     "Captions",
+    "Description",
     "Parsed",
     "Parser",
     "Style",
@@ -20,6 +21,7 @@ __all__ = [
     "build",
     "build_settings",
     "describe",
+    "describe_codes",
     "describe_face",
     "detokenise",
     "languages",

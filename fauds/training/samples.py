@@ -1,0 +1,105 @@
+"""A torch Dataset of aligned faces with labels and captions, for training loops of one's own.
+
+Its samples are those of the bench: `fauds.training.batches.sample` is what one is.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fauds.training.batches import Sampling, sample, viewed
+from fauds.training.data import FaceSet
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """N faces; an item is a dict that PyTorch's default collation puts into batches.
+
+    Keys of an item:
+        image: uint8 [3, S, S], RGB, or what `transform` makes of it.
+        labels: int64, -1 where not coded: [A], 1 active and 0 inactive; or a scalar, the class.
+        key: the frame's unique id, for example "F001/T1/2440".
+        texts: names and "face" to the frame's descriptions, "" where there is none; with captions
+            only.
+        local_tokens, face_tokens: int64 [A, T] and [T'], <bos> words <eos> <pad>..; likewise.
+        landmarks: float32 [68, 2], pixels of the image, NaN where there are none; where the
+            dataset keeps them.
+
+    Args:
+        faces: the frames.
+        keys: their ids, str [N].
+        sampling: size and augmentation.
+        train: whether samples are augmented; else they are centre crops.
+        texts: by scope ("local", "global") the texts of the rows of the captions' tokens.
+        names: of the local descriptions.
+        transform: is called with the image, uint8 [3, S, S].
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        keys: np.ndarray,
+        sampling: Sampling,
+        *,
+        train: bool,
+        texts: dict[str, list[str]] | None = None,
+        names: tuple[str, ...] = (),
+        transform: Any = None,
+    ) -> None:
+        self.faces, self.keys, self.sampling = faces, keys, sampling
+        self._train, self._texts, self._names = train, texts, names
+        self._transform = transform
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0: augmentation depends on it, on the seed and on the frame.
+
+        Call it before the DataLoader is iterated over; with ``persistent_workers`` the loader's
+        processes keep the epoch that they began with.
+        """
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        faces = self.faces
+        epoch = self._epoch if self._train else None
+        image, view = sample(
+            str(faces.images[row]), int(faces.frame_ids[row]), self.sampling, epoch
+        )
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        item: dict[str, Any] = {
+            "image": pixels if self._transform is None else self._transform(pixels),
+            "labels": torch.from_numpy(np.asarray(faces.labels[row], np.int64)),
+            "key": str(self.keys[row]),
+        }
+        if faces.captions is not None:
+            item |= self._captions(row)
+        if faces.landmarks is not None:
+            points = viewed(faces.landmarks[row : row + 1], view[None])[0]
+            item["landmarks"] = torch.from_numpy(points)
+        return item
+
+    def _captions(self, row: int) -> dict[str, Any]:
+        captions = self.faces.captions
+        if captions is None:
+            return {}
+        local, face = captions.local[row], int(captions.global_[row])
+        item: dict[str, Any] = {
+            "local_tokens": _tensor(captions.tokens.local[local]),
+            "face_tokens": _tensor(captions.tokens.global_[face]),
+        }
+        if self._texts is not None:
+            # The row past the last text stands for none.
+            of_local, of_face = [*self._texts["local"], ""], [*self._texts["global"], ""]
+            names = zip(self._names, local.tolist(), strict=True)
+            item["texts"] = {name: of_local[place] for name, place in names}
+            item["texts"]["face"] = of_face[face]
+        return item
+
+
+def _tensor(tokens: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(tokens))
