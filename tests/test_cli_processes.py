@@ -57,7 +57,7 @@ try:
 finally:
     threads = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
     # In one piece: two processes write here.
-    sys.stderr.write(f"gloo's threads: {sum('gloo' in name for name in threads)}\n")
+    sys.stderr.write(f"gloo's threads: {sum('gloo' in name for name in threads)}\\n")
     sys.stderr.flush()
     if not leads and end == "follower aborts":
         os.abort()
