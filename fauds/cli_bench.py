@@ -18,7 +18,9 @@ from fauds.cli_options import (
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--list", "listing", is_flag=True, help="List the benchmarks, and do no more.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List the benchmarks and the models, and do no more."
+)
 @click.option(
     "--describe",
     metavar="NAME|FILE",

@@ -108,7 +108,7 @@ def results(dataset: str | None, data: Path | None, table: Path | None, workdir:
         if runs:
             show_runs(runs)
         else:
-            click.echo(f"{workdir / (dataset or '')}: no run yet; start one: fauds bench")
+            click.echo(f"{workdir / (dataset or '')}: no run yet; start one: fauds bench MODEL")
     if data is not None:
         _write_json(data, as_data(runs))
     if table is not None:

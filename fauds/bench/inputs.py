@@ -162,7 +162,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         raise DataError(
             f"{plan.model} needs landmarks, which no table of {plan.benchmark.name} keeps.",
             where=tables,
-            hint="name a model that needs none: fauds bench",
+            hint="name a model that needs none: fauds bench --list",
         )
     captions = caption_tables(tables, found.frames) if "captions" in needs else None
     made_from = {

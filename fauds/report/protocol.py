@@ -8,6 +8,7 @@ from textwrap import fill
 from rich.console import Console
 
 from fauds import protocol_files, protocols, resources
+from fauds.nn import MODELS
 from fauds.protocols import Benchmark
 from fauds.report.console import new_console, new_table
 
@@ -25,14 +26,15 @@ _WITHOUT = {
 
 
 def show_protocols() -> None:
-    """Print the protocols that ship with fauds, a line each."""
+    """Print the protocols that ship with fauds, a line each, and the models there are."""
     console = new_console()
     for name in protocols.names():
         found = protocols.benchmark(name)
         console.print(f"{name}  version {found.version}: {found.title}", soft_wrap=True)
     console.print("\nMore of one: fauds bench --describe NAME", soft_wrap=True)
+    console.print(f"Models: {', '.join(MODELS)}: fauds bench MODEL --dataset NAME", soft_wrap=True)
     console.print(
-        "Another protocol, as a YAML file: fauds bench --benchmark FILE; to begin with, "
+        "Another protocol, as a YAML file: fauds bench MODEL --benchmark FILE; to begin with, "
         f"copy one of {resources.root('benchmarks') / 'examples'}",
         soft_wrap=True,
     )
