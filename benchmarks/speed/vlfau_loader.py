@@ -11,7 +11,7 @@ import numpy as np
 
 from fauds.nn.presets import run_settings
 from fauds.training.batches import batches
-from fauds.training.data import Captions, CaptionTokens, FaceSet
+from fauds.training.data import CaptionTokens, FaceSet, FrameCaptions
 
 PICTURES, FILE_SIDE, SIDE, AUS, BATCH = 1_000, 256, 224, 12, 64
 
@@ -44,7 +44,7 @@ def face_set(images: list[str]) -> FaceSet:
         images=np.array(images),
         labels=labels,
         subjects=np.full(count, "S1"),
-        captions=Captions(CaptionTokens(*words, 300, 300), local, whole),
+        captions=FrameCaptions(CaptionTokens(*words, 300, 300), local, whole),
     )
 
 

@@ -1,8 +1,8 @@
 """Predictions, labels and a protocol to results: one path for all models.
 
 Training ends when predictions are written. From there, predictions of fauds' models and of any
-other program come here as `Predictions`, beside the `Labels` that they are scored against. What
-only training knows (epochs, the model's own measures, generated texts) is optional input.
+other program come here as `Predictions`, beside the `GroundTruth` that they are scored against.
+What only training knows (epochs, the model's own measures, generated texts) is optional input.
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ class References:
 
 
 @dataclass(frozen=True)
-class Labels:
+class GroundTruth:
     """What predictions of S frames are scored against.
 
     Attributes:
@@ -129,7 +129,7 @@ class Labels:
     missing: Missing | None = None
 
 
-def evaluate(predictions: Predictions, labels: Labels, protocol: Benchmark) -> Results:
+def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark) -> Results:
     """Score predictions by a protocol.
 
     Raises:
@@ -192,7 +192,7 @@ def evaluate(predictions: Predictions, labels: Labels, protocol: Benchmark) -> R
     )
 
 
-def _protocol(made: Made, labels: Labels, protocol: Benchmark) -> Protocol:
+def _protocol(made: Made, labels: GroundTruth, protocol: Benchmark) -> Protocol:
     """Return what results.json says of the protocol."""
     parts, target = labels.folds, protocol.target
     tested = {
@@ -215,7 +215,7 @@ def _protocol(made: Made, labels: Labels, protocol: Benchmark) -> Protocol:
 
 def _fold_scores(
     predictions: Predictions,
-    labels: Labels,
+    labels: GroundTruth,
     protocol: Benchmark,
     fold: int,
     rows: np.ndarray,
@@ -290,7 +290,7 @@ def _texts(
     )
 
 
-def _unread(predictions: Predictions, labels: Labels) -> list[str]:
+def _unread(predictions: Predictions, labels: GroundTruth) -> list[str]:
     references = labels.references
     if references is None or references.readable or not text_columns(predictions.table):
         return []

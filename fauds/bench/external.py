@@ -22,7 +22,7 @@ _FOLDS = "fold*/predictions.parquet"
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ExternalPredictions:
     """What was read.
 
     Attributes:
@@ -48,7 +48,7 @@ class Predictions:
 
 def read(
     path: Path, aus: Sequence[str], benchmark: tuple[str, int], sequences: Sequences
-) -> Predictions:
+) -> ExternalPredictions:
     """Read predictions.
 
     Args:
@@ -178,7 +178,7 @@ def _joined(
     notes: tuple[str, ...],
     sheets: Sequence[Sheet],
     path: Path,
-) -> Predictions:
+) -> ExternalPredictions:
     graded = [au for au in parts[0].intensities if all(au in part.intensities for part in parts)]
     folds = [part.folds for part in parts if part.folds is not None]
     if folds and len(folds) < len(parts):
@@ -188,7 +188,7 @@ def _joined(
             hint="give all of them one, so that every subject can be checked, or none",
         )
     base = path if path.is_dir() else path.parent
-    return Predictions(
+    return ExternalPredictions(
         subjects=np.concatenate([part.subjects for part in parts]),
         tasks=np.concatenate([part.tasks for part in parts]),
         frames=np.concatenate([part.frames for part in parts]),

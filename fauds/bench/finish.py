@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from fauds import store
 from fauds.bench import predictions as predictions_file
 from fauds.bench import results as results_file
-from fauds.bench.evaluate import Epochs, Labels, Made, Predictions, References, evaluate
+from fauds.bench.evaluate import Epochs, GroundTruth, Made, Predictions, References, evaluate
 from fauds.bench.gallery import write_gallery
 from fauds.bench.inputs import Inputs
 from fauds.bench.plan import Plan
@@ -67,10 +67,10 @@ def write(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
     results_file.write(plan.folder, results)
 
 
-def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Labels:
+def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> GroundTruth:
     place = pc.index_in(predicted["frame_id"], inputs.frames["frame_id"])
     captions = inputs.captions
-    return Labels(
+    return GroundTruth(
         frames=inputs.frames.take(place),
         fold=predicted["fold"].to_numpy(),
         folds=inputs.folds,

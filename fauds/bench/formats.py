@@ -19,7 +19,7 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Part:
-    """One file's rows; see `fauds.bench.external.Predictions`."""
+    """One file's rows; see `fauds.bench.external.ExternalPredictions`."""
 
     subjects: np.ndarray
     tasks: np.ndarray

@@ -20,7 +20,7 @@ from fauds.captions.templates import languages, template_hash
 from fauds.captions.vocabulary import Words
 from fauds.errors import DataError, UsageError
 from fauds.targets.base import Target
-from fauds.training.data import Captions, FaceSet, captions_of, face_set
+from fauds.training.data import FaceSet, FrameCaptions, captions_of, face_set
 
 FOLDS = "folds.parquet"
 
@@ -47,7 +47,7 @@ class CaptionTables:
         shipped = language in languages()
         return shipped and self.settings["templates"] == template_hash(language)
 
-    def tokens(self, names: Sequence[str]) -> Captions:
+    def tokens(self, names: Sequence[str]) -> FrameCaptions:
         """Return the captions as tokens; `names`: the columns of local ones."""
         return captions_of(self.captions, self.phrases, self.vocabulary, names)
 

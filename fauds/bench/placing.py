@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds import folds as folding
-from fauds.bench.external import Predictions
+from fauds.bench.external import ExternalPredictions
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
@@ -37,7 +37,7 @@ class Placed:
 
 
 def place(
-    found: Predictions, frames: pa.Table, folds: pa.Table, rule: Rule, where: object
+    found: ExternalPredictions, frames: pa.Table, folds: pa.Table, rule: Rule, where: object
 ) -> Placed:
     """Give every frame of the protocol its prediction.
 
@@ -90,7 +90,7 @@ def _keys(
 
 
 def _refuse_others(
-    found: Predictions, belongs: np.ndarray, given: np.ndarray, where: object
+    found: ExternalPredictions, belongs: np.ndarray, given: np.ndarray, where: object
 ) -> int:
     """Raise where frames are predicted that are not the protocol's; return those left out."""
     others = ~belongs
@@ -108,7 +108,7 @@ def _refuse_others(
     return int(left_out.sum())
 
 
-def _refuse_twice(found: Predictions, given: np.ndarray, where: object) -> None:
+def _refuse_twice(found: ExternalPredictions, given: np.ndarray, where: object) -> None:
     order = np.argsort(given, kind="stable")
     same = given[order[1:]] == given[order[:-1]]
     twice = np.sort(order[1:][same & (given[order[1:]] >= 0)])
@@ -120,7 +120,7 @@ def _refuse_twice(found: Predictions, given: np.ndarray, where: object) -> None:
         )
 
 
-def _refuse_seen(found: Predictions, fold_of: dict[str, int], where: object) -> None:
+def _refuse_seen(found: ExternalPredictions, fold_of: dict[str, int], where: object) -> None:
     if found.folds is None:
         return
     pairs = sorted(set(zip(found.subjects.tolist(), found.folds.tolist(), strict=True)))
@@ -147,7 +147,7 @@ def _refuse_empty_folds(there: np.ndarray, folds: pa.Table, where: object) -> No
         )
 
 
-def _named(found: Predictions, rows: np.ndarray) -> str:
+def _named(found: ExternalPredictions, rows: np.ndarray) -> str:
     keys = [
         "/".join(
             str(part) for part in (found.subjects[i], found.tasks[i], found.frames[i]) if part != ""

@@ -16,7 +16,7 @@ from fauds import store
 from fauds.bench import external
 from fauds.bench import predictions as predictions_file
 from fauds.bench import results as results_file
-from fauds.bench.evaluate import NO_CAPTIONS, Labels, Made, Predictions, evaluate
+from fauds.bench.evaluate import NO_CAPTIONS, GroundTruth, Made, Predictions, evaluate
 from fauds.bench.framenames import Sequences
 from fauds.bench.placing import Placed, Rule, place
 from fauds.bench.results import ELSEWHERE, Missing
@@ -114,7 +114,7 @@ def _check_rule(rule: str, benchmark: Benchmark) -> None:
 
 def match(
     tables: Path, benchmark: Benchmark, request: Request, say: Callable[[str], None]
-) -> tuple[Predictions, Labels]:
+) -> tuple[Predictions, GroundTruth]:
     """Read external predictions, and give every frame of the protocol its prediction.
 
     Arguments and errors as of `score_predictions`; nothing is written.
@@ -178,7 +178,7 @@ def match(
         made=made,
         intensities={au: _placed(values, placed) for au, values in given.items()},
     )
-    labels = Labels(
+    labels = GroundTruth(
         frames=kept,
         fold=np.array([fold_of[name] for name in subjects]),
         folds=folds,
@@ -223,7 +223,7 @@ def _say_placed(placed: Placed, rule: Rule, say: Callable[[str], None]) -> None:
 
 
 def _write_predictions(
-    folder: Path, predictions: Predictions, labels: Labels, benchmark: Benchmark
+    folder: Path, predictions: Predictions, labels: GroundTruth, benchmark: Benchmark
 ) -> None:
     meta = {
         "inputs": store.fingerprint(predictions.made.settings["files"]),

@@ -93,7 +93,7 @@ class Tokens(NamedTuple):
     global_: Tensor | None
 
 
-class Explanation(NamedTuple):
+class Outputs(NamedTuple):
     """Everything that a model gives for images; None for what it cannot do.
 
     Attributes:
@@ -294,14 +294,14 @@ class Model(nn.Module, ABC):
         """Return whether the model, as it is configured, has one of `CAPABILITIES`."""
         return self.reason_without(capability) is None
 
-    def explain(self, images: Tensor, **search: int | float) -> Explanation:
+    def explain(self, images: Tensor, **search: int | float) -> Outputs:
         """Return all that the model gives for images; families may do it in one pass.
 
         Args:
             search: keywords of `Describes.describe`.
         """
         with torch.inference_mode():
-            return Explanation(
+            return Outputs(
                 self.predict(images),
                 self.embed(images) if isinstance(self, Embeds) and self.can(Embeds) else None,
                 self.attend(images) if isinstance(self, Attends) and self.can(Attends) else None,

@@ -18,9 +18,9 @@ from fauds.nn.base import (
     Batch,
     Describes,
     Embeds,
-    Explanation,
     Model,
     Need,
+    Outputs,
     Spec,
     Tested,
     Tokens,
@@ -296,7 +296,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         max_words_local: int = 64,
         max_words_global: int = 96,
         length_penalty: float = 1.0,
-    ) -> Explanation:
+    ) -> Outputs:
         """Return probabilities, features, maps and captions from one pass of the backbone."""
         seen = self._see(images)
         search: dict[str, Any] = {"width": beam_width, "length_penalty": length_penalty}
@@ -309,7 +309,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
             search["max_words"] = max_words_global
             global_tokens, _ = beam_search(self.global_decoder, seen.whole, **search)
         tokens = Tokens(local_tokens, global_tokens)
-        return Explanation(self._probabilities(seen), seen.features, seen.maps, tokens)
+        return Outputs(self._probabilities(seen), seen.features, seen.maps, tokens)
 
     def reason_without(self, capability: type) -> str | None:
         """Return why the model, in its row of Table 4, lacks a capability; see `Model`."""

@@ -189,20 +189,7 @@ def evaluate(
     missing: Literal["refuse", "drop", "inactive"] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> "Results":
-    """Score predictions by a dataset's protocol; the same results as `fauds score` writes.
-
-    Args:
-        predictions: a DataFrame with the columns subject, task and frame and one for every name
-            that is predicted; or a file, a folder or a run, as `fauds score` takes them.
-        dataset: see `fauds.open`.
-        name: what made the predictions.
-        missing: what becomes of frames without a prediction; None for the protocol's rule.
-        say: takes what was read, and what was not, line by line.
-
-    Raises:
-        UsageError: a name that cannot be one, or no file to read.
-        DataError: the predictions are not of this protocol; what differs is said.
-    """
+    """Score predictions by a dataset's protocol; arguments and errors as of `fauds.evaluate`."""
     from fauds.bench.evaluate import evaluate as score
     from fauds.bench.scoring import Request, match
 

@@ -31,7 +31,7 @@ class CaptionTokens:
 
 
 @dataclass(frozen=True)
-class Captions:
+class FrameCaptions:
     """The captions of N frames.
 
     Attributes:
@@ -43,9 +43,9 @@ class Captions:
     local: np.ndarray
     global_: np.ndarray
 
-    def where(self, rows: np.ndarray) -> "Captions":
+    def where(self, rows: np.ndarray) -> "FrameCaptions":
         """Return the captions of a bool mask or of row numbers."""
-        return Captions(self.tokens, self.local[rows], self.global_[rows])
+        return FrameCaptions(self.tokens, self.local[rows], self.global_[rows])
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class FaceSet:
     images: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
-    captions: Captions | None = None
+    captions: FrameCaptions | None = None
     landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def face_set(
-    frames: pa.Table, root: Path, labels: np.ndarray, captions: Captions | None = None
+    frames: pa.Table, root: Path, labels: np.ndarray, captions: FrameCaptions | None = None
 ) -> FaceSet:
     """Return frames, all with an image, as arrays.
 
@@ -131,7 +131,7 @@ def face_set(
 
 def captions_of(
     captions: pa.Table, phrases: pa.Table, vocabulary: pa.Table, names: Sequence[str]
-) -> Captions:
+) -> FrameCaptions:
     """Return the captions of frames, row by row.
 
     Args:
@@ -142,7 +142,7 @@ def captions_of(
         DataError: a caption is not among the phrases.
     """
     local = [_codes(captions[name], phrases, "local", name) for name in names]
-    return Captions(
+    return FrameCaptions(
         tokens=caption_tokens(phrases, vocabulary),
         local=np.stack(local, axis=1),
         global_=_codes(captions["face"], phrases, "global", None),

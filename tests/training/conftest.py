@@ -8,7 +8,7 @@ import pytest
 
 from fauds.nn.presets import run_settings
 from fauds.settings import RunSettings
-from fauds.training.data import Captions, CaptionTokens, FaceSet
+from fauds.training.data import CaptionTokens, FaceSet, FrameCaptions
 from tests.helpers import SMALL
 from tests.training.helpers import AUS, FRAMES
 
@@ -32,7 +32,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory, tokens: CaptionTokens) -> Fa
         images=np.array(paths),
         labels=rng.choice([-1, 0, 1], (FRAMES, AUS), p=[0.1, 0.5, 0.4]).astype(np.int8),
         subjects=np.array([f"S{i % 4}" for i in range(FRAMES)]),
-        captions=Captions(
+        captions=FrameCaptions(
             tokens, local=rng.integers(0, 7, (FRAMES, AUS)), global_=rng.integers(0, 5, FRAMES)
         ),
     )
