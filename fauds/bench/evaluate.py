@@ -136,15 +136,15 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         DataError: reference captions do not read back to the labels.
     """
     made, target, threshold = predictions.made, protocol.target, protocol.metric.threshold
-    names = {fold: np.flatnonzero(labels.fold == fold) for fold in labels.tested}
+    rows_of = {fold: np.flatnonzero(labels.fold == fold) for fold in labels.tested}
     graded = not np.isin(scores(predictions.table, target.names), (0, 1)).all()
     folds = {
         fold: _fold_scores(predictions, labels, protocol, fold, rows, graded)
-        for fold, rows in names.items()
+        for fold, rows in rows_of.items()
     }
     ids, sexes = (labels.frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
-    subjects = {fold: np.array(ids)[rows] for fold, rows in names.items()}
-    figured = figures(
+    subjects = {fold: np.array(ids)[rows] for fold, rows in rows_of.items()}
+    all_figures = figures(
         folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, made.selection
     )
     evaluated = {
@@ -158,7 +158,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         )
         for fold, epochs in predictions.epochs.items()
     }
-    chosen = select(evaluated, target, threshold, figured.summary.get(target.first))
+    chosen = select(evaluated, target, threshold, all_figures.summary.get(target.first))
     fixed = _protocol(made, labels, protocol)
     return Results(
         benchmark=protocol.name,
@@ -177,16 +177,16 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         frames_offered=labels.offered,
         frames_scored=len(labels.frames),
         frames_without_image=dict(labels.without_image),
-        undefined=[*figured.undefined, *_unread(predictions, labels)],
+        undefined=[*all_figures.undefined, *_unread(predictions, labels)],
         computed_on=made.computed_on,
         seconds=made.seconds,
         provenance=labels.provenance,
-        metrics=[*figured.metrics, *chosen.rows],
-        summary=figured.summary,
-        uncertainty=figured.uncertainty,
+        metrics=[*all_figures.metrics, *chosen.rows],
+        summary=all_figures.summary,
+        uncertainty=all_figures.uncertainty,
         chosen=chosen.chosen,
         optimism=chosen.optimism,
-        subject_counts=figured.subject_counts,
+        subject_counts=all_figures.subject_counts,
         missing=labels.missing,
         without=made.without,
     )

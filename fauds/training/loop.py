@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fauds.nn.base import Model, Spec
+from fauds.errors import UsageError
+from fauds.nn.base import Model, Spec, Stage
 from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.training import checkpoint, processes, resuming
 from fauds.training.data import FaceSet
@@ -71,37 +72,35 @@ def train(
 
     Raises:
         DataError: the loss is not finite; the batch's frames are named.
-        UsageError: TensorBoard is asked for and not installed.
-        ValueError: the model's stages do not add up to the epochs.
+        UsageError: TensorBoard is asked for and not installed, or there are too few epochs for the
+            model's stages.
     """
     epochs = settings.training.epochs
-    stages = model.stages(epochs)
-    if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
-        raise ValueError(f"the epochs of the stages {list(stages)} do not add up to {epochs}")
+    stages = _stages(model, epochs)
     resumed = resuming.newest(folder, meta, say)
     done = 0 if resumed is None else int(resumed[1]["epochs_done"])
     # The first process writes only what all others have read.
     processes.wait()
     if processes.leads():
         resuming.sweep(folder)
-    first, trained = 0, model
+    end, trained = 0, model
     with _journal(folder, done, model.terms, tensorboard) as journal:
         for note in journal.notes if journal is not None else ():
             say(note)
         for place, stage in enumerate(stages):
-            last, first = first, first + stage.epochs
+            start, end = end, end + stage.epochs
             # A stage may build on what the ones before it have set.
             model.begin(stage)
-            if first <= done and place < len(stages) - 1:
+            if end <= done and place < len(stages) - 1:
                 continue
             if len(stages) > 1:
-                say(f"stage {stage.name}: epochs {last + 1} to {first}")
-            training = Training(model, faces, weights, settings, last, stage.epochs)
+                say(f"stage {stage.name}: epochs {start + 1} to {end}")
+            training = Training(model, faces, weights, settings, start, stage.epochs)
             if resumed is not None:
-                training.restore(*resumed, whole=done > last)
+                training.restore(*resumed, whole=done > start)
                 resumed = None
                 advance(done * training.steps_an_epoch)
-            for epoch in range(max(done, last), first):
+            for epoch in range(max(done, start), end):
                 figures = training.epoch(epoch, journal, advance)
                 say(_line(epoch + 1, epochs, figures))
                 if watch is not None:
@@ -117,6 +116,19 @@ def train(
         resuming.clear(folder)
     processes.wait()
     return trained
+
+
+def _stages(model: Model, epochs: int) -> Sequence[Stage]:
+    """Return the model's stages, each with an epoch at least, which add up to `epochs`."""
+    stages = model.stages(epochs)
+    if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
+        listed = ", ".join(f"{stage.name} {stage.epochs}" for stage in stages)
+        raise UsageError(
+            f"{epochs} epochs do not make the stages of this model: {listed}.",
+            where="training.epochs",
+            hint=f"every stage takes one epoch at least: train for {len(stages)} or more",
+        )
+    return stages
 
 
 def _journal(

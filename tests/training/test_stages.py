@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from fauds.errors import UsageError
 from fauds.nn.base import Batch, Model, Stage
 from fauds.training import loop
 from fauds.training.batches import MIRRORED, Sampling, batches, sample, viewed
@@ -104,7 +105,7 @@ def test_a_stop_between_stages_or_within_one_changes_nothing(
 
 def test_stages_that_do_not_add_up_are_refused(faces, settings, tmp_path):
     for lengths in ((1, 1), (0, 3), (3, 3)):
-        with pytest.raises(ValueError, match="do not add up to 3"):
+        with pytest.raises(UsageError, match="3 epochs do not make the stages"):
             train(faces, settings, tmp_path / "run", lengths)
 
 
