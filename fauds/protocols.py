@@ -7,7 +7,6 @@ from typing import Any, Literal, cast
 
 from pydantic import (
     Field,
-    SerializationInfo,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -150,10 +149,14 @@ class Benchmark(Settings):
         if not isinstance(values, dict):
             return values
         if "target" not in values:
-            needed = [key for key in ("aus", "occurrence") if key not in values]
-            if len(needed) == 2:
-                raise ValueError("target: is missing; or its shorthand, aus and occurrence")
-            return {**values, **dict.fromkeys(needed)}
+            absent = [key for key in ("aus", "occurrence") if key not in values]
+            if absent:
+                what = "target" if len(absent) == 2 else absent[0]
+                raise ValueError(
+                    f"{what} is missing: a protocol has a target, or aus and occurrence as its "
+                    "shorthand"
+                )
+            return values
         beside = [key for key in ("aus", "occurrence") if key in values]
         if beside:
             raise ValueError(f"{' and '.join(beside)} and target say the same: leave one out")
@@ -174,16 +177,24 @@ class Benchmark(Settings):
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise ValueError(f"kind is missing; there is: {', '.join(TARGETS)}")
         try:
-            return TARGETS[value["kind"]].model_validate(value)
+            kind = TARGETS[value["kind"]]
+            return kind.model_validate(value)
         except UsageError as error:
             raise ValueError(f"{error.what} {error.hint}") from error
+        except ValidationError as error:
+            wrong = complaint(kind, error, None, usage=False)
+            raise ValueError(" ".join(filter(None, (wrong.what, wrong.hint)))) from error
 
     @model_serializer(mode="wrap")
-    def _as_declared(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
+    def _as_declared(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write the target as it is declared: AU occurrence as its shorthand."""
-        return _declared(handler(self), self.target)
+        declared: dict[str, Any] = {}
+        for key, value in handler(self).items():
+            if key == "aus":
+                declared |= self.target.declared()
+            elif key not in ("occurrence", "target"):
+                declared[key] = value
+        return declared
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Benchmark":
@@ -252,17 +263,6 @@ class Benchmark(Settings):
         if self.frames.file is not None:
             content["frames"]["sha256"] = hashlib.sha256(_content(self.frames.file)).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _declared(values: dict[str, Any], target: Target) -> dict[str, Any]:
-    declared = target.declared()
-    shown: dict[str, Any] = {}
-    for key, value in values.items():
-        if key == "aus":
-            shown |= declared
-        elif key not in ("occurrence", "target"):
-            shown[key] = value
-    return shown
 
 
 def _content(path: Path) -> bytes:

@@ -179,3 +179,53 @@ def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path):
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(DataError, match="not text"):
         protocol_files.read(path)
+
+
+PLAIN = {
+    "name": "mine",
+    "version": 1,
+    "title": "mine",
+    "dataset": "bp4d",
+    "metric": {"name": "F1"},
+    "alignment": {"name": "none", "version": 1},
+    "access": "mine",
+}
+
+
+def own_protocol(folder, **target):
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**PLAIN, **target}))
+    return path
+
+
+def test_a_target_and_its_shorthand_are_the_same_protocol(tmp_path):
+    target = {"kind": "occurrence", "aus": [1, "au12"], "rule": "intensity >= 2"}
+    long = protocols.parsed(own_protocol(tmp_path, target=target))
+    short = protocols.parsed(own_protocol(tmp_path, aus=[1, 12], occurrence="intensity >= 2"))
+    assert long == short
+    assert long.fingerprint() == short.fingerprint()
+    assert long.target.names == ("AU01", "AU12")
+    assert (long.occurrence, long.occurrence_at) == ("intensity >= 2", 2)
+    kept = long.model_dump(mode="json", exclude_none=True)
+    assert "target" not in kept
+    assert protocols.parsed(own_protocol(tmp_path, **kept)) == long
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({}, "target is missing"),
+        ({"aus": [1]}, "occurrence is missing"),
+        ({"occurrence": "coded"}, "aus is missing"),
+        ({"aus": [1], "target": {"kind": "occurrence", "aus": [1]}}, "leave one out"),
+        ({"target": {"kind": "ocurrence", "aus": [1]}}, "did you mean 'occurrence'"),
+        ({"target": {"kind": "occurrence", "aus": [1], "foo": 2}}, "known: kind, aus, rule"),
+        ({"target": {"kind": "occurrence", "aus": [99]}}, "99 is not an action unit"),
+        ({"target": {"kind": "occurrence"}}, "aus: Field required"),
+        ({"target": "occurrence"}, "kind is missing; there is: occurrence"),
+    ],
+)
+def test_a_wrong_target_is_told_with_what_it_should_be(tmp_path, target, message):
+    with pytest.raises(DataError, match=r"mine\.yaml") as caught:
+        protocols.parsed(own_protocol(tmp_path, **target))
+    assert message in str(caught.value)

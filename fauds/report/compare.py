@@ -10,7 +10,7 @@ from fauds.bench.comparable import changed_settings
 from fauds.bench.comparing import LEVEL, PERMUTATIONS, RESAMPLES, SEED, Compared, Pair
 from fauds.bench.loading import Loaded
 from fauds.report.console import new_console, new_table
-from fauds.report.printed import percent
+from fauds.report.printed import percent, sentence_case
 
 _ESTIMANDS = {
     "mean_of_folds": "means of the folds",
@@ -48,10 +48,10 @@ def show_comparison(pair: Pair) -> None:
 def verdict(pair: Pair) -> list[str]:
     """Return what can be said of the two models, in sentences, the headline first."""
     lines = [_headline(pair), *_others(pair)]
-    f1 = pair.headline
-    spread = max(_spread(f1.of_seeds_a), _spread(f1.of_seeds_b))
+    headline = pair.headline
+    spread = max(_spread(headline.of_seeds_a), _spread(headline.of_seeds_b))
     changed = changed_settings(pair.a[0].results, pair.b[0].results)
-    if f1.told_apart and not changed.keys() - {"training.seed"}:
+    if headline.told_apart and not changed.keys() - {"training.seed"}:
         lines.append(
             "The two differ by the seed alone: this is how much training varies, and no reason to "
             "prefer either."
@@ -61,7 +61,7 @@ def verdict(pair: Pair) -> list[str]:
             "Where a model is one run, nothing here says what training with another seed would "
             "change: join runs of several seeds with commas."
         )
-    elif abs(f1.comparison.difference[-1]) < spread:
+    elif abs(headline.comparison.difference[-1]) < spread:
         lines.append("The seeds of one model alone differ by more than the two models do.")
     return lines
 
@@ -92,8 +92,8 @@ def _others(pair: Pair) -> Iterator[str]:
         if np.isnan(compared.comparison.difference[-1]):
             yield _undefined(pair, name)
         elif not compared.told_apart:
-            what = figure[0].upper() + figure[1:]
-            yield f"{what} does not tell them apart: it differs by {_less(compared)}."
+            what, less = sentence_case(figure), _less(compared)
+            yield f"{what} does not tell them apart: it differs by {less}."
         else:
             better, _ = _ranked(compared)
             by = f"by {_by(compared)} ({_sure(compared)})"

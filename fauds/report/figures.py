@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from fauds.bench.results import MetricRow
 from fauds.metrics.calibration import reliability
 from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
+from fauds.report.printed import sentence_case
 from fauds.targets.base import Target
 from fauds.training.journal import LOG
 
@@ -94,7 +95,7 @@ def draw_balance(
         axes.margins(0.15)
         grid(axes, "both")
         words = (
-            f"{mean_of[0].upper()}{mean_of[1:]} over its variance across {target.plural} of "
+            f"{sentence_case(mean_of)} over its variance across {target.plural} of "
             f"{_listed(list(ours))}"
             + (f" and {len(points)} published methods" if points else "")
             + ". Further left is more even, further up is better."

@@ -11,7 +11,7 @@ from fauds import resources, store
 from fauds.bench import results as results_file
 from fauds.bench.results import Results
 from fauds.report.gallery import Face, gallery
-from fauds.report.printed import percent, percent_range
+from fauds.report.printed import percent, percent_range, sentence_case
 from fauds.report.published import lacking, published_rows
 
 FILE = "report.md"
@@ -90,7 +90,7 @@ def _fold_tables(results: Results) -> dict[str, str]:
     for place, metric in enumerate(target.statistics):
         title = target.titles[metric]
         beside = target.baselines if place == 0 else {}
-        tables[title[0].upper() + title[1:]] = _fold_table(results, metric, beside)
+        tables[sentence_case(title)] = _fold_table(results, metric, beside)
     return tables
 
 

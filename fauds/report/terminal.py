@@ -178,11 +178,11 @@ def _fold_table(results: "Results") -> Table:
     for au in (*target.names, None):
         cells = [results.value(first, "fold", au, fold) for fold in folds]
         cells.append(results.value(first, "mean_of_folds", au))
-        others_ = [results.value(name, "mean_of_folds", au) for name in beside]
+        figures = [results.value(name, "mean_of_folds", au) for name in beside]
         if au is None:
             table.add_section()
         table.add_row(
-            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, others_)
+            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, figures)
         )
     return table
 

@@ -12,7 +12,7 @@ from fauds.report.html.tables import (
     best_of_rows,
     figure,
 )
-from fauds.report.printed import percent
+from fauds.report.printed import percent, sentence_case
 from fauds.report.published import lacking, published_rows
 
 _WORDS = {
@@ -25,7 +25,7 @@ def overview(runs: Sequence[Run]) -> Table | None:
     """The headline figures of several runs; None of a single one."""
     if len(runs) < 2:
         return None
-    overall = {m: name[0].upper() + name[1:] for m, name in runs[0].target.overall.items()}
+    overall = {m: sentence_case(name) for m, name in runs[0].target.overall.items()}
     named = {**overall, **_WORDS}
     shown = {m: name for m, name in named.items() if any(run.row(m) for run in runs)}
     table = Table(
@@ -68,7 +68,7 @@ def by_au(runs: Sequence[Run]) -> Table | None:
     aus, target, first = runs[0].results.protocol.aus, runs[0].target, runs[0].first
     table = Table(
         caption=f"{target.titles[first]} by {target.noun} and run, means of folds, in %",
-        head=(target.noun[0].upper() + target.noun[1:], *(run.letter for run in runs)),
+        head=(sentence_case(target.noun), *(run.letter for run in runs)),
         rows=tuple(
             Row(au or "Mean", tuple(figure(run.row(first, au=au)) for run in runs), not au)
             for au in (*aus, None)

@@ -5,7 +5,7 @@ import numpy as np
 from fauds.bench.results import MetricRow
 from fauds.report.html.runs import Run
 from fauds.report.html.tables import Cell, Row, Table, figure
-from fauds.report.printed import percent
+from fauds.report.printed import percent, sentence_case
 
 SELECTIONS = {
     "last": "the last epoch, threshold as declared (the headline)",
@@ -44,7 +44,7 @@ def au_table(run: Run) -> Table:
     """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
     title = run.target.titles[run.first]
     named = {**run.target.baselines, **run.target.titles, **_BESIDE}
-    columns = {run.first: title[0].upper() + title[1:]} | {
+    columns = {run.first: sentence_case(title)} | {
         metric: name
         for metric, name in named.items()
         if metric != run.first and run.row(metric) is not None
@@ -71,11 +71,7 @@ def _active_shares(run: Run) -> dict[str | None, float]:
 
 
 def _head(run: Run) -> str:
-    return _begun(run.target.noun)
-
-
-def _begun(words: str) -> str:
-    return words[0].upper() + words[1:]
+    return sentence_case(run.target.noun)
 
 
 def fold_table(run: Run, metric: str, name: str) -> Table:
@@ -144,7 +140,7 @@ def subject_table(run: Run) -> Table | None:
     found.sort(key=lambda row: (row[1] is None or row[1].value is None, row[1] and row[1].value))
     return Table(
         caption=f"Over all {run.target.plural} by subject, in %, the lowest {titles[0]} first",
-        head=("Subject", *(title[0].upper() + title[1:] for title in titles), "Frames"),
+        head=("Subject", *(sentence_case(title) for title in titles), "Frames"),
         rows=tuple(
             Row(who, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
             for who, *rows in found
@@ -163,10 +159,10 @@ def selection_table(run: Run) -> Table | None:
             rows.append(Row(words, (figure(row), Cell(gap))))
     if len(rows) < 2:
         return None
+    figure_of = sentence_case(run.target.overall[run.first])
     return Table(
-        caption=f"{_begun(run.target.overall[run.first])} by how the epoch and the threshold are "
-        "chosen, in %",
-        head=("Chosen", _begun(run.target.titles[run.first]), "Above the headline"),
+        caption=f"{figure_of} by how the epoch and the threshold are chosen, in %",
+        head=("Chosen", sentence_case(run.target.titles[run.first]), "Above the headline"),
         rows=tuple(rows),
         note="What is chosen on the test part is too good: it is shown so that figures chosen that "
         "way elsewhere can be judged.",

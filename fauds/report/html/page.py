@@ -11,6 +11,7 @@ from fauds.report.features import draw_features, find_features
 from fauds.report.html import compared, figures_by
 from fauds.report.html.runs import Run, comparable
 from fauds.report.html.tables import Table
+from fauds.report.printed import sentence_case
 from fauds.report.published import published_rows
 
 
@@ -72,7 +73,7 @@ def _by_au(runs: Sequence[Run]) -> Section:
     }
     return Section(
         "action-units",
-        target.plural[0].upper() + target.plural[1:],
+        sentence_case(target.plural),
         target.remarks,
         [figures.draw_by_name(target, rows)],
         _there(compared.by_au(runs), figures_by.au_table(runs[0])),
@@ -85,7 +86,7 @@ def _by_fold(run: Run) -> Section:
         for fold, who in run.results.protocol.test_subjects.items()
     ]
     first, *others = (
-        figures_by.fold_table(run, metric, title[0].upper() + title[1:])
+        figures_by.fold_table(run, metric, sentence_case(title))
         for metric, title in ((name, run.target.titles[name]) for name in run.target.statistics)
     )
     folded = [*others, *_there(figures_by.undefined_table(run))]

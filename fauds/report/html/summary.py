@@ -3,7 +3,7 @@
 from fauds.bench.results import ELSEWHERE, Results
 from fauds.report.html.runs import Run
 from fauds.report.html.tables import interval
-from fauds.report.printed import percent
+from fauds.report.printed import percent, sentence_case
 
 _WEAK = 3
 
@@ -48,7 +48,7 @@ def _result(run: Run) -> str:
     if row is None or row.value is None:
         return f"The {figure} is undefined: {target.undefined_overall[run.first]}."
     spread = interval(row)
-    said = f"{_begun(figure)} is {percent(row.value)} %"
+    said = f"{sentence_case(figure)} is {percent(row.value)} %"
     said += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
     for metric, words in target.baselines.items():
         base = run.value(metric)
@@ -57,12 +57,8 @@ def _result(run: Run) -> str:
     for metric in list(target.statistics)[1:]:
         value = run.value(metric)
         if value is not None:
-            said += f" {_begun(target.overall[metric])} is {percent(value)} %."
+            said += f" {sentence_case(target.overall[metric])} is {percent(value)} %."
     return said
-
-
-def _begun(words: str) -> str:
-    return words[0].upper() + words[1:]
 
 
 def _without_interval(run: Run) -> str:
