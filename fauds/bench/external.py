@@ -91,6 +91,8 @@ def read(
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
+    if not path.exists():
+        raise UsageError("There is no such file or folder.", where=path)
     found = sorted(path.glob(_FOLDS))
     found = found or sorted(
         file for file in path.glob("*") if file.suffix.lower() in (".csv", ".parquet")
