@@ -167,7 +167,7 @@ def _table(pair: Pair, name: str, compared: Compared) -> Table:
         if row["au"] is None:
             table.add_section()
         table.add_row(
-            row["au"] or "mean",
+            row["au"] or pair.target.total,
             percent(row["a"]),
             percent(row["b"]),
             _points(row["difference"]),

@@ -24,7 +24,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         DataError: the run has no results.
     """
-    results = results_file.read(folder)
+    results, faces = results_file.read(folder), _some(gallery(folder))
     source = resources.path("templates", "report", "report.md.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     text = environment.from_string(source).render(
@@ -39,7 +39,8 @@ def write_report(folder: Path) -> Path:
         dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
         reasons=_reasons(results),
         published=_published(results),
-        faces=_some(gallery(folder)),
+        faces=faces,
+        described=any(face.face_text or any(au.text for au in face.aus) for face in faces),
         names=_names,
         state=_state(results.protocol.predicts.states),
     )
@@ -104,7 +105,7 @@ def _fold_table(results: Results, metric: str, beside: Mapping[str, str]) -> str
     columns["pooled"] = [results.value(metric, "pooled", au) for au in aus]
     for name, title in beside.items():
         columns[title] = [results.value(name, "mean_of_folds", au) for au in aus]
-    index = [au or "**mean**" for au in aus]
+    index = [au or f"**{results.protocol.predicts.total}**" for au in aus]
     frame = pd.DataFrame(columns, index=pd.Index(index, name=results.protocol.predicts.short))
     return _markdown(frame.map(lambda value: percent(None if pd.isna(value) else value)))
 

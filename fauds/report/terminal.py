@@ -182,7 +182,7 @@ def _fold_table(results: "Results") -> Table:
         if au is None:
             table.add_section()
         table.add_row(
-            au or "mean", *map(percent, cells), _interval(results, au), *map(percent, figures)
+            au or target.total, *map(percent, cells), _interval(results, au), *map(percent, figures)
         )
     return table
 

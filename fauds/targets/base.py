@@ -40,6 +40,7 @@ class Target(Settings, ABC):
     Class attributes:
         noun, plural: what a name is, and several, in words: "action unit", "class".
         short, shorts: the same in tables and short sentences: "AU", "AUs".
+        total: the row of a table that is over all names.
         states: what is said of a name that is not true of a frame, and of one that is.
         remarks: what the figures of the target mean, in sentences for a report.
         estimand: what the headline is an estimate of, in words.
@@ -59,6 +60,7 @@ class Target(Settings, ABC):
     plural: ClassVar[str]
     short: ClassVar[str]
     shorts: ClassVar[str]
+    total: ClassVar[str] = "mean"
     states: ClassVar[tuple[str, str]] = ("inactive", "active")
     remarks: ClassVar[tuple[str, ...]] = ()
     estimand: ClassVar[str]

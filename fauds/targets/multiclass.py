@@ -28,6 +28,7 @@ class Multiclass(Target):
     plural: ClassVar[str] = "classes"
     short: ClassVar[str] = "class"
     shorts: ClassVar[str] = "classes"
+    total: ClassVar[str] = "overall"
     states: ClassVar[tuple[str, str]] = ("no", "yes")
     remarks: ClassVar[tuple[str, ...]] = (
         "Accuracy of a class: the share of its frames decided rightly; over all classes: that of "

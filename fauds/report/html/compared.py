@@ -65,12 +65,14 @@ def by_au(runs: Sequence[Run]) -> Table | None:
     """The headline by name of several runs, the best of each marked; None of a single one."""
     if len(runs) < 2:
         return None
-    aus, target, first = runs[0].results.protocol.aus, runs[0].target, runs[0].first
+    target, first = runs[0].target, runs[0].first
+    aus, total = target.names, sentence_case(target.total)
+    title = sentence_case(target.titles[first])
     table = Table(
-        caption=f"{target.titles[first]} by {target.noun} and run, means of folds, in %",
+        caption=f"{title} by {target.noun} and run, means of folds, in %",
         head=(sentence_case(target.noun), *(run.letter for run in runs)),
         rows=tuple(
-            Row(au or "Mean", tuple(figure(run.row(first, au=au)) for run in runs), not au)
+            Row(au or total, tuple(figure(run.row(first, au=au)) for run in runs), not au)
             for au in (*aus, None)
         ),
     )

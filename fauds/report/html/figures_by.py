@@ -43,9 +43,10 @@ _TEXTS = {
 def au_table(run: Run) -> Table:
     """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
     title = run.target.titles[run.first]
-    named = {**run.target.baselines, **run.target.titles, **_BESIDE}
+    # In the order of _BESIDE; a target's own titles come before the common ones.
+    named = {**dict.fromkeys(_BESIDE), **run.target.baselines, **_BESIDE, **run.target.titles}
     columns = {run.first: sentence_case(title)} | {
-        metric: name
+        metric: sentence_case(name)
         for metric, name in named.items()
         if metric != run.first and run.row(metric) is not None
     }
@@ -55,7 +56,7 @@ def au_table(run: Run) -> Table:
     for au in (*run.results.protocol.aus, None):
         cells = [figure(run.row(metric, au=au)) for metric in columns]
         active = [Cell(percent(shares[au]))] if shares else []
-        rows.append(Row(au or "Mean", (*active, *cells), not au))
+        rows.append(Row(au or sentence_case(run.target.total), (*active, *cells), not au))
     return Table(
         caption=f"By {run.target.noun}, means of folds, in %", head=names, rows=tuple(rows)
     )
@@ -80,7 +81,7 @@ def fold_table(run: Run, metric: str, name: str) -> Table:
     for au in (*run.results.protocol.aus, None):
         cells = [figure(run.row(metric, "fold", au, fold=fold)) for fold in run.results.folds]
         cells += [figure(run.row(metric, scope, au)) for scope in ("mean_of_folds", "pooled")]
-        rows.append(Row(au or "Mean", tuple(cells), not au))
+        rows.append(Row(au or sentence_case(run.target.total), tuple(cells), not au))
     folds = (f"Fold {fold}" for fold in run.results.folds)
     return Table(
         caption=f"{name} by fold, in %",
@@ -109,10 +110,11 @@ def sex_table(run: Run) -> Table | None:
     rows = []
     for au in (*run.results.protocol.aus, None):
         found = [run.row(run.first, "sex", au, group=group) for group in groups]
-        rows.append(Row(au or "Mean", (*map(figure, found), Cell(_apart(found))), not au))
+        cells = (*map(figure, found), Cell(_apart(found)))
+        rows.append(Row(au or sentence_case(run.target.total), cells, not au))
     names = {"F": "Women", "M": "Men"}
     return Table(
-        caption=f"{run.target.titles[run.first]} by sex, all frames of one sex pooled, in %",
+        caption=f"{sentence_case(run.target.titles[run.first])} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Intervals"),
         rows=tuple(rows),
     )
