@@ -50,8 +50,8 @@ class Batch:
         images: [B, 3, S, S] RGB; uint8 as loaded, float and normalised where a model sees them.
         labels: long, -1 where not coded; multilabel [B, A], 1 active and 0 inactive; multiclass
             [B], the place of the true name.
-        rows: [B] long, rows of the set of faces that the batch was taken from; empty where its
-            only frame stands in for none: it then has no label and no caption.
+        rows: [B] long, rows of the set of faces that the batch was taken from; empty where the
+            batch holds a placeholder alone, a frame without labels and captions.
         views: [B, 2, 3] float, which maps pixels (x right, y down, 1) of the stored face image to
             pixels of `images`: the scaling, crop and flip that the image has undergone.
         local: [B, A, T] long and global_: [B, T'] long, <bos> words <eos> <pad>.., all <pad> where

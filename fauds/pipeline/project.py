@@ -304,7 +304,7 @@ class Project:
         say: Callable[[str], None],
         progress: AbstractContextManager["Progress"],
     ) -> Path:
-        """Score predictions made elsewhere; returns the run's folder, with results and a report.
+        """Score external predictions; returns the run's folder, with results and a report.
 
         Args:
             request: the predictions, and what becomes of frames that they lack.

@@ -262,11 +262,11 @@ class _Order(Sampler[tuple[int, np.ndarray]]):
 
     Attributes:
         passes: rows, one array a micro-batch.
-        stand_ins: bool a micro-batch: whether its frame counts for nothing, no other being left.
+        placeholders: bool a micro-batch: whether its only frame is a placeholder.
     """
 
     def __init__(self, shares: list[np.ndarray], spare: list[int]) -> None:
-        self.stand_ins = [not len(rows) for rows in shares]
+        self.placeholders = [not len(rows) for rows in shares]
         pairs = zip(shares, spare, strict=True)
         self.passes = [rows if len(rows) else np.array([row]) for rows, row in pairs]
 
@@ -310,7 +310,8 @@ def batches(
 
     Training: each step's batch is shared out among `world` processes, and each share again among
     ``training.accumulate`` micro-batches; a process gets so many for every step. Where a last
-    batch has too few frames, a micro-batch holds a frame without labels, captions and rows.
+    batch has too few frames, a micro-batch holds a placeholder: a frame without labels and
+    captions, and no rows.
     Testing: all frames in order, centre crops; whole batches are dealt round the processes.
 
     Args:
@@ -339,15 +340,15 @@ def batches(
     )
     # No variable may hold the loader's iterator: an error keeps its frame's variables, and with
     # them the loader's processes.
-    for number, (failure, rows, stand_in) in enumerate(
-        zip(loader, order.passes, order.stand_ins, strict=True)
+    for number, (failure, rows, placeholder) in enumerate(
+        zip(loader, order.passes, order.placeholders, strict=True)
     ):
         if failure is not None:
             raise failure
         images = _copied(slots.images(number)[: len(rows)], pin)
         views = slots.views(number)[: len(rows)].clone()
         batch = _batch(faces, rows, images, views, needs)
-        yield _without_content(batch) if stand_in else batch
+        yield _without_content(batch) if placeholder else batch
 
 
 _AHEAD = 2

@@ -112,9 +112,9 @@ def sex_table(run: Run) -> Table | None:
         found = [run.row(run.first, "sex", au, group=group) for group in groups]
         cells = (*map(figure, found), Cell(_apart(found)))
         rows.append(Row(au or sentence_case(run.target.total), cells, not au))
-    names = {"F": "Women", "M": "Men"}
+    names, title = {"F": "Women", "M": "Men"}, sentence_case(run.target.titles[run.first])
     return Table(
-        caption=f"{sentence_case(run.target.titles[run.first])} by sex, all frames of one sex pooled, in %",
+        caption=f"{title} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Intervals"),
         rows=tuple(rows),
     )
