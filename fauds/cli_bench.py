@@ -28,7 +28,9 @@ from fauds.cli_options import (
 )
 @DATASET
 @read_options
-@click.option("--preset", help="Settings of the model.  [default: tiny on synthetic, else full]")
+@click.option(
+    "--preset", help="Settings of the model.  [default: tiny on synthetic, else the model's own]"
+)
 @click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option(
@@ -58,6 +60,8 @@ def bench(
     **reading: Any,
 ) -> None:
     """Train MODEL on every fold, test it on the fold's part, and report.
+
+    MODEL is one of the models that --list names; a run that is resumed knows its own.
 
     On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
     """
