@@ -75,7 +75,7 @@ def bench(
 
     project = new_project(workdir, dataset)
     workspace = project.workspace
-    request = planning.Request(model, preset, folds, changes, faces, resume)
+    request = planning.RunRequest(model, preset, folds, changes, faces, resume)
     if faces is not None and workspace.protocol.joins:
         raise click.UsageError(f"{dataset} takes its faces from the crops of both datasets.")
     plan = planning.make(request, workspace.protocol, workspace.folder / "runs")

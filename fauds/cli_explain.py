@@ -12,7 +12,7 @@ from fauds.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fauds.explanation.run import Summary
-    from fauds.explanation.sources import Share
+    from fauds.explanation.sources import ProcessShare
     from fauds.explanation.weights import Weights
 
 _DRAWN = (
@@ -73,7 +73,7 @@ def explain(
     processes, and each writes a file of its own.
     """
     from fauds.explanation import sources
-    from fauds.explanation.annotate import Painter
+    from fauds.explanation.annotate import AnnotatedMedia
     from fauds.explanation.cutting import check_names, cutter_for
     from fauds.explanation.engine import Explainer
     from fauds.explanation.run import run
@@ -82,7 +82,7 @@ def explain(
     _check_apart(out, annotate)
     found = sources.find(inputs)
     check_names(detector, found)
-    share = sources.Share.of_environment()
+    share = sources.ProcessShare.of_environment()
     files = share.of_files(found)
     if not files:
         click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
@@ -96,7 +96,7 @@ def explain(
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(found) > 1))
-        painters = [stack.enter_context(Painter(annotate, inputs))] if annotate else []
+        painters = [stack.enter_context(AnnotatedMedia(annotate, inputs))] if annotate else []
         advance = _bar(stack, sources.pictures(files)) if out else lambda pictures: None
         summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
@@ -142,7 +142,7 @@ def _bar(stack: ExitStack, pictures: int) -> Callable[[int], None]:
     return stack.enter_context(progress.bar("explaining", pictures))
 
 
-def _nothing(summary: "Summary", share: "Share") -> None:
+def _nothing(summary: "Summary", share: "ProcessShare") -> None:
     """Say that nothing was explained.
 
     Raises:

@@ -49,7 +49,7 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
             "means nothing yet.",
             err=True,
         )
-    _tell(exported, weights)
+    _say_exported(exported, weights)
 
 
 def _named_after(weights: Path, kind: str) -> Path:
@@ -62,7 +62,7 @@ def _named_after(weights: Path, kind: str) -> Path:
     return Path(f"{fold.parent.name}-{fold.name}.{kind}")
 
 
-def _tell(exported: "Exported", weights: "Weights") -> None:
+def _say_exported(exported: "Exported", weights: "Weights") -> None:
     from fauds.export import INPUT, crop_in_words
 
     size, alignment = weights.settings.model.image_size, weights.alignment

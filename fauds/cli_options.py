@@ -103,10 +103,10 @@ def new_project(workdir: Path, dataset: str) -> Any:
 
 
 def new_progress(shown: bool = True) -> Any:
-    """Return a `fauds.report.progress.Progress` on stderr, or one that shows nothing."""
-    from fauds.report.progress import Progress
+    """Return a `fauds.report.progress.ProgressBars` on stderr, or one that shows nothing."""
+    from fauds.report.progress import ProgressBars
 
-    return Progress(sys.stderr if shown else None)
+    return ProgressBars(sys.stderr if shown else None)
 
 
 def reading(

@@ -33,9 +33,9 @@ def score(
     a folder of OpenFace's CSV files, named like the sequences (F001_T1.csv, SN001.csv);
     py-feat's CSV; or a run of fauds.
     """
-    from fauds.bench.scoring import Request
+    from fauds.bench.scoring import ScoreRequest
     from fauds.report.terminal import show_results
 
-    request = Request(predictions, name, missing)
+    request = ScoreRequest(predictions, name, missing)
     project = new_project(workdir, dataset)
     show_results(project.score(request, click.echo, new_progress()))

@@ -19,8 +19,7 @@ from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.nn.base import Model
 from fauds.settings import ModelSettings
-from fauds.synthetic.face import AUS as DRAWN_AUS
-from fauds.synthetic.face import draw_face, draw_identity, draw_views
+from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 from fauds.training.batches import centre_crop, scaled
 from fauds.training.device import normalise
 
@@ -220,7 +219,7 @@ def _largest_difference(
         DataError: it is above `TOLERANCE`, or the file does not run.
     """
     try:
-        said = _said(written, faces)
+        said = _say_difference(written, faces)
     except Exception as error:  # of onnx and onnxruntime, which share no base class
         raise _unlike(path, f"it cannot be run: {str(error).splitlines()[0]}") from error
     meant = [network(torch.from_numpy(batch)).numpy() for batch in faces]
@@ -231,7 +230,7 @@ def _largest_difference(
     return difference
 
 
-def _said(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
+def _say_difference(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
     import onnx
     import onnxruntime
 

@@ -21,7 +21,7 @@ DEFAULT = 3
 
 
 @dataclass(frozen=True)
-class SubjectCounts:
+class LabelCounts:
     """Of S subjects, sorted by id: frames and sexes [S]; coded frames and positives [S, A].
 
     Positives are the frames of which a name of the target (an AU, a class) is true.
@@ -34,7 +34,7 @@ class SubjectCounts:
     positives: np.ndarray
 
 
-def count_subjects(frames: pa.Table, target: Target) -> SubjectCounts:
+def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
     """Count frames and positives by subject; the order of the rows does not matter.
 
     Args:
@@ -51,7 +51,7 @@ def count_subjects(frames: pa.Table, target: Target) -> SubjectCounts:
     subjects = tuple(ids[code] for code in order)
     labels = target.indicators(target.labels(frames)).T
     size = len(order)
-    return SubjectCounts(
+    return LabelCounts(
         subjects=subjects,
         sexes=_sexes(frames, rows, size),
         frames=np.bincount(rows, minlength=size),
@@ -90,7 +90,7 @@ def choose(
     return method or ("published" if wanted == there else "random"), wanted
 
 
-def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
+def published(counts: LabelCounts, folds: Folds) -> pa.Table:
     """Return a protocol's own folds: of its list, or by its rule.
 
     Raises:
@@ -120,7 +120,7 @@ def published(counts: SubjectCounts, folds: Folds) -> pa.Table:
     return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
 
 
-def across(counts: SubjectCounts, trained: Collection[str], protocol: str) -> pa.Table:
+def across(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
     """Return the one fold that tests every subject but those that are only trained on."""
     parts = [0 if subject in trained else 1 for subject in counts.subjects]
     return _table(counts.subjects, parts, protocol)
@@ -131,14 +131,14 @@ def tested(folds: pa.Table) -> list[int]:
     return sorted(set(folds["fold"].to_pylist()) - {0})
 
 
-def offered(counts: SubjectCounts, folds: pa.Table) -> int:
+def offered(counts: LabelCounts, folds: pa.Table) -> int:
     """Return how many frames the subjects that folds test have."""
     part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     is_tested = [part[subject] != 0 for subject in counts.subjects]
     return int(counts.frames[is_tested].sum())
 
 
-def random(counts: SubjectCounts, k: int, seed: int) -> pa.Table:
+def random(counts: LabelCounts, k: int, seed: int) -> pa.Table:
     """Return seeded, subject-exclusive folds, balanced for AU occurrence, frames and sex.
 
     Start from a shuffled deal of subjects (sizes differ by one at most), then swap pairs between
@@ -160,7 +160,7 @@ def random(counts: SubjectCounts, k: int, seed: int) -> pa.Table:
     return _table(counts.subjects, assignment + 1, f"random-{k}fold-seed{seed}")
 
 
-def _balance_features(counts: SubjectCounts) -> np.ndarray:
+def _balance_features(counts: LabelCounts) -> np.ndarray:
     sexes = np.array([sex or "" for sex in counts.sexes])
     one_hot = np.stack([sexes == sex for sex in np.unique(sexes)], axis=1)
     raw = np.concatenate([counts.positives, counts.frames[:, None], one_hot], axis=1).astype(float)
@@ -186,7 +186,7 @@ def _improve(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
 
 def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol: str) -> pa.Table:
     rows = [list(subjects), [int(fold) for fold in folds], [protocol] * len(subjects)]
-    return pa.table(rows, schema=schemas.FOLDS)
+    return pa.table(rows, schema=schemas.FOLDS_SCHEMA)
 
 
 def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parquet") -> None:
@@ -195,9 +195,9 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
     Raises:
         DataError: a subject in two folds or in none, a fold without subjects, a wrong schema.
     """
-    if not folds.schema.equals(schemas.FOLDS, check_metadata=False):
+    if not folds.schema.equals(schemas.FOLDS_SCHEMA, check_metadata=False):
         raise DataError(
-            f"The columns are {folds.schema.names}, not {schemas.FOLDS.names} with their types.",
+            f"The columns are {folds.schema.names}, not {schemas.FOLDS_SCHEMA.names} with their types.",
             where=where,
             hint="make it with fauds split",
         )
@@ -217,7 +217,7 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = "folds.parqu
         raise DataError(f"Folds must be numbered 1 to k, found {numbers}.", where=where)
 
 
-def statistics(counts: SubjectCounts, folds: pa.Table, target: Target) -> pa.Table:
+def statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
     """Return the statistics of every fold and name, with the target's class weights.
 
     A weight is null where the training part has no frame of which the name is true.
@@ -239,5 +239,5 @@ def statistics(counts: SubjectCounts, folds: pa.Table, target: Target) -> pa.Tab
             counts.positives[test].sum(axis=0),
             pa.array(weights, mask=np.isnan(weights)),
         ]
-        tables.append(pa.table(columns, schema=schemas.FOLD_STATISTICS))
+        tables.append(pa.table(columns, schema=schemas.FOLD_STATISTICS_SCHEMA))
     return pa.concat_tables(tables)

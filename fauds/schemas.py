@@ -65,7 +65,7 @@ def captions_schema(aus: Sequence[str]) -> pa.Schema:
     )
 
 
-PHRASES = pa.schema(
+PHRASES_SCHEMA = pa.schema(
     [
         ("phrase_id", pa.int32()),
         ("scope", pa.string()),
@@ -76,7 +76,7 @@ PHRASES = pa.schema(
         ("tokens", pa.list_(pa.int32())),
     ]
 )
-VOCABULARY = pa.schema(
+VOCABULARY_SCHEMA = pa.schema(
     [
         ("scope", pa.string()),
         ("id", pa.int32()),
@@ -85,8 +85,10 @@ VOCABULARY = pa.schema(
         ("count", pa.int64()),
     ]
 )
-FOLDS = pa.schema([("subject", pa.string()), ("fold", pa.int16()), ("protocol", pa.string())])
-FOLD_STATISTICS = pa.schema(
+FOLDS_SCHEMA = pa.schema(
+    [("subject", pa.string()), ("fold", pa.int16()), ("protocol", pa.string())]
+)
+FOLD_STATISTICS_SCHEMA = pa.schema(
     [
         ("fold", pa.int16()),
         ("au", pa.string()),

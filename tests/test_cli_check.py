@@ -235,7 +235,7 @@ def test_a_full_disk_is_said_beforehand(cli, bp4d_root, monkeypatch):
 
 
 class Sequence:
-    """As much of a `fauds.faces.plan.Job` as an estimate reads."""
+    """As much of a `fauds.faces.plan.SequenceJob` as an estimate reads."""
 
     class how:
         name, version = "jaa", 1

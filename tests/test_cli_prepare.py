@@ -15,7 +15,7 @@ from fauds.bench import results as results_file
 from fauds.faces.landmarks import marks
 from fauds.pipeline import Project
 from fauds.synthetic import distribution
-from fauds.synthetic.face import AUS, draw_identity, draw_views, face_landmarks
+from fauds.synthetic.face import DRAWN_AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
 from tests.helpers import Cli, small
@@ -60,8 +60,8 @@ def true_landmarks(like: str) -> dict[tuple[str, str, int], np.ndarray]:
         who = draw_identity(generator(SEED, "identity", take.subject), take.sex)
         views = draw_views(generator(SEED, "views", take.subject, take.task), len(take.frames))
         for number, view in zip(take.frames.tolist(), views, strict=True):
-            levels = np.zeros(len(AUS), np.float32)
-            levels[[AUS.index(au) for au in aus]] = labelled[start]
+            levels = np.zeros(len(DRAWN_AUS), np.float32)
+            levels[[DRAWN_AUS.index(au) for au in aus]] = labelled[start]
             points = face_landmarks(who, levels, view, SIZE)
             # DISFA's made-up pictures are wider than the drawn faces.
             points[:, 0] += SIZE // 6 if like == "disfa" else 0

@@ -16,7 +16,7 @@ import torch
 from fauds import export
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import SHIPPED, open_weights
-from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 from tests.explanation.models import write_weights
 from tests.helpers import Cli
 
@@ -67,7 +67,7 @@ def translated(monkeypatch, written):
 def drawn(count):
     """Faces of strangers as aligned crops, uint8 [128, 128, 3]."""
     rng = np.random.default_rng(5)
-    levels = rng.uniform(0, 5, (count, len(AUS))).astype(np.float32)
+    levels = rng.uniform(0, 5, (count, len(DRAWN_AUS))).astype(np.float32)
     views = draw_views(rng, count)
     return [
         draw_face(draw_identity(rng), *face, 128)[0] for face in zip(levels, views, strict=True)

@@ -156,7 +156,7 @@ def test_anchors_are_points_and_their_own_mirror_image(au):
 def still_face(seed: int) -> np.ndarray:
     """Return the landmarks of a made-up person who looks straight ahead and moves nothing."""
     who = face.draw_identity(np.random.default_rng(seed))
-    return face.face_landmarks(who, np.zeros(len(face.AUS)), face.View(noise=0.0))
+    return face.face_landmarks(who, np.zeros(len(face.DRAWN_AUS)), face.View(noise=0.0))
 
 
 def is_within(anchor: np.ndarray, points: np.ndarray, margin: float = 0.0) -> bool:

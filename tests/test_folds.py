@@ -125,7 +125,7 @@ def test_too_many_folds_are_refused():
 )
 def test_a_broken_fold_list_is_refused(rows, message):
     columns = [list(column) for column in zip(*rows, strict=True)]
-    table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS)
+    table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS_SCHEMA)
     with pytest.raises(DataError, match=message):
         folding.check(table, ["A", "B"])
 

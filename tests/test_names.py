@@ -39,12 +39,12 @@ def test_columns_of_tables():
     frames = ["frame_id", "key", "subject", "task", "frame", "sex", "image", *AUS, "AU12_intensity"]
     assert schemas.frames_schema(AUS, ("AU12",)).names == frames
     assert schemas.captions_schema(AUS).names == ["frame_id", *AUS, "face"]
-    assert schemas.PHRASES.names == [
+    assert schemas.PHRASES_SCHEMA.names == [
         *("phrase_id", "scope", "au", "state", "variant", "text", "tokens")
     ]
-    assert schemas.VOCABULARY.names == ["scope", "id", "token", "space", "count"]
-    assert schemas.FOLDS.names == ["subject", "fold", "protocol"]
-    assert schemas.FOLD_STATISTICS.names == [
+    assert schemas.VOCABULARY_SCHEMA.names == ["scope", "id", "token", "space", "count"]
+    assert schemas.FOLDS_SCHEMA.names == ["subject", "fold", "protocol"]
+    assert schemas.FOLD_STATISTICS_SCHEMA.names == [
         *("fold", "au", "train_frames", "train_positives", "test_frames", "test_positives"),
         "weight",
     ]

@@ -26,13 +26,13 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
     """Write a video of drawn faces and the CSV file with its landmarks."""
     import cv2
 
-    from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views
+    from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 
     rng = np.random.default_rng(0)
     who = draw_identity(rng)
     drawn = []
     for view in draw_views(rng, _DRAWN):
-        levels = np.where(rng.random(len(AUS)) < 0.3, 3, 0).astype(np.float32)
+        levels = np.where(rng.random(len(DRAWN_AUS)) < 0.3, 3, 0).astype(np.float32)
         drawn.append(draw_face(who, levels, view, _SIZE))
     video, table = folder / f"faces-{frames}.avi", folder / f"faces-{frames}.csv"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 25, (_SIZE, _SIZE))

@@ -15,7 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from fauds.synthetic.face import AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 
 PEOPLE, FRAMES = 8, 60
 
@@ -29,8 +29,8 @@ def main() -> None:
     for _ in range(PEOPLE):
         who = draw_identity(rng)
         for number, view in enumerate(draw_views(rng, FRAMES)):
-            active = rng.random(len(AUS)) < 0.3
-            intensities = np.where(active, rng.uniform(1, 5, len(AUS)), 0)
+            active = rng.random(len(DRAWN_AUS)) < 0.3
+            intensities = np.where(active, rng.uniform(1, 5, len(DRAWN_AUS)), 0)
             start = time.process_time()
             image, _ = draw_face(who, intensities, view, size)
             drawn = time.process_time()

@@ -84,7 +84,7 @@ def _sequences(root: Path) -> dict[str, list[str | None]]:
 def ours(root: Path, workers: int) -> tuple[int, float]:
     """Run the step; return the number of crops, and the seconds from the first to the last."""
     from fauds.datasets.footage import Footage, LandmarkFiles, Source
-    from fauds.faces.prepare import Request, prepare
+    from fauds.faces.prepare import CropRequest, prepare
 
     sources = {}
     for subject, images in _sequences(root).items():
@@ -93,7 +93,7 @@ def ours(root: Path, workers: int) -> tuple[int, float]:
         video = root / f"{subject}.avi"
         sources[subject, "T1"] = Source(None, video if video.exists() else None, points, "")
     work = root / "work"
-    request = Request("eyes-similarity", 1, workers=workers)
+    request = CropRequest("eyes-similarity", 1, workers=workers)
     moments: list[float] = []
     done = prepare(
         work,

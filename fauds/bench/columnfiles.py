@@ -61,7 +61,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnRoles:
     """What columns are.
 
     Attributes:
@@ -112,13 +112,13 @@ def _made_by(metadata: dict[bytes, bytes]) -> tuple[str, int] | None:
         return None
 
 
-def classify(sheet: Sheet, aus: Sequence[str]) -> Columns:
+def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
     """Tell what every column is, by its name: AU01, au1, AU01_c; AU01_r and AU01_intensity.
 
     Raises:
         DataError: two columns are of one AU.
     """
-    found = Columns({}, {}, [], [])
+    found = ColumnRoles({}, {}, [], [])
     for name in sheet.columns:
         if name in (*_TEXT, *_NUMBERS):
             continue

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from fauds import store
 from fauds.bench import score
 from fauds.bench.environment import versions
-from fauds.bench.figures import figures
+from fauds.bench.figures import run_figures
 from fauds.bench.predictions import is_described, scores, text_columns
-from fauds.bench.results import Missing, Protocol, Results
+from fauds.bench.results import MissingFrames, Protocol, Results
 from fauds.bench.score import FoldScores, Intensities
 from fauds.bench.selection import Watched, select
 from fauds.bench.texts import TextFigures, text_figures
@@ -126,7 +126,7 @@ class GroundTruth:
     without_image: Mapping[str, int]
     provenance: dict[str, Any]
     references: References | None = None
-    missing: Missing | None = None
+    missing: MissingFrames | None = None
 
 
 def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark) -> Results:
@@ -144,7 +144,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
     }
     ids, sexes = (labels.frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
     subjects = {fold: np.array(ids)[rows] for fold, rows in rows_of.items()}
-    all_figures = figures(
+    all_figures = run_figures(
         folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, made.selection
     )
     evaluated = {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.bench.columnfiles import Columns, Sheet, classify, open_sheet
-from fauds.bench.formats import FORMATS, READERS, TABLE, Part, kind_of, whole
+from fauds.bench.columnfiles import ColumnRoles, Sheet, classify, open_sheet
+from fauds.bench.formats import FORMATS, READERS, TABLE_FORMAT, Part, kind_of, whole
 from fauds.bench.framenames import Sequences
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
@@ -85,7 +85,7 @@ def read(
     notes += _unread(list(columns.values()))
     if lost:
         notes.append(f"{lost:,} frames in which no face was found count as not predicted")
-    return _joined(parts, several[0] != TABLE, tuple(notes), sheets, path)
+    return _joined(parts, several[0] != TABLE_FORMAT, tuple(notes), sheets, path)
 
 
 def _files(path: Path) -> list[Path]:
@@ -107,11 +107,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _recognised(kind: str, files: int) -> str:
-    what = {TABLE: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
+    what = {TABLE_FORMAT: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
     return f"read as {what}: {files} file{'s' if files > 1 else ''}"
 
 
-def _unread(columns: Sequence[Columns]) -> list[str]:
+def _unread(columns: Sequence[ColumnRoles]) -> list[str]:
     """Name what was not read."""
     others = list(dict.fromkeys(name for found in columns for name in found.others))
     foreign = list(dict.fromkeys(name for found in columns for name in found.foreign))
@@ -135,7 +135,7 @@ def _check_version(sheet: Sheet, benchmark: tuple[str, int]) -> None:
         )
 
 
-def _check_aus(sheet: Sheet, found: Columns, aus: Sequence[str]) -> None:
+def _check_aus(sheet: Sheet, found: ColumnRoles, aus: Sequence[str]) -> None:
     missing = [au for au in aus if au not in found.occurrence]
     if not missing:
         return

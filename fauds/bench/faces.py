@@ -15,11 +15,11 @@ from fauds.datasets.crops import match_crops
 from fauds.errors import DataError
 from fauds.protocols import AlignmentSettings
 
-TABLE = "faces.parquet"
+FACES = "faces.parquet"
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceImages:
     """The face images of frames.
 
     Attributes:
@@ -50,7 +50,7 @@ def find(
     meta: Mapping[str, Any],
     crops: Path | None,
     alignment: AlignmentSettings,
-) -> Faces:
+) -> FaceImages:
     """Find the face image of every frame.
 
     Args:
@@ -71,7 +71,7 @@ def find(
         elsewhere = {"name": "elsewhere", "version": 1}
         frame_set = f"{_offered(meta)} with a crop"
         return _faces(frames, images, crops, elsewhere, "crops made elsewhere (--faces)", frame_set)
-    if (tables / TABLE).exists():
+    if (tables / FACES).exists():
         return _prepared(tables, frames, meta)
     if alignment.name != "none":
         raise DataError(
@@ -85,7 +85,7 @@ def find(
     return _faces(frames, frames["image"], root, taken, described, frame_set)
 
 
-def check_unchanged(found: Faces) -> None:
+def check_unchanged(found: FaceImages) -> None:
     """Raise where crops were made anew since they were found: some were read, some are others.
 
     Raises:
@@ -93,7 +93,7 @@ def check_unchanged(found: Faces) -> None:
     """
     if found.crops is None:
         return
-    path = found.root / TABLE
+    path = found.root / FACES
     if not path.exists() or store.read_meta(path)["crops"] != found.crops:
         raise DataError(
             "The crops were made anew while this run was reading them.",
@@ -108,15 +108,15 @@ def _offered(meta: Mapping[str, Any]) -> str:
     return meta.get("frame_set", "every coded frame")
 
 
-def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> Faces:
-    made = store.read_meta(tables / TABLE)
+def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> FaceImages:
+    made = store.read_meta(tables / FACES)
     if made["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
         raise DataError(
             "The crops are of other frames than those that are there.",
-            where=tables / TABLE,
+            where=tables / FACES,
             hint=f"fauds prepare --dataset {meta['dataset']}",
         )
-    paths = store.read_table(tables / TABLE, ["frame_id", "path"])
+    paths = store.read_table(tables / FACES, ["frame_id", "path"])
     place = pc.index_in(frames["frame_id"], paths["frame_id"])
     settings = made["settings"]
     alignment = {key: settings[key] for key in ("name", "version")}
@@ -132,7 +132,7 @@ def _faces(
     alignment: Mapping[str, Any],
     described: str,
     frame_set: str,
-) -> Faces:
+) -> FaceImages:
     frames = frames.set_column(frames.schema.get_field_index("image"), "image", images)
     seen = frames.filter(pc.is_valid(frames["image"]))
     if not len(seen):
@@ -142,7 +142,7 @@ def _faces(
             hint="fauds check says what is there; crops made elsewhere: --faces DIR "
             "(F001/T1/2440.jpg, SN001/0.png)",
         )
-    return Faces(seen, root, _missing(frames), alignment, described, frame_set)
+    return FaceImages(seen, root, _missing(frames), alignment, described, frame_set)
 
 
 def _missing(frames: pa.Table) -> dict[str, int]:

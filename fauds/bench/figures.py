@@ -8,13 +8,13 @@ import numpy as np
 from fauds.bench import groups, score
 from fauds.bench.counts import SubjectCounts, by_subject
 from fauds.bench.results import MetricRow, Uncertainty
-from fauds.bench.rows import Rows
+from fauds.bench.rows import MetricRows
 from fauds.bench.score import FoldScores
 from fauds.targets.base import Target
 
 
 @dataclass(frozen=True)
-class Figures:
+class RunFigures:
     """What results.json says of a run's predictions; see `fauds.bench.results.Results`."""
 
     metrics: list[MetricRow]
@@ -24,14 +24,14 @@ class Figures:
     subject_counts: SubjectCounts
 
 
-def figures(
+def run_figures(
     folds: Mapping[int, FoldScores],
     subjects: Mapping[int, np.ndarray],
     sexes: Mapping[str, str | None],
     target: Target,
     threshold: float,
     selection: str,
-) -> Figures:
+) -> RunFigures:
     """Return all figures of a run.
 
     Args:
@@ -40,7 +40,7 @@ def figures(
         sexes: F or M of the subjects of whom it is known.
         selection: how the epoch was chosen.
     """
-    rows = Rows(target, selection)
+    rows = MetricRows(target, selection)
     whose = np.concatenate([subjects[fold] for fold in folds])
     labels = np.concatenate([scores.labels for scores in folds.values()])
     scores = np.concatenate([fold.scores for fold in folds.values()])
@@ -58,7 +58,7 @@ def figures(
         *groups.sex_rows(counted, frames, rows),
         *groups.subject_rows(counted, frames, rows),
     ]
-    return Figures(
+    return RunFigures(
         metrics=lines,
         summary=score.summary(lines, target, _measures(folds)),
         undefined=score.undefined(lines, target),

@@ -22,11 +22,11 @@ from fauds.nn import presets
 from fauds.settings import BackboneSettings
 from fauds.training import checkpoint
 
-PREDICTIONS = predictions_file.FILE
+PREDICTIONS = predictions_file.PREDICTIONS
 MEASURED = "measured.json"
 
 
-def write(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
+def write_results(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
     """Write results.json and gallery.parquet of a run whose folds are all predicted.
 
     Raises:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fauds.bench.columnfiles import Columns, Sheet, numbers, strings
+from fauds.bench.columnfiles import ColumnRoles, Sheet, numbers, strings
 from fauds.bench.framenames import Sequences
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
-TABLE = "table"
+TABLE_FORMAT = "table"
 FORMATS = (
     "a table has subject, task and frame; OpenFace's has frame and success; py-feat's has input "
     "and frame; and each has a column for every AU (AU01)"
@@ -30,14 +30,14 @@ class Part:
 
 
 def kind_of(sheet: Sheet) -> str:
-    """Return the format of a file: `TABLE`, "OpenFace" or "py-feat".
+    """Return the format of a file: `TABLE_FORMAT`, "OpenFace" or "py-feat".
 
     Raises:
         DataError: its columns are of none.
     """
     names = set(sheet.columns)
     if {"subject", "frame"} <= names:
-        return TABLE
+        return TABLE_FORMAT
     if {"input", "frame"} <= names:
         return "py-feat"
     if {"frame", "success"} <= names:
@@ -50,7 +50,7 @@ def kind_of(sheet: Sheet) -> str:
     )
 
 
-def _table(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, int]:
+def _table(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subjects = strings(sheet, "subject")
     if "task" in sheet.columns:
         tasks = strings(sheet, "task")
@@ -66,7 +66,7 @@ def _table(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, in
     return _part(sheet, found, subjects, tasks, whole(sheet, "frame"), folds), 0
 
 
-def _openface(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, int]:
+def _openface(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subject, task = sequences.of_name(sheet.path.stem, sheet.path)
     frames = whole(sheet, "frame")
     if (frames < 1).any():
@@ -81,7 +81,7 @@ def _openface(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part,
     return _only(part, success), int((~success).sum())
 
 
-def _pyfeat(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, int]:
+def _pyfeat(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subjects, tasks, frames = sequences.of_inputs(
         strings(sheet, "input"), whole(sheet, "frame"), sheet.path
     )
@@ -91,8 +91,8 @@ def _pyfeat(sheet: Sheet, found: Columns, sequences: Sequences) -> tuple[Part, i
     return _only(part, ~nothing), int(nothing.sum())
 
 
-READERS: dict[str, Callable[[Sheet, Columns, Sequences], tuple[Part, int]]] = {
-    TABLE: _table,
+READERS: dict[str, Callable[[Sheet, ColumnRoles, Sequences], tuple[Part, int]]] = {
+    TABLE_FORMAT: _table,
     "OpenFace": _openface,
     "py-feat": _pyfeat,
 }
@@ -101,7 +101,7 @@ READERS: dict[str, Callable[[Sheet, Columns, Sequences], tuple[Part, int]]] = {
 
 def _part(
     sheet: Sheet,
-    found: Columns,
+    found: ColumnRoles,
     subjects: np.ndarray,
     tasks: np.ndarray,
     frames: np.ndarray,

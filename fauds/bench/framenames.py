@@ -10,11 +10,11 @@ import pyarrow as pa
 from fauds.datasets import images
 from fauds.datasets.base import Reader
 from fauds.datasets.images import Listing
-from fauds.datasets.sources import VIDEO_SUFFIXES
+from fauds.datasets.sources import DATASET_VIDEO_SUFFIXES
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
-Key = tuple[str, str]
+SequenceKey = tuple[str, str]
 
 
 class Sequences:
@@ -31,7 +31,7 @@ class Sequences:
         plain = pa.table({name: keys[name].cast(pa.string()) for name in keys.column_names})
         last = plain.append_column("frame", frames["frame"]).group_by(["subject", "task"])
         rows = last.aggregate([("frame", "max")]).to_pylist()
-        self.last: dict[Key, int] = {
+        self.last: dict[SequenceKey, int] = {
             (row["subject"], row["task"]): row["frame_max"] for row in rows
         }
         self._reader, self._declared = reader, image_base
@@ -42,7 +42,7 @@ class Sequences:
         of_task = rf"[-_./\\ ]({then})" if self.have_tasks else "()"
         self._pattern = re.compile(rf"(?<!\d)({either}){of_task}(?!\d)", re.IGNORECASE)
 
-    def of_name(self, name: str, where: object) -> Key:
+    def of_name(self, name: str, where: object) -> SequenceKey:
         """Return the sequence that a name says: F001_T1, LeftVideoSN001_comp.
 
         Raises:
@@ -80,12 +80,12 @@ class Sequences:
         subjects, tasks = (np.array([key[i] for key in keys], np.str_)[of] for i in (0, 1))
         return subjects, tasks, frames
 
-    def _base(self, keys: list[Key], numbers: np.ndarray, where: object) -> int:
-        by_key: dict[Key, list[int]] = {}
+    def _base(self, keys: list[SequenceKey], numbers: np.ndarray, where: object) -> int:
+        by_key: dict[SequenceKey, list[int]] = {}
         for key, number in zip(keys, numbers.tolist(), strict=True):
             if number >= 0:
                 by_key.setdefault(key, []).append(number)
-        listings: Mapping[images.Key, Listing] = {
+        listings: Mapping[images.FolderKey, Listing] = {
             tuple(filter(None, key)): Listing("/".join(filter(None, key)), np.sort(found), [])
             for key, found in by_key.items()
         }
@@ -112,7 +112,7 @@ class Sequences:
 def _number(name: str, where: object) -> int:
     """Return a picture's number; -1 of a video."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.suffix.lower() in DATASET_VIDEO_SUFFIXES:
         return -1
     digits = images.digits(path.stem, of_videos=True)
     if not digits:

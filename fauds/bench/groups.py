@@ -6,7 +6,7 @@ import numpy as np
 
 from fauds.bench.counts import BySubject
 from fauds.bench.results import MetricRow, Uncertainty
-from fauds.bench.rows import Rows, plain
+from fauds.bench.rows import MetricRows, plain
 from fauds.metrics import intervals as interval_module
 from fauds.metrics.intervals import intervals
 from fauds.metrics.resampling import Additive, with_overall
@@ -15,7 +15,9 @@ from fauds.targets.base import Figure
 _ESTIMANDS = ("mean_of_folds", "pooled")
 
 
-def with_intervals(lines: Sequence[MetricRow], counted: BySubject, rows: Rows) -> list[MetricRow]:
+def with_intervals(
+    lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
+) -> list[MetricRow]:
     """Return the rows, those of the target's statistics over all folds with their intervals.
 
     Args:
@@ -35,7 +37,7 @@ def with_intervals(lines: Sequence[MetricRow], counted: BySubject, rows: Rows) -
     ]
 
 
-def sex_rows(counted: BySubject, frames: np.ndarray, rows: Rows) -> list[MetricRow]:
+def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
     """Return the target's statistics over all test frames of one sex; none of unknown sex.
 
     Args:
@@ -55,7 +57,7 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: Rows) -> list[MetricR
     return lines
 
 
-def subject_rows(counted: BySubject, frames: np.ndarray, rows: Rows) -> list[MetricRow]:
+def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
     """Return every subject's figures of the target's statistics, over all names."""
     return [
         rows.one(name, "subject", float(value), n, group=subject)

@@ -74,7 +74,7 @@ class Inputs:
     made_from: dict[str, str]
     provenance: dict[str, Any]
     synthetic: bool
-    found: face_images.Faces
+    found: face_images.FaceImages
     offered: int
     folds: pa.Table
     statistics: pa.Table

@@ -39,7 +39,7 @@ def locate(named: str, runs: Path) -> Path:
     for path in (Path(named), runs / named):
         if named and path.exists():
             return path
-    known = sorted(path.parent.name for path in runs.glob(f"*/{results_file.FILE}"))
+    known = sorted(path.parent.name for path in runs.glob(f"*/{results_file.RESULTS}"))
     raise UsageError(
         f"There is no run {named!r}.",
         where=runs,
@@ -55,7 +55,7 @@ def read(path: Path) -> Named:
     """
     results = results_file.read(path) if path.is_dir() else results_file.read_file(path)
     # All results files have one name: the folder's tells them apart.
-    at_home = path.is_dir() or path.name == results_file.FILE
+    at_home = path.is_dir() or path.name == results_file.RESULTS
     folder = path if path.is_dir() else path.parent
     return Named(folder.resolve().name if at_home else path.name, results)
 

@@ -18,7 +18,7 @@ from fauds.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What the user asked of ``fauds bench``.
 
     Attributes:
@@ -127,7 +127,7 @@ class Plan:
         return shlex.join([*parts, *(["--faces", str(self.faces)] if self.faces else [])])
 
 
-def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
+def make(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     """Return the plan of a new run, or of the one to resume.
 
     Args:
@@ -157,7 +157,7 @@ def make(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
     )
 
 
-def _resumed(request: Request, benchmark: Benchmark, runs: Path) -> Plan:
+def _resumed(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     if request.preset or request.changes or request.folds or request.faces:
         raise UsageError(
             "A resumed run keeps its settings.",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from fauds import schemas, store
 from fauds.facs import intensity_column
 
-FILE = "predictions.parquet"
+PREDICTIONS = "predictions.parquet"
 
 
 def write(

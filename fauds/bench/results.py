@@ -23,21 +23,21 @@ from fauds.targets import TARGETS
 from fauds.targets.base import Target
 from fauds.targets.occurrence import Occurrence
 
-FILE = "results.json"
+RESULTS = "results.json"
 GALLERY = "gallery.parquet"
 SETTINGS = "settings.yaml"
 _AGAIN = "copy it again from where it was written, or run or score again"
 ELSEWHERE = "elsewhere"
 """Preset and selection of predictions that this fauds did not make."""
-Unit = float | None
+Fraction = float | None
 """A figure from 0 to 1, None where it is undefined."""
 
 
-class _Model(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MetricRow(_Model):
+class MetricRow(_Schema):
     """One figure.
 
     Attributes:
@@ -61,13 +61,13 @@ class MetricRow(_Model):
     fold: int | None
     group: str | None = None
     selection: str
-    value: Unit
-    low: Unit = None
-    high: Unit = None
+    value: Fraction
+    low: Fraction = None
+    high: Fraction = None
     n: int
 
 
-class Uncertainty(_Model):
+class Uncertainty(_Schema):
     """How the intervals of the rows were made; `note` says in words what they are of."""
 
     method: str
@@ -78,19 +78,19 @@ class Uncertainty(_Model):
     note: str
 
 
-class Optimism(_Model):
+class Optimism(_Schema):
     """The headline's figure under another selection, and how much higher that is.
 
     `f1`: the mean F1 over AUs, or the first of the statistics of another target.
     """
 
     selection: str
-    f1: Unit
-    headline: Unit
+    f1: Fraction
+    headline: Fraction
     difference: float | None
 
 
-class Missing(_Model):
+class MissingFrames(_Schema):
     """Frames of the protocol that predictions made elsewhere lack.
 
     Attributes:
@@ -102,7 +102,7 @@ class Missing(_Model):
     frames: dict[str, int]
 
 
-class Protocol(_Model):
+class Protocol(_Schema):
     """What was tested on what.
 
     Attributes:
@@ -142,7 +142,7 @@ class Protocol(_Model):
         return TARGETS[str(self.target.get("kind"))].model_validate(self.target)
 
 
-class Results(_Model):
+class Results(_Schema):
     """A finished run.
 
     Attributes:
@@ -188,12 +188,12 @@ class Results(_Model):
     computed_on: list[str] = []
     provenance: dict[str, Any]
     metrics: list[MetricRow]
-    summary: dict[str, Unit]
+    summary: dict[str, Fraction]
     uncertainty: Uncertainty | None = None
     chosen: dict[int, dict[str, dict[str, float]]] = {}
     optimism: list[Optimism] = []
     subject_counts: SubjectCounts | None = None
-    missing: Missing | None = None
+    missing: MissingFrames | None = None
     without: dict[str, str] = {}
 
     def row(
@@ -222,7 +222,7 @@ class Results(_Model):
 
     def value(
         self, metric: str, scope: str, au: str | None = None, fold: int | None = None
-    ) -> Unit:
+    ) -> Fraction:
         """Return one figure of the headline's selection; None where undefined or not there."""
         found = self.row(metric, scope, au, fold)
         return found.value if found else None
@@ -235,7 +235,7 @@ class Results(_Model):
 
 def write(folder: Path, results: Results) -> None:
     """Write results.json into a run's folder."""
-    store.write_json(folder / FILE, results.model_dump(mode="json"))
+    store.write_json(folder / RESULTS, results.model_dump(mode="json"))
 
 
 def read(folder: Path) -> Results:
@@ -244,7 +244,7 @@ def read(folder: Path) -> Results:
     Raises:
         DataError: it is not there, or not of this schema.
     """
-    path = folder / FILE
+    path = folder / RESULTS
     if path.exists():
         return read_file(path)
     if not (folder / SETTINGS).exists():

@@ -9,12 +9,12 @@ from fauds.bench.results import MetricRow
 from fauds.metrics.occurrence import defined_mean
 from fauds.targets.base import Figure, Target
 
-Ends = tuple[np.ndarray, np.ndarray]
+Bounds = tuple[np.ndarray, np.ndarray]
 """Low and high ends of intervals, [A + 1] each: by name, and last over all names."""
 
 
 @dataclass(frozen=True)
-class Rows:
+class MetricRows:
     """Makes rows of a target's figures under one selection of the epoch."""
 
     target: Target
@@ -57,7 +57,7 @@ class Rows:
         names: Sequence[str] | None = None,
         fold: int | None = None,
         group: str | None = None,
-        ends: Ends | None = None,
+        ends: Bounds | None = None,
     ) -> list[MetricRow]:
         """Return a row for every name, and last the figure over all names.
 

@@ -46,7 +46,7 @@ def run(tables: Path, plan: Plan, progress: Progress, *, tensorboard: bool = Fal
                 check_unchanged(inputs.found)
                 raise
         if processes.leads():
-            finish.write(plan, inputs, folds)
+            finish.write_results(plan, inputs, folds)
     return plan.folder
 
 

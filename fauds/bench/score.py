@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.bench.results import MetricRow
-from fauds.bench.rows import Rows
+from fauds.bench.rows import MetricRows
 from fauds.bench.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
@@ -64,7 +64,9 @@ class FoldScores:
     graded: bool = True
 
 
-def metric_rows(folds: Mapping[int, FoldScores], threshold: float, rows: Rows) -> list[MetricRow]:
+def metric_rows(
+    folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows
+) -> list[MetricRow]:
     """Return all figures: per fold and name, over names, means of folds, and pooled.
 
     A mean leaves undefined figures out; `undefined` names them.
@@ -76,7 +78,9 @@ def metric_rows(folds: Mapping[int, FoldScores], threshold: float, rows: Rows) -
     return lines + _pooled(folds, threshold, rows)
 
 
-def _fold_rows(fold: int, scores: FoldScores, threshold: float, rows: Rows) -> list[MetricRow]:
+def _fold_rows(
+    fold: int, scores: FoldScores, threshold: float, rows: MetricRows
+) -> list[MetricRow]:
     lines: list[MetricRow] = []
     n = rows.target.coded(scores.labels)
     metrics = rows.target.metrics(
@@ -100,7 +104,7 @@ def _fold_rows(fold: int, scores: FoldScores, threshold: float, rows: Rows) -> l
 
 
 def _variance(
-    metrics: Mapping[str, Figure], scope: str, n: int, rows: Rows, fold: int | None = None
+    metrics: Mapping[str, Figure], scope: str, n: int, rows: MetricRows, fold: int | None = None
 ) -> list[MetricRow]:
     """Return how unevenly F1 serves the names, where there is an F1 by name."""
     figure = metrics.get("f1")
@@ -111,7 +115,7 @@ def _variance(
 
 
 def _intensity_rows(
-    found: Intensities | None, scope: str, rows: Rows, fold: int | None = None
+    found: Intensities | None, scope: str, rows: MetricRows, fold: int | None = None
 ) -> list[MetricRow]:
     if found is None:
         return []
@@ -129,7 +133,7 @@ def _intensity_rows(
     ]
 
 
-def _means_of_folds(lines: Sequence[MetricRow], rows: Rows) -> list[MetricRow]:
+def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[MetricRow]:
     """Return the mean over folds of every figure, in the order of the folds' rows."""
     of: dict[tuple[str, str | None], list[MetricRow]] = {}
     for line in lines:
@@ -153,7 +157,7 @@ def _mean(lines: Sequence[MetricRow]) -> float:
     return float(defined_mean(np.array(values)))
 
 
-def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: Rows) -> list[MetricRow]:
+def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows) -> list[MetricRow]:
     labels = np.concatenate([scores.labels for scores in folds.values()])
     scores = np.concatenate([fold.scores for fold in folds.values()])
     graded = all(fold.graded for fold in folds.values())

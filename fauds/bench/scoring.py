@@ -19,7 +19,7 @@ from fauds.bench import results as results_file
 from fauds.bench.evaluate import NO_CAPTIONS, GroundTruth, Made, Predictions, evaluate
 from fauds.bench.framenames import Sequences
 from fauds.bench.placing import Placed, Rule, place
-from fauds.bench.results import ELSEWHERE, Missing
+from fauds.bench.results import ELSEWHERE, MissingFrames
 from fauds.datasets import DATASETS
 from fauds.errors import DataError, UsageError
 from fauds.facs import intensity_column
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Request:
+class ScoreRequest:
     """What the user asked of ``fauds score``.
 
     Attributes:
@@ -62,7 +62,7 @@ class Request:
 
 
 def score_predictions(
-    tables: Path, benchmark: Benchmark, request: Request, say: Callable[[str], None]
+    tables: Path, benchmark: Benchmark, request: ScoreRequest, say: Callable[[str], None]
 ) -> Path:
     """Check predictions against a benchmark's protocol, score them, and write a run's folder.
 
@@ -113,7 +113,7 @@ def _check_rule(rule: str, benchmark: Benchmark) -> None:
 
 
 def match(
-    tables: Path, benchmark: Benchmark, request: Request, say: Callable[[str], None]
+    tables: Path, benchmark: Benchmark, request: ScoreRequest, say: Callable[[str], None]
 ) -> tuple[Predictions, GroundTruth]:
     """Read external predictions, and give every frame of the protocol its prediction.
 
@@ -192,7 +192,7 @@ def match(
             "differences": meta["differences"],
             "captions": NO_CAPTIONS,
         },
-        missing=Missing(rule=rule, frames=placed.missing),
+        missing=MissingFrames(rule=rule, frames=placed.missing),
     )
     return predictions, labels
 
@@ -237,7 +237,7 @@ def _write_predictions(
     for fold in labels.tested:
         mine = labels.fold == fold
         predictions_file.write(
-            folder / f"fold{fold}" / predictions_file.FILE,
+            folder / f"fold{fold}" / predictions_file.PREDICTIONS,
             labels.frames.filter(pa.array(mine)),
             fold,
             names,

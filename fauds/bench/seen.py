@@ -20,7 +20,7 @@ from fauds.training.device import loader_workers, make_accelerator, normalise
 
 FEATURES = "features.parquet"
 ATTENTION = "attention.parquet"
-SUBJECTS = 8
+FEATURE_SUBJECTS = 8
 _FRAMES = 20
 
 
@@ -71,7 +71,7 @@ def _spread(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
     by_sex = [[who for who in sorted(of) if of[who] == kind] for kind in ("F", "M", None)]
     turns = [who for turn in range(len(of)) for group in by_sex for who in group[turn : turn + 1]]
     kept = []
-    for who in sorted(turns[:SUBJECTS]):
+    for who in sorted(turns[:FEATURE_SUBJECTS]):
         mine = rows[subjects == who]
         kept.append(mine[np.unique(np.linspace(0, len(mine) - 1, _FRAMES).astype(int))])
     return np.concatenate(kept)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fauds.bench.results import MetricRow, Optimism
-from fauds.bench.rows import Rows
+from fauds.bench.rows import MetricRows
 from fauds.metrics import occurrence
 from fauds.metrics.occurrence import Counts, defined_mean
 from fauds.metrics.resampling import with_overall
@@ -76,7 +76,7 @@ def select(
         made = {fold: choice for fold, choice in choices.items() if choice is not None}
         if len(made) < len(folds):
             continue
-        lines = _rows(Rows(target, name), made, folds)
+        lines = _rows(MetricRows(target, name), made, folds)
         found.rows.extend(lines)
         for fold, choice in made.items():
             found.chosen.setdefault(fold, {})[name] = choice.told
@@ -186,7 +186,7 @@ def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def _rows(
-    rows: Rows, choices: Mapping[int, _Choice], folds: Mapping[int, Watched]
+    rows: MetricRows, choices: Mapping[int, _Choice], folds: Mapping[int, Watched]
 ) -> list[MetricRow]:
     lines: list[MetricRow] = []
     target = rows.target

@@ -74,7 +74,7 @@ def text_figures(
         UsageError: there is no such language.
         DataError: the references do not read back to the labels.
     """
-    reader = _Reader(aus, occurrence_at, language, templates)
+    reader = _TextReader(aus, occurrence_at, language, templates)
     labels = np.stack([_filled(truth[au]) for au in aus], axis=1)
     decisions = np.stack([predictions[au].to_numpy() for au in aus], axis=1)
     decisions = occurrence.decide(decisions, threshold)
@@ -109,7 +109,7 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Assertions:
     """What the texts of one scope say.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Said:
     states: np.ndarray
 
 
-class _Reader:
+class _TextReader:
     """Reads columns of texts, every distinct text once."""
 
     def __init__(
@@ -134,22 +134,22 @@ class _Reader:
         own = None if templates is None else Parser(load(language, templates))
         self._parse: Callable[[str], Parsed] = cache(own or partial(parse, language=language))
 
-    def said(self, table: pa.Table, scope: str, suffix: str) -> _Said:
+    def said(self, table: pa.Table, scope: str, suffix: str) -> _Assertions:
         """Return what the texts of a scope assert; nothing where the table has no such columns."""
         names = self._aus if scope == "local" else ["face"]
         names = [f"{name}_{suffix}" for name in names]
         if not set(names) <= set(table.column_names):
             shape = (len(table), len(self._aus))
-            return _Said([], np.zeros(shape, bool), np.full(shape, _NOTHING, np.int8))
+            return _Assertions([], np.zeros(shape, bool), np.full(shape, _NOTHING, np.int8))
         columns = [_column(table[name]) for name in names]
         there = np.stack([column.places >= 0 for column in columns], axis=1)
         if scope == "local":
             states = [
                 self._states(column, [au]) for au, column in zip(self._aus, columns, strict=True)
             ]
-            return _Said(columns, there, np.concatenate(states, axis=1))
+            return _Assertions(columns, there, np.concatenate(states, axis=1))
         states = self._states(columns[0], self._aus, others=False)
-        return _Said(columns, np.broadcast_to(there, states.shape), states)
+        return _Assertions(columns, np.broadcast_to(there, states.shape), states)
 
     def _states(self, column: _Column, aus: list[str], others: bool | None = None) -> np.ndarray:
         """Return what every row's text asserts of some AUs, int8 [N, len(aus)].
@@ -178,7 +178,9 @@ def _filled(labels: pa.ChunkedArray) -> np.ndarray:
     return pc.fill_null(labels, -1).to_numpy()
 
 
-def _refuse_other_references(references: _Said, labels: np.ndarray, aus: Sequence[str]) -> None:
+def _refuse_other_references(
+    references: _Assertions, labels: np.ndarray, aus: Sequence[str]
+) -> None:
     """Raise where references do not assert the labels: every figure would be of something else."""
     wrong = references.there & (labels >= 0) & (references.states != labels)
     if wrong.any():
@@ -199,14 +201,14 @@ def _share(right: np.ndarray, among: np.ndarray) -> tuple[float, int]:
     return float(right[among].mean()), int(among.sum())
 
 
-def _unparsed(texts: _Said, scope: str) -> tuple[float, int]:
+def _unparsed(texts: _Assertions, scope: str) -> tuple[float, int]:
     nothing = texts.states == _NOTHING
     if scope == "global":
         return _share(nothing.all(axis=1), texts.there[:, 0])
     return _share(nothing, texts.there)
 
 
-def _contradicting(said: Mapping[str, _Said]) -> tuple[np.ndarray, np.ndarray]:
+def _contradicting(said: Mapping[str, _Assertions]) -> tuple[np.ndarray, np.ndarray]:
     """Return where the two scopes assert different states, bool [N, A], and faces with both."""
     local, face = (said[scope] for scope in SCOPES)
     stated = (local.states != _NOTHING) & (face.states != _NOTHING)
@@ -215,7 +217,7 @@ def _contradicting(said: Mapping[str, _Said]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _likeness(
-    references: _Said, texts: _Said, scope: str, tokenise: Tokeniser
+    references: _Assertions, texts: _Assertions, scope: str, tokenise: Tokeniser
 ) -> dict[str, tuple[float, int]]:
     """Return BLEU-4 and ROUGE-L over all texts that have a reference."""
     words = cache(lambda text: tuple(token for token, _ in tokenise(text)))

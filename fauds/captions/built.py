@@ -16,7 +16,7 @@ from fauds.errors import DataError
 from fauds.facs import intensity_column
 
 TABLES = ("captions", "phrases", "vocabulary")
-STEP = 16 * 1024
+ROWS_AT_ONCE = 16 * 1024
 """Rows that are handled at once; 10 to 50 MB as text."""
 
 _MIXED = "The tables of captions are of different builds."
@@ -190,7 +190,9 @@ def _steps(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     for group in store.read_batches(path, columns):
         # One dictionary a column, so that slices can be taken by their codes.
         whole = group.unify_dictionaries().combine_chunks()
-        yield from (whole.slice(begin, STEP) for begin in range(0, len(whole), STEP))
+        yield from (
+            whole.slice(begin, ROWS_AT_ONCE) for begin in range(0, len(whole), ROWS_AT_ONCE)
+        )
 
 
 def _together(

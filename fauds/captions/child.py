@@ -20,7 +20,7 @@ from typing import Any
 
 import fauds
 from fauds.captions.sandbox import Sandbox
-from fauds.captions.sources import Source
+from fauds.captions.sources import TemplateFile
 from fauds.errors import DataError
 
 SECONDS = 5.0
@@ -48,7 +48,7 @@ class LimitError(DataError):
 class ChildSandbox:
     """Renders like `Sandbox`, in a child process that starts with the first rendering."""
 
-    def __init__(self, files: dict[str, Source]) -> None:
+    def __init__(self, files: dict[str, TemplateFile]) -> None:
         self._files = files
         self._process: subprocess.Popen[str] | None = None
         self._stop: Callable[[], object] = lambda: None
@@ -150,7 +150,7 @@ def main() -> None:
     import jinja2.debug  # noqa: F401
 
     seconds, files = json.loads(input())
-    sandbox = Sandbox({name: Source(name, Path(path), text) for name, path, text in files})
+    sandbox = Sandbox({name: TemplateFile(name, Path(path), text) for name, path, text in files})
     _limit()
     print(json.dumps(["ready"]), flush=True)
     for line in sys.stdin:

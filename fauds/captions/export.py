@@ -15,11 +15,21 @@ from fauds.errors import UsageError
 from fauds.facs import INTENSITIES, intensity_column
 from fauds.files import atomic, writing
 
-KEYS = ("dataset", "subject", "task", "sex", "frame", "frame_id", "image", "aus", "intensities")
-KEYS += ("local", "global")
+JSONL_KEYS = (
+    "dataset",
+    "subject",
+    "task",
+    "sex",
+    "frame",
+    "frame_id",
+    "image",
+    "aus",
+    "intensities",
+)
+JSONL_KEYS += ("local", "global")
 """The keys of an object, in order."""
 
-Progress = Callable[[int], None]
+RowsDone = Callable[[int], None]
 """Called with the number of frames that were written."""
 
 
@@ -29,7 +39,7 @@ def frame_columns(built: Built) -> list[str]:
     return [*names, *map(intensity_column, built.graded)]
 
 
-def write_jsonl(built: Built, path: Path, progress: Progress = lambda rows: None) -> None:
+def write_jsonl(built: Built, path: Path, progress: RowsDone = lambda rows: None) -> None:
     """Write captions.jsonl, whole or not at all.
 
     Args:
@@ -48,7 +58,7 @@ def write_jsonl(built: Built, path: Path, progress: Progress = lambda rows: None
         stream_jsonl(built, file, progress)
 
 
-def stream_jsonl(built: Built, file: BinaryIO, progress: Progress = lambda rows: None) -> None:
+def stream_jsonl(built: Built, file: BinaryIO, progress: RowsDone = lambda rows: None) -> None:
     """Write one JSON object a line and frame, as `json.dumps(..., ensure_ascii=False)` does.
 
     Args:
@@ -88,7 +98,7 @@ def _is_ours(path: Path) -> bool:
         # The first line of any other file may be all of it.
         line = file.readline(1 << 20)
     try:
-        return not line or tuple(json.loads(line)) == KEYS
+        return not line or tuple(json.loads(line)) == JSONL_KEYS
     except (ValueError, TypeError):
         return False
 

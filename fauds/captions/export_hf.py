@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from fauds import __version__, resources, store
 from fauds.captions.built import Built
-from fauds.captions.export import Progress, frame_columns
+from fauds.captions.export import RowsDone, frame_columns
 from fauds.columns import category
 from fauds.errors import UsageError
 from fauds.facs import intensity_column
 from fauds.files import unwritable, writing
 
-MARKER = "fauds-export.json"
+EXPORT_MARKER = "fauds-export.json"
 """What tells an export from other folders, and says what made it."""
 
 _README = "README.md"
@@ -42,7 +42,7 @@ def columns(built: Built) -> dict[str, pa.DataType]:
 
 
 def write_folder(
-    built: Built, out: Path, access: str, progress: Progress = lambda rows: None
+    built: Built, out: Path, access: str, progress: RowsDone = lambda rows: None
 ) -> None:
     """Write data/train-*.parquet, README.md and the marker, whole or not at all.
 
@@ -64,13 +64,13 @@ def write_folder(
         (temporary / "data").mkdir()
         _write_shards(built, temporary / "data", progress)
         store.write_text(temporary / _README, _card(built, access))
-        store.write_json(temporary / MARKER, _made_of(built))
+        store.write_json(temporary / EXPORT_MARKER, _made_of(built))
 
 
 def _refuse_others(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / MARKER).is_file():
+    if not (out / EXPORT_MARKER).is_file():
         raise UsageError(
             "What is there is not an export of captions: it is left as it is.",
             where=out,
@@ -121,7 +121,7 @@ def _exchange(new: Path, out: Path, old: Path) -> None:
     """Put marker, card and data of `new` into `out`; what was there goes to `old`."""
     old.mkdir()
     # The marker first and never away: whatever stops this, the folder is known as an export.
-    files = (MARKER, _README)
+    files = (EXPORT_MARKER, _README)
     for name in files:
         if (out / name).exists():
             shutil.copy2(out / name, old / name)
@@ -149,7 +149,7 @@ def _bring_back(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
             (out / name).unlink(missing_ok=True)
 
 
-def _write_shards(built: Built, folder: Path, progress: Progress) -> None:
+def _write_shards(built: Built, folder: Path, progress: RowsDone) -> None:
     groups = _groups(built)
     group = next(groups, pa.schema(columns(built)).empty_table())
     paths: list[Path] = []
@@ -161,7 +161,7 @@ def _write_shards(built: Built, folder: Path, progress: Progress) -> None:
 
 
 def _write_shard(
-    path: Path, group: pa.Table, groups: Iterator[pa.Table], progress: Progress
+    path: Path, group: pa.Table, groups: Iterator[pa.Table], progress: RowsDone
 ) -> pa.Table | None:
     """Write a group and those after it while they fit; return the first that does not."""
     written = largest = 0

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fauds.captions.sources import Source
+from fauds.captions.sources import TemplateFile
 from fauds.captions.yamlread import Text, broken, parse
 from fauds.errors import DataError
 from fauds.facs import AUS, STATES
 
-SUBJECTS = ("F", "M", "unknown")
+SUBJECT_WORDS = ("F", "M", "unknown")
 """Sexes that a global description knows; a null sex is "unknown"."""
 
 WORDS = ("first", "again", "their")
@@ -23,7 +23,7 @@ States = dict[str, list[list[Text]]]
 
 
 @dataclass(frozen=True)
-class Unit:
+class AuUnit:
     """Action units that a global description says in one fragment; `say` are its paraphrases."""
 
     aus: frozenset[str]
@@ -33,13 +33,13 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceFragments:
     """global.yaml: the subjects' words, what is said of nothing, regions in order, units."""
 
     subjects: dict[str, dict[str, Text]]
     nothing: tuple[Text, ...]
     regions: tuple[str, ...]
-    units: tuple[Unit, ...]
+    units: tuple[AuUnit, ...]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Language:
     negations: tuple[str, ...]
 
 
-def read_states(source: Source) -> States:
+def read_states(source: TemplateFile) -> States:
     """Return what a local/AU12.yaml says.
 
     Raises:
@@ -61,7 +61,7 @@ def read_states(source: Source) -> States:
     return table
 
 
-def state_problems(source: Source, table: dict[Any, Any]) -> Iterator[DataError]:
+def state_problems(source: TemplateFile, table: dict[Any, Any]) -> Iterator[DataError]:
     """Yield what is wrong with the form of a local/AU12.yaml."""
     for state, paraphrases in table.items():
         line = getattr(state, "line", None)
@@ -76,19 +76,19 @@ def state_problems(source: Source, table: dict[Any, Any]) -> Iterator[DataError]
             yield broken(source, what, line)
 
 
-def read_face(source: Source) -> Face:
+def read_face(source: TemplateFile) -> FaceFragments:
     """Return what a global.yaml says; errors as in `read_states`."""
     table = parse(source)
     _raise_first(face_problems(source, table))
     units = (
-        Unit(frozenset(str(key).split("+")), entry["region"], tuple(entry["say"]), key.line)
+        AuUnit(frozenset(str(key).split("+")), entry["region"], tuple(entry["say"]), key.line)
         for key, entry in table["says"].items()
     )
     regions, nothing = tuple(table["regions"]), tuple(table["nothing"])
-    return Face(table["subjects"], nothing, regions, tuple(units))
+    return FaceFragments(table["subjects"], nothing, regions, tuple(units))
 
 
-def face_problems(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
+def face_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
     """Yield what is wrong with the form of a global.yaml."""
     kinds = {"subjects": dict, "nothing": list, "regions": list, "says": dict}
     lacking = [key for key, kind in kinds.items() if not isinstance(table.get(key) or None, kind)]
@@ -104,9 +104,9 @@ def face_problems(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
         yield from _unit_problems(source, table["says"], table["regions"])
 
 
-def _subject_problems(source: Source, subjects: dict[Any, Any]) -> Iterator[DataError]:
+def _subject_problems(source: TemplateFile, subjects: dict[Any, Any]) -> Iterator[DataError]:
     lines = {key: getattr(key, "line", None) for key in subjects}
-    for sex in SUBJECTS:
+    for sex in SUBJECT_WORDS:
         words = subjects.get(sex)
         for name in WORDS:
             if not isinstance(words, dict) or not isinstance(words.get(name), str):
@@ -119,7 +119,7 @@ def _subject_problems(source: Source, subjects: dict[Any, Any]) -> Iterator[Data
                 yield broken(source, what, lines.get(sex))
 
 
-def _unit_problems(source: Source, says: dict[Any, Any], regions: Any) -> Iterator[DataError]:
+def _unit_problems(source: TemplateFile, says: dict[Any, Any], regions: Any) -> Iterator[DataError]:
     seen: dict[frozenset[str], str] = {}
     for key, entry in says.items():
         names, line = str(key).split("+"), getattr(key, "line", None)
@@ -135,14 +135,14 @@ def _unit_problems(source: Source, says: dict[Any, Any], regions: Any) -> Iterat
             yield broken(source, f"{key}: its region is not one of 'regions'.", line)
 
 
-def read_language(source: Source) -> Language:
+def read_language(source: TemplateFile) -> Language:
     """Return what a language.yaml says; errors as in `read_states`."""
     table = parse(source)
     _raise_first(language_problems(source, table))
     return Language(table["name"], tuple(table["negations"]))
 
 
-def language_problems(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
+def language_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
     """Yield what is wrong with the form of a language.yaml."""
     if not isinstance(table.get("name"), str):
         yield broken(source, "The language has no 'name', a text.")

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import combinations
 
-from fauds.captions.fragments import SUBJECTS
+from fauds.captions.fragments import SUBJECT_WORDS
 from fauds.captions.sources import local_name
 from fauds.captions.templates import Templates
 from fauds.facs import AUS, STATES
 
-Words = tuple[str, ...]
+WordTuple = tuple[str, ...]
 Meaning = tuple[tuple[str, str], ...]
 """What a fragment asserts: pairs of action unit and state; each state is one of STATES."""
 
@@ -53,7 +53,7 @@ class Known:
         local, faces = list(said_of_aus(templates)), list(said_of_faces(templates))
         texts = [text.strip() for text, _ in (*local, *faces)]
         self.spaced = sum(" " in text for text in texts) > len(texts) / 2
-        self.fragments: dict[Words, Meaning] = {}
+        self.fragments: dict[WordTuple, Meaning] = {}
         self.marks: set[str] = set()
         self.stops: set[str] = set()
         for text, meaning in (*local, *faces):
@@ -62,16 +62,16 @@ class Known:
         self._negations = [normalise(word) for word in templates.about.negations]
         self.glue = self._glue()
 
-    def words(self, text: str) -> Words:
+    def words(self, text: str) -> WordTuple:
         """Return the words and punctuation of a text, in one spelling."""
         text = normalise(text)
         return tuple(_WORD.findall(text) if self.spaced else text.replace(" ", ""))
 
-    def text(self, words: Words) -> str:
+    def text(self, words: WordTuple) -> str:
         """Return words as a text."""
         return (" " if self.spaced else "").join(words)
 
-    def trimmed(self, text: str) -> Words:
+    def trimmed(self, text: str) -> WordTuple:
         """Return the words of a fragment without the punctuation at its end."""
         words = self.words(text)
         while words and is_mark(words[-1]):
@@ -79,7 +79,7 @@ class Known:
             words = words[:-1]
         return words
 
-    def turned(self, words: Words) -> int:
+    def turned(self, words: WordTuple) -> int:
         """Return how many negations some words hold; one like -n't is the end of a word."""
         if not self.spaced:
             text = "".join(words)
@@ -100,8 +100,8 @@ class Known:
         """Lengths of glue in words, the longest first."""
         return sorted({len(words) for words in self.glue}, reverse=True)
 
-    def _glue(self) -> frozenset[Words]:
-        found: set[Words] = set()
+    def _glue(self) -> frozenset[WordTuple]:
+        found: set[WordTuple] = set()
         for rendered in (*self._marked_locals(), *self._marked_faces()):
             for piece in rendered.split(_MARK):
                 run: list[str] = []
@@ -126,7 +126,7 @@ class Known:
     def _marked_faces(self) -> Iterator[str]:
         render, names = self._templates.renderer.file, self._templates.whole.regions
         groups = [g for n in range(len(names) + 1) for g in combinations(names, n)]
-        for sex in SUBJECTS:
+        for sex in SUBJECT_WORDS:
             words = self._templates.words(sex)
             for group in groups:
                 for count in range(1, _MOST + 1):
@@ -151,7 +151,7 @@ def said_of_aus(templates: Templates) -> Iterator[tuple[str, Meaning]]:
 def said_of_faces(templates: Templates) -> Iterator[tuple[str, Meaning]]:
     """Yield every fragment of global descriptions, in every sex, with its meaning."""
     nothing = tuple((au, STATES[0]) for au in AUS)
-    for sex in SUBJECTS:
+    for sex in SUBJECT_WORDS:
         for variant in range(len(templates.whole.nothing)):
             yield templates.said(templates.whole.nothing, sex, variant), nothing
         for unit in templates.units:

@@ -13,10 +13,10 @@ from typing import Any
 
 from fauds.captions import fragments
 from fauds.captions.child import LimitError
-from fauds.captions.fragments import SUBJECTS
-from fauds.captions.known import Words as Fragment
+from fauds.captions.fragments import SUBJECT_WORDS
+from fauds.captions.known import WordTuple as Fragment
 from fauds.captions.parse import Parsed, Parser
-from fauds.captions.sources import Source, local_name, sources
+from fauds.captions.sources import TemplateFile, local_name, sources
 from fauds.captions.templates import Templates
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import Words, global_texts
@@ -86,7 +86,7 @@ def check(language: str, templates: Path | None = None) -> Report:
     return report
 
 
-def _form(files: dict[str, Source]) -> Iterator[DataError]:
+def _form(files: dict[str, TemplateFile]) -> Iterator[DataError]:
     """Yield what is wrong with the YAML files as data."""
     yield from _table(files["language.yaml"], fragments.language_problems)
     yield from _table(files["global.yaml"], _face)
@@ -99,17 +99,17 @@ def _form(files: dict[str, Source]) -> Iterator[DataError]:
             yield DataError(f"{au} has no file.", where=where)
 
 
-_Rule = Callable[[Source, dict[str, Any]], Iterator[DataError]]
+_Rule = Callable[[TemplateFile, dict[str, Any]], Iterator[DataError]]
 
 
-def _table(source: Source, rule: _Rule) -> list[DataError]:
+def _table(source: TemplateFile, rule: _Rule) -> list[DataError]:
     try:
         return list(rule(source, parse(source)))
     except DataError as error:
         return [error]
 
 
-def _face(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
+def _face(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
     yield from fragments.face_problems(source, table)
     if isinstance(table.get("says"), dict):
         for au in AUS:
@@ -117,7 +117,7 @@ def _face(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
                 yield broken(source, f"{au} alone has no fragment.")
 
 
-def _states(source: Source, table: dict[str, Any]) -> Iterator[DataError]:
+def _states(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
     yield from fragments.state_problems(source, table)
     for state in STATES:
         if state not in table:
@@ -160,7 +160,7 @@ def _renderings(made: Templates) -> Iterator[Callable[[], str]]:
         for state, paraphrases in made.states(au).items():
             for variant in range(len(paraphrases)):
                 yield partial(made.local, au, state, variant)
-    for sex in SUBJECTS:
+    for sex in SUBJECT_WORDS:
         for say in _says(made):
             for variant in range(len(say)):
                 yield partial(made.said, say, sex, variant)
@@ -202,7 +202,7 @@ def _joiners(made: Templates) -> Iterator[DataError]:
             yield broken(source, what, text.line)
 
 
-def _rendered(made: Templates) -> Iterator[tuple[Source, Text, str]]:
+def _rendered(made: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
     """Yield every fragment once: its file, its source text, and rendered for no known sex."""
     for au in AUS:
         source = made.files[local_name(au)]
@@ -245,7 +245,7 @@ def _face_readings(made: Templates, parser: Parser, report: Report) -> Iterator[
     for number, active in enumerate(_combinations(made)):
         # A fragment's words differ by sex, what joins fragments does not: sexes take turns.
         alone = active in units or not active
-        for sex in SUBJECTS if alone else [SUBJECTS[number % len(SUBJECTS)]]:
+        for sex in SUBJECT_WORDS if alone else [SUBJECT_WORDS[number % len(SUBJECT_WORDS)]]:
             for variant in range(variants):
                 report.texts += 1
                 text = made.face(active, sex, variant)
@@ -291,7 +291,7 @@ def _words(made: Templates) -> Iterator[DataError]:
     source, drawn = made.files["global.yaml"], random.Random(1)
     for _ in range(_SAMPLE):
         active = drawn.sample(AUS, drawn.randint(3, 12))
-        text = made.face(active, drawn.choice(SUBJECTS))
+        text = made.face(active, drawn.choice(SUBJECT_WORDS))
         lacking = [token for token in tokenise(text) if token not in known]
         if lacking:
             what = f"{'+'.join(sorted(active))}: {lacking[0][0]!r} is outside the vocabulary."

@@ -15,7 +15,7 @@ from pathlib import Path
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from fauds.captions.known import Known, Meaning, Words, is_mark
+from fauds.captions.known import Known, Meaning, WordTuple, is_mark
 from fauds.captions.templates import Templates, load
 from fauds.facs import INTENSITIES, au_name, occurs
 
@@ -126,7 +126,7 @@ class Parser:
         self._hear(words, sentence, heard)
         return _parsed(heard)
 
-    def _pieces(self, words: Words) -> Iterator[Piece]:
+    def _pieces(self, words: WordTuple) -> Iterator[Piece]:
         """Cut words into fragments, the glue between them, stops, and gaps of other words."""
         at, begins = 0, True
         while at < len(words):
@@ -140,27 +140,27 @@ class Parser:
             yield at, at + length, kind
             at += length
 
-    def _joining(self, words: Words, at: int) -> tuple[int, str]:
+    def _joining(self, words: WordTuple, at: int) -> tuple[int, str]:
         """Return how many words here are punctuation or glue, and whether a stop or glue."""
         if is_mark(words[at]):
             return 1, "stop" if words[at] in self.known.stops else "glue"
         return self._longest_glue(words, at), "glue"
 
-    def _gap(self, words: Words, at: int) -> int:
+    def _gap(self, words: WordTuple, at: int) -> int:
         """Return how many words from here, one at least, are neither punctuation nor glue."""
         stop = at + 1
         while stop < len(words) and not self._joining(words, stop)[0]:
             stop += 1
         return stop - at
 
-    def _fragment(self, words: Words, at: int) -> int:
+    def _fragment(self, words: WordTuple, at: int) -> int:
         """Return the length of the longest fragment here that ends where one can end, or 0."""
         for length in self.known.fragment_lengths:
             if words[at : at + length] in self.known.fragments and self._ends(words, at + length):
                 return length
         return 0
 
-    def _ends(self, words: Words, at: int) -> bool:
+    def _ends(self, words: WordTuple, at: int) -> bool:
         if at >= len(words):
             return at == len(words)
         if is_mark(words[at]) or self._longest_glue(words, at):
@@ -168,13 +168,13 @@ class Parser:
         lengths = self.known.fragment_lengths
         return any(words[at : at + length] in self.known.fragments for length in lengths)
 
-    def _longest_glue(self, words: Words, at: int) -> int:
+    def _longest_glue(self, words: WordTuple, at: int) -> int:
         for length in self.known.glue_lengths:
             if words[at : at + length] in self.known.glue:
                 return length
         return 0
 
-    def _hear(self, words: Words, sentence: list[Piece], heard: _Heard) -> None:
+    def _hear(self, words: WordTuple, sentence: list[Piece], heard: _Heard) -> None:
         """Understand one sentence: its fragments, and what its gaps come near to."""
         meanings, left = [], []
         for is_fragment, pieces in groupby(sentence, lambda piece: piece[2] == "fragment"):
@@ -192,7 +192,7 @@ class Parser:
 
     def _guess(
         self,
-        words: Words,
+        words: WordTuple,
         gaps: list[tuple[int, int]],
         meanings: list[Meaning],
         left: list[tuple[int, int]],
@@ -212,7 +212,7 @@ class Parser:
             else:
                 left.append((start, stop))
 
-    def _nearest(self, words: Words, among: list[Words]) -> Meaning | None:
+    def _nearest(self, words: WordTuple, among: list[WordTuple]) -> Meaning | None:
         """Return what the nearest of some fragments agree on; None where they do not."""
         turned = self.known.turned(words)
         near = [
@@ -233,7 +233,7 @@ class Parser:
         return blunt.pop() if len(blunt) == 1 else None
 
     @cached_property
-    def _sentences(self) -> list[Words]:
+    def _sentences(self) -> list[WordTuple]:
         return list(self.known.fragments)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.templates import SUBJECTS, Templates
+from fauds.captions.templates import SUBJECT_WORDS, Templates
 from fauds.columns import category, from_numpy, from_strings, to_numpy
 from fauds.errors import DataError
 from fauds.facs import INTENSITIES, intensity_column
@@ -170,7 +170,7 @@ class FacePhrases:
         return [au for bit, au in enumerate(self._aus) if key >> bit & 1]
 
     def _sex(self, key: int) -> str:
-        return SUBJECTS[(key >> len(self._aus)) // self._variants]
+        return SUBJECT_WORDS[(key >> len(self._aus)) // self._variants]
 
     def _variant(self, key: int) -> int:
         return (key >> len(self._aus)) % self._variants
@@ -221,7 +221,7 @@ def column_of(frames: pa.Table, name: str) -> pa.ChunkedArray:
 def _sexes(frames: pa.Table) -> np.ndarray:
     """Return every frame's position in SUBJECTS."""
     column = column_of(frames, "sex").cast(pa.string())
-    known = pc.index_in(column, value_set=from_strings(SUBJECTS))
+    known = pc.index_in(column, value_set=from_strings(SUBJECT_WORDS))
     strange = pc.and_(pc.is_valid(column), pc.is_null(known))
     if pc.any(strange).as_py():
         row = pc.index(strange, True).as_py()
@@ -230,7 +230,7 @@ def _sexes(frames: pa.Table) -> np.ndarray:
             where=f"frames table, row {row}",
             hint="mend the table of sexes and build the frames again",
         )
-    unknown = _scalar(SUBJECTS.index("unknown"), pa.int32())
+    unknown = _scalar(SUBJECT_WORDS.index("unknown"), pa.int32())
     return to_numpy(known.fill_null(unknown)).astype(np.int64)
 
 

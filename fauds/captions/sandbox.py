@@ -14,10 +14,10 @@ from jinja2 import (
 from jinja2.exceptions import SecurityError, TemplateNotFound, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fauds.captions.sources import Source
+from fauds.captions.sources import TemplateFile
 from fauds.errors import DataError
 
-LONGEST = 10_000
+LONGEST_RENDERING = 10_000
 """Characters that a rendered text may have: a description has some hundred."""
 
 
@@ -32,7 +32,7 @@ class Sandbox:
     makes depends on its variables alone: no chance, and nothing kept from one text to the next.
     """
 
-    def __init__(self, files: dict[str, Source]) -> None:
+    def __init__(self, files: dict[str, TemplateFile]) -> None:
         self._files = files
         self._environment = ImmutableSandboxedEnvironment(
             loader=FunctionLoader(self._source), undefined=StrictUndefined, auto_reload=False
@@ -106,11 +106,11 @@ class Sandbox:
 
 
 def _short(text: str, name: str, where: str) -> str:
-    if len(text) > LONGEST:
+    if len(text) > LONGEST_RENDERING:
         raise DataError(
             f"{name} made a text of {len(text):,} characters.",
             where=where,
-            hint=f"a description has at most {LONGEST:,}",
+            hint=f"a description has at most {LONGEST_RENDERING:,}",
         )
     return text
 

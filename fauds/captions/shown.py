@@ -117,7 +117,7 @@ def find_frame(built: Built, key: str) -> FrameSheet:
     if len(parts) not in (2, 3) or not parts[-1].isdecimal() or not all(parts):
         raise UsageError(f"{key!r} is not a frame.", hint=_FORMS)
     who, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
-    seen = _Seen(who, task)
+    seen = _FrameSelection(who, task)
     row = 0
     for part in built.read(["subject", "task", "frame"], []):
         at = seen.find(part, number)
@@ -157,7 +157,7 @@ def first_frame(built: Built) -> FrameSheet:
     return _sheet(built, described or 0)
 
 
-class _Seen:
+class _FrameSelection:
     """Looks for a frame, and remembers what there is for the case that it is not."""
 
     def __init__(self, who: str, task: str) -> None:

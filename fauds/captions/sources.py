@@ -17,7 +17,7 @@ _LARGEST = 2**20  # bytes of a file; the largest that fauds ships has 40,000
 
 
 @dataclass(frozen=True)
-class Source:
+class TemplateFile:
     """One file: its name within the language (local/AU12.yaml), where it lies, what it says."""
 
     name: str
@@ -40,7 +40,7 @@ def languages(templates: Path | None = None) -> list[str]:
     return sorted({path.parent.name for root in roots for path in root.glob("*/*.yaml")})
 
 
-def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
+def sources(language: str, templates: Path | None = None) -> dict[str, TemplateFile]:
     """Return the files of a language by name.
 
     Args:
@@ -73,7 +73,7 @@ def sources(language: str, templates: Path | None = None) -> dict[str, Source]:
                 where=folder / name,
                 hint=f"a language needs {', '.join(FILES)} and {local_name('AU12')} ...",
             )
-    return {name: Source(name, path, _read(path)) for name, path in sorted(paths.items())}
+    return {name: TemplateFile(name, path, _read(path)) for name, path in sorted(paths.items())}
 
 
 def template_hash(language: str = "en", templates: Path | None = None) -> str:
@@ -81,7 +81,7 @@ def template_hash(language: str = "en", templates: Path | None = None) -> str:
     return hash_of(sources(language, templates))
 
 
-def hash_of(files: dict[str, Source]) -> str:
+def hash_of(files: dict[str, TemplateFile]) -> str:
     """Return the SHA-256 of files already read."""
     return fingerprint([[name, files[name].text] for name in sorted(files)])
 

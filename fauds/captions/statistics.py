@@ -122,7 +122,7 @@ def compute(built: Built) -> Statistics:
     Raises:
         DataError: the tables are of different frames.
     """
-    counts = _Counts(built)
+    counts = _Tallies(built)
     for part in built.read(["subject", *built.aus], [*built.aus, "face"]):
         counts.add(part)
     phrases = store.read_table(built.path("phrases")).to_pylist()
@@ -146,7 +146,7 @@ def compute(built: Built) -> Statistics:
     )
 
 
-class _Counts:
+class _Tallies:
     """What is counted row by row: occurrence, and every distinct text."""
 
     def __init__(self, built: Built) -> None:
@@ -178,7 +178,7 @@ def _tally(column: pa.ChunkedArray) -> Counter[str]:
     return found
 
 
-def _au_count(au: str, counts: _Counts, phrases: Iterable[Mapping[str, Any]]) -> AuCount:
+def _au_count(au: str, counts: _Tallies, phrases: Iterable[Mapping[str, Any]]) -> AuCount:
     states: Counter[str] = Counter()
     for phrase in phrases:
         if phrase["au"] == au:

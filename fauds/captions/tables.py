@@ -17,7 +17,7 @@ from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_te
 from fauds.columns import category, from_numpy, from_strings
 from fauds.errors import DataError, UsageError
 from fauds.facs import STATES, intensity_column
-from fauds.schemas import PHRASES, VOCABULARY, captions_schema
+from fauds.schemas import PHRASES_SCHEMA, VOCABULARY_SCHEMA, captions_schema
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Captions:
     """What `build` makes.
 
     Attributes:
-        phrases: schema `fauds.schemas.PHRASES`.
+        phrases: schema `fauds.schemas.PHRASES_SCHEMA`.
         captions: schema `fauds.schemas.captions_schema`, one row a frame, in the frames' order.
-        vocabulary: schema `fauds.schemas.VOCABULARY`.
+        vocabulary: schema `fauds.schemas.VOCABULARY_SCHEMA`.
         settings: what made them: language, AUs, degrees, variants, seed, the templates' hash.
     """
 
@@ -239,7 +239,7 @@ def _phrases(phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:
         from_strings([phrase.text for phrase in phrases]),
         pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), from_numpy(flat, pa.int32())),
     ]
-    return pa.table(columns, schema=PHRASES)
+    return pa.table(columns, schema=PHRASES_SCHEMA)
 
 
 def _vocabulary(scope: str, words: Words, phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:
@@ -253,4 +253,4 @@ def _vocabulary(scope: str, words: Words, phrases: list[Phrase], ids: list[list[
         from_numpy(np.array(words.spaces), pa.int8()).cast(pa.bool_()),
         from_numpy(counts, pa.int64()),
     ]
-    return pa.table(columns, schema=VOCABULARY)
+    return pa.table(columns, schema=VOCABULARY_SCHEMA)

@@ -6,25 +6,32 @@ from pathlib import Path
 
 from fauds.captions.child import ChildSandbox
 from fauds.captions.fragments import (
-    SUBJECTS,
-    Face,
+    SUBJECT_WORDS,
+    AuUnit,
+    FaceFragments,
     Language,
     States,
-    Unit,
     read_face,
     read_language,
     read_states,
 )
 from fauds.captions.sandbox import Sandbox
-from fauds.captions.sources import Source, hash_of, languages, local_name, sources, template_hash
+from fauds.captions.sources import (
+    TemplateFile,
+    hash_of,
+    languages,
+    local_name,
+    sources,
+    template_hash,
+)
 from fauds.captions.yamlread import Text, broken
 from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, STATES, au_name
 
 __all__ = [
-    "SUBJECTS",
+    "SUBJECT_WORDS",
+    "AuUnit",
     "Templates",
-    "Unit",
     "canonical",
     "languages",
     "load",
@@ -47,7 +54,7 @@ class Templates:
         DataError: a file is not what it should be; names file and line.
     """
 
-    def __init__(self, language: str, files: dict[str, Source], trusted: bool) -> None:
+    def __init__(self, language: str, files: dict[str, TemplateFile], trusted: bool) -> None:
         self.language = language
         self.files = files
         self.trusted = trusted
@@ -58,7 +65,7 @@ class Templates:
         self._fragments: dict[tuple[str, str], str] = {}
 
     @cached_property
-    def whole(self) -> Face:
+    def whole(self) -> FaceFragments:
         """What global.yaml says."""
         return read_face(self.files["global.yaml"])
 
@@ -68,7 +75,7 @@ class Templates:
         return read_language(self.files["language.yaml"])
 
     @property
-    def units(self) -> tuple[Unit, ...]:
+    def units(self) -> tuple[AuUnit, ...]:
         """What a face's description is made of, in order."""
         return self.whole.units
 
@@ -133,7 +140,7 @@ class Templates:
         nothing = self.said(self.whole.nothing, sex, variant)
         return self.renderer.file("global.j2", regions=regions, nothing=nothing, **self.words(sex))
 
-    def split(self, aus: Collection[str]) -> list[Unit]:
+    def split(self, aus: Collection[str]) -> list[AuUnit]:
         """Return the units that say exactly these action units, in global.yaml's order."""
         left, chosen = set(aus), []
         for unit in self.units:
@@ -207,14 +214,14 @@ def canonical(aus: Collection[int | str]) -> list[str]:
 
 
 def subject(sex: str | None) -> str:
-    """Return the key of a sex among `SUBJECTS`.
+    """Return the key of a sex among `SUBJECT_WORDS`.
 
     Raises:
         UsageError: it is none of them.
     """
     if sex is None:
         return "unknown"
-    if sex not in SUBJECTS:
+    if sex not in SUBJECT_WORDS:
         raise UsageError(f"{sex!r} is not a sex.", hint="F, M, or nothing where it is not known")
     return sex
 

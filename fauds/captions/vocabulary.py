@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import pyarrow as pa
 
-from fauds.captions.templates import SUBJECTS, Templates
+from fauds.captions.templates import SUBJECT_WORDS, Templates
 from fauds.captions.tokens import Token, Tokeniser
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -97,7 +97,7 @@ def global_texts(aus: Sequence[str], templates: Templates, variants: int = 1) ->
         few = _few(aus, templates)
         many = few | _surroundings(aus, templates)
     for variant in range(variants):
-        for sex in SUBJECTS:
+        for sex in SUBJECT_WORDS:
             # What surrounds a fragment does not depend on the subject: one sex shows it.
             for active in many if sex == "F" else few:
                 yield templates.face(active, sex, variant)

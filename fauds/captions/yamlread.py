@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from fauds.captions.sources import Source
+from fauds.captions.sources import TemplateFile
 from fauds.errors import DataError
 
 # The C loader reads a language ten times as fast; the plain one is for builds without libyaml.
@@ -49,7 +49,7 @@ _Loader.add_constructor("tag:yaml.org,2002:str", _text)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
-def parse(source: Source) -> dict[str, Any]:
+def parse(source: TemplateFile) -> dict[str, Any]:
     """Return what a fragment file says; its strings are `Text`.
 
     Raises:
@@ -88,7 +88,7 @@ def _check_shape(text: str) -> None:
             )
 
 
-def broken(source: Source, what: str, line: int | None = None) -> DataError:
+def broken(source: TemplateFile, what: str, line: int | None = None) -> DataError:
     """Return the error for a template file that does not hold what it should."""
     hint = "mend the file; templates/en/ shows the form"
     return DataError(what, where=source.at(line), hint=hint)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError, UsageError
 
-MARKER = "fauds-synthetic.json"
+SYNTHETIC_MARKER = "fauds-synthetic.json"
 """The file in a distribution's root that says that fauds made it up."""
 
 
@@ -99,7 +99,7 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-Sink = Callable[[pa.Table], None]
+FramesSink = Callable[[pa.Table], None]
 """Takes a part of the frames table."""
 
 
@@ -153,7 +153,7 @@ class Reader(Protocol):
         expected: Mapping[str, Any] | None = ...,
         options: ReadOptions | None = ...,
         *,
-        sink: Sink,
+        sink: FramesSink,
     ) -> Reading:
         """Read a distribution, or the part of it that is there.
 
@@ -187,7 +187,10 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
     Raises:
         DataError: the marker cannot be read, or says that the writing did not finish.
     """
-    path = next((folder / MARKER for folder in folders if (folder / MARKER).exists()), None)
+    path = next(
+        (folder / SYNTHETIC_MARKER for folder in folders if (folder / SYNTHETIC_MARKER).exists()),
+        None,
+    )
     if path is None:
         return None
     again = "make it again: fauds synth with the same folder"

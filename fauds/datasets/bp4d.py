@@ -22,18 +22,24 @@ import numpy as np
 
 from fauds import store
 from fauds.datasets import bp4d_footage, images, labelfiles, locate, text
-from fauds.datasets.base import Reading, ReadOptions, Sink, read_marker
-from fauds.datasets.bp4d_files import LAYOUT, OCCURRENCE, Key, Release, find
+from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker
+from fauds.datasets.bp4d_files import (
+    BP4D_LAYOUT,
+    OCCURRENCE_COLUMNS,
+    Bp4dLabelFiles,
+    SequenceName,
+    find_label_files,
+)
 from fauds.datasets.footage import Footage
 from fauds.datasets.labelfiles import Digests, LabelFile
 from fauds.datasets.numbering import Numbering
-from fauds.datasets.parts import CodedSequence, Labels, Parts
+from fauds.datasets.parts import CodedSequence, LabelPart, Parts
 from fauds.datasets.subjects import differences
-from fauds.datasets.text import MISSING, Block, Columns
+from fauds.datasets.text import MISSING, Block, LabelLayout
 from fauds.errors import UsageError
 from fauds.facs import AUS, au_number
 
-_INTENSITY_COLUMNS = Columns(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MISSING}))
+_INTENSITY_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MISSING}))
 
 
 class Bp4dReader:
@@ -46,20 +52,20 @@ class Bp4dReader:
         Raises:
             DataError: there are none; the layout that was looked for is named.
         """
-        return find(root, options or ReadOptions()).paths()
+        return find_label_files(root, options or ReadOptions()).paths()
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
         """Return the digest of label files by content and images by name, size and time."""
         options = options or ReadOptions()
-        release = find(root, options)
+        release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
         return _fingerprint(release, Digests(release.labels.parent), folders)
 
     def image_base(
         self,
-        folders: Mapping[images.Key, images.Listing],
-        last: Mapping[images.Key, int],
+        folders: Mapping[images.FolderKey, images.Listing],
+        last: Mapping[images.FolderKey, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known: BP4D's is 1."""
@@ -71,15 +77,15 @@ class Bp4dReader:
     def footage(
         self,
         root: Path,
-        last: Mapping[Key, int],
+        last: Mapping[SequenceName, int],
         *,
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
         images: Path | None = None,
     ) -> Footage:
         """Find what the sequences can be cropped from; BP4D's colour videos have one camera."""
-        top = locate.image_root(root, locate.label_folder(root, "AUCoding", LAYOUT))
-        return bp4d_footage.find(top, last, self.image_base, image_base)
+        top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
+        return bp4d_footage.find_media(top, last, self.image_base, image_base)
 
     @locate.os_errors()
     def read(
@@ -88,7 +94,7 @@ class Bp4dReader:
         expected: Mapping[str, Any] | None = None,
         options: ReadOptions | None = None,
         *,
-        sink: Sink,
+        sink: FramesSink,
     ) -> Reading:
         """Read a release, or the part of it that is there.
 
@@ -107,7 +113,7 @@ class Bp4dReader:
             raise UsageError(
                 "BP4D needs no table of sexes: its ids begin with F or M.", hint="leave it out"
             )
-        release = find(root, options)
+        release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
         occurrence_aus = _occurrence_aus(release, options)
         digests = Digests(release.labels.parent)
@@ -136,13 +142,15 @@ BP4D = Bp4dReader()
 
 
 def _fingerprint(
-    release: Release, digests: Digests, folders: Mapping[images.Key, images.ImageFolder]
+    release: Bp4dLabelFiles,
+    digests: Digests,
+    folders: Mapping[images.FolderKey, images.ImageFolder],
 ) -> str:
     labels = digests.fingerprint(release.paths())
     return store.fingerprint("bp4d", labels, images.fingerprint(folders))
 
 
-def _occurrence_aus(release: Release, options: ReadOptions) -> list[str]:
+def _occurrence_aus(release: Bp4dLabelFiles, options: ReadOptions) -> list[str]:
     """Return the AUs that any occurrence file has a column for, or that are asked for."""
     aus = set(options.aus)
     seen: set[bytes] = set()
@@ -155,12 +163,12 @@ def _occurrence_aus(release: Release, options: ReadOptions) -> list[str]:
 
 
 def _labels(
-    group: Sequence[tuple[Key, Mapping[str, LabelFile]]],
+    group: Sequence[tuple[SequenceName, Mapping[str, LabelFile]]],
     occurrence_aus: Sequence[str],
     intensity_aus: Sequence[str],
     options: ReadOptions,
-) -> Labels:
-    blocks = _occurrence([files[OCCURRENCE] for _, files in group], options)
+) -> LabelPart:
+    blocks = _occurrence([files[OCCURRENCE_COLUMNS] for _, files in group], options)
     sequences = [
         CodedSequence(*key, block.frames)
         for (key, _), (_, block) in zip(group, blocks, strict=True)
@@ -170,11 +178,11 @@ def _labels(
     for (header, block), end in zip(blocks, ends, strict=True):
         for au, values in zip(header, block.values, strict=True):
             occurrence[au][end - len(values) : end] = values
-    return Labels(sequences, occurrence, _intensity(group, sequences, intensity_aus))
+    return LabelPart(sequences, occurrence, _intensity(group, sequences, intensity_aus))
 
 
 def _intensity(
-    group: Sequence[tuple[Key, Mapping[str, LabelFile]]],
+    group: Sequence[tuple[SequenceName, Mapping[str, LabelFile]]],
     sequences: Sequence[CodedSequence],
     aus: Sequence[str],
 ) -> dict[str, np.ndarray]:
@@ -213,7 +221,7 @@ def _occurrence(
     return [found[index] for index in range(len(files))]
 
 
-def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], Columns]:
+def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], LabelLayout]:
     """Read a header: the AUs that fauds knows, and where everything is.
 
     The header counts, never the position: releases with fewer columns number them alike.
@@ -234,7 +242,7 @@ def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], Co
     if not positions:
         raise text.bad("The header names no action unit.", file.path, 1)
     allowed = frozenset({0, 1, MISSING})
-    columns = Columns(len(cells), numbers.index(0), tuple(positions.values()), 1, allowed)
+    columns = LabelLayout(len(cells), numbers.index(0), tuple(positions.values()), 1, allowed)
     return tuple(positions), columns
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from fauds.datasets import archives, jaa_text, tree
 from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.numbering import BaseRule
-from fauds.datasets.sources import VIDEO_SUFFIXES, Found, assemble, by_sequence
+from fauds.datasets.sources import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
 
 _FIRST_NUMBERS = ("01", "03", "07", "08", "09", "10", "11", "13")
 """The numbers that tasks T1 to T8 had when they were recorded."""
@@ -27,7 +27,7 @@ _MATRIX = re.compile(r"([FM]\d{3})_(T\d+)", re.IGNORECASE | re.ASCII)
 _MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
 
 
-def find(
+def find_media(
     top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
 ) -> Footage:
     """Find what the sequences can be cropped from, at any depth.
@@ -58,7 +58,7 @@ def find(
         last,
         Found(
             archives.find(tree.named(folders, (".zip",)), last, sequence_of, rule, declared),
-            by_sequence(tree.named(folders, VIDEO_SUFFIXES), _of_video, last, "videos"),
+            by_sequence(tree.named(folders, DATASET_VIDEO_SUFFIXES), _of_video, last, "videos"),
             {**lists, **landmarks},
             landmark_notes=tuple(notes),
         ),

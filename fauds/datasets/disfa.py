@@ -15,21 +15,21 @@ import numpy as np
 
 from fauds import store
 from fauds.datasets import disfa_footage, images, locate, text
-from fauds.datasets.base import Reading, ReadOptions, Sink, natural, read_marker
-from fauds.datasets.disfa_files import LAYOUT, Release, find
+from fauds.datasets.base import FramesSink, Reading, ReadOptions, natural, read_marker
+from fauds.datasets.disfa_files import DISFA_LAYOUT, DisfaLabelFiles, find_label_files
 from fauds.datasets.footage import Footage
 from fauds.datasets.labelfiles import Digests, LabelFile
 from fauds.datasets.numbering import Numbering, find_base
-from fauds.datasets.parts import CodedSequence, Labels, Parts
+from fauds.datasets.parts import CodedSequence, LabelPart, Parts
 from fauds.datasets.subjects import differences, read_sexes, shortened
-from fauds.datasets.text import MISSING, Block, Columns
+from fauds.datasets.text import MISSING, Block, LabelLayout
 from fauds.errors import DataError, UsageError
 from fauds.facs import au_number
 
 CODED_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
 """The AUs that the release codes for every subject."""
 
-_COLUMNS = Columns(2, 0, (1,), 0, frozenset(range(6)))
+_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset(range(6)))
 
 
 class DisfaReader:
@@ -42,21 +42,21 @@ class DisfaReader:
         Raises:
             DataError: there are none; the layout that was looked for is named.
         """
-        return find(root, options or ReadOptions()).paths()
+        return find_label_files(root, options or ReadOptions()).paths()
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
         """Return the digest of label files by content and images by name, size and time."""
         options = options or ReadOptions()
-        release = find(root, options)
+        release = find_label_files(root, options)
         folders = images.find(release.image_root, release.keys(), options.images)
         _, sex_bytes = _sexes(release, None, options)
         return _fingerprint(release, Digests(release.labels.parent), folders, sex_bytes)
 
     def image_base(
         self,
-        folders: Mapping[images.Key, images.Listing],
-        last: Mapping[images.Key, int],
+        folders: Mapping[images.FolderKey, images.Listing],
+        last: Mapping[images.FolderKey, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known; see `find_base`."""
@@ -77,8 +77,8 @@ class DisfaReader:
         Raises:
             DataError: besides, extracted images are the other camera's, as folders or names say.
         """
-        top = locate.image_root(root, locate.label_folder(root, "ActionUnit_Labels", LAYOUT))
-        return disfa_footage.find(top, last, self.image_base, image_base, camera, images)
+        top = locate.image_root(root, locate.label_folder(root, "ActionUnit_Labels", DISFA_LAYOUT))
+        return disfa_footage.find_media(top, last, self.image_base, image_base, camera, images)
 
     @locate.os_errors()
     def read(
@@ -87,7 +87,7 @@ class DisfaReader:
         expected: Mapping[str, Any] | None = None,
         options: ReadOptions | None = None,
         *,
-        sink: Sink,
+        sink: FramesSink,
     ) -> Reading:
         """Read a release, or the part of it that is there.
 
@@ -108,7 +108,7 @@ class DisfaReader:
             raise UsageError(
                 "DISFA codes intensity: occurrence needs a threshold.", hint="2 is usual"
             )
-        release = find(root, options)
+        release = find_label_files(root, options)
         aus = sorted({*CODED_AUS, *options.aus, *release.aus()})
         if options.missing_aus == "error":
             _check_complete(release, aus)
@@ -137,7 +137,7 @@ DISFA = DisfaReader()
 
 
 def _sexes(
-    release: Release, expected: Mapping[str, Any] | None, options: ReadOptions
+    release: DisfaLabelFiles, expected: Mapping[str, Any] | None, options: ReadOptions
 ) -> tuple[dict[str, str | None], bytes]:
     if options.sex_table is None:
         return {}, b""
@@ -147,9 +147,9 @@ def _sexes(
 
 
 def _fingerprint(
-    release: Release,
+    release: DisfaLabelFiles,
     digests: Digests,
-    folders: Mapping[images.Key, images.ImageFolder],
+    folders: Mapping[images.FolderKey, images.ImageFolder],
     sex_bytes: bytes,
 ) -> str:
     labels = digests.fingerprint(release.paths())
@@ -158,14 +158,14 @@ def _fingerprint(
 
 def _labels(
     group: Sequence[tuple[str, Mapping[str, LabelFile]]], aus: Sequence[str], occurrence_at: int
-) -> Labels:
+) -> LabelPart:
     parsed = iter(text.parse([file for _, files in group for file in files.values()], _COLUMNS))
     blocks = [{au: next(parsed) for au in files} for _, files in group]
     for (_, files), by_au in zip(group, blocks, strict=True):
         _check_agreement(by_au, files)
     frames = [next(iter(by_au.values())).frames for by_au in blocks]
     intensity = {au: np.concatenate([*_coded(blocks, frames, au)]) for au in aus}
-    return Labels(
+    return LabelPart(
         [CodedSequence(subject, "", f) for (subject, _), f in zip(group, frames, strict=True)],
         {au: _occurs(values, occurrence_at) for au, values in intensity.items()},
         intensity,
@@ -185,7 +185,7 @@ def _occurs(intensity: np.ndarray, occurrence_at: int) -> np.ndarray:
     return np.where(intensity == MISSING, intensity, occurs)
 
 
-def _check_complete(release: Release, aus: Sequence[str]) -> None:
+def _check_complete(release: DisfaLabelFiles, aus: Sequence[str]) -> None:
     for subject, by_au in release.files.items():
         for au in aus:
             if au not in by_au:
@@ -215,7 +215,7 @@ def _check_agreement(by_au: Mapping[str, Block], files: Mapping[str, LabelFile])
 
 
 def _label_notes(
-    release: Release, parts: Parts, aus: Sequence[str], options: ReadOptions
+    release: DisfaLabelFiles, parts: Parts, aus: Sequence[str], options: ReadOptions
 ) -> list[str]:
     notes = [
         f"labels: {len(release.paths())} files of {len(parts.counts)} subjects, "

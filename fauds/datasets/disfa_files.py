@@ -6,19 +6,19 @@ from pathlib import Path
 
 from fauds.datasets import locate
 from fauds.datasets.base import ReadOptions, natural, read_marker
-from fauds.datasets.images import Key
+from fauds.datasets.images import FolderKey
 from fauds.datasets.subjects import chosen_subjects, shortened
 from fauds.errors import DataError
 from fauds.facs import AUS
 
-LAYOUT = "ActionUnit_Labels/SN001/SN001_au1.txt"
+DISFA_LAYOUT = "ActionUnit_Labels/SN001/SN001_au1.txt"
 
 _SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(r"(SN\d{3})_au0*(\d+)\.txt", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
-class Release:
+class DisfaLabelFiles:
     """The files of a release: by subject, then by AU; of the subjects that are to be read.
 
     Attributes:
@@ -39,19 +39,19 @@ class Release:
         """Return the AUs that any subject has a file of."""
         return {au for by_au in self.files.values() for au in by_au}
 
-    def keys(self) -> list[Key]:
+    def keys(self) -> list[FolderKey]:
         """Return what the folders of images are called, by subject."""
         return [(subject,) for subject in self.files]
 
 
-def find(root: Path, options: ReadOptions) -> Release:
+def find_label_files(root: Path, options: ReadOptions) -> DisfaLabelFiles:
     """Find the label files of a release, or of the part of it that is there or asked for.
 
     Raises:
         DataError: there are none, a subject's folder holds none, another subject's lie in it, or
             two files are of one AU.
     """
-    labels = locate.label_folder(root, "ActionUnit_Labels", LAYOUT)
+    labels = locate.label_folder(root, "ActionUnit_Labels", DISFA_LAYOUT)
     read_marker(root, labels.parent)
     found: dict[str, dict[str, Path]] = {}
     ignored: list[Path] = []
@@ -63,14 +63,14 @@ def find(root: Path, options: ReadOptions) -> Release:
     if not found:
         there = shortened([path.name for path in locate.entries(labels)])
         raise DataError(
-            f"There are no labels here: looked for {LAYOUT}; there is {there}.",
+            f"There are no labels here: looked for {DISFA_LAYOUT}; there is {there}.",
             where=labels,
             hint="extract the release's ActionUnit_Labels archive here, or point --root elsewhere",
         )
     chosen = chosen_subjects(list(found), options, labels)
     everyone = sorted(found, key=natural)
     files = {subject: found[subject] for subject in chosen}
-    return Release(labels, locate.image_root(root, labels), files, everyone, ignored)
+    return DisfaLabelFiles(labels, locate.image_root(root, labels), files, everyone, ignored)
 
 
 def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
@@ -99,6 +99,6 @@ def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
         raise DataError(
             "The folder of this subject holds no labels.",
             where=folder,
-            hint=f"copy {LAYOUT} and the others from the release, or remove the folder",
+            hint=f"copy {DISFA_LAYOUT} and the others from the release, or remove the folder",
         )
     return dict(sorted(found.items()))

@@ -19,7 +19,7 @@ from fauds.datasets import archives, images, jaa_text, tree
 from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.images import Listing
 from fauds.datasets.numbering import BaseRule, find_base
-from fauds.datasets.sources import VIDEO_SUFFIXES, Found, assemble, by_sequence
+from fauds.datasets.sources import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
 from fauds.errors import DataError
 
 _SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
@@ -31,7 +31,7 @@ _SIDE = re.compile(
 _OTHER_CAMERA = "landmarks: none for the right camera, since the distribution's are the left one's"
 
 
-def find(
+def find_media(
     top: Path,
     last: Mapping[SequenceId, int],
     rule: BaseRule,
@@ -65,7 +65,7 @@ def find(
         names = [*names]
         return sequence_of(names) if camera_of(names) in (None, camera) else None
 
-    videos = by_sequence(tree.named(folders, VIDEO_SUFFIXES), of_video, last, "videos")
+    videos = by_sequence(tree.named(folders, DATASET_VIDEO_SUFFIXES), of_video, last, "videos")
     zips = [
         path
         for path in tree.named(folders, (".zip",))

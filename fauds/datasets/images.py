@@ -24,7 +24,7 @@ _VIDEO_FOLDER = re.compile(r"(?:Left|Right)Video(SN\d{3})_comp(?:\.avi)?", re.I 
 _VIDEO_IMAGE = re.compile(r"(?:frame-|(?:Left|Right)VideoSN\d{3}_comp_)(\d+)", re.I | re.ASCII)
 _DISFA_SUBJECT = re.compile(r"SN\d{3}", re.ASCII)
 
-Key = tuple[str, ...]
+FolderKey = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class Listing:
     names: list[str]
 
 
-def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[Key, ImageFolder]:
+def find(
+    root: Path, keys: Collection[FolderKey], within: Path | None = None
+) -> dict[FolderKey, ImageFolder]:
     """Find the image folders of sequences, at any depth.
 
     Args:
@@ -80,7 +82,7 @@ def find(root: Path, keys: Collection[Key], within: Path | None = None) -> dict[
     Raises:
         DataError: two images of one number in a folder, or two folders for one sequence.
     """
-    found: dict[Key, ImageFolder] = {}
+    found: dict[FolderKey, ImageFolder] = {}
     for key, path in places(root, keys, within):
         folder = _look_into(path, _text(os.path.relpath(path, root).replace(os.sep, "/"), path))
         if folder is None:
@@ -107,8 +109,8 @@ def _text(name: str, path: Path) -> str:
 
 
 def places(
-    root: Path, keys: Collection[Key], within: Path | None = None
-) -> Iterator[tuple[Key, Path]]:
+    root: Path, keys: Collection[FolderKey], within: Path | None = None
+) -> Iterator[tuple[FolderKey, Path]]:
     """Yield the folders that are named as keys, in a fixed order, without looking into them.
 
     Args and errors as of `find`; the folders need not hold images.
@@ -119,7 +121,7 @@ def places(
     named = set(keys)
     length = len(next(iter(named), ("",)))
 
-    def key_of(folder: Path) -> Key:
+    def key_of(folder: Path) -> FolderKey:
         return tuple(sequence_name(part) for part in folder.parts[-length:])
 
     for folder, files in tree.walk(top, lambda folder: key_of(folder) in named):
@@ -220,12 +222,14 @@ def _two_images(path: Path, number: int, *names: str) -> DataError:
     )
 
 
-def fingerprint(folders: Mapping[Key, ImageFolder]) -> str:
+def fingerprint(folders: Mapping[FolderKey, ImageFolder]) -> str:
     """Return a hex digest of all images by name, size and time."""
     return store.fingerprint(*sorted((folder.folder, folder.digest) for folder in folders.values()))
 
 
-def notes(folders: Mapping[Key, ImageFolder], base: int | None, how: str, none: int) -> list[str]:
+def notes(
+    folders: Mapping[FolderKey, ImageFolder], base: int | None, how: str, none: int
+) -> list[str]:
     """Say in words what images there are.
 
     Args:
@@ -243,7 +247,7 @@ def notes(folders: Mapping[Key, ImageFolder], base: int | None, how: str, none: 
     ]
 
 
-def _describe(folders: Mapping[Key, ImageFolder]) -> str:
+def _describe(folders: Mapping[FolderKey, ImageFolder]) -> str:
     layouts, padded, unpadded = set(), set(), set()
     for key, folder in folders.items():
         above = folder.folder.split("/")[: -len(key)]

@@ -15,7 +15,7 @@ GROUP_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
 _AGAIN = "compare it with the original release; copy or extract it again"
 
-Key = TypeVar("Key")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ class Digests:
         return store.fingerprint([(name, self._found[name].hex()) for name in names])
 
     def groups(
-        self, sequences: Iterable[tuple[Key, Mapping[str, Path]]]
-    ) -> Iterator[list[tuple[Key, dict[str, LabelFile]]]]:
+        self, sequences: Iterable[tuple[K, Mapping[str, Path]]]
+    ) -> Iterator[list[tuple[K, dict[str, LabelFile]]]]:
         """Read the files of sequences, a few sequences at a time.
 
         Args:
@@ -115,7 +115,7 @@ class Digests:
             Sequences with their files in memory, of `GROUP_BYTES` together. A group is emptied
             when the next one is asked for.
         """
-        group: list[tuple[Key, dict[str, LabelFile]]] = []
+        group: list[tuple[K, dict[str, LabelFile]]] = []
         size = 0
         for key, paths in sequences:
             files = {what: self.load(path) for what, path in paths.items()}

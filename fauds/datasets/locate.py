@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fauds.datasets.base import MARKER, natural
+from fauds.datasets.base import SYNTHETIC_MARKER, natural
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
@@ -85,7 +85,7 @@ def image_root(root: Path, labels: Path) -> Path:
     where the root lies in it, or where fauds made it up.
     """
     inside = labels in (root.absolute(), root.absolute().parent)
-    return labels.parent if inside or (labels.parent / MARKER).exists() else root
+    return labels.parent if inside or (labels.parent / SYNTHETIC_MARKER).exists() else root
 
 
 def subfolders(folder: Path) -> list[Path]:

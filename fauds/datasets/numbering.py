@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from fauds.columns import from_numpy, from_strings
 from fauds.datasets import images
-from fauds.datasets.images import ImageFolder, Key, Listing
+from fauds.datasets.images import FolderKey, ImageFolder, Listing
 from fauds.errors import DataError
 
-BaseRule = Callable[[Mapping[Key, Listing], Mapping[Key, int], int | None], tuple[int | None, str]]
+BaseRule = Callable[
+    [Mapping[FolderKey, Listing], Mapping[FolderKey, int], int | None], tuple[int | None, str]
+]
 """A dataset's `image_base`: images, last labelled frames and what is declared, to base and why."""
 
 
@@ -28,7 +30,7 @@ class Numbering:
     """
 
     def __init__(
-        self, folders: Mapping[Key, ImageFolder], rule: BaseRule, declared: int | None
+        self, folders: Mapping[FolderKey, ImageFolder], rule: BaseRule, declared: int | None
     ) -> None:
         self.base: int | None = None
         self.how = ""
@@ -36,7 +38,7 @@ class Numbering:
         self._rule = rule
         self._declared = declared
 
-    def assign(self, sequences: Sequence[tuple[Key, np.ndarray]]) -> pa.Array:
+    def assign(self, sequences: Sequence[tuple[FolderKey, np.ndarray]]) -> pa.Array:
         """Return the paths of the frames' images as they lie there now, string [all frames].
 
         Args:
@@ -61,7 +63,7 @@ class Numbering:
 
 
 def find_base(
-    folders: Mapping[Key, Listing], last: Mapping[Key, int], declared: int | None
+    folders: Mapping[FolderKey, Listing], last: Mapping[FolderKey, int], declared: int | None
 ) -> tuple[int | None, str]:
     """Return the number of the image of label frame 1, and how it is known.
 
@@ -119,7 +121,9 @@ def _base_error(folder: Listing, last: int, verdict: str) -> DataError:
 
 
 def _match(
-    folders: Mapping[Key, Listing], sequences: Sequence[tuple[Key, np.ndarray]], base: int
+    folders: Mapping[FolderKey, Listing],
+    sequences: Sequence[tuple[FolderKey, np.ndarray]],
+    base: int,
 ) -> pa.Array:
     paths: list[str] = []
     picked = [np.empty(0, np.int64)]

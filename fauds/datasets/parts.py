@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from fauds import schemas
 from fauds.columns import category, from_numpy
-from fauds.datasets.base import Sink, natural
-from fauds.datasets.images import Key
+from fauds.datasets.base import FramesSink, natural
+from fauds.datasets.images import FolderKey
 from fauds.datasets.numbering import Numbering
 from fauds.datasets.text import MISSING
 from fauds.facs import intensity_column
@@ -24,13 +24,13 @@ class CodedSequence:
     frames: np.ndarray
 
     @property
-    def image_key(self) -> Key:
+    def image_key(self) -> FolderKey:
         """The names of the folders that hold its images."""
         return (self.subject, self.task) if self.task else (self.subject,)
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelPart:
     """The labels of some sequences, rows in their order.
 
     Attributes:
@@ -58,14 +58,14 @@ class Parts:
         without_image: how many have none.
     """
 
-    def __init__(self, sink: Sink, numbering: Numbering) -> None:
+    def __init__(self, sink: FramesSink, numbering: Numbering) -> None:
         self.rows = 0
         self.counts: dict[tuple[str, str], int] = {}
         self.without_image = 0
         self._sink = sink
         self._numbering = numbering
 
-    def add(self, labels: Labels, sexes: Mapping[str, str | None]) -> None:
+    def add(self, labels: LabelPart, sexes: Mapping[str, str | None]) -> None:
         """Hand a part on.
 
         Args:
@@ -81,7 +81,7 @@ class Parts:
 
 
 def frames_table(
-    labels: Labels, sexes: Mapping[str, str | None], images: pa.Array, first_id: int
+    labels: LabelPart, sexes: Mapping[str, str | None], images: pa.Array, first_id: int
 ) -> pa.Table:
     """Build a part of the frames table.
 

@@ -20,7 +20,7 @@ from fauds.datasets.jaa_text import path_file
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mpg", ".mov", ".mkv")
+DATASET_VIDEO_SUFFIXES = (".avi", ".mp4", ".mpg", ".mov", ".mkv")
 
 
 @dataclass(frozen=True)

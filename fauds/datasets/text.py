@@ -28,7 +28,7 @@ _LARGEST_FRAME = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class LabelLayout:
     """What the columns of a label file are.
 
     Attributes:
@@ -78,7 +78,7 @@ def header_cells(file: LabelFile) -> list[str]:
     return [cell.strip() for cell in rows[0][1]] if rows else []
 
 
-def parse(files: Sequence[LabelFile], columns: Columns) -> list[Block]:
+def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
     """Parse files that all have the same columns.
 
     Args:
@@ -103,7 +103,7 @@ def parse(files: Sequence[LabelFile], columns: Columns) -> list[Block]:
     return [_ordered(file, block, columns.header_lines) for file, block in pairs]
 
 
-def _parse_together(files: Sequence[LabelFile], columns: Columns) -> list[Block] | None:
+def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block] | None:
     """Parse with pyarrow; None where anything is not as plain as it should be."""
     bodies = [_body(file, columns.header_lines) for file in files]
     joined = b"\n".join([*bodies, b""])
@@ -135,7 +135,7 @@ def _body(file: LabelFile, header_lines: int) -> memoryview:
     return memoryview(data)[start : max(start, len(data.rstrip(b"\n")))]
 
 
-def _read_csv(joined: bytes, columns: Columns) -> pa.Table | None:
+def _read_csv(joined: bytes, columns: LabelLayout) -> pa.Table | None:
     names = [str(position) for position in range(columns.count)]
     kept = [names[position] for position in (columns.frame, *columns.wanted)]
     types = dict.fromkeys(kept, pa.int8()) | {kept[0]: pa.int32()}
@@ -176,7 +176,7 @@ def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
         raise bad(f"The line cannot be read: {error}.", file.path, reader.line_num) from None
 
 
-def _parse_plain(file: LabelFile, columns: Columns) -> Block:
+def _parse_plain(file: LabelFile, columns: LabelLayout) -> Block:
     """Parse one file cell by cell: slow, and exact about what is wrong."""
     rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
     while rows and _is_blank(rows[-1][1]):
@@ -193,7 +193,7 @@ def _is_blank(cells: list[str]) -> bool:
     return not cells or (len(cells) == 1 and not cells[0].strip())
 
 
-def _plain_row(file: LabelFile, line: int, cells: list[str], columns: Columns) -> list[int]:
+def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayout) -> list[int]:
     if _is_blank(cells):
         raise bad("The line is empty.", file.path, line)
     if len(cells) != columns.count:

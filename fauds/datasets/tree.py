@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fauds.datasets.base import MARKER
+from fauds.datasets.base import SYNTHETIC_MARKER
 
-_NOT_A_RELEASE = {"frames.parquet", MARKER}
+_NOT_A_RELEASE = {"frames.parquet", SYNTHETIC_MARKER}
 
 
 def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str] | None]]:

@@ -15,22 +15,22 @@ from fauds.errors import DataError, UsageError
 from fauds.explanation.canvas import compose
 from fauds.explanation.growing import growing
 from fauds.explanation.layout import lay_out
-from fauds.explanation.sources import IMAGES, is_video
-from fauds.explanation.sources import VIDEOS as FILMS
-from fauds.explanation.types import Explanation, Frame
+from fauds.explanation.sources import IMAGE_SUFFIXES, is_video
+from fauds.explanation.sources import VIDEO_SUFFIXES as FILMS
+from fauds.explanation.types import Explanation, MediaFrame
 from fauds.faces.video import Video
 from fauds.files import atomic
 
-PICTURES = (".png", ".jpg", ".jpeg")
-VIDEOS = {".mp4": "mp4v", ".avi": "MJPG"}
+IMAGE_FORMATS = (".png", ".jpg", ".jpeg")
+VIDEO_FORMATS = {".mp4": "mp4v", ".avi": "MJPG"}
 """Suffixes that can be written, and the code of a video's compression."""
 
-_READ_ONLY = (IMAGES | FILMS | {".gif"}) - {*PICTURES, *VIDEOS}
+_READ_ONLY = (IMAGE_SUFFIXES | FILMS | {".gif"}) - {*IMAGE_FORMATS, *VIDEO_FORMATS}
 _QUALITY = 92
 _RATE = 25
 
 
-class Painter:
+class AnnotatedMedia:
     """Draws on pictures and videos, frame by frame in bounded memory; also a context manager.
 
     A video's frames all come out equally large, at the video's own rate; those without a face
@@ -51,7 +51,7 @@ class Painter:
     def __init__(self, path: Path, inputs: Sequence[Path]) -> None:
         self.path = path
         self._inputs = [Path(given) for given in inputs]
-        self._is_file = path.suffix.lower() in (*PICTURES, *VIDEOS)
+        self._is_file = path.suffix.lower() in (*IMAGE_FORMATS, *VIDEO_FORMATS)
         self._stack = ExitStack()
         self._filmed: str | None = None
         self._film: Callable[[np.ndarray], None] | None = None
@@ -70,7 +70,8 @@ class Painter:
             raise UsageError(
                 f"Annotated pictures and videos are not written as {self.path.suffix}.",
                 where=self.path,
-                hint=f"name a folder, or a file that ends in {', '.join((*PICTURES, *VIDEOS))}",
+                hint="name a folder, or a file that ends in "
+                f"{', '.join((*IMAGE_FORMATS, *VIDEO_FORMATS))}",
             )
         if self._is_file:
             self._target(self._inputs[0], is_video(self._inputs[0]))
@@ -81,7 +82,7 @@ class Painter:
                 hint="annotate them one at a time, or the folder that holds both",
             )
 
-    def draw(self, frame: Frame, explanations: Sequence[Explanation]) -> None:
+    def draw(self, frame: MediaFrame, explanations: Sequence[Explanation]) -> None:
         """Draw one readable picture, whose faces are the largest first; there may be none.
 
         Raises:
@@ -105,7 +106,7 @@ class Painter:
     def _target(self, source: Path, video: bool) -> Path:
         """Return the file that a picture or video is drawn into."""
         target = self.path if self._is_file else self.path / self._name(source)
-        known = VIDEOS if video else PICTURES
+        known = VIDEO_FORMATS if video else IMAGE_FORMATS
         if self._is_file and target.suffix.lower() not in known:
             kind = "a video" if video else "a picture"
             raise UsageError(
@@ -170,7 +171,7 @@ def _film(
     with growing(path) as temporary:
         # OpenCV takes the form from the suffix.
         path_of_form = temporary.with_suffix(path.suffix)
-        code, written = cv2.VideoWriter.fourcc(*VIDEOS[path.suffix.lower()]), 0
+        code, written = cv2.VideoWriter.fourcc(*VIDEO_FORMATS[path.suffix.lower()]), 0
         writer = cv2.VideoWriter(
             str(path_of_form.absolute()), code, _known(rate, path), (shape[1], shape[0])
         )

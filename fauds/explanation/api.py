@@ -11,7 +11,7 @@ from fauds.explanation import sources
 from fauds.explanation.cutting import cutter_for
 from fauds.explanation.engine import Explainer
 from fauds.explanation.run import explain_cuts
-from fauds.explanation.types import Explanation, Frame
+from fauds.explanation.types import Explanation, MediaFrame
 from fauds.explanation.weights import locate, open_weights
 from fauds.faces.base import Position
 
@@ -38,7 +38,7 @@ def _explainer(path: Path, modified: int, device: str) -> Explainer:
     return Explainer(open_weights(path), device=device)
 
 
-def _frame(image: Path | str | Image.Image | np.ndarray) -> Frame:
+def _frame(image: Path | str | Image.Image | np.ndarray) -> MediaFrame:
     if isinstance(image, Path | str):
         return _frame_of_file(Path(image).expanduser())
     if isinstance(image, Image.Image):
@@ -49,10 +49,10 @@ def _frame(image: Path | str | Image.Image | np.ndarray) -> Frame:
         raise UsageError(
             f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_KINDS
         )
-    return Frame("image", 1, None, None, image)
+    return MediaFrame("image", 1, None, None, image)
 
 
-def _frame_of_file(path: Path) -> Frame:
+def _frame_of_file(path: Path) -> MediaFrame:
     if path.is_dir() or sources.is_video(path):
         raise UsageError("fauds.explain takes one picture.", where=path, hint="fauds explain")
     (frame,) = sources.frames(sources.find([path]))

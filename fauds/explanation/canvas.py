@@ -8,10 +8,10 @@ import numpy as np
 
 from fauds.explanation.drawing import (
     FAINT,
-    INK,
     MARKS,
+    RGB,
+    TEXT_COLOUR,
     Board,
-    Colour,
     heat,
     line_height,
     shorten,
@@ -19,7 +19,7 @@ from fauds.explanation.drawing import (
     wrap,
 )
 from fauds.explanation.layout import TILES, Layout, even
-from fauds.explanation.types import Explanation, Frame
+from fauds.explanation.types import Explanation, MediaFrame
 from fauds.faces.base import Box
 from fauds.fonts import drawable
 
@@ -28,7 +28,7 @@ _VIDEO_LINES = 4
 
 
 def compose(
-    layout: Layout, frame: Frame, explanations: Sequence[Explanation], *, fixed: bool
+    layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], *, fixed: bool
 ) -> np.ndarray:
     """Return the annotated picture.
 
@@ -63,8 +63,8 @@ def _enlarged(image: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _band(
-    layout: Layout, frame: Frame, explanations: Sequence[Explanation], most: int | None
-) -> Iterator[tuple[str, Colour]]:
+    layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], most: int | None
+) -> Iterator[tuple[str, RGB]]:
     """Yield the lines below the picture: which it is, then what is said of each whole face."""
     width = layout.width + layout.side - 2 * layout.pad
     place = drawable(Path(frame.source).name)
@@ -80,7 +80,7 @@ def _band(
         for line in wrap(text, width, layout.size, share):
             if most is not None:
                 most -= 1
-            yield line, INK
+            yield line, TEXT_COLOUR
 
 
 def _draw_faces(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
@@ -114,7 +114,7 @@ def _shown_box(said: Explanation, layout: Layout) -> Box:
     return left, top, right, bottom
 
 
-def _mark(said: Explanation) -> Colour:
+def _mark(said: Explanation) -> RGB:
     return MARKS[said.index % len(MARKS)]
 
 

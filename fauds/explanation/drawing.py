@@ -8,12 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fauds import fonts
 
-Colour = tuple[int, int, int]
+RGB = tuple[int, int, int]
 
-PANEL: Colour = (22, 24, 29)
-INK: Colour = (242, 242, 242)
-FAINT: Colour = (160, 166, 176)
-MARKS: tuple[Colour, ...] = (
+PANEL: RGB = (22, 24, 29)
+TEXT_COLOUR: RGB = (242, 242, 242)
+FAINT: RGB = (160, 166, 176)
+MARKS: tuple[RGB, ...] = (
     (255, 214, 10),
     (76, 201, 240),
     (255, 122, 182),
@@ -92,7 +92,7 @@ class Board:
         colour: of the ground.
     """
 
-    def __init__(self, width: int, height: int, colour: Colour = PANEL) -> None:
+    def __init__(self, width: int, height: int, colour: RGB = PANEL) -> None:
         self._image = Image.new("RGB", (width, height), colour)
         self._draw = ImageDraw.Draw(self._image)
 
@@ -110,7 +110,7 @@ class Board:
         x: float,
         y: float,
         size: int,
-        colour: Colour = INK,
+        colour: RGB = TEXT_COLOUR,
         bold: bool = False,
     ) -> None:
         """Write a line with the top of its line box at y."""
@@ -119,12 +119,12 @@ class Board:
         base = y + (line_height(size) + 0.72 * size) / 2
         self._draw.text((x, base), text, colour, font, anchor="ls")
 
-    def panel(self, box: tuple[float, float, float, float], colour: Colour = PANEL) -> None:
+    def panel(self, box: tuple[float, float, float, float], colour: RGB = PANEL) -> None:
         """Fill a box: left, top, right, bottom."""
         self._draw.rectangle(box, fill=colour)
 
     def frame(
-        self, box: tuple[float, float, float, float], colour: Colour, width: int, edge: int = 1
+        self, box: tuple[float, float, float, float], colour: RGB, width: int, edge: int = 1
     ) -> None:
         """Draw a box's outline with dark edges, seen on any ground."""
         left, top, right, bottom = box
@@ -136,7 +136,7 @@ class Board:
             outer = (left - grown, top - grown, right + grown, bottom + grown)
             self._draw.rectangle(outer, outline=paint, width=thick)
 
-    def cross(self, x: float, y: float, reach: int, colour: Colour) -> None:
+    def cross(self, x: float, y: float, reach: int, colour: RGB) -> None:
         """Draw a small upright cross with dark edges."""
         for thick, paint in ((3, PANEL), (1, colour)):
             longer = reach + thick // 2

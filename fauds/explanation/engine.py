@@ -17,7 +17,7 @@ _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class ModelOutput:
     """What the model says of one crop; attributes as of `fauds.explanation.types.Explanation`."""
 
     aus: dict[str, float]
@@ -59,14 +59,14 @@ class Explainer:
         self._beam_width = beam_width or inference.beam_width
         self._model = weights.model(describe=describe).to(self.device)
 
-    def explain(self, crops: Sequence[np.ndarray]) -> list[Said]:
+    def explain(self, crops: Sequence[np.ndarray]) -> list[ModelOutput]:
         """Return what the model says of each crop, uint8 [H, W, 3] RGB of any size."""
-        said: list[Said] = []
+        said: list[ModelOutput] = []
         for first in range(0, len(crops), self.batch_size):
             said.extend(self._batch(crops[first : first + self.batch_size]))
         return said
 
-    def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[Said]:
+    def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[ModelOutput]:
         weights, model = self.weights, self.weights.settings.model
         size = model.image_size
         stacked = np.stack([centre_crop(scaled(crop, size), size) for crop in crops])
@@ -79,7 +79,7 @@ class Explainer:
         local, face = (None if tokens is None else tokens.tolist() for tokens in given.tokens)
         for at, crop in enumerate(crops):
             active = zip(weights.aus, decisions[at].tolist(), strict=True)
-            yield Said(
+            yield ModelOutput(
                 aus=dict(zip(weights.aus, scores[at].tolist(), strict=True)),
                 active=tuple(name for name, decided in active if decided),
                 local=_texts(weights, local[at]) if local else {},

@@ -22,7 +22,7 @@ from fauds.files import writing
 from fauds.store import SCHEMA_VERSION
 from fauds.tablewriter import TableWriter
 
-ROW_GROUP = 10_000
+OUTPUT_ROW_GROUP = 10_000
 _WAITING = 1_000
 _DIGITS = 6
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -106,7 +106,7 @@ class ParquetOutput(Output):
     def _open(self, temporary: Path) -> None:
         self._schema = _schema(self._aus, self._texts)
         self._rows: list[dict[str, Any]] = []
-        self._table = TableWriter(self.path, temporary, self._schema, ROW_GROUP)
+        self._table = TableWriter(self.path, temporary, self._schema, OUTPUT_ROW_GROUP)
         self._begun = False
         self._stack.push(self._finish)
 

@@ -9,7 +9,7 @@ import numpy as np
 from fauds.errors import DataError
 from fauds.explanation.cutting import Cut, Cutter
 from fauds.explanation.engine import Explainer
-from fauds.explanation.types import Explanation, Frame, Painter, Sink
+from fauds.explanation.types import Explanation, ExplanationSink, MediaFrame, Painter
 from fauds.faces.base import Position
 
 NAMED = 10
@@ -42,7 +42,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    frame: Frame
+    frame: MediaFrame
     cuts: list[Cut]
     why: str
 
@@ -54,10 +54,10 @@ class _Waiting:
 
 
 def run(
-    frames: Iterable[Frame],
+    frames: Iterable[MediaFrame],
     cutter: Cutter,
     explainer: Explainer,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[ExplanationSink] = (),
     painters: Sequence[Painter] = (),
     advance: Callable[[int], None] = lambda pictures: None,
 ) -> Summary:
@@ -78,13 +78,13 @@ def run(
     return summary
 
 
-def explain_cuts(frame: Frame, cuts: Sequence[Cut], explainer: Explainer) -> list[Explanation]:
+def explain_cuts(frame: MediaFrame, cuts: Sequence[Cut], explainer: Explainer) -> list[Explanation]:
     """Return what the model says of the faces of one picture."""
     return next(_explained([_Waiting(frame, list(cuts), "")], explainer))
 
 
 def _batches(
-    frames: Iterable[Frame], cutter: Cutter, size: int, *, keep: bool
+    frames: Iterable[MediaFrame], cutter: Cutter, size: int, *, keep: bool
 ) -> Iterator[list[_Waiting]]:
     """Yield pictures whose faces make a batch; without `keep` their pixels are let go."""
     waiting: list[_Waiting] = []
@@ -103,7 +103,7 @@ def _batches(
         yield waiting
 
 
-def _look(frame: Frame, cutter: Cutter) -> _Waiting:
+def _look(frame: MediaFrame, cutter: Cutter) -> _Waiting:
     if isinstance(frame.image, DataError):
         return _Waiting(frame, [], frame.image.what)
     try:
@@ -134,7 +134,7 @@ def _explained(waiting: Sequence[_Waiting], explainer: Explainer) -> Iterator[li
 def _pass_on(
     one: _Waiting,
     explanations: Sequence[Explanation],
-    sinks: Sequence[Sink],
+    sinks: Sequence[ExplanationSink],
     painters: Sequence[Painter],
 ) -> None:
     frame = one.frame

@@ -9,12 +9,17 @@ import numpy as np
 
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
-from fauds.explanation.types import Frame
+from fauds.explanation.types import MediaFrame
 from fauds.faces.decode import decode
 from fauds.faces.video import Video
 
-IMAGES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-VIDEOS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
+IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+VIDEO_SUFFIXES = frozenset(
+    (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+)
+_SUFFIXES_READ = (
+    f"images: {' '.join(sorted(IMAGE_SUFFIXES))}; videos: {' '.join(sorted(VIDEO_SUFFIXES))}"
+)
 
 
 def find(inputs: Sequence[Path]) -> list[Path]:
@@ -38,7 +43,7 @@ def find(inputs: Sequence[Path]) -> list[Path]:
             raise UsageError(
                 f"{path.name} is neither an image nor a video by its suffix.",
                 where=path,
-                hint=f"images: {' '.join(sorted(IMAGES))}; videos: {' '.join(sorted(VIDEOS))}",
+                hint=_SUFFIXES_READ,
             )
         else:
             files.append(path)
@@ -56,7 +61,7 @@ def _inside(folder: Path) -> list[Path]:
         raise DataError(
             "The folder holds neither an image nor a video.",
             where=folder,
-            hint=f"images: {' '.join(sorted(IMAGES))}; videos: {' '.join(sorted(VIDEOS))}",
+            hint=_SUFFIXES_READ,
         )
     return sorted(found, key=lambda path: tuple(map(natural, path.parts)))
 
@@ -66,16 +71,16 @@ def _hidden(name: str) -> bool:
 
 
 def _readable(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES | VIDEOS
+    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def is_video(path: Path) -> bool:
     """Whether a file is a video by its suffix."""
-    return path.suffix.lower() in VIDEOS
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessShare:
     """Which part of the files is this process's, where torchrun starts several.
 
     Attributes:
@@ -87,7 +92,7 @@ class Share:
     world: int
 
     @classmethod
-    def of_environment(cls) -> "Share":
+    def of_environment(cls) -> "ProcessShare":
         """Return what torchrun's RANK and WORLD_SIZE say; else the whole.
 
         Raises:
@@ -125,7 +130,7 @@ def _frames(path: Path) -> int:
         return 1
 
 
-def frames(files: Sequence[Path]) -> Iterator[Frame]:
+def frames(files: Sequence[Path]) -> Iterator[MediaFrame]:
     """Yield the pictures of files, one at a time; one that cannot be read carries its error.
 
     A video whose frames end before its header says so ends with one that carries an error.
@@ -137,8 +142,8 @@ def frames(files: Sequence[Path]) -> Iterator[Frame]:
             yield _of_image(path)
 
 
-def _of_image(path: Path) -> Frame:
-    return Frame(str(path), 1, None, None, _image(path))
+def _of_image(path: Path) -> MediaFrame:
+    return MediaFrame(str(path), 1, None, None, _image(path))
 
 
 def _image(path: Path) -> np.ndarray | DataError:
@@ -150,19 +155,19 @@ def _image(path: Path) -> np.ndarray | DataError:
         return error
 
 
-def _of_video(path: Path) -> Iterator[Frame]:
+def _of_video(path: Path) -> Iterator[MediaFrame]:
     try:
         video = Video(path)
         if not video.fps > 0:
             raise DataError("The video does not say how many frames a second it has.", where=path)
     except DataError as error:
-        yield Frame(str(path), 1, 0.0, None, error)
+        yield MediaFrame(str(path), 1, 0.0, None, error)
         return
     rate, last = video.fps, 0
     for last, image in video.stream():
-        yield Frame(str(path), last, (last - 1) / rate, rate, image)
+        yield MediaFrame(str(path), last, (last - 1) / rate, rate, image)
     if last < max(1, video.frames):
         why = DataError(
             f"The video ends after frame {last:,}; its header says {video.frames:,}.", where=path
         )
-        yield Frame(str(path), last + 1, last / rate, rate, why)
+        yield MediaFrame(str(path), last + 1, last / rate, rate, why)

@@ -12,7 +12,7 @@ from fauds.faces.base import Box
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class MediaFrame:
     """One picture of what the user named.
 
     Attributes:
@@ -105,7 +105,7 @@ class Explanation:
         return as_html(self.place, self.crop, self.aus, self.active, self.local, self.face)
 
 
-class Sink(Protocol):
+class ExplanationSink(Protocol):
     """Takes what was said, picture by picture, in the order of the pictures."""
 
     def write(self, explanations: Sequence[Explanation]) -> None:
@@ -121,7 +121,7 @@ class Sink(Protocol):
 class Painter(Protocol):
     """Draws what was said on the pictures themselves, in their order."""
 
-    def draw(self, frame: Frame, explanations: Sequence[Explanation]) -> None:
+    def draw(self, frame: MediaFrame, explanations: Sequence[Explanation]) -> None:
         """Take one readable picture and its faces, of which there may be none."""
 
     def close(self) -> None:

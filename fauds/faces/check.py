@@ -25,12 +25,12 @@ from fauds.faces import needs
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
 from fauds.faces.held import Held, landmarks_held
-from fauds.faces.missing import Missing, spoken
-from fauds.faces.needs import Need
+from fauds.faces.missing import MissingFiles, spoken
+from fauds.faces.needs import StepEstimate
 from fauds.faces.pace import measure
-from fauds.faces.pictures import VideoPictures, open_pictures
-from fauds.faces.plan import Job
-from fauds.faces.request import Request
+from fauds.faces.pictures import VideoStream, open_stream
+from fauds.faces.plan import SequenceJob
+from fauds.faces.request import CropRequest
 from fauds.protocols import Benchmark
 
 _COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
@@ -56,7 +56,7 @@ class Check:
     found: tuple[str, ...]
     differs: tuple[str, ...]
     missing: tuple[str, ...]
-    needs: tuple[Need, ...]
+    needs: tuple[StepEstimate, ...]
     free: int
     processes: int
 
@@ -84,7 +84,7 @@ def check(
     frames, reading = _read(benchmark, root, options)
     took = perf_counter() - began
     footage = _footage(benchmark, root, options, camera, frames)
-    missing = Missing()
+    missing = MissingFiles()
     jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
     there = _pictures(jobs, benchmark, missing)
     found = [*reading.notes, *footage.notes]
@@ -151,21 +151,23 @@ def _jobs(
     footage: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
-    missing: Missing,
-) -> tuple[Job, ...]:
+    missing: MissingFiles,
+) -> tuple[SequenceJob, ...]:
     """Return the sequences as `fauds prepare` would take them, and say why it would refuse."""
     asked = benchmark.alignment
-    request = Request(asked.name, asked.version, asked.without_landmarks, camera=camera)
+    request = CropRequest(asked.name, asked.version, asked.without_landmarks, camera=camera)
     places = (Path(), frames, footage, reading.root, {})
     try:
         return planning.make(*places, request).jobs
     except FaudsError as error:
         missing.refuse(error)
         # The frames as they are need nothing, and can be counted all the same.
-        return planning.make(*places, Request("none", 1, camera=camera)).jobs
+        return planning.make(*places, CropRequest("none", 1, camera=camera)).jobs
 
 
-def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: Missing) -> list[np.ndarray]:
+def _pictures(
+    jobs: tuple[SequenceJob, ...], benchmark: Benchmark, missing: MissingFiles
+) -> list[np.ndarray]:
     """Return which frames of each sequence have a picture, and say which have none."""
     there = []
     lacking: list[str] = []
@@ -184,21 +186,21 @@ def _pictures(jobs: tuple[Job, ...], benchmark: Benchmark, missing: Missing) -> 
     return there
 
 
-def _there(job: Job) -> np.ndarray:
-    pictures = open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
-    if isinstance(pictures, VideoPictures) and pictures.declared:
+def _there(job: SequenceJob) -> np.ndarray:
+    pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    if isinstance(pictures, VideoStream) and pictures.declared:
         return pictures.there & (job.frames <= pictures.declared)
     return pictures.there
 
 
 def _prepare(
-    jobs: tuple[Job, ...],
+    jobs: tuple[SequenceJob, ...],
     there: list[np.ndarray],
     held: Held,
     processes: int,
     found: list[str],
-    missing: Missing,
-) -> list[Need]:
+    missing: MissingFiles,
+) -> list[StepEstimate]:
     """Return what the crops take, from a few that are made; nothing where none can be."""
     how, detects = jobs[0].how, jobs[0].request.without_landmarks == "detect"
     able = {

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from fauds import store
 from fauds.errors import DataError
-from fauds.faces.plan import Job
+from fauds.faces.plan import SequenceJob
 from fauds.files import writing
 
 PART = 512
@@ -37,7 +37,7 @@ class CropFiles:
         job: the sequence.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SequenceJob) -> None:
         self._job = job
         self._relative = "/".join(("faces", f"{job.how.name}-{job.how.version}", job.name))
         self._folder = job.folder / self._relative

@@ -15,7 +15,7 @@ from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces.alignment import alignment
 from fauds.faces.prepare import Prepared, prepare
-from fauds.faces.request import Request
+from fauds.faces.request import CropRequest
 from fauds.protocols import AlignmentSettings
 
 
@@ -32,7 +32,7 @@ def crop_faces(
         folder: the dataset's, with frames.parquet.
         reader: the dataset's.
         wanted: the benchmark's alignment.
-        given: fields of `Request` that differ from the benchmark's.
+        given: fields of `CropRequest` that differ from the benchmark's.
         progress: called with the frames that are done and all that there are.
     """
     request = _settled(wanted, given)
@@ -42,12 +42,12 @@ def crop_faces(
     return prepare(folder, frames, footage, image_root, digests, request, progress)
 
 
-def _settled(wanted: AlignmentSettings, given: Mapping[str, Any]) -> Request:
+def _settled(wanted: AlignmentSettings, given: Mapping[str, Any]) -> CropRequest:
     name = given.get("alignment", wanted.name)
     # The benchmark names a version of its own alignment only.
     version = wanted.version if name == wanted.name else alignment(name).version
     fields = {"without_landmarks": wanted.without_landmarks, "workers": os.cpu_count() or 1}
-    return Request(**{**fields, **given, "alignment": name, "version": version})
+    return CropRequest(**{**fields, **given, "alignment": name, "version": version})
 
 
 def gather(

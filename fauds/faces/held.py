@@ -8,8 +8,8 @@ import numpy as np
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 from fauds.faces import landmark_files
-from fauds.faces.missing import Missing
-from fauds.faces.plan import Job
+from fauds.faces.missing import MissingFiles
+from fauds.faces.plan import SequenceJob
 
 _OPENED = 8
 
@@ -26,10 +26,10 @@ class Held:
 
     lines: tuple[str, ...]
     share: float
-    broken: frozenset[Job]
+    broken: frozenset[SequenceJob]
 
 
-def landmarks_held(jobs: Sequence[Job], hint: str, missing: Missing) -> Held:
+def landmarks_held(jobs: Sequence[SequenceJob], hint: str, missing: MissingFiles) -> Held:
     """Say how many frames have landmarks; of files that must be opened for it, a few are.
 
     Args:
@@ -49,7 +49,7 @@ def landmarks_held(jobs: Sequence[Job], hint: str, missing: Missing) -> Held:
     # One file holds all frames, and must be read to know which have landmarks.
     spread = np.unique(np.linspace(0, len(packed) - 1, _OPENED).astype(int)) if packed else []
     sample = [packed[index] for index in spread]
-    read = {job: count for job in sample if (count := _read(job, missing)) is not None}
+    read = {job: count for job in sample if (count := _read_landmarks(job, missing)) is not None}
     known = {job: int(np.isin(job.frames, [*job.source.landmarks.places]).sum()) for job in listed}
     lines: list[str] = []
     places = f"in a sample of {len(read)} of {len(packed)} files"
@@ -64,7 +64,7 @@ def landmarks_held(jobs: Sequence[Job], hint: str, missing: Missing) -> Held:
     return Held(tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read}))
 
 
-def _read(job: Job, missing: Missing) -> int | None:
+def _read_landmarks(job: SequenceJob, missing: MissingFiles) -> int | None:
     """Return how many frames of a sequence have landmarks; None where they cannot be read."""
     try:
         found = landmark_files.read(job.source.landmarks, job.frames)
@@ -74,13 +74,16 @@ def _read(job: Job, missing: Missing) -> int | None:
     return int(np.isfinite(found).all((1, 2)).sum())
 
 
-def _share(counts: dict[Job, int]) -> str:
+def _share(counts: dict[SequenceJob, int]) -> str:
     known, total = sum(counts.values()), _frames(counts)
     return f"frames with landmarks: {known:,} of {total:,} ({100 * known / total:.1f} %)"
 
 
 def _mean(
-    listed: Sequence[Job], known: dict[Job, int], packed: Sequence[Job], read: dict[Job, int]
+    listed: Sequence[SequenceJob],
+    known: dict[SequenceJob, int],
+    packed: Sequence[SequenceJob],
+    read: dict[SequenceJob, int],
 ) -> float:
     """Return the share over all sequences: those not read are taken to be as those that were."""
     sampled = sum(read.values()) / max(_frames(read), 1)
@@ -88,5 +91,5 @@ def _mean(
     return (sum(known.values()) + sampled * _frames(packed)) / max(total, 1)
 
 
-def _frames(jobs: Sequence[Job] | dict[Job, int]) -> int:
+def _frames(jobs: Sequence[SequenceJob] | dict[SequenceJob, int]) -> int:
     return sum(len(job.frames) for job in jobs)

@@ -55,7 +55,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Listed:
+class _ListedFrames:
     """Listed frames: subjects and tasks in capitals, numbers int64 [N], lines from 1 [N]."""
 
     subjects: pa.Array
@@ -143,7 +143,7 @@ def _lines(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _parsed(
     path: Path, text: Sequence[str], lines: np.ndarray, pattern: str, has_tasks: bool
-) -> _Listed:
+) -> _ListedFrames:
     found = pc.extract_regex(from_strings(text), pattern)
     if found.null_count:
         row = pc.index(pc.is_null(found), True).as_py()
@@ -155,15 +155,15 @@ def _parsed(
         )
     subjects, tasks, numbers = found.flatten()
     numbers = to_numpy(pa.chunked_array([numbers.cast(pa.int64())]))
-    return _Listed(pc.utf8_upper(subjects), pc.utf8_upper(tasks), numbers, lines)
+    return _ListedFrames(pc.utf8_upper(subjects), pc.utf8_upper(tasks), numbers, lines)
 
 
 def _counted_from_1(
-    path: Path, listed: _Listed, subjects: pa.Array, numbers: np.ndarray
-) -> _Listed:
+    path: Path, listed: _ListedFrames, subjects: pa.Array, numbers: np.ndarray
+) -> _ListedFrames:
     """Return the list with images' numbers turned into label frames."""
     if (listed.numbers == 0).any():
-        return _Listed(listed.subjects, listed.tasks, listed.numbers + 1, listed.lines)
+        return _ListedFrames(listed.subjects, listed.tasks, listed.numbers + 1, listed.lines)
     frames = from_numpy(numbers, pa.int64())
     last = pa.table({"subject": subjects, "frame": frames}).group_by("subject")
     last = last.aggregate([("frame", "max")]).combine_chunks()
@@ -195,7 +195,7 @@ def _check_once(path: Path, names: pa.Array, lines: np.ndarray) -> None:
     )
 
 
-def _manifest(name: str, listed: _Listed, names: pa.Array, absent: np.ndarray) -> Manifest:
+def _manifest(name: str, listed: _ListedFrames, names: pa.Array, absent: np.ndarray) -> Manifest:
     matched = len(names) - int(absent.sum())
     all_of_them = f"{len(names):,} frame{'s' * (len(names) != 1)}"
     are = "is" if matched == 1 else "are"

@@ -3,7 +3,7 @@
 from fauds.errors import FaudsError
 
 
-class Missing:
+class MissingFiles:
     """Lines in the order in which they were found."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from fauds.faces.pace import Pace
-from fauds.faces.plan import Job
+from fauds.faces.plan import SequenceJob
 from fauds.protocols import Benchmark
 
 # Of two cores, from BP4D's 146,847 frames and from ten million (benchmarks/speed/captions.py):
@@ -16,7 +16,7 @@ _ELSEWHERE = "as measured on two other cores"
 
 
 @dataclass(frozen=True)
-class Need:
+class StepEstimate:
     """What a step takes.
 
     Attributes:
@@ -32,9 +32,9 @@ class Need:
     basis: str
 
 
-def captions(frames: int, reading: float) -> Need:
+def captions(frames: int, reading: float) -> StepEstimate:
     """Return what descriptions of so many frames take; their labels were read in `reading` s."""
-    return Need(
+    return StepEstimate(
         "build-captions",
         _START + reading + _CAPTION * frames,
         _TABLES + _ROW * frames,
@@ -43,8 +43,8 @@ def captions(frames: int, reading: float) -> Need:
 
 
 def prepare(
-    jobs: list[Job], there: list[np.ndarray], pace: Pace, processes: int, share: float = 1.0
-) -> Need:
+    jobs: list[SequenceJob], there: list[np.ndarray], pace: Pace, processes: int, share: float = 1.0
+) -> StepEstimate:
     """Return what the crops of these sequences take.
 
     Args:
@@ -59,7 +59,7 @@ def prepare(
     last = (int(job.frames[rows].max()) for job, rows in zip(jobs, there, strict=True))
     read = sum(last) if pace.video else crops
     how = jobs[0].how
-    return Need(
+    return StepEstimate(
         "prepare",
         (pace.reading * read + pace.cropping * crops) / processes,
         int(pace.size * crops),
@@ -68,16 +68,16 @@ def prepare(
     )
 
 
-def split() -> Need:
+def split() -> StepEstimate:
     """Return what folds take."""
-    return Need("split", 1.0, _TABLES, _ELSEWHERE)
+    return StepEstimate("split", 1.0, _TABLES, _ELSEWHERE)
 
 
-def bench(benchmark: Benchmark, frames: pa.Table) -> Need:
+def bench(benchmark: Benchmark, frames: pa.Table) -> StepEstimate:
     """Return the frames of an epoch by published fold, all but the tested part's; no time."""
     unknown = "the time depends on the model and the device, and is not guessed"
     if benchmark.folds is None or not benchmark.folds.parts:
-        return Need("bench", None, None, unknown)
+        return StepEstimate("bench", None, None, unknown)
     subjects = frames["subject"].value_counts().to_pylist()
     counts = {row["values"]: row["counts"] for row in subjects}
     sizes = [
@@ -85,4 +85,4 @@ def bench(benchmark: Benchmark, frames: pa.Table) -> Need:
         for part in benchmark.folds.parts.values()
     ]
     epoch = f"an epoch is {', '.join(f'{size:,}' for size in sizes)} frames by fold"
-    return Need("bench", None, None, f"{epoch}; {unknown}")
+    return StepEstimate("bench", None, None, f"{epoch}; {unknown}")

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-LONGEST = 30
+LONGEST_GAP = 30
 """Frames in a gap that is filled at the most; about a second."""
 
 
 def fill(
-    landmarks: np.ndarray, frames: np.ndarray, longest: int = LONGEST
+    landmarks: np.ndarray, frames: np.ndarray, longest: int = LONGEST_GAP
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill short gaps in the landmarks of one sequence.
 

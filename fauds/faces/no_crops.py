@@ -3,11 +3,11 @@
 from fauds.datasets.footage import Source
 from fauds.errors import DataError
 from fauds.faces.notes import Tally
-from fauds.faces.plan import Job, Plan
+from fauds.faces.plan import CropPlan, SequenceJob
 from fauds.faces.rows import CROPPED
 
 
-def no_crops(plan: Plan, tally: Tally, dataset: str) -> DataError:
+def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
     """Return the error: the most frequent reason, with an example of it, and what to do.
 
     Args:
@@ -28,7 +28,7 @@ def no_crops(plan: Plan, tally: Tally, dataset: str) -> DataError:
     )
 
 
-def _no_picture(job: Job, tally: Tally) -> tuple[str, object, str]:
+def _no_picture(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     source = job.source or Source(None, None, None, "")
     found = (source.archive and source.archive.path) or source.video
     if found is None:
@@ -41,11 +41,11 @@ def _no_picture(job: Job, tally: Tally) -> tuple[str, object, str]:
     )
 
 
-def _unreadable(job: Job, tally: Tally) -> tuple[str, object, str]:
+def _unreadable(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     return f"the first is {tally.unreadable[0]}", job.image_root, "copy the pictures again"
 
 
-def _no_landmarks(job: Job, tally: Tally) -> tuple[str, object, str]:
+def _no_landmarks(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     how = job.how.name
     if job.request.detector is not None:
         what = f"in {job.name} the detector {job.request.detector} finds faces without what {how}"
@@ -57,7 +57,7 @@ def _no_landmarks(job: Job, tally: Tally) -> tuple[str, object, str]:
     return f"{files.path.name} holds no landmarks of {job.name} that can be used", files.path, to_do
 
 
-def _no_face(job: Job, tally: Tally) -> tuple[str, object, str]:
+def _no_face(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     what = f"in {job.name} the detector {job.request.detector} finds no face"
     return what, job.image_root, "try another detector, and look at the pictures"
 

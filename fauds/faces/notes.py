@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.datasets.subjects import shortened
-from fauds.faces.pictures import VideoPictures, open_pictures
-from fauds.faces.plan import Job
+from fauds.faces.pictures import VideoStream, open_stream
+from fauds.faces.plan import SequenceJob
 from fauds.faces.rows import CROPPED
 
 _MANY = 0.01  # of a subject's frames lost: said for every such subject
@@ -35,10 +35,10 @@ class Tally:
         self.statuses: dict[str, Counter[str]] = {}
         self.flags: dict[str, Counter[str]] = {name: Counter() for name in _FLAGS}
         self._videos: dict[tuple[str, str], list[str]] = {}
-        self.first: dict[str, Job] = {}
+        self.first: dict[str, SequenceJob] = {}
         self.unreadable: list[str] = []
 
-    def add(self, job: Job, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, job: SequenceJob, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
         """Count a sequence: its rows, and what its parts say."""
         subject = job.sequence[0]
         counts = self.statuses.setdefault(subject, Counter())
@@ -57,9 +57,11 @@ class Tally:
         if ended_at is not None or rows["path"].null_count < len(rows):
             self._compare_video(job, rows["path"], ended_at)
 
-    def _compare_video(self, job: Job, paths: pa.ChunkedArray, ended_at: int | None) -> None:
-        pictures = open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
-        if not isinstance(pictures, VideoPictures):
+    def _compare_video(
+        self, job: SequenceJob, paths: pa.ChunkedArray, ended_at: int | None
+    ) -> None:
+        pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+        if not isinstance(pictures, VideoStream):
             return
         declared, first, last = pictures.declared, int(job.frames[0]), int(job.frames[-1])
         after = int(np.searchsorted(job.frames, declared, "right"))

@@ -14,8 +14,8 @@ from fauds.faces import landmark_files
 from fauds.faces.alignment import warp
 from fauds.faces.crop_files import CropFiles
 from fauds.faces.landmarks import marks
-from fauds.faces.pictures import Picture, VideoPictures, open_pictures
-from fauds.faces.plan import Job
+from fauds.faces.pictures import Picture, VideoStream, open_stream
+from fauds.faces.plan import SequenceJob
 
 _MEASURED = 20
 
@@ -43,7 +43,7 @@ class Pace:
     size: float
 
 
-def measure(job: Job, there: np.ndarray) -> Pace | DataError:
+def measure(job: SequenceJob, there: np.ndarray) -> Pace | DataError:
     """Crop the first pictures of a sequence into a temporary folder.
 
     Args:
@@ -58,7 +58,7 @@ def measure(job: Job, there: np.ndarray) -> Pace | DataError:
     """
     job = _first(job, there)
     began = perf_counter()
-    pictures = open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
     images: list[Picture] = []
     for _, picture in pictures.stream(range(len(job.frames))):
         if isinstance(picture, DataError):
@@ -77,11 +77,11 @@ def measure(job: Job, there: np.ndarray) -> Pace | DataError:
             files.write(number, crop)
         cropping = (perf_counter() - began) / len(images)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.jpg")) / len(images)
-    video = isinstance(pictures, VideoPictures)
+    video = isinstance(pictures, VideoStream)
     return Pace(len(images), width, height, video, reading, cropping, size)
 
 
-def _first(job: Job, there: np.ndarray) -> Job:
+def _first(job: SequenceJob, there: np.ndarray) -> SequenceJob:
     """Return the job with its first pictures alone; of a video, its very first frames."""
     rows = np.flatnonzero(there)[:_MEASURED]
     images = job.images.take(from_numpy(rows, pa.int64()))
@@ -91,7 +91,7 @@ def _first(job: Job, there: np.ndarray) -> Job:
     return replace(job, frames=frames, images=images, keep=np.ones(len(rows), bool))
 
 
-def _transforms(job: Job, height: int, width: int) -> np.ndarray:
+def _transforms(job: SequenceJob, height: int, width: int) -> np.ndarray:
     """Return the transforms of the frames; where none is known, one of the usual size."""
     side = job.how.size or 1
     found = np.tile(np.eye(2, 3) * side / min(height, width), (len(job.frames), 1, 1))

@@ -43,7 +43,7 @@ class Picture:
     jpeg: bytes | None = None
 
 
-class Pictures(Protocol):
+class FrameStream(Protocol):
     """The pictures of the N coded frames of a sequence.
 
     Attributes:
@@ -67,7 +67,7 @@ class Pictures(Protocol):
         """
 
 
-class FolderPictures:
+class FolderStream:
     """Image files.
 
     Args:
@@ -83,7 +83,7 @@ class FolderPictures:
         self._paths = paths
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
-        """See `Pictures.stream`."""
+        """See `FrameStream.stream`."""
         for row in rows:
             yield row, self._read(self._root / str(self._paths[row]))
 
@@ -95,7 +95,7 @@ class FolderPictures:
         return _decoded(data, str(path))
 
 
-class ArchivePictures:
+class ArchiveStream:
     """Images in a zip file, which stays open while they are read.
 
     Args:
@@ -111,7 +111,7 @@ class ArchivePictures:
         self.there = np.array([member is not None for member in self._members], bool)
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
-        """See `Pictures.stream`."""
+        """See `FrameStream.stream`."""
         try:
             file = zipfile.ZipFile(self._path)
         except (*_DAMAGE, NotImplementedError) as error:
@@ -141,7 +141,7 @@ class ArchivePictures:
         return _decoded(data, where)
 
 
-class VideoPictures:
+class VideoStream:
     """Frames of a video: its n-th frame, counted from 1, is label frame n.
 
     Args:
@@ -162,11 +162,11 @@ class VideoPictures:
 
     @property
     def ended_at(self) -> int | None:
-        """See `Pictures`."""
+        """See `FrameStream`."""
         return self._video.ended_at
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
-        """See `Pictures.stream`."""
+        """See `FrameStream.stream`."""
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
@@ -180,9 +180,9 @@ class VideoPictures:
             )
 
 
-def open_pictures(
+def open_stream(
     root: Path, paths: Sequence[str | None], source: Source | None, frames: np.ndarray
-) -> Pictures:
+) -> FrameStream:
     """Return the pictures of a sequence: its images, else those in an archive, else its video.
 
     Args:
@@ -195,12 +195,12 @@ def open_pictures(
         DataError: the video cannot be opened.
     """
     if any(path is not None for path in paths) or source is None:
-        return FolderPictures(root, paths)
+        return FolderStream(root, paths)
     if source.archive is not None:
-        return ArchivePictures(source.archive, frames)
+        return ArchiveStream(source.archive, frames)
     if source.video is not None:
-        return VideoPictures(source.video, frames)
-    return FolderPictures(root, paths)
+        return VideoStream(source.video, frames)
+    return FolderStream(root, paths)
 
 
 def _decoded(data: bytes, where: str) -> Picture | DataError:

@@ -17,7 +17,7 @@ from fauds.faces.alignment import Alignment, alignment
 from fauds.faces.base import GIVES, Detector
 from fauds.faces.detectors import open_detector
 from fauds.faces.manifest import Manifest, read_manifest
-from fauds.faces.request import DETECTOR_FORMS, Request, check
+from fauds.faces.request import DETECTOR_FORMS, CropRequest, check
 
 CROPS_VERSION = 1
 """Raised whenever the same pictures, landmarks and settings would give other crops or rows."""
@@ -32,7 +32,7 @@ _NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class SequenceJob:
     """One sequence: everything that a worker needs to know of it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Job:
     image_root: Path
     source: Source | None
     pictures_digest: str
-    request: Request
+    request: CropRequest
     detector_identity: str | None
 
     @property
@@ -89,7 +89,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class CropPlan:
     """All sequences of a dataset, in the order of the frames table.
 
     Attributes:
@@ -100,9 +100,9 @@ class Plan:
         notes: what was found to crop from, a line each.
     """
 
-    request: Request
+    request: CropRequest
     frames: pa.Table
-    jobs: tuple[Job, ...]
+    jobs: tuple[SequenceJob, ...]
     detector_identity: str | None
     manifest: Manifest | None
     notes: tuple[str, ...]
@@ -170,8 +170,8 @@ def make(
     footage: Footage,
     image_root: Path,
     picture_digests: Mapping[SequenceId, str],
-    request: Request,
-) -> Plan:
+    request: CropRequest,
+) -> CropPlan:
     """Settle what is to be done.
 
     Args:
@@ -208,7 +208,7 @@ def make(
     jobs = []
     for sequence, rows in store.sequences(frames):
         jobs.append(
-            Job(
+            SequenceJob(
                 folder,
                 sequence,
                 numbers[rows],
@@ -225,7 +225,7 @@ def make(
     if request.detector is None:
         _check_landmarks(how, jobs)
     notes = (*footage.notes, *(listed.notes if listed else ()))
-    return Plan(request, frames, tuple(jobs), identity, listed, notes)
+    return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
 
 
 def _check_detector(how: Alignment, name: str, detector: Detector) -> None:
@@ -242,7 +242,7 @@ def _check_detector(how: Alignment, name: str, detector: Detector) -> None:
         )
 
 
-def _check_landmarks(how: Alignment, jobs: list[Job]) -> None:
+def _check_landmarks(how: Alignment, jobs: list[SequenceJob]) -> None:
     """Refuse what could not crop a single frame."""
     files = [found for found in (_landmarks(job.source) for job in jobs) if found]
     if how.needs == "nothing":

@@ -14,15 +14,15 @@ from fauds.datasets.footage import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
-from fauds.faces.neighbours import LONGEST
+from fauds.faces.neighbours import LONGEST_GAP
 from fauds.faces.no_crops import no_crops
 from fauds.faces.notes import Tally
-from fauds.faces.plan import Plan
-from fauds.faces.request import Request
+from fauds.faces.plan import CropPlan
+from fauds.faces.request import CropRequest
 from fauds.faces.rows import finished
 from fauds.faces.workers import crop_all
 
-TABLE = "faces.parquet"
+FACES = "faces.parquet"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Prepared:
         path: faces.parquet.
         done: whether anything was to be done.
         meta: the table's metadata: "settings" (alignment's name, version and so on),
-            "described", "frame_set", "request" (fields of `Request`), "frames" (how many have
+            "described", "frame_set", "request" (fields of `CropRequest`), "frames" (how many have
             each status), "lost" (by subject and status) and "notes".
     """
 
@@ -48,7 +48,7 @@ def prepare(
     footage: Footage,
     image_root: Path,
     picture_digests: Mapping[SequenceId, str],
-    request: Request,
+    request: CropRequest,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Write the crops of all coded frames, and faces.parquet.
@@ -82,11 +82,11 @@ def prepare(
         "frame_set": plan.describe_frames(made_of.get("frame_set", "every coded frame")),
     }
     with store.lock(folder):
-        return _run(plan, folder / TABLE, meta, progress or (lambda done, total: None))
+        return _run(plan, folder / FACES, meta, progress or (lambda done, total: None))
 
 
 def _run(
-    plan: Plan, path: Path, meta: dict[str, Any], progress: Callable[[int, int], None]
+    plan: CropPlan, path: Path, meta: dict[str, Any], progress: Callable[[int, int], None]
 ) -> Prepared:
     remove_temporaries(path.parent)
     left = {job: count for job in plan.jobs if (count := CropFiles(job).frames_left())}
@@ -119,7 +119,7 @@ def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
     return old if all(old.get(key) == value for key, value in meta.items()) else None
 
 
-def _names_crops_of(path: Path, plan: Plan) -> bool:
+def _names_crops_of(path: Path, plan: CropPlan) -> bool:
     """Whether the table may name crops in the folder that the plan writes into."""
     try:
         old = store.read_meta(path)
@@ -129,17 +129,17 @@ def _names_crops_of(path: Path, plan: Plan) -> bool:
     return all(settings.get(key) == plan.settings[key] for key in ("name", "version"))
 
 
-def _unfilled(plan: Plan, tally: Tally) -> list[str]:
+def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
     left = tally.totals["no landmarks"]
     if plan.request.without_landmarks != "neighbours" or not left:
         return []
     return [
-        f"not filled from neighbours: {left:,} frames in gaps of more than {LONGEST} frames, "
+        f"not filled from neighbours: {left:,} frames in gaps of more than {LONGEST_GAP} frames, "
         "by the labels' numbers"
     ]
 
 
-def _write(plan: Plan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
+def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """Join the parts of all sequences, in the order of the frames table."""
     tally, start = Tally(), 0
     with store.table_writer(path, schemas.faces_schema()) as writer:

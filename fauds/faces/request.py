@@ -10,7 +10,7 @@ DETECTOR_FORMS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
-class Request:
+class CropRequest:
     """What the user asks for.
 
     Attributes:
@@ -48,7 +48,7 @@ def _lasting(detector: str) -> str:
     return f"{name}:{Path(path).expanduser().resolve()}" if path else detector
 
 
-def check(request: Request) -> None:
+def check(request: CropRequest) -> None:
     """Refuse settings that are unknown or contradict each other, with UsageError."""
     choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
     for name, known in choices.items():

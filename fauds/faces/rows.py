@@ -39,7 +39,7 @@ cannot be read, or not in the list of frames that was asked for."""
 CROPPED = STATUSES[: DETECTED + 1]
 
 
-class Rows:
+class CropRows:
     """What is known of the N frames of a part; filled in while they are worked on.
 
     Attributes:
@@ -93,7 +93,7 @@ def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray
     """Return the rows of a whole sequence as faces.parquet has them.
 
     Args:
-        parts: as `Rows.table` makes them, in order.
+        parts: as `CropRows.table` makes them, in order.
         ids: the frame_id of every row.
         frames: label frame numbers, int [N].
     """

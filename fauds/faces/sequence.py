@@ -16,9 +16,9 @@ from fauds.faces.base import Detector, Position
 from fauds.faces.crop_files import CropFiles
 from fauds.faces.detectors import open_detector
 from fauds.faces.landmarks import Marks, marks, of_faces
-from fauds.faces.pictures import Picture, Pictures, open_pictures
-from fauds.faces.plan import Job
-from fauds.faces.rows import Rows
+from fauds.faces.pictures import FrameStream, Picture, open_stream
+from fauds.faces.plan import SequenceJob
+from fauds.faces.rows import CropRows
 
 _LISTED = 20  # unreadable pictures of a part that are named
 
@@ -27,7 +27,7 @@ class Stopped(Exception):
     """The run is to end; whole parts are on disk."""
 
 
-def crop(job: Job, check: Callable[[bool], None], advance: Callable[[int], None]) -> None:
+def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int], None]) -> None:
     """Write the crops and parts of a sequence that are not there yet.
 
     Args:
@@ -47,12 +47,12 @@ def crop(job: Job, check: Callable[[bool], None], advance: Callable[[int], None]
 
 
 class _Worker:
-    def __init__(self, job: Job, files: CropFiles, check: Callable[[bool], None]) -> None:
+    def __init__(self, job: SequenceJob, files: CropFiles, check: Callable[[bool], None]) -> None:
         self._job = job
         self._how = job.how
         self._files = files
         self._check = check
-        self._landmarks = _Landmarks(job)
+        self._landmarks = _SequenceLandmarks(job)
         self._requests: deque[int] = deque()
 
     def crop_parts(self, pending: list[int], advance: Callable[[int], None]) -> None:
@@ -64,10 +64,10 @@ class _Worker:
             advance(part.stop - part.start)
 
     @cached_property
-    def _pictures(self) -> Pictures:
+    def _pictures(self) -> FrameStream:
         # Opened when the first one is wanted: a broken video of which none is, is no matter.
         job = self._job
-        return open_pictures(job.image_root, job.images.to_pylist(), job.source, job.frames)
+        return open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
 
     @cached_property
     def _stream(self) -> Iterator[tuple[int, Picture | DataError]]:
@@ -90,7 +90,7 @@ class _Worker:
         origins = (self._landmarks.form, "neighbours", detector)
         self._files.write_part(number, rows.table(paths, origins), meta)
 
-    def _crop_pictures(self, rows: Rows, wanted: np.ndarray, start: int) -> dict[str, Any]:
+    def _crop_pictures(self, rows: CropRows, wanted: np.ndarray, start: int) -> dict[str, Any]:
         """Crop the wanted rows of a part that begins at row `start` of the sequence."""
         unreadable: dict[str, str] = {}
         reached = 0
@@ -112,7 +112,7 @@ class _Worker:
             "unreadable": dict(islice(unreadable.items(), _LISTED)),
         }
 
-    def _crop_frame(self, rows: Rows, row: int, frame: int, picture: Picture) -> None:
+    def _crop_frame(self, rows: CropRows, row: int, frame: int, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
         rows.sizes[row] = width, height
         if rows.status[row] == outcome.DETECTED and not self._detect(
@@ -124,7 +124,7 @@ class _Worker:
         else:
             self._files.write(frame, warp(picture.image, rows.transforms[row], self._how))
 
-    def _detect(self, rows: Rows, row: int, frame: int, image: np.ndarray) -> bool:
+    def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
         """Ask the detector; whether the frame can be cropped by what it found."""
         at = Position(self._job.name, frame)
         spec, identity = self._job.request.detector, self._job.detector_identity
@@ -152,14 +152,14 @@ def _detector(spec: str, identity: str) -> Detector:
     return open_detector(spec)
 
 
-class _Landmarks:
+class _SequenceLandmarks:
     """The distribution's landmarks of a sequence, read as they are needed.
 
     Attributes:
         form: see `fauds.datasets.footage.LandmarkFiles`; empty where none are used.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SequenceJob) -> None:
         found = job.source.landmarks if job.source else None
         unused = job.how.needs == "nothing" or job.detects_all or not job.keep.any()
         self._files = None if unused else found
@@ -184,7 +184,7 @@ class _Landmarks:
         return neighbours.fill(landmark_files.read(self._files, self._frames), self._frames)
 
 
-def _begin(job: Job, landmarks: _Landmarks, part: slice) -> Rows:
+def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> CropRows:
     """Return the rows of a part as its landmarks alone tell them."""
     how = job.how
     known, filled = landmarks.part(part)
@@ -195,4 +195,4 @@ def _begin(job: Job, landmarks: _Landmarks, part: slice) -> Rows:
         outcome.DETECTED if asked else outcome.NO_LANDMARKS
     )
     status[~job.keep[part]] = outcome.EXCLUDED
-    return Rows(status, known, transforms)
+    return CropRows(status, known, transforms)

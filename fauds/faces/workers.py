@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 
 from fauds.errors import DataError, FaudsError
-from fauds.faces.plan import Job
+from fauds.faces.plan import SequenceJob
 from fauds.faces.sequence import Stopped, crop
 
 _GO, _AFTER_PART, _NOW = range(3)
@@ -24,7 +24,7 @@ Advance = Callable[[int], None]
 """Is told how many more frames are done."""
 
 
-def crop_all(jobs: Sequence[Job], workers: int, advance: Advance) -> None:
+def crop_all(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> None:
     """Crop sequences; the files do not depend on the number of processes.
 
     Args:
@@ -44,7 +44,7 @@ def crop_all(jobs: Sequence[Job], workers: int, advance: Advance) -> None:
         _crop_in_processes(longest_first, min(workers, len(jobs)), advance)
 
 
-def _crop_in_processes(jobs: Sequence[Job], workers: int, advance: Advance) -> None:
+def _crop_in_processes(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> None:
     # spawn: a fork of a process with running threads (torch, Arrow) may hang.
     context = get_context("spawn")
     stop, done = context.RawValue(c_int, _GO), context.Value("q", 0)
@@ -114,7 +114,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(job: Job) -> None:
+def _work(job: SequenceJob) -> None:
     # Stopped: the run ends, and whoever ended it says why.
     with suppress(Stopped):
         crop(job, _check, _advance)

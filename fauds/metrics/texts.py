@@ -10,8 +10,8 @@ import numpy as np
 from rapidfuzz.distance import LCSseq
 from scipy import sparse
 
-Tokens = Sequence[str]
-Pairs = Sequence[tuple[Tokens, Tokens, int]]
+TokenSequence = Sequence[str]
+Pairs = Sequence[tuple[TokenSequence, TokenSequence, int]]
 """Pairs as (reference, candidate, how often the two are there together)."""
 
 _ORDER = 4
@@ -56,7 +56,7 @@ def rouge_l(pairs: Pairs) -> float:
     return total / texts if texts else float("nan")
 
 
-def _sequences(texts: Sequence[Tokens]) -> Iterator[sparse.csr_array]:
+def _sequences(texts: Sequence[TokenSequence]) -> Iterator[sparse.csr_array]:
     """Yield, for 1 to 4 tokens, how often each text has each sequence, int64 [texts, sequences]."""
     words: dict[str, int] = {}
     tokens = np.array(

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-Captions = Iterable[tuple[Sequence[int], int]]
+TokenisedCaptions = Iterable[tuple[Sequence[int], int]]
 """Captions as (words with <bos> first and <eos> last, how many frames have it)."""
 
 _ORDER = 4
@@ -21,7 +21,7 @@ class NoImageWords:
         k: how many ranked words count as a hit.
     """
 
-    def __init__(self, captions: Captions, k: int = 5) -> None:
+    def __init__(self, captions: TokenisedCaptions, k: int = 5) -> None:
         self._children: dict[tuple[int, int], int] = {}
         beginnings: dict[int, Counter[int]] = defaultdict(Counter)
         endings: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
@@ -53,7 +53,7 @@ class NoImageWords:
                 return self._endings[context]
         return frozenset()
 
-    def accuracy(self, captions: Captions) -> float:
+    def accuracy(self, captions: TokenisedCaptions) -> float:
         """Return top-k accuracy over all words of all frames' captions; NaN for none."""
         hits = total = 0
         for words, times in captions:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fauds.nn.base import Batch, Model, Spec
 from fauds.nn.layers.backbone import Pooled
-from fauds.nn.layers.heads import STATES, class_counts, weighted_entropy
+from fauds.nn.layers.heads import AU_STATES, class_counts, weighted_entropy
 from fauds.settings import BackboneSettings, ModelSettings
 
 
@@ -40,7 +40,7 @@ class Linear(Model):
         self.multiclass = spec.form == "multiclass"
         self.pooled = backbone
         self.dropout = nn.Dropout(dropout)
-        outputs = len(spec.names) * (1 if self.multiclass else STATES)
+        outputs = len(spec.names) * (1 if self.multiclass else AU_STATES)
         self.head = nn.Linear(backbone.channels, outputs)
 
     @classmethod
@@ -63,7 +63,7 @@ class Linear(Model):
     def logits(self, images: Tensor) -> Tensor:
         """Images [B, 3, S, S] -> logits, multilabel [B, A, 2], multiclass [B, A]."""
         logits = self.head(self.dropout(self.pooled(images)))
-        return logits if self.multiclass else logits.unflatten(-1, (-1, STATES))
+        return logits if self.multiclass else logits.unflatten(-1, (-1, AU_STATES))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return `logits`."""

@@ -93,7 +93,7 @@ class VLFAUOutput(NamedTuple):
     global_au_logits: Tensor | None = None
 
 
-class _Seen(NamedTuple):
+class _BackboneFeatures(NamedTuple):
     """V [B, P, d], V-hat [B, A, P, d], its pooled features [B, A, d], maps [B, A, h, w]."""
 
     whole: Tensor
@@ -331,17 +331,17 @@ class VLFAU(Model, Describes, Attends, Embeds):
         readouts = {scope: f"{scope}_decoder.readout.weight" for scope in ("local", "global")}
         return {scope: len(saved[name]) for scope, name in readouts.items() if name in saved}
 
-    def _see(self, images: Tensor) -> _Seen:
+    def _see(self, images: Tensor) -> _BackboneFeatures:
         whole = self.combine(self.stem(images))
         flat = whole.flatten(1, 2)
         if self.dair is None:
             branches = flat.unsqueeze(1).expand(-1, self.num_aus, -1, -1)
             features = flat.mean(dim=1).unsqueeze(1).expand(-1, self.num_aus, -1)
-            return _Seen(flat, branches, features, None)
+            return _BackboneFeatures(flat, branches, features, None)
         branches, maps = self.dair(whole)
-        return _Seen(flat, branches, branches.mean(dim=2), maps)
+        return _BackboneFeatures(flat, branches, branches.mean(dim=2), maps)
 
-    def _probabilities(self, seen: _Seen) -> Tensor:
+    def _probabilities(self, seen: _BackboneFeatures) -> Tensor:
         return self.heads(seen.features).float().softmax(dim=-1)[..., 1]
 
 

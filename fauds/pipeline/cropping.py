@@ -17,7 +17,7 @@ def crop(workspace: Workspace, options: Mapping[str, Any], progress: "Progress |
 
     Args:
         workspace: of a protocol that joins no others.
-        options: fields of `fauds.faces.request.Request`; the others are the protocol's.
+        options: fields of `fauds.faces.request.CropRequest`; the others are the protocol's.
         progress: shows how far it is.
 
     Raises:

@@ -191,16 +191,16 @@ def evaluate(
 ) -> "Results":
     """Score predictions by a dataset's protocol; arguments and errors as of `fauds.evaluate`."""
     from fauds.bench.evaluate import evaluate as score
-    from fauds.bench.scoring import Request, match
+    from fauds.bench.scoring import ScoreRequest, match
 
     opened = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
     if isinstance(predictions, Path | str):
-        request = Request(Path(predictions), name, missing)
+        request = ScoreRequest(Path(predictions), name, missing)
         return score(*match(opened.folder, opened.protocol, request, say), opened.protocol)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
         predictions.to_parquet(path, index=False)
-        request = Request(path, name, missing)
+        request = ScoreRequest(path, name, missing)
         given, labels = match(opened.folder, opened.protocol, request, say)
     settings = {**given.made.settings, "predictions": "a DataFrame"}
     made = replace(given.made, settings=settings, command="fauds.evaluate(predictions, dataset)")

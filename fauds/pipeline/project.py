@@ -26,7 +26,7 @@ from fauds.step import Step, meta_of, unchanged
 if TYPE_CHECKING:
     from fauds.bench.onefold import Progress
     from fauds.bench.plan import Plan
-    from fauds.bench.scoring import Request
+    from fauds.bench.scoring import ScoreRequest
 
 
 class Project:
@@ -214,7 +214,7 @@ class Project:
         """Crop and align the faces of frames.parquet; crops that are there already are kept.
 
         Args:
-            options: fields of `fauds.faces.request.Request`; the others are the protocol's.
+            options: fields of `fauds.faces.request.CropRequest`; the others are the protocol's.
             progress: shows how far it is.
 
         Raises:
@@ -300,7 +300,7 @@ class Project:
 
     def score(
         self,
-        request: "Request",
+        request: "ScoreRequest",
         say: Callable[[str], None],
         progress: AbstractContextManager["Progress"],
     ) -> Path:

@@ -53,7 +53,7 @@ def split(
 
 def _folds(
     workspace: Workspace,
-    counts: folding.SubjectCounts,
+    counts: folding.LabelCounts,
     k: int | None,
     method: str | None,
     seed: int,

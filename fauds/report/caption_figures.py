@@ -42,11 +42,11 @@ def draw_au(sheet: AuSheet, path: Path) -> None:
     Raises:
         DataError: no font has the letters, or the file cannot be written.
     """
-    from fauds.synthetic.face import AUS
+    from fauds.synthetic.face import DRAWN_AUS
 
     texts = {state: said[0] for state, said in sheet.texts.items()}
     title = f"{sheet.au}  {sheet.facts['name']}"
-    if sheet.au in AUS:
+    if sheet.au in DRAWN_AUS:
         _au_faces(sheet, title, texts, path)
         return
     entries = [_Entry(state_label(state), text) for state, text in texts.items()]
@@ -80,12 +80,12 @@ def _au_faces(sheet: AuSheet, title: str, texts: dict[str, str], path: Path) -> 
 
 def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a made-up face, uint8 [size, size, 3], and the action unit's anchors on it."""
-    from fauds.synthetic.face import AUS, View, draw_face, draw_identity
+    from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
 
     who = draw_identity(np.random.default_rng([7, 21]), "F")
-    intensities = np.zeros(len(AUS), np.float32)
-    if au in AUS:
-        intensities[AUS.index(au)] = intensity
+    intensities = np.zeros(len(DRAWN_AUS), np.float32)
+    if au in DRAWN_AUS:
+        intensities[DRAWN_AUS.index(au)] = intensity
     pixels, points = draw_face(who, intensities, View(light=(0.35, 0.1), noise=0.0), _PIXELS)
     return pixels, anchors(au, points)
 

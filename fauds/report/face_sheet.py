@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from fauds import store
 from fauds.errors import DataError, UsageError
-from fauds.explanation.drawing import MARKS, Board, Colour, line_height, shorten, wrap
+from fauds.explanation.drawing import MARKS, RGB, Board, line_height, shorten, wrap
 from fauds.faces.decode import decode
 from fauds.files import atomic
 
@@ -24,10 +24,10 @@ FLAGS = ("outside", "eyes_crossed", "jump")
 _WIDTH, _TALLEST = 2000, 60_000
 _MARGIN, _GAP, _NAME = 24, 8, 208
 _BIG, _MIDDLE, _SMALL = 26, 18, 14
-_PAPER: Colour = (255, 255, 255)
-_INK: Colour = (26, 26, 26)
-_GREY: Colour = (110, 110, 110)
-_RED: Colour = (200, 24, 32)
+_PAPER: RGB = (255, 255, 255)
+_INK: RGB = (26, 26, 26)
+_GREY: RGB = (110, 110, 110)
+_RED: RGB = (200, 24, 32)
 _FLAGGED = 2
 _QUALITY = 90
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -44,7 +44,7 @@ class _Crop:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _SheetRow:
     """One subject: how many frames have a crop, why others have none, and what to show."""
 
     subject: str
@@ -88,7 +88,7 @@ def check_sheet_name(path: Path) -> None:
         )
 
 
-def _title(folder: Path, rows: Sequence[_Row]) -> tuple[str, str]:
+def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
     meta = store.read_meta(folder / "faces.parquet")
     how = meta["settings"]
     frames, cropped = (sum(getattr(row, name) for row in rows) for name in ("frames", "cropped"))
@@ -107,7 +107,7 @@ def _title(folder: Path, rows: Sequence[_Row]) -> tuple[str, str]:
     )
 
 
-def _rows(folder: Path, per_subject: int) -> list[_Row]:
+def _rows(folder: Path, per_subject: int) -> list[_SheetRow]:
     frames = store.read_table(folder / "frames.parquet", ["frame_id", "subject", "task", "frame"])
     columns = ["frame_id", "path", "status", "transform", "eyes", *FLAGS]
     faces = store.read_table(folder / "faces.parquet", columns)
@@ -127,12 +127,12 @@ def _rows(folder: Path, per_subject: int) -> list[_Row]:
     ]
 
 
-def _row(subject: str, faces: pa.Table, per_subject: int) -> _Row:
+def _row(subject: str, faces: pa.Table, per_subject: int) -> _SheetRow:
     cropped = faces.filter(pc.is_valid(faces["path"]))
     without = faces.filter(pc.is_null(faces["path"]))
     counts = pc.value_counts(without["status"].cast(pa.string())).to_pylist()
     shown = cropped.take(_chosen(cropped, per_subject))
-    return _Row(
+    return _SheetRow(
         subject=subject,
         frames=len(faces),
         lost=Counter({count["values"]: count["counts"] for count in counts}),
@@ -162,7 +162,9 @@ def _crop(row: dict) -> _Crop:
     return _Crop(row["path"], name, flags, eyes)
 
 
-def _draw(folder: Path, rows: Sequence[_Row], columns: int, title: tuple[str, str]) -> np.ndarray:
+def _draw(
+    folder: Path, rows: Sequence[_SheetRow], columns: int, title: tuple[str, str]
+) -> np.ndarray:
     """Return the sheet, uint8 [height, 2000, 3] RGB."""
     below = line_height(_SMALL) + _GAP
     top = _MARGIN + line_height(_BIG) + line_height(_MIDDLE) + 2 * _GAP
@@ -183,7 +185,7 @@ def _draw(folder: Path, rows: Sequence[_Row], columns: int, title: tuple[str, st
     return board.pixels()
 
 
-def _draw_counts(board: Board, row: _Row, y: int, most: int) -> None:
+def _draw_counts(board: Board, row: _SheetRow, y: int, most: int) -> None:
     wide = _NAME - 2 * _GAP
     board.write(shorten(row.subject, wide, _MIDDLE, True), _MARGIN, y, _MIDDLE, _INK, bold=True)
     said = [(f"{row.cropped:,} of {row.frames:,} frames", _GREY)]

@@ -29,7 +29,7 @@ class AuRow:
 
 
 @dataclass(frozen=True)
-class Face:
+class DescribedFace:
     """One test face; `image` is relative to the run's folder, None without a picture."""
 
     key: str
@@ -45,7 +45,7 @@ class Face:
         return [au.name for au in self.aus if au.true is not None and au.true != au.predicted]
 
 
-def gallery(folder: Path) -> list[Face]:
+def gallery(folder: Path) -> list[DescribedFace]:
     """Return the faces that a run kept for its report."""
     path = folder / GALLERY
     if not path.exists():
@@ -56,7 +56,7 @@ def gallery(folder: Path) -> list[Face]:
     return [_face(row, results, shape) for row in store.read_table(path).to_pylist()]
 
 
-def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) -> Face:
+def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) -> DescribedFace:
     target = results.protocol.predicts
     scores = np.array([[row[name] for name in target.names]], np.float32)
     (decided,) = target.decide(scores, results.protocol.threshold).tolist()
@@ -73,7 +73,9 @@ def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) ->
     ]
     parts = (row[name] for name in ("subject", "task", "frame"))
     key = row.get("key") or "/".join(str(part) for part in parts if part != "")
-    return Face(key, row["image"], aus, row.get("face_text"), row.get("true_face"), row["frame_id"])
+    return DescribedFace(
+        key, row["image"], aus, row.get("face_text"), row.get("true_face"), row["frame_id"]
+    )
 
 
 def _map(values: list[float] | None, shape: tuple[int, int]) -> np.ndarray | None:

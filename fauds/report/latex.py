@@ -18,7 +18,7 @@ _DAGGER = r"$^\dagger$"
 
 
 @dataclass(frozen=True)
-class _Row:
+class _LatexRow:
     """A line of the table: F1 in % of each AU and last the average; an interval under each."""
 
     method: str
@@ -89,7 +89,7 @@ def _refuse_other_protocol(a: Named, b: Named) -> None:
         )
 
 
-def _published(results: Results) -> list[_Row]:
+def _published(results: Results) -> list[_LatexRow]:
     table = published_rows(results)
     if table is None:
         return []
@@ -98,7 +98,7 @@ def _published(results: Results) -> list[_Row]:
     names = (table["method"] + " (" + table["venue"] + ")").map(_escaped)
     figures = table[[*results.protocol.aus, "Avg"]].itertuples(index=False)
     return [
-        _Row(name, tuple(values), misfit=off)
+        _LatexRow(name, tuple(values), misfit=off)
         for name, values, off in zip(names, figures, table["off"], strict=True)
     ]
 
@@ -120,7 +120,7 @@ def _names(runs: Sequence[Named]) -> list[str]:
     ]
 
 
-def _of_run(results: Results, name: str) -> _Row:
+def _of_run(results: Results, name: str) -> _LatexRow:
     first = results.protocol.predicts.first
     rows = [results.row(first, "mean_of_folds", au) for au in (*results.protocol.aus, None)]
     values = tuple(100 * row.value if row and row.value is not None else None for row in rows)
@@ -130,10 +130,10 @@ def _of_run(results: Results, name: str) -> _Row:
         else None
         for row in rows
     )
-    return _Row(_escaped(name), values, intervals)
+    return _LatexRow(_escaped(name), values, intervals)
 
 
-def _marks(rows: Sequence[_Row]) -> list[dict[float, str]]:
+def _marks(rows: Sequence[_LatexRow]) -> list[dict[float, str]]:
     """Return, by column, the command of its best and its second-best printed value."""
     marks = []
     for column in zip(*(row.values for row in rows), strict=True):
@@ -142,7 +142,7 @@ def _marks(rows: Sequence[_Row]) -> list[dict[float, str]]:
     return marks if len(rows) > 1 else [{} for _ in marks]
 
 
-def _line(row: _Row, marks: Sequence[dict[float, str]]) -> str:
+def _line(row: _LatexRow, marks: Sequence[dict[float, str]]) -> str:
     cells = []
     for value, marked in zip(row.values, marks, strict=True):
         printed = "--" if value is None else f"{value:.1f}"
@@ -153,14 +153,14 @@ def _line(row: _Row, marks: Sequence[dict[float, str]]) -> str:
     return " & ".join([row.method, *cells]) + r" \\"
 
 
-def _interval_line(row: _Row) -> str:
+def _interval_line(row: _LatexRow) -> str:
     cells = [
         "" if ends is None else rf"{{\tiny {ends[0]:.1f}--{ends[1]:.1f}}}" for ends in row.intervals
     ]
     return " & ".join(["", *cells]) + r" \\"
 
 
-def _caption(runs: Sequence[Results], rows: Sequence[_Row]) -> str:
+def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     first = runs[0]
     target = first.protocol.predicts
     title = f"{target.titles[target.first]} in % by {target.noun}"

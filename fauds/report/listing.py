@@ -26,7 +26,7 @@ FINISHED, UNFINISHED, BROKEN = "finished", "unfinished", "broken"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedRun:
     """A run as a list shows it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Listed:
     problem: str | None = None
 
 
-def list_runs(workdir: Path, dataset: str | None = None) -> list[Listed]:
+def list_runs(workdir: Path, dataset: str | None = None) -> list[ListedRun]:
     """Return the runs of a workdir, of one dataset or of all, oldest first.
 
     A run whose files cannot be read is listed as broken, with the reason.
@@ -70,7 +70,7 @@ def list_runs(workdir: Path, dataset: str | None = None) -> list[Listed]:
     return sorted(found, key=lambda run: (run.dataset, run.begun, run.name))
 
 
-def _listed(folder: Path, workdir: Path) -> Listed:
+def _listed(folder: Path, workdir: Path) -> ListedRun:
     known: dict[str, Any] = {
         "name": folder.name,
         "dataset": folder.parent.parent.name,
@@ -80,15 +80,15 @@ def _listed(folder: Path, workdir: Path) -> Listed:
     try:
         saved = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
         known |= _of_settings(saved) | _of_folds(folder, saved)
-        if not (folder / results_file.FILE).exists():
-            return Listed(**known, state=UNFINISHED, go_on=_go_on(folder, saved, workdir))
+        if not (folder / results_file.RESULTS).exists():
+            return ListedRun(**known, state=UNFINISHED, go_on=_go_on(folder, saved, workdir))
         known |= _of_results(results_file.read(folder))
-        return Listed(**known, state=FINISHED)
+        return ListedRun(**known, state=FINISHED)
     except FaudsError as error:
         problem = error.what
     except (yaml.YAMLError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         problem = f"{SETTINGS} cannot be read: {str(error).splitlines()[0]}"
-    return Listed(**known, state=BROKEN, problem=problem)
+    return ListedRun(**known, state=BROKEN, problem=problem)
 
 
 def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
@@ -134,7 +134,7 @@ def _of_results(results: Results) -> dict[str, Any]:
     return made if row is None else {**made, "f1": row.value, "low": row.low, "high": row.high}
 
 
-def show_runs(runs: Sequence[Listed]) -> None:
+def show_runs(runs: Sequence[ListedRun]) -> None:
     """Print a table a dataset, what each run was, and how to go on with the unfinished ones."""
     console = new_console()
     for dataset, group in groupby(runs, key=lambda run: run.dataset):
@@ -150,7 +150,7 @@ def show_runs(runs: Sequence[Listed]) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _table(runs: Sequence[Listed]) -> Table:
+def _table(runs: Sequence[ListedRun]) -> Table:
     table = new_table("run", "folds", "F1 %", "95 % interval", "seed", "begun")
     for run in runs:
         told = percent_range(run.low, run.high) or "-"
@@ -165,7 +165,7 @@ def _table(runs: Sequence[Listed]) -> Table:
     return table
 
 
-def _notes(runs: Sequence[Listed]) -> Iterator[str]:
+def _notes(runs: Sequence[ListedRun]) -> Iterator[str]:
     for run in runs:
         if run.go_on:
             yield f"unfinished: {run.name}; go on with: {run.go_on}"
@@ -173,15 +173,15 @@ def _notes(runs: Sequence[Listed]) -> Iterator[str]:
             yield f"broken: {run.folder}: {run.problem}"
 
 
-def as_data(runs: Sequence[Listed]) -> list[dict[str, Any]]:
+def as_data(runs: Sequence[ListedRun]) -> list[dict[str, Any]]:
     """Return the runs for a JSON file."""
     return [asdict(run) for run in runs]
 
 
-def as_csv(runs: Sequence[Listed]) -> str:
+def as_csv(runs: Sequence[ListedRun]) -> str:
     """Return the runs as CSV, a head and a line a run; changes are joined by blanks."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(Listed.__dataclass_fields__), lineterminator="\n")
+    writer = csv.DictWriter(text, list(ListedRun.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows({**asdict(run), "changes": shlex.join(run.changes)} for run in runs)
     return text.getvalue()

@@ -10,11 +10,11 @@ from jinja2 import Environment, StrictUndefined
 from fauds import resources, store
 from fauds.bench import results as results_file
 from fauds.bench.results import Results
-from fauds.report.gallery import Face, gallery
+from fauds.report.gallery import DescribedFace, gallery
 from fauds.report.printed import percent, percent_range, sentence_case
 from fauds.report.published import lacking, published_rows
 
-FILE = "report.md"
+REPORT_MD = "report.md"
 _FACES = 6
 
 
@@ -44,11 +44,11 @@ def write_report(folder: Path) -> Path:
         names=_names,
         state=_state(results.protocol.predicts.states),
     )
-    store.write_text(folder / FILE, text)
-    return folder / FILE
+    store.write_text(folder / REPORT_MD, text)
+    return folder / REPORT_MD
 
 
-def _some(faces: list[Face]) -> list[Face]:
+def _some(faces: list[DescribedFace]) -> list[DescribedFace]:
     """Return a few faces, spread over all: the page in HTML has every one."""
     step = max(1, -(-len(faces) // _FACES))
     return faces[::step]
@@ -73,7 +73,7 @@ def _state(states: tuple[str, str]) -> Callable[[bool | None], str]:
     return lambda value: "not coded" if value is None else states[value]
 
 
-def _names(face: Face, which: str) -> str:
+def _names(face: DescribedFace, which: str) -> str:
     return ", ".join(au.name for au in face.aus if getattr(au, which)) or "none"
 
 

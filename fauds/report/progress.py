@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 
-class Progress:
+class ProgressBars:
     """A context in which steps of work can show a bar, and say what happens.
 
     Args:
@@ -37,7 +37,7 @@ class Progress:
             transient=True,
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBars":
         self._bars.start()
         return self
 

@@ -5,7 +5,7 @@ import pandas as pd
 from fauds import protocols, resources
 from fauds.bench.results import Results
 
-KEYS = ["method", "venue", "source", "selection"]
+PUBLISHED_KEYS = ["method", "venue", "source", "selection"]
 
 
 def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
@@ -17,8 +17,9 @@ def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
         metric: "F1" or "accuracy".
 
     Returns:
-        A row a method, by average: `KEYS`, the benchmark's AUs and "Avg" in %, and "off", whether
-        the printed average is not that of its AUs (by more than 0.1). None where there is none.
+        A row a method, by average: `PUBLISHED_KEYS`, the benchmark's AUs and "Avg" in %, and
+        "off", whether the printed average is not that of its AUs (by more than 0.1). None
+        where there is none.
     """
     if (
         results.synthetic
@@ -31,7 +32,7 @@ def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
     rows = pd.read_csv(resources.path("benchmarks", benchmark.published))
     rows = rows[rows["metric"] == metric]
     aus = list(benchmark.aus)
-    table = rows.pivot(index=KEYS, columns="au", values="value_percent")
+    table = rows.pivot(index=PUBLISHED_KEYS, columns="au", values="value_percent")
     table = table[[*aus, "Avg"]].sort_values("Avg")
     table["off"] = (table[aus].mean(axis=1) - table["Avg"]).abs() > 0.1 + 1e-9
     return table.reset_index()

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from fauds import __version__, store
-from fauds.datasets.base import MARKER
+from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.errors import DataError, UsageError
-from fauds.synthetic.label_files import Labels, write_labels
+from fauds.synthetic.label_files import SyntheticLabels, write_labels
 from fauds.synthetic.labels import draw_intensities, lay_out
 
-Pictures = Literal["images", "zips", "videos"]
-Landmarks = Literal["mat", "text"]
+PictureForm = Literal["images", "zips", "videos"]
+LandmarkForm = Literal["mat", "text"]
 
 _PICTURE_FOLDERS = {
     ("bp4d", "images"): "2D+3D",
@@ -37,8 +37,8 @@ def write(
     frames: int | None = None,
     seed: int = 0,
     labels_only: bool = False,
-    pictures: Pictures | None = None,
-    landmarks: Landmarks = "mat",
+    pictures: PictureForm | None = None,
+    landmarks: LandmarkForm = "mat",
     size: int = 128,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -78,7 +78,7 @@ def write(
     form = None if labels_only else pictures or ("images" if like == "bp4d" else "videos")
     _check(like, form, pictures, size)
     takes = lay_out(like, subjects=subjects, frames=frames, seed=seed)
-    labels = Labels(takes, *draw_intensities(like, takes, seed))
+    labels = SyntheticLabels(takes, *draw_intensities(like, takes, seed))
     marker = {
         "like": like,
         "seed": seed,
@@ -92,15 +92,15 @@ def write(
     }
     try:
         _clear(out, _PICTURE_FOLDERS.get((like, form)))
-        store.write_json(out / MARKER, marker | {"complete": False})
+        store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
         write_labels(out, like, labels)
         if form is not None:
             # Drawing needs OpenCV, labels do not.
-            from fauds.synthetic.footage import Style, write_footage
+            from fauds.synthetic.footage import MediaForm, write_footage
 
-            style = Style(like, form, landmarks, seed, size, _PICTURE_FOLDERS[like, form])
+            style = MediaForm(like, form, landmarks, seed, size, _PICTURE_FOLDERS[like, form])
             write_footage(out, style, labels, processes=processes, progress=progress)
-        store.write_json(out / MARKER, marker | {"complete": True})
+        store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": True})
     except OSError as error:
         raise DataError(
             f"The made-up distribution could not be written: {error.strerror or error}.",
@@ -134,9 +134,9 @@ def _clear(out: Path, pictures: str | None) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError("This is a file.", where=out, hint="name a folder")
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / MARKER).exists():
+    if any(out.iterdir()) and not (out / SYNTHETIC_MARKER).exists():
         raise UsageError(
-            f"The folder is not empty and fauds did not make it: it has no {MARKER}.",
+            f"The folder is not empty and fauds did not make it: it has no {SYNTHETIC_MARKER}.",
             where=out,
             hint="name a folder that is new or empty",
         )
@@ -152,5 +152,5 @@ def _clear(out: Path, pictures: str | None) -> None:
     for name in (*there, *_OTHER_FOLDERS):
         if (out / name).exists():
             # The marker first: a folder half removed is not whole either.
-            store.write_json(out / MARKER, {"complete": False})
+            store.write_json(out / SYNTHETIC_MARKER, {"complete": False})
             shutil.rmtree(out / name)

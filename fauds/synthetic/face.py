@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 
 from fauds.synthetic.furrows import age_map, furrow_maps
-from fauds.synthetic.geometry import AUS, MOUTH, neutral_points
+from fauds.synthetic.geometry import DRAWN_AUS, MOUTH, neutral_points
 from fauds.synthetic.head import draw_head
 from fauds.synthetic.identity import ATTRIBUTES, Identity, draw_identity, identity_attributes
 from fauds.synthetic.mouth import mouth_points, parting
 from fauds.synthetic.moves import growth, move_table
 from fauds.synthetic.paint import Paint
-from fauds.synthetic.relief import Frame, height_map, light_maps
+from fauds.synthetic.relief import HeadGrid, height_map, light_maps
 from fauds.synthetic.view import View, draw_views
 from fauds.synthetic.warp import NODES, REACH, Camera, spread_matrix
 
 __all__ = [
     "ATTRIBUTES",
-    "AUS",
+    "DRAWN_AUS",
     "Identity",
     "View",
     "draw_face",
@@ -56,7 +56,7 @@ class _Rest:
     relief: np.ndarray
     picture: np.ndarray
     maps: np.ndarray
-    frame: Frame
+    frame: HeadGrid
 
 
 def draw_face(
@@ -66,7 +66,7 @@ def draw_face(
 
     Args:
         identity: who.
-        intensities: of the action units in `AUS`, [17], 0 (absent), 1 (A) to 5 (E), or between.
+        intensities: of the AUs in `DRAWN_AUS`, [17], 0 (absent), 1 (A) to 5 (E), or between.
         view: pose, crop, light, background, noise.
         size: side of the image in pixels, 64 or more.
 
@@ -113,8 +113,10 @@ def _checked(intensities: np.ndarray, size: int) -> np.ndarray:
     if size < 64:
         raise ValueError(f"a face needs 64 pixels or more, not {size}")
     values = np.asarray(intensities, np.float32)
-    if values.shape != (len(AUS),) or not ((values >= 0) & (values <= 5)).all():
-        raise ValueError(f"intensities are {len(AUS)} numbers from 0 to 5, not {intensities!r}")
+    if values.shape != (len(DRAWN_AUS),) or not ((values >= 0) & (values <= 5)).all():
+        raise ValueError(
+            f"intensities are {len(DRAWN_AUS)} numbers from 0 to 5, not {intensities!r}"
+        )
     return values
 
 
@@ -139,9 +141,9 @@ def _anchors(who: Identity) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _rest(who: Identity, size: int) -> _Rest:
-    frame = Frame(size)
+    frame = HeadGrid(size)
     points = neutral_points(who)
-    points[MOUTH] = mouth_points(who, np.zeros(len(AUS)), 0.0)
+    points[MOUTH] = mouth_points(who, np.zeros(len(DRAWN_AUS)), 0.0)
     relief = height_map(who, points, frame)
     shade, right, down = light_maps(relief, frame)
     furrows = furrow_maps(who, points, frame)
@@ -171,7 +173,7 @@ def _rest(who: Identity, size: int) -> _Rest:
 def _moved(who: Identity, rest: _Rest, grown: np.ndarray, part: float) -> np.ndarray:
     """All points of the moved face, float32 [N, 2] in face units."""
     table = move_table()
-    shift = (grown @ table.reshape(len(AUS), -1)).reshape(-1, 2) * who.mobility
+    shift = (grown @ table.reshape(len(DRAWN_AUS), -1)).reshape(-1, 2) * who.mobility
     points = rest.points + shift.astype(np.float32)
     points[MOUTH] = mouth_points(who, grown, part)
     _keep_lids_apart(points)

@@ -16,9 +16,9 @@ from zipfile import ZipFile
 import cv2
 import numpy as np
 
-from fauds.synthetic.face import AUS, draw_face
+from fauds.synthetic.face import DRAWN_AUS, draw_face
 from fauds.synthetic.identity import draw_identity
-from fauds.synthetic.label_files import Labels
+from fauds.synthetic.label_files import SyntheticLabels
 from fauds.synthetic.labels import Take
 from fauds.synthetic.landmark_files import (
     missing_landmarks,
@@ -35,7 +35,7 @@ Traced = tuple[Take, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Style:
+class MediaForm:
     """What is written: see `fauds.synthetic.distribution.write`.
 
     Attributes:
@@ -67,19 +67,19 @@ class _Scene:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _DrawingJob:
     """What one process draws at a time: a sequence, or all of a subject where they share a file."""
 
     out: Path
-    style: Style
+    style: MediaForm
     aus: tuple[str, ...]
     scenes: tuple[_Scene, ...]
 
 
 def write_footage(
     out: Path,
-    style: Style,
-    labels: Labels,
+    style: MediaForm,
+    labels: SyntheticLabels,
     *,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -99,7 +99,7 @@ def write_footage(
             pass
 
 
-def _jobs(out: Path, style: Style, labels: Labels) -> list[_Job]:
+def _jobs(out: Path, style: MediaForm, labels: SyntheticLabels) -> list[_DrawingJob]:
     missing = missing_landmarks(labels.takes, style.seed)
     # DISFA's videos are longer than its labels, not all by the same number of frames.
     scenes = [
@@ -110,10 +110,10 @@ def _jobs(out: Path, style: Style, labels: Labels) -> list[_Job]:
         groups = [tuple(own) for _, own in groupby(scenes, key=lambda scene: scene.take.subject)]
     else:
         groups = [(scene,) for scene in scenes]
-    return [_Job(out, style, labels.aus, group) for group in groups]
+    return [_DrawingJob(out, style, labels.aus, group) for group in groups]
 
 
-def _run(jobs: Sequence[_Job], processes: int) -> Iterator[list[Traced]]:
+def _run(jobs: Sequence[_DrawingJob], processes: int) -> Iterator[list[Traced]]:
     if processes <= 1:
         yield from map(_draw, jobs)
         return
@@ -124,7 +124,7 @@ def _run(jobs: Sequence[_Job], processes: int) -> Iterator[list[Traced]]:
 
 def _counted(
     results: Iterable[list[Traced]],
-    labels: Labels,
+    labels: SyntheticLabels,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[Traced]:
     """Yield the sequences one by one, and tell how many of the frames are drawn."""
@@ -136,7 +136,7 @@ def _counted(
         yield drawn
 
 
-def _draw(job: _Job) -> list[Traced]:
+def _draw(job: _DrawingJob) -> list[Traced]:
     """Draw and write sequences; return their landmarks."""
     zipped = job.style.pictures == "zips"
     folder = job.out / job.style.folder
@@ -150,7 +150,9 @@ def _draw(job: _Job) -> list[Traced]:
     return drawn
 
 
-def _draw_sequence(job: _Job, scene: _Scene, folder: Path, archive: ZipFile | None) -> Traced:
+def _draw_sequence(
+    job: _DrawingJob, scene: _Scene, folder: Path, archive: ZipFile | None
+) -> Traced:
     take, style = scene.take, job.style
     points = np.empty((len(take.frames), 68, 2), np.float32)
     numbers = _numbers(style, scene)
@@ -165,7 +167,7 @@ def _draw_sequence(job: _Job, scene: _Scene, folder: Path, archive: ZipFile | No
     return take, points, scene.none
 
 
-def _numbers(style: Style, scene: _Scene) -> np.ndarray:
+def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
     """The numbers of the pictures of a sequence, rising."""
     frames = scene.take.frames
     if style.pictures == "videos":
@@ -194,13 +196,13 @@ def _repeated(frames: Iterator[np.ndarray], times: np.ndarray) -> Iterator[np.nd
     return chain.from_iterable(map(repeat, frames, times.tolist()))
 
 
-def _frames(job: _Job, scene: _Scene, points: np.ndarray) -> Iterator[np.ndarray]:
+def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the drawn frames, uint8 [H, W, 3] BGR, and fill in their landmarks."""
     take, style = scene.take, job.style
     who = draw_identity(generator(style.seed, "identity", take.subject), take.sex)
     views = draw_views(generator(style.seed, "views", take.subject, take.task), len(take.frames))
-    intensities = np.zeros((len(take.frames), len(AUS)), np.float32)
-    intensities[:, [AUS.index(au) for au in job.aus]] = scene.intensities
+    intensities = np.zeros((len(take.frames), len(DRAWN_AUS)), np.float32)
+    intensities[:, [DRAWN_AUS.index(au) for au in job.aus]] = scene.intensities
     # DISFA's pictures are wider than high. At 4:3, x and y cannot be taken for each other.
     side = style.size // 6 if style.like == "disfa" else 0
     for index, (levels, view) in enumerate(zip(intensities, views, strict=True)):

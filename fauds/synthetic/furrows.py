@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fauds.synthetic.geometry import AUS
+from fauds.synthetic.geometry import DRAWN_AUS
 from fauds.synthetic.identity import Identity
-from fauds.synthetic.relief import Frame
+from fauds.synthetic.relief import HeadGrid
 from fauds.synthetic.skin import SOFT, THIN, Skin
 
 
@@ -174,13 +174,13 @@ _DRAWN: dict[str, Callable[[Skin], None]] = {
 }
 
 
-def furrow_maps(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
-    """One shade map per action unit in the order of `AUS`, float32 [17, side, side].
+def furrow_maps(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
+    """One shade map per action unit in the order of `DRAWN_AUS`, float32 [17, side, side].
 
     points: `neutral_points` with the lips filled in.
     """
-    maps = np.empty((len(AUS), frame.side, frame.side), np.float32)
-    for row, au in enumerate(AUS):
+    maps = np.empty((len(DRAWN_AUS), frame.side, frame.side), np.float32)
+    for row, au in enumerate(DRAWN_AUS):
         skin = Skin(who, points, frame)
         _DRAWN[au](skin)
         maps[row] = skin.finish()
@@ -190,7 +190,7 @@ def furrow_maps(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
 def age_map(maps: np.ndarray, who: Identity) -> np.ndarray:
     """The lines that years have left: faint traces of the most used movements."""
     lines = {"AU01": 0.20, "AU02": 0.20, "AU04": 0.14, "AU06": 0.14, "AU12": 0.22, "AU15": 0.14}
-    weights = np.zeros(len(AUS), np.float32)
+    weights = np.zeros(len(DRAWN_AUS), np.float32)
     for au, weight in lines.items():
-        weights[AUS.index(au)] = weight * who.age
+        weights[DRAWN_AUS.index(au)] = weight * who.age
     return np.tensordot(weights, maps, 1)

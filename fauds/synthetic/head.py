@@ -8,7 +8,7 @@ import numpy as np
 from fauds.synthetic.curves import curve
 from fauds.synthetic.geometry import CENTRES, PAIRS
 from fauds.synthetic.identity import Identity
-from fauds.synthetic.relief import Frame
+from fauds.synthetic.relief import HeadGrid
 from fauds.synthetic.skin import Skin
 
 _SHIFT = 4
@@ -17,7 +17,7 @@ _SHIFT = 4
 class Canvas:
     """An RGB picture with coverage, painted layer on layer; colours are premultiplied."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: HeadGrid) -> None:
         self.frame = frame
         self.rgb = np.zeros((frame.side, frame.side, 3), np.float32)
         self.cover = np.zeros((frame.side, frame.side), np.float32)
@@ -48,7 +48,7 @@ def mirrored(half: list[tuple[float, float]]) -> np.ndarray:
 
 
 def draw_head(
-    who: Identity, points: np.ndarray, shade: np.ndarray, frame: Frame
+    who: Identity, points: np.ndarray, shade: np.ndarray, frame: HeadGrid
 ) -> tuple[np.ndarray, np.ndarray]:
     """The head at rest without brows, eyes and lips.
 
@@ -72,20 +72,22 @@ def draw_head(
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8), creases
 
 
-def _noise(rng: np.random.Generator, frame: Frame, wide: float, high: float) -> np.ndarray:
+def _noise(rng: np.random.Generator, frame: HeadGrid, wide: float, high: float) -> np.ndarray:
     """Smooth noise of deviation 1, float32 [side, side]; wide and high in face units."""
     rough = rng.standard_normal((frame.side, frame.side), dtype=np.float32)
     soft = cv2.GaussianBlur(rough, (0, 0), sigmaX=wide * frame.unit, sigmaY=high * frame.unit)
     return soft / (soft.std() + 1e-6)
 
 
-def _strands(rng: np.random.Generator, frame: Frame) -> np.ndarray:
+def _strands(rng: np.random.Generator, frame: HeadGrid) -> np.ndarray:
     """Hair's light and dark, float32 [side, side] near 0: strands, and shine towards the top."""
     shine = np.exp(-0.5 * ((frame.line[:, None] + 50) / 8) ** 2) * 0.45
     return 0.22 * _noise(rng, frame, 0.6, 5.0) + shine - 0.1
 
 
-def _skin(rng: np.random.Generator, who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
+def _skin(
+    rng: np.random.Generator, who: Identity, points: np.ndarray, frame: HeadGrid
+) -> np.ndarray:
     """Skin colour before light, float32 [side, side, 3]: blush, mottling, pores."""
     mottle = 0.022 * _noise(rng, frame, 3, 3) + 0.016 * _noise(rng, frame, 0.5, 0.5)
     colour = who.skin_colour * (1 + mottle[..., None])
@@ -97,7 +99,7 @@ def _skin(rng: np.random.Generator, who: Identity, points: np.ndarray, frame: Fr
     return colour
 
 
-def _features(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
+def _features(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
     """Fixed shading, float32 [side, side] near 1: nose wings, nostrils, philtrum, chin."""
     s = Skin(who, points, frame)
     x, y = s.at("ala")

@@ -17,7 +17,7 @@ _BP4D_COLUMNS = 100
 
 
 @dataclass(frozen=True)
-class Labels:
+class SyntheticLabels:
     """Sequences, the A AUs, and intensities int8 [frames of all sequences, A], 0 to 5."""
 
     takes: Sequence[Take]
@@ -32,12 +32,12 @@ class Labels:
             start += len(take.frames)
 
 
-def write_labels(out: Path, like: str, labels: Labels) -> None:
+def write_labels(out: Path, like: str, labels: SyntheticLabels) -> None:
     """Write the label files of all sequences into a distribution's root."""
     _WRITERS[like](out, labels)
 
 
-def _write_bp4d(out: Path, labels: Labels) -> None:
+def _write_bp4d(out: Path, labels: SyntheticLabels) -> None:
     header = (",".join(map(str, range(_BP4D_COLUMNS))) + "\n").encode()
     columns = [au_number(au) - 1 for au in labels.aus]
     coder = out / "AUCoding"
@@ -53,7 +53,7 @@ def _write_bp4d(out: Path, labels: Labels) -> None:
             (coder / "AU_INT" / au / f"{name}_{au}.csv").write_bytes(_csv(take.frames, column))
 
 
-def _write_disfa(out: Path, labels: Labels) -> None:
+def _write_disfa(out: Path, labels: SyntheticLabels) -> None:
     for take, intensities in labels.by_take():
         folder = out / "ActionUnit_Labels" / take.subject
         folder.mkdir(parents=True)
@@ -62,7 +62,10 @@ def _write_disfa(out: Path, labels: Labels) -> None:
             path.write_bytes(_csv(take.frames, intensities[:, [index]]))
 
 
-_WRITERS: dict[str, Callable[[Path, Labels], None]] = {"bp4d": _write_bp4d, "disfa": _write_disfa}
+_WRITERS: dict[str, Callable[[Path, SyntheticLabels], None]] = {
+    "bp4d": _write_bp4d,
+    "disfa": _write_disfa,
+}
 
 
 def _csv(frames: np.ndarray, values: np.ndarray) -> bytes:

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from fauds.synthetic import copula, likeness
 from fauds.synthetic.layout import Take, lay_out
-from fauds.synthetic.population import KNOT_SPACING, OCCURRENCE, Population, generator, population
+from fauds.synthetic.population import KNOT_SPACING, OCCURS_FROM, Population, generator, population
 
 # The slow part's smoothing width where a sequence has more than one knot, in frames: 8 seconds of
 # DISFA, about as long as its longest tenth of runs.
@@ -100,7 +100,7 @@ def _calibrated(trial: Draw, takes: list[Take]) -> tuple[Draw, np.ndarray]:
         gaussian = np.concatenate([_gaussian(trial, take) for take in takes])
         values = gaussian - lowering
         cuts = _cuts(values, people.exceedance)
-        occurs = values > cuts[:, OCCURRENCE - 1]
+        occurs = values > cuts[:, OCCURS_FROM - 1]
         missed = people.published - copula.tetrachoric(occurs)
         error = np.abs(missed).mean()
         if error < least:

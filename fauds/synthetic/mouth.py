@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fauds.synthetic.geometry import AUS
+from fauds.synthetic.geometry import DRAWN_AUS
 from fauds.synthetic.identity import Identity
 
 # Places along half a mouth, 0 in the middle and 1 at the corner, and the lips' shape there.
@@ -31,7 +31,7 @@ def parting(intensities: np.ndarray) -> float:
 
     Full from AU25 = A on, and nothing is left of it once AU24 reaches A.
     """
-    au24, au25 = intensities[AUS.index("AU24")], intensities[AUS.index("AU25")]
+    au24, au25 = intensities[DRAWN_AUS.index("AU24")], intensities[DRAWN_AUS.index("AU25")]
     return float(min(1.0, max(0.0, au25)) * max(0.0, 1.0 - max(0.0, au24)))
 
 
@@ -40,7 +40,7 @@ def mouth_points(who: Identity, grown: np.ndarray, part: float) -> np.ndarray:
 
     grown: what `growth` gives, [17]; part: what `parting` gives.
     """
-    g = dict(zip(AUS, grown.tolist(), strict=True))
+    g = dict(zip(DRAWN_AUS, grown.tolist(), strict=True))
     move = who.mobility
     corner_x, corner_y, middle_y = _lip_line(who, g, part, move)
     upper, lower = _thickness(who, g)

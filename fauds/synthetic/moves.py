@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fauds.synthetic.geometry import AUS, CENTRES, N_POINTS, PAIRS
+from fauds.synthetic.geometry import CENTRES, DRAWN_AUS, N_POINTS, PAIRS
 
 # Displacements at intensity E in face units: (outward, down) for pairs, (0, down) in the middle.
 MOVES: dict[str, dict[str, tuple[float, float]]] = {
@@ -168,8 +168,8 @@ def growth(intensities: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def move_table() -> np.ndarray:
     """`MOVES` as an array, float32 [17, N_POINTS, 2]; read-only."""
-    table = np.zeros((len(AUS), N_POINTS, 2), np.float32)
-    for row, au in enumerate(AUS):
+    table = np.zeros((len(DRAWN_AUS), N_POINTS, 2), np.float32)
+    for row, au in enumerate(DRAWN_AUS):
         for name, (out, down) in MOVES[au].items():
             if name in CENTRES:
                 table[row, CENTRES[name]] = (0, down)

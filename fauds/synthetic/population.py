@@ -23,7 +23,7 @@ from fauds import resources
 from fauds.errors import UsageError
 from fauds.synthetic import copula
 
-OCCURRENCE = 2
+OCCURS_FROM = 2
 """The intensity from which an action unit counts as occurring, in both synthetic datasets."""
 
 # Share of BP4D's coded frames in each task, T1..T8: the non-negative least-squares solution of

@@ -9,7 +9,7 @@ from fauds.synthetic.identity import Identity
 from fauds.synthetic.warp import REACH
 
 
-class Frame:
+class HeadGrid:
     """The pixel grid of the face's own frame: `side` pixels for 2 * REACH face units."""
 
     def __init__(self, size: int) -> None:
@@ -33,7 +33,7 @@ class Frame:
         return np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
 
 
-def height_map(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
+def height_map(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
     """Depth of the face at rest in face units, float32 [side, side], larger is nearer.
 
     points: `neutral_points` with the lips filled in.
@@ -57,7 +57,7 @@ def height_map(who: Identity, points: np.ndarray, frame: Frame) -> np.ndarray:
     return depth.astype(np.float32)
 
 
-def light_maps(depth: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def light_maps(depth: np.ndarray, frame: HeadGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shade under frontal light from above (near 1), and its change for light from the right
     and from below, each float32 [side, side]."""
     down, right = np.gradient(depth, 1 / frame.unit)

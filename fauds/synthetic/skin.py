@@ -8,7 +8,7 @@ import numpy as np
 from fauds.synthetic.curves import curve
 from fauds.synthetic.geometry import CENTRES, PAIRS
 from fauds.synthetic.identity import Identity
-from fauds.synthetic.relief import Frame
+from fauds.synthetic.relief import HeadGrid
 
 _WIDTHS = (0.75, 1.1, 2.2)
 THIN, LINE, SOFT = range(3)
@@ -17,7 +17,7 @@ THIN, LINE, SOFT = range(3)
 class Skin:
     """One shade map in the making: tapered lines of three widths, and bulges."""
 
-    def __init__(self, who: Identity, points: np.ndarray, frame: Frame) -> None:
+    def __init__(self, who: Identity, points: np.ndarray, frame: HeadGrid) -> None:
         self.who, self.points, self.frame = who, points, frame
         self.drops: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in _WIDTHS]
         self.rest = np.zeros((frame.side, frame.side), np.float32)

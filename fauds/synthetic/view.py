@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[float, float, float]
+Shade = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class View:
     shift: tuple[float, float] = (0.0, 0.0)
     light: tuple[float, float] = (0.0, 0.0)
     exposure: float = 1.0
-    tint: Colour = (1.0, 1.0, 1.0)
+    tint: Shade = (1.0, 1.0, 1.0)
     gaze: tuple[float, float] = (0.0, 0.0)
-    background: tuple[Colour, Colour] = ((150, 158, 168), (112, 118, 128))
+    background: tuple[Shade, Shade] = ((150, 158, 168), (112, 118, 128))
     noise: float = 2.0
     seed: int = 0
 

@@ -226,7 +226,7 @@ class _Slots:
         return self._views[number % len(self._views)]
 
 
-class _Faces(Dataset[DataError | None]):
+class _FaceDataset(Dataset[DataError | None]):
     """Fills a slot with the images of a micro-batch; an item is the first failure, or none.
 
     Args:
@@ -331,7 +331,7 @@ def batches(
     largest = max(map(len, order.passes), default=0)
     slots = _Slots(_AHEAD * workers + 1, largest, sampling.size, shared=workers > 0)
     loader = DataLoader(
-        _Faces(faces, sampling, slots, epoch),
+        _FaceDataset(faces, sampling, slots, epoch),
         sampler=order,
         batch_size=None,
         collate_fn=_as_it_is,

@@ -18,7 +18,7 @@ LOG = "log.jsonl"
 TENSORBOARD = "tensorboard"
 
 
-class Journal:
+class TrainingLog:
     """Takes down the figures of steps and epochs; a context that closes its files.
 
     Lines of epochs that a stopped training has to do again are removed when it goes on, and so
@@ -62,7 +62,7 @@ class Journal:
             with writing(self._events):
                 self._scalars = writer(str(self._events), purge_step=to_come)
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "TrainingLog":
         return self
 
     def __exit__(self, *error: object) -> None:

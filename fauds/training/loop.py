@@ -12,7 +12,7 @@ from fauds.nn.base import Model, Spec, Stage
 from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.training import checkpoint, processes, resuming
 from fauds.training.data import FaceSet
-from fauds.training.journal import Journal
+from fauds.training.journal import TrainingLog
 from fauds.training.steps import Training
 
 WEIGHTS = "weights.safetensors"
@@ -133,11 +133,11 @@ def _stages(model: Model, epochs: int) -> Sequence[Stage]:
 
 def _journal(
     folder: Path, done: int, terms: Sequence[str], tensorboard: bool
-) -> AbstractContextManager[Journal | None]:
+) -> AbstractContextManager[TrainingLog | None]:
     """Return the leader's journal; the others keep none."""
     if not processes.leads():
         return nullcontext()
-    return Journal(folder, terms=terms, epochs_done=done, tensorboard=tensorboard)
+    return TrainingLog(folder, terms=terms, epochs_done=done, tensorboard=tensorboard)
 
 
 def _line(epoch: int, epochs: int, figures: dict[str, float]) -> str:

@@ -20,7 +20,7 @@ from fauds.training import checkpoint, processes
 from fauds.training.batches import batches
 from fauds.training.data import FaceSet
 from fauds.training.device import loader_workers, make_accelerator, on_device
-from fauds.training.journal import Journal
+from fauds.training.journal import TrainingLog
 from fauds.training.optimiser import Average, optimiser, rate_at
 
 _JOURNAL_EVERY = 20
@@ -28,7 +28,7 @@ _JOURNAL_EVERY = 20
 
 
 @dataclass(frozen=True)
-class _Step:
+class _TrainingStep:
     """What became of a step.
 
     Attributes:
@@ -138,7 +138,7 @@ class Training:
             self.bare.load_state_dict(own)
 
     def epoch(
-        self, epoch: int, journal: Journal | None, advance: Callable[[int], None]
+        self, epoch: int, journal: TrainingLog | None, advance: Callable[[int], None]
     ) -> dict[str, float]:
         """Go once through the faces; return the mean losses, the rate and the speed.
 
@@ -151,8 +151,8 @@ class Training:
         torch.manual_seed(seed * 1_000_003 + epoch + 10_007 * rank)
         began = time.perf_counter()
         self._model.train()
-        figures = _Figures(self._accelerator.reduce, len(self._faces), self._terms, journal)
-        last: _Step | None = None
+        figures = _RunningMeans(self._accelerator.reduce, len(self._faces), self._terms, journal)
+        last: _TrainingStep | None = None
         for number, passes in enumerate(self._passes(epoch)):
             step = self._step(number, epoch, passes)
             # One step late, so that a GPU is not kept waiting for its own figures.
@@ -193,7 +193,7 @@ class Training:
             state = np.random.SeedSequence([seed, epoch, number, rank]).generate_state(1)
             yield self.bare.mix(batch, torch.Generator().manual_seed(int(state[0])))
 
-    def _step(self, number: int, epoch: int, passes: list[Batch]) -> _Step:
+    def _step(self, number: int, epoch: int, passes: list[Batch]) -> _TrainingStep:
         training, accelerator = self._settings.training, self._accelerator
         overall = epoch * self.steps_an_epoch + number
         factor = rate_at(overall - self._first, self._steps, training.warmup, training.schedule)
@@ -212,7 +212,7 @@ class Training:
         if self._average is not None and not self._optimiser.step_was_skipped:
             self._average.update()
         self._optimiser.zero_grad()
-        return _Step(
+        return _TrainingStep(
             number=overall,
             epoch=epoch,
             losses=torch.stack(losses).sum(dim=0),
@@ -248,12 +248,12 @@ class Training:
         if self._average is not None:
             self._average.take_buffers()
 
-    def _take(self, step: _Step | None, figures: "_Figures") -> None:
+    def _take(self, step: _TrainingStep | None, figures: "_RunningMeans") -> None:
         if step is not None and not figures.take(step):
             raise _not_finite(step, self._faces, self.steps_an_epoch, self._terms)
 
 
-class _Figures:
+class _RunningMeans:
     """Sums an epoch's losses up, and passes every so many steps' on to the journal.
 
     Args:
@@ -267,7 +267,7 @@ class _Figures:
         reduce: Callable[..., Tensor],
         faces: int,
         terms: tuple[str, ...],
-        journal: Journal | None,
+        journal: TrainingLog | None,
     ) -> None:
         self._reduce = reduce
         self._faces = faces
@@ -276,7 +276,7 @@ class _Figures:
         self._sums = torch.zeros(len(terms), dtype=torch.float64)
         self._since, self._seen = time.perf_counter(), 0
 
-    def take(self, step: _Step) -> bool:
+    def take(self, step: _TrainingStep) -> bool:
         """Count a step's figures; return whether its losses and their gradient are finite."""
         losses = step.losses.cpu()
         self._sums += losses.double() * (step.faces / self._faces)
@@ -289,7 +289,7 @@ class _Figures:
             self._write(step)
         return True
 
-    def _write(self, step: _Step) -> None:
+    def _write(self, step: _TrainingStep) -> None:
         losses = self._reduce(step.losses, "mean").tolist()
         now = time.perf_counter()
         if self._journal is not None:
@@ -317,7 +317,7 @@ def _grouped(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _not_finite(
-    step: _Step, faces: FaceSet, steps_an_epoch: int, terms: tuple[str, ...]
+    step: _TrainingStep, faces: FaceSet, steps_an_epoch: int, terms: tuple[str, ...]
 ) -> DataError:
     named = [str(path) for path in faces.images[step.rows.numpy()][:3]]
     values = zip(terms, step.losses.tolist(), strict=True)

@@ -43,7 +43,7 @@ def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tupl
     project.captions(step)
     project.folds(step)
     project.faces()
-    request = planning.Request("vlfau", "tiny", changes=changes)
+    request = planning.RunRequest("vlfau", "tiny", changes=changes)
     workspace = project.workspace
     plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
     return plan, load(workspace.folder, plan)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fauds.bench import results as results_file
-from fauds.bench.figures import figures
-from fauds.bench.results import Missing, Protocol, Results
+from fauds.bench.figures import run_figures
+from fauds.bench.results import MissingFrames, Protocol, Results
 from fauds.bench.score import FoldScores
 from fauds.errors import DataError
 from fauds.metrics.intervals import intervals
@@ -30,7 +30,7 @@ def made():
         right = rng.random((100, 2)) < 0.8
         found = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
         folds[fold] = FoldScores(labels, found, np.array([0.4, 0.4]))
-    return folds, subjects, figures(folds, subjects, SEXES, TARGET, 0.5, "last")
+    return folds, subjects, run_figures(folds, subjects, SEXES, TARGET, 0.5, "last")
 
 
 def rows_of(found, **wanted):
@@ -130,7 +130,7 @@ def test_results_are_read_back_as_they_were_written(made, tmp_path):
         uncertainty=found.uncertainty,
         chosen={1: {"validation": {"epoch": 3}}},
         subject_counts=found.subject_counts,
-        missing=Missing(rule="drop", frames={"F1": 2}),
+        missing=MissingFrames(rule="drop", frames={"F1": 2}),
     )
     results_file.write(tmp_path, results)
     assert results_file.read(tmp_path) == results

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from fauds.bench import score
-from fauds.bench.rows import Rows
+from fauds.bench.rows import MetricRows
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
-LAST = Rows(Occurrence(aus=AUS), "last")
+LAST = MetricRows(Occurrence(aus=AUS), "last")
 STATES = ("active", "inactive")
 
 
@@ -98,7 +98,9 @@ def test_decisions_have_no_figures_of_probabilities():
     made = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
     names = {
         row.metric
-        for row in score.metric_rows({1: made}, 0.5, Rows(Occurrence(aus=AUS[:1]), "elsewhere"))
+        for row in score.metric_rows(
+            {1: made}, 0.5, MetricRows(Occurrence(aus=AUS[:1]), "elsewhere")
+        )
     }
     assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
     assert {"f1", "recall", "skew_f1"} <= names
@@ -109,7 +111,7 @@ def test_intensities_are_scored_where_they_are_coded():
     coded, predicted = np.array([[5], [-1], [2]]), np.array([[4.0], [0.0], [4.5]])
     found = score.Intensities(["AU12"], coded, predicted)
     made = score.FoldScores(labels, decided, np.array([0.5]), intensities=found)
-    rows = score.metric_rows({1: made}, 0.5, Rows(Occurrence(aus=["AU12"]), "elsewhere"))
+    rows = score.metric_rows({1: made}, 0.5, MetricRows(Occurrence(aus=["AU12"]), "elsewhere"))
     maes = {
         (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }

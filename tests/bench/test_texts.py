@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from fauds import resources
 from fauds.bench.texts import TextFigures, text_figures
 from fauds.captions import Style, build, languages, load
-from fauds.captions.templates import SUBJECTS
+from fauds.captions.templates import SUBJECT_WORDS
 from fauds.errors import DataError
 from fauds.facs import AUS, STATES, occurs
 
@@ -66,7 +66,7 @@ def test_the_references_themselves_are_perfect(language: str, occurrence_at: int
             labels[row, i] = occurs(state, occurrence_at)
             said[au].append(templates.local(au, state, variant))
         active = [au for au, label in zip(AUS, labels[row], strict=True) if label]
-        said["face"].append(templates.face(active, rng.choice(SUBJECTS), variant))
+        said["face"].append(templates.face(active, rng.choice(SUBJECT_WORDS), variant))
     predictions, truth = tables(AUS, labels, labels * 0.9, said, said)
     check_perfect(figures(predictions, truth, AUS, language=language, occurrence_at=occurrence_at))
 

@@ -20,7 +20,7 @@ from fauds.captions import (
     languages,
     load,
 )
-from fauds.captions.templates import SUBJECTS
+from fauds.captions.templates import SUBJECT_WORDS
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import global_texts, local_texts
 from fauds.errors import DataError, UsageError
@@ -52,8 +52,8 @@ def test_same_as_a_plain_loop_over_frames() -> None:
 def test_schemas_and_settings() -> None:
     made = build(make_frames(DISFA, 50), DISFA[::-1])
     assert made.captions.schema.equals(schemas.captions_schema(DISFA))
-    assert made.phrases.schema.equals(schemas.PHRASES)
-    assert made.vocabulary.schema.equals(schemas.VOCABULARY)
+    assert made.phrases.schema.equals(schemas.PHRASES_SCHEMA)
+    assert made.vocabulary.schema.equals(schemas.VOCABULARY_SCHEMA)
     assert made.settings["language"] == "en" and made.settings["aus"] == DISFA
     assert len(made.settings["templates"]) == 64
     assert made.settings == build_settings(DISFA)
@@ -71,7 +71,7 @@ def test_phrases_hold_every_text_and_its_tokens() -> None:
         assert not {0, 1, 2, 3} & set(row["tokens"][1:-1])
         assert words[row["scope"]].text(row["tokens"]) == row["text"]
     states = {row["state"] for row in rows if row["scope"] == "global"}
-    assert all(state.split(":")[0] in SUBJECTS for state in states)
+    assert all(state.split(":")[0] in SUBJECT_WORDS for state in states)
     assert set(made.captions["face"].to_pylist()) <= {row["text"] for row in rows}
 
 
@@ -106,7 +106,7 @@ def test_vocabulary_holds_every_combination(language: str, aus: list[str]) -> No
     made = set()
     for code in codes:
         active = [au for bit, au in enumerate(aus) if code >> bit & 1]
-        sexes = SUBJECTS if len(aus) <= 12 else [SUBJECTS[code % 3]]
+        sexes = SUBJECT_WORDS if len(aus) <= 12 else [SUBJECT_WORDS[code % 3]]
         for sex in sexes:
             made |= set(tokenise(templates.face(active, sex)))
     assert made <= known

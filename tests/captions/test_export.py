@@ -15,7 +15,7 @@ from fauds import store
 from fauds.captions import Style, built, export, export_hf
 from fauds.captions.built import Built
 from fauds.captions.export import stream_jsonl, write_jsonl
-from fauds.captions.export_hf import MARKER, write_folder
+from fauds.captions.export_hf import EXPORT_MARKER, write_folder
 from fauds.errors import DataError, UsageError
 
 from .built import write_built
@@ -70,7 +70,7 @@ def plain(made: Built) -> list[dict[str, Any]]:
 def test_lines_are_what_json_would_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, intensities: bool
 ) -> None:
-    monkeypatch.setattr(built, "STEP", step)
+    monkeypatch.setattr(built, "ROWS_AT_ONCE", step)
     monkeypatch.setattr(store, "ROW_GROUP", 64)
     frames = awkward_frames(300, intensities)
     made = write_built(tmp_path, frames, BP4D, rows_at_once=50)
@@ -138,9 +138,9 @@ def test_a_folder_is_replaced_whole_and_nothing_else_is(made: Built, tmp_path: P
     write_folder(made, out, "")
     (out / "data" / "train-00001-of-00009.parquet").write_text("left over")
     write_folder(made, out, "")
-    assert sorted(os.listdir(out)) == ["README.md", "data", MARKER]
+    assert sorted(os.listdir(out)) == ["README.md", "data", EXPORT_MARKER]
     assert os.listdir(out / "data") == ["train-00000-of-00001.parquet"]
-    (out / MARKER).unlink()
+    (out / EXPORT_MARKER).unlink()
     with pytest.raises(UsageError, match="not an export"):
         write_folder(made, out, "")
     assert (out / "README.md").exists()
@@ -150,7 +150,7 @@ def test_a_folder_is_replaced_whole_and_nothing_else_is(made: Built, tmp_path: P
         write_folder(made, file, "")
     (tmp_path / "empty").mkdir()
     write_folder(made, tmp_path / "empty", "")
-    assert (tmp_path / "empty" / MARKER).exists()
+    assert (tmp_path / "empty" / EXPORT_MARKER).exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
@@ -160,7 +160,7 @@ def test_an_error_leaves_the_old_export_and_no_rest(
     file, folder = tmp_path / "out" / "captions.jsonl", tmp_path / "out" / "hf"
     write_jsonl(made, file)
     write_folder(made, folder, "")
-    before = file.read_bytes(), (folder / MARKER).stat().st_mtime_ns
+    before = file.read_bytes(), (folder / EXPORT_MARKER).stat().st_mtime_ns
 
     def fail(rows: int) -> None:
         raise error
@@ -170,7 +170,7 @@ def test_an_error_leaves_the_old_export_and_no_rest(
         write_jsonl(made, file, fail)
     with pytest.raises(expected):
         write_folder(made, folder, "", fail)
-    assert (file.read_bytes(), (folder / MARKER).stat().st_mtime_ns) == before
+    assert (file.read_bytes(), (folder / EXPORT_MARKER).stat().st_mtime_ns) == before
     assert sorted(os.listdir(tmp_path / "out")) == ["captions.jsonl", "hf"]
 
 
@@ -235,7 +235,7 @@ def test_what_else_is_in_an_export_stays(
     monkeypatch.chdir(out)
     write_folder(made, Path("."), "")
     assert Path.cwd() == out
-    assert sorted(os.listdir()) == [".git", "README.md", "data", MARKER, "notes.txt"]
+    assert sorted(os.listdir()) == [".git", "README.md", "data", EXPORT_MARKER, "notes.txt"]
     assert Path(".git/HEAD").read_text() == "ref: refs/heads/main"
     assert Path("notes.txt").read_text() == "mine"
     assert Path("README.md").read_text() != "old"
@@ -248,7 +248,7 @@ def test_a_folder_of_shards_with_something_else_is_left(made: Built, tmp_path: P
     with pytest.raises(UsageError, match=r"(?s)not of an export.*data/notes\.txt"):
         write_folder(made, out, "")
     assert (out / "data" / "notes.txt").read_text() == "mine"
-    assert sorted(os.listdir(out)) == ["README.md", "data", MARKER]
+    assert sorted(os.listdir(out)) == ["README.md", "data", EXPORT_MARKER]
 
 
 def test_places_that_cannot_be_written_are_one_error(made: Built, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_the_folder_opens_in_datasets(
 def test_shards_stay_small_and_keep_the_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(built, "STEP", 20)
+    monkeypatch.setattr(built, "ROWS_AT_ONCE", 20)
     monkeypatch.setattr(store, "ROW_GROUP", 40)
     made = write_built(tmp_path / "made", awkward_frames(300), BP4D, rows_at_once=100)
     write_folder(made, tmp_path / "one", "")
@@ -335,7 +335,7 @@ def test_the_card_says_what_it_is(tmp_path: Path) -> None:
         assert (access in body) != synthetic
         assert "_intensity" not in body
         assert "/raw/images" in body and made.settings["templates"] in body
-        marker = json.loads((tmp_path / f"hf {synthetic}" / MARKER).read_text())
+        marker = json.loads((tmp_path / f"hf {synthetic}" / EXPORT_MARKER).read_text())
         assert marker["settings"] == made.settings and marker["frames"] == 30
 
 
@@ -370,7 +370,7 @@ def test_tables_of_different_builds_are_told_from_other_frames(made: Built) -> N
 
 
 def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(built, "STEP", 500)
+    monkeypatch.setattr(built, "ROWS_AT_ONCE", 500)
     monkeypatch.setattr(store, "ROW_GROUP", 1000)
     peaks = []
     for rows in (3000, 30_000):
@@ -400,4 +400,4 @@ def test_import_is_light() -> None:
     code = f"import sys, fauds.captions.export_hf; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-    assert export.KEYS[-1] == "global"
+    assert export.JSONL_KEYS[-1] == "global"

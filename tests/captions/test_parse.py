@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from fauds.captions import describe, describe_face, languages, load, parse
-from fauds.captions.templates import SUBJECTS
+from fauds.captions.templates import SUBJECT_WORDS
 from fauds.errors import UsageError
 from fauds.facs import AUS, STATES
 
@@ -46,7 +46,7 @@ def test_every_local_text_reads_back(language: str) -> None:
 def test_every_subset_reads_back(language: str, aus: list[str], variant: int) -> None:
     templates = load(language)
     for number, active in enumerate(subsets(aus)):
-        for sex in SUBJECTS if len(aus) < 10 else [SUBJECTS[(number + variant) % 3]]:
+        for sex in SUBJECT_WORDS if len(aus) < 10 else [SUBJECT_WORDS[(number + variant) % 3]]:
             check_face(active, templates.face(active, sex, variant), language)
 
 
@@ -55,7 +55,7 @@ def test_a_large_sample_of_all_aus_reads_back(language: str) -> None:
     templates, rng = load(language), random.Random(0)
     for _ in range(3000):
         active = tuple(sorted(rng.sample(AUS, rng.randint(0, 16))))
-        text = templates.face(active, rng.choice(SUBJECTS), rng.randrange(VARIANTS))
+        text = templates.face(active, rng.choice(SUBJECT_WORDS), rng.randrange(VARIANTS))
         check_face(active, text, language)
 
 

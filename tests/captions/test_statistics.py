@@ -29,7 +29,7 @@ STYLES = {
 def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     # Several row groups and steps, whose dictionaries differ.
     monkeypatch.setattr(store, "ROW_GROUP", 90)
-    monkeypatch.setattr(built, "STEP", 40)
+    monkeypatch.setattr(built, "ROWS_AT_ONCE", 40)
     frames = make_frames(DISFA, 500, nulls=0.02, intensities=True)
     return write_built(tmp_path, frames, DISFA, STYLES[request.param], rows_at_once=60)
 

@@ -8,7 +8,7 @@ import pytest
 
 from fauds import facs
 from fauds.captions import describe, describe_face, languages, load
-from fauds.captions.templates import SUBJECTS, Templates
+from fauds.captions.templates import SUBJECT_WORDS, Templates
 from fauds.errors import UsageError
 from fauds.facs import STATES
 
@@ -61,7 +61,9 @@ def test_local_texts_have_the_length_of_an_expert_description() -> None:
 
 def test_chinese_texts_are_chinese_throughout() -> None:
     templates = load("zh")
-    faces = [templates.face(c, sex, v) for c in subsets(DISFA) for sex in SUBJECTS for v in (0, 2)]
+    faces = [
+        templates.face(c, sex, v) for c in subsets(DISFA) for sex in SUBJECT_WORDS for v in (0, 2)
+    ]
     for text in [*("".join(sentences) for sentences in local_texts("zh").values()), *faces]:
         assert re.fullmatch(r"[\u4e00-\u9fff，、；：（）“”。]+", text), text
         assert text.endswith("。") and len(text) <= 130
@@ -118,11 +120,11 @@ def test_degrees_differ_in_more_than_their_adverb(language: str) -> None:
 @pytest.mark.parametrize("language", languages())
 def test_every_combination_has_its_own_text(language: str, aus: list[str]) -> None:
     templates = load(language)
-    made = [templates.face(c, sex) for sex in SUBJECTS for c in subsets(aus)]
+    made = [templates.face(c, sex) for sex in SUBJECT_WORDS for c in subsets(aus)]
     assert len(set(made)) == len(made)
 
 
-@pytest.mark.parametrize("sex", SUBJECTS)
+@pytest.mark.parametrize("sex", SUBJECT_WORDS)
 def test_fragments_say_exactly_the_active_aus(sex: str) -> None:
     templates = load()
     pattern = read_back(templates, sex)

@@ -10,7 +10,7 @@ import pytest
 
 from fauds import schemas
 from fauds.datasets import DATASETS
-from fauds.datasets.base import MARKER, ReadOptions
+from fauds.datasets.base import SYNTHETIC_MARKER, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.errors import UsageError
 
@@ -223,7 +223,7 @@ def test_what_file_managers_leave_behind_is_ignored(bp4d_root: Path, copy: Copy)
 
 def test_a_real_release_has_no_marker(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
-    (root / MARKER).unlink()
+    (root / SYNTHETIC_MARKER).unlink()
     assert not read(BP4D, root).synthetic
 
 
@@ -232,7 +232,7 @@ def test_a_made_up_release_that_was_not_written_whole_is_refused(
     bp4d_root: Path, copy: Copy, marker: str
 ) -> None:
     root = copy(bp4d_root)
-    (root / MARKER).write_text(marker)
+    (root / SYNTHETIC_MARKER).write_text(marker)
     for folder in (root, root / "AUCoding"):
         fails(lambda folder=folder: read(BP4D, folder), "fauds synth")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.datasets import images
-from fauds.datasets.base import MARKER
+from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
 from fauds.datasets.footage import Footage, LandmarkFiles, SequenceId
@@ -133,7 +133,7 @@ def test_folders_of_images_are_not_listed(bp4d: Path, monkeypatch: pytest.Monkey
 
 def test_where_nothing_is_looked_for(bp4d: Path) -> None:
     put(bp4d / "work" / "bp4d" / "frames.parquet", bp4d / "work" / "bp4d" / "x" / "2F01_T1.avi")
-    put(bp4d / "made-up" / MARKER, bp4d / "made-up" / "Videos" / "2F01_T1.avi")
+    put(bp4d / "made-up" / SYNTHETIC_MARKER, bp4d / "made-up" / "Videos" / "2F01_T1.avi")
     put(bp4d / "__MACOSX" / "2F01_T1.avi", bp4d / ".cache" / "2F01_T1.avi")
     (bp4d / "loop").symlink_to(bp4d)
     put(bp4d / "Videos" / "2F01_T1.avi")

@@ -14,7 +14,7 @@ from fauds.datasets import images, labelfiles, text
 from fauds.datasets.base import Reader, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.images import Key, Listing
+from fauds.datasets.images import FolderKey, Listing
 from fauds.datasets.labelfiles import Digests
 from fauds.errors import DataError
 from fauds.pipeline import Project
@@ -180,7 +180,7 @@ def test_images_that_change_while_labels_are_read_count_as_they_are_then(
     gone = len([*(frames / "F001" / "T1").iterdir(), *(frames / "F001" / "T2").iterdir()]) + 1
     find = images.find
 
-    def find_and_change(*args: object) -> dict[Key, images.ImageFolder]:
+    def find_and_change(*args: object) -> dict[FolderKey, images.ImageFolder]:
         found = find(*args)
         rmtree(frames / "F001" / "T1")
         for path in (frames / "F001" / "T2").iterdir():

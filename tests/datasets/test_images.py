@@ -6,7 +6,7 @@ from shutil import copytree
 
 import pytest
 
-from fauds.datasets.base import MARKER, ReadOptions
+from fauds.datasets.base import SYNTHETIC_MARKER, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
 
@@ -56,7 +56,7 @@ def test_any_padding_is_the_same_image(bp4d_root: Path, copy: Copy, width: int) 
 
 def test_images_may_lie_anywhere_and_lack(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
-    (root / MARKER).unlink()  # as in a real release
+    (root / SYNTHETIC_MARKER).unlink()  # as in a real release
     (root / "2D+3D").rename(root.parent / "frames")
     reading = read(BP4D, root.parent)
     assert reading.table["image"][0].as_py().startswith("frames/F001/T1/")

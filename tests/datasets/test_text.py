@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 
 from fauds.datasets import text
 from fauds.datasets.labelfiles import LabelFile
-from fauds.datasets.text import Columns
+from fauds.datasets.text import LabelLayout
 from fauds.errors import DataError
 
 ALLOWED = frozenset({0, 1, 9})
 QUICK = settings(max_examples=200, deadline=None)
 
 
-def columns(count: int = 4, header_lines: int = 1) -> Columns:
-    return Columns(count, 0, tuple(range(1, count)), header_lines, ALLOWED)
+def columns(count: int = 4, header_lines: int = 1) -> LabelLayout:
+    return LabelLayout(count, 0, tuple(range(1, count)), header_lines, ALLOWED)
 
 
 def file(data: bytes, name: str = "a.csv") -> LabelFile:
     return LabelFile(Path("/labels") / name, name, data)
 
 
-def plain(data: bytes, what: Columns) -> list[list[int]] | None:
+def plain(data: bytes, what: LabelLayout) -> list[list[int]] | None:
     """Rows by rising frame; None where anything is wrong."""
     try:
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
@@ -131,7 +131,7 @@ def test_one_odd_file_does_not_slow_the_others(monkeypatch: pytest.MonkeyPatch) 
     slow: list[str] = []
     parse_plain = text._parse_plain
 
-    def note(odd: LabelFile, what: Columns) -> text.Block:
+    def note(odd: LabelFile, what: LabelLayout) -> text.Block:
         slow.append(odd.name)
         return parse_plain(odd, what)
 

@@ -11,23 +11,25 @@ import pytest
 from fauds import fonts
 from fauds.errors import DataError, UsageError
 from fauds.explanation import drawing
-from fauds.explanation.annotate import Painter
+from fauds.explanation.annotate import AnnotatedMedia
 from fauds.explanation.canvas import attention_tile, compose
-from fauds.explanation.drawing import INK, Board, text_width
+from fauds.explanation.drawing import TEXT_COLOUR, Board, text_width
 from fauds.explanation.layout import lay_out
-from fauds.explanation.types import Explanation, Frame
+from fauds.explanation.types import Explanation, MediaFrame
 
 from .faces import AUS, FACE, LOCAL, explanation, picture
 
 SIZES = [(128, 128), (480, 640), (1080, 1920), (1920, 1080), (100, 2000), (700, 90)]
 
 
-def still(image: np.ndarray, source: str = "face.png") -> Frame:
-    return Frame(source, 1, None, None, image)
+def still(image: np.ndarray, source: str = "face.png") -> MediaFrame:
+    return MediaFrame(source, 1, None, None, image)
 
 
-def moving(image: np.ndarray, number: int, source: str = "talk.mov", rate: float = 25.0) -> Frame:
-    return Frame(source, number, (number - 1) / 25, rate, image)
+def moving(
+    image: np.ndarray, number: int, source: str = "talk.mov", rate: float = 25.0
+) -> MediaFrame:
+    return MediaFrame(source, number, (number - 1) / 25, rate, image)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
@@ -58,7 +60,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Texts:
         x: float,
         y: float,
         size: int,
-        colour: drawing.Colour = INK,
+        colour: drawing.RGB = TEXT_COLOUR,
         bold: bool = False,
     ) -> None:
         wide = text_width(text, size, bold)
@@ -203,7 +205,7 @@ def test_attention_lies_over_the_part_that_the_model_saw() -> None:
 def test_a_video_plays_back_with_all_its_frames(tmp_path: Path, suffix: str) -> None:
     image, boxes = picture(121, 163)
     path = tmp_path / "new" / f"drawn{suffix}"
-    with Painter(path, [Path("talk.mov")]) as painter:
+    with AnnotatedMedia(path, [Path("talk.mov")]) as painter:
         for number in range(1, 13):
             faces = said_of(boxes, number % 9) if number != 5 else []
             painter.draw(moving(image, number), faces)
@@ -234,7 +236,7 @@ def test_what_was_drawn_before_ctrl_c_plays(tmp_path: Path, capsys: pytest.Captu
     image, boxes = picture(120, 160)
     with (
         pytest.raises(KeyboardInterrupt),
-        Painter(tmp_path / "drawn.mp4", [Path("talk.mov")]) as painter,
+        AnnotatedMedia(tmp_path / "drawn.mp4", [Path("talk.mov")]) as painter,
     ):
         for number in range(1, 8):
             painter.draw(moving(image, number), said_of(boxes, 3))
@@ -276,7 +278,7 @@ def test_a_film_that_lost_frames_does_not_take_the_place_of_an_older_one(
     count = "4" if kept else "0"
     with (
         pytest.raises(DataError, match=f"{count} of 7 frames arrived. The disk is probably full"),
-        Painter(path, [Path("talk.mov")]) as painter,
+        AnnotatedMedia(path, [Path("talk.mov")]) as painter,
     ):
         for number in range(1, 8):
             painter.draw(moving(image, number), said_of(boxes, 3))
@@ -292,7 +294,7 @@ def test_a_folder_gets_a_file_an_input_named_after_it(tmp_path: Path) -> None:
     (photos / "old").mkdir(parents=True)
     out = tmp_path / "out"
     names = ["a.jpg", "a.png", "old/a.png", "b.bmp"]
-    with Painter(out, [photos]) as painter:
+    with AnnotatedMedia(out, [photos]) as painter:
         for name in names:
             painter.draw(still(image, str(photos / name)), said_of(boxes, 2))
         for number in (1, 2):
@@ -305,7 +307,7 @@ def test_a_folder_gets_a_file_an_input_named_after_it(tmp_path: Path) -> None:
     shape = cv2.imread(str(out / "a.jpg")).shape
     assert cv2.imread(str(out / "b.bmp.png")).shape == shape
     several = tmp_path / "several"
-    with Painter(several, [photos, tmp_path / "e.png"]) as painter:
+    with AnnotatedMedia(several, [photos, tmp_path / "e.png"]) as painter:
         painter.draw(still(image, str(photos / "old/a.png")), [])
         painter.draw(still(image, str(tmp_path / "e.png")), [])
     found = {str(path.relative_to(several)) for path in several.rglob("*.png")}
@@ -315,32 +317,32 @@ def test_a_folder_gets_a_file_an_input_named_after_it(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_as_asked_is_refused(tmp_path: Path) -> None:
     image, _ = picture(96, 96)
     with pytest.raises(UsageError, match="is one file"):
-        Painter(tmp_path / "out.png", [Path("a.png"), Path("b.png")])
+        AnnotatedMedia(tmp_path / "out.png", [Path("a.png"), Path("b.png")])
     with pytest.raises(UsageError, match="is one file"):
-        Painter(tmp_path / "out.png", [tmp_path])
+        AnnotatedMedia(tmp_path / "out.png", [tmp_path])
     with pytest.raises(UsageError, match=r"Two inputs are named a\.png"):
-        Painter(tmp_path / "out", [Path("x/a.png"), Path("y/a.png")])
+        AnnotatedMedia(tmp_path / "out", [Path("x/a.png"), Path("y/a.png")])
     with pytest.raises(UsageError, match=r"is a video, and out\.png"):
-        Painter(tmp_path / "out.png", [Path("talk.mov")])
+        AnnotatedMedia(tmp_path / "out.png", [Path("talk.mov")])
     with pytest.raises(UsageError, match=r"is a picture, and out\.mp4"):
-        Painter(tmp_path / "out.mp4", [Path("a.png")])
+        AnnotatedMedia(tmp_path / "out.mp4", [Path("a.png")])
     with pytest.raises(UsageError, match=r"not written as \.gif"):
-        Painter(tmp_path / "out.gif", [Path("talk.mov")])
+        AnnotatedMedia(tmp_path / "out.gif", [Path("talk.mov")])
     own = tmp_path / "a.png"
     with pytest.raises(UsageError, match="itself"):
-        Painter(own, [own])
+        AnnotatedMedia(own, [own])
     with pytest.raises(UsageError, match="itself"):
-        Painter(tmp_path, [tmp_path]).draw(still(image, str(own)), [])
+        AnnotatedMedia(tmp_path, [tmp_path]).draw(still(image, str(own)), [])
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="could not be written"):
-        Painter(tmp_path / "file" / "out.mp4", [Path("talk.mov")]).draw(moving(image, 1), [])
+        AnnotatedMedia(tmp_path / "file" / "out.mp4", [Path("talk.mov")]).draw(moving(image, 1), [])
 
 
 def test_a_video_without_a_rate_is_shown_at_25_and_this_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     image, _ = picture(96, 96)
-    with Painter(tmp_path / "out.mp4", [Path("talk.mov")]) as painter:
+    with AnnotatedMedia(tmp_path / "out.mp4", [Path("talk.mov")]) as painter:
         painter.draw(moving(image, 1, rate=0.0), [])
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == 25
     assert "does not say its rate" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from fauds.errors import DataError
 from fauds.explanation import run as running
 from fauds.explanation.cutting import Cut
 from fauds.explanation.engine import Explainer
-from fauds.explanation.types import Frame
+from fauds.explanation.types import MediaFrame
 from fauds.explanation.weights import open_weights
 from tests.explanation.models import write_weights
 
@@ -64,7 +64,7 @@ def frames(counts):
         if count is not None:
             image = np.zeros((SIDE, SIDE, 3), np.uint8)
             image[0, 0, 0] = count
-        yield Frame("talk.avi", number, number / 10, 10.0, image)
+        yield MediaFrame("talk.avi", number, number / 10, 10.0, image)
 
 
 COUNTS = [1, 0, 3, None, 2, 9, 0, 0, 0, 0, 0, 1, 1, None]

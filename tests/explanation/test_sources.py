@@ -9,7 +9,7 @@ import pytest
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation import sources
-from fauds.explanation.sources import Share
+from fauds.explanation.sources import ProcessShare
 
 
 def picture(number, size=(48, 64)):
@@ -135,7 +135,7 @@ def test_processes_share_the_files_out_without_rest_or_overlap(tmp_path, monkeyp
     for rank in range(world):
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", str(world))
-        share = Share.of_environment()
+        share = ProcessShare.of_environment()
         mine = share.of_files(files)
         assert mine == sorted(mine)
         assert 7 // world <= len(mine) <= -(-7 // world)
@@ -154,10 +154,10 @@ def test_a_share_that_is_none_is_refused(monkeypatch, rank, world):
     if world is not None:
         monkeypatch.setenv("WORLD_SIZE", world)
     with pytest.raises(UsageError, match="no share of the files"):
-        Share.of_environment()
+        ProcessShare.of_environment()
 
 
 def test_alone_a_process_takes_all(tmp_path, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert Share.of_environment() == Share(0, 1)
+    assert ProcessShare.of_environment() == ProcessShare(0, 1)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fauds import schemas, store
 from fauds.datasets.footage import Archive, Footage, LandmarkFiles, SequenceId, Source
 from fauds.faces.prepare import Prepared, prepare
-from fauds.faces.request import Request
+from fauds.faces.request import CropRequest
 
 WIDTH, HEIGHT = 160, 120
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -146,8 +146,8 @@ class MadeUp:
         return self.folder / "frames.parquet"
 
     def prepare(self, progress: Any = None, **request: Any) -> Prepared:
-        """Run the step; fields of `Request` may be given."""
-        asked = Request(**{"alignment": "eyes-similarity", "version": 1, **request})
+        """Run the step; fields of `CropRequest` may be given."""
+        asked = CropRequest(**{"alignment": "eyes-similarity", "version": 1, **request})
         footage = Footage(self.sources, ())
         frames = self.folder / "frames.parquet"
         if not frames.exists():

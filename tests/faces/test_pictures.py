@@ -11,7 +11,7 @@ import pytest
 from fauds.datasets.footage import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.decode import decode
-from fauds.faces.pictures import ArchivePictures, FolderPictures, VideoPictures, open_pictures
+from fauds.faces.pictures import ArchiveStream, FolderStream, VideoStream, open_stream
 
 from .footage import frame_of, jpeg, picture, write_images, write_video, write_zip
 
@@ -20,10 +20,10 @@ FRAMES = np.arange(3, 13, dtype=np.int32)
 
 def opened(form: str, root: Path):
     if form == "images":
-        return FolderPictures(root, write_images(root, "F001/T1", FRAMES.tolist()))
+        return FolderStream(root, write_images(root, "F001/T1", FRAMES.tolist()))
     if form == "zip":
-        return ArchivePictures(write_zip(root / "F001.zip", FRAMES.tolist(), "F001/T1"), FRAMES)
-    return VideoPictures(write_video(root / "2F01_T1.avi", 20), FRAMES)
+        return ArchiveStream(write_zip(root / "F001.zip", FRAMES.tolist(), "F001/T1"), FRAMES)
+    return VideoStream(write_video(root / "2F01_T1.avi", 20), FRAMES)
 
 
 @pytest.mark.parametrize("form", ["images", "zip", "video"])
@@ -49,13 +49,13 @@ def test_the_files_own_bytes_come_along(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_known_beforehand(tmp_path: Path) -> None:
     paths = write_images(tmp_path, "F001/T1", [1, 2, 3])
-    assert FolderPictures(tmp_path, [paths[0], None, paths[2]]).there.tolist() == [
+    assert FolderStream(tmp_path, [paths[0], None, paths[2]]).there.tolist() == [
         True,
         False,
         True,
     ]
     archive = write_zip(tmp_path / "F001.zip", [1, 3], "F001/T1")
-    assert ArchivePictures(archive, np.array([1, 2, 3])).there.tolist() == [True, False, True]
+    assert ArchiveStream(archive, np.array([1, 2, 3])).there.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("form", ["images", "zip"])
@@ -69,7 +69,7 @@ def test_a_broken_picture_is_passed_over(form: str, content: bytes, tmp_path: Pa
         with zipfile.ZipFile(archive.path, "w") as file:
             for frame, member in archive.members.items():
                 file.writestr(member, content if frame == 4 else jpeg(frame))
-        pictures = ArchivePictures(archive, FRAMES)
+        pictures = ArchiveStream(archive, FRAMES)
     found = dict(pictures.stream(np.arange(3)))
     assert isinstance(found[1], DataError) and "4.jpg" in str(found[1].where)
     assert frame_of(found[0].image) == 3 and frame_of(found[2].image) == 5
@@ -106,7 +106,7 @@ def test_damage_within_an_lzma_archive(tmp_path: Path) -> None:
     begin = start + 30 + len(members[2]) + 9
     data[begin : begin + 200] = b"\xff" * 200
     path.write_bytes(data)
-    found = dict(ArchivePictures(Archive(path, members), frames).stream(range(3)))
+    found = dict(ArchiveStream(Archive(path, members), frames).stream(range(3)))
     assert isinstance(found[1], DataError) and "Corrupt input data" in found[1].what
     assert frame_of(found[0].image) == 1 and frame_of(found[2].image) == 3
 
@@ -138,7 +138,7 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
         data[at : at + 1000] = bytes(1000)
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"Frames are lost inside 2F01_T1\.avi"):
-        list(VideoPictures(path, FRAMES).stream(np.arange(2)))
+        list(VideoStream(path, FRAMES).stream(np.arange(2)))
 
 
 def test_images_come_before_archives_and_these_before_videos(tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_images_come_before_archives_and_these_before_videos(tmp_path: Path) -> 
     both, only_video = Source(archive, video, None, ""), Source(None, video, None, "")
     none, some = [None] * len(FRAMES), ["a.jpg", *[None] * (len(FRAMES) - 1)]
     for paths, source, expected in (
-        (some, both, FolderPictures),
-        (none, both, ArchivePictures),
-        (none, only_video, VideoPictures),
+        (some, both, FolderStream),
+        (none, both, ArchiveStream),
+        (none, only_video, VideoStream),
     ):
-        assert type(open_pictures(tmp_path, paths, source, FRAMES)) is expected
-    assert not open_pictures(tmp_path, none, None, FRAMES).there.any()
+        assert type(open_stream(tmp_path, paths, source, FRAMES)) is expected
+    assert not open_stream(tmp_path, none, None, FRAMES).there.any()
 
 
 @pytest.mark.parametrize("cut", [2, 100, 700, -2])
@@ -176,7 +176,7 @@ def test_whatever_is_damaged_in_an_archive_is_said(tmp_path: Path) -> None:
         data[place] = drawn.randrange(256)
         archive.path.write_bytes(data)
         try:
-            found = ArchivePictures(archive, np.array([1, 2])).stream([0, 1])
+            found = ArchiveStream(archive, np.array([1, 2])).stream([0, 1])
             said += any(isinstance(picture, DataError) for _, picture in found)
         except DataError:
             said += 1

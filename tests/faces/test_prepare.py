@@ -26,7 +26,7 @@ from fauds.faces import crop_files
 from fauds.faces.base import Face
 from fauds.faces.decode import decode
 from fauds.faces.prepare import prepare
-from fauds.faces.request import Request
+from fauds.faces.request import CropRequest
 from fauds.pipeline import Project
 from fauds.synthetic import distribution
 
@@ -511,11 +511,11 @@ def test_a_request_can_be_made_again_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = Request("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
+    asked = CropRequest("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
     assert asked["detector"] == f"csv:{tmp_path.resolve() / 'points.csv'}"
     assert asked["manifest"] == str(tmp_path.resolve() / "list.txt")
-    assert Request("jaa", 1, detector="cascade").plain()["detector"] == "cascade"
-    assert Request("jaa", 1).plain()["detector"] is None
+    assert CropRequest("jaa", 1, detector="cascade").plain()["detector"] == "cascade"
+    assert CropRequest("jaa", 1).plain()["detector"] is None
 
 
 def test_a_list_of_frames(made: MadeUp, tmp_path: Path) -> None:
@@ -705,7 +705,7 @@ def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
     last = {name: row["frame"] for name, row in zip(names, table, strict=True)}
     footage = DATASETS[like].footage(raw, last)
     root = Path(frames.meta["image_root"])
-    prepare(folder, frames.path, footage, root, {}, Request("eyes-similarity", 1))
+    prepare(folder, frames.path, footage, root, {}, CropRequest("eyes-similarity", 1))
     rows = store.read_table(folder / "faces.parquet").to_pylist()
     crops = [row["path"] and (folder / row["path"]).read_bytes() for row in rows]
     return {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fauds.errors import DataError
-from fauds.faces.pictures import VideoPictures
+from fauds.faces.pictures import VideoStream
 from fauds.faces.video import Video
 
 from .footage import HEIGHT, WIDTH, frame_of, write_video
@@ -84,7 +84,7 @@ def test_frames_that_are_lost_inside_a_file_end_the_work(video: Path, tmp_path: 
     assert any(number != frame for number, frame in read)
     with pytest.raises(DataError, match=r"28 of the 31 that its header names are found"):
         opened.check_whole()
-    pictures = VideoPictures(opened.path, np.arange(1, 32))
+    pictures = VideoStream(opened.path, np.arange(1, 32))
     with pytest.raises(DataError, match="Frames are lost inside"):
         next(pictures.stream(range(31)))
 

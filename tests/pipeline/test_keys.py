@@ -10,7 +10,7 @@ import pytest
 
 from fauds import protocols, resources, schemas, store
 from fauds.columns import from_strings
-from fauds.datasets.base import Reading, ReadOptions, Sink
+from fauds.datasets.base import FramesSink, Reading, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.pipeline import Project
 from tests.helpers import Cli, small
@@ -81,7 +81,7 @@ class _Named:
         expected: Mapping[str, Any] | None = None,
         options: ReadOptions | None = None,
         *,
-        sink: Sink,
+        sink: FramesSink,
     ) -> Reading:
         def named(part: pa.Table) -> None:
             keys = from_strings([f"clip-{number}" for number in part["frame_id"].to_pylist()])

@@ -163,7 +163,7 @@ def write_run(
     for fold in (1, 2, 3):
         here = truth.folds == fold
         tested, scores = frames.filter(pa.array(here)), decisions[here].astype(np.float32)
-        path = folder / f"fold{fold}" / predictions.FILE
+        path = folder / f"fold{fold}" / predictions.PREDICTIONS
         predictions.write(path, tested, fold, AUS, scores, meta)
     tables = folder.parent.parent
     store.write_table(tables / "frames.parquet", frames, meta)

@@ -13,7 +13,7 @@ from fauds import store
 from fauds.bench import results as results_file
 from fauds.bench import score
 from fauds.bench.results import MetricRow, Protocol, Results
-from fauds.bench.rows import Rows
+from fauds.bench.rows import MetricRows
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU06", "AU12", "AU25")
@@ -48,7 +48,7 @@ def write_run(
     own = {tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) for row in extra}
     rows = [
         row
-        for row in score.metric_rows(folds, 0.5, Rows(Occurrence(aus=AUS), "last"))
+        for row in score.metric_rows(folds, 0.5, MetricRows(Occurrence(aus=AUS), "last"))
         if tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) not in own
     ]
     rows.extend(extra)

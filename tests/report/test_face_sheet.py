@@ -12,7 +12,7 @@ from fauds import schemas, store
 from fauds.errors import DataError, UsageError
 from fauds.explanation.drawing import MARKS, Board
 from fauds.report.face_sheet import draw_face_sheet
-from fauds.synthetic.face import AUS, View, draw_face, draw_identity
+from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
 
 SIZE = 96
 WHERE = 2.0  # raw pixels to one crop pixel
@@ -26,7 +26,7 @@ def people() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     drawn = {}
     for seed, subject in enumerate(SUBJECTS):
         who = draw_identity(np.random.default_rng([3, seed]))
-        image, marks = draw_face(who, np.zeros(len(AUS), np.float32), View(), SIZE)
+        image, marks = draw_face(who, np.zeros(len(DRAWN_AUS), np.float32), View(), SIZE)
         drawn[subject] = image, np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
     return drawn
 

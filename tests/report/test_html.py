@@ -156,7 +156,7 @@ def test_runs_on_other_frames_are_not_ranked(tmp_path):
 
 
 def test_predictions_made_elsewhere_say_so_and_what_they_lack(tmp_path):
-    missing = results_file.Missing(rule="inactive", frames={"F001": 2, "M001": 1})
+    missing = results_file.MissingFrames(rule="inactive", frames={"F001": 2, "M001": 1})
     changes = {"preset": "elsewhere", "missing": missing, "settings": {}}
     changes["provenance"] = {"captions": {"language": "none", "templates": "none"}}
     folder = tmp_path / "work" / "synthetic" / "runs" / "score-mine"

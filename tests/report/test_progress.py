@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fauds.report.progress import Progress
+from fauds.report.progress import ProgressBars
 
 LONG = "fold 1, epoch 2 of 15: [bold]loss[/bold] 3.25 :smile: " + "x" * 200
 """Longer than a terminal is wide, with what a terminal library may take for its own."""
@@ -41,7 +41,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def work(progress: Progress) -> None:
+def work(progress: ProgressBars) -> None:
     progress.say("before")
     with progress:
         with progress.bar("training", 10) as advance:
@@ -60,7 +60,7 @@ def test_elsewhere_lines_are_plain_text_and_bars_are_not_shown(
     if forced:
         monkeypatch.setenv("FORCE_COLOR", "1")
     stream = io.StringIO()
-    work(Progress(stream))
+    work(ProgressBars(stream))
     assert stream.getvalue() == f"before\n{LONG}\nafter\n"
 
 
@@ -72,14 +72,14 @@ def test_each_line_is_there_as_soon_as_it_is_said() -> None:
             self.flushed = self.getvalue()
 
     stream = Slow()
-    with Progress(stream) as progress:
+    with ProgressBars(stream) as progress:
         progress.say("epoch 1")
         assert stream.flushed == "epoch 1\n"
 
 
 def test_on_a_terminal_lines_stand_above_the_bar_and_stay() -> None:
     terminal = Terminal()
-    with Progress(terminal) as progress, progress.bar("training", 10) as advance:
+    with ProgressBars(terminal) as progress, progress.bar("training", 10) as advance:
         advance(4)
         progress.say("epoch 1")
         progress.say("epoch 2")
@@ -91,10 +91,10 @@ def test_on_a_terminal_lines_stand_above_the_bar_and_stay() -> None:
 
 def test_on_a_terminal_a_long_line_is_left_as_it_is() -> None:
     terminal = Terminal()
-    work(Progress(terminal))
+    work(ProgressBars(terminal))
     assert [line for line in terminal.screen() if line] == ["before", LONG, "after"]
 
 
 def test_who_follows_shows_nothing(capfd: pytest.CaptureFixture) -> None:
-    work(Progress(None))
+    work(ProgressBars(None))
     assert capfd.readouterr() == ("", "")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fauds.synthetic import footage
-from fauds.synthetic.face import AUS, face_landmarks
+from fauds.synthetic.face import DRAWN_AUS, face_landmarks
 from fauds.synthetic.identity import draw_identity
-from fauds.synthetic.label_files import Labels
+from fauds.synthetic.label_files import SyntheticLabels
 from fauds.synthetic.labels import Take, draw_intensities
 from fauds.synthetic.population import generator
 from fauds.synthetic.view import draw_views
@@ -40,8 +40,8 @@ FOLDER = {
 def written(
     out: Path, like: str, pictures: str, landmarks: str = "mat", processes: int = 1
 ) -> Path:
-    labels = Labels(TAKES[like], *draw_intensities(like, TAKES[like], SEED))
-    style = footage.Style(like, pictures, landmarks, SEED, SIZE, FOLDER[like, pictures])
+    labels = SyntheticLabels(TAKES[like], *draw_intensities(like, TAKES[like], SEED))
+    style = footage.MediaForm(like, pictures, landmarks, SEED, SIZE, FOLDER[like, pictures])
     footage.write_footage(out, style, labels, processes=processes)
     return out
 
@@ -61,7 +61,7 @@ def faces(like: str, take: Take) -> Iterator[tuple]:
     views = draw_views(generator(SEED, "views", take.subject, take.task), len(take.frames))
     for row, view in zip(intensities, views, strict=True):
         levels = dict(zip(aus, row, strict=True))
-        yield who, np.array([levels.get(au, 0) for au in AUS], np.float32), view, SIZE
+        yield who, np.array([levels.get(au, 0) for au in DRAWN_AUS], np.float32), view, SIZE
 
 
 def landmarks(like: str, take: Take) -> np.ndarray:

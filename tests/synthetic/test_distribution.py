@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.datasets.base import MARKER
+from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
@@ -38,7 +38,7 @@ def test_bp4d_is_written_in_its_release_s_layout(bp4d_root: Path) -> None:
 
 
 def test_disfa_is_written_in_its_release_s_layout(disfa_root: Path) -> None:
-    names = set(digests(disfa_root)) - {MARKER}
+    names = set(digests(disfa_root)) - {SYNTHETIC_MARKER}
     assert names == {
         f"ActionUnit_Labels/{subject}/{subject}_au{int(au[2:])}.txt"
         for subject in ("SN001", "SN003", "SN006")
@@ -110,12 +110,12 @@ def test_pictures_are_never_removed_without_being_written_anew(tmp_path: Path, o
 
 
 def test_the_marker_tells_how_it_was_made(tmp_path: Path) -> None:
-    marker = json.loads((small(tmp_path, labels_only=True) / MARKER).read_text())
+    marker = json.loads((small(tmp_path, labels_only=True) / SYNTHETIC_MARKER).read_text())
     assert marker["complete"] is True and marker["version"]
     asked = {"like": "bp4d", "subjects": 2, "frames": 8, "seed": 5, "labels_only": True, "size": 64}
     assert marker.items() >= asked.items()
     assert marker["pictures"] is None and marker["landmarks"] is None
-    marker = json.loads((small(tmp_path, landmarks="text") / MARKER).read_text())
+    marker = json.loads((small(tmp_path, landmarks="text") / SYNTHETIC_MARKER).read_text())
     assert marker["pictures"] == "images" and marker["landmarks"] == "text"
 
 

@@ -9,7 +9,7 @@ import pytest
 from fauds.synthetic import face
 from fauds.synthetic.face import (
     ATTRIBUTES,
-    AUS,
+    DRAWN_AUS,
     View,
     draw_face,
     draw_identity,
@@ -31,9 +31,9 @@ def person(seed: int, sex: str | None = None):
 
 
 def levels(**units: float) -> np.ndarray:
-    values = np.zeros(len(AUS), np.float32)
+    values = np.zeros(len(DRAWN_AUS), np.float32)
     for au, value in units.items():
-        values[AUS.index(au)] = value
+        values[DRAWN_AUS.index(au)] = value
     return values
 
 
@@ -144,7 +144,7 @@ REGIONS = {
 }
 
 
-@pytest.mark.parametrize("au", AUS)
+@pytest.mark.parametrize("au", DRAWN_AUS)
 def test_pixels_change_in_the_right_place_and_above_noise(au) -> None:
     x0, y0, x1, y1 = REGIONS[au]
     for seed in range(3):
@@ -184,7 +184,7 @@ def test_skin_creases(au, box) -> None:
     assert detail[0] < detail[1] < detail[2]
 
 
-@pytest.mark.parametrize("au", [None, *AUS])
+@pytest.mark.parametrize("au", [None, *DRAWN_AUS])
 def test_skin_lies_where_the_landmarks_say(au) -> None:
     """Under a landmark of the jaw or nose is the skin that was there at rest."""
     who = person(2)
@@ -216,7 +216,7 @@ def test_same_inputs_same_bytes() -> None:
         rng = np.random.default_rng([11, 4])
         who = draw_identity(rng)
         views = draw_views(rng, 3)
-        values = rng.uniform(0, 5, len(AUS))
+        values = rng.uniform(0, 5, len(DRAWN_AUS))
         return b"".join(draw_face(who, values, v)[0].tobytes() for v in views)
 
     first = sequence()
@@ -238,7 +238,7 @@ def test_noise_is_seeded_and_as_asked() -> None:
 def test_image_and_landmarks(size) -> None:
     rng = np.random.default_rng(size)
     for view in draw_views(rng, 2):
-        image, found = draw_face(draw_identity(rng), rng.uniform(0, 5, len(AUS)), view, size)
+        image, found = draw_face(draw_identity(rng), rng.uniform(0, 5, len(DRAWN_AUS)), view, size)
         assert image.shape == (size, size, 3)
         assert image.dtype == np.uint8
         assert found.shape == (68, 2)
@@ -251,8 +251,8 @@ def test_landmarks_keep_their_order_whatever_the_face_does() -> None:
     rng = np.random.default_rng(8)
     for _ in range(150):
         who, view = draw_identity(rng), draw_views(rng, 1)[0]
-        active = rng.random(len(AUS)) < 0.5
-        m = face_landmarks(who, np.where(active, rng.uniform(0, 5, len(AUS)), 0), view)
+        active = rng.random(len(DRAWN_AUS)) < 0.5
+        m = face_landmarks(who, np.where(active, rng.uniform(0, 5, len(DRAWN_AUS)), 0), view)
         assert m.min() >= 0
         assert m.max() <= 127
         assert np.all(np.diff(m[3:14, 0]) > 0), "jaw from left to right"
@@ -273,7 +273,7 @@ def test_mirrored_pairs_and_known_points() -> None:
     for right, left in PAIRS.values():
         assert right != left
     named = {name for moves in MOVES.values() for name in moves}
-    assert set(MOVES) == set(AUS)
+    assert set(MOVES) == set(DRAWN_AUS)
     assert named
     who = person(6)
     m = marks(who)

@@ -13,10 +13,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fauds.errors import DataError, UsageError
-from fauds.training.journal import LOG, TENSORBOARD, Journal
+from fauds.training.journal import LOG, TENSORBOARD, TrainingLog
 
 
-def say(journal: Journal, epochs: range) -> None:
+def say(journal: TrainingLog, epochs: range) -> None:
     """Two steps and an end of each epoch, as a training of two steps an epoch has them."""
     for epoch in epochs:
         for step in (2 * epoch - 1, 2 * epoch):
@@ -49,7 +49,7 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_each_line_is_in_the_file_as_soon_as_it_is_said(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         journal.step(20, {"epoch": 1, "total": 3.5})
         assert said(tmp_path) == [{"step": 20, "epoch": 1, "total": 3.5}]
         journal.epoch(1, {"total": 3.25})
@@ -72,7 +72,7 @@ def test_each_line_is_in_the_file_as_soon_as_it_is_said(tmp_path: Path) -> None:
 def test_figures_keep_six_digits_and_are_json(
     tmp_path: Path, figure: float, written: float | None
 ) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         journal.epoch(1, {"figure": figure})
 
     def refuse(name: str) -> None:
@@ -84,9 +84,9 @@ def test_figures_keep_six_digits_and_are_json(
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_what_is_done_again_is_said_once(tmp_path: Path, done: int) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         say(journal, range(1, 4))
-    with Journal(tmp_path, epochs_done=done) as journal:
+    with TrainingLog(tmp_path, epochs_done=done) as journal:
         assert said(tmp_path) == expected(range(1, done + 1))
         say(journal, range(done + 1, 5))
     assert said(tmp_path) == expected(range(1, 5))
@@ -94,14 +94,14 @@ def test_what_is_done_again_is_said_once(tmp_path: Path, done: int) -> None:
 
 
 def test_a_log_that_was_cut_anywhere_goes_on_whole(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         say(journal, range(1, 4))
     whole = (tmp_path / LOG).read_bytes()
     # The end of epoch 2 is on the disk before the checkpoint that says so.
     second = whole.index(b'{"epoch": 2')
     for end in range(whole.index(b"\n", second) + 1, len(whole)):
         (tmp_path / LOG).write_bytes(whole[:end])
-        with Journal(tmp_path, epochs_done=2) as journal:
+        with TrainingLog(tmp_path, epochs_done=2) as journal:
             say(journal, range(3, 4))
         assert (tmp_path / LOG).read_bytes() == whole, end
         assert journal.notes == ()
@@ -121,11 +121,11 @@ def test_a_log_that_was_cut_anywhere_goes_on_whole(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_line_stops_nothing_and_is_reported(tmp_path: Path, damage: bytes) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         say(journal, range(1, 3))
     lines = (tmp_path / LOG).read_bytes().splitlines(keepends=True)
     (tmp_path / LOG).write_bytes(b"".join([*lines[:2], damage + b"\n", *lines[2:]]))
-    with Journal(tmp_path, epochs_done=2) as journal:
+    with TrainingLog(tmp_path, epochs_done=2) as journal:
         (note,) = journal.notes
         assert str(tmp_path / LOG) in note and note.endswith("line 3")
     assert said(tmp_path) == expected(range(1, 3))
@@ -134,7 +134,7 @@ def test_a_damaged_line_stops_nothing_and_is_reported(tmp_path: Path, damage: by
 def test_a_crash_while_the_log_is_cut_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         say(journal, range(1, 4))
     whole = (tmp_path / LOG).read_bytes()
 
@@ -143,12 +143,12 @@ def test_a_crash_while_the_log_is_cut_loses_nothing(
 
     monkeypatch.setattr(Path, "replace", crash)
     with pytest.raises(KeyboardInterrupt):
-        Journal(tmp_path, epochs_done=1)
+        TrainingLog(tmp_path, epochs_done=1)
     assert (tmp_path / LOG).read_bytes() == whole
 
 
 def test_a_full_disk_is_not_hidden_and_does_no_lasting_harm(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = TrainingLog(tmp_path)
     say(journal, range(1, 2))
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / LOG).stat().st_size + 10, limit[1]))
@@ -157,13 +157,13 @@ def test_a_full_disk_is_not_hidden_and_does_no_lasting_harm(tmp_path: Path) -> N
             say(journal, range(2, 3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    with Journal(tmp_path, epochs_done=1) as journal:
+    with TrainingLog(tmp_path, epochs_done=1) as journal:
         say(journal, range(2, 4))
     assert said(tmp_path) == expected(range(1, 4))
 
 
 def test_tensorboard_shows_the_steps(tmp_path: Path) -> None:
-    with Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
+    with TrainingLog(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
         journal.step(20, {"epoch": 1, "total": 3.0, "fau": 2.0, "learning_rate": 1e-5})
         journal.step(40, {"epoch": 1, "total": 2.5, "fau": 1.5, "learning_rate": 2e-5})
         # What an epoch's checkpoint outlasts, its points do too.
@@ -178,11 +178,11 @@ def test_tensorboard_shows_the_steps(tmp_path: Path) -> None:
 def test_tensorboard_shows_redone_steps_once(
     tmp_path: Path, next_second: Callable[[], None]
 ) -> None:
-    with Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
+    with TrainingLog(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True) as journal:
         for step in (20, 40, 60, 80):
             journal.step(step, {"epoch": 1 + step // 50, "total": step})
     next_second()
-    with Journal(
+    with TrainingLog(
         tmp_path, terms=("fau", "lgen", "ggen", "gau"), epochs_done=1, tensorboard=True
     ) as journal:
         for step in (60, 80, 100):
@@ -207,11 +207,11 @@ def next_second() -> Callable[[], None]:
 def test_a_missing_tensorboard_is_said_before_anything_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Journal(tmp_path) as journal:
+    with TrainingLog(tmp_path) as journal:
         say(journal, range(1, 4))
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(UsageError, match=r"(?s)package tensorboard.*fauds\[log\]"):
-        Journal(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True)
+        TrainingLog(tmp_path, terms=("fau", "lgen", "ggen", "gau"), tensorboard=True)
     assert said(tmp_path) == expected(range(1, 4))

@@ -10,7 +10,7 @@ from fauds.faces.landmarks import marks
 
 
 @dataclass(frozen=True, eq=False)
-class Faces:
+class DetectedFaces:
     """The faces of many images.
 
     Attributes:
@@ -70,7 +70,7 @@ def paired(numbers: np.ndarray) -> np.ndarray:
 
 def faces_of(
     landmarks: np.ndarray | None, boxes: np.ndarray | None, scores: np.ndarray | None = None
-) -> Faces:
+) -> DetectedFaces:
     """Return faces of which at least one of landmarks and boxes is known.
 
     Args:
@@ -84,4 +84,4 @@ def faces_of(
         found = marks(landmarks)
         eyes = found.eyes
         boxes = found.boxes if boxes is None else boxes
-    return Faces(boxes, landmarks, eyes, np.ones(count) if scores is None else scores)
+    return DetectedFaces(boxes, landmarks, eyes, np.ones(count) if scores is None else scores)

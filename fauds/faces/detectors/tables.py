@@ -13,7 +13,7 @@ from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
 from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.detectors.csvfile import CsvFile, open_csv_file, stacked, trimmed
-from fauds.faces.detectors.rows import Faces, complete, faces_of, paired
+from fauds.faces.detectors.rows import DetectedFaces, complete, faces_of, paired
 from fauds.faces.landmarks import POINTS, marks
 
 _SCHEMES = (68, 66, 49)
@@ -144,7 +144,7 @@ class OpenFaceDetector:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = _tables_in(path)
-        self._open: tuple[Path, np.ndarray, Faces] | None = None
+        self._open: tuple[Path, np.ndarray, DetectedFaces] | None = None
         _check_openface(open_csv_file(self._files[0]))
         digest = hashlib.sha256()
         for file in self._files:
@@ -246,7 +246,7 @@ def _check_openface(file: CsvFile) -> list[str]:
     return points
 
 
-def _read_openface(path: Path) -> tuple[np.ndarray, Faces]:
+def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
     """Return the frames of all faces, rising, and the faces, larger ones of a frame first."""
     file = open_csv_file(path)
     points = _check_openface(file)

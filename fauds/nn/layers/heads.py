@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STATES = 2
+AU_STATES = 2
 """States of an AU: 0 inactive, 1 active."""
 
 
@@ -21,8 +21,8 @@ class BranchHeads(nn.Module):
 
     def __init__(self, num_aus: int, dim: int) -> None:
         super().__init__()
-        self.weight = stacked_uniform(num_aus, dim, STATES, fan_in=dim)
-        self.bias = stacked_uniform(num_aus, STATES, fan_in=dim)
+        self.weight = stacked_uniform(num_aus, dim, AU_STATES, fan_in=dim)
+        self.bias = stacked_uniform(num_aus, AU_STATES, fan_in=dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Branch features [B, A, d] -> logits [B, A, 2] (inactive, active)."""
@@ -39,11 +39,11 @@ class GlobalHead(nn.Module):
 
     def __init__(self, num_aus: int, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, num_aus * STATES)
+        self.linear = nn.Linear(dim, num_aus * AU_STATES)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Mean attended feature [B, d] -> logits [B, A, 2]."""
-        return self.linear(feature).unflatten(-1, (-1, STATES))
+        return self.linear(feature).unflatten(-1, (-1, AU_STATES))
 
 
 def class_counts(labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from fauds.report.html.page import lost_frames, sections
 from fauds.report.html.runs import Run, read_runs
 from fauds.report.html.summary import sentences
 
-FILE = "report.html"
+REPORT_HTML = "report.html"
 
 
 def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
@@ -57,8 +57,8 @@ def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),
         script=Markup((folder / "report.js").read_text(encoding="utf-8")),
     )
-    store.write_text(run.folder / FILE, page)
-    return run.folder / FILE
+    store.write_text(run.folder / REPORT_HTML, page)
+    return run.folder / REPORT_HTML
 
 
 def _title(runs: Sequence[Run]) -> str:

@@ -15,7 +15,7 @@ from fauds.bench import faces as face_images
 from fauds.bench.readback import tables_of
 from fauds.bench.results import SETTINGS
 from fauds.errors import DataError
-from fauds.report.gallery import Face
+from fauds.report.gallery import DescribedFace
 from fauds.report.html.runs import Run
 from fauds.settings import read_yaml
 
@@ -27,7 +27,7 @@ _COLUMNS = ("left", "middle", "right")
 
 
 def shown_images(
-    run: Run, faces: Sequence[Face], with_faces: bool
+    run: Run, faces: Sequence[DescribedFace], with_faces: bool
 ) -> tuple[Mapping[int, Path], str]:
     """Return the image of every face by frame id, and why there is none where there is none.
 
