@@ -7,6 +7,8 @@ imported until one is called.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from fauds.version import VERSION
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,12 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-    from fauds.bench.results import Results
     from fauds.captions import Description, Parsed
-    from fauds.explanation.types import Explanation
+    from fauds.evaluation.results import Results
+    from fauds.explanation.explained import Explanation
     from fauds.pipeline.dataset import Dataset
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = ["describe", "evaluate", "explain", "open", "parse"]
 

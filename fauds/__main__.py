@@ -1,6 +1,6 @@
 """`python -m fauds` is the `fauds` command."""
 
-from fauds.cli import main
+from fauds.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ from shutil import copytree, rmtree
 import pytest
 from hypothesis import settings
 
-from fauds.synthetic import distribution
+from fauds.synthetic import release as distribution
 from tests.helpers import Cli
 
 # Models in tests are so small that a second thread costs more time than it saves; set before

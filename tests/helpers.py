@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fauds.cli import main
+from fauds.cli.main import main
 
 SMALL = (
     "model.backbone.weights=null",

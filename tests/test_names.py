@@ -7,9 +7,9 @@ from shutil import copytree
 import pyarrow.parquet as pq
 import pytest
 
-from fauds import schemas, store
-from fauds.bench import results as results_file
-from fauds.synthetic import distribution
+from fauds.evaluation import results as results_file
+from fauds.synthetic import release as distribution
+from fauds.tables import schemas, store
 from tests.helpers import Cli, small
 
 AUS = ("AU01", "AU12")

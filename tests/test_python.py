@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 import fauds
-from fauds.bench import results as results_file
 from fauds.errors import DataError, UsageError
+from fauds.evaluation import results as results_file
 from fauds.nn.presets import run_settings
-from fauds.synthetic import distribution
+from fauds.synthetic import release as distribution
 from fauds.training.batches import batches
 from tests.helpers import SMALL, Cli, small
 

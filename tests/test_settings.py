@@ -5,10 +5,11 @@ import csv
 import pytest
 import yaml
 
-from fauds import protocols, resources, settings
+from fauds import resources, settings
 from fauds.errors import DataError, UsageError
 from fauds.nn import presets
 from fauds.nn.vlfau import VLFAUSettings
+from fauds.protocols import benchmark as protocols
 
 BENCHMARKS = ("bp4d", "disfa", "synthetic")
 PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ("fauds", "templates", "benchmarks", "models", "setup.cfg", "pyproject.toml")
+SHIPPED = ("fauds", "templates", "benchmarks", "models", "setup.cfg", "setup.py", "pyproject.toml")
 SHIPPED += ("README.md", "LICENSE")
 
 CHECK = """

@@ -30,10 +30,9 @@ def ours(root: Path) -> None:
     """Run the step in a fresh workdir."""
     import pyarrow.csv  # noqa: F401
 
-    import fauds.datasets.bp4d  # noqa: F401
-    from fauds import store
     from fauds.captions.tokens import without_frameworks
     from fauds.pipeline import Project
+    from fauds.tables import store
 
     with without_frameworks():
         import spacy.lang.en  # noqa: F401
@@ -66,7 +65,7 @@ def read(root: Path) -> None:
 def loop(root: Path) -> None:
     """Render frames' templates one after another."""
     from fauds.captions import load
-    from fauds.protocols import benchmark
+    from fauds.protocols.benchmark import benchmark
 
     aus, templates = benchmark("bp4d").aus, load()
     rows = _rows(root, aus)
@@ -109,7 +108,7 @@ def _measure(what: str, root: Path, times: int = 3) -> dict[str, float]:
 
 
 def _make_small(folder: Path) -> Path:
-    from fauds.synthetic import distribution
+    from fauds.synthetic import release as distribution
 
     root = folder / "small"
     distribution.write(root, "bp4d", labels_only=True)

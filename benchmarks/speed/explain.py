@@ -46,7 +46,7 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
 
 
 def _measure(video: Path, table: Path, text: bool) -> None:
-    from fauds.explanation import sources
+    from fauds.explanation import media as sources
     from fauds.explanation.cutting import cutter_for
     from fauds.explanation.engine import Explainer
     from fauds.explanation.outputs import open_output

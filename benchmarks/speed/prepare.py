@@ -38,7 +38,7 @@ def make(root: Path, frames: int, images: int, videos: int) -> None:
     import cv2
     import pyarrow as pa
 
-    from fauds import schemas, store
+    from fauds.tables import schemas, store
 
     pictures = [_picture(frame) for frame in range(63)]
     rows = []
@@ -75,7 +75,7 @@ def _landmarks() -> str:
 
 
 def _sequences(root: Path) -> dict[str, list[str | None]]:
-    from fauds import store
+    from fauds.tables import store
 
     table = store.read_table(root / "work" / "frames.parquet", ["subject", "task", "image"])
     return {name: table["image"][rows].to_pylist() for (name, _), rows in store.sequences(table)}
@@ -83,7 +83,7 @@ def _sequences(root: Path) -> dict[str, list[str | None]]:
 
 def ours(root: Path, workers: int) -> tuple[int, float]:
     """Run the step; return the number of crops, and the seconds from the first to the last."""
-    from fauds.datasets.footage import Footage, LandmarkFiles, Source
+    from fauds.datasets.media_files import Footage, LandmarkFiles, Source
     from fauds.faces.prepare import CropRequest, prepare
 
     sources = {}

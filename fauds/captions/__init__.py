@@ -3,9 +3,9 @@
 Importing this loads neither spaCy nor torch: spaCy is imported when a text is tokenised.
 """
 
+from fauds.captions.build import Builder, Captions, Style, build, build_settings
 from fauds.captions.describe import Description, describe, describe_codes, describe_face
 from fauds.captions.parse import Parsed, Parser, parse
-from fauds.captions.tables import Builder, Captions, Style, build, build_settings
 from fauds.captions.templates import languages, load, template_hash
 from fauds.captions.vocabulary import SPECIALS, Words, detokenise
 

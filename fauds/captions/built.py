@@ -10,15 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fauds import store
 from fauds.captions.templates import languages, template_hash
 from fauds.errors import DataError
 from fauds.facs import intensity_column
+from fauds.tables import store
+from fauds.tables.paths import CAPTIONS
 
 TABLES = ("captions", "phrases", "vocabulary")
 ROWS_AT_ONCE = 16 * 1024
 """Rows that are handled at once; 10 to 50 MB as text."""
 
+NO_CAPTIONS = {"language": "none", "templates": "none"}
+"""What results say of captions where a model or a program needs none."""
 _MIXED = "The tables of captions are of different builds."
 _OTHER_FRAMES = "The captions are of other frames than those that are there."
 
@@ -153,7 +156,7 @@ def refuse_other_templates(
         return
     raise DataError(
         f"{_why_again(folder, captions, frames)} They were made {of}.",
-        where=folder / "captions.parquet",
+        where=folder / CAPTIONS,
         hint=_again(dataset, folder, made),
     )
 
@@ -210,7 +213,7 @@ def _together(
 def _stale(dataset: str, folder: Path, captions: dict[str, Any]) -> DataError:
     return DataError(
         _OTHER_FRAMES,
-        where=folder / "captions.parquet",
+        where=folder / CAPTIONS,
         hint=_again(dataset, folder, captions["settings"]),
     )
 

@@ -18,9 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fauds
 from fauds.captions.sandbox import Sandbox
-from fauds.captions.sources import TemplateFile
+from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 SECONDS = 5.0
@@ -88,7 +87,7 @@ class ChildSandbox:
     def _start(self) -> None:
         # -P: what lies in the current folder is nobody's module.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, str(Path(fauds.__file__).parents[1])],
+            [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fauds import __version__, resources, store
+from fauds import resources
 from fauds.captions.built import Built
-from fauds.captions.export import RowsDone, frame_columns
-from fauds.columns import category
+from fauds.captions.export_jsonl import RowsDone, frame_columns
 from fauds.errors import UsageError
 from fauds.facs import intensity_column
-from fauds.files import unwritable, writing
+from fauds.tables import store
+from fauds.tables.columns import category
+from fauds.tables.files import unwritable, writing
+from fauds.version import VERSION
 
 EXPORT_MARKER = "fauds-export.json"
 """What tells an export from other folders, and says what made it."""
@@ -203,7 +205,7 @@ def _as_shard(built: Built, parts: list[pa.Table]) -> pa.Table:
 
 def _made_of(built: Built) -> dict[str, Any]:
     return {
-        "fauds": __version__,
+        "fauds": VERSION,
         "dataset": built.dataset,
         "frames": built.rows,
         "synthetic": built.synthetic,
@@ -218,4 +220,4 @@ def _card(built: Built, access: str) -> str:
     source = resources.path("templates", "report", "dataset_card.md.j2")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    return template.render(built=built, access=access, version=__version__)
+    return template.render(built=built, access=access, version=VERSION)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fauds.captions.sources import TemplateFile
+from fauds.captions.template_files import TemplateFile
 from fauds.captions.yamlread import Text, broken, parse
 from fauds.errors import DataError
 from fauds.facs import AUS, STATES

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import combinations
 
 from fauds.captions.fragments import SUBJECT_WORDS
-from fauds.captions.sources import local_name
+from fauds.captions.template_files import local_name
 from fauds.captions.templates import Templates
 from fauds.facs import AUS, STATES
 

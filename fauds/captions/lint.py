@@ -16,7 +16,7 @@ from fauds.captions.child import LimitError
 from fauds.captions.fragments import SUBJECT_WORDS
 from fauds.captions.known import WordTuple as Fragment
 from fauds.captions.parse import Parsed, Parser
-from fauds.captions.sources import TemplateFile, local_name, sources
+from fauds.captions.template_files import TemplateFile, local_name, sources
 from fauds.captions.templates import Templates
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import Words, global_texts

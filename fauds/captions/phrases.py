@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.captions.templates import SUBJECT_WORDS, Templates
-from fauds.columns import category, from_numpy, from_strings, to_numpy
 from fauds.errors import DataError
 from fauds.facs import INTENSITIES, intensity_column
+from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
 
 NOTHING = "none"
 

@@ -14,7 +14,7 @@ from jinja2 import (
 from jinja2.exceptions import SecurityError, TemplateNotFound, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fauds.captions.sources import TemplateFile
+from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 LONGEST_RENDERING = 10_000

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds import store
 from fauds.captions.built import Built
 from fauds.captions.phrases import NOTHING
 from fauds.captions.vocabulary import SPECIALS
-from fauds.columns import to_numpy
 from fauds.facs import STATES
+from fauds.tables import store
+from fauds.tables.columns import to_numpy
 
 
 @dataclass(frozen=True)

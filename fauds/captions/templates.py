@@ -16,7 +16,7 @@ from fauds.captions.fragments import (
     read_states,
 )
 from fauds.captions.sandbox import Sandbox
-from fauds.captions.sources import (
+from fauds.captions.template_files import (
     TemplateFile,
     hash_of,
     languages,
@@ -46,7 +46,7 @@ class Templates:
 
     Args:
         language: the language's code.
-        files: its files, from `fauds.captions.sources.sources`.
+        files: its files, from `fauds.captions.template_files.sources`.
         trusted: whether fauds ships all of them; what others wrote is rendered in a child
             process with limits of time and memory.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from fauds.captions.sources import TemplateFile
+from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 # The C loader reads a language ten times as fast; the plain one is for builds without libyaml.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.datasets import images
-from fauds.datasets.footage import Archive, SequenceId, spoken
-from fauds.datasets.images import SUFFIXES, Listing
+from fauds.datasets import image_folders as images
+from fauds.datasets.image_folders import SUFFIXES, Listing
+from fauds.datasets.media_files import Archive, SequenceId, spoken
 from fauds.datasets.numbering import BaseRule
 from fauds.errors import DataError
 

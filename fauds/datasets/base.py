@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from fauds.datasets.footage import Footage, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError, UsageError
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
@@ -118,7 +118,7 @@ class Reader(Protocol):
         """Return the number of label frame 1's image (None: no images), and how it is known.
 
         Args:
-            folders: `fauds.datasets.images.Listing` by sequence, of some of the sequences.
+            folders: `fauds.datasets.image_folders.Listing` by sequence, of some of the sequences.
             last: the last labelled frame by sequence.
             declared: what the user says it is.
         """
@@ -162,7 +162,7 @@ class Reader(Protocol):
             expected: published counts, see `fauds.datasets.subjects.differences`.
             options: see `ReadOptions`.
             sink: is given the frames in parts, as they are read, each of whole sequences. All
-                have the columns of `fauds.schemas.frames_schema` for the same AUs, which
+                have the columns of `fauds.tables.schemas.frames_schema` for the same AUs, which
                 may be null throughout. `key` may be left out; given, it is unique.
         """
 

@@ -13,31 +13,233 @@ The FERA 2015 release has the occurrence files in AUCoding/ itself and the inten
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from fauds import store
-from fauds.datasets import bp4d_footage, images, labelfiles, locate, text
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker
-from fauds.datasets.bp4d_files import (
-    BP4D_LAYOUT,
-    OCCURRENCE_COLUMNS,
-    Bp4dLabelFiles,
-    SequenceName,
-    find_label_files,
-)
-from fauds.datasets.footage import Footage
-from fauds.datasets.labelfiles import Digests, LabelFile
-from fauds.datasets.numbering import Numbering
+from fauds.datasets import archives, jaa_text, locate, tree
+from fauds.datasets import image_folders as images
+from fauds.datasets import label_files as labelfiles
+from fauds.datasets import label_text as text
+from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, sequence_key
+from fauds.datasets.label_files import Digests, LabelFile
+from fauds.datasets.label_text import MISSING, Block, LabelLayout
+from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
+from fauds.datasets.media_sources import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
+from fauds.datasets.numbering import BaseRule, Numbering
 from fauds.datasets.parts import CodedSequence, LabelPart, Parts
-from fauds.datasets.subjects import differences
-from fauds.datasets.text import MISSING, Block, LabelLayout
-from fauds.errors import UsageError
+from fauds.datasets.subjects import chosen_subjects, differences, shortened
+from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, au_number
+from fauds.tables import store
+
+BP4D_LAYOUT = "AUCoding/AU_OCC/F001_T1.csv (or AUCoding/F001_T1.csv)"
+INTENSITY_FOLDERS = ("AU_INT", "AU Intensity Codes3.0", "AU-Intensity-Codes3.0")
+
+_OCCURRENCE_NAME = re.compile(r"([FM]\d{3})_(T\d+)\.csv", re.IGNORECASE | re.ASCII)
+_INTENSITY_NAME = re.compile(r"([FM]\d{3})_(T\d+)(?:_AU0*(\d+))?\.csv", re.IGNORECASE | re.ASCII)
+_INTENSITY_FOLDER = re.compile(r"AU0*(\d+)", re.IGNORECASE | re.ASCII)
+
+SequenceName = tuple[str, str]
+
+OCCURRENCE_COLUMNS = "occurrence"
+
+
+@dataclass(frozen=True)
+class Bp4dLabelFiles:
+    """The files of a release: occurrence by sequence, intensity by AU and sequence."""
+
+    labels: Path
+    image_root: Path
+    occurrence: dict[SequenceName, Path]
+    intensity: dict[str, dict[SequenceName, Path]]
+    ignored: list[Path]
+
+    def paths(self) -> list[Path]:
+        """Return all files: occurrence, then intensity by AU, each by sequence."""
+        by_au = (path for files in self.intensity.values() for path in files.values())
+        return [*self.occurrence.values(), *by_au]
+
+    def intensity_aus(self) -> list[str]:
+        """Return the AUs that any sequence has intensities of."""
+        return [au for au, files in self.intensity.items() if files]
+
+    def sequences(self) -> Iterator[tuple[SequenceName, dict[str, Path]]]:
+        """Yield every sequence with its files, by `OCCURRENCE_COLUMNS` and intensity AUs."""
+        for key, path in self.occurrence.items():
+            coded = {au: files[key] for au, files in self.intensity.items() if key in files}
+            yield key, {OCCURRENCE_COLUMNS: path, **coded}
+
+
+def find_label_files(root: Path, options: ReadOptions) -> Bp4dLabelFiles:
+    """Find the label files of a release, or of the part of it that is there or asked for.
+
+    Raises:
+        DataError: there are none, two files of one sequence, or a file in another AU's folder.
+    """
+    labels = locate.label_folder(root, "AUCoding", BP4D_LAYOUT)
+    read_marker(root, labels.parent)
+    folder = next((f for f in locate.subfolders(labels) if f.name.upper() == "AU_OCC"), labels)
+    occurrence, ignored = _sequences(locate.files(folder, ".csv"))
+    if not occurrence:
+        there = [path.name for path in locate.entries(folder)]
+        raise DataError(
+            f"There are no labels here: looked for {BP4D_LAYOUT}; there is {shortened(there)}.",
+            where=folder,
+            hint="extract the release's AUCoding archive here, or point --root elsewhere",
+        )
+    chosen = set(chosen_subjects([subject for subject, _ in occurrence], options, folder))
+    occurrence = {key: occurrence[key] for key in _in_order(occurrence) if key[0] in chosen}
+    intensity, unknown = _intensities(labels, occurrence)
+    image_root = locate.image_root(root, labels)
+    return Bp4dLabelFiles(labels, image_root, occurrence, intensity, ignored + unknown)
+
+
+def _in_order(keys: Iterable[SequenceName]) -> list[SequenceName]:
+    return sorted(keys, key=lambda key: sequence_key(*key))
+
+
+def _sequences(paths: Sequence[Path]) -> tuple[dict[SequenceName, Path], list[Path]]:
+    """Sort files into those of a sequence and others."""
+    found: dict[SequenceName, Path] = {}
+    others = []
+    for path in paths:
+        match = _OCCURRENCE_NAME.fullmatch(path.name)
+        if match is None:
+            others.append(path)
+            continue
+        _add(found, (match[1].upper(), match[2].upper()), path)
+    return found, others
+
+
+def _add(found: dict[SequenceName, Path], key: SequenceName, path: Path) -> None:
+    if key in found:
+        raise DataError(
+            f"{found[key].name} and {path.name} are both labels of {'/'.join(key)}.",
+            where=path,
+            hint="keep the one that belongs to the release",
+        )
+    found[key] = path
+
+
+def _intensities(
+    labels: Path, sequences: Mapping[SequenceName, Path]
+) -> tuple[dict[str, dict[SequenceName, Path]], list[Path]]:
+    """Find the intensity files of the sequences: by AU, then by sequence."""
+    names = {name.lower() for name in INTENSITY_FOLDERS}
+    places = [*locate.subfolders(labels), *locate.subfolders(labels.parent)]
+    folders = [place for place in places if place.name.lower() in names]
+    if len(folders) > 1:
+        raise DataError(
+            f"There are two folders of intensities: {folders[0]} and {folders[1]}.",
+            where=folders[1],
+            hint="keep the one that belongs to the release",
+        )
+    found: dict[str, dict[SequenceName, Path]] = {}
+    others: list[Path] = []
+    for folder in locate.subfolders(folders[0]) if folders else ():
+        match = _INTENSITY_FOLDER.fullmatch(folder.name)
+        if match is None or (au := f"AU{int(match[1]):02d}") not in AUS:
+            others.append(folder)
+            continue
+        by_key: dict[SequenceName, Path] = {}
+        for path in locate.files(folder, ".csv"):
+            _add_intensity(by_key, path, int(match[1]), others)
+        found[au] = {key: by_key[key] for key in sequences if key in by_key}
+    return found, others
+
+
+def _add_intensity(
+    by_key: dict[SequenceName, Path], path: Path, number: int, others: list[Path]
+) -> None:
+    match = _INTENSITY_NAME.fullmatch(path.name)
+    if match is None:
+        others.append(path)
+        return
+    if match[3] is not None and int(match[3]) != number:
+        raise DataError(
+            f"{path.name} lies in the folder {path.parent.name}: it is another AU's.",
+            where=path,
+            hint="compare with the original release; move it where it belongs",
+        )
+    _add(by_key, (match[1].upper(), match[2].upper()), path)
+
+
+_FIRST_NUMBERS = ("01", "03", "07", "08", "09", "10", "11", "13")
+"""The numbers that tasks T1 to T8 had when they were recorded."""
+
+_SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE | re.ASCII)
+_TASK = re.compile(r"T\d+", re.IGNORECASE | re.ASCII)
+_VIDEO = re.compile(r"2?([FM])(\d{2,3})_(?:T(\d)|(\d{2}))", re.IGNORECASE | re.ASCII)
+_MATRIX = re.compile(r"([FM]\d{3})_(T\d+)", re.IGNORECASE | re.ASCII)
+_MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
+
+
+def find_media(
+    top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
+) -> Footage:
+    """Find what the sequences can be cropped from, at any depth.
+
+    Args:
+        top: where to look.
+        last: by sequence, the last labelled frame.
+        rule: the reader's `image_base`, for images in archives.
+        declared: what the user says the base is.
+
+    Raises:
+        DataError: two files of one sequence, a broken archive, or lists that do not fit.
+    """
+    walked = tree.walk(top, lambda folder: sequence_of(folder.parts[-2:]) is not None)
+    folders = [(folder, files) for folder, files in walked if files is not None]
+    matrices, texts = tree.named(folders, (".mat",)), tree.named(folders, ("land.txt",))
+    lists, notes = jaa_text.find(
+        filter(jaa_text.is_landmarks, texts), last, sequence_of, lambda _: 1
+    )
+    landmarks = {
+        sequence: LandmarkFiles("bp4d-mat", 49, path, {})
+        for sequence, path in by_sequence(matrices, _of_matrix, last, "landmarks").items()
+    }
+    if landmarks.keys() & lists.keys():
+        notes.append("landmarks are there as .mat and as text: the .mat are taken")
+    return assemble(
+        top,
+        last,
+        Found(
+            archives.find(tree.named(folders, (".zip",)), last, sequence_of, rule, declared),
+            by_sequence(tree.named(folders, DATASET_VIDEO_SUFFIXES), _of_video, last, "videos"),
+            {**lists, **landmarks},
+            landmark_notes=tuple(notes),
+        ),
+    )
+
+
+def sequence_of(folders: Iterable[str]) -> SequenceId | None:
+    """Return the sequence of images in a folder: the innermost is the task, a subject above."""
+    *above, task = folders
+    subject = next(filter(_SUBJECT.fullmatch, reversed(above)), None)
+    if subject is None or not _TASK.fullmatch(task):
+        return None
+    return subject.upper(), task.upper()
+
+
+def _of_video(path: Path) -> SequenceId | None:
+    match = _VIDEO.fullmatch(path.stem)
+    if match is None or (match[4] and match[4] not in _FIRST_NUMBERS):
+        return None
+    task = int(match[3]) if match[3] else _FIRST_NUMBERS.index(match[4]) + 1
+    return f"{match[1].upper()}{int(match[2]):03d}", f"T{task}"
+
+
+def _of_matrix(path: Path) -> SequenceId | None:
+    match = _MATRIX.fullmatch(path.stem)
+    if match is None or path.parent.name.lower() not in _MATRIX_FOLDERS:
+        return None
+    return match[1].upper(), match[2].upper()
+
 
 _INTENSITY_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MISSING}))
 
@@ -85,7 +287,7 @@ class Bp4dReader:
     ) -> Footage:
         """Find what the sequences can be cropped from; BP4D's colour videos have one camera."""
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
-        return bp4d_footage.find_media(top, last, self.image_base, image_base)
+        return find_media(top, last, self.image_base, image_base)
 
     @locate.os_errors()
     def read(

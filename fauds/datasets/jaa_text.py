@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from fauds.datasets.archives import SequenceOf
 from fauds.datasets.base import natural
-from fauds.datasets.footage import LandmarkFiles, SequenceId, printable, spoken
-from fauds.datasets.images import Listing
+from fauds.datasets.image_folders import Listing
+from fauds.datasets.media_files import LandmarkFiles, SequenceId, printable, spoken
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 

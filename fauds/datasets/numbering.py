@@ -1,14 +1,18 @@
 """Which image belongs to which labelled frame: the numbering's base, found out or declared."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from fauds.columns import from_numpy, from_strings
-from fauds.datasets import images
-from fauds.datasets.images import FolderKey, ImageFolder, Listing
+from fauds.datasets import image_folders as images
+from fauds.datasets import locate
+from fauds.datasets.base import Reader
+from fauds.datasets.image_folders import FolderKey, ImageFolder, Listing
 from fauds.errors import DataError
+from fauds.tables import store
+from fauds.tables.columns import from_numpy, from_strings
 
 BaseRule = Callable[
     [Mapping[FolderKey, Listing], Mapping[FolderKey, int], int | None], tuple[int | None, str]
@@ -20,7 +24,7 @@ class Numbering:
     """Gives the labelled frames their images, a few sequences at a time.
 
     Args:
-        folders: as `fauds.datasets.images.find` returns them.
+        folders: as `fauds.datasets.image_folders.find` returns them.
         rule: the dataset's `image_base`.
         declared: what the user says the base is: 0, 1, or None.
 
@@ -139,3 +143,29 @@ def _match(
         paths += [f"{folder.folder}/{name}" for name in folder.names]
     rows = np.concatenate(picked)
     return from_strings(paths).take(from_numpy(rows, pa.int64(), rows < 0))
+
+
+@locate.os_errors()
+def match_crops(
+    folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
+) -> pa.Array:
+    """Give every frame its crop.
+
+    Args:
+        folder: holds ``F001/T1/2440.jpg`` or, for a dataset without tasks, ``SN001/0.png``.
+        frames: a frames table, sorted as fauds writes it.
+        reader: the dataset's reader; it knows how images are numbered.
+        declared_base: the number of label frame 1's crop, None to find it out.
+
+    Returns:
+        Paths relative to the folder, string [N], null where there is no crop.
+
+    Raises:
+        DataError: no such folder, two crops of one number, or a numbering that cannot be told.
+    """
+    numbers = frames["frame"].to_numpy()
+    sequences = [
+        (tuple(filter(None, name)), numbers[rows]) for name, rows in store.sequences(frames)
+    ]
+    found = images.find(folder, [key for key, _ in sequences])
+    return Numbering(found, reader.image_base, declared_base).assign(sequences)

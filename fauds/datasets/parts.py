@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from fauds import schemas
-from fauds.columns import category, from_numpy
 from fauds.datasets.base import FramesSink, natural
-from fauds.datasets.images import FolderKey
+from fauds.datasets.image_folders import FolderKey
+from fauds.datasets.label_text import MISSING
 from fauds.datasets.numbering import Numbering
-from fauds.datasets.text import MISSING
 from fauds.facs import intensity_column
+from fauds.tables import schemas
+from fauds.tables.columns import category, from_numpy
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fauds.datasets.base import SYNTHETIC_MARKER
+from fauds.tables.paths import FRAMES
 
-_NOT_A_RELEASE = {"frames.parquet", SYNTHETIC_MARKER}
+_NOT_A_RELEASE = {FRAMES, SYNTHETIC_MARKER}
 
 
 def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str] | None]]:

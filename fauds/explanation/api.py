@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation import sources
+from fauds.explanation import media as sources
 from fauds.explanation.cutting import cutter_for
 from fauds.explanation.engine import Explainer
+from fauds.explanation.explained import Explanation, MediaFrame
 from fauds.explanation.run import explain_cuts
-from fauds.explanation.types import Explanation, MediaFrame
 from fauds.explanation.weights import locate, open_weights
 from fauds.faces.base import Position
 

@@ -21,7 +21,7 @@ _BY_NAME = ("csv", "openface")
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A face cut out; attributes as of `fauds.explanation.types.Explanation`."""
+    """A face cut out; attributes as of `fauds.explanation.explained.Explanation`."""
 
     box: Box | None
     eyes: np.ndarray | None

@@ -18,7 +18,7 @@ _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
-    """What the model says of one crop; attributes as of `fauds.explanation.types.Explanation`."""
+    """What the model says of one crop; attributes as of `Explanation`."""
 
     aus: dict[str, float]
     active: tuple[str, ...]

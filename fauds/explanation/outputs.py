@@ -14,13 +14,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from fauds import __version__
 from fauds.errors import UsageError
-from fauds.explanation.growing import growing
-from fauds.explanation.types import Explanation
-from fauds.files import writing
-from fauds.store import SCHEMA_VERSION
-from fauds.tablewriter import TableWriter
+from fauds.explanation.explained import Explanation
+from fauds.tables.files import growing, writing
+from fauds.tables.store import SCHEMA_VERSION
+from fauds.tables.writer import TableWriter
+from fauds.version import VERSION
 
 OUTPUT_ROW_GROUP = 10_000
 _WAITING = 1_000
@@ -126,7 +125,7 @@ class ParquetOutput(Output):
             return
         self._put()
         settings = {"aus": self._aus, "texts": self._texts}
-        meta = {"schema": SCHEMA_VERSION, "fauds": __version__, "settings": settings}
+        meta = {"schema": SCHEMA_VERSION, "fauds": VERSION, "settings": settings}
         with writing(self.path):
             self._table.finish({b"fauds": json.dumps(meta, sort_keys=True).encode()})
 

@@ -9,7 +9,7 @@ import numpy as np
 from fauds.errors import DataError
 from fauds.explanation.cutting import Cut, Cutter
 from fauds.explanation.engine import Explainer
-from fauds.explanation.types import Explanation, ExplanationSink, MediaFrame, Painter
+from fauds.explanation.explained import Explanation, ExplanationSink, MediaFrame, Painter
 from fauds.faces.base import Position
 
 NAMED = 10

@@ -17,11 +17,12 @@ from fauds.explanation import foreign
 from fauds.nn import MODELS, presets
 from fauds.nn.base import Model
 from fauds.settings import RunSettings
+from fauds.tables.paths import WEIGHTS
 from fauds.targets import TARGETS
 from fauds.targets.base import Target
 from fauds.targets.occurrence import Occurrence
 from fauds.training import checkpoint
-from fauds.training.loop import WEIGHTS, build_model
+from fauds.training.loop import build_model
 
 SHIPPED = ("vlfau", "tiny-faces.safetensors")
 """The weights that fauds ships, under models/: of which family, and the file."""

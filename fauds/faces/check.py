@@ -6,6 +6,7 @@ headers; a few frames are cropped into a temporary folder, to know the speed and
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,24 +15,132 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from fauds import store
-from fauds.columns import to_numpy
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions
-from fauds.datasets.footage import Footage
+from fauds.datasets.media_files import Footage
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, FaudsError
-from fauds.faces import needs
+from fauds.faces import estimates as needs
+from fauds.faces import landmark_files
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
-from fauds.faces.held import Held, landmarks_held
-from fauds.faces.missing import MissingFiles, spoken
-from fauds.faces.needs import StepEstimate
-from fauds.faces.pace import measure
-from fauds.faces.pictures import VideoStream, open_stream
-from fauds.faces.plan import SequenceJob
-from fauds.faces.request import CropRequest
-from fauds.protocols import Benchmark
+from fauds.faces.estimates import StepEstimate, measure
+from fauds.faces.plan import CropRequest, SequenceJob
+from fauds.faces.streams import VideoStream, open_stream
+from fauds.protocols.benchmark import Benchmark
+from fauds.tables import store
+from fauds.tables.columns import to_numpy
+
+
+class MissingFiles:
+    """Lines in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self._lines)
+
+    def add(self, line: str) -> None:
+        """Add a line, unless it is there already."""
+        self._lines[line] = None
+
+    def refuse(self, error: FaudsError) -> None:
+        """Add what would end `fauds prepare` too."""
+        self.add(f"fauds prepare would refuse this: {spoken(error)}")
+
+
+def spoken(error: FaudsError) -> str:
+    """Return an error in one line."""
+    where = f" ({error.where})" if error.where else ""
+    return f"{error.what}{where}" + (f"; {error.hint}" if error.hint else "")
+
+
+_OPENED = 8
+
+
+@dataclass(frozen=True)
+class Held:
+    """What was found out.
+
+    Attributes:
+        lines: for people; where no frame has landmarks, that is missing instead.
+        share: of the frames in sequences with landmarks, those that have some, 0 to 1.
+        broken: sequences whose landmarks cannot be read.
+    """
+
+    lines: tuple[str, ...]
+    share: float
+    broken: frozenset[SequenceJob]
+
+
+def landmarks_held(jobs: Sequence[SequenceJob], hint: str, missing: MissingFiles) -> Held:
+    """Say how many frames have landmarks; of files that must be opened for it, a few are.
+
+    Args:
+        jobs: all sequences.
+        hint: what to do where landmarks lack.
+        missing: takes what lacks or cannot be read.
+    """
+    if jobs[0].request.camera == "right":
+        hint = "those that are shipped are the left camera's; use a detector (--detector)"
+    held = [job for job in jobs if job.source and job.source.landmarks]
+    if len(held) < len(jobs):
+        names = shortened([job.name for job in jobs if job not in held], 4)
+        without = len(jobs) - len(held)
+        missing.add(f"sequences without landmarks: {without} of {len(jobs)} ({names}); {hint}")
+    listed = [job for job in held if job.source.landmarks.places]
+    packed = [job for job in held if not job.source.landmarks.places]
+    # One file holds all frames, and must be read to know which have landmarks.
+    spread = np.unique(np.linspace(0, len(packed) - 1, _OPENED).astype(int)) if packed else []
+    sample = [packed[index] for index in spread]
+    read = {job: count for job in sample if (count := _read_landmarks(job, missing)) is not None}
+    known = {job: int(np.isin(job.frames, [*job.source.landmarks.places]).sum()) for job in listed}
+    lines: list[str] = []
+    places = f"in a sample of {len(read)} of {len(packed)} files"
+    for counts, where in ((known, f"in {len(listed)} sequences, by names alone"), (read, places)):
+        if not counts:
+            continue
+        line = f"{_share(counts)} {where}"
+        if any(counts.values()):
+            lines.append(line)
+        else:
+            missing.add(f"{line}; {hint}")
+    return Held(tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read}))
+
+
+def _read_landmarks(job: SequenceJob, missing: MissingFiles) -> int | None:
+    """Return how many frames of a sequence have landmarks; None where they cannot be read."""
+    try:
+        found = landmark_files.read(job.source.landmarks, job.frames)
+    except DataError as error:
+        missing.refuse(error)
+        return None
+    return int(np.isfinite(found).all((1, 2)).sum())
+
+
+def _share(counts: dict[SequenceJob, int]) -> str:
+    known, total = sum(counts.values()), _frames(counts)
+    return f"frames with landmarks: {known:,} of {total:,} ({100 * known / total:.1f} %)"
+
+
+def _mean(
+    listed: Sequence[SequenceJob],
+    known: dict[SequenceJob, int],
+    packed: Sequence[SequenceJob],
+    read: dict[SequenceJob, int],
+) -> float:
+    """Return the share over all sequences: those not read are taken to be as those that were."""
+    sampled = sum(read.values()) / max(_frames(read), 1)
+    total = _frames(listed) + _frames(packed)
+    return (sum(known.values()) + sampled * _frames(packed)) / max(total, 1)
+
+
+def _frames(jobs: Sequence[SequenceJob] | dict[SequenceJob, int]) -> int:
+    return sum(len(job.frames) for job in jobs)
+
 
 _COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
 

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from fauds import store
 from fauds.errors import DataError
 from fauds.faces.plan import SequenceJob
-from fauds.files import writing
+from fauds.tables import store
+from fauds.tables.files import writing
 
 PART = 512
 """Coded frames in a part."""
@@ -111,11 +111,11 @@ class CropFiles:
         store.write_table(self._part_path(number), rows, meta | {"crops": self._job.fingerprint})
 
     def part(self, number: int) -> pa.Table:
-        """Read the rows of a part; errors as of `fauds.store.read_table`."""
+        """Read the rows of a part; errors as of `fauds.tables.store.read_table`."""
         return store.read_table(self._part_path(number))
 
     def meta(self, number: int) -> dict[str, Any]:
-        """Read what `write_part` was given; errors as of `fauds.store.read_meta`."""
+        """Read what `write_part` was given; errors as of `fauds.tables.store.read_meta`."""
         return store.read_meta(self._part_path(number))
 
     def keep_only(self, paths: Sequence[str]) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.columns import from_numpy, from_strings, to_numpy
 from fauds.datasets.base import natural
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
+from fauds.tables.columns import from_numpy, from_strings, to_numpy
 
 _CSV_HEADER = re.compile(r'\s*"?subject"?\s*,\s*"?task"?\s*,\s*"?frame"?\s*', re.IGNORECASE)
 _CSV_LINE = (

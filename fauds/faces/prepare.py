@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fauds import schemas, store
-from fauds.datasets.footage import Footage, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
-from fauds.faces.neighbours import LONGEST_GAP
-from fauds.faces.no_crops import no_crops
-from fauds.faces.notes import Tally
-from fauds.faces.plan import CropPlan
-from fauds.faces.request import CropRequest
-from fauds.faces.rows import finished
+from fauds.faces.landmarks import LONGEST_GAP
+from fauds.faces.outcomes import Tally, finished, no_crops
+from fauds.faces.plan import CropPlan, CropRequest
 from fauds.faces.workers import crop_all
-
-FACES = "faces.parquet"
+from fauds.tables import schemas, store
+from fauds.tables.paths import FACES
 
 
 @dataclass(frozen=True)

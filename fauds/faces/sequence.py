@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from fauds.errors import DataError
-from fauds.faces import landmark_files, neighbours
-from fauds.faces import rows as outcome
+from fauds.faces import landmark_files
+from fauds.faces import landmarks as neighbours
+from fauds.faces import outcomes as outcome
 from fauds.faces.alignment import warp
 from fauds.faces.base import Detector, Position
 from fauds.faces.crop_files import CropFiles
 from fauds.faces.detectors import open_detector
 from fauds.faces.landmarks import Marks, marks, of_faces
-from fauds.faces.pictures import FrameStream, Picture, open_stream
+from fauds.faces.outcomes import CropRows
 from fauds.faces.plan import SequenceJob
-from fauds.faces.rows import CropRows
+from fauds.faces.streams import FrameStream, Picture, open_stream
 
 _LISTED = 20  # unreadable pictures of a part that are named
 
@@ -156,7 +157,7 @@ class _SequenceLandmarks:
     """The distribution's landmarks of a sequence, read as they are needed.
 
     Attributes:
-        form: see `fauds.datasets.footage.LandmarkFiles`; empty where none are used.
+        form: see `fauds.datasets.media_files.LandmarkFiles`; empty where none are used.
     """
 
     def __init__(self, job: SequenceJob) -> None:

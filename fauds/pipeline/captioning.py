@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from fauds import store
 from fauds.captions import Builder, Style, build_settings
 from fauds.captions.built import TABLES
 from fauds.errors import UsageError
-from fauds.pipeline.workspace import Workspace
-from fauds.step import Step, unchanged
+from fauds.pipeline.workspace import Step, Workspace, unchanged
+from fauds.tables import store
 
 
 def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:

@@ -7,14 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from fauds import protocol_files, store
 from fauds.errors import DataError, UsageError
+from fauds.protocols import user_files as protocol_files
+from fauds.tables import store
+from fauds.tables.paths import FRAMES, PREDICTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fauds.bench.results import Results
-    from fauds.protocols import Benchmark
+    from fauds.evaluation.results import Results
+    from fauds.protocols.benchmark import Benchmark
     from fauds.training.samples import Samples
 
 
@@ -33,7 +35,7 @@ class Dataset:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder).expanduser()
-        if not (self.folder / "frames.parquet").exists():
+        if not (self.folder / FRAMES).exists():
             raise DataError(
                 "This is no dataset's folder: it has no frames.parquet.",
                 where=self.folder,
@@ -52,9 +54,9 @@ class Dataset:
     @cached_property
     def frames(self) -> "pd.DataFrame":
         """One row a coded frame: frame_id, key, subject, task, frame, sex, image and labels."""
-        from fauds.bench.predictions import read_keyed
+        from fauds.tables.frames import read_keyed
 
-        path = self.folder / "frames.parquet"
+        path = self.folder / FRAMES
         columns = [name for name in store.column_names(path) if name != "key"]
         return read_keyed(path, columns).to_pandas()
 
@@ -120,19 +122,19 @@ class Dataset:
         import numpy as np
         import pyarrow as pa
 
-        from fauds.bench import faces as face_images
-        from fauds.bench.inputs import caption_tables
-        from fauds.bench.predictions import read_keyed
+        from fauds.faces.frame_images import find_face_images
+        from fauds.runs.inputs import caption_tables
+        from fauds.tables.frames import read_keyed
         from fauds.training.batches import Sampling
         from fauds.training.data import face_set
         from fauds.training.samples import Samples
 
-        target, path = self.protocol.target, self.folder / "frames.parquet"
+        target, path = self.protocol.target, self.folder / FRAMES
         keys = ["frame_id", "subject", "task", "frame", "sex", "image"]
         table = read_keyed(path, [*keys, *target.columns])
         crops = None if faces is None else Path(faces)
         meta = store.read_meta(path)
-        images = face_images.find(self.folder, table, meta, crops, self.protocol.alignment)
+        images = find_face_images(self.folder, table, meta, crops, self.protocol.alignment)
         frames = images.frames.filter(pa.array(self._part(images.frames, fold, part)))
         described = None
         if captions and target.described:
@@ -190,15 +192,15 @@ def evaluate(
     say: Callable[[str], None] = lambda line: None,
 ) -> "Results":
     """Score predictions by a dataset's protocol; arguments and errors as of `fauds.evaluate`."""
-    from fauds.bench.evaluate import evaluate as score
-    from fauds.bench.scoring import ScoreRequest, match
+    from fauds.evaluation.evaluate import evaluate as score
+    from fauds.evaluation.external.match import ScoreRequest, match
 
     opened = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
     if isinstance(predictions, Path | str):
         request = ScoreRequest(Path(predictions), name, missing)
         return score(*match(opened.folder, opened.protocol, request, say), opened.protocol)
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.parquet"
+        path = Path(folder) / PREDICTIONS
         predictions.to_parquet(path, index=False)
         request = ScoreRequest(path, name, missing)
         given, labels = match(opened.folder, opened.protocol, request, say)

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds import schemas, store
-from fauds.columns import from_numpy
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
-from fauds.pipeline.workspace import Workspace
-from fauds.step import Step, unchanged
+from fauds.pipeline.workspace import Step, Workspace, unchanged
+from fauds.tables import schemas, store
+from fauds.tables.columns import from_numpy
+from fauds.tables.frames import with_keys
 
 Members = tuple[Workspace, Workspace]
 """The dataset that is trained on and the one that is tested."""
@@ -119,7 +119,7 @@ def _rows(frames: Step, aus: tuple[str, ...]) -> pa.Table:
     # Frames that an older fauds has read have no keys.
     absent = {"key"} - set(store.column_names(frames.path))
     table = store.read_table(frames.path, [name for name in schema.names if name not in absent])
-    table = schemas.with_keys(table)
+    table = with_keys(table)
     # Images lie in two roots; the crops are named by faces.parquet.
     place = table.schema.get_field_index("image")
     table = table.set_column(place, "image", pa.nulls(len(table), pa.string()))

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fauds import protocol_files, protocols, store
 from fauds.captions import Style
 from fauds.captions.built import refuse_other_templates
 from fauds.errors import UsageError
@@ -19,14 +18,16 @@ from fauds.pipeline.cropping import crop
 from fauds.pipeline.joining import check_member, checked_faces, join_faces, join_frames
 from fauds.pipeline.reading import read_frames
 from fauds.pipeline.splitting import split
-from fauds.pipeline.workspace import Workspace
-from fauds.protocols import Benchmark
-from fauds.step import Step, meta_of, unchanged
+from fauds.pipeline.workspace import Step, Workspace, meta_of, unchanged
+from fauds.protocols import benchmark as protocols
+from fauds.protocols import user_files as protocol_files
+from fauds.protocols.benchmark import Benchmark
+from fauds.tables import store
 
 if TYPE_CHECKING:
-    from fauds.bench.onefold import Progress
-    from fauds.bench.plan import Plan
-    from fauds.bench.scoring import ScoreRequest
+    from fauds.evaluation.external.match import ScoreRequest
+    from fauds.runs.fold import Progress
+    from fauds.runs.plan import Plan
 
 
 class Project:
@@ -214,7 +215,7 @@ class Project:
         """Crop and align the faces of frames.parquet; crops that are there already are kept.
 
         Args:
-            options: fields of `fauds.faces.request.CropRequest`; the others are the protocol's.
+            options: fields of `fauds.faces.plan.CropRequest`; the others are the protocol's.
             progress: shows how far it is.
 
         Raises:
@@ -281,7 +282,8 @@ class Project:
         Raises:
             DataError: pictures or landmarks are missing, or anything that a run needs.
         """
-        from fauds.bench.runs import run
+        from fauds.pipeline.evaluating import write_results
+        from fauds.runs.run import begun
         from fauds.training import processes
 
         processes.join(cpu=plan.settings.training.device == "cpu")
@@ -293,7 +295,10 @@ class Project:
             if plan.faces is None:
                 self.faces_as_prepared(frames, progress)
         processes.wait()
-        run(self.workspace.folder, plan, progress, tensorboard=tensorboard)
+        with begun(self.workspace.folder, plan) as run:
+            run.predict(progress, tensorboard=tensorboard)
+            if processes.leads():
+                write_results(run)
         if processes.leads():
             _report(plan.folder)
         return plan.folder
@@ -312,10 +317,10 @@ class Project:
             progress: entered while frames are read, and left again before the first line.
 
         Raises:
-            UsageError: see `frames` and `fauds.bench.scoring.score_predictions`.
+            UsageError: see `frames` and `fauds.pipeline.scoring.score_predictions`.
             DataError: the predictions are not of this protocol; what differs is said.
         """
-        from fauds.bench.scoring import score_predictions
+        from fauds.pipeline.scoring import score_predictions
 
         with progress as bars:
             frames = self.frames(progress=bars)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from fauds import schemas, store
-from fauds.columns import from_numpy
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions, is_written
 from fauds.errors import UsageError
 from fauds.faces.manifest import read_manifest
-from fauds.pipeline.workspace import Workspace
-from fauds.step import Step, meta_of
+from fauds.pipeline.workspace import Step, Workspace, meta_of
+from fauds.tables import schemas, store
+from fauds.tables.columns import from_numpy
+from fauds.tables.frames import with_keys
 
 if TYPE_CHECKING:
-    from fauds.bench.onefold import Progress
+    from fauds.runs.fold import Progress
 
 
 def read_frames(
@@ -97,7 +97,7 @@ def _draw(
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> None:
-    from fauds.synthetic import distribution
+    from fauds.synthetic import release as distribution
 
     synthesis = workspace.protocol.synthesis
     say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
@@ -119,7 +119,7 @@ def _read(
         parts: list[pa.Table] = []
 
         def take(part: pa.Table) -> None:
-            part = schemas.with_keys(part)
+            part = with_keys(part)
             if listed is None:
                 writer.write(part, store.sequence_starts(part))
             else:

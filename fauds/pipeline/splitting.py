@@ -5,11 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from fauds import folds as folding
-from fauds import store
 from fauds.errors import UsageError
-from fauds.pipeline.workspace import Workspace
-from fauds.step import Step, unchanged
+from fauds.pipeline.workspace import Step, Workspace, unchanged
+from fauds.protocols import folds as folding
+from fauds.tables import store
 
 
 def split(

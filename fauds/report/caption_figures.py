@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fauds.captions.shown import AuSheet, FrameSheet
+from fauds.captions.sheets import AuSheet, FrameSheet
 from fauds.captions.statistics import Scope, Statistics
 from fauds.facs import INTENSITIES, anchors, facts
 from fauds.report.captions import image_words, label, state_label

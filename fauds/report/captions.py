@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fauds.captions.shown import AuSheet, FrameSheet
+from fauds.captions.sheets import AuSheet, FrameSheet
 from fauds.captions.statistics import Lengths, Scope, Statistics
 from fauds.facs import INTENSITIES
-from fauds.report.console import new_console, new_table
+from fauds.report.formatting import new_console, new_table
 
 DEGREES = dict(zip(INTENSITIES, ("trace", "slight", "marked", "extreme", "maximum"), strict=True))
 """FACS intensity letters in words."""

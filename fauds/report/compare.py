@@ -6,11 +6,17 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from fauds.bench.comparable import changed_settings
-from fauds.bench.comparing import LEVEL, PERMUTATIONS, RESAMPLES, SEED, Compared, Pair
-from fauds.bench.loading import Loaded
-from fauds.report.console import new_console, new_table
-from fauds.report.printed import percent, sentence_case
+from fauds.evaluation.compare import (
+    LEVEL,
+    PERMUTATIONS,
+    RESAMPLES,
+    SEED,
+    Compared,
+    Pair,
+    changed_settings,
+)
+from fauds.evaluation.finished import Loaded
+from fauds.report.formatting import new_console, new_table, percent, sentence_case
 
 _ESTIMANDS = {
     "mean_of_folds": "means of the folds",

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds import store
 from fauds.errors import DataError, UsageError
 from fauds.explanation.drawing import MARKS, RGB, Board, line_height, shorten, wrap
 from fauds.faces.decode import decode
-from fauds.files import atomic
+from fauds.tables import store
+from fauds.tables.files import atomic
+from fauds.tables.paths import FACES, FRAMES
 
 FLAGS = ("outside", "eyes_crossed", "jump")
 
@@ -89,7 +90,7 @@ def check_sheet_name(path: Path) -> None:
 
 
 def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
-    meta = store.read_meta(folder / "faces.parquet")
+    meta = store.read_meta(folder / FACES)
     how = meta["settings"]
     frames, cropped = (sum(getattr(row, name) for row in rows) for name in ("frames", "cropped"))
     lost = sum((row.lost for row in rows), Counter())
@@ -108,9 +109,9 @@ def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
 
 
 def _rows(folder: Path, per_subject: int) -> list[_SheetRow]:
-    frames = store.read_table(folder / "frames.parquet", ["frame_id", "subject", "task", "frame"])
+    frames = store.read_table(folder / FRAMES, ["frame_id", "subject", "task", "frame"])
     columns = ["frame_id", "path", "status", "transform", "eyes", *FLAGS]
-    faces = store.read_table(folder / "faces.parquet", columns)
+    faces = store.read_table(folder / FACES, columns)
     if not frames["frame_id"].equals(faces["frame_id"]):
         raise DataError(
             "faces.parquet and frames.parquet are not of the same frames.",

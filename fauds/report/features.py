@@ -8,18 +8,18 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fauds import store
 from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing
+from fauds.tables import store
+from fauds.tables.paths import FEATURES, fold_folder
 from fauds.targets.base import Target
 
-FILE = "features.parquet"
 _POINTS = 960
 _PARTS = 50
 
 
 def find_features(folder: Path, folds: Sequence[int]) -> Path | None:
     """Return the table of features that a run kept, of whichever fold; None where there is none."""
-    paths = (folder / f"fold{fold}" / FILE for fold in folds)
+    paths = (fold_folder(folder, fold) / FEATURES for fold in folds)
     return next((path for path in paths if path.exists()), None)
 
 

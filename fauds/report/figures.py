@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fauds.bench.results import MetricRow
+from fauds.evaluation.results import MetricRow
 from fauds.metrics.calibration import reliability
 from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
-from fauds.report.printed import sentence_case
+from fauds.report.formatting import sentence_case
+from fauds.tables.paths import LOG, fold_folder
 from fauds.targets.base import Target
-from fauds.training.journal import LOG
 
 _WIDTH = 4.8
 _VARIANCE, _MEAN = attrgetter("variance"), attrgetter("Avg")
@@ -141,7 +141,7 @@ def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, fl
     """Return what each fold's log says of its epochs; folds without a log are left out."""
     logs = {}
     for fold in folds:
-        path = folder / f"fold{fold}" / LOG
+        path = fold_folder(folder, fold) / LOG
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             said = [json.loads(line) for line in lines]

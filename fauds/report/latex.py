@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fauds.bench.loading import Named
-from fauds.bench.results import ELSEWHERE, Results
 from fauds.errors import UsageError
+from fauds.evaluation.finished import Named
+from fauds.evaluation.results import ELSEWHERE, Results
 from fauds.report.published import published_rows
 
 _SPECIAL = {

@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from fauds import folds as folding
-from fauds import store
-from fauds.bench import results as results_file
-from fauds.bench.results import ELSEWHERE, SETTINGS, Results
 from fauds.errors import FaudsError
-from fauds.report.console import new_console, new_table
-from fauds.report.printed import percent, percent_range
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.protocols import folds as folding
+from fauds.report.formatting import new_console, new_table, percent, percent_range
+from fauds.tables import store
+from fauds.tables.paths import FOLDS, RESULTS, SETTINGS
 
 FINISHED, UNFINISHED, BROKEN = "finished", "unfinished", "broken"
 
@@ -80,7 +80,7 @@ def _listed(folder: Path, workdir: Path) -> ListedRun:
     try:
         saved = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
         known |= _of_settings(saved) | _of_folds(folder, saved)
-        if not (folder / results_file.RESULTS).exists():
+        if not (folder / RESULTS).exists():
             return ListedRun(**known, state=UNFINISHED, go_on=_go_on(folder, saved, workdir))
         known |= _of_results(results_file.read(folder))
         return ListedRun(**known, state=FINISHED)
@@ -123,7 +123,7 @@ def _of_settings(saved: dict[str, Any]) -> dict[str, Any]:
 def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
     wanted = saved.get("folds")
     if not wanted:
-        wanted = folding.tested(store.read_table(folder / "folds.parquet", ["fold"]))
+        wanted = folding.tested(store.read_table(folder / FOLDS, ["fold"]))
     done = list(folder.glob("fold*/predictions.parquet"))
     return {"folds_done": len(done), "folds": len(wanted)}
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from fauds import resources, store
-from fauds.bench import results as results_file
-from fauds.bench.results import Results
-from fauds.report.gallery import DescribedFace, gallery
-from fauds.report.printed import percent, percent_range, sentence_case
+from fauds import resources
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import Results
+from fauds.report.faces import DescribedFace, gallery
+from fauds.report.formatting import percent, percent_range, sentence_case
 from fauds.report.published import lacking, published_rows
+from fauds.tables import store
+from fauds.tables.paths import REPORT_MD
 
-REPORT_MD = "report.md"
 _FACES = 6
 
 

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from fauds.files import atomic
 from fauds.fonts import families, pieces
+from fauds.tables.files import atomic
 
 INK, FAINT, MARK = "#1a1a1a", "#767676", "#ffd60a"
 _SPACING = 1.4

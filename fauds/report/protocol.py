@@ -7,10 +7,12 @@ from textwrap import fill
 
 from rich.console import Console
 
-from fauds import protocol_files, protocols, resources
+from fauds import resources
 from fauds.nn import MODELS
-from fauds.protocols import Benchmark
-from fauds.report.console import new_console, new_table
+from fauds.protocols import benchmark as protocols
+from fauds.protocols import user_files as protocol_files
+from fauds.protocols.benchmark import Benchmark
+from fauds.report.formatting import new_console, new_table
 
 _CHOSEN = {"last": "the last epoch; nothing is chosen on the test part"}
 _MISSING = {

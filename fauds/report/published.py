@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from fauds import protocols, resources
-from fauds.bench.results import Results
+from fauds import resources
+from fauds.evaluation.results import Results
+from fauds.protocols import benchmark as protocols
 
 PUBLISHED_KEYS = ["method", "venue", "source", "selection"]
 

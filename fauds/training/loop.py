@@ -10,12 +10,12 @@ import numpy as np
 from fauds.errors import UsageError
 from fauds.nn.base import Model, Spec, Stage
 from fauds.settings import BackboneSettings, ModelSettings, RunSettings
-from fauds.training import checkpoint, processes, resuming
+from fauds.tables.paths import WEIGHTS
+from fauds.training import checkpoint, processes
+from fauds.training import checkpoint as resuming
 from fauds.training.data import FaceSet
-from fauds.training.journal import TrainingLog
+from fauds.training.log import TrainingLog
 from fauds.training.steps import Training
-
-WEIGHTS = "weights.safetensors"
 
 
 def build_model(

@@ -20,7 +20,7 @@ from fauds.training import checkpoint, processes
 from fauds.training.batches import batches
 from fauds.training.data import FaceSet
 from fauds.training.device import loader_workers, make_accelerator, on_device
-from fauds.training.journal import TrainingLog
+from fauds.training.log import TrainingLog
 from fauds.training.optimiser import Average, optimiser, rate_at
 
 _JOURNAL_EVERY = 20

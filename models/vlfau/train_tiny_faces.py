@@ -16,19 +16,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fauds.bench import plan as planning
-from fauds.bench.header import header
-from fauds.bench.inputs import load
-from fauds.bench.score import text_agreement
+from fauds.evaluation.score import text_agreement
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.faces.decode import decode
 from fauds.metrics import occurrence
 from fauds.nn import presets
 from fauds.pipeline import Project
-from fauds.synthetic import distribution
+from fauds.runs import plan as planning
+from fauds.runs.fold import header
+from fauds.runs.inputs import load
+from fauds.synthetic import release as distribution
+from fauds.tables.paths import WEIGHTS
 from fauds.training import checkpoint
-from fauds.training.loop import WEIGHTS, build_model, train
+from fauds.training.loop import build_model, train
 
 SEED, TEST_SEED = 20260201, 20260202
 TEST_FRAMES = 48

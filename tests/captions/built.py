@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from fauds import store
 from fauds.captions import Builder, Style
 from fauds.captions.built import Built, opened
+from fauds.tables import store
 
 
 def write_built(

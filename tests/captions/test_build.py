@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds import schemas
 from fauds.captions import (
     SPECIALS,
     Style,
@@ -25,6 +24,7 @@ from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import global_texts, local_texts
 from fauds.errors import DataError, UsageError
 from fauds.facs import STATES
+from fauds.tables import schemas
 
 from .helpers import BOTH, BP4D, DISFA, make_frames
 

@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fauds import store
-from fauds.captions import Style, built, export, export_hf
+from fauds.captions import Style, built, export_hf
+from fauds.captions import export_jsonl as export
 from fauds.captions.built import Built
-from fauds.captions.export import stream_jsonl, write_jsonl
 from fauds.captions.export_hf import EXPORT_MARKER, write_folder
+from fauds.captions.export_jsonl import stream_jsonl, write_jsonl
 from fauds.errors import DataError, UsageError
+from fauds.tables import store
 
 from .built import write_built
 from .helpers import BP4D, DISFA, make_frames

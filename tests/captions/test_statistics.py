@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fauds import store
 from fauds.captions import Style, built
 from fauds.captions.built import Built
 from fauds.captions.statistics import Lengths, compute
 from fauds.captions.tokens import Tokeniser
+from fauds.tables import store
 
 from .built import write_built
 from .helpers import BP4D, DISFA, make_frames

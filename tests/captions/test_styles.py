@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from fauds.captions import Builder, Style, build, load
-from fauds.captions.variants import draw
+from fauds.captions.build import draw
 from fauds.errors import DataError, UsageError
 
 from .helpers import BP4D, DISFA, make_frames

@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from fauds import schemas, store
 from fauds.datasets.base import Reader, Reading, ReadOptions
 from fauds.errors import DataError
+from fauds.tables import schemas, store
+from fauds.tables.frames import with_keys
 
 BP4D_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24))
 DISFA_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 6, 9, 12, 25, 26))
@@ -39,7 +40,7 @@ def read(
         with store.table_writer(path, schemas.frames_schema(aus)) as writer:
 
             def write(part: pa.Table) -> None:
-                writer.write(schemas.with_keys(part), store.sequence_starts(part))
+                writer.write(with_keys(part), store.sequence_starts(part))
 
             reading = reader.read(root, expected, options, sink=write)
         return Read(table=store.read_table(path), **vars(reading))

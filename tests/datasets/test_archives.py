@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.footage import Archive, Footage, SequenceId
+from fauds.datasets.media_files import Archive, Footage, SequenceId
 
 from .helpers import fails
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fauds.datasets import labelfiles
+from fauds.datasets import label_files as labelfiles
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.bp4d import BP4D
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fauds import schemas
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import UsageError
+from fauds.tables import schemas
 
 from .helpers import DISFA_AUS, as_labels, fails, plain_disfa, read
 

@@ -9,15 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fauds import store
-from fauds.datasets import images, labelfiles, text
+from fauds.datasets import image_folders as images
+from fauds.datasets import label_files as labelfiles
+from fauds.datasets import label_text as text
 from fauds.datasets.base import Reader, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.images import FolderKey, Listing
-from fauds.datasets.labelfiles import Digests
+from fauds.datasets.image_folders import FolderKey, Listing
+from fauds.datasets.label_files import Digests
 from fauds.errors import DataError
 from fauds.pipeline import Project
+from fauds.tables import store
 
 from .helpers import BP4D_AUS, DISFA_AUS, fails, read
 from .test_bp4d import change, occurrence, put

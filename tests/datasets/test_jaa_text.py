@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fauds.datasets import jaa_text
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.footage import Footage, LandmarkFiles
+from fauds.datasets.media_files import Footage, LandmarkFiles
 from fauds.errors import DataError
 
 from .helpers import fails

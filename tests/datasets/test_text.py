@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fauds.datasets import text
-from fauds.datasets.labelfiles import LabelFile
-from fauds.datasets.text import LabelLayout
+from fauds.datasets import label_text as text
+from fauds.datasets.label_files import LabelFile
+from fauds.datasets.label_text import LabelLayout
 from fauds.errors import DataError
 
 ALLOWED = frozenset({0, 1, 9})

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fauds.explanation.types import Explanation
+from fauds.explanation.explained import Explanation
 from fauds.faces.base import Box
 from fauds.synthetic import face
 

@@ -12,10 +12,9 @@ from fauds import fonts
 from fauds.errors import DataError, UsageError
 from fauds.explanation import drawing
 from fauds.explanation.annotate import AnnotatedMedia
-from fauds.explanation.canvas import attention_tile, compose
+from fauds.explanation.canvas import attention_tile, compose, lay_out
 from fauds.explanation.drawing import TEXT_COLOUR, Board, text_width
-from fauds.explanation.layout import lay_out
-from fauds.explanation.types import Explanation, MediaFrame
+from fauds.explanation.explained import Explanation, MediaFrame
 
 from .faces import AUS, FACE, LOCAL, explanation, picture
 

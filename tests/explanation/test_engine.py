@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation import sources
+from fauds.explanation import media as sources
 from fauds.explanation.engine import Explainer, seen_part
 from fauds.explanation.weights import open_weights
 from fauds.training import checkpoint
@@ -21,7 +21,7 @@ from tests.helpers import small
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The raw distribution and the run of a small bench, one fold of two."""
-    from fauds.cli import main
+    from fauds.cli.main import main
 
     folder = tmp_path_factory.mktemp("bench")
     raw, work = folder / "raw", folder / "work"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fauds import store
 from fauds.errors import DataError, UsageError
 from fauds.explanation.outputs import open_output
+from fauds.tables import store
 
 from .faces import AUS, FACE, LOCAL, explanation
 

@@ -9,7 +9,7 @@ from fauds.errors import DataError
 from fauds.explanation import run as running
 from fauds.explanation.cutting import Cut
 from fauds.explanation.engine import Explainer
-from fauds.explanation.types import MediaFrame
+from fauds.explanation.explained import MediaFrame
 from fauds.explanation.weights import open_weights
 from tests.explanation.models import write_weights
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation import sources
-from fauds.explanation.sources import ProcessShare
+from fauds.explanation import media as sources
+from fauds.explanation.media import ProcessShare
 
 
 def picture(number, size=(48, 64)):

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from fauds import schemas, store
-from fauds.datasets.footage import Archive, Footage, LandmarkFiles, SequenceId, Source
+from fauds.datasets.media_files import Archive, Footage, LandmarkFiles, SequenceId, Source
+from fauds.faces.plan import CropRequest
 from fauds.faces.prepare import Prepared, prepare
-from fauds.faces.request import CropRequest
+from fauds.tables import schemas, store
 
 WIDTH, HEIGHT = 160, 120
 RED, GREEN = (255, 0, 0), (0, 255, 0)

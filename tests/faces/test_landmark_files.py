@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from fauds.datasets.footage import LandmarkFiles
+from fauds.datasets.media_files import LandmarkFiles
 from fauds.errors import DataError
 from fauds.faces.landmark_files import read
 

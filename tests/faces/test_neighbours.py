@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fauds.faces.neighbours import fill
+from fauds.faces.landmarks import fill
 
 NOTHING = np.full((49, 2), np.nan)
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.datasets.footage import Archive, Source
+from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.decode import decode
-from fauds.faces.pictures import ArchiveStream, FolderStream, VideoStream, open_stream
+from fauds.faces.streams import ArchiveStream, FolderStream, VideoStream, open_stream
 
 from .footage import frame_of, jpeg, picture, write_images, write_video, write_zip
 

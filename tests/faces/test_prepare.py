@@ -19,16 +19,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fauds import store
 from fauds.datasets import DATASETS
 from fauds.errors import DataError, UsageError
 from fauds.faces import crop_files
 from fauds.faces.base import Face
 from fauds.faces.decode import decode
+from fauds.faces.plan import CropRequest
 from fauds.faces.prepare import prepare
-from fauds.faces.request import CropRequest
 from fauds.pipeline import Project
-from fauds.synthetic import distribution
+from fauds.synthetic import release as distribution
+from fauds.tables import store
 
 from .footage import (
     MadeUp,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.faces.landmarks import Marks
-from fauds.faces.quality import eyes_crossed, inter_ocular, jump, outside
+from fauds.faces.outcomes import eyes_crossed, inter_ocular, jump, outside
 
 
 def face(left: tuple[float, float], right: tuple[float, float], mouth: float = 60) -> Marks:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fauds.errors import DataError
-from fauds.faces.pictures import VideoStream
+from fauds.faces.streams import VideoStream
 from fauds.faces.video import Video
 
 from .footage import HEIGHT, WIDTH, frame_of, write_video

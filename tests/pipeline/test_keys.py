@@ -8,11 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fauds import protocols, resources, schemas, store
-from fauds.columns import from_strings
+from fauds import resources
 from fauds.datasets.base import FramesSink, Reading, ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.pipeline import Project
+from fauds.protocols import benchmark as protocols
+from fauds.tables import store
+from fauds.tables.columns import from_strings
+from fauds.tables.frames import frame_keys
 from tests.helpers import Cli, small
 
 
@@ -45,13 +48,13 @@ def test_a_key_leaves_out_a_task_that_is_empty_or_null() -> None:
     columns = [pa.array(column) for column in zip(*parts, strict=True)]
     whole = pa.table(dict(zip(("subject", "task", "frame"), columns, strict=True)))
     expected = ["F001/T1/2440", "SN003/29", "SN003/30", "ä/T10/0"]
-    assert schemas.frame_keys(whole).to_pylist() == expected
+    assert frame_keys(whole).to_pylist() == expected
     encoded = [
         whole.slice(begin, 2).set_column(1, "task", whole["task"][begin:][:2].dictionary_encode())
         for begin in (0, 2)
     ]
-    assert schemas.frame_keys(pa.concat_tables(encoded)).to_pylist() == expected
-    assert schemas.frame_keys(whole.slice(0, 0)).to_pylist() == []
+    assert frame_keys(pa.concat_tables(encoded)).to_pylist() == expected
+    assert frame_keys(whole.slice(0, 0)).to_pylist() == []
 
 
 @pytest.mark.parametrize(

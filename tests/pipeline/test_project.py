@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 import fauds
-from fauds import protocols, resources, store
+from fauds import resources
 from fauds.errors import DataError, UsageError
 from fauds.pipeline import Project, Workspace, joining, project, splitting
-from fauds.protocols import Benchmark
-from fauds.step import Step
+from fauds.pipeline.workspace import Step
+from fauds.protocols import benchmark as protocols
+from fauds.protocols.benchmark import Benchmark
+from fauds.tables import store
 
 JOINED = resources.path("benchmarks", "examples") / "bp4d-to-disfa.yaml"
 HOME = Path(fauds.__file__).parent

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from fauds.cli import main
+from fauds.cli.main import main
 from fauds.datasets import DATASETS
 from fauds.faces.detectors import DETECTORS
 from fauds.nn import MODELS

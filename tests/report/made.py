@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from fauds import store
-from fauds.bench import predictions, score
-from fauds.bench import results as results_file
-from fauds.bench.counts import SubjectCounts, by_subject
-from fauds.bench.results import MetricRow, Protocol, Results
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import MetricRow, Protocol, Results, SubjectCounts, by_subject
+from fauds.tables import predictions, store
+from fauds.tables.frames import frame_set_fingerprint
+from fauds.tables.paths import PREDICTIONS, SETTINGS
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12", "AU24")
@@ -94,7 +94,7 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
         pretraining="from scratch",
         versions={},
         command="fauds bench vlfau",
-        frames_fingerprint=score.frame_set_fingerprint(truth.frames(), AUS),
+        frames_fingerprint=frame_set_fingerprint(truth.frames(), AUS),
         frames_offered=len(truth.labels),
         frames_scored=len(truth.labels),
         frames_without_image={},
@@ -154,7 +154,7 @@ def write_run(
         "folds": [],
         "settings": results.settings,
     }
-    store.write_text(folder / results_file.SETTINGS, yaml.safe_dump(saved))
+    store.write_text(folder / SETTINGS, yaml.safe_dump(saved))
     who, first = np.unique(truth.subjects, return_index=True)
     folds = pa.table({"subject": who, "fold": truth.folds[first]})
     meta = {"inputs": "made by hand", "settings": {}}
@@ -163,7 +163,7 @@ def write_run(
     for fold in (1, 2, 3):
         here = truth.folds == fold
         tested, scores = frames.filter(pa.array(here)), decisions[here].astype(np.float32)
-        path = folder / f"fold{fold}" / predictions.PREDICTIONS
+        path = folder / f"fold{fold}" / PREDICTIONS
         predictions.write(path, tested, fold, AUS, scores, meta)
     tables = folder.parent.parent
     store.write_table(tables / "frames.parquet", frames, meta)

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from fauds import store
-from fauds.bench import results as results_file
-from fauds.bench import score
-from fauds.bench.results import MetricRow, Protocol, Results
-from fauds.bench.rows import MetricRows
+from fauds.evaluation import results as results_file
+from fauds.evaluation import score
+from fauds.evaluation.results import MetricRow, Protocol, Results
+from fauds.evaluation.score import MetricRows
+from fauds.tables import store
+from fauds.tables.frames import frame_set_fingerprint
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU06", "AU12", "AU25")
@@ -157,7 +158,7 @@ def _results(
         "pretraining": "from scratch",
         "versions": {"fauds": "1"},
         "command": "fauds bench vlfau --set 'a<b=1'",
-        "frames_fingerprint": score.frame_set_fingerprint(frames, list(AUS)),
+        "frames_fingerprint": frame_set_fingerprint(frames, list(AUS)),
         "frames_offered": len(frames),
         "frames_scored": len(frames),
         "frames_without_image": {},

@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 
 from fauds import fonts
 from fauds.captions import Style
-from fauds.captions.shown import AuSheet, FrameSheet, au_sheet, find_frame
+from fauds.captions.sheets import AuSheet, FrameSheet, au_sheet, find_frame
 from fauds.captions.statistics import Statistics, compute
 from fauds.errors import DataError
 from fauds.facs import AUS

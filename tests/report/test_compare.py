@@ -6,12 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fauds.bench import loading
-from fauds.bench import results as results_file
-from fauds.bench.comparable import changed_settings
-from fauds.bench.comparing import compare_runs
-from fauds.bench.counts import SubjectCounts, by_subject
 from fauds.errors import DataError, UsageError
+from fauds.evaluation import finished as loading
+from fauds.evaluation import results as results_file
+from fauds.evaluation.compare import changed_settings, compare_runs
+from fauds.evaluation.results import SubjectCounts, by_subject
 from fauds.report.compare import as_data, verdict
 from fauds.targets.occurrence import Occurrence
 from tests.report.made import (

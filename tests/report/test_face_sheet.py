@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds import schemas, store
 from fauds.errors import DataError, UsageError
 from fauds.explanation.drawing import MARKS, Board
 from fauds.report.face_sheet import draw_face_sheet
 from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
+from fauds.tables import schemas, store
 
 SIZE = 96
 WHERE = 2.0  # raw pixels to one crop pixel

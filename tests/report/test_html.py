@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds import store
-from fauds.bench import results as results_file
-from fauds.bench.counts import SubjectCounts
 from fauds.captions import describe, describe_face
+from fauds.cli.terminal import show_results
 from fauds.errors import DataError, UsageError
-from fauds.protocols import benchmark
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import SubjectCounts
+from fauds.protocols.benchmark import benchmark
 from fauds.report.figures import draw_training
 from fauds.report.html import write_html
 from fauds.report.html.compared import published
-from fauds.report.html.pictures import looks_at
+from fauds.report.html.face_images import looks_at
 from fauds.report.html.runs import read_runs
-from fauds.report.terminal import show_results
+from fauds.tables import store
 from tests.report.runs import AUS, SUBJECTS, row, write_gallery, write_run
 
 _ADDRESSES = ("src", "href", "xlink:href")

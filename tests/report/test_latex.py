@@ -5,10 +5,11 @@ import re
 import pandas as pd
 import pytest
 
-from fauds import protocols, resources
-from fauds.bench.loading import Named
-from fauds.bench.results import MetricRow
+from fauds import resources
 from fauds.errors import UsageError
+from fauds.evaluation.finished import Named
+from fauds.evaluation.results import MetricRow
+from fauds.protocols import benchmark as protocols
 from fauds.report.latex import latex_table
 from tests.report.made import decided, made_labels, results_of
 

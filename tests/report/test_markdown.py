@@ -2,8 +2,8 @@
 
 import pytest
 
-from fauds import protocols
-from fauds.bench import results as results_file
+from fauds.evaluation import results as results_file
+from fauds.protocols import benchmark as protocols
 from fauds.report.markdown import write_report
 from tests.report.made import decided, made_labels, results_of
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fauds.report.progress import ProgressBars
+from fauds.cli.progress import ProgressBars
 
 LONG = "fold 1, epoch 2 of 15: [bold]loss[/bold] 3.25 :smile: " + "x" * 200
 """Longer than a terminal is wide, with what a terminal library may take for its own."""

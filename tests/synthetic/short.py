@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic import footage
+from fauds.synthetic import sequences as footage
 from fauds.synthetic.face import DRAWN_AUS, face_landmarks
 from fauds.synthetic.identity import draw_identity
-from fauds.synthetic.label_files import SyntheticLabels
+from fauds.synthetic.label_writers import SyntheticLabels
 from fauds.synthetic.labels import Take, draw_intensities
 from fauds.synthetic.population import generator
 from fauds.synthetic.view import draw_views

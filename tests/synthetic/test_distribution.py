@@ -11,8 +11,9 @@ from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
-from fauds.synthetic import distribution, footage
-from fauds.synthetic.label_files import BP4D_INTENSITY_AUS
+from fauds.synthetic import release as distribution
+from fauds.synthetic import sequences as footage
+from fauds.synthetic.label_writers import BP4D_INTENSITY_AUS
 from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
 from tests.datasets.helpers import read
 from tests.synthetic.short import digests

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fauds.cli import cli
+from fauds.cli.main import cli
 from fauds.datasets.disfa import DISFA as DISFA_READER
 from fauds.errors import DataError
-from fauds.synthetic import distribution
+from fauds.synthetic import release as distribution
 from fauds.synthetic.face import draw_face
 from fauds.synthetic.labels import lay_out
-from fauds.synthetic.pictures import write_video
+from fauds.synthetic.media_writers import write_video
 from tests.datasets.helpers import read
 from tests.synthetic.short import BP4D, DISFA, SEED, SIZE, WIDE, digests, faces, written
 

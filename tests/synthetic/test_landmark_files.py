@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from fauds.synthetic import distribution
+from fauds.synthetic import release as distribution
 from fauds.synthetic.labels import Take, lay_out
-from fauds.synthetic.landmark_files import missing_landmarks
+from fauds.synthetic.landmark_writers import missing_landmarks
 from tests.synthetic.short import BP4D, DISFA, SEED, TAKES, landmarks, written
 
 INNER_CORNERS = (60, 64)

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from fauds.bench.counts import SubjectCounts, by_subject
-from fauds.bench.selection import Watched, select
 from fauds.errors import DataError
+from fauds.evaluation.results import SubjectCounts, by_subject
+from fauds.evaluation.selection import Watched, select
 from fauds.metrics.intervals import intervals
 from fauds.metrics.resampling import leave_one_out
 from fauds.targets.multiclass import Multiclass

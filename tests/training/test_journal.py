@@ -13,7 +13,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fauds.errors import DataError, UsageError
-from fauds.training.journal import LOG, TENSORBOARD, TrainingLog
+from fauds.tables.paths import LOG, TENSORBOARD
+from fauds.training.log import TrainingLog
 
 
 def say(journal: TrainingLog, epochs: range) -> None:

@@ -16,10 +16,9 @@ import pytest
 import torch
 
 from fauds.settings import RunSettings
+from fauds.tables.paths import LOG, WEIGHTS
 from fauds.training import checkpoint, steps
 from fauds.training.data import FaceSet
-from fauds.training.journal import LOG
-from fauds.training.loop import WEIGHTS
 from tests.training.helpers import train
 
 pytestmark = pytest.mark.skipif(

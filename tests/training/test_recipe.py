@@ -9,10 +9,10 @@ import torch
 
 from fauds.errors import DataError, UsageError
 from fauds.settings import RunSettings
+from fauds.tables.paths import LOG
 from fauds.training import device, optimiser, processes, steps
 from fauds.training.batches import batches
 from fauds.training.device import make_accelerator, precision_on
-from fauds.training.journal import LOG
 from fauds.training.processes import dealt_back
 from tests.training.helpers import FRAMES, train
 

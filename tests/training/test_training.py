@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.training import checkpoint, device, journal, loop
+from fauds.tables.paths import LOG, WEIGHTS
+from fauds.training import checkpoint, device
 from fauds.training.batches import Sampling, augment, batches, centre_crop, load_face
 from fauds.training.optimiser import rate_at
 from tests.training.helpers import AUS, FRAMES, build, train
@@ -88,11 +89,11 @@ def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, settings, tmp_
 
 def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp_path):
     model = train(faces, settings, tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [journal.LOG, loop.WEIGHTS]
-    tensors, meta = checkpoint.load(tmp_path / "run" / loop.WEIGHTS)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [LOG, WEIGHTS]
+    tensors, meta = checkpoint.load(tmp_path / "run" / WEIGHTS)
     assert meta == {"aus": AUS}
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in model.state_dict().items())
-    lines = [json.loads(line) for line in (tmp_path / "run" / journal.LOG).open()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / LOG).open()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[-1]["total"] < lines[0]["total"]
     for line in lines:

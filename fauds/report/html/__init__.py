@@ -6,14 +6,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fauds import protocol_files, resources, store
-from fauds.bench.readback import tables_of
+from fauds import resources
+from fauds.protocols import user_files as protocol_files
 from fauds.report.html.cards import cards
 from fauds.report.html.page import lost_frames, sections
 from fauds.report.html.runs import Run, read_runs
 from fauds.report.html.summary import sentences
-
-REPORT_HTML = "report.html"
+from fauds.tables import store
+from fauds.tables.paths import REPORT_HTML, dataset_folder
 
 
 def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
@@ -69,7 +69,7 @@ def _title(runs: Sequence[Run]) -> str:
 
 def _dataset(run: Run) -> str:
     """Return the benchmark in words; its name where this version's are not at hand."""
-    name, workdir = run.results.benchmark, tables_of(run.folder).parent
+    name, workdir = run.results.benchmark, dataset_folder(run.folder).parent
     if name not in protocol_files.names(workdir):
         return name
     found = protocol_files.find(name, workdir)

@@ -3,17 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from fauds.report.formatting import percent, sentence_case
 from fauds.report.html.runs import SWITCHES, Run, comparable
-from fauds.report.html.tables import (
-    Cell,
-    Row,
-    Table,
-    best_of_columns,
-    best_of_rows,
-    figure,
-)
-from fauds.report.printed import percent, sentence_case
 from fauds.report.published import lacking, published_rows
+from fauds.report.tables import Cell, Row, Table, best_of_columns, best_of_rows, figure
 
 _WORDS = {
     "local_word_top5": "Words of one AU, top 5",

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from fauds.bench.results import MetricRow
+from fauds.evaluation.results import MetricRow
+from fauds.report.formatting import percent, sentence_case
 from fauds.report.html.runs import Run
-from fauds.report.html.tables import Cell, Row, Table, figure
-from fauds.report.printed import percent, sentence_case
+from fauds.report.tables import Cell, Row, Table, figure
 
 SELECTIONS = {
     "last": "the last epoch, threshold as declared (the headline)",

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fauds.bench.readback import read_scored
+from fauds.evaluation.finished import read_scored
 from fauds.report import figures
 from fauds.report.drawn import Drawing
 from fauds.report.features import draw_features, find_features
+from fauds.report.formatting import sentence_case
 from fauds.report.html import compared, figures_by
 from fauds.report.html.runs import Run, comparable
-from fauds.report.html.tables import Table
-from fauds.report.printed import sentence_case
 from fauds.report.published import published_rows
+from fauds.report.tables import Table
 
 
 @dataclass(frozen=True)

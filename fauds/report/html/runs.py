@@ -7,9 +7,9 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from fauds.bench import results as results_file
-from fauds.bench.results import MetricRow, Results
 from fauds.errors import UsageError
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import MetricRow, Results
 from fauds.targets.base import Target
 
 SWITCHES = {

@@ -1,9 +1,9 @@
 """The summary of a page: what was run, on what, how well it does, and how sure that is."""
 
-from fauds.bench.results import ELSEWHERE, Results
+from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.report.formatting import percent, sentence_case
 from fauds.report.html.runs import Run
-from fauds.report.html.tables import interval
-from fauds.report.printed import percent, sentence_case
+from fauds.report.tables import interval
 
 _WEAK = 3
 

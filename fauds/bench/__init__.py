@@ -1,1 +1,0 @@
-"""A protocol and a model preset to runs, predictions and results."""

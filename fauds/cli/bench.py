@@ -1,0 +1,90 @@
+"""The command ``fauds bench``. Nothing heavy is imported until it runs."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_frames, read_options
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option(
+    "--list", "listing", is_flag=True, help="List the benchmarks and the models, and do no more."
+)
+@click.option(
+    "--describe",
+    metavar="NAME|FILE",
+    help="Say all that a benchmark fixes (folds, frames, metric, licence), and do no more.",
+)
+@DATASET
+@read_options
+@click.option(
+    "--preset", help="Settings of the model.  [default: tiny on synthetic, else the model's own]"
+)
+@click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option(
+    "--faces",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
+)
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Write training's figures for TensorBoard too; log.jsonl is written always.",
+)
+@WORKDIR
+def bench(
+    workdir: Path,
+    model: str | None,
+    listing: bool,
+    describe: str | None,
+    dataset: str,
+    preset: str | None,
+    folds: tuple[int, ...],
+    changes: tuple[str, ...],
+    faces: Path | None,
+    resume: str | None,
+    log: str | None,
+    **reading: Any,
+) -> None:
+    """Train MODEL on every fold, test it on the fold's part, and report.
+
+    MODEL is one of the models that --list names; a run that is resumed knows its own.
+
+    On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
+    """
+    if listing or describe:
+        from fauds.report.protocol import show_protocol, show_protocols
+
+        return show_protocol(describe, workdir) if describe else show_protocols()
+    from fauds.cli.terminal import show_results
+    from fauds.runs import plan as planning
+    from fauds.training import processes
+
+    project = new_project(workdir, dataset)
+    workspace = project.workspace
+    request = planning.RunRequest(model, preset, folds, changes, faces, resume)
+    if faces is not None and workspace.protocol.joins:
+        raise click.UsageError(f"{dataset} takes its faces from the crops of both datasets.")
+    plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
+    if resume and any(value is not None for value in reading.values()):
+        raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
+    prepares = processes.leads() and not resume
+    frames = read_frames(project, **reading) if prepares else None
+    with processes.together():
+        try:
+            with new_progress(shown=processes.leads()) as progress:
+                project.bench(plan, frames, progress, tensorboard=log == "tensorboard")
+        except BaseException:
+            if plan.begun and processes.leads():
+                words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
+                again = shlex.join([*words, "--resume", plan.folder.name])
+                click.echo(f"What is done is kept. Go on with: {again}", err=True)
+            raise
+        if processes.leads():
+            show_results(plan.folder)

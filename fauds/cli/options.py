@@ -1,0 +1,137 @@
+"""Options and helpers that several modules of commands share. Nothing heavy is imported."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+WORKDIR = click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="fauds-work",
+    envvar="FAUDS_WORKDIR",
+    show_default=True,
+    show_envvar=True,
+    help="Folder that holds one folder per dataset.",
+)
+_FILE = "fauds.protocol"
+"""The key of click's context under which the file that --benchmark names is passed on."""
+_DATASET = click.option(
+    "--dataset",
+    metavar="D",
+    help="synthetic, bp4d, disfa, or one that --benchmark named before.  [default: synthetic]",
+)
+_BENCHMARK = click.option(
+    "--benchmark",
+    "protocol",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Another protocol than the shipped ones, as YAML: see docs/protocols.md.",
+)
+CAMERA = click.option(
+    "--camera", type=click.Choice(["left", "right"]), help="Of DISFA.  [default: left]"
+)
+_READING = (
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path),
+        help="The raw distribution; needed once, remembered in the workdir.",
+    ),
+    click.option(
+        "--sexes",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the images are, under the root, where there are several sets of them.",
+    ),
+    click.option(
+        "--image-base",
+        type=click.IntRange(0, 1),
+        help="Number of the first image, where it cannot be told from the files.",
+    ),
+    click.option(
+        "--missing-aus",
+        type=click.Choice(["error", "null"]),
+        help="What an absent AU file is: an error (default), or null labels.",
+    ),
+    click.option(
+        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, comma-separated."
+    ),
+)
+
+
+def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --dataset and --benchmark; either way the command gets a name, as `dataset`."""
+
+    @wraps(command)
+    def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
+        if protocol is None:
+            return command(*args, dataset=dataset or "synthetic", **options)
+        if dataset is not None:
+            raise click.UsageError(
+                "--dataset is a protocol's name and --benchmark its file: give one of the two."
+            )
+        from fauds.protocols import user_files as protocol_files
+
+        click.get_current_context().meta[_FILE] = protocol
+        return command(*args, dataset=protocol_files.read(protocol).name, **options)
+
+    return _DATASET(_BENCHMARK(chosen))
+
+
+def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
+def new_project(workdir: Path, dataset: str) -> Any:
+    """Return the dataset's `fauds.pipeline.Project`, which speaks on stderr."""
+    from fauds.pipeline import Project
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    file = click.get_current_context().meta.get(_FILE)
+    return Project.by_file(workdir, file, say) if file else Project(workdir, dataset, say)
+
+
+def new_progress(shown: bool = True) -> Any:
+    """Return a `fauds.cli.progress.ProgressBars` on stderr, or one that shows nothing."""
+    from fauds.cli.progress import ProgressBars
+
+    return ProgressBars(sys.stderr if shown else None)
+
+
+def reading(
+    sexes: Path | None,
+    images: Path | None,
+    image_base: int | None,
+    missing_aus: str | None,
+    only: str | None,
+) -> dict[str, Any]:
+    """Return the fields of `fauds.datasets.base.ReadOptions` that were given."""
+    given = {
+        "sex_table": sexes.resolve() if sexes else None,
+        "images": images,
+        "image_base": image_base,
+        "missing_aus": missing_aus,
+        "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_frames(project: Any, root: Path | None, **options: Any) -> Any:
+    """Read the raw distribution, say what was read, and return the step."""
+    from fauds.cli.terminal import show_frames
+
+    with new_progress() as progress:
+        step = project.frames(root, reading(**options), progress)
+    show_frames(step)
+    return step

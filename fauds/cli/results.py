@@ -1,0 +1,164 @@
+"""The commands of finished runs: report, compare, results. Nothing heavy is imported."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project
+from fauds.errors import UsageError
+
+if TYPE_CHECKING:
+    from fauds.evaluation.finished import Loaded
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--with-faces", is_flag=True, help="Show faces of licensed datasets too.")
+@click.option(
+    "--latex",
+    type=_FILE,
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    help="Write a paper's table of the runs instead; on stdout where no FILE is named.",
+)
+@DATASET
+@WORKDIR
+def report(
+    runs: tuple[str, ...], with_faces: bool, latex: Path | None, dataset: str, workdir: Path
+) -> None:
+    """Write the reports of finished RUNs again from their files, and show their tables.
+
+    RUN is a run's folder, or the name of one of --dataset. Each gets its report.md; report.html
+    shows all of them beside each other and is written into the first one's folder.
+    """
+    from fauds.evaluation.finished import locate, read
+
+    folders = [locate(name, workdir / dataset / "runs") for name in runs]
+    found = [read(folder) for folder in folders]
+    if latex is not None:
+        from fauds.report.latex import latex_table
+
+        _write(latex, latex_table(found))
+        return
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                "A report is written into a run's folder; this is a file.",
+                where=folder,
+                hint="name the folder; --latex takes results files too",
+            )
+    from fauds.cli.terminal import show_results
+    from fauds.report.html import write_html
+    from fauds.report.markdown import write_report
+
+    for folder in folders:
+        write_report(folder)
+        show_results(folder)
+    click.echo(write_html(folders, with_faces=with_faces))
+
+
+@click.command()
+@click.argument("a", metavar="RUN_A")
+@click.argument("b", metavar="RUN_B")
+@click.option("--json", "data", type=_FILE, metavar="FILE", help="Write all figures; - is stdout.")
+@DATASET
+@WORKDIR
+def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> None:
+    """Say whether two models differ on the same frames, and by how much.
+
+    RUN is a run's folder, the name of one of --dataset, or a results.json from anywhere: nothing
+    else of a run is needed. Several runs of one model that differ by the seed are joined by
+    commas: RUN,RUN,RUN.
+    """
+    from fauds.evaluation.compare import compare_runs
+    from fauds.report.compare import as_data, show_comparison
+
+    places = workdir / dataset / "runs"
+    pair = compare_runs(_side(a, places), _side(b, places))
+    if data is None or str(data) != "-":
+        show_comparison(pair)
+    if data is not None:
+        _write_json(data, as_data(pair))
+
+
+def _side(named: str, places: Path) -> "list[Loaded]":
+    """Return the runs that are joined by commas; a comma may also be part of a path."""
+    from fauds.evaluation.finished import load, locate
+
+    names = [named] if Path(named).exists() else named.split(",")
+    return [load(locate(name.strip(), places)) for name in names]
+
+
+@click.command()
+@click.option("--dataset", metavar="D", help="Only this dataset's.  [default: all]")
+@click.option("--json", "data", type=_FILE, metavar="FILE", help="Write them; - is stdout.")
+@click.option("--csv", "table", type=_FILE, metavar="FILE", help="Write them; - is stdout.")
+@WORKDIR
+def results(dataset: str | None, data: Path | None, table: Path | None, workdir: Path) -> None:
+    """List all runs of the workdir, finished or not."""
+    from fauds.report.listing import as_csv, as_data, list_runs, show_runs
+
+    runs = list_runs(workdir, dataset)
+    if not any(str(file) == "-" for file in (data, table)):
+        if runs:
+            show_runs(runs)
+        else:
+            click.echo(f"{workdir / (dataset or '')}: no run yet; start one: fauds bench MODEL")
+    if data is not None:
+        _write_json(data, as_data(runs))
+    if table is not None:
+        _write(table, as_csv(runs))
+
+
+def _write_json(file: Path, value: Any) -> None:
+    _write(file, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a text whole or not at all, and say where; ``-`` is stdout."""
+    from fauds.tables import store
+
+    if str(file) == "-":
+        click.echo(text, nl=False)
+    else:
+        store.write_text(file, text)
+        click.echo(file, err=True)
+
+
+@click.command()
+@click.argument("predictions", type=click.Path(path_type=Path, exists=True))
+@DATASET
+@click.option("--name", help="What made the predictions.  [default: the file's name]")
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "drop", "inactive"]),
+    help="Frames of the protocol without a prediction: refuse the file, score without them, or "
+    "score them as inactive.  [default: the benchmark's rule, which is refuse]",
+)
+@WORKDIR
+def score(
+    predictions: Path,
+    dataset: str,
+    name: str | None,
+    missing: Literal["refuse", "drop", "inactive"] | None,
+    workdir: Path,
+) -> None:
+    """Score PREDICTIONS made elsewhere as fauds bench scores its own.
+
+    PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame and one for
+    every action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5);
+    a folder of OpenFace's CSV files, named like the sequences (F001_T1.csv, SN001.csv);
+    py-feat's CSV; or a run of fauds.
+    """
+    from fauds.cli.terminal import show_results
+    from fauds.evaluation.external.match import ScoreRequest
+
+    request = ScoreRequest(predictions, name, missing)
+    project = new_project(workdir, dataset)
+    show_results(project.score(request, click.echo, new_progress()))

@@ -1,0 +1,327 @@
+"""What the commands print: short tables and lines for a person."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from fauds.explanation.explained import Explanation
+from fauds.facs import STATES, intensity_column
+from fauds.protocols import folds as folding
+from fauds.report.formatting import new_console, new_table, percent, percent_range
+from fauds.tables import store
+
+if TYPE_CHECKING:
+    from fauds.evaluation.results import Results
+    from fauds.faces.check import Check
+    from fauds.pipeline.workspace import Step
+
+
+_UNDEFINED = 8
+"""Lines that are printed of undefined figures: leaving out each of 41 subjects has hundreds."""
+
+
+def _done(step: "Step") -> str:
+    return "" if step.done else " (unchanged)"
+
+
+def show_frames(step: "Step") -> None:
+    """Print what was read, and every difference from the published counts."""
+    console = new_console()
+    subjects: set[str] = set()
+    rows = 0
+    for part in store.read_batches(step.path, ["subject"]):
+        subjects |= set(part["subject"].unique().to_pylist())
+        rows += len(part)
+    made_up = ", made up" if step.meta["synthetic"] else ""
+    console.print(f"{step.path}: {rows:,} frames of {len(subjects)} subjects{made_up}{_done(step)}")
+    for line in (*step.meta["notes"], *step.meta["differences"]) if step.done else ():
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def show_captions(step: "Step") -> None:
+    """Print the sizes of captions, phrases and vocabularies, and an example."""
+    console = new_console()
+    phrases = store.read_table(step.beside("phrases"))
+    vocabulary = store.read_table(step.beside("vocabulary"), ["scope"])
+    for scope in ("local", "global"):
+        scoped = phrases.filter(pc.equal(phrases["scope"], scope))
+        words = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
+        lengths = pc.list_value_length(scoped["tokens"])
+        longest = f"longest {pc.max(lengths).as_py() - 2} tokens" if len(scoped) else "none"
+        kinds = _kinds(step.meta["settings"], scope)
+        console.print(
+            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {words}"
+        )
+    _show_ungraded(console, step)
+    for row in phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist():
+        console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True)
+    part = next(iter(store.read_batches(step.path, ["face"])), None)
+    if part is not None and len(part):
+        middle = part["face"][len(part) // 2].as_py() or "(a needed AU is not coded)"
+        console.print(f"  a face: {middle}", soft_wrap=True)
+    rows = store.row_count(step.path)
+    console.print(f"{step.path}: {rows:,} frames captioned{_done(step)}")
+
+
+def _kinds(settings: dict[str, Any], scope: str) -> str:
+    """Return what makes descriptions distinct, where that is more than the action units."""
+    states = STATES if settings["degrees"] else STATES[:2]
+    kinds = [f"{len(settings['aus'])} AUs", f"{len(states)} states"] if scope == "local" else []
+    if settings["variants"] > 1:
+        kinds.append(f"{settings['variants']} paraphrases")
+    return f" ({', '.join(kinds)})" if kinds else ""
+
+
+def _show_ungraded(console: Console, step: "Step") -> None:
+    """Say which action units have no degrees because no intensity of them is coded."""
+    there = store.column_names(step.beside("frames"))
+    aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
+    lacking = [au for au in aus if intensity_column(au) not in there]
+    if lacking:
+        console.print(f"  no intensity is coded of {', '.join(lacking)}: said without a degree")
+
+
+def show_faces(step: "Step") -> None:
+    """Print how faces were aligned, and what became of the frames."""
+    console = new_console()
+    console.print(f"{step.path}: {step.meta['described']}{_done(step)}", soft_wrap=True)
+    for line in step.meta["notes"]:
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def show_folds(step: "Step") -> None:
+    """Print each fold's subjects, and per AU the test rates and training weights."""
+    console = new_console()
+    folds = store.read_table(step.path)
+    statistics = store.read_table(step.beside("fold_statistics"))
+    numbers = folding.tested(folds)
+    always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
+    if always:
+        console.print(f"trained on: {len(always)} subjects, who are not tested")
+    for fold in numbers:
+        names = folds.filter(pc.equal(folds["fold"], fold))["subject"].to_pylist()
+        console.print(
+            f"fold {fold} tests part {fold} ({len(names)} subjects): {' '.join(names)}",
+            soft_wrap=True,
+        )
+    heads = [f"part {fold} %" for fold in numbers] + [f"weight {fold}" for fold in numbers]
+    table = new_table("AU", *heads)
+    for au in dict.fromkeys(statistics["au"].to_pylist()):
+        rows = statistics.filter(pc.equal(statistics["au"], au)).to_pylist()
+        rates = [percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
+        weights = ["-" if row["weight"] is None else f"{row['weight']:.3f}" for row in rows]
+        table.add_row(au, *rates, *weights)
+    console.print(table)
+    console.print(
+        "part k %: frames of part k with the AU active; weight k: 1 / rate of active frames in the "
+        "other parts, scaled to mean 1",
+        soft_wrap=True,
+    )
+    console.print(f"{step.path}: {folds['protocol'][0].as_py()}{_done(step)}")
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def show_results(folder: Path) -> None:
+    """Print a run's per-fold table, its summary and one face's descriptions."""
+    from fauds.evaluation import results as results_file
+    from fauds.report.faces import gallery
+
+    console = new_console()
+    results = results_file.read(folder)
+    made_up = "  (made-up faces: not comparable with any published figure)"
+    console.print(
+        f"{results.model} {results.preset} on {results.benchmark} v{results.benchmark_version}, "
+        f"{results.protocol.folds} (fold k tests part k), "
+        f"{results.frames_scored:,} of {results.frames_offered:,} frames"
+        + (made_up if results.synthetic else ""),
+        soft_wrap=True,
+    )
+    console.print(f"backbone: {results.pretraining}", soft_wrap=True)
+    console.print(_fold_table(results))
+    _show_certainty(console, results)
+    _show_words(console, results)
+    for line in results.undefined[:_UNDEFINED]:
+        console.print(f"undefined, left out of means: {line}", soft_wrap=True)
+    if more := results.undefined[_UNDEFINED:]:
+        console.print(f"undefined, left out of means: {len(more)} more, see report.html")
+    # The face with most to say; whether the model is right about it plays no part.
+    faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
+    for reason in dict.fromkeys(results.without.values()):
+        lacks = ", ".join(words for words, why in results.without.items() if why == reason)
+        console.print(f"no {lacks}: {reason}", soft_wrap=True)
+    described = any(face.face_text or any(au.text for au in face.aus) for face in faces)
+    for face in faces[: 1 if described else 0]:
+        console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
+        if face.face_text:
+            console.print(f"  whole face: {face.face_text}", soft_wrap=True)
+        for au in face.aus:
+            if au.text and au.predicted:
+                console.print(f"  {au.name}: {au.text}", soft_wrap=True)
+    console.print(f"\n{folder / 'report.html'}, report.md", soft_wrap=True)
+
+
+def _fold_table(results: "Results") -> Table:
+    folds, target = results.folds, results.protocol.predicts
+    first, *others = target.statistics
+    beside = {**target.baselines, **{name: f"{target.titles[name]} %" for name in others}}
+    table = new_table(
+        f"{target.titles[first]} %",
+        *(f"fold {fold}" for fold in folds),
+        "mean",
+        "95 % interval",
+        *beside.values(),
+    )
+    for au in (*target.names, None):
+        cells = [results.value(first, "fold", au, fold) for fold in folds]
+        cells.append(results.value(first, "mean_of_folds", au))
+        figures = [results.value(name, "mean_of_folds", au) for name in beside]
+        if au is None:
+            table.add_section()
+        table.add_row(
+            au or target.total, *map(percent, cells), _interval(results, au), *map(percent, figures)
+        )
+    return table
+
+
+def _interval(results: "Results", au: str | None) -> str:
+    row = results.row(results.protocol.predicts.first, "mean_of_folds", au)
+    return "-" if row is None else percent_range(row.low, row.high) or "-"
+
+
+def _show_certainty(console: Console, results: "Results") -> None:
+    """Say what the intervals are of, what was missing, and what choosing otherwise claims."""
+    target = results.protocol.predicts
+    first = target.first
+    if results.uncertainty is not None and _interval(results, None) != "-":
+        subjects = sum(row.scope == "subject" and row.metric == first for row in results.metrics)
+        console.print(
+            f"interval: what this protocol would give on other people, from {subjects} subjects "
+            f"({results.uncertainty.method.replace('_', ' ')}); training again is not in it",
+            soft_wrap=True,
+        )
+    for chosen in results.optimism:
+        words = chosen.selection.replace("_", " ")
+        flatters = "" if chosen.selection == "validation" else ": chosen on the test part, flatters"
+        gap = 0.0 if chosen.difference is None else 100 * chosen.difference
+        console.print(
+            f"{words}: {target.titles[first]} {percent(chosen.f1)} ({gap:+.1f}){flatters}",
+            soft_wrap=True,
+        )
+    if results.missing is not None and results.missing.frames:
+        done = "scored as inactive" if results.missing.rule == "inactive" else "not scored"
+        frames = sum(results.missing.frames.values())
+        people = len(results.missing.frames)
+        console.print(
+            f"{frames:,} frames of {people} subject{'s' if people > 1 else ''} have no prediction: "
+            f"{done}",
+            soft_wrap=True,
+        )
+
+
+def _show_words(console: Console, results: "Results") -> None:
+    asserted = results.value("local_text_f1", "mean_of_folds")
+    if asserted is not None:
+        whole = results.value("global_text_f1", "mean_of_folds")
+        contradicted = results.value("text_contradictions", "mean_of_folds")
+        more = "" if whole is None else f", of the whole face {percent(whole)}"
+        faces = (
+            ""
+            if contradicted is None
+            else f"; the two contradict each other in {percent(contradicted)} % of the faces"
+        )
+        console.print(f"F1 of what the texts assert: local {percent(asserted)}{more}{faces}")
+    agreement = results.value("local_text_agreement", "mean_of_folds")
+    if agreement is not None:
+        console.print(
+            f"{percent(agreement)} % of the local descriptions are word for word that of the "
+            "AU state predicted beside them"
+        )
+    for scope in ("local", "global"):
+        value = results.value(f"{scope}_word_top5", "mean_of_folds")
+        if value is not None:
+            alone = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
+            console.print(
+                f"{scope} descriptions: word top-5 {percent(value)} %, "
+                f"{percent(alone)} % without looking at the image"
+            )
+
+
+_NOT_KNOWN = "-"
+
+
+def show_check(dataset: str, check: "Check") -> None:
+    """Print what was found, what differs, what is missing, and what the steps need."""
+    console = new_console()
+    made_up = ", made up" if check.synthetic else ""
+    console.print(f"{dataset} in {check.root}{made_up}", soft_wrap=True)
+    groups = {
+        "found": check.found,
+        "differs from the published counts": check.differs,
+        "missing": check.missing,
+    }
+    for head, lines in groups.items():
+        console.print(f"\n{head}:{'' if lines else ' nothing'}")
+        for line in lines:
+            console.print(f"  {line}", soft_wrap=True)
+    table = new_table("step", "time", "disk")
+    for need in check.needs:
+        table.add_row(need.step, _duration(need.seconds), _size(need.size))
+    console.print(table)
+    for need in check.needs:
+        console.print(f"  {need.step}: {need.basis}", soft_wrap=True)
+    console.print(
+        f"  here: {check.processes} CPU cores, {_size(check.free)} free on the workdir's disk",
+        soft_wrap=True,
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return _NOT_KNOWN
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return _NOT_KNOWN
+    for unit, length in (("GB", 1e9), ("MB", 1e6)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+class Printed:
+    """A sink that prints.
+
+    Args:
+        echo: called with every text.
+    """
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
+        self._video: str | None = None
+
+    def write(self, explanations: Sequence[Explanation]) -> None:
+        """Print the faces of one picture."""
+        for said in explanations:
+            if said.timestamp is not None and said.source == self._video:
+                self._echo(said.line())
+            else:
+                self._echo(f"{said}\n")
+        self._video = explanations[0].source
+
+    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+        """Print nothing: what was skipped is told at the end."""
+
+    def close(self) -> None:
+        """Print nothing more."""

@@ -1,0 +1,237 @@
+"""Label files to numbers: fast where a file is what it should be, exact about what is not.
+
+Files of the same columns are joined and parsed by one call of pyarrow, which neither loops over
+rows in Python nor loads pandas. Whatever looks unusual (a blank, a quote, a value outside the
+allowed ones, a short line) sends that one file to a plain reader that understands it or raises an
+error with file and line. Both readers give the same numbers.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from fauds.datasets.label_files import BOM, LabelFile, bad
+from fauds.tables.columns import to_numpy
+
+MISSING = 9
+"""The code of a frame that is not coded, in BP4D's files and in arrays before they are tables."""
+
+_PLAIN_BYTES = b"0123456789,\n"
+_COMMA, _LINE_END = b",\n"
+_LARGEST_FRAME = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLayout:
+    """What the columns of a label file are.
+
+    Attributes:
+        count: columns in a row.
+        frame: position of the frame number.
+        wanted: positions of the values to read; the others are counted but not looked at.
+        header_lines: lines before the first row.
+        allowed: the values that may occur in wanted columns, each 0 to 9.
+    """
+
+    count: int
+    frame: int
+    wanted: tuple[int, ...]
+    header_lines: int
+    allowed: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A file's numbers by rising frame: frames int32 [N], values int8 [wanted columns, N]."""
+
+    frames: np.ndarray
+    values: np.ndarray
+
+
+def header(file: LabelFile) -> bytes:
+    """Return the raw bytes of a file's first line, without its end."""
+    data = file.data.removeprefix(BOM)
+    end = data.find(b"\n")
+    return data[: end if end >= 0 else len(data)].split(b"\r", 1)[0]
+
+
+def _unix(data: bytes) -> bytes:
+    """Return the data with every kind of line end as a line feed."""
+    if b"\r" not in data:
+        return data
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def header_cells(file: LabelFile) -> list[str]:
+    """Return the cells of a file's first line, stripped.
+
+    Raises:
+        DataError: the line is not text, or not CSV.
+    """
+    rows = _rows(file, _decode(header(file), file))
+    return [cell.strip() for cell in rows[0][1]] if rows else []
+
+
+def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
+    """Parse files that all have the same columns.
+
+    Args:
+        files: their bytes; a last line without an end, Windows line ends, a byte-order mark and
+            empty lines at the end are fine.
+        columns: what they must hold.
+
+    Returns:
+        One block a file, in the order of `files`.
+
+    Raises:
+        DataError: with file and line: a wrong number of columns (a truncated line), a value that
+            is not allowed, a frame number that is no positive integer or comes twice, no rows.
+    """
+    blocks = _parse_together(files, columns)
+    if blocks is None:
+        blocks = [
+            alone[0] if (alone := _parse_together([file], columns)) else _parse_plain(file, columns)
+            for file in files
+        ]
+    pairs = zip(files, blocks, strict=True)
+    return [_ordered(file, block, columns.header_lines) for file, block in pairs]
+
+
+def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block] | None:
+    """Parse with pyarrow; None where anything is not as plain as it should be."""
+    bodies = [_body(file, columns.header_lines) for file in files]
+    joined = b"\n".join([*bodies, b""])
+    if joined.translate(None, _PLAIN_BYTES):
+        return None
+    table = _read_csv(joined, columns)
+    if table is None:
+        return None
+    letters = np.frombuffer(joined, np.uint8)
+    line_ends = np.flatnonzero(letters == _LINE_END)
+    # A blank line is no row of the table; a line cut off after a comma may be one.
+    if len(table) != len(line_ends) or (letters[line_ends - 1] == _COMMA).any():
+        return None
+    frames, *values = map(to_numpy, table.columns)
+    values = np.stack(values)
+    if frames.min() < 1 or not _allowed_lookup(columns.allowed)[values.view(np.uint8)].all():
+        return None
+    file_ends = np.cumsum([len(body) + 1 for body in bodies])
+    rows = np.searchsorted(line_ends, file_ends).tolist()
+    return [Block(frames[start:end], values[:, start:end]) for start, end in pairwise([0, *rows])]
+
+
+def _body(file: LabelFile, header_lines: int) -> memoryview:
+    """Return a file's rows, without the last line end."""
+    data = _unix(file.data)
+    start = len(BOM) if data.startswith(BOM) else 0
+    for _ in range(header_lines):
+        start = data.find(b"\n", start) + 1 or len(data)
+    return memoryview(data)[start : max(start, len(data.rstrip(b"\n")))]
+
+
+def _read_csv(joined: bytes, columns: LabelLayout) -> pa.Table | None:
+    names = [str(position) for position in range(columns.count)]
+    kept = [names[position] for position in (columns.frame, *columns.wanted)]
+    types = dict.fromkeys(kept, pa.int8()) | {kept[0]: pa.int32()}
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(joined),
+            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=True),
+            parse_options=arrow_csv.ParseOptions(quote_char=False),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=kept, column_types=types, null_values=[]
+            ),
+        )
+    except pa.ArrowException:
+        return None
+
+
+def _allowed_lookup(allowed: Collection[int]) -> np.ndarray:
+    lookup = np.zeros(256, bool)
+    lookup[list(allowed)] = True
+    return lookup
+
+
+def _decode(data: bytes, file: LabelFile) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = _unix(data[: error.start]).count(b"\n") + 1
+        what = f"The file is not text: it holds the byte {data[error.start]:#04x}."
+        raise bad(what, file.path, line) from None
+
+
+def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
+    """Return (line, cells) of every line; lines without any cell have an empty list."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise bad(f"The line cannot be read: {error}.", file.path, reader.line_num) from None
+
+
+def _parse_plain(file: LabelFile, columns: LabelLayout) -> Block:
+    """Parse one file cell by cell: slow, and exact about what is wrong."""
+    rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
+    while rows and _is_blank(rows[-1][1]):
+        rows.pop()
+    rows = rows[columns.header_lines :]
+    if not rows:
+        raise bad("The file holds no frames.", file.path, columns.header_lines + 1)
+    numbers = [_plain_row(file, line, cells, columns) for line, cells in rows]
+    table = np.array(numbers, np.int64).T
+    return Block(table[0].astype(np.int32), table[1:].astype(np.int8))
+
+
+def _is_blank(cells: list[str]) -> bool:
+    return not cells or (len(cells) == 1 and not cells[0].strip())
+
+
+def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayout) -> list[int]:
+    if _is_blank(cells):
+        raise bad("The line is empty.", file.path, line)
+    if len(cells) != columns.count:
+        raise bad(
+            f"The line has {len(cells)} of {columns.count} columns (a truncated file?).",
+            file.path,
+            line,
+        )
+    if not cells[-1].strip():
+        raise bad("The line ends after a comma (a truncated file?).", file.path, line)
+
+    def number(position: int, fits: Callable[[int], bool], what: str) -> int:
+        cell = cells[position].strip()
+        # The length first: Python refuses to convert numbers of thousands of digits.
+        if cell.isascii() and cell.isdecimal() and len(cell) < 20 and fits(int(cell)):
+            return int(cell)
+        held = f"Column {position + 1} holds {cell[:40]!r}"
+        raise bad(f"{held}, which is not {what}.", file.path, line)
+
+    allowed = ", ".join(map(str, sorted(columns.allowed)))
+    return [
+        number(columns.frame, lambda n: 1 <= n <= _LARGEST_FRAME, "a frame number (1, 2, ...)"),
+        *(number(p, columns.allowed.__contains__, f"one of {allowed}") for p in columns.wanted),
+    ]
+
+
+def _ordered(file: LabelFile, block: Block, header_lines: int) -> Block:
+    """Return the block by rising frame; a frame that comes twice is an error."""
+    if (np.diff(block.frames) > 0).all():
+        return block
+    order = np.argsort(block.frames, kind="stable")
+    frames = block.frames[order]
+    twice = np.flatnonzero(np.diff(frames) == 0)
+    if twice.size:
+        first, second = (int(order[twice[0] + i]) + header_lines + 1 for i in (0, 1))
+        raise bad(
+            f"Frame {frames[twice[0]]} comes twice: in lines {first} and {second}.",
+            file.path,
+            second,
+        )
+    return Block(frames, block.values[:, order])

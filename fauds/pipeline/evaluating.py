@@ -1,0 +1,145 @@
+"""The step from the predictions of a run's folds to its results.json and gallery."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fauds.errors import DataError
+from fauds.evaluation import results as results_file
+from fauds.evaluation.evaluate import Epochs, GroundTruth, Made, Predictions, References, evaluate
+from fauds.nn import presets
+from fauds.runs.illustrations import write_gallery
+from fauds.runs.inputs import Inputs
+from fauds.runs.plan import Plan
+from fauds.runs.predict import TEST, VALIDATION
+from fauds.runs.run import Run
+from fauds.settings import BackboneSettings
+from fauds.tables import predictions as predictions_file
+from fauds.tables import store
+from fauds.tables.paths import MEASURED, PREDICTIONS, fold_folder
+from fauds.training import checkpoint
+
+
+def write_results(run: Run) -> None:
+    """Write results.json and gallery.parquet of a run whose folds are all predicted.
+
+    Raises:
+        DataError: predictions are not of the frames that their fold tests.
+    """
+    plan, inputs, folds = run.plan, run.inputs, run.folds
+    tables = {fold: _predictions(plan, inputs, fold) for fold in folds}
+    predicted = pa.concat_tables(tables.values(), promote_options="default")
+    measured = {fold: _measured(plan, fold) for fold in folds}
+    made = Made(
+        model=plan.model,
+        preset=plan.preset,
+        settings=plan.settings.model_dump(mode="json"),
+        command=plan.command,
+        selection=plan.benchmark.metric.selection,
+        alignment=inputs.found.described,
+        frame_set=inputs.found.frame_set,
+        pretraining=_pretraining(plan),
+        seeds=[plan.settings.training.seed],
+        seconds=sum(found["seconds"] for found in measured.values()),
+        computed_on=sorted({found["computed_on"] for found in measured.values()}),
+        # Written since models can lack a capability.
+        without=measured[folds[0]].get("without", {}),
+    )
+    predictions = Predictions(
+        table=predicted,
+        made=made,
+        measures={
+            fold: {
+                name: (np.nan if value is None else value, count)
+                for name, (value, count) in found["words"].items()
+            }
+            for fold, found in measured.items()
+        },
+        epochs={fold: _epochs_of(plan, inputs, fold) for fold in folds},
+    )
+    results = evaluate(predictions, _labels(inputs, predicted, folds), plan.benchmark)
+    write_gallery(plan, inputs, predicted)
+    results_file.write(plan.folder, results)
+
+
+def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> GroundTruth:
+    place = pc.index_in(predicted["frame_id"], inputs.frames["frame_id"])
+    captions = inputs.captions
+    return GroundTruth(
+        frames=inputs.frames.take(place),
+        fold=predicted["fold"].to_numpy(),
+        folds=inputs.folds,
+        tested=folds,
+        statistics=inputs.statistics,
+        synthetic=inputs.synthetic,
+        offered=inputs.offered,
+        without_image=inputs.found.without,
+        provenance=inputs.provenance,
+        references=captions
+        and References(
+            captions.captions.take(place),
+            captions.phrases,
+            captions.settings["language"],
+            captions.readable,
+        ),
+    )
+
+
+def _predictions(plan: Plan, inputs: Inputs, fold: int) -> pa.Table:
+    path = fold_folder(plan.folder, fold) / PREDICTIONS
+    table = store.read_table(path).replace_schema_metadata(None)
+    _check_frames(table, inputs.faces.frame_ids[inputs.tested_by(fold)], path)
+    return table
+
+
+def _check_frames(table: pa.Table, frame_ids: np.ndarray, path: Path) -> None:
+    if not np.array_equal(table["frame_id"].to_numpy(), frame_ids):
+        raise DataError(
+            "The predictions are not of the frames that this fold tests.",
+            where=path,
+            hint="the frames have changed since: start a new run",
+        )
+
+
+def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
+    """Return what the fold predicted after every epoch; empty where nothing was kept."""
+    settings = plan.settings.training
+    validates = inputs.validates(fold, settings.validation_subjects, settings.seed)
+    folder = fold_folder(plan.folder, fold)
+    names, ids = inputs.target.names, inputs.faces.frame_ids
+    return Epochs(
+        test=_epochs(folder / TEST, ids[inputs.tested_by(fold)], names),
+        validation=_epochs(folder / VALIDATION, ids[validates], names),
+        validation_labels=inputs.faces.labels[validates],
+    )
+
+
+def _epochs(folder: Path, frame_ids: np.ndarray, names: Sequence[str]) -> dict[int, np.ndarray]:
+    found = {}
+    for path in folder.glob("epoch*.parquet"):
+        table = store.read_table(path)
+        _check_frames(table, frame_ids, path)
+        found[int(path.stem.removeprefix("epoch"))] = predictions_file.scores(table, names)
+    return found
+
+
+def _measured(plan: Plan, fold: int) -> dict[str, Any]:
+    path = fold_folder(plan.folder, fold) / MEASURED
+    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return measured
+
+
+def _pretraining(plan: Plan) -> str:
+    """Return what the backbone had learnt before, in words."""
+    backbone = getattr(plan.settings.model, "backbone", None)
+    if not isinstance(backbone, BackboneSettings):
+        return "not declared by the model"
+    if backbone.weights:
+        _, meta = checkpoint.load(presets.folder(plan.model) / backbone.weights)
+        return str(meta.get("pretraining", f"weights from {backbone.weights}"))
+    return f"timm's weights of {backbone.name}" if backbone.pretrained else "from scratch"

@@ -1,0 +1,118 @@
+"""Pictures inside a page: faces, and veils that leave bright what a branch looks at."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from fauds.errors import DataError
+from fauds.faces.frame_images import find_face_images
+from fauds.protocols import user_files as protocol_files
+from fauds.report.faces import DescribedFace
+from fauds.report.html.runs import Run
+from fauds.settings import read_yaml
+from fauds.tables import store
+from fauds.tables.paths import FRAMES, SETTINGS, dataset_folder
+
+_SIDE = 176
+_QUALITY = 82
+_VEIL = 200
+_ROWS = ("upper", "", "lower")
+_COLUMNS = ("left", "middle", "right")
+
+
+def shown_images(
+    run: Run, faces: Sequence[DescribedFace], with_faces: bool
+) -> tuple[Mapping[int, Path], str]:
+    """Return the image of every face by frame id, and why there is none where there is none.
+
+    Args:
+        with_faces: show faces of real people too.
+
+    Raises:
+        DataError: real faces are asked for, and their tables are not there any more.
+    """
+    if run.results.synthetic:
+        kept = {face.frame_id: run.folder / face.image for face in faces if face.image}
+        return {frame: path for frame, path in kept.items() if path.exists()}, ""
+    if not with_faces:
+        return {}, (
+            f"The faces of {run.results.benchmark} are of real people and under a licence that "
+            "forbids to pass them on: this page leaves them out. For your own eyes, "
+            "fauds report --with-faces puts them in."
+        )
+    return _real_images(run, [face.frame_id for face in faces]), ""
+
+
+def _real_images(run: Run, frame_ids: Sequence[int]) -> dict[int, Path]:
+    tables = dataset_folder(run.folder)
+    path = tables / FRAMES
+    if not path.exists():
+        raise DataError(
+            "The faces cannot be shown: the frames that they belong to are not there.",
+            where=path,
+            hint="leave --with-faces out, or put the run back into its workdir",
+        )
+    frames = store.read_table(path)
+    frames = frames.filter(pc.is_in(frames["frame_id"], pa.array(frame_ids, pa.int64())))
+    elsewhere = read_yaml(run.folder / SETTINGS).get("faces")
+    found = find_face_images(
+        tables,
+        frames,
+        store.read_meta(path),
+        Path(elsewhere) if elsewhere else None,
+        protocol_files.find(run.results.benchmark, tables.parent).alignment,
+    )
+    images = found.frames.select(["frame_id", "image"]).to_pylist()
+    return {row["frame_id"]: found.root / row["image"] for row in images}
+
+
+def face_uri(path: Path) -> str:
+    """Return a face as a JPEG inside the page.
+
+    Raises:
+        DataError: the file is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+    except OSError as error:
+        raise DataError("A face of the report cannot be read.", where=path) from error
+    small.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY)
+    return _uri("image/jpeg", buffer.getvalue())
+
+
+def veil_uri(attention: np.ndarray) -> str:
+    """Return a PNG of the map's own size: clear at its highest, dark at its lowest.
+
+    Args:
+        attention: float [rows, columns].
+    """
+    spread = np.ptp(attention)
+    share = (attention - attention.min()) / spread if spread > 0 else np.ones_like(attention)
+    alpha = np.rint(_VEIL * (1 - share)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack([np.zeros_like(alpha), alpha], axis=-1), "LA").save(
+        buffer, "PNG", optimize=True
+    )
+    return _uri("image/png", buffer.getvalue())
+
+
+def looks_at(attention: np.ndarray) -> str:
+    """Return where a map is highest, in words of the picture: "upper left", "middle"."""
+    place = np.unravel_index(int(attention.argmax()), attention.shape)
+    row, column = (
+        min(int(3 * (at + 0.5) / size), 2) for at, size in zip(place, attention.shape, strict=True)
+    )
+    return f"{_ROWS[row]} {_COLUMNS[column]}".strip()
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,106 @@
+"""The columns and types of the tables that fauds writes."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from fauds.facs import intensity_column
+
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+
+def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of frames.parquet: one row a coded frame, null where not coded.
+
+    `key` is the frame's unique id in words, see `frame_keys`; tables of an older fauds lack it.
+    """
+    return pa.schema(
+        [
+            ("frame_id", pa.int64()),
+            ("key", pa.string()),
+            ("subject", _CATEGORY),
+            ("task", _CATEGORY),
+            ("frame", pa.int32()),
+            ("sex", _CATEGORY),
+            ("image", pa.string()),
+            *((au, pa.int8()) for au in aus),
+            *((intensity_column(au), pa.int8()) for au in intensity_aus),
+        ]
+    )
+
+
+def captions_schema(aus: Sequence[str]) -> pa.Schema:
+    """Return the schema of captions.parquet: a frame's local descriptions and its global one."""
+    return pa.schema(
+        [("frame_id", pa.int64()), *((au, _CATEGORY) for au in aus), ("face", _CATEGORY)]
+    )
+
+
+PHRASES_SCHEMA = pa.schema(
+    [
+        ("phrase_id", pa.int32()),
+        ("scope", pa.string()),
+        ("au", pa.string()),
+        ("state", pa.string()),
+        ("variant", pa.int8()),
+        ("text", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+    ]
+)
+VOCABULARY_SCHEMA = pa.schema(
+    [
+        ("scope", pa.string()),
+        ("id", pa.int32()),
+        ("token", pa.string()),
+        ("space", pa.bool_()),
+        ("count", pa.int64()),
+    ]
+)
+FOLDS_SCHEMA = pa.schema(
+    [("subject", pa.string()), ("fold", pa.int16()), ("protocol", pa.string())]
+)
+FOLD_STATISTICS_SCHEMA = pa.schema(
+    [
+        ("fold", pa.int16()),
+        ("au", pa.string()),
+        ("train_frames", pa.int64()),
+        ("train_positives", pa.int64()),
+        ("test_frames", pa.int64()),
+        ("test_positives", pa.int64()),
+        ("weight", pa.float64()),
+    ]
+)
+
+
+def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of a fold's predictions: a score a name, and columns of generated texts."""
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("subject", _CATEGORY),
+            ("task", _CATEGORY),
+            ("frame", pa.int32()),
+            ("frame_id", pa.int64()),
+            ("fold", pa.int16()),
+            *((name, pa.float32()) for name in names),
+            *((name, pa.string()) for name in texts),
+        ]
+    )
+
+
+def faces_schema() -> pa.Schema:
+    """Return the schema of faces.parquet: one row a coded frame; nulls where it has no crop."""
+    return pa.schema(
+        [
+            ("frame_id", pa.int64()),
+            ("path", pa.string()),
+            ("status", _CATEGORY),
+            ("transform", pa.list_(pa.float64(), 6)),
+            ("inter_ocular", pa.float32()),
+            ("eyes", pa.list_(pa.float32(), 4)),
+            ("landmarks", _CATEGORY),
+            ("outside", pa.bool_()),
+            ("eyes_crossed", pa.bool_()),
+            ("jump", pa.bool_()),
+        ]
+    )

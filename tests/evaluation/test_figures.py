@@ -1,0 +1,166 @@
+"""Figures of a whole run: intervals, sexes, subjects, and results files old and new."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fauds.errors import DataError
+from fauds.evaluation import results as results_file
+from fauds.evaluation.results import MissingFrames, Protocol, Results
+from fauds.evaluation.score import FoldScores, run_figures
+from fauds.metrics.intervals import intervals
+from fauds.metrics.occurrence import count, f1
+from fauds.targets.occurrence import Occurrence
+
+AUS = ("AU01", "AU12")
+TARGET = Occurrence(aus=AUS)
+SEXES = {"F1": "F", "F2": "F", "F3": "F", "M1": "M", "M2": "M", "M3": "M", "X1": None, "X2": None}
+FOLDS = {1: ("F1", "M1", "X1", "F3"), 2: ("F2", "M2", "M3", "X2")}
+
+
+@pytest.fixture(scope="module")
+def made():
+    rng = np.random.default_rng(0)
+    folds, subjects = {}, {}
+    for fold, names in FOLDS.items():
+        subjects[fold] = np.repeat(names, 25)
+        labels = rng.choice([-1, 0, 1], (100, 2), p=[0.1, 0.5, 0.4]).astype(np.int8)
+        right = rng.random((100, 2)) < 0.8
+        found = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
+        folds[fold] = FoldScores(labels, found, np.array([0.4, 0.4]))
+    return folds, subjects, run_figures(folds, subjects, SEXES, TARGET, 0.5, "last")
+
+
+def rows_of(found, **wanted):
+    return [
+        row
+        for row in found.metrics
+        if all(getattr(row, name) == value for name, value in wanted.items())
+    ]
+
+
+def test_f1_and_accuracy_over_all_folds_have_intervals_of_their_subjects(made):
+    _, _, found = made
+    grouped = found.subject_counts.grouped(TARGET)
+    for scope in ("mean_of_folds", "pooled"):
+        expected = intervals(grouped.counts, grouped.folds, f1, estimand=scope)
+        for i, au in enumerate((*AUS, None)):
+            (row,) = rows_of(found, metric="f1", scope=scope, au=au)
+            assert row.value == pytest.approx(expected.value[i])
+            assert (row.low, row.high) == pytest.approx((expected.low[i], expected.high[i]))
+            assert row.low < row.value < row.high
+    assert all(row.low is None for row in rows_of(found, scope="fold"))
+    assert found.uncertainty.level == 0.95
+    assert found.uncertainty.unit == "subject"
+
+
+def test_a_sex_is_scored_on_its_own_frames_and_unknown_ones_are_in_none(made):
+    folds, subjects, found = made
+    labels, given, whose = (
+        np.concatenate([part[fold] for fold in folds])
+        for part in (
+            {fold: scores.labels for fold, scores in folds.items()},
+            {fold: scores.scores for fold, scores in folds.items()},
+            subjects,
+        )
+    )
+    assert {row.group for row in rows_of(found, scope="sex")} == {"F", "M"}
+    for sex in "FM":
+        mine = np.isin(whose, [name for name, of in SEXES.items() if of == sex])
+        expected = f1(count(labels[mine], given[mine] >= 0.5))
+        for au, value in zip((*AUS, None), (*expected, expected.mean()), strict=True):
+            (row,) = rows_of(found, metric="f1", scope="sex", group=sex, au=au)
+            assert row.value == pytest.approx(value)
+            assert row.low < value < row.high
+        assert row.n == (labels[mine] >= 0).any(axis=1).sum()
+
+
+def test_every_subject_has_a_mean_over_aus(made):
+    folds, subjects, found = made
+    mine = subjects[2] == "M3"
+    counts = count(folds[2].labels[mine], folds[2].scores[mine] >= 0.5)
+    (row,) = rows_of(found, metric="f1", scope="subject", group="M3")
+    assert row.value == pytest.approx(f1(counts).mean())
+    assert row.n == (folds[2].labels[mine] >= 0).any(axis=1).sum()
+    assert {row.group for row in rows_of(found, scope="subject")} == set(SEXES)
+
+
+def finished(found, **changed):
+    protocol = Protocol(
+        folds="random-2fold-seed0",
+        test_subjects={fold: sorted(names) for fold, names in FOLDS.items()},
+        aus=list(AUS),
+        occurrence="coded",
+        threshold=0.5,
+        selection="last",
+        alignment="none 1",
+        frame_set="every coded frame",
+    )
+    values = dict.fromkeys(("protocol_hash", "pretraining", "command"), "")
+    return Results(
+        benchmark="bp4d",
+        benchmark_version=1,
+        protocol=protocol,
+        synthetic=True,
+        model="vlfau",
+        preset="tiny",
+        settings={},
+        seeds=[0],
+        versions={},
+        frames_fingerprint="",
+        frames_offered=200,
+        frames_scored=200,
+        frames_without_image={},
+        undefined=[],
+        seconds=0.0,
+        computed_on=[],
+        provenance={},
+        metrics=found.metrics,
+        summary=found.summary,
+        **{**values, **changed},
+    )
+
+
+def test_results_are_read_back_as_they_were_written(made, tmp_path):
+    _, _, found = made
+    results = finished(
+        found,
+        uncertainty=found.uncertainty,
+        chosen={1: {"validation": {"epoch": 3}}},
+        subject_counts=found.subject_counts,
+        missing=MissingFrames(rule="drop", frames={"F1": 2}),
+    )
+    results_file.write(tmp_path, results)
+    assert results_file.read(tmp_path) == results
+
+
+def test_results_of_an_older_fauds_are_still_read(made, tmp_path):
+    _, _, found = made
+    plain = finished(found).model_dump(mode="json")
+    for name in ("uncertainty", "chosen", "optimism", "subject_counts", "missing"):
+        del plain[name]
+    old = [row for row in plain["metrics"] if row["scope"] not in ("sex", "subject")]
+    plain["metrics"] = [{k: v for k, v in row.items() if k != "group"} for row in old]
+    (tmp_path / "results.json").write_text(json.dumps(plain))
+    results = results_file.read(tmp_path)
+    assert results.uncertainty is None
+    assert results.value("f1", "mean_of_folds") == found.summary["f1"]
+    plain["metrics"][0]["scope"] = "galaxy"
+    (tmp_path / "results.json").write_text(json.dumps(plain))
+    with pytest.raises(DataError, match="not results of this fauds"):
+        results_file.read(tmp_path)
+
+
+def test_a_plain_value_is_the_headlines_whatever_else_was_selected(made):
+    _, _, found = made
+    (row,) = rows_of(found, metric="f1", scope="mean_of_folds", au=None)
+    other = row.model_copy(update={"selection": "best_test_epoch", "value": 0.99})
+    results = finished(found)
+    results = results.model_copy(update={"metrics": [other, *results.metrics]})
+    assert results.value("f1", "mean_of_folds") == row.value
+    chosen = results.row("f1", "mean_of_folds", selection="best_test_epoch")
+    assert chosen.value == 0.99
+    assert results.value("prevalence_f1", "mean_of_folds") is not None
+    assert results.row("f1", "sex", group="F").group == "F"
+    assert results.row("f1", "sex") is None

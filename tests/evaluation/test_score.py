@@ -1,0 +1,150 @@
+"""Scores of a run: which frames, which means, what is undefined."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fauds.evaluation import score
+from fauds.evaluation.score import MetricRows
+from fauds.tables.frames import frame_set_fingerprint
+from fauds.targets.occurrence import Occurrence
+
+AUS = ("AU01", "AU12")
+LAST = MetricRows(Occurrence(aus=AUS), "last")
+STATES = ("active", "inactive")
+
+
+def frames(order):
+    labels = {"AU01": [0, 1, None], "AU12": [1, 1, 0]}
+    table = pa.table(
+        {
+            "subject": pa.array(["F001", "F001", "M002"]).dictionary_encode(),
+            "task": pa.array(["T1", "T10", ""]).dictionary_encode(),
+            "frame": pa.array([7, 12, 3], pa.int32()),
+            **{au: pa.array(values, pa.int8()) for au, values in labels.items()},
+        }
+    )
+    return table.take(order)
+
+
+def test_the_fingerprint_is_of_sorted_lines_that_anyone_can_write():
+    lines = b"F001/T1/7 01\nF001/T10/12 11\nM002//3 -0"
+    expected = hashlib.sha256(lines).hexdigest()
+    assert frame_set_fingerprint(frames([2, 0, 1]), AUS) == expected
+    assert frame_set_fingerprint(frames([0, 1, 2]), AUS) == expected
+    assert frame_set_fingerprint(frames([0, 1]), AUS) != expected
+    assert frame_set_fingerprint(frames([0, 1, 2]), AUS[::-1]) != expected
+
+
+def scores(labels, probabilities, words=None):
+    labels = np.array(labels, np.int8)
+    found = np.array(probabilities, np.float32)
+    return score.FoldScores(labels, found, np.array([0.3, 0.6]), words or {})
+
+
+def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
+    one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
+    two = scores([[0, 1], [0, -1], [0, 0]], [[0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])  # none, 1
+    rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
+    value = {(row.metric, row.scope, row.au, row.fold): row.value for row in rows}.__getitem__
+    assert value(("f1", "fold", "AU01", 1)) == pytest.approx(2 / 3)
+    assert value(("f1", "fold", "AU01", 2)) is None
+    assert value(("f1", "fold", None, 2)) == 1
+    assert value(("f1", "mean_of_folds", "AU01", None)) == pytest.approx(2 / 3)
+    assert value(("f1", "mean_of_folds", None, None)) == pytest.approx((2 / 3 + 1) / 2)
+    assert value(("f1", "pooled", "AU12", None)) == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
+    assert value(("prevalence_f1", "fold", "AU01", 1)) == 0
+    assert score.summary(rows, LAST.target)["f1"] == value(("f1", "mean_of_folds", None, None))
+    assert score.undefined(rows, LAST.target) == [
+        "balanced_f1, skew_f1, auc of AU12 in fold 1: no positive or no negative frame in the test "
+        "part",
+        "f1, recall, average_precision of AU01 in fold 2: no positive frame in the test part",
+        "precision of AU01 in fold 2: no frame was called active",
+        "balanced_f1, skew_f1, auc of AU01 in fold 2: no positive or no negative frame in the test "
+        "part",
+    ]
+
+
+def test_undefined_figures_of_one_cause_are_named_together():
+    rows = score.metric_rows({1: scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])}, 0.5, LAST)
+    assert score.undefined(rows, LAST.target) == []
+    nothing = scores([[0, 1], [0, 0]], [[0.1, 0.9], [0.1, 0.1]])
+    lines = score.undefined(score.metric_rows({3: nothing}, 0.5, LAST), LAST.target)
+    assert all(" of AU01 in fold 3: " in line for line in lines)
+    assert len(lines) == 3
+
+
+def test_baselines_and_word_figures_say_that_no_training_chose_them():
+    words = {"local_word_top5": (0.9, 10), "local_word_top5_no_image": (0.8, 10)}
+    rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, 0.5, LAST)
+    untrained = {row.metric for row in rows if row.selection == "none"}
+    assert untrained == {"always_active_f1", "prevalence_f1", "local_word_top5_no_image"}
+    assert {row.selection for row in rows if row.metric not in untrained} == {"last"}
+
+
+def test_unevenness_over_aus_is_that_of_their_means_over_folds():
+    one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
+    two = scores([[1, 1], [0, 0]], [[0.9, 0.1], [0.1, 0.9]])  # F1 1, 0
+    rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
+    found = {(row.scope, row.fold): row.value for row in rows if row.metric == "f1_variance"}
+    assert found["fold", 1] == 0
+    assert found["fold", 2] == 0.25
+    assert found["mean_of_folds", None] == pytest.approx(np.var([5 / 6, 1 / 3]))
+
+
+def test_decisions_have_no_figures_of_probabilities():
+    labels, decided = np.array([[1], [0]], np.int8), np.array([[1], [1]], np.float32)
+    made = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
+    names = {
+        row.metric
+        for row in score.metric_rows(
+            {1: made}, 0.5, MetricRows(Occurrence(aus=AUS[:1]), "elsewhere")
+        )
+    }
+    assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
+    assert {"f1", "recall", "skew_f1"} <= names
+
+
+def test_intensities_are_scored_where_they_are_coded():
+    labels, decided = np.array([[1], [0], [1]], np.int8), np.array([[1], [1], [0]], np.float32)
+    coded, predicted = np.array([[5], [-1], [2]]), np.array([[4.0], [0.0], [4.5]])
+    found = score.Intensities(["AU12"], coded, predicted)
+    made = score.FoldScores(labels, decided, np.array([0.5]), intensities=found)
+    rows = score.metric_rows({1: made}, 0.5, MetricRows(Occurrence(aus=["AU12"]), "elsewhere"))
+    maes = {
+        (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
+    }
+    assert maes["fold", "AU12"] == maes["pooled", None] == ((1 + 2.5) / 2, 2)
+
+
+def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them():
+    texts = {"AU01": ("Up.", "Not up."), "AU12": ("Wide.", "Not wide.")}
+    rows = [(au, state, said[i]) for au, said in texts.items() for i, state in enumerate(STATES)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    phrases = pa.table(dict(zip(("au", "state", "text"), columns, strict=True)))
+    predictions = pa.table(
+        {
+            "AU01": [0.9, 0.9, 0.1, 0.1],
+            "AU12": [0.5, 0.4, 0.9, 0.9],
+            "AU01_text": ["Up.", "Not up.", "Not up.", None],
+            "AU12_text": ["Wide.", "Not wide.", "Wide. Wide.", None],
+        }
+    )
+    assert score.text_agreement(predictions, phrases, AUS, 0.5) == (4 / 6, 6)
+    assert score.text_agreement(predictions.select(AUS), phrases, AUS, 0.5) is None
+
+
+def test_agreement_reads_degrees_through_the_occurrence_rule():
+    phrases = pa.table({"au": ["AU12"] * 3, "state": ["inactive", "A", "C"], "text": list("iac")})
+    written = {"AU12": [0.9, 0.9, 0.1, 0.1], "AU12_text": ["c", "a", "a", "i"]}
+    for occurrence_at, right in ((None, 3), (2, 3), (1, 3)):
+        agreed = score.text_agreement(pa.table(written), phrases, ["AU12"], 0.5, occurrence_at)
+        assert agreed == (right / 4, 4)
+    only_a = pa.table({"AU12": [0.9, 0.1], "AU12_text": ["a", "a"]})
+    trace = {at: score.text_agreement(only_a, phrases, ["AU12"], 0.5, at) for at in (None, 2)}
+    low = pa.table({"AU12": [0.1], "AU12_text": ["a"]})
+    assert trace[None] == trace[2] == (0.5, 2)
+    assert score.text_agreement(low, phrases, ["AU12"], 0.5, 2) == (1.0, 1)
+    assert score.text_agreement(low, phrases, ["AU12"], 0.5, None) == (0.0, 1)

@@ -1,0 +1,207 @@
+"""Folds: the published ones to the letter, random ones balanced and independent of row order."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fauds import resources
+from fauds.errors import DataError, UsageError
+from fauds.protocols import benchmark as protocols
+from fauds.protocols import folds as folding
+from fauds.tables import schemas
+from fauds.targets.occurrence import Occurrence
+
+AUS = ("AU01", "AU12")
+TARGET = Occurrence(aus=AUS)
+
+
+def frames_of(subjects, per_subject=20, seed=0, sexes="FM", null=0.1):
+    """A frames table with random labels, some of them null."""
+    rng = np.random.default_rng(seed)
+    names = np.repeat(subjects, per_subject)
+    rates = np.repeat(rng.uniform(0.1, 0.9, (len(subjects), len(AUS))), per_subject, axis=0)
+    labels = (rng.random(rates.shape) < rates).astype(np.int8)
+    missing = rng.random(rates.shape) < null
+    columns = {
+        "subject": pa.array(names).dictionary_encode(),
+        "sex": pa.array(
+            [sexes[sum(name.encode()) % len(sexes)] for name in names]
+        ).dictionary_encode(),
+    }
+    for i, au in enumerate(AUS):
+        columns[au] = pa.array(labels[:, i], pa.int8(), mask=missing[:, i])
+    return pa.table(columns)
+
+
+def plain_counts(frames):
+    """Count frames and positives by subject in a loop over rows."""
+    found = {}
+    for row in frames.to_pylist():
+        mine = found.setdefault(row["subject"], {"frames": 0, **{au: [0, 0] for au in AUS}})
+        mine["frames"] += 1
+        for au in AUS:
+            if row[au] is not None:
+                mine[au][0] += 1
+                mine[au][1] += row[au]
+    return found
+
+
+def test_counts_are_those_of_a_loop_over_rows():
+    frames = frames_of([f"S{i}" for i in range(7)], seed=3)
+    counts = folding.count_subjects(frames, TARGET)
+    plain = plain_counts(frames)
+    assert list(counts.subjects) == sorted(plain)
+    for i, subject in enumerate(counts.subjects):
+        assert counts.frames[i] == plain[subject]["frames"]
+        for j, au in enumerate(AUS):
+            assert [counts.coded[i, j], counts.positives[i, j]] == plain[subject][au]
+
+
+@pytest.mark.parametrize("name", ["bp4d", "disfa"])
+def test_published_folds_are_the_benchmarks_own(name):
+    folds = protocols.benchmark(name).folds
+    subjects = [subject for part in folds.parts.values() for subject in part]
+    counts = folding.count_subjects(frames_of(subjects, 3), TARGET)
+    table = folding.published(counts, folds)
+    folding.check(table, counts.subjects)
+    for k, part in folds.parts.items():
+        mine = [row["subject"] for row in table.to_pylist() if row["fold"] == k]
+        assert sorted(mine) == sorted(part)
+
+
+def test_published_folds_refuse_missing_and_unknown_subjects():
+    folds = protocols.benchmark("disfa").folds
+    subjects = [subject for part in folds.parts.values() for subject in part]
+    counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), TARGET)
+    with pytest.raises(DataError, match=f"without frames: {subjects[0]}; not in the list: SN099"):
+        folding.published(counts, folds)
+
+
+@given(st.integers(4, 30), st.integers(2, 4), st.integers(0, 5))
+def test_random_folds_are_exclusive_even_and_do_not_depend_on_row_order(size, k, seed):
+    frames = frames_of([f"S{i:02d}" for i in range(size)], 5, seed)
+    counts = folding.count_subjects(frames, TARGET)
+    table = folding.random(counts, k, seed)
+    folding.check(table, counts.subjects)
+    sizes = np.bincount(table["fold"].to_numpy())[1:]
+    assert sizes.max() - sizes.min() <= 1
+    shuffled = frames.take(np.random.default_rng(1).permutation(len(frames)))
+    again = folding.random(folding.count_subjects(shuffled, TARGET), k, seed)
+    assert again.equals(table)
+
+
+def test_random_folds_are_better_balanced_than_a_blind_deal():
+    counts = folding.count_subjects(frames_of([f"S{i:02d}" for i in range(41)], 40, 9), TARGET)
+
+    def spread(fold):
+        rates = [
+            counts.positives[fold == k].sum(0) / counts.coded[fold == k].sum(0) for k in (1, 2, 3)
+        ]
+        return np.ptp(rates, axis=0).mean()
+
+    rng = np.random.default_rng(0)
+    blind = [spread(rng.permutation(np.arange(41) % 3 + 1)) for _ in range(50)]
+    ours = [spread(folding.random(counts, 3, s)["fold"].to_numpy()) for s in range(5)]
+    assert max(ours) < np.quantile(blind, 0.05)
+    assert len({tuple(folding.random(counts, 3, s)["fold"].to_pylist()) for s in range(5)}) > 1
+
+
+def test_too_many_folds_are_refused():
+    counts = folding.count_subjects(frames_of(["A", "B"]), TARGET)
+    with pytest.raises(UsageError, match="3 folds cannot be made of 2 subjects"):
+        folding.random(counts, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("A", 1), ("B", 2), ("A", 2)], "more than one fold: A"),
+        ([("A", 1)], "in no fold: B"),
+        ([("A", 1), ("B", 3)], "numbered 1 to k"),
+        ([("A", 1), ("B", 1)], "numbered 1 to k"),
+    ],
+)
+def test_a_broken_fold_list_is_refused(rows, message):
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS_SCHEMA)
+    with pytest.raises(DataError, match=message):
+        folding.check(table, ["A", "B"])
+
+
+def test_statistics_and_weights_follow_equation_9():
+    frames = frames_of([f"S{i}" for i in range(9)], 30, 4)
+    counts = folding.count_subjects(frames, TARGET)
+    folds = folding.random(counts, 3, 0)
+    plain = plain_counts(frames)
+    fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
+    rows = folding.statistics(counts, folds, TARGET).to_pylist()
+    assert len(rows) == 3 * len(AUS)
+    for fold in (1, 2, 3):
+        mine = [row for row in rows if row["fold"] == fold]
+        epsilon = []
+        for row in mine:
+            train = [plain[s][row["au"]] for s in plain if fold_of[s] != fold]
+            test = [plain[s][row["au"]] for s in plain if fold_of[s] == fold]
+            assert row["train_frames"] == sum(n for n, _ in train)
+            assert row["train_positives"] == sum(p for _, p in train)
+            assert row["test_frames"] == sum(n for n, _ in test)
+            assert row["test_positives"] == sum(p for _, p in test)
+            epsilon.append(row["train_positives"] / row["train_frames"])
+        gamma = [(1 / e) / sum(1 / x for x in epsilon) for e in epsilon]
+        assert [row["weight"] for row in mine] == pytest.approx([g * len(AUS) for g in gamma])
+
+
+def test_weights_from_published_rates_are_near_the_published_weights():
+    statistics = json.loads(resources.path("benchmarks", "label_statistics.json").read_text())
+    for name in ("bp4d", "disfa"):
+        mine = statistics[name]
+        rates = dict(zip(mine["aus"], mine["occurrence_rate"], strict=True))
+        rates = np.array([rates[au] for au in protocols.benchmark(name).aus])
+        published = np.mean(list(mine["class_weights_published_me_graphau"].values()), axis=0)
+        ours = TARGET.class_weights(np.full(len(rates), 1e6), rates * 1e6)
+        assert ours.mean() == pytest.approx(1)
+        assert ours == pytest.approx(published, rel=0.12)
+
+
+def test_an_au_that_is_never_active_has_no_weight():
+    weights = TARGET.class_weights(np.array([10, 10]), np.array([0, 5]))
+    assert np.isnan(weights[0])
+    assert weights[1] == 1
+
+
+def test_leave_one_subject_out_tests_every_subject_alone():
+    counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), TARGET)
+    folds = protocols.Folds.model_validate({"rule": "leave-one-subject-out"})
+    assert folding.choose("own", folds, 4, None, None) == ("published", 4)
+    table = folding.published(counts, folds)
+    folding.check(table, counts.subjects)
+    assert table["fold"].to_pylist() == [1, 2, 3, 4]
+    assert set(table["protocol"].to_pylist()) == {"leave-one-subject-out"}
+
+
+def test_how_many_folds_is_the_protocols_word_unless_asked_otherwise():
+    five = {k: [f"S{k}"] for k in range(1, 6)}
+    listed = protocols.Folds.model_validate({"name": "five", "parts": five})
+    assert folding.choose("own", listed, 5, None, None) == ("published", 5)
+    assert folding.choose("own", listed, 5, 3, None) == ("random", 3)
+    assert folding.choose("own", listed, 5, None, "random") == ("random", 3)
+    assert folding.choose("own", None, 5, None, None) == ("random", 3)
+    with pytest.raises(UsageError, match="own has 5 folds published, not 3"):
+        folding.choose("own", listed, 5, 3, "published")
+
+
+def test_a_part_that_is_only_trained_on_is_tested_by_no_fold():
+    frames = frames_of(["A1", "A2", "B1", "B2", "B3"], 30, 2)
+    counts = folding.count_subjects(frames, TARGET)
+    table = folding.across(counts, {"A1", "A2"}, "a-to-b")
+    folding.check(table, counts.subjects)
+    assert folding.tested(table) == [1]
+    plain = plain_counts(frames)
+    for row in folding.statistics(counts, table, TARGET).to_pylist():
+        assert row["fold"] == 1
+        assert row["train_frames"] == sum(plain[s][row["au"]][0] for s in ("A1", "A2"))
+        assert row["test_positives"] == sum(plain[s][row["au"]][1] for s in ("B1", "B2", "B3"))

@@ -1,0 +1,107 @@
+"""Epochs that are chosen besides the last: validation subjects, and the test part itself."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fauds.synthetic import release as distribution
+from fauds.tables import store
+from fauds.tables.paths import ATTENTION, FEATURES
+from fauds.training import checkpoint
+from tests.helpers import Cli, small
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    return Cli(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Six drawn subjects of 32 frames."""
+    root = tmp_path_factory.mktemp("watch") / "raw"
+    distribution.write(root, "bp4d", subjects=6, frames=32, seed=3, size=64)
+    return root
+
+
+@pytest.fixture
+def tables(root, cli, tmp_path):
+    """A workdir with captions and random folds of two subjects."""
+    common = ("--dataset", "bp4d", "--workdir", tmp_path)
+    cli.ok("build-captions", *common, "--root", root)
+    cli.ok("split", *common, "--method", "random")
+    return tmp_path
+
+
+def bench(cli, work, root, *changes):
+    """Run fold 1; return its folder."""
+    before = set((work / "bp4d" / "runs").glob("*"))
+    words = ("bench", "vlfau", "--dataset", "bp4d", "--workdir", work, "--fold", 1)
+    cli.ok(*words, "--faces", root / "2D+3D", *small(changes))
+    (run,) = set((work / "bp4d" / "runs").glob("*")) - before
+    return run / "fold1"
+
+
+def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli, tables, root):
+    fold = bench(cli, tables, root, "training.validation_subjects=1")
+    measured = json.loads((fold / "measured.json").read_text())
+    (held_out,) = measured["validation_subjects"]
+    frames = pq.read_table(tables / "bp4d" / "frames.parquet")
+    subject_of = dict(
+        zip(frames["frame_id"].to_pylist(), frames["subject"].to_pylist(), strict=True)
+    )
+    predictions = store.read_table(fold / "predictions.parquet")
+    tested = set(predictions["subject"].to_pylist())
+    assert held_out not in tested
+    for epoch in (1, 2):
+        validated = pq.read_table(fold / "validation" / f"epoch{epoch}.parquet")
+        assert {subject_of[i] for i in validated["frame_id"].to_pylist()} == {held_out}
+        assert len(validated) == 32
+        epochs = pq.read_table(fold / "epochs" / f"epoch{epoch}.parquet")
+        assert epochs["frame_id"].to_pylist() == predictions["frame_id"].to_pylist()
+    # The last epoch's are the run's own, whether texts are read beside them or not.
+    last = np.array(epochs["AU12"].to_pylist())
+    assert last == pytest.approx(np.array(predictions["AU12"].to_pylist()), abs=1e-6)
+    _, meta = checkpoint.load(fold / "weights.safetensors")
+    assert "96 frames of 3 subjects" in meta["trained_on"]
+
+
+def test_watching_the_test_part_changes_nothing_that_is_learnt(cli, tables, root):
+    ema = "training.ema=0.9"
+    watched = bench(cli, tables, root, "training.watch_test=true", ema)
+    alone = bench(cli, tables, root, ema)
+    tensors, _ = checkpoint.load(watched / "weights.safetensors")
+    others, _ = checkpoint.load(alone / "weights.safetensors")
+    assert all((tensor == others[name]).all() for name, tensor in tensors.items())
+    assert sorted(path.name for path in (watched / "epochs").iterdir()) == [
+        "epoch1.parquet",
+        "epoch2.parquet",
+    ]
+    assert not (watched / "validation").exists()
+    assert not (alone / "epochs").exists()
+
+
+def test_features_and_attention_are_those_of_frames_that_the_fold_tests(cli, tables, root):
+    fold = bench(cli, tables, root)
+    predictions = store.read_table(fold / "predictions.parquet")
+    tested = set(predictions["frame_id"].to_pylist())
+    features, attention = (pq.read_table(fold / name) for name in (FEATURES, ATTENTION))
+    assert set(features["frame_id"].to_pylist()) <= tested
+    assert len(features) == 40
+    assert len(features["AU12"][0].as_py()) == 16
+    assert len(set(map(tuple, features["AU12"].to_pylist()))) > 10
+    written = predictions.filter(predictions["AU12_text"].is_valid())
+    assert attention["frame_id"].to_pylist() == written["frame_id"].to_pylist()
+    settings = store.read_meta(fold / ATTENTION)["settings"]
+    maps = np.array(attention["AU12"].to_pylist())
+    assert maps.shape == (3, settings["height"] * settings["width"])
+    assert ((maps >= 0) & (maps <= 1)).all()
+
+
+def test_validation_must_leave_someone_to_train_on(cli, tables, root):
+    words = ("bench", "vlfau", "--dataset", "bp4d", "--workdir", tables, "--fold", 1)
+    outcome = cli(*words, *small(("training.validation_subjects=4",)))
+    assert outcome.code == 2
+    assert "4 validation subjects leave none of the 4 training subjects of fold 1" in outcome.err
