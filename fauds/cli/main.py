@@ -1,6 +1,5 @@
 """The command line: parse, call one function, print. Nothing heavy is imported until needed."""
 
-import os
 import signal
 import sys
 import threading
@@ -11,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 import click
 
+from fauds import launcher
 from fauds.cli.bench import bench
 from fauds.cli.captions import captions
 from fauds.cli.datasets import check, prepare
@@ -183,8 +183,12 @@ def main() -> NoReturn:
 
 def _who() -> str:
     """Return which of torchrun's processes this is, where it is not the first."""
-    rank = os.environ.get("RANK", "0")
-    return "" if rank == "0" else f"process {rank}: "
+    try:
+        number = launcher.rank()
+    except FaudsError:
+        # The command itself says so, if it asks.
+        return ""
+    return "" if number == 0 else f"process {number}: "
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Two models compared on the same frames: each one run, or several that differ by the seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from fauds.evaluation.results import ELSEWHERE, Results
 from fauds.metrics import resampling
 from fauds.metrics.comparison import Comparison, compare
 from fauds.metrics.resampling import Additive, Estimand, Statistic
+from fauds.settings import flattened
 from fauds.targets.base import Target
 
 _WORDS = {
@@ -62,20 +63,11 @@ def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     ours: dict[str, Any] = {"model": a.model}
     theirs: dict[str, Any] = {"model": b.model}
     if ELSEWHERE not in (a.preset, b.preset):
-        ours |= {"preset": a.preset, **_flat(a.settings)}
-        theirs |= {"preset": b.preset, **_flat(b.settings)}
+        ours |= {"preset": a.preset, **flattened(a.settings)}
+        theirs |= {"preset": b.preset, **flattened(b.settings)}
     names = [*ours, *(name for name in theirs if name not in ours)]
     pairs = {name: (ours.get(name), theirs.get(name)) for name in names}
-    pairs.pop("description", None)
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _flat(settings: Mapping[str, Any], under: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{under}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:

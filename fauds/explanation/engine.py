@@ -1,12 +1,12 @@
 """Crops of faces through a trained model, exactly as the bench tests it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from fauds import launcher
 from fauds.errors import UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
@@ -143,5 +143,4 @@ def _device(name: str) -> torch.device:
     if not there:
         raise UsageError("PyTorch finds no CUDA device.", hint="--device cpu, or auto")
     # Each process that torchrun starts has a GPU of its own, as far as they go round.
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    return torch.device("cuda", local % torch.cuda.device_count())
+    return torch.device("cuda", launcher.local_rank() % torch.cuda.device_count())

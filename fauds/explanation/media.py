@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fauds import launcher
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
 from fauds.explanation.explained import MediaFrame
@@ -98,14 +99,14 @@ class ProcessShare:
         Raises:
             UsageError: they are no such numbers.
         """
-        rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-        if not (rank.isdecimal() and world.isdecimal() and int(rank) < int(world)):
+        rank, world = launcher.rank(), launcher.world_size()
+        if rank >= world:
             raise UsageError(
-                f"RANK is {rank!r} and WORLD_SIZE {world!r}: that is no share of the files.",
+                f"RANK is {rank} and WORLD_SIZE {world}: that is no share of the files.",
                 where="environment",
                 hint="start with torchrun, which sets both, or unset both",
             )
-        return cls(int(rank), int(world))
+        return cls(rank, world)
 
     def of_files(self, files: Sequence[Path]) -> list[Path]:
         """Return this process's files: they go round, and a video stays whole."""

@@ -1,70 +1,94 @@
-"""Reading CSV files of numbers column by column, with the line of what is wrong in them."""
+"""Files of named columns that other programs wrote, CSV or Parquet, read column by column.
+
+What is wrong in a file is named with its line.
+"""
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 
 from fauds.errors import DataError
 from fauds.tables.columns import to_numpy
 
 
 @dataclass(frozen=True)
-class CsvFile:
-    """A CSV file whose first line has been read.
+class ColumnFile:
+    """A file of named columns, CSV or Parquet by its suffix, whose header has been read.
 
     Attributes:
         path: of the file.
         header: its columns' names, without the blanks around them.
+        metadata: a Parquet file's key-value metadata; empty of a CSV file.
     """
 
     path: Path
     header: tuple[str, ...]
+    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it is a Parquet file."""
+        return self.path.suffix.lower() == ".parquet"
 
     def bad(self, what: str, row: int | None = None, hint: str | None = None) -> DataError:
         """Return an error about the file, or about its row of that number, counted from 0."""
-        where = self.path if row is None else f"{self.path}:{self._line(row)}"
+        if row is None:
+            where = str(self.path)
+        elif self.is_parquet:
+            where = f"{self.path}: row {row + 1}"
+        else:
+            where = f"{self.path}:{self._line(row)}"
         return DataError(what, where=where, hint=hint)
 
-    def read(
-        self, texts: Sequence[str] = (), whole: Sequence[str] = (), numbers: Sequence[str] = ()
-    ) -> pa.Table:
-        """Read columns of text, of whole numbers and of numbers (float32; null where empty).
+    def read(self, types: Mapping[str, pa.DataType]) -> pa.Table:
+        """Read columns by name; other programs' files hold hundreds of others.
+
+        Args:
+            types: column to its type. An empty cell is null, which a whole number cannot be.
 
         Raises:
-            DataError: the file holds no rows; with its line: a row of another length than the
-                first line, a cell that is no number, an empty cell of a whole number.
+            DataError: with its line: a row of another length than the header, a cell that is no
+                number, an empty cell of a whole number.
         """
-        types = {
-            **dict.fromkeys(texts, pa.string()),
-            **dict.fromkeys(whole, pa.int64()),
-            **dict.fromkeys(numbers, pa.float32()),
-        }
+        table = self._read_parquet(types) if self.is_parquet else self._read_csv(types)
+        for name, kind in types.items():
+            if pa.types.is_integer(kind) and table[name].null_count:
+                row = table[name].is_null().to_pylist().index(True)
+                raise self.bad(f"The cell of column {name} is empty.", row)
+        return table
+
+    def _read_csv(self, types: Mapping[str, pa.DataType]) -> pa.Table:
         try:
-            table = pacsv.read_csv(
+            return pacsv.read_csv(
                 self.path,
                 pacsv.ReadOptions(column_names=self.header, skip_rows=1),
                 convert_options=pacsv.ConvertOptions(include_columns=[*types], column_types=types),
             )
         except pa.ArrowInvalid as error:
             raise self._first_wrong(types, error) from error
-        if table.num_rows == 0:
-            raise self.bad(
-                "The table has no rows.", hint="run what wrote it again: only its head is there"
-            )
-        for name in whole:
-            if table[name].null_count:
-                row = table[name].is_null().to_pylist().index(True)
-                raise self.bad(f"The cell of column {name} is empty.", row)
-        return table
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
-    def _first_wrong(self, types: dict[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
+    def _read_parquet(self, types: Mapping[str, pa.DataType]) -> pa.Table:
+        try:
+            with pq.ParquetFile(self.path) as file:
+                names = dict(zip(self.header, file.schema_arrow.names, strict=True))
+                table = file.read([names[name] for name in types])
+            return pa.table(
+                [table[names[name]].cast(kind) for name, kind in types.items()], [*types]
+            )
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(self.path, error) from error
+
+    def _first_wrong(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
         """Return the error of the first row of a wrong length, else of the first wrong cell."""
         try:
             with self.path.open(encoding="utf-8", newline="") as file:
@@ -94,17 +118,24 @@ class CsvFile:
             return next(line for index, line in enumerate(filled) if index == row)
 
 
-def open_csv_file(path: Path) -> CsvFile:
-    """Read the first line of a CSV file.
+def open_columns(path: Path) -> ColumnFile:
+    """Read the header of a file of named columns.
 
     Raises:
         DataError: the file cannot be read, is empty, or names a column twice.
     """
+    metadata: Mapping[bytes, bytes] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = tuple(name.strip() for name in next(csv.reader(file), []))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if path.suffix.lower() == ".parquet":
+            with pq.ParquetFile(path) as file:
+                names: Sequence[str] = file.schema_arrow.names
+                metadata = file.metadata.metadata or {}
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                names = next(csv.reader(lines), [])
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
+    header = tuple(name.strip() for name in names)
     if not header:
         raise DataError(
             "The table is empty.", where=path, hint="run what wrote it again, or copy it again"
@@ -112,7 +143,7 @@ def open_csv_file(path: Path) -> CsvFile:
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"The first line names the column {twice!r} twice.", where=f"{path}:1")
-    return CsvFile(path, header)
+    return ColumnFile(path, header, metadata)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

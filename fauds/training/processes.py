@@ -4,27 +4,22 @@ The leader prepares tables, writes all files and speaks; the others follow it th
 testing. What each of them does with its share of a batch is in `fauds.training.loop`.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
 
+from fauds import launcher
 from fauds.errors import UsageError
 
 _PATIENCE = timedelta(days=7)
 """How long followers wait: the leader may crop faces for hours first."""
 
 
-def rank() -> int:
-    """Return this process's number, 0 for the leader and where there is one process."""
-    return int(os.environ.get("RANK", 0))
-
-
 def leads() -> bool:
     """Whether this process prepares, writes and speaks."""
-    return rank() == 0
+    return launcher.rank() == 0
 
 
 def join(cpu: bool) -> None:
@@ -40,11 +35,11 @@ def join(cpu: bool) -> None:
     import torch
     from accelerate import PartialState
 
-    number, count = rank(), int(os.environ.get("WORLD_SIZE", 1))
-    if count > 1 and not {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+    number, count = launcher.rank(), launcher.world_size()
+    if count > 1 and not launcher.launched():
         raise _alone(number, count)
     gpus = 0 if cpu else torch.cuda.device_count()
-    if count > 1 and 0 < gpus <= int(os.environ["LOCAL_RANK"]):
+    if count > 1 and 0 < gpus <= launcher.local_rank():
         raise UsageError(
             f"There are more processes than GPUs here: {gpus}.",
             where="--nproc-per-node",

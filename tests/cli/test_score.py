@@ -266,7 +266,7 @@ def changed(**values):
         (lambda table: table.drop(columns="task"), "There is no column task"),
         (lambda table: table.drop(columns="frame"), "no predictions that fauds knows"),
         (lambda table: table.assign(frame=table["frame"] + 0.5), "not a whole number"),
-        (lambda table: table.assign(AU01="high"), "cannot be read"),
+        (lambda table: table.assign(AU01="high"), "Column AU01 holds 'high', not a number."),
     ],
 )
 def test_tampered_predictions_are_refused_with_the_reason_and_the_place(

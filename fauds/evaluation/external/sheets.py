@@ -1,8 +1,7 @@
 """Columns of CSV and Parquet files of other programs: their names, what they are, their values."""
 
-import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from fauds.errors import DataError, UsageError
 from fauds.facs import au_name
+from fauds.tables.delimited import ColumnFile, open_columns
 
 _TEXT = ("key", "subject", "task", "input")
 _NUMBERS = ("frame", "frame_id", "fold", "benchmark_version", "success")
@@ -23,41 +21,41 @@ _NUMBERS = ("frame", "frame_id", "fold", "benchmark_version", "success")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A file of columns.
+    """A file of columns of which some are known by their names.
 
     Attributes:
-        columns: name without spaces around it to the name in the file.
         made_by: benchmark and version, where fauds wrote the file.
         names: of the target's scores, which are known beside action units.
     """
 
-    path: Path
-    columns: dict[str, str]
+    file: ColumnFile
     made_by: tuple[str, int] | None
     names: tuple[str, ...] = ()
 
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all its columns, without blanks around them."""
+        return self.file.header
+
     @cached_property
     def table(self) -> pa.Table:
-        """The columns that are known, read at once: other programs write hundreds besides.
+        """The columns that are known, read at once.
 
         Raises:
             DataError: there is what is no number.
         """
-        kinds = {
-            name: pa.string() if name in _TEXT else pa.float64()
-            for name in self.columns
-            if name in (*_TEXT, *_NUMBERS, *self.names) or _action_unit(name)
-        }
-        raw = {self.columns[name]: kind for name, kind in kinds.items()}
-        try:
-            if self.path.suffix.lower() == ".parquet":
-                found = pq.read_table(self.path, columns=list(raw)).select(list(raw))
-                return pa.table([found[r].cast(k) for r, k in raw.items()], list(kinds))
-            options = pa_csv.ConvertOptions(column_types=raw, include_columns=list(raw))
-            found = pa_csv.read_csv(self.path, convert_options=options)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(self.path, error) from error
-        return found.rename_columns(list(kinds))
+        return self.file.read(
+            {
+                name: pa.string() if name in _TEXT else pa.float64()
+                for name in self.columns
+                if name in (*_TEXT, *_NUMBERS, *self.names) or _action_unit(name)
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -84,24 +82,11 @@ def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
     Raises:
         DataError: it cannot be read, or two columns have one name.
     """
-    made_by = None
-    try:
-        if path.suffix.lower() == ".parquet":
-            with pq.ParquetFile(path) as file:
-                names = list(file.schema_arrow.names)
-                made_by = _made_by(file.metadata.metadata or {})
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                names = next(csv.reader(lines), [])
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-    columns = {name.strip(): name for name in names}
-    if len(columns) < len(names):
-        raise DataError("Two columns have the same name.", where=f"{path}:1")
-    return Sheet(path, columns, made_by, tuple(targets))
+    file = open_columns(path)
+    return Sheet(file, _made_by(file.metadata), tuple(targets))
 
 
-def _made_by(metadata: dict[bytes, bytes]) -> tuple[str, int] | None:
+def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
     if b"fauds" not in metadata:
         return None
     try:
@@ -155,11 +140,3 @@ def strings(sheet: Sheet, name: str) -> np.ndarray:
     """Return a column of text, str [M], without spaces around it; "" where it is empty."""
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(sheet.table[name], ""))
     return np.array(trimmed.to_pylist(), dtype=np.str_)
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"The predictions cannot be read: {str(error).splitlines()[0]}",
-        where=path,
-        hint="a CSV file with a head, its numbers with points, or a Parquet file",
-    )

@@ -10,8 +10,8 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
     "detector",
     {
         "cascade": "fauds.faces.detectors.cascade:open_cascade",
-        "csv": "fauds.faces.detectors.tables_of_faces:open_csv",
-        "openface": "fauds.faces.detectors.tables_of_faces:open_openface",
+        "csv": "fauds.faces.detectors.face_tables:open_csv",
+        "openface": "fauds.faces.detectors.face_tables:open_openface",
         "mediapipe": "fauds.faces.detectors.mediapipe:open_mediapipe",
     },
     group="fauds.detectors",

@@ -10,6 +10,7 @@ from typing import Any
 from fauds.errors import UsageError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import MetricRow, Results
+from fauds.settings import flattened
 from fauds.targets.base import Target
 
 SWITCHES = {
@@ -111,7 +112,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             f"The runs are of several benchmarks: {', '.join(benchmarks)}.",
             hint="one page shows one benchmark: write a report of each",
         )
-    flat = [_flat(one.settings) for one in results]
+    flat = [
+        {key: json.dumps(value) for key, value in flattened(one.settings).items()}
+        for one in results
+    ]
     keys = sorted(set().union(*flat))
     varied = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [
@@ -127,14 +131,3 @@ def comparable(runs: Sequence[Run]) -> bool:
 
 def _letter(place: int) -> str:
     return ascii_uppercase[place] if place < len(ascii_uppercase) else f"Run {place + 1}"
-
-
-def _flat(settings: Any, prefix: str = "") -> dict[str, str]:
-    """Return settings with dotted keys; the description is words, not a setting."""
-    if not isinstance(settings, dict):
-        return {prefix[:-1]: json.dumps(settings)}
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        if f"{prefix}{key}" != "description":
-            flat |= _flat(value, f"{prefix}{key}.")
-    return flat

@@ -14,7 +14,7 @@ from fauds.errors import DataError, UsageError
 from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.landmarks import POINTS, marks
 from fauds.tables.columns import to_numpy
-from fauds.tables.delimited import CsvFile, open_csv_file, stacked, trimmed
+from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,9 @@ class DetectedFaces:
         )
 
 
-def complete(file: CsvFile, landmarks: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
+def complete(
+    file: ColumnFile, landmarks: np.ndarray | None, boxes: np.ndarray | None
+) -> np.ndarray:
     """Return which rows have a face, bool [N].
 
     Raises:
@@ -123,14 +125,14 @@ class CsvDetector:
     """
 
     def __init__(self, path: Path) -> None:
-        file = open_csv_file(path)
+        file = open_columns(path)
         self.identity = f"csv ({hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
         points, boxed = _points(file), all(name in file.header for name in _BOX)
         keyed = "source" in file.header or "subject" in file.header
         if "frame" not in file.header or not keyed or not (points or boxed):
             raise DataError("The table lacks columns.", where=f"{path}:1", hint=_NEEDED)
         named = [name for name in _KEYS if name in file.header]
-        table = file.read(named, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
+        table = _rows(file, named, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
         keys = list(zip(_sources(table), to_numpy(table["frame"]).tolist(), strict=True))
         _check_frames(file, keys)
         landmarks = None if points is None else paired(stacked(table, points))
@@ -159,7 +161,28 @@ def open_csv(path: Path | None) -> CsvDetector:
     return CsvDetector(path)
 
 
-def _points(file: CsvFile) -> list[str] | None:
+def _rows(
+    file: ColumnFile, texts: Sequence[str], whole: Sequence[str], numbers: Sequence[str]
+) -> pa.Table:
+    """Read columns of text, of whole numbers and of numbers (float32; null where empty).
+
+    Raises:
+        DataError: the file has no rows, or see `ColumnFile.read`.
+    """
+    types = {
+        **dict.fromkeys(texts, pa.string()),
+        **dict.fromkeys(whole, pa.int64()),
+        **dict.fromkeys(numbers, pa.float32()),
+    }
+    table = file.read(types)
+    if table.num_rows == 0:
+        raise file.bad(
+            "The table has no rows.", hint="run what wrote it again: only its head is there"
+        )
+    return table
+
+
+def _points(file: ColumnFile) -> list[str] | None:
     """Return the columns of the points in order, x0, y0, x1 and so on; None without any."""
     count = sum(re.fullmatch(r"x\d+", name) is not None for name in file.header)
     if count == 0:
@@ -188,7 +211,7 @@ def _sources(table: pa.Table) -> list[str]:
     return [f"{subject}/{task}" if task else subject for subject, task in zip(*names, strict=True)]
 
 
-def _check_frames(file: CsvFile, keys: Sequence[tuple[str, int]]) -> None:
+def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
     early = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
     if early is not None:
         raise file.bad(f"The frame is {keys[early][1]}.", early, "frames count from 1")
@@ -224,7 +247,7 @@ class OpenFaceDetector:
         self._path = path
         self._files = _tables_in(path)
         self._open: tuple[Path, np.ndarray, DetectedFaces] | None = None
-        _check_openface(open_csv_file(self._files[0]))
+        _check_openface(open_columns(self._files[0]))
         digest = hashlib.sha256()
         for file in self._files:
             status = file.stat()
@@ -307,7 +330,7 @@ def _absent(names: Sequence[str]) -> str:
     return f"{shortened(names)} {'is' if len(names) == 1 else 'are'} absent"
 
 
-def _check_openface(file: CsvFile) -> list[str]:
+def _check_openface(file: ColumnFile) -> list[str]:
     """Return the columns of the points in order."""
     points = [f"{axis}_{index}" for index in range(68) for axis in "xy"]
     if absent := [name for name in points if name not in file.header]:
@@ -327,9 +350,9 @@ def _check_openface(file: CsvFile) -> list[str]:
 
 def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
     """Return the frames of all faces, rising, and the faces, larger ones of a frame first."""
-    file = open_csv_file(path)
+    file = open_columns(path)
     points = _check_openface(file)
-    table = file.read((), ["frame", "success"], [*points, "confidence"])
+    table = _rows(file, (), ["frame", "success"], [*points, "confidence"])
     landmarks = paired(stacked(table, points))
     frames, success = to_numpy(table["frame"]), to_numpy(table["success"])
     scores = stacked(table, ["confidence"])[:, 0]
