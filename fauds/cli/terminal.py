@@ -1,6 +1,7 @@
 """What the commands print: short tables and lines for a person."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,26 +169,15 @@ def show_results(folder: Path) -> None:
 
 
 def _fold_table(results: "Results") -> Table:
-    folds, target = results.folds, results.protocol.predicts
+    from fauds.report.tables import MEAN, POOLED, fold_table
+
+    target = results.protocol.predicts
     first, *others = target.statistics
     beside = {**target.baselines, **{name: f"{target.titles[name]} %" for name in others}}
-    table = new_table(
-        f"{target.titles[first]} %",
-        *(f"fold {fold}" for fold in folds),
-        "mean",
-        "95 % interval",
-        *beside.values(),
-    )
-    for au in (*target.names, None):
-        cells = [results.value(first, "fold", au, fold) for fold in folds]
-        cells.append(results.value(first, "mean_of_folds", au))
-        figures = [results.value(name, "mean_of_folds", au) for name in beside]
-        if au is None:
-            table.add_section()
-        table.add_row(
-            au or target.total, *map(percent, cells), _interval(results, au), *map(percent, figures)
-        )
-    return table
+    table = fold_table(results, first, beside)
+    table = table.without(POOLED).with_intervals(MEAN, "95 % interval")
+    heads = ("mean" if head == MEAN else head for head in table.head[1:])
+    return replace(table, head=(f"{target.titles[first]} %", *heads)).rich()
 
 
 def _interval(results: "Results", au: str | None) -> str:

@@ -1,7 +1,7 @@
 """report.md of a run, from its files."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from fauds.evaluation.results import Results
 from fauds.report.faces import DescribedFace, gallery
 from fauds.report.formatting import percent, percent_range, sentence_case
 from fauds.report.published import lacking, published_rows
+from fauds.report.tables import fold_table
 from fauds.tables import store
 from fauds.tables.paths import REPORT_MD
 
@@ -92,23 +93,8 @@ def _fold_tables(results: Results) -> dict[str, str]:
     for place, metric in enumerate(target.statistics):
         title = target.titles[metric]
         beside = target.baselines if place == 0 else {}
-        tables[sentence_case(title)] = _fold_table(results, metric, beside)
+        tables[sentence_case(title)] = fold_table(results, metric, beside).markdown()
     return tables
-
-
-def _fold_table(results: Results, metric: str, beside: Mapping[str, str]) -> str:
-    aus = [*results.protocol.aus, None]
-    columns = {
-        f"fold {fold}": [results.value(metric, "fold", au, fold) for au in aus]
-        for fold in results.folds
-    }
-    columns["mean of folds"] = [results.value(metric, "mean_of_folds", au) for au in aus]
-    columns["pooled"] = [results.value(metric, "pooled", au) for au in aus]
-    for name, title in beside.items():
-        columns[title] = [results.value(name, "mean_of_folds", au) for au in aus]
-    index = [au or f"**{results.protocol.predicts.total}**" for au in aus]
-    frame = pd.DataFrame(columns, index=pd.Index(index, name=results.protocol.predicts.short))
-    return _markdown(frame.map(lambda value: percent(None if pd.isna(value) else value)))
 
 
 def _word_table(results: Results) -> str:

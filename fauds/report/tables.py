@@ -1,10 +1,12 @@
-"""Tables of a page: what they say, apart from how they look."""
+"""Tables of figures: what they say, apart from the terminal, Markdown or HTML that shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fauds.evaluation.results import MetricRow
-from fauds.report.formatting import percent, percent_range
+import rich.table
+
+from fauds.evaluation.results import MetricRow, Results
+from fauds.report.formatting import new_table, percent, percent_range
 
 _WORDY = 12
 
@@ -46,6 +48,80 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[Row, ...]
     note: str = ""
+
+    def without(self, column: str) -> "Table":
+        """Return the table without one of its columns of figures."""
+        place = self.head.index(column)
+        return replace(
+            self,
+            head=(*self.head[:place], *self.head[place + 1 :]),
+            rows=tuple(
+                replace(row, cells=(*row.cells[: place - 1], *row.cells[place:]))
+                for row in self.rows
+            ),
+        )
+
+    def with_intervals(self, column: str, head: str) -> "Table":
+        """Return the table with the intervals of a column in one of their own after it."""
+        place = self.head.index(column)
+        return replace(
+            self,
+            head=(*self.head[: place + 1], head, *self.head[place + 1 :]),
+            rows=tuple(
+                replace(
+                    row,
+                    cells=(
+                        *row.cells[:place],
+                        Cell(row.cells[place - 1].interval or "-"),
+                        *row.cells[place:],
+                    ),
+                )
+                for row in self.rows
+            ),
+        )
+
+    def markdown(self) -> str:
+        """Return the table in Markdown; totals are in bold."""
+        names = [f"**{row.name}**" if row.total else row.name for row in self.rows]
+        cells = [[cell.text for cell in row.cells] for row in self.rows]
+        lines = [list(self.head), ["---"] + ["---:"] * (len(self.head) - 1)]
+        lines += [[name, *texts] for name, texts in zip(names, cells, strict=True)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def rich(self) -> rich.table.Table:
+        """Return the table for a terminal; a line sets totals apart."""
+        table = new_table(*self.head)
+        for row in self.rows:
+            if row.total:
+                table.add_section()
+            table.add_row(row.name, *(cell.text for cell in row.cells))
+        return table
+
+
+MEAN, POOLED = "mean of folds", "pooled"
+"""Columns of `fold_table` beside its folds."""
+
+
+def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None = None) -> Table:
+    """Return one metric by name (AU or class) and fold, with mean of folds and pooled.
+
+    Args:
+        beside: further metrics, whose means of folds follow, to their titles.
+    """
+    target = results.protocol.predicts
+    beside = beside or {}
+    rows = []
+    for name in (*target.names, None):
+        found = [results.row(metric, "fold", name, fold) for fold in results.folds]
+        found += [results.row(metric, scope, name) for scope in ("mean_of_folds", "pooled")]
+        found += [results.row(other, "mean_of_folds", name) for other in beside]
+        rows.append(Row(name or target.total, tuple(map(figure, found)), name is None))
+    folds = (f"fold {fold}" for fold in results.folds)
+    return Table(
+        caption=f"{target.titles[metric]} by fold, in %",
+        head=(target.short, *folds, MEAN, POOLED, *beside.values()),
+        rows=tuple(rows),
+    )
 
 
 def figure(row: MetricRow | None) -> Cell:

@@ -1,11 +1,13 @@
 """Tables of one run's figures: by AU, by fold, by sex, by subject, by choice of the epoch."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fauds.evaluation.results import MetricRow
 from fauds.report.formatting import percent, sentence_case
 from fauds.report.html.runs import Run
-from fauds.report.tables import Cell, Row, Table, figure
+from fauds.report.tables import Cell, Row, Table, figure, fold_table
 
 SELECTIONS = {
     "last": "the last epoch, threshold as declared (the headline)",
@@ -75,17 +77,14 @@ def _head(run: Run) -> str:
     return sentence_case(run.target.noun)
 
 
-def fold_table(run: Run, metric: str, name: str) -> Table:
+def by_fold(run: Run, metric: str, name: str) -> Table:
     """One metric by AU and fold, then the mean of folds, then all frames pooled."""
-    rows = []
-    for au in (*run.results.protocol.aus, None):
-        cells = [figure(run.row(metric, "fold", au, fold=fold)) for fold in run.results.folds]
-        cells += [figure(run.row(metric, scope, au)) for scope in ("mean_of_folds", "pooled")]
-        rows.append(Row(au or sentence_case(run.target.total), tuple(cells), not au))
-    folds = (f"Fold {fold}" for fold in run.results.folds)
-    return Table(
+    table = fold_table(run.results, metric)
+    rows = (replace(row, name=sentence_case(row.name)) if row.total else row for row in table.rows)
+    return replace(
+        table,
         caption=f"{name} by fold, in %",
-        head=(_head(run), *folds, "Mean of folds", "Pooled"),
+        head=(_head(run), *map(sentence_case, table.head[1:])),
         rows=tuple(rows),
     )
 

@@ -86,7 +86,7 @@ def _by_fold(run: Run) -> Section:
         for fold, who in run.results.protocol.test_subjects.items()
     ]
     first, *others = (
-        figures_by.fold_table(run, metric, sentence_case(title))
+        figures_by.by_fold(run, metric, sentence_case(title))
         for metric, title in ((name, run.target.titles[name]) for name in run.target.statistics)
     )
     folded = [*others, *_there(figures_by.undefined_table(run))]
