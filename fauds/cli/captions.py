@@ -1,4 +1,4 @@
-"""The commands of ``fauds captions``: show, stats, export, lint. Nothing heavy is imported."""
+"""The commands of captions: build-captions, and ``fauds captions`` show, stats, export, lint."""
 
 import os
 import sys
@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project
+from fauds.cli.options import (
+    DATASET,
+    WORKDIR,
+    new_progress,
+    new_project,
+    read_frames,
+    read_options,
+)
 from fauds.errors import DataError, UsageError
 
 _TEMPLATES = click.option(
@@ -20,6 +27,41 @@ _FIGURE = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw it too: a .png, .pdf or .svg file.",
 )
+
+
+@click.command("build-captions")
+@DATASET
+@read_options
+@click.option("--language", default="en", show_default=True, help="en, zh, or one of your own.")
+@click.option("--degrees", is_flag=True, help="Say the intensity, A (trace) to E (maximum).")
+@click.option(
+    "--variants", type=click.IntRange(1), default=1, show_default=True, help="Paraphrases a state."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the paraphrases."
+)
+@_TEMPLATES
+@WORKDIR
+def build_captions(
+    workdir: Path,
+    dataset: str,
+    language: str,
+    degrees: bool,
+    variants: int,
+    seed: int,
+    templates: Path | None,
+    **reading: Any,
+) -> None:
+    """Read the labels and write each frame's local and global descriptions."""
+    from fauds.captions import Style
+    from fauds.cli.terminal import show_captions
+
+    project = new_project(workdir, dataset)
+    style = Style(language, degrees, variants, seed, templates)
+    # Before any reading or drawing: a wrong language should not cost a minute to hear of.
+    project.caption_settings(style)
+    frames = read_frames(project, **reading)
+    show_captions(project.captions(frames, style))
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""The commands on pictures of raw distributions. Nothing heavy is imported until they run."""
+"""The commands of datasets: synth, check, prepare, split. Nothing heavy is imported."""
 
 import os
 from pathlib import Path
@@ -16,6 +16,55 @@ from fauds.cli.options import (
     read_options,
     reading,
 )
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--like", type=click.Choice(["bp4d", "disfa"]), required=True, help="Raw layout.")
+@click.option("--subjects", type=click.IntRange(1), help="How many subjects.  [default: all]")
+@click.option(
+    "--frames", type=click.IntRange(1), help="Coded frames a subject.  [default: as published]"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--labels-only", is_flag=True, help="Write no pictures and no landmarks.")
+@click.option(
+    "--pictures",
+    type=click.Choice(["images", "zips", "videos"]),
+    help="[default: images of bp4d, videos of disfa]",
+)
+@click.option(
+    "--landmarks",
+    type=click.Choice(["mat", "text"]),
+    default="mat",
+    show_default=True,
+    help="As the dataset ships them (mat), or as JAA-Net does.",
+)
+def synth(
+    out: Path,
+    like: str,
+    subjects: int | None,
+    frames: int | None,
+    seed: int,
+    labels_only: bool,
+    pictures: Literal["images", "zips", "videos"] | None,
+    landmarks: Literal["mat", "text"],
+) -> None:
+    """Write a made-up distribution in a dataset's own raw layout into OUT."""
+    from fauds.synthetic import release as distribution
+
+    with new_progress() as progress, progress.counter("drawing faces") as drawn:
+        distribution.write(
+            out,
+            like,
+            subjects=subjects,
+            frames=frames,
+            seed=seed,
+            labels_only=labels_only,
+            pictures=pictures,
+            landmarks=landmarks,
+            progress=drawn,
+        )
+    click.echo(f"{out}: a made-up distribution in {like}'s raw layout, seed {seed}")
 
 
 @click.command()
@@ -99,3 +148,32 @@ def prepare(
     if sheet is not None:
         draw_face_sheet(project.workspace.folder, sheet)
         click.echo(f"{sheet}: look at it")
+
+
+@click.command()
+@DATASET
+@read_options
+@click.option(
+    "--folds", "k", type=click.IntRange(2), help="[default: as many as the benchmark has, else 3]"
+)
+@click.option(
+    "--method",
+    type=click.Choice(["published", "random"]),
+    help="[default: published where the benchmark has that many folds]",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random.")
+@WORKDIR
+def split(
+    workdir: Path,
+    dataset: str,
+    k: int | None,
+    method: str | None,
+    seed: int,
+    **reading: Any,
+) -> None:
+    """Put every subject into one of K folds; fold k tests part k."""
+    from fauds.cli.terminal import show_folds
+
+    project = new_project(workdir, dataset)
+    frames = read_frames(project, **reading)
+    show_folds(project.folds(frames, k=k, method=method, seed=seed))
