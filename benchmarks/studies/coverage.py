@@ -19,11 +19,11 @@ import numpy as np
 from scipy import stats
 
 from fauds import resources
-from fauds.metrics import occurrence
+from fauds.metrics import occurrence, resampling
 from fauds.metrics.comparison import compare
-from fauds.metrics.intervals import METHODS, intervals
+from fauds.metrics.intervals import Interval, intervals
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import estimates
+from fauds.metrics.resampling import Additive, estimates
 from fauds.synthetic.population import statistics
 
 # The dataset whose figures are taken, and the subjects of the published folds.
@@ -167,6 +167,82 @@ def _one(counts: Counts, i: int) -> Counts:
     return Counts(counts.tp[i], counts.fp[i], counts.fn[i], counts.tn[i])
 
 
+class Bootstrap:
+    """Resamples of the subjects of one test set, drawn within their fold, and their figures.
+
+    `scipy.stats.bootstrap` takes one figure at a time, and a resample in which it is undefined
+    makes its interval undefined; here all AUs share the resamples, and those are left out.
+    """
+
+    def __init__(
+        self, counts: Additive, folds: np.ndarray, statistic, estimand, resamples: int, seed: int
+    ) -> None:
+        self._arguments = (counts, folds, statistic, estimand)
+        self.strata = resampling.strata_of(folds, estimand)
+        self.value = self._figures(np.ones((1, len(folds))))[0]
+        self.drawn = self._figures(resampling.draw(self.strata, resamples, seed))
+
+    def _figures(self, weights: np.ndarray) -> np.ndarray:
+        return estimates(weights, *self._arguments)
+
+    def interval(self, low: np.ndarray | float, high: np.ndarray | float) -> Interval:
+        """Return the resamples' quantiles; NaN where subjects show no spread."""
+        ends = [_quantile(self.drawn, np.broadcast_to(at, self.value.shape)) for at in (low, high)]
+        shown = (ends[1] > ends[0]) & ~resampling.has_single(self.strata)
+        return Interval(self.value, *(np.where(shown, end, np.nan) for end in ends))
+
+    def skewness(self) -> np.ndarray:
+        """Return the acceleration of BCa, from leaving out each subject, [A + 1]."""
+        left = self._figures(resampling.leave_one_out(len(self.strata)))
+        cubes = squares = np.zeros_like(self.value)
+        for stratum in np.unique(self.strata):
+            part = left[self.strata == stratum]
+            influence = (len(part) - 1) * (part.mean(axis=0) - part) / len(part)
+            cubes = cubes + (influence**3).sum(axis=0)
+            squares = squares + (influence**2).sum(axis=0)
+        return np.divide(cubes, 6 * squares**1.5, out=np.zeros_like(cubes), where=squares > 0)
+
+
+def _quantile(drawn: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return a quantile of every column [A + 1], undefined resamples left out."""
+    ordered = np.sort(drawn, axis=0)
+    last = (~np.isnan(drawn)).sum(axis=0) - 1
+    place = np.clip(np.nan_to_num(at) * last, 0, np.maximum(last, 0))
+    lower, upper = (
+        np.take_along_axis(ordered, near(place).astype(np.int64)[None], axis=0)[0]
+        for near in (np.floor, np.ceil)
+    )
+    return lower + (place - np.floor(place)) * (upper - lower)
+
+
+def percentile(counts, folds, statistic, estimand, resamples=1000, seed=0, level=0.95) -> Interval:
+    """The middle `level` of the resamples' figures."""
+    tail = (1 - level) / 2
+    return Bootstrap(counts, folds, statistic, estimand, resamples, seed).interval(tail, 1 - tail)
+
+
+def bca(counts, folds, statistic, estimand, resamples=1000, seed=0, level=0.95) -> Interval:
+    """Percentiles corrected for bias and skewness (Efron, 1987), subjects stratified by fold."""
+    boot = Bootstrap(counts, folds, statistic, estimand, resamples, seed)
+    below = (boot.drawn < boot.value).mean(axis=0) + (boot.drawn == boot.value).mean(axis=0) / 2
+    shift = stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples))
+    skewness = boot.skewness()
+    moved = [shift + stats.norm.ppf(tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
+    return boot.interval(*(stats.norm.cdf(shift + m / (1 - skewness * m)) for m in moved))
+
+
+def jackknife_t(counts, folds, statistic, estimand, resamples=1000, seed=0) -> Interval:
+    """The method of fauds, which draws nothing."""
+    return intervals(counts, folds, statistic, estimand=estimand)
+
+
+METHODS: dict[str, Callable[..., Interval]] = {
+    "jackknife_t": jackknife_t,
+    "percentile": percentile,
+    "bca": bca,
+}
+
+
 def study_intervals(people: Population, replications: int, resamples: int, seed: int) -> None:
     """Print the coverage and width of every method."""
     rng = np.random.default_rng(seed)
@@ -180,8 +256,8 @@ def study_intervals(people: Population, replications: int, resamples: int, seed:
     for (name, estimand), aim in true.items():
         for method in METHODS:
             found = [
-                intervals(_one(drawn, i), people.folds, STATISTICS[name], estimand=estimand,
-                          method=method, resamples=resamples, seed=i)
+                METHODS[method](_one(drawn, i), people.folds, STATISTICS[name], estimand,
+                                resamples, seed=i)
                 for i in range(replications)
             ]  # fmt: skip
             low, high = (np.stack([getattr(f, end) for f in found]) for end in ("low", "high"))

@@ -11,8 +11,7 @@ from fauds.evaluation.results import BySubject, MetricRow, SubjectCounts, Uncert
 from fauds.evaluation.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
-from fauds.metrics import intervals as interval_module
-from fauds.metrics.intervals import intervals
+from fauds.metrics.intervals import LEVEL, METHOD, intervals
 from fauds.metrics.occurrence import defined_mean
 from fauds.metrics.resampling import Additive, with_overall
 from fauds.targets.base import Figure, Target
@@ -389,13 +388,12 @@ def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> li
 
 def uncertainty() -> Uncertainty:
     """Return how the intervals are made, and in words what they are of."""
-    defaults = interval_module.intervals.__kwdefaults__
-    drawn = "jackknife" not in defaults["method"]
     return Uncertainty(
-        method=defaults["method"],
-        resamples=defaults["resamples"] if drawn else 0,
-        level=defaults["level"],
-        seed=defaults["seed"],
+        method=METHOD,
+        # Nothing is drawn: every subject is left out once.
+        resamples=0,
+        level=LEVEL,
+        seed=0,
         note="What this protocol would give on new subjects of the same population: as many in "
         "every fold, and the trained models as they are. Subjects are the unit, since their frames "
         "are alike. What another training seed, another choice of folds or other coders would "

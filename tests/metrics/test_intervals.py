@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 
 from fauds.errors import UsageError
 from fauds.metrics import occurrence
-from fauds.metrics.intervals import METHODS, intervals
+from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import draw, estimates
 
@@ -69,20 +69,10 @@ def test_every_fold_keeps_its_number_of_subjects():
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-def test_percentiles_are_numpys_over_the_resamples(estimand):
-    counts, folds = counts_of(some_frames(1))
-    found = intervals(counts, folds, occurrence.f1, estimand=estimand, method="percentile",
-                      resamples=300, level=0.9, seed=5)  # fmt: skip
-    drawn = estimates(draw(folds, 300, 5), counts, folds, occurrence.f1, estimand)
-    assert found.low == pytest.approx(np.quantile(drawn, 0.05, axis=0))
-    assert found.high == pytest.approx(np.quantile(drawn, 0.95, axis=0))
-
-
-@pytest.mark.parametrize("estimand", ESTIMANDS)
 def test_the_jackknife_is_that_of_leaving_out_each_subjects_frames(estimand):
     frames = some_frames(2)
     counts, folds = counts_of(frames)
-    found = intervals(counts, folds, occurrence.f1, estimand=estimand, method="jackknife_t")
+    found = intervals(counts, folds, occurrence.f1, estimand=estimand)
     everyone = np.arange(len(folds))
     variance = np.zeros(4)
     for fold in range(3):
@@ -97,31 +87,11 @@ def test_the_jackknife_is_that_of_leaving_out_each_subjects_frames(estimand):
         assert end == pytest.approx(wanted)
 
 
-def test_bca_is_scipys_where_all_subjects_are_one_fold():
-    counts, _ = counts_of(some_frames(3, subjects=20, aus=1))
-    parts = [part[:, 0].astype(float) for part in (counts.tp, counts.fp, counts.fn)]
-
-    def plain_statistic(tp, fp, fn, axis=-1):
-        tp, fp, fn = (part.sum(axis=axis) for part in (tp, fp, fn))
-        return 2 * tp / (2 * tp + fp + fn)
-
-    wanted = stats.bootstrap(parts, plain_statistic, paired=True, method="BCa",
-                             n_resamples=20000, rng=np.random.default_rng(0))  # fmt: skip
-    found = intervals(counts, np.ones(20, int), occurrence.f1, estimand="pooled", method="bca",
-                      resamples=20000)  # fmt: skip
-    assert found.low[0] == pytest.approx(wanted.confidence_interval.low, abs=0.004)
-    assert found.high[0] == pytest.approx(wanted.confidence_interval.high, abs=0.004)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_figure_lies_within_its_interval_and_a_seed_repeats_it(method):
+def test_the_figure_lies_within_its_interval():
     counts, folds = counts_of(some_frames(4))
-    twice = [intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds", method=method,
-                       resamples=200, seed=7) for _ in range(2)]  # fmt: skip
-    assert (twice[0].low > 0).all() and (twice[0].high < 1).all()
-    assert (twice[0].low < twice[0].value).all() and (twice[0].value < twice[0].high).all()
-    for once, again in zip(*twice, strict=True):
-        assert once.tolist() == again.tolist()
+    found = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds")
+    assert (found.low > 0).all() and (found.high < 1).all()
+    assert (found.low < found.value).all() and (found.value < found.high).all()
 
 
 def test_a_fold_without_an_active_frame_is_left_out_of_that_aus_mean():
@@ -135,32 +105,27 @@ def test_a_fold_without_an_active_frame_is_left_out_of_that_aus_mean():
     assert found.value[2] == pytest.approx((first + (second + only) / 2) / 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_where_subjects_show_no_spread_there_is_no_interval(method):
+def test_where_subjects_show_no_spread_there_is_no_interval():
     """AU 0 is never found, AU 1 never active, AU 2 always right."""
     zero, some = np.zeros((6, 1), int), np.full((6, 1), 5)
     counts = Counts(tp=np.hstack([zero, zero, some]), fp=np.hstack([some, some, zero]),
                     fn=np.hstack([some, zero, zero]), tn=np.hstack([some, some, some]))  # fmt: skip
-    found = intervals(counts, np.arange(6) % 2, occurrence.f1, estimand="pooled", method=method)
+    found = intervals(counts, np.arange(6) % 2, occurrence.f1, estimand="pooled")
     assert found.value == pytest.approx([0, np.nan, 1, 0.5], nan_ok=True)
     assert np.isnan(found.low).all() and np.isnan(found.high).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_fold_of_one_subject_shows_no_spread(method):
+def test_a_fold_of_one_subject_shows_no_spread():
     counts, _ = counts_of(some_frames(5))
     folds = np.array([1, 2, 2, 2, 2, 3, 3, 3, 3])
-    options = {"method": method, "resamples": 100}
-    by_fold = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds", **options)
+    by_fold = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
     assert np.isnan(by_fold.low).all() and not np.isnan(by_fold.value).any()
-    together = intervals(counts, folds, occurrence.f1, estimand="pooled", **options)
-    alike = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled", **options)
+    together = intervals(counts, folds, occurrence.f1, estimand="pooled")
+    alike = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled")
     assert together.low.tolist() == alike.low.tolist()
 
 
-def test_unknown_names_are_told():
+def test_an_unknown_estimand_is_told():
     counts, folds = counts_of(some_frames(6))
-    with pytest.raises(UsageError, match="magic"):
-        intervals(counts, folds, occurrence.f1, estimand="pooled", method="magic")
     with pytest.raises(UsageError, match="median"):
         intervals(counts, folds, occurrence.f1, estimand="median")

@@ -4,6 +4,7 @@ import math
 import random
 
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
 
 from fauds.metrics.texts import bleu4, rouge_l
 
@@ -38,6 +39,13 @@ def plain_rouge(reference, candidate):
             same = meant == said
             table[i + 1][j + 1] = table[i][j] + 1 if same else max(table[i][j + 1], table[i + 1][j])
     return 2 * table[-1][-1] / (len(reference) + len(candidate))
+
+
+class OwnTokens:
+    """Gives rouge-score the tokens as they are: its own tokeniser drops Chinese altogether."""
+
+    def tokenize(self, text):
+        return text
 
 
 def corpus(seed):
@@ -84,3 +92,21 @@ def test_equal_texts_score_one_and_empty_ones_nothing():
 def test_what_cannot_be_measured_is_undefined():
     assert math.isnan(bleu4([])) and math.isnan(rouge_l([]))
     assert math.isnan(bleu4([(["she", "blinks", "."], ["she", "blinks", "."], 1)]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rouge_is_that_of_the_package_with_the_same_tokens(seed):
+    scorer = RougeScorer(["rougeL"], tokenizer=OwnTokens())
+    pairs = corpus(seed)
+    theirs = [(scorer.score(meant, said)["rougeL"].fmeasure, times) for meant, said, times in pairs]
+    wanted = sum(value * times for value, times in theirs) / sum(times for _, times in theirs)
+    assert rouge_l(pairs) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_chinese_tokens_are_compared_as_any_others():
+    meant, said = (
+        ["嘴角", "向上", "抬起", "，", "脸颊", "隆起"],
+        ["嘴角", "向上", "抬起", "，", "隆起"],
+    )
+    assert 0 < bleu4([(meant, said, 2)]) < 1
+    assert rouge_l([(meant, said, 2)]) == pytest.approx(2 * 5 / 11)
