@@ -173,7 +173,7 @@ import sys
 import fauds.captions as captions
 heavy = {"torch", "spacy", "pandas"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
-from fauds.columns import category, from_numpy
+from fauds.tables.columns import category, from_numpy
 import numpy as np, pyarrow as pa
 one = np.ones(1)
 frames = {"frame_id": from_numpy(one, pa.int64()), "AU12": from_numpy(one, pa.int8())}

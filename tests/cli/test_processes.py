@@ -40,10 +40,10 @@ def tables(bp4d_root, tmp_path_factory) -> Path:
 LATE = """
 import os, sys, time
 from pathlib import Path
-from fauds.bench import finish
-from fauds.cli import main
+from fauds.cli.main import main
+from fauds.pipeline import evaluating
 
-end, leads, write = sys.argv.pop(1), os.environ["RANK"] == "0", finish.write
+end, leads, write = sys.argv.pop(1), os.environ["RANK"] == "0", evaluating.write_results
 
 def late(*given):
     time.sleep(3)
@@ -51,7 +51,7 @@ def late(*given):
         raise OSError("the disk is full")
     write(*given)
 
-finish.write = late if leads else None
+evaluating.write_results = late if leads else None
 try:
     main()
 finally:

@@ -25,7 +25,7 @@ WEIGHTS = ROOT / "models" / Path(*SHIPPED)
 ALONE = """
 import socket
 socket.socket.connect = socket.getaddrinfo = None
-from fauds.cli import main
+from fauds.cli.main import main
 main()
 """
 """The command line on a machine that reaches no other."""

@@ -49,8 +49,8 @@ import hashlib
 import pyarrow as pa
 
 from fauds.datasets.base import Reading
-from fauds.datasets.footage import Footage, Source
-from fauds.schemas import frames_schema
+from fauds.datasets.media_files import Footage, Source
+from fauds.tables.schemas import frames_schema
 
 
 class Reader:

@@ -142,7 +142,7 @@ def test_fingerprints_tell_parts_apart():
 
 def test_only_one_process_writes_a_folder(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from fauds import store\n"
+        "import sys; from pathlib import Path; from fauds.tables import store\n"
         "try:\n    with store.lock(Path(sys.argv[1])): print('got it')\n"
         "except store.DataError as error: print(error)"
     )
