@@ -5,9 +5,11 @@ What is wrong in a file is named with its line.
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -82,11 +84,19 @@ class ColumnFile:
             with pq.ParquetFile(self.path) as file:
                 names = dict(zip(self.header, file.schema_arrow.names, strict=True))
                 table = file.read([names[name] for name in types])
-            return pa.table(
-                [table[names[name]].cast(kind) for name, kind in types.items()], [*types]
-            )
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(self.path, error) from error
+        columns = [self._cast(name, table[names[name]], kind) for name, kind in types.items()]
+        return pa.table(columns, [*types])
+
+    def _cast(self, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+        try:
+            return column.cast(kind)
+        except pa.ArrowException as error:
+            why = str(error).splitlines()[0].rstrip(".")
+            raise self.bad(
+                f"Column {name} holds {column.type}, which cannot be read as {kind}: {why}."
+            ) from error
 
     def _first_wrong(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
         """Return the error of the first row of a wrong length, else of the first wrong cell."""
@@ -111,11 +121,8 @@ class ColumnFile:
         return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:
-        with self.path.open("rb") as file:
-            filled = (
-                line for line, data in enumerate(file, start=1) if line > 1 and data.strip(b"\r\n")
-            )
-            return next(line for index, line in enumerate(filled) if index == row)
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return next(islice(_row_lines(file), row + 1, None))
 
 
 def open_columns(path: Path) -> ColumnFile:
@@ -144,6 +151,16 @@ def open_columns(path: Path) -> ColumnFile:
     if twice is not None:
         raise DataError(f"The first line names the column {twice!r} twice.", where=f"{path}:1")
     return ColumnFile(path, header, metadata)
+
+
+def _row_lines(file: TextIO) -> Iterator[int]:
+    """Yield the line on which each row begins, the header's first; a quoted cell has several."""
+    reader = csv.reader(file)
+    line = 1
+    for cells in reader:
+        if cells:
+            yield line
+        line = reader.line_num + 1
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -1,0 +1,242 @@
+"""Files of columns that other programs wrote: what is read, and where what is wrong stands."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fauds.errors import DataError
+from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
+
+TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
+TYPES = {"who": TEXT, "frame": WHOLE, "AU12": NUMBER}
+
+
+def written(folder: Path, content: bytes | str, name: str = "their table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def parquet(folder: Path, name: str = "their table.parquet", **columns: object) -> Path:
+    path = folder / name
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def refused(path: Path, types: dict[str, pa.DataType]) -> DataError:
+    with pytest.raises(DataError) as caught:
+        open_columns(path).read(types)
+    return caught.value
+
+
+def test_columns_are_read_by_name_and_no_others(tmp_path: Path) -> None:
+    path = written(tmp_path, "AU12,gaze,who,frame\n0.5,left,F001,7\n0.25,,M002,8\n")
+    table = open_columns(path).read(TYPES)
+    assert table.to_pydict() == {"who": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, 0.25]}
+    assert table.schema.types == [TEXT, WHOLE, NUMBER]
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_marks_and_blanks_that_programs_write_change_nothing(
+    tmp_path: Path, bom: bytes, end: bytes
+) -> None:
+    lines = [b"frame,  AU12 , who", b" 1, 0.5 ,F001", b"", b"2,1e-1,M002", b""]
+    file = open_columns(written(tmp_path, bom + end.join(lines)))
+    assert file.header == ("frame", "AU12", "who")
+    assert file.read({"frame": WHOLE, "AU12": NUMBER}).to_pydict() == {
+        "frame": [1, 2],
+        "AU12": [0.5, 0.1],
+    }
+
+
+def test_an_empty_cell_is_null_where_it_can_be(tmp_path: Path) -> None:
+    path = written(tmp_path, "who,frame,AU12\nF001,1,\n,2,NaN\nM002,3,1\n")
+    table = open_columns(path).read(TYPES)
+    assert table["AU12"].to_pylist() == [None, None, 1]
+    assert table["who"].to_pylist() == ["F001", "", "M002"]
+    assert np.array_equal(
+        stacked(table, ["AU12", "AU12"]), [[math.nan] * 2, [math.nan] * 2, [1, 1]], equal_nan=True
+    )
+
+
+def test_text_is_given_without_the_blanks_around_it(tmp_path: Path) -> None:
+    path = written(tmp_path, 'who\n  F001 \n"M 002"\n\t陈\n')
+    assert trimmed(open_columns(path).read({"who": TEXT})["who"]) == ["F001", "M 002", "陈"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "what"),
+    [
+        (["F001,1,0.5", "F001,2,high"], 3, "Column AU12 holds 'high', not a number."),
+        (["F001,1,0.5", "", "", "F001,2,0x1"], 5, "Column AU12 holds '0x1', not a number."),
+        (["F001,1,0.5", "F001,2.5,0.5"], 3, "Column frame holds '2.5', not a whole number."),
+        (["F001,1,0.5", "F001,,0.5"], 3, "The cell of column frame is empty."),
+        (["F001,1,0.5", "F001,2"], 3, "The line has 2 columns, the first 3."),
+        (["F001,1,0.5", "F001,2,0.5,"], 3, "The line has 4 columns, the first 3."),
+        # What is wrong with the length of a line comes before what is wrong in a cell.
+        (["F001,1,high", "F001,2"], 3, "The line has 2 columns, the first 3."),
+        # The first of several.
+        (["F001,1,a", "F001,2,b"], 2, "Column AU12 holds 'a', not a number."),
+        (['"a\nperson",1,0.5', "F001,2,high"], 4, "Column AU12 holds 'high', not a number."),
+        (['"a\nperson",1,0.5', "F001,,1"], 4, "The cell of column frame is empty."),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_what_is_wrong_in_a_csv_file_is_named_with_its_line(
+    tmp_path: Path, lines: list[str], line: int, what: str, end: str
+) -> None:
+    path = written(tmp_path, end.join(["who,frame,AU12", *lines, ""]))
+    error = refused(path, TYPES)
+    assert (error.what, error.where) == (what, f"{path}:{line}")
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n\ufeff")),
+            st.integers(-(2**62), 2**62),
+            st.none() | st.floats(allow_nan=False),
+        ),
+        max_size=6,
+    ),
+    blanks=st.sampled_from(["", " ", "\t  "]),
+    quoted=st.booleans(),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_written_is_read_back(
+    tmp_path: Path, rows: list[tuple], blanks: str, quoted: bool
+) -> None:
+    path = tmp_path / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
+        writer.writerow([f"{blanks}{name}{blanks}" for name in TYPES])
+        for who, frame, value in rows:
+            writer.writerow([who, f"{blanks}{frame}{blanks}", "" if value is None else repr(value)])
+    table = open_columns(path).read(TYPES)
+    assert [tuple(row.values()) for row in table.to_pylist()] == rows
+
+
+@given(
+    numbers=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    wrong=st.text("abcxyz", min_size=1, max_size=3),
+    at=st.integers(0),
+    gaps=st.lists(st.integers(0, 2), min_size=30, max_size=30),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_line_of_a_wrong_cell_is_the_one_that_an_editor_shows(
+    tmp_path: Path, numbers: list[int], wrong: str, at: int, gaps: list[int]
+) -> None:
+    cells = [str(number) for number in numbers]
+    cells[at % len(cells)] = wrong
+    text = "AU12\n" + "".join(
+        "\n" * gap + f"{cell}\n" for gap, cell in zip(gaps, cells, strict=False)
+    )
+    path = written(tmp_path, text)
+    error = refused(path, {"AU12": NUMBER})
+    assert error.where == f"{path}:{text.splitlines().index(wrong) + 1}"
+
+
+@pytest.mark.parametrize("text", ["", "\n1,2\n"])
+def test_a_table_without_a_first_line_is_empty(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match="The table is empty"):
+        open_columns(written(tmp_path, text))
+
+
+def test_a_table_of_a_first_line_alone_has_no_rows(tmp_path: Path) -> None:
+    table = open_columns(written(tmp_path, "who,frame,AU12\n")).read(TYPES)
+    assert (table.num_rows, table.column_names) == (0, [*TYPES])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    for path in (
+        written(tmp_path, "frame,AU12,gaze, AU12\n1,0,0,1\n"),
+        parquet(tmp_path, **{"AU12": [0], " AU12 ": [1]}),
+    ):
+        with pytest.raises(DataError, match="names the column 'AU12' twice") as caught:
+            open_columns(path)
+        assert caught.value.where == f"{path}:1"
+
+
+def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    for path, what in (
+        (tmp_path / "gone.csv", "No such file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "gone.parquet", "No such file|Failed to open"),
+        (written(tmp_path, b"\xff\xfea\x00", "utf-16.csv"), "not UTF-8 text"),
+        (written(tmp_path, "no Parquet", "text.parquet"), "cannot be read"),
+    ):
+        with pytest.raises(DataError, match=what) as caught:
+            open_columns(path)
+        assert caught.value.where == str(path) and caught.value.hint
+
+
+def test_text_that_is_not_utf_8_below_the_first_line_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, b"who,frame,AU12\nZo\xeb,1,0.5\n")
+    assert "not UTF-8 text" in refused(path, TYPES).what
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".PARQUET"])
+def test_parquet_is_read_as_csv_is(tmp_path: Path, suffix: str) -> None:
+    who = pa.array(["F001", "M002"]).dictionary_encode()
+    columns = {"who": who, " frame ": pa.array([7, 8], pa.int8()), "AU12": ["0.5", None]}
+    file = open_columns(parquet(tmp_path, "theirs" + suffix, **columns, gaze=[1, 2]))
+    assert file.is_parquet and file.header == ("who", "frame", "AU12", "gaze")
+    table = file.read(TYPES)
+    assert table.to_pydict() == {"who": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, None]}
+    assert table.schema.types == [TEXT, WHOLE, NUMBER]
+
+
+def test_metadata_is_that_of_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table({"frame": [1]}).replace_schema_metadata({"made by": "them"}), path)
+    assert open_columns(path).metadata[b"made by"] == b"them"
+    assert open_columns(written(tmp_path, "frame\n1\n")).metadata == {}
+
+
+def test_an_empty_whole_number_of_parquet_is_named_with_its_row(tmp_path: Path) -> None:
+    path = parquet(tmp_path, who=["F001"] * 3, frame=[1, None, None], AU12=[0.5] * 3)
+    error = refused(path, TYPES)
+    assert error.what == "The cell of column frame is empty."
+    assert error.where == f"{path}: row 2"
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "why"),
+    [
+        (["0.5", "high"], "string", "'high'"),
+        ([[1], [2]], "list<", "cast"),
+        (pa.array([1, 2], pa.timestamp("s")), "timestamp", "cast"),
+    ],
+    ids=["text", "lists", "times"],
+)
+def test_parquet_columns_of_another_type_are_named(
+    tmp_path: Path, column: object, kind: str, why: str
+) -> None:
+    path = parquet(tmp_path, who=["F001"] * 2, frame=[1, 2], AU12=column)
+    error = refused(path, TYPES)
+    assert error.what.startswith("Column AU12 ") and kind in error.what and why in error.what
+    assert error.where == str(path)
+    assert "quote" not in (error.hint or "")
+
+
+def test_fractions_of_parquet_are_no_whole_numbers(tmp_path: Path) -> None:
+    path = parquet(tmp_path, who=["F001"], frame=[1.5], AU12=[0.5])
+    assert "Column frame " in refused(path, TYPES).what
+
+
+def test_an_error_names_the_file_or_a_row_of_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "frame\n\n5\n6\n")
+    file = open_columns(path)
+    assert file.bad("Wrong.").where == str(path)
+    assert [file.bad("Wrong.", row).where for row in (0, 1)] == [f"{path}:3", f"{path}:4"]
+    other = ColumnFile(tmp_path / "a.parquet", ("frame",))
+    assert other.bad("Wrong.", 1, "do this").where == f"{tmp_path}/a.parquet: row 2"
+    assert other.bad("Wrong.", 1, "do this").hint == "do this"
