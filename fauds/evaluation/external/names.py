@@ -1,7 +1,7 @@
 """Which labelled frame a file name or a picture's path means."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -37,9 +37,9 @@ class Sequences:
         self._reader, self._declared = reader, image_base
         subjects, tasks = ({key[i] for key in self.last} for i in (0, 1))
         self.have_tasks = tasks != {""}
-        either = "|".join(map(re.escape, sorted(subjects)))
-        then = "|".join(map(re.escape, sorted(tasks)))
+        either, then = (_any_of(names) for names in (subjects, tasks))
         of_task = rf"[-_./\\ ]({then})" if self.have_tasks else "()"
+        self._spelt = {_upper(key): key for key in self.last}
         self._pattern = re.compile(rf"(?<!\d)({either}){of_task}(?!\d)", re.IGNORECASE)
 
     def of_name(self, name: str, where: object) -> SequenceKey:
@@ -49,8 +49,8 @@ class Sequences:
             DataError: it says none of the dataset's.
         """
         matches = self._pattern.findall(name)
-        key = (matches[-1][0].upper(), matches[-1][1].upper()) if matches else None
-        if key not in self.last:
+        key = self._spelt.get(_upper(matches[-1])) if matches else None
+        if key is None:
             there = ["_".join(filter(None, known)) for known in self.last]
             raise DataError(
                 f"{name!r} names no sequence of the dataset.",
@@ -107,6 +107,15 @@ class Sequences:
                 "build-captions --image-base 0 or 1; or give a table with subject, task and frame",
             ) from error
         return 1 if base is None else base
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """Return a pattern of any of the names, of which one may begin another."""
+    return "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+
+
+def _upper(key: SequenceKey) -> SequenceKey:
+    return key[0].upper(), key[1].upper()
 
 
 def _number(name: str, where: object) -> int:

@@ -1,0 +1,53 @@
+"""A dataset of few frames, and predictions of it as files of other programs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from fauds.datasets import DATASETS
+from fauds.evaluation.external.names import Sequences
+
+AUS = ("AU01", "AU12")
+BENCHMARK = ("bp4d", 2)
+
+
+def frames_of(keys: Sequence[tuple[str, str, int]]) -> pa.Table:
+    """Return a frames table of these subjects, tasks and frames."""
+    subjects, tasks, frames = zip(*keys, strict=True)
+    return pa.table(
+        {
+            "subject": pa.array(subjects).dictionary_encode(),
+            "task": pa.array(tasks).dictionary_encode(),
+            "frame": pa.array(frames, pa.int32()),
+        }
+    )
+
+
+BP4D = frames_of(
+    [(who, task, n) for who in ("F001", "M002") for task in ("T1", "T10") for n in (5, 9)]
+)
+DISFA = frames_of([(who, "", n) for who in ("SN001", "SN010") for n in (1, 4)])
+
+
+def bp4d() -> Sequences:
+    """Return sequences of subjects and tasks."""
+    return Sequences(BP4D, DATASETS["bp4d"], None)
+
+
+def disfa(image_base: int | None = None) -> Sequences:
+    """Return sequences of subjects alone, whose labels end at frame 4."""
+    return Sequences(DISFA, DATASETS["disfa"], image_base)
+
+
+def write(path: Path, columns: Mapping[str, object], metadata: Mapping | None = None) -> Path:
+    """Write columns as CSV or Parquet, as the suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(dict(columns))
+    if path.suffix == ".parquet":
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+    else:
+        pacsv.write_csv(table, path)
+    return path
