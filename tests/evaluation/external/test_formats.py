@@ -1,0 +1,168 @@
+"""Formats of external predictions: told apart by their columns, and what their rows mean."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fauds.errors import DataError
+from fauds.evaluation.external.formats import READERS, Part, kind_of, whole
+from fauds.evaluation.external.names import Sequences
+from fauds.evaluation.external.sheets import classify, open_sheet
+from tests.evaluation.external.helpers import AUS, bp4d, disfa, write
+
+SCORES = {"AU01": [0.25, 0.5], "AU12": [1.0, 0.0]}
+
+
+def rows_of(path: Path, sequences: Sequences) -> tuple[Part, int]:
+    sheet = open_sheet(path)
+    return READERS[kind_of(sheet)](sheet, classify(sheet, AUS), sequences)
+
+
+def keys(part: Part) -> list[tuple[str, str, int]]:
+    columns = (part.subjects, part.tasks, part.frames)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind"),
+    [
+        (("subject", "task", "frame"), "table"),
+        (("subject", "frame"), "table"),
+        (("frame", "success"), "OpenFace"),
+        (("input", "frame"), "py-feat"),
+        # fauds' own tables and other people's have columns of several programs.
+        (("key", "subject", "frame", "input", "success"), "table"),
+        (("input", "frame", "success"), "py-feat"),
+    ],
+)
+def test_formats_are_told_apart_by_their_columns(
+    tmp_path: Path, columns: tuple[str, ...], kind: str
+) -> None:
+    path = write(tmp_path / "mine.csv", {name: ["1"] for name in (*columns, "AU01")})
+    assert kind_of(open_sheet(path)) == kind
+
+
+@pytest.mark.parametrize("columns", [("AU01", "AU12"), ("subject", "AU01"), ("Subject", "Frame")])
+def test_columns_of_no_format_are_refused_with_all_formats(
+    tmp_path: Path, columns: tuple[str, ...]
+) -> None:
+    path = write(tmp_path / "mine.csv", {name: ["1"] for name in columns})
+    with pytest.raises(DataError, match="no predictions that fauds knows") as caught:
+        kind_of(open_sheet(path))
+    assert columns[0] in caught.value.what
+    for word in ("subject, task and frame", "success", "input", "AU01"):
+        assert word in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_names_its_frames(tmp_path: Path, suffix: str) -> None:
+    names = {"subject": ["F001", " M002"], "task": ["T1", "T10 "], "frame": [5, 9]}
+    path = write(tmp_path / f"mine.{suffix}", {**names, **SCORES, "AU12_r": [2.5, 0]})
+    part, without_face = rows_of(path, bp4d())
+    assert keys(part) == [("F001", "T1", 5), ("M002", "T10", 9)]
+    assert {au: values.tolist() for au, values in part.values.items()} == SCORES
+    assert part.intensities["AU12"].tolist() == [2.5, 0]
+    assert part.folds is None and without_face == 0
+
+
+def test_a_table_may_say_the_fold_that_predicted(tmp_path: Path) -> None:
+    columns = {"subject": ["SN001", "SN010"], "frame": [1, 4], "fold": [2, 1], **SCORES}
+    part, _ = rows_of(write(tmp_path / "mine.csv", columns), disfa())
+    assert part.folds.tolist() == [2, 1]
+    columns["fold"] = [2, None]
+    with pytest.raises(DataError, match="fold is empty in row 2"):
+        rows_of(write(tmp_path / "mine.csv", columns), disfa())
+
+
+def test_a_column_task_is_asked_for_where_subjects_have_several(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", {"subject": ["F001"] * 2, "frame": [5, 9], **SCORES})
+    with pytest.raises(DataError, match="no column task"):
+        rows_of(path, bp4d())
+    path = write(tmp_path / "mine.csv", {"subject": ["SN001"] * 2, "frame": [1, 4], **SCORES})
+    assert keys(rows_of(path, disfa())[0]) == [("SN001", "", 1), ("SN001", "", 4)]
+
+
+@pytest.mark.parametrize("name", ["F001_T10.csv", "f001_t10_webcam.csv", "F001 T10.csv"])
+def test_openface_names_the_sequence_by_its_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(
+        "frame, face_id, confidence, success, AU01_r, AU12_r, AU01_c, AU12_c\n"
+        "1, 0, 0.98, 1, 0.37, 2.00, 0.00, 1.00\n"
+        "2, 0, 0.20, 0, 0.00, 0.00, 0.00, 0.00\n"
+        "3, 0, 0.98, 1, 1.37, 2.50, 1.00, 0.00\n"
+    )
+    part, without_face = rows_of(path, bp4d())
+    assert keys(part) == [("F001", "T10", 1), ("F001", "T10", 3)]
+    assert part.values["AU01"].tolist() == [0, 1] and part.values["AU12"].tolist() == [1, 0]
+    assert part.intensities["AU12"].tolist() == [2.0, 2.5]
+    assert without_face == 1
+
+
+def test_openface_counts_from_1(tmp_path: Path) -> None:
+    columns = {"frame": [0, 1], "success": [1, 1], **SCORES}
+    path = write(tmp_path / "LeftVideoSN001_comp.csv", columns)
+    with pytest.raises(DataError, match="There is a frame 0, and OpenFace counts from 1") as caught:
+        rows_of(path, disfa())
+    assert caught.value.where == str(path)
+
+
+def test_openfaces_file_of_another_video_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "somebody.csv", {"frame": [1, 2], "success": [1, 1], **SCORES})
+    with pytest.raises(DataError, match="'somebody' names no sequence"):
+        rows_of(path, disfa())
+
+
+def test_pyfeat_names_a_picture_or_a_video_and_a_face_that_is_missing(tmp_path: Path) -> None:
+    columns = {
+        "input": ["/data/F001/T1/0005.jpg", "M002_T10.avi", "F001/T10/9.jpg"],
+        "frame": [0, 8, 2],
+        "AU01": [0.25, 0.5, None],
+        "AU12": [1.0, 0.0, None],
+        "anger": [0.1, 0.2, 0.3],
+    }
+    for suffix in ("csv", "parquet"):
+        part, without_face = rows_of(write(tmp_path / f"fex.{suffix}", columns), bp4d())
+        assert keys(part) == [("F001", "T1", 5), ("M002", "T10", 9)]
+        assert {au: values.tolist() for au, values in part.values.items()} == SCORES
+        assert without_face == 1
+
+
+def test_a_pyfeat_row_that_lacks_one_action_unit_is_kept(tmp_path: Path) -> None:
+    columns = {"input": ["F001/T1/5.jpg"], "frame": [0], "AU01": [None], "AU12": [0.5]}
+    part, without_face = rows_of(write(tmp_path / "fex.parquet", columns), bp4d())
+    assert np.isnan(part.values["AU01"]).tolist() == [True] and without_face == 0
+
+
+@given(st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=5), st.booleans())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whole_numbers_are_read_as_they_are(
+    tmp_path: Path, frames: list[int], points: bool
+) -> None:
+    cells = [f"{frame}.0" if points else str(frame) for frame in frames]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["subject,frame", *(f"F001,{cell}" for cell in cells), ""]))
+    found = whole(open_sheet(path), "frame")
+    assert found.dtype == np.int64 and found.tolist() == frames
+
+
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [
+        ("", "frame is empty in row 2"),
+        ("2.5", "frame is 2.5 in row 2"),
+        ("nan", "frame is empty in row 2"),
+        ("inf", "frame is inf in row 2"),
+        ("1e300", r"frame is 1e\+300 in row 2"),
+        (str(2**53), r"frame is 9.0072e\+15 in row 2"),
+    ],
+)
+def test_what_is_no_whole_number_is_named_with_its_row(
+    tmp_path: Path, cell: str, what: str
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"subject,frame\nF001,1\nF001,{cell}\nF001,0.5\n")
+    with pytest.raises(DataError, match=what):
+        whole(open_sheet(path), "frame")
