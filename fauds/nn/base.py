@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 
 import torch
 from torch import Generator, Tensor, nn
@@ -132,6 +132,15 @@ class Stage:
 
     name: str
     epochs: int
+
+
+class Search(TypedDict, total=False):
+    """Keywords of `Describes.describe`."""
+
+    beam_width: int
+    max_words_local: int
+    max_words_global: int
+    length_penalty: float
 
 
 class Describes(ABC):
@@ -294,7 +303,7 @@ class Model(nn.Module, ABC):
         """Return whether the model, as it is configured, has one of `CAPABILITIES`."""
         return self.reason_without(capability) is None
 
-    def explain(self, images: Tensor, **search: int | float) -> Outputs:
+    def explain(self, images: Tensor, **search: Unpack[Search]) -> Outputs:
         """Return all that the model gives for images; families may do it in one pass.
 
         Args:
@@ -305,7 +314,7 @@ class Model(nn.Module, ABC):
                 self.predict(images),
                 self.embed(images) if isinstance(self, Embeds) and self.can(Embeds) else None,
                 self.attend(images) if isinstance(self, Attends) and self.can(Attends) else None,
-                self.describe(images, **search)  # type: ignore[arg-type]
+                self.describe(images, **search)
                 if isinstance(self, Describes) and self.can(Describes)
                 else Tokens(None, None),
             )

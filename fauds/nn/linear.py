@@ -62,8 +62,8 @@ class Linear(Model):
 
     def logits(self, images: Tensor) -> Tensor:
         """Images [B, 3, S, S] -> logits, multilabel [B, A, 2], multiclass [B, A]."""
-        logits = self.head(self.dropout(self.pooled(images)))
-        return logits if self.multiclass else logits.unflatten(-1, (-1, AU_STATES))
+        logits: Tensor = self.head(self.dropout(self.pooled(images)))
+        return logits if self.multiclass else torch.unflatten(logits, -1, (-1, AU_STATES))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return `logits`."""

@@ -45,7 +45,8 @@ def preset_path(model: str, preset: str) -> Path:
 
 def settings_type(model: str) -> type[RunSettings[Any]]:
     """Return the type of a run's settings with a model family's own part; errors as in `folder`."""
-    return RunSettings[MODELS[model].Settings]  # type: ignore[name-defined]
+    # The family is known at run time only.
+    return RunSettings[MODELS[model].Settings]  # type: ignore[misc, return-value]
 
 
 def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunSettings[Any]:

@@ -5,12 +5,13 @@
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Unpack
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from fauds.errors import UsageError
 from fauds.nn.base import (
@@ -21,6 +22,7 @@ from fauds.nn.base import (
     Model,
     Need,
     Outputs,
+    Search,
     Spec,
     Tested,
     Tokens,
@@ -149,7 +151,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         num_aus: int,
         local_vocab: int,
         global_vocab: int,
-        backbone_args: dict | None = None,
+        backbone_args: dict[str, Any] | None = None,
         pretrained: bool = False,
         dim: int = 512,
         multi_level: bool = True,
@@ -172,6 +174,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         self.num_aus = num_aus
         self.stem = FourStages(backbone, backbone_args, pretrained, image_size)
         channels = self.stem.channels
+        self.combine: MultiScale | LastStage
         if multi_level:
             self.combine = MultiScale(channels, dim, msc_width, stage_norm, msc_pool)
         else:
@@ -233,7 +236,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
             local_logits, _ = self.local_decoder(seen.branches.flatten(0, 1), local_words)
         if self.global_decoder is not None and global_words is not None:
             global_logits, attended = self.global_decoder(seen.whole, global_words)
-            global_au_logits = self.global_head(global_logits.mean_per_row(attended))
+            if self.global_head is not None:
+                global_au_logits = self.global_head(global_logits.mean_per_row(attended))
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -276,7 +280,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
             raise UsageError(str(self.reason_without(Attends)))
         return maps
 
-    def describe(self, images: Tensor, **search: Any) -> Tokens:
+    def describe(self, images: Tensor, **search: Unpack[Search]) -> Tokens:
         """Write captions by beam search (see `fauds.nn.layers.beam.beam_search` for its rules).
 
         All AUs, images and hypotheses are decoded together. The search attends and writes
@@ -304,7 +308,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         if self.local_decoder is not None:
             folded = seen.branches.flatten(0, 1)
             words, _ = beam_search(self.local_decoder, folded, max_words=max_words_local, **search)
-            local_tokens = words.unflatten(0, (len(images), self.num_aus))
+            local_tokens = torch.unflatten(words, 0, (len(images), self.num_aus))
         if self.global_decoder is not None:
             search["max_words"] = max_words_global
             global_tokens, _ = beam_search(self.global_decoder, seen.whole, **search)
@@ -342,7 +346,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return _BackboneFeatures(flat, branches, branches.mean(dim=2), maps)
 
     def _probabilities(self, seen: _BackboneFeatures) -> Tensor:
-        return self.heads(seen.features).float().softmax(dim=-1)[..., 1]
+        logits: Tensor = self.heads(seen.features)
+        return logits.float().softmax(dim=-1)[..., 1]
 
 
 def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
@@ -439,25 +444,31 @@ def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None
     """Return eq. 10 and 11 before their mean over captions: of each, the mean over its words."""
     if words is None:
         return None
-    entropy = _WordEntropy.apply(_at_least_float32(words.logits), words.targets)
+    entropy: Tensor = _WordEntropy.apply(_at_least_float32(words.logits), words.targets)
     share = words.lengths.clamp(min=1).to(entropy.dtype).reciprocal()
     if counted is not None:
         share = share * counted
     return (entropy * share[words.rows]).sum()
 
 
+class _Context(FunctionCtx):
+    """What the forward pass leaves for the backward one."""
+
+    saved_tensors: tuple[Tensor, ...]
+
+
 class _WordEntropy(torch.autograd.Function):
     """-log p of each target: [N, V] -> [N]. One [N, V] tensor less than torch's each way."""
 
     @staticmethod
-    def forward(ctx, logits, targets):
+    def forward(ctx: _Context, logits: Tensor, targets: Tensor) -> Tensor:
         log_p = logits.log_softmax(dim=1)
         ctx.save_for_backward(log_p, targets)
         return -log_p.gather(1, targets[:, None])[:, 0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor, None]:
         log_p, targets = ctx.saved_tensors
         to_logits = log_p.exp().mul_(grad[:, None])
         return to_logits.scatter_add_(1, targets[:, None], -grad[:, None]), None

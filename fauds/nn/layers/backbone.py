@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import timm
 import torch
 import torch.nn.functional as F
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
@@ -48,7 +49,8 @@ class FourStages(nn.Module):
         _refuse_reserved(args)
         features = {"features_only": True, "out_indices": tuple(range(-STAGES, 0))}
         self.body = create(name, {**(args or {}), **features}, pretrained, image_size)
-        info = self.body.feature_info
+        # nn.Module's attributes have the type Tensor or Module.
+        info = cast(FeatureInfo, self.body.feature_info)
         reductions = info.reduction()
         if len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
             raise _not_four_stages(name, f"its features are at 1/{reductions} of the input")
@@ -57,7 +59,7 @@ class FourStages(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images [B, 3, H, W], normalised -> four maps [B, C_s, H_s, W_s], large to small."""
-        stages = self.body(images)
+        stages: list[Tensor] = self.body(images)
         if self.channels_last:
             stages = [stage.permute(0, 3, 1, 2) for stage in stages]
         return stages
@@ -138,11 +140,14 @@ class Pooled(nn.Module):
         super().__init__()
         _refuse_reserved(args)
         self.body = create(name, {**(args or {}), "num_classes": 0}, pretrained, image_size)
-        self.channels = int(getattr(self.body, "head_hidden_size", self.body.num_features))
+        # nn.Module's attributes have the type Tensor or Module.
+        features = cast(int, self.body.num_features)
+        self.channels = int(getattr(self.body, "head_hidden_size", features))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W], normalised -> features [B, d]."""
-        return self.body(images)
+        features: Tensor = self.body(images)
+        return features
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Load weights of this network, or those that `FourStages` has of it.
@@ -230,7 +235,7 @@ class MultiScale(nn.Module):
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d], (h, w) the last stage's size."""
-        size = stages[-1].shape[-2:]
+        size = (stages[-1].shape[-2], stages[-1].shape[-1])
         if self.pool == "before":
             stages = [F.adaptive_avg_pool2d(stage, size) for stage in stages]
         maps = [
@@ -239,7 +244,8 @@ class MultiScale(nn.Module):
         ]
         if self.pool == "after":
             maps = [F.adaptive_avg_pool2d(one, size) for one in maps]
-        return self.combine(torch.cat(maps, dim=1).permute(0, 2, 3, 1))
+        combined: Tensor = self.combine(torch.cat(maps, dim=1).permute(0, 2, 3, 1))
+        return combined
 
 
 class LastStage(nn.Module):
@@ -252,9 +258,11 @@ class LastStage(nn.Module):
 
     def forward(self, stages: list[Tensor]) -> Tensor:
         """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d]."""
-        return self.combine(self.norm(stages[-1].permute(0, 2, 3, 1)))
+        combined: Tensor = self.combine(self.norm(stages[-1].permute(0, 2, 3, 1)))
+        return combined
 
 
 def _channel_norm(norm: nn.Module, maps: Tensor) -> Tensor:
     """Apply a last-dimension norm to [B, C, h, w]."""
-    return norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    normed: Tensor = norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return normed

@@ -30,7 +30,8 @@ class DecoderState(NamedTuple):
     def rows(self, kept: Tensor) -> "DecoderState":
         """The state of some rows: bool [R] or long."""
         parts = (self.values, self.keys, self.hidden, self.cell)
-        return DecoderState(*(part[kept] for part in parts), self.word_gates)
+        values, keys, hidden, cell = (part[kept] for part in parts)
+        return DecoderState(values, keys, hidden, cell, self.word_gates)
 
 
 class CaptionDecoder(nn.Module):
@@ -73,11 +74,11 @@ class CaptionDecoder(nn.Module):
             raise unknown("choice of begin", begin, list(BEGINNINGS))
         hidden, embed_dim, attention_dim = hidden or dim, embed_dim or dim, attention_dim or dim
         self.hidden = hidden
+        self.embedding: nn.Embedding | None = None
         if feed_words:
             self.embedding = nn.Embedding(vocab, embed_dim, padding_idx=PAD)
             self.word_gates = nn.Linear(embed_dim, 4 * hidden)
         else:
-            self.embedding = None
             self.gate_bias = stacked_uniform(4 * hidden, fan_in=dim)
         self.context_gates = nn.Linear(dim, 4 * hidden, bias=False)
         self.state_gates = nn.Linear(hidden, 4 * hidden, bias=False)
@@ -118,14 +119,17 @@ class CaptionDecoder(nn.Module):
         """Every word's share of the gates [V, 4h]: a vocabulary is shorter than a batch's text."""
         if self.embedding is None:
             return self.gate_bias.expand(self.readout.out_features, -1)
-        return self.word_gates(self.embedding.weight)
+        gates: Tensor = self.word_gates(self.embedding.weight)
+        return gates
 
     def _begin(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """h0 and c0, [R, h] each."""
         if self.begin is None:
             zeros = values.new_zeros(len(values), self.hidden)
             return zeros, zeros
-        return self.begin(values.mean(dim=1)).chunk(2, dim=1)
+        states: Tensor = self.begin(values.mean(dim=1))
+        hidden, cell = states.chunk(2, dim=1)
+        return hidden, cell
 
     def _weights(self) -> tuple[Tensor, ...]:
         gates = (self.state_gates.weight, self.context_gates.weight)

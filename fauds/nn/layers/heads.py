@@ -43,7 +43,8 @@ class GlobalHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Mean attended feature [B, d] -> logits [B, A, 2]."""
-        return self.linear(feature).unflatten(-1, (-1, AU_STATES))
+        logits: Tensor = self.linear(feature).unflatten(-1, (-1, AU_STATES))
+        return logits
 
 
 def class_counts(labels: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ gradients of V and of all weights are single products after the loop, only the [
 kept, and rows whose caption has ended cost nothing.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward
@@ -52,7 +54,8 @@ def recur(inputs: Recurrent, words: Tensor, steps: tuple[int, ...]) -> tuple[Ten
     Returns:
         The hidden states [N, h] and the attended features [N, d], packed like the words.
     """
-    return _Recurrence.apply(words, steps, *inputs)
+    states, contexts = _Recurrence.apply(words, steps, *inputs)
+    return states, contexts
 
 
 @torch.no_grad()
@@ -92,7 +95,7 @@ def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
     one_row = scores.shape[1] * scores.shape[2] * len(weight)
     rows = max(1, len(keys) if keys.is_cuda else _CACHED // one_row)
     match = keys.new_empty(min(rows, len(keys)), *scores.shape[1:], len(weight))
-    parts = (tensor.split(rows) for tensor in (keys, queries, scores))
+    parts = (torch.split(tensor, rows) for tensor in (keys, queries, scores))
     for some, query, into in zip(*parts, strict=True):
         here = torch.add(some, query, out=_first(match, len(some))).relu_()
         torch.mv(here.view(-1, len(weight)), weight, out=into.view(-1))
@@ -112,19 +115,29 @@ class _Trace(NamedTuple):
 
     def by_time(self, steps: tuple[int, ...]) -> "list[_Trace]":
         # Split once: indexing inside the loop costs as much as the small kernels do.
-        return [_Trace(*parts) for parts in zip(*(t.split(steps) for t in self), strict=True)]
+        parts = (tensor.split_with_sizes(steps) for tensor in self)
+        return [_Trace(*now) for now in zip(*parts, strict=True)]
+
+
+class _Context(FunctionCtx):
+    """What the forward pass leaves for the backward one."""
+
+    steps: tuple[int, ...]
+    saved_tensors: tuple[Tensor, ...]
 
 
 class _Recurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, words, steps, *inputs):
+    def forward(
+        ctx: _Context, words: Tensor, steps: tuple[int, ...], *inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
         given = Recurrent(*inputs)
         h, d, k, p = (given.hidden.shape[1], given.values.shape[2], *given.keys.shape[:0:-1])
         sizes = (h, h, h, 4 * h, d, k, p)
         trace = _Trace(*(given.values.new_empty(sum(steps), size) for size in sizes))
         match = torch.empty_like(given.keys)
         last, last_cell = given.hidden, given.cell
-        for now, word in zip(trace.by_time(steps), words.split(steps), strict=True):
+        for now, word in zip(trace.by_time(steps), words.split_with_sizes(steps), strict=True):
             _step(given, now, word, match, last, last_cell)
             last, last_cell = now.states, now.cells
         ctx.steps = steps
@@ -134,12 +147,18 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, to_states, to_contexts):
+    def backward(
+        ctx: _Context, to_states: Tensor | None, to_contexts: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         words, *rest = ctx.saved_tensors
         count = len(Recurrent._fields)
         back = _Backward(Recurrent(*rest[:count]), _Trace(*rest[count:]), ctx.steps)
         back.run(to_states, to_contexts)
         return None, None, *back.gradients(words)
+
+
+def _by_time(gradient: Tensor | None, steps: tuple[int, ...]) -> Sequence[Tensor | None]:
+    return [None] * len(steps) if gradient is None else gradient.split_with_sizes(steps)
 
 
 def _first(tensor: Tensor, rows: int) -> Tensor:
@@ -153,7 +172,9 @@ def _tanh_(tensor: Tensor) -> Tensor:
     return tensor.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
-def _step(given: Recurrent, now: _Trace, word, match, last, last_cell) -> None:
+def _step(
+    given: Recurrent, now: _Trace, word: Tensor, match: Tensor, last: Tensor, last_cell: Tensor
+) -> None:
     """One word of the rows that have one: fill `now`, the trace's part of this time."""
     rows, h = len(word), last.shape[1]
     last, last_cell, match = _first(last, rows), _first(last_cell, rows), _first(match, rows)
@@ -166,7 +187,7 @@ def _step(given: Recurrent, now: _Trace, word, match, last, last_cell) -> None:
     torch.index_select(given.word_gates, 0, word, out=now.gates)
     now.gates.addmm_(last, given.state_weight.t())
     now.gates.addmm_(now.contexts, given.context_weight.t())
-    enter, forget, leave, candidate = now.gates.split(h, dim=1)
+    enter, forget, leave, candidate = now.gates.chunk(4, dim=1)
     now.gates[:, : 3 * h].sigmoid_()
     _tanh_(candidate)
     torch.mul(forget, last_cell, out=now.cells).addcmul_(enter, candidate)
@@ -193,19 +214,18 @@ class _Backward:
         """All words, the last one first. None stands for a gradient that is zero."""
         steps = self.steps
         query_weight = self.given.query_weight * self.given.score_weight[:, None]
-        from_states = [None] * len(steps) if to_states is None else to_states.split(steps)
-        from_contexts = [None] * len(steps) if to_contexts is None else to_contexts.split(steps)
+        from_states, from_contexts = _by_time(to_states, steps), _by_time(to_contexts, steps)
         buffers = (self.to_gates, self.to_queries, self.to_contexts)
-        parts = [buffer.split(steps) for buffer in buffers]
+        parts = [buffer.split_with_sizes(steps) for buffer in buffers]
         for t in range(len(steps) - 1, -1, -1):
             to_gates, to_queries, to_context = (part[t] for part in parts)
             to_hidden = _first(self.to_hidden, steps[t])
-            if from_states[t] is not None:
-                to_hidden += from_states[t]
+            if (from_state := from_states[t]) is not None:
+                to_hidden += from_state
             self._cell_step(t, to_hidden, to_gates)
             torch.mm(to_gates, self.given.context_weight, out=to_context)
-            if from_contexts[t] is not None:
-                to_context += from_contexts[t]
+            if (from_context := from_contexts[t]) is not None:
+                to_context += from_context
             self._attention_step(t, to_context, to_queries)
             torch.mm(to_queries, query_weight, out=to_hidden)
             to_hidden.addmm_(to_gates, self.given.state_weight)
@@ -215,9 +235,9 @@ class _Backward:
         now, rows = self.times[t], len(to_hidden)
         h = to_hidden.shape[1]
         before = _first(self.times[t - 1].cells if t else self.given.cell, rows)
-        enter, forget, leave, candidate = now.gates.split(h, dim=1)
+        enter, forget, leave, candidate = now.gates.chunk(4, dim=1)
         raw = _first(self.raw, rows)
-        to_enter, to_forget, to_leave, to_candidate = raw.split(h, dim=1)
+        to_enter, to_forget, to_leave, to_candidate = raw.chunk(4, dim=1)
         to_cell = _first(self.to_cell, rows)
         to_cell += _tanh_backward(to_hidden * leave, now.squashed)
         torch.mul(to_cell, candidate, out=to_enter)
@@ -246,8 +266,8 @@ class _Backward:
         """The gradient of every input, after `run`."""
         given, trace = self.given, self.trace
         score = given.score_weight
-        before = [_first(s, n) for s, n in zip(self._states_before(), self.steps, strict=True)]
-        before = torch.cat(before) if before else trace.states
+        states = [_first(s, n) for s, n in zip(self._states_before(), self.steps, strict=True)]
+        before = torch.cat(states) if states else trace.states
         to_query_weight = (self.to_queries.t() @ before) * score[:, None]
         # Sum of the scores' gradient times ReLU(match), without having kept the ReLU. The buffers
         # are used up in place: fresh memory costs more than the products do.
@@ -283,6 +303,6 @@ class _Backward:
         if len(packed) == rows * times:
             return packed.view(times, rows, packed.shape[1])
         grid = packed.new_zeros(times, rows, packed.shape[1])
-        for part, moved in zip(grid, packed.split(self.steps), strict=True):
+        for part, moved in zip(grid, packed.split_with_sizes(self.steps), strict=True):
             part[: len(moved)] = moved
         return grid
