@@ -114,10 +114,11 @@ class ColumnFile:
                 )
         for name, kind in types.items():
             column = self.header.index(name)
-            row = _first_not([cells[column].strip() for cells in rows], kind)
-            if row is not None:
+            wrong = _first_not([cells[column].strip() for cells in rows], kind)
+            if wrong is not None:
                 number = "whole number" if pa.types.is_integer(kind) else "number"
-                return self.bad(f"Column {name} holds {rows[row][column]!r}, not a {number}.", row)
+                held = rows[wrong][column]
+                return self.bad(f"Column {name} holds {held!r}, not a {number}.", wrong)
         return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:
@@ -179,7 +180,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 def trimmed(column: pa.ChunkedArray) -> list[str]:
     """Return a column of text without the blanks around it."""
-    return pc.utf8_trim_whitespace(column).to_pylist()
+    texts: list[str] = pc.utf8_trim_whitespace(column).to_pylist()
+    return texts
 
 
 def stacked(table: pa.Table, names: Sequence[str]) -> np.ndarray:

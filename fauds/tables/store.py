@@ -129,7 +129,8 @@ def column_names(path: Path) -> list[str]:
 def row_count(path: Path) -> int:
     """Return the number of rows of a table that fauds wrote; errors as in `read_table`."""
     with _opened(path) as file:
-        return file.metadata.num_rows
+        count: int = file.metadata.num_rows
+        return count
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def _decoded(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
             where=path,
             hint=_AGAIN,
         )
-    meta = json.loads(metadata[_META])
+    meta: dict[str, Any] = json.loads(metadata[_META])
     if meta["schema"] != SCHEMA_VERSION:
         raise DataError(
             f"{path.name} has schema version {meta['schema']}, this fauds reads {SCHEMA_VERSION}.",

@@ -111,9 +111,8 @@ class TableWriter:
         """Write the rows that wait, and the file's key-value metadata."""
         for group in self._groups.rest():
             self._put(group)
-        if self._file is None:
-            self._open(self._schema)
-        self._file.add_key_value_metadata(metadata)
+        file = self._file or self._open(self._schema)
+        file.add_key_value_metadata(metadata)
         self.close()
 
     def close(self) -> None:
@@ -131,26 +130,27 @@ class TableWriter:
             if field.name in known or group[field.name].null_count < len(group)
         ]
         names = [field.name for field in fields]
-        if self._file is None:
-            self._open(pa.schema(fields))
-        elif names != self._file.schema.names:
-            self._widen(pa.schema(fields))
-        self._file.write_table(group.select(names), row_group_size=len(group))
+        file = self._file or self._open(pa.schema(fields))
+        if names != file.schema.names:
+            file = self._widen(pa.schema(fields))
+        file.write_table(group.select(names), row_group_size=len(group))
 
-    def _open(self, schema: pa.Schema) -> None:
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
         self._file = pq.ParquetWriter(self._temporary, schema, compression="zstd")
+        return self._file
 
-    def _widen(self, schema: pa.Schema) -> None:
+    def _widen(self, schema: pa.Schema) -> pq.ParquetWriter:
         """Write again what has been written, with columns that were null until now."""
         self.close()
         narrow = self._temporary.with_name(f"{self._temporary.name}.narrow")
         self._temporary.replace(narrow)
         try:
-            self._open(schema)
+            wide = self._open(schema)
             with pq.ParquetFile(narrow) as file:
                 for index in range(file.num_row_groups):
                     group = _widened(file.read_row_group(index), schema)
-                    self._file.write_table(group, row_group_size=len(group))
+                    wide.write_table(group, row_group_size=len(group))
+            return wide
         finally:
             narrow.unlink(missing_ok=True)
 
