@@ -1,5 +1,7 @@
 """Correlations of Gaussian latents: valid ones, and those that give published joint rates."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -24,7 +26,8 @@ def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
         matrix = definite.copy()
         np.fill_diagonal(matrix, 1.0)
     scale = np.sqrt(np.diag(definite))
-    return definite / np.outer(scale, scale)
+    nearest: np.ndarray = definite / np.outer(scale, scale)
+    return nearest
 
 
 def outside_rest(
@@ -44,13 +47,17 @@ def outside_rest(
     one, other = np.triu_indices(len(rates), 1)
     plain = -ndtri(rates)
     joint = _both_exceed(plain[one], plain[other], correlation[one, other])
-    cut = _solve(lambda cut: -sum(weight * ndtr(-cut - low) for weight, low in states), -rates, 9.0)
+
+    def rate(cut: np.ndarray) -> np.ndarray:
+        return sum((w * ndtr(-cut - low) for w, low in states), start=np.zeros(()))
+
+    def both(r: np.ndarray) -> np.ndarray:
+        parts = (w * _both_exceed(cut[one] + low, cut[other] + low, r) for w, low in states)
+        return sum(parts, start=np.zeros(()))
+
+    cut = _solve(lambda cut: -rate(cut), -rates, 9.0)
     solved = np.eye(len(rates))
-    solved[one, other] = solved[other, one] = _solve(
-        lambda r: sum(w * _both_exceed(cut[one] + low, cut[other] + low, r) for w, low in states),
-        joint,
-        0.999,
-    )
+    solved[one, other] = solved[other, one] = _solve(both, joint, 0.999)
     return nearest_correlation(solved)
 
 
@@ -70,14 +77,17 @@ def tetrachoric(occurs: np.ndarray) -> np.ndarray:
     return result
 
 
-def _solve(rising, target: np.ndarray, bound: float) -> np.ndarray:
+def _solve(
+    rising: Callable[[np.ndarray], np.ndarray], target: np.ndarray, bound: float
+) -> np.ndarray:
     """Return where a rising elementwise function, on -bound to bound, meets its targets."""
     low, high = np.full_like(target, -bound), np.full_like(target, bound)
     for _ in range(_STEPS):
         middle = (low + high) / 2
         below = rising(middle) < target
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return (low + high) / 2
+    met: np.ndarray = (low + high) / 2
+    return met
 
 
 def _both_exceed(first: np.ndarray, second: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -90,4 +100,5 @@ def _both_exceed(first: np.ndarray, second: np.ndarray, r: np.ndarray) -> np.nda
     h, k = first[..., None], second[..., None]
     exponent = (h**2 + k**2 - 2 * h * k * np.sin(angle)) / (2 * np.cos(angle) ** 2)
     integral = (np.exp(-exponent) @ _WEIGHTS) * np.arcsin(r) / 2
-    return ndtr(-first) * ndtr(-second) + integral / (2 * np.pi)
+    probability: np.ndarray = ndtr(-first) * ndtr(-second) + integral / (2 * np.pi)
+    return probability

@@ -13,7 +13,8 @@ def curve(points: np.ndarray, steps: int = 5, closed: bool = False) -> np.ndarra
     Open curves end at the last point, [steps * (N - 1) + 1, 2]; closed ones stop before coming
     back to the first, [steps * N, 2]. float32 stays float32.
     """
-    return _weights(len(points), steps, closed) @ points
+    samples: np.ndarray = _weights(len(points), steps, closed) @ points
+    return samples
 
 
 @lru_cache(maxsize=64)

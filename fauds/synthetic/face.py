@@ -23,7 +23,7 @@ from fauds.synthetic.moves import growth, move_table
 from fauds.synthetic.paint import Paint
 from fauds.synthetic.relief import HeadGrid, height_map, light_maps
 from fauds.synthetic.view import View, draw_views
-from fauds.synthetic.warp import NODES, REACH, Camera, spread_matrix
+from fauds.synthetic.warp import NODES, REACH, Camera, sampled, spread_matrix
 
 __all__ = [
     "ATTRIBUTES",
@@ -174,7 +174,7 @@ def _moved(who: Identity, rest: _Rest, grown: np.ndarray, part: float) -> np.nda
     """All points of the moved face, float32 [N, 2] in face units."""
     table = move_table()
     shift = (grown @ table.reshape(len(DRAWN_AUS), -1)).reshape(-1, 2) * who.mobility
-    points = rest.points + shift.astype(np.float32)
+    points: np.ndarray = rest.points + shift.astype(np.float32)
     points[MOUTH] = mouth_points(who, grown, part)
     _keep_lids_apart(points)
     return points
@@ -216,7 +216,7 @@ def _in_front(
 ) -> np.ndarray:
     """The head turned and moved, in front of the background, uint8 [size, size, 3]."""
     place = (camera.back_map(_field(rest, points)) + REACH) * rest.frame.unit - 0.5
-    head = cv2.remap(head, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    head = sampled(head, place)
     size = camera.size
     ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None]
     top, bottom = (np.array(c, np.float32) for c in view.background)
@@ -241,4 +241,5 @@ def _sensed(image: np.ndarray, view: View) -> np.ndarray:
 def _bell() -> np.ndarray:
     """256 equally likely values of a standard normal, float32 [256]: noise by table."""
     rng = np.random.default_rng(0)
-    return np.sort(rng.standard_normal(256 * 64)).reshape(256, 64).mean(1).astype(np.float32)
+    means: np.ndarray = np.sort(rng.standard_normal(256 * 64)).reshape(256, 64).mean(1)
+    return means.astype(np.float32)

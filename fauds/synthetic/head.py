@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -25,10 +27,10 @@ class Canvas:
     def mask(self, outline: np.ndarray, soft: float = 0.5) -> np.ndarray:
         """Coverage 0..1 of a polygon in face units [N, 2], edges soft by that many units."""
         side, zoom = self.frame.side, 3
-        mask = np.zeros((side * zoom, side * zoom), np.uint8)
+        filled = np.zeros((side * zoom, side * zoom), np.uint8)
         at = ((self.frame.pixels(outline) + 0.5) * zoom - 0.5) * (1 << _SHIFT)
-        cv2.fillPoly(mask, [np.rint(at).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
-        mask = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+        cv2.fillPoly(filled, [np.rint(at).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
+        mask = cv2.resize(filled, (side, side), interpolation=cv2.INTER_AREA)
         mask = cv2.GaussianBlur(mask, (0, 0), max(soft * self.frame.unit, 0.3))
         return mask.astype(np.float32) / 255
 
@@ -38,7 +40,7 @@ class Canvas:
         self.cover += (1 - self.cover) * mask
 
 
-def mirrored(half: list[tuple[float, float]]) -> np.ndarray:
+def mirrored(half: Sequence[tuple[float, float]]) -> np.ndarray:
     """An outline from its right half, listed from top to bottom, float32 [N, 2]."""
     right = np.array(half, np.float32)
     left = right[::-1] * (-1, 1)
@@ -76,7 +78,8 @@ def _noise(rng: np.random.Generator, frame: HeadGrid, wide: float, high: float) 
     """Smooth noise of deviation 1, float32 [side, side]; wide and high in face units."""
     rough = rng.standard_normal((frame.side, frame.side), dtype=np.float32)
     soft = cv2.GaussianBlur(rough, (0, 0), sigmaX=wide * frame.unit, sigmaY=high * frame.unit)
-    return soft / (soft.std() + 1e-6)
+    noise: np.ndarray = soft / (soft.std() + 1e-6)
+    return noise
 
 
 def _strands(rng: np.random.Generator, frame: HeadGrid) -> np.ndarray:
@@ -161,9 +164,9 @@ def _front_hair(canvas: Canvas, who: Identity, hair: np.ndarray) -> np.ndarray:
         side = [(width * 0.93, -36), (width + 1.5, -30), (width + 1.5, -12), (width - 1.5, -12)]
         side.append((width - 3.0, -26))
         outline = np.array(side, np.float32)
-        mask = canvas.mask(outline, 1.0) + canvas.mask(outline * (-1, 1), 1.0)
-        canvas.lay(hair, mask * 0.8)
-        return mask * 0.8
+        mask: np.ndarray = (canvas.mask(outline, 1.0) + canvas.mask(outline * (-1, 1), 1.0)) * 0.8
+        canvas.lay(hair, mask)
+        return mask
     top = -60.5 - 1.5 * vol
     out = width + 2.0 + 2.0 * vol
     crown = [(0, top), (out * 0.5, top + 2.5), (out * 0.86, -47), (out, -30)]
@@ -191,7 +194,7 @@ def _front_hair(canvas: Canvas, who: Identity, hair: np.ndarray) -> np.ndarray:
 def _whiskers(canvas: Canvas, who: Identity, points: np.ndarray, hair: np.ndarray) -> np.ndarray:
     """Moustache and beard; returns where they are, float32 [side, side]."""
     frame = canvas.frame
-    total = np.zeros((frame.side, frame.side), np.float32)
+    total: np.ndarray = np.zeros((frame.side, frame.side), np.float32)
     if who.sex == "F":
         return total
     rng = np.random.default_rng([who.texture_seed, 2])

@@ -6,6 +6,7 @@ Lengths are in units of 1/128 of the image side, so that a face keeps its shape 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypedDict
 
 import numpy as np
 
@@ -94,7 +95,8 @@ class Identity:
         low = min(int(place), len(SKIN_TONES) - 2)
         colour = SKIN_TONES[low] + (SKIN_TONES[low + 1] - SKIN_TONES[low]) * (place - low)
         warmth = np.array([2.0, 0.0, -6.0], np.float32) * self.skin_warmth
-        return (colour + warmth).astype(np.float32)
+        skin: np.ndarray = (colour + warmth).astype(np.float32)
+        return skin
 
 
 _NOT_ATTRIBUTES = ("hair_style", "hair_colour", "iris_colour", "cloth_colour", "texture_seed")
@@ -187,7 +189,17 @@ def _mouth(rng: np.random.Generator, man: bool) -> dict[str, float]:
     }
 
 
-def _hair(rng: np.random.Generator, man: bool, age: float, tone: float) -> dict[str, object]:
+class _Hair(TypedDict):
+    hair_style: str
+    hair_colour: Colour
+    iris_colour: Colour
+    cloth_colour: Colour
+    hair_volume: float
+    moustache: float
+    beard: float
+
+
+def _hair(rng: np.random.Generator, man: bool, age: float, tone: float) -> _Hair:
     chances = (0.13, 0.47, 0.40, 0, 0, 0) if man else (0, 0.06, 0.08, 0.26, 0.28, 0.32)
     style = HAIR_STYLES[int(rng.choice(len(HAIR_STYLES), p=chances))]
     fairest = len(HAIR_COLOURS) if tone < 0.5 else 3
@@ -197,10 +209,15 @@ def _hair(rng: np.random.Generator, man: bool, age: float, tone: float) -> dict[
     whiskers = rng.random() if man else 1.0
     return {
         "hair_style": style,
-        "hair_colour": tuple(int(c) for c in colour),
+        "hair_colour": _whole(colour),
         "iris_colour": IRIS_COLOURS[int(rng.integers(len(IRIS_COLOURS) if tone < 0.5 else 2))],
-        "cloth_colour": tuple(int(c) for c in rng.integers(40, 200, 3)),
+        "cloth_colour": _whole(rng.integers(40, 200, 3)),
         "hair_volume": float(rng.uniform()),
         "moustache": float(rng.uniform(0.25, 0.6)) if whiskers < 0.28 else 0.0,
         "beard": float(rng.uniform(0.15, 0.5)) if whiskers < 0.22 else 0.0,
     }
+
+
+def _whole(colour: np.ndarray) -> Colour:
+    red, green, blue = map(int, colour)
+    return red, green, blue

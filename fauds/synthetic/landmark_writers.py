@@ -121,7 +121,8 @@ def write_disfa_mats(
     pixels = subset(points, 66).astype(np.float64) + 1
     for index in np.flatnonzero(~none):
         buffer = BytesIO()
-        savemat(buffer, {"pts": pixels[index]})
+        # scipy-stubs leave out that savemat takes open files.
+        savemat(buffer, {"pts": pixels[index]})  # type: ignore[arg-type]
         # SciPy's own header tells the time.
         data = _MAT_5 + buffer.getvalue()[len(_MAT_5) :]
         (folder / name.format(frames[index] - 1)).write_bytes(data)

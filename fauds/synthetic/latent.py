@@ -37,9 +37,9 @@ def misfit(people: Population, takes: list[Take], occurs: np.ndarray) -> float:
     spread = np.log(_subject_rates(people, takes, occurs).std(axis=0) / people.spread)
     runs = np.log(_median_runs(takes, occurs) / people.runs)
     return max(
-        np.abs(counts - people.counts).max() / _COUNTS,
-        np.abs(spread).max() / np.log(_SPREAD),
-        np.abs(runs).max() / np.log(_RUNS),
+        float(np.abs(counts - people.counts).max() / _COUNTS),
+        float(np.abs(spread).max() / np.log(_SPREAD)),
+        float(np.abs(runs).max() / np.log(_RUNS)),
     )
 
 
@@ -54,7 +54,8 @@ def _subject_rates(people: Population, takes: list[Take], occurs: np.ndarray) ->
     rows = [people.subjects.index(take.subject) for take in takes]
     totals = np.zeros((len(people.subjects), occurs.shape[1]))
     np.add.at(totals, rows, active)
-    return totals / people.frames[:, None]
+    rates: np.ndarray = totals / people.frames[:, None]
+    return rates
 
 
 def _median_runs(takes: list[Take], occurs: np.ndarray) -> np.ndarray:
@@ -121,11 +122,11 @@ def draw(like: str, seed: int) -> Draw:
     """
     takes = lay_out(like, seed=seed)
     people = population(like)
-    best, least = None, np.inf
+    least = np.inf
     for attempt in range(_ATTEMPTS):
         drawn, occurs = _calibrated(_uncalibrated(people, seed, attempt), takes)
         distance = misfit(people, takes, occurs)
-        if distance < least:
+        if attempt == 0 or distance < least:
             best, least = drawn, distance
         if distance < 1:
             break
@@ -167,7 +168,8 @@ def _calibrated(trial: Draw, takes: list[Take]) -> tuple[Draw, np.ndarray]:
 def intensities(drawn: Draw, take: Take) -> np.ndarray:
     """Return one sequence's intensities, int8 [F, A] from 0 to 5."""
     values = _gaussian(drawn, take) - _lowering(drawn, take)[:, None]
-    return (values[:, :, None] > drawn.cuts).sum(axis=2, dtype=np.int8)
+    levels: np.ndarray = (values[:, :, None] > drawn.cuts).sum(axis=2, dtype=np.int8)
+    return levels
 
 
 def _cuts(values: np.ndarray, exceedance: np.ndarray) -> np.ndarray:
@@ -186,7 +188,8 @@ def _recolouring(values: np.ndarray, change: np.ndarray) -> np.ndarray:
     target = copula.nearest_correlation(np.corrcoef(values.T) + change)
     root = sqrtm(np.cov(values.T)).real
     back = np.linalg.inv(root)
-    return back @ sqrtm(root @ target @ root).real @ back
+    transport: np.ndarray = back @ sqrtm(root @ target @ root).real @ back
+    return transport
 
 
 def _fixed(people: Population, rng: np.random.Generator) -> np.ndarray:
@@ -194,7 +197,8 @@ def _fixed(people: Population, rng: np.random.Generator) -> np.ndarray:
     for sex in sorted(set(people.sexes), key=str):
         rows = np.array([other == sex for other in people.sexes])
         subject[rows] = _scores(rng, int(rows.sum()), people.correlation)
-    return people.shift + (subject * people.subject_sd)[:, None]
+    fixed: np.ndarray = people.shift + (subject * people.subject_sd)[:, None]
+    return fixed
 
 
 def _slow(people: Population, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +243,8 @@ def _gaussian(drawn: Draw, take: Take) -> np.ndarray:
     people = drawn.people
     where = people.subjects.index(take.subject), people.tasks.index(take.task)
     slow = _at(people, drawn.slow[where] @ drawn.mix, take.frames)
-    return drawn.fixed[where] + slow + _movement(drawn, take)
+    latent: np.ndarray = drawn.fixed[where] + slow + _movement(drawn, take)
+    return latent
 
 
 def _lowering(drawn: Draw, take: Take) -> np.ndarray:
@@ -275,7 +280,8 @@ def _movement(drawn: Draw, take: Take) -> np.ndarray:
         gaussian_filter1d(noise[:, au], width, truncate=_TRUNCATE) * _restoring(width)
         for au, width in enumerate(people.width)
     ]
-    return np.stack(smooth, axis=1)[take.frames - first + margin]
+    movement: np.ndarray = np.stack(smooth, axis=1)[take.frames - first + margin]
+    return movement
 
 
 @cache

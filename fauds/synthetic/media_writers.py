@@ -48,7 +48,7 @@ def write_video(path: Path, rate: int, frames: Iterable[np.ndarray]) -> None:
     frames = iter(frames)
     first = next(frames)
     height, width = first.shape[:2]
-    code = cv2.VideoWriter_fourcc(*"MJPG")
+    code = cv2.VideoWriter.fourcc(*"MJPG")
     with _silence():
         writer, count = cv2.VideoWriter(str(path), code, rate, (width, height)), 0
         try:

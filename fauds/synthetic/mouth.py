@@ -70,7 +70,8 @@ def mouth_points(who: Identity, grown: np.ndarray, part: float) -> np.ndarray:
 
 def _line(at: np.ndarray, corner_y: float, middle_y: float) -> np.ndarray:
     """The height of the lip line at places along the mouth: flat in the middle, then a bend."""
-    return middle_y + (corner_y - middle_y) * np.abs(at) ** 1.7
+    height: np.ndarray = middle_y + (corner_y - middle_y) * np.abs(at) ** 1.7
+    return height
 
 
 def _lip_line(

@@ -162,7 +162,8 @@ def growth(intensities: np.ndarray) -> np.ndarray:
 
     A little steeper at the start than a straight line, so that a trace (A) can be seen.
     """
-    return (np.clip(intensities, 0, 5) / 5) ** 0.8
+    share: np.ndarray = (np.clip(intensities, 0, 5) / 5) ** 0.8
+    return share
 
 
 @lru_cache(maxsize=1)

@@ -36,18 +36,19 @@ class Patch:
         self._offset = (0.5 - low) * self._scale - 0.5 * (1 << _SHIFT)
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
-        return np.rint(points * self._scale + self._offset).astype(np.int32)
+        scaled: np.ndarray = np.rint(points * self._scale + self._offset).astype(np.int32)
+        return scaled
 
-    def fill(self, points: np.ndarray, colour: tuple) -> None:
+    def fill(self, points: np.ndarray, colour: tuple[int, ...]) -> None:
         """A polygon [N, 2], pixels of the image."""
         cv2.fillPoly(self.fine, [self._fixed(points)], colour, cv2.LINE_8, _SHIFT)
 
-    def line(self, points: np.ndarray, colour: tuple, width: float) -> None:
+    def line(self, points: np.ndarray, colour: tuple[int, ...], width: float) -> None:
         """A line through points [N, 2]; width in pixels of the image, fractions allowed."""
         thick = max(1, round(width * self.zoom))
         cv2.polylines(self.fine, [self._fixed(points)], False, colour, thick, cv2.LINE_8, _SHIFT)
 
-    def disc(self, at: np.ndarray, radius: float, colour: tuple) -> None:
+    def disc(self, at: np.ndarray, radius: float, colour: tuple[int, ...]) -> None:
         """A filled circle."""
         x, y = self._fixed(at).tolist()
         reach = round(radius * self._scale)
@@ -81,7 +82,7 @@ class Paint:
         self._light = tuple(float(f) for f in light)
         self.skin = who.skin_colour
 
-    def colour(self, rgb: np.ndarray | tuple, cover: float = 1.0) -> tuple[int, ...]:
+    def colour(self, rgb: np.ndarray | tuple[float, ...], cover: float = 1.0) -> tuple[int, ...]:
         """An RGB colour as the frame's light shows it, with its opacity multiplied in."""
         lit = (min(float(c) * f, 255.0) * cover for c, f in zip(rgb, self._light, strict=True))
         return (*map(int, lit), int(255 * cover))

@@ -146,7 +146,8 @@ def statistics(like: str) -> dict[str, Any]:
             hint=f"choose one of {', '.join(sorted(_TUNED))}",
         )
     with resources.path("benchmarks", "label_statistics.json").open(encoding="utf-8") as file:
-        return json.load(file)[like]
+        entry: dict[str, Any] = json.load(file)[like]
+        return entry
 
 
 def check_seed(seed: int) -> None:
@@ -223,11 +224,13 @@ def _shift(rates: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return latent means [groups, A] that give groups these rates at total variance 1."""
     scores = ndtri(rates)
     scores = scores - shares @ scores
-    return scores / np.sqrt(1 + shares @ scores**2)
+    means: np.ndarray = scores / np.sqrt(1 + shares @ scores**2)
+    return means
 
 
 def _covariance(shift: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    return (shift * shares[:, None]).T @ shift
+    covariance: np.ndarray = (shift * shares[:, None]).T @ shift
+    return covariance
 
 
 def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -256,4 +259,5 @@ def _exceedance(like: str) -> np.ndarray:
         absent, present = mean[:2] / mean[:2].sum(), mean[2:] / mean[2:].sum()
         shares = np.hstack([absent * (1 - rate), present * rate])
     tails = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1]
-    return tails[:, 1:] / tails[:, :1]
+    exceedance: np.ndarray = tails[:, 1:] / tails[:, :1]
+    return exceedance

@@ -20,7 +20,7 @@ from fauds.version import VERSION
 PictureForm = Literal["images", "zips", "videos"]
 LandmarkForm = Literal["mat", "text"]
 
-_PICTURE_FOLDERS = {
+_PICTURE_FOLDERS: dict[tuple[str, PictureForm | None], str] = {
     ("bp4d", "images"): "2D+3D",
     ("bp4d", "zips"): "2D+3D",
     ("bp4d", "videos"): "Videos",

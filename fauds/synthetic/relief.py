@@ -24,13 +24,15 @@ class HeadGrid:
     def hill(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
         """A bump of height 1 at (x, y), float32 [side, side]; wide and high are deviations."""
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
-        return np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+        bump: np.ndarray = np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+        return bump
 
     def pair(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
         """The same bump on both sides of the face."""
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
         across += np.exp(-0.5 * ((self.line + x) / wide) ** 2)
-        return np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+        bumps: np.ndarray = np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
+        return bumps
 
 
 def height_map(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:

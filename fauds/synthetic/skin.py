@@ -25,7 +25,8 @@ class Skin:
     def at(self, name: str) -> np.ndarray:
         """A named point, (x, y); the one on the right of the image for pairs."""
         index = CENTRES[name] if name in CENTRES else PAIRS[name][0]
-        return self.points[index]
+        point: np.ndarray = self.points[index]
+        return point
 
     def line(self, knots: list[tuple[float, float]], depth: float, width: int = LINE) -> None:
         """A furrow through knots on the right of the image, and its mirror image on the left.

@@ -49,11 +49,12 @@ def draw_views(rng: np.random.Generator, n: int) -> list[View]:
     wander = _drift(rng, n, 5)
     light = rng.uniform(-1, 1, 2) * (0.8, 0.4)
     exposure = float(rng.uniform(0.86, 1.1))
-    tint = tuple(float(t) for t in 1 + rng.uniform(-0.04, 0.04, 3))
+    tint = _shade(1 + rng.uniform(-0.04, 0.04, 3))
     grey = rng.uniform(50, 205) + rng.uniform(-14, 14, (2, 3)) + ((12,), (-12,))
-    background = tuple(tuple(float(c) for c in row) for row in grey)
+    background = (_shade(grey[0]), _shade(grey[1]))
     noise = float(rng.uniform(1.2, 3.0))
     seeds = rng.integers(2**31, size=n)
+    gaze = np.clip(wander[:, 3:5] * (0.7, 0.3), -1.6, 1.6)
     return [
         View(
             yaw=float(path[i, 0]),
@@ -64,7 +65,7 @@ def draw_views(rng: np.random.Generator, n: int) -> list[View]:
             light=(float(light[0]), float(light[1])),
             exposure=exposure,
             tint=tint,
-            gaze=tuple(float(x) for x in np.clip(wander[i, 3:5] * (0.7, 0.3), -1.6, 1.6)),
+            gaze=(float(gaze[i, 0]), float(gaze[i, 1])),
             background=background,
             noise=noise,
             seed=int(seeds[i]),
@@ -73,9 +74,15 @@ def draw_views(rng: np.random.Generator, n: int) -> list[View]:
     ]
 
 
+def _shade(values: np.ndarray) -> Shade:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
 def _drift(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
     """k smooth paths of n steps, mean near 0, deviation near 1: a few slow sines each."""
     time = np.arange(n)[:, None, None] / 300.0
     frequency = rng.uniform(0.3, 3.0, (1, k, 4))
     phase = rng.uniform(0, 2 * np.pi, (1, k, 4))
-    return np.sin(2 * np.pi * frequency * time + phase).sum(2) / np.sqrt(2)
+    paths: np.ndarray = np.sin(2 * np.pi * frequency * time + phase).sum(2) / np.sqrt(2)
+    return paths

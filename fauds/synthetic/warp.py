@@ -35,7 +35,17 @@ def spread_matrix(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     distance = np.sqrt(np.maximum(square, 0)) / _KERNEL
-    return (1 + distance) * np.exp(-distance)
+    kernel: np.ndarray = (1 + distance) * np.exp(-distance)
+    return kernel
+
+
+def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """An image's values at places [H, W, 2] (x, y), float32; outside, those of its edge."""
+    # OpenCV's types leave out that the first map alone may hold x and y.
+    values: np.ndarray = cv2.remap(  # type: ignore[call-overload]
+        image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return values
 
 
 class Camera:
@@ -57,7 +67,8 @@ class Camera:
 
     def project(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """points [N, 2] and depth [N] in face units to pixels, float32 [N, 2]."""
-        return points @ self.matrix.T + depth[:, None] * self.depth + self.origin
+        pixels: np.ndarray = points @ self.matrix.T + depth[:, None] * self.depth + self.origin
+        return pixels
 
     def back_map(self, field: np.ndarray) -> np.ndarray:
         """For each pixel the place in the face at rest, float32 [size, size, 2] in face units.
@@ -76,7 +87,7 @@ class Camera:
         place = start
         for _ in range(6):
             at = (place + REACH) / STEP
-            moved = cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            moved = sampled(field, at)
             place = start - moved[..., :2] - moved[..., 2:] * slide
         full = cv2.resize(place, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
         return full[cell : cell + self.size, cell : cell + self.size]
