@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions
-from fauds.datasets.media_files import Footage
+from fauds.datasets.media_files import Footage, LandmarkFiles
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, FaudsError
 from fauds.faces import estimates as needs
@@ -86,18 +86,19 @@ def landmarks_held(jobs: Sequence[SequenceJob], hint: str, missing: MissingFiles
     """
     if jobs[0].request.camera == "right":
         hint = "those that are shipped are the left camera's; use a detector (--detector)"
-    held = [job for job in jobs if job.source and job.source.landmarks]
+    held = {job: job.source.landmarks for job in jobs if job.source and job.source.landmarks}
     if len(held) < len(jobs):
         names = shortened([job.name for job in jobs if job not in held], 4)
         without = len(jobs) - len(held)
         missing.add(f"sequences without landmarks: {without} of {len(jobs)} ({names}); {hint}")
-    listed = [job for job in held if job.source.landmarks.places]
-    packed = [job for job in held if not job.source.landmarks.places]
+    listed = [job for job, files in held.items() if files.places]
+    packed = [job for job, files in held.items() if not files.places]
     # One file holds all frames, and must be read to know which have landmarks.
-    spread = np.unique(np.linspace(0, len(packed) - 1, _OPENED).astype(int)) if packed else []
-    sample = [packed[index] for index in spread]
-    read = {job: count for job in sample if (count := _read_landmarks(job, missing)) is not None}
-    known = {job: int(np.isin(job.frames, [*job.source.landmarks.places]).sum()) for job in listed}
+    spread = np.linspace(0, len(packed) - 1, _OPENED).astype(int)
+    sample = [packed[index] for index in np.unique(spread)] if packed else []
+    counted = [(job, _read_landmarks(job, held[job], missing)) for job in sample]
+    read = {job: count for job, count in counted if count is not None}
+    known = {job: int(np.isin(job.frames, [*held[job].places]).sum()) for job in listed}
     lines: list[str] = []
     places = f"in a sample of {len(read)} of {len(packed)} files"
     for counts, where in ((known, f"in {len(listed)} sequences, by names alone"), (read, places)):
@@ -111,10 +112,10 @@ def landmarks_held(jobs: Sequence[SequenceJob], hint: str, missing: MissingFiles
     return Held(tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read}))
 
 
-def _read_landmarks(job: SequenceJob, missing: MissingFiles) -> int | None:
+def _read_landmarks(job: SequenceJob, files: LandmarkFiles, missing: MissingFiles) -> int | None:
     """Return how many frames of a sequence have landmarks; None where they cannot be read."""
     try:
-        found = landmark_files.read(job.source.landmarks, job.frames)
+        found = landmark_files.read(files, job.frames)
     except DataError as error:
         missing.refuse(error)
         return None
@@ -230,9 +231,9 @@ def check(
 def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Table, Reading]:
     parts: list[pa.Table] = []
     expected = benchmark.expected
-    reading = DATASETS[benchmark.dataset].read(
+    reading = DATASETS[str(benchmark.dataset)].read(
         root,
-        expected and expected.model_dump(),
+        None if expected is None else expected.model_dump(),
         options,
         sink=lambda part: parts.append(part.select(_COLUMNS)),
     )
@@ -248,7 +249,7 @@ def _footage(
 ) -> Footage:
     numbers = to_numpy(frames["frame"])
     last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
-    reader = DATASETS[benchmark.dataset]
+    reader = DATASETS[str(benchmark.dataset)]
     return reader.footage(
         root, last, camera=camera, image_base=options.image_base, images=options.images
     )
@@ -265,13 +266,16 @@ def _jobs(
     """Return the sequences as `fauds prepare` would take them, and say why it would refuse."""
     asked = benchmark.alignment
     request = CropRequest(asked.name, asked.version, asked.without_landmarks, camera=camera)
-    places = (Path(), frames, footage, reading.root, {})
+
+    def made(request: CropRequest) -> tuple[SequenceJob, ...]:
+        return planning.make(Path(), frames, footage, reading.root, {}, request).jobs
+
     try:
-        return planning.make(*places, request).jobs
+        return made(request)
     except FaudsError as error:
         missing.refuse(error)
         # The frames as they are need nothing, and can be counted all the same.
-        return planning.make(*places, CropRequest("none", 1, camera=camera)).jobs
+        return made(CropRequest("none", 1, camera=camera))
 
 
 def _pictures(

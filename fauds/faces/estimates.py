@@ -73,8 +73,8 @@ def measure(job: SequenceJob, there: np.ndarray) -> Pace | DataError:
         files.prepare_folder()
         began = perf_counter()
         for number, (picture, transform) in enumerate(zip(images, transforms, strict=False)):
-            as_it_is = job.how.size is None and picture.jpeg is not None
-            crop = picture.jpeg if as_it_is else warp(picture.image, transform, job.how)
+            as_it_is = picture.jpeg if job.how.size is None else None
+            crop = warp(picture.image, transform, job.how) if as_it_is is None else as_it_is
             files.write(number, crop)
         cropping = (perf_counter() - began) / len(images)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.jpg")) / len(images)

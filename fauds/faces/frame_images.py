@@ -104,7 +104,8 @@ def check_unchanged(found: FaceImages) -> None:
 
 def _offered(meta: Mapping[str, Any]) -> str:
     """Return which frames the table holds, in words."""
-    return meta.get("frame_set", "every coded frame")
+    offered: str = meta.get("frame_set", "every coded frame")
+    return offered
 
 
 def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> FaceImages:

@@ -149,7 +149,8 @@ def _references(file: h5py.File, path: Path) -> np.ndarray:
             where=path,
             hint=_AGAIN,
         )
-    return entries[()].ravel()
+    references: np.ndarray = entries[()].ravel()
+    return references
 
 
 def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -> np.ndarray | None:
@@ -159,10 +160,9 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
     entry = file[reference]
     if not isinstance(entry, h5py.Dataset) or entry.dtype.kind not in "fiu":
         raise DataError(f"The entry of frame {frame} holds no numbers.", where=path, hint=_AGAIN)
-    if entry.shape == (2, _BP4D_POINTS):
-        return entry[()].T
-    if entry.shape == (_BP4D_POINTS, 2):
-        return entry[()]
+    if entry.shape in ((2, _BP4D_POINTS), (_BP4D_POINTS, 2)):
+        points: np.ndarray = entry[()]
+        return points.T if len(points) == 2 else points
     # MATLAB writes an empty array as its size, and says so in an attribute.
     if entry.size == 0 or "MATLAB_empty" in entry.attrs:
         return None

@@ -23,7 +23,8 @@ _LARGEST_GROWTH = 1 / 3
 
 def inter_ocular(marks: Marks) -> np.ndarray:
     """Return the distance between the eye centres, pixels, float32 [N]; NaN where unknown."""
-    return np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1).astype(np.float32)
+    distances: np.ndarray = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
+    return distances.astype(np.float32)
 
 
 def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
@@ -36,7 +37,8 @@ def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
     """
     places = np.concatenate([marks.points, marks.eyes, marks.boxes.reshape(-1, 2, 2)], 1)
     # Comparisons with what is not known are False.
-    return ((places < -0.5) | (places > sizes[:, None] - 0.5)).any((1, 2))
+    reach_out: np.ndarray = np.any((places < -0.5) | (places > sizes[:, None] - 0.5), (1, 2))
+    return reach_out
 
 
 def eyes_crossed(marks: Marks) -> np.ndarray:
@@ -49,7 +51,8 @@ def eyes_crossed(marks: Marks) -> np.ndarray:
     across = right - left
     down = marks.points[:, MOUTH_CORNERS].mean(1) - (left + right) / 2
     above = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0] <= 0
-    return (across[:, 0] <= 0) | above
+    crossed: np.ndarray = (across[:, 0] <= 0) | above
+    return crossed
 
 
 def jump(marks: Marks, frames: np.ndarray) -> np.ndarray:

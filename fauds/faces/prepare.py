@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces import plan as planning
@@ -147,7 +149,7 @@ def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             tally.add(job, rows, [files.meta(number) for number in numbers])
             # Here, where also a run that was killed before it comes past.
             files.keep_only(rows["path"].drop_null().to_pylist())
-            writer.write(rows, [0])
+            writer.write(rows, np.zeros(1, np.int64))
             start += len(job.frames)
         if not tally.cropped:
             raise no_crops(plan, tally, meta["dataset"])

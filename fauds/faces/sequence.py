@@ -174,13 +174,15 @@ class _SequenceLandmarks:
         filled = np.zeros(len(frames), bool)
         if self._files is None:
             return of_faces([None] * len(frames)), filled
-        if not self._neighbours:
+        if self._filled is None:
             return marks(landmark_files.read(self._files, frames)), filled
         landmarks, everywhere = self._filled
         return marks(landmarks[part]), everywhere[part]
 
     @cached_property
-    def _filled(self) -> tuple[np.ndarray, np.ndarray]:
+    def _filled(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self._files is None or not self._neighbours:
+            return None
         # Whether a gap is short is only known once its other end is.
         return neighbours.fill(landmark_files.read(self._files, self._frames), self._frames)
 

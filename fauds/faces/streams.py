@@ -48,11 +48,13 @@ class FrameStream(Protocol):
 
     Attributes:
         there: bool [N], False where it is known beforehand that there is none.
-        ended_at: of a video that ended before a frame that was asked for, its last one; else None.
     """
 
     there: np.ndarray
-    ended_at: int | None
+
+    @property
+    def ended_at(self) -> int | None:
+        """Of a video that ended before a frame that was asked for, its last one; else None."""
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
         """Yield a row of 0 to N - 1 and its picture, or why it cannot be read, for each of `rows`.

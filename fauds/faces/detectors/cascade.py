@@ -39,10 +39,12 @@ class CascadeDetector:
     gives = frozenset(("eyes", "box"))
 
     def __init__(self) -> None:
-        path = lbp_frontal_face_cascade_filename()
+        # scikit-image types neither of the two.
+        path = lbp_frontal_face_cascade_filename()  # type: ignore[no-untyped-call]
         self._cascade = Cascade(path)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        self.identity = f"cascade (scikit-image {skimage.__version__}, {digest[:16]})"
+        version = skimage.__version__  # type: ignore[attr-defined]
+        self.identity = f"cascade (scikit-image {version}, {digest[:16]})"
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
@@ -128,4 +130,5 @@ def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _eyes(box: Box) -> np.ndarray:
     left, top, right, bottom = box
-    return (np.array([left, top]) + _EYES * [right - left, bottom - top]).astype(np.float32)
+    eyes: np.ndarray = np.array([left, top]) + _EYES * [right - left, bottom - top]
+    return eyes.astype(np.float32)

@@ -61,7 +61,7 @@ def complete(
             int(partly[0]),
             "give all of them, or leave all empty where no face was found",
         )
-    there = finite.all(1)
+    there: np.ndarray = finite.all(1)
     if boxes is not None:
         empty = np.flatnonzero(there & ~(boxes[:, 2:] > boxes[:, :2]).all(1))
         if len(empty):
@@ -88,13 +88,15 @@ def faces_of(
         boxes: [N, 4]; where None, the least ones around 66 or 68 landmarks, NaN for 49.
         scores: [N]; where None, 1.
     """
-    count = len(boxes if landmarks is None else landmarks)
-    eyes = np.full((count, 2, 2), np.nan)
     if landmarks is not None:
         found = marks(landmarks)
         eyes = found.eyes
         boxes = found.boxes if boxes is None else boxes
-    return DetectedFaces(boxes, landmarks, eyes, np.ones(count) if scores is None else scores)
+    elif boxes is not None:
+        eyes = np.full((len(boxes), 2, 2), np.nan)
+    else:
+        raise ValueError("landmarks or boxes must be known")
+    return DetectedFaces(boxes, landmarks, eyes, np.ones(len(boxes)) if scores is None else scores)
 
 
 _SCHEMES = (68, 66, 49)
@@ -215,14 +217,13 @@ def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
     early = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
     if early is not None:
         raise file.bad(f"The frame is {keys[early][1]}.", early, "frames count from 1")
-    if len(set(keys)) < len(keys):
-        seen: set[tuple[str, int]] = set()
-        # set.add returns None, so that the first key seen before ends the search.
-        row = next(row for row, key in enumerate(keys) if key in seen or seen.add(key))
-        source, frame = keys[row]
-        raise file.bad(
-            f"Frame {frame} of {source} comes twice.", row, "keep one face a frame in the table"
-        )
+    seen: set[tuple[str, int]] = set()
+    for row, (source, frame) in enumerate(keys):
+        if (source, frame) in seen:
+            raise file.bad(
+                f"Frame {frame} of {source} comes twice.", row, "keep one face a frame in the table"
+            )
+        seen.add((source, frame))
 
 
 class OpenFaceDetector:
@@ -319,7 +320,7 @@ def _names(source: str) -> re.Pattern[str]:
     """Return what finds the subject, and the task after it, in a file's name."""
     parts = []
     for part in source.split("/"):
-        letters, digits = re.fullmatch(r"(.*?)0*(\d*)", part, re.DOTALL).groups()
+        ((letters, digits),) = re.findall(r"\A(.*?)0*(\d*)\Z", part, re.DOTALL)
         # One letter is easily the end of another word.
         start = "(?<![a-z])" if len(letters) == 1 else ""
         parts.append(f"{start}{re.escape(letters)}0*{digits}(?![0-9])")
