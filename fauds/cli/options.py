@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fauds.cli.progress import ProgressBars
 
 WORKDIR = click.option(
     "--workdir",
@@ -102,7 +105,7 @@ def new_project(workdir: Path, dataset: str) -> Any:
     return Project.by_file(workdir, file, say) if file else Project(workdir, dataset, say)
 
 
-def new_progress(shown: bool = True) -> Any:
+def new_progress(shown: bool = True) -> "ProgressBars":
     """Return a `fauds.cli.progress.ProgressBars` on stderr, or one that shows nothing."""
     from fauds.cli.progress import ProgressBars
 

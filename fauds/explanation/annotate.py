@@ -88,16 +88,16 @@ class AnnotatedMedia:
             DataError: the file system refuses, this OpenCV cannot write such a video, or the one
                 before did not arrive whole.
         """
-        height, width = frame.image.shape[:2]
-        video = frame.rate is not None
-        drawn = compose(_layout(height, width), frame, explanations, fixed=video)
+        height, width = frame.picture.shape[:2]
+        rate = frame.rate
+        drawn = compose(_layout(height, width), frame, explanations, fixed=rate is not None)
         if self._film is None or self._filmed != frame.source:
             self.close()
-            target = self._target(Path(frame.source), video)
-            if not video:
+            target = self._target(Path(frame.source), rate is not None)
+            if rate is None:
                 _write_picture(target, drawn)
                 return
-            self._film = self._stack.enter_context(_film(target, frame.rate, drawn.shape))
+            self._film = self._stack.enter_context(_film(target, rate, drawn.shape))
             self._filmed = frame.source
         self._film(drawn)
 

@@ -30,7 +30,7 @@ def explain(
     opened = _explainer(path, path.stat().st_mtime_ns, device)
     cutter = cutter_for(opened.weights, detector, aligned=aligned)
     at = Position(Path(frame.source).name, frame.number)
-    return explain_cuts(frame, cutter.cut(frame.image, at)[:1], opened)[0]
+    return explain_cuts(frame, cutter.cut(frame.picture, at)[:1], opened)[0]
 
 
 @lru_cache(maxsize=1)

@@ -115,7 +115,7 @@ def compose(
     lines = 1 + _VIDEO_LINES if fixed else len(said)
     band = even(lines * step + 2 * layout.pad)
     board = Board(layout.width + layout.side, layout.body + band)
-    board.paste(_enlarged(frame.image, layout), 0, 0)
+    board.paste(_enlarged(frame.picture, layout), 0, 0)
     _draw_faces(board, layout, explanations)
     _draw_side(board, layout, explanations)
     for at, (line, colour) in enumerate(said):
@@ -305,6 +305,8 @@ def attention_tile(said: Explanation, au: str, side: int) -> np.ndarray:
     Returns:
         uint8 [h, w, 3] RGB, the longer of h and w being `side`.
     """
+    if said.attention is None:
+        raise ValueError("the model has no attention maps")
     left, top, right, bottom = (int(np.floor(at + 0.5)) for at in said.seen)
     crop = said.crop[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
     scale = side / max(crop.shape[:2])

@@ -159,8 +159,9 @@ def heat(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
     if not high > low:
         return picture
     height, width = picture.shape[:2]
-    scaled = (values.astype(np.float32) - low) / (high - low)
-    scaled = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+    relative = (values.astype(np.float32) - low) / (high - low)
+    scaled = cv2.resize(relative, (width, height), interpolation=cv2.INTER_LINEAR)
     coloured = cv2.applyColorMap(np.rint(scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = (_CLEAR + (_FULL - _CLEAR) * scaled)[..., None]
-    return np.rint(picture * (1 - share) + coloured[..., ::-1] * share).astype(np.uint8)
+    mixed: np.ndarray = np.rint(picture * (1 - share) + coloured[..., ::-1] * share)
+    return mixed.astype(np.uint8)

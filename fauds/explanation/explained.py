@@ -85,6 +85,17 @@ class MediaFrame:
     image: np.ndarray | DataError = field(repr=False)
 
     @property
+    def picture(self) -> np.ndarray:
+        """The image of a readable picture.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if isinstance(self.image, DataError):
+            raise self.image
+        return self.image
+
+    @property
     def place(self) -> str:
         """Where the picture is from, in words: ``talk.mp4, frame 12``."""
         return self.source if self.timestamp is None else f"{self.source}, frame {self.number:,}"

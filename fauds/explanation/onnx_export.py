@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -132,7 +132,8 @@ def _message(network: Probabilities, size: int, weights: Weights) -> bytes:
     onnx.helper.set_model_props(model, metadata(weights))
     if model.ByteSize() > _LARGEST:
         raise DataError("The model is too large for one ONNX file: 2 GB.", where=weights.path)
-    return model.SerializeToString(deterministic=True)
+    message: bytes = model.SerializeToString(deterministic=True)
+    return message
 
 
 def _translated(network: Probabilities, size: int, weights: Weights) -> Any:
@@ -141,9 +142,11 @@ def _translated(network: Probabilities, size: int, weights: Weights) -> Any:
     batch = torch.export.Dim("batch", min=1)
     try:
         program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
-        return torch.onnx.export(
+        exported = torch.onnx.export(
             program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
-        ).model_proto
+        )
+        # With dynamo there is always one.
+        return cast("torch.onnx.ONNXProgram", exported).model_proto
     except Exception as error:  # what stumbles over a backbone has no base class in common
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(

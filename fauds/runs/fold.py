@@ -124,7 +124,8 @@ class OneFold:
     @property
     def learns(self) -> np.ndarray:
         """The frames that it trains on, bool [N]."""
-        return ~self.test & ~self.validates
+        frames: np.ndarray = ~self.test & ~self.validates
+        return frames
 
     def _faces(self, frames: np.ndarray) -> FaceSet:
         return self.inputs.faces.where(frames)

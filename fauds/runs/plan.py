@@ -138,7 +138,7 @@ def make(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
         UsageError: no such model, preset, setting or run, or changes to a run that is resumed.
     """
     if request.resume is not None:
-        return _resumed(request, benchmark, runs)
+        return _resumed(request.resume, request, benchmark, runs)
     if request.model is None:
         raise UsageError("No model is named.", where="MODEL", hint=f"there is: {', '.join(MODELS)}")
     preset = request.preset or ("tiny" if benchmark.synthesis else MODELS[request.model].preset)
@@ -158,17 +158,17 @@ def make(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     )
 
 
-def _resumed(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
+def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     if request.preset or request.changes or request.folds or request.faces:
         raise UsageError(
             "A resumed run keeps its settings.",
             hint="leave --preset, --set, --fold and --faces out",
         )
-    folder = runs / Path(request.resume).name
+    folder = runs / Path(name).name
     if not (folder / SETTINGS).exists():
         known = sorted(path.parent.name for path in runs.glob(f"*/{SETTINGS}"))
         raise UsageError(
-            f"There is no run {request.resume!r} of {benchmark.name}.",
+            f"There is no run {name!r} of {benchmark.name}.",
             where=runs,
             hint=f"there is: {', '.join(known) or 'none'}; another dataset's: --dataset",
         )

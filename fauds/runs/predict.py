@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageWords
-from fauds.nn.base import Batch, Model
+from fauds.nn.base import Batch, Model, Search
 from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.training import processes
@@ -194,10 +194,10 @@ def explain(
         mine.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
     whole = processes.dealt_back(processes.gathered(mine))
-    maps = [attention for _, _, attention in whole if attention is not None]
+    attention = [part for _, _, part in whole if part is not None]
     return Explained(
         _texts([(local, face) for local, face, _ in whole], words, names),
-        np.concatenate(maps) if maps else None,
+        np.concatenate(attention) if attention else None,
     )
 
 
@@ -209,16 +209,17 @@ def _texts(
     """Put generated tokens, [B, A, T] and [B, T], into texts."""
     written: dict[str, list[str]] = {}
     for local, face in tokens:
-        for place, name in enumerate(names if local is not None else ()):
-            ids = local[:, place].tolist()
-            written.setdefault(f"{name}_text", []).extend(map(words["local"].text, ids))
+        if local is not None:
+            for place, name in enumerate(names):
+                ids = local[:, place].tolist()
+                written.setdefault(f"{name}_text", []).extend(map(words["local"].text, ids))
         if face is not None:
             texts = map(words["global"].text, face.tolist())
             written.setdefault("face_text", []).extend(texts)
     return written
 
 
-def _search(faces: FaceSet, settings: RunSettings[Any]) -> dict[str, int | float]:
+def _search(faces: FaceSet, settings: RunSettings[Any]) -> Search:
     """Return the keywords of the beam search; none where there are no captions."""
     if faces.captions is None:
         return {}

@@ -124,7 +124,8 @@ def viewed(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
     points = np.einsum("bij,bpj->bpi", views[:, :, :2], landmarks) + views[:, None, :, 2]
     mirrored = views[:, 0, 0] < 0
     points[mirrored] = points[mirrored][:, MIRRORED]
-    return points.astype(np.float32)
+    shown: np.ndarray = points.astype(np.float32)
+    return shown
 
 
 def load_face(path: str, size: int) -> np.ndarray:
@@ -214,8 +215,9 @@ class _Slots:
         self._images = torch.empty(count, largest, size, size, 3, dtype=torch.uint8)
         self._views = torch.empty(count, largest, 2, 3)
         if shared:
-            self._images.share_memory_()
-            self._views.share_memory_()
+            # torch gives share_memory_ no types.
+            self._images.share_memory_()  # type: ignore[no-untyped-call]
+            self._views.share_memory_()  # type: ignore[no-untyped-call]
 
     def images(self, number: int) -> Tensor:
         """Return the images [B, S, S, 3] of the micro-batch of this number."""
@@ -334,7 +336,8 @@ def batches(
         _FaceDataset(faces, sampling, slots, epoch),
         sampler=order,
         batch_size=None,
-        collate_fn=_as_it_is,
+        # Without a batch size it is given single items, which torch's types leave out.
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
     )

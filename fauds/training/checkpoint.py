@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fauds.datasets.base import natural
 from fauds.errors import DataError
 from fauds.nn.base import Model
-from fauds.tables import store
+from fauds.tables.files import atomic
 
 _META = "fauds"
 _DIGEST = "sha256"
@@ -50,7 +50,7 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # In the same JSON: safetensors writes several keys in an order that changes.
     header = json.dumps({**meta, _DIGEST: _digest(kept)})
-    with store.atomic(path) as temporary:
+    with atomic(path) as temporary:
         try:
             save_file(kept, temporary, metadata={_META: header})
         except SafetensorError as error:
@@ -94,7 +94,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -163,4 +163,5 @@ def _codes(column: pa.ChunkedArray, phrases: pa.Table, scope: str, au: str | Non
             hint="run fauds build-captions again",
         ) from error
     codes = encoded.indices.fill_null(len(known)).to_numpy()
-    return np.array([*known, len(scoped)], dtype=np.int32)[codes]
+    phrase_rows: np.ndarray = np.array([*known, len(scoped)], dtype=np.int32)[codes]
+    return phrase_rows

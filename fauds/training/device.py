@@ -57,7 +57,8 @@ def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
         return settings.training.workers
     if accelerator.device.type == "cpu":
         return 0
-    return min(8, (os.cpu_count() or 1) // accelerator.num_processes)
+    share: int = min(8, (os.cpu_count() or 1) // accelerator.num_processes)
+    return share
 
 
 def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Batch:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauds.errors import UsageError
-from fauds.tables import store
-from fauds.tables.files import writing
+from fauds.tables.files import atomic, writing
 from fauds.tables.paths import LOG, TENSORBOARD
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _cut(path: Path, epochs_done: int) -> tuple[int, tuple[str, ...]]:
     kept = [(line, said) for line, said in lines if said and said["epoch"] <= epochs_done]
     whole = b"".join(line + b"\n" for line, _ in kept)
     if whole != content:
-        with store.atomic(path) as temporary:
+        with atomic(path) as temporary:
             temporary.write_bytes(whole)
     to_come = max((said["step"] + 1 for _, said in kept if "step" in said), default=0)
     damaged = [number for number, (_, said) in enumerate(lines, 1) if not said]

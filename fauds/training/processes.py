@@ -101,7 +101,8 @@ def gathered(value: Any) -> list[Any]:
     """Return every process's value, in the order of their numbers."""
     from accelerate.utils import gather_object
 
-    return gather_object([value])
+    values: list[Any] = gather_object([value])
+    return values
 
 
 def dealt_back(hands: Sequence[Sequence[Any]]) -> list[Any]:

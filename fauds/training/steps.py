@@ -159,6 +159,8 @@ class Training:
             self._take(last, figures)
             last = step
             advance(1)
+        if last is None:
+            raise ValueError("there are no faces to train on")
         self._take(last, figures)
         self._share_buffers()
         took = time.perf_counter() - began
@@ -200,7 +202,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = group["base"] * factor
         # Every mean is over the whole batch, of all micro-batches and processes.
-        counts = sum(self._counts(batch) for batch in passes)
+        counts = torch.stack([self._counts(batch) for batch in passes]).sum(dim=0)
         counts = accelerator.reduce(counts.to(accelerator.device)) / accelerator.num_processes
         losses = [
             self._pass(batch, counts, last=place == len(passes))
