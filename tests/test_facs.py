@@ -121,7 +121,8 @@ def test_texts_are_clauses_about_movement():
 
 
 def test_the_words_for_feelings_are_found():
-    assert all(map(FEELINGS.search, ["an angry look", "Sadness", "fearful", "a smile", "pain"]))
+    for words in ("an angry look", "Sadness", "fearful", "a smile", "pain"):
+        assert FEELINGS.search(words), words
 
 
 def test_what_is_confused_is_known_and_mostly_mutual():
@@ -130,25 +131,29 @@ def test_what_is_confused_is_known_and_mostly_mutual():
         assert 1 <= len(named) <= 4 and au not in named and set(named) <= set(AUS), au
         assert list(named) == sorted(named), au
         # Four is enough to read: an action unit that has them need not name a fifth back.
-        assert all(au in others[other] or len(others[other]) == 4 for other in named), au
+        for other in named:
+            assert au in others[other] or len(others[other]) == 4, au
 
 
 def test_sources_are_full_references():
     with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
         sources = yaml.safe_load(file)["sources"]
     assert set(sources) == {"facs", "muscles", "anatomy", "points", "anchors"}
-    assert all(re.search(r"\(\d{4}\), ", source) for source in sources.values())
+    for source in sources.values():
+        assert re.search(r"\(\d{4}\), ", source), source
 
 
 def test_the_mirror_is_one():
     assert sorted(MIRROR) == sorted(MIRROR.values()) == list(range(68))
-    assert all(MIRROR[MIRROR[point]] == point for point in MIRROR)
+    assert {point: MIRROR[MIRROR[point]] for point in MIRROR} == {n: n for n in range(68)}
 
 
 @pytest.mark.parametrize("au", AUS)
 def test_anchors_are_points_and_their_own_mirror_image(au):
     places = facts()[au]["landmarks"]
-    assert all(place and set(place) <= set(MIRROR) for place in places)
+    assert places
+    for place in places:
+        assert place and set(place) <= set(MIRROR)
     mirrored = [sorted(MIRROR[point] for point in place) for place in places]
     assert sorted(mirrored) == sorted(sorted(place) for place in places)
 
@@ -197,7 +202,8 @@ def test_anchors_of_a_still_face_lie_in_their_region(seed):
 
 def test_jaw_units_have_an_anchor_below_the_lower_lip():
     points = still_face(0)
-    assert all(anchors(au, points)[:, 1].max() > points[57, 1] for au in ("AU26", "AU27"))
+    for au in ("AU26", "AU27"):
+        assert anchors(au, points)[:, 1].max() > points[57, 1], au
 
 
 def test_a_point_listed_twice_weighs_twice():

@@ -39,7 +39,9 @@ def test_published_rows_name_their_source_and_three_known_ones_do_not_add_up(nam
     benchmark = protocols.benchmark(name)
     with resources.path("benchmarks", benchmark.published).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert all(row["source"] and row["selection"] for row in rows)
+    assert len(rows) > 20
+    for row in rows:
+        assert row["source"] and row["selection"]
     by_method = {}
     for row in rows:
         if row["metric"] in ("F1", "accuracy"):

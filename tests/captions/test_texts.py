@@ -56,7 +56,8 @@ def test_local_texts_have_the_length_of_an_expert_description() -> None:
     for key, sentences in local_texts("en").items():
         words = " ".join(sentences).split()
         assert len(sentences) == 2 and 18 <= len(words) <= 32, key
-        assert all(s[0].isupper() and s.endswith(".") and "  " not in s for s in sentences), key
+        for sentence in sentences:
+            assert sentence[0].isupper() and sentence.endswith(".") and "  " not in sentence, key
 
 
 def test_chinese_texts_are_chinese_throughout() -> None:

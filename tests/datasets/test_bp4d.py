@@ -56,8 +56,8 @@ def test_rows_are_in_natural_order_with_sex_and_image(bp4d_root: Path) -> None:
     keys = [(row["subject"], int(row["task"][1:]), row["frame"]) for row in rows]
     assert keys == sorted(keys) and len(keys) == 3 * 48
     assert [row["frame_id"] for row in rows] == list(range(len(rows)))
-    assert all(row["sex"] == row["subject"][0] for row in rows)
     for row in rows:
+        assert row["sex"] == row["subject"][0]
         assert row["image"] == f"2D+3D/{row['subject']}/{row['task']}/{row['frame']}.jpg"
 
 
@@ -167,7 +167,7 @@ def test_subjects_can_be_chosen(bp4d_root: Path) -> None:
     reading = read(BP4D, bp4d_root, None, options)
     assert set(reading.table["subject"].to_pylist()) == {"M002"}
     assert reading.fingerprint != read(BP4D, bp4d_root, None, OPTIONS).fingerprint
-    assert all("M002" in path.name for path in BP4D.label_files(bp4d_root, options))
+    assert {path.name[:4] for path in BP4D.label_files(bp4d_root, options)} == {"M002"}
     fails(lambda: read(BP4D, bp4d_root, None, ReadOptions(subjects=("F099",))), "F099", "F001")
 
 

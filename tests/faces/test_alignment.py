@@ -227,7 +227,7 @@ def test_none_is_the_frame_itself() -> None:
 
 def test_names_and_versions() -> None:
     assert set(ALIGNMENTS) == {"eyes-similarity", "jaa", "bbox-5", "none"}
-    assert all(alignment(name, 1).name == name for name in ALIGNMENTS)
+    assert [alignment(name, 1).name for name in ALIGNMENTS] == [*ALIGNMENTS]
     with pytest.raises(UsageError, match="no alignment named 'eye-similarity'") as caught:
         alignment("eye-similarity")
     assert "did you mean 'eyes-similarity'?" in str(caught.value)

@@ -9,7 +9,7 @@ from fauds.errors import DataError
 from fauds.faces.streams import VideoStream
 from fauds.faces.video import Video
 
-from .footage import HEIGHT, WIDTH, frame_of, write_video
+from .helpers import HEIGHT, WIDTH, frame_of, write_video
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_frames_come_in_order_counted_from_1(video: Path) -> None:
     read = list(Video(video).stream())
     assert [number for number, _ in read] == list(range(1, 32))
     assert [frame_of(image) for _, image in read] == list(range(1, 32))
-    assert all(image.shape == (HEIGHT, WIDTH, 3) for _, image in read)
+    assert {image.shape for _, image in read} == {(HEIGHT, WIDTH, 3)}
 
 
 def test_colours_are_rgb(video: Path) -> None:

@@ -97,7 +97,7 @@ def test_rows_do_not_meet_and_special_words_are_not_written():
         assert float(value) == pytest.approx(float(scores[row]), abs=1e-5)
         words = tokens[row].tolist()
         end = words.index(EOS) + 1 if EOS in words else len(words)
-        assert not any(words[end:])
+        assert words[end:] == [0] * (len(words) - end)
         assert not {0, 1, 3} & set(words[:end])
 
 

@@ -126,7 +126,7 @@ def test_published_rows_stand_beside_the_benchmarks_own_protocol_only():
     lines = lines_of(latex_table([mine]))
     plain = [re.sub(r"\\\w+\{([\d.]+)\}", r"\1", cell) for cell in lines["VL-FAU (ACMMM2024)"]]
     assert plain == [f"{value:.1f}" for value in paper["value_percent"]]
-    assert not any("[" in method for method in lines)
+    assert [method for method in lines if "[" in method] == [] and len(lines) > 20
     assert lines["vlfau tiny"] == ["1.0"] * 13
     assert lines_of(latex_table([real("bp4d", 99.0)]))["vlfau tiny"] == [r"\textbf{99.0}"] * 13
     for changed in ({"synthetic": True}, {"benchmark_version": mine.results.benchmark_version + 1}):

@@ -124,7 +124,7 @@ def test_the_average_is_what_is_kept_and_survives_a_stop(faces, settings, tmp_pa
     said = []
     resumed = train(faces, averaged, tmp_path / "stopped", say=said.append).state_dict()
     assert said[0].startswith("going on after epoch 1: ")
-    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+    torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
     assert any(not torch.equal(tensor, plain.state_dict()[name]) for name, tensor in whole.items())
     # What is learnt is the same: only what is kept of it differs.
     assert [line["total"] for line in log(tmp_path / "plain")] == [
@@ -145,7 +145,7 @@ def test_a_null_clip_clips_nothing_and_the_norm_is_told(faces, settings, tmp_pat
     none, huge, small = (log(tmp_path / name) for name in ("none", "huge", "small"))
     assert [line["total"] for line in none] == [line["total"] for line in huge]
     assert [line["total"] for line in none] != [line["total"] for line in small]
-    assert all(line["gradient_norm"] > 1e-2 for line in none if "step" in line)
+    assert min(line["gradient_norm"] for line in none if "step" in line) > 1e-2
 
 
 def test_precision_is_chosen_by_the_device(monkeypatch):

@@ -303,7 +303,7 @@ def test_views_are_small_and_smooth() -> None:
 def test_identity() -> None:
     people = [person(seed) for seed in range(60)]
     assert {p.sex for p in people} == {"F", "M"}
-    assert all(p.beard == p.moustache == 0 for p in people if p.sex == "F")
+    assert {(p.beard, p.moustache) for p in people if p.sex == "F"} == {(0, 0)}
     table = np.stack([identity_attributes(p) for p in people])
     assert table.dtype == np.float32
     assert table.shape == (60, len(ATTRIBUTES))

@@ -13,7 +13,7 @@ from fauds.errors import DataError
 from fauds.faces.decode import decode
 from fauds.faces.streams import ArchiveStream, FolderStream, VideoStream, open_stream
 
-from .footage import frame_of, jpeg, picture, write_images, write_video, write_zip
+from .helpers import frame_of, jpeg, picture, write_images, write_video, write_zip
 
 FRAMES = np.arange(3, 13, dtype=np.int32)
 

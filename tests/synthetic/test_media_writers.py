@@ -19,7 +19,7 @@ from fauds.synthetic.face import draw_face
 from fauds.synthetic.labels import lay_out
 from fauds.synthetic.media_writers import write_video
 from tests.datasets.helpers import read
-from tests.synthetic.short import BP4D, DISFA, SEED, SIZE, WIDE, digests, faces, written
+from tests.synthetic.helpers import BP4D, DISFA, SEED, SIZE, WIDE, digests, faces, written
 
 
 def video_frames(path: Path) -> list[np.ndarray]:
@@ -161,4 +161,4 @@ def test_the_command_asks_for_pictures_and_landmarks(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     names = set(digests(tmp_path / "a"))
     assert {"2D+3D/F001.zip", "landmarks/BP4D_combine_1_2_3_land.txt"} < names
-    assert not any(name.startswith("2DFeatures") for name in names)
+    assert "2DFeatures" not in {name.split("/")[0] for name in names}

@@ -12,11 +12,11 @@ from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
 from fauds.synthetic import release as distribution
-from fauds.synthetic import sequences as footage
+from fauds.synthetic import sequences
 from fauds.synthetic.label_writers import BP4D_INTENSITY_AUS
 from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
 from tests.datasets.helpers import read
-from tests.synthetic.short import digests
+from tests.synthetic.helpers import digests
 
 
 def small(root: Path, **arguments: object) -> Path:
@@ -135,7 +135,7 @@ def test_a_writing_that_was_stopped_is_not_taken_for_whole(
 
     root = small(tmp_path / "a")
     with monkeypatch.context() as patch:
-        patch.setattr(footage, "_draw", stop)
+        patch.setattr(sequences, "_draw", stop)
         with pytest.raises((KeyboardInterrupt, DataError)):
             small(root)
     assert (root / "AUCoding").exists()

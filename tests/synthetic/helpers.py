@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic import sequences as footage
+from fauds.synthetic import sequences
 from fauds.synthetic.face import DRAWN_AUS, face_landmarks
 from fauds.synthetic.identity import draw_identity
 from fauds.synthetic.label_writers import SyntheticLabels
@@ -41,8 +41,8 @@ def written(
     out: Path, like: str, pictures: str, landmarks: str = "mat", processes: int = 1
 ) -> Path:
     labels = SyntheticLabels(TAKES[like], *draw_intensities(like, TAKES[like], SEED))
-    style = footage.MediaForm(like, pictures, landmarks, SEED, SIZE, FOLDER[like, pictures])
-    footage.write_footage(out, style, labels, processes=processes)
+    style = sequences.MediaForm(like, pictures, landmarks, SEED, SIZE, FOLDER[like, pictures])
+    sequences.write_footage(out, style, labels, processes=processes)
     return out
 
 
