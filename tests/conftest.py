@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from shutil import copytree, rmtree
 
@@ -10,20 +11,58 @@ import pytest
 from hypothesis import settings
 
 from fauds.synthetic import release as distribution
-from tests.helpers import Cli
-
-# Models in tests are so small that a second thread costs more time than it saves; set before
-# torch is imported, for this process and those it starts.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from tests.helpers import Cli, small
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all processes that tests
 # start. Some tests send it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_MOST_PROCESSES = 4
+"""Each takes up to 2 GB, and builds the releases and runs that its tests share."""
+
 # A busy machine is not a fault of the code under test.
 settings.register_profile("fauds", deadline=None)
 settings.load_profile("fauds")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests: none where files are named, to begin at once."""
+    named = all(".py" in argument for argument in config.args)
+    return 0 if named else min(_MOST_PROCESSES, os.cpu_count() or 1)
+
+
+@pytest.fixture(scope="session")
+def six_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BP4D's layout: six subjects with 40 coded frames each, and their images."""
+    root = tmp_path_factory.mktemp("made-up") / "bp4d"
+    distribution.write(root, "bp4d", subjects=6, frames=40, seed=4, size=64)
+    return root
+
+
+@pytest.fixture(scope="session")
+def six_run(six_root: Path, quick_maps: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir of `six_root`: two random folds, and a finished run of VL-FAU with texts."""
+    work = tmp_path_factory.mktemp("six") / "work"
+    with pytest.MonkeyPatch.context() as patch:
+        cli = Cli(patch, None)
+        where = ("--dataset", "bp4d", "--workdir", work)
+        cli.quietly("build-captions", *where, "--root", six_root)
+        cli.quietly("split", *where, "--method", "random", "--folds", 2)
+        # As they are, so that no frame is lost for want of landmarks.
+        cli.quietly("prepare", *where, "--alignment", "none", "--workers", 1)
+        cli.quietly("bench", "vlfau", *where, *small())
+    return work
+
+
+@pytest.fixture(scope="session")
+def quick_maps() -> Iterator[None]:
+    """Let t-SNE end after the fewest steps that it takes: a quarter of a small run is its map."""
+    from sklearn import manifold
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifold, "TSNE", partial(manifold.TSNE, max_iter=250))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +92,17 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cli:
-    """Return the command line, run in this process."""
+def work(tmp_path: Path) -> Path:
+    """The workdir of `cli` where none is named: not there yet, and its path is awkward."""
+    return tmp_path / "wörk dir" / "fauds-work"
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path) -> Cli:
+    """Return the command line, run in this process, with a workdir of its own."""
+    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "wörk dir" / "fauds-work"))
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
     return Cli(monkeypatch, capsys)
 
 

@@ -1,7 +1,6 @@
 """What many tests need: the command line in this process, and a model small enough to train."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -23,6 +22,9 @@ SMALL = (
     "inference.beam_width=1",
 )
 """Changes of preset tiny that train in seconds and learn nothing."""
+
+NO_TEXTS = ("model.local_language=false", "model.global_language=false")
+"""Changes by which VL-FAU writes no texts, which is most of the time of a small run."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Cli:
         return outcome.out
 
 
-def small(changes: Sequence[str] = ()) -> list[str]:
-    """Return the options that make a bench small."""
+def small(*changes: str, texts: bool = True) -> list[str]:
+    """Return the options that make a bench of VL-FAU small, and smaller still without texts."""
     words = ["--preset", "tiny"]
-    for change in (*SMALL, *changes):
+    for change in (*SMALL, *(() if texts else NO_TEXTS), *changes):
         words += ["--set", change]
     return words

@@ -5,33 +5,15 @@ from pathlib import Path
 from shutil import copytree
 
 import pyarrow.parquet as pq
-import pytest
 
 from fauds.evaluation import results as results_file
-from fauds.synthetic import release as distribution
 from fauds.tables import schemas, store
-from tests.helpers import Cli, small
 
 AUS = ("AU01", "AU12")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A workdir with a finished run of two folds, whose predictions have texts."""
-    root = tmp_path_factory.mktemp("raw") / "bp4d"
-    distribution.write(root, "bp4d", subjects=6, frames=40, seed=4, size=64)
-    work = tmp_path_factory.mktemp("names") / "work"
-    with pytest.MonkeyPatch.context() as patch:
-        cli = Cli(patch, None)
-        where = ("--dataset", "synthetic", "--workdir", work)
-        cli.quietly("build-captions", *where, "--root", root)
-        cli.quietly("split", *where, "--folds", 2, "--method", "random")
-        cli.quietly("bench", "vlfau", *where, *small(("training.epochs=1",)))
-    return work
-
-
 def run_of(work: Path) -> Path:
-    (run,) = (work / "synthetic" / "runs").iterdir()
+    (run,) = (work / "bp4d" / "runs").iterdir()
     return run
 
 
@@ -53,8 +35,8 @@ def test_columns_of_tables():
     assert schemas.predictions_schema(AUS, texts).names == [*keys, *AUS, *texts]
 
 
-def test_files_of_a_run_and_names_of_metrics(finished):
-    run = run_of(finished)
+def test_files_of_a_run_and_names_of_metrics(six_run):
+    run = run_of(six_run)
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     assert {file for file in files if not file.startswith(("faces/", "."))} == {
         *("settings.yaml", "folds.parquet", "results.json", "gallery.parquet"),
@@ -81,9 +63,9 @@ def test_files_of_a_run_and_names_of_metrics(finished):
     assert {"epoch", "fau", "lgen", "ggen", "gau", "total", "learning_rate"} <= set(log[-1])
 
 
-def test_a_run_of_an_older_fauds_is_finished_and_scored_as_it_was(finished, tmp_path, cli):
+def test_a_run_of_an_older_fauds_is_finished_and_scored_as_it_was(six_run, tmp_path, cli):
     """Its predictions have no key, its measures do not say what the model lacks."""
-    work = Path(copytree(finished, tmp_path / "work"))
+    work = Path(copytree(six_run, tmp_path / "work"))
     run = run_of(work)
     before = results_file.read(run)
     for fold in (1, 2):
@@ -95,7 +77,7 @@ def test_a_run_of_an_older_fauds_is_finished_and_scored_as_it_was(finished, tmp_
         (run / f"fold{fold}" / "measured.json").write_text(json.dumps(measured))
     for name in ("results.json", "gallery.parquet"):
         (run / name).unlink()
-    cli.ok("bench", "--workdir", work, "--resume", run.name)
+    cli.ok("bench", "--dataset", "bp4d", "--workdir", work, "--resume", run.name)
     after = results_file.read(run)
     assert after.metrics == before.metrics
     assert after.protocol_hash == before.protocol_hash

@@ -14,23 +14,22 @@ import fauds
 from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
 from fauds.nn.presets import run_settings
-from fauds.synthetic import release as distribution
 from fauds.training.batches import batches
 from tests.helpers import SMALL, Cli, small
+
+pytestmark = pytest.mark.usefixtures("quick_maps")
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory) -> Path:
+def workdir(six_root, tmp_path_factory) -> Path:
     """A workdir with the synthetic dataset: six subjects with captions and two folds."""
-    root = tmp_path_factory.mktemp("raw") / "bp4d"
-    distribution.write(root, "bp4d", subjects=6, frames=40, seed=4, size=64)
     folder = tmp_path_factory.mktemp("python") / "fauds-work"
     with pytest.MonkeyPatch.context() as patch:
         cli = Cli(patch, None)
         where = ("--dataset", "synthetic", "--workdir", folder)
-        cli.quietly("build-captions", *where, "--root", root)
+        cli.quietly("build-captions", *where, "--root", six_root)
         cli.quietly("split", *where, "--folds", 2, "--method", "random")
     return folder
 
@@ -97,7 +96,7 @@ def test_samples_name_their_frames_and_texts(workdir):
 
 def test_evaluating_a_run_gives_its_own_figures(workdir, tmp_path, cli):
     work = Path(copytree(workdir, tmp_path / "work"))
-    cli.ok("bench", "vlfau", "--workdir", work, *small(("training.epochs=1",)))
+    cli.ok("bench", "vlfau", "--workdir", work, *small("training.epochs=1", texts=False))
     (run,) = (work / "synthetic" / "runs").iterdir()
     theirs = results_file.read(run)
     said: list[str] = []

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from fauds import resources
 from fauds.errors import DataError
@@ -20,19 +19,9 @@ from fauds.protocols import benchmark as protocols
 from fauds.report.markdown import write_report
 from fauds.tables import store
 from fauds.training import checkpoint
-from tests.helpers import Cli, small
+from tests.helpers import small
 
-
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    """The command line, with a workdir of its own in a path that is awkward."""
-    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "wörk dir"))
-    return Cli(monkeypatch, capsys)
-
-
-@pytest.fixture
-def work(tmp_path):
-    return tmp_path / "wörk dir"
+pytestmark = pytest.mark.usefixtures("quick_maps")
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
@@ -93,33 +82,11 @@ def test_a_moved_distribution_does_not_lose_the_tables(cli, tmp_path, work):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(six_run, tmp_path_factory):
     """A finished small bench on six drawn subjects and random folds: workdir and run folder."""
-    folder = tmp_path_factory.mktemp("bench")
-    raw, work = folder / "raw", folder / "work"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        run = _quiet(monkeypatch)
-        run("synth", raw, "--like", "bp4d", "--subjects", 6, "--frames", 40, "--seed", 4)
-        common = ("--dataset", "bp4d", "--workdir", work)
-        run("build-captions", *common, "--root", raw)
-        run("split", *common, "--method", "random", "--folds", 2)
-        # As they are, so that no frame is lost for want of landmarks.
-        run("prepare", *common, "--alignment", "none")
-        run("bench", "vlfau", *common, *small())
+    work = shutil.copytree(six_run, tmp_path_factory.mktemp("bench") / "work")
     (result,) = (work / "bp4d" / "runs").iterdir()
     return work, result
-
-
-def _quiet(monkeypatch):
-    from fauds.cli.main import main
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fauds", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-
-    return run
 
 
 def test_a_bench_scores_every_frame_once_by_a_model_that_never_saw_its_subject(finished):
@@ -198,7 +165,7 @@ def test_the_log_goes_to_tensorboard_too_where_asked_for(finished, cli, tmp_path
     work, _ = finished
     copied = shutil.copytree(work, tmp_path / "copy", ignore=shutil.ignore_patterns("runs"))
     common = ("--dataset", "bp4d", "--workdir", copied, "--fold", 2)
-    outcome = cli("bench", "vlfau", *common, *small(), "--log", "tensorboard")
+    outcome = cli("bench", "vlfau", *common, *small(texts=False), "--log", "tensorboard")
     assert outcome.code == 0, outcome.err
     assert "fold 2, epoch 2 of 2: loss " in outcome.err
     (run,) = (copied / "bp4d" / "runs").iterdir()
@@ -239,10 +206,8 @@ def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
     assert "captions changed since" in outcome.err
 
 
-def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_path):
+def test_crops_made_elsewhere_take_the_place_of_the_images(finished, six_root, cli, tmp_path):
     work, _ = finished
-    raw = yaml.safe_load((work.parent / "raw" / "fauds-synthetic.json").read_text())
-    assert raw["like"] == "bp4d"
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
     crops = tmp_path / "crops"
     left_out = 0
@@ -252,9 +217,10 @@ def test_crops_made_elsewhere_take_the_place_of_the_images(finished, cli, tmp_pa
             continue
         name = crops / row.subject / row.task / f"{row.frame:05d}.jpg"
         name.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(work.parent / "raw" / row.image, name)
+        shutil.copyfile(six_root / row.image, name)
     common = ("--dataset", "bp4d", "--workdir", work)
-    cli.ok("bench", "vlfau", *common, *small(("training.epochs=1",)), "--faces", crops, "--fold", 1)
+    quick = small("training.epochs=1", texts=False)
+    cli.ok("bench", "vlfau", *common, *quick, "--faces", crops, "--fold", 1)
     newest = max((work / "bp4d" / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
     results = results_file.read(newest)
     assert results.frames_without_image == {"F001": 3}
@@ -303,7 +269,7 @@ def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path,
     before = pq.read_table(work / "bp4d" / "folds.parquet")
     moved = raw.rename(tmp_path / "moved")
     (work / "bp4d" / "phrases.parquet").unlink()
-    changes = small(("training.epochs=1", "inference.described=0"))
+    changes = small("training.epochs=1", texts=False)
     cli.ok("bench", "vlfau", *common, "--root", moved, *changes)
     assert pq.read_table(work / "bp4d" / "folds.parquet").equals(before)
     assert (work / "bp4d" / "phrases.parquet").exists()
@@ -371,7 +337,9 @@ def test_what_was_said_of_one_distribution_does_not_hold_for_another(cli, tmp_pa
     assert "of 27 subjects" in cli.ok(*command, tmp_path / "other")
 
 
-def test_a_fold_without_any_crop_is_named_before_anything_is_trained(finished, cli, tmp_path):
+def test_a_fold_without_any_crop_is_named_before_anything_is_trained(
+    finished, six_root, cli, tmp_path
+):
     work, _ = finished
     folds = pq.read_table(work / "bp4d" / "folds.parquet").to_pandas()
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
@@ -379,7 +347,7 @@ def test_a_fold_without_any_crop_is_named_before_anything_is_trained(finished, c
     for row in frames[frames["subject"].isin(first)].itertuples():
         name = tmp_path / row.subject / row.task / f"{row.frame}.jpg"
         name.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(work.parent / "raw" / row.image, name)
+        shutil.copyfile(six_root / row.image, name)
     runs = set((work / "bp4d" / "runs").iterdir())
     common = ("--dataset", "bp4d", "--workdir", work)
     outcome = cli("bench", "vlfau", *common, *small(), "--faces", tmp_path)
@@ -396,7 +364,7 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
     common = ["--dataset", "bp4d", "--workdir", work]
     split = [*fauds, "split", *common, "--root", raw, "--method", "random", "--folds", "2"]
     subprocess.run(split, check=True, capture_output=True)
-    bench = [*fauds, "bench", "vlfau", *common, *small(("training.epochs=400",))]
+    bench = [*fauds, "bench", "vlfau", *common, *small("training.epochs=400")]
     process = subprocess.Popen(bench, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     runs = work / "bp4d" / "runs"
     deadline = time.monotonic() + 120

@@ -12,15 +12,6 @@ from skimage import data
 
 from fauds.explanation import media as sources
 from tests.explanation.models import AUS, EYES, write_weights
-from tests.helpers import Cli
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "wörk dir"))
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +156,9 @@ def test_weights_that_saw_drawn_faces_say_so_once(cli, pictures, tmp_path):
     assert "drawn faces" not in outcome.out
 
 
-def test_a_run_is_found_by_its_name(cli, whole, pictures, tmp_path):
+def test_a_run_is_found_by_its_name(cli, work, whole, pictures):
     for fold in (1, 2):
-        folder = tmp_path / "wörk dir" / "disfa" / "runs" / "first" / f"fold{fold}"
+        folder = work / "disfa" / "runs" / "first" / f"fold{fold}"
         folder.mkdir(parents=True)
         (folder / "weights.safetensors").write_bytes(whole.read_bytes())
     command = ("explain", pictures / "2.png", "--dataset", "disfa", "--weights")

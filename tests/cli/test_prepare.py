@@ -18,20 +18,11 @@ from fauds.synthetic.face import DRAWN_AUS, draw_identity, draw_views, face_land
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
 from fauds.tables import store
-from tests.helpers import Cli, small
+from tests.helpers import small
+
+pytestmark = pytest.mark.usefixtures("quick_maps")
 
 SEED, FRAMES, SIZE = 5, 40, 64
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "work"))
-    return tmp_path / "work"
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +140,7 @@ def test_the_bench_crops_disfa_by_itself_and_says_so(cli, work, tmp_path):
     )
     common = ("--dataset", "disfa")
     cli.ok("split", *common, "--root", tmp_path / "raw", "--method", "random", "--folds", 2)
-    outcome = cli("bench", "vlfau", *common, *small(("training.epochs=1",)))
+    outcome = cli("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
     assert outcome.code == 0, outcome.err
     assert "cropping faces (eyes-similarity)" in outcome.err
     (run,) = (work / "disfa" / "runs").iterdir()
@@ -169,7 +160,7 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
     raw = shutil.copytree(raws["bp4d"], tmp_path / "raw")
     cli.ok("split", *common, "--root", raw, "--method", "random", "--folds", 2)
     cli.ok("prepare", *common, "--without-landmarks", "neighbours")
-    cli.ok("bench", "vlfau", *common, *small(("training.epochs=1", "inference.described=0")))
+    cli.ok("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
     (run,) = (work / "bp4d" / "runs").iterdir()
     results = results_file.read(run)
     assert results.protocol.alignment.startswith("eyes-similarity 1: 256 x 256")
@@ -200,7 +191,7 @@ def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatc
         return found
 
     monkeypatch.setattr(onefold, "infer", infer_meanwhile)
-    outcome = cli("bench", "vlfau", *common, *small(("training.epochs=1",)))
+    outcome = cli("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
     assert outcome.code == 1 and "made anew while this run" in outcome.err
     (run,) = (work / "bp4d" / "runs").iterdir()
     assert not (run / "fold1" / "predictions.parquet").exists()

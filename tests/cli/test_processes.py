@@ -191,6 +191,5 @@ def test_no_process_ends_before_the_first_one_has_written_everything(
         return
     assert (shared.returncode == 0) == (end == "all end well"), shared.stderr
     assert shared.stdout.count("F1 %") == 1
-    assert all((run / name).exists() for name in ("results.json", "report.md", "report.html"))
-    assert "gloo's threads: 0" in shared.stderr
-    assert shared.stderr.count("gloo's threads:") == shared.stderr.count("gloo's threads: 0")
+    assert {"results.json", "report.md", "report.html"} <= {path.name for path in run.iterdir()}
+    assert shared.stderr.count("gloo's threads:") == shared.stderr.count("gloo's threads: 0") > 0

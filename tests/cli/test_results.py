@@ -11,15 +11,9 @@ import pytest
 import yaml
 
 from fauds.evaluation import results as results_file
-from tests.helpers import Cli
 from tests.report.made import decided, made_labels, results_of, write_run
 
 TRUTH = made_labels(per_fold=6, frames=40)
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

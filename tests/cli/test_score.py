@@ -11,9 +11,10 @@ import pytest
 
 from fauds.evaluation import results as results_file
 from fauds.protocols import benchmark as protocols
-from fauds.synthetic import release as distribution
 from fauds.tables import store
 from tests.helpers import Cli, small
+
+pytestmark = pytest.mark.usefixtures("quick_maps")
 
 BP4D = [
     "AU01",
@@ -33,36 +34,16 @@ DISFA = ["AU01", "AU02", "AU04", "AU06", "AU09", "AU12", "AU25", "AU26"]
 KEYS = ["subject", "task", "frame"]
 
 
-class _Quiet:
-    """Stands in for pytest's capture, which modules do not have."""
-
-    def readouterr(self):
-        return type("Nothing", (), {"out": "", "err": ""})
-
-
-@pytest.fixture(scope="module")
-def six_root(tmp_path_factory):
-    """BP4D's layout: six subjects with 40 coded frames each, and their images."""
-    root = tmp_path_factory.mktemp("six") / "bp4d"
-    distribution.write(root, "bp4d", subjects=6, frames=40, seed=4, size=64)
-    return root
-
-
 @pytest.fixture(scope="module")
 def work(six_root, disfa_root, tmp_path_factory):
     """A workdir with six subjects of BP4D in two folds, and three of DISFA in three."""
     folder = tmp_path_factory.mktemp("score") / "work"
     with pytest.MonkeyPatch.context() as patch:
-        cli = Cli(patch, _Quiet())
+        cli = Cli(patch, None)
         for dataset, root, folds in (("bp4d", six_root, 2), ("disfa", disfa_root, 3)):
             words = ("--dataset", dataset, "--workdir", folder, "--root", root)
-            cli.ok("split", *words, "--method", "random", "--folds", folds)
+            cli.quietly("split", *words, "--method", "random", "--folds", folds)
     return folder
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -165,7 +146,7 @@ def test_a_runs_own_predictions_give_its_own_figures(cli, work, six_root, tmp_pa
     work = tmp_path / "work"
     common = ("--dataset", "bp4d", "--workdir", work)
     changes = ("training.watch_test=true", "training.validation_subjects=1")
-    words = small(changes)
+    words = small(*changes)
     cli.ok("bench", "vlfau", *common, "--faces", six_root / "2D+3D", *words)
     (run,) = (work / "bp4d" / "runs").iterdir()
     ours = results_file.read(run)

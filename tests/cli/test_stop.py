@@ -57,7 +57,7 @@ def test_prepare_ends_on_a_cluster_s_order_and_goes_on_from_there(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_fails_because_of_ctrl_c_or_an_order_is_not_taken_for_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, number: int
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def stopped(**_: object) -> None:
         try:
@@ -70,18 +70,18 @@ def test_what_fails_because_of_ctrl_c_or_an_order_is_not_taken_for_an_error(
 
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     monkeypatch.setattr(command_line.cli, "main", stopped)
-    outcome = Cli(monkeypatch, capsys)()
+    outcome = cli()
     assert outcome.code == 130 and outcome.err == "Stopped. What was written is kept.\n"
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_ctrl_c_is_ignored_where_the_shell_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command_line.cli, "main", lambda **_: os.kill(os.getpid(), signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert Cli(monkeypatch, capsys)().code == 0
+        assert cli().code == 0
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

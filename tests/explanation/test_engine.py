@@ -32,7 +32,7 @@ def finished(tmp_path_factory):
         ("split", *common, "--method", "random", "--folds", 2),
         (
             *("bench", "vlfau", *common, "--faces", raw, "--fold", 2),
-            *small(("training.epochs=1", "inference.beam_width=2", "inference.described=5")),
+            *small("training.epochs=1", "inference.beam_width=2", "inference.described=5"),
         ),
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -18,7 +18,6 @@ from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import SHIPPED, open_weights
 from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 from tests.explanation.models import write_weights
-from tests.helpers import Cli
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "models" / Path(*SHIPPED)
@@ -49,11 +48,10 @@ def written(tmp_path_factory):
     return Written(path, done.stdout, done.stderr)
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "work"))
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    """Work where files may be left."""
     monkeypatch.chdir(tmp_path)
-    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -235,8 +233,8 @@ def test_a_backbone_that_cannot_be_translated_is_said(cli, monkeypatch, tmp_path
     assert "swin_tiny" in told.err and "much more" not in told.err
 
 
-def test_runs_are_found_by_name_and_name_the_file(cli, monkeypatch, tmp_path):
-    runs = tmp_path / "work" / "synthetic" / "runs"
+def test_runs_are_found_by_name_and_name_the_file(cli, work, monkeypatch):
+    runs = work / "synthetic" / "runs"
     for fold in ("fold1", "fold2"):
         write_weights(runs / "first" / fold / "weights.safetensors")
     asked = []

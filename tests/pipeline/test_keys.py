@@ -19,17 +19,6 @@ from fauds.tables.frames import frame_keys
 from tests.helpers import Cli, small
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, work: Path) -> Cli:
-    monkeypatch.setenv("FAUDS_WORKDIR", str(work))
-    return Cli(monkeypatch, capsys)
-
-
 def as_an_older_fauds(path: Path) -> None:
     """Write frames.parquet again as it was before it had keys."""
     table, meta = store.read_table(path), store.read_meta(path)
@@ -113,8 +102,8 @@ def test_frames_of_an_older_fauds_are_used_as_they_are(
     assert cli.ok("build-captions", *options).count("(unchanged)") == 2
     cli.ok("build-captions", *options, "--language", "zh")
     cli.ok("split", *options, "--method", "random", "--folds", 2)
-    cli.ok("prepare", *options, "--alignment", "none")
-    cli.ok("bench", "vlfau", *options, *small(("training.epochs=1",)), "--fold", 1)
+    cli.ok("prepare", *options, "--alignment", "none", "--workers", 1)
+    cli.ok("bench", "vlfau", *options, *small("training.epochs=1", texts=False), "--fold", 1)
     aus = protocols.benchmark("bp4d").aus
     predictions = pq.read_table(path, columns=["subject", "task", "frame", *aus]).to_pandas()
     predictions.fillna(dict.fromkeys(aus, 0)).to_csv(work / "predictions.csv", index=False)

@@ -113,7 +113,8 @@ def test_its_model_is_run_on_its_dataset_for_action_units(its):
     assert not (its.folder / "work" / "its-aus" / "captions.parquet").exists()
     predictions = pq.read_table(run / "fold1" / "predictions.parquet")
     assert predictions["key"][0].as_py().count("-") == 1
-    assert not any(name.endswith("_text") for name in predictions.schema.names)
+    names = predictions.schema.names
+    assert "AU12" in names and [name for name in names if name.endswith("_text")] == []
     assert (run / "fold1" / "features.parquet").exists()
     assert not (run / "fold1" / "attention.parquet").exists()
 
@@ -188,7 +189,8 @@ def test_its_weights_explain_and_are_exported(its):
         out = its.folder / f"{name}.jsonl"
         its.ok("explain", image, "--weights", run, "--out", out)
         said = json.loads(out.read_text().splitlines()[0])
-        assert all(part in json.dumps(said) for part in names)
+        for part in names:
+            assert part in json.dumps(said)
         onnx = its.folder / f"{name}.onnx"
         its.ok("export", run, "--out", onnx)
         assert onnx.stat().st_size > 1000
