@@ -11,7 +11,7 @@ import numpy as np
 
 from fauds.nn.presets import run_settings
 from fauds.training.batches import batches
-from fauds.training.data import CaptionTokens, FaceSet, FrameCaptions
+from fauds.training.face_set import CaptionTokens, FaceSet, FrameCaptions
 
 PICTURES, FILE_SIDE, SIDE, AUS, BATCH = 1_000, 256, 224, 12, 64
 

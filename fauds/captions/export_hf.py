@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fauds import resources
-from fauds.captions.built import Built
+from fauds.captions.caption_tables import Built
 from fauds.captions.export_jsonl import RowsDone, frame_columns
 from fauds.errors import UsageError
 from fauds.facs import intensity_column
 from fauds.tables import store
+from fauds.tables.atomic import unwritable, writing
 from fauds.tables.columns import category
-from fauds.tables.files import unwritable, writing
 from fauds.version import VERSION
 
 EXPORT_MARKER = "fauds-export.json"

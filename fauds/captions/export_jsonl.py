@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.built import Built
+from fauds.captions.caption_tables import Built
 from fauds.errors import UsageError
 from fauds.facs import INTENSITIES, intensity_column
+from fauds.tables.atomic import atomic, writing
 from fauds.tables.columns import from_numpy, from_strings
-from fauds.tables.files import atomic, writing
 
 JSONL_KEYS = (
     "dataset",

@@ -14,7 +14,7 @@ from typing import Any
 from fauds.captions import fragments
 from fauds.captions.child import LimitError
 from fauds.captions.fragments import SUBJECT_WORDS
-from fauds.captions.known import WordTuple as Fragment
+from fauds.captions.lexicon import WordTuple as Fragment
 from fauds.captions.parse import Parsed, Parser
 from fauds.captions.template_files import TemplateFile, local_name, sources
 from fauds.captions.templates import Templates

@@ -15,7 +15,7 @@ from pathlib import Path
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from fauds.captions.known import Known, Meaning, WordTuple, is_mark
+from fauds.captions.lexicon import Known, Meaning, WordTuple, is_mark
 from fauds.captions.templates import Templates, load
 from fauds.facs import INTENSITIES, au_name, occurs
 

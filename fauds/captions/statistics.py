@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.built import Built
+from fauds.captions.caption_tables import Built
 from fauds.captions.phrases import NOTHING
 from fauds.captions.vocabulary import SPECIALS
 from fauds.facs import STATES

@@ -117,7 +117,7 @@ def _show_au(
     every: bool,
     figure: Path | None,
 ) -> None:
-    from fauds.captions.sheets import au_sheet
+    from fauds.captions.summaries import au_sheet
     from fauds.report.captions import show_au
 
     sheet = au_sheet(what, language, templates, sex)
@@ -130,7 +130,7 @@ def _show_au(
 
 
 def _show_frame(what: str | None, built: Any, figure: Path | None) -> None:
-    from fauds.captions.sheets import find_frame, first_frame
+    from fauds.captions.summaries import find_frame, first_frame
     from fauds.report.captions import show_frame
 
     frame = first_frame(built) if what is None else find_frame(built, what)
@@ -272,7 +272,7 @@ def _languages(templates: Path | None) -> list[str]:
 
 
 def _opened(workdir: Path, dataset: str) -> Any:
-    from fauds.captions.built import opened
+    from fauds.captions.caption_tables import opened
 
     # A wrong name is told from a dataset that has not been read yet.
     workspace = new_project(workdir, dataset).workspace

@@ -132,7 +132,7 @@ def prepare(
     # Arrow's own allocator keeps what it has freed, which grows with a video's length.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from fauds.cli.terminal import show_faces
-    from fauds.report.face_sheet import check_sheet_name, draw_face_sheet
+    from fauds.report.contact_sheet import check_sheet_name, draw_face_sheet
 
     if sheet is not None:
         check_sheet_name(sheet)

@@ -132,7 +132,7 @@ def _share(part: int, whole: int) -> float | None:
 def show_results(folder: Path) -> None:
     """Print a run's per-fold table, its summary and one face's descriptions."""
     from fauds.evaluation import results as results_file
-    from fauds.report.faces import gallery
+    from fauds.report.described_faces import gallery
 
     console = new_console()
     results = results_file.read(folder)

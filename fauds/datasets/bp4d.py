@@ -26,12 +26,12 @@ from fauds.datasets import image_folders as images
 from fauds.datasets import label_files as labelfiles
 from fauds.datasets import label_text as text
 from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, sequence_key
+from fauds.datasets.frames_table import CodedSequence, LabelPart, Parts
 from fauds.datasets.label_files import Digests, LabelFile
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
-from fauds.datasets.media_sources import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
+from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
 from fauds.datasets.numbering import BaseRule, Numbering
-from fauds.datasets.parts import CodedSequence, LabelPart, Parts
 from fauds.datasets.subjects import chosen_subjects, differences, shortened
 from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, au_number

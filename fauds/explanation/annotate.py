@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation.canvas import compose, lay_out
+from fauds.explanation.annotated_image import compose, lay_out
 from fauds.explanation.explained import Explanation, MediaFrame
 from fauds.explanation.media import IMAGE_SUFFIXES, is_video
 from fauds.explanation.media import VIDEO_SUFFIXES as FILMS
 from fauds.faces.video import Video
-from fauds.tables.files import atomic, growing
+from fauds.tables.atomic import atomic, growing
 
 IMAGE_FORMATS = (".png", ".jpg", ".jpeg")
 VIDEO_FORMATS = {".mp4": "mp4v", ".avi": "MJPG"}

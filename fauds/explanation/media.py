@@ -11,7 +11,7 @@ from fauds import launcher
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
 from fauds.explanation.explained import MediaFrame
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.faces.video import Video
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))

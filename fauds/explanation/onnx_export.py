@@ -19,7 +19,7 @@ from fauds.explanation.weights import Weights
 from fauds.nn.base import Model
 from fauds.settings import ModelSettings
 from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
-from fauds.tables import files
+from fauds.tables import atomic as files
 from fauds.training.batches import centre_crop, scaled
 from fauds.training.device import normalise
 from fauds.version import VERSION

@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from fauds.errors import UsageError
 from fauds.explanation.explained import Explanation
-from fauds.tables.files import growing, writing
+from fauds.tables.atomic import growing, writing
+from fauds.tables.part_writer import TableWriter
 from fauds.tables.store import SCHEMA_VERSION
-from fauds.tables.writer import TableWriter
 from fauds.version import VERSION
 
 OUTPUT_ROW_GROUP = 10_000

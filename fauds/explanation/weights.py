@@ -13,7 +13,7 @@ from fauds import resources
 from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
-from fauds.explanation import foreign
+from fauds.explanation import weights_checks as foreign
 from fauds.nn import MODELS, presets
 from fauds.nn.base import Model
 from fauds.settings import RunSettings

@@ -21,7 +21,7 @@ import pyarrow as pa
 from fauds.errors import DataError
 from fauds.faces.plan import SequenceJob
 from fauds.tables import store
-from fauds.tables.files import writing
+from fauds.tables.atomic import writing
 
 PART = 512
 """Coded frames in a part."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
-from fauds.faces.decode import decode, is_jpeg
+from fauds.faces.image_decoding import decode, is_jpeg
 from fauds.faces.video import Video
 
 # What zipfile raises of damaged archives, by where the damage is.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fauds.captions import Builder, Style, build_settings
-from fauds.captions.built import TABLES
+from fauds.captions.caption_tables import TABLES
 from fauds.errors import UsageError
 from fauds.pipeline.workspace import Step, Workspace, unchanged
 from fauds.tables import store

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fauds.evaluation.results import Results
     from fauds.protocols.benchmark import Benchmark
-    from fauds.training.samples import Samples
+    from fauds.training.torch_dataset import Samples
 
 
 class Dataset:
@@ -126,8 +126,8 @@ class Dataset:
         from fauds.runs.inputs import caption_tables
         from fauds.tables.frames import read_keyed
         from fauds.training.batches import Sampling
-        from fauds.training.data import face_set
-        from fauds.training.samples import Samples
+        from fauds.training.face_set import face_set
+        from fauds.training.torch_dataset import Samples
 
         target, path = self.protocol.target, self.folder / FRAMES
         keys = ["frame_id", "subject", "task", "frame", "sex", "image"]

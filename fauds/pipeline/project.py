@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fauds.captions import Style
-from fauds.captions.built import refuse_other_templates
+from fauds.captions.caption_tables import refuse_other_templates
 from fauds.errors import UsageError
 from fauds.pipeline import captioning
 from fauds.pipeline.cropping import crop

@@ -13,7 +13,7 @@ from fauds.errors import DataError
 from fauds.protocols import benchmark as protocols
 from fauds.protocols.benchmark import Benchmark
 from fauds.registry import unknown
-from fauds.tables.files import atomic
+from fauds.tables.atomic import atomic
 from fauds.tables.paths import PROTOCOL
 
 """The copy of a protocol's file beside its tables."""

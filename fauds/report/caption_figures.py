@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fauds.captions.sheets import AuSheet, FrameSheet
 from fauds.captions.statistics import Scope, Statistics
+from fauds.captions.summaries import AuSheet, FrameSheet
 from fauds.facs import INTENSITIES, anchors, facts
 from fauds.report.captions import image_words, label, state_label
-from fauds.report.pages import FAINT, INK, Page, save
+from fauds.report.page_layout import FAINT, INK, Page, save
 
 _WIDTH, _MARGIN, _GAP = 12.0, 0.45, 0.35
 _PICTURE = 3.6

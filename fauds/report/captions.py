@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fauds.captions.sheets import AuSheet, FrameSheet
 from fauds.captions.statistics import Lengths, Scope, Statistics
+from fauds.captions.summaries import AuSheet, FrameSheet
 from fauds.facs import INTENSITIES
 from fauds.report.formatting import new_console, new_table
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing
+from fauds.report.svg import INK, MARKERS, SERIES, Drawing, as_drawing, drawing
 from fauds.tables import store
 from fauds.tables.paths import FEATURES, fold_folder
 from fauds.targets.base import Target

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from fauds import resources
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import Results
-from fauds.report.faces import DescribedFace, gallery
+from fauds.report.described_faces import DescribedFace, gallery
 from fauds.report.formatting import percent, percent_range, sentence_case
 from fauds.report.published import lacking, published_rows
 from fauds.report.tables import fold_table

@@ -23,7 +23,7 @@ from fauds.tables import predictions, store
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
 from fauds.training import checkpoint, processes
 from fauds.training import checkpoint as resuming
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
 from fauds.version import VERSION
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.built import NO_CAPTIONS
+from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.captions.templates import languages, template_hash
 from fauds.captions.vocabulary import Words
 from fauds.errors import DataError, UsageError
@@ -20,7 +20,7 @@ from fauds.tables import store
 from fauds.tables.frames import frame_set_fingerprint, read_keyed
 from fauds.tables.paths import CAPTIONS, FOLDS, FRAMES, PHRASES, VOCABULARY
 from fauds.targets.base import Target
-from fauds.training.data import FaceSet, FrameCaptions, captions_of, face_set
+from fauds.training.face_set import FaceSet, FrameCaptions, captions_of, face_set
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.training import processes
 from fauds.training.batches import batches
-from fauds.training.data import FaceSet
 from fauds.training.device import (
     computed_on,
     loader_workers,
@@ -26,6 +25,7 @@ from fauds.training.device import (
     normalise,
     on_device,
 )
+from fauds.training.face_set import FaceSet
 
 Measures = dict[str, tuple[float, int]]
 """Metric name to (value, count)."""

@@ -14,13 +14,13 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from fauds.synthetic.au_movements import growth, move_table
+from fauds.synthetic.facial_features import Paint
 from fauds.synthetic.furrows import age_map, furrow_maps
 from fauds.synthetic.geometry import DRAWN_AUS, MOUTH, neutral_points
-from fauds.synthetic.head import draw_head
+from fauds.synthetic.head_at_rest import draw_head
 from fauds.synthetic.identity import ATTRIBUTES, Identity, draw_identity, identity_attributes
 from fauds.synthetic.mouth import mouth_points, parting
-from fauds.synthetic.moves import growth, move_table
-from fauds.synthetic.paint import Paint
 from fauds.synthetic.relief import HeadGrid, height_map, light_maps
 from fauds.synthetic.view import View, draw_views
 from fauds.synthetic.warp import NODES, REACH, Camera, sampled, spread_matrix

@@ -14,7 +14,7 @@ import numpy as np
 from fauds.synthetic.geometry import DRAWN_AUS
 from fauds.synthetic.identity import Identity
 from fauds.synthetic.relief import HeadGrid
-from fauds.synthetic.skin import SOFT, THIN, Skin
+from fauds.synthetic.shading import SOFT, THIN, Skin
 
 
 def _au01(s: Skin) -> None:

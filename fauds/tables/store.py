@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fauds.errors import DataError
-from fauds.tables.files import atomic
-from fauds.tables.writer import TableWriter
+from fauds.tables.atomic import atomic
+from fauds.tables.part_writer import TableWriter
 from fauds.version import VERSION
 
 SCHEMA_VERSION = 1

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fauds.errors import DataError
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.nn.base import Batch, Need
 from fauds.settings import RunSettings, TrainingSettings
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fauds.datasets.base import natural
 from fauds.errors import DataError
 from fauds.nn.base import Model
-from fauds.tables.files import atomic
+from fauds.tables.atomic import atomic
 
 _META = "fauds"
 _DIGEST = "sha256"
@@ -249,7 +249,7 @@ def load_backbone(model: Model, path: Path) -> dict[str, Any]:
 
 _NAME = "checkpoint-epoch{}.safetensors"
 _HALF = (".*.part", ".tmp??????")
-"""Names of temporary files: those of `fauds.tables.files`, and those of safetensors within."""
+"""Names of temporary files: those of `fauds.tables.atomic`, and those of safetensors within."""
 
 
 def there(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauds.errors import UsageError
-from fauds.tables.files import atomic, writing
+from fauds.tables.atomic import atomic, writing
 from fauds.tables.paths import LOG, TENSORBOARD
 
 if TYPE_CHECKING:

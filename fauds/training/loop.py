@@ -13,9 +13,9 @@ from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.tables.paths import WEIGHTS
 from fauds.training import checkpoint, processes
 from fauds.training import checkpoint as resuming
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
-from fauds.training.steps import Training
+from fauds.training.trainer import Training
 
 
 def build_model(

@@ -19,7 +19,7 @@ import torch
 from fauds.evaluation.score import text_agreement
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.metrics import occurrence
 from fauds.nn import presets
 from fauds.pipeline import Project

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from fauds.captions import Builder, Style
-from fauds.captions.built import Built, opened
+from fauds.captions.caption_tables import Built, opened
 from fauds.tables import store
 
 

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fauds.captions import Style, built, export_hf
+from fauds.captions import Style, export_hf
+from fauds.captions import caption_tables as built
 from fauds.captions import export_jsonl as export
-from fauds.captions.built import Built
+from fauds.captions.caption_tables import Built
 from fauds.captions.export_hf import EXPORT_MARKER, write_folder
 from fauds.captions.export_jsonl import stream_jsonl, write_jsonl
 from fauds.errors import DataError, UsageError

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fauds.captions import Style, built
-from fauds.captions.built import Built
+from fauds.captions import Style
+from fauds.captions import caption_tables as built
+from fauds.captions.caption_tables import Built
 from fauds.captions.statistics import Lengths, compute
 from fauds.captions.tokens import Tokeniser
 from fauds.tables import store

@@ -17,9 +17,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fauds.captions import describe, describe_face
-from fauds.captions.built import opened
-from fauds.captions.sheets import au_sheet, find_frame
+from fauds.captions.caption_tables import opened
 from fauds.captions.statistics import compute
+from fauds.captions.summaries import au_sheet, find_frame
 from fauds.captions.templates import STATES
 from fauds.facs import AUS, facts
 from fauds.report.captions import show_au, show_frame, show_statistics

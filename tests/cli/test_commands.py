@@ -285,7 +285,7 @@ def spoilt(cli, tmp_path, work, monkeypatch):
         cli.ok("build-captions", "--dataset", "bp4d", "--root", raw, *words)
         meta = store.read_meta(work / "bp4d" / "captions.parquet")
         monkeypatch.setattr(
-            "fauds.captions.built.template_hash", lambda language: "of a later version"
+            "fauds.captions.caption_tables.template_hash", lambda language: "of a later version"
         )
         return Project(work, "bp4d"), store.read_meta(work / "bp4d" / "frames.parquet"), meta
 

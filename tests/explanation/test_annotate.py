@@ -12,7 +12,7 @@ from fauds import fonts
 from fauds.errors import DataError, UsageError
 from fauds.explanation import drawing
 from fauds.explanation.annotate import AnnotatedMedia
-from fauds.explanation.canvas import attention_tile, compose, lay_out
+from fauds.explanation.annotated_image import attention_tile, compose, lay_out
 from fauds.explanation.drawing import TEXT_COLOUR, Board, text_width
 from fauds.explanation.explained import Explanation, MediaFrame
 

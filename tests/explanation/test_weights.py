@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.explanation import foreign
+from fauds.explanation import weights_checks as foreign
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.nn.presets import run_settings

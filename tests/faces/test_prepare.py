@@ -23,7 +23,7 @@ from fauds.datasets import DATASETS
 from fauds.errors import DataError, UsageError
 from fauds.faces import crop_files
 from fauds.faces.base import Face
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.faces.plan import CropRequest
 from fauds.faces.prepare import prepare
 from fauds.pipeline import Project

@@ -10,7 +10,7 @@ import pytest
 
 from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.faces.streams import ArchiveStream, FolderStream, VideoStream, open_stream
 
 from .helpers import frame_of, jpeg, picture, write_images, write_video, write_zip

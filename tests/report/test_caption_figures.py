@@ -16,13 +16,14 @@ from matplotlib.transforms import Bbox
 
 from fauds import fonts
 from fauds.captions import Style
-from fauds.captions.sheets import AuSheet, FrameSheet, au_sheet, find_frame
 from fauds.captions.statistics import Statistics, compute
+from fauds.captions.summaries import AuSheet, FrameSheet, au_sheet, find_frame
 from fauds.errors import DataError
 from fauds.facs import AUS
-from fauds.report import caption_figures, pages
+from fauds.report import caption_figures
+from fauds.report import page_layout as pages
 from fauds.report.caption_figures import draw_au, draw_frame, draw_statistics
-from fauds.report.pages import Page
+from fauds.report.page_layout import Page
 from tests.captions.built import write_built
 from tests.captions.helpers import BP4D, make_frames
 

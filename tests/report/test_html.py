@@ -16,7 +16,7 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import SubjectCounts
 from fauds.protocols.benchmark import benchmark
-from fauds.report.figures import draw_training
+from fauds.report.charts import draw_training
 from fauds.report.html import write_html
 from fauds.report.html.compared import published
 from fauds.report.html.face_images import looks_at

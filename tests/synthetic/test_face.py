@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fauds.synthetic import face
+from fauds.synthetic.au_movements import MOVES, growth
 from fauds.synthetic.face import (
     ATTRIBUTES,
     DRAWN_AUS,
@@ -19,7 +20,6 @@ from fauds.synthetic.face import (
 )
 from fauds.synthetic.geometry import PAIRS
 from fauds.synthetic.mouth import parting
-from fauds.synthetic.moves import MOVES, growth
 from fauds.synthetic.warp import Camera
 
 STILL = View(noise=0.0)

@@ -13,7 +13,7 @@ import pytest
 
 from fauds.errors import DataError
 from fauds.tables import store
-from fauds.tables.files import unwritable
+from fauds.tables.atomic import unwritable
 
 META = {"inputs": "abc", "settings": {"language": "en"}}
 TABLE = pa.table({"x": list(range(10))})

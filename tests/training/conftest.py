@@ -8,7 +8,7 @@ import pytest
 
 from fauds.nn.presets import run_settings
 from fauds.settings import RunSettings
-from fauds.training.data import CaptionTokens, FaceSet, FrameCaptions
+from fauds.training.face_set import CaptionTokens, FaceSet, FrameCaptions
 from tests.helpers import SMALL
 from tests.training.helpers import AUS, FRAMES
 

@@ -11,7 +11,7 @@ from fauds.nn import MODELS
 from fauds.nn.base import Model
 from fauds.settings import RunSettings
 from fauds.training import loop
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 
 FRAMES, AUS = 40, 3
 

@@ -10,7 +10,7 @@ import torch
 from fauds.errors import DataError
 from fauds.nn.presets import run_settings
 from fauds.training.batches import Sampling, augment, batches
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 from tests.helpers import SMALL
 
 FRAMES, SIDE = 26, 56

@@ -17,8 +17,9 @@ import torch
 
 from fauds.settings import RunSettings
 from fauds.tables.paths import LOG, WEIGHTS
-from fauds.training import checkpoint, steps
-from fauds.training.data import FaceSet
+from fauds.training import checkpoint
+from fauds.training import trainer as steps
+from fauds.training.face_set import FaceSet
 from tests.training.helpers import train
 
 pytestmark = pytest.mark.skipif(

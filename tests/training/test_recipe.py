@@ -10,7 +10,8 @@ import torch
 from fauds.errors import DataError, UsageError
 from fauds.settings import RunSettings
 from fauds.tables.paths import LOG
-from fauds.training import device, optimiser, processes, steps
+from fauds.training import device, optimiser, processes
+from fauds.training import trainer as steps
 from fauds.training.batches import batches
 from fauds.training.device import make_accelerator, precision_on
 from fauds.training.processes import dealt_back

@@ -7,8 +7,8 @@ import numpy as np
 
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
-from fauds.evaluation.external.names import Sequences
-from fauds.evaluation.external.sheets import ColumnRoles, Sheet, numbers, strings
+from fauds.evaluation.external.column_roles import ColumnRoles, Sheet, numbers, strings
+from fauds.evaluation.external.frame_names import Sequences
 
 TABLE_FORMAT = "table"
 FORMATS = (

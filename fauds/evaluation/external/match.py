@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.built import NO_CAPTIONS
+from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.datasets import DATASETS
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
 from fauds.evaluation.evaluate import GroundTruth, Made, Predictions
 from fauds.evaluation.external import read as external
-from fauds.evaluation.external.names import Sequences
+from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions
 from fauds.evaluation.results import ELSEWHERE, MissingFrames
 from fauds.facs import intensity_column

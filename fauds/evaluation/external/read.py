@@ -14,9 +14,9 @@ import numpy as np
 
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
+from fauds.evaluation.external.column_roles import ColumnRoles, Sheet, classify, open_sheet
 from fauds.evaluation.external.formats import FORMATS, READERS, TABLE_FORMAT, Part, kind_of, whole
-from fauds.evaluation.external.names import Sequences
-from fauds.evaluation.external.sheets import ColumnRoles, Sheet, classify, open_sheet
+from fauds.evaluation.external.frame_names import Sequences
 
 _FOLDS = "fold*/predictions.parquet"
 

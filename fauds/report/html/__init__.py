@@ -9,8 +9,8 @@ from markupsafe import Markup
 from fauds import resources
 from fauds.protocols import user_files as protocol_files
 from fauds.report.html.cards import cards
-from fauds.report.html.page import lost_frames, sections
 from fauds.report.html.runs import Run, read_runs
+from fauds.report.html.sections import lost_frames, sections
 from fauds.report.html.summary import sentences
 from fauds.tables import store
 from fauds.tables.paths import REPORT_HTML, dataset_folder

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from fauds.captions import Parsed, parse
-from fauds.report.faces import AuRow, gallery
+from fauds.report.described_faces import AuRow, gallery
 from fauds.report.html.face_images import face_uri, looks_at, shown_images, veil_uri
 from fauds.report.html.runs import Run
 

@@ -13,7 +13,7 @@ from PIL import Image
 from fauds.errors import DataError
 from fauds.faces.frame_images import find_face_images
 from fauds.protocols import user_files as protocol_files
-from fauds.report.faces import DescribedFace
+from fauds.report.described_faces import DescribedFace
 from fauds.report.html.runs import Run
 from fauds.settings import read_yaml
 from fauds.tables import store

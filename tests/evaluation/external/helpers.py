@@ -8,7 +8,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from fauds.datasets import DATASETS
-from fauds.evaluation.external.names import Sequences
+from fauds.evaluation.external.frame_names import Sequences
 
 AUS = ("AU01", "AU12")
 BENCHMARK = ("bp4d", 2)

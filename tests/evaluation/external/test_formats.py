@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fauds.errors import DataError
+from fauds.evaluation.external.column_roles import classify, open_sheet
 from fauds.evaluation.external.formats import READERS, Part, kind_of, whole
-from fauds.evaluation.external.names import Sequences
-from fauds.evaluation.external.sheets import classify, open_sheet
+from fauds.evaluation.external.frame_names import Sequences
 from tests.evaluation.external.helpers import AUS, bp4d, disfa, write
 
 SCORES = {"AU01": [0.25, 0.5], "AU12": [1.0, 0.0]}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.errors import DataError
-from fauds.evaluation.external.names import Sequences
+from fauds.evaluation.external.frame_names import Sequences
 from tests.evaluation.external.helpers import BP4D, DISFA, bp4d, disfa, frames_of
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fauds.errors import DataError, UsageError
-from fauds.evaluation.external.names import Sequences
+from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions, read
 from tests.evaluation.external.helpers import AUS, BENCHMARK, bp4d, disfa, write
 

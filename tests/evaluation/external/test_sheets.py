@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.errors import DataError
-from fauds.evaluation.external.sheets import Sheet, classify, numbers, open_sheet, strings
+from fauds.evaluation.external.column_roles import Sheet, classify, numbers, open_sheet, strings
 from fauds.facs import AUS as EVERY_AU
 from fauds.tables.delimited import ColumnFile
 from tests.evaluation.external.helpers import AUS, write

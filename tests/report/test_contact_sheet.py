@@ -10,7 +10,7 @@ import pytest
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.drawing import MARKS, Board
-from fauds.report.face_sheet import draw_face_sheet
+from fauds.report.contact_sheet import draw_face_sheet
 from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
 from fauds.tables import schemas, store
 

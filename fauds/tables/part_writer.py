@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fauds.tables.files import unwritable
+from fauds.tables.atomic import unwritable
 
 
 class RowGroups:

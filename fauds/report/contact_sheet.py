@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.drawing import MARKS, RGB, Board, line_height, shorten, wrap
-from fauds.faces.decode import decode
+from fauds.faces.image_decoding import decode
 from fauds.tables import store
-from fauds.tables.files import atomic
+from fauds.tables.atomic import atomic
 from fauds.tables.paths import FACES, FRAMES
 
 FLAGS = ("outside", "eyes_crossed", "jump")

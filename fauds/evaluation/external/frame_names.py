@@ -10,7 +10,7 @@ import pyarrow as pa
 from fauds.datasets import image_folders as images
 from fauds.datasets.base import Reader
 from fauds.datasets.image_folders import Listing
-from fauds.datasets.media_sources import DATASET_VIDEO_SUFFIXES
+from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from fauds.evaluation.results import MetricRow
 from fauds.metrics.calibration import reliability
-from fauds.report.drawn import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
 from fauds.report.formatting import sentence_case
+from fauds.report.svg import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
 from fauds.tables.paths import LOG, fold_folder
 from fauds.targets.base import Target
 

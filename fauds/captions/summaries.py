@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.built import Built, row_at
+from fauds.captions.caption_tables import Built, row_at
 from fauds.captions.templates import load, subject
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError

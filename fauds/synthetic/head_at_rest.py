@@ -11,7 +11,7 @@ from fauds.synthetic.curves import curve
 from fauds.synthetic.geometry import CENTRES, PAIRS
 from fauds.synthetic.identity import Identity
 from fauds.synthetic.relief import HeadGrid
-from fauds.synthetic.skin import Skin
+from fauds.synthetic.shading import Skin
 
 _SHIFT = 4
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fauds.training.batches import Sampling, sample, viewed
-from fauds.training.data import FaceSet
+from fauds.training.face_set import FaceSet
 
 
 class Samples(Dataset[dict[str, Any]]):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from fauds.fonts import families, pieces
-from fauds.tables.files import atomic
+from fauds.tables.atomic import atomic
 
 INK, FAINT, MARK = "#1a1a1a", "#767676", "#ffd60a"
 _SPACING = 1.4

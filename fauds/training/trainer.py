@@ -18,8 +18,8 @@ from fauds.nn.base import Batch, Model, means
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
 from fauds.training.batches import batches
-from fauds.training.data import FaceSet
 from fauds.training.device import loader_workers, make_accelerator, on_device
+from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
 from fauds.training.optimiser import Average, optimiser, rate_at
 

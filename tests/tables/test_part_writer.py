@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fauds.errors import DataError
 from fauds.tables import store
-from fauds.tables.writer import RowGroups
+from fauds.tables.part_writer import RowGroups
 
 NUMBERS = pa.schema([("x", pa.int64())])
 

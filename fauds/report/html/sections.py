@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fauds.evaluation.finished import read_scored
-from fauds.report import figures
-from fauds.report.drawn import Drawing
+from fauds.report import charts as figures
 from fauds.report.features import draw_features, find_features
 from fauds.report.formatting import sentence_case
-from fauds.report.html import compared, figures_by
+from fauds.report.html import breakdowns as figures_by
+from fauds.report.html import compared
 from fauds.report.html.runs import Run, comparable
 from fauds.report.published import published_rows
+from fauds.report.svg import Drawing
 from fauds.report.tables import Table
 
 
