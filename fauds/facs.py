@@ -80,7 +80,8 @@ def facts() -> dict[str, dict[str, Any]]:
     from fauds import resources
 
     with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
-        return yaml.safe_load(file)["aus"]
+        known: dict[str, dict[str, Any]] = yaml.safe_load(file)["aus"]
+    return known
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":

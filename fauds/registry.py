@@ -53,4 +53,5 @@ class Registry(Generic[T]):
         if name not in self._targets:
             raise unknown(self.kind, name, list(self._targets))
         module, _, attribute = self._targets[name].partition(":")
-        return getattr(import_module(module), attribute)
+        target: T = getattr(import_module(module), attribute)
+        return target

@@ -258,4 +258,5 @@ def _figures(
     counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
 ) -> np.ndarray:
     whole = np.ones((1, len(folds)))
-    return resampling.estimates(whole, counts, folds, statistic, estimand)[0]
+    figures: np.ndarray = resampling.estimates(whole, counts, folds, statistic, estimand)[0]
+    return figures

@@ -63,10 +63,10 @@ def by_subject(
     """
     whose = np.rec.fromarrays([np.asarray(folds, np.int64), np.asarray(subjects, np.str_)])
     groups, of = np.unique(whose, return_inverse=True)
-    names = tuple(groups.f1.tolist())
+    names = tuple(groups["f1"].tolist())
     return BySubject(
         counts=target.count_by(labels, decisions, of, len(groups)),
-        folds=groups.f0,
+        folds=groups["f0"],
         subjects=names,
         sexes=tuple(sexes.get(name) or "" for name in names),
     )

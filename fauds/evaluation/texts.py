@@ -96,7 +96,7 @@ def text_figures(
         overall |= _likeness(references, texts, scope, Tokeniser(language))
     apart, both = _contradicting(said)
     if both.any():
-        overall["text_contradictions"] = _share(apart.any(axis=1), both)
+        overall["text_contradictions"] = _share(np.any(apart, axis=1), both)
     return TextFigures(by_au, overall)
 
 
@@ -144,10 +144,10 @@ class _TextReader:
         columns = [_column(table[name]) for name in names]
         there = np.stack([column.places >= 0 for column in columns], axis=1)
         if scope == "local":
-            states = [
+            by_au = [
                 self._states(column, [au]) for au, column in zip(self._aus, columns, strict=True)
             ]
-            return _Assertions(columns, there, np.concatenate(states, axis=1))
+            return _Assertions(columns, there, np.concatenate(by_au, axis=1))
         states = self._states(columns[0], self._aus, others=False)
         return _Assertions(columns, np.broadcast_to(there, states.shape), states)
 
@@ -160,7 +160,8 @@ class _TextReader:
         read = [self._asserted(self._parse(text), aus, others) for text in column.texts]
         # Rows without a text have the place -1: the last.
         of_texts = np.array([*read, [_NOTHING] * len(aus)], np.int8)
-        return of_texts[column.places]
+        of_rows: np.ndarray = of_texts[column.places]
+        return of_rows
 
     def _asserted(self, read: Parsed, aus: list[str], others: bool | None) -> list[int]:
         said = (read.asserts(au, self._occurrence_at, others=others) for au in aus)
@@ -175,7 +176,8 @@ def _column(column: pa.ChunkedArray) -> _Column:
 
 
 def _filled(labels: pa.ChunkedArray) -> np.ndarray:
-    return pc.fill_null(labels, -1).to_numpy()
+    filled: np.ndarray = pc.fill_null(labels, -1).to_numpy()
+    return filled
 
 
 def _refuse_other_references(
@@ -212,7 +214,7 @@ def _contradicting(said: Mapping[str, _Assertions]) -> tuple[np.ndarray, np.ndar
     """Return where the two scopes assert different states, bool [N, A], and faces with both."""
     local, face = (said[scope] for scope in SCOPES)
     stated = (local.states != _NOTHING) & (face.states != _NOTHING)
-    both = local.there.any(axis=1) & face.there.any(axis=1)
+    both: np.ndarray = np.any(local.there, axis=1) & np.any(face.there, axis=1)
     return stated & (local.states != face.states), both
 
 

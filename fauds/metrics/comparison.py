@@ -78,7 +78,9 @@ def compare(
         """Of two mixtures of subjects, [R, 2 G] each: a's subjects first, then b's."""
         twice = np.concatenate([folds, folds])
         of_first = resampling.estimates(first, both, twice, statistic, estimand)
-        return of_first - resampling.estimates(second, both, twice, statistic, estimand)
+        of_second = resampling.estimates(second, both, twice, statistic, estimand)
+        apart: np.ndarray = of_first - of_second
+        return apart
 
     everyone = np.ones((1, len(folds)))
     found = difference(*_apart(everyone))[0]

@@ -36,7 +36,8 @@ class Confusion:
     @property
     def coded(self) -> np.ndarray:
         """Frames of each class, [..., C]."""
-        return self.matrix.sum(axis=-1)
+        frames: np.ndarray = self.matrix.sum(axis=-1)
+        return frames
 
     def same_labels(self, other: "Confusion") -> bool:
         """Return whether both count frames of the same labels."""

@@ -31,17 +31,20 @@ class Counts:
     @property
     def coded(self) -> np.ndarray:
         """Frames scored, [..., A]."""
-        return self.tp + self.fp + self.fn + self.tn
+        coded: np.ndarray = self.tp + self.fp + self.fn + self.tn
+        return coded
 
     @property
     def positives(self) -> np.ndarray:
         """Frames with the AU active, [..., A]."""
-        return self.tp + self.fn
+        positives: np.ndarray = self.tp + self.fn
+        return positives
 
     @property
     def negatives(self) -> np.ndarray:
         """Frames with the AU inactive, [..., A]."""
-        return self.fp + self.tn
+        negatives: np.ndarray = self.fp + self.tn
+        return negatives
 
     def same_labels(self, other: "Counts") -> bool:
         """Return whether both count frames of the same labels."""
@@ -114,7 +117,8 @@ def recall(counts: Counts) -> np.ndarray:
 def balanced_f1(counts: Counts) -> np.ndarray:
     """Return the mean of the F1 of active and the F1 of inactive, NaN without either."""
     inactive = Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
-    return (f1(counts) + f1(inactive)) / 2
+    mean: np.ndarray = (f1(counts) + f1(inactive)) / 2
+    return mean
 
 
 def skew_f1(counts: Counts) -> np.ndarray:
@@ -124,7 +128,8 @@ def skew_f1(counts: Counts) -> np.ndarray:
     weighed by positives / negatives (Jeni, Cohn and De la Torre, 2013).
     """
     false_positives = divide(counts.fp, counts.negatives, counts.negatives > 0)
-    return 2 * recall(counts) / (recall(counts) + 1 + false_positives)
+    balanced: np.ndarray = 2 * recall(counts) / (recall(counts) + 1 + false_positives)
+    return balanced
 
 
 def always_active_f1(counts: Counts) -> np.ndarray:
@@ -166,4 +171,6 @@ def variance_over_aus(values: np.ndarray) -> np.ndarray:
 
 def divide(top: np.ndarray, bottom: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Return top / bottom as float64, NaN where it is not defined."""
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=defined)
+    quotient = np.full(np.shape(top), np.nan)
+    np.divide(top, bottom, out=quotient, where=defined)
+    return quotient

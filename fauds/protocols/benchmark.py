@@ -253,7 +253,7 @@ class Benchmark(Settings):
         Raises:
             DataError: the list of frames cannot be read.
         """
-        prose = {
+        prose: dict[str, bool | set[str]] = {
             **dict.fromkeys(("version", "title", "licence", "access", "raw", "published"), True),
             "folds": {"source", "note"},
             "expected": {"source"},

@@ -165,7 +165,8 @@ def _balance_features(counts: LabelCounts) -> np.ndarray:
     sexes = np.array([sex or "" for sex in counts.sexes])
     one_hot = np.stack([sexes == sex for sex in np.unique(sexes)], axis=1)
     raw = np.concatenate([counts.positives, counts.frames[:, None], one_hot], axis=1).astype(float)
-    return raw / np.maximum(raw.sum(axis=0), 1)
+    features: np.ndarray = raw / np.maximum(raw.sum(axis=0), 1)
+    return features
 
 
 def _improve(assignment: np.ndarray, features: np.ndarray, k: int) -> None:

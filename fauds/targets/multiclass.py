@@ -77,7 +77,7 @@ class Multiclass(Target):
         Raises:
             DataError: a label is no class.
         """
-        labels = pc.fill_null(frames[self.column], -1).to_numpy()
+        labels: np.ndarray = pc.fill_null(frames[self.column], -1).to_numpy()
         wrong = np.unique(labels[(labels < -1) | (labels >= len(self.names))]).tolist()
         if wrong:
             raise DataError(
@@ -95,7 +95,8 @@ class Multiclass(Target):
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
         """Return the class with the highest score, the first of equals, as bool [N, A]."""
-        return scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
+        highest: np.ndarray = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
+        return highest
 
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
@@ -105,12 +106,14 @@ class Multiclass(Target):
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
         """Return the frames of each class, [..., A]."""
-        return counts.parts[0].sum(axis=-1)
+        frames: np.ndarray = counts.parts[0].sum(axis=-1)
+        return frames
 
     def shares(self, counts: Additive) -> np.ndarray:
         """Return the share of frames of each class, [A]."""
         frames = counts.parts[0].sum(axis=(0, 2))
-        return frames / max(frames.sum(), 1)
+        shares: np.ndarray = frames / max(frames.sum(), 1)
+        return shares
 
     def outcomes(self, counts: Additive) -> np.ndarray:
         """Return how frames of each class were decided, int [G, A, A]."""

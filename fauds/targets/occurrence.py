@@ -142,7 +142,8 @@ class Occurrence(Target):
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
         """Return the frames on which each action unit is coded, [..., A]."""
-        return np.sum(counts.parts, axis=0)
+        frames: np.ndarray = np.sum(counts.parts, axis=0)
+        return frames
 
     def label(self, name: str) -> str:
         """Return an action unit with its FACS name: AU12 (lip corner puller)."""

@@ -133,7 +133,8 @@ def _is_intensity(name: str) -> bool:
 
 def numbers(sheet: Sheet, name: str) -> np.ndarray:
     """Return a column of numbers, float64 [M], NaN where it is empty."""
-    return pc.fill_null(sheet.table[name], np.nan).to_numpy()
+    values: np.ndarray = pc.fill_null(sheet.table[name], np.nan).to_numpy()
+    return values
 
 
 def strings(sheet: Sheet, name: str) -> np.ndarray:
