@@ -5,12 +5,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
 from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from fauds.datasets.image_folders import Key, Listing
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
 """The file in a distribution's root that says that fauds made it up."""
@@ -113,12 +116,12 @@ class Reader(Protocol):
         """Return `Reading.fingerprint` without parsing anything."""
 
     def image_base(
-        self, folders: Mapping[Any, Any], last: Mapping[Any, int], declared: int | None
+        self, folders: "Mapping[Key, Listing]", last: "Mapping[Key, int]", declared: int | None
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image (None: no images), and how it is known.
 
         Args:
-            folders: `fauds.datasets.image_folders.Listing` by sequence, of some of the sequences.
+            folders: images by sequence, of some of the sequences.
             last: the last labelled frame by sequence.
             declared: what the user says it is.
         """

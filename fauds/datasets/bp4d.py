@@ -27,7 +27,7 @@ from fauds.datasets import label_files as labelfiles
 from fauds.datasets import label_text as text
 from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, sequence_key
 from fauds.datasets.frames_table import CodedSequence, LabelPart, Parts
-from fauds.datasets.label_files import Digests, LabelFile
+from fauds.datasets.label_files import Digests, LabelFile, bad
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
@@ -266,8 +266,8 @@ class Bp4dReader:
 
     def image_base(
         self,
-        folders: Mapping[images.FolderKey, images.Listing],
-        last: Mapping[images.FolderKey, int],
+        folders: Mapping[images.Key, images.Listing],
+        last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known: BP4D's is 1."""
@@ -431,7 +431,7 @@ def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], La
     cells = text.header_cells(file)
     numbers = [_header_number(cell) for cell in cells]
     if None in numbers or 0 not in numbers or len(set(numbers)) != len(numbers):
-        raise text.bad(
+        raise bad(
             "The first line is not a header: it should hold 0 (the frame number) and AU numbers, "
             f"each once, but begins with {','.join(cells[:5])[:60]!r}.",
             file.path,
@@ -440,9 +440,9 @@ def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], La
     positions = {f"AU{n:02d}": at for at, n in enumerate(numbers) if f"AU{n:02d}" in AUS}
     for au in options.aus if options.missing_aus == "error" else ():
         if au not in positions:
-            raise text.bad(f"The header has no column {au_number(au)} ({au}).", file.path, 1)
+            raise bad(f"The header has no column {au_number(au)} ({au}).", file.path, 1)
     if not positions:
-        raise text.bad("The header names no action unit.", file.path, 1)
+        raise bad("The header names no action unit.", file.path, 1)
     allowed = frozenset({0, 1, MISSING})
     columns = LabelLayout(len(cells), numbers.index(0), tuple(positions.values()), 1, allowed)
     return tuple(positions), columns
@@ -457,7 +457,8 @@ def _header_number(cell: str) -> int | None:
 def _aligned(frames: np.ndarray, block: Block | None) -> np.ndarray:
     """Return the intensity of coded frames, int8 [frames]; MISSING where there is none."""
     if block is not None and np.array_equal(block.frames, frames):
-        return block.values[0]
+        whole: np.ndarray = block.values[0]
+        return whole
     values = np.full(len(frames), MISSING, np.int8)
     if block is not None:
         at = np.searchsorted(block.frames, frames).clip(max=len(block.frames) - 1)

@@ -201,7 +201,7 @@ def camera_of(names: Iterable[str]) -> str | None:
             Frames_RightCamera, SN001.
     """
     for name in reversed([*names]):
-        sides = {side.lower() for side in _SIDE.findall(name)}
+        sides: set[str] = {side.lower() for side in _SIDE.findall(name)}
         if len(sides) == 1:
             return sides.pop()
     return None
@@ -221,11 +221,11 @@ def _check_images(
             names = [*Path(os.path.relpath(folder, top)).parts, name]
             told.setdefault(subject, {})[camera_of(names)] = folder
     other = "right" if camera == "left" else "left"
-    subject = next((subject for subject, cameras in told.items() if [*cameras] == [other]), None)
-    if subject is not None:
+    wrong = next((subject for subject, cameras in told.items() if [*cameras] == [other]), None)
+    if wrong is not None:
         crop = "crop with --camera right and a detector" if other == "right" else "--camera left"
         raise DataError(
-            f"The images of {subject} are the {other} camera's, as their folder or name says, "
+            f"The images of {wrong} are the {other} camera's, as their folder or name says, "
             f"and the {camera} camera's are asked for.",
             where=told[subject][other],
             hint=f"{crop}; or name the folder of the {camera} camera's images: --images FOLDER",
@@ -353,8 +353,8 @@ class DisfaReader:
 
     def image_base(
         self,
-        folders: Mapping[images.FolderKey, images.Listing],
-        last: Mapping[images.FolderKey, int],
+        folders: Mapping[images.Key, images.Listing],
+        last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
         """Return the number of label frame 1's image, and how it is known; see `find_base`."""

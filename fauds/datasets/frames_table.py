@@ -119,5 +119,7 @@ def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.Dictio
     """Repeat values by lengths, as a dictionary array whose dictionary is in natural order."""
     distinct = sorted({value for value in values if value is not None}, key=natural)
     codes = {value: code for code, value in enumerate(distinct)}
-    rows = np.repeat(np.array([codes.get(value, -1) for value in values], np.int32), lengths)
+    rows = np.repeat(
+        np.array([-1 if value is None else codes[value] for value in values], np.int32), lengths
+    )
     return category(rows, distinct)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _VIDEO_IMAGE = re.compile(r"(?:frame-|(?:Left|Right)VideoSN\d{3}_comp_)(\d+)", r
 _DISFA_SUBJECT = re.compile(r"SN\d{3}", re.ASCII)
 
 FolderKey = tuple[str, ...]
+Key = TypeVar("Key", bound=FolderKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,9 @@ def notes(
 
 
 def _describe(folders: Mapping[FolderKey, ImageFolder]) -> str:
-    layouts, padded, unpadded = set(), set(), set()
+    layouts: set[str] = set()
+    padded: set[int] = set()
+    unpadded: set[int] = set()
     for key, folder in folders.items():
         above = folder.folder.split("/")[: -len(key)]
         layouts.add("/".join([*above, "SUBJECT", *["TASK"][: len(key) - 1]]))

@@ -117,8 +117,8 @@ def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Bl
     # A blank line is no row of the table; a line cut off after a comma may be one.
     if len(table) != len(line_ends) or (letters[line_ends - 1] == _COMMA).any():
         return None
-    frames, *values = map(to_numpy, table.columns)
-    values = np.stack(values)
+    frames, *wanted = map(to_numpy, table.columns)
+    values = np.stack(wanted)
     if frames.min() < 1 or not _allowed_lookup(columns.allowed)[values.view(np.uint8)].all():
         return None
     file_ends = np.cumsum([len(body) + 1 for body in bodies])

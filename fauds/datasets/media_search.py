@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
     return path.parent, [path.name]
 
 
-def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: list[object]) -> str:
+def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: Sequence[object]) -> str:
     digest = hashlib.sha256(repr(firsts).encode())
     for folder, names in folders:
         relative = os.path.relpath(folder, top)

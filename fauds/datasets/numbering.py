@@ -1,7 +1,8 @@
 """Which image belongs to which labelled frame: the numbering's base, found out or declared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -9,15 +10,21 @@ import pyarrow as pa
 from fauds.datasets import image_folders as images
 from fauds.datasets import locate
 from fauds.datasets.base import Reader
-from fauds.datasets.image_folders import FolderKey, ImageFolder, Listing
+from fauds.datasets.image_folders import FolderKey, ImageFolder, Key, Listing
 from fauds.errors import DataError
 from fauds.tables import store
 from fauds.tables.columns import from_numpy, from_strings
 
-BaseRule = Callable[
-    [Mapping[FolderKey, Listing], Mapping[FolderKey, int], int | None], tuple[int | None, str]
-]
-"""A dataset's `image_base`: images, last labelled frames and what is declared, to base and why."""
+
+class BaseRule(Protocol):
+    """A dataset's `image_base`: images, last labelled frames and what is declared, to base and why.
+
+    Keys are of one kind in a call: of a subject, or of a subject and a task.
+    """
+
+    def __call__(
+        self, folders: Mapping[Key, Listing], last: Mapping[Key, int], declared: int | None, /
+    ) -> tuple[int | None, str]: ...
 
 
 class Numbering:
@@ -67,7 +74,7 @@ class Numbering:
 
 
 def find_base(
-    folders: Mapping[FolderKey, Listing], last: Mapping[FolderKey, int], declared: int | None
+    folders: Mapping[Key, Listing], last: Mapping[Key, int], declared: int | None
 ) -> tuple[int | None, str]:
     """Return the number of the image of label frame 1, and how it is known.
 
@@ -94,13 +101,16 @@ def find_base(
             if base not in (None, declared):
                 raise _base_error(folders[key], last[key], f"which is base {base}, not {declared}")
         return declared, "declared"
+    known: dict[Key, int] = {}
     for key, base in derived.items():
         if base is None:
             raise _base_error(folders[key], last[key], "which fits neither base 0 nor base 1")
-    if len(set(derived.values())) > 1:
-        key = next(key for key, base in derived.items() if base != next(iter(derived.values())))
-        raise _unlike(folders[key], last[key], derived[key])
-    return next(iter(derived.values())), "derived from the first and last image"
+        known[key] = base
+    first = next(iter(known.values()))
+    for key, base in known.items():
+        if base != first:
+            raise _unlike(folders[key], last[key], base)
+    return first, "derived from the first and last image"
 
 
 def _derived_base(folder: Listing, last: int) -> int | None:
