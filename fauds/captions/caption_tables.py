@@ -49,17 +49,20 @@ class Built:
     @property
     def aus(self) -> list[str]:
         """The captioned action units, in FACS order."""
-        return self.captions["settings"]["aus"]
+        aus: list[str] = self.captions["settings"]["aus"]
+        return aus
 
     @property
     def settings(self) -> dict[str, Any]:
         """How captions were made: language, aus, degrees, variants, seed, templates."""
-        return self.captions["settings"]
+        settings: dict[str, Any] = self.captions["settings"]
+        return settings
 
     @property
     def synthetic(self) -> bool:
         """Whether the frames are made up."""
-        return self.frames["synthetic"]
+        synthetic: bool = self.frames["synthetic"]
+        return synthetic
 
     @property
     def image_root(self) -> Path:
@@ -184,7 +187,10 @@ def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, 
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row < rows:
-                return file.read_row_group(group, columns).slice(row, 1).to_pylist()[0]
+                found: list[dict[str, Any]] = (
+                    file.read_row_group(group, columns).slice(row, 1).to_pylist()
+                )
+                return found[0]
             row -= rows
     raise IndexError(row)
 

@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fauds.captions.sandbox import Sandbox
 from fauds.captions.template_files import TemplateFile
@@ -74,17 +74,17 @@ class ChildSandbox:
                 raise
         if kind == "error":
             raise DataError(said[0], where=said[1], hint=said[2])
-        return said[0]
+        rendered: str = said[0]
+        return rendered
 
     def _exchange(self, name: str, where: str, message: list[Any]) -> list[Any]:
-        if self._process is None:
-            self._start()
-        answer = _answer(self._process, message)
+        process = self._process or self._start()
+        answer = _answer(process, message)
         if answer is None:
-            raise _ended(name, where, self._process.wait())
+            raise _ended(name, where, process.wait())
         return answer
 
-    def _start(self) -> None:
+    def _start(self) -> "subprocess.Popen[str]":
         # -P: what lies in the current folder is nobody's module.
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])],
@@ -99,19 +99,20 @@ class ChildSandbox:
         hello = _answer(process, [SECONDS, files])
         if hello is None:
             process.kill()
-            said = process.stderr.read().strip().splitlines() or ["no reason given"]
+            said = _pipe(process.stderr).read().strip().splitlines() or ["no reason given"]
             raise LimitError(
                 f"The process that renders templates could not start: {said[-1]}.",
                 where=sys.executable,
                 hint="it imports jinja2 and this fauds; see what else PYTHONPATH brings in",
             )
+        return process
 
 
 def _answer(process: "subprocess.Popen[str]", message: list[Any]) -> list[Any] | None:
     """Send a message and return the answer; None where the process ended."""
     try:
         print(json.dumps(message), file=process.stdin, flush=True)
-        line = process.stdout.readline()
+        line = _pipe(process.stdout).readline()
     except BrokenPipeError:
         return None
     return json.loads(line) if line.endswith("\n") else None
@@ -122,7 +123,14 @@ def _stop(process: "subprocess.Popen[str]") -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         with contextlib.suppress(BrokenPipeError):
-            pipe.close()
+            _pipe(pipe).close()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    """Return a stream that the process was started with."""
+    if stream is None:
+        raise ValueError("the process was started without this pipe")
+    return stream
 
 
 def _ended(name: str, where: str, status: int) -> LimitError:

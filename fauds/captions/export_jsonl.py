@@ -25,8 +25,9 @@ JSONL_KEYS = (
     "image",
     "aus",
     "intensities",
+    "local",
+    "global",
 )
-JSONL_KEYS += ("local", "global")
 """The keys of an object, in order."""
 
 RowsDone = Callable[[int], None]

@@ -176,7 +176,8 @@ class Parser:
 
     def _hear(self, words: WordTuple, sentence: list[Piece], heard: _Heard) -> None:
         """Understand one sentence: its fragments, and what its gaps come near to."""
-        meanings, left = [], []
+        meanings: list[Meaning] = []
+        left: list[tuple[int, int]] = []
         for is_fragment, pieces in groupby(sentence, lambda piece: piece[2] == "fragment"):
             if is_fragment:
                 meanings += [self.known.fragments[words[a:b]] for a, b, _ in pieces]

@@ -98,8 +98,8 @@ class Templates:
 
     def sentences(self, au: str, state: str, variant: int = 0) -> list[str]:
         """Return the rendered sentences of a description, in order; errors as in `local`."""
-        source = self.files.get(local_name(au))
         paraphrases = self.states(au).get(state)
+        source = self.files[local_name(au)]
         if not paraphrases or variant >= len(paraphrases):
             what = f"paraphrase {variant + 1} of " if paraphrases else ""
             raise broken(source, f"{source.name} has no {what}state {state!r}.")

@@ -4,6 +4,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spacy.language import Language
 
 Token = tuple[str, bool]
 """A token and whether a blank follows it."""
@@ -44,7 +48,7 @@ class Tokeniser:
 
 
 @cache
-def _pipeline(language: str):
+def _pipeline(language: str) -> "Language":
     from fauds.errors import DataError
 
     with without_frameworks():

@@ -1,6 +1,6 @@
 """Reading fragment YAML: every text keeps its line, and a key given twice is an error."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -8,8 +8,10 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 # The C loader reads a language ten times as fast; the plain one is for builds without libyaml.
-_BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Base
+else:
+    _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _DEEPEST = 8  # lists and mappings within each other; a language's files have four
 
@@ -20,17 +22,17 @@ class Text(str):
     line: int = 0
 
 
-class _Loader(_BASE):
+class _Loader(_Base):
     pass
 
 
-def _text(loader: Any, node: yaml.ScalarNode) -> Text:
+def _text(loader: _Loader, node: yaml.ScalarNode) -> Text:
     text = Text(loader.construct_scalar(node))
     text.line = node.start_mark.line + 1
     return text
 
 
-def _mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys: set[Any] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -76,16 +78,18 @@ def _check_shape(text: str) -> None:
     Building is recursive, and a few lines of references can stand for any amount of data.
     """
     depth = 0
-    for event in yaml.parse(text, Loader=_BASE):
+    for event in yaml.parse(text, Loader=_Base):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            problem = f"*{event.anchor} refers to another place: write the text out"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise _refused(f"*{event.anchor} refers to another place: write the text out", event)
         if depth > _DEEPEST:
-            raise yaml.MarkedYAMLError(
-                problem="it is nested too deeply", problem_mark=event.start_mark
-            )
+            raise _refused("it is nested too deeply", event)
+
+
+def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    # The stubs leave out that an error also takes the marks of the C parser.
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 def broken(source: TemplateFile, what: str, line: int | None = None) -> DataError:
