@@ -58,7 +58,8 @@ class Dataset:
 
         path = self.folder / FRAMES
         columns = [name for name in store.column_names(path) if name != "key"]
-        return read_keyed(path, columns).to_pandas()
+        frames: pd.DataFrame = read_keyed(path, columns).to_pandas()
+        return frames
 
     @cached_property
     def captions(self) -> "pd.DataFrame":
@@ -84,7 +85,8 @@ class Dataset:
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             raise DataError(f"There is no {name}.parquet yet.", where=path, hint=f"run {command}")
-        return store.read_table(path).to_pandas()
+        table: pd.DataFrame = store.read_table(path).to_pandas()
+        return table
 
     def torch(
         self,
@@ -139,7 +141,7 @@ class Dataset:
         described = None
         if captions and target.described:
             described = caption_tables(self.folder, frames)
-        tokens = described and described.tokens(target.described)
+        tokens = None if described is None else described.tokens(target.described)
         return Samples(
             face_set(frames, images.root, target.labels(frames), tokens),
             np.array(frames["key"].to_pylist(), np.str_),

@@ -80,8 +80,9 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
         offered=inputs.offered,
         without_image=inputs.found.without,
         provenance=inputs.provenance,
-        references=captions
-        and References(
+        references=None
+        if captions is None
+        else References(
             captions.captions.take(place),
             captions.phrases,
             captions.settings["language"],

@@ -14,6 +14,7 @@ from fauds.datasets.base import Reading, ReadOptions, is_written
 from fauds.errors import UsageError
 from fauds.faces.manifest import read_manifest
 from fauds.pipeline.workspace import Step, Workspace, meta_of
+from fauds.protocols.benchmark import Synthesis
 from fauds.tables import schemas, store
 from fauds.tables.columns import from_numpy
 from fauds.tables.frames import with_keys
@@ -43,18 +44,19 @@ def read_frames(
     chosen = ReadOptions.as_last(last, root if asked else None, {**options, **protocol})
     listed = _digest(workspace.protocol.frames.file)
     settings = {"root": str(root.resolve()), **chosen.plain()}
-    draw = _must_draw(workspace, root)
-    same = old is not None and not draw
-    same = same and old["settings"] == settings and old.get("listed") == listed
-    if same and asked is None and not root.exists():
+    synthesis = _unwritten(workspace, root)
+    same = old if synthesis is None else None
+    if same is not None and (same["settings"] != settings or same.get("listed") != listed):
+        same = None
+    if same is not None and asked is None and not root.exists():
         say(f"{root} is not here any more: using {path} as it was read from there")
-        return Step(path, False, old)
+        return Step(path, False, same)
     reader = DATASETS[str(workspace.protocol.dataset)]
-    if same and old["inputs"] == _inputs(reader.fingerprint(root, chosen), listed):
-        return Step(path, False, old)
+    if same is not None and same["inputs"] == _inputs(reader.fingerprint(root, chosen), listed):
+        return Step(path, False, same)
     with store.lock(workspace.folder):
-        if draw:
-            _draw(workspace, root, say, progress)
+        if synthesis is not None:
+            _draw(synthesis, root, say, progress)
         meta = _read(workspace, root, chosen, listed)
     return Step(path, True, meta)
 
@@ -84,22 +86,22 @@ def _inputs(read: str, listed: str | None) -> str:
     return read if listed is None else store.fingerprint(read, listed)
 
 
-def _must_draw(workspace: Workspace, root: Path) -> bool:
+def _unwritten(workspace: Workspace, root: Path) -> Synthesis | None:
+    """Return the synthetic release that is to be written to the root before it is read."""
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
-        return False
-    return not is_written(root, synthesis.model_dump())
+        return None
+    return None if is_written(root, synthesis.model_dump()) else synthesis
 
 
 def _draw(
-    workspace: Workspace,
+    synthesis: Synthesis,
     root: Path,
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> None:
     from fauds.synthetic import release as distribution
 
-    synthesis = workspace.protocol.synthesis
     say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
     bar = progress.counter("drawing faces") if progress else nullcontext()
     with bar as drawn:
@@ -112,7 +114,8 @@ def _read(
     workspace: Workspace, root: Path, options: ReadOptions, listed: str | None
 ) -> dict[str, Any]:
     """Write frames.parquet, every frame with its key, and return its metadata."""
-    expected = workspace.protocol.expected
+    frame_list, expected = workspace.protocol.frames.file, workspace.protocol.expected
+    published = None if expected is None else expected.model_dump()
     reader = DATASETS[str(workspace.protocol.dataset)]
     schema = schemas.frames_schema(options.aus)
     with store.table_writer(workspace.path("frames"), schema) as writer:
@@ -120,18 +123,18 @@ def _read(
 
         def take(part: pa.Table) -> None:
             part = with_keys(part)
-            if listed is None:
+            if frame_list is None:
                 writer.write(part, store.sequence_starts(part))
             else:
                 parts.append(part)
 
-        reading = reader.read(root, expected and expected.model_dump(), options, sink=take)
+        reading = reader.read(root, published, options, sink=take)
         chosen: dict[str, Any] = {}
-        if listed is not None:
-            rows, chosen = _listed(workspace, pa.concat_tables(parts).unify_dictionaries())
+        if frame_list is not None:
+            rows, chosen = _listed(frame_list, pa.concat_tables(parts).unify_dictionaries())
             writer.write(rows, store.sequence_starts(rows))
         writer.meta = _meta(workspace, root, options, reading) | chosen
-        if listed is not None:
+        if frame_list is not None:
             # The last labelled frames, which tell the numbering, need not be on the list.
             writer.meta["settings"]["image_base"] = reading.image_base
             writer.meta |= {"listed": listed, "inputs": _inputs(reading.fingerprint, listed)}
@@ -154,9 +157,9 @@ def _meta(
     }
 
 
-def _listed(workspace: Workspace, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+def _listed(path: Path, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
     """Return the frames of the protocol's list, numbered anew, and what to note of it."""
-    keep, found = read_manifest(workspace.protocol.frames.file, frames)
+    keep, found = read_manifest(path, frames)
     rows = frames.filter(pa.array(keep))
     place = rows.schema.get_field_index("frame_id")
     ids = from_numpy(np.arange(len(rows)), pa.int64())

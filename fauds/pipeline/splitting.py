@@ -66,12 +66,14 @@ def _folds(
                 f"{workspace.dataset} has one fold: it tests all of {workspace.protocol.test}.",
                 hint="leave --folds and --method out",
             )
+        if trained is None:
+            raise ValueError(f"{workspace.dataset} needs the frames of what it is trained on")
         column = store.read_table(trained.path, ["subject"])["subject"]
         subjects = set(column.unique().to_pylist())
         settings = {"k": 1, "method": "across", "seed": None}
         return lambda: folding.across(counts, subjects, workspace.dataset), settings
     method, k = folding.choose(workspace.dataset, listed, len(counts.subjects), k, method)
-    if method == "published":
+    if listed is not None and method == "published":
         settings = {"k": k, "method": method, "seed": None}
         return lambda: folding.published(counts, listed), settings
     settings = {"k": k, "method": method, "seed": seed}

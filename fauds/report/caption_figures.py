@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fauds.captions.statistics import Scope, Statistics
@@ -163,8 +164,7 @@ def draw_statistics(statistics: Statistics, path: Path) -> None:
 
     Arguments and errors as in `draw_au`.
     """
-    figure = Figure((12, 8.4), dpi=150, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
+    figure = Figure((12, 8.4), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
     made_up = ", made up" if statistics.synthetic else ""
     figure.suptitle(
         f"{statistics.dataset}{made_up}: {statistics.frames:,} frames of "

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from fauds.tables.paths import LOG, fold_folder
 from fauds.targets.base import Target
 
 _WIDTH = 4.8
-_VARIANCE, _MEAN = attrgetter("variance"), attrgetter("Avg")
+_VARIANCE, _MEAN = attrgetter("variance"), attrgetter("mean")
 
 
 def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
@@ -63,7 +63,8 @@ def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
         return None
     ends = [(row.low, row.high) if row.low is not None else (row.value, row.value) for row in rows]
     low, high = (100 * np.array(end, np.float64) for end in zip(*ends, strict=True))
-    return np.maximum(np.stack([values - low, high - values]), 0)
+    reach: np.ndarray = np.maximum(np.stack([values - low, high - values]), 0)
+    return reach
 
 
 def draw_balance(
@@ -78,12 +79,12 @@ def draw_balance(
     with drawing("balance"):
         figure = Figure((_WIDTH, 3.8), layout="constrained")
         axes = figure.subplots()
-        points = [] if theirs is None else list(theirs.itertuples())
-        for row in points:
-            axes.plot(row.variance, row.Avg, "o", color=INK, alpha=0.45, markersize=5)
-        for row in _extremes(points):
-            spot = (row.variance, row.Avg)
-            axes.annotate(row.method, spot, (4, 4), textcoords="offset points", fontsize=8)
+        points = [] if theirs is None else _points(theirs)
+        for point in points:
+            axes.plot(point.variance, point.mean, "o", color=INK, alpha=0.45, markersize=5)
+        for point in _extremes(points):
+            spot = (point.variance, point.mean)
+            axes.annotate(point.method, spot, (4, 4), textcoords="offset points", fontsize=8)
         for place, (name, (variance, mean)) in enumerate(ours.items()):
             axes.plot(variance, mean, linestyle="none", **_style(place, 9))
             axes.annotate(
@@ -103,12 +104,25 @@ def draw_balance(
         return as_drawing(figure, "balance", f"Balance over {target.plural}", words)
 
 
-def _extremes(points: Sequence[Any]) -> list[Any]:
+class _Point(NamedTuple):
+    """A published method in the figure of balance."""
+
+    method: str
+    variance: float
+    mean: float
+
+
+def _points(theirs: pd.DataFrame) -> list[_Point]:
+    columns = (theirs[name].tolist() for name in ("method", "variance", "Avg"))
+    return [_Point(*values) for values in zip(*columns, strict=True)]
+
+
+def _extremes(points: Sequence[_Point]) -> list[_Point]:
     """Return the points at the four ends: names of all would lie over each other."""
     if not points:
         return []
     ends = [end(points, key=key) for end in (min, max) for key in (_VARIANCE, _MEAN)]
-    return list({row.Index: row for row in ends}.values())
+    return list(dict.fromkeys(ends))
 
 
 def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
@@ -155,8 +169,9 @@ def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
     with drawing("training"):
         figure = Figure((_WIDTH, 2.9), layout="constrained")
         axes = figure.subplots()
+        faint: _Style = {"color": INK, "alpha": 0.4, "linewidth": 0.8}
         for place, (fold, log) in enumerate(logs.items()):
-            style = _style(place) if named else {"color": INK, "alpha": 0.4, "linewidth": 0.8}
+            style = _style(place) if named else faint
             axes.plot(
                 [line["epoch"] for line in log],
                 [line["total"] for line in log],
@@ -164,7 +179,7 @@ def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
                 **style,
             )
         axes.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         grid(axes, "both")
         if named:
             axes.legend()
@@ -188,7 +203,17 @@ def _all_courses(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
     )
 
 
-def _style(place: int, size: float = 5) -> dict[str, object]:
+class _Style(TypedDict, total=False):
+    """How a line and its marks look, as matplotlib calls it."""
+
+    color: str
+    alpha: float
+    linewidth: float
+    marker: str
+    markersize: float
+
+
+def _style(place: int, size: float = 5) -> _Style:
     at = place % len(SERIES)
     return {"color": SERIES[at], "marker": MARKERS[at], "markersize": size}
 

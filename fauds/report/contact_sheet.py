@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -153,7 +154,7 @@ def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
     return pa.array(spread + more[:_FLAGGED], pa.int64())
 
 
-def _crop(row: dict) -> _Crop:
+def _crop(row: dict[str, Any]) -> _Crop:
     name = f"{row['task']} {row['frame']}".strip()
     flags = tuple(flag.replace("_", " ") for flag in FLAGS if row[flag])
     eyes = None

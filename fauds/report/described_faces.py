@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,9 @@ def gallery(folder: Path) -> list[DescribedFace]:
     return [_face(row, results, shape) for row in store.read_table(path).to_pylist()]
 
 
-def _face(row: dict, results: "results_file.Results", shape: tuple[int, int]) -> DescribedFace:
+def _face(
+    row: dict[str, Any], results: "results_file.Results", shape: tuple[int, int]
+) -> DescribedFace:
     target = results.protocol.predicts
     scores = np.array([[row[name] for name in target.names]], np.float32)
     (decided,) = target.decide(scores, results.protocol.threshold).tolist()

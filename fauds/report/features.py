@@ -79,7 +79,9 @@ def _embedded(features: np.ndarray) -> np.ndarray:
     parts = min(_PARTS, *features.shape)
     reduced = PCA(parts, random_state=0).fit_transform(features)
     perplexity = min(30.0, max(1.0, (len(reduced) - 1) / 3))
-    return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
+    embedding = TSNE(perplexity=perplexity, init="pca", random_state=0)
+    places: np.ndarray = embedding.fit_transform(reduced)
+    return places
 
 
 def _panel(
@@ -89,7 +91,8 @@ def _panel(
     for at, group in enumerate(np.unique(groups).tolist()):
         mine = places[groups == group]
         axes.scatter(
-            *mine.T,
+            mine[:, 0],
+            mine[:, 1],
             s=11,
             color=SERIES[at % len(SERIES)],
             marker=MARKERS[(at + at // len(SERIES)) % len(MARKERS)],
@@ -100,7 +103,8 @@ def _panel(
             rasterized=True,
         )
         if named:
-            axes.text(*np.median(mine, axis=0), group, color=INK, weight="bold", ha="center")
+            x, y = np.median(mine, axis=0)
+            axes.text(x, y, group, color=INK, weight="bold", ha="center")
     axes.set_title(title, loc="left")
     axes.set(xticks=[], yticks=[])
     if not named:

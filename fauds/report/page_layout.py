@@ -35,7 +35,9 @@ class Page:
         self.width = width
         self._families = families(texts)
         self._drawn: list[Callable[[Figure, float], None]] = []
-        self._renderer = FigureCanvasAgg(Figure(dpi=_DPI)).get_renderer()
+        canvas = FigureCanvasAgg(Figure(dpi=_DPI))
+        # matplotlib declares no types for its own canvas.
+        self._renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
 
     def wrap(self, text: str, width: float, size: float, bold: bool = False) -> list[str]:
         """Return a text in lines of at most that width in inches."""
@@ -94,7 +96,7 @@ class Page:
             marks: points of the image to mark, [n, 2] in pixels.
         """
         rows, columns = pixels.shape[:2]
-        high = width * rows / columns
+        high: float = width * rows / columns
 
         def draw(figure: Figure, height: float) -> None:
             box = (x / self.width, (height - y - high) / height, width / self.width, high / height)
@@ -104,7 +106,12 @@ class Page:
             if marks is not None:
                 for edge, line in (("black", 3.2), (MARK, 1.8)):
                     axes.scatter(
-                        *marks.T, s=60, facecolors="none", edgecolors=edge, linewidths=line
+                        marks[:, 0],
+                        marks[:, 1],
+                        s=60,
+                        facecolors="none",
+                        edgecolors=edge,
+                        linewidths=line,
                     )
                 axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
@@ -128,7 +135,8 @@ class Page:
         return FontProperties(family=self._families, size=size, weight="bold" if bold else "normal")
 
     def _wide(self, text: str, font: FontProperties) -> float:
-        return self._renderer.get_text_width_height_descent(text, font, False)[0] / _DPI
+        pixels: float = self._renderer.get_text_width_height_descent(text, font, False)[0]
+        return pixels / _DPI
 
 
 def save(figure: Figure, path: Path) -> None:

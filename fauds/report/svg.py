@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 INK = "#0a0b0c"
 """Becomes the colour of the page's text, light or dark."""
@@ -19,7 +23,7 @@ SERIES = ("#1b7fb8", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d", "#5f
 MARKERS = "osD^vP*X"
 """A shape for each colour, so that nothing is told by colour alone."""
 
-_STYLE = {
+_STYLE: "dict[RcKeyType, str | float | bool]" = {
     "svg.fonttype": "none",
     "text.color": INK,
     "axes.edgecolor": INK,

@@ -46,7 +46,7 @@ def au_table(run: Run) -> Table:
     """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
     title = run.target.titles[run.first]
     # In the order of _BESIDE; a target's own titles come before the common ones.
-    named = {**dict.fromkeys(_BESIDE), **run.target.baselines, **_BESIDE, **run.target.titles}
+    named = {**dict.fromkeys(_BESIDE, ""), **run.target.baselines, **_BESIDE, **run.target.titles}
     columns = {run.first: sentence_case(title)} | {
         metric: sentence_case(name)
         for metric, name in named.items()
@@ -134,19 +134,24 @@ def subject_table(run: Run) -> Table | None:
     if not subjects:
         return None
     found = [
-        (who, *(run.row(metric, "subject", group=who) for metric in run.target.statistics))
+        (who, [run.row(metric, "subject", group=who) for metric in run.target.statistics])
         for who in subjects
     ]
     titles = [run.target.titles[metric] for metric in run.target.statistics]
-    found.sort(key=lambda row: (row[1] is None or row[1].value is None, row[1] and row[1].value))
+    found.sort(key=lambda subject: _undefined_last(subject[1][0]))
     return Table(
         caption=f"Over all {run.target.plural} by subject, in %, the lowest {titles[0]} first",
         head=("Subject", *(sentence_case(title) for title in titles), "Frames"),
         rows=tuple(
             Row(who, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
-            for who, *rows in found
+            for who, rows in found
         ),
     )
+
+
+def _undefined_last(row: MetricRow | None) -> tuple[bool, float]:
+    value = None if row is None else row.value
+    return value is None, 0.0 if value is None else value
 
 
 def selection_table(run: Run) -> Table | None:

@@ -161,7 +161,9 @@ def _texts(run: Run) -> Section | None:
     table = figures_by.text_table(run)
     if table is None:
         why = run.results.without.get("descriptions")
-        return why and Section("descriptions", "Descriptions", [f"Not shown: {why}."])
+        if not why:
+            return None
+        return Section("descriptions", "Descriptions", [f"Not shown: {why}."])
     words = [
         *figures_by.contradictions(run),
         "The AU heads make the predictions that the rest of this page scores; descriptions are "
