@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pyarrow.parquet as pq
+import pytest
 
 from fauds.evaluation import results as results_file
 from fauds.tables import schemas, store
@@ -35,6 +36,7 @@ def test_columns_of_tables():
     assert schemas.predictions_schema(AUS, texts).names == [*keys, *AUS, *texts]
 
 
+@pytest.mark.slow
 def test_files_of_a_run_and_names_of_metrics(six_run):
     run = run_of(six_run)
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
@@ -63,6 +65,7 @@ def test_files_of_a_run_and_names_of_metrics(six_run):
     assert {"epoch", "fau", "lgen", "ggen", "gau", "total", "learning_rate"} <= set(log[-1])
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_fauds_is_finished_and_scored_as_it_was(six_run, tmp_path, cli):
     """Its predictions have no key, its measures do not say what the model lacks."""
     work = Path(copytree(six_run, tmp_path / "work"))

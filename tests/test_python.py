@@ -94,6 +94,7 @@ def test_samples_name_their_frames_and_texts(workdir):
     assert set(halved[0]) == {"image", "labels", "key"}
 
 
+@pytest.mark.slow
 def test_evaluating_a_run_gives_its_own_figures(workdir, tmp_path, cli):
     work = Path(copytree(workdir, tmp_path / "work"))
     cli.ok("bench", "vlfau", "--workdir", work, *small("training.epochs=1", texts=False))

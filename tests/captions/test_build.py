@@ -96,6 +96,7 @@ def test_vocabulary_depends_on_no_label() -> None:
     assert tuple(row["token"] for row in rows_of(made[0], "global")[:4]) == SPECIALS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aus", [BP4D, DISFA, BOTH], ids=["bp4d", "disfa", "both"])
 @pytest.mark.parametrize("language", languages())
 def test_vocabulary_holds_every_combination(language: str, aus: list[str]) -> None:

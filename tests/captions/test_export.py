@@ -371,6 +371,7 @@ def test_tables_of_different_builds_are_told_from_other_frames(made: Built) -> N
         assert "--degrees" in error.value.hint
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(built, "ROWS_AT_ONCE", 500)
     monkeypatch.setattr(store, "ROW_GROUP", 1000)

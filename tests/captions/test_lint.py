@@ -11,6 +11,7 @@ from fauds.facs import AUS
 Change = Callable[..., Path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_shipped_languages_are_clean(language: str) -> None:
     report = lint.check(language)
@@ -63,6 +64,7 @@ def test_missing_states_and_action_units(own_templates: Change) -> None:
         assert f"{path}: The state {state!r} is missing." in problems
 
 
+@pytest.mark.slow
 def test_fewer_paraphrases_than_others(own_templates: Change) -> None:
     root = own_templates("local/AU12.yaml", "\nC:\n", "\nC:\n  - - Pulled.\nX:\n")
     path = root / "en" / "local" / "AU12.yaml"
@@ -93,6 +95,7 @@ def test_duplicates_name_both_places(own_templates: Change) -> None:
     assert any("said before, at" in problem for problem in problems), problems
 
 
+@pytest.mark.slow
 def test_a_fragment_of_two_others_reads_back_wrongly(own_templates: Change) -> None:
     root = own_templates(
         "global.yaml", "winks with one eye", "blinks and wrinkles {{ their }} nose"
@@ -102,6 +105,7 @@ def test_a_fragment_of_two_others_reads_back_wrongly(own_templates: Change) -> N
     assert any("reads back as" in problem for problem in problems), problems
 
 
+@pytest.mark.slow
 def test_words_outside_the_vocabulary(own_templates: Change) -> None:
     tail = "{{ ' Much moves.' if (upper | length + lower | length) == 7 }}"
     root = own_templates("global.j2", "{%- endfor -%}\n", "{%- endfor -%}\n")
@@ -111,12 +115,14 @@ def test_words_outside_the_vocabulary(own_templates: Change) -> None:
     assert any("outside the vocabulary" in p or "reads back" in p for p in problems), problems
 
 
+@pytest.mark.slow
 def test_local_j2_that_leaves_a_sentence_out(own_templates: Change) -> None:
     root = own_templates("local.j2", new="{{ fragments[0] }}")
     problems = [str(problem) for problem in lint.check("en", root).problems]
     assert any("local.j2 leaves a sentence out" in p for p in problems), problems[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["pouts and blinks", "blinks, twice"])
 def test_a_fragment_that_holds_a_joining_word(own_templates: Change, word: str) -> None:
     root = own_templates("global.yaml", "- blinks\n", f"- {word}\n")

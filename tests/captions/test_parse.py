@@ -41,7 +41,11 @@ def test_every_local_text_reads_back(language: str) -> None:
 
 
 @pytest.mark.parametrize("variant", range(VARIANTS))
-@pytest.mark.parametrize("aus", [BP4D, DISFA], ids=["bp4d", "disfa"])
+@pytest.mark.parametrize(
+    "aus",
+    [pytest.param(BP4D, marks=pytest.mark.slow), DISFA],
+    ids=["bp4d", "disfa"],
+)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_subset_reads_back(language: str, aus: list[str], variant: int) -> None:
     templates = load(language)
@@ -50,6 +54,7 @@ def test_every_subset_reads_back(language: str, aus: list[str], variant: int) ->
             check_face(active, templates.face(active, sex, variant), language)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_large_sample_of_all_aus_reads_back(language: str) -> None:
     templates, rng = load(language), random.Random(0)
@@ -73,6 +78,7 @@ def test_local_texts_one_after_another_read_back(language: str) -> None:
         assert dict(read.degrees) == {au: s for au, s in said.items() if s in "ABCDE"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_damaged_texts_are_understood_or_given_back_but_seldom_misread(language: str) -> None:
     """A word is lost, doubled or swapped in every sentence: what is asserted stays right."""

@@ -117,6 +117,7 @@ def test_degrees_differ_in_more_than_their_adverb(language: str) -> None:
             assert len(set(second)) == 5, (au, variant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aus", [BP4D, DISFA], ids=["bp4d", "disfa"])
 @pytest.mark.parametrize("language", languages())
 def test_every_combination_has_its_own_text(language: str, aus: list[str]) -> None:
@@ -148,6 +149,7 @@ def test_every_au_can_be_said_on_a_face() -> None:
     assert len(texts) == len(facs.AUS)
 
 
+@pytest.mark.slow
 def test_face_texts_stay_short() -> None:
     longest = max(
         len(describe_face(c, variant=v).split()) for c in subsets(BP4D) for v in (0, 1, 2)

@@ -276,6 +276,7 @@ def test_jsonl_is_the_tables_a_line_a_frame(cli, work, bp4d, disfa):
             assert (Path(meta["image_root"]) / json.loads(lines[0])["image"]).is_file()
 
 
+@pytest.mark.slow
 def test_jsonl_to_stdout_and_into_a_pipe_that_closes(cli, work, bp4d, tmp_path):
     cli.ok("captions", "export", "--format", "jsonl", "--out", tmp_path / "f.jsonl", *bp4d)
     command = [sys.executable, "-m", "fauds", "captions", "export", "--format", "jsonl"]
@@ -290,6 +291,7 @@ def test_jsonl_to_stdout_and_into_a_pipe_that_closes(cli, work, bp4d, tmp_path):
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_stdout_by_its_other_name_and_full(work, bp4d):
     command = [sys.executable, "-m", "fauds", "captions", "export", "--format", "jsonl"]
     command += [*map(str, bp4d), "--out"]

@@ -115,7 +115,7 @@ def test_what_lacks_of_some_sequences_is_named(cli, bp4d_root, tmp_path):
     broken = [text for text in group(out, "missing") if "F001_T1.mat cannot" in text]
     assert len(broken) == 1 and "fauds prepare would refuse this" in broken[0]
     assert str(root / "2DFeatures" / "F001_T1.mat") in broken[0]
-    assert cli("prepare", "--dataset", "bp4d", "--root", root).code == 1
+    assert cli("prepare", "--dataset", "bp4d", "--root", root, "--workers", 1).code == 1
 
 
 def blank_landmarks(root: Path, keep: int) -> None:
@@ -149,6 +149,7 @@ def test_the_estimate_counts_what_has_landmarks(cli, bp4d_root, tmp_path):
     assert f"{round(144 * 8 / total)} crops (eyes-similarity 1)" in line(out, "prepare: ")
 
 
+@pytest.mark.slow
 def test_an_archive_that_asks_for_a_password_is_what_prepare_refuses(cli, tmp_path):
     root = tmp_path / "zips"
     distribution.write(root, "bp4d", subjects=2, frames=16, seed=1, size=64, pictures="zips")
@@ -163,7 +164,7 @@ def test_an_archive_that_asks_for_a_password_is_what_prepare_refuses(cli, tmp_pa
     out = cli.ok("check", "--dataset", "bp4d", "--root", root)
     (refused,) = [text for text in group(out, "missing") if "encrypted" in text]
     assert "fauds prepare would refuse this" in refused
-    done = cli("prepare", "--dataset", "bp4d", "--root", root)
+    done = cli("prepare", "--dataset", "bp4d", "--root", root, "--workers", 1)
     assert done.code == 1 and "encrypted" in done.err
 
 

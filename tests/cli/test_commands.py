@@ -161,6 +161,7 @@ def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(finished,
     assert results_file.read(run).metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_the_log_goes_to_tensorboard_too_where_asked_for(finished, cli, tmp_path):
     work, _ = finished
     copied = shutil.copytree(work, tmp_path / "copy", ignore=shutil.ignore_patterns("runs"))
@@ -193,6 +194,7 @@ def test_weights_of_another_fold_or_preset_do_not_pass_for_a_runs_own(finished, 
     assert "aus" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
     work, run = finished
     copied = shutil.copytree(work, tmp_path / "copy")
@@ -206,6 +208,7 @@ def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
     assert "captions changed since" in outcome.err
 
 
+@pytest.mark.slow
 def test_crops_made_elsewhere_take_the_place_of_the_images(finished, six_root, cli, tmp_path):
     work, _ = finished
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
@@ -260,6 +263,7 @@ def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, 
         assert "JAA-Net" not in report(real.model_copy(update=other))
 
 
+@pytest.mark.slow
 def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path, work):
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "bp4d", "--subjects", 4, "--frames", 16)
@@ -318,6 +322,7 @@ def test_captions_that_are_not_made_again_say_which_of_their_inputs_changed(spoi
     assert "of other frames" in error.what and "other templates" in error.what
 
 
+@pytest.mark.slow
 def test_captions_in_an_own_language_ask_for_its_templates(spoilt, tmp_path):
     shutil.copytree(resources.root("templates") / "en", tmp_path / "own" / "de")
     style = ("--language", "de", "--templates", tmp_path / "own")
@@ -356,15 +361,13 @@ def test_a_fold_without_any_crop_is_named_before_anything_is_trained(
     assert set((work / "bp4d" / "runs").iterdir()) == runs
 
 
-def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(tmp_path):
-    raw, work = tmp_path / "raw", tmp_path / "work"
-    fauds = [sys.executable, "-m", "fauds"]
-    synth = [*fauds, "synth", raw, "--like", "bp4d", "--subjects", "4", "--frames", "40"]
-    subprocess.run(synth, check=True, capture_output=True)
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(cli, six_root, tmp_path):
+    work = tmp_path / "work"
     common = ["--dataset", "bp4d", "--workdir", work]
-    split = [*fauds, "split", *common, "--root", raw, "--method", "random", "--folds", "2"]
-    subprocess.run(split, check=True, capture_output=True)
-    bench = [*fauds, "bench", "vlfau", *common, *small("training.epochs=400")]
+    cli.ok("split", *common, "--root", six_root, "--method", "random", "--folds", "2")
+    changes = small("training.epochs=400", texts=False)
+    bench = [sys.executable, "-m", "fauds", "bench", "vlfau", *common, *changes]
     process = subprocess.Popen(bench, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     runs = work / "bp4d" / "runs"
     deadline = time.monotonic() + 120

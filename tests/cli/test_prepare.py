@@ -23,6 +23,8 @@ from tests.helpers import small
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
 SEED, FRAMES, SIZE = 5, 40, 64
+ALONE = ("--workers", 1)
+"""Crops in this process: others take longer to start than these few frames."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def wanted_eyes(points: np.ndarray, alignment: str) -> np.ndarray:
 @pytest.mark.parametrize("alignment", ["eyes-similarity", "jaa"])
 @pytest.mark.parametrize("like", ["bp4d", "disfa"])
 def test_eyes_lie_where_the_protocol_says(cli, raws, work, like, alignment):
-    cli.ok("prepare", "--dataset", like, "--root", raws[like], "--alignment", alignment)
+    cli.ok("prepare", "--dataset", like, "--root", raws[like], "--alignment", alignment, *ALONE)
     faces = pd.read_parquet(work / like / "faces.parquet")
     frames = pd.read_parquet(work / like / "frames.parquet").merge(faces, on="frame_id")
     truth = true_landmarks(like)
@@ -107,7 +109,7 @@ def test_what_is_lost_is_said_by_subject_and_a_second_run_does_nothing(cli, raws
 
 
 def test_neighbours_and_detectors_close_the_gaps(cli, raws, work):
-    words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"])
+    words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"], *ALONE)
     lost = "no landmarks"
     assert lost in cli.ok(*words)
     said = cli.ok(*words, "--without-landmarks", "detect", "--detector", "cascade")
@@ -123,16 +125,17 @@ def test_another_papers_frames(cli, raws, work, tmp_path):
     listed = tmp_path / "their list.txt"
     lines = [f"{r.subject}/{r.task}/{r.frame:04d}.jpg" for r in some.itertuples()]
     listed.write_text("\n".join([*lines, "F099/T1/0001.jpg"]) + "\n")
-    said = cli.ok("prepare", "--dataset", "bp4d", "--frames", listed)
+    said = cli.ok("prepare", "--dataset", "bp4d", "--frames", listed, *ALONE)
     assert f"their list.txt lists {len(some) + 1} frames, of which {len(some)} are coded" in said
     faces = pd.read_parquet(work / "bp4d" / "faces.parquet")
     kept = faces.frame_id.isin(some.frame_id)
     assert (faces.status == "excluded").sum() == (~kept).sum()
     listed.write_text("no frame at all\n")
-    outcome = cli("prepare", "--dataset", "bp4d", "--frames", listed)
+    outcome = cli("prepare", "--dataset", "bp4d", "--frames", listed, *ALONE)
     assert outcome.code == 1 and "their list.txt:1" in outcome.err
 
 
+@pytest.mark.slow
 def test_the_bench_crops_disfa_by_itself_and_says_so(cli, work, tmp_path):
     # A seed with which every action unit is active in three subjects.
     distribution.write(
@@ -153,13 +156,14 @@ def test_the_bench_crops_disfa_by_itself_and_says_so(cli, work, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
     cli, raws, work, tmp_path
 ):
     common = ("--dataset", "bp4d")
     raw = shutil.copytree(raws["bp4d"], tmp_path / "raw")
     cli.ok("split", *common, "--root", raw, "--method", "random", "--folds", 2)
-    cli.ok("prepare", *common, "--without-landmarks", "neighbours")
+    cli.ok("prepare", *common, "--without-landmarks", "neighbours", *ALONE)
     cli.ok("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
     (run,) = (work / "bp4d" / "runs").iterdir()
     results = results_file.read(run)
@@ -174,7 +178,7 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
     os.utime(next((raw / "2DFeatures").iterdir()))
     # Landmarks that may be others, and then another alignment.
     for options in (("--without-landmarks", "neighbours"), ("--alignment", "jaa")):
-        cli.ok("prepare", *common, *options)
+        cli.ok("prepare", *common, *options, *ALONE)
         outcome = cli("bench", *common, "--resume", run.name)
         assert outcome.code == 1 and "faces changed since" in outcome.err
 
@@ -182,7 +186,7 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
 def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatch):
     common = ("--dataset", "bp4d")
     cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
-    cli.ok("prepare", *common)
+    cli.ok("prepare", *common, *ALONE)
     infer = onefold.infer
 
     def infer_meanwhile(*given):
@@ -204,7 +208,7 @@ def test_an_export_says_where_pictures_are_that_have_no_file(cli, raws, work):
 
 
 def test_bad_requests_end_before_any_work(cli, raws, work):
-    words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"])
+    words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"], *ALONE)
     for options, said in (
         (("--alignment", "eye-similarity"), "did you mean 'eyes-similarity'"),
         (("--alignment", "bbox-5"), "49 points have no jaw"),
@@ -223,6 +227,6 @@ def test_bad_requests_end_before_any_work(cli, raws, work):
 def test_check_says_the_same_as_prepare_finds(cli, raws, work):
     said = cli.ok("check", "--dataset", "disfa", "--root", raws["disfa"])
     assert "videos: 4 of 4 sequences" in said and not (work / "disfa").exists()
-    cli.ok("prepare", "--dataset", "disfa", "--root", raws["disfa"])
+    cli.ok("prepare", "--dataset", "disfa", "--root", raws["disfa"], *ALONE)
     for line in store.read_meta(work / "disfa" / "faces.parquet")["notes"][:2]:
         assert line in said

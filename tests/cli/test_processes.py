@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers import SMALL
+from tests.helpers import NO_TEXTS, SMALL, Cli
+
+pytestmark = pytest.mark.slow
 
 SAME = (
     *SMALL,
@@ -29,17 +32,19 @@ SAME = (
 def tables(bp4d_root, tmp_path_factory) -> Path:
     """A workdir with everything but runs: three subjects, three folds."""
     workdir = tmp_path_factory.mktemp("processes")
-    for words in (
-        ["build-captions", "--dataset", "bp4d", "--root", bp4d_root],
-        ["split", "--dataset", "bp4d", "--method", "random"],
-    ):
-        start([sys.executable, "-m", "fauds", *map(str, words)], workdir).check_returncode()
+    with pytest.MonkeyPatch.context() as patch:
+        cli = Cli(patch, None)
+        where = ("--dataset", "bp4d", "--workdir", workdir)
+        cli.quietly("build-captions", *where, "--root", bp4d_root)
+        cli.quietly("split", *where, "--method", "random")
     return workdir
 
 
 LATE = """
 import os, sys, time
+from functools import partial
 from pathlib import Path
+from sklearn import manifold
 from fauds.cli.main import main
 from fauds.pipeline import evaluating
 
@@ -52,6 +57,7 @@ def late(*given):
     write(*given)
 
 evaluating.write_results = late if leads else None
+manifold.TSNE = partial(manifold.TSNE, max_iter=250)
 try:
     main()
 finally:
@@ -65,9 +71,19 @@ finally:
 """A program that runs fauds, with a leader that is slow to write the results."""
 
 
-def start(command: list[str], workdir: Path, **more: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "FAUDS_WORKDIR": str(workdir), "OMP_NUM_THREADS": "1", **more}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+def free_port() -> int:
+    """A port for the processes to meet at: other tests' processes meet at torchrun's own."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
+def words_of(workdir: Path, root: Path, *changes: str) -> list[str]:
+    words = ["bench", "vlfau", "--dataset", "bp4d", "--workdir", str(workdir)]
+    words += ["--faces", str(root), "--fold", "1", "--preset", "tiny"]
+    for change in (*SAME, *changes):
+        words += ["--set", change]
+    return words
 
 
 def bench(
@@ -75,18 +91,18 @@ def bench(
     workdir: Path,
     root: Path,
     *changes: str,
-    launched: bool = False,
     program: Sequence[str] = ("-m", "fauds"),
     **more: str,
 ) -> subprocess.CompletedProcess:
-    launcher = [sys.executable]
-    if launched or processes > 1:
-        launcher += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    words = ["bench", "vlfau", "--dataset", "bp4d", "--faces", str(root), "--fold", "1"]
-    words += ["--preset", "tiny"]
-    for change in (*SAME, *changes):
-        words += ["--set", change]
-    return start([*launcher, *program, *words], workdir, **more)
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    launcher += [f"--master-port={free_port()}"]
+    return subprocess.run(
+        [*launcher, *program, *words_of(workdir, root, *changes)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **more},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
@@ -98,11 +114,11 @@ def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def alone(tables, bp4d_root, tmp_path_factory) -> tuple[list[dict], dict, dict]:
+def alone(tables, bp4d_root, quick_maps, tmp_path_factory) -> tuple[list[dict], dict, dict]:
     """What one process comes to."""
     workdir = Path(copytree(tables, tmp_path_factory.mktemp("alone") / "workdir"))
-    run = bench(1, workdir, bp4d_root / "2D+3D")
-    assert run.returncode == 0, run.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        Cli(patch, None).quietly(*words_of(workdir, bp4d_root / "2D+3D"))
     return outcome(workdir)
 
 
@@ -129,35 +145,29 @@ def test_processes_and_passes_reproduce_one(alone, tables, bp4d_root, tmp_path, 
     ]
 
 
-def test_without_a_gpu_nobody_need_ask_for_the_cpu(tables, bp4d_root, tmp_path):
-    workdir = Path(copytree(tables, tmp_path / "workdir"))
-    changes = ("training.device=auto", "training.epochs=1")
-    run = bench(2, workdir, bp4d_root / "2D+3D", *changes, CUDA_VISIBLE_DEVICES="")
-    assert run.returncode == 0, run.stderr
-    assert outcome(workdir)[2]["computed_on"] == ["CPU, float32, 2 processes"]
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_processes_of_gpus_exchange_only_what_is_on_them(tables, bp4d_root, tmp_path):
     workdir = Path(copytree(tables, tmp_path / "workdir"))
     # One is enough for NCCL to be asked.
-    run = bench(1, workdir, bp4d_root / "2D+3D", "training.device=auto", launched=True)
+    run = bench(1, workdir, bp4d_root / "2D+3D", "training.device=auto")
     assert run.returncode == 0, run.stderr
     assert "CPU" not in outcome(workdir)[2]["computed_on"][0]
 
 
-def test_statistics_of_batch_norm_are_the_first_process_s(tables, bp4d_root, tmp_path):
+def test_statistics_of_batch_norm_are_the_first_process_s(
+    tables, bp4d_root, cli, quick_maps, tmp_path
+):
     """Two processes predict with the weights that are kept: one alone predicts the same."""
     workdir = Path(copytree(tables, tmp_path / "workdir"))
-    changes = ("model.backbone.name=resnet18", "model.backbone.args={}", "training.epochs=1")
-    changes += ("training.batch_size=48", "inference.batch_size=16")
+    changes = ("model.backbone.name=resnet18", "model.backbone.args={channels: [8, 8, 16, 16]}")
+    changes += ("training.epochs=1", "training.batch_size=48", "inference.batch_size=16")
+    changes += NO_TEXTS
     run = bench(2, workdir, bp4d_root / "2D+3D", *changes)
     assert run.returncode == 0, run.stderr
     _, together, _ = outcome(workdir)
     (fold,) = (workdir / "bp4d" / "runs").glob("*/fold1")
     (fold / "predictions.parquet").unlink()
-    again = [sys.executable, "-m", "fauds", "bench", "--dataset", "bp4d"]
-    start([*again, "--resume", fold.parent.name], workdir).check_returncode()
+    cli.ok("bench", "--dataset", "bp4d", "--workdir", workdir, "--resume", fold.parent.name)
     assert outcome(workdir)[1]["AU12"] == pytest.approx(together["AU12"], abs=1e-6)
 
 
@@ -181,8 +191,10 @@ def test_no_process_ends_before_the_first_one_has_written_everything(
     program = tmp_path / "late.py"
     program.write_text(LATE)
     workdir = Path(copytree(tables, tmp_path / "workdir"))
-    changes = ("training.epochs=1", "model.local_language=false", "model.global_language=false")
-    shared = bench(2, workdir, bp4d_root / "2D+3D", *changes, program=(str(program), end))
+    # Without a GPU nobody need ask for the CPU.
+    changes = ("training.device=auto", "training.epochs=1", *NO_TEXTS)
+    images, late = bp4d_root / "2D+3D", (str(program), end)
+    shared = bench(2, workdir, images, *changes, program=late, CUDA_VISIBLE_DEVICES="")
     (run,) = (workdir / "bp4d" / "runs").iterdir()
     if end == "leader fails":
         assert shared.returncode != 0
@@ -191,5 +203,6 @@ def test_no_process_ends_before_the_first_one_has_written_everything(
         return
     assert (shared.returncode == 0) == (end == "all end well"), shared.stderr
     assert shared.stdout.count("F1 %") == 1
+    assert outcome(workdir)[2]["computed_on"] == ["CPU, float32, 2 processes"]
     assert {"results.json", "report.md", "report.html"} <= {path.name for path in run.iterdir()}
     assert shared.stderr.count("gloo's threads:") == shared.stderr.count("gloo's threads: 0") > 0

@@ -172,6 +172,7 @@ def test_a_list_of_frames_is_exactly_what_is_offered(cli, work, tmp_path, bp4d_p
     assert "version" in outcome.err and "raise the version" in outcome.err
 
 
+@pytest.mark.slow
 def test_trained_on_one_dataset_and_tested_on_another(
     cli, work, tmp_path, bp4d_pictures, disfa_pictures
 ):

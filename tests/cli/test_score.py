@@ -139,6 +139,7 @@ def test_the_run_names_its_source_by_content(score, work, tmp_path):
     assert str(tmp_path / "mine.csv") in results.command
 
 
+@pytest.mark.slow
 def test_a_runs_own_predictions_give_its_own_figures(cli, work, six_root, tmp_path):
     shutil.copytree(
         work / "bp4d", tmp_path / "work" / "bp4d", ignore=shutil.ignore_patterns("runs")
@@ -453,6 +454,7 @@ def test_pyfeats_pictures_are_frames_by_their_names(score, work):
     assert "1 of the protocol's 240 frames have no prediction: F001 1" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1])
 def test_pyfeats_pictures_and_videos_of_disfa_are_counted_from_where_they_begin(score, work, first):
     expected = plain_f1(work, predicted(work, "disfa", DISFA), "AU12", "disfa")

@@ -25,6 +25,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [os.kill, os.killpg])
 def test_prepare_ends_on_a_cluster_s_order_and_goes_on_from_there(
     raw: Path, tmp_path: Path, order: Callable[[int, int], None]

@@ -24,7 +24,7 @@ from fauds.tables import store
 from .helpers import BP4D_AUS, DISFA_AUS, fails, read
 from .test_bp4d import change, occurrence, put
 from .test_disfa import labels
-from .test_images import images_of
+from .test_image_folders import images_of
 
 Copy = Callable[[Path], Path]
 

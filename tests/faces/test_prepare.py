@@ -639,6 +639,7 @@ def run_until(made: MadeUp, process: subprocess.Popen, crops: int) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_killed_runs_leave_whole_crops_and_go_on(long: MadeUp) -> None:
     luck = random.Random(time.time_ns())
     for number, workers in enumerate((2, 1, 2)):
@@ -664,6 +665,7 @@ def test_killed_runs_leave_whole_crops_and_go_on(long: MadeUp) -> None:
     assert [name for name in whole if whole[name] != killed[name]] == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: MadeUp) -> None:
     process = start(long, 2)
     run_until(long, process, 120)
@@ -677,6 +679,7 @@ def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: MadeUp) -> None:
     assert parts and not (long.folder / "faces.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_ended_from_outside(long: MadeUp) -> None:
     process = start(long, 2)
     run_until(long, process, 40)
@@ -712,6 +715,7 @@ def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", ["bp4d", "disfa"])
 def test_made_up_distributions_in_all_their_forms(like: str, tmp_path: Path) -> None:
     forms = ("images", "zips", "videos") if like == "bp4d" else ("images", "videos")

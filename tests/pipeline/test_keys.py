@@ -91,6 +91,7 @@ def test_a_readers_own_keys_stay(
     assert table["key"].to_pylist() == [f"clip-{number}" for number in range(len(table))]
 
 
+@pytest.mark.slow
 def test_frames_of_an_older_fauds_are_used_as_they_are(
     cli: Cli, work: Path, bp4d_root: Path
 ) -> None:

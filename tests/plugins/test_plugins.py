@@ -21,6 +21,8 @@ from fauds.nn import MODELS
 from fauds.targets import TARGETS
 from tests.plugins.package import FRAMES, MOODS, PEOPLE, install, write
 
+pytestmark = pytest.mark.slow
+
 
 class Installed:
     """Runs fauds where the package is installed, in this process.

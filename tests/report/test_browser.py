@@ -10,7 +10,10 @@ from fauds.report.html import write_html
 from tests.report.browser import PROGRAM, Browser
 from tests.report.runs import AUS, row, write_gallery, write_run
 
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PROGRAM, reason="there is no Chromium on this machine"),
+]
 
 
 @pytest.fixture(scope="module")

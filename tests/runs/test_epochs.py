@@ -66,6 +66,7 @@ def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli
     assert "96 frames of 3 subjects" in meta["trained_on"]
 
 
+@pytest.mark.slow
 def test_watching_the_test_part_changes_nothing_that_is_learnt(cli, tables, root):
     ema = "training.ema=0.9"
     watched = bench(cli, tables, root, "training.watch_test=true", ema)
@@ -81,6 +82,7 @@ def test_watching_the_test_part_changes_nothing_that_is_learnt(cli, tables, root
     assert not (alone / "epochs").exists()
 
 
+@pytest.mark.slow
 def test_features_and_attention_are_those_of_frames_that_the_fold_tests(cli, tables, root):
     fold = bench(cli, tables, root, texts=True)
     predictions = store.read_table(fold / "predictions.parquet")

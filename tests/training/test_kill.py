@@ -106,6 +106,7 @@ def test_the_log_has_every_epoch_and_every_second_step(whole: Result) -> None:
     assert said == [(1, 2), (1, None), (2, 4), (2, 6), (2, None), (3, 8), (3, None)]
 
 
+@pytest.mark.slow
 def test_kills_at_any_time_change_nothing(begin: Begin, whole: Result, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     kills = training = 0
@@ -124,6 +125,7 @@ def test_kills_at_any_time_change_nothing(begin: Begin, whole: Result, tmp_path:
     check(folder, whole)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_of_a_write_changes_nothing(
     begin: Begin, whole: Result, tmp_path: Path
 ) -> None:
