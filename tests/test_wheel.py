@@ -19,14 +19,15 @@ CHECK = """
 import importlib, sys
 from pathlib import Path
 import fauds
-from fauds import facs, protocols, resources
+from fauds import facs, resources
+from fauds.protocols.benchmark import benchmark
 from fauds.captions import describe
 home = Path(fauds.__file__).parent
 assert home.is_relative_to(sys.prefix), home
 for folder in resources.FOLDERS:
     assert resources.root(folder) == home / folder, resources.root(folder)
 assert len(facs.facts()) == len(facs.AUS)
-assert protocols.benchmark("disfa").published
+assert benchmark("disfa").published
 assert resources.path("benchmarks", "published", "disfa.csv").stat().st_size > 1000
 assert resources.path("models", "vlfau", "README.md").exists()
 for weights in ("tiny-backbone", "tiny-faces"):

@@ -27,7 +27,7 @@ def bleu4(pairs: Pairs) -> float:
         NaN where no reference has four tokens: then none can be matched.
     """
     # Loaded where texts are compared, and only there.
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     if not any(len(reference) >= _ORDER for reference, _, _ in pairs):
         return float("nan")

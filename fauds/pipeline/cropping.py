@@ -120,9 +120,6 @@ def crop(workspace: Workspace, options: Mapping[str, Any], progress: "Progress |
         UsageError: settings that contradict each other, an unknown alignment or detector.
         DataError: pictures or landmarks are missing or damaged.
     """
-    # Loads OpenCV, which reading labels does without.
-    from fauds.pipeline.cropping import crop_faces
-
     protocol = workspace.protocol
     reader = DATASETS[str(protocol.dataset)]
     bar = progress.counter("cropping faces") if progress else nullcontext()

@@ -14,7 +14,6 @@ from fauds.captions import Style
 from fauds.captions.caption_tables import refuse_other_templates
 from fauds.errors import UsageError
 from fauds.pipeline import captioning
-from fauds.pipeline.cropping import crop
 from fauds.pipeline.joining import check_member, checked_faces, join_faces, join_frames
 from fauds.pipeline.reading import read_frames
 from fauds.pipeline.splitting import split
@@ -224,6 +223,9 @@ class Project:
         """
         protocol = self.workspace.protocol
         if not protocol.joins:
+            # Loads OpenCV, which reading labels does without.
+            from fauds.pipeline.cropping import crop
+
             return crop(self.workspace, options, progress)
         if options:
             raise UsageError(
