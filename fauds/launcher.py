@@ -41,7 +41,7 @@ def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise UsageError(
-            f"{name} is {text!r}, which is not a number.",
+            f"{name} is {text!r}, not a whole number from 0.",
             where="environment",
             hint="start with torchrun, which sets it, or unset it",
         )
