@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError, UsageError
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 if TYPE_CHECKING:
     from fauds.datasets.image_folders import Key, Listing
 
-SYNTHETIC_MARKER = "fauds-synthetic.json"
 """The file in a distribution's root that says that fauds made it up."""
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fauds.datasets.base import SYNTHETIC_MARKER, natural
+from fauds.datasets.base import natural
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 
 @contextmanager

@@ -4,8 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fauds.datasets.base import SYNTHETIC_MARKER
-from fauds.tables.paths import FRAMES
+from fauds.tables.paths import FRAMES, SYNTHETIC_MARKER
 
 _NOT_A_RELEASE = {FRAMES, SYNTHETIC_MARKER}
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.errors import DataError, UsageError
 from fauds.synthetic.label_writers import SyntheticLabels, write_labels
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.tables import store
+from fauds.tables.paths import SYNTHETIC_MARKER
 from fauds.version import VERSION
 
 PictureForm = Literal["images", "zips", "videos"]

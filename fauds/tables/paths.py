@@ -18,6 +18,9 @@ PROTOCOL = "protocol.yaml"
 """A copy of the protocol's file, where the protocol is a user's own."""
 RUNS = "runs"
 
+SYNTHETIC_MARKER = "fauds-synthetic.json"
+"""In the root of a synthetic release; no real one has it."""
+
 SETTINGS = "settings.yaml"
 RESULTS = "results.json"
 GALLERY = "gallery.parquet"

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fauds.datasets import DATASETS
-from fauds.datasets.base import SYNTHETIC_MARKER, ReadOptions
+from fauds.datasets.base import ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.errors import UsageError
 from fauds.tables import schemas
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 from .helpers import BP4D_AUS, as_labels, fails, plain_bp4d, read
 

@@ -6,9 +6,10 @@ from shutil import copytree
 
 import pytest
 
-from fauds.datasets.base import SYNTHETIC_MARKER, ReadOptions
+from fauds.datasets.base import ReadOptions
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 from .helpers import fails, read
 

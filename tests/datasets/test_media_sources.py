@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.datasets import image_folders as images
-from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 from .helpers import fails
 

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.datasets.base import SYNTHETIC_MARKER
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import CODED_AUS, DISFA
 from fauds.errors import DataError, UsageError
@@ -15,6 +14,7 @@ from fauds.synthetic import release as distribution
 from fauds.synthetic import sequences
 from fauds.synthetic.label_writers import BP4D_INTENSITY_AUS
 from fauds.synthetic.labels import draw_intensities, lay_out, occurrence
+from fauds.tables.paths import SYNTHETIC_MARKER
 from tests.datasets.helpers import read
 from tests.synthetic.helpers import digests
 
