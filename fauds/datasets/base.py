@@ -16,8 +16,6 @@ from fauds.tables.paths import SYNTHETIC_MARKER
 if TYPE_CHECKING:
     from fauds.datasets.image_folders import Key, Listing
 
-"""The file in a distribution's root that says that fauds made it up."""
-
 
 @dataclass(frozen=True)
 class ReadOptions:

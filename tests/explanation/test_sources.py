@@ -153,7 +153,7 @@ def test_a_share_that_is_none_is_refused(monkeypatch, rank, world):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     if world is not None:
         monkeypatch.setenv("WORLD_SIZE", world)
-    with pytest.raises(UsageError, match="no share of the files|not a whole number from 0"):
+    with pytest.raises(UsageError, match=r"no share of the files|not a whole number from 0"):
         ProcessShare.of_environment()
 
 
