@@ -51,7 +51,7 @@ def six_run(six_root: Path, quick_maps: None, tmp_path_factory: pytest.TempPathF
         cli.quietly("split", *where, "--method", "random", "--folds", 2)
         # As they are, so that no frame is lost for want of landmarks.
         cli.quietly("prepare", *where, "--alignment", "none", "--workers", 1)
-        cli.quietly("bench", "vlfau", *where, *small())
+        cli.quietly("bench", "vlfau", *where, *small("training.epochs=1"))
     return work
 
 

@@ -169,6 +169,7 @@ def test_bad_frames_are_refused() -> None:
         build(frames, DISFA, Style("klingon"))
 
 
+@pytest.mark.slow
 def test_import_is_light_and_torch_stays_importable() -> None:
     code = """
 import sys

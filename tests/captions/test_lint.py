@@ -32,7 +32,10 @@ def line_of(path: Path, text: str) -> str:
         ("local/AU12.yaml", "\nB:", "\n# B:\nX: [", "not valid YAML", None),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '{{ aus }}'\n", "undefined: 'aus'", "{{ aus }}"),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '  '\n", "fragment is empty", "'  '"),
-        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
+        pytest.param(
+            *("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
+            marks=pytest.mark.slow,
+        ),
         ("global.yaml", "- blinks\n", "- '{{ ther }} lids'\n", "undefined: 'ther'", "{{ ther }}"),
         ("global.yaml", "- blinks\n", "- ''\n", "fragment is empty", "''"),
         ("global.yaml", "  AU45:", "  AU47:", "'AU47' is not an action unit", "AU47"),
@@ -86,6 +89,7 @@ def test_a_new_language_without_an_action_unit(tmp_path: Path) -> None:
     assert f"{folder / 'local' / 'AU12.yaml'}: AU12 has no file." in problems
 
 
+@pytest.mark.slow
 def test_duplicates_name_both_places(own_templates: Change) -> None:
     root = own_templates("global.yaml", "- blinks\n", "- '{{ their }} BROWS raise'\n")
     path = root / "en" / "global.yaml"

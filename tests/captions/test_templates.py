@@ -119,6 +119,7 @@ def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
         describe(12, language="fr", templates=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_third_language_is_a_folder(tmp_path: Path) -> None:
     """All of another language beside the shipped ones, with other words and another order."""
     folder = tmp_path / "de"

@@ -390,6 +390,7 @@ def test_lint_counts_and_says_where(cli, tmp_path):
     assert outcome.code == 2 and "holds no language" in outcome.err
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_where_asked(cli, work, bp4d, tmp_path):
     for words in (("show", "AU12"), ("show", *bp4d), ("stats", *bp4d)):
         path = tmp_path / "figures" / f"{len(words)}.png"

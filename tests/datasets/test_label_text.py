@@ -87,6 +87,7 @@ def test_good_files_give_what_a_plain_loop_gives(contents: list[bytes]) -> None:
     assert [rows_of(block) for block in blocks] == [plain(data, columns()) for data in contents]
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=400)
 @given(st.lists(good_files(), max_size=2), broken_files(), st.integers(0, 1))
 def test_broken_files_give_what_a_plain_loop_gives_or_an_error(

@@ -45,6 +45,7 @@ def finished(tmp_path_factory):
     return raw, run
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_bench_s_own_faces_is_what_the_bench_predicted(finished):
     raw, run = finished
     predicted = pq.read_table(run / "fold2" / "predictions.parquet").to_pandas()

@@ -78,6 +78,7 @@ def run(path, pixels):
     return onnxruntime.InferenceSession(path).run(None, {"images": images})[0]
 
 
+@pytest.mark.slow
 def test_the_file_says_what_fauds_explain_says_in_batches_of_any_size(written):
     crops = drawn(8)
     explainer = Explainer(open_weights(WEIGHTS), device="cpu", describe=False)
@@ -90,6 +91,7 @@ def test_the_file_says_what_fauds_explain_says_in_batches_of_any_size(written):
     assert meant.std(axis=0).mean() > 0.1
 
 
+@pytest.mark.slow
 def test_the_file_says_how_it_is_used(written):
     model = onnx.load(written.path)
     said = {entry.key: entry.value for entry in model.metadata_props}
@@ -106,6 +108,7 @@ def test_the_file_says_how_it_is_used(written):
     assert said["fauds"] and said["exported_by"].startswith("fauds ")
 
 
+@pytest.mark.slow
 def test_input_and_output_are_named_and_only_the_batch_is_free(written):
     graph = onnx.load(written.path).graph
     shapes = {
@@ -115,6 +118,7 @@ def test_input_and_output_are_named_and_only_the_batch_is_free(written):
     assert shapes == {"images": ["batch", 3, 112, 112], "probabilities": ["batch", 12]}
 
 
+@pytest.mark.slow
 def test_it_is_one_file_that_speaks_of_no_folder_of_this_machine(written):
     assert list(written.path.parent.iterdir()) == [written.path]
     content = written.path.read_bytes()
@@ -122,6 +126,7 @@ def test_it_is_one_file_that_speaks_of_no_folder_of_this_machine(written):
         assert str(folder).encode() not in content
 
 
+@pytest.mark.slow
 def test_what_was_written_is_told_and_nothing_else(written):
     lines = written.out.splitlines()
     assert lines[0] == f"{written.path}: {written.path.stat().st_size / 1e6:.1f} MB"
@@ -134,6 +139,7 @@ def test_what_was_written_is_told_and_nothing_else(written):
     ]
 
 
+@pytest.mark.slow
 def test_the_three_lines_of_use_work(written):
     lines = [line.strip() for line in written.out.splitlines()]
     names = {"faces": np.zeros((3, 3, 112, 112), np.float32)}
@@ -144,10 +150,13 @@ def test_the_three_lines_of_use_work(written):
 @pytest.mark.parametrize(
     "changes",
     [
-        (
-            "model.backbone.name=convnext_atto",
-            "model.backbone.args={depths: [1, 1, 1, 1], dims: [8, 8, 16, 16]}",
-            "model.msc_pool=after",
+        pytest.param(
+            (
+                "model.backbone.name=convnext_atto",
+                "model.backbone.args={depths: [1, 1, 1, 1], dims: [8, 8, 16, 16]}",
+                "model.msc_pool=after",
+            ),
+            marks=pytest.mark.slow,
         ),
         (
             "model.backbone.name=resnet18",
@@ -167,6 +176,7 @@ def test_other_backbones_and_models_without_branches_are_exported(tmp_path, chan
     assert np.abs(said - [list(one.aus.values()) for one in meant]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_an_older_file_is_replaced(cli, translated, tmp_path):
     out = tmp_path / "old.onnx"
     out.write_text("old")
@@ -174,6 +184,7 @@ def test_an_older_file_is_replaced(cli, translated, tmp_path):
     assert onnx.load(out).graph.input[0].name == "images"
 
 
+@pytest.mark.slow
 def test_a_file_that_says_something_else_than_pytorch_is_not_kept(cli, translated, tmp_path):
     (bias,) = (i for i in translated.graph.initializer if i.name.endswith("heads.bias"))
     values = onnx.numpy_helper.to_array(bias) + np.float32([0.01, 0])
@@ -185,6 +196,7 @@ def test_a_file_that_says_something_else_than_pytorch_is_not_kept(cli, translate
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_run_is_not_kept(cli, translated, tmp_path):
     del translated.graph.initializer[0]
     told = cli("export", WEIGHTS, "--out", tmp_path / "new.onnx")
@@ -192,6 +204,7 @@ def test_a_file_that_does_not_run_is_not_kept(cli, translated, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("translated")
 def test_a_full_disk_leaves_the_old_file(cli, monkeypatch, tmp_path):
     def full(*_):

@@ -109,6 +109,7 @@ def test_every_preset_that_ships_is_known_here():
     assert sorted(PARTS) == PRESETS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_has_exactly_the_parts_of_its_row_in_table_4(preset):
     levels, local, whole = PARTS[preset]

@@ -73,7 +73,7 @@ def test_every_preset_is_on_the_card():
     assert shipped <= set(re.findall(r"`([a-z-]+)`", section("Presets")))
 
 
-@pytest.mark.parametrize("preset", ["tiny", "full"])
+@pytest.mark.parametrize("preset", ["tiny", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_numbers_of_a_preset_are_those_that_the_script_counts(script, preset):
     assert script.HEADING in section("Presets")
     assert script.cost(preset).row() in section("Presets")

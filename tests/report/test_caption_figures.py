@@ -102,7 +102,9 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize("au", ["AU01", "AU12", "AU26"])
+@pytest.mark.parametrize(
+    "au", ["AU12", *(pytest.param(au, marks=pytest.mark.slow) for au in ("AU01", "AU26"))]
+)
 def test_a_drawn_action_unit(au: str, drawn: list[Figure], tmp_path: Path) -> None:
     sheet = au_sheet(au)
     draw_au(sheet, tmp_path / "au.png")
@@ -169,7 +171,13 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> FrameSheet:
     return find_frame(built, "F002/T0/6")
 
 
-@pytest.mark.parametrize("size", [None, (40, 40), (200, 100), (60, 300)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        None,
+        *(pytest.param(size, marks=pytest.mark.slow) for size in ((40, 40), (200, 100), (60, 300))),
+    ],
+)
 def test_a_frame(
     frame: FrameSheet, size: tuple[int, int] | None, drawn: list[Figure], tmp_path: Path
 ) -> None:

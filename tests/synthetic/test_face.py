@@ -247,6 +247,7 @@ def test_image_and_landmarks(size) -> None:
         assert found.max() <= size - 1
 
 
+@pytest.mark.slow
 def test_landmarks_keep_their_order_whatever_the_face_does() -> None:
     rng = np.random.default_rng(8)
     for _ in range(150):

@@ -40,8 +40,15 @@ def full_size(like, seed):
 
 @pytest.fixture(
     scope="module",
-    params=[(like, seed) for like in BOTH for seed in (0, 1)],
-    ids=lambda param: f"{param[0]}-seed{param[1]}",
+    params=[
+        pytest.param(
+            (like, seed),
+            id=f"{like}-seed{seed}",
+            marks=() if (like, seed) == ("disfa", 0) else pytest.mark.slow,
+        )
+        for like in BOTH
+        for seed in (0, 1)
+    ],
 )
 def full(request):
     return full_size(*request.param)
@@ -125,6 +132,7 @@ def test_intensity_levels(full):
         assert present == pytest.approx(np.tile(mean / mean.sum(), (12, 1)), abs=0.02)
 
 
+@pytest.mark.slow
 def test_bp4d_tasks_and_sexes_differ_as_published():
     full = full_size("bp4d", 0)
     task = np.array([take.task for take in full.takes])[full.sequence]
@@ -160,6 +168,7 @@ def test_disfa_layout():
         assert np.array_equal(take.frames, np.arange(1, last + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", BOTH)
 def test_a_smaller_draw_is_a_part_of_the_full_one(like):
     full = full_size(like, 5)
@@ -213,6 +222,7 @@ def test_every_count_of_subjects_is_drawn(like):
         before = drawn
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     takes = labels.lay_out("bp4d", subjects=3, frames=50)
     drawn = [labels.draw_intensities("bp4d", takes, seed)[1] for seed in (7, 7, 8)]

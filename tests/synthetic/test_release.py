@@ -79,6 +79,7 @@ def test_images_are_faces_of_the_size_asked_for(bp4d_root: Path) -> None:
     assert middle[2] > middle[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(tmp_path: Path) -> None:
     first = digests(small(tmp_path / "a"))
     assert digests(small(tmp_path / "b", processes=2)) == first

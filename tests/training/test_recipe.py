@@ -73,7 +73,7 @@ def test_passes_change_nothing_but_the_memory_that_is_needed(faces, settings, tm
     ends = [
         train(
             faces,
-            changed(settings, accumulate=passes, learning_rate=1e-3),
+            changed(settings, accumulate=passes, learning_rate=1e-3, epochs=1),
             tmp_path / str(passes),
         )
         for passes in (1, 3, 16)

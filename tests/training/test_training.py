@@ -66,6 +66,7 @@ def test_a_face_is_scaled_so_that_an_eighth_is_left_to_crop(faces):
     assert np.array_equal(centre_crop(image, 56), image[4:60, 4:60])
 
 
+@pytest.mark.slow
 def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, settings, tmp_path):
     whole = train(faces, settings, tmp_path / "whole").state_dict()
     again = train(faces, settings, tmp_path / "again").state_dict()
