@@ -14,6 +14,8 @@ from fauds import resources
 from fauds.captions import child, describe, load
 from fauds.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[..., Path]
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x"

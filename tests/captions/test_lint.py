@@ -25,6 +25,7 @@ def line_of(path: Path, text: str) -> str:
     return f"{path}:{next(n for n, line in enumerate(lines, 1) if text in line)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "message", "near"),
     [
@@ -32,10 +33,7 @@ def line_of(path: Path, text: str) -> str:
         ("local/AU12.yaml", "\nB:", "\n# B:\nX: [", "not valid YAML", None),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '{{ aus }}'\n", "undefined: 'aus'", "{{ aus }}"),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '  '\n", "fragment is empty", "'  '"),
-        pytest.param(
-            *("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
-            marks=pytest.mark.slow,
-        ),
+        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
         ("global.yaml", "- blinks\n", "- '{{ ther }} lids'\n", "undefined: 'ther'", "{{ ther }}"),
         ("global.yaml", "- blinks\n", "- ''\n", "fragment is empty", "''"),
         ("global.yaml", "  AU45:", "  AU47:", "'AU47' is not an action unit", "AU47"),

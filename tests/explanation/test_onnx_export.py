@@ -147,16 +147,14 @@ def test_the_three_lines_of_use_work(written):
     assert names["probabilities"].shape == (3, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(
-            (
-                "model.backbone.name=convnext_atto",
-                "model.backbone.args={depths: [1, 1, 1, 1], dims: [8, 8, 16, 16]}",
-                "model.msc_pool=after",
-            ),
-            marks=pytest.mark.slow,
+        (
+            "model.backbone.name=convnext_atto",
+            "model.backbone.args={depths: [1, 1, 1, 1], dims: [8, 8, 16, 16]}",
+            "model.msc_pool=after",
         ),
         (
             "model.backbone.name=resnet18",

@@ -203,6 +203,7 @@ def test_a_frame(
     assert active and inactive and max(active) < min(inactive)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_none_and_a_frame_without_a_global_text(
     frame: FrameSheet, drawn: list[Figure], tmp_path: Path
 ) -> None:
@@ -213,7 +214,10 @@ def test_an_image_that_is_none_and_a_frame_without_a_global_text(
         assert "Noglobaldescription" in written(drawn[-1])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PDF", ".svg"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".png", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in (".PDF", ".svg"))],
+)
 def test_the_suffix_decides_the_format(suffix: str, frame: FrameSheet, tmp_path: Path) -> None:
     path = tmp_path / "new" / f"figure{suffix}"
     draw_frame(frame, path)

@@ -236,7 +236,13 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, id=name, marks=() if name == "cut" else pytest.mark.slow)
+        for name, damage in DAMAGE.items()
+    ],
+)
 def test_a_damaged_checkpoint_is_passed_over_and_named(
     begin: Begin, whole: Result, stopped: Path, damage: Callable[[bytes], bytes]
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_average_is_that_of_the_weights_after_every_step():
     assert average.weights["1.num_batches_tracked"] == 30
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_kept_and_survives_a_stop(faces, settings, tmp_path):
     averaged = changed(settings, ema=0.9)
     plain = train(faces, changed(settings), tmp_path / "plain")
