@@ -1,4 +1,4 @@
-"""Captions, phrases and vocabulary: three tables from a frames table, a part at a time."""
+"""Builds the captions, phrases and vocabulary tables from a frames table, part by part."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,26 +21,33 @@ from fauds.tables.schemas import PHRASES_SCHEMA, VOCABULARY_SCHEMA, captions_sch
 
 
 def draw(frames: pa.Table, count: int, seed: int) -> np.ndarray:
-    """Return the paraphrase of every frame, int64 [frames], 0 to count - 1.
+    """Choose the number of the paraphrase that each frame gets.
 
-    A frame's does not depend on its labels, nor on which other frames or subjects are there.
+    The choice depends on the seed, subject, task and frame number only: neither on the labels nor
+    on which other frames or subjects the table has.
 
     Args:
-        frames: with subject and task (dictionaries of strings) and frame (int32).
-        count: how many paraphrases there are.
-        seed: chooses another assignment.
+        frames: a table with the columns subject and task (dictionaries of strings) and frame
+            (int32).
+        count: the number of paraphrases to choose from.
+        seed: the seed of the random choice.
+
+    Returns:
+        Paraphrase numbers, int64 [frames], from 0 to count - 1.
     """
     if count == 1:
         return np.zeros(len(frames), np.int64)
     subjects, subject_names = _codes(frames["subject"])
     tasks, task_names = _codes(frames["task"])
-    sequences, rows = np.unique(subjects * len(task_names) + tasks, return_inverse=True)
+    sequences, sequence_of_row = np.unique(subjects * len(task_names) + tasks, return_inverse=True)
     keys = [
         _key(seed, subject_names[code // len(task_names)], task_names[code % len(task_names)])
         for code in sequences.tolist()
     ]
     numbers = to_numpy(frames["frame"]).astype(np.uint64)
-    return (_mixed(np.array(keys, np.uint64)[rows], numbers) % np.uint64(count)).astype(np.int64)
+    return (_mixed(np.array(keys, np.uint64)[sequence_of_row], numbers) % np.uint64(count)).astype(
+        np.int64
+    )
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
@@ -57,7 +64,7 @@ def _key(seed: int, subject: str, task: str) -> int:
 
 
 def _mixed(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return SplitMix64 (Steele et al. 2014) of each sequence's key moved on by the frame."""
+    """Return SplitMix64 (Steele et al. 2014) of each sequence's key advanced by frame number."""
     mixed = keys + numbers * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -66,18 +73,19 @@ def _mixed(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Style:
-    """How frames are described.
+    """Options for the wording of captions.
 
     Attributes:
-        language: a code such as "en".
-        degrees: whether an action unit's intensity is said, A (trace) to E (maximum).
-        variants: paraphrases a state; which one a frame gets depends on seed, subject, task and
-            frame. 1 is the paper's fixed description.
-        seed: of the paraphrases.
+        language: the language's code, such as "en".
+        degrees: whether descriptions include an action unit's intensity, A (trace) to E (maximum).
+        variants: the number of paraphrases of each text, 1 to 127. Which one a frame gets depends
+            on seed, subject, task and frame number. 1 gives every state the fixed description of
+            the VL-FAU paper.
+        seed: the seed of the random choice of paraphrases, 0 or more.
         templates: a folder laid out like templates/ whose files override the shipped ones.
 
     Raises:
-        UsageError: variants or seed are out of range.
+        UsageError: variants or seed is out of range.
     """
 
     language: str = "en"
@@ -88,25 +96,28 @@ class Style:
 
     def __post_init__(self) -> None:
         if not 1 <= self.variants <= 127:
-            raise UsageError(f"variants is {self.variants}.", hint="1 to 127")
+            raise UsageError(f"variants is {self.variants}.", hint="choose a number from 1 to 127")
         if self.seed < 0:
-            raise UsageError(f"The seed is {self.seed}.", hint="0 or more")
+            raise UsageError(f"The seed is {self.seed}.", hint="choose a whole number from 0 on")
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The states that are said apart."""
+        """The states with descriptions of their own; degrees only if they are on."""
         return STATES if self.degrees else STATES[:2]
 
 
 @dataclass(frozen=True)
 class Captions:
-    """What `build` makes.
+    """The tables that `build` makes.
 
     Attributes:
-        phrases: schema `fauds.tables.schemas.PHRASES_SCHEMA`.
-        captions: schema `fauds.tables.schemas.captions_schema`, a row a frame, in their order.
-        vocabulary: schema `fauds.tables.schemas.VOCABULARY_SCHEMA`.
-        settings: what made them: language, AUs, degrees, variants, seed, the templates' hash.
+        phrases: the distinct descriptions; its schema is `fauds.tables.schemas.PHRASES_SCHEMA`.
+        captions: one row per frame, in the order of the frames; its schema is
+            `fauds.tables.schemas.captions_schema`.
+        vocabulary: the tokens of all descriptions; its schema is
+            `fauds.tables.schemas.VOCABULARY_SCHEMA`.
+        settings: the settings that made them: language, aus, degrees, variants, seed, and
+            templates (the hash of the template files).
     """
 
     phrases: pa.Table
@@ -116,17 +127,19 @@ class Captions:
 
 
 class Builder:
-    """Describes frames part by part; its memory depends on the distinct phrases only.
+    """Builds captions part by part, in memory that grows with the distinct phrases only.
 
     Args:
-        aus: the benchmark's AU set; the order does not matter.
-        style: how.
-        from_intensity: whether the benchmark makes occurrence from intensity (DISFA). Then every
-            intensity above 0 has its degree; else occurrence decides whether there is one.
+        aus: the benchmark's AU set, in any order.
+        style: the wording of the captions; `Style()` if None.
+        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). If so,
+            every intensity above 0 is described with its degree; if not, only those of AUs that
+            occur.
 
     Raises:
-        UsageError: no such language or action unit.
-        DataError: a template is broken (names file and line), or has too few paraphrases.
+        UsageError: the language or an action unit is unknown, or the templates have fewer
+            paraphrases than `style` asks for.
+        DataError: a template is broken; the message names file and line.
     """
 
     def __init__(
@@ -146,61 +159,70 @@ class Builder:
         }
         self._face = FacePhrases(names, templates, style.variants)
         self._style, self._tokenise = style, tokenise
-        said = local_texts(names, templates, style.states, style.variants)
+        local = local_texts(names, templates, style.states, style.variants)
         faces = global_texts(names, templates, style.variants)
-        self._words = {"local": Words.of(said, tokenise), "global": Words.of(faces, tokenise)}
+        self._words = {"local": Words.of(local, tokenise), "global": Words.of(faces, tokenise)}
 
-    def columns(self, there: Sequence[str]) -> list[str]:
-        """Return the columns, of those that frames have, that captions are made from.
+    def columns(self, available: Sequence[str]) -> list[str]:
+        """Return the columns of the frames table that captions are made from.
+
+        Args:
+            available: the column names of the frames table.
 
         Raises:
-            DataError: degrees are asked for, and no intensity is there.
+            DataError: the style has degrees, but the frames table has no intensities.
         """
         aus = self.settings["aus"]
-        wanted = [intensity_column(au) for au in aus] if self._style.degrees else []
-        graded = [name for name in wanted if name in there]
-        if wanted and not graded:
+        intensities = [intensity_column(au) for au in aus] if self._style.degrees else []
+        present = [name for name in intensities if name in available]
+        if intensities and not present:
             raise DataError(
-                "These frames have no intensity: there is no degree to say.",
+                "These frames have no intensities, so captions cannot give degrees.",
                 where="frames table",
-                hint="leave --degrees out, or read a distribution with intensity codes",
+                hint="leave --degrees out, or read a release with intensity codes",
             )
-        return ["frame_id", "subject", "task", "frame", "sex", *aus, *graded]
+        return ["frame_id", "subject", "task", "frame", "sex", *aus, *present]
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of captions."""
+        """The schema of the captions table."""
         return captions_schema(self.settings["aus"])
 
     def captions(self, frames: pa.Table) -> pa.Table:
-        """Return a part's captions, one row a frame, and count its phrases.
+        """Return the captions of a part of the frames, and count its phrases.
 
         Args:
-            frames: with frame_id, sex and a column per action unit, with degrees their
-                intensities; with paraphrases subject, task and frame.
+            frames: a table with the columns frame_id, sex and one per action unit; if degrees are
+                on, also their intensities; with more than one paraphrase, also subject, task and
+                frame.
+
+        Returns:
+            A table with one row per frame, of schema `schema`.
 
         Raises:
-            DataError: the frames lack a column or hold a value that they must not.
+            DataError: the frames lack a column or hold an invalid value.
         """
-        drawn = draw(frames, self._style.variants, self._style.seed)
+        variants = draw(frames, self._style.variants, self._style.seed)
         columns = {"frame_id": column_of(frames, "frame_id")}
-        columns |= {au: local.column(frames, drawn) for au, local in self._local.items()}
-        columns["face"] = self._face.column(frames, drawn)
+        columns |= {au: local.column(frames, variants) for au, local in self._local.items()}
+        columns["face"] = self._face.column(frames, variants)
         return pa.table(columns, schema=self.schema)
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Return phrases and vocabulary, with the counts of all parts so far."""
-        local = [phrase for each in self._local.values() for phrase in each.phrases()]
-        said = {"local": local, "global": self._face.phrases()}
+        """Return the phrases and vocabulary tables, with the counts of all parts so far."""
+        local = [phrase for au_phrases in self._local.values() for phrase in au_phrases.phrases()]
+        phrases_by_scope = {"local": local, "global": self._face.phrases()}
         ids = {
             scope: _encode(phrases, self._words[scope], self._tokenise)
-            for scope, phrases in said.items()
+            for scope, phrases in phrases_by_scope.items()
         }
         vocabulary = pa.concat_tables(
             _vocabulary(scope, self._words[scope], phrases, ids[scope])
-            for scope, phrases in said.items()
+            for scope, phrases in phrases_by_scope.items()
         )
-        return _phrases(list(chain(*said.values())), list(chain(*ids.values()))), vocabulary
+        return _phrases(
+            list(chain(*phrases_by_scope.values())), list(chain(*ids.values()))
+        ), vocabulary
 
 
 def build(
@@ -209,7 +231,7 @@ def build(
     style: Style | None = None,
     from_intensity: bool = False,
 ) -> Captions:
-    """Describe frames that are in memory; arguments and errors as in `Builder`."""
+    """Return the captions of a whole frames table; arguments and errors are those of `Builder`."""
     builder = Builder(aus, style, from_intensity)
     captions = builder.captions(frames)
     phrases, vocabulary = builder.tables()
@@ -217,10 +239,10 @@ def build(
 
 
 def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict[str, Any]:
-    """Return the settings that `build` would record, without building; errors as there.
+    """Return the settings that `build` would record, without building captions.
 
-    Templates that fauds does not ship are tried out, so that a broken one is heard of before
-    hours of reading.
+    Users' own templates are rendered once here, so that a broken one is reported before a release
+    is read, which can take hours. Errors are those of `Builder`.
     """
     style, names = style or Style(), canonical(aus)
     templates = load(style.language, style.templates)
@@ -232,7 +254,7 @@ def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict
 
 
 def _settings(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
-    """Return what tables record of how they were made."""
+    """Return the settings that the caption tables record in their metadata."""
     return {
         "language": style.language,
         "aus": names,
@@ -244,14 +266,15 @@ def _settings(names: list[str], style: Style, templates: Templates) -> dict[str,
 
 
 def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates) -> None:
-    there = templates.paraphrases(names, style.states)
-    # A state that is not there at all is named, with its file, when it is rendered.
-    if style.variants > max(there, 1):
+    available = templates.paraphrase_count(names, style.states)
+    # For a state without any text, rendering raises an error that names the file.
+    if style.variants > max(available, 1):
         raise UsageError(
-            f"The templates of {style.language!r} have {there} paraphrases of every text, "
+            f"The templates of {style.language!r} have {available} paraphrases of every text, "
             f"not {style.variants}.",
             where=templates.files["global.yaml"].path.parent,
-            hint=f"ask for --variants {there}, or write more; fauds captions lint lists what lacks",
+            hint=f"use --variants {available}, or write more paraphrases; fauds captions lint "
+            "lists the texts that need them",
         )
 
 
@@ -261,10 +284,10 @@ def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[li
     for phrase, tokens in zip(phrases, ids, strict=True):
         if UNK in tokens:
             raise DataError(
-                f"The vocabulary lacks a word of {phrase.text!r}.",
+                f"A word of {phrase.text!r} is not in the vocabulary.",
                 where=f"templates, {phrase.scope} {phrase.state}",
-                hint="a fragment's words may depend only on its own action units, and joining "
-                "words only on what stands next to them",
+                hint="write fragments whose words depend only on their own action units, and "
+                "joining words that depend only on the fragments next to them",
             )
     return ids
 

@@ -1,4 +1,4 @@
-"""The caption tables of a dataset as they lie in a workdir: opened, checked, read together."""
+"""Opens, checks and reads the caption tables of a dataset's folder in a workdir."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,25 +18,25 @@ from fauds.tables.paths import CAPTIONS
 
 TABLES = ("captions", "phrases", "vocabulary")
 ROWS_AT_ONCE = 16 * 1024
-"""Rows that are handled at once; 10 to 50 MB as text."""
+"""Number of rows that are read at a time; 10 to 50 MB as text."""
 
 NO_CAPTIONS = {"language": "none", "templates": "none"}
-"""What results say of captions where a model or a program needs none."""
-_MIXED = "The tables of captions are of different builds."
-_OTHER_FRAMES = "The captions are of other frames than those that are there."
+"""The caption settings that results record for a model or program that uses no captions."""
+_MIXED = "The caption tables are of different builds."
+_OTHER_FRAMES = "The captions are of other frames than those that frames.parquet holds now."
 
 
 @dataclass(frozen=True)
 class Built:
-    """The tables of one dataset; `opened` makes it, which has checked that they fit together.
+    """The caption tables of one dataset, checked to belong together; made by `opened`.
 
     Attributes:
         dataset: the dataset's name.
-        folder: where its tables lie.
+        folder: the folder that holds the tables.
         frames: the metadata of frames.parquet.
         captions: the metadata of captions.parquet.
-        graded: the captioned AUs whose intensity frames.parquet has.
-        rows: how many frames there are.
+        graded: the captioned AUs whose intensities frames.parquet has.
+        rows: the number of frames.
     """
 
     dataset: str
@@ -54,13 +54,13 @@ class Built:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How captions were made: language, aus, degrees, variants, seed, templates."""
+        """The settings of the captions: language, aus, degrees, variants, seed, templates."""
         settings: dict[str, Any] = self.captions["settings"]
         return settings
 
     @property
     def synthetic(self) -> bool:
-        """Whether the frames are made up."""
+        """Whether the frames are synthetic."""
         synthetic: bool = self.frames["synthetic"]
         return synthetic
 
@@ -70,65 +70,73 @@ class Built:
         return Path(self.frames["image_root"])
 
     def pictured(self) -> int:
-        """Return how many frames have an image file; pictures in archives and videos are none."""
-        parts = store.read_batches(self.path("frames"), ["image"])
-        return sum(len(part) - part["image"].null_count for part in parts)
+        """Return the number of frames that have an image file of their own.
+
+        Images inside archives and videos do not count.
+        """
+        tables = store.read_batches(self.path("frames"), ["image"])
+        return sum(len(table) - table["image"].null_count for table in tables)
 
     def path(self, table: str) -> Path:
-        """Return the path of one of the tables."""
+        """Return the path of a table: "frames", "captions", "phrases" or "vocabulary"."""
         return self.folder / f"{table}.parquet"
 
-    def read(self, columns: Sequence[str], said: Sequence[str]) -> Iterator[pa.Table]:
-        """Read frames with their captions, some 16,000 rows at a time, in order.
+    def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pa.Table]:
+        """Read frames with their captions in order, `ROWS_AT_ONCE` rows at a time.
 
         Args:
-            columns: of frames, beside frame_id.
-            said: columns of captions: AU names and "face".
+            columns: the columns to read from the frames table; frame_id is always read.
+            texts: the columns to read from the captions table: AU names and "face".
 
         Yields:
-            Tables of frame_id, of `columns` by name, and of `said` with "_text"
-            added: AU12_text, face_text.
+            Tables with frame_id, the columns in `columns`, and those in `texts` with "_text" added
+            to their names: AU12_text, face_text.
 
         Raises:
-            DataError: the tables are of different frames.
+            DataError: the frames and captions tables hold different frames.
         """
-        frames = _steps(self.path("frames"), ["frame_id", *columns])
-        captions = _steps(self.path("captions"), ["frame_id", *said])
-        for left, right in _together(frames, captions):
+        frames = _read_parts(self.path("frames"), ["frame_id", *columns])
+        captions = _read_parts(self.path("captions"), ["frame_id", *texts])
+        for left, right in _side_by_side(frames, captions):
             if not pc.all(pc.equal(left["frame_id"], right["frame_id"])).as_py():
-                raise _stale(self.dataset, self.folder, self.captions)
+                raise _other_frames_error(self.dataset, self.folder, self.captions)
             table = left
-            for name in said:
+            for name in texts:
                 table = table.append_column(f"{name}_text", right[name])
             yield table
 
 
 def opened(folder: Path, dataset: str) -> Built:
-    """Open the tables of a dataset.
+    """Open the caption tables of a dataset, and check that they belong together.
 
     Args:
-        folder: where they lie.
-        dataset: its name.
+        folder: the folder that holds the tables.
+        dataset: the dataset's name.
 
     Raises:
-        DataError: tables are missing, unreadable, not of the same frames or of one build.
+        DataError: a table is missing or unreadable, or the tables are of different frames or of
+            different builds.
     """
     paths = {name: folder / f"{name}.parquet" for name in ("frames", *TABLES)}
     if not all(path.exists() for path in paths.values()):
         raise DataError(
-            f"There are no captions of {dataset} yet.",
+            f"The captions of {dataset} have not been built yet.",
             where=folder,
             hint=f"build them: {_command(dataset, folder, {})}",
         )
-    metas = {name: store.read_meta(path) for name, path in paths.items()}
-    frames, captions = metas["frames"], metas["captions"]
-    made = store.fingerprint(frames["inputs"], frames["settings"])
+    metadata = {name: store.read_meta(path) for name, path in paths.items()}
+    frames, captions = metadata["frames"], metadata["captions"]
+    frames_now = store.fingerprint(frames["inputs"], frames["settings"])
     rows = store.row_count(paths["frames"])
-    if captions["inputs"] != made or rows != store.row_count(paths["captions"]):
-        raise _stale(dataset, folder, captions)
-    if any(metas[name][key] != captions[key] for name in TABLES for key in ("inputs", "settings")):
+    if captions["inputs"] != frames_now or rows != store.row_count(paths["captions"]):
+        raise _other_frames_error(dataset, folder, captions)
+    if any(
+        metadata[name][key] != captions[key] for name in TABLES for key in ("inputs", "settings")
+    ):
         # Captions are written last: a build that was stopped leaves older ones beside new phrases.
-        raise DataError(_MIXED, where=folder, hint=_again(dataset, folder, captions["settings"]))
+        raise DataError(
+            _MIXED, where=folder, hint=_rebuild_hint(dataset, folder, captions["settings"])
+        )
     columns = store.column_names(paths["frames"])
     aus = captions["settings"]["aus"]
     graded = tuple(au for au in aus if intensity_column(au) in columns)
@@ -138,42 +146,43 @@ def opened(folder: Path, dataset: str) -> Built:
 def refuse_other_templates(
     dataset: str, folder: Path, captions: dict[str, Any], frames: str
 ) -> None:
-    """Raise where captions must be made again and the shipped templates would make others.
+    """Refuse to rebuild captions that the shipped templates would word differently.
 
     Args:
-        dataset: its name.
-        folder: where its tables lie.
+        dataset: the dataset's name.
+        folder: the folder that holds the tables.
         captions: the metadata of captions.parquet.
-        frames: the fingerprint of the frames that are there.
+        frames: the fingerprint of frames.parquet as it is now.
 
     Raises:
-        DataError: says why they cannot stay, why they are not made again, and the command.
+        DataError: the captions were made with other templates than those that fauds ships now; the
+            message says why they must be rebuilt, and with which command.
     """
-    made = captions["settings"]
-    language = made["language"]
+    settings = captions["settings"]
+    language = settings["language"]
     if language not in languages():
-        of = f"in the language {language!r}, which fauds does not ship"
-    elif made["templates"] != template_hash(language):
-        of = "of other templates than those that fauds ships now"
+        difference = f"in the language {language!r}, which fauds does not ship"
+    elif settings["templates"] != template_hash(language):
+        difference = "with other templates than those that fauds ships now"
     else:
         return
     raise DataError(
-        f"{_why_again(folder, captions, frames)} They were made {of}.",
+        f"{_reason_to_rebuild(folder, captions, frames)} They were made {difference}.",
         where=folder / CAPTIONS,
-        hint=_again(dataset, folder, made),
+        hint=_rebuild_hint(dataset, folder, settings),
     )
 
 
-def _why_again(folder: Path, captions: dict[str, Any], frames: str) -> str:
-    """Return, as a sentence, why captions cannot stay as they are."""
+def _reason_to_rebuild(folder: Path, captions: dict[str, Any], frames: str) -> str:
+    """Return, as a sentence, the reason why captions must be rebuilt."""
     if captions["inputs"] != frames:
         return _OTHER_FRAMES
     missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").exists()]
-    return f"The captions are not whole: there is no {', '.join(missing)}." if missing else _MIXED
+    return f"The captions lack {', '.join(missing)}." if missing else _MIXED
 
 
-def _again(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
-    """Return how captions are built again as they were: the command, for people."""
+def _rebuild_hint(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
+    """Return a hint with the command that rebuilds captions with the same settings."""
     command = _command(dataset, folder, settings)
     language = settings["language"]
     if language not in languages():
@@ -182,32 +191,40 @@ def _again(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
 
 
 def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, Any]:
-    """Read one row of a table by its number, from 0; reads its row group only."""
+    """Return one row of a Parquet file, reading its row group only.
+
+    Args:
+        path: the file.
+        row: the row's number, from 0.
+        columns: the columns to return; all if None.
+
+    Raises:
+        IndexError: the file has no such row.
+    """
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row < rows:
-                found: list[dict[str, Any]] = (
-                    file.read_row_group(group, columns).slice(row, 1).to_pylist()
-                )
-                return found[0]
+                values: dict[str, Any]
+                (values,) = file.read_row_group(group, columns).slice(row, 1).to_pylist()
+                return values
             row -= rows
     raise IndexError(row)
 
 
-def _steps(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+def _read_parts(path: Path, columns: list[str]) -> Iterator[pa.Table]:
     for group in store.read_batches(path, columns):
-        # One dictionary a column, so that slices can be taken by their codes.
+        # With one dictionary per column, slices can be taken by the codes alone.
         whole = group.unify_dictionaries().combine_chunks()
         yield from (
             whole.slice(begin, ROWS_AT_ONCE) for begin in range(0, len(whole), ROWS_AT_ONCE)
         )
 
 
-def _together(
+def _side_by_side(
     lefts: Iterator[pa.Table], rights: Iterator[pa.Table]
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Yield the rows of both side by side, however each is cut."""
+    """Yield the rows of both side by side, whatever the sizes of their parts."""
     left, right = next(lefts, None), next(rights, None)
     while left is not None and right is not None:
         rows = min(len(left), len(right))
@@ -216,22 +233,22 @@ def _together(
         right = right.slice(rows) if len(right) > rows else next(rights, None)
 
 
-def _stale(dataset: str, folder: Path, captions: dict[str, Any]) -> DataError:
+def _other_frames_error(dataset: str, folder: Path, captions: dict[str, Any]) -> DataError:
     return DataError(
         _OTHER_FRAMES,
         where=folder / CAPTIONS,
-        hint=_again(dataset, folder, captions["settings"]),
+        hint=_rebuild_hint(dataset, folder, captions["settings"]),
     )
 
 
 def _command(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
-    words = ["fauds", "build-captions", "--dataset", dataset]
+    arguments = ["fauds", "build-captions", "--dataset", dataset]
     if folder.parent != Path("fauds-work"):
-        words += ["--workdir", str(folder.parent)]
+        arguments += ["--workdir", str(folder.parent)]
     if settings.get("language", "en") != "en":
-        words += ["--language", settings["language"]]
+        arguments += ["--language", settings["language"]]
     if settings.get("degrees"):
-        words += ["--degrees"]
+        arguments += ["--degrees"]
     if settings.get("variants", 1) > 1:
-        words += ["--variants", str(settings["variants"]), "--seed", str(settings["seed"])]
-    return shlex.join(words)
+        arguments += ["--variants", str(settings["variants"]), "--seed", str(settings["seed"])]
+    return shlex.join(arguments)

@@ -1,9 +1,9 @@
-"""Rendering users' templates in a child process, with limits of time and memory.
+"""Renders users' templates in a child process, with limits on time and memory.
 
-The sandbox keeps a template from files and attributes; it cannot keep it from running or growing
-without end. So templates that fauds does not ship are rendered by a child that the system stops:
-an alarm before every rendering, a limit on its memory, no files to open. The two processes speak
-JSON, a line a message, so that nothing that the child says can run code in the parent.
+The sandbox denies templates access to files and attributes, but cannot stop a template that runs
+or grows without end. So templates that fauds does not ship are rendered in a child process with an
+alarm for every rendering, a limit on its memory, and no permission to open files. The two processes
+exchange JSON, one message per line, so that no answer of the child can run code in the parent.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 SECONDS = 5.0
-"""Time for one rendering, which takes about 0.0001 seconds."""
+"""Time limit of one rendering, in seconds; a rendering takes about 0.0001."""
 
 MEGABYTES = 256
-"""Memory that templates may use beyond what the child itself needs."""
+"""Memory that templates may use beyond what the child process itself needs, in MiB."""
 
 
-# The parent's own fauds, wherever it is from, and nothing else from that folder.
+# The child imports the same copy of fauds as its parent, and nothing else from that folder.
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -41,11 +41,15 @@ main()
 
 
 class LimitError(DataError):
-    """A template ran into a limit of time or memory, or its process ended."""
+    """A template exceeded a limit on time or memory, or its process ended."""
 
 
 class ChildSandbox:
-    """Renders like `Sandbox`, in a child process that starts with the first rendering."""
+    """Renders templates like `Sandbox`, in a child process started by the first rendering.
+
+    Args:
+        files: the files of a language, by name.
+    """
 
     def __init__(self, files: dict[str, TemplateFile]) -> None:
         self._files = files
@@ -54,11 +58,16 @@ class ChildSandbox:
         self._lock = threading.Lock()
 
     def file(self, name: str, **variables: Any) -> str:
-        """Render a .j2 file; as `Sandbox.file`, and a LimitError where a limit is reached."""
+        """Render a .j2 file as `Sandbox.file` does.
+
+        Raises:
+            DataError: see `Sandbox.file`.
+            LimitError: the template exceeded a limit, or its process ended.
+        """
         return self._ask(name, str(self._files[name].path), ["file", name, variables])
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Render a fragment; as `Sandbox.fragment`, and a LimitError where a limit is reached."""
+        """Render a fragment as `Sandbox.fragment` does; errors are those of `file`."""
         if "{" not in text and text.strip():
             return text
         return self._ask(f"fragment {text!r}", where, ["fragment", text, where, variables])
@@ -66,18 +75,18 @@ class ChildSandbox:
     def _ask(self, name: str, where: str, message: list[Any]) -> str:
         with self._lock:
             try:
-                kind, *said = self._exchange(name, where, message)
-            # After Ctrl-C an answer may be on its way, which is not the next question's.
+                kind, *details = self._send(name, where, message)
+            # After Ctrl-C the pipe may still hold an answer, which the next request must not read.
             except BaseException:
                 self._stop()
                 self._process = None
                 raise
         if kind == "error":
-            raise DataError(said[0], where=said[1], hint=said[2])
-        rendered: str = said[0]
+            raise DataError(details[0], where=details[1], hint=details[2])
+        rendered: str = details[0]
         return rendered
 
-    def _exchange(self, name: str, where: str, message: list[Any]) -> list[Any]:
+    def _send(self, name: str, where: str, message: list[Any]) -> list[Any]:
         process = self._process or self._start()
         answer = _answer(process, message)
         if answer is None:
@@ -85,7 +94,7 @@ class ChildSandbox:
         return answer
 
     def _start(self) -> "subprocess.Popen[str]":
-        # -P: what lies in the current folder is nobody's module.
+        # -P keeps Python from importing modules from the current folder.
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])],
             stdin=subprocess.PIPE,
@@ -95,21 +104,21 @@ class ChildSandbox:
         )
         self._process = process
         self._stop = weakref.finalize(self, _stop, process)
-        files = [[each.name, str(each.path), each.text] for each in self._files.values()]
-        hello = _answer(process, [SECONDS, files])
-        if hello is None:
+        files = [[file.name, str(file.path), file.text] for file in self._files.values()]
+        ready = _answer(process, [SECONDS, files])
+        if ready is None:
             process.kill()
-            said = _pipe(process.stderr).read().strip().splitlines() or ["no reason given"]
+            lines = _pipe(process.stderr).read().strip().splitlines() or ["no error output"]
             raise LimitError(
-                f"The process that renders templates could not start: {said[-1]}.",
+                f"The process that renders templates could not start: {lines[-1]}.",
                 where=sys.executable,
-                hint="it imports jinja2 and this fauds; see what else PYTHONPATH brings in",
+                hint="it imports jinja2 and fauds: check that PYTHONPATH has no other versions",
             )
         return process
 
 
 def _answer(process: "subprocess.Popen[str]", message: list[Any]) -> list[Any] | None:
-    """Send a message and return the answer; None where the process ended."""
+    """Send a message and return the answer; None if the process ended."""
     try:
         print(json.dumps(message), file=process.stdin, flush=True)
         line = _pipe(process.stdout).readline()
@@ -127,7 +136,7 @@ def _stop(process: "subprocess.Popen[str]") -> None:
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
-    """Return a stream that the process was started with."""
+    """Return a stream of the process, which was started with all three."""
     if stream is None:
         raise ValueError("the process was started without this pipe")
     return stream
@@ -138,20 +147,20 @@ def _ended(name: str, where: str, status: int) -> LimitError:
         return LimitError(
             f"{name} did not end within {SECONDS:g} seconds.",
             where=where,
-            hint="look for loops within loops; a description takes far less than a second",
+            hint="look for nested loops in it; a description takes far less than a second",
         )
-    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    ending = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
     return LimitError(
-        f"The process that rendered {name} {how}.",
+        f"The process that rendered {name} {ending}.",
         where=where,
-        hint=f"if nobody stopped it: templates get {MEGABYTES} MB of memory, look for what grows "
-        "without end",
+        hint="unless someone stopped it, the template used more than the "
+        f"{MEGABYTES} MB of memory that it may use: look for a text that grows without end",
     )
 
 
 def main() -> None:
-    """Answer the parent's messages until it goes."""
-    # Loaded with the first template and the first error, when no file can be opened any more.
+    """Answer the parent's messages until the parent closes the pipe."""
+    # Jinja2 loads these with the first template and the first error, when files cannot be opened.
     import encodings.unicode_escape  # noqa: F401
 
     import jinja2.debug  # noqa: F401
@@ -174,7 +183,7 @@ def main() -> None:
 def _limit() -> None:
     used = _address_space()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    # The parent hears of Ctrl-C too, and ends this process.
+    # The parent receives Ctrl-C too, and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -184,7 +193,7 @@ def _limit() -> None:
 
 
 def _address_space() -> int:
-    """Return the bytes of address space in use; 0 where the system does not say (macOS)."""
+    """Return the address space in use, in bytes; 0 on systems without /proc (macOS)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:

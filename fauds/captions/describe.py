@@ -1,4 +1,4 @@
-"""One description at a time: of an action unit, of a face, or of a face's codes."""
+"""Describes one action unit, one face, or the codes of one face."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ def describe(
     """Return the description of one action unit, for example ``describe("AU12", "active")``.
 
     Args:
-        au: any common spelling.
+        au: the action unit, in any common spelling.
         state: "inactive", "active", or a FACS degree, "A" (trace) to "E" (maximum).
-        language: a language's code.
-        variant: which paraphrase, from 0.
+        language: the language's code, such as "en".
+        variant: the number of the paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
 
     Raises:
-        UsageError: no such action unit, state or language.
+        UsageError: the action unit, state or language is unknown.
         DataError: the templates are broken, or have no such paraphrase.
     """
     return load(language, templates).local(au_name(au), state_name(state), variant)
@@ -44,14 +44,15 @@ def describe_face(
     """Return the description of a face on which exactly these action units are active.
 
     Args:
-        aus: any common spellings; none gives the sentence for a face without movement.
-        sex: "F", "M", or None where it is not known.
-        language: a language's code.
-        variant: which paraphrase, from 0.
+        aus: the action units, in any common spelling; if empty, the text says that the face shows
+            no movement.
+        sex: "F", "M", or None if not known.
+        language: the language's code, such as "en".
+        variant: the number of the paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
 
     Raises:
-        UsageError: no such action unit, sex or language.
+        UsageError: an action unit, the sex or the language is unknown.
         DataError: the templates are broken, or have no such paraphrase.
     """
     return load(language, templates).face(canonical(aus), subject(sex), variant)
@@ -59,12 +60,12 @@ def describe_face(
 
 @dataclass(frozen=True)
 class Description:
-    """What the codes of one face say, in words.
+    """The descriptions of one face and of its action units.
 
     Attributes:
-        face: the description of the whole face; ``str(description)`` gives it.
-        local: action unit to its own description, of every one that is coded.
-        active: the action units that are active, in FACS order.
+        face: the description of the whole face, which is also ``str(description)``.
+        local: the description of every coded action unit, by its name.
+        active: the names of the active action units, in FACS order.
     """
 
     face: str
@@ -83,40 +84,47 @@ def describe_codes(
     variant: int = 0,
     templates: Path | None = None,
 ) -> Description:
-    """Return the descriptions of one face from its codes: ``{"AU06": 1, "AU12": "C"}``.
+    """Return the descriptions of one face from its codes, such as ``{"AU06": 1, "AU12": "C"}``.
 
     Args:
-        codes: action units, in any common spelling, to 1 (active), 0 (inactive), a FACS degree
-            "A" (trace) to "E" (maximum), or None (NaN, pandas' NA) where it is not coded.
-        sex: "F", "M", or None where it is not known.
-        language: a language's code.
-        variant: which paraphrase, from 0.
+        codes: the code of each action unit, in any common spelling: 1 (active), 0 (inactive), a
+            FACS degree "A" (trace) to "E" (maximum), or None (also NaN or pandas' NA) if the action
+            unit is not coded.
+        sex: "F", "M", or None if not known.
+        language: the language's code, such as "en".
+        variant: the number of the paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
 
     Raises:
-        UsageError: no such action unit, code, sex or language; or an action unit comes twice.
+        UsageError: an action unit, a code, the sex or the language is unknown, or an action unit
+            occurs twice.
         DataError: the templates are broken, or have no such paraphrase.
     """
     states: dict[str, str] = {}
     for spelling, code in codes.items():
         au = au_name(spelling)
         if au in states:
-            raise UsageError(f"{au} comes more than once.", where=str(spelling))
+            raise UsageError(
+                f"{au} occurs more than once.",
+                where=str(spelling),
+                hint="give one code per action unit",
+            )
         state = _state(au, code)
         if state is not None:
             states[au] = state
-    loaded = load(language, templates)
+    renderer = load(language, templates)
     active = tuple(au for au in AUS if states.get(au, "inactive") != "inactive")
     return Description(
-        face=loaded.face(canonical(active), subject(sex), variant),
-        local={au: loaded.local(au, states[au], variant) for au in AUS if au in states},
+        face=renderer.face(canonical(active), subject(sex), variant),
+        local={au: renderer.local(au, states[au], variant) for au in AUS if au in states},
         active=active,
     )
 
 
 def _state(au: str, code: int | str | None) -> str | None:
-    """Return one of the states that texts are written for; None where it is not coded."""
-    # pandas' marks of what is missing: NaN is unequal to itself, NA has no truth value.
+    """Return the state, one of `fauds.facs.STATES`, that a code stands for; None if not coded."""
+    # pandas marks missing values by NaN, which is unequal to itself, or NA, which has no truth
+    # value.
     if (
         code is None
         or type(code).__name__ == "NAType"
@@ -128,7 +136,7 @@ def _state(au: str, code: int | str | None) -> str | None:
     if code in (0, 1):
         return "active" if code else "inactive"
     raise UsageError(
-        f"{code!r} is no code of {au}.",
-        hint="1 or 0 for active or inactive; a degree is a letter, A (trace) to E (maximum); None "
-        "where it is not coded",
+        f"{code!r} is not a code of {au}.",
+        hint="use 1 for active, 0 for inactive, a letter from A (trace) to E (maximum) for a "
+        "degree, or None for not coded",
     )

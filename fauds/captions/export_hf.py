@@ -1,4 +1,4 @@
-"""Captions as a folder for Hugging Face datasets: Parquet shards and a dataset card."""
+"""Exports captions as a folder for Hugging Face datasets: Parquet shards and a dataset card."""
 
 import os
 import re
@@ -24,71 +24,71 @@ from fauds.tables.columns import category
 from fauds.version import VERSION
 
 EXPORT_MARKER = "fauds-export.json"
-"""What tells an export from other folders, and says what made it."""
+"""The file that marks a folder as an export, and records what it was made from."""
 
 _README = "README.md"
 _SHARD_NAME = re.compile(r"train-\d{5,}-of-\d{5,}\.parquet")
 
 SHARD = 500_000_000
-"""Bytes that a shard stays below, unless a single row group is larger."""
+"""Maximum size of a shard in bytes, unless a single row group is larger."""
 
 
 def columns(built: Built) -> dict[str, pa.DataType]:
-    """Return the columns of the shards and their types."""
-    kinds = {"dataset": pa.string(), "subject": pa.string(), "task": pa.string()}
-    kinds |= {"frame": pa.int32(), "frame_id": pa.int64(), "image": pa.string()}
-    kinds |= {"sex": pa.string()}
-    kinds |= {au: pa.int8() for au in built.aus}
-    kinds |= {intensity_column(au): pa.int8() for au in built.graded}
-    return kinds | {f"{au}_text": pa.string() for au in built.aus} | {"global": pa.string()}
+    """Return the Arrow type of every column of the shards, in their order."""
+    types = {"dataset": pa.string(), "subject": pa.string(), "task": pa.string()}
+    types |= {"frame": pa.int32(), "frame_id": pa.int64(), "image": pa.string()}
+    types |= {"sex": pa.string()}
+    types |= {au: pa.int8() for au in built.aus}
+    types |= {intensity_column(au): pa.int8() for au in built.graded}
+    return types | {f"{au}_text": pa.string() for au in built.aus} | {"global": pa.string()}
 
 
 def write_folder(
     built: Built, out: Path, access: str, progress: RowsDone = lambda rows: None
 ) -> None:
-    """Write data/train-*.parquet, README.md and the marker, whole or not at all.
+    """Write data/train-*.parquet, README.md and the marker file, all of them or none.
 
     Args:
-        built: the tables.
-        out: the folder; an earlier export of fauds there is replaced, and what else is in it
-            stays.
-        access: how one gets the dataset, for the card.
-        progress: told of the frames written.
+        built: the caption tables.
+        out: the folder to write; an earlier export in it is replaced, and other files in it stay.
+        access: a sentence for the dataset card about how to obtain the dataset.
+        progress: called after every row group with the number of frames written.
 
     Raises:
-        UsageError: there is something else at that path.
-        DataError: the file system refuses, or the tables do not fit together.
+        UsageError: `out` is a file, or a folder that holds other files but no export.
+        DataError: the folder cannot be written, or the tables hold different frames.
     """
     with writing(out):
-        _refuse_others(out)
+        _check_replaceable(out)
     out = out.resolve()
     with _whole_folder(out) as temporary:
         (temporary / "data").mkdir()
         _write_shards(built, temporary / "data", progress)
         store.write_text(temporary / _README, _card(built, access))
-        store.write_json(temporary / EXPORT_MARKER, _made_of(built))
+        store.write_json(temporary / EXPORT_MARKER, _marker(built))
 
 
-def _refuse_others(out: Path) -> None:
+def _check_replaceable(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / EXPORT_MARKER).is_file():
         raise UsageError(
-            "What is there is not an export of captions: it is left as it is.",
+            "This is not an export of captions, so it is not replaced.",
             where=out,
-            hint="name a folder that is empty or not there yet with --out",
+            hint="choose an empty or a new folder with --out",
         )
-    foreign = _foreign(out / "data")
-    if foreign:
+    foreign_files = _foreign_files(out / "data")
+    if foreign_files:
         raise UsageError(
-            "What is there is not of an export of captions: it is left as it is.",
-            where=foreign[0],
-            hint="move it out of data/, which is replaced, or name another folder with --out",
+            "The data folder of the export holds a file that is not part of an export of captions.",
+            where=foreign_files[0],
+            hint="move it out of data/, which is replaced as a whole, or choose another folder "
+            "with --out",
         )
 
 
-def _foreign(data: Path) -> list[Path]:
-    """Return what is not a shard, of all that goes when the folder of shards is replaced."""
+def _foreign_files(data: Path) -> list[Path]:
+    """Return the paths that replacing the folder of shards would delete but that are no shards."""
     if not data.is_dir():
         return [data] if os.path.lexists(data) else []
     return sorted(path for path in data.iterdir() if not _SHARD_NAME.fullmatch(path.name))
@@ -96,22 +96,22 @@ def _foreign(data: Path) -> list[Path]:
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder whose content becomes that of `out` on a clean exit; else it is removed."""
+    """Yield a temporary folder whose content moves to `out` unless an error occurs."""
     temporary: Path | None = None
-    there = out.exists()
-    # A folder that is there is filled, never replaced: it may be a shell's, or a mount.
-    beside = out if there else out.parent
+    existed = out.exists()
+    # An existing folder is filled, never replaced: it may be a shell's current folder, or a mount.
+    parent = out if existed else out.parent
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=beside))
-        # mkdtemp's folders are their owner's alone; groups read each other's exports.
-        inside = temporary / "new"
-        inside.mkdir()
-        yield inside
-        if there:
-            _exchange(inside, out, temporary / "old")
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=parent))
+        # Only its owner may read mkdtemp's folder, but groups read each other's exports.
+        content = temporary / "new"
+        content.mkdir()
+        yield content
+        if existed:
+            _exchange(content, out, temporary / "old")
         else:
-            inside.rename(out)
+            content.rename(out)
     except OSError as error:
         raise unwritable(out, error) from error
     finally:
@@ -120,9 +120,9 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, out: Path, old: Path) -> None:
-    """Put marker, card and data of `new` into `out`; what was there goes to `old`."""
+    """Move marker, card and data from `new` to `out`, and their earlier versions to `old`."""
     old.mkdir()
-    # The marker first and never away: whatever stops this, the folder is known as an export.
+    # The marker is written first and never missing: wherever this stops, the folder is an export.
     files = (EXPORT_MARKER, _README)
     for name in files:
         if (out / name).exists():
@@ -134,12 +134,12 @@ def _exchange(new: Path, out: Path, old: Path) -> None:
             (out / "data").rename(old / "data")
         (new / "data").rename(out / "data")
     except BaseException:
-        _bring_back(new, out, old, files)
+        _undo_exchange(new, out, old, files)
         raise
 
 
-def _bring_back(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
-    """Undo an exchange, however far it got."""
+def _undo_exchange(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
+    """Undo an exchange that stopped at any point."""
     if not (new / "data").exists():
         (out / "data").rename(new / "data")
     if (old / "data").exists():
@@ -165,10 +165,10 @@ def _write_shards(built: Built, folder: Path, progress: RowsDone) -> None:
 def _write_shard(
     path: Path, group: pa.Table, groups: Iterator[pa.Table], progress: RowsDone
 ) -> pa.Table | None:
-    """Write a group and those after it while they fit; return the first that does not."""
+    """Write this group and the next ones while they fit; return the first that does not fit."""
     written = largest = 0
     with path.open("wb") as file:
-        # Without Arrow's own schema, dictionary columns are plain strings to all readers.
+        # Without Arrow's own schema in the file, all readers see dictionary columns as strings.
         options = {"compression": "zstd", "store_schema": False}
         with pq.ParquetWriter(file, group.schema, **options) as writer:
             while group is not None and (not written or written + largest <= SHARD):
@@ -183,27 +183,27 @@ def _write_shard(
 
 
 def _groups(built: Built) -> Iterator[pa.Table]:
-    """Yield the frames in row groups of at most `store.ROW_GROUP` rows."""
-    waiting: list[pa.Table] = []
+    """Yield the frames as tables of at most `store.ROW_GROUP` rows, one per row group."""
+    parts_of_group: list[pa.Table] = []
     for part in built.read(frame_columns(built), [*built.aus, "face"]):
-        if sum(map(len, [*waiting, part])) > store.ROW_GROUP:
-            yield _as_shard(built, waiting)
-            waiting = []
-        waiting.append(part)
-    if waiting:
-        yield _as_shard(built, waiting)
+        if sum(map(len, [*parts_of_group, part])) > store.ROW_GROUP:
+            yield _as_shard(built, parts_of_group)
+            parts_of_group = []
+        parts_of_group.append(part)
+    if parts_of_group:
+        yield _as_shard(built, parts_of_group)
 
 
 def _as_shard(built: Built, parts: list[pa.Table]) -> pa.Table:
-    """Return rows with the columns of the shards, in their order."""
+    """Return the rows of some parts as a table with the columns of the shards, in their order."""
     table = pa.concat_tables(parts).unify_dictionaries()
-    whose = category(np.zeros(len(table), np.int32), [built.dataset])
-    table = table.append_column("dataset", pa.chunked_array([whose]))
+    dataset = category(np.zeros(len(table), np.int32), [built.dataset])
+    table = table.append_column("dataset", pa.chunked_array([dataset]))
     table = table.append_column("global", table["face_text"])
     return table.select(list(columns(built)))
 
 
-def _made_of(built: Built) -> dict[str, Any]:
+def _marker(built: Built) -> dict[str, Any]:
     return {
         "fauds": VERSION,
         "dataset": built.dataset,

@@ -1,4 +1,7 @@
-"""Captions as JSON Lines: one object a frame, written in columns, never row by row."""
+"""Exports captions as JSON Lines, one object per frame.
+
+Lines are joined column by column with Arrow; encoding row by row would take far longer.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -28,75 +31,75 @@ JSONL_KEYS = (
     "local",
     "global",
 )
-"""The keys of an object, in order."""
+"""The keys of each object, in order."""
 
 RowsDone = Callable[[int], None]
-"""Called with the number of frames that were written."""
+"""A function called with the number of frames that were just written."""
 
 
 def frame_columns(built: Built) -> list[str]:
-    """Return the columns of frames that an export needs, beside frame_id."""
+    """Return the columns of the frames table that an export needs, besides frame_id."""
     names = ["subject", "task", "sex", "frame", "image", *built.aus]
     return [*names, *map(intensity_column, built.graded)]
 
 
 def write_jsonl(built: Built, path: Path, progress: RowsDone = lambda rows: None) -> None:
-    """Write captions.jsonl, whole or not at all.
+    """Write captions to a JSON Lines file; an error leaves no partial file.
 
     Args:
-        built: the tables.
-        path: where; an earlier export of fauds there is replaced.
-        progress: told of the frames written.
+        built: the caption tables.
+        path: the file to write; an earlier export there is replaced.
+        progress: called after every part with the number of frames written.
 
     Raises:
-        UsageError: there is something else at that path.
-        DataError: the file system refuses, or the tables do not fit together.
+        UsageError: `path` exists and is not an earlier export.
+        DataError: the file cannot be written, or the tables hold different frames.
     """
     with writing(path):
-        _refuse_others(path)
+        _check_replaceable(path)
     path = path.resolve()
     with atomic(path) as temporary, temporary.open("wb") as file:
         stream_jsonl(built, file, progress)
 
 
 def stream_jsonl(built: Built, file: BinaryIO, progress: RowsDone = lambda rows: None) -> None:
-    """Write one JSON object a line and frame, as `json.dumps(..., ensure_ascii=False)` does.
+    """Write one line per frame, the same as `json.dumps(..., ensure_ascii=False)` would give.
 
     Args:
-        built: the tables.
-        file: where to; UTF-8.
-        progress: told of the frames written.
+        built: the caption tables.
+        file: the binary stream to write to, in UTF-8.
+        progress: called after every part with the number of frames written.
 
     Raises:
-        DataError: the tables do not fit together.
+        DataError: the frames and captions tables hold different frames.
     """
     for part in built.read(frame_columns(built), [*built.aus, "face"]):
         file.write(_bytes(_lines(built, part)))
         progress(len(part))
 
 
-def _refuse_others(path: Path) -> None:
-    if not path.exists() or _is_ours(path):
+def _check_replaceable(path: Path) -> None:
+    if not path.exists() or _is_export(path):
         return
     if not path.is_file() and not path.is_dir():
         raise UsageError(
-            "What is there is not a file that an export can take the place of.",
+            "This is not a file, so captions cannot be exported to it.",
             where=path,
-            hint="name a file with --out, or - for stdout",
+            hint="choose a file with --out, or - for stdout",
         )
     raise UsageError(
-        "What is there is not an export of captions: it is left as it is.",
+        "This is not an export of captions, so it is not replaced.",
         where=path,
-        hint="name another file with --out, or remove this one yourself",
+        hint="choose another file with --out, or remove this one yourself",
     )
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a file is empty, or begins with an object that has an export's keys."""
+def _is_export(path: Path) -> bool:
+    """Return whether a file is empty, or begins with an object that has the keys of an export."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        # The first line of any other file may be all of it.
+        # In other files the first line may be the whole file: read no more than 1 MiB of it.
         line = file.readline(1 << 20)
     try:
         return not line or tuple(json.loads(line)) == JSONL_KEYS
@@ -106,7 +109,7 @@ def _is_ours(path: Path) -> bool:
 
 def _lines(built: Built, part: pa.Table) -> pa.Array:
     """Return the lines of some frames, each with its line end."""
-    # Punctuation is part of the pieces beside it: every further piece costs time for every row.
+    # JSON punctuation is part of the pieces next to it: each further piece costs time in every row.
     local = '}, "local": {' if built.graded else '}, "intensities": {}, "local": {'
     pieces = [
         _categories(part["subject"], f'{{"dataset": {_json(built.dataset)}, "subject": '),
@@ -115,45 +118,51 @@ def _lines(built: Built, part: pa.Table) -> pa.Array:
         *_numbers(part["frame"], ', "frame": '),
         *_numbers(part["frame_id"], ', "frame_id": '),
         *_strings(part["image"], ', "image": '),
-        *(_small(part[au], before, 1) for au, before in _keys(built.aus, ', "aus": {')),
         *(
-            _small(part[intensity_column(au)], before, len(INTENSITIES))
-            for au, before in _keys(built.graded, '}, "intensities": {')
+            _small_numbers(part[au], before, 1)
+            for au, before in _key_prefixes(built.aus, ', "aus": {')
         ),
-        *(_categories(part[f"{au}_text"], before) for au, before in _keys(built.aus, local)),
+        *(
+            _small_numbers(part[intensity_column(au)], before, len(INTENSITIES))
+            for au, before in _key_prefixes(built.graded, '}, "intensities": {')
+        ),
+        *(
+            _categories(part[f"{au}_text"], before)
+            for au, before in _key_prefixes(built.aus, local)
+        ),
         _categories(part["face_text"], '}, "global": ', "}\n"),
     ]
     return _joined(pieces)
 
 
-def _keys(aus: Sequence[str], opening: str) -> list[tuple[str, str]]:
-    """Return what stands before each value of an object by action unit."""
+def _key_prefixes(aus: Sequence[str], opening: str) -> list[tuple[str, str]]:
+    """Return, for each action unit, its name and the text before its value in a JSON object."""
     return [(au, f"{', ' if at else opening}{_json(au)}: ") for at, au in enumerate(aus)]
 
 
 def _categories(column: pa.ChunkedArray, before: str, after: str = "") -> pa.Array:
-    """Return a dictionary column's values as JSON; each distinct value is encoded once."""
-    codes = _one(column)
+    """Return the values of a dictionary column as JSON, encoding each distinct value once."""
+    codes = _single_chunk(column)
     values = [*codes.dictionary.to_pylist(), None]
-    said = from_strings([before + _json(text) + after for text in values])
-    null = from_numpy(np.array([len(said) - 1]), pa.int32())[0]
-    return said.take(codes.indices.fill_null(null))
+    texts = from_strings([before + _json(text) + after for text in values])
+    null = from_numpy(np.array([len(texts) - 1]), pa.int32())[0]
+    return texts.take(codes.indices.fill_null(null))
 
 
-def _small(column: pa.ChunkedArray, before: str, most: int) -> pa.Array:
-    """Return a column of integers from 0 to `most` as JSON."""
-    said = from_strings([f"{before}{value}" for value in [*range(most + 1), "null"]])
+def _small_numbers(column: pa.ChunkedArray, before: str, most: int) -> pa.Array:
+    """Return the values of a column of integers from 0 to `most` as JSON."""
+    texts = from_strings([f"{before}{value}" for value in [*range(most + 1), "null"]])
     null = from_numpy(np.array([most + 1]), pa.int8())[0]
-    return said.take(_one(column).fill_null(null))
+    return texts.take(_single_chunk(column).fill_null(null))
 
 
 def _numbers(column: pa.ChunkedArray, before: str) -> list[Any]:
-    return [from_strings([before])[0], _one(column).cast(pa.string())]
+    return [from_strings([before])[0], _single_chunk(column).cast(pa.string())]
 
 
 def _strings(column: pa.ChunkedArray, before: str) -> list[Any]:
-    """Return a string column as JSON."""
-    values = _one(column)
+    """Return the pieces that give a string column as JSON."""
+    values = _single_chunk(column)
     if values.null_count == len(values):
         return [from_strings([f"{before}null"])[0]]
     if values.null_count or pc.any(pc.match_substring_regex(values, r'["\\\x00-\x1f]')).as_py():
@@ -165,13 +174,13 @@ def _joined(pieces: Sequence[Any]) -> pa.Array:
     return pc.binary_join_element_wise(*pieces, from_strings([""])[0])
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    # `Built.read` gives one chunk, or none.
+def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
+    # The tables of `Built.read` have one chunk or none.
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _bytes(lines: pa.Array) -> memoryview:
-    """Return the text of all values, one after the other, without a copy."""
+    """Return the bytes of all values, concatenated, without a copy."""
     _, ends, data = lines.buffers()
     begin, end = np.frombuffer(ends, np.int32)[[lines.offset, lines.offset + len(lines)]].tolist()
     return memoryview(data)[begin:end]

@@ -1,6 +1,7 @@
-"""What a language's YAML files hold: descriptions by state, units of a face, facts of the language.
+"""Reads and checks a language's YAML files: local/AU*.yaml, global.yaml and language.yaml.
 
-Every check here yields all that is wrong, so that a linter can list it; reading raises the first.
+The functions named *_problems yield all problems of a file, for the linter; those named read_*
+raise the first one.
 """
 
 from collections.abc import Iterator
@@ -13,28 +14,42 @@ from fauds.errors import DataError
 from fauds.facs import AUS, STATES
 
 SUBJECT_WORDS = ("F", "M", "unknown")
-"""Sexes that a global description knows; a null sex is "unknown"."""
+"""The sexes that global descriptions have words for; a null sex is "unknown"."""
 
 WORDS = ("first", "again", "their")
-"""What a language says for the subject: opening a description, later, and as a possessive."""
+"""A language's words for the subject: at the start of a description, later, and possessive."""
 
 States = dict[str, list[list[Text]]]
-"""State -> paraphrases -> sentences."""
+"""The paraphrases of every state; a paraphrase is a list of sentences."""
 
 
 @dataclass(frozen=True)
 class AuUnit:
-    """Action units that a global description says in one fragment; `say` are its paraphrases."""
+    """A set of action units that a global description states in one fragment.
+
+    Attributes:
+        aus: the names of the action units.
+        region: the region of the face, one of `FaceFragments.regions`.
+        paraphrases: the fragment's paraphrases.
+        line: the line of the entry in global.yaml, from 1.
+    """
 
     aus: frozenset[str]
     region: str
-    say: tuple[Text, ...]
+    paraphrases: tuple[Text, ...]
     line: int
 
 
 @dataclass(frozen=True)
 class FaceFragments:
-    """global.yaml: the subjects' words, what is said of nothing, regions in order, units."""
+    """The content of global.yaml.
+
+    Attributes:
+        subjects: by sex (`SUBJECT_WORDS`), the words for the subject by their role (`WORDS`).
+        nothing: the paraphrases for a face on which no action unit is active.
+        regions: the regions of the face, in the order in which they are described.
+        units: the fragments, in the order of the file.
+    """
 
     subjects: dict[str, dict[str, Text]]
     nothing: tuple[Text, ...]
@@ -44,17 +59,23 @@ class FaceFragments:
 
 @dataclass(frozen=True)
 class Language:
-    """language.yaml: the language's own name, and the words that turn a statement round."""
+    """The content of language.yaml.
+
+    Attributes:
+        name: the language's name.
+        negations: the words that negate a statement; one that begins with a hyphen, such as -n't,
+            is the end of a word.
+    """
 
     name: str
     negations: tuple[str, ...]
 
 
 def read_states(source: TemplateFile) -> States:
-    """Return what a local/AU12.yaml says.
+    """Return the descriptions in a file such as local/AU12.yaml.
 
     Raises:
-        DataError: it is not what it should be; names file and line.
+        DataError: the file does not have the required form; the message names file and line.
     """
     table = parse(source)
     _raise_first(state_problems(source, table))
@@ -62,22 +83,22 @@ def read_states(source: TemplateFile) -> States:
 
 
 def state_problems(source: TemplateFile, table: dict[Any, Any]) -> Iterator[DataError]:
-    """Yield what is wrong with the form of a local/AU12.yaml."""
+    """Yield the problems in the form of a file such as local/AU12.yaml."""
     for state, paraphrases in table.items():
         line = getattr(state, "line", None)
         if state not in STATES:
             known = ", ".join(STATES)
-            yield broken(source, f"{state!r} is not a state: they are {known}.", line)
+            yield broken(source, f"{state!r} is not a state; the states are {known}.", line)
         elif not _texts(paraphrases, depth=2):
             what = (
-                f"{state}: not a list of paraphrases, each a list of sentences (one with a colon "
-                "needs quotes, and none may be empty)."
+                f"{state}: not a list of paraphrases, each a list of sentences (no list may be "
+                "empty, and a sentence with a colon needs quotes)."
             )
             yield broken(source, what, line)
 
 
 def read_face(source: TemplateFile) -> FaceFragments:
-    """Return what a global.yaml says; errors as in `read_states`."""
+    """Return the content of a global.yaml; errors are those of `read_states`."""
     table = parse(source)
     _raise_first(face_problems(source, table))
     units = (
@@ -89,18 +110,18 @@ def read_face(source: TemplateFile) -> FaceFragments:
 
 
 def face_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
-    """Yield what is wrong with the form of a global.yaml."""
+    """Yield the problems in the form of a global.yaml."""
     kinds = {"subjects": dict, "nothing": list, "regions": list, "says": dict}
-    lacking = [key for key, kind in kinds.items() if not isinstance(table.get(key) or None, kind)]
-    for key in lacking:
+    missing = [key for key, kind in kinds.items() if not isinstance(table.get(key) or None, kind)]
+    for key in missing:
         yield broken(source, f"{source.name} lacks {key!r}, a {kinds[key].__name__}.")
-    if "subjects" not in lacking:
+    if "subjects" not in missing:
         yield from _subject_problems(source, table["subjects"])
     for key in ("nothing", "regions"):
-        if key not in lacking and not _texts(table[key], depth=1):
-            lacking.append(key)
+        if key not in missing and not _texts(table[key], depth=1):
+            missing.append(key)
             yield broken(source, f"{key!r} is not a list of texts.")
-    if not {"says", "regions"} & set(lacking):
+    if not {"says", "regions"} & set(missing):
         yield from _unit_problems(source, table["says"], table["regions"])
 
 
@@ -115,37 +136,39 @@ def _subject_problems(source: TemplateFile, subjects: dict[Any, Any]) -> Iterato
         for name in words if isinstance(words, dict) else ():
             if name not in WORDS:
                 known = ", ".join(WORDS)
-                what = f"The subject {sex!r} has a word {name!r}: there are {known}."
+                what = f"The subject {sex!r} has a word {name!r}; the words are {known}."
                 yield broken(source, what, lines.get(sex))
 
 
-def _unit_problems(source: TemplateFile, says: dict[Any, Any], regions: Any) -> Iterator[DataError]:
-    seen: dict[frozenset[str], str] = {}
-    for key, entry in says.items():
+def _unit_problems(
+    source: TemplateFile, entries: dict[Any, Any], regions: Any
+) -> Iterator[DataError]:
+    first_keys: dict[frozenset[str], str] = {}
+    for key, entry in entries.items():
         names, line = str(key).split("+"), getattr(key, "line", None)
         for name in names:
             if name not in AUS:
                 yield broken(source, f"{name!r} is not an action unit that fauds knows.", line)
-        first = seen.setdefault(frozenset(names), key)
+        first = first_keys.setdefault(frozenset(names), key)
         if first is not key or len(set(names)) != len(names):
-            yield broken(source, f"{key} says the action units of {first} again.", line)
+            yield broken(source, f"{key} repeats the action units of {first}.", line)
         if not isinstance(entry, dict) or not _texts(entry.get("say"), depth=1):
             yield broken(source, f"{key}: 'say' is not a list of texts.", line)
         elif entry.get("region") not in regions:
-            yield broken(source, f"{key}: its region is not one of 'regions'.", line)
+            yield broken(source, f"{key}: the region is not one of 'regions'.", line)
 
 
 def read_language(source: TemplateFile) -> Language:
-    """Return what a language.yaml says; errors as in `read_states`."""
+    """Return the content of a language.yaml; errors are those of `read_states`."""
     table = parse(source)
     _raise_first(language_problems(source, table))
     return Language(table["name"], tuple(table["negations"]))
 
 
 def language_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
-    """Yield what is wrong with the form of a language.yaml."""
+    """Yield the problems in the form of a language.yaml."""
     if not isinstance(table.get("name"), str):
-        yield broken(source, "The language has no 'name', a text.")
+        yield broken(source, "The file has no 'name' with a text.")
     if not _texts(table.get("negations"), depth=1):
         yield broken(source, "'negations' is not a list of texts (no and yes need quotes).")
 
@@ -158,4 +181,6 @@ def _raise_first(problems: Iterator[DataError]) -> None:
 def _texts(value: Any, depth: int) -> bool:
     if depth == 0:
         return isinstance(value, str)
-    return isinstance(value, list) and bool(value) and all(_texts(v, depth - 1) for v in value)
+    return (
+        isinstance(value, list) and bool(value) and all(_texts(item, depth - 1) for item in value)
+    )

@@ -1,8 +1,10 @@
-"""All that a language's templates can say, as words: fragments with their meaning, and glue.
+"""The words of a language's templates: fragments with their meanings, and connectors.
 
-A text is cut into words at blanks; in a language whose fragments have no blanks (Chinese) every
-character is one. Glue is what the templates put between fragments ("A woman", "and"); it is found
-by rendering them with a mark in the place of every fragment, so that it needs no list by hand.
+A fragment is a piece of text from the YAML files that asserts the state of some action units. A
+connector is a sequence of words that the .j2 files put between fragments ("A woman", "and").
+Connectors are collected by rendering the templates with a placeholder for every fragment, so no
+list of them has to be kept by hand. Texts are split into words at blanks, or into characters in a
+language whose fragments have no blanks (Chinese).
 """
 
 import re
@@ -18,69 +20,69 @@ from fauds.facs import AUS, STATES
 
 WordTuple = tuple[str, ...]
 Meaning = tuple[tuple[str, str], ...]
-"""What a fragment asserts: pairs of action unit and state; each state is one of STATES."""
+"""A fragment's assertions: pairs of an action unit and its state, one of `fauds.facs.STATES`."""
 
-_MARK = "\ue000"
-_MOST = 3  # fragments a region that glue is looked for between
+_PLACEHOLDER = "\ue000"
+_MOST_FRAGMENTS = 3  # per region, when connectors are collected
 _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
 def normalise(text: str) -> str:
-    """Return a text in one spelling: compatibility forms, case, quotes and blanks made alike."""
+    """Return a text with compatibility forms, case, quotes and blanks normalised."""
     return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
 
 
-def is_mark(word: str) -> bool:
-    """Whether a word is punctuation."""
+def is_punctuation(word: str) -> bool:
+    """Return whether a word is a punctuation mark."""
     return len(word) == 1 and unicodedata.category(word).startswith("P")
 
 
-class Known:
-    """The fragments and the glue of a language.
+class Lexicon:
+    """The fragments and the connectors of a language.
 
     Attributes:
-        spaced: whether blanks divide words: most fragments have one.
-        fragments: by words, without punctuation at their end. Of two that are alike the first
-            counts; `fauds.captions.lint` finds them.
-        of_faces: those that say something of a whole face.
-        glue: sequences of words that stand between fragments.
-        marks: punctuation that does.
-        stops: punctuation that ends a sentence.
+        spaced: whether blanks separate words, which is so if most fragments have one.
+        fragments: the meaning of every fragment, by its words without punctuation at the end. Of
+            two equal fragments the first one counts; `fauds.captions.lint` reports the second.
+        face_fragments: the words of the fragments that describe a whole face.
+        connectors: the sequences of words between fragments.
+        punctuation: the punctuation marks between fragments.
+        stops: the punctuation marks that end a sentence.
     """
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        local, faces = list(said_of_aus(templates)), list(said_of_faces(templates))
+        local, faces = list(local_fragments(templates)), list(face_fragments(templates))
         texts = [text.strip() for text, _ in (*local, *faces)]
         self.spaced = sum(" " in text for text in texts) > len(texts) / 2
         self.fragments: dict[WordTuple, Meaning] = {}
-        self.marks: set[str] = set()
+        self.punctuation: set[str] = set()
         self.stops: set[str] = set()
         for text, meaning in (*local, *faces):
             self.fragments.setdefault(self.trimmed(text), meaning)
-        self.of_faces = [self.trimmed(text) for text, _ in faces]
-        self._negations = [normalise(word) for word in templates.about.negations]
-        self.glue = self._glue()
+        self.face_fragments = [self.trimmed(text) for text, _ in faces]
+        self._negations = [normalise(word) for word in templates.language_file.negations]
+        self.connectors = self._collect_connectors()
 
     def words(self, text: str) -> WordTuple:
-        """Return the words and punctuation of a text, in one spelling."""
+        """Return the words and punctuation marks of a text, normalised."""
         text = normalise(text)
         return tuple(_WORD.findall(text) if self.spaced else text.replace(" ", ""))
 
     def text(self, words: WordTuple) -> str:
-        """Return words as a text."""
+        """Return words joined into a text."""
         return (" " if self.spaced else "").join(words)
 
     def trimmed(self, text: str) -> WordTuple:
-        """Return the words of a fragment without the punctuation at its end."""
+        """Return the words of a fragment without its final punctuation, and add that to `stops`."""
         words = self.words(text)
-        while words and is_mark(words[-1]):
+        while words and is_punctuation(words[-1]):
             self.stops.add(words[-1])
             words = words[:-1]
         return words
 
-    def turned(self, words: WordTuple) -> int:
-        """Return how many negations some words hold; one like -n't is the end of a word."""
+    def negation_count(self, words: WordTuple) -> int:
+        """Return the number of negations among some words; one like -n't is the end of a word."""
         if not self.spaced:
             text = "".join(words)
             return sum(text.count(negation) for negation in self._negations)
@@ -92,69 +94,73 @@ class Known:
 
     @cached_property
     def fragment_lengths(self) -> list[int]:
-        """Lengths of fragments in words, the longest first."""
+        """The different lengths of fragments in words, the longest first."""
         return sorted({len(words) for words in self.fragments}, reverse=True)
 
     @cached_property
-    def glue_lengths(self) -> list[int]:
-        """Lengths of glue in words, the longest first."""
-        return sorted({len(words) for words in self.glue}, reverse=True)
+    def connector_lengths(self) -> list[int]:
+        """The different lengths of connectors in words, the longest first."""
+        return sorted({len(words) for words in self.connectors}, reverse=True)
 
-    def _glue(self) -> frozenset[WordTuple]:
-        found: set[WordTuple] = set()
-        for rendered in (*self._marked_locals(), *self._marked_faces()):
-            for piece in rendered.split(_MARK):
+    def _collect_connectors(self) -> frozenset[WordTuple]:
+        connectors: set[WordTuple] = set()
+        for rendered in (*self._local_patterns(), *self._face_patterns()):
+            for piece in rendered.split(_PLACEHOLDER):
                 run: list[str] = []
                 for word in (*self.words(piece), None):
-                    if word is not None and not is_mark(word):
+                    if word is not None and not is_punctuation(word):
                         run.append(word)
                         continue
-                    found |= {tuple(run)} if run else set()
-                    self.marks |= {word} if word else set()
+                    connectors |= {tuple(run)} if run else set()
+                    self.punctuation |= {word} if word else set()
                     run = []
             ends = self.words(rendered)[-1:]
-            self.stops |= {word for word in ends if is_mark(word)}
-        return frozenset(found)
+            self.stops |= {word for word in ends if is_punctuation(word)}
+        return frozenset(connectors)
 
-    def _marked_locals(self) -> Iterator[str]:
+    def _local_patterns(self) -> Iterator[str]:
         render = self._templates.renderer.file
-        for au in described(self._templates):
+        for au in described_aus(self._templates):
             for state, paraphrases in self._templates.states(au).items():
                 for count in sorted({len(sentences) for sentences in paraphrases}):
-                    yield render("local.j2", fragments=[_MARK] * count, au=au, state=state)
+                    yield render("local.j2", fragments=[_PLACEHOLDER] * count, au=au, state=state)
 
-    def _marked_faces(self) -> Iterator[str]:
-        render, names = self._templates.renderer.file, self._templates.whole.regions
-        groups = [g for n in range(len(names) + 1) for g in combinations(names, n)]
+    def _face_patterns(self) -> Iterator[str]:
+        render, all_regions = self._templates.renderer.file, self._templates.face_file.regions
+        groups = [
+            group for n in range(len(all_regions) + 1) for group in combinations(all_regions, n)
+        ]
         for sex in SUBJECT_WORDS:
             words = self._templates.words(sex)
             for group in groups:
-                for count in range(1, _MOST + 1):
-                    regions = {name: [_MARK] * count * (name in group) for name in names}
-                    yield render("global.j2", regions=regions, nothing=_MARK, **words)
+                for count in range(1, _MOST_FRAGMENTS + 1):
+                    regions = {
+                        name: [_PLACEHOLDER] * count * (name in group) for name in all_regions
+                    }
+                    yield render("global.j2", regions=regions, nothing=_PLACEHOLDER, **words)
 
 
-def described(templates: Templates) -> list[str]:
-    """Return the action units that a language has a file for."""
+def described_aus(templates: Templates) -> list[str]:
+    """Return the action units that a language has a file of local descriptions for."""
     return [au for au in AUS if local_name(au) in templates.files]
 
 
-def said_of_aus(templates: Templates) -> Iterator[tuple[str, Meaning]]:
-    """Yield every sentence of local descriptions as rendered, with its meaning."""
-    for au in described(templates):
+def local_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
+    """Yield every rendered sentence of the local descriptions with its meaning."""
+    for au in described_aus(templates):
         for state, paraphrases in templates.states(au).items():
             for variant in range(len(paraphrases)):
                 for sentence in templates.sentences(au, state, variant):
                     yield sentence, ((au, state),)
 
 
-def said_of_faces(templates: Templates) -> Iterator[tuple[str, Meaning]]:
-    """Yield every fragment of global descriptions, in every sex, with its meaning."""
+def face_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
+    """Yield every rendered fragment of the global descriptions, for every sex, with its meaning."""
     nothing = tuple((au, STATES[0]) for au in AUS)
     for sex in SUBJECT_WORDS:
-        for variant in range(len(templates.whole.nothing)):
-            yield templates.said(templates.whole.nothing, sex, variant), nothing
+        for variant in range(len(templates.face_file.nothing)):
+            yield templates.face_fragment(templates.face_file.nothing, sex, variant), nothing
         for unit in templates.units:
             meaning = tuple((au, STATES[1]) for au in sorted(unit.aus))
-            for variant in range(len(unit.say)):
-                yield templates.said(unit.say, sex, variant), meaning
+            for variant in range(len(unit.paraphrases)):
+                yield templates.face_fragment(unit.paraphrases, sex, variant), meaning

@@ -1,4 +1,4 @@
-"""What is wrong with a language's templates: all of it, each with file and line.
+"""Checks a language's templates and lists all problems, each with its file and line.
 
 The rules are the same for the languages that fauds ships and for users' own templates.
 """
@@ -24,13 +24,18 @@ from fauds.captions.yamlread import Text, broken, parse
 from fauds.errors import DataError
 from fauds.facs import AUS, STATES
 
-_SAMPLE = 400  # random combinations, beside all single ones and pairs
-_ENOUGH = 20  # problems of one kind after which a sampling rule stops
+_SAMPLE = 400  # random combinations of action units, besides all single ones and pairs
+_MOST_PROBLEMS = 20  # of one kind, after which a rule stops
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """Something wrong: where (path:line) and what."""
+    """A problem in a template.
+
+    Attributes:
+        where: the file and line, as path:line.
+        what: a sentence that describes the problem.
+    """
 
     where: str
     what: str
@@ -41,53 +46,61 @@ class Problem:
 
 @dataclass
 class Report:
-    """What `check` found: problems in the order of files, and how much was looked at."""
+    """The result of `check`.
+
+    Attributes:
+        problems: the problems, sorted by file and line.
+        files: the number of files checked.
+        sentences: the number of sentences and fragments checked.
+        texts: the number of rendered texts that were read back.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     files: int = 0
     sentences: int = 0
     texts: int = 0
 
-    def take(self, errors: Iterable[DataError]) -> None:
+    def add(self, errors: Iterable[DataError]) -> None:
         """Add errors as problems."""
         self.problems += [Problem(str(error.where), error.what) for error in errors]
 
 
 def check(language: str, templates: Path | None = None) -> Report:
-    """Look at all of a language's templates.
+    """Check all templates of a language.
 
-    Finds broken YAML and Jinja2, undefined variables, missing states and action units, texts
-    with fewer paraphrases than others, empty and duplicate fragments, phrases that read back as
-    something else, words outside the vocabulary.
+    The check finds broken YAML and Jinja2, undefined variables, missing states and action units,
+    texts with fewer paraphrases than others, empty and duplicate fragments, fragments that hold
+    joining words, texts that `fauds.captions.parse` reads back with another meaning, and words
+    outside the vocabulary.
 
     Args:
-        language: a code such as "en".
-        templates: a folder whose files override the shipped ones.
+        language: the language's code, such as "en".
+        templates: a folder whose files override the shipped templates.
 
     Raises:
-        UsageError: there is no such language.
+        UsageError: the language is unknown.
         DataError: a file cannot be read.
     """
     files = sources(language, templates)
     report = Report(files=len(files))
-    report.take(_form(files))
-    # What follows needs templates that can be read and rendered.
+    report.add(_form(files))
+    # The other rules need templates that can be read and rendered.
     if not report.problems:
-        made = Templates(language, files, trusted=templates is None)
-        report.take(_paraphrases(made))
-        rendering = list(_rendering(made))
-        report.take(rendering)
+        loaded = Templates(language, files, trusted=templates is None)
+        report.add(_paraphrases(loaded))
+        rendering = list(_rendering(loaded))
+        report.add(rendering)
         if not rendering:
-            report.take(_duplicates(made, report))
-            report.take(_joiners(made))
-            report.take(_readings(made, report))
-            report.take(_words(made))
+            report.add(_duplicates(loaded, report))
+            report.add(_connectors(loaded))
+            report.add(_readings(loaded, report))
+            report.add(_words(loaded))
     report.problems.sort()
     return report
 
 
 def _form(files: dict[str, TemplateFile]) -> Iterator[DataError]:
-    """Yield what is wrong with the YAML files as data."""
+    """Yield the problems in the form of the YAML files."""
     yield from _table(files["language.yaml"], fragments.language_problems)
     yield from _table(files["global.yaml"], _face)
     for au in AUS:
@@ -124,176 +137,195 @@ def _states(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
             yield broken(source, f"The state {state!r} is missing.")
 
 
-def _paraphrases(made: Templates) -> Iterator[DataError]:
-    """Yield texts with fewer paraphrases than others of the language."""
-    local = [(local_name(au), item) for au in AUS for item in made.states(au).items()]
-    says = [(name, state, len(said), said[0][0].line) for name, (state, said) in local]
-    whole = [
-        ("nothing", made.whole.nothing),
-        *(("+".join(sorted(u.aus)), u.say) for u in made.units),
+def _paraphrases(templates: Templates) -> Iterator[DataError]:
+    """Yield a problem for every text with fewer paraphrases than other texts of the language."""
+    states_of_files = [
+        (local_name(au), states) for au in AUS for states in templates.states(au).items()
     ]
-    says += [("global.yaml", name, len(say), say[0].line) for name, say in whole]
-    most = max(count for _, _, count, _ in says)
-    for name, what, count, line in says:
+    counts = [
+        (name, state, len(paraphrases), paraphrases[0][0].line)
+        for name, (state, paraphrases) in states_of_files
+    ]
+    face_texts = [
+        ("nothing", templates.face_file.nothing),
+        *(("+".join(sorted(unit.aus)), unit.paraphrases) for unit in templates.units),
+    ]
+    counts += [
+        ("global.yaml", name, len(paraphrases), paraphrases[0].line)
+        for name, paraphrases in face_texts
+    ]
+    most = max(count for _, _, count, _ in counts)
+    for name, text, count, line in counts:
         if count < most:
-            yield broken(made.files[name], f"{what} has {count} of {most} paraphrases.", line)
+            yield broken(templates.files[name], f"{text} has {count} of {most} paraphrases.", line)
 
 
-def _rendering(made: Templates) -> Iterator[DataError]:
-    """Yield what cannot be rendered, each once."""
-    seen: set[tuple[str, str]] = set()
-    for render in _renderings(made):
+def _rendering(templates: Templates) -> Iterator[DataError]:
+    """Yield the errors of rendering every text, each one once."""
+    reported: set[tuple[str, str]] = set()
+    for render in _renderings(templates):
         try:
             render()
         except LimitError as error:
-            # Every further text would take as long.
+            # Every other text could take as long: stop here.
             yield error
             return
         except DataError as error:
-            if (error.what, str(error.where)) not in seen:
-                seen.add((error.what, str(error.where)))
+            if (error.what, str(error.where)) not in reported:
+                reported.add((error.what, str(error.where)))
                 yield error
 
 
-def _renderings(made: Templates) -> Iterator[Callable[[], str]]:
+def _renderings(templates: Templates) -> Iterator[Callable[[], str]]:
     for au in AUS:
-        for state, paraphrases in made.states(au).items():
+        for state, paraphrases in templates.states(au).items():
             for variant in range(len(paraphrases)):
-                yield partial(made.local, au, state, variant)
+                yield partial(templates.local, au, state, variant)
     for sex in SUBJECT_WORDS:
-        for say in _says(made):
-            for variant in range(len(say)):
-                yield partial(made.said, say, sex, variant)
-        yield partial(made.face, AUS, sex)
-        yield partial(made.face, (), sex)
+        for paraphrases in _face_texts(templates):
+            for variant in range(len(paraphrases)):
+                yield partial(templates.face_fragment, paraphrases, sex, variant)
+        yield partial(templates.face, AUS, sex)
+        yield partial(templates.face, (), sex)
 
 
-def _says(made: Templates) -> list[tuple[Text, ...]]:
-    return [made.whole.nothing, *(unit.say for unit in made.units)]
+def _face_texts(templates: Templates) -> list[tuple[Text, ...]]:
+    return [templates.face_file.nothing, *(unit.paraphrases for unit in templates.units)]
 
 
-def _duplicates(made: Templates, report: Report) -> Iterator[DataError]:
-    """Yield fragments that another place has too, in any spelling."""
-    parser = Parser(made)
-    first: dict[Fragment, str] = {}
-    for source, text, rendered in _rendered(made):
+def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
+    """Yield a problem for every fragment without words and every repeated one, in any spelling."""
+    parser = Parser(templates)
+    places: dict[Fragment, str] = {}
+    for source, text, rendered in _rendered(templates):
         report.sentences += 1
-        words = parser.known.trimmed(rendered)
+        words = parser.lexicon.trimmed(rendered)
         if not words:
             yield broken(source, f"The fragment {str(text)!r} holds no word.", text.line)
-        elif words in first:
-            what = f"The fragment {str(text)!r} is said before, at {first[words]}."
+        elif words in places:
+            what = f"The fragment {str(text)!r} repeats the one at {places[words]}."
             yield broken(source, what, text.line)
         else:
-            first[words] = source.at(text.line)
+            places[words] = source.at(text.line)
 
 
-def _joiners(made: Templates) -> Iterator[DataError]:
-    """Yield fragments of faces that hold what global.j2 puts between fragments."""
-    known = Parser(made).known
-    for source, text, rendered in _rendered(made):
-        words = known.trimmed(rendered)
-        runs = {words[at : at + n] for n in known.glue_lengths for at in range(len(words))}
-        held = sorted(known.glue & runs) + sorted((word,) for word in known.marks & set(words))
-        if held and source.name == "global.yaml":
-            what = (
-                f"The fragment {str(text)!r} holds {known.text(held[0])!r}, which joins fragments."
-            )
+def _connectors(templates: Templates) -> Iterator[DataError]:
+    """Yield a problem for every fragment of faces with words that global.j2 puts between them."""
+    lexicon = Parser(templates).lexicon
+    for source, text, rendered in _rendered(templates):
+        words = lexicon.trimmed(rendered)
+        sequences = {
+            words[at : at + n] for n in lexicon.connector_lengths for at in range(len(words))
+        }
+        connectors = sorted(lexicon.connectors & sequences) + sorted(
+            (word,) for word in lexicon.punctuation & set(words)
+        )
+        if connectors and source.name == "global.yaml":
+            word = lexicon.text(connectors[0])
+            what = f"The fragment {str(text)!r} holds {word!r}, which joins fragments."
             yield broken(source, what, text.line)
 
 
-def _rendered(made: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
-    """Yield every fragment once: its file, its source text, and rendered for no known sex."""
+def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
+    """Yield the file, the source, and the text for unknown sex of every fragment."""
     for au in AUS:
-        source = made.files[local_name(au)]
-        for state, paraphrases in made.states(au).items():
+        source = templates.files[local_name(au)]
+        for state, paraphrases in templates.states(au).items():
             for variant, sentences in enumerate(paraphrases):
                 yield from (
                     (source, text, rendered)
                     for text, rendered in zip(
-                        sentences, made.sentences(au, state, variant), strict=True
+                        sentences, templates.sentences(au, state, variant), strict=True
                     )
                 )
-    for say in _says(made):
-        for variant, text in enumerate(say):
-            yield made.files["global.yaml"], text, made.said(say, "unknown", variant)
+    for paraphrases in _face_texts(templates):
+        for variant, text in enumerate(paraphrases):
+            yield (
+                templates.files["global.yaml"],
+                text,
+                templates.face_fragment(paraphrases, "unknown", variant),
+            )
 
 
-def _readings(made: Templates, report: Report) -> Iterator[DataError]:
-    """Yield texts that read back as something else than what they were made from."""
-    parser = Parser(made)
+def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
+    """Yield a problem for every text that reads back with another meaning than its source."""
+    parser = Parser(templates)
     for au in AUS:
-        source = made.files[local_name(au)]
-        for state, paraphrases in made.states(au).items():
+        source = templates.files[local_name(au)]
+        for state, paraphrases in templates.states(au).items():
             for variant, sentences in enumerate(paraphrases):
-                text = made.local(au, state, variant)
-                read = parser(text)
+                text = templates.local(au, state, variant)
+                parsed = parser(text)
                 report.texts += 1
-                if read != _meant_local(au, state):
-                    yield broken(source, _misread(f"{au} {state}", read), sentences[0].line)
-                elif not all(said in text for said in made.sentences(au, state, variant)):
+                if parsed != _local_meaning(au, state):
+                    yield broken(source, _misread(f"{au} {state}", parsed), sentences[0].line)
+                elif not all(
+                    sentence in text for sentence in templates.sentences(au, state, variant)
+                ):
                     what = f"{au} {state}: local.j2 leaves a sentence out."
                     yield broken(source, what, sentences[0].line)
-    wrong = (error for error in _face_readings(made, parser, report) if error)
-    yield from islice(wrong, _ENOUGH)
+    errors = (error for error in _face_readings(templates, parser, report) if error)
+    yield from islice(errors, _MOST_PROBLEMS)
 
 
-def _face_readings(made: Templates, parser: Parser, report: Report) -> Iterator[DataError | None]:
-    source = made.files["global.yaml"]
-    variants = made.paraphrases(AUS, STATES)
-    units = {unit.aus for unit in made.units}
-    for number, active in enumerate(_combinations(made)):
-        # A fragment's words differ by sex, what joins fragments does not: sexes take turns.
-        alone = active in units or not active
-        for sex in SUBJECT_WORDS if alone else [SUBJECT_WORDS[number % len(SUBJECT_WORDS)]]:
+def _face_readings(
+    templates: Templates, parser: Parser, report: Report
+) -> Iterator[DataError | None]:
+    source = templates.files["global.yaml"]
+    variants = templates.paraphrase_count(AUS, STATES)
+    units = {unit.aus for unit in templates.units}
+    for number, active in enumerate(_combinations(templates)):
+        # Only fragments, not the words between them, differ by sex: combinations alternate sexes.
+        is_unit = active in units or not active
+        for sex in SUBJECT_WORDS if is_unit else [SUBJECT_WORDS[number % len(SUBJECT_WORDS)]]:
             for variant in range(variants):
                 report.texts += 1
-                text = made.face(active, sex, variant)
-                read = parser(text)
-                if read == _meant_face(active):
+                text = templates.face(active, sex, variant)
+                parsed = parser(text)
+                if parsed == _face_meaning(active):
                     yield None
                 else:
-                    line = next((u.line for u in made.units if u.aus <= active), None)
+                    line = next((unit.line for unit in templates.units if unit.aus <= active), None)
                     name = "+".join(sorted(active)) or "nothing"
-                    yield broken(source, _misread(f"{name} ({text!r})", read), line)
+                    yield broken(source, _misread(f"{name} ({text!r})", parsed), line)
 
 
-def _combinations(made: Templates) -> list[frozenset[str]]:
-    drawn = random.Random(0)
-    sampled = [drawn.sample(AUS, drawn.randint(3, 12)) for _ in range(_SAMPLE)]
-    units = [unit.aus for unit in made.units]
-    few = [c for size in range(3) for c in combinations(AUS, size)]
-    return list(dict.fromkeys([*map(frozenset, few), *units, *map(frozenset, sampled)]))
+def _combinations(templates: Templates) -> list[frozenset[str]]:
+    rng = random.Random(0)
+    sampled = [rng.sample(AUS, rng.randint(3, 12)) for _ in range(_SAMPLE)]
+    units = [unit.aus for unit in templates.units]
+    small = [combination for size in range(3) for combination in combinations(AUS, size)]
+    return list(dict.fromkeys([*map(frozenset, small), *units, *map(frozenset, sampled)]))
 
 
-def _meant_local(au: str, state: str) -> Parsed:
+def _local_meaning(au: str, state: str) -> Parsed:
     degree = {au: state} if state in STATES[2:] else {}
     return Parsed({au: "active" if state != STATES[0] else state}, degree)
 
 
-def _meant_face(active: frozenset[str]) -> Parsed:
+def _face_meaning(active: frozenset[str]) -> Parsed:
     states = dict.fromkeys(sorted(active), "active") or dict.fromkeys(AUS, "inactive")
     return Parsed(states, {})
 
 
-def _misread(meant: str, read: Parsed) -> str:
-    said = [f"{au} {read.degrees.get(au, state)}" for au, state in read.states.items()]
-    said += [f"{au} contradicted" for au in read.contradicted]
-    said += [f"not understood: {piece!r}" for piece in read.unknown]
-    return f"{meant} reads back as {', '.join(said[:8]) or 'nothing'}."
+def _misread(meaning: str, parsed: Parsed) -> str:
+    assertions = [f"{au} {parsed.degrees.get(au, state)}" for au, state in parsed.states.items()]
+    assertions += [f"{au} contradicted" for au in parsed.contradicted]
+    assertions += [f"not understood: {piece!r}" for piece in parsed.unknown]
+    return f"{meaning} reads back as {', '.join(assertions[:8]) or 'nothing'}."
 
 
-def _words(made: Templates) -> Iterator[DataError]:
-    """Yield combinations with a word that the vocabulary of fewer ones lacks."""
-    tokenise = Tokeniser(made.language)
-    # What joins fragments is the same for all paraphrases: the first shows it.
-    known = Words.of(global_texts(AUS, made), tokenise).index().keys()
-    source, drawn = made.files["global.yaml"], random.Random(1)
+def _words(templates: Templates) -> Iterator[DataError]:
+    """Yield a problem if the vocabulary lacks a word of some combination of action units."""
+    tokenise = Tokeniser(templates.language)
+    # Connectors are the same for all paraphrases, so the first paraphrase is enough.
+    vocabulary = Words.of(global_texts(AUS, templates), tokenise).index().keys()
+    source, rng = templates.files["global.yaml"], random.Random(1)
     for _ in range(_SAMPLE):
-        active = drawn.sample(AUS, drawn.randint(3, 12))
-        text = made.face(active, drawn.choice(SUBJECT_WORDS))
-        lacking = [token for token in tokenise(text) if token not in known]
-        if lacking:
-            what = f"{'+'.join(sorted(active))}: {lacking[0][0]!r} is outside the vocabulary."
+        active = rng.sample(AUS, rng.randint(3, 12))
+        text = templates.face(active, rng.choice(SUBJECT_WORDS))
+        missing = [token for token in tokenise(text) if token not in vocabulary]
+        if missing:
+            what = f"{'+'.join(sorted(active))}: {missing[0][0]!r} is outside the vocabulary."
             yield broken(source, what)
             return

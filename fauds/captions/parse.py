@@ -1,9 +1,10 @@
-"""From a text back to what it asserts of each action unit.
+"""Reads a text and returns what it asserts about each action unit.
 
-A text of the templates is inverted exactly: the longest known fragment first, and only glue
-between fragments. What is left over, as in a text that a decoder wrote, is compared with all
-fragments word by word; a near one counts if its negations are the same and nothing else that is
-as near says otherwise. What remains is returned as not understood. Needs no spaCy.
+A text made by the templates is inverted exactly: it is split into fragments, the longest first,
+with nothing but connectors between them. Other words, as in a text that a decoder generated, are
+compared with all fragments; a similar fragment counts if it has the same number of negations and no
+fragment of about the same similarity asserts something else. The remaining words are returned as
+not understood. Reading needs no spaCy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,26 +16,27 @@ from pathlib import Path
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from fauds.captions.lexicon import Known, Meaning, WordTuple, is_mark
+from fauds.captions.lexicon import Lexicon, Meaning, WordTuple, is_punctuation
 from fauds.captions.templates import Templates, load
 from fauds.facs import INTENSITIES, au_name, occurs
 
 NEAR = 0.8
-"""Similarity above which a fragment may be meant: twice the common words over all words."""
+"""Similarity that a similar fragment must exceed: twice the common words over all words, 0 to 1."""
 
-_TIE = 0.05  # similarities closer than this do not decide between fragments
+_TIE = 0.05  # fragments whose similarities differ by less count as equally similar
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a text asserts.
+    """The assertions of a text about action units.
 
     Attributes:
-        states: by action unit, "active" or "inactive"; one that is not there is not mentioned.
-            "No visible movement" asserts that all are inactive.
-        degrees: by action unit, "A" (trace) to "E" (maximum), where a degree is said.
-        contradicted: action units that are said to be both, and so are not in `states`.
-        unknown: pieces of the text that were not understood, in normalised spelling.
+        states: "active" or "inactive" by action unit, of those that the text mentions. A text such
+            as "no visible movement" asserts that all action units are inactive.
+        degrees: "A" (trace) to "E" (maximum) by action unit, where the text gives a degree.
+        contradicted: the action units that the text calls both active and inactive; they are not
+            in `states`.
+        unknown: the pieces of the text that were not understood, with normalised spelling.
     """
 
     states: Mapping[str, str]
@@ -44,11 +46,15 @@ class Parsed:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The action units that are said to be active, sorted."""
+        """The action units that the text calls active, sorted."""
         return tuple(sorted(au for au, state in self.states.items() if state == "active"))
 
     def state(self, au: int | str) -> str:
-        """Return "active", "inactive", "contradicted" or "not mentioned", of any spelling."""
+        """Return an action unit's state: "active", "inactive", "contradicted" or "not mentioned".
+
+        Args:
+            au: the action unit, in any common spelling.
+        """
         name = au_name(au)
         if name in self.contradicted:
             return "contradicted"
@@ -57,13 +63,15 @@ class Parsed:
     def asserts(
         self, au: str, occurrence_at: int | None = None, *, others: bool | None = None
     ) -> bool | None:
-        """Return whether the text asserts that an action unit occurs; None where it does not say.
+        """Return whether the text asserts that an action unit occurs; None if it asserts neither.
 
         Args:
-            au: as in `states`.
-            occurrence_at: the lowest intensity that counts as occurring, where degrees are said.
-            others: what a text that was understood asserts of an action unit that it does not
-                mention: False of a face's description, which names all that is active.
+            au: the action unit's name, such as AU12.
+            occurrence_at: the lowest intensity, 1 to 5, that counts as occurring if the text gives
+                a degree; None if every degree counts.
+            others: the value returned for an action unit that the text does not mention, if
+                anything in the text was understood. Use False for the description of a face, which
+                names all active action units.
         """
         if not self.states or au in self.contradicted:
             return None
@@ -73,16 +81,16 @@ class Parsed:
 
 
 def parse(text: str, language: str = "en", *, templates: Path | None = None) -> Parsed:
-    """Return what a description, local or global, asserts of each action unit.
+    """Return what a local or global description asserts about each action unit.
 
     Args:
-        text: of the templates, or imperfect, as a decoder writes it.
-        language: a code such as "en".
-        templates: a folder whose files override the shipped ones; for many texts make a
-            `Parser` once.
+        text: the description, made by templates or generated by a model.
+        language: the language's code, such as "en".
+        templates: a folder whose files override the shipped templates. To read many texts with it,
+            create a `Parser` once.
 
     Raises:
-        UsageError: there is no such language.
+        UsageError: the language is unknown.
         DataError: the templates are broken.
     """
     if templates is None:
@@ -96,168 +104,185 @@ def _shipped(language: str) -> "Parser":
 
 
 Piece = tuple[int, int, str]
-"""First word, word after the last, and what they are: fragment, glue, gap or stop."""
+"""The first word, the word after the last, and the kind: fragment, connector, gap or stop."""
 
 
 @dataclass
-class _Heard:
-    """What was understood so far, and what was not."""
+class _Reading:
+    """The meanings of the pieces read so far, and the pieces that were not understood."""
 
     meanings: list[Meaning] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
 
 class Parser:
-    """Reads the texts of one language; see `parse`."""
+    """Reads texts of one language; see `parse`.
+
+    Args:
+        templates: the language's templates.
+    """
 
     def __init__(self, templates: Templates) -> None:
-        self.known = Known(templates)
+        self.lexicon = Lexicon(templates)
 
     def __call__(self, text: str) -> Parsed:
-        """Return what a text asserts."""
-        words, heard = self.known.words(text), _Heard()
+        """Return what a text asserts about each action unit."""
+        words, reading = self.lexicon.words(text), _Reading()
         sentence: list[Piece] = []
         for piece in self._pieces(words):
             if piece[2] == "stop":
-                self._hear(words, sentence, heard)
+                self._read_sentence(words, sentence, reading)
                 sentence = []
             else:
                 sentence.append(piece)
-        self._hear(words, sentence, heard)
-        return _parsed(heard)
+        self._read_sentence(words, sentence, reading)
+        return _parsed(reading)
 
     def _pieces(self, words: WordTuple) -> Iterator[Piece]:
-        """Cut words into fragments, the glue between them, stops, and gaps of other words."""
-        at, begins = 0, True
+        """Split words into fragments, connectors, stops, and gaps of other words."""
+        at, can_begin = 0, True
         while at < len(words):
-            length = self._fragment(words, at) if begins else 0
+            length = self._fragment(words, at) if can_begin else 0
             kind = "fragment"
             if not length:
-                length, kind = self._joining(words, at)
-            begins = bool(length)
+                length, kind = self._connector(words, at)
+            can_begin = bool(length)
             if not length:
                 length, kind = self._gap(words, at), "gap"
             yield at, at + length, kind
             at += length
 
-    def _joining(self, words: WordTuple, at: int) -> tuple[int, str]:
-        """Return how many words here are punctuation or glue, and whether a stop or glue."""
-        if is_mark(words[at]):
-            return 1, "stop" if words[at] in self.known.stops else "glue"
-        return self._longest_glue(words, at), "glue"
+    def _connector(self, words: WordTuple, at: int) -> tuple[int, str]:
+        """Return the length and kind of the punctuation or connector at a position; 0 if none."""
+        if is_punctuation(words[at]):
+            return 1, "stop" if words[at] in self.lexicon.stops else "connector"
+        return self._longest_connector(words, at), "connector"
 
     def _gap(self, words: WordTuple, at: int) -> int:
-        """Return how many words from here, one at least, are neither punctuation nor glue."""
+        """Return the number of words, at least one, before the next punctuation or connector."""
         stop = at + 1
-        while stop < len(words) and not self._joining(words, stop)[0]:
+        while stop < len(words) and not self._connector(words, stop)[0]:
             stop += 1
         return stop - at
 
     def _fragment(self, words: WordTuple, at: int) -> int:
-        """Return the length of the longest fragment here that ends where one can end, or 0."""
-        for length in self.known.fragment_lengths:
-            if words[at : at + length] in self.known.fragments and self._ends(words, at + length):
+        """Return the length of the longest fragment at a position that can end there; 0 if none."""
+        for length in self.lexicon.fragment_lengths:
+            if words[at : at + length] in self.lexicon.fragments and self._can_end(
+                words, at + length
+            ):
                 return length
         return 0
 
-    def _ends(self, words: WordTuple, at: int) -> bool:
+    def _can_end(self, words: WordTuple, at: int) -> bool:
         if at >= len(words):
             return at == len(words)
-        if is_mark(words[at]) or self._longest_glue(words, at):
+        if is_punctuation(words[at]) or self._longest_connector(words, at):
             return True
-        lengths = self.known.fragment_lengths
-        return any(words[at : at + length] in self.known.fragments for length in lengths)
+        lengths = self.lexicon.fragment_lengths
+        return any(words[at : at + length] in self.lexicon.fragments for length in lengths)
 
-    def _longest_glue(self, words: WordTuple, at: int) -> int:
-        for length in self.known.glue_lengths:
-            if words[at : at + length] in self.known.glue:
+    def _longest_connector(self, words: WordTuple, at: int) -> int:
+        for length in self.lexicon.connector_lengths:
+            if words[at : at + length] in self.lexicon.connectors:
                 return length
         return 0
 
-    def _hear(self, words: WordTuple, sentence: list[Piece], heard: _Heard) -> None:
-        """Understand one sentence: its fragments, and what its gaps come near to."""
+    def _read_sentence(self, words: WordTuple, sentence: list[Piece], reading: _Reading) -> None:
+        """Add the meanings of one sentence: of its fragments, and of gaps similar to fragments."""
         meanings: list[Meaning] = []
-        left: list[tuple[int, int]] = []
+        not_understood: list[tuple[int, int]] = []
         for is_fragment, pieces in groupby(sentence, lambda piece: piece[2] == "fragment"):
             if is_fragment:
-                meanings += [self.known.fragments[words[a:b]] for a, b, _ in pieces]
+                meanings += [self.lexicon.fragments[words[a:b]] for a, b, _ in pieces]
             else:
-                self._guess(
-                    words, [(a, b) for a, b, kind in pieces if kind == "gap"], meanings, left
+                self._read_gaps(
+                    words,
+                    [(a, b) for a, b, kind in pieces if kind == "gap"],
+                    meanings,
+                    not_understood,
                 )
-        # A negation that was not understood may turn round all that was.
-        if any(self.known.turned(words[start:stop]) for start, stop in left):
-            left, meanings = [(sentence[0][0], sentence[-1][1])], []
-        heard.meanings += meanings
-        heard.unknown += [self.known.text(words[start:stop]) for start, stop in left]
+        # A negation that was not understood may negate the rest of the sentence.
+        if any(self.lexicon.negation_count(words[start:stop]) for start, stop in not_understood):
+            not_understood, meanings = [(sentence[0][0], sentence[-1][1])], []
+        reading.meanings += meanings
+        reading.unknown += [self.lexicon.text(words[start:stop]) for start, stop in not_understood]
 
-    def _guess(
+    def _read_gaps(
         self,
         words: WordTuple,
         gaps: list[tuple[int, int]],
         meanings: list[Meaning],
-        left: list[tuple[int, int]],
+        not_understood: list[tuple[int, int]],
     ) -> None:
-        """Understand gaps with nothing known between them: as one sentence, or as a list."""
+        """Add the meanings of gaps without a fragment between them, read together or one by one."""
         if not gaps:
             return
-        whole = self._nearest(words[gaps[0][0] : gaps[-1][1]], self._sentences)
-        if whole:
-            meanings.append(whole)
+        meaning = self._nearest(words[gaps[0][0] : gaps[-1][1]], self._sentences)
+        if meaning:
+            meanings.append(meaning)
             return
         for start, stop in gaps:
-            # Half a local sentence says less than a whole one: only faces are said in lists.
-            meaning = self._nearest(words[start:stop], self.known.of_faces)
+            # A part of a local sentence may assert less: only face fragments are read one by one.
+            meaning = self._nearest(words[start:stop], self.lexicon.face_fragments)
             if meaning:
                 meanings.append(meaning)
             else:
-                left.append((start, stop))
+                not_understood.append((start, stop))
 
-    def _nearest(self, words: WordTuple, among: list[WordTuple]) -> Meaning | None:
-        """Return what the nearest of some fragments agree on; None where they do not."""
-        turned = self.known.turned(words)
-        near = [
+    def _nearest(self, words: WordTuple, candidates: list[WordTuple]) -> Meaning | None:
+        """Return the meaning that the most similar fragments share; None if they share none."""
+        negations = self.lexicon.negation_count(words)
+        similar = [
             (score, choice)
             for choice, score, _ in process.extract(
-                words, among, scorer=Indel.normalized_similarity,
+                words, candidates, scorer=Indel.normalized_similarity,
                 processor=None, score_cutoff=NEAR, limit=None,
             )
-            if score > NEAR and self.known.turned(choice) == turned
+            if score > NEAR and self.lexicon.negation_count(choice) == negations
         ]  # fmt: skip
-        if not near:
+        if not similar:
             return None
-        best = max(score for score, _ in near)
-        meanings = {self.known.fragments[choice] for score, choice in near if score > best - _TIE}
+        best = max(score for score, _ in similar)
+        meanings = {
+            self.lexicon.fragments[choice] for score, choice in similar if score > best - _TIE
+        }
         if len(meanings) == 1:
             return meanings.pop()
-        blunt = {tuple((au, _occurs(state)) for au, state in meaning) for meaning in meanings}
-        return blunt.pop() if len(blunt) == 1 else None
+        without_degrees = {
+            tuple((au, _occurs(state)) for au, state in meaning) for meaning in meanings
+        }
+        return without_degrees.pop() if len(without_degrees) == 1 else None
 
     @cached_property
     def _sentences(self) -> list[WordTuple]:
-        return list(self.known.fragments)
+        return list(self.lexicon.fragments)
 
 
 def _occurs(state: str) -> str:
     return "active" if state in INTENSITIES else state
 
 
-def _parsed(heard: _Heard) -> Parsed:
+def _parsed(reading: _Reading) -> Parsed:
     states: dict[str, set[str]] = {}
     degrees: dict[str, set[str]] = {}
-    for meaning in heard.meanings:
+    for meaning in reading.meanings:
         for au, state in meaning:
             states.setdefault(au, set()).add(_occurs(state))
             if state in INTENSITIES:
                 degrees.setdefault(au, set()).add(state)
-    both = {au for au, said in states.items() if len(said) > 1}
+    contradicted = {au for au, values in states.items() if len(values) > 1}
     return Parsed(
-        states={au: next(iter(said)) for au, said in sorted(states.items()) if au not in both},
-        degrees={
-            au: next(iter(said))
-            for au, said in sorted(degrees.items())
-            if au not in both and len(said) == 1
+        states={
+            au: next(iter(values))
+            for au, values in sorted(states.items())
+            if au not in contradicted
         },
-        contradicted=tuple(sorted(both)),
-        unknown=tuple(heard.unknown),
+        degrees={
+            au: next(iter(values))
+            for au, values in sorted(degrees.items())
+            if au not in contradicted and len(values) == 1
+        },
+        contradicted=tuple(sorted(contradicted)),
+        unknown=tuple(reading.unknown),
     )

@@ -1,4 +1,4 @@
-"""From frames to distinct phrases: codes, never a loop over frames."""
+"""The distinct phrases of a frames table, as codes per frame, without a loop over frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Phrase:
 
     Attributes:
         scope: "local" or "global".
-        au: the action unit, None for global.
-        state: "inactive", "active" or a degree; for global `combination_state`.
-        variant: which paraphrase, from 0.
-        text: the description.
-        frames: number of frames that have it.
+        au: the action unit; None for a global description.
+        state: "inactive", "active" or a degree; for a global description, see `combination_state`.
+        variant: the number of the paraphrase, from 0.
+        text: the text of the description.
+        frames: the number of frames that have it.
     """
 
     scope: str
@@ -37,23 +37,23 @@ class Phrase:
 
 
 def combination_state(sex: str, aus: Sequence[str]) -> str:
-    """Return a global phrase's state, sex and active AUs: ``F:AU01+AU02``, ``unknown:none``."""
+    """Return the state of a global phrase, such as ``F:AU01+AU02`` or ``unknown:none``."""
     return f"{sex}:{'+'.join(aus) or NOTHING}"
 
 
 class LocalPhrases:
-    """One action unit's phrases, one a state and paraphrase, and the frames that have them.
+    """The phrases of one action unit, one per state and paraphrase, and their frame counts.
 
     Args:
-        au: canonical name.
-        templates: the language's.
-        states: of `fauds.facs.STATES`, the first two, or all with degrees.
-        variants: paraphrases a state.
-        from_intensity: whether occurrence was made from intensity by a threshold (DISFA); where
-            it was coded apart from it (BP4D), an AU that does not occur has no degree.
+        au: the action unit's canonical name.
+        templates: the language's templates.
+        states: all `fauds.facs.STATES`, or only the first two for descriptions without degrees.
+        variants: the number of paraphrases of each state.
+        from_intensity: whether the benchmark derives occurrence from intensity by a threshold
+            (DISFA). If it is coded separately (BP4D), an AU that does not occur has no degree.
 
     Raises:
-        DataError: two of its texts are alike.
+        DataError: two texts of the action unit are equal.
     """
 
     def __init__(
@@ -69,46 +69,51 @@ class LocalPhrases:
         self._degrees = len(states) > 2
         self._texts = [templates.local(au, state, variant) for state, variant in self._names]
         self._counts = np.zeros(len(self._texts), np.int64)
-        for at, text in enumerate(self._texts):
-            if text in self._texts[:at]:
-                first, again = self._names[self._texts.index(text)], self._names[at]
+        for number, text in enumerate(self._texts):
+            if text in self._texts[:number]:
+                first, second = self._names[self._texts.index(text)], self._names[number]
                 raise DataError(
-                    f"{au} says the same in state {first[0]} (paraphrase {first[1] + 1}) and "
-                    f"{again[0]} (paraphrase {again[1] + 1}): {text!r}.",
+                    f"{au} has the same text in state {first[0]} (paraphrase {first[1] + 1}) and "
+                    f"in state {second[0]} (paraphrase {second[1] + 1}): {text!r}.",
                     where=f"templates, {au}",
-                    hint="every description tells its state; see fauds captions lint",
+                    hint="write different texts; fauds captions lint lists equal fragments",
                 )
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return the frames' descriptions, null where not coded, and count them."""
+        """Return the description of each frame, null if not coded, and count the frames.
+
+        Args:
+            frames: the frames table.
+            variant: the number of the paraphrase of each frame, int64 [frames].
+        """
         states, null = self._states(frames)
         codes = states.astype(np.int64) * self._variants + variant
         self._counts += np.bincount(codes[~null], minlength=len(self._texts))
         return _encode(codes, null, self._texts)
 
     def phrases(self) -> list[Phrase]:
-        """Return all phrases, those that no frame has among them, by state and paraphrase."""
+        """Return all phrases, also those without frames, sorted by state and paraphrase."""
         rows = zip(self._names, self._texts, self._counts.tolist(), strict=True)
         return [Phrase("local", self._au, *name, text, count) for name, text, count in rows]
 
     def _states(self, frames: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-        """Return every frame's position in `fauds.facs.STATES` (0 where null), and where null."""
+        """Return each frame's index in `fauds.facs.STATES` (0 if null), and a mask of the nulls."""
         occurs, null = occurrence(frames, self._au)
         name = intensity_column(self._au)
         if not self._degrees or name not in frames.column_names:
             return occurs, null
         intensity, _ = _values(frames, name, len(INTENSITIES), "an intensity is 0 to 5 or null")
-        said = (intensity > 0) if self._from_intensity else (intensity > 0) & (occurs == 1)
-        return np.where(said, intensity + 1, occurs), null
+        has_degree = (intensity > 0) if self._from_intensity else (intensity > 0) & (occurs == 1)
+        return np.where(has_degree, intensity + 1, occurs), null
 
 
 class FacePhrases:
-    """Phrases of whole faces as frames have them, and those frames' number.
+    """The phrases for whole faces that occur in some frames, and their frame counts.
 
     Args:
-        aus: canonical names, at most 40.
-        templates: the language's.
-        variants: how many paraphrases there are.
+        aus: the canonical names of the action units, at most 40.
+        templates: the language's templates.
+        variants: the number of paraphrases of each face.
     """
 
     def __init__(self, aus: Sequence[str], templates: Templates, variants: int) -> None:
@@ -117,27 +122,31 @@ class FacePhrases:
         self._counts: dict[str, dict[int, int]] = {}
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return the frames' descriptions, null where any action unit is, and count them."""
+        """Return the description of each frame and count the frames.
+
+        The description is null if any action unit is not coded; arguments are those of
+        `LocalPhrases.column`.
+        """
         keys = (_sexes(frames) * self._variants + variant) << len(self._aus)
         null = np.zeros(len(frames), bool)
         for bit, au in enumerate(self._aus):
             values, missing = occurrence(frames, au)
             keys |= values.astype(np.int64) << bit
             null |= missing
-        used, inverse, counts = np.unique(keys[~null], return_inverse=True, return_counts=True)
-        places: dict[str, int] = {}
-        at = np.empty(len(used), np.int32)
-        for i, (key, count) in enumerate(zip(used.tolist(), counts.tolist(), strict=True)):
+        distinct, inverse, counts = np.unique(keys[~null], return_inverse=True, return_counts=True)
+        numbers_of_texts: dict[str, int] = {}
+        text_numbers = np.empty(len(distinct), np.int32)
+        for number, (key, count) in enumerate(zip(distinct.tolist(), counts.tolist(), strict=True)):
             text = self._text(key)
-            at[i] = places.setdefault(text, len(places))
+            text_numbers[number] = numbers_of_texts.setdefault(text, len(numbers_of_texts))
             self._counts[text][key] = self._counts[text].get(key, 0) + count
         indices = np.zeros(len(frames), np.int32)
-        indices[~null] = at[inverse]
-        return _encode(indices, null, list(places))
+        indices[~null] = text_numbers[inverse]
+        return _encode(indices, null, list(numbers_of_texts))
 
     def phrases(self) -> list[Phrase]:
-        """Return the phrases that frames have, by sex, paraphrase and combination (binary)."""
-        found = sorted((min(keys), text) for text, keys in self._counts.items())
+        """Return the phrases of all frames, sorted by sex, paraphrase and combination (binary)."""
+        first_keys = sorted((min(keys), text) for text, keys in self._counts.items())
         return [
             Phrase(
                 "global",
@@ -147,21 +156,21 @@ class FacePhrases:
                 text,
                 sum(self._counts[text].values()),
             )
-            for key, text in found
+            for key, text in first_keys
         ]
 
     def _text(self, key: int) -> str:
         if key not in self._texts:
             active = self._active(key)
             text = self._templates.face(active, self._sex(key), self._variant(key))
-            # Sexes and paraphrases may be said alike; combinations may not.
+            # Two sexes or paraphrases may share a text, but not two combinations.
             for other in self._counts.setdefault(text, {}):
                 if self._active(other) != active:
                     raise DataError(
                         f"{'+'.join(self._active(other)) or NOTHING} and "
-                        f"{'+'.join(active) or NOTHING} are said alike: {text!r}.",
+                        f"{'+'.join(active) or NOTHING} have the same text: {text!r}.",
                         where=self._templates.files["global.yaml"].path,
-                        hint="every combination needs a text of its own; see fauds captions lint",
+                        hint="write different texts; fauds captions lint lists equal fragments",
                     )
             self._texts[key] = text
         return self._texts[key]
@@ -177,22 +186,25 @@ class FacePhrases:
 
 
 def occurrence(frames: pa.Table, au: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return an action unit's occurrence [frames] as 0 and 1 (0 where null), and where null.
+    """Return an action unit's occurrence, and which of its labels are null.
+
+    Returns:
+        Occurrence, int8 [frames], 1 or 0 (0 where null), and a mask of the nulls, bool [frames].
 
     Raises:
-        DataError: the frames do not have it, or hold other values.
+        DataError: the table lacks the action unit's column, or the column holds other values.
     """
     return _values(frames, au, 1, "an occurrence is 0, 1 or null")
 
 
 def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's values from 0 to `most` (0 where null), int8 [frames], and where null."""
+    """Return a column's values, int8 [frames] from 0 to `most` (0 if null), and its null mask."""
     column = column_of(frames, name).cast(pa.int8())
     null = to_numpy(column.is_null().cast(pa.int8())).astype(bool)
     values = to_numpy(column.fill_null(_scalar(0, pa.int8())))
-    wrong = (values < 0) | (values > most)
-    if wrong.any():
-        row = int(wrong.argmax())
+    invalid = (values < 0) | (values > most)
+    if invalid.any():
+        row = int(invalid.argmax())
         raise DataError(
             f"{name} is {values[row]}: {rule}.",
             where=f"frames table, row {row}",
@@ -202,36 +214,36 @@ def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarr
 
 
 def column_of(frames: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column of the frames.
+    """Return a column of a frames table.
 
     Raises:
-        DataError: they do not have it.
+        DataError: the table lacks it.
     """
     if name not in frames.column_names:
         raise DataError(
             f"The frames have no {name}.",
             where="frames table",
-            hint="read labels that code it, or ask for captions of fewer action units"
+            hint="read labels that code it, or build captions of fewer action units"
             if name.startswith("AU")
-            else "a frames table has frame_id, sex and a column for every action unit",
+            else "add it: a frames table has frame_id, sex and a column for every action unit",
         )
     return frames[name]
 
 
 def _sexes(frames: pa.Table) -> np.ndarray:
-    """Return every frame's position in SUBJECTS."""
+    """Return each frame's index in SUBJECT_WORDS."""
     column = column_of(frames, "sex").cast(pa.string())
-    known = pc.index_in(column, value_set=from_strings(SUBJECT_WORDS))
-    strange = pc.and_(pc.is_valid(column), pc.is_null(known))
-    if pc.any(strange).as_py():
-        row = pc.index(strange, True).as_py()
+    indices = pc.index_in(column, value_set=from_strings(SUBJECT_WORDS))
+    invalid = pc.and_(pc.is_valid(column), pc.is_null(indices))
+    if pc.any(invalid).as_py():
+        row = pc.index(invalid, True).as_py()
         raise DataError(
             f"A sex is {column[row].as_py()!r}: it is F, M or null.",
             where=f"frames table, row {row}",
-            hint="mend the table of sexes and build the frames again",
+            hint="correct the table of sexes, then build the frames again",
         )
     unknown = _scalar(SUBJECT_WORDS.index("unknown"), pa.int32())
-    return to_numpy(known.fill_null(unknown)).astype(np.int64)
+    return to_numpy(indices.fill_null(unknown)).astype(np.int64)
 
 
 def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:

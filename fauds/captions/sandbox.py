@@ -1,4 +1,4 @@
-"""Rendering Jinja2 in a sandbox, with errors that name the file and the line."""
+"""Renders Jinja2 templates in a sandbox, with errors that name the file and the line."""
 
 import traceback
 from typing import Any
@@ -18,7 +18,7 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 LONGEST_RENDERING = 10_000
-"""Characters that a rendered text may have: a description has some hundred."""
+"""Maximum length of a rendered text in characters; a description has a few hundred."""
 
 
 _LONGEST_MESSAGE = 300
@@ -27,9 +27,13 @@ _LONGEST_MESSAGE = 300
 class Sandbox:
     """Renders the templates of one language, and the fragments that contain Jinja2.
 
-    A template sees its variables and the other .j2 files of its language, by name: no files,
-    no Python attributes. A variable that is not there is an error, never an empty text. What it
-    makes depends on its variables alone: no chance, and nothing kept from one text to the next.
+    A template can use its variables and include the other .j2 files of its language, but it cannot
+    open files or read Python attributes. An undefined variable is an error, not an empty text. The
+    rendered text depends on the variables only: randomness and state between renderings are
+    disabled.
+
+    Args:
+        files: the files of the language, by name.
     """
 
     def __init__(self, files: dict[str, TemplateFile]) -> None:
@@ -39,7 +43,7 @@ class Sandbox:
         )
         for name in set(self._environment.globals) - {"namespace", "range"}:
             del self._environment.globals[name]
-        # One draws lots; the other loads a module when no file can be opened any more.
+        # random would give different texts; pprint loads a module when files cannot be opened.
         for name in ("random", "pprint"):
             del self._environment.filters[name]
         self._templates: dict[str, Template] = {}
@@ -52,48 +56,62 @@ class Sandbox:
         return source.text, str(source.path), None
 
     def _refuse_imports(self, text: str, name: str | None = None, path: str | None = None) -> None:
-        """Raise where a template imports: Jinja2 keeps an imported module's state."""
+        """Raise if a template imports another: Jinja2 keeps the state of an imported module."""
         tree = self._environment.parse(text, name, path)
         for node in tree.find_all((nodes.Import, nodes.FromImport)):
-            what = "templates may not import: use include, or a macro in the same file"
-            raise TemplateSyntaxError(what, node.lineno, name, path)
+            message = "templates may not import: use include, or a macro in the same file"
+            raise TemplateSyntaxError(message, node.lineno, name, path)
 
     def file(self, name: str, **variables: Any) -> str:
-        """Render a .j2 file; runs of blanks and line ends become one blank.
+        """Render a .j2 file, with runs of blanks and line ends replaced by one blank.
+
+        Args:
+            name: the name of the file within its language, such as local.j2.
+            variables: the variables of the template.
 
         Raises:
-            DataError: the template is broken, or makes an empty or an endless text.
+            DataError: the template is broken, or its text is empty or too long.
         """
         path = str(self._files[name].path)
         try:
             if name not in self._templates:
                 self._templates[name] = self._environment.get_template(name)
             text = " ".join(self._templates[name].render(variables).split())
-        # A template can raise anything that Python expressions can, from ZeroDivisionError on.
+        # A template can raise any error of Python expressions, such as ZeroDivisionError.
         except Exception as error:
             raise _error(error, path, self._line(error) or path) from error
         if not text:
             raise DataError(
-                f"{name} made an empty description.", where=path, hint=f"it was given {variables}"
+                f"{name} rendered an empty description.",
+                where=path,
+                hint=f"write a text for these variables: {variables}",
             )
-        return _short(text, name, path)
+        return _checked_length(text, name, path)
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Render a fragment of a YAML file that lies at `where`; errors as in `file`."""
+        """Render a fragment of a YAML file; errors are those of `file`.
+
+        Args:
+            text: the fragment.
+            where: its file and line, for errors.
+            variables: the variables of the fragment.
+        """
         try:
             if "{" in text:
                 if text not in self._templates:
                     self._refuse_imports(text)
                     self._templates[text] = self._environment.from_string(text)
                 text = self._templates[text].render(variables)
-        except Exception as error:  # as above
+        except Exception as error:  # any error, as in `file`
             raise _error(error, f"fragment {text!r}", where) from error
         if not text.strip():
-            raise DataError("A fragment is empty.", where=where, hint="say something, or remove it")
-        return _short(text, "A fragment", where)
+            raise DataError(
+                "A fragment is empty.", where=where, hint="write a text, or remove the entry"
+            )
+        return _checked_length(text, "A fragment", where)
 
     def _line(self, error: Exception) -> str | None:
-        """Return file:line of the innermost template line that an error came through."""
+        """Return file:line of the innermost template line in an error's traceback."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.filename or error.name}:{error.lineno}"
         paths = {str(source.path) for source in self._files.values()}
@@ -105,34 +123,34 @@ class Sandbox:
         return f"{frames[-1][0]}:{frames[-1][1]}" if frames else None
 
 
-def _short(text: str, name: str, where: str) -> str:
+def _checked_length(text: str, name: str, where: str) -> str:
     if len(text) > LONGEST_RENDERING:
         raise DataError(
-            f"{name} made a text of {len(text):,} characters.",
+            f"{name} rendered a text of {len(text):,} characters.",
             where=where,
-            hint=f"a description has at most {LONGEST_RENDERING:,}",
+            hint=f"shorten it to at most {LONGEST_RENDERING:,} characters",
         )
     return text
 
 
-def _error(error: Exception, what: str, where: str) -> DataError:
-    name = what.rsplit("/", 1)[-1]
+def _error(error: Exception, source: str, where: str) -> DataError:
+    name = source.rsplit("/", 1)[-1]
     message = str(error).rstrip(".")
     message = message if len(message) < _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
     if isinstance(error, SecurityError):
         return DataError(
-            f"{name} reaches for what templates may not use: {message}.",
+            f"{name} uses something that templates may not use: {message}.",
             where=where,
             hint="use only the variables and filters that the shipped templates use",
         )
     if isinstance(error, TemplateNotFound):
         return DataError(
-            f"{name} includes {message}, which is not there.",
+            f"{name} includes {message}, which does not exist.",
             where=where,
             hint="a template may include the .j2 files of its own language folder",
         )
     if isinstance(error, UndefinedError):
-        hint = "check the spelling; the head of the shipped file lists what it is given"
+        hint = "check the spelling; the head of the shipped file lists the variables"
         return DataError(f"{name} uses something undefined: {message}.", where=where, hint=hint)
     if isinstance(error, MemoryError):
         return DataError(
@@ -144,5 +162,5 @@ def _error(error: Exception, what: str, where: str) -> DataError:
     return DataError(
         f"{name} {kind}: {type(error).__name__}: {message}.",
         where=where,
-        hint="mend the template; the shipped one of the same name shows the form",
+        hint="correct the template; the shipped one of the same name shows the form",
     )

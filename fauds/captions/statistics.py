@@ -1,4 +1,4 @@
-"""Counts of what the captions of a dataset say, from its tables, a row group at a time."""
+"""Statistics of a dataset's captions, computed from its tables one row group at a time."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,13 @@ from fauds.tables.columns import to_numpy
 
 @dataclass(frozen=True)
 class AuCount:
-    """How often an action unit is coded, active, and in each state that captions say.
+    """Numbers of frames in which an action unit is coded, active, and described in each state.
 
     Attributes:
-        au: canonical name.
-        coded: frames in which it is coded.
-        active: frames in which it occurs.
-        states: frames by state; with degrees "A" to "E" among them.
+        au: the action unit's canonical name.
+        coded: the number of frames in which it is coded.
+        active: the number of frames in which it occurs.
+        states: the number of frames by state, with "A" to "E" if captions have degrees.
     """
 
     au: str
@@ -36,7 +36,7 @@ class AuCount:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Lengths of descriptions; all 0 where there are none."""
+    """Summary of the lengths of descriptions, in tokens; all 0 if there are no descriptions."""
 
     least: int
     median: float
@@ -46,21 +46,22 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Scope:
-    """The local descriptions, or the global ones.
+    """Statistics of the local or of the global descriptions.
 
     Attributes:
-        phrases: distinct descriptions that there are (local), or that frames have (global).
-        used: distinct descriptions that frames have.
-        by_variant: distinct descriptions of each paraphrase.
-        said: how often frames have any; up to once a frame and action unit.
-        tokens: lengths in tokens, punctuation among them, over all that frames have.
-        words: lengths in tokens that are no punctuation.
-        distinct_tokens: like `tokens`, every distinct description counted once.
-        distinct_words: like `words`.
-        token_histogram: how often frames have a description, by its tokens.
-        vocabulary: its size, the special tokens among it.
-        word_counts: how often frames say each word, in lower case, most frequent first; words
-            that no frame says are last, with 0.
+        phrases: the number of distinct descriptions in the phrases table.
+        used: the number of distinct descriptions that at least one frame has.
+        by_variant: the number of distinct descriptions of each paraphrase.
+        said: the number of descriptions over all frames: one per frame (global), or per frame and
+            coded action unit (local).
+        tokens: lengths in tokens, with punctuation, over the descriptions of all frames.
+        words: lengths in tokens without punctuation, over the descriptions of all frames.
+        distinct_tokens: like `tokens`, with every distinct description counted once.
+        distinct_words: like `words`, with every distinct description counted once.
+        token_histogram: the number of descriptions over all frames by their length in tokens.
+        vocabulary: the size of the vocabulary, with special tokens.
+        word_counts: the number of occurrences of each word, in lower case, over the descriptions
+            of all frames, sorted by decreasing count; words without occurrence are last, with 0.
     """
 
     phrases: int
@@ -78,7 +79,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Combination:
-    """Frames with exactly these action units active, and what is said of most of them."""
+    """A combination of active action units.
+
+    Attributes:
+        aus: the action units; no other one is active.
+        frames: the number of frames with this combination.
+        text: the description that most of these frames have.
+    """
 
     aus: tuple[str, ...]
     frames: int
@@ -87,20 +94,21 @@ class Combination:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the captions of a dataset say.
+    """Statistics of a dataset's captions.
 
     Attributes:
-        dataset: its name.
-        synthetic: whether it is made up.
-        settings: how captions were made.
-        frames: how many there are.
-        subjects: how many there are.
-        described: frames with a global description: every action unit is coded.
-        aus: counts by action unit, in FACS order.
-        local: the descriptions of action units.
-        face: the global descriptions.
-        at_once: frames by the number of action units active, of those described.
-        combinations: all, the most frequent first.
+        dataset: the dataset's name.
+        synthetic: whether the dataset is synthetic.
+        settings: the settings of the captions; see `fauds.captions.caption_tables.Built`.
+        frames: the number of frames.
+        subjects: the number of subjects.
+        described: the number of frames with a global description, in which every action unit is
+            coded.
+        aus: the counts of each action unit, in FACS order.
+        local: the statistics of the descriptions of action units.
+        face: the statistics of the global descriptions.
+        at_once: the number of described frames by the number of active action units.
+        combinations: all combinations of active action units, the most frequent first.
     """
 
     dataset: str
@@ -120,7 +128,7 @@ def compute(built: Built) -> Statistics:
     """Return the statistics of a dataset's captions.
 
     Raises:
-        DataError: the tables are of different frames.
+        DataError: the frames and captions tables hold different frames.
     """
     counts = _Tallies(built)
     for part in built.read(["subject", *built.aus], [*built.aus, "face"]):
@@ -128,7 +136,7 @@ def compute(built: Built) -> Statistics:
     phrases = store.read_table(built.path("phrases")).to_pylist()
     vocabulary = store.read_table(built.path("vocabulary")).to_pylist()
     for phrase in phrases:
-        phrase["frames"] = counts.said[phrase["au"] or "face"][phrase["text"]]
+        phrase["frames"] = counts.texts[phrase["au"] or "face"][phrase["text"]]
     face = [phrase for phrase in phrases if phrase["scope"] == "global"]
     combinations = _combinations(face)
     return Statistics(
@@ -137,7 +145,7 @@ def compute(built: Built) -> Statistics:
         settings=built.settings,
         frames=built.rows,
         subjects=len(counts.subjects),
-        described=counts.said["face"].total(),
+        described=counts.texts["face"].total(),
         aus=tuple(_au_count(au, counts, phrases) for au in built.aus),
         local=_scope("local", phrases, vocabulary),
         face=_scope("global", phrases, vocabulary),
@@ -147,35 +155,35 @@ def compute(built: Built) -> Statistics:
 
 
 class _Tallies:
-    """What is counted row by row: occurrence, and every distinct text."""
+    """Counts over the rows read so far: subjects, occurrence, and every distinct text."""
 
     def __init__(self, built: Built) -> None:
         self.subjects: set[str] = set()
         self.coded: Counter[str] = Counter()
         self.active: Counter[str] = Counter()
-        self.said: dict[str, Counter[str]] = {name: Counter() for name in (*built.aus, "face")}
+        self.texts: dict[str, Counter[str]] = {name: Counter() for name in (*built.aus, "face")}
 
     def add(self, part: pa.Table) -> None:
-        """Count some frames; see `Built.read`."""
+        """Add the counts of a part of the frames, as read by `Built.read`."""
         self.subjects |= set(part["subject"].unique().to_pylist())
-        for name, texts in self.said.items():
+        for name, counts in self.texts.items():
             for text, frames in _tally(part[f"{name}_text"]).items():
-                texts[text] += frames
+                counts[text] += frames
             if name != "face":
                 self.coded[name] += len(part) - part[name].null_count
                 self.active[name] += pc.sum(part[name]).as_py() or 0
 
 
 def _tally(column: pa.ChunkedArray) -> Counter[str]:
-    """Return how often each value of a dictionary column is there, nulls left out."""
-    found: Counter[str] = Counter()
+    """Return the number of occurrences of each value of a dictionary column, without nulls."""
+    tallies: Counter[str] = Counter()
     for chunk in column.chunks:
-        codes = to_numpy(pa.chunked_array([chunk.indices.drop_null()]))
-        counts = np.bincount(codes, minlength=len(chunk.dictionary))
+        values = to_numpy(pa.chunked_array([chunk.indices.drop_null()]))
+        counts = np.bincount(values, minlength=len(chunk.dictionary))
         for text, frames in zip(chunk.dictionary.to_pylist(), counts.tolist(), strict=True):
             if frames:
-                found[text] += frames
-    return found
+                tallies[text] += frames
+    return tallies
 
 
 def _au_count(au: str, counts: _Tallies, phrases: Iterable[Mapping[str, Any]]) -> AuCount:
@@ -190,17 +198,17 @@ def _au_count(au: str, counts: _Tallies, phrases: Iterable[Mapping[str, Any]]) -
 def _scope(
     name: str, phrases: Iterable[Mapping[str, Any]], vocabulary: Iterable[Mapping[str, Any]]
 ) -> Scope:
-    scoped = [phrase for phrase in phrases if phrase["scope"] == name]
-    known = [row for row in vocabulary if row["scope"] == name]
-    is_word = np.array([_is_word(row["token"]) for row in sorted(known, key=lambda r: r["id"])])
-    frames = np.array([phrase["frames"] for phrase in scoped], np.int64)
-    # Without the begin and the end.
-    tokens = np.array([len(phrase["tokens"]) - 2 for phrase in scoped], np.int64)
-    words = np.array([is_word[phrase["tokens"]].sum() for phrase in scoped], np.int64)
-    variants = Counter(phrase["variant"] for phrase in scoped)
+    scope_phrases = [phrase for phrase in phrases if phrase["scope"] == name]
+    rows = [row for row in vocabulary if row["scope"] == name]
+    is_word = np.array([_is_word(row["token"]) for row in sorted(rows, key=lambda r: r["id"])])
+    frames = np.array([phrase["frames"] for phrase in scope_phrases], np.int64)
+    # <bos> and <eos> do not count.
+    tokens = np.array([len(phrase["tokens"]) - 2 for phrase in scope_phrases], np.int64)
+    words = np.array([is_word[phrase["tokens"]].sum() for phrase in scope_phrases], np.int64)
+    variants = Counter(phrase["variant"] for phrase in scope_phrases)
     once = np.ones_like(frames)
     return Scope(
-        phrases=len(scoped),
+        phrases=len(scope_phrases),
         used=int((frames > 0).sum()),
         by_variant=tuple(variants[at] for at in sorted(variants)),
         said=int(frames.sum()),
@@ -209,8 +217,8 @@ def _scope(
         distinct_tokens=_lengths(tokens, once),
         distinct_words=_lengths(words, once),
         token_histogram=_histogram(tokens, frames),
-        vocabulary=len(known),
-        word_counts=_word_counts(known),
+        vocabulary=len(rows),
+        word_counts=_word_counts(rows),
     )
 
 
@@ -218,36 +226,36 @@ def _is_word(token: str) -> bool:
     return token not in SPECIALS and any(letter.isalnum() for letter in token)
 
 
-def _lengths(lengths: np.ndarray, times: np.ndarray) -> Lengths:
-    """Return the lengths of descriptions, each counted so many times."""
-    total = int(times.sum())
+def _lengths(lengths: np.ndarray, counts: np.ndarray) -> Lengths:
+    """Return the summary of lengths, each counted the given number of times."""
+    total = int(counts.sum())
     if not total:
         return Lengths(0, 0.0, 0.0, 0)
     order = np.argsort(lengths)
-    lengths, ends = lengths[order], np.cumsum(times[order])
-    # The middle one, or the mean of the two beside the middle.
+    lengths, ends = lengths[order], np.cumsum(counts[order])
+    # The median is the middle one, or the mean of the two in the middle.
     middle = np.searchsorted(ends, [(total - 1) // 2, total // 2], side="right")
-    there = lengths[times[order] > 0]
+    present = lengths[counts[order] > 0]
     return Lengths(
-        least=int(there[0]),
+        least=int(present[0]),
         median=float(lengths[middle].mean()),
-        mean=float((lengths * times[order]).sum() / total),
-        most=int(there[-1]),
+        mean=float((lengths * counts[order]).sum() / total),
+        most=int(present[-1]),
     )
 
 
-def _histogram(lengths: np.ndarray, times: np.ndarray) -> dict[int, int]:
-    found: Counter[int] = Counter()
-    for length, frames in zip(lengths.tolist(), times.tolist(), strict=True):
-        if frames:
-            found[length] += frames
-    return dict(sorted(found.items()))
+def _histogram(lengths: np.ndarray, counts: np.ndarray) -> dict[int, int]:
+    histogram: Counter[int] = Counter()
+    for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
+        if count:
+            histogram[length] += count
+    return dict(sorted(histogram.items()))
 
 
-def _word_counts(known: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how often each word is said, in lower case, with a blank after it or not."""
+def _word_counts(vocabulary: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the count of each word in lower case, whether a blank follows it or not."""
     counts: Counter[str] = Counter()
-    for row in known:
+    for row in vocabulary:
         if _is_word(row["token"]):
             counts[row["token"].lower()] += row["count"]
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -255,21 +263,21 @@ def _word_counts(known: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def _combinations(face: Iterable[Mapping[str, Any]]) -> tuple[Combination, ...]:
     frames: Counter[tuple[str, ...]] = Counter()
-    most: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    most_frequent: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for phrase in face:
-        # Sexes and paraphrases may be said alike, combinations never: state names the one.
-        said = phrase["state"].partition(":")[2]
-        aus = () if said == NOTHING else tuple(said.split("+"))
+        # Sexes and paraphrases may share a text, combinations never: the state names its AUs.
+        names = phrase["state"].partition(":")[2]
+        aus = () if names == NOTHING else tuple(names.split("+"))
         frames[aus] += phrase["frames"]
-        if aus not in most or phrase["frames"] > most[aus]["frames"]:
-            most[aus] = phrase
+        if aus not in most_frequent or phrase["frames"] > most_frequent[aus]["frames"]:
+            most_frequent[aus] = phrase
     ordered = sorted(frames.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Combination(aus, count, most[aus]["text"]) for aus, count in ordered)
+    return tuple(Combination(aus, count, most_frequent[aus]["text"]) for aus, count in ordered)
 
 
 def _at_once(combinations: Iterable[Combination]) -> dict[int, int]:
-    found: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     for combination in combinations:
-        found[len(combination.aus)] += combination.frames
-    most = max(found, default=0)
-    return {number: found[number] for number in range(most + 1)}
+        counts[len(combination.aus)] += combination.frames
+    most = max(counts, default=0)
+    return {number: counts[number] for number in range(most + 1)}

@@ -1,4 +1,4 @@
-"""All that is said of one action unit, or of one frame, gathered to be shown."""
+"""Gathers the descriptions of one action unit, or the labels and captions of one frame."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from fauds.tables.columns import from_numpy, to_numpy
 _FORMS = "an action unit is AU12; a frame is F001/T1/2440 (BP4D) or SN001/17 (DISFA)"
 _NEAREST = 6
 _BEYOND = 2**31
-"""More than any frame's number, which is an int32."""
+"""A number above all frame numbers, which are int32."""
 
 
 @dataclass(frozen=True)
 class AuSheet:
-    """An action unit: what FACS states of it, and what is said of it.
+    """The FACS facts and the descriptions of an action unit.
 
     Attributes:
-        au: canonical name.
-        facts: see `fauds.facs.facts`.
-        language: of the texts.
-        texts: by state, every paraphrase.
-        face: what is said of a face on which it alone is active.
+        au: the action unit's canonical name.
+        facts: its facts; see `fauds.facs.facts`.
+        language: the code of the texts' language.
+        texts: all paraphrases of its local description, by state.
+        face: the description of a face on which only this action unit is active.
     """
 
     au: str
@@ -43,7 +43,14 @@ class AuSheet:
 
 @dataclass(frozen=True)
 class AuOnFrame:
-    """An action unit on a frame: labels None where not coded, `intensity` 0 to 5."""
+    """An action unit on one frame.
+
+    Attributes:
+        au: the action unit's canonical name.
+        occurs: whether it occurs; None if not coded.
+        intensity: its intensity, 0 to 5; None if not coded.
+        text: its description; None if not coded.
+    """
 
     au: str
     occurs: bool | None
@@ -53,16 +60,16 @@ class AuOnFrame:
 
 @dataclass(frozen=True)
 class FrameSheet:
-    """A frame: its labels, and what is said of it.
+    """The labels and captions of one frame.
 
     Attributes:
         dataset: the dataset's name.
-        key: F001/T1/2440, SN001/17.
-        sex: "F", "M", or None where it is not known.
-        aus: in FACS order.
-        face: the global description, None where an action unit is not coded.
-        image: where its image is said to be, None where it has none.
-        synthetic: whether it is made up.
+        key: the frame's key, such as F001/T1/2440 or SN001/17.
+        sex: the subject's sex, "F" or "M"; None if not known.
+        aus: the labels and descriptions of its action units, in FACS order.
+        face: the global description; None if an action unit is not coded.
+        image: the path of its image according to the frames table; None if it has none.
+        synthetic: whether the frame is synthetic.
     """
 
     dataset: str
@@ -77,129 +84,137 @@ class FrameSheet:
 def au_sheet(
     au: int | str, language: str = "en", templates: Path | None = None, sex: str | None = None
 ) -> AuSheet:
-    """Return what is said of an action unit.
+    """Return the facts and descriptions of an action unit.
 
     Args:
-        au: any common spelling.
-        language: a language's code.
+        au: the action unit, in any common spelling.
+        language: the language's code, such as "en".
         templates: a folder whose files override the shipped templates.
-        sex: "F", "M", or None: of the face with this action unit.
+        sex: the subject's sex in the description of the face, "F" or "M"; None if not known.
 
     Raises:
-        UsageError: no such action unit, sex or language.
+        UsageError: the action unit, the sex or the language is unknown.
         DataError: the templates are broken.
     """
     try:
         name = au_name(au)
     except UsageError as error:
         raise UsageError(error.what, hint=f"{_FORMS}; {error.hint}") from None
-    made = load(language, templates)
+    loaded = load(language, templates)
     texts = {
-        state: tuple(made.local(name, state, at) for at in range(len(made.states(name)[state])))
+        state: tuple(loaded.local(name, state, at) for at in range(len(loaded.states(name)[state])))
         for state in STATES
-        if state in made.states(name)
+        if state in loaded.states(name)
     }
-    face = made.face([name], subject(sex))
+    face = loaded.face([name], subject(sex))
     return AuSheet(name, facts()[name], language, texts, face)
 
 
 def find_frame(built: Built, key: str) -> FrameSheet:
-    """Return what is said of a frame.
+    """Return the labels and captions of a frame.
 
     Args:
-        built: the tables.
-        key: F001/T1/2440, or SN001/17 where subjects have no tasks.
+        built: the caption tables.
+        key: the frame's key: F001/T1/2440, or SN001/17 in a dataset without tasks.
 
     Raises:
-        UsageError: the key is none, or there is no such frame; says what there is.
+        UsageError: the key is malformed, or there is no such frame; the hint lists existing
+            subjects, tasks or frames.
     """
     parts = key.strip().split("/")
     if len(parts) not in (2, 3) or not parts[-1].isdecimal() or not all(parts):
         raise UsageError(f"{key!r} is not a frame.", hint=_FORMS)
-    who, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
-    seen = _FrameSelection(who, task)
+    subject_name, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
+    search = _FrameSearch(subject_name, task)
     row = 0
     for part in built.read(["subject", "task", "frame"], []):
-        at = seen.find(part, number)
-        if at is not None:
-            return _sheet(built, row + at)
+        row_in_part = search.find(part, number)
+        if row_in_part is not None:
+            return _sheet(built, row + row_in_part)
         row += len(part)
-    seen.refuse(key, number)
+    search.raise_not_found(key, number)
 
 
 def _number(digits: str) -> int:
-    """Return a frame's number; for all that no frame can have, `_BEYOND`."""
-    # Python itself refuses to read numbers of thousands of digits.
+    """Return the frame number, or `_BEYOND` if it is higher than any frame number."""
+    # Python refuses to convert numbers of thousands of digits.
     return min(int(digits.lstrip("0")[:11] or "0"), _BEYOND)
 
 
 def first_frame(built: Built) -> FrameSheet:
-    """Return the first frame that has a global description and something active.
+    """Return the first frame with a global description and an active action unit.
 
-    Where no frame has both, it is the first with a global description, else the first.
+    If no frame has both, return the first frame with a global description; if none has one either,
+    the first frame.
 
     Raises:
-        DataError: there are no frames.
+        DataError: the tables have no frames.
     """
     row, described = 0, None
     for part in built.read(built.aus, ["face"]):
-        said = to_numpy(pc.is_valid(part["face_text"]).cast(pa.int8())) == 1
+        has_text = to_numpy(pc.is_valid(part["face_text"]).cast(pa.int8())) == 1
         zero = from_numpy(np.zeros(1), pa.int8())[0]
-        most = pc.coalesce(pc.max_element_wise(*(part[au] for au in built.aus)), zero)
-        both = np.flatnonzero(said & (to_numpy(most) == 1))
+        highest = pc.coalesce(pc.max_element_wise(*(part[au] for au in built.aus)), zero)
+        both = np.flatnonzero(has_text & (to_numpy(highest) == 1))
         if len(both):
             return _sheet(built, row + int(both[0]))
-        if described is None and said.any():
-            described = row + int(said.argmax())
+        if described is None and has_text.any():
+            described = row + int(has_text.argmax())
         row += len(part)
     if not row:
-        raise DataError("There are no frames.", where=built.path("frames"))
+        raise DataError(
+            "The table has no frames.",
+            where=built.path("frames"),
+            hint="build the frames again from the raw labels",
+        )
     return _sheet(built, described or 0)
 
 
-class _FrameSelection:
-    """Looks for a frame, and remembers what there is for the case that it is not."""
+class _FrameSearch:
+    """Searches for a frame, and collects existing subjects, tasks and frames for an error hint."""
 
-    def __init__(self, who: str, task: str) -> None:
-        self._who, self._task = who, task
+    def __init__(self, subject_name: str, task: str) -> None:
+        self._subject, self._task = subject_name, task
         self._subjects: set[str] = set()
         self._tasks: set[str] = set()
         self._frames: list[np.ndarray] = []
 
     def find(self, part: pa.Table, number: int) -> int | None:
-        """Return the frame's row in this part; None where it is not there."""
-        whose, subjects = _codes(part["subject"], self._who)
+        """Return the row of the frame in this part of the table; None if it is not in it."""
+        of_subject, subjects = _rows_with(part["subject"], self._subject)
         self._subjects |= subjects
-        if not whose.any():
+        if not of_subject.any():
             return None
-        which, tasks = _codes(part["task"].filter(_mask(whose)), self._task)
+        of_task, tasks = _rows_with(part["task"].filter(_mask(of_subject)), self._task)
         self._tasks |= tasks
-        rows = np.flatnonzero(whose)[which]
+        rows = np.flatnonzero(of_subject)[of_task]
         numbers = to_numpy(part["frame"])[rows].astype(np.int64)
         self._frames.append(numbers)
-        found = rows[numbers == number]
-        return int(found[0]) if len(found) else None
+        matches = rows[numbers == number]
+        return int(matches[0]) if len(matches) else None
 
-    def refuse(self, key: str, number: int) -> NoReturn:
-        """Raise the error for a frame that was not found."""
-        what = f"There is no frame {key}."
+    def raise_not_found(self, key: str, number: int) -> NoReturn:
+        """Raise the error for a frame that does not exist."""
+        message = f"There is no frame {key}."
         if not self._tasks:
-            raise UsageError(what, hint=f"subjects: {_listed(self._subjects)}")
+            raise UsageError(message, hint=f"choose from the subjects: {_listed(self._subjects)}")
         frames = np.sort(np.concatenate(self._frames))
         if not len(frames) and self._tasks == {""}:
-            raise UsageError(what, hint=f"{self._who} has no tasks: {self._who}/{_last(key)}")
+            raise UsageError(
+                message, hint=f"{self._subject} has no tasks: {self._subject}/{_last(key)}"
+            )
         if not len(frames):
-            raise UsageError(what, hint=f"{self._who} has the tasks {_listed(self._tasks)}")
-        near = np.sort(frames[np.argsort(np.abs(frames - number), kind="stable")[:_NEAREST]])
+            raise UsageError(message, hint=f"{self._subject} has the tasks {_listed(self._tasks)}")
+        nearest = np.sort(frames[np.argsort(np.abs(frames - number), kind="stable")[:_NEAREST]])
         raise UsageError(
-            what,
-            hint=f"{len(frames):,} frames from {frames[0]} to {frames[-1]} are coded there; "
-            f"the nearest: {', '.join(map(str, near))}",
+            message,
+            hint=f"{len(frames):,} frames from {frames[0]} to {frames[-1]} are coded; "
+            f"the nearest: {', '.join(map(str, nearest))}",
         )
 
 
-def _codes(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, set[str]]:
-    """Return where a dictionary column has a name, bool [N], and the names it has."""
+def _rows_with(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, set[str]]:
+    """Return a mask of the rows with a name, bool [N], and the set of all names in the column."""
     whole = column.combine_chunks()
     names = whole.dictionary.to_pylist()
     codes = to_numpy(pa.chunked_array([whole.indices]))
@@ -221,19 +236,19 @@ def _listed(names: Iterable[str]) -> str:
 
 def _sheet(built: Built, row: int) -> FrameSheet:
     frame = row_at(built.path("frames"), row)
-    said = row_at(built.path("captions"), row)
+    texts = row_at(built.path("captions"), row)
     key = "/".join(str(frame[name]) for name in ("subject", "task", "frame") if frame[name] != "")
     return FrameSheet(
         dataset=built.dataset,
         key=key,
         sex=frame["sex"],
-        aus=tuple(_on_frame(au, frame, said) for au in built.aus),
-        face=said["face"],
+        aus=tuple(_au_on_frame(au, frame, texts) for au in built.aus),
+        face=texts["face"],
         image=None if frame["image"] is None else built.image_root / frame["image"],
         synthetic=built.synthetic,
     )
 
 
-def _on_frame(au: str, frame: dict[str, Any], said: dict[str, Any]) -> AuOnFrame:
+def _au_on_frame(au: str, frame: dict[str, Any], texts: dict[str, Any]) -> AuOnFrame:
     occurs = None if frame[au] is None else bool(frame[au])
-    return AuOnFrame(au, occurs, frame.get(intensity_column(au)), said[au])
+    return AuOnFrame(au, occurs, frame.get(intensity_column(au)), texts[au])

@@ -1,4 +1,4 @@
-"""The template files of a language: where they are, their text, their hash."""
+"""Finds, reads and hashes the template files of a language."""
 
 import difflib
 from dataclasses import dataclass
@@ -10,22 +10,28 @@ from fauds.facs import AUS
 from fauds.tables.store import fingerprint
 
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
-"""What a language needs besides a file local/AU12.yaml for every action unit."""
+"""The files that a language needs, besides one such as local/AU12.yaml for every action unit."""
 
 _PATTERNS = ("*.yaml", "*.j2", "local/*")
-_LARGEST = 2**20  # bytes of a file; the largest that fauds ships has 40,000
+_LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file has 40,000
 
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """One file: its name within the language (local/AU12.yaml), where it lies, what it says."""
+    """A template file.
+
+    Attributes:
+        name: its name within the language, such as local/AU12.yaml.
+        path: its path.
+        text: its content.
+    """
 
     name: str
     path: Path
     text: str
 
     def at(self, line: int | None) -> str:
-        """Return where a line (from 1) of the file is, as path:line."""
+        """Return the place of a line of the file as path:line, lines from 1; the path if None."""
         return str(self.path) if line is None else f"{self.path}:{line}"
 
 
@@ -35,91 +41,101 @@ def local_name(au: str) -> str:
 
 
 def languages(templates: Path | None = None) -> list[str]:
-    """Return the languages there are, shipped or in a templates folder of the user's."""
+    """Return the codes of all languages, sorted.
+
+    Args:
+        templates: a folder of the user's own templates, whose languages are added to the shipped
+            ones.
+    """
     roots = [resources.root("templates"), *([] if templates is None else [templates])]
     return sorted({path.parent.name for root in roots for path in root.glob("*/*.yaml")})
 
 
 def sources(language: str, templates: Path | None = None) -> dict[str, TemplateFile]:
-    """Return the files of a language by name.
+    """Return the files of a language, by name.
 
     Args:
-        language: a folder of templates/, named by its language code.
-        templates: a folder laid out like templates/, whose files take the place of the
-            shipped ones of the same name; further .j2 files can be included by name.
+        language: the language's code, which is the name of its folder in templates/.
+        templates: a folder laid out like templates/ whose files override the shipped ones of the
+            same name; further .j2 files can be included by name.
 
     Raises:
-        UsageError: there is no such language or folder.
-        DataError: the folder overrides nothing, or a file is missing, not UTF-8 text, or not one
-            that a language has (its words would silently have no effect).
+        UsageError: the language or the folder does not exist.
+        DataError: the folder has no file of this language; or a file is missing, is not UTF-8 text,
+            or has a name that no template file has (its content would silently have no effect).
     """
-    _check(language, templates)
+    _check_language(language, templates)
     paths = _paths(resources.root("templates"), language)
     if templates is not None:
-        own = _paths(templates, language)
-        if not own:
+        own_paths = _paths(templates, language)
+        if not own_paths:
             raise DataError(
                 f"The templates folder has no file for the language {language!r}.",
                 where=templates / language,
-                hint=f"put any of {', '.join((*FILES, local_name('AU12')))} there; the shipped "
-                "ones stand in for the rest",
+                hint=f"put one of {', '.join((*FILES, local_name('AU12')))} in it; the shipped "
+                "files are used for the others",
             )
-        paths |= own
+        paths |= own_paths
     for name in FILES:
         if name not in paths:
             folder = (templates or resources.root("templates")) / language
             raise DataError(
                 f"The language {language!r} has no {name}.",
                 where=folder / name,
-                hint=f"a language needs {', '.join(FILES)} and {local_name('AU12')} ...",
+                hint=f"add it: a language needs {', '.join(FILES)} and {local_name('AU12')} etc.",
             )
     return {name: TemplateFile(name, path, _read(path)) for name, path in sorted(paths.items())}
 
 
 def template_hash(language: str = "en", templates: Path | None = None) -> str:
-    """Return the SHA-256 of all files of a language, names and bytes."""
+    """Return the SHA-256 of the names and contents of all files of a language.
+
+    Arguments and errors are those of `sources`.
+    """
     return hash_of(sources(language, templates))
 
 
 def hash_of(files: dict[str, TemplateFile]) -> str:
-    """Return the SHA-256 of files already read."""
+    """Return the SHA-256 of the names and contents of files that were read."""
     return fingerprint([[name, files[name].text] for name in sorted(files)])
 
 
-def _check(language: str, templates: Path | None) -> None:
+def _check_language(language: str, templates: Path | None) -> None:
     if templates is not None and not templates.is_dir():
-        raise UsageError("The templates folder is not there.", where=templates)
-    known = languages(templates)
-    if language not in known:
-        raise registry.unknown("language", language, known)
+        raise UsageError(
+            "The templates folder does not exist.", where=templates, hint="check its path"
+        )
+    available = languages(templates)
+    if language not in available:
+        raise registry.unknown("language", language, available)
 
 
 def _paths(root: Path, language: str) -> dict[str, Path]:
     folder = root / language
     paths = (path for pattern in _PATTERNS for path in folder.glob(pattern))
-    found = {path.relative_to(folder).as_posix(): path for path in paths}
+    paths_by_name = {path.relative_to(folder).as_posix(): path for path in paths}
     known = [*FILES, *map(local_name, AUS)]
-    for name, path in found.items():
-        # Further .j2 files can be included.
+    for name, path in paths_by_name.items():
+        # Additional .j2 files are allowed: templates can include them.
         if name not in known and path.suffix != ".j2":
             near = difflib.get_close_matches(name, known, n=1)
             raise DataError(
-                f"{name} is not a file that a language has.",
+                f"{name} is not the name of a template file.",
                 where=path,
                 hint=(f"did you mean {near[0]}? " if near else "")
-                + f"there are {', '.join(FILES)} and {local_name('AU12')} ...",
+                + f"choose from: {', '.join(FILES)}, {local_name('AU12')} etc.",
             )
-    return found
+    return paths_by_name
 
 
 def _read(path: Path) -> str:
     try:
-        # A device or a pipe has no end.
+        # Reading a device or a pipe might never end.
         if not path.is_file() or path.stat().st_size > _LARGEST:
             raise DataError(
                 f"{path.name} is not a file of at most {_LARGEST:,} bytes.",
                 where=path,
-                hint="a language's files are short texts",
+                hint="replace it by a text file",
             )
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

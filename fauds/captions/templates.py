@@ -1,4 +1,4 @@
-"""Templates of one language: what they say of an action unit, and of a whole face."""
+"""Renders the descriptions of action units and of whole faces from a language's templates."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache, cached_property
@@ -42,16 +42,16 @@ __all__ = [
 
 
 class Templates:
-    """The descriptions that a language's templates make.
+    """The templates of one language, and the descriptions rendered from them.
 
     Args:
-        language: the language's code.
-        files: its files, from `fauds.captions.template_files.sources`.
-        trusted: whether fauds ships all of them; what others wrote is rendered in a child
-            process with limits of time and memory.
+        language: the language's code, such as "en".
+        files: the language's files, from `fauds.captions.template_files.sources`.
+        trusted: whether fauds ships all of the files. Others are rendered in a child process with
+            limits on time and memory.
 
     Raises:
-        DataError: a file is not what it should be; names file and line.
+        DataError: a file is broken when it is first used; the message names file and line.
     """
 
     def __init__(self, language: str, files: dict[str, TemplateFile], trusted: bool) -> None:
@@ -65,25 +65,25 @@ class Templates:
         self._fragments: dict[tuple[str, str], str] = {}
 
     @cached_property
-    def whole(self) -> FaceFragments:
-        """What global.yaml says."""
+    def face_file(self) -> FaceFragments:
+        """The content of global.yaml."""
         return read_face(self.files["global.yaml"])
 
     @cached_property
-    def about(self) -> Language:
-        """What language.yaml says."""
+    def language_file(self) -> Language:
+        """The content of language.yaml."""
         return read_language(self.files["language.yaml"])
 
     @property
     def units(self) -> tuple[AuUnit, ...]:
-        """What a face's description is made of, in order."""
-        return self.whole.units
+        """The fragments that descriptions of faces are made of, in the order of global.yaml."""
+        return self.face_file.units
 
     def states(self, au: str) -> States:
-        """Return the states of one action unit that there are descriptions of.
+        """Return the descriptions of one action unit by state.
 
         Raises:
-            DataError: the language does not describe it.
+            DataError: the language has no file for this action unit, or the file is broken.
         """
         if au not in self._states:
             name = local_name(au)
@@ -97,12 +97,15 @@ class Templates:
         return self._states[au]
 
     def sentences(self, au: str, state: str, variant: int = 0) -> list[str]:
-        """Return the rendered sentences of a description, in order; errors as in `local`."""
+        """Return the rendered sentences of a local description, in order.
+
+        Arguments and errors are those of `local`.
+        """
         paraphrases = self.states(au).get(state)
         source = self.files[local_name(au)]
         if not paraphrases or variant >= len(paraphrases):
-            what = f"paraphrase {variant + 1} of " if paraphrases else ""
-            raise broken(source, f"{source.name} has no {what}state {state!r}.")
+            missing = f"paraphrase {variant + 1} of " if paraphrases else ""
+            raise broken(source, f"{source.name} has no {missing}state {state!r}.")
         return [
             self.renderer.fragment(text, source.at(text.line), au=au, state=state)
             for text in paraphrases[variant]
@@ -112,36 +115,40 @@ class Templates:
         """Return the description of one action unit in one state.
 
         Args:
-            au: canonical name.
-            state: one of `STATES`.
-            variant: which paraphrase, from 0.
+            au: the action unit's canonical name.
+            state: the state, one of `fauds.facs.STATES`.
+            variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: the templates do not have it, or cannot be rendered.
+            DataError: the templates have no such description, or are broken.
         """
-        said = self.sentences(au, state, variant)
-        return self.renderer.file("local.j2", fragments=said, au=au, state=state)
+        fragments = self.sentences(au, state, variant)
+        return self.renderer.file("local.j2", fragments=fragments, au=au, state=state)
 
     def face(self, aus: Collection[str], sex: str | None = None, variant: int = 0) -> str:
         """Return the description of a face on which exactly these action units are active.
 
         Args:
-            aus: canonical names.
-            sex: "F", "M", or None or "unknown" where it is not known.
-            variant: which paraphrase, from 0.
+            aus: the canonical names of the action units.
+            sex: the subject's sex, "F" or "M"; None or "unknown" if not known.
+            variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: the templates do not have an action unit, or cannot be rendered.
+            DataError: the templates lack an action unit or the paraphrase, or are broken.
         """
         sex = sex or "unknown"
-        regions: dict[str, list[str]] = {name: [] for name in self.whole.regions}
+        regions: dict[str, list[str]] = {name: [] for name in self.face_file.regions}
         for unit in self.split(aus):
-            regions[unit.region].append(self.said(unit.say, sex, variant))
-        nothing = self.said(self.whole.nothing, sex, variant)
+            regions[unit.region].append(self.face_fragment(unit.paraphrases, sex, variant))
+        nothing = self.face_fragment(self.face_file.nothing, sex, variant)
         return self.renderer.file("global.j2", regions=regions, nothing=nothing, **self.words(sex))
 
     def split(self, aus: Collection[str]) -> list[AuUnit]:
-        """Return the units that say exactly these action units, in global.yaml's order."""
+        """Return the fragments that together state exactly these action units.
+
+        Raises:
+            DataError: global.yaml has no fragment for one of the action units.
+        """
         left, chosen = set(aus), []
         for unit in self.units:
             if unit.aus <= left:
@@ -149,53 +156,65 @@ class Templates:
                 left -= unit.aus
         if left:
             source = self.files["global.yaml"]
-            raise broken(source, f"{source.name} says nothing of {', '.join(sorted(left))} alone.")
+            raise broken(
+                source, f"{source.name} has no fragment for {', '.join(sorted(left))} alone."
+            )
         return chosen
 
     def words(self, sex: str) -> dict[str, str]:
-        """Return the subject's words: first, again, their."""
+        """Return the words for a subject of this sex by their role: first, again, their."""
         if sex not in self._words:
             source = self.files["global.yaml"]
             self._words[sex] = {
                 name: self.renderer.fragment(text, source.at(text.line))
-                for name, text in self.whole.subjects[sex].items()
+                for name, text in self.face_file.subjects[sex].items()
             }
         return self._words[sex]
 
-    def said(self, paraphrases: Sequence[Text], sex: str, variant: int = 0) -> str:
-        """Return one of a unit's paraphrases with the subject's words.
+    def face_fragment(self, paraphrases: Sequence[Text], sex: str, variant: int = 0) -> str:
+        """Return one paraphrase of a fragment, rendered with the subject's words.
+
+        Args:
+            paraphrases: the paraphrases of the fragment.
+            sex: the subject's sex, one of `SUBJECT_WORDS`.
+            variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: there are fewer, or it cannot be rendered.
+            DataError: the fragment has fewer paraphrases, or is broken.
         """
         source = self.files["global.yaml"]
         if variant >= len(paraphrases):
             line = paraphrases[0].line
-            raise broken(source, f"There is no paraphrase {variant + 1} of this text.", line)
+            raise broken(source, f"This text has no paraphrase {variant + 1}.", line)
         text = paraphrases[variant]
         if (text, sex) not in self._fragments:
             rendered = self.renderer.fragment(text, source.at(text.line), **self.words(sex))
             self._fragments[text, sex] = rendered
         return self._fragments[text, sex]
 
-    def paraphrases(self, aus: Iterable[str], states: Sequence[str]) -> int:
-        """Return how many paraphrases every text of an AU set has, at the least."""
+    def paraphrase_count(self, aus: Iterable[str], states: Sequence[str]) -> int:
+        """Return the number of paraphrases that every text of an AU set has.
+
+        Args:
+            aus: the canonical names of the action units.
+            states: the states that are described.
+        """
         names = frozenset(aus)
         local = [len(self.states(au).get(state, ())) for au in names for state in states]
-        units = [len(unit.say) for unit in self.units if unit.aus <= names]
-        return min([len(self.whole.nothing), *local, *units])
+        units = [len(unit.paraphrases) for unit in self.units if unit.aus <= names]
+        return min([len(self.face_file.nothing), *local, *units])
 
 
 def load(language: str = "en", templates: Path | None = None) -> Templates:
-    """Return the templates of a language; those that fauds ships are read once a process.
+    """Return the templates of a language; the shipped ones are read once per process.
 
     Args:
-        language: a code such as "en".
+        language: the language's code, such as "en".
         templates: a folder laid out like templates/ whose files override the shipped ones.
 
     Raises:
-        UsageError: there is no such language; lists what there is.
-        DataError: a file is broken; names file and line.
+        UsageError: the language is unknown; the hint lists the known ones.
+        DataError: a file cannot be read, is missing, or has an unknown name.
     """
     if templates is None:
         return _shipped(language)
@@ -208,30 +227,37 @@ def _shipped(language: str) -> Templates:
 
 
 def canonical(aus: Collection[int | str]) -> list[str]:
-    """Return canonical names in FACS order, each once; errors as in `fauds.facs.au_name`."""
+    """Return the distinct canonical names of action units, in FACS order.
+
+    Args:
+        aus: the action units, in any common spelling.
+
+    Raises:
+        UsageError: an action unit is unknown.
+    """
     names = {au_name(au) for au in aus}
     return [au for au in AUS if au in names]
 
 
 def subject(sex: str | None) -> str:
-    """Return the key of a sex among `SUBJECT_WORDS`.
+    """Return the key of `SUBJECT_WORDS` for a sex: "F", "M", or "unknown" for None.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: the sex is none of these.
     """
     if sex is None:
         return "unknown"
     if sex not in SUBJECT_WORDS:
-        raise UsageError(f"{sex!r} is not a sex.", hint="F, M, or nothing where it is not known")
+        raise UsageError(f"{sex!r} is not a sex.", hint="use F or M, or leave it out if not known")
     return sex
 
 
 def state_name(state: str) -> str:
-    """Return the state, checked.
+    """Return a state unchanged after checking that it is one of `fauds.facs.STATES`.
 
     Raises:
-        UsageError: it is none of `STATES`.
+        UsageError: the state is unknown.
     """
     if state not in STATES:
-        raise UsageError(f"{state!r} is not a state.", hint=f"there is: {', '.join(STATES)}")
+        raise UsageError(f"{state!r} is not a state.", hint=f"choose from: {', '.join(STATES)}")
     return state

@@ -1,4 +1,4 @@
-"""Tokens by spaCy's blank pipelines; spaCy is imported when the first text is tokenised."""
+"""Splits texts into tokens with spaCy, which is imported when the first text is tokenised."""
 
 import sys
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ Token = tuple[str, bool]
 class Tokeniser:
     """Splits texts of one language into tokens that join into the exact text.
 
-    spaCy cuts a text at blanks first and then each piece on its own, and templates make few
-    distinct pieces, so every piece is given to spaCy once.
+    spaCy splits a text at blanks first and then every piece on its own. Descriptions have few
+    distinct pieces, so each one is tokenised once and kept.
 
     Args:
-        language: a language's code that spaCy knows.
+        language: the code of a language that spaCy has a blank pipeline for.
 
     Raises:
-        DataError: spaCy has no such language.
+        DataError: spaCy does not have the language.
     """
 
     def __init__(self, language: str) -> None:
@@ -31,20 +31,20 @@ class Tokeniser:
         self._pieces: dict[str, tuple[Token, ...]] = {}
 
     def __call__(self, text: str) -> list[Token]:
-        """Return the tokens of a text whose blanks are single and inside."""
+        """Return the tokens of a text without blanks at its ends and with single blanks inside."""
         pieces = text.split(" ")
         tokens = [token for piece in pieces[:-1] for token in self._piece(piece, True)]
         return tokens + list(self._piece(pieces[-1], False))
 
     def _piece(self, piece: str, blank: bool) -> tuple[Token, ...]:
-        known = self._pieces.get(piece if not blank else piece + " ")
-        if known is None:
+        tokens = self._pieces.get(piece if not blank else piece + " ")
+        if tokens is None:
             words = [word.text for word in self._pipeline.make_doc(piece)]
             for follows, key in ((False, piece), (True, piece + " ")):
                 inner = [(word, False) for word in words[:-1]]
                 self._pieces[key] = (*inner, *((word, follows) for word in words[-1:]))
-            known = self._pieces[piece if not blank else piece + " "]
-        return known
+            tokens = self._pieces[piece if not blank else piece + " "]
+        return tokens
 
 
 @cache
@@ -59,25 +59,25 @@ def _pipeline(language: str) -> "Language":
         raise DataError(
             f"spaCy has no tokeniser for the language {language!r}.",
             where=f"templates/{language}",
-            hint="name the folder by a code of spacy.io/usage/models, or install what spaCy "
+            hint="name the folder by a code listed at spacy.io/usage/models, or install what spaCy "
             f"needs for it ({str(error).splitlines()[0]})",
         ) from error
 
 
-# What spaCy's machine learning library (thinc) imports when it can, to wrap its modules.
-_UNWANTED = ("torch", "cupy")
+# Frameworks that thinc, the machine learning library of spaCy, imports if they are installed.
+_FRAMEWORKS = ("torch", "cupy")
 
 
 @contextmanager
 def without_frameworks() -> Iterator[None]:
     """Hide deep learning frameworks while spaCy is imported.
 
-    Splitting text needs none of them, and torch alone costs more than a second and 200 MB.
-    An entry of None in sys.modules makes ``import torch`` fail, which thinc expects. What is
-    loaded already is left alone: it costs nothing more. The entries go whatever happens, so
-    that later imports work.
+    Tokenising needs none of them, and importing torch alone takes more than a second and 200 MB.
+    An entry of None in sys.modules makes ``import torch`` fail, which thinc expects. Frameworks
+    that are already loaded are left alone, since they cost nothing more. The entries are removed
+    even after an error, so that later imports work.
     """
-    hidden = [name for name in _UNWANTED if name not in sys.modules]
+    hidden = [name for name in _FRAMEWORKS if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]
     try:

@@ -1,4 +1,4 @@
-"""Reading fragment YAML: every text keeps its line, and a key given twice is an error."""
+"""Reads the YAML files of templates, with the line of every text; repeated keys are errors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,17 +7,21 @@ import yaml
 from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
-# The C loader reads a language ten times as fast; the plain one is for builds without libyaml.
+# The C loader is ten times as fast; the Python loader is for builds of PyYAML without libyaml.
 if TYPE_CHECKING:
     from yaml import SafeLoader as _Base
 else:
     _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_DEEPEST = 8  # lists and mappings within each other; a language's files have four
+_DEEPEST = 8  # levels of nested lists and mappings; the shipped files have four
 
 
 class Text(str):
-    """A string of a YAML file that knows its line there (from 1)."""
+    """A string of a YAML file.
+
+    Attributes:
+        line: the string's line in the file, from 1.
+    """
 
     line: int = 0
 
@@ -41,7 +45,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             )
         if key.value in keys:
             raise yaml.constructor.ConstructorError(
-                problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                problem=f"{key.value!r} occurs twice", problem_mark=key.start_mark
             )
         keys.add(key.value)
     return loader.construct_mapping(node, deep=True)
@@ -52,10 +56,10 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse(source: TemplateFile) -> dict[str, Any]:
-    """Return what a fragment file says; its strings are `Text`.
+    """Return the content of a YAML file, with all strings as `Text`.
 
     Raises:
-        DataError: it is not YAML, or not a mapping; names the line.
+        DataError: the file is not valid YAML or not a mapping; the message names the line.
     """
     try:
         _check_shape(source.text)
@@ -68,31 +72,37 @@ def parse(source: TemplateFile) -> dict[str, Any]:
             None if mark is None else mark.line + 1,
         ) from error
     if not isinstance(value, dict):
-        raise broken(source, f"{source.name} holds no mapping.")
+        raise broken(source, f"{source.name} is not a mapping.")
     return value
 
 
 def _check_shape(text: str) -> None:
-    """Raise where YAML is nested deeply or refers to itself, before anything is built from it.
+    """Raise an error if YAML is nested deeply or has references, before it is loaded.
 
-    Building is recursive, and a few lines of references can stand for any amount of data.
+    Loading is recursive, and a few lines with references can expand to any amount of data.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            raise _refused(f"*{event.anchor} refers to another place: write the text out", event)
+            raise _yaml_error(f"*{event.anchor} is a reference: write the text out instead", event)
         if depth > _DEEPEST:
-            raise _refused("it is nested too deeply", event)
+            raise _yaml_error("it is nested too deeply", event)
 
 
-def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    # The stubs leave out that an error also takes the marks of the C parser.
+def _yaml_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    # The stubs do not list the marks of the C parser among the types of problem_mark.
     return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 def broken(source: TemplateFile, what: str, line: int | None = None) -> DataError:
-    """Return the error for a template file that does not hold what it should."""
-    hint = "mend the file; templates/en/ shows the form"
+    """Return the error for a template file with invalid content.
+
+    Args:
+        source: the file.
+        what: a sentence that describes the problem.
+        line: the line of the problem, from 1.
+    """
+    hint = "correct the file; templates/en/ shows the form"
     return DataError(what, where=source.at(line), hint=hint)

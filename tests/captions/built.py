@@ -1,4 +1,4 @@
-"""The tables of a workdir's dataset, written without a distribution."""
+"""Writes the tables of a dataset in a workdir, without raw files."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ def write_built(
     synthetic: bool = True,
     rows_at_once: int | None = None,
 ) -> Built:
-    """Write the four tables for these frames, and open them.
+    """Write the frames table and the three caption tables, and open them.
 
     Args:
-        folder: where to.
-        frames: what `make_frames` gives; an image column of nulls is added where there is none.
+        folder: the folder to write to.
+        frames: a table from `make_frames`; if it has no image column, one of nulls is added.
         aus: the captioned action units.
-        style: how.
-        synthetic: whether the tables say that they are made up.
-        rows_at_once: rows that are captioned together; each part has its own dictionaries.
+        style: the wording of the captions.
+        synthetic: whether the tables record that they are synthetic.
+        rows_at_once: the number of rows that are captioned together; each part has its own
+            dictionaries.
     """
     if "image" not in frames.column_names:
         frames = frames.append_column("image", pa.nulls(len(frames), pa.string()))
@@ -36,14 +37,14 @@ def write_built(
     meta |= {"synthetic": synthetic, "image_root": "/raw/images"}
     store.write_table(folder / "frames.parquet", frames, meta)
     builder = Builder(aus, style)
-    made_of = store.fingerprint(meta["inputs"], settings)
-    said = {"dataset": "made", "synthetic": synthetic, "inputs": made_of}
-    said["settings"] = builder.settings
+    fingerprint = store.fingerprint(meta["inputs"], settings)
+    caption_meta = {"dataset": "made", "synthetic": synthetic, "inputs": fingerprint}
+    caption_meta["settings"] = builder.settings
     step = rows_at_once or max(len(frames), 1)
     with store.table_writer(folder / "captions.parquet", builder.schema) as writer:
         for begin in range(0, len(frames), step):
             writer.write(builder.captions(frames.slice(begin, step)))
-        writer.meta = said
+        writer.meta = caption_meta
     for name, table in zip(("phrases", "vocabulary"), builder.tables(), strict=True):
-        store.write_table(folder / f"{name}.parquet", table, said)
+        store.write_table(folder / f"{name}.parquet", table, caption_meta)
     return opened(folder, "made")

@@ -1,4 +1,4 @@
-"""Templates folders to break."""
+"""Copies of the shipped templates that tests change."""
 
 import shutil
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from fauds import resources
 
 @pytest.fixture
 def own_templates(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that copies the English templates and replaces a text in one file."""
+    """Return a function that copies the English templates and replaces text in one file."""
 
     def change(name: str, old: str | None = None, new: str = "") -> Path:
         root = tmp_path / "templates"

@@ -14,7 +14,7 @@ def make_frames(
 ) -> pa.Table:
     """Return a frames table with random subjects, sexes and occurrences.
 
-    Intensities are drawn apart from occurrence, so that every pair of the two is there.
+    Intensities are independent of occurrence, so that every combination of the two occurs.
     """
     rng = np.random.default_rng(seed)
     sexes = rng.choice(np.array(["F", "M", None], dtype=object), rows)

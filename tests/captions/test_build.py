@@ -1,4 +1,4 @@
-"""The three tables against a slow plain loop, nulls, counts and vocabularies."""
+"""Captions, phrases and vocabulary tables, compared with a plain loop over frames."""
 
 import random
 import subprocess
@@ -33,23 +33,23 @@ def rows_of(vocabulary: pa.Table, scope: str) -> list[dict]:
     return [row for row in vocabulary.to_pylist() if row["scope"] == scope]
 
 
-def test_same_as_a_plain_loop_over_frames() -> None:
+def test_captions_equal_those_of_a_plain_loop_over_frames() -> None:
     frames = make_frames(BP4D, 200, nulls=0.01)
     captions = build(frames, BP4D).captions
     templates = load()
-    for row, said in zip(frames.to_pylist(), captions.to_pylist(), strict=True):
-        assert said["frame_id"] == row["frame_id"]
+    for row, caption_row in zip(frames.to_pylist(), captions.to_pylist(), strict=True):
+        assert caption_row["frame_id"] == row["frame_id"]
         for au in BP4D:
             expected = None if row[au] is None else templates.local(au, STATES[row[au]])
-            assert said[au] == expected
+            assert caption_row[au] == expected
         if any(row[au] is None for au in BP4D):
-            assert said["face"] is None
+            assert caption_row["face"] is None
         else:
             active = [au for au in BP4D if row[au]]
-            assert said["face"] == templates.face(active, row["sex"])
+            assert caption_row["face"] == templates.face(active, row["sex"])
 
 
-def test_schemas_and_settings() -> None:
+def test_tables_have_their_schemas_and_record_their_settings() -> None:
     made = build(make_frames(DISFA, 50), DISFA[::-1])
     assert made.captions.schema.equals(schemas.captions_schema(DISFA))
     assert made.phrases.schema.equals(schemas.PHRASES_SCHEMA)
@@ -59,7 +59,7 @@ def test_schemas_and_settings() -> None:
     assert made.settings == build_settings(DISFA)
 
 
-def test_phrases_hold_every_text_and_its_tokens() -> None:
+def test_phrases_hold_every_text_with_its_tokens() -> None:
     made = build(make_frames(BP4D, 3000), BP4D)
     words = {scope: Words.from_table(made.vocabulary, scope) for scope in ("local", "global")}
     rows = made.phrases.to_pylist()
@@ -75,7 +75,7 @@ def test_phrases_hold_every_text_and_its_tokens() -> None:
     assert set(made.captions["face"].to_pylist()) <= {row["text"] for row in rows}
 
 
-def test_counts_are_over_frames() -> None:
+def test_vocabulary_counts_equal_those_of_all_captions() -> None:
     frames = make_frames(DISFA, 120, nulls=0.02)
     made = build(frames, DISFA)
     tokenise = Tokeniser("en")
@@ -89,34 +89,34 @@ def test_counts_are_over_frames() -> None:
                 assert row["count"] == expected[row["token"], row["space"]]
 
 
-def test_vocabulary_depends_on_no_label() -> None:
+def test_the_vocabulary_does_not_depend_on_labels() -> None:
     columns = ["scope", "id", "token", "space"]
-    made = [build(make_frames(BP4D, n, seed=n), BP4D).vocabulary for n in (1, 300)]
-    assert made[0].select(columns).equals(made[1].select(columns))
-    assert tuple(row["token"] for row in rows_of(made[0], "global")[:4]) == SPECIALS
+    vocabularies = [build(make_frames(BP4D, n, seed=n), BP4D).vocabulary for n in (1, 300)]
+    assert vocabularies[0].select(columns).equals(vocabularies[1].select(columns))
+    assert tuple(row["token"] for row in rows_of(vocabularies[0], "global")[:4]) == SPECIALS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("aus", [BP4D, DISFA, BOTH], ids=["bp4d", "disfa", "both"])
 @pytest.mark.parametrize("language", languages())
-def test_vocabulary_holds_every_combination(language: str, aus: list[str]) -> None:
+def test_the_vocabulary_covers_every_combination(language: str, aus: list[str]) -> None:
     templates, tokenise = load(language), Tokeniser(language)
     known = set(Words.of(global_texts(aus, templates), tokenise).index())
     rng = random.Random(1)
     codes = range(1 << len(aus)) if len(aus) <= 12 else rng.sample(range(1 << len(aus)), 12_000)
-    made = set()
+    tokens = set()
     for code in codes:
         active = [au for bit, au in enumerate(aus) if code >> bit & 1]
         sexes = SUBJECT_WORDS if len(aus) <= 12 else [SUBJECT_WORDS[code % 3]]
         for sex in sexes:
-            made |= set(tokenise(templates.face(active, sex)))
-    assert made <= known
+            tokens |= set(tokenise(templates.face(active, sex)))
+    assert tokens <= known
     if len(aus) <= 12:
-        assert made == known  # nothing that no face can have
+        assert tokens == known  # and no token that no face has
 
 
 @pytest.mark.parametrize("language", languages())
-def test_tokens_are_spacys_and_join_into_the_text(language: str) -> None:
+def test_tokens_equal_those_of_spacy_and_join_into_the_text(language: str) -> None:
     import spacy
 
     whole = spacy.blank(language)
@@ -127,14 +127,14 @@ def test_tokens_are_spacys_and_join_into_the_text(language: str) -> None:
         assert "".join(token + " " * space for token, space in tokens) == text
 
 
-def test_detokenise_stops_and_skips() -> None:
+def test_detokenise_stops_at_the_end_and_skips_special_tokens() -> None:
     made = build(make_frames(DISFA, 20), DISFA)
     row = made.phrases.to_pylist()[-1]
     ids = np.array([*row["tokens"][:2], 3, *row["tokens"][2:], 0, 7, 8])
     assert detokenise(ids, made.vocabulary, row["scope"]) == row["text"]
 
 
-def test_no_frames_and_all_null() -> None:
+def test_no_frames_and_frames_without_codes_can_be_captioned() -> None:
     empty = build(make_frames(DISFA, 0), DISFA)
     assert len(empty.captions) == 0 and len(empty.phrases) == 2 * len(DISFA)
     null = build(make_frames(DISFA, 5, nulls=1.1), DISFA).captions
@@ -142,13 +142,13 @@ def test_no_frames_and_all_null() -> None:
         assert null[name].to_pylist() == [None] * 5
 
 
-def test_chunked_frames_with_other_dictionaries() -> None:
+def test_chunks_of_frames_may_have_different_dictionaries() -> None:
     parts = [make_frames(DISFA, 40, seed=seed) for seed in (1, 2)]
     joined = build(pa.concat_tables(parts), DISFA).captions["face"].to_pylist()
     assert joined == [t for part in parts for t in build(part, DISFA).captions["face"].to_pylist()]
 
 
-def test_bad_frames_are_refused() -> None:
+def test_frames_with_missing_columns_or_invalid_values_are_errors() -> None:
     frames = make_frames(DISFA, 10)
     with pytest.raises(DataError, match="no AU17"):
         build(frames, [*DISFA, "AU17"])
@@ -158,11 +158,11 @@ def test_bad_frames_are_refused() -> None:
     nine = frames.set_column(at, "AU12", pa.array([9] * 10, pa.int8()))
     with pytest.raises(DataError, match="AU12 is 9"):
         build(nine, DISFA)
-    strange = frames.set_column(
+    lower_case = frames.set_column(
         frames.column_names.index("sex"), "sex", pa.array(["f"] * 10).dictionary_encode()
     )
     with pytest.raises(DataError, match="sex is 'f'"):
-        build(strange, DISFA)
+        build(lower_case, DISFA)
     with pytest.raises(UsageError, match="at least one"):
         build(frames, [])
     with pytest.raises(UsageError, match="there is: en, zh"):
@@ -170,7 +170,7 @@ def test_bad_frames_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_import_is_light_and_torch_stays_importable() -> None:
+def test_building_captions_loads_no_torch_and_torch_stays_importable() -> None:
     code = """
 import sys
 import fauds.captions as captions

@@ -1,4 +1,4 @@
-"""Users' templates that never end, grow without end, or reach for the machine."""
+"""Users' templates that run or grow without end, or try to use files and modules."""
 
 import shutil
 import subprocess
@@ -22,14 +22,14 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
 
 
 def processes() -> set[str]:
-    """The children of this process."""
+    """Return the process ids of the children of this process."""
     tasks = Path("/proc/self/task").glob("*/children")
     return {child for task in tasks for child in task.read_text().split()}
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give templates half a second: the child reads the limit from its parent."""
+    """Set the time limit to half a second, which the child receives from its parent."""
     monkeypatch.setattr(child, "SECONDS", 0.5)
 
 
@@ -63,20 +63,22 @@ def test_an_endless_fragment_is_named_with_its_line(own_templates: Change, quick
     ],
     ids=["product", "loop"],
 )
-def test_a_template_that_grows_without_end(own_templates: Change, template: str) -> None:
+def test_a_template_that_uses_too_much_memory_is_stopped_and_named(
+    own_templates: Change, template: str
+) -> None:
     root = own_templates("local.j2", new=template)
     with pytest.raises(DataError, match=r"local\.j2.*(memory|ended)") as caught:
         describe(12, templates=root)
     assert "local.j2" in caught.value.where
 
 
-def test_a_text_too_long_for_a_description(own_templates: Change) -> None:
+def test_a_text_too_long_for_a_description_is_an_error(own_templates: Change) -> None:
     root = own_templates("local.j2", new="{{ 'long ' * 9000 }}")
-    with pytest.raises(DataError, match=r"local\.j2 made a text of 44,999 characters"):
+    with pytest.raises(DataError, match=r"local\.j2 rendered a text of 44,999 characters"):
         describe(12, templates=root)
 
 
-def test_the_child_can_open_and_write_nothing() -> None:
+def test_the_child_can_neither_open_nor_write_files() -> None:
     code = (
         "from fauds.captions import child; child._limit()\n"
         "for name in ('/etc/hostname', '/tmp/fauds-test'):\n"
@@ -87,7 +89,7 @@ def test_the_child_can_open_and_write_nothing() -> None:
     assert done.stdout.split() == ["24", "24"], done.stderr
 
 
-def test_other_templates_work_and_the_child_goes(own_templates: Change) -> None:
+def test_users_templates_are_rendered_and_the_child_ends_with_them(own_templates: Change) -> None:
     before = processes()
     root = own_templates("local.j2", new="{{ au }}: {{ fragments | join(' ') }}")
     templates = load("en", root)
@@ -97,7 +99,7 @@ def test_other_templates_work_and_the_child_goes(own_templates: Change) -> None:
     assert not processes() - before
 
 
-def test_a_killed_child_is_an_error_and_the_next_rendering_has_a_new_one(
+def test_a_killed_child_is_an_error_and_the_next_rendering_starts_a_new_one(
     own_templates: Change,
 ) -> None:
     root = own_templates("local.j2", new="{{ au }}: {{ fragments | join(' ') }}")
@@ -119,10 +121,10 @@ def test_modules_in_the_current_folder_are_not_imported(
     assert describe(12, templates=root) == "AU12" and not (tmp_path / "ran").exists()
 
 
-def test_the_child_is_of_the_same_fauds_as_its_parent(
+def test_the_child_imports_the_same_fauds_as_its_parent(
     own_templates: Change, tmp_path: Path
 ) -> None:
-    """Python started in a folder that holds a copy of fauds, such as a clone."""
+    """The parent is started in a folder that holds another copy of fauds, such as a clone."""
     copy = tmp_path / "clone" / "fauds"
     shutil.copytree(resources.root("templates").parent / "fauds", copy)
     shutil.copytree(resources.root("templates"), tmp_path / "clone" / "templates")
@@ -137,7 +139,7 @@ def test_the_child_is_of_the_same_fauds_as_its_parent(
     assert done.stdout.split() == [str(copy / "__init__.py"), "AU12"], done.stderr
 
 
-def test_a_child_that_cannot_start_says_why(
+def test_a_child_that_cannot_start_is_an_error_with_the_reason(
     own_templates: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jinja2.py").write_text("raise ImportError('no jinja2 today')")
@@ -147,7 +149,7 @@ def test_a_child_that_cannot_start_says_why(
         describe(12, templates=root)
 
 
-def test_an_interrupted_question_does_not_answer_the_next(
+def test_an_interrupted_request_does_not_answer_the_next_one(
     own_templates: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     templates = load("en", own_templates("local.j2", new="{{ au }}"))
@@ -163,8 +165,8 @@ def test_an_interrupted_question_does_not_answer_the_next(
     assert templates.local("AU04", "active") == "AU04"
 
 
-def test_threads_get_their_own_answers(own_templates: Change) -> None:
+def test_every_thread_gets_its_own_text(own_templates: Change) -> None:
     templates = load("en", own_templates("local.j2", new="{{ au }}"))
-    asked = ["AU01", "AU12"] * 100
+    aus = ["AU01", "AU12"] * 100
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda au: templates.local(au, "active"), asked)) == asked
+        assert list(pool.map(lambda au: templates.local(au, "active"), aus)) == aus

@@ -1,4 +1,4 @@
-"""Exports against plain loops over rows: JSON Lines, and folders for Hugging Face datasets."""
+"""Exports to JSON Lines and to Hugging Face folders, compared with plain loops over rows."""
 
 import io
 import json
@@ -37,7 +37,7 @@ FRAME = ("subject", "task", "sex", "frame", "frame_id", "image")
 
 
 def awkward_frames(rows: int, intensities: bool = True) -> pa.Table:
-    """Frames with nulls, images with letters that JSON escapes, and a subject with quotes."""
+    """Return frames with nulls, and with image paths and subjects that JSON must escape."""
     frames = make_frames(BP4D, rows, nulls=0.05, intensities=intensities)
     images = pa.array([AWKWARD[row % len(AWKWARD)] for row in range(rows)], pa.string())
     names = pa.array([f'S"{row % 3}\\ü' for row in range(rows)]).dictionary_encode()
@@ -50,7 +50,7 @@ def made(tmp_path: Path) -> Built:
 
 
 def plain(made: Built) -> list[dict[str, Any]]:
-    """Return the objects of an export, by a slow loop."""
+    """Return the objects of an export, built by a plain loop over rows."""
     frames = pq.read_table(made.path("frames")).to_pylist()
     captions = pq.read_table(made.path("captions")).to_pylist()
     graded = [au for au in BP4D if f"{au}_intensity" in frames[0]]
@@ -60,16 +60,16 @@ def plain(made: Built) -> list[dict[str, Any]]:
             **{key: row[key] for key in FRAME},
             "aus": {au: row[au] for au in BP4D},
             "intensities": {au: row[f"{au}_intensity"] for au in graded},
-            "local": {au: said[au] for au in BP4D},
-            "global": said["face"],
+            "local": {au: caption_row[au] for au in BP4D},
+            "global": caption_row["face"],
         }
-        for row, said in zip(frames, captions, strict=True)
+        for row, caption_row in zip(frames, captions, strict=True)
     ]
 
 
 @pytest.mark.parametrize("step", [16 * 1024, 7])
 @pytest.mark.parametrize("intensities", [True, False])
-def test_lines_are_what_json_would_write(
+def test_lines_equal_those_of_the_json_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, intensities: bool
 ) -> None:
     monkeypatch.setattr(built, "ROWS_AT_ONCE", step)
@@ -77,14 +77,14 @@ def test_lines_are_what_json_would_write(
     frames = awkward_frames(300, intensities)
     made = write_built(tmp_path, frames, BP4D, rows_at_once=50)
     file = io.BytesIO()
-    told: list[int] = []
-    stream_jsonl(made, file, told.append)
+    reported: list[int] = []
+    stream_jsonl(made, file, reported.append)
     expected = [json.dumps(row, ensure_ascii=False) for row in plain(made)]
     assert file.getvalue().decode().split("\n") == [*expected, ""]
-    assert sum(told) == 300
+    assert sum(reported) == 300
 
 
-def test_row_groups_that_are_cut_elsewhere_are_read_together(
+def test_tables_with_different_row_groups_are_read_together(
     made: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = plain(made)
@@ -96,7 +96,7 @@ def test_row_groups_that_are_cut_elsewhere_are_read_together(
     assert [json.loads(line) for line in file.getvalue().splitlines()] == expected
 
 
-def test_only_plain_images_and_none(tmp_path: Path) -> None:
+def test_image_paths_without_escapes_and_no_images_are_exported(tmp_path: Path) -> None:
     frames = make_frames(BP4D, 20)
     for name, images in (("all", [f"F/{n}.png" for n in range(20)]), ("none", [None] * 20)):
         column = pa.array(images, pa.string())
@@ -107,7 +107,7 @@ def test_only_plain_images_and_none(tmp_path: Path) -> None:
         assert [json.loads(line)["image"] for line in lines] == images
 
 
-def test_no_frames(tmp_path: Path) -> None:
+def test_a_dataset_without_frames_is_exported(tmp_path: Path) -> None:
     made = write_built(tmp_path / "made", make_frames(DISFA, 0), DISFA)
     write_jsonl(made, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_bytes() == b""
@@ -118,7 +118,7 @@ def test_no_frames(tmp_path: Path) -> None:
     assert pq.read_schema(shard).field("global").type == pa.string()
 
 
-def test_an_export_is_replaced_and_nothing_else_is(made: Built, tmp_path: Path) -> None:
+def test_an_earlier_export_is_replaced_but_no_other_file(made: Built, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "er" / "captions.jsonl"
     write_jsonl(made, out)
     first = out.read_bytes()
@@ -135,7 +135,9 @@ def test_an_export_is_replaced_and_nothing_else_is(made: Built, tmp_path: Path) 
     assert os.listdir(out.parent) == [out.name]
 
 
-def test_a_folder_is_replaced_whole_and_nothing_else_is(made: Built, tmp_path: Path) -> None:
+def test_an_earlier_export_folder_is_replaced_but_no_other_folder(
+    made: Built, tmp_path: Path
+) -> None:
     out = tmp_path / "hf"
     write_folder(made, out, "")
     (out / "data" / "train-00001-of-00009.parquet").write_text("left over")
@@ -156,7 +158,7 @@ def test_a_folder_is_replaced_whole_and_nothing_else_is(made: Built, tmp_path: P
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_error_leaves_the_old_export_and_no_rest(
+def test_an_error_leaves_the_earlier_export_and_no_partial_files(
     made: Built, tmp_path: Path, error: BaseException
 ) -> None:
     file, folder = tmp_path / "out" / "captions.jsonl", tmp_path / "out" / "hf"
@@ -177,7 +179,7 @@ def test_an_error_leaves_the_old_export_and_no_rest(
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return what the files of a folder hold, and since when."""
+    """Return the content and the modification time of every file in a folder."""
     return {
         path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -190,7 +192,7 @@ STOPS += [("empty", at, late) for at in range(3) for late in (False, True)]
 
 
 @pytest.mark.parametrize(("before", "at", "late"), [*STOPS, ("nothing", 0, False)])
-def test_an_error_while_parts_change_places_brings_the_old_ones_back(
+def test_an_error_while_files_are_moved_restores_the_earlier_export(
     made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, at: int, late: bool
 ) -> None:
     out = tmp_path / "out" / "hf"
@@ -200,17 +202,17 @@ def test_an_error_while_parts_change_places_brings_the_old_ones_back(
         (out / "notes.txt").write_text("mine")
     elif before == "empty":
         out.mkdir()
-    was = contents(out.parent)
+    contents_before = contents(out.parent)
     moves: list[Path] = []
 
     def stopping(move: Any) -> Any:
         def moved(path: Path, target: Path) -> Path:
-            ours = out in (path.parent, target, target.parent)
-            moves.extend([path] * ours)
-            stops = ours and len(moves) == at + 1
-            if late or not stops:
+            in_export = out in (path.parent, target, target.parent)
+            moves.extend([path] * in_export)
+            is_stopping_move = in_export and len(moves) == at + 1
+            if late or not is_stopping_move:
                 move(path, target)
-            if stops:
+            if is_stopping_move:
                 raise KeyboardInterrupt
             return target
 
@@ -220,12 +222,12 @@ def test_an_error_while_parts_change_places_brings_the_old_ones_back(
         monkeypatch.setattr(Path, name, stopping(getattr(Path, name)))
     with pytest.raises(KeyboardInterrupt):
         write_folder(made, out, "")
-    assert contents(out.parent) == was
+    assert contents(out.parent) == contents_before
     assert os.listdir(out.parent) == ([] if before == "nothing" else ["hf"])
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_what_else_is_in_an_export_stays(
+def test_other_files_in_an_export_folder_stay(
     made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "hf"
@@ -243,17 +245,17 @@ def test_what_else_is_in_an_export_stays(
     assert Path("README.md").read_text() != "old"
 
 
-def test_a_folder_of_shards_with_something_else_is_left(made: Built, tmp_path: Path) -> None:
+def test_a_data_folder_with_another_file_is_not_replaced(made: Built, tmp_path: Path) -> None:
     out = tmp_path / "hf"
     write_folder(made, out, "")
     (out / "data" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"(?s)not of an export.*data/notes\.txt"):
+    with pytest.raises(UsageError, match=r"(?s)not part of an export.*data/notes\.txt"):
         write_folder(made, out, "")
     assert (out / "data" / "notes.txt").read_text() == "mine"
     assert sorted(os.listdir(out)) == ["README.md", "data", EXPORT_MARKER]
 
 
-def test_places_that_cannot_be_written_are_one_error(made: Built, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(made: Built, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("file/x/y", "n" * 300, f"{'n' * 300}/y"):
         for write in (write_jsonl, lambda made, out: write_folder(made, out, "")):
@@ -268,7 +270,7 @@ def test_places_that_cannot_be_written_are_one_error(made: Built, tmp_path: Path
         assert error.value.where == str(device) and "- for stdout" in error.value.hint
 
 
-def test_the_folder_opens_in_datasets(
+def test_an_export_folder_opens_in_hugging_face_datasets(
     made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
@@ -300,7 +302,7 @@ def test_the_folder_opens_in_datasets(
     assert {kinds[name] for name in texts} == {"string"}
 
 
-def test_shards_stay_small_and_keep_the_order(
+def test_shards_have_a_maximum_size_and_keep_the_order_of_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(built, "ROWS_AT_ONCE", 20)
@@ -320,7 +322,7 @@ def test_shards_stay_small_and_keep_the_order(
     assert joined["frame_id"].to_pylist() == list(range(300))
 
 
-def test_the_card_says_what_it_is(tmp_path: Path) -> None:
+def test_the_dataset_card_states_language_settings_and_access(tmp_path: Path) -> None:
     frames = make_frames(BP4D, 30)
     access = "Ask the university."
     for synthetic in (True, False):
@@ -328,9 +330,9 @@ def test_the_card_says_what_it_is(tmp_path: Path) -> None:
         write_folder(made, tmp_path / f"hf {synthetic}", access)
         card = (tmp_path / f"hf {synthetic}" / "README.md").read_text(encoding="utf-8")
         _, header, body = card.split("---\n", 2)
-        said = yaml.safe_load(header)
-        assert said["language"] == ["en"]
-        assert said["configs"][0]["data_files"] == [
+        metadata = yaml.safe_load(header)
+        assert metadata["language"] == ["en"]
+        assert metadata["configs"][0]["data_files"] == [
             {"split": "train", "path": "data/train-*.parquet"}
         ]
         assert ("**Made-up data.**" in body) == synthetic
@@ -341,7 +343,7 @@ def test_the_card_says_what_it_is(tmp_path: Path) -> None:
         assert marker["settings"] == made.settings and marker["frames"] == 30
 
 
-def test_tables_of_other_frames_are_refused(made: Built) -> None:
+def test_captions_of_other_frames_are_an_error_with_the_command_to_rebuild(made: Built) -> None:
     meta = store.read_meta(made.path("frames"))
     frames = store.read_table(made.path("frames"))
     store.write_table(made.path("frames"), frames, {**meta, "inputs": "of others"})
@@ -359,7 +361,7 @@ def test_tables_of_other_frames_are_refused(made: Built) -> None:
         stream_jsonl(built.opened(made.folder, "made"), io.BytesIO())
 
 
-def test_tables_of_different_builds_are_told_from_other_frames(made: Built) -> None:
+def test_tables_of_different_builds_are_an_error_of_their_own(made: Built) -> None:
     meta = store.read_meta(made.path("phrases"))
     phrases = store.read_table(made.path("phrases"))
     for change in ({"inputs": "of others"}, {"settings": {**meta["settings"], "degrees": False}}):
@@ -372,7 +374,9 @@ def test_tables_of_different_builds_are_told_from_other_frames(made: Built) -> N
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_number_of_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(built, "ROWS_AT_ONCE", 500)
     monkeypatch.setattr(store, "ROW_GROUP", 1000)
     peaks = []
@@ -383,19 +387,19 @@ def test_memory_does_not_grow_with_frames(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def _peak(made: Built) -> int:
-    """Return the most Arrow memory that is in use between steps of an export, in bytes."""
-    seen: list[int] = []
+    """Return the peak of Arrow memory between the parts of an export, in bytes."""
+    allocated: list[int] = []
 
     class Nowhere(io.RawIOBase):
         def write(self, data: Any) -> int:
-            seen.append(pa.total_allocated_bytes())
+            allocated.append(pa.total_allocated_bytes())
             return len(data)
 
     stream_jsonl(made, Nowhere())
-    return max(seen)
+    return max(allocated)
 
 
-def test_import_is_light() -> None:
+def test_exporting_loads_no_heavy_library() -> None:
     import subprocess
     import sys
 

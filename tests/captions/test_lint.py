@@ -1,4 +1,4 @@
-"""What lint finds in broken templates, and that the shipped ones are clean."""
+"""Problems that lint reports in broken templates, and none in the shipped ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ Change = Callable[..., Path]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", sorted(languages()))
-def test_shipped_languages_are_clean(language: str) -> None:
+def test_shipped_languages_have_no_problems(language: str) -> None:
     report = lint.check(language)
     assert [str(problem) for problem in report.problems] == []
     assert report.files == 4 + len(AUS)
@@ -49,15 +49,15 @@ def test_a_broken_file_is_named_with_its_line(
 ) -> None:
     root = own_templates(name, old, new)
     problems = lint.check("en", root).problems
-    found = [problem for problem in problems if message in problem.what]
-    assert found, [str(problem) for problem in problems]
+    matches = [problem for problem in problems if message in problem.what]
+    assert matches, [str(problem) for problem in problems]
     path = root / "en" / name
-    assert found[0].where.split(":")[0] == str(path)
+    assert matches[0].where.split(":")[0] == str(path)
     if near is not None:
-        assert found[0].where == line_of(path, near)
+        assert matches[0].where == line_of(path, near)
 
 
-def test_missing_states_and_action_units(own_templates: Change) -> None:
+def test_missing_states_are_reported(own_templates: Change) -> None:
     root = own_templates("local/AU12.yaml", new="active:\n  - - The lips glow.\n")
     problems = [str(problem) for problem in lint.check("en", root).problems]
     path = root / "en" / "local" / "AU12.yaml"
@@ -66,7 +66,7 @@ def test_missing_states_and_action_units(own_templates: Change) -> None:
 
 
 @pytest.mark.slow
-def test_fewer_paraphrases_than_others(own_templates: Change) -> None:
+def test_texts_with_fewer_paraphrases_than_others_are_reported(own_templates: Change) -> None:
     root = own_templates("local/AU12.yaml", "\nC:\n", "\nC:\n  - - Pulled.\nX:\n")
     path = root / "en" / "local" / "AU12.yaml"
     text = path.read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def test_fewer_paraphrases_than_others(own_templates: Change) -> None:
     assert any("C has 1 of 3 paraphrases" in p and f"{path}:" in p for p in problems), problems
 
 
-def test_a_new_language_without_an_action_unit(tmp_path: Path) -> None:
+def test_a_language_without_an_action_unit_is_reported(tmp_path: Path) -> None:
     from fauds import resources
 
     folder = tmp_path / "xx"
@@ -88,27 +88,27 @@ def test_a_new_language_without_an_action_unit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_duplicates_name_both_places(own_templates: Change) -> None:
+def test_a_repeated_fragment_is_reported_with_both_places(own_templates: Change) -> None:
     root = own_templates("global.yaml", "- blinks\n", "- '{{ their }} BROWS raise'\n")
     path = root / "en" / "global.yaml"
     text = path.read_text(encoding="utf-8").replace("winks with one eye", "their brows raise")
     path.write_text(text, encoding="utf-8")
     problems = [str(problem) for problem in lint.check("en", root).problems]
-    assert any("said before, at" in problem for problem in problems), problems
+    assert any("repeats the one at" in problem for problem in problems), problems
 
 
 @pytest.mark.slow
-def test_a_fragment_of_two_others_reads_back_wrongly(own_templates: Change) -> None:
+def test_a_fragment_made_of_two_others_is_reported_as_misread(own_templates: Change) -> None:
     root = own_templates(
         "global.yaml", "winks with one eye", "blinks and wrinkles {{ their }} nose"
     )
     problems = [str(problem) for problem in lint.check("en", root).problems]
-    # The reader takes the longest: the wink is heard where two others are meant.
+    # The parser takes the longest fragment, the wink, where two others were meant.
     assert any("reads back as" in problem for problem in problems), problems
 
 
 @pytest.mark.slow
-def test_words_outside_the_vocabulary(own_templates: Change) -> None:
+def test_words_outside_the_vocabulary_are_reported(own_templates: Change) -> None:
     tail = "{{ ' Much moves.' if (upper | length + lower | length) == 7 }}"
     root = own_templates("global.j2", "{%- endfor -%}\n", "{%- endfor -%}\n")
     path = root / "en" / "global.j2"
@@ -118,7 +118,7 @@ def test_words_outside_the_vocabulary(own_templates: Change) -> None:
 
 
 @pytest.mark.slow
-def test_local_j2_that_leaves_a_sentence_out(own_templates: Change) -> None:
+def test_a_local_template_that_leaves_a_sentence_out_is_reported(own_templates: Change) -> None:
     root = own_templates("local.j2", new="{{ fragments[0] }}")
     problems = [str(problem) for problem in lint.check("en", root).problems]
     assert any("local.j2 leaves a sentence out" in p for p in problems), problems[:3]
@@ -126,13 +126,13 @@ def test_local_j2_that_leaves_a_sentence_out(own_templates: Change) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["pouts and blinks", "blinks, twice"])
-def test_a_fragment_that_holds_a_joining_word(own_templates: Change, word: str) -> None:
+def test_a_fragment_with_a_joining_word_is_reported(own_templates: Change, word: str) -> None:
     root = own_templates("global.yaml", "- blinks\n", f"- {word}\n")
     problems = [str(problem) for problem in lint.check("en", root).problems]
     assert any("which joins fragments" in p and repr(word) in p for p in problems), problems[:3]
 
 
-def test_an_endless_template_is_reported_once_and_soon(
+def test_an_endless_template_is_reported_once_within_the_time_limit(
     own_templates: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fauds.captions.child.SECONDS", 0.5)

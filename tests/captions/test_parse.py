@@ -1,4 +1,4 @@
-"""From texts back to what they assert: exact for the templates' own, careful with others."""
+"""Assertions read from texts: exact for texts of the templates, cautious for other texts."""
 
 import random
 from itertools import combinations
@@ -28,7 +28,7 @@ def check_face(active: tuple[str, ...], text: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_local_text_reads_back(language: str) -> None:
+def test_every_local_text_reads_back_its_state(language: str) -> None:
     templates = load(language)
     for au in AUS:
         for state in STATES:
@@ -47,7 +47,7 @@ def test_every_local_text_reads_back(language: str) -> None:
     ids=["bp4d", "disfa"],
 )
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_subset_reads_back(language: str, aus: list[str], variant: int) -> None:
+def test_every_combination_reads_back(language: str, aus: list[str], variant: int) -> None:
     templates = load(language)
     for number, active in enumerate(subsets(aus)):
         for sex in SUBJECT_WORDS if len(aus) < 10 else [SUBJECT_WORDS[(number + variant) % 3]]:
@@ -56,7 +56,7 @@ def test_every_subset_reads_back(language: str, aus: list[str], variant: int) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_large_sample_of_all_aus_reads_back(language: str) -> None:
+def test_a_large_sample_of_combinations_of_all_aus_reads_back(language: str) -> None:
     templates, rng = load(language), random.Random(0)
     for _ in range(3000):
         active = tuple(sorted(rng.sample(AUS, rng.randint(0, 16))))
@@ -65,23 +65,27 @@ def test_a_large_sample_of_all_aus_reads_back(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_local_texts_one_after_another_read_back(language: str) -> None:
+def test_several_local_texts_in_a_row_read_back(language: str) -> None:
     templates, rng = load(language), random.Random(1)
     for _ in range(1000):
         aus = rng.sample(AUS, rng.randint(1, 12))
-        said = {au: rng.choice(STATES) for au in aus}
+        states = {au: rng.choice(STATES) for au in aus}
         blank = " " if language == "en" else ""
         variant = rng.randrange(VARIANTS)
-        read = parse(blank.join(templates.local(*item, variant) for item in said.items()), language)
-        expected = {au: state if state == "inactive" else "active" for au, state in said.items()}
+        read = parse(
+            blank.join(templates.local(*item, variant) for item in states.items()), language
+        )
+        expected = {au: state if state == "inactive" else "active" for au, state in states.items()}
         assert dict(read.states) == expected and not read.unknown
-        assert dict(read.degrees) == {au: s for au, s in said.items() if s in "ABCDE"}
+        assert dict(read.degrees) == {au: s for au, s in states.items() if s in "ABCDE"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_damaged_texts_are_understood_or_given_back_but_seldom_misread(language: str) -> None:
-    """A word is lost, doubled or swapped in every sentence: what is asserted stays right."""
+def test_damaged_texts_are_understood_or_returned_as_unknown_but_seldom_misread(
+    language: str,
+) -> None:
+    """With a word lost, doubled or swapped in every sentence, the assertions stay right."""
     templates, rng = load(language), random.Random(2)
     right = wrong = 0
     for _ in range(600):
@@ -89,9 +93,9 @@ def test_damaged_texts_are_understood_or_given_back_but_seldom_misread(language:
         sentences = templates.sentences(au, state, rng.randrange(VARIANTS))
         read = parse((" " if language == "en" else "").join(damaged(s, rng) for s in sentences),
                      language)  # fmt: skip
-        meant = "inactive" if state == "inactive" else "active"
-        right += dict(read.states) == {au: meant} and read.degrees.get(au, state) == state
-        wrong += any(item != (au, meant) for item in read.states.items())
+        expected = "inactive" if state == "inactive" else "active"
+        right += dict(read.states) == {au: expected} and read.degrees.get(au, state) == state
+        wrong += any(item != (au, expected) for item in read.states.items())
     assert right > 0.9 * 600 and wrong < 0.01 * 600, (right, wrong)
 
 
@@ -114,7 +118,7 @@ def test_case_blanks_and_line_ends_do_not_matter() -> None:
     assert parse(text.rstrip(".")) == parse(text)
 
 
-def test_a_lost_or_added_negation_is_never_read_as_the_other_state() -> None:
+def test_a_lost_or_added_negation_never_gives_the_opposite_state() -> None:
     for au in AUS:
         for sentence in load().sentences(au, "inactive"):
             for word in (" not ", " no ", " without ", " neither "):
@@ -135,26 +139,24 @@ def test_a_lost_or_added_negation_is_never_read_as_the_other_state() -> None:
         ("The corners of the lips are in pulled and up towards the cheekbones.", "en"),
     ],
 )
-def test_what_a_stray_negation_or_half_a_sentence_means_is_not_guessed(
-    text: str, language: str
-) -> None:
+def test_a_stray_negation_or_half_a_sentence_asserts_no_active_au(text: str, language: str) -> None:
     assert not parse(text, language).active
 
 
-def test_what_is_not_understood_is_given_back() -> None:
+def test_pieces_that_are_not_understood_are_returned() -> None:
     read = parse("A woman whistles a tune, raises the inner ends of her brows and sighs.")
     assert read.active == ("AU01",) and read.unknown == ("whistles a tune", "sighs")
     assert parse("").states == {} and parse("...").unknown == ()
     assert parse("全然不懂", "zh").states == {} and parse("全然不懂", "zh").unknown
 
 
-def test_an_unfinished_text_asserts_what_is_finished() -> None:
+def test_an_unfinished_text_asserts_its_finished_sentences() -> None:
     first, second = load().sentences("AU12", "active")
     read = parse(f"{first} {second[:14]}")
     assert dict(read.states) == {"AU12": "active"} and read.unknown
 
 
-def test_contradictions_are_named() -> None:
+def test_contradicted_action_units_are_listed() -> None:
     read = parse(describe(25, "inactive") + " " + describe(25, "C"))
     assert read.contradicted == ("AU25",) and read.state(25) == "contradicted"
     assert not read.states and not read.degrees
@@ -164,11 +166,11 @@ def test_contradictions_are_named() -> None:
     assert graded.degrees == {"AU12": "D"}
 
 
-def test_two_that_are_as_near_are_not_guessed() -> None:
+def test_a_text_equally_similar_to_two_fragments_asserts_nothing() -> None:
     assert parse("A man pulls his lip corners.").states == {}
 
 
-def test_states_of_one_au() -> None:
+def test_the_state_of_one_au_can_be_read_in_any_spelling() -> None:
     read = parse(describe_face([6, 12]))
     assert read.state(12) == "active" and read.state("AU_06") == "active"
     assert read.state(4) == "not mentioned"
@@ -176,16 +178,16 @@ def test_states_of_one_au() -> None:
         parse("", "klingon")
 
 
-def test_own_templates_are_read_with_their_own_fragments(own_templates) -> None:
+def test_users_templates_are_read_with_their_own_fragments(own_templates) -> None:
     root = own_templates("global.yaml", "- blinks\n", "- flutters both lids\n")
     assert parse("A man flutters both lids.", templates=root).active == ("AU45",)
 
 
-def test_what_a_text_asserts_of_an_action_unit():
-    said = parse("A woman tightens her eyelids and pulls up the corners of her parted lips.")
-    assert said.asserts("AU12") is True
-    assert said.asserts("AU01") is None
-    assert said.asserts("AU01", others=False) is False
+def test_a_text_asserts_occurrence_absence_or_neither():
+    read = parse("A woman tightens her eyelids and pulls up the corners of her parted lips.")
+    assert read.asserts("AU12") is True
+    assert read.asserts("AU01") is None
+    assert read.asserts("AU01", others=False) is False
     assert parse("Nothing that is a description.").asserts("AU12", others=False) is None
     trace = parse(describe("AU12", "A"))
     assert [trace.asserts("AU12", at) for at in (None, 1, 2)] == [True, True, False]

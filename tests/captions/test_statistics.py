@@ -1,4 +1,4 @@
-"""Statistics against a slow plain computation over the rows of the tables."""
+"""Statistics of captions, compared with a plain computation over the rows of the tables."""
 
 import statistics as plain
 from collections import Counter
@@ -28,7 +28,7 @@ STYLES = {
 
 @pytest.fixture(params=STYLES)
 def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
-    # Several row groups and steps, whose dictionaries differ.
+    # Small row groups and parts, whose dictionaries differ.
     monkeypatch.setattr(store, "ROW_GROUP", 90)
     monkeypatch.setattr(built, "ROWS_AT_ONCE", 40)
     frames = make_frames(DISFA, 500, nulls=0.02, intensities=True)
@@ -43,21 +43,21 @@ def expected_lengths(values: list[int]) -> Lengths:
     return Lengths(min(values), plain.median(values), plain.mean(values), max(values))
 
 
-def equal(found: Lengths, values: list[int]) -> bool:
+def equal(results: Lengths, values: list[int]) -> bool:
     expected = expected_lengths(values)
-    return (found.least, found.median, found.most) == (
+    return (results.least, results.median, results.most) == (
         expected.least,
         expected.median,
         expected.most,
-    ) and found.mean == pytest.approx(expected.mean)
+    ) and results.mean == pytest.approx(expected.mean)
 
 
-def test_action_units(made: Built) -> None:
+def test_action_units_are_counted_by_state(made: Built) -> None:
     frames, captions = rows_of(made, "frames"), rows_of(made, "captions")
     phrases = {(row["au"], row["text"]): row["state"] for row in rows_of(made, "phrases")}
-    found = compute(made)
-    assert (found.frames, found.subjects) == (500, 3)
-    for au in found.aus:
+    results = compute(made)
+    assert (results.frames, results.subjects) == (500, 3)
+    for au in results.aus:
         values = [row[au.au] for row in frames if row[au.au] is not None]
         assert (au.coded, au.active) == (len(values), sum(values))
         states = Counter(phrases[au.au, row[au.au]] for row in captions if row[au.au])
@@ -65,26 +65,29 @@ def test_action_units(made: Built) -> None:
         assert len(au.states) == (7 if made.settings["degrees"] else 2)
 
 
-def test_lengths_and_distinct_descriptions(made: Built) -> None:
+def test_lengths_words_and_distinct_descriptions_are_counted(made: Built) -> None:
     captions, tokenise = rows_of(made, "captions"), Tokeniser(made.settings["language"])
-    found = compute(made)
-    for scope, columns, name in ((found.local, DISFA, "local"), (found.face, ["face"], "global")):
+    results = compute(made)
+    for scope, columns, name in (
+        (results.local, DISFA, "local"),
+        (results.face, ["face"], "global"),
+    ):
         phrases = [row for row in rows_of(made, "phrases") if row["scope"] == name]
-        said = [row[column] for row in captions for column in columns if row[column]]
-        assert scope.said == len(said)
+        texts = [row[column] for row in captions for column in columns if row[column]]
+        assert scope.said == len(texts)
         assert scope.phrases == len(phrases)
-        assert scope.used == len(set(said))
+        assert scope.used == len(set(texts))
         variants = Counter(row["variant"] for row in phrases)
         assert scope.by_variant == tuple(variants[at] for at in range(len(variants)))
-        tokens = {text: [token for token, _ in tokenise(text)] for text in set(said)}
-        words = {text: sum(map(is_word, said)) for text, said in tokens.items()}
-        assert equal(scope.tokens, [len(tokens[text]) for text in said])
-        assert equal(scope.words, [words[text] for text in said])
+        tokens = {text: [token for token, _ in tokenise(text)] for text in set(texts)}
+        words = {text: sum(map(is_word, texts)) for text, texts in tokens.items()}
+        assert equal(scope.tokens, [len(tokens[text]) for text in texts])
+        assert equal(scope.words, [words[text] for text in texts])
         distinct = [[token for token, _ in tokenise(row["text"])] for row in phrases]
         assert equal(scope.distinct_tokens, list(map(len, distinct)))
         assert equal(scope.distinct_words, [sum(map(is_word, tokens)) for tokens in distinct])
-        assert scope.token_histogram == Counter(len(tokens[text]) for text in said)
-        counts = Counter(t.lower() for text in said for t in tokens[text] if is_word(t))
+        assert scope.token_histogram == Counter(len(tokens[text]) for text in texts)
+        counts = Counter(t.lower() for text in texts for t in tokens[text] if is_word(t))
         assert {word: count for word, count in scope.word_counts.items() if count} == counts
         assert list(scope.word_counts.values()) == sorted(scope.word_counts.values())[::-1]
         vocabulary = [row for row in rows_of(made, "vocabulary") if row["scope"] == name]
@@ -95,33 +98,35 @@ def is_word(token: str) -> bool:
     return any(letter.isalnum() for letter in token)
 
 
-def test_combinations(made: Built) -> None:
+def test_combinations_are_counted_with_their_most_frequent_text(made: Built) -> None:
     frames, captions = rows_of(made, "frames"), rows_of(made, "captions")
     combinations: dict[tuple[str, ...], Counter[str]] = {}
-    for row, said in zip(frames, captions, strict=True):
+    for row, caption_row in zip(frames, captions, strict=True):
         if all(row[au] is not None for au in DISFA):
             active = tuple(au for au in DISFA if row[au])
-            combinations.setdefault(active, Counter())[said["face"]] += 1
-    found = compute(made)
-    assert found.described == sum(texts.total() for texts in combinations.values())
-    assert {each.aus: each.frames for each in found.combinations} == {
+            combinations.setdefault(active, Counter())[caption_row["face"]] += 1
+    results = compute(made)
+    assert results.described == sum(texts.total() for texts in combinations.values())
+    assert {combination.aus: combination.frames for combination in results.combinations} == {
         aus: texts.total() for aus, texts in combinations.items()
     }
-    for each in found.combinations:
-        assert combinations[each.aus][each.text] == max(combinations[each.aus].values())
-    counts = [each.frames for each in found.combinations]
+    for combination in results.combinations:
+        assert combinations[combination.aus][combination.text] == max(
+            combinations[combination.aus].values()
+        )
+    counts = [combination.frames for combination in results.combinations]
     assert counts == sorted(counts, reverse=True)
     at_once = Counter(
         number for aus, texts in combinations.items() for number in [len(aus)] * texts.total()
     )
-    assert {number: count for number, count in found.at_once.items() if count} == at_once
+    assert {number: count for number, count in results.at_once.items() if count} == at_once
 
 
-def test_nothing_to_count(tmp_path: Path) -> None:
-    found = compute(write_built(tmp_path / "none", make_frames(BP4D, 0), BP4D))
-    assert (found.frames, found.subjects, found.described) == (0, 0, 0)
-    assert found.combinations == () and found.at_once == {0: 0}
-    assert found.face.tokens == Lengths(0, 0.0, 0.0, 0)
+def test_statistics_of_no_frames_and_of_uncoded_frames_are_zero(tmp_path: Path) -> None:
+    results = compute(write_built(tmp_path / "none", make_frames(BP4D, 0), BP4D))
+    assert (results.frames, results.subjects, results.described) == (0, 0, 0)
+    assert results.combinations == () and results.at_once == {0: 0}
+    assert results.face.tokens == Lengths(0, 0.0, 0.0, 0)
     nulls = compute(write_built(tmp_path / "null", make_frames(BP4D, 9, nulls=1.1), BP4D))
     assert nulls.frames == 9 and nulls.described == 0
     assert {(au.coded, au.active) for au in nulls.aus} == {(0, 0)}

@@ -1,4 +1,4 @@
-"""Degrees, paraphrases and parts against slow plain versions."""
+"""Captions with degrees and paraphrases and captions built in parts, compared with plain code."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ DEGREES = Style(degrees=True)
 
 
 def plain_state(occurs: int | None, intensity: int | None, from_intensity: bool) -> str | None:
-    """Say a label's state, the rule spelt out."""
+    """Return the state that captions give for a label."""
     if occurs is None:
         return None
     if intensity and (occurs or from_intensity):
@@ -26,7 +26,7 @@ def plain_state(occurs: int | None, intensity: int | None, from_intensity: bool)
 
 
 def plain_variant(seed: int, row: dict, count: int) -> int:
-    """Choose a frame's paraphrase with Python's integers."""
+    """Return the number of a frame's paraphrase, computed with Python integers."""
     name = f"{seed}/{row['subject']}/{row['task']}".encode()
     key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
     word = (1 << 64) - 1
@@ -42,10 +42,10 @@ def test_degrees_follow_occurrence_or_intensity(language: str, from_intensity: b
     frames = make_frames(DISFA, 300, nulls=0.05, intensities=True)
     made = build(frames, DISFA, Style(language, degrees=True), from_intensity)
     templates, counts = load(language), Counter()
-    for row, said in zip(frames.to_pylist(), made.captions.to_pylist(), strict=True):
+    for row, caption_row in zip(frames.to_pylist(), made.captions.to_pylist(), strict=True):
         for au in DISFA:
             state = plain_state(row[au], row[f"{au}_intensity"], from_intensity)
-            assert said[au] == (None if state is None else templates.local(au, state))
+            assert caption_row[au] == (None if state is None else templates.local(au, state))
             counts[au, state] += 1
     states = Counter((row["au"], row["state"]) for row in made.phrases.to_pylist() if row["au"])
     assert set(states.values()) == {1} and len(states) == 7 * len(DISFA)
@@ -65,40 +65,42 @@ def test_a_trace_on_disfa_is_inactive_without_degrees_and_a_trace_with_them() ->
     )
 
 
-def test_aus_without_intensity_have_no_degree() -> None:
+def test_aus_without_intensities_are_described_without_degree() -> None:
     frames = make_frames(["AU04", "AU12"], 60, intensities=True).drop_columns("AU04_intensity")
     states = {
         row["text"]: row["state"] for row in build(frames, [4, 12], DEGREES).phrases.to_pylist()
     }
-    said = {states[text] for text in build(frames, [4, 12], DEGREES).captions["AU04"].to_pylist()}
-    assert said == {"inactive", "active"}
+    described = {
+        states[text] for text in build(frames, [4, 12], DEGREES).captions["AU04"].to_pylist()
+    }
+    assert described == {"inactive", "active"}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_paraphrases_are_the_frames_own(language: str) -> None:
+def test_all_texts_of_a_frame_have_the_same_paraphrase_number(language: str) -> None:
     frames = make_frames(BP4D, 400, nulls=0.01)
     made = build(frames, BP4D, Style(language, variants=3, seed=7))
     templates = load(language)
-    for row, said in zip(frames.to_pylist(), made.captions.to_pylist(), strict=True):
+    for row, caption_row in zip(frames.to_pylist(), made.captions.to_pylist(), strict=True):
         variant = plain_variant(7, row, 3)
         for au in BP4D:
             state = plain_state(row[au], None, False)
-            assert said[au] == (state and templates.local(au, state, variant))
+            assert caption_row[au] == (state and templates.local(au, state, variant))
         if all(row[au] is not None for au in BP4D):
             active = [au for au in BP4D if row[au]]
-            assert said["face"] == templates.face(active, row["sex"], variant)
+            assert caption_row["face"] == templates.face(active, row["sex"], variant)
     assert {row["variant"] for row in made.phrases.to_pylist()} == {0, 1, 2}
     local = [row for row in made.phrases.to_pylist() if row["scope"] == "local"]
     assert len(local) == len(BP4D) * 2 * 3
 
 
-def test_paraphrases_are_even_and_depend_on_the_frame_alone() -> None:
+def test_paraphrases_are_equally_frequent_and_depend_on_the_frame_alone() -> None:
     frames = make_frames(["AU12"], 9000)
-    drawn = draw(frames, 3, seed=0)
-    assert (np.abs(np.bincount(drawn) - 3000) < 200).all()
-    some = np.flatnonzero(np.array(frames["subject"].to_pylist()) == "F002")
-    assert np.array_equal(draw(frames.take(some), 3, seed=0), drawn[some])
-    assert not np.array_equal(draw(frames, 3, seed=1), drawn)
+    variants = draw(frames, 3, seed=0)
+    assert (np.abs(np.bincount(variants) - 3000) < 200).all()
+    rows_of_subject = np.flatnonzero(np.array(frames["subject"].to_pylist()) == "F002")
+    assert np.array_equal(draw(frames.take(rows_of_subject), 3, seed=0), variants[rows_of_subject])
+    assert not np.array_equal(draw(frames, 3, seed=1), variants)
     assert not draw(frames, 1, seed=1).any()
 
 
@@ -109,7 +111,7 @@ def test_one_paraphrase_is_the_default_whatever_the_seed() -> None:
 
 
 @pytest.mark.parametrize("style", [Style(), Style(degrees=True, variants=3)], ids=["plain", "all"])
-def test_parts_make_the_same_tables_as_the_whole(style: Style) -> None:
+def test_building_in_parts_gives_the_same_tables(style: Style) -> None:
     frames = make_frames(DISFA, 500, nulls=0.02, intensities=True)
     whole = build(frames, DISFA, style)
     builder = Builder(DISFA, style)
@@ -120,27 +122,27 @@ def test_parts_make_the_same_tables_as_the_whole(style: Style) -> None:
 
 
 @pytest.mark.parametrize("style", [Style(), Style("zh"), Style(degrees=True, variants=2)])
-def test_vocabulary_counts_are_over_frames(style: Style) -> None:
+def test_vocabulary_counts_equal_those_of_all_captions(style: Style) -> None:
     frames = make_frames(DISFA, 150, nulls=0.02, intensities=True)
     made = build(frames, DISFA, style)
     texts = {row["text"]: row["tokens"] for row in made.phrases.to_pylist()}
     for scope, columns in (("local", DISFA), ("global", ["face"])):
-        said = [t for c in columns for t in made.captions[c].to_pylist() if t is not None]
-        expected = Counter(token for text in said for token in texts[text])
+        captions = [t for c in columns for t in made.captions[c].to_pylist() if t is not None]
+        expected = Counter(token for text in captions for token in texts[text])
         rows = [row for row in made.vocabulary.to_pylist() if row["scope"] == scope]
         assert {row["id"]: row["count"] for row in rows if row["count"]} == expected
 
 
-def test_more_paraphrases_than_there_are() -> None:
+def test_more_paraphrases_than_the_templates_have_are_an_error() -> None:
     with pytest.raises(UsageError, match="3 paraphrases of every text, not 4"):
         build(make_frames(DISFA, 5), DISFA, Style(variants=4))
     with pytest.raises(UsageError, match="variants is 0"):
         Style(variants=0)
 
 
-def test_wrong_intensities_are_refused() -> None:
+def test_intensities_above_5_are_an_error() -> None:
     frames = make_frames(["AU12"], 5, intensities=True)
     at = frames.column_names.index("AU12_intensity")
-    wrong = frames.set_column(at, "AU12_intensity", pa.array([0, 1, 9, 2, 3], pa.int8()))
+    invalid = frames.set_column(at, "AU12_intensity", pa.array([0, 1, 9, 2, 3], pa.int8()))
     with pytest.raises(DataError, match="AU12_intensity is 9"):
-        build(wrong, ["AU12"], DEGREES)
+        build(invalid, ["AU12"], DEGREES)

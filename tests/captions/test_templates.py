@@ -1,4 +1,4 @@
-"""Users' templates: what overrides what, the sandbox, and errors that name file and line."""
+"""Users' templates: overriding shipped files, the sandbox, and errors with file and line."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from .helpers import DISFA, make_frames
 Change = Callable[..., Path]
 
 
-def test_one_file_overrides_and_changes_the_hash(tmp_path: Path) -> None:
+def test_one_file_overrides_the_shipped_one_and_changes_the_hash(tmp_path: Path) -> None:
     (tmp_path / "en").mkdir()
     (tmp_path / "en" / "local.j2").write_text("{{ au }}: {{ fragments | join(' ') }}")
     assert describe(12, templates=tmp_path) == "AU12: " + describe(12)
@@ -25,7 +25,7 @@ def test_one_file_overrides_and_changes_the_hash(tmp_path: Path) -> None:
     assert template_hash("en", tmp_path) != template_hash("en") == template_hash("en", None)
 
 
-def test_own_templates_build_with_their_own_words(own_templates: Change) -> None:
+def test_captions_of_users_templates_have_their_own_words(own_templates: Change) -> None:
     root = own_templates("global.j2", '" and "', '" plus "')
     made = build(make_frames(DISFA, 30), DISFA, Style(templates=root))
     assert any(" plus " in text for text in made.captions["face"].to_pylist())
@@ -38,7 +38,7 @@ def test_own_templates_build_with_their_own_words(own_templates: Change) -> None
         ("{{ ''.__class__ }}", "may not use"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "may not use"),
         ("{{ fragments.append('x') }}", "may not use"),
-        ("{% include '../../../etc/passwd' %}", "not there"),
+        ("{% include '../../../etc/passwd' %}", "does not exist"),
         ("{{ open('/etc/passwd') }}", "undefined"),
         ("{{ fragmets | join }}", "undefined"),
         ("{% for x in fragments %}", "broken"),
@@ -50,7 +50,9 @@ def test_own_templates_build_with_their_own_words(own_templates: Change) -> None
         ("  ", "empty"),
     ],
 )
-def test_sandbox_and_broken_templates(own_templates: Change, template: str, message: str) -> None:
+def test_forbidden_and_broken_templates_are_errors_with_their_line(
+    own_templates: Change, template: str, message: str
+) -> None:
     root = own_templates("local.j2", new="{# first line #}\n" + template)
     with pytest.raises(DataError, match=message) as caught:
         describe(12, templates=root)
@@ -70,18 +72,18 @@ def test_sandbox_and_broken_templates(own_templates: Change, template: str, mess
         ("global.yaml", "say:\n      - blinks", "say: blinks\n    or:\n      - x", "list of texts"),
         ("global.yaml", "again: She, ", "", "'F' has no word 'again'"),
         ("local/AU12.yaml", "\nactive:", "\nidle:", "'idle' is not a state"),
-        ("local/AU12.yaml", "\nactive:", "\ninactive:", "'inactive' is given twice"),
+        ("local/AU12.yaml", "\nactive:", "\ninactive:", "'inactive' occurs twice"),
         ("local/AU12.yaml", "\nactive:\n", "\nactive:\n  - x\n", "active: not a list"),
         ("local/AU12.yaml", "\nactive:", "\nactive: [", "not valid YAML"),
         ("local/AU12.yaml", "\nactive:", "\n? [a, b]\n: c\nactive:", "a key is not a text"),
         ("local/AU12.yaml", "\nactive:", "\nx: " + 100_000 * "[" + "\nactive:", "too deeply"),
-        ("local/AU12.yaml", "\nactive:", "\nx: &x [y]\nz: *x\nactive:", "refers to another"),
+        ("local/AU12.yaml", "\nactive:", "\nx: &x [y]\nz: *x\nactive:", "is a reference"),
         ("global.yaml", "F: {first", "F: {age: x, first", "has a word 'age'"),
         ("global.yaml", "F: {first", "F: {12: x, first", "has a word 12"),
         ("global.yaml", "regions: [", "regions: 5\nothers: [", "lacks 'regions'"),
     ],
 )
-def test_broken_fragments(
+def test_broken_fragments_are_errors_with_their_file(
     own_templates: Change, name: str, old: str, new: str, message: str
 ) -> None:
     root = own_templates(name, old, new)
@@ -92,7 +94,7 @@ def test_broken_fragments(
     assert re.sub(r":\d+$", "", caught.value.where) == str(root / "en" / name)
 
 
-def test_a_state_or_an_action_unit_that_is_not_there(own_templates: Change) -> None:
+def test_a_missing_state_or_paraphrase_is_an_error(own_templates: Change) -> None:
     root = own_templates("local/AU12.yaml", new="active:\n  - - The lips glow.\n")
     assert describe(12, templates=root) == "The lips glow."
     with pytest.raises(DataError, match="has no state 'C'") as caught:
@@ -102,14 +104,14 @@ def test_a_state_or_an_action_unit_that_is_not_there(own_templates: Change) -> N
         describe(12, variant=1, templates=root)
 
 
-def test_an_au_without_words_is_named(own_templates: Change) -> None:
+def test_an_au_without_a_fragment_is_an_error_that_names_it(own_templates: Change) -> None:
     root = own_templates("global.yaml", "  AU45:", "  AU05+AU45+AU46:")
-    with pytest.raises(DataError, match="nothing of AU45"):
+    with pytest.raises(DataError, match="no fragment for AU45"):
         describe_face([45], templates=root)
 
 
-def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not there"):
+def test_a_missing_or_incomplete_templates_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
         describe(12, templates=tmp_path / "no")
     with pytest.raises(DataError, match="no file for the language 'en'"):
         describe(12, templates=tmp_path)
@@ -120,43 +122,43 @@ def test_folders_that_are_not_what_they_should_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_third_language_is_a_folder(tmp_path: Path) -> None:
-    """All of another language beside the shipped ones, with other words and another order."""
+def test_a_folder_adds_another_language(tmp_path: Path) -> None:
+    """The new language has other words, and another order of sentences, than the shipped ones."""
     folder = tmp_path / "de"
     shutil.copytree(resources.root("templates") / "en", folder)
-    whole = (folder / "global.yaml").read_text(encoding="utf-8")
+    face_file = (folder / "global.yaml").read_text(encoding="utf-8")
     for old, new in (
         ("A woman", "Eine Frau"),
         ("again: She", "again: Sie"),
         ("}} brows", "}} Brauen"),
     ):
-        whole = whole.replace(old, new)
-    (folder / "global.yaml").write_text(whole, encoding="utf-8")
+        face_file = face_file.replace(old, new)
+    (folder / "global.yaml").write_text(face_file, encoding="utf-8")
     (folder / "local.j2").write_text("{{ fragments | reverse | join(' ') }}", encoding="utf-8")
     text = describe_face([1, 2], "F", "de", templates=tmp_path)
     assert text == "Eine Frau raises her Brauen from end to end."
     assert parse(text, "de", templates=tmp_path).active == ("AU01", "AU02")
-    said = describe(12, "C", "de", templates=tmp_path)
-    assert said != describe(12, "C")
-    assert parse(said, "de", templates=tmp_path).degrees == {"AU12": "C"}
+    text_of_au = describe(12, "C", "de", templates=tmp_path)
+    assert text_of_au != describe(12, "C")
+    assert parse(text_of_au, "de", templates=tmp_path).degrees == {"AU12": "C"}
     made = build(make_frames(DISFA, 30), DISFA, Style("de", variants=2, templates=tmp_path))
     assert "Brauen" in made.vocabulary["token"].to_pylist()
     with pytest.raises(UsageError, match="there is: en, zh"):
         describe(12, language="de")
 
 
-def test_files_that_no_language_has_are_named(own_templates: Change) -> None:
+def test_a_file_with_an_unknown_name_is_an_error(own_templates: Change) -> None:
     root = own_templates("local.j2", new="{{ fragments | join(' ') }}")
     for name, near in (("local/AU12.yml", "local/AU12.yaml"), ("globals.yaml", "global.yaml")):
         path = root / "en" / name
         path.write_text("active: []", encoding="utf-8")
-        with pytest.raises(DataError, match="not a file that a language has") as caught:
+        with pytest.raises(DataError, match="not the name of a template file") as caught:
             describe(12, templates=root)
         assert caught.value.where == str(path) and near in caught.value.hint
         path.unlink()
 
 
-def test_a_file_that_is_none_or_has_no_end(own_templates: Change) -> None:
+def test_a_pipe_or_device_instead_of_a_file_is_an_error(own_templates: Change) -> None:
     root = own_templates("local.j2", new="x")
     path = root / "en" / "local.j2"
     path.unlink()

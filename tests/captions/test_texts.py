@@ -1,4 +1,4 @@
-"""The words themselves: distinct, complete, and saying exactly what is active."""
+"""The texts of the shipped templates: distinct, complete, and exact about active AUs."""
 
 import random
 import re
@@ -21,11 +21,11 @@ def subsets(aus: list[str]) -> list[tuple[str, ...]]:
     return [c for size in range(len(aus) + 1) for c in combinations(aus, size)]
 
 
-def read_back(templates: Templates, sex: str) -> re.Pattern[str]:
+def fragment_pattern(templates: Templates, sex: str) -> re.Pattern[str]:
     """Return a pattern of all fragments, the longest first."""
-    known = [templates.said(unit.say, sex) for unit in templates.units]
-    known.sort(key=len, reverse=True)
-    return re.compile("|".join(rf"\b{re.escape(fragment)}\b" for fragment in known))
+    fragments = [templates.face_fragment(unit.paraphrases, sex) for unit in templates.units]
+    fragments.sort(key=len, reverse=True)
+    return re.compile("|".join(rf"\b{re.escape(fragment)}\b" for fragment in fragments))
 
 
 def local_texts(language: str) -> dict[tuple[str, str, int], list[str]]:
@@ -40,16 +40,16 @@ def local_texts(language: str) -> dict[tuple[str, str, int], list[str]]:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_local_sentences_belong_to_one_au_and_state(language: str) -> None:
+def test_every_local_sentence_belongs_to_one_au_and_state(language: str) -> None:
     sentences = [s.casefold() for text in local_texts(language).values() for s in text]
     assert len(set(sentences)) == len(sentences)
 
 
 @pytest.mark.parametrize("language", languages())
-def test_every_text_has_as_many_paraphrases(language: str) -> None:
+def test_all_texts_have_the_same_number_of_paraphrases(language: str) -> None:
     templates = load(language)
-    assert templates.paraphrases(facs.AUS, STATES) == VARIANTS
-    assert {len(unit.say) for unit in templates.units} == {VARIANTS}
+    assert templates.paraphrase_count(facs.AUS, STATES) == VARIANTS
+    assert {len(unit.paraphrases) for unit in templates.units} == {VARIANTS}
 
 
 def test_local_texts_have_the_length_of_an_expert_description() -> None:
@@ -60,7 +60,7 @@ def test_local_texts_have_the_length_of_an_expert_description() -> None:
             assert sentence[0].isupper() and sentence.endswith(".") and "  " not in sentence, key
 
 
-def test_chinese_texts_are_chinese_throughout() -> None:
+def test_chinese_texts_hold_only_chinese_characters() -> None:
     templates = load("zh")
     faces = [
         templates.face(c, sex, v) for c in subsets(DISFA) for sex in SUBJECT_WORDS for v in (0, 2)
@@ -91,23 +91,24 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("language", FAMILIES)
-def test_degrees_are_named_and_never_by_another_degrees_words(language: str) -> None:
+def test_no_degree_is_described_with_the_words_of_another(language: str) -> None:
     families = {degree: words.split() for degree, words in FAMILIES[language].items()}
     for (au, state, variant), sentences in local_texts(language).items():
         text = " ".join(sentences).lower().replace("极轻微", "" if state != "A" else "一丝")
-        heard = set(re.findall(r"[a-z]+", text)) if language == "en" else None
+        words_of_text = set(re.findall(r"[a-z]+", text)) if language == "en" else None
         others = [
             word
             for degree, words in families.items()
             for word in words
-            if degree != state and (word in text if heard is None else word in heard)
+            if degree != state
+            and (word in text if words_of_text is None else word in words_of_text)
         ]
         assert state == "active" or not others, (au, state, variant, others, text)
 
 
 @pytest.mark.parametrize("language", languages())
-def test_degrees_differ_in_more_than_their_adverb(language: str) -> None:
-    """Without the words that name degrees, the five texts of an action unit stay different."""
+def test_degrees_differ_in_more_than_their_adverbs(language: str) -> None:
+    """The five texts of an action unit differ even without the words that name degrees."""
     named = [word for words in FAMILIES[language].values() for word in words.split()]
     pattern = re.compile("|".join(rf"\b{w}\b" if w.isascii() else w for w in named))
     texts = local_texts(language)
@@ -127,37 +128,37 @@ def test_every_combination_has_its_own_text(language: str, aus: list[str]) -> No
 
 
 @pytest.mark.parametrize("sex", SUBJECT_WORDS)
-def test_fragments_say_exactly_the_active_aus(sex: str) -> None:
+def test_fragments_state_exactly_the_active_aus(sex: str) -> None:
     templates = load()
-    pattern = read_back(templates, sex)
-    meaning = {templates.said(unit.say, sex): unit.aus for unit in templates.units}
+    pattern = fragment_pattern(templates, sex)
+    meaning = {templates.face_fragment(unit.paraphrases, sex): unit.aus for unit in templates.units}
     assert len(meaning) == len(templates.units)
-    nothing = templates.said(templates.whole.nothing, sex)
+    nothing = templates.face_fragment(templates.face_file.nothing, sex)
     rng = random.Random(0)
-    drawn = [tuple(rng.sample(BOTH, rng.randint(0, len(BOTH)))) for _ in range(1500)]
-    for active in {*subsets(DISFA), *rng.sample(subsets(BP4D), 1000), *drawn}:
+    sampled = [tuple(rng.sample(BOTH, rng.randint(0, len(BOTH)))) for _ in range(1500)]
+    for active in {*subsets(DISFA), *rng.sample(subsets(BP4D), 1000), *sampled}:
         text = templates.face(active, sex)
-        said = [au for found in pattern.findall(text) for au in meaning[found]]
-        assert sorted(said) == sorted(active), text
+        stated_aus = [au for fragment in pattern.findall(text) for au in meaning[fragment]]
+        assert sorted(stated_aus) == sorted(active), text
         rest = pattern.sub("", text.replace(nothing, ""))
         words = set(re.findall(r"\w+", rest)) - {"and", "A", "The", "She", "He"}
         assert words <= {"woman", "man", "person"}, (text, rest)
 
 
-def test_every_au_can_be_said_on_a_face() -> None:
+def test_every_au_alone_has_its_own_description_of_a_face() -> None:
     texts = {describe_face([au]) for au in facs.AUS}
     assert len(texts) == len(facs.AUS)
 
 
 @pytest.mark.slow
-def test_face_texts_stay_short() -> None:
+def test_descriptions_of_faces_have_at_most_60_words() -> None:
     longest = max(
         len(describe_face(c, variant=v).split()) for c in subsets(BP4D) for v in (0, 1, 2)
     )
     assert longest <= 60
 
 
-def test_sexes_and_no_movement() -> None:
+def test_descriptions_of_faces_use_the_words_for_the_sex() -> None:
     assert describe_face([], "F") == "A woman shows no visible movement in her face."
     assert describe_face([], "M") == "A man shows no visible movement in his face."
     assert describe_face([]) == "A person shows no visible movement in their face."
@@ -170,7 +171,7 @@ def test_spellings_and_order_do_not_matter() -> None:
     assert describe(12) == describe("AU12", "active")
 
 
-def test_unknown_names_say_what_there_is() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="there is: en, zh"):
         describe(12, language="eo")
     with pytest.raises(UsageError, match="inactive, active"):
