@@ -182,9 +182,9 @@ def _renderings(templates: Templates) -> Iterator[Callable[[], str]]:
             for variant in range(len(paraphrases)):
                 yield partial(templates.local, au, state, variant)
     for sex in SUBJECT_WORDS:
-        for paraphrases in _face_texts(templates):
-            for variant in range(len(paraphrases)):
-                yield partial(templates.face_fragment, paraphrases, sex, variant)
+        for face_text in _face_texts(templates):
+            for variant in range(len(face_text)):
+                yield partial(templates.face_fragment, face_text, sex, variant)
         yield partial(templates.face, AUS, sex)
         yield partial(templates.face, (), sex)
 
@@ -238,13 +238,10 @@ def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
                         sentences, templates.sentences(au, state, variant), strict=True
                     )
                 )
-    for paraphrases in _face_texts(templates):
-        for variant, text in enumerate(paraphrases):
-            yield (
-                templates.files["global.yaml"],
-                text,
-                templates.face_fragment(paraphrases, "unknown", variant),
-            )
+    source = templates.files["global.yaml"]
+    for face_text in _face_texts(templates):
+        for variant, text in enumerate(face_text):
+            yield source, text, templates.face_fragment(face_text, "unknown", variant)
 
 
 def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
