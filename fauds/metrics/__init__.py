@@ -1,6 +1,7 @@
-"""Pure functions on arrays: labels and predictions in, figures out.
+"""Metrics as pure functions on arrays of labels and predictions.
 
-Begin with `occurrence`, the metrics of active and inactive AUs from counts that add up.
+Begin with `occurrence`, the metrics of active and inactive AUs, computed from confusion counts.
 `multiclass`, `ranking`, `calibration`, `intensity`, `texts` and `words` hold further metrics;
-`resampling`, `intervals` and `comparison` say how sure figures are.
+`resampling`, `intervals` and `comparison` hold confidence intervals and paired tests. Nothing here
+reads files.
 """

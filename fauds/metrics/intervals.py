@@ -1,8 +1,8 @@
-"""Intervals of test figures over subjects, whose frames are not independent.
+"""Confidence intervals of test results over subjects, whose frames are not independent.
 
-The estimand is what this protocol would give on new subjects of the same population: the same
-folds with as many subjects, the trained models as they are. How often this method and two others
-cover it is measured by benchmarks/studies/coverage.py; docs/metrics.md has the table.
+The interval estimates the result of the same protocol on new subjects of the same population: the
+same folds with as many subjects, and the same trained models. benchmarks/studies/coverage.py
+measures how often this method and two others cover it; docs/metrics.md has the results.
 """
 
 from typing import NamedTuple
@@ -16,15 +16,21 @@ from fauds.metrics.resampling import Additive, Estimand, Statistic
 METHOD, LEVEL = "jackknife_t", 0.95
 """The method's name in results.json, and its nominal coverage."""
 
-# Keeps the logit of a figure of 0 or 1 finite; such a figure has no spread, and so no interval.
+# Keeps the logit of a value of 0 or 1 finite; such a value has no spread, and so no interval.
 _EDGE = 1e-9
 
 
 class Interval(NamedTuple):
-    """A figure and its interval, float64 [A + 1] each: the AUs, and last the mean over AUs.
+    """A statistic and its confidence interval; each field is float64 [A + 1].
 
-    NaN where the figure is undefined; low and high also where subjects show no spread (an AU that
-    is never found has F1 0 in every resample, which is no certainty).
+    The first A values are those of the AUs, the last is that of the mean over AUs.
+
+    Attributes:
+        value: the statistic; NaN where undefined.
+        low: the lower end of the interval; NaN where `value` is, and where subjects show no spread.
+            (An AU that is never detected has F1 0 for every subject, which does not make it
+            certain.)
+        high: the upper end of the interval, NaN like `low`.
     """
 
     value: np.ndarray
@@ -40,41 +46,43 @@ def intervals(
     estimand: Estimand,
     level: float = LEVEL,
 ) -> Interval:
-    """Return a statistic with its jackknife interval, subjects left out within their fold.
+    """Return a statistic with its jackknife interval over the subjects of each fold.
 
-    One subject is left out at a time; Student's t on the logit scale, with an average fold's
-    degrees of freedom: its subjects less one.
+    The jackknife leaves out one subject at a time. The interval is Student's t on the logit scale;
+    its degrees of freedom are the average number of subjects per fold minus one.
 
     Args:
-        counts: of every subject, [G, ...].
-        folds: the fold that tests each subject, int [G].
-        statistic: of `fauds.metrics.occurrence`: f1, accuracy and the others that take counts.
+        counts: the counts of every subject, [G, ...].
+        folds: the fold in whose test part each subject is, int [G].
+        statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
         estimand: "mean_of_folds" or "pooled".
-        level: nominal coverage, above 0 and below 1.
+        level: the nominal coverage, above 0 and below 1.
 
     Returns:
-        See `Interval`. In mean_of_folds, a fold with a single subject leaves low and high
-        undefined; pooled, all subjects are then left out together.
+        The statistic and its interval. If a fold has a single subject, low and high are NaN with
+        mean_of_folds; with pooled, all folds are then treated as one.
 
     Raises:
-        UsageError: an estimand that does not exist.
+        UsageError: the estimand is unknown.
     """
     strata = resampling.strata_of(folds, estimand)
 
-    def of(weights: np.ndarray) -> np.ndarray:
+    def values(weights: np.ndarray) -> np.ndarray:
         return resampling.estimates(weights, counts, folds, statistic, estimand)
 
-    value = of(np.ones((1, len(folds))))[0]
-    left = of(resampling.leave_one_out(len(folds)))
+    value = values(np.ones((1, len(folds))))[0]
+    left_out = values(resampling.leave_one_out(len(folds)))
     variance = np.zeros_like(value)
     for stratum in np.unique(strata):
-        part = left[strata == stratum]
+        part = left_out[strata == stratum]
         changes = part.mean(axis=0) - part
         variance = variance + (len(part) - 1) / len(part) * (changes**2).sum(axis=0)
-    inside = np.clip(value, _EDGE, 1 - _EDGE)
-    errors = stats.t.ppf((1 + level) / 2, resampling.freedom(strata))
-    reach = errors * np.sqrt(variance) / (inside * (1 - inside))
-    centre = special.logit(inside)
-    low, high = special.expit(centre - reach), special.expit(centre + reach)
-    shown = (high > low) & ~resampling.has_single(strata)
-    return Interval(value, np.where(shown, low, np.nan), np.where(shown, high, np.nan))
+    clipped = np.clip(value, _EDGE, 1 - _EDGE)
+    quantile = stats.t.ppf((1 + level) / 2, resampling.freedom(strata))
+    half_width = quantile * np.sqrt(variance) / (clipped * (1 - clipped))
+    centre = special.logit(clipped)
+    low, high = special.expit(centre - half_width), special.expit(centre + half_width)
+    has_interval = (high > low) & ~resampling.has_single(strata)
+    return Interval(
+        value, np.where(has_interval, low, np.nan), np.where(has_interval, high, np.nan)
+    )

@@ -1,4 +1,4 @@
-"""Metrics of the order in which probabilities put frames: they need no threshold.
+"""Ranking metrics of probabilities, which need no threshold.
 
 Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; probabilities finite float
 [N, A]. Results are float64 [A], 0 to 1, NaN where undefined. Equal probabilities count as a tie.
@@ -10,23 +10,23 @@ import numpy as np
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve, NaN for an AU without active or without inactive frames.
+    """Return the area under the ROC curve; NaN for an AU without active or inactive frames.
 
-    It is the chance that an active frame is ranked above an inactive one, ties counting half
-    (the Mann-Whitney statistic); see `sklearn.metrics.roc_auc_score`.
+    It is the probability that an active frame is ranked above an inactive one, with ties counted
+    half (the Mann-Whitney statistic); see `sklearn.metrics.roc_auc_score`.
     """
-    # scikit-learn takes a second to load, which reading labels and writing captions do without.
+    # Importing scikit-learn takes a second; reading labels and writing captions do not need it.
     from sklearn.metrics import roc_auc_score
 
     return _by_name(labels, probabilities, roc_auc_score, needs=(0, 1))
 
 
 def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the mean, over active frames, of precision at their probability as the threshold.
+    """Return the mean, over active frames, of the precision at their probability as the threshold.
 
-    That is the area under the precision-recall curve as steps, without interpolation; see
-    `sklearn.metrics.average_precision_score`. NaN for an AU without an active frame; a random
-    order gives about the share of active frames.
+    It is the area under the precision-recall curve without interpolation; see
+    `sklearn.metrics.average_precision_score`. For a random order it is about the share of active
+    frames. It is NaN for an AU without active frames.
     """
     from sklearn.metrics import average_precision_score
 
@@ -39,10 +39,10 @@ def _by_name(
     metric: Callable[[np.ndarray, np.ndarray], float],
     needs: tuple[int, ...],
 ) -> np.ndarray:
-    """Return a metric of every column's coded frames; NaN where a label of `needs` is not there."""
+    """Return a metric of each column's coded frames; NaN if a label in `needs` is missing."""
     values = np.full(labels.shape[1], np.nan)
-    for place, (column, scores) in enumerate(zip(labels.T, probabilities.T, strict=True)):
+    for index, (column, scores) in enumerate(zip(labels.T, probabilities.T, strict=True)):
         if all((column == label).any() for label in needs):
             coded = column >= 0
-            values[place] = metric(column[coded], scores[coded])
+            values[index] = metric(column[coded], scores[coded])
     return values

@@ -1,7 +1,8 @@
-"""How near texts come to their references, token by token: BLEU-4 (sacrebleu) and ROUGE-L.
+"""Token-based similarity of texts to their references: BLEU-4 (by sacrebleu) and ROUGE-L.
 
-Both take pairs with the number of times that each is there: descriptions are few and repeat, so
-every distinct pair is compared once. Tokens are compared as they are, punctuation and case too.
+Both metrics take pairs of texts with their number of occurrences, so that every distinct pair is
+compared once: there are few distinct descriptions. Tokens are compared without normalisation,
+including punctuation and case.
 """
 
 from collections.abc import Sequence
@@ -11,47 +12,61 @@ from rapidfuzz.distance import LCSseq
 
 TokenSequence = Sequence[str]
 Pairs = Sequence[tuple[TokenSequence, TokenSequence, int]]
-"""Pairs as (reference, candidate, how often the two are there together)."""
+"""Pairs of texts as (reference, candidate, number of occurrences of the pair)."""
 
 _ORDER = 4
 
 
 def bleu4(pairs: Pairs) -> float:
-    """Return BLEU-4 of a corpus with one reference a text (Papineni et al. 2002), 0 to 1.
+    """Return BLEU-4 of a corpus with one reference per text (Papineni et al. 2002).
 
-    Matches and lengths are summed over all pairs first; then come the geometric mean of the
-    four precisions and the brevity penalty. There is no smoothing: a corpus that matches no
-    sequence of four tokens scores 0.
+    Matches and lengths are summed over all pairs first; BLEU-4 is the geometric mean of the four
+    precisions times the brevity penalty. There is no smoothing: if no sequence of four tokens
+    matches, it is 0.
+
+    Args:
+        pairs: the tokens of references and candidates, with the occurrences of each pair.
 
     Returns:
-        NaN where no reference has four tokens: then none can be matched.
+        BLEU-4, 0 to 1; NaN if no reference has four tokens, so that none could match.
     """
-    # Loaded where texts are compared, and only there.
+    # sacrebleu takes long to import, and most users of this package do not compare texts.
     from sacrebleu.metrics.bleu import BLEU
 
     if not any(len(reference) >= _ORDER for reference, _, _ in pairs):
         return float("nan")
     scorer = BLEU(tokenize="none", effective_order=True, max_ngram_order=_ORDER)
-    # Matches and offered sequences of 1 to 4 tokens, then the tokens of candidate and reference.
+    # Matches and candidate sequences of 1 to 4 tokens, then the lengths of candidate and reference.
     sums = np.zeros(2 * _ORDER + 2, np.int64)
     for reference, candidate, times in pairs:
-        found = scorer.sentence_score(" ".join(candidate), [" ".join(reference)])
-        sums += times * np.array([*found.counts, *found.totals, found.sys_len, found.ref_len])
-    matched, offered, (said, meant) = np.split(sums, (_ORDER, 2 * _ORDER))
-    score = BLEU.compute_bleu(
-        matched.tolist(), offered.tolist(), int(said), int(meant), smooth_method="none"
+        result = scorer.sentence_score(" ".join(candidate), [" ".join(reference)])
+        sums += times * np.array([*result.counts, *result.totals, result.sys_len, result.ref_len])
+    matched, candidate_ngrams, (candidate_tokens, reference_tokens) = np.split(
+        sums, (_ORDER, 2 * _ORDER)
     )
-    # Equal texts come out a rounding error above 1.
+    score = BLEU.compute_bleu(
+        matched.tolist(),
+        candidate_ngrams.tolist(),
+        int(candidate_tokens),
+        int(reference_tokens),
+        smooth_method="none",
+    )
+    # Due to rounding, equal texts score slightly above 1.
     return min(float(score.score) / 100, 1.0)
 
 
 def rouge_l(pairs: Pairs) -> float:
-    """Return the mean ROUGE-L F of texts with one reference each (Lin 2004, beta 1), 0 to 1.
+    """Return the mean ROUGE-L F of texts with one reference each (Lin 2004, beta 1).
 
-    The figures are those of the package rouge-score with the same tokens; its own tokeniser drops
-    every letter that is not Latin.
+    F is twice the length of the longest common subsequence, divided by the number of tokens of both
+    texts. The package rouge-score gives the same values for the same tokens; its own tokeniser
+    removes all letters that are not Latin.
 
-    F is twice the longest common subsequence over the tokens of both texts. NaN for no texts.
+    Args:
+        pairs: the tokens of references and candidates, with the occurrences of each pair.
+
+    Returns:
+        The mean F over all occurrences, 0 to 1; NaN for no pairs.
     """
     total = texts = 0.0
     for reference, candidate, times in pairs:

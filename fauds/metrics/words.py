@@ -1,24 +1,25 @@
-"""Word top-k accuracy that needs no image: how much a closed set of captions gives away."""
+"""Top-k accuracy of the next word without an image, a baseline for decoders of captions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 TokenisedCaptions = Iterable[tuple[Sequence[int], int]]
-"""Captions as (words with <bos> first and <eos> last, how many frames have it)."""
+"""Captions as (word ids from <bos> to <eos>, number of frames with this caption)."""
 
 _ORDER = 4
 
 
 class NoImageWords:
-    """The best guess of the next word from the words before it alone, without any image.
+    """Predicts the next word of a caption from the previous words, without an image.
 
-    It ranks next words by their count in the training captions after exactly the same beginning,
-    and, where that beginning was never seen, after the longest ending of at most four words that
-    was. On captions seen in training this is the best that any decoder without an image can do.
+    Next words are ranked by their count in the training captions after the same beginning. If no
+    training caption has this beginning, they are ranked by their count after the longest sequence
+    of at most four previous words that the training captions contain. On the training captions, no
+    decoder without an image can reach a higher accuracy.
 
     Args:
-        captions: the training part's captions.
-        k: how many ranked words count as a hit.
+        captions: the captions of the training part.
+        k: the number of highest-ranked words among which a word counts as a hit.
     """
 
     def __init__(self, captions: TokenisedCaptions, k: int = 5) -> None:
@@ -32,19 +33,19 @@ class NoImageWords:
                 beginnings[node][words[i]] += times
                 for order in range(min(i, _ORDER) + 1):
                     endings[tuple(words[i - order : i])][words[i]] += times
-        self._beginnings = {node: _best(counts, k) for node, counts in beginnings.items()}
-        self._endings = {context: _best(counts, k) for context, counts in endings.items()}
+        self._beginnings = {node: _most_frequent(counts, k) for node, counts in beginnings.items()}
+        self._endings = {context: _most_frequent(counts, k) for context, counts in endings.items()}
 
     def hits(self, words: Sequence[int]) -> int:
-        """Return how many words after <bos>, <eos> included, are among the k best guesses."""
+        """Return the number of hits: words after <bos>, with <eos>, among the k ranked highest."""
         node: int | None = 0
-        found = 0
+        count = 0
         for i in range(1, len(words)):
             node = None if node is None else self._children.get((node, words[i - 1]))
-            found += words[i] in self._guess(node, words[:i])
-        return found
+            count += words[i] in self._predicted(node, words[:i])
+        return count
 
-    def _guess(self, node: int | None, before: Sequence[int]) -> frozenset[int]:
+    def _predicted(self, node: int | None, before: Sequence[int]) -> frozenset[int]:
         if node in self._beginnings:
             return self._beginnings[node]
         for order in range(min(len(before), _ORDER), -1, -1):
@@ -54,7 +55,7 @@ class NoImageWords:
         return frozenset()
 
     def accuracy(self, captions: TokenisedCaptions) -> float:
-        """Return top-k accuracy over all words of all frames' captions; NaN for none."""
+        """Return the top-k accuracy over all words of all frames' captions; NaN for no captions."""
         hits = total = 0
         for words, times in captions:
             hits += self.hits(words) * times
@@ -62,5 +63,5 @@ class NoImageWords:
         return hits / total if total else float("nan")
 
 
-def _best(counts: Counter[int], k: int) -> frozenset[int]:
+def _most_frequent(counts: Counter[int], k: int) -> frozenset[int]:
     return frozenset(sorted(counts, key=lambda word: (-counts[word], word))[:k])

@@ -1,4 +1,4 @@
-"""Calibration against a plain loop over bins."""
+"""Calibration, compared with a plain loop over bins."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ import pytest
 from fauds.metrics import calibration
 
 
-def plain(true, given, bins):
-    """The error, and (mean probability, share, count) of every bin."""
+def plain(true, probabilities, bins):
+    """Return the error, and (mean probability, share, count) of every bin."""
     points, error = [], 0.0
     for b in range(bins):
         inside = [
             (t, p)
-            for t, p in zip(true, given, strict=True)
+            for t, p in zip(true, probabilities, strict=True)
             if b / bins <= p < (b + 1) / bins or (b == bins - 1 and p == 1)
         ]
         if not inside:
@@ -25,7 +25,7 @@ def plain(true, given, bins):
 
 
 @pytest.mark.parametrize("bins", [1, 4, 10])
-def test_error_and_reliability_are_those_of_a_loop_over_bins(bins):
+def test_error_and_reliability_equal_those_of_a_loop_over_bins(bins):
     rng = np.random.default_rng(bins)
     labels = rng.choice([-1, 0, 1], (80, 3)).astype(np.int8)
     probabilities = rng.integers(0, 21, (80, 3)) / 20
@@ -33,18 +33,18 @@ def test_error_and_reliability_are_those_of_a_loop_over_bins(bins):
     mean, share, number = calibration.reliability(labels, probabilities, bins)
     for au in range(3):
         coded = labels[:, au] >= 0
-        wanted, points = plain(labels[coded, au], probabilities[coded, au], bins)
-        assert error[au] == pytest.approx(wanted)
-        found = np.stack([mean[au], share[au], number[au]], axis=1)
-        assert found == pytest.approx(points, nan_ok=True)
+        expected, points = plain(labels[coded, au], probabilities[coded, au], bins)
+        assert error[au] == pytest.approx(expected)
+        result = np.stack([mean[au], share[au], number[au]], axis=1)
+        assert result == pytest.approx(points, nan_ok=True)
 
 
-def test_probabilities_that_mean_what_they_say_have_no_error():
+def test_calibrated_probabilities_have_no_error():
     labels = np.array([[1], [0], [0], [0], [1], [-1]], np.int8)
     probabilities = np.array([[0.25], [0.25], [0.25], [0.25], [1.0], [0.9]], np.float32)
     assert calibration.calibration_error(labels, probabilities) == pytest.approx([0])
 
 
-def test_an_au_that_nobody_coded_has_no_error_figure():
+def test_the_error_of_an_au_without_codes_is_undefined():
     labels = np.full((4, 1), -1, np.int8)
     assert np.isnan(calibration.calibration_error(labels, np.full((4, 1), 0.5)))[0]

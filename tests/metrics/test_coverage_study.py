@@ -21,22 +21,22 @@ def study() -> ModuleType:
     spec = importlib.util.spec_from_file_location("coverage_study", STUDY)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
+    # Dataclasses look up their module in sys.modules.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-def test_percentiles_are_numpys_over_the_resamples(study, estimand):
+def test_percentile_intervals_equal_numpy_quantiles_of_the_resamples(study, estimand):
     counts, folds = counts_of(some_frames(1))
-    found = study.percentile(counts, folds, occurrence.f1, estimand, 300, seed=5, level=0.9)
-    drawn = estimates(draw(folds, 300, 5), counts, folds, occurrence.f1, estimand)
-    assert found.low == pytest.approx(np.quantile(drawn, 0.05, axis=0))
-    assert found.high == pytest.approx(np.quantile(drawn, 0.95, axis=0))
+    result = study.percentile(counts, folds, occurrence.f1, estimand, 300, seed=5, level=0.9)
+    values = estimates(draw(folds, 300, 5), counts, folds, occurrence.f1, estimand)
+    assert result.low == pytest.approx(np.quantile(values, 0.05, axis=0))
+    assert result.high == pytest.approx(np.quantile(values, 0.95, axis=0))
 
 
-def test_bca_is_scipys_where_all_subjects_are_one_fold(study):
+def test_bca_intervals_equal_those_of_scipy_for_one_fold(study):
     counts, _ = counts_of(some_frames(3, subjects=20, aus=1))
     parts = [part[:, 0].astype(float) for part in (counts.tp, counts.fp, counts.fn)]
 
@@ -44,15 +44,15 @@ def test_bca_is_scipys_where_all_subjects_are_one_fold(study):
         tp, fp, fn = (part.sum(axis=axis) for part in (tp, fp, fn))
         return 2 * tp / (2 * tp + fp + fn)
 
-    wanted = stats.bootstrap(parts, plain_statistic, paired=True, method="BCa",
+    expected = stats.bootstrap(parts, plain_statistic, paired=True, method="BCa",
                              n_resamples=20000, rng=np.random.default_rng(0))  # fmt: skip
-    found = study.bca(counts, np.ones(20, int), occurrence.f1, "pooled", resamples=20000)
-    assert found.low[0] == pytest.approx(wanted.confidence_interval.low, abs=0.004)
-    assert found.high[0] == pytest.approx(wanted.confidence_interval.high, abs=0.004)
+    result = study.bca(counts, np.ones(20, int), occurrence.f1, "pooled", resamples=20000)
+    assert result.low[0] == pytest.approx(expected.confidence_interval.low, abs=0.004)
+    assert result.high[0] == pytest.approx(expected.confidence_interval.high, abs=0.004)
 
 
 @pytest.mark.parametrize("method", ["jackknife_t", "percentile", "bca"])
-def test_a_seed_repeats_every_method(study, method):
+def test_every_method_is_repeatable_with_its_seed(study, method):
     counts, folds = counts_of(some_frames(4))
     arguments = (counts, folds, occurrence.accuracy, "mean_of_folds", 200)
     once, again = (study.METHODS[method](*arguments, seed=7) for _ in range(2))

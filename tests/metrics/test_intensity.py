@@ -1,4 +1,4 @@
-"""Intensity metrics against SciPy and an analysis of variance by hand."""
+"""Intensity metrics, compared with SciPy and with a plain analysis of variance."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from fauds.metrics import intensity
 
 
 def plain_icc(first, second):
-    """ICC(3,1) from the two-way table's mean squares, frame by frame."""
+    """Return ICC(3,1) from the mean squares of the two-way table, frame by frame."""
     n, ratings = len(first), list(zip(first, second, strict=True))
     grand = sum(a + b for a, b in ratings) / (2 * n)
     raters = [sum(first) / n, sum(second) / n]
@@ -20,7 +20,7 @@ def plain_icc(first, second):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_all_three_are_those_of_the_coded_frames(seed):
+def test_all_metrics_equal_plain_ones_of_the_coded_frames(seed):
     rng = np.random.default_rng(seed)
     labels = rng.integers(-1, 6, (50, 4)).astype(np.int8)
     predicted = (labels + rng.normal(0, 2, (50, 4))).astype(np.float32)
@@ -29,20 +29,20 @@ def test_all_three_are_those_of_the_coded_frames(seed):
     )
     for au in range(4):
         coded = labels[:, au] >= 0
-        true, said = labels[coded, au].astype(float), predicted[coded, au].astype(float)
-        assert agreement[au] == pytest.approx(plain_icc(true, said))
-        assert correlation[au] == pytest.approx(pearsonr(true, said).statistic)
-        assert error[au] == pytest.approx(np.abs(true - said).mean())
+        true, values = labels[coded, au].astype(float), predicted[coded, au].astype(float)
+        assert agreement[au] == pytest.approx(plain_icc(true, values))
+        assert correlation[au] == pytest.approx(pearsonr(true, values).statistic)
+        assert error[au] == pytest.approx(np.abs(true - values).mean())
 
 
-def test_icc_forgives_an_offset_and_not_a_scale():
+def test_an_offset_does_not_lower_icc_but_a_scale_does():
     labels = np.array([[0], [1], [3], [5]], np.int8)
     assert intensity.icc_3_1(labels, labels + 0.7) == pytest.approx([1])
     assert intensity.icc_3_1(labels, labels * 0.5)[0] < 0.9
     assert intensity.pcc(labels, labels * 0.5) == pytest.approx([1])
 
 
-def test_a_constant_prediction_correlates_with_nothing():
+def test_the_correlation_of_a_constant_prediction_is_undefined():
     labels = np.array([[0, 2, -1], [3, 2, -1], [1, 2, 4]], np.int8)
     predicted = np.full((3, 3), 0.1)
     assert np.isnan(intensity.pcc(labels, predicted)).all()

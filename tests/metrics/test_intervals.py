@@ -1,4 +1,4 @@
-"""Intervals against resampling by hand: subjects drawn again, one statistic at a time."""
+"""Intervals, compared with resampling the frames of subjects one statistic at a time."""
 
 import numpy as np
 import pytest
@@ -15,47 +15,49 @@ ESTIMANDS = ("mean_of_folds", "pooled")
 
 
 def some_frames(seed, subjects=9, frames=40, aus=3):
-    """Frames of subjects in three folds: labels, decisions, each frame's subject, folds."""
+    """Return labels, decisions and subject of random frames, and the fold of every subject."""
     rng = np.random.default_rng(seed)
-    who = np.repeat(np.arange(subjects), frames)
-    rate = rng.beta(1, 2, (subjects, aus))[who]
+    subject_of_frame = np.repeat(np.arange(subjects), frames)
+    rate = rng.beta(1, 2, (subjects, aus))[subject_of_frame]
     labels = np.where(rng.random(rate.shape) < 0.1, -1, rng.random(rate.shape) < rate)
-    right = rng.random(rate.shape) < rng.beta(6, 2, (subjects, aus))[who]
+    right = rng.random(rate.shape) < rng.beta(6, 2, (subjects, aus))[subject_of_frame]
     decisions = np.where(right, labels == 1, labels != 1)
-    return labels.astype(np.int8), decisions, who, np.arange(subjects) % 3
+    return labels.astype(np.int8), decisions, subject_of_frame, np.arange(subjects) % 3
 
 
 def counts_of(frames):
-    labels, decisions, who, folds = frames
-    return occurrence.count_by(labels, decisions, who, len(folds)), folds
+    labels, decisions, subject_of_frame, folds = frames
+    return occurrence.count_by(labels, decisions, subject_of_frame, len(folds)), folds
 
 
 def plain_f1(labels, decisions):
-    """Per AU by scikit-learn, and last the mean over AUs; undefined left out."""
-    found = []
+    """Return F1 per AU by scikit-learn, and last the mean of the defined values."""
+    scores = []
     for au in range(labels.shape[1]):
         coded = labels[:, au] >= 0
         true = labels[coded, au]
-        found.append(f1_score(true, decisions[coded, au]) if true.sum() else np.nan)
-    return np.array([*found, np.nanmean(found)])
+        scores.append(f1_score(true, decisions[coded, au]) if true.sum() else np.nan)
+    return np.array([*scores, np.nanmean(scores)])
 
 
 def plain(frames, drawn, estimand):
-    """F1 of the frames of the drawn subjects, as often as each was drawn."""
-    labels, decisions, who, folds = frames
-    chosen = [np.concatenate([np.flatnonzero(who == s) for s in drawn if folds[s] in part])
-              for part in ((0,), (1,), (2,), (0, 1, 2))]  # fmt: skip
-    found = [plain_f1(labels[at], decisions[at]) for at in chosen]
-    return found[3] if estimand == "pooled" else np.nanmean(found[:3], axis=0)
+    """Return F1 of the frames of the drawn subjects, which may occur several times."""
+    labels, decisions, subject_of_frame, folds = frames
+    chosen = [
+        np.concatenate([np.flatnonzero(subject_of_frame == s) for s in drawn if folds[s] in part])
+        for part in ((0,), (1,), (2,), (0, 1, 2))
+    ]
+    scores = [plain_f1(labels[rows], decisions[rows]) for rows in chosen]
+    return scores[3] if estimand == "pooled" else np.nanmean(scores[:3], axis=0)
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-def test_a_resample_is_the_figure_of_the_drawn_subjects_frames(estimand):
+def test_a_resample_equals_the_statistic_of_the_drawn_subjects_frames(estimand):
     frames = some_frames(0)
     counts, folds = counts_of(frames)
     weights = draw(folds, 5, seed=3)
-    found = estimates(weights, counts, folds, occurrence.f1, estimand)
-    for row, times in zip(found, weights.astype(int), strict=True):
+    results = estimates(weights, counts, folds, occurrence.f1, estimand)
+    for row, times in zip(results, weights.astype(int), strict=True):
         drawn = np.repeat(np.arange(len(folds)), times)
         assert row == pytest.approx(plain(frames, drawn, estimand))
 
@@ -69,63 +71,63 @@ def test_every_fold_keeps_its_number_of_subjects():
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-def test_the_jackknife_is_that_of_leaving_out_each_subjects_frames(estimand):
+def test_the_jackknife_equals_leaving_out_each_subjects_frames(estimand):
     frames = some_frames(2)
     counts, folds = counts_of(frames)
-    found = intervals(counts, folds, occurrence.f1, estimand=estimand)
+    results = intervals(counts, folds, occurrence.f1, estimand=estimand)
     everyone = np.arange(len(folds))
     variance = np.zeros(4)
     for fold in range(3):
-        left = np.array([plain(frames, everyone[everyone != s], estimand)
+        left_out = np.array([plain(frames, everyone[everyone != s], estimand)
                          for s in everyone[folds == fold]])  # fmt: skip
-        variance += 2 / 3 * ((left - left.mean(axis=0)) ** 2).sum(axis=0)
+        variance += 2 / 3 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
     value = plain(frames, everyone, estimand)
-    assert found.value == pytest.approx(value)
+    assert results.value == pytest.approx(value)
     logit, half = np.log(value / (1 - value)), stats.t.ppf(0.975, 2) * np.sqrt(variance)
-    for end, sign in ((found.low, -1), (found.high, 1)):
-        wanted = 1 / (1 + np.exp(-(logit + sign * half / (value * (1 - value)))))
-        assert end == pytest.approx(wanted)
+    for end, sign in ((results.low, -1), (results.high, 1)):
+        expected = 1 / (1 + np.exp(-(logit + sign * half / (value * (1 - value)))))
+        assert end == pytest.approx(expected)
 
 
-def test_the_figure_lies_within_its_interval():
+def test_the_value_lies_within_its_interval():
     counts, folds = counts_of(some_frames(4))
-    found = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds")
-    assert (found.low > 0).all() and (found.high < 1).all()
-    assert (found.low < found.value).all() and (found.value < found.high).all()
+    results = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds")
+    assert (results.low > 0).all() and (results.high < 1).all()
+    assert (results.low < results.value).all() and (results.value < results.high).all()
 
 
 def test_a_fold_without_an_active_frame_is_left_out_of_that_aus_mean():
     tp, fn = np.array([[4, 0], [2, 0], [3, 5], [1, 3]]), np.array([[1, 0], [2, 0], [1, 5], [1, 1]])
     counts = Counts(tp=tp, fp=np.ones((4, 2), int), fn=fn, tn=np.full((4, 2), 9))
     folds = np.array([1, 1, 2, 2])
-    found = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
+    results = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
     first, second = 2 * 6 / (2 * 6 + 2 + 3), 2 * 4 / (2 * 4 + 2 + 2)
     only = 2 * 8 / (2 * 8 + 2 + 6)
-    assert found.value[:2] == pytest.approx([(first + second) / 2, only])
-    assert found.value[2] == pytest.approx((first + (second + only) / 2) / 2)
+    assert results.value[:2] == pytest.approx([(first + second) / 2, only])
+    assert results.value[2] == pytest.approx((first + (second + only) / 2) / 2)
 
 
-def test_where_subjects_show_no_spread_there_is_no_interval():
-    """AU 0 is never found, AU 1 never active, AU 2 always right."""
+def test_the_interval_is_undefined_if_subjects_show_no_spread():
+    """AU 0 is never detected, AU 1 is never active, AU 2 is always decided correctly."""
     zero, some = np.zeros((6, 1), int), np.full((6, 1), 5)
     counts = Counts(tp=np.hstack([zero, zero, some]), fp=np.hstack([some, some, zero]),
                     fn=np.hstack([some, zero, zero]), tn=np.hstack([some, some, some]))  # fmt: skip
-    found = intervals(counts, np.arange(6) % 2, occurrence.f1, estimand="pooled")
-    assert found.value == pytest.approx([0, np.nan, 1, 0.5], nan_ok=True)
-    assert np.isnan(found.low).all() and np.isnan(found.high).all()
+    results = intervals(counts, np.arange(6) % 2, occurrence.f1, estimand="pooled")
+    assert results.value == pytest.approx([0, np.nan, 1, 0.5], nan_ok=True)
+    assert np.isnan(results.low).all() and np.isnan(results.high).all()
 
 
-def test_a_fold_of_one_subject_shows_no_spread():
+def test_a_fold_of_one_subject_makes_the_interval_of_mean_of_folds_undefined():
     counts, _ = counts_of(some_frames(5))
     folds = np.array([1, 2, 2, 2, 2, 3, 3, 3, 3])
     by_fold = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
     assert np.isnan(by_fold.low).all() and not np.isnan(by_fold.value).any()
     together = intervals(counts, folds, occurrence.f1, estimand="pooled")
-    alike = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled")
-    assert together.low.tolist() == alike.low.tolist()
+    one_fold = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled")
+    assert together.low.tolist() == one_fold.low.tolist()
 
 
-def test_an_unknown_estimand_is_told():
+def test_an_unknown_estimand_is_an_error_that_names_it():
     counts, folds = counts_of(some_frames(6))
     with pytest.raises(UsageError, match="median"):
         intervals(counts, folds, occurrence.f1, estimand="median")

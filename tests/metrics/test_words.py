@@ -1,4 +1,4 @@
-"""The no-image word baseline against a plain count over all training captions."""
+"""The no-image word baseline, compared with a plain count over all training captions."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ BOS, EOS = 1, 2
 
 
 def plain_hits(train, words, k):
-    """Look through all training captions for every word, with the same back-off."""
+    """Count hits by going through all training captions for every word."""
     hits = 0
     for i in range(1, len(words)):
         counts = Counter()
@@ -37,7 +37,7 @@ def random_captions(rng, n):
     ]
 
 
-def test_hits_are_those_of_a_plain_count():
+def test_hits_equal_those_of_a_plain_count():
     rng = np.random.default_rng(0)
     for k in (1, 2, 5):
         train, test = random_captions(rng, 12), random_captions(rng, 12)
@@ -46,12 +46,12 @@ def test_hits_are_those_of_a_plain_count():
             assert guesser.hits(words) == plain_hits(train, words, k)
 
 
-def test_accuracy_weighs_captions_by_their_frames():
+def test_accuracy_weights_captions_by_their_frames():
     guesser = NoImageWords([([1, 5, 2], 1)], k=1)
     assert guesser.accuracy([([1, 5, 2], 3), ([1, 6, 2], 1)]) == (3 * 2 + 1) / 8
     assert np.isnan(guesser.accuracy([]))
 
 
-def test_two_sentences_give_everything_away_to_five_guesses():
+def test_five_guesses_always_hit_if_there_are_only_two_captions():
     captions = [([1, 5, 6, 7, 2], 9), ([1, 5, 8, 2], 1)]
     assert NoImageWords(captions).accuracy(captions) == 1
