@@ -1,9 +1,10 @@
-"""Targets: what a protocol predicts, how it is labelled, decided and scored.
+"""Targets: the quantities that a protocol predicts, with their labels, decisions and metrics.
 
-Begin with `base`, the interface. `occurrence` is the target of AU recognition: every action unit
-is active or not. `multiclass` holds what targets share whose classes exclude each other. `TARGETS`
-knows kinds by name. Another package adds its own through the entry-point group
-``fauds.targets``: name = "module:class", a `fauds.targets.base.Target`.
+Begin with `base`, the interface. `occurrence` is the target of AU recognition, in which every
+action unit is active or inactive. `multiclass` is the base class of targets with mutually exclusive
+classes. `TARGETS` is the registry of targets by kind; other packages add subclasses of
+`fauds.targets.base.Target` through entry points of the group ``fauds.targets``, written as
+name = "module:class".
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +19,6 @@ TARGETS: "Registry[type[Target]]" = Registry(
     {"occurrence": "fauds.targets.occurrence:Occurrence"},
     group="fauds.targets",
 )
-"""Kind of a target to its class."""
+"""The registry of target classes by kind."""
 
 __all__ = ["TARGETS"]

@@ -1,4 +1,4 @@
-"""What targets share whose classes exclude each other: exactly one class is true of a frame."""
+"""The base class of targets with mutually exclusive classes: a frame belongs to exactly one."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -18,10 +18,11 @@ _ABSENT = "no frame of the class in the test part"
 
 
 class Multiclass(Target):
-    """Classes that exclude each other; a kind of target names them and their label column.
+    """Base class of targets with mutually exclusive classes.
 
-    Labels are whole numbers, the place of the class among `names`, null where unlabelled. The
-    class with the highest score is decided; the threshold plays no part.
+    A subclass defines the names of the classes and the column of their labels. A label is the index
+    of the class in `names`, or null if the frame is not labelled. The decision is the class with
+    the highest score; the threshold is not used.
     """
 
     noun: ClassVar[str] = "class"
@@ -68,44 +69,44 @@ class Multiclass(Target):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The one column of labels."""
+        """The column of the labels, as a tuple."""
         return (self.column,)
 
     def labels(self, frames: pa.Table) -> np.ndarray:
-        """Return the class of every frame, int16 [N], -1 where unlabelled.
+        """Return the class of every frame, int16 [N], or -1 if it is not labelled.
 
         Raises:
-            DataError: a label is no class.
+            DataError: a label is not the index of a class.
         """
         labels: np.ndarray = pc.fill_null(frames[self.column], -1).to_numpy()
-        wrong = np.unique(labels[(labels < -1) | (labels >= len(self.names))]).tolist()
-        if wrong:
+        invalid = np.unique(labels[(labels < -1) | (labels >= len(self.names))]).tolist()
+        if invalid:
             raise DataError(
-                f"{self.column} has {', '.join(map(str, wrong))}: classes are numbered from 0 to "
-                f"{len(self.names) - 1}, null where unlabelled.",
+                f"{self.column} has {', '.join(map(str, invalid))}: labels are numbers from 0 to "
+                f"{len(self.names) - 1}, or null if a frame is not labelled.",
                 where="frames",
-                hint=f"the protocol's classes are {', '.join(self.names)}, in this order",
+                hint=f"number the classes in the order of the protocol: {', '.join(self.names)}",
             )
         return labels.astype(np.int16)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return int8 [N, A]: 1 for the frame's class, 0 for the others, -1 where unlabelled."""
-        own = (labels[:, None] == np.arange(len(self.names))).astype(np.int8)
-        return np.where(labels[:, None] < 0, np.int8(-1), own)
+        """Return int8 [N, A]: 1 for the frame's class, 0 for others, -1 if it is not labelled."""
+        is_class = (labels[:, None] == np.arange(len(self.names))).astype(np.int8)
+        return np.where(labels[:, None] < 0, np.int8(-1), is_class)
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Return the class with the highest score, the first of equals, as bool [N, A]."""
-        highest: np.ndarray = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
-        return highest
+        """Return the class with the highest score, the first one of a tie, as bool [N, A]."""
+        decisions: np.ndarray = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
+        return decisions
 
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
     ) -> Confusion:
-        """Return the confusion matrices of groups of frames, [G, A, A]."""
+        """Return the confusion matrix of every group of frames, [G, A, A]."""
         return multiclass.count_by(labels, decisions, groups, size)
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
-        """Return the frames of each class, [..., A]."""
+        """Return the number of frames of each class, [..., A]."""
         frames: np.ndarray = counts.parts[0].sum(axis=-1)
         return frames
 
@@ -116,13 +117,17 @@ class Multiclass(Target):
         return shares
 
     def outcomes(self, counts: Additive) -> np.ndarray:
-        """Return how frames of each class were decided, int [G, A, A]."""
+        """Return the confusion matrices, int [G, A, A]."""
         return counts.parts[0]
 
     def counts_from(self, outcomes: np.ndarray) -> Confusion:
-        """Return the counts of matrices, int [G, A, A]."""
+        """Return the counts of confusion matrices, int [G, A, A].
+
+        Raises:
+            ValueError: the matrices are not square.
+        """
         if outcomes.shape[-2] != outcomes.shape[-1]:
-            raise ValueError("a class has as many counts as there are classes")
+            raise ValueError("a class has one count per class")
         return Confusion(outcomes)
 
     def metrics(
@@ -134,7 +139,7 @@ class Multiclass(Target):
         graded: bool,
         rates: np.ndarray | None = None,
     ) -> dict[str, Figure]:
-        """Return accuracy, recall and F1 by class; see `Target.metrics`."""
+        """Return accuracy, recall and F1 by class; arguments are those of `Target.metrics`."""
         counts = self.count(labels, self.decide(scores, threshold))
         figures = {
             name: Figure(statistic(counts), self.over_all(name, counts))

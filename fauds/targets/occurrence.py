@@ -1,4 +1,4 @@
-"""AU occurrence: every action unit is active or not, or not coded."""
+"""The target of AU recognition: every action unit is active, inactive or not coded."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from fauds.metrics.resampling import Additive, Statistic
 from fauds.targets.base import Figure, Target
 
 MEMBERS = "as in train and test"
-"""The rule of a protocol that joins two others, each with its own rule."""
+"""The rule of a protocol that joins two others, which both have rules of their own."""
 
 
 def _au(spelling: int | str) -> str:
@@ -27,10 +27,10 @@ def _au(spelling: int | str) -> str:
 
 
 AU = Annotated[str, BeforeValidator(_au)]
-"""An action unit in any common spelling, turned into AU04."""
+"""An action unit, converted from any common spelling to its canonical name, such as AU04."""
 
 RULE = rf"^(coded|intensity >= [1-5]|{MEMBERS})$"
-"""How occurrence follows from labels, as a regular expression."""
+"""A regular expression of the rules that derive occurrence from labels."""
 
 _NO_POSITIVE = "no positive frame in the test part"
 _NO_CONTRAST = "no positive or no negative frame in the test part"
@@ -39,8 +39,10 @@ _NO_CONTRAST = "no positive or no negative frame in the test part"
 class Occurrence(Target):
     """The occurrence of action units.
 
-    `aus`: the action units, in the order of the scores. `rule`: occurrence is "coded" itself, or
-    is an intensity of at least a level.
+    Attributes:
+        aus: the names of the action units, in the order of the scores.
+        rule: the rule for occurrence: "coded" if the release codes it, or "intensity >= 2" (1 to 5)
+            if it is derived from intensity.
     """
 
     kind: Literal["occurrence"] = "occurrence"
@@ -94,59 +96,59 @@ class Occurrence(Target):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The action units."""
+        """The names of the action units."""
         return self.aus
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """A column an action unit: 1, 0, or null where it is not coded."""
+        """The columns of the labels, one per action unit: 1, 0, or null if not coded."""
         return self.aus
 
     @property
     def described(self) -> tuple[str, ...]:
-        """The action units: each has a description."""
+        """The names of the action units, which captions describe."""
         return self.aus
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurring; None where occurrence is coded."""
+        """The lowest intensity that counts as occurrence; None if occurrence is coded itself."""
         level = re.search(r"\d", self.rule)
         return int(level.group()) if level else None
 
     def reading(self) -> dict[str, Any]:
-        """Return the action units, and the intensity from which one occurs where that is a rule."""
+        """Return the reader options: the action units and, if set, `occurrence_at`."""
         threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
         return {"aus": self.aus, **threshold}
 
     def declared(self) -> dict[str, Any]:
-        """Return the shorthand: ``aus`` and ``occurrence``."""
+        """Return the protocol's short form of the target: the keys ``aus`` and ``occurrence``."""
         return {"aus": list(self.aus), "occurrence": self.rule}
 
     def labels(self, frames: pa.Table) -> np.ndarray:
-        """Return occurrence, int8 [N, A], -1 where not coded."""
+        """Return the occurrence labels, int8 [N, A], -1 if not coded."""
         return np.stack([frames[au].fill_null(-1).to_numpy() for au in self.aus], axis=1)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return the labels: they are indicators already."""
+        """Return the labels, which already are indicators."""
         return labels
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Return active where the probability is at least the threshold, bool [N, A]."""
+        """Return decisions, bool [N, A]: True where the probability is at least the threshold."""
         return occurrence.decide(scores, threshold)
 
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
     ) -> Counts:
-        """Return confusion counts of every action unit, [G, A]."""
+        """Return the confusion counts of every group of frames, [G, A]."""
         return occurrence.count_by(labels, decisions, groups, size)
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
-        """Return the frames on which each action unit is coded, [..., A]."""
+        """Return the number of frames in which each action unit is coded, [..., A]."""
         frames: np.ndarray = np.sum(counts.parts, axis=0)
         return frames
 
     def label(self, name: str) -> str:
-        """Return an action unit with its FACS name: AU12 (lip corner puller)."""
+        """Return an action unit with its FACS name, such as AU12 (lip corner puller)."""
         return f"{name} ({facts()[name]['name'].lower()})"
 
     def shares(self, counts: Additive) -> np.ndarray:
@@ -156,11 +158,15 @@ class Occurrence(Target):
         return active
 
     def outcomes(self, counts: Additive) -> np.ndarray:
-        """Return tp, fp, fn, tn, int [G, A, 4]."""
+        """Return the counts tp, fp, fn and tn, int [G, A, 4]."""
         return np.stack(counts.parts, axis=-1)
 
     def counts_from(self, outcomes: np.ndarray) -> Counts:
-        """Return the counts of tp, fp, fn, tn, int [G, A, 4]."""
+        """Return the counts of stored tp, fp, fn and tn, int [G, A, 4].
+
+        Raises:
+            ValueError: the last axis does not have four counts.
+        """
         if outcomes.shape[-1] != len(Counts.__dataclass_fields__):
             raise ValueError("an action unit has four counts: tp, fp, fn, tn")
         return Counts(*np.moveaxis(outcomes, -1, 0))
@@ -174,7 +180,7 @@ class Occurrence(Target):
         graded: bool,
         rates: np.ndarray | None = None,
     ) -> dict[str, Figure]:
-        """Return F1 and the other metrics of every action unit; see `Target.metrics`."""
+        """Return the metrics of every action unit; arguments are those of `Target.metrics`."""
         counts = occurrence.count(labels, self.decide(scores, threshold))
         values = {
             "f1": occurrence.f1(counts),
