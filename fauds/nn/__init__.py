@@ -1,8 +1,9 @@
-"""Model families: networks behind one contract, and the layers that they are built of.
+"""Model families: networks that follow one contract, and the layers they are built from.
 
-Begin with `base`, the contract; `linear` is the shortest family. `presets` reads their settings;
-`layers/` holds what families share. `MODELS` knows families by name. Another package adds its own
-through the entry-point group ``fauds.models``: name = "module:class", a `fauds.nn.base.Model`.
+Begin with `base`, the contract; `linear` is the shortest family. `presets` reads the settings of
+a family; `layers/` holds the layers that families share. `MODELS` maps names to families. Another
+package adds a family through the entry-point group ``fauds.models``: name = "module:class", where
+the class is a subclass of `fauds.nn.base.Model`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +21,6 @@ MODELS: "Registry[type[Model]]" = Registry(
     },
     group="fauds.models",
 )
-"""Model name to its family."""
+"""Maps the name of a model to its family, a subclass of `fauds.nn.base.Model`."""
 
 __all__ = ["MODELS"]

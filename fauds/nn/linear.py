@@ -1,7 +1,7 @@
-"""Linear: a timm backbone, its pooled features, and one linear layer.
+"""Linear: a timm backbone with pooled features, and one linear layer.
 
-The baseline that needs nothing but images and labels: no captions, no landmarks. It predicts
-action units, each active or not, and classes that exclude each other.
+This baseline needs only images and labels, no captions and no landmarks. It predicts action
+units, each active or inactive, or classes that exclude each other.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,12 @@ from fauds.settings import BackboneSettings, ModelSettings
 
 
 class LinearSettings(ModelSettings):
-    """The architecture. `dropout`: of the pooled features, probability."""
+    """The settings of the architecture.
+
+    Attributes:
+        backbone: the timm network and its weights.
+        dropout: the probability of dropout on the pooled features.
+    """
 
     backbone: BackboneSettings
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -27,9 +32,9 @@ class Linear(Model):
     """A backbone with a linear layer over the target's names.
 
     Args:
-        backbone: gives features [B, d].
-        spec: what scores are given for. Multilabel: two logits a name; multiclass: one a class.
-        dropout: of the features, probability.
+        backbone: the network that returns features [B, d].
+        spec: the task: two logits for each name if multilabel, one for each class if multiclass.
+        dropout: the probability of dropout on the features.
     """
 
     Settings = LinearSettings
@@ -57,16 +62,16 @@ class Linear(Model):
         return self.pooled.body
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load the backbone's weights, of this network or of its four feature stages."""
+        """Load weights of the backbone, either of the whole network or of its `FourStages`."""
         self.pooled.load(tensors)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] -> logits, multilabel [B, A, 2], multiclass [B, A]."""
+        """Return the logits of images [B, 3, S, S]: multilabel [B, A, 2], multiclass [B, A]."""
         logits: Tensor = self.head(self.dropout(self.pooled(images)))
         return logits if self.multiclass else torch.unflatten(logits, -1, (-1, AU_STATES))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return `logits`."""
+        """Return the logits of a batch; see `logits`."""
         return self.logits(batch.images)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -74,10 +79,10 @@ class Linear(Model):
         return {"entropy": class_counts(batch.labels)}
 
     def loss(self, output: Tensor, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return the class-weighted cross-entropy's sum over coded labels."""
+        """Return the class-weighted cross-entropy, summed over coded labels."""
         return {"entropy": weighted_entropy(output, batch.labels, weights)}
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return probabilities [B, A]: of being active, or of each class."""
+        """Return the probability of each name being active, or of each class [B, A]."""
         probabilities = torch.softmax(self.logits(images).float(), dim=-1)
         return probabilities if self.multiclass else probabilities[..., 1]

@@ -1,6 +1,7 @@
-"""Presets: a model family's settings, read from YAML, with changes of the user's on top.
+"""Presets: the settings of a model family, read from YAML and changed by the user.
 
-Order of a run's settings: the family's defaults, then the preset's YAML, then ``key=value``.
+The settings of a run are the family's defaults, overridden by the preset's YAML, which is
+overridden by the user's ``key=value`` changes.
 """
 
 from pathlib import Path
@@ -18,24 +19,28 @@ from fauds.settings import DESCRIBING, RunSettings, complaint, read_yaml
 
 
 def folder(model: str) -> Path:
-    """Return the folder of a model family's presets, weights and card.
+    """Return the folder with the presets, weights and model card of a model family.
 
     Raises:
-        UsageError: there is no such model; the names of those there are are listed.
+        UsageError: there is no such model; the error lists the known ones.
     """
     return MODELS[model].folder or resources.root("models") / model
 
 
 def names(model: str) -> list[str]:
-    """Return the names of a model family's presets; errors as in `folder`."""
+    """Return the names of a model family's presets, sorted.
+
+    Raises:
+        UsageError: there is no such model; the error lists the known ones.
+    """
     return sorted(path.stem for path in folder(model).glob("*.yaml"))
 
 
 def preset_path(model: str, preset: str) -> Path:
-    """Return the YAML of a model's preset.
+    """Return the path of a preset's YAML file.
 
     Raises:
-        UsageError: there is no such model or preset; the names of those there are are listed.
+        UsageError: there is no such model or preset; the error lists the known ones.
     """
     known = names(model)
     if preset not in known:
@@ -44,15 +49,24 @@ def preset_path(model: str, preset: str) -> Path:
 
 
 def settings_type(model: str) -> type[RunSettings[Any]]:
-    """Return the type of a run's settings with a model family's own part; errors as in `folder`."""
-    # The family is known at run time only.
+    """Return the type of a run's settings for a model family.
+
+    Raises:
+        UsageError: there is no such model; the error lists the known ones.
+    """
+    # mypy cannot check this type: the family is known only at run time.
     return RunSettings[MODELS[model].Settings]  # type: ignore[misc, return-value]
 
 
 def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunSettings[Any]:
-    """Read a preset and apply ``key=value`` changes, keys dotted: ``training.epochs=3``.
+    """Read a preset and apply the user's changes.
 
-    A preset may name another in ``base:``; its keys then lie over that one's.
+    A preset may name another one in ``base:``; its own keys then override those of the base.
+
+    Args:
+        model: the name of the model family.
+        preset: the name of the preset.
+        changes: ``key=value`` strings with dotted keys, such as ``training.epochs=3``.
 
     Raises:
         UsageError: a change is malformed, names no setting, or is about descriptions although the
@@ -60,27 +74,29 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
         DataError: the preset's file has a wrong or unknown key.
     """
     path = preset_path(model, preset)
-    kind = settings_type(model)
-    values = _with_base(path)
+    settings_class = settings_type(model)
+    values = _read_with_base(path)
     try:
-        settings = kind.model_validate(values)
+        settings = settings_class.model_validate(values)
         if changes:
             for change in changes:
-                _apply(values, change)
-            settings = kind.model_validate(values)
+                _apply_change(values, change)
+            settings = settings_class.model_validate(values)
     except ValidationError as error:
-        changed = bool(changes) and _valid(kind, _with_base(path))
-        raise complaint(kind, error, "--set" if changed else path, usage=changed) from error
+        changed = bool(changes) and _is_valid(settings_class, _read_with_base(path))
+        raise complaint(
+            settings_class, error, "--set" if changed else path, usage=changed
+        ) from error
     _refuse_unused(model, changes)
     return settings
 
 
 def _refuse_unused(model: str, changes: tuple[str, ...]) -> None:
-    """Raise where a change would be ignored in silence."""
+    """Raise an error if a change would be silently ignored."""
     family = MODELS[model]
     if issubclass(family, Describes):
         return
-    # So many frames get attention maps too.
+    # This setting is also the number of frames with attention maps.
     unused = set(DESCRIBING) - ({"described"} if issubclass(family, Attends) else set())
     for change in changes:
         key = change.partition("=")[0].strip()
@@ -92,33 +108,35 @@ def _refuse_unused(model: str, changes: tuple[str, ...]) -> None:
             )
 
 
-def _valid(kind: type[RunSettings[Any]], values: dict[str, Any]) -> bool:
+def _is_valid(settings_class: type[RunSettings[Any]], values: dict[str, Any]) -> bool:
     try:
-        kind.model_validate(values)
+        settings_class.model_validate(values)
     except ValidationError:
         return False
     return True
 
 
-def _with_base(path: Path) -> dict[str, Any]:
+def _read_with_base(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
     base = values.pop("base", None)
-    return values if base is None else _merge(_with_base(path.parent / f"{base}.yaml"), values)
+    return values if base is None else _merge(_read_with_base(path.parent / f"{base}.yaml"), values)
 
 
-def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(low)
-    for key, value in high.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
     return merged
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+def _apply_change(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
         raise UsageError(
-            f"{change!r} is not key=value.", where="--set", hint="write training.epochs=3"
+            f"{change!r} is not of the form key=value.",
+            where="--set",
+            hint="write, for example, --set training.epochs=3",
         )
     *parents, leaf = key.strip().split(".")
     for parent in parents:
@@ -128,4 +146,8 @@ def _apply(values: dict[str, Any], change: str) -> None:
     try:
         values[leaf] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{text!r} is not a value.", where=f"--set {key}") from error
+        raise UsageError(
+            f"{text!r} is not a value in YAML.",
+            where=f"--set {key}",
+            hint="write lists and mappings as in YAML, for example [0.9, 0.999]",
+        ) from error

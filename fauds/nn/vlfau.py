@@ -1,7 +1,7 @@
-"""VL-FAU: AU recognition that explains itself in words: the network, its settings, its losses.
+"""VL-FAU, AU recognition with descriptions in words: the network, its settings and its losses.
 
-"Towards End-to-End Explainable Facial Action Unit Recognition via Vision-Language Joint Learning"
-(ACM Multimedia 2024), section 3. Equations are numbered as there.
+Source: "Towards End-to-End Explainable Facial Action Unit Recognition via Vision-Language Joint
+Learning" (ACM Multimedia 2024), section 3. Equations have the numbers of the paper.
 """
 
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ from fauds.errors import UsageError
 from fauds.nn.base import (
     Attends,
     Batch,
+    BeamSearchOptions,
     Describes,
     Embeds,
     Model,
     Need,
     Outputs,
-    Search,
     Spec,
-    Tested,
+    TestOutputs,
     Tokens,
     means,
 )
@@ -37,20 +37,35 @@ from fauds.nn.layers.words import PAD, WordLogits, pack_words
 from fauds.settings import BackboneSettings, ModelSettings
 
 TERMS = ("fau", "lgen", "ggen", "gau")
-"""L_Fau, L_Lgen, L_Ggen and L_Gau."""
+"""The names of the losses L_Fau, L_Lgen, L_Ggen and L_Gau."""
 
 
 class VLFAUSettings(ModelSettings):
-    """The architecture of VL-FAU; the paper's values are the defaults where it states them.
+    """The settings of VL-FAU's architecture; the defaults are the paper's values where it has any.
 
-    `spatial_sigmoid`: eq. 3 writes none, CBAM, from which it comes, has one; ours is on.
-    `msc_width`: channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 = 1024).
-    `msc_pool`: whether stages are pooled to the last one's size before that convolution or after
-    it. `reduction`: of the channel attention's MLP in eq. 2. `stage_norm`: normalise each stage's
-    features before eq. 1, since the stages' scales differ. `feed_words`: the previous word's
-    embedding enters the gates; eq. 5 as written has none, eq. 10 and 11 need it. `begin`: h0 and
-    c0 are linear in the mean feature, or zero. `dropout`: before the decoders' readout;
-    `head_dropout`: before the AU heads.
+    Attributes:
+        backbone: the timm network and its weights.
+        dim: d, the number of channels of V.
+        hidden: h, the number of channels of the decoders' hidden state; `dim` if null.
+        embed_dim: the number of channels of a word embedding; `dim` if null.
+        attention_dim: k of eq. 4; `dim` if null.
+        msc_width: the number of channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 =
+            1024).
+        msc_pool: whether stages are pooled to the size of the last one before or after that
+            convolution.
+        reduction: d divided by the hidden width of the channel attention's MLP in eq. 2.
+        multi_level: whether to use MARL, that is MSC and the AU branches of DAIR.
+        local_language: whether to use LLGA, the decoder of the local captions.
+        global_language: whether to use GLGA, the decoder of the global captions.
+        spatial_sigmoid: whether to apply a sigmoid in eq. 3. The paper writes none, but CBAM, on
+            which eq. 3 is based, has one.
+        stage_norm: whether to normalise the features of each stage before eq. 1, since the scales
+            of the stages differ.
+        feed_words: whether the embedding of the previous word enters the gates. Eq. 5 as written
+            has none, but eq. 10 and 11 need it.
+        begin: "mean" for h0 and c0 that are linear in the mean feature, "zeros" for zero.
+        dropout: the probability of dropout before the readout of the decoders.
+        head_dropout: the probability of dropout before the AU heads.
     """
 
     backbone: BackboneSettings
@@ -79,14 +94,16 @@ class VLFAUSettings(ModelSettings):
 
 
 class VLFAUOutput(NamedTuple):
-    """What the losses need.
+    """The outputs that the losses need.
 
     Attributes:
-        au_logits: [B, A, 2], logits of inactive and active.
-        local_logits: of the local captions' real words, rows image * A + AU; None without LLGA
-            or without tokens.
-        global_logits: of the global captions' real words, rows images; None likewise.
-        global_au_logits: [B, A, 2] from the global decoder's mean attended feature, for L_Gau.
+        au_logits: [B, A, 2], the logits of inactive and active.
+        local_logits: the logits of the words of the local captions, in rows image * A + AU; None
+            without LLGA or if the batch has no local captions.
+        global_logits: the logits of the words of the global captions, one row for each image; None
+            without GLGA or if the batch has no global captions.
+        global_au_logits: [B, A, 2], predicted from the mean attended feature of the global decoder,
+            for L_Gau; None where `global_logits` is None.
     """
 
     au_logits: Tensor
@@ -96,7 +113,14 @@ class VLFAUOutput(NamedTuple):
 
 
 class _BackboneFeatures(NamedTuple):
-    """V [B, P, d], V-hat [B, A, P, d], its pooled features [B, A, d], maps [B, A, h, w]."""
+    """Image features of all levels.
+
+    Attributes:
+        whole: V [B, P, d].
+        branches: V-hat [B, A, P, d].
+        features: the mean of V-hat over positions [B, A, d].
+        maps: the spatial attention maps [B, A, h, w]; None without DAIR.
+    """
 
     whole: Tensor
     branches: Tensor
@@ -108,26 +132,29 @@ class VLFAU(Model, Describes, Attends, Embeds):
     """The network of the paper's section 3, in any of the settings of its Table 4.
 
     Args:
-        backbone: timm name of a four-stage backbone.
+        backbone: the timm name of a backbone with four stages.
+        image_size: the side of the input in pixels.
+        num_aus: A, the number of AUs.
+        local_vocab: the size of the vocabulary of local captions, including <pad> 0, <bos> 1,
+            <eos> 2 and <unk> 3.
+        global_vocab: the size of the vocabulary of global captions, likewise.
         backbone_args: further arguments of ``timm.create_model``.
-        pretrained: load timm's weights for `backbone`.
-        image_size: side of the input in pixels.
-        num_aus: A.
+        pretrained: whether to load timm's pretrained weights of `backbone`.
         dim: d, 512 in the paper.
-        local_vocab, global_vocab: sizes of the vocabularies, <pad> 0, <bos> 1, <eos> 2, <unk> 3.
-        multi_level: MARL, that is MSC and DAIR. Without it (Table 4's baseline) the last stage
-            goes through one Linear to d, is pooled, and has one FC per AU. All branches then
-            see the same feature, so that local captions cannot tell AUs apart.
-        local_language: LLGA, the decoder that all branches share.
-        global_language: GLGA, the global decoder and L_Gau.
-        spatial_sigmoid: see `DAIR`.
-        embed_dim: channels of a word embedding, default `dim`.
-        hidden: h of the decoders, default `dim` as in the paper.
-        attention_dim: k of eq. 4, default `dim` as in the paper.
-        dropout: before the decoders' readout, probability. Not in the paper; default 0.3.
-        head_dropout: before the AU heads, probability. Not in the paper; default 0.
-        reduction: of DAIR's channel MLP, 16 as in CBAM.
-        msc_width: channels after each convolution of MSC, 256.
+        multi_level: whether to use MARL, that is MSC and DAIR. Without it (Table 4's baseline) the
+            last stage is mapped to d by one Linear and pooled, and each AU has one fully connected
+            layer. All branches then have the same features, so that local captions cannot differ
+            between AUs.
+        local_language: whether to use LLGA, the decoder that all branches share.
+        global_language: whether to use GLGA, the global decoder and L_Gau.
+        spatial_sigmoid: whether to apply a sigmoid in eq. 3; see `DAIR`.
+        embed_dim: the number of channels of a word embedding; `dim` unless given.
+        hidden: h of the decoders; `dim` unless given, as in the paper.
+        attention_dim: k of eq. 4; `dim` unless given, as in the paper.
+        dropout: the probability of dropout before the readout of the decoders; not in the paper.
+        head_dropout: the probability of dropout before the AU heads; not in the paper.
+        reduction: d divided by the hidden width of DAIR's channel MLP; 16 as in CBAM.
+        msc_width: the number of channels after each convolution of MSC.
         msc_pool, stage_norm: see `MultiScale`.
         feed_words, begin: see `CaptionDecoder`.
 
@@ -196,10 +223,10 @@ class VLFAU(Model, Describes, Attends, Embeds):
         """Return the network; see `Model.build`."""
         if spec.form != "multilabel":
             raise UsageError(
-                "VL-FAU has a branch for every action unit; this protocol predicts one class a "
+                "VL-FAU has a branch for every action unit, but this protocol predicts one class a "
                 "frame.",
                 where="model",
-                hint="name another model, for example linear",
+                hint="choose another model, for example linear",
             )
         backbone = settings.backbone
         return cls(
@@ -218,30 +245,30 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return self.stem.body
 
     def forward(self, batch: Batch) -> VLFAUOutput:
-        """Return logits for training and teacher-forced evaluation.
+        """Return the logits for training and teacher-forced evaluation.
 
-        A caption that is all <pad> is absent and costs nothing; a batch without captions leaves
-        the decoders out.
+        A caption that is all <pad> is missing and costs nothing. If the batch has no captions, the
+        decoders are not run.
         """
-        # Packing waits for the lengths: before the backbone, a GPU has nothing queued to wait for.
+        # Packing waits for the GPU to finish its queue, which is still empty before the backbone.
         local_words = global_words = None
         if self.local_decoder is not None and batch.local is not None:
             local_words = pack_words(batch.local.flatten(0, 1))
         if self.global_decoder is not None and batch.global_ is not None:
             global_words = pack_words(batch.global_)
-        seen = self._see(batch.images)
-        au_logits = self.heads(self.head_dropout(seen.features))
+        encoded = self._encode(batch.images)
+        au_logits = self.heads(self.head_dropout(encoded.features))
         local_logits = global_logits = global_au_logits = None
         if self.local_decoder is not None and local_words is not None:
-            local_logits, _ = self.local_decoder(seen.branches.flatten(0, 1), local_words)
+            local_logits, _ = self.local_decoder(encoded.branches.flatten(0, 1), local_words)
         if self.global_decoder is not None and global_words is not None:
-            global_logits, attended = self.global_decoder(seen.whole, global_words)
+            global_logits, attended = self.global_decoder(encoded.whole, global_words)
             if self.global_head is not None:
                 global_au_logits = self.global_head(global_logits.mean_per_row(attended))
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return how many things each of the four means is over; see `loss_counts`."""
+        """Return the number of items that each of the four losses averages; see `loss_counts`."""
         counts = loss_counts(batch.labels, batch.local, batch.global_)
         return dict(zip(TERMS, counts, strict=True))
 
@@ -251,12 +278,12 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the probability of each AU being active [B, A]. The decoders are not run."""
-        return self._probabilities(self._see(images))
+        return self._probabilities(self._encode(images))
 
-    def test_step(self, batch: Batch) -> Tested:
-        """Return probabilities, and how many words are among the five most probable.
+    def test_step(self, batch: Batch) -> TestOutputs:
+        """Return probabilities, and the number of words among the five most probable ones.
 
-        The decoders are fed the reference caption's words (teacher forcing).
+        The decoders are fed the words of the reference captions (teacher forcing).
         """
         output = self(batch)
         words = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
@@ -265,29 +292,34 @@ class VLFAU(Model, Describes, Attends, Embeds):
             for name, logits in words.items()
             if logits is not None
         }
-        return Tested(output.au_logits.float().softmax(dim=-1)[..., 1], hits)
+        return TestOutputs(output.au_logits.float().softmax(dim=-1)[..., 1], hits)
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
-        """Return branch features [B, A, d] before the heads (the paper's Figure 4)."""
-        return self._see(images).features
+        """Return the branch features [B, A, d] that the heads read (the paper's Figure 4)."""
+        return self._encode(images).features
 
     @torch.inference_mode()
     def attend(self, images: Tensor) -> Tensor:
-        """Return DAIR's spatial maps [B, A, h, w], 0 to 1 with `spatial_sigmoid`."""
-        maps = self._see(images).maps
+        """Return DAIR's spatial maps [B, A, h, w], 0 to 1 with `spatial_sigmoid`.
+
+        Raises:
+            UsageError: `multi_level` is off, so that there are no maps.
+        """
+        maps = self._encode(images).maps
         if maps is None:
             raise UsageError(str(self.reason_without(Attends)))
         return maps
 
-    def describe(self, images: Tensor, **search: Unpack[Search]) -> Tokens:
-        """Write captions by beam search (see `fauds.nn.layers.beam.beam_search` for its rules).
+    def describe(self, images: Tensor, **search: Unpack[BeamSearchOptions]) -> Tokens:
+        """Write captions by beam search; see `fauds.nn.layers.beam.beam_search`.
 
-        All AUs, images and hypotheses are decoded together. The search attends and writes
-        freely: the reference words that training fed are not there.
+        All AUs, images and hypotheses are decoded together. Unlike in training, each word follows
+        the words that the model wrote, not those of a reference caption.
 
         Args:
-            search: keywords of `explain`.
+            images: [B, 3, S, S], float and normalised.
+            search: keyword arguments of `explain`.
         """
         return self.explain(images, **search).tokens
 
@@ -301,41 +333,46 @@ class VLFAU(Model, Describes, Attends, Embeds):
         max_words_global: int = 96,
         length_penalty: float = 1.0,
     ) -> Outputs:
-        """Return probabilities, features, maps and captions from one pass of the backbone."""
-        seen = self._see(images)
+        """Return probabilities, features, maps and captions from one forward pass.
+
+        See `Describes.describe` for the arguments.
+        """
+        encoded = self._encode(images)
         search: dict[str, Any] = {"width": beam_width, "length_penalty": length_penalty}
         local_tokens = global_tokens = None
         if self.local_decoder is not None:
-            folded = seen.branches.flatten(0, 1)
-            words, _ = beam_search(self.local_decoder, folded, max_words=max_words_local, **search)
+            branch_rows = encoded.branches.flatten(0, 1)
+            words, _ = beam_search(
+                self.local_decoder, branch_rows, max_words=max_words_local, **search
+            )
             local_tokens = torch.unflatten(words, 0, (len(images), self.num_aus))
         if self.global_decoder is not None:
             search["max_words"] = max_words_global
-            global_tokens, _ = beam_search(self.global_decoder, seen.whole, **search)
+            global_tokens, _ = beam_search(self.global_decoder, encoded.whole, **search)
         tokens = Tokens(local_tokens, global_tokens)
-        return Outputs(self._probabilities(seen), seen.features, seen.maps, tokens)
+        return Outputs(self._probabilities(encoded), encoded.features, encoded.maps, tokens)
 
     def reason_without(self, capability: type) -> str | None:
-        """Return why the model, in its row of Table 4, lacks a capability; see `Model`."""
+        """Return why the model, with its switches of Table 4, lacks a capability; see `Model`."""
         if capability is Describes and self.local_decoder is None and self.global_decoder is None:
-            return "local_language and global_language are off: no decoder writes descriptions"
+            return "local_language and global_language are off: there is no decoder"
         if capability is Attends and self.dair is None:
             return "multi_level is off: there are no AU branches with attention maps"
         return super().reason_without(capability)
 
     @classmethod
     def without_texts(cls, settings: VLFAUSettings) -> VLFAUSettings:
-        """Return the settings without decoders; see `Model.without_texts`."""
+        """Return the same settings without decoders; see `Model.without_texts`."""
         return settings.model_copy(update={"local_language": False, "global_language": False})
 
     @classmethod
     def vocabulary_sizes(cls, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
-        """Return the vocabulary sizes of the decoders' readouts; see `Model`."""
+        """Return the vocabulary sizes of the saved decoders; see `Model.vocabulary_sizes`."""
         saved = dict(tensors)
         readouts = {scope: f"{scope}_decoder.readout.weight" for scope in ("local", "global")}
         return {scope: len(saved[name]) for scope, name in readouts.items() if name in saved}
 
-    def _see(self, images: Tensor) -> _BackboneFeatures:
+    def _encode(self, images: Tensor) -> _BackboneFeatures:
         whole = self.combine(self.stem(images))
         flat = whole.flatten(1, 2)
         if self.dair is None:
@@ -345,31 +382,32 @@ class VLFAU(Model, Describes, Attends, Embeds):
         branches, maps = self.dair(whole)
         return _BackboneFeatures(flat, branches, branches.mean(dim=2), maps)
 
-    def _probabilities(self, seen: _BackboneFeatures) -> Tensor:
-        logits: Tensor = self.heads(seen.features)
+    def _probabilities(self, encoded: _BackboneFeatures) -> Tensor:
+        logits: Tensor = self.heads(encoded.features)
         return logits.float().softmax(dim=-1)[..., 1]
 
 
 def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Return the sums of eq. 8, 10, 11 and of L_Gau, before their means, in nats.
+    """Return the sums of eq. 8, 10, 11 and of L_Gau that the losses are means of, in nats.
 
-    A null AU (label -1) takes no part in L_Fau, L_Lgen or L_Gau, an absent caption none in the
-    losses of words, and an absent global caption none in L_Gau. A sum over nothing is 0.
+    An AU that is not coded (label -1) takes no part in L_Fau, L_Lgen or L_Gau. A missing caption
+    takes no part in the losses of words, and an image without a global caption none in L_Gau. A
+    sum over nothing is 0.
 
     Args:
-        output: of the model.
-        labels: occurrence [B, A], 1, 0, or -1 where not coded.
-        weights: [A], gamma of eq. 9.
+        output: the output of the model.
+        labels: the occurrence [B, A], 1, 0, or -1 where not coded.
+        weights: the class weights [A], gamma of eq. 9.
     """
     coded = labels >= 0
-    local, whole = output.local_logits, output.global_logits
-    described = None if whole is None else whole.lengths > 0
-    told = coded if described is None else coded & described.unsqueeze(1)
+    local, global_ = output.local_logits, output.global_logits
+    has_global = None if global_ is None else global_.lengths > 0
+    coded_with_global = coded if has_global is None else coded & has_global.unsqueeze(1)
     sums = {
         "fau": _au_sum(output.au_logits, labels, weights, coded),
         "lgen": _word_sum(local, coded.flatten()),
-        "ggen": _word_sum(whole, None),
-        "gau": _au_sum(output.global_au_logits, labels, weights, told),
+        "ggen": _word_sum(global_, None),
+        "gau": _au_sum(output.global_au_logits, labels, weights, coded_with_global),
     }
     empty = output.au_logits.new_zeros(())
     return {term: empty if value is None else value for term, value in sums.items()}
@@ -378,34 +416,38 @@ def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str,
 def vlfau_loss(
     output: VLFAUOutput, labels: Tensor, weights: Tensor, counts: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Return eq. 12: the sum ``total`` of four losses, each a mean over what there is.
+    """Return the four losses and their sum ``total``, eq. 12.
+
+    Each loss is a mean over the coded AUs or the captions that are present.
 
     Args:
-        output, labels, weights: of `loss_sums`.
-        counts: [4], what each mean divides by, instead of this batch's own (see `loss_counts`).
+        output, labels, weights: see `loss_sums`.
+        counts: [4], the number that each sum is divided by; the counts of this batch unless given
+            (see `loss_counts`).
 
     Returns:
         ``fau``, ``lgen``, ``ggen``, ``gau`` and ``total``: scalars, in nats.
     """
     if counts is None:
         local, whole = output.local_logits, output.global_logits
-        told = None if local is None else (local.lengths > 0).view_as(labels)
-        counts = _counts(labels >= 0, told, None if whole is None else whole.lengths > 0)
+        has_local = None if local is None else (local.lengths > 0).view_as(labels)
+        counts = _counts(labels >= 0, has_local, None if whole is None else whole.lengths > 0)
     return means(loss_sums(output, labels, weights), dict(zip(TERMS, counts, strict=True)))
 
 
 def loss_counts(
     labels: Tensor, local_tokens: Tensor | None = None, global_tokens: Tensor | None = None
 ) -> Tensor:
-    """How many things each of the four means is over, before any forward pass.
+    """Return the number of items that each of the four losses averages.
 
-    Coded (image, AU) pairs; coded pairs with a local caption; global captions; coded pairs of
-    images with a global caption. The counts of a batch's parts add up to those of the batch.
+    These are the coded (image, AU) pairs; the coded pairs with a local caption; the global
+    captions; and the coded pairs of images with a global caption. No forward pass is needed. The
+    counts of the parts of a batch add up to those of the batch.
 
     Args:
-        labels: occurrence [B, A], -1 where not coded.
-        local_tokens: long [B, A, T], <bos> words <eos> <pad>..; a caption is there where a word
-            follows <bos>. None: there are none.
+        labels: the occurrence [B, A], -1 where not coded.
+        local_tokens: long [B, A, T], <bos>, words, <eos>, then <pad>; a caption is present if a
+            word follows <bos>. None if there are no local captions.
         global_tokens: long [B, T], likewise.
 
     Returns:
@@ -418,21 +460,27 @@ def _captioned(tokens: Tensor | None) -> Tensor | None:
     return None if tokens is None else (tokens[..., 1:] != PAD).any(dim=-1)
 
 
-def _counts(coded: Tensor, told: Tensor | None, described: Tensor | None) -> Tensor:
-    """The counts [4], given which labels [B, A], local [B, A] and global captions [B] there are."""
+def _counts(coded: Tensor, has_local: Tensor | None, has_global: Tensor | None) -> Tensor:
+    """Return the counts [4].
+
+    Args:
+        coded: bool [B, A], whether each label is coded.
+        has_local: bool [B, A], whether a label has a local caption; None if there are none.
+        has_global: bool [B], whether an image has a global caption; None if there are none.
+    """
     none = coded.new_zeros((), dtype=torch.long)
     return torch.stack(
         [
             coded.sum(),
-            none if told is None else (coded & told).sum(),
-            none if described is None else described.sum(),
-            none if described is None else (coded & described.unsqueeze(1)).sum(),
+            none if has_local is None else (coded & has_local).sum(),
+            none if has_global is None else has_global.sum(),
+            none if has_global is None else (coded & has_global.unsqueeze(1)).sum(),
         ]
     ).float()
 
 
 def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tensor) -> Tensor | None:
-    """Return eq. 8 before its mean: weighted cross-entropy over the coded pairs."""
+    """Return the sum of eq. 8: the weighted cross-entropy of the coded pairs."""
     if logits is None:
         return None
     targets = labels.clamp(min=0).long()
@@ -441,7 +489,7 @@ def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tenso
 
 
 def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None:
-    """Return eq. 10 and 11 before their mean over captions: of each, the mean over its words."""
+    """Return the sum of eq. 10 or 11: for each caption, the mean cross-entropy of its words."""
     if words is None:
         return None
     entropy: Tensor = _WordEntropy.apply(_at_least_float32(words.logits), words.targets)
@@ -452,13 +500,16 @@ def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None
 
 
 class _Context(FunctionCtx):
-    """What the forward pass leaves for the backward one."""
+    """What the forward pass saves for the backward pass."""
 
     saved_tensors: tuple[Tensor, ...]
 
 
 class _WordEntropy(torch.autograd.Function):
-    """-log p of each target: [N, V] -> [N]. One [N, V] tensor less than torch's each way."""
+    """Computes -log p of each target [N] from logits [N, V].
+
+    It needs one [N, V] tensor less than torch's cross-entropy, forward and backward.
+    """
 
     @staticmethod
     def forward(ctx: _Context, logits: Tensor, targets: Tensor) -> Tensor:

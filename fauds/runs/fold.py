@@ -187,7 +187,7 @@ class OneFold:
             model.load_state_dict(tensors)
             if processes.leads():
                 # A kill may have come between the weights and this.
-                resuming.clear(folder)
+                resuming.remove_checkpoints(folder)
             return model
         faces, testing, validating = map(self._faces, (self.learns, self.test, self.validates))
         watch = watched(folder, testing, validating, settings, inputs.target.names)
@@ -213,7 +213,7 @@ class OneFold:
         # Initial weights depend on the seed and the fold alone, whatever was run before.
         torch.manual_seed(plan.settings.training.seed * 1_000_003 + 500_000 + self.fold)
         architecture = plan.settings.model
-        if (folder / WEIGHTS).exists() or resuming.newest(folder, meta) is not None:
+        if (folder / WEIGHTS).exists() or resuming.load_newest(folder, meta) is not None:
             # All weights come from the run itself: no other file is looked for again.
             architecture = architecture.untrained()
         return build_model(

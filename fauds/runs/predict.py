@@ -13,13 +13,13 @@ from accelerate import Accelerator
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageWords
-from fauds.nn.base import Batch, Model, Search
+from fauds.nn.base import Batch, Model, BeamSearchOptions
 from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.training import processes
 from fauds.training.batches import batches
 from fauds.training.device import (
-    computed_on,
+    device_description,
     loader_workers,
     make_accelerator,
     normalise,
@@ -37,7 +37,7 @@ class Inference:
 
     scores: np.ndarray
     measures: Measures
-    computed_on: str
+    device_description: str
 
 
 def infer(
@@ -63,10 +63,10 @@ def infer(
                 tested = model.test_step(batch)
             mine.append((tested.scores.cpu().numpy(), tested.measures))
             advance(len(batch.rows) * accelerator.num_processes)
-    whole = processes.dealt_back(processes.gathered(mine))
+    whole = processes.interleave(processes.gathered(mine))
     scores = np.concatenate([part for part, _ in whole])
     _check_finite(scores, faces)
-    return Inference(scores, _means([part for _, part in whole]), computed_on(accelerator))
+    return Inference(scores, _means([part for _, part in whole]), device_description(accelerator))
 
 
 def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndarray:
@@ -82,7 +82,7 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
         with accelerator.autocast():
             scores = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
         mine.append(scores.cpu().numpy())
-    whole = np.concatenate(processes.dealt_back(processes.gathered(mine)))
+    whole = np.concatenate(processes.interleave(processes.gathered(mine)))
     _check_finite(whole, faces)
     return whole
 
@@ -193,7 +193,7 @@ def explain(
         parts = (*given.tokens, maps)
         mine.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
-    whole = processes.dealt_back(processes.gathered(mine))
+    whole = processes.interleave(processes.gathered(mine))
     attention = [part for _, _, part in whole if part is not None]
     return Explained(
         _texts([(local, face) for local, face, _ in whole], words, names),
@@ -219,7 +219,7 @@ def _texts(
     return written
 
 
-def _search(faces: FaceSet, settings: RunSettings[Any]) -> Search:
+def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
     """Return the keywords of the beam search; none where there are no captions."""
     if faces.captions is None:
         return {}

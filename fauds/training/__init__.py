@@ -1,7 +1,10 @@
-"""From faces and captions to weights: batches, the loop, checkpoints."""
+"""Training: batches of faces and captions, the training loop, checkpoints and the log.
+
+Begin with `loop.train`. This package knows no model family and no target by name.
+"""
 
 import os
 
-# torch then asks Linux for huge pages behind large tensors on the CPU: a step of the tiny preset
-# takes about a tenth less time, since fewer pages are faulted in. It has no effect elsewhere.
+# With this, torch asks Linux for huge memory pages for large tensors on the CPU. A step of the
+# tiny preset then takes about a tenth less time. On other systems it has no effect.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

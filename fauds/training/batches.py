@@ -1,6 +1,7 @@
-"""Face images to batches. Every random choice comes from (seed, epoch, frame): nothing to restore.
+"""Batches of face images with their labels and captions.
 
-Training: a random crop, flip and cutout. Testing: the centre crop.
+Training images get a random crop, flip and cutout, test images the centre crop. Every random
+choice is derived from (seed, epoch, frame), so that a resumed training has no state to restore.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,14 +23,14 @@ from fauds.training.face_set import FaceSet
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a stored face becomes a sample.
+    """Settings of the crop and the augmentation of face images.
 
     Attributes:
-        size: side of the square image in pixels.
-        seed: of the augmentation, with the epoch and the frame.
+        size: the side of the square image in pixels.
+        seed: the seed of the augmentation, used together with the epoch and the frame.
         flip: whether half of the training images are mirrored.
-        cutout: side of the grey square as a share of the image's.
-        cutout_chance: share of training images that get one.
+        cutout: the side of the grey square as a share of the side of the image, 0 to 1.
+        cutout_chance: the share of training images that get a grey square, 0 to 1.
     """
 
     size: int
@@ -40,7 +41,7 @@ class Sampling:
 
     @classmethod
     def of(cls, settings: RunSettings[Any]) -> "Sampling":
-        """Return how a run samples."""
+        """Return the crop and augmentation of a run."""
         training = settings.training
         return cls(
             settings.model.image_size,
@@ -54,16 +55,17 @@ class Sampling:
 def sample(
     path: str, frame_id: int, sampling: Sampling, epoch: int | None, into: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Load a face as training or testing sees it: what one sample is, in one place.
+    """Load a face image, cropped and augmented for training or cropped for testing.
 
     Args:
-        path: the stored image.
-        frame_id: of the frame; what is random depends on it, the seed and the epoch alone.
-        epoch: from 0; None for testing: the centre crop.
-        into: uint8 [S, S, 3] that takes the image; a new array unless given.
+        path: the file of the stored image.
+        frame_id: the id of the frame; the augmentation depends only on it, the seed and the epoch.
+        sampling: the size and the augmentation.
+        epoch: the epoch, from 0; None for testing, which takes the centre crop.
+        into: uint8 [S, S, 3], the array to write the image into; a new one unless given.
 
     Returns:
-        The image, uint8 [S, S, 3] RGB, and its view [2, 3], see `fauds.nn.base.Batch`.
+        The image, uint8 [S, S, 3] RGB, and its view, float32 [2, 3]; see `fauds.nn.base.Batch`.
 
     Raises:
         DataError: the file is missing or cannot be decoded.
@@ -84,12 +86,14 @@ def sample(
 
 
 def _view(scales: tuple[float, float], left: int, top: int, mirrored: int | None) -> np.ndarray:
-    """Return the map of stored pixels to pixels of the sample, float32 [2, 3].
+    """Return the affine map from stored pixels to pixels of the sample, float32 [2, 3].
 
     Args:
-        mirrored: the sample's width where it is mirrored.
+        scales: the scaling along x and y.
+        left, top: the corner of the crop in pixels of the scaled image.
+        mirrored: the width of the sample if it is mirrored, else None.
     """
-    # A pixel's middle is at whole numbers: scaling moves edges, not middles.
+    # Whole coordinates are pixel centres, but scaling keeps the position of pixel edges.
     x = [scales[0], 0.0, (scales[0] - 1) / 2 - left]
     y = [0.0, scales[1], (scales[1] - 1) / 2 - top]
     if mirrored is not None:
@@ -97,7 +101,7 @@ def _view(scales: tuple[float, float], left: int, top: int, mirrored: int | None
     return np.array([x, y], np.float32)
 
 
-MIRRORED = np.array(
+MIRRORED_POINTS = np.array(
     [
         *range(16, -1, -1),
         *range(26, 16, -1),
@@ -108,30 +112,34 @@ MIRRORED = np.array(
         *(64, 63, 62, 61, 60, 67, 66, 65),
     ]
 )
-"""The place of each of iBUG's 68 points in a mirrored face, int [68]."""
+"""Indices of iBUG's points, int [68]: point i of a mirrored face is point MIRRORED_POINTS[i]."""
 
 
-def viewed(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
-    """Return landmarks as a view shows them: in a mirrored one, left points are right ones.
+def map_landmarks(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
+    """Return landmarks in pixels of the samples.
+
+    In a mirrored sample, points of the left and the right side of the face are exchanged, so that
+    the order of the points stays iBUG's.
 
     Args:
         landmarks: float [B, 68, 2], pixels of the stored images.
-        views: float [B, 2, 3].
+        views: float [B, 2, 3], the views of the samples.
 
     Returns:
         float32 [B, 68, 2], pixels of the samples.
     """
     points = np.einsum("bij,bpj->bpi", views[:, :, :2], landmarks) + views[:, None, :, 2]
     mirrored = views[:, 0, 0] < 0
-    points[mirrored] = points[mirrored][:, MIRRORED]
-    shown: np.ndarray = points.astype(np.float32)
-    return shown
+    points[mirrored] = points[mirrored][:, MIRRORED_POINTS]
+    mapped: np.ndarray = points.astype(np.float32)
+    return mapped
 
 
 def load_face(path: str, size: int) -> np.ndarray:
-    """Read an image as RGB uint8 [H, W, 3], its shorter side scaled to 8/7 of `size`.
+    """Read an image as RGB uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`.
 
-    8/7 leaves an eighth of the side for the random crop: 256 to 224, 128 to 112.
+    The random crop has an eighth of this side as its margin: 256 for a crop of 224 pixels, 128 for
+    112.
 
     Raises:
         DataError: the file is missing or cannot be decoded.
@@ -143,8 +151,8 @@ def scaled(image: np.ndarray, size: int) -> np.ndarray:
     """Return an image, uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`."""
     scale = round(size * 8 / 7) / min(image.shape[:2])
     if scale != 1:
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=way)
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
     return image
 
 
@@ -156,12 +164,12 @@ def _read(path: str) -> bytes:
         raise DataError(
             f"The image cannot be read: {error.strerror}.",
             where=path,
-            hint="if the images have moved, read them again: --root FOLDER, or --faces DIR",
+            hint="if the images have moved, give their folder: --root FOLDER, or --faces DIR",
         ) from error
 
 
 def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Return the middle of an image, [size, size, 3]."""
+    """Return the square in the middle of an image [H, W, 3], [size, size, 3]."""
     top, left = ((side - size) // 2 for side in image.shape[:2])
     return image[top : top + size, left : left + size]
 
@@ -172,15 +180,18 @@ def augment(
     rng: np.random.Generator,
     into: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int, int, bool]:
-    """Crop an image at random, mirror it and cut a square out by chance.
+    """Return a random crop of an image, mirrored and with a grey square (cutout) at random.
 
-    The square is grey (DeVries and Taylor, 2017).
+    Cutout follows DeVries and Taylor (2017).
 
     Args:
-        into: uint8 [S, S, 3] that takes it; a new array unless given.
+        image: uint8 [H, W, 3]; it is not changed.
+        sampling: the size and the augmentation.
+        rng: the generator of the random choices.
+        into: uint8 [S, S, 3], the array to write the image into; a new one unless given.
 
     Returns:
-        The image, the left and top edge of the crop, and whether it is mirrored.
+        The image, the left and top edge of the crop in pixels, and whether the image is mirrored.
     """
     size = sampling.size
     top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
@@ -188,13 +199,13 @@ def augment(
     view = np.empty_like(image, order="C") if into is None else into
     mirrored = bool(sampling.flip and rng.random() < 0.5)
     if mirrored:
-        cv2.flip(image, 1, dst=view)  # in a tenth of the time that NumPy takes
+        cv2.flip(image, 1, dst=view)  # ten times as fast as NumPy
     else:
         view[:] = image
     if rng.random() < sampling.cutout_chance:
         half = sampling.cutout * size / 2
         y, x = (int(rng.integers(size)) for _ in range(2))
-        # The square's centre may lie anywhere, so that it may stick out, as in the source.
+        # As in the paper, the square's centre may be anywhere, so that it may exceed the image.
         rows = slice(max(0, int(y - half)), int(y + half))
         view[rows, max(0, int(x - half)) : int(x + half)] = 127
     return view, left, top, mirrored
@@ -203,12 +214,14 @@ def augment(
 class _Slots:
     """Images and views of micro-batches, in memory that the loader's processes share.
 
-    The slots are used in turn. New memory of this kind for every micro-batch would cost half as
-    much as decoding its images does.
+    The slots are used in turn. Allocating shared memory for every micro-batch would take half as
+    much time as decoding its images.
 
     Args:
-        count: slots; largest: frames of the largest micro-batch; size: side in pixels.
-        shared: whether other processes fill them.
+        count: the number of slots.
+        largest: the number of frames of the largest micro-batch.
+        size: the side of the images in pixels.
+        shared: whether other processes fill the slots.
     """
 
     def __init__(self, count: int, largest: int, size: int, *, shared: bool) -> None:
@@ -220,19 +233,22 @@ class _Slots:
             self._views.share_memory_()  # type: ignore[no-untyped-call]
 
     def images(self, number: int) -> Tensor:
-        """Return the images [B, S, S, 3] of the micro-batch of this number."""
+        """Return the slot for the images [B, S, S, 3] of the micro-batch with this number."""
         return self._images[number % len(self._images)]
 
     def views(self, number: int) -> Tensor:
-        """Return the views [B, 2, 3] of the micro-batch of this number."""
+        """Return the slot for the views [B, 2, 3] of the micro-batch with this number."""
         return self._views[number % len(self._views)]
 
 
 class _FaceDataset(Dataset[DataError | None]):
-    """Fills a slot with the images of a micro-batch; an item is the first failure, or none.
+    """Fills a slot with the images of a micro-batch; an item is the first error, or None.
 
     Args:
-        epoch: None for testing.
+        faces: the frames.
+        sampling: the size and the augmentation.
+        slots: the memory that is filled.
+        epoch: the epoch, from 0; None for testing.
     """
 
     def __init__(
@@ -241,60 +257,66 @@ class _FaceDataset(Dataset[DataError | None]):
         self._faces, self._sampling, self._epoch = faces, sampling, epoch
         self._slots = slots
 
-    def __getitem__(self, numbered: tuple[int, np.ndarray]) -> DataError | None:
-        number, rows = numbered
+    def __getitem__(self, micro_batch: tuple[int, np.ndarray]) -> DataError | None:
+        number, rows = micro_batch
         images, views = self._slots.images(number).numpy(), self._slots.views(number).numpy()
         try:
-            for place, row in enumerate(rows.tolist()):
-                _, views[place] = sample(
+            for index, row in enumerate(rows.tolist()):
+                _, views[index] = sample(
                     str(self._faces.images[row]),
                     int(self._faces.frame_ids[row]),
                     self._sampling,
                     self._epoch,
-                    images[place],
+                    images[index],
                 )
         except DataError as error:
-            # Raised in a loader's process it would come back as a traceback in a string.
+            # If it were raised, the loader would turn it into a traceback in a string.
             return error
         return None
 
 
-class _Order(Sampler[tuple[int, np.ndarray]]):
-    """The rows of each micro-batch, numbered.
+class _MicroBatchSampler(Sampler[tuple[int, np.ndarray]]):
+    """The numbered rows of each micro-batch.
+
+    Args:
+        shares: the rows of each micro-batch, which may be empty.
+        placeholder_rows: for each micro-batch, the row that is loaded if it is empty.
 
     Attributes:
-        passes: rows, one array a micro-batch.
-        placeholders: bool a micro-batch: whether its only frame is a placeholder.
+        micro_batches: the rows of each micro-batch, never empty.
+        placeholders: for each micro-batch, whether its only frame is a placeholder.
     """
 
-    def __init__(self, shares: list[np.ndarray], spare: list[int]) -> None:
+    def __init__(self, shares: list[np.ndarray], placeholder_rows: list[int]) -> None:
         self.placeholders = [not len(rows) for rows in shares]
-        pairs = zip(shares, spare, strict=True)
-        self.passes = [rows if len(rows) else np.array([row]) for rows, row in pairs]
+        pairs = zip(shares, placeholder_rows, strict=True)
+        self.micro_batches = [rows if len(rows) else np.array([row]) for rows, row in pairs]
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        return iter(enumerate(self.passes))
+        return iter(enumerate(self.micro_batches))
 
     def __len__(self) -> int:
-        return len(self.passes)
+        return len(self.micro_batches)
 
 
 def _training_order(
     rows: int, settings: TrainingSettings, epoch: int, rank: int, world: int
-) -> _Order:
+) -> _MicroBatchSampler:
     order = np.random.default_rng([settings.seed, epoch]).permutation(rows)
     cuts = np.arange(settings.batch_size, rows, settings.batch_size)
-    passes = settings.accumulate
-    mine = slice(rank * passes, (rank + 1) * passes)
-    whole = np.split(order, cuts)
-    shares = [share for batch in whole for share in np.array_split(batch, world * passes)[mine]]
-    spare = [int(batch[0]) for batch in whole for _ in range(passes)]
-    return _Order(shares, spare)
+    accumulate = settings.accumulate
+    own = slice(rank * accumulate, (rank + 1) * accumulate)
+    step_batches = np.split(order, cuts)
+    shares = [
+        share for batch in step_batches for share in np.array_split(batch, world * accumulate)[own]
+    ]
+    placeholder_rows = [int(batch[0]) for batch in step_batches for _ in range(accumulate)]
+    return _MicroBatchSampler(shares, placeholder_rows)
 
 
-def _testing_order(rows: int, size: int, rank: int, world: int) -> _Order:
+def _testing_order(rows: int, size: int, rank: int, world: int) -> _MicroBatchSampler:
     shares = np.split(np.arange(rows), np.arange(size, rows, size))[rank::world]
-    return _Order(shares, [0] * len(shares))
+    return _MicroBatchSampler(shares, [0] * len(shares))
 
 
 def batches(
@@ -308,20 +330,29 @@ def batches(
     world: int = 1,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch, images uint8.
+    """Yield the batches of one epoch, with uint8 images.
 
-    Training: each step's batch is shared out among `world` processes, and each share again among
-    ``training.accumulate`` micro-batches; a process gets so many for every step. Where a last
-    batch has too few frames, a micro-batch holds a placeholder: a frame without labels and
-    captions, and no rows.
-    Testing: all frames in order, centre crops; whole batches are dealt round the processes.
+    In training, the batch of each step is divided among `world` processes, and the share of a
+    process among ``training.accumulate`` micro-batches; a process gets that number of
+    micro-batches for every step. If the last batch has too few frames, some micro-batches hold a
+    placeholder: a frame without labels and captions, with empty `rows`.
+
+    In testing, all frames are yielded in order as centre crops; the processes take whole batches
+    in turn.
 
     Args:
-        epoch: from 0; None for testing.
-        workers: loader processes; 0 loads in this one.
-        needs: what a batch must hold besides images and labels, and `faces` has.
-        rank, world: this process's number, and how many there are.
-        pin: in page-locked memory, for a GPU.
+        faces: the frames.
+        settings: the settings of the run, for batch sizes, seed and augmentation.
+        epoch: the epoch, from 0; None for testing.
+        workers: the number of loader processes; 0 loads images in this process.
+        needs: the parts of a batch that the model needs besides images and labels. Captions and
+            landmarks are added only if `faces` has them.
+        rank: the number of this process, from 0.
+        world: the number of processes.
+        pin: whether to put images into page-locked memory, from which a GPU copies faster.
+
+    Raises:
+        DataError: an image is missing or cannot be decoded.
     """
     size = settings.inference.batch_size
     if epoch is None:
@@ -329,69 +360,71 @@ def batches(
     else:
         order = _training_order(len(faces), settings.training, epoch, rank, world)
     sampling = Sampling.of(settings)
-    # One slot for each micro-batch under way, and one for that which is being taken out.
-    largest = max(map(len, order.passes), default=0)
-    slots = _Slots(_AHEAD * workers + 1, largest, sampling.size, shared=workers > 0)
+    # One slot for each micro-batch that is being loaded, and one for the one that is copied.
+    largest = max(map(len, order.micro_batches), default=0)
+    slots = _Slots(_PREFETCH * workers + 1, largest, sampling.size, shared=workers > 0)
     loader = DataLoader(
         _FaceDataset(faces, sampling, slots, epoch),
         sampler=order,
         batch_size=None,
-        # Without a batch size it is given single items, which torch's types leave out.
-        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        # Without a batch size, single items are passed, which torch's types do not cover.
+        collate_fn=_identity,  # type: ignore[arg-type]
         num_workers=workers,
-        prefetch_factor=_AHEAD if workers else None,
+        prefetch_factor=_PREFETCH if workers else None,
     )
-    # No variable may hold the loader's iterator: an error keeps its frame's variables, and with
-    # them the loader's processes.
-    for number, (failure, rows, placeholder) in enumerate(
-        zip(loader, order.passes, order.placeholders, strict=True)
+    # The loader's iterator must not be kept in a variable: after an error, the traceback would
+    # keep it and its processes alive.
+    for number, (error, rows, placeholder) in enumerate(
+        zip(loader, order.micro_batches, order.placeholders, strict=True)
     ):
-        if failure is not None:
-            raise failure
-        images = _copied(slots.images(number)[: len(rows)], pin)
+        if error is not None:
+            raise error
+        images = _copy_images(slots.images(number)[: len(rows)], pin)
         views = slots.views(number)[: len(rows)].clone()
         batch = _batch(faces, rows, images, views, needs)
         yield _without_content(batch) if placeholder else batch
 
 
-_AHEAD = 2
-"""Micro-batches that each loader process is ahead of the training."""
+_PREFETCH = 2
+"""The number of micro-batches that each loader process loads in advance."""
 
 
-def _copied(images: Tensor, pin: bool) -> Tensor:
+def _copy_images(images: Tensor, pin: bool) -> Tensor:
     if pin:
         return torch.empty_like(images, pin_memory=True).copy_(images)
-    # NumPy asks Linux for large pages, which to clear takes a third of the time.
+    # NumPy asks Linux for large memory pages, which take a third of the time to clear.
     return torch.from_numpy(images.numpy().copy())
 
 
-def _as_it_is(item: DataError | None) -> DataError | None:
+def _identity(item: DataError | None) -> DataError | None:
     return item
 
 
 def _batch(
-    faces: FaceSet, at: np.ndarray, images: Tensor, views: Tensor, needs: Collection[Need]
+    faces: FaceSet, rows: np.ndarray, images: Tensor, views: Tensor, needs: Collection[Need]
 ) -> Batch:
-    more: dict[str, Tensor] = {}
+    optional: dict[str, Tensor] = {}
     if "captions" in needs and faces.captions is not None:
         captions, tokens = faces.captions, faces.captions.tokens
-        more["local"] = torch.from_numpy(_trim(tokens.local[captions.local[at]]))
-        more["global_"] = torch.from_numpy(_trim(tokens.global_[captions.global_[at]]))
+        optional["local"] = torch.from_numpy(_trim(tokens.local[captions.local[rows]]))
+        optional["global_"] = torch.from_numpy(_trim(tokens.global_[captions.global_[rows]]))
     if "landmarks" in needs and faces.landmarks is not None:
-        more["landmarks"] = torch.from_numpy(viewed(faces.landmarks[at], views.numpy()))
+        optional["landmarks"] = torch.from_numpy(
+            map_landmarks(faces.landmarks[rows], views.numpy())
+        )
     if "subjects" in needs:
-        more["subjects"] = torch.from_numpy(faces.subject_codes[at])
+        optional["subjects"] = torch.from_numpy(faces.subject_codes[rows])
     return Batch(
         images=images.permute(0, 3, 1, 2),
-        labels=torch.from_numpy(faces.labels[at].astype(np.int64)),
-        rows=torch.from_numpy(at),
+        labels=torch.from_numpy(faces.labels[rows].astype(np.int64)),
+        rows=torch.from_numpy(rows),
         views=views,
-        **more,
+        **optional,
     )
 
 
 def _without_content(batch: Batch) -> Batch:
-    """Return a batch whose frames count for nothing."""
+    """Return a batch of frames without labels, captions, landmarks and rows."""
     empty = {
         name: torch.zeros_like(tokens)
         for name, tokens in (("local", batch.local), ("global_", batch.global_))

@@ -1,4 +1,7 @@
-"""Weights and optimiser state as safetensors with a JSON header: no pickle, written whole."""
+"""Files of weights and checkpoints: safetensors with a JSON header, written atomically.
+
+No pickle is read or written, since a pickle can run code.
+"""
 
 import hashlib
 import json
@@ -19,11 +22,11 @@ from fauds.errors import DataError
 from fauds.nn.base import Model
 from fauds.tables.atomic import atomic
 
-_META = "fauds"
-_DIGEST = "sha256"
+_HEADER_KEY = "fauds"
+_DIGEST_KEY = "sha256"
 _HINT = "copy it again, or name another file"
 _PICKLES = (b"PK", *(bytes([0x80, version]) for version in range(2, 6)))
-"""How files of torch.save begin: a zip of pickles, or, before PyTorch 1.6, a pickle."""
+"""The first bytes of files of torch.save: a zip of pickles, or, before PyTorch 1.6, a pickle."""
 
 _COMPARED = (
     "model",
@@ -36,53 +39,64 @@ _COMPARED = (
     "vocabulary",
     "normalisation",
 )
-_ELSEWHERE = tuple(
+_NOT_COMPARED = tuple(
     f"settings.model.{key}"
     for key in ("backbone.pretrained", "backbone.weights", "mean", "std", "image_size")
 )
-"""Settings that say where training began, or that the normalisation says already."""
+"""Settings that are not compared: the initial weights, and those that "normalisation" repeats."""
 
-_ABSENT = object()
+_MISSING = object()
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write tensors with their metadata, atomically."""
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # In the same JSON: safetensors writes several keys in an order that changes.
-    header = json.dumps({**meta, _DIGEST: _digest(kept)})
+    """Write tensors with their metadata, atomically.
+
+    Args:
+        path: the file to write.
+        tensors: the tensors by name.
+        meta: the metadata, as JSON can express it.
+
+    Raises:
+        DataError: the file system refuses to write.
+    """
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # The digest is part of the JSON, since safetensors writes several keys in varying order.
+    header = json.dumps({**meta, _DIGEST_KEY: _digest(on_cpu)})
     with atomic(path) as temporary:
         try:
-            save_file(kept, temporary, metadata={_META: header})
+            save_file(on_cpu, temporary, metadata={_HEADER_KEY: header})
         except SafetensorError as error:
-            raise _refusal(str(error)) from error
+            raise _file_system_error(str(error)) from error
 
 
-def _refusal(said: str) -> OSError:
-    """Return the file system's own error, whose number safetensors names in its text alone."""
-    number = re.search(r"\(os error (\d+)\)", said)
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(said)
+def _file_system_error(message: str) -> OSError:
+    """Return the error of the file system, whose number is only in the text of safetensors."""
+    number = re.search(r"\(os error (\d+)\)", message)
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(message)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and their metadata.
+    """Read the tensors of a file, by name, and its metadata.
 
     Raises:
         DataError: the file is missing, cannot be read, is damaged, or is not a safetensors file
-            of fauds.
+            that fauds wrote.
     """
     _refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
-            meta = _meta((file.metadata() or {}).get(_META), path)
+            meta = _parse_header((file.metadata() or {}).get(_HEADER_KEY), path)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, ValueError, OSError) as error:
         raise DataError(
-            f"The file is not a whole safetensors file of fauds: {error}.", where=path, hint=_HINT
+            f"The file is not a whole safetensors file of fauds: {error}.",
+            where=path,
+            hint=_HINT,
         ) from error
-    # Files of an older fauds have none.
-    if meta.pop(_DIGEST, None) not in (None, _digest(tensors)):
+    # Files of older versions have no digest.
+    if meta.pop(_DIGEST_KEY, None) not in (None, _digest(tensors)):
         raise DataError(
-            "The file is damaged: its tensors are not those that were written.",
+            "The file is damaged: its tensors have changed since it was written.",
             where=path,
             hint=_HINT,
         )
@@ -90,7 +104,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors on the CPU: safetensors checks the length alone."""
+    """Return the SHA-256 of tensors on the CPU; safetensors checks only the file's length."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -101,23 +115,23 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 def _refuse_pickle(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            begins = file.read(9)
+            first_bytes = file.read(9)
     except FileNotFoundError as error:
         raise DataError("There is no such weights file.", where=path, hint=_HINT) from error
     except OSError as error:
         raise DataError(
             f"The weights file cannot be read: {error.strerror}.", where=path, hint=_HINT
         ) from error
-    # A safetensors file begins with a length, which may be any bytes, and then its JSON.
-    if begins.startswith(_PICKLES) and not begins.endswith(b"{"):
+    # A safetensors file begins with a length of 8 bytes, which may look like a pickle, then JSON.
+    if first_bytes.startswith(_PICKLES) and not first_bytes.endswith(b"{"):
         raise DataError(
             "The file is a PyTorch pickle, which can run code; fauds reads safetensors only.",
             where=path,
-            hint="name a file that fauds wrote, such as a run's weights.safetensors",
+            hint="give a file that fauds wrote, such as a run's weights.safetensors",
         )
 
 
-def _meta(header: str | None, path: Path) -> dict[str, Any]:
+def _parse_header(header: str | None, path: Path) -> dict[str, Any]:
     if header is None:
         raise DataError(
             "The file is safetensors, but its header is not one of fauds.", where=path, hint=_HINT
@@ -130,79 +144,81 @@ def _meta(header: str | None, path: Path) -> dict[str, Any]:
         ) from error
     except RecursionError as error:
         raise DataError(
-            "The file's header is not one of fauds: it is nested too deeply.",
+            "The file's header is nested too deeply: fauds did not write it.",
             where=path,
             hint=_HINT,
         ) from error
     if not isinstance(meta, dict):
-        raise DataError("The file's header holds no keys and values.", where=path, hint=_HINT)
+        raise DataError("The file's header has no keys and values.", where=path, hint=_HINT)
     return meta
 
 
-def check(meta: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    """Compare what a file's header says of its model with what is asked for.
+def check(meta: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
+    """Check that the header of a file describes the expected model and training.
 
-    Compared are the model, the preset, the benchmark and its version, the fold, the action units,
-    the vocabulary, the normalisation, the architecture and the training.
+    The model, the preset, the benchmark and its version, the fold, the action units, the
+    vocabulary, the normalisation, the architecture and the training settings are compared.
 
     Args:
-        meta: the header of the file, as `load` gives it.
-        wanted: a header with the same keys.
-        path: of the file, for the error.
+        meta: the header of the file, as `load` returns it.
+        expected: the expected header.
+        path: the path of the file, for the error message.
 
     Raises:
-        DataError: they differ; every difference is named.
+        DataError: the headers differ; the message names every difference.
     """
-    # As it would be read back: tuples are lists then.
-    wanted = json.loads(json.dumps(wanted))
+    # JSON turns tuples into lists, as in the header that was read.
+    expected = json.loads(json.dumps(expected))
     keys = [(key,) for key in _COMPARED] + [("settings", "model"), ("settings", "training")]
-    found = [
+    differences = [
         difference
         for key in keys
-        for difference in _differences(".".join(key), _at(meta, key), _at(wanted, key))
+        for difference in _differences(
+            ".".join(key), _value_at(meta, key), _value_at(expected, key)
+        )
     ]
-    if found:
+    if differences:
         raise DataError(
-            f"The weights are not those that are asked for. {'; '.join(found)}.",
+            f"The weights were trained with other settings or tables. {'; '.join(differences)}.",
             where=path,
-            hint="use them with the settings and tables that they were trained with, or move the "
+            hint="use the settings and tables that the weights were trained with, or move the "
             "file away and train again",
         )
 
 
-def _at(header: Any, keys: tuple[str, ...]) -> Any:
+def _value_at(header: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
-        header = header.get(key, _ABSENT) if isinstance(header, dict) else _ABSENT
+        header = header.get(key, _MISSING) if isinstance(header, dict) else _MISSING
     return header
 
 
-def _differences(name: str, have: Any, want: Any) -> Iterator[str]:
-    if name in _ELSEWHERE or have == want:
+def _differences(name: str, value: Any, expected: Any) -> Iterator[str]:
+    if name in _NOT_COMPARED or value == expected:
         return
-    if have is _ABSENT:
+    if value is _MISSING:
         yield f"{name}: not in the file"
-    elif want is _ABSENT:
-        yield f"{name}: the file has {short(have)}, asked is none"
-    elif isinstance(have, dict) and isinstance(want, dict):
-        for key in sorted(have.keys() | want.keys()):
-            there, asked = have.get(key, _ABSENT), want.get(key, _ABSENT)
-            yield from _differences(f"{name}.{key}", there, asked)
-    elif name == "aus" and isinstance(have, list):
-        yield f"aus: {_of_aus(list(map(str, have)), want)}"
+    elif expected is _MISSING:
+        yield f"{name}: the file has {short(value)}, expected none"
+    elif isinstance(value, dict) and isinstance(expected, dict):
+        for key in sorted(value.keys() | expected.keys()):
+            inner, inner_expected = value.get(key, _MISSING), expected.get(key, _MISSING)
+            yield from _differences(f"{name}.{key}", inner, inner_expected)
+    elif name == "aus" and isinstance(value, list):
+        yield f"aus: {_au_difference(list(map(str, value)), expected)}"
     else:
-        yield f"{name}: the file has {short(have)}, asked is {short(want)}"
+        yield f"{name}: the file has {short(value)}, expected {short(expected)}"
 
 
-def _of_aus(have: list[str], want: list[str]) -> str:
-    missing = [au for au in want if au not in have]
-    extra = [au for au in have if au not in want]
+def _au_difference(aus: list[str], expected: list[str]) -> str:
+    missing = [au for au in expected if au not in aus]
+    extra = [au for au in aus if au not in expected]
     parts = [f"the file lacks {', '.join(missing)}"] if missing else []
-    parts += [f"the file has {', '.join(extra)}, which is not asked for"] if extra else []
-    return " and ".join(parts) or f"the file has them in another order, {', '.join(have)}"
+    parts += [f"the file has {', '.join(extra)} in addition"] if extra else []
+    return " and ".join(parts) or f"the file has them in another order, {', '.join(aus)}"
 
 
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return everything that training needs to go on, named by parameter."""
+    """Return the state that a resumed training needs: weights and AdamW's moments, by name."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -211,7 +227,7 @@ def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a state of `training_state` back into a model and its optimiser."""
+    """Load a state of `training_state` into a model and its optimiser."""
     model.load_state_dict(part_of(tensors, "model."))
     for name, parameter in model.named_parameters():
         state = {
@@ -224,82 +240,92 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names begin with a prefix, under their names without it."""
     return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}
 
 
 def load_backbone(model: Model, path: Path) -> dict[str, Any]:
-    """Load a backbone's own weights into a model; return the file's metadata.
+    """Load a file of backbone weights into a model; return the file's metadata.
 
     Raises:
-        DataError: the file's tensors are not those of this backbone.
+        DataError: the file cannot be read, or its tensors do not fit the backbone.
     """
     tensors, meta = load(path)
     try:
         model.load_backbone(tensors)
     except RuntimeError as error:
         raise DataError(
-            f"The weights are not those of this backbone: {str(error).splitlines()[-1].strip()}",
+            f"The weights do not fit this backbone: {str(error).splitlines()[-1].strip()}",
             where=path,
-            hint="model.backbone.args must be those that the weights were made with, or give "
-            "--set model.backbone.weights=null to start from scratch",
+            hint="give model.backbone.args as for the training of the weights, or start from "
+            "scratch: --set model.backbone.weights=null",
         ) from error
     return meta
 
 
 _NAME = "checkpoint-epoch{}.safetensors"
-_HALF = (".*.part", ".tmp??????")
-"""Names of temporary files: those of `fauds.tables.atomic`, and those of safetensors within."""
+_TEMPORARY = (".*.part", ".tmp??????")
+"""Patterns of temporary files: those of `fauds.tables.atomic`, and those of safetensors."""
 
 
-def there(folder: Path) -> list[Path]:
-    """Return the checkpoints of a fold, the newest first."""
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the paths of a fold's checkpoints, the newest first."""
     return sorted(folder.glob(_NAME.format("*")), key=lambda p: natural(p.name), reverse=True)
 
 
-def keep(folder: Path, state: dict[str, Tensor], meta: dict[str, Any], epochs: int) -> None:
-    """Save the state after so many epochs; keep it and the one before it, no other."""
+def save_checkpoint(
+    folder: Path, state: dict[str, Tensor], meta: dict[str, Any], epochs: int
+) -> None:
+    """Save a checkpoint, and remove all others except the one of the epoch before.
+
+    Args:
+        folder: the folder of the fold.
+        state: the tensors that a resumed training needs.
+        meta: the header of the weights that are being trained.
+        epochs: the number of epochs that are finished.
+    """
     save(folder / _NAME.format(epochs), state, {**meta, "epochs_done": epochs})
-    # A damaged one that was passed over may have a higher number.
+    # Damaged checkpoints, which were skipped, may have higher numbers.
     kept = {_NAME.format(epochs), _NAME.format(epochs - 1)}
-    for path in there(folder):
+    for path in list_checkpoints(folder):
         if path.name not in kept:
             path.unlink()
 
 
-def newest(
+def load_newest(
     folder: Path, meta: dict[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the newest checkpoint that is whole, and say which; None where there is none.
-
-    Damaged ones are passed over, and named.
+    """Return the tensors and the header of the newest undamaged checkpoint, or None.
 
     Args:
+        folder: the folder of the fold.
         meta: the header of the weights that are being trained.
+        say: called with a line for the user about each damaged checkpoint, which is skipped, and
+            about the one that is used.
 
     Raises:
         DataError: the checkpoint is of another model, benchmark or vocabulary.
     """
-    for path in there(folder):
+    for path in list_checkpoints(folder):
         try:
             tensors, header = load(path)
         except DataError as error:
-            say(f"{path} is passed over: {error.what}")
+            say(f"skipping the damaged checkpoint {path}: {error.what}")
             continue
         check(header, meta, path)
-        say(f"going on after epoch {header['epochs_done']}: {path}")
+        say(f"resuming after epoch {header['epochs_done']}: {path}")
         return tensors, header
     return None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a kill left half written: nobody else writes in a fold's folder."""
-    for pattern in _HALF:
+def remove_temporary_files(folder: Path) -> None:
+    """Remove unfinished files of a killed process; only one process writes in a fold's folder."""
+    for pattern in _TEMPORARY:
         for path in folder.glob(pattern):
             path.unlink()
 
 
-def clear(folder: Path) -> None:
-    """Remove the checkpoints of a fold that is trained."""
-    for path in there(folder):
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints of a fold whose training is finished."""
+    for path in list_checkpoints(folder):
         path.unlink()

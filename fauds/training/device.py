@@ -1,4 +1,4 @@
-"""The device, precision and processes of a run, by accelerate; and faces brought there."""
+"""The device and precision of a run, set up by accelerate, and batches moved to the device."""
 
 import os
 from dataclasses import replace
@@ -17,10 +17,10 @@ _NAMES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
-    """Return the device and precision that the settings ask for.
+    """Return an accelerator with the device and precision of the settings.
 
     Raises:
-        UsageError: the device does not have the precision.
+        UsageError: the device does not support the precision.
     """
     training = settings.training
     processes.join(cpu=training.device == "cpu")
@@ -28,31 +28,36 @@ def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
     precision = precision_on("cpu" if cpu else "cuda", training.precision)
     if cpu and precision == "fp16":
         raise UsageError(
-            "A CPU does not train in float16.",
+            "Training in float16 needs a GPU.",
             where="training.precision",
-            hint="--set training.precision=bf16, or no for float32; or train on a GPU",
+            hint="give --set training.precision=bf16, or no for float32; or train on a GPU",
         )
     return Accelerator(cpu=training.device == "cpu", mixed_precision=precision)
 
 
-def precision_on(device: str, asked: str) -> str:
-    """Return the precision, "no", "bf16" or "fp16", that a setting means on a type of device."""
-    if asked != "auto":
-        return asked
+def precision_on(device: str, setting: str) -> str:
+    """Return the precision of a setting on a type of device: "no" (float32), "bf16" or "fp16".
+
+    Args:
+        device: the type of the device, "cpu" or "cuda".
+        setting: the setting ``training.precision``, which may be "auto".
+    """
+    if setting != "auto":
+        return setting
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "no"
 
 
-def computed_on(accelerator: Accelerator) -> str:
-    """Return device, precision and processes in words, for results."""
+def device_description(accelerator: Accelerator) -> str:
+    """Return the device, precision and number of processes in words, for results."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     count = accelerator.num_processes
-    several = f", {count} processes" if count > 1 else ""
-    return f"{name}, {_NAMES[accelerator.mixed_precision]}{several}"
+    processes_text = f", {count} processes" if count > 1 else ""
+    return f"{name}, {_NAMES[accelerator.mixed_precision]}{processes_text}"
 
 
 def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
-    """Return how many loader processes to use: none beside a CPU that computes, else up to 8."""
+    """Return the number of loader processes: none if the CPU computes, else up to 8."""
     if settings.training.workers is not None:
         return settings.training.workers
     if accelerator.device.type == "cpu":
@@ -68,6 +73,6 @@ def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Ba
 
 
 def normalise(images: Tensor, settings: ModelSettings) -> Tensor:
-    """Turn uint8 images [B, 3, S, S] into floats with the backbone's mean and deviation."""
+    """Return uint8 images [B, 3, S, S] as float32, normalised by the settings' mean and std."""
     mean, std = (images.new_tensor(v, dtype=torch.float32) for v in (settings.mean, settings.std))
     return (images.float() / 255 - mean[:, None, None]) / std[:, None, None]

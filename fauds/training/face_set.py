@@ -1,4 +1,4 @@
-"""The arrays that training reads: image paths, labels, captions as tokens."""
+"""The arrays that training reads: image paths, labels, and captions as tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ PAD = 0
 
 @dataclass(frozen=True)
 class CaptionTokens:
-    """Distinct captions as padded tokens.
+    """The distinct captions of a dataset as padded tokens.
 
     Attributes:
-        local: int64 [L, T], global_: int64 [G, T']; <bos> words <eos> <pad>.. The last row of
-            each is all padding: the caption of a frame that has none.
-        local_vocabulary, global_vocabulary: their sizes.
+        local: int64 [L, T], the local captions: <bos>, words, <eos>, then <pad>. The last row is
+            all <pad> and stands for a missing caption.
+        global_: int64 [G, T'], the global captions, laid out in the same way.
+        local_vocabulary: the size of the vocabulary of local captions.
+        global_vocabulary: the size of the vocabulary of global captions.
     """
 
     local: np.ndarray
@@ -36,7 +38,8 @@ class FrameCaptions:
 
     Attributes:
         tokens: the distinct captions.
-        local: int32 [N, A] and global_: int32 [N], rows of `tokens`.
+        local: int32 [N, A], the row of `tokens.local` for each frame and AU.
+        global_: int32 [N], the row of `tokens.global_` for each frame.
     """
 
     tokens: CaptionTokens
@@ -44,22 +47,23 @@ class FrameCaptions:
     global_: np.ndarray
 
     def where(self, rows: np.ndarray) -> "FrameCaptions":
-        """Return the captions of a bool mask or of row numbers."""
+        """Return the captions of the frames that a bool mask [N] or row numbers select."""
         return FrameCaptions(self.tokens, self.local[rows], self.global_[rows])
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """N frames with a face image each.
+    """N frames, each with a face image.
 
     Attributes:
-        frame_ids: int64 [N], unique and lasting: augmentation is derived from them.
-        images: str [N], paths.
-        labels: int8, -1 where not coded: [N, A], 1 active and 0 inactive; or [N], the class.
-        subjects: str [N].
-        captions: None where no model needs them.
-        landmarks: float32 [N, 68, 2], pixels of the stored images (x right, y down) in iBUG's
-            order, NaN where a frame has none; None where there are none at all.
+        frame_ids: int64 [N], unique ids that never change, from which the augmentation is derived.
+        images: str [N], the paths of the face images.
+        labels: int8, -1 where not coded: [N, A], 1 active and 0 inactive; or [N], the index of the
+            class.
+        subjects: str [N], the subject of each frame.
+        captions: the captions of the frames; None if the model needs none.
+        landmarks: float32 [N, 68, 2], the 68 iBUG points in pixels of the stored images (x right,
+            y down), NaN where a frame has none; None if no frame has any.
     """
 
     frame_ids: np.ndarray
@@ -74,11 +78,11 @@ class FaceSet:
 
     @cached_property
     def subject_codes(self) -> np.ndarray:
-        """The same number for frames of the same subject, int64 [N]."""
+        """A number for each frame, the same for frames of the same subject, int64 [N]."""
         return np.unique(self.subjects, return_inverse=True)[1].astype(np.int64)
 
     def where(self, rows: np.ndarray) -> "FaceSet":
-        """Return the frames of a bool mask or of row numbers."""
+        """Return the frames that a bool mask [N] or row numbers select."""
         return FaceSet(
             self.frame_ids[rows],
             self.images[rows],
@@ -90,7 +94,12 @@ class FaceSet:
 
 
 def caption_tokens(phrases: pa.Table, vocabulary: pa.Table) -> CaptionTokens:
-    """Return the distinct captions of phrases.parquet, in its order within each scope."""
+    """Return the distinct captions of each scope, in the order of phrases.parquet.
+
+    Args:
+        phrases: the table phrases.parquet.
+        vocabulary: the table vocabulary.parquet.
+    """
     sizes = {
         scope: pc.sum(pc.equal(vocabulary["scope"], scope)).as_py() for scope in ("local", "global")
     }
@@ -112,11 +121,13 @@ def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:
 def face_set(
     frames: pa.Table, root: Path, labels: np.ndarray, captions: FrameCaptions | None = None
 ) -> FaceSet:
-    """Return frames, all with an image, as arrays.
+    """Return a table of frames, all of which have an image, as arrays.
 
     Args:
-        frames: frame_id, image (relative to `root`) and subject.
-        labels, captions: see `FaceSet`.
+        frames: a table with the columns frame_id, image (relative to `root`) and subject.
+        root: the folder of the images.
+        labels: the labels of the frames; see `FaceSet`.
+        captions: the captions of the frames; see `FaceSet`.
     """
     prefix = str(root).rstrip("/") + "/"
     images = pc.binary_join_element_wise(prefix, frames["image"], "")
@@ -132,14 +143,16 @@ def face_set(
 def captions_of(
     captions: pa.Table, phrases: pa.Table, vocabulary: pa.Table, names: Sequence[str]
 ) -> FrameCaptions:
-    """Return the captions of frames, row by row.
+    """Return the captions of frames as tokens.
 
     Args:
-        captions: rows of captions.parquet; phrases, vocabulary: the tables beside it.
-        names: the columns of local captions.
+        captions: the rows of captions.parquet for the frames, in their order.
+        phrases: the table phrases.parquet.
+        vocabulary: the table vocabulary.parquet.
+        names: the columns of the local captions.
 
     Raises:
-        DataError: a caption is not among the phrases.
+        DataError: a caption is missing in phrases.parquet.
     """
     local = [_codes(captions[name], phrases, "local", name) for name in names]
     return FrameCaptions(
@@ -150,18 +163,21 @@ def captions_of(
 
 
 def _codes(column: pa.ChunkedArray, phrases: pa.Table, scope: str, au: str | None) -> np.ndarray:
-    """Return each frame's row in the scope's phrases, the one past the end for a null."""
+    """Return the row of each frame's caption among the phrases of a scope, int32 [N].
+
+    A missing caption has the row after the last phrase.
+    """
     scoped = phrases.filter(pc.equal(phrases["scope"], scope))
     rows = zip(scoped["au"].to_pylist(), scoped["text"].to_pylist(), strict=True)
-    place = {text: row for row, (owner, text) in enumerate(rows) if owner == au}
+    row_of_text = {text: row for row, (owner, text) in enumerate(rows) if owner == au}
     encoded = column.combine_chunks()
     try:
-        known = [place[text] for text in encoded.dictionary.to_pylist()]
+        phrase_rows = [row_of_text[text] for text in encoded.dictionary.to_pylist()]
     except KeyError as error:
         raise DataError(
-            f"A caption is not in phrases.parquet: {error.args[0]!r}.",
+            f"A caption is missing in phrases.parquet: {error.args[0]!r}.",
             hint="run fauds build-captions again",
         ) from error
-    codes = encoded.indices.fill_null(len(known)).to_numpy()
-    phrase_rows: np.ndarray = np.array([*known, len(scoped)], dtype=np.int32)[codes]
-    return phrase_rows
+    codes = encoded.indices.fill_null(len(phrase_rows)).to_numpy()
+    caption_rows: np.ndarray = np.array([*phrase_rows, len(scoped)], dtype=np.int32)[codes]
+    return caption_rows

@@ -1,4 +1,4 @@
-"""What a training says of itself: log.jsonl always, TensorBoard where asked for."""
+"""The log of a training: log.jsonl, and TensorBoard event files if requested."""
 
 import json
 import math
@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 
 
 class TrainingLog:
-    """Takes down the figures of steps and epochs; a context that closes its files.
+    """Writes the figures of steps and epochs; a context manager that closes its files.
 
-    Lines of epochs that a stopped training has to do again are removed when it goes on, and so
-    are damaged ones: they never keep a training from going on.
+    When a stopped training is resumed, the lines of epochs that are trained again are removed, and
+    so are damaged lines, which never prevent a training from being resumed.
 
     Args:
-        folder: takes ``log.jsonl`` and, where asked for, ``tensorboard/``; it is there already.
-        terms: names of the losses among the figures, besides ``total``.
-        epochs_done: epochs that are behind the training; what was said of later ones is removed.
-        tensorboard: whether steps are written for TensorBoard too.
+        folder: an existing folder, where ``log.jsonl`` and, if requested, ``tensorboard/`` are
+            written.
+        terms: the names of the losses among the figures, besides ``total``.
+        epochs_done: the number of finished epochs; lines of later epochs are removed.
+        tensorboard: whether to write the figures of steps for TensorBoard too.
 
     Attributes:
-        notes: what was removed although nothing explains it, for people to read.
+        notes: messages for the user about damaged lines that were removed.
 
     Raises:
-        UsageError: TensorBoard is asked for, but its package is not installed.
-        DataError: the file system refuses to write, here or later.
+        UsageError: TensorBoard is requested, but its package is not installed.
+        DataError: the file system refuses to write, here or in a later call.
     """
 
     notes: tuple[str, ...]
@@ -45,9 +46,9 @@ class TrainingLog:
         epochs_done: int = 0,
         tensorboard: bool = False,
     ) -> None:
-        # A package that is missing is found before anything is changed.
+        # If the package is missing, the error comes before any file is changed.
         writer = _summary_writer() if tensorboard else None
-        to_come, self.notes = _cut(folder / LOG, epochs_done)
+        next_step, self.notes = _remove_unfinished(folder / LOG, epochs_done)
         self._path = folder / LOG
         self._losses = {*terms, "total"}
         with writing(self._path):
@@ -55,9 +56,9 @@ class TrainingLog:
         self._scalars: SummaryWriter | None = None
         self._events = folder / TENSORBOARD
         if writer is not None:
-            # TensorBoard drops older points from this step on: the redone ones take their place.
+            # TensorBoard discards older points from this step on; new ones replace them.
             with writing(self._events):
-                self._scalars = writer(str(self._events), purge_step=to_come)
+                self._scalars = writer(str(self._events), purge_step=next_step)
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -66,11 +67,11 @@ class TrainingLog:
         self.close()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Take down one step's figures.
+        """Write the figures of one step.
 
         Args:
-            step: from 1, counted through all epochs.
-            figures: by name; ``epoch``, from 1, must be among them.
+            step: the number of the step, from 1, counted through all epochs.
+            figures: the figures by name, including ``epoch``, counted from 1.
         """
         self._write({"step": step, **figures})
         if self._scalars is None:
@@ -82,7 +83,7 @@ class TrainingLog:
                     self._scalars.add_scalar(label, float(value), step)
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Take down the figures of an epoch, from 1; what was said so far then outlasts a crash."""
+        """Write the figures of an epoch, counted from 1, and sync the log to disk."""
         self._write({"epoch": epoch, **figures})
         with writing(self._path):
             os.fsync(self._file.fileno())
@@ -91,7 +92,7 @@ class TrainingLog:
                 self._scalars.flush()
 
     def close(self) -> None:
-        """Write what is left and close the files."""
+        """Write buffered lines and close the files."""
         with writing(self._path):
             self._file.close()
         if self._scalars is not None:
@@ -99,7 +100,7 @@ class TrainingLog:
                 self._scalars.close()
 
     def _write(self, line: Mapping[str, float]) -> None:
-        plain = {name: _plain(value) for name, value in line.items()}
+        plain = {name: _json_number(value) for name, value in line.items()}
         with writing(self._path):
             self._file.write(json.dumps(plain, allow_nan=False) + "\n")
             self._file.flush()
@@ -110,45 +111,50 @@ def _summary_writer() -> type["SummaryWriter"]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
-            "--log tensorboard needs the package tensorboard.", hint="pip install 'fauds[log]'"
+            "--log tensorboard needs the package tensorboard, which is not installed.",
+            hint="pip install 'fauds[log]'",
         ) from error
     return SummaryWriter
 
 
-def _plain(value: float) -> int | float | None:
-    """Return a figure as JSON can say it: six significant digits, null where it is not finite."""
+def _json_number(value: float) -> int | float | None:
+    """Return a figure for JSON: with six significant digits, None if it is not finite."""
     if isinstance(value, int):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _cut(path: Path, epochs_done: int) -> tuple[int, tuple[str, ...]]:
-    """Remove what is damaged or will be said again; return the first step to come, and notes."""
+def _remove_unfinished(path: Path, epochs_done: int) -> tuple[int, tuple[str, ...]]:
+    """Remove damaged lines and those of epochs that are not finished.
+
+    Returns:
+        The number of the next step, and messages for the user.
+    """
     if not path.exists():
         return 0, ()
     content = path.read_bytes()
-    lines = [(line, _read(line)) for line in content.split(b"\n")]
+    lines = [(line, _parse(line)) for line in content.split(b"\n")]
     if lines[-1][1] is None:
-        # After the last line end: nothing, or half a line, which a kill leaves.
+        # After the last line end there is nothing, or a partial line of a killed process.
         lines.pop()
-    kept = [(line, said) for line, said in lines if said and said["epoch"] <= epochs_done]
-    whole = b"".join(line + b"\n" for line, _ in kept)
-    if whole != content:
+    kept = [(line, entry) for line, entry in lines if entry and entry["epoch"] <= epochs_done]
+    kept_content = b"".join(line + b"\n" for line, _ in kept)
+    if kept_content != content:
         with atomic(path) as temporary:
-            temporary.write_bytes(whole)
-    to_come = max((said["step"] + 1 for _, said in kept if "step" in said), default=0)
-    damaged = [number for number, (_, said) in enumerate(lines, 1) if not said]
+            temporary.write_bytes(kept_content)
+    next_step = max((entry["step"] + 1 for _, entry in kept if "step" in entry), default=0)
+    damaged = [number for number, (_, entry) in enumerate(lines, 1) if not entry]
     if not damaged:
-        return to_come, ()
-    note = f"{path}: damaged lines are removed: {len(damaged)}, the first of them line {damaged[0]}"
-    return to_come, (note,)
+        return next_step, ()
+    note = f"{path}: removed damaged lines: {len(damaged)}, the first is line {damaged[0]}"
+    return next_step, (note,)
 
 
-def _read(line: bytes) -> dict[str, Any] | None:
-    """Return a line of the log, None where it is damaged."""
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return a line of the log as a dict; None if it is damaged."""
     try:
-        said = json.loads(line.decode())
+        entry = json.loads(line.decode())
     except (ValueError, RecursionError):
         return None
-    whole = isinstance(said, dict) and isinstance(said.get("epoch"), int)
-    return said if whole and isinstance(said.get("step", 0), int) else None
+    valid = isinstance(entry, dict) and isinstance(entry.get("epoch"), int)
+    return entry if valid and isinstance(entry.get("step", 0), int) else None

@@ -1,4 +1,4 @@
-"""The training of one fold: from its newest checkpoint, epoch by epoch, to weights."""
+"""The training loop of one fold: epochs and checkpoints, from the newest checkpoint to weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +12,6 @@ from fauds.nn.base import Model, Spec, Stage
 from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.tables.paths import WEIGHTS
 from fauds.training import checkpoint, processes
-from fauds.training import checkpoint as resuming
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
 from fauds.training.trainer import Training
@@ -26,12 +25,17 @@ def build_model(
     vocabulary: Mapping[str, int],
     folder: Path,
 ) -> Model:
-    """Make the model of some settings, its backbone's weights loaded where they name some.
+    """Build a model from its settings, and load the backbone's weights if the settings name a file.
 
     Args:
-        settings: of the family's own type.
+        family: the class of the model.
+        settings: the architecture, an instance of the family's own `Settings`.
         names, form, vocabulary: see `fauds.nn.base.Spec`.
-        folder: where a relative ``backbone.weights`` is looked up.
+        folder: the folder that a relative path in ``backbone.weights`` refers to.
+
+    Raises:
+        UsageError: the family does not support this task or these settings.
+        DataError: weights are not available, or do not fit the backbone.
     """
     spec = Spec(tuple(names), form, vocabulary, settings.image_size, settings.mean, settings.std)
     model = family.build(settings, spec)
@@ -44,103 +48,114 @@ def build_model(
 def train(
     model: Model,
     faces: FaceSet,
-    weights: np.ndarray,
+    class_weights: np.ndarray,
     settings: RunSettings[Any],
     folder: Path,
     meta: dict[str, Any],
     *,
     advance: Callable[[int], None] = lambda steps: None,
     say: Callable[[str], None] = lambda line: None,
-    watch: Callable[[Model, int], None] | None = None,
+    after_epoch: Callable[[Model, int], None] | None = None,
     tensorboard: bool = False,
 ) -> Model:
-    """Train a model on one fold's training part, going on from its newest whole checkpoint.
+    """Train a model on the training part of one fold, from its newest undamaged checkpoint.
 
-    With several processes each takes its share of every batch, and the first one writes. All means
-    are over the whole batch, so that nothing but the order of sums, and what dropout and drop path
-    draw, differs from one process's.
+    With several processes, each one takes its share of every batch, and the first one writes the
+    files. All means are over the whole batch, so that the result differs from that of one process
+    only by the order of sums and by the random numbers of dropout and drop path.
 
     Args:
-        weights: class weights, float [A].
-        folder: takes a checkpoint per epoch, log.jsonl, and at the end the weights.
-        meta: written into the weights' header.
-        advance: called with the number of steps done, for a progress bar.
-        say: called with lines for people.
-        watch: called after every epoch, before its checkpoint, with the model as it would be kept
-            and the epoch's number from 1.
-        tensorboard: write TensorBoard's event files too.
+        model: the model, with its initial weights.
+        faces: the frames to train on.
+        class_weights: the class weights, float [A].
+        settings: the settings of the run.
+        folder: the folder for checkpoints, log.jsonl and, at the end, the weights.
+        meta: the header of the weights file.
+        advance: called with the number of finished steps, for a progress bar.
+        say: called with lines for the user.
+        after_epoch: called after every epoch, before its checkpoint, with the model as it would be
+            saved now and the number of the epoch, from 1.
+        tensorboard: whether to write TensorBoard event files too.
+
+    Returns:
+        The trained model.
 
     Raises:
-        DataError: the loss is not finite; the batch's frames are named.
-        UsageError: TensorBoard is asked for and not installed, or there are too few epochs for the
-            model's stages.
+        DataError: the loss is not finite (the message names images of the batch), or an image
+            cannot be read.
+        UsageError: TensorBoard is requested but not installed, or there are too few epochs for the
+            stages of the model.
     """
     epochs = settings.training.epochs
-    stages = _stages(model, epochs)
-    resumed = resuming.newest(folder, meta, say)
-    done = 0 if resumed is None else int(resumed[1]["epochs_done"])
-    # The first process writes only what all others have read.
+    stages = _checked_stages(model, epochs)
+    resumed = checkpoint.load_newest(folder, meta, say)
+    epochs_done = 0 if resumed is None else int(resumed[1]["epochs_done"])
+    # The first process must not change files before all others have read them.
     processes.wait()
     if processes.leads():
-        resuming.sweep(folder)
+        checkpoint.remove_temporary_files(folder)
     end, trained = 0, model
-    with _journal(folder, done, model.terms, tensorboard) as journal:
-        for note in journal.notes if journal is not None else ():
+    with _open_log(folder, epochs_done, model.terms, tensorboard) as log:
+        for note in log.notes if log is not None else ():
             say(note)
-        for place, stage in enumerate(stages):
+        for number, stage in enumerate(stages):
             start, end = end, end + stage.epochs
-            # A stage may build on what the ones before it have set.
+            # Finished stages are begun again too, since a stage may rely on earlier ones.
             model.begin(stage)
-            if end <= done and place < len(stages) - 1:
+            if end <= epochs_done and number < len(stages) - 1:
                 continue
             if len(stages) > 1:
                 say(f"stage {stage.name}: epochs {start + 1} to {end}")
-            training = Training(model, faces, weights, settings, start, stage.epochs)
+            training = Training(model, faces, class_weights, settings, start, stage.epochs)
             if resumed is not None:
-                training.restore(*resumed, whole=done > start)
+                training.restore(*resumed, same_stage=epochs_done > start)
                 resumed = None
-                advance(done * training.steps_an_epoch)
-            for epoch in range(max(done, start), end):
-                figures = training.epoch(epoch, journal, advance)
-                say(_line(epoch + 1, epochs, figures))
-                if watch is not None:
-                    with training.as_kept() as model_now:
-                        watch(model_now, epoch + 1)
-                if journal is not None:
-                    journal.epoch(epoch + 1, figures)
+                advance(epochs_done * training.steps_an_epoch)
+            for epoch in range(max(epochs_done, start), end):
+                figures = training.epoch(epoch, log, advance)
+                say(_epoch_line(epoch + 1, epochs, figures))
+                if after_epoch is not None:
+                    with training.as_saved() as model_as_saved:
+                        after_epoch(model_as_saved, epoch + 1)
+                if log is not None:
+                    log.epoch(epoch + 1, figures)
                     state, header = training.state()
-                    resuming.keep(folder, state, {**meta, **header}, epoch + 1)
+                    checkpoint.save_checkpoint(folder, state, {**meta, **header}, epoch + 1)
             trained = training.finish()
     if processes.leads():
         checkpoint.save(folder / WEIGHTS, dict(trained.state_dict()), meta)
-        resuming.clear(folder)
+        checkpoint.remove_checkpoints(folder)
     processes.wait()
     return trained
 
 
-def _stages(model: Model, epochs: int) -> Sequence[Stage]:
-    """Return the model's stages, each with an epoch at least, which add up to `epochs`."""
+def _checked_stages(model: Model, epochs: int) -> Sequence[Stage]:
+    """Return the stages of the model, after checking that their epochs add up to `epochs`.
+
+    Raises:
+        UsageError: they do not, or a stage has no epoch.
+    """
     stages = model.stages(epochs)
     if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
         listed = ", ".join(f"{stage.name} {stage.epochs}" for stage in stages)
         raise UsageError(
-            f"{epochs} epochs do not make the stages of this model: {listed}.",
+            f"{epochs} epochs do not match the stages of this model: {listed}.",
             where="training.epochs",
-            hint=f"every stage takes one epoch at least: train for {len(stages)} or more",
+            hint=f"every stage needs at least one epoch: train for {len(stages)} or more",
         )
     return stages
 
 
-def _journal(
-    folder: Path, done: int, terms: Sequence[str], tensorboard: bool
+def _open_log(
+    folder: Path, epochs_done: int, terms: Sequence[str], tensorboard: bool
 ) -> AbstractContextManager[TrainingLog | None]:
-    """Return the leader's journal; the others keep none."""
+    """Return the log of the first process; None for the other processes, which write no log."""
     if not processes.leads():
         return nullcontext()
-    return TrainingLog(folder, terms=terms, epochs_done=done, tensorboard=tensorboard)
+    return TrainingLog(folder, terms=terms, epochs_done=epochs_done, tensorboard=tensorboard)
 
 
-def _line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
+def _epoch_line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
     return (
         f"epoch {epoch} of {epochs}: loss {figures['total']:.3f}, "
         f"{figures['frames_per_second']:.0f} frames a second"

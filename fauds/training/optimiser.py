@@ -1,4 +1,4 @@
-"""AdamW with its learning rate over time, and the moving average of the weights."""
+"""AdamW, its learning rate schedule, and a moving average of the weights."""
 
 import math
 
@@ -9,8 +9,11 @@ from fauds.nn.base import Model
 from fauds.settings import TrainingSettings
 
 
-def optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW over the backbone and the rest; ``base`` is each group's full rate."""
+def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
+    """Return AdamW with parameter groups for the backbone and the rest of the model.
+
+    The key ``base`` of a group is its learning rate before `rate_at` scales it.
+    """
     rates = {"backbone": training.learning_rate * training.backbone_rate}
     groups = [
         {"params": parameters, "base": rates.get(name, training.learning_rate)}
@@ -27,7 +30,16 @@ def optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
 
 
 def rate_at(step: int, steps: int, warmup: float, schedule: str = "cosine") -> float:
-    """Return the learning rate's factor: linear warm-up, then half a cosine down to 0, or 1."""
+    """Return the factor of the learning rate at a step, 0 to 1.
+
+    It rises linearly to 1, then falls to 0 along half a cosine, or stays at 1.
+
+    Args:
+        step: the number of the step, from 0.
+        steps: the number of all steps.
+        warmup: the share of all steps in which the factor rises.
+        schedule: "cosine" or "constant".
+    """
     rising = max(1, round(warmup * steps))
     if step < rising:
         return (step + 1) / rising
@@ -36,44 +48,51 @@ def rate_at(step: int, steps: int, warmup: float, schedule: str = "cosine") -> f
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-class Average:
+class WeightAverage:
     """An exponential moving average of a model's weights.
 
-    After n steps the decay is min(decay, (1 + n) / (10 + n)), so that the first weights, which are
-    random, do not linger. Buffers and whole numbers are taken as they are.
+    After n steps the decay is min(decay, (1 + n) / (10 + n)), so that the average quickly forgets
+    the random initial weights. Buffers are copied, not averaged.
 
     Args:
-        decay: 0 to 1, for example 0.999.
+        model: the model that is trained.
+        decay: the decay, 0 to 1, for example 0.999.
+
+    Attributes:
+        steps: the number of updates.
+        weights: the averaged state dict.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model = model
         self._decay = decay
-        self._learnt = {name for name, _ in model.named_parameters()}
+        self._parameters = {name for name, _ in model.named_parameters()}
         self.steps = 0
         self.weights = {name: t.detach().clone() for name, t in model.state_dict().items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the model's weights after a step."""
+        """Update the average with the model's weights after a step."""
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        now = self._model.state_dict()
-        learnt = [name for name in self.weights if name in self._learnt]
+        current = self._model.state_dict()
+        parameters = [name for name in self.weights if name in self._parameters]
         torch._foreach_lerp_(
-            [self.weights[name] for name in learnt], [now[name] for name in learnt], 1 - decay
+            [self.weights[name] for name in parameters],
+            [current[name] for name in parameters],
+            1 - decay,
         )
         self.take_buffers()
 
     @torch.no_grad()
     def take_buffers(self) -> None:
-        """Take what is not learnt as it is now."""
-        now = self._model.state_dict()
-        for name in self.weights.keys() - self._learnt:
-            self.weights[name].copy_(now[name])
+        """Copy the model's buffers, which are not averaged."""
+        current = self._model.state_dict()
+        for name in self.weights.keys() - self._parameters:
+            self.weights[name].copy_(current[name])
 
     def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Go on with an average that was saved."""
+        """Continue with a saved average and its number of updates."""
         for name, tensor in weights.items():
             self.weights[name].copy_(tensor)
         self.steps = steps

@@ -1,7 +1,8 @@
-"""The processes of a run: one, or as many as torchrun started. The first one leads.
+"""The processes of a run: one, or as many as torchrun started.
 
-The leader prepares tables, writes all files and speaks; the others follow it through training and
-testing. What each of them does with its share of a batch is in `fauds.training.loop`.
+The first process is the leader: it prepares tables, writes all files and prints messages. The
+others take part in training and testing. How a batch is divided among them is in
+`fauds.training.batches`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,78 +14,79 @@ from typing import Any
 from fauds import launcher
 from fauds.errors import UsageError
 
-_PATIENCE = timedelta(days=7)
-"""How long followers wait: the leader may crop faces for hours first."""
+_TIMEOUT = timedelta(days=7)
+"""How long the other processes wait for the leader, which may first crop faces for hours."""
 
 
 def leads() -> bool:
-    """Whether this process prepares, writes and speaks."""
+    """Return whether this process is the leader, which writes files and prints messages."""
     return launcher.rank() == 0
 
 
 def join(cpu: bool) -> None:
-    """Meet the other processes; of one process, choose the device.
+    """Join the process group of the run and choose the device.
 
     Args:
-        cpu: whether to use the CPU even where there is a GPU.
+        cpu: whether to use the CPU even if there is a GPU.
 
     Raises:
-        UsageError: there are more processes than GPUs, or this one is of a group that no
-            launcher started.
+        UsageError: there are more processes than GPUs, or the environment variables describe a
+            process group that no launcher started.
     """
     import torch
     from accelerate import PartialState
 
     number, count = launcher.rank(), launcher.world_size()
     if count > 1 and not launcher.launched():
-        raise _alone(number, count)
+        raise _not_launched(number, count)
     gpus = 0 if cpu else torch.cuda.device_count()
     if count > 1 and 0 < gpus <= launcher.local_rank():
         raise UsageError(
-            f"There are more processes than GPUs here: {gpus}.",
+            f"There are more processes than GPUs on this machine, which has {gpus}.",
             where="--nproc-per-node",
-            hint="start no more, or train on the CPU: --set training.device=cpu",
+            hint="start one process for each GPU, or train on the CPU: --set training.device=cpu",
         )
-    # accelerate leaves processes by themselves that find no GPU, unless it is told of the CPU.
-    state = PartialState(cpu=cpu or (count > 1 and not gpus), timeout=_PATIENCE)
+    # Without a GPU, accelerate connects the processes only if it is told to use the CPU.
+    state = PartialState(cpu=cpu or (count > 1 and not gpus), timeout=_TIMEOUT)
     if (state.process_index, state.num_processes) != (number, count):
-        raise _alone(number, count)
+        raise _not_launched(number, count)
 
 
-def _alone(number: int, count: int) -> UsageError:
+def _not_launched(number: int, count: int) -> UsageError:
     return UsageError(
-        f"By its environment this is process {number} of {count}, but no launcher started it.",
+        f"The environment says that this is process {number} of {count}, but no launcher "
+        "started it.",
         where=f"RANK={number}, WORLD_SIZE={count}",
-        hint="unset RANK and WORLD_SIZE, or start it with torchrun",
+        hint="unset RANK and WORLD_SIZE, or start fauds with torchrun",
     )
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """End the group that `join` forms within: when all are done, or at once on an error.
+    """Close the process group that `join` opened, once all processes are done or on an error.
 
-    A launcher ends all processes when one fails, even one that was done. So each that is done stays
-    until the leader has done what it does within.
+    A launcher ends all processes when one fails, including those that were already done. A process
+    that is done therefore waits until the leader has finished its part.
     """
     from torch import distributed
 
-    met = False
+    finished = False
     try:
         yield
         if distributed.is_initialized():
-            # Nobody is needed any more: why another one is gone, it or the launcher tells.
+            # If another process is gone, it or the launcher has already reported the reason.
             with suppress(RuntimeError):
                 wait()
-                met = True
+                finished = True
     finally:
-        # Left to the end of Python, a thread of gloo may then ask for the interpreter, and abort.
-        # NCCL could wait for ever for a process that failed; gloo sees that it is gone.
-        if distributed.is_initialized() and (met or distributed.get_backend() == "gloo"):
+        # If the group were left open, a thread of gloo could abort at the exit of Python. NCCL,
+        # unlike gloo, could wait forever for a process that failed.
+        if distributed.is_initialized() and (finished or distributed.get_backend() == "gloo"):
             distributed.destroy_process_group()
 
 
 def wait() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this point."""
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
@@ -98,15 +100,19 @@ def agreed(value: Any) -> Any:
 
 
 def gathered(value: Any) -> list[Any]:
-    """Return every process's value, in the order of their numbers."""
+    """Return the values of all processes, in the order of the processes' numbers."""
     from accelerate.utils import gather_object
 
     values: list[Any] = gather_object([value])
     return values
 
 
-def dealt_back(hands: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return what was dealt round, card by card, in its first order."""
-    nothing = object()
-    turns = zip_longest(*hands, fillvalue=nothing)
-    return [card for turn in turns for card in turn if card is not nothing]
+def interleave(shares: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return items that the processes took in turn, in their original order.
+
+    Args:
+        hands: the items of each process.
+    """
+    missing = object()
+    turns = zip_longest(*shares, fillvalue=missing)
+    return [item for turn in turns for item in turn if item is not missing]

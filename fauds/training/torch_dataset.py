@@ -1,6 +1,6 @@
-"""A torch Dataset of aligned faces with labels and captions, for training loops of one's own.
+"""A torch Dataset of aligned faces with labels and captions, for users' own training loops.
 
-Its samples are those of the bench: `fauds.training.batches.sample` is what one is.
+Its images are loaded like those of ``fauds bench``, by `fauds.training.batches.sample`.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fauds.training.batches import Sampling, sample, viewed
+from fauds.training.batches import Sampling, map_landmarks, sample
 from fauds.training.face_set import FaceSet
 
 
@@ -18,23 +18,25 @@ class Samples(Dataset[dict[str, Any]]):
     """N faces; an item is a dict that PyTorch's default collation puts into batches.
 
     Keys of an item:
-        image: uint8 [3, S, S], RGB, or what `transform` makes of it.
-        labels: int64, -1 where not coded: [A], 1 active and 0 inactive; or a scalar, the class.
-        key: the frame's unique id, for example "F001/T1/2440".
-        texts: names and "face" to the frame's descriptions, "" where there is none; with captions
-            only.
-        local_tokens, face_tokens: int64 [A, T] and [T'], <bos> words <eos> <pad>..; likewise.
-        landmarks: float32 [68, 2], pixels of the image, NaN where there are none; where the
-            dataset keeps them.
+        image: uint8 [3, S, S], RGB, or the result of `transform`.
+        labels: int64, -1 where not coded: [A], 1 active and 0 inactive; or a scalar, the index of
+            the class.
+        key: the unique id of the frame, for example "F001/T1/2440".
+        texts: the descriptions of the frame by AU name and "face", "" where one is missing; only
+            with captions.
+        local_tokens: int64 [A, T], <bos>, words, <eos>, then <pad>; only with captions.
+        face_tokens: int64 [T'], likewise.
+        landmarks: float32 [68, 2], pixels of the image, NaN where the frame has none; only if the
+            dataset has landmarks.
 
     Args:
         faces: the frames.
-        keys: their ids, str [N].
-        sampling: size and augmentation.
-        train: whether samples are augmented; else they are centre crops.
-        texts: by scope ("local", "global") the texts of the rows of the captions' tokens.
-        names: of the local descriptions.
-        transform: is called with the image, uint8 [3, S, S].
+        keys: the unique ids of the frames, str [N].
+        sampling: the size and the augmentation.
+        train: whether to augment images; otherwise they are centre crops.
+        texts: maps a scope ("local", "global") to the texts of the rows of the captions' tokens.
+        names: the names of the local descriptions.
+        transform: a function that is called with the image, uint8 [3, S, S].
     """
 
     def __init__(
@@ -54,9 +56,9 @@ class Samples(Dataset[dict[str, Any]]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0: augmentation depends on it, on the seed and on the frame.
+        """Set the epoch, from 0, on which the augmentation depends.
 
-        Call it before the DataLoader is iterated over; with ``persistent_workers`` the loader's
+        Call it before iterating over the DataLoader. With ``persistent_workers``, the loader's
         processes keep the epoch that they began with.
         """
         self._epoch = epoch
@@ -79,7 +81,7 @@ class Samples(Dataset[dict[str, Any]]):
         if faces.captions is not None:
             item |= self._captions(row)
         if faces.landmarks is not None:
-            points = viewed(faces.landmarks[row : row + 1], view[None])[0]
+            points = map_landmarks(faces.landmarks[row : row + 1], view[None])[0]
             item["landmarks"] = torch.from_numpy(points)
         return item
 
@@ -93,7 +95,7 @@ class Samples(Dataset[dict[str, Any]]):
             "face_tokens": _tensor(captions.tokens.global_[face]),
         }
         if self._texts is not None:
-            # The row past the last text stands for none.
+            # The row after the last text stands for a missing description.
             of_local, of_face = [*self._texts["local"], ""], [*self._texts["global"], ""]
             names = zip(self._names, local.tolist(), strict=True)
             item["texts"] = {name: of_local[place] for name, place in names}

@@ -1,4 +1,4 @@
-"""One step of training: a batch's micro-batches, their gradients, the optimiser, the figures."""
+"""The steps of a training: gradients of micro-batches, the optimiser, and the logged figures."""
 
 import math
 import time
@@ -21,24 +21,26 @@ from fauds.training.batches import batches
 from fauds.training.device import loader_workers, make_accelerator, on_device
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
-from fauds.training.optimiser import Average, optimiser, rate_at
+from fauds.training.optimiser import WeightAverage, make_optimiser, rate_at
 
-_JOURNAL_EVERY = 20
-"""Steps from one line of the journal to the next."""
+_LOG_EVERY = 20
+"""The number of steps between two lines of the log."""
 
 
 @dataclass(frozen=True)
 class _TrainingStep:
-    """What became of a step.
+    """The figures of one step.
 
     Attributes:
-        number: from 0, over all epochs; epoch: likewise.
-        losses: the model's terms and their total; this process's, whose mean over processes counts.
-        norm: of the gradient, before it was clipped.
-        skipped: whether float16's scale was too large, and the weights stayed as they were.
+        number: the number of the step, from 0, counted through all epochs.
+        epoch: the epoch, from 0.
+        losses: this process's share of the model's losses and their total [terms + 1]; the mean
+            over processes is that of the batch.
+        norm: the norm of the gradient before clipping.
+        skipped: whether the gradients overflowed in float16, so that the weights did not change.
         rate: the learning rate.
-        faces: of all processes.
-        rows: those of this process, to name them.
+        faces: the number of faces in the batch of all processes.
+        rows: the rows of this process's faces, for error messages.
     """
 
     number: int
@@ -52,23 +54,26 @@ class _TrainingStep:
 
 
 class Training:
-    """A model in one stage of its training, with its optimiser and the average of its weights.
+    """One stage of the training of a model, with its optimiser and the average of its weights.
 
     Args:
-        weights: class weights, float [A].
+        model: the model.
+        faces: the frames to train on.
+        class_weights: the class weights, float [A].
+        settings: the settings of the run.
         first: the first epoch of the stage, from 0.
-        epochs: of the stage.
+        epochs: the number of epochs of the stage.
 
     Attributes:
-        bare: the model, without what spreads it over processes.
-        steps_an_epoch: optimiser steps of one epoch.
+        unwrapped: the model without the wrapper that distributes it over processes.
+        steps_an_epoch: the number of optimiser steps in one epoch.
     """
 
     def __init__(
         self,
         model: Model,
         faces: FaceSet,
-        weights: np.ndarray,
+        class_weights: np.ndarray,
         settings: RunSettings[Any],
         first: int,
         epochs: int,
@@ -78,36 +83,47 @@ class Training:
         if training.compile and model.backbone is not None:
             model.backbone.compile()
         self._terms = (*model.terms, "total")
-        self._model, self._optimiser = self._accelerator.prepare(model, optimiser(model, training))
-        self.bare: Model = self._accelerator.unwrap_model(self._model)
-        self._average = None if training.ema is None else Average(self.bare, training.ema)
-        self._gamma = torch.tensor(weights, dtype=torch.float32, device=self._accelerator.device)
+        self._model, self._optimiser = self._accelerator.prepare(
+            model, make_optimiser(model, training)
+        )
+        self.unwrapped: Model = self._accelerator.unwrap_model(self._model)
+        self._average = (
+            None if training.ema is None else WeightAverage(self.unwrapped, training.ema)
+        )
+        self._class_weights = torch.tensor(
+            class_weights, dtype=torch.float32, device=self._accelerator.device
+        )
         self._faces, self._settings = faces, settings
         self.steps_an_epoch = math.ceil(len(faces) / training.batch_size)
         self._first, self._steps = first * self.steps_an_epoch, epochs * self.steps_an_epoch
 
-    def restore(self, tensors: dict[str, Tensor], header: dict[str, Any], *, whole: bool) -> None:
-        """Take up a state of `state`.
+    def restore(
+        self, tensors: dict[str, Tensor], header: dict[str, Any], *, same_stage: bool
+    ) -> None:
+        """Restore the state that `state` returned.
 
         Args:
-            whole: False takes up the model's weights alone, where a new stage begins.
+            tensors: the tensors of the state.
+            header: the figures of the state.
+            same_stage: whether the state is of this stage; if False, this stage begins, and only
+                the weights of the model are restored.
         """
         average = checkpoint.part_of(tensors, "average.")
-        if not whole:
-            # A stage begins with the weights that the one before it left: their average, if any.
-            self.bare.load_state_dict(average or checkpoint.part_of(tensors, "model."))
+        if not same_stage:
+            # A stage begins with the result of the one before: the average, if there is one.
+            self.unwrapped.load_state_dict(average or checkpoint.part_of(tensors, "model."))
             if self._average is not None:
-                self._average.restore(self.bare.state_dict(), 0)
+                self._average.restore(self.unwrapped.state_dict(), 0)
             return
-        checkpoint.restore(tensors, self.bare, self._optimiser.optimizer)
+        checkpoint.restore(tensors, self.unwrapped, self._optimiser.optimizer)
         if self._average is not None:
             self._average.restore(average, header["averaged"])
         if self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(header["scaler"])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything that training needs to go on: tensors, and figures beside them."""
-        tensors = checkpoint.training_state(self.bare, self._optimiser.optimizer)
+        """Return the state that a resumed training needs: tensors, and further figures."""
+        tensors = checkpoint.training_state(self.unwrapped, self._optimiser.optimizer)
         header: dict[str, Any] = {}
         if self._average is not None:
             tensors |= {f"average.{name}": t for name, t in self._average.weights.items()}
@@ -117,96 +133,104 @@ class Training:
         return tensors, header
 
     def finish(self) -> Model:
-        """Return the model with the weights that are kept: its own, or their average."""
+        """Return the trained model: with the average of its weights, if there is one."""
         if self._average is not None:
-            self.bare.load_state_dict(self._average.weights)
-        # What casts the outputs for this stage must not be wrapped again by the next one.
+            self.unwrapped.load_state_dict(self._average.weights)
+        # The wrapper that casts outputs must be removed, since the next stage adds its own.
         model: Model = self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
         return model
 
     @contextmanager
-    def as_kept(self) -> Iterator[Model]:
-        """Give the model with the weights that would be kept now; then training goes on."""
+    def as_saved(self) -> Iterator[Model]:
+        """Provide the model with the weights that would be saved now; restore them on exit."""
         if self._average is None:
-            yield self.bare
+            yield self.unwrapped
             return
-        own = {name: tensor.clone() for name, tensor in self.bare.state_dict().items()}
-        self.bare.load_state_dict(self._average.weights)
+        own = {name: tensor.clone() for name, tensor in self.unwrapped.state_dict().items()}
+        self.unwrapped.load_state_dict(self._average.weights)
         try:
-            yield self.bare
+            yield self.unwrapped
         finally:
-            self.bare.load_state_dict(own)
+            self.unwrapped.load_state_dict(own)
 
     def epoch(
-        self, epoch: int, journal: TrainingLog | None, advance: Callable[[int], None]
+        self, epoch: int, log: TrainingLog | None, advance: Callable[[int], None]
     ) -> dict[str, float]:
-        """Go once through the faces; return the mean losses, the rate and the speed.
+        """Train for one epoch.
+
+        Args:
+            epoch: the epoch, from 0.
+            log: the log; None if this process writes none.
+            advance: called with the number of finished steps.
+
+        Returns:
+            The mean losses, the learning rate and the speed.
 
         Raises:
             DataError: a loss is not finite, or an image cannot be read.
         """
-        # Dropout and drop path draw from torch's generator: an epoch's draws depend on it alone,
-        # and on the process where there are several.
+        # Dropout and drop path draw the same numbers in a resumed training: they depend only on
+        # the seed, the epoch and the process.
         seed, rank = self._settings.training.seed, self._accelerator.process_index
         torch.manual_seed(seed * 1_000_003 + epoch + 10_007 * rank)
-        began = time.perf_counter()
+        start = time.perf_counter()
         self._model.train()
-        figures = _RunningMeans(self._accelerator.reduce, len(self._faces), self._terms, journal)
+        figures = _RunningMeans(self._accelerator.reduce, len(self._faces), self._terms, log)
         last: _TrainingStep | None = None
-        for number, passes in enumerate(self._passes(epoch)):
-            step = self._step(number, epoch, passes)
-            # One step late, so that a GPU is not kept waiting for its own figures.
-            self._take(last, figures)
+        for number, micro_batches in enumerate(self._micro_batches(epoch)):
+            step = self._step(number, epoch, micro_batches)
+            # Figures are read one step late, so that the GPU need not be waited for.
+            self._add_figures(last, figures)
             last = step
             advance(1)
         if last is None:
             raise ValueError("there are no faces to train on")
-        self._take(last, figures)
+        self._add_figures(last, figures)
         self._share_buffers()
-        took = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         return {
             **figures.means(),
             "learning_rate": last.rate,
-            "frames_per_second": len(self._faces) / took,
-            "seconds": took,
+            "frames_per_second": len(self._faces) / seconds,
+            "seconds": seconds,
         }
 
-    def _passes(self, epoch: int) -> Iterator[list[Batch]]:
-        """Yield the micro-batches of every step."""
+    def _micro_batches(self, epoch: int) -> Iterator[list[Batch]]:
+        """Yield the list of micro-batches of every step."""
         accelerator = self._accelerator
         loaded: Iterable[Batch] = batches(
             self._faces,
             self._settings,
             epoch=epoch,
             workers=loader_workers(self._settings, accelerator),
-            needs=self.bare.needs,
+            needs=self.unwrapped.needs,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             pin=accelerator.device.type == "cuda",
         )
-        if type(self.bare).mix is not Model.mix:
+        if type(self.unwrapped).mix is not Model.mix:
             loaded = self._mixed(loaded, epoch)
-        return _grouped(loaded, self._settings.training.accumulate)
+        return _group(loaded, self._settings.training.accumulate)
 
     def _mixed(self, loaded: Iterable[Batch], epoch: int) -> Iterator[Batch]:
-        """Yield batches as the model mixes them; what is random depends on their place alone."""
+        """Yield batches after the model's `mix`, whose random numbers depend on their position."""
         seed, rank = self._settings.training.seed, self._accelerator.process_index
         for number, batch in enumerate(loaded):
             state = np.random.SeedSequence([seed, epoch, number, rank]).generate_state(1)
-            yield self.bare.mix(batch, torch.Generator().manual_seed(int(state[0])))
+            yield self.unwrapped.mix(batch, torch.Generator().manual_seed(int(state[0])))
 
-    def _step(self, number: int, epoch: int, passes: list[Batch]) -> _TrainingStep:
+    def _step(self, number: int, epoch: int, micro_batches: list[Batch]) -> _TrainingStep:
         training, accelerator = self._settings.training, self._accelerator
         overall = epoch * self.steps_an_epoch + number
         factor = rate_at(overall - self._first, self._steps, training.warmup, training.schedule)
         for group in self._optimiser.param_groups:
             group["lr"] = group["base"] * factor
-        # Every mean is over the whole batch, of all micro-batches and processes.
-        counts = torch.stack([self._counts(batch) for batch in passes]).sum(dim=0)
+        # Means are over the whole batch, that is over all micro-batches and processes.
+        counts = torch.stack([self._counts(batch) for batch in micro_batches]).sum(dim=0)
         counts = accelerator.reduce(counts.to(accelerator.device)) / accelerator.num_processes
         losses = [
-            self._pass(batch, counts, last=place == len(passes))
-            for place, batch in enumerate(passes, start=1)
+            self._backward(batch, counts, last=number_in_step == len(micro_batches))
+            for number_in_step, batch in enumerate(micro_batches, start=1)
         ]
         clip = training.gradient_clip or math.inf
         norm = accelerator.clip_grad_norm_(self._model.parameters(), clip)
@@ -222,46 +246,56 @@ class Training:
             skipped=self._optimiser.step_was_skipped,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, len(self._faces) - number * training.batch_size),
-            rows=torch.cat([batch.rows for batch in passes]),
+            rows=torch.cat([batch.rows for batch in micro_batches]),
         )
 
     def _counts(self, batch: Batch) -> Tensor:
-        """Return what each of the model's losses is a mean over, float32 [terms]."""
-        counts = self.bare.counts(batch)
-        return torch.stack([counts[term] for term in self.bare.terms])
+        """Return the number of items that each loss is a mean over, float32 [terms]."""
+        counts = self.unwrapped.counts(batch)
+        return torch.stack([counts[term] for term in self.unwrapped.terms])
 
-    def _pass(self, batch: Batch, counts: Tensor, *, last: bool) -> Tensor:
-        """Add the gradients of a micro-batch; return its share of the losses [terms + 1]."""
-        accelerator, model = self._accelerator, self.bare
+    def _backward(self, batch: Batch, counts: Tensor, *, last: bool) -> Tensor:
+        """Add the gradients of a micro-batch; return its share of the losses [terms + 1].
+
+        Args:
+            batch: the micro-batch, as loaded.
+            counts: the number that each loss is divided by, [terms].
+            last: whether it is the last micro-batch of the step.
+        """
+        accelerator, model = self._accelerator, self.unwrapped
         batch = on_device(batch, accelerator.device, self._settings.model)
         by_term = dict(zip(model.terms, counts, strict=True))
-        # Gradients of several processes meet once a step.
+        # The processes exchange gradients once a step, in its last micro-batch.
         with nullcontext() if last else accelerator.no_sync(self._model):
             with accelerator.autocast():
                 output = self._model(batch)
-            losses = means(model.loss(output, batch, self._gamma), by_term)
+            losses = means(model.loss(output, batch, self._class_weights), by_term)
             accelerator.backward(losses["total"])
         return torch.stack([losses[term].detach() for term in self._terms])
 
     def _share_buffers(self) -> None:
-        """Give all processes the leader's buffers: batch norm's are of each one's own faces."""
-        for buffer in self.bare.buffers():
+        """Copy the leader's buffers to all processes.
+
+        The statistics of batch norm differ, since each process has its own faces.
+        """
+        for buffer in self.unwrapped.buffers():
             broadcast(buffer)
         if self._average is not None:
             self._average.take_buffers()
 
-    def _take(self, step: _TrainingStep | None, figures: "_RunningMeans") -> None:
-        if step is not None and not figures.take(step):
+    def _add_figures(self, step: _TrainingStep | None, figures: "_RunningMeans") -> None:
+        if step is not None and not figures.add(step):
             raise _not_finite(step, self._faces, self.steps_an_epoch, self._terms)
 
 
 class _RunningMeans:
-    """Sums an epoch's losses up, and passes every so many steps' on to the journal.
+    """Averages the losses of an epoch, and writes figures to the log at regular intervals.
 
     Args:
-        reduce: brings processes' figures of a step together.
-        faces: of an epoch.
-        terms: names of the losses.
+        reduce: the function that averages figures over processes.
+        faces: the number of faces in an epoch.
+        terms: the names of the losses.
+        log: the log; None if this process writes none.
     """
 
     def __init__(
@@ -269,50 +303,50 @@ class _RunningMeans:
         reduce: Callable[..., Tensor],
         faces: int,
         terms: tuple[str, ...],
-        journal: TrainingLog | None,
+        log: TrainingLog | None,
     ) -> None:
         self._reduce = reduce
         self._faces = faces
         self._terms = terms
-        self._journal = journal
+        self._log = log
         self._sums = torch.zeros(len(terms), dtype=torch.float64)
-        self._since, self._seen = time.perf_counter(), 0
+        self._last_time, self._faces_since = time.perf_counter(), 0
 
-    def take(self, step: _TrainingStep) -> bool:
-        """Count a step's figures; return whether its losses and their gradient are finite."""
+    def add(self, step: _TrainingStep) -> bool:
+        """Add the figures of a step; return whether its losses and its gradient are finite."""
         losses = step.losses.cpu()
         self._sums += losses.double() * (step.faces / self._faces)
-        self._seen += step.faces
-        # The last gradient of an epoch would otherwise be seen after its checkpoint.
-        told = [losses] if step.skipped else [losses, step.norm.cpu()]
-        if not all(bool(figure.isfinite().all()) for figure in told):
+        self._faces_since += step.faces
+        # Without the gradient's norm, a bad last step would be noticed after the checkpoint.
+        figures = [losses] if step.skipped else [losses, step.norm.cpu()]
+        if not all(bool(figure.isfinite().all()) for figure in figures):
             return False
-        if (step.number + 1) % _JOURNAL_EVERY == 0:
+        if (step.number + 1) % _LOG_EVERY == 0:
             self._write(step)
         return True
 
     def _write(self, step: _TrainingStep) -> None:
         losses = self._reduce(step.losses, "mean").tolist()
         now = time.perf_counter()
-        if self._journal is not None:
+        if self._log is not None:
             figures = {
                 "epoch": step.epoch + 1,
                 **dict(zip(self._terms, losses, strict=True)),
                 "learning_rate": step.rate,
                 "gradient_norm": float(step.norm),
-                "frames_per_second": self._seen / (now - self._since),
+                "frames_per_second": self._faces_since / (now - self._last_time),
             }
-            self._journal.step(step.number + 1, figures)
-        self._since, self._seen = now, 0
+            self._log.step(step.number + 1, figures)
+        self._last_time, self._faces_since = now, 0
 
     def means(self) -> dict[str, float]:
-        """Return the losses' means over the epoch."""
-        # Processes that have a GPU reduce no tensor that is not on it.
+        """Return the mean losses of the epoch."""
+        # `reduce` works only for tensors on the GPU, but these sums are on the CPU.
         shares = processes.gathered(self._sums.tolist())
         return dict(zip(self._terms, np.mean(shares, axis=0).tolist(), strict=True))
 
 
-def _grouped(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+def _group(loaded: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     loaded = iter(loaded)
     while group := list(islice(loaded, size)):
         yield group
@@ -329,5 +363,5 @@ def _not_finite(
         f"({', '.join(f'{term} {value:g}' for term, value in values)}, gradient "
         f"{float(step.norm):g}) in epoch {step.epoch + 1}, batch {batch}.",
         where=", ".join(named) + " ...",
-        hint="lower training.learning_rate or training.gradient_clip, or look at these images",
+        hint="lower training.learning_rate or training.gradient_clip, or check these images",
     )

@@ -1,4 +1,4 @@
-"""Small models and made-up batches for the tests of fauds.nn."""
+"""Small models and random batches for the tests of fauds.nn."""
 
 import torch
 
@@ -19,7 +19,7 @@ AUS, VOCABULARY = 3, 11
 
 
 def small_model(**changes) -> VLFAU:
-    """A whole VL-FAU of a few thousand weights, in eval mode."""
+    """Return a complete VL-FAU with a few thousand weights, in eval mode."""
     torch.manual_seed(0)
     settings = {
         **SWIN,
@@ -43,7 +43,7 @@ def batch_of(
     whole: torch.Tensor | None = None,
     labels: torch.Tensor | None = None,
 ) -> Batch:
-    """A batch of these images and captions, labels not coded unless given."""
+    """Return a batch of these images and captions; labels are not coded unless given."""
     return Batch(
         images=images,
         labels=torch.full((len(images), AUS), -1) if labels is None else labels,
@@ -55,7 +55,7 @@ def batch_of(
 
 
 def captions(*shape: int, words: int, seed: int = 0, vocab: int = VOCABULARY) -> torch.Tensor:
-    """Sequences [*shape, words + 1] of <bos> words <eos> <pad>, of 1 to `words` words."""
+    """Return random captions [*shape, words + 1] of 1 to `words` words, <eos> included."""
     random = torch.Generator().manual_seed(seed)
     tokens = torch.randint(4, vocab, (*shape, words + 1), generator=random)
     tokens[..., 0] = 1
@@ -67,7 +67,7 @@ def captions(*shape: int, words: int, seed: int = 0, vocab: int = VOCABULARY) ->
 
 
 def batch(size: int = 2, image: int = 64, dtype: torch.dtype = torch.float32):
-    """Images, local captions, global captions and labels, one null AU without a caption."""
+    """Return images, local captions, global captions and labels; one AU is not coded."""
     random = torch.Generator().manual_seed(1)
     images = torch.randn(size, 3, image, image, generator=random, dtype=dtype)
     local, whole = captions(size, AUS, words=5), captions(size, words=7, seed=2)

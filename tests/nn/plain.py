@@ -1,6 +1,7 @@
-"""VL-FAU written as its equations read: a module per AU, a loop over AUs in a loop over words.
+"""VL-FAU written as in the paper's equations: a module for each AU, loops over AUs and words.
 
-Slow on purpose. The fidelity tests compare fauds.nn with it, the speed benchmark times it.
+It is slow on purpose. The fidelity tests compare fauds.nn with it, and the speed benchmark
+measures it.
 """
 
 import copy
@@ -15,7 +16,7 @@ from fauds.nn.vlfau import VLFAU
 
 
 class PlainBranch(nn.Module):
-    """One AU: DAIR_i (eq. 2 and 3) and its fully connected layer."""
+    """The branch of one AU: DAIR_i (eq. 2 and 3) and its fully connected layer."""
 
     def __init__(self, dim, hidden, sigmoid):
         super().__init__()
@@ -28,7 +29,7 @@ class PlainBranch(nn.Module):
         return self.fc2(F.relu(self.fc1(pooled)))
 
     def forward(self, whole):
-        """V [B, d, h, w] -> V-hat [B, d, h, w], its map [B, h, w], logits [B, 2]."""
+        """Return V-hat [B, d, h, w], its map [B, h, w] and logits [B, 2] from V [B, d, h, w]."""
         maximum, average = F.adaptive_max_pool2d(whole, 1), F.adaptive_avg_pool2d(whole, 1)
         attention = torch.sigmoid(self.mlp(maximum.flatten(1)) + self.mlp(average.flatten(1)))
         bar = attention[:, :, None, None] * whole
@@ -40,7 +41,7 @@ class PlainBranch(nn.Module):
 
 
 class PlainMultiScale(nn.Module):
-    """MSC (eq. 1), a stage at a time."""
+    """MSC (eq. 1), one stage at a time."""
 
     def __init__(self, channels, width, dim, norm, pool):
         super().__init__()
@@ -50,7 +51,7 @@ class PlainMultiScale(nn.Module):
         self.pool = pool
 
     def forward(self, stages):
-        """Maps [B, C_s, H_s, W_s] -> V [B, d, h, w]."""
+        """Return V [B, d, h, w] from stages [B, C_s, H_s, W_s]."""
         maps, size = [], stages[-1].shape[2:]
         for stage, norm, conv in zip(stages, self.norms, self.convs, strict=True):
             if self.pool == "before":
@@ -63,10 +64,10 @@ class PlainMultiScale(nn.Module):
 
 
 class PlainDecoder(nn.Module):
-    """Eq. 4 to 6, one word of one branch at a time, V projected at every word."""
+    """Eq. 4 to 6, one word of one branch at a time; V is projected again at every word."""
 
     def __init__(self, vocab, embed, dim, hidden, attention, begin="mean"):
-        """`embed` 0: no word is fed; `begin` "zeros": h0 and c0 are zero."""
+        """Build the decoder; no word is fed if `embed` is 0."""
         super().__init__()
         if embed:
             self.embedding = nn.Embedding(vocab, embed, padding_idx=0)
@@ -86,7 +87,7 @@ class PlainDecoder(nn.Module):
         return self.begin_h(mean), self.begin_c(mean)
 
     def forward(self, values, word, state):
-        """V [B, P, d], word [B], (h, c) -> logits [B, V], attended [B, d], (h, c)."""
+        """Return logits [B, V], the attended feature [B, d] and the new (h, c)."""
         h, c = state
         scores = self.score(F.relu(self.key(values) + self.query(h)[:, None]))
         alpha = torch.softmax(scores, dim=1)
@@ -97,7 +98,7 @@ class PlainDecoder(nn.Module):
 
 
 class PlainVLFAU(nn.Module):
-    """The full setting, with the weights of `model`."""
+    """The network with all parts of Table 4, with the weights of `model`."""
 
     def __init__(self, model: VLFAU):
         super().__init__()
@@ -111,14 +112,17 @@ class PlainVLFAU(nn.Module):
         self.global_decoder = plain_decoder(model.global_decoder)
         self.global_head = copy.deepcopy(model.global_head)
         self.to(next(model.parameters()).dtype)
-        for mine, theirs, shape in correspondence(self, model):
-            mine.data.copy_(shape(*(t.data for t in theirs)))
+        for plain_parameter, parameters, shape in correspondence(self, model):
+            plain_parameter.data.copy_(shape(*(t.data for t in parameters)))
 
     def forward(self, images, local_tokens, global_tokens):
-        """AU logits [B, A, 2], local [B, A, T, V], global [B, T, V], L_Gau's logits [B, A, 2]."""
+        """Return the logits of AUs, local and global words, and L_Gau.
+
+        Their shapes are [B, A, 2], [B, A, T, V], [B, T, V] and [B, A, 2].
+        """
         whole = self.combine(self.stem(images))
-        seen = [branch(whole) for branch in self.branches]
-        values = [hat.flatten(2).transpose(1, 2) for hat, _, _ in seen]
+        branches = [branch(whole) for branch in self.branches]
+        values = [hat.flatten(2).transpose(1, 2) for hat, _, _ in branches]
         states = [self.local_decoder.begin(v) for v in values]
         local = []
         for t in range(local_tokens.shape[2] - 1):
@@ -127,9 +131,9 @@ class PlainVLFAU(nn.Module):
                 logits, _, states[a] = self.local_decoder(v, local_tokens[:, a, t], states[a])
                 words.append(logits)
             local.append(torch.stack(words, 1))
-        spoken, attended = self._global(whole.flatten(2).transpose(1, 2), global_tokens)
-        au_logits = torch.stack([logits for _, _, logits in seen], 1)
-        return au_logits, torch.stack(local, 2), spoken, self.global_head(attended)
+        global_logits, attended = self._global(whole.flatten(2).transpose(1, 2), global_tokens)
+        au_logits = torch.stack([logits for _, _, logits in branches], 1)
+        return au_logits, torch.stack(local, 2), global_logits, self.global_head(attended)
 
     def _global(self, values, tokens):
         state, logits, attended = self.global_decoder.begin(values), [], []
@@ -143,7 +147,7 @@ class PlainVLFAU(nn.Module):
 
 
 def plain_decoder(decoder: CaptionDecoder) -> PlainDecoder:
-    """A plain decoder of the same sizes; `correspondence` says which weights are which."""
+    """Return a plain decoder of the same sizes; `correspondence` pairs their weights."""
     vocab, hidden = decoder.readout.weight.shape
     embed = decoder.embedding.embedding_dim if decoder.embedding else 0
     attention, dim = decoder.key.weight.shape
@@ -152,7 +156,7 @@ def plain_decoder(decoder: CaptionDecoder) -> PlainDecoder:
 
 
 def plain_multi_scale(combine: MultiScale) -> PlainMultiScale:
-    """A plain MSC of the same sizes."""
+    """Return a plain MSC of the same sizes."""
     channels = [conv.in_channels for conv in combine.convs]
     norm = isinstance(combine.norms[0], nn.LayerNorm)
     width, dim = combine.convs[0].out_channels, combine.combine.out_features
@@ -160,11 +164,11 @@ def plain_multi_scale(combine: MultiScale) -> PlainMultiScale:
 
 
 def correspondence(plain: PlainVLFAU, model: VLFAU):
-    """Yield (plain parameter, the model's parameters, how those make the plain one)."""
+    """Yield (plain parameter, parameters of the model, function from these to the plain one)."""
     for name in ("stem", "combine", "global_head"):
-        mine = dict(getattr(plain, name).named_parameters())
-        for key, theirs in getattr(model, name).named_parameters():
-            yield mine[key], [theirs], _same
+        plain_parameters = dict(getattr(plain, name).named_parameters())
+        for key, parameter in getattr(model, name).named_parameters():
+            yield plain_parameters[key], [parameter], _same
     dair, heads = model.dair, model.heads
     for a, branch in enumerate(plain.branches):
         yield branch.fc1.weight, [dair.squeeze_weight], lambda w, a=a: w[a].t()
@@ -180,7 +184,7 @@ def correspondence(plain: PlainVLFAU, model: VLFAU):
 
 
 def decoder_correspondence(plain: PlainDecoder, decoder: CaptionDecoder):
-    """As `correspondence`, for one decoder."""
+    """Yield the same as `correspondence`, for one decoder."""
     if decoder.embedding:
         yield plain.embedding.weight, [decoder.embedding.weight], _same
         inputs, bias = [decoder.word_gates.weight], decoder.word_gates.bias
@@ -190,16 +194,16 @@ def decoder_correspondence(plain: PlainDecoder, decoder: CaptionDecoder):
     yield plain.cell.weight_ih, inputs, lambda *parts: _gates(torch.cat(parts, 1))
     yield plain.cell.weight_hh, [decoder.state_gates.weight], _gates
     yield plain.cell.bias_ih, [bias], _gates
-    # nn.LSTMCell has two biases that only ever appear as their sum
+    # nn.LSTMCell has two biases, of which only the sum matters.
     yield plain.cell.bias_hh, [bias], torch.zeros_like
     for name in ("key", "query", "score", "readout"):
-        mine = dict(getattr(plain, name).named_parameters())
-        for key, theirs in getattr(decoder, name).named_parameters():
-            yield mine[key], [theirs], _same
-    begins = (plain.begin_h, plain.begin_c) if decoder.begin else ()
-    for part, mine in enumerate(begins):
-        yield mine.weight, [decoder.begin.weight], lambda w, i=part: w.chunk(2)[i]
-        yield mine.bias, [decoder.begin.bias], lambda w, i=part: w.chunk(2)[i]
+        plain_parameters = dict(getattr(plain, name).named_parameters())
+        for key, parameter in getattr(decoder, name).named_parameters():
+            yield plain_parameters[key], [parameter], _same
+    initial_layers = (plain.begin_h, plain.begin_c) if decoder.begin else ()
+    for part, plain_parameter in enumerate(initial_layers):
+        yield plain_parameter.weight, [decoder.begin.weight], lambda w, i=part: w.chunk(2)[i]
+        yield plain_parameter.bias, [decoder.begin.bias], lambda w, i=part: w.chunk(2)[i]
 
 
 def _same(weight):
@@ -207,6 +211,6 @@ def _same(weight):
 
 
 def _gates(weight):
-    """Input, forget, output, candidate -> nn.LSTMCell's input, forget, candidate, output."""
+    """Reorder the gates to nn.LSTMCell's order: input, forget, candidate, output."""
     enter, forget, leave, candidate = weight.chunk(4)
     return torch.cat([enter, forget, candidate, leave])

@@ -1,4 +1,4 @@
-"""Backbones by name, and the presets that name one."""
+"""Backbones that are chosen by name, and the backbones of the shipped presets."""
 
 import math
 
@@ -19,8 +19,8 @@ from .helpers import AUS, SWIN, batch, batch_of, small_model
 FAMILIES = {
     SWIN["backbone"]: SWIN["backbone_args"],
     "convnext_atto": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)},
-    "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)},  # five levels
-    "efficientnet_b0": {},  # five levels
+    "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 16, 24, 32)},  # has five stages
+    "efficientnet_b0": {},  # has five stages
     "pvt_v2_b0": {},
 }
 
@@ -37,12 +37,12 @@ PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_backbone_by_name_trains_whole_and_comes_back_from_its_file(name, tmp_path):
+def test_every_parameter_of_a_named_backbone_trains_and_is_restored_from_its_file(name, tmp_path):
     model = small_model(backbone=name, backbone_args=FAMILIES[name]).train()
     images, local, whole, labels = batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))["total"].backward()
-    # Several processes that train one model wait for each parameter's gradient.
+    # With several processes, a parameter without a gradient would block the training.
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     gradients = [p.grad for p in model.combine.parameters()]
     assert gradients and [g for g in gradients if not g.any()] == []
@@ -54,15 +54,15 @@ def test_a_backbone_by_name_trains_whole_and_comes_back_from_its_file(name, tmp_
     tensors, meta = checkpoint.load(tmp_path / "weights.safetensors")
     untrained.load_state_dict(tensors)
     limits = {"max_words_local": 3, "max_words_global": 3}
-    wanted, found = (m.eval().explain(images, **limits) for m in (model, untrained))
+    expected, restored = (m.eval().explain(images, **limits) for m in (model, untrained))
     assert meta == {"aus": AUS}
-    assert not torch.equal(before, wanted.scores)
-    for mine, theirs in zip(
-        (*found[:3], *found.tokens), (*wanted[:3], *wanted.tokens), strict=True
+    assert not torch.equal(before, expected.scores)
+    for tensor, expected_tensor in zip(
+        (*restored[:3], *restored.tokens), (*expected[:3], *expected.tokens), strict=True
     ):
-        assert torch.equal(mine, theirs)
-    assert torch.equal(untrained.predict(images), wanted.scores)
-    assert wanted.attention.shape[:2] == wanted.tokens.local.shape[:2] == (2, AUS)
+        assert torch.equal(tensor, expected_tensor)
+    assert torch.equal(untrained.predict(images), expected.scores)
+    assert expected.attention.shape[:2] == expected.tokens.local.shape[:2] == (2, AUS)
 
 
 def test_the_default_swin_is_a_feature_pyramid_of_four():
@@ -71,7 +71,7 @@ def test_the_default_swin_is_a_feature_pyramid_of_four():
     assert shapes == [(8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2)]
 
 
-def test_backbones_that_will_not_do():
+def test_an_unsuitable_or_unknown_backbone_is_an_error():
     with pytest.raises(UsageError, match="four feature stages"):
         FourStages("vit_tiny_patch16_224")
     with pytest.raises(UsageError, match="no backbone called"):
@@ -85,7 +85,7 @@ def test_backbones_that_will_not_do():
     ["hf-hub:timm/resnet18.a1_in1k", "hf_hub:timm/resnet18", "local-dir:here", "timm/resnet18"],
 )
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_a_backbone_from_elsewhere_is_refused_before_anything_is_fetched(
+def test_a_backbone_that_timm_would_download_is_refused_before_timm_is_called(
     monkeypatch, name, pretrained
 ):
     monkeypatch.setattr("timm.create_model", lambda *args, **kwargs: pytest.fail("timm was asked"))
@@ -95,7 +95,7 @@ def test_a_backbone_from_elsewhere_is_refused_before_anything_is_fetched(
     assert "list_models" in raised.value.hint
 
 
-def test_weights_that_cannot_be_had(monkeypatch):
+def test_missing_pretrained_weights_are_an_error_with_a_hint(monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("no route to host")
 
@@ -105,16 +105,16 @@ def test_weights_that_cannot_be_had(monkeypatch):
     assert "pretrained=false" in raised.value.hint
 
 
-def test_every_preset_that_ships_is_known_here():
+def test_this_file_lists_every_shipped_preset():
     assert sorted(PARTS) == PRESETS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_has_exactly_the_parts_of_its_row_in_table_4(preset):
+def test_a_preset_has_the_parts_of_its_row_in_table_4(preset):
     levels, local, whole = PARTS[preset]
-    none = ("model.backbone.pretrained=false", "model.backbone.weights=null")
-    settings = run_settings("vlfau", preset, none).model
+    untrained = ("model.backbone.pretrained=false", "model.backbone.weights=null")
+    settings = run_settings("vlfau", preset, untrained).model
     names, sizes = [f"AU{n:02d}" for n in range(12)], {"local": 20, "global": 30}
     with torch.device("meta"):
         model = build_model(
@@ -125,10 +125,10 @@ def test_a_preset_has_exactly_the_parts_of_its_row_in_table_4(preset):
     assert (model.dair is not None) == levels
     assert (model.local_decoder is not None) == local
     assert (model.global_decoder is not None) == (model.global_head is not None) == whole
-    seen = model.eval()._see(images)
+    encoded = model.eval()._encode(images)
     positions = math.ceil(settings.image_size / 32) ** 2
-    assert seen.whole.shape == (2, positions, settings.dim)
-    assert seen.branches.shape == (2, 12, positions, settings.dim)
+    assert encoded.whole.shape == (2, positions, settings.dim)
+    assert encoded.branches.shape == (2, 12, positions, settings.dim)
     assert model.predict(images).shape == (2, 12)
     for decoder, vocabulary in ((model.local_decoder, 20), (model.global_decoder, 30)):
         if decoder is not None:

@@ -1,4 +1,4 @@
-"""Beam search: greedy at width 1, never below greedy, exhaustive when wide enough."""
+"""Beam search is greedy at width 1, never worse than greedy, and exhaustive if wide enough."""
 
 import itertools
 
@@ -8,13 +8,13 @@ import torch
 from fauds.nn.layers import recurrence
 from fauds.nn.layers.beam import beam_search
 from fauds.nn.layers.decoder import CaptionDecoder
-from fauds.nn.layers.recurrence import Recurrent, proceed, recur
+from fauds.nn.layers.recurrence import LSTMInputs, run_lstm, step_lstm
 
 BOS, EOS = 1, 2
 
 
 def toy(vocab: int, seed: int = 0, rows: int = 6):
-    """A decoder with strong opinions, and image features."""
+    """Return a decoder whose words differ clearly in probability, and image features."""
     torch.manual_seed(seed)
     decoder = CaptionDecoder(vocab, 8, 8, 8, 8).eval()
     with torch.no_grad():
@@ -24,7 +24,7 @@ def toy(vocab: int, seed: int = 0, rows: int = 6):
 
 
 def score(decoder, values, words, penalty):
-    """The score of one hypothesis for one row [1, P, d], by feeding it word by word."""
+    """Return the score of a caption for one row [1, P, d], feeding it word by word."""
     state, total, last = decoder.start(values), 0.0, BOS
     for word in words:
         logits, state = decoder.step(state, torch.tensor([[last]]))
@@ -45,32 +45,34 @@ def greedy(decoder, values, max_words):
 
 @torch.no_grad()
 @pytest.mark.parametrize("seed", range(4))
-def test_width_one_is_greedy(seed):
+def test_a_beam_of_width_one_is_greedy_decoding(seed):
     decoder, values = toy(vocab=9, seed=seed)
     tokens, scores = beam_search(decoder, values, width=1, max_words=7)
     for row, (words, value) in enumerate(zip(tokens.tolist(), scores.tolist(), strict=True)):
-        wanted = greedy(decoder, values[row : row + 1], 7)
-        assert [w for w in words if w] == wanted
-        assert value == pytest.approx(score(decoder, values[row : row + 1], wanted, 1.0), abs=1e-4)
+        expected = greedy(decoder, values[row : row + 1], 7)
+        assert [w for w in words if w] == expected
+        assert value == pytest.approx(
+            score(decoder, values[row : row + 1], expected, 1.0), abs=1e-4
+        )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("seed", range(4))
-def test_wider_never_scores_lower_than_greedy(seed, penalty):
+def test_a_wider_beam_never_scores_lower_than_greedy_decoding(seed, penalty):
     decoder, values = toy(vocab=12, seed=seed, rows=12)
-    rule = {"max_words": 9, "length_penalty": penalty}
-    _, narrow = beam_search(decoder, values, width=1, **rule)
+    options = {"max_words": 9, "length_penalty": penalty}
+    _, narrow = beam_search(decoder, values, width=1, **options)
     for width in (2, 3, 5):
-        tokens, wide = beam_search(decoder, values, width=width, **rule)
+        tokens, wide = beam_search(decoder, values, width=width, **options)
         assert (wide >= narrow - 1e-5).all()
-        mine = [w for w in tokens[0].tolist() if w]
-        assert float(wide[0]) == pytest.approx(score(decoder, values[:1], mine, penalty), abs=1e-4)
+        words = [w for w in tokens[0].tolist() if w]
+        assert float(wide[0]) == pytest.approx(score(decoder, values[:1], words, penalty), abs=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
-def test_wide_enough_is_exhaustive(penalty):
+def test_a_beam_wider_than_the_number_of_captions_finds_the_best_one(penalty):
     vocab, longest = 7, 3
     decoder, values = toy(vocab, rows=3)
     tokens, scores = beam_search(
@@ -87,7 +89,7 @@ def test_wide_enough_is_exhaustive(penalty):
 
 
 @torch.no_grad()
-def test_rows_do_not_meet_and_special_words_are_not_written():
+def test_rows_are_independent_and_special_tokens_are_not_written():
     decoder, values = toy(vocab=9, rows=8)
     tokens, scores = beam_search(decoder, values, width=3, max_words=6)
     for row in range(8):
@@ -114,9 +116,9 @@ def test_rows_that_end_early_do_not_disturb_the_others():
 
 @torch.no_grad()
 @pytest.mark.parametrize("cached", [1, 40, 10**6])
-def test_a_word_of_many_hypotheses_is_a_word_of_the_training_loop(cached, monkeypatch):
-    """However many rows are attended at a time."""
-    monkeypatch.setattr(recurrence, "_CACHED", cached)
+def test_a_search_step_equals_a_step_of_the_training_loop(cached, monkeypatch):
+    """The result does not depend on how many rows fit into the cache."""
+    monkeypatch.setattr(recurrence, "_CACHE_SIZE", cached)
     torch.manual_seed(0)
     rows, width, places, d, h, k, vocab = 5, 3, 4, 6, 7, 8, 9
     values, keys = torch.randn(rows, places, d), torch.randn(rows, places, k)
@@ -125,18 +127,18 @@ def test_a_word_of_many_hypotheses_is_a_word_of_the_training_loop(cached, monkey
     weights = [torch.randn(*size) for size in sizes]
     gates = torch.randn(vocab, 4 * h)
     words = torch.randint(0, vocab, (rows, width))
-    given = Recurrent(values, keys, gates, *states, *weights)
-    hidden, cell = proceed(given, words)
-    again, _ = proceed(given._replace(hidden=hidden, cell=cell), words)
+    inputs = LSTMInputs(values, keys, gates, *states, *weights)
+    hidden, cell = step_lstm(inputs, words)
+    next_hidden, _ = step_lstm(inputs._replace(hidden=hidden, cell=cell), words)
     for place in range(width):
-        alone = Recurrent(values, keys, gates, *(s[:, place] for s in states), *weights)
+        alone = LSTMInputs(values, keys, gates, *(s[:, place] for s in states), *weights)
         fed = words[:, place].repeat(2)
-        wanted, _ = recur(alone, fed, (rows, rows))
-        assert torch.allclose(hidden[:, place], wanted[:rows], atol=1e-6)
-        assert torch.allclose(again[:, place], wanted[rows:], atol=1e-6)
+        expected, _ = run_lstm(alone, fed, (rows, rows))
+        assert torch.allclose(hidden[:, place], expected[:rows], atol=1e-6)
+        assert torch.allclose(next_hidden[:, place], expected[rows:], atol=1e-6)
 
 
-def test_no_rows_no_captions():
+def test_a_search_without_rows_returns_no_captions():
     decoder, _ = toy(vocab=9)
     tokens, scores = beam_search(decoder, torch.zeros(0, 4, 8), max_words=5)
     assert tokens.shape == (0, 0)

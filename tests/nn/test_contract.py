@@ -1,4 +1,4 @@
-"""Every registered model keeps the contract of fauds.nn.base: one test for all."""
+"""Every registered model follows the contract of fauds.nn.base."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SMALL = {
     },
     "linear": {"model.backbone": "{name: resnet10t}"},
 }
-"""Changes of preset tiny by which a family is small; a family without any is taken as it is."""
+"""Changes that make a family's preset tiny smaller; other families are tested as they are."""
 
 
 def settings_of(name: str):
@@ -46,12 +46,12 @@ def batch_for(model: Model, size: int = 4, form: str = "multilabel") -> Batch:
     shape = (size, len(NAMES)) if form == "multilabel" else (size,)
     labels = torch.randint(0, 2 if form == "multilabel" else len(NAMES), shape, generator=random)
     labels[0] = -1
-    more = {}
+    optional = {}
     if "captions" in model.needs:
-        more["local"] = captions(size, len(NAMES), words=5, vocab=WORDS)
-        more["global_"] = captions(size, words=7, seed=2, vocab=WORDS)
+        optional["local"] = captions(size, len(NAMES), words=5, vocab=WORDS)
+        optional["global_"] = captions(size, words=7, seed=2, vocab=WORDS)
     images = torch.randn(size, 3, SIDE, SIDE, generator=random)
-    return Batch(images, labels, torch.arange(size), torch.zeros(size, 2, 3), **more)
+    return Batch(images, labels, torch.arange(size), torch.zeros(size, 2, 3), **optional)
 
 
 def part_of(batch: Batch, rows: slice) -> Batch:
@@ -101,20 +101,20 @@ def test_losses_of_parts_add_up_and_every_parameter_learns(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_not_coded_has_no_loss(name):
+def test_labels_that_are_not_coded_have_no_loss(name):
     model = built(name)
     batch = batch_for(model)
     empty = {"labels": torch.full_like(batch.labels, -1)}
     if batch.local is not None:
         empty |= {"local": torch.zeros_like(batch.local)}
         empty |= {"global_": torch.zeros_like(batch.global_)}
-    nothing = Batch(**{**vars(batch), **empty})
-    losses = means(model.loss(model(nothing), nothing, torch.ones(3)), model.counts(nothing))
+    uncoded = Batch(**{**vars(batch), **empty})
+    losses = means(model.loss(model(uncoded), uncoded, torch.ones(3)), model.counts(uncoded))
     assert {term: float(value) for term, value in losses.items()} == dict.fromkeys(losses, 0.0)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_capability_is_there_or_its_lack_has_a_reason(name):
+def test_a_model_has_a_capability_or_gives_the_reason_why_not(name):
     model = built(name)
     images = batch_for(model).images
     search = {"max_words_local": 4, "max_words_global": 4} if model.can(Describes) else {}
@@ -136,22 +136,22 @@ def test_a_capability_is_there_or_its_lack_has_a_reason(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_comes_back_from_its_settings_and_tensors(name):
+def test_a_model_is_restored_from_its_settings_and_tensors(name):
     model, settings = built(name), settings_of(name)
-    again = presets.settings_type(name).model_validate(
+    restored_settings = presets.settings_type(name).model_validate(
         json.loads(json.dumps(settings.model_dump(mode="json")))
     )
-    assert again == settings
-    other = built(name)
-    for parameter in other.parameters():
+    assert restored_settings == settings
+    restored = built(name)
+    for parameter in restored.parameters():
         torch.nn.init.zeros_(parameter)
-    other.load_state_dict(model.state_dict())
+    restored.load_state_dict(model.state_dict())
     images = batch_for(model).images
-    assert torch.equal(other.predict(images), model.predict(images))
-    silent = MODELS[name].without_texts(settings.model)
+    assert torch.equal(restored.predict(images), model.predict(images))
+    without_texts = MODELS[name].without_texts(settings.model)
     vocabulary = {"local": WORDS, "global": WORDS}
-    spec = Spec(NAMES, "multilabel", vocabulary, SIDE, silent.mean, silent.std)
-    small = MODELS[name].build(silent, spec).eval()
+    spec = Spec(NAMES, "multilabel", vocabulary, SIDE, without_texts.mean, without_texts.std)
+    small = MODELS[name].build(without_texts, spec).eval()
     assert not small.can(Describes)
     known = model.state_dict()
     small.load_state_dict({key: known[key] for key in small.state_dict()})
@@ -176,7 +176,7 @@ def test_classes_that_exclude_each_other_are_predicted_or_refused(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_family_ships_presets_that_are_valid_and_a_card(name):
+def test_every_family_ships_valid_presets_and_a_model_card(name):
     folder = presets.folder(name)
     assert {"tiny", MODELS[name].preset} <= set(presets.names(name))
     for preset in presets.names(name):
@@ -188,8 +188,8 @@ def test_every_family_ships_presets_that_are_valid_and_a_card(name):
         assert f"`{preset}`" in card
 
 
-def test_a_folder_of_presets_makes_no_model(monkeypatch, tmp_path):
-    """A name that no family has is refused, whatever presets lie beside the others."""
+def test_a_folder_of_presets_alone_is_not_a_model(monkeypatch, tmp_path):
+    """A name without a registered family is refused, even if there are presets of that name."""
     other = tmp_path / "me-graphau"
     other.mkdir()
     (other / "full.yaml").write_text((presets.folder("vlfau") / "tiny.yaml").read_text())
@@ -198,14 +198,14 @@ def test_a_folder_of_presets_makes_no_model(monkeypatch, tmp_path):
         presets.run_settings("me-graphau", "full")
 
 
-def test_settings_of_texts_are_refused_where_a_model_writes_none():
+def test_a_setting_of_descriptions_is_refused_for_a_model_without_descriptions():
     with pytest.raises(UsageError, match="linear writes no descriptions"):
         presets.run_settings("linear", "tiny", ("inference.beam_width=5",))
     presets.run_settings("linear", "tiny", ("inference.batch_size=5",))
 
 
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "resnet18", "convnext_atto"])
-def test_linear_takes_any_backbone_with_its_own_pooling(backbone):
+def test_linear_accepts_any_backbone_and_uses_its_own_pooling(backbone):
     settings = MODELS["linear"].Settings(backbone=BackboneSettings(name=backbone), image_size=SIDE)
     spec = Spec(NAMES, "multilabel", {}, SIDE, settings.mean, settings.std)
     model = MODELS["linear"].build(settings, spec).eval()
@@ -215,7 +215,7 @@ def test_linear_takes_any_backbone_with_its_own_pooling(backbone):
     )
 
 
-def test_linear_takes_the_weights_of_a_backbone_s_four_stages():
+def test_linear_loads_the_weights_of_a_backbone_with_four_stages():
     args = {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
     name = "swin_tiny_patch4_window7_224"
     stages = FourStages(name, args, image_size=56)
@@ -225,17 +225,17 @@ def test_linear_takes_the_weights_of_a_backbone_s_four_stages():
     spec = Spec(NAMES, "multilabel", {}, 56, settings.mean, settings.std)
     model = MODELS["linear"].build(settings, spec)
     model.load_backbone(stages.body.state_dict())
-    mine = model.backbone.state_dict()
+    loaded = model.backbone.state_dict()
     for key, tensor in stages.body.state_dict().items():
-        assert torch.equal(mine[key.replace("layers_", "layers.")], tensor), key
+        assert torch.equal(loaded[key.replace("layers_", "layers.")], tensor), key
     tensors = stages.body.state_dict()
     tensors.pop(next(iter(tensors)))
     with pytest.raises(RuntimeError, match="not in both"):
         model.load_backbone(tensors)
 
 
-def test_old_run_settings_are_read_with_the_names_that_they_had(tmp_path):
-    """Setting keys outlive the move of the model's settings to its family."""
+def test_settings_saved_by_older_versions_can_be_read(tmp_path):
+    """The keys of the settings stay the same, so that older runs can be resumed."""
     saved = {
         "description": "",
         "model": {
@@ -265,7 +265,7 @@ def test_old_run_settings_are_read_with_the_names_that_they_had(tmp_path):
     assert read.model_dump(mode="json")["model"] == saved["model"]
 
 
-def test_state_dict_keys_are_those_of_the_shipped_weights():
+def test_the_state_dict_keys_match_the_shipped_weights():
     from safetensors import safe_open
 
     path: Path = presets.folder("vlfau") / "tiny-faces.safetensors"

@@ -1,11 +1,11 @@
-"""The model against the plain version written from the equations: outputs and gradients."""
+"""Outputs and gradients of the model equal those of the plain version of the equations."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from fauds.nn.layers.decoder import CaptionDecoder
-from fauds.nn.layers.recurrence import Recurrent, recur
+from fauds.nn.layers.recurrence import LSTMInputs, run_lstm
 from fauds.nn.layers.words import pack_words
 from fauds.nn.vlfau import vlfau_loss
 
@@ -16,8 +16,8 @@ TOLERANCE = {torch.float32: (1e-5, 1e-4), torch.float64: (1e-11, 1e-10)}
 
 
 def plain_losses(output, local, whole, labels, weights):
-    """Eq. 8, 10, 11 and L_Gau, an image, an AU and a word at a time."""
-    au_logits, words, spoken, gau = output
+    """Return eq. 8, 10, 11 and L_Gau, computed one image, AU and word at a time."""
+    au_logits, words, global_logits, gau = output
     parts = {"fau": [], "lgen": [], "ggen": [], "gau": []}
     for b in range(len(labels)):
         for a in range(labels.shape[1]):
@@ -26,12 +26,12 @@ def plain_losses(output, local, whole, labels, weights):
             for name, logits in (("fau", au_logits), ("gau", gau)):
                 parts[name].append(-weights[a] * logits[b, a].log_softmax(0)[labels[b, a]])
             parts["lgen"].append(caption_loss(words[b, a], local[b, a, 1:]))
-        parts["ggen"].append(caption_loss(spoken[b], whole[b, 1:]))
+        parts["ggen"].append(caption_loss(global_logits[b], whole[b, 1:]))
     return {name: torch.stack(values).mean() for name, values in parts.items()}
 
 
 def caption_loss(logits, targets):
-    """Eq. 11: the mean of -log p over the words that are there."""
+    """Return eq. 11 for one caption: the mean of -log p over its words."""
     terms = [-logits[t].log_softmax(0)[w] for t, w in enumerate(targets.tolist()) if w]
     return torch.stack(terms).mean()
 
@@ -48,7 +48,7 @@ OPEN_POINTS = [
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("changes", OPEN_POINTS, ids=lambda changes: ", ".join(changes) or "ours")
-def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, changes):
+def test_outputs_losses_and_gradients_equal_those_of_the_equations(dtype, changes):
     model = small_model(**changes).to(dtype)
     plain = PlainVLFAU(model).eval()
     images, local, whole, labels = batch(dtype=dtype)
@@ -61,35 +61,35 @@ def test_outputs_losses_and_gradients_are_those_of_the_equations(dtype, changes)
     check_words(output.global_logits, expected[2], whole, close)
 
     losses = vlfau_loss(output, labels, weights)
-    wanted = plain_losses(expected, local, whole, labels, weights)
-    for name, value in wanted.items():
+    expected_losses = plain_losses(expected, local, whole, labels, weights)
+    for name, value in expected_losses.items():
         torch.testing.assert_close(losses[name], value, atol=close, rtol=close)
     losses["total"].backward()
-    sum(wanted.values()).backward()
+    sum(expected_losses.values()).backward()
     check_gradients(correspondence(plain, model), close_gradients)
 
 
 def check_words(packed, expected, tokens, tolerance):
-    """Packed logits against [R, T, V] at the real words."""
+    """Compare packed logits with logits [R, T, V] at the words of the captions."""
     real = tokens[:, 1:] != 0
-    got = packed.padded()
-    real = real[:, : got.shape[1]]
+    padded = packed.padded()
+    real = real[:, : padded.shape[1]]
     torch.testing.assert_close(
-        got[real], expected[:, : got.shape[1]][real], atol=tolerance, rtol=tolerance
+        padded[real], expected[:, : padded.shape[1]][real], atol=tolerance, rtol=tolerance
     )
     assert len(packed.logits) == int((tokens[:, 1:] != 0).sum())
 
 
 def check_gradients(pairs, tolerance):
-    for mine, theirs, shape in pairs:
-        expected = shape(*(t.grad for t in theirs))
+    for plain_parameter, parameters, shape in pairs:
+        expected = shape(*(t.grad for t in parameters))
         if shape is torch.zeros_like:  # nn.LSTMCell's second bias
             continue
-        torch.testing.assert_close(mine.grad, expected, atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(plain_parameter.grad, expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("pool", ["before", "after"])
-def test_multi_scale_is_equation_1(pool):
+def test_multi_scale_computes_equation_1(pool):
     model = small_model(msc_pool=pool).double()
     stages = [t.detach() for t in model.stem(torch.randn(2, 3, 64, 64).double())]
     combine = model.combine
@@ -103,27 +103,29 @@ def test_multi_scale_is_equation_1(pool):
         maps.append(conv(normal * norm.weight[:, None, None] + norm.bias[:, None, None]))
         if pool == "after":
             maps[-1] = F.avg_pool2d(maps[-1], factor)
-    wanted = torch.einsum("bchw,dc->bhwd", torch.cat(maps, 1), combine.combine.weight)
-    torch.testing.assert_close(combine(stages), wanted + combine.combine.bias)
+    expected = torch.einsum("bchw,dc->bhwd", torch.cat(maps, 1), combine.combine.weight)
+    torch.testing.assert_close(combine(stages), expected + combine.combine.bias)
 
 
-def test_pooling_after_the_convolutions_is_another_function_of_the_same_weights():
+def test_pooling_before_and_after_the_convolutions_differ():
     after, before = (small_model(msc_pool=pool).combine for pool in ("after", "before"))
     stages = [torch.randn(2, 8 * 2**s, 16 // 2**s, 16 // 2**s) for s in range(4)]
     assert after(stages).shape == before(stages).shape == (2, 2, 2, 12)
     assert not torch.allclose(after(stages), before(stages), atol=1e-3)
 
 
-def test_without_words_a_caption_follows_from_the_image_alone():
+def test_without_feed_words_a_caption_depends_on_the_image_alone():
     decoder = CaptionDecoder(11, 12, 10, 6, 7, feed_words=False)
     tokens, values = captions(4, words=6), torch.randn(4, 5, 12)
     others = torch.where(tokens > 3, 14 - tokens, tokens)
-    told, retold = (decoder(values, pack_words(words))[0].logits for words in (tokens, others))
-    assert torch.equal(told, retold)
+    logits, other_logits = (
+        decoder(values, pack_words(words))[0].logits for words in (tokens, others)
+    )
+    assert torch.equal(logits, other_logits)
     assert "embedding.weight" not in decoder.state_dict()
 
 
-def test_dair_maps_are_the_plain_ones():
+def test_dair_equals_the_plain_branches():
     model = small_model()
     plain = PlainVLFAU(model)
     whole = torch.randn(2, 4, 4, 12)
@@ -136,7 +138,7 @@ def test_dair_maps_are_the_plain_ones():
 
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("changes", [{}, {"feed_words": False}, {"begin": "zeros"}], ids=str)
-def test_a_step_of_the_search_is_a_step_of_the_training(width, changes):
+def test_decoding_word_by_word_equals_teacher_forcing(width, changes):
     decoder = CaptionDecoder(11, 12, 10, 6, 7, **changes).eval()
     tokens, values = captions(4, words=6), torch.randn(4, 5, 12)
     packed, _ = decoder(values, pack_words(tokens))
@@ -147,31 +149,31 @@ def test_a_step_of_the_search_is_a_step_of_the_training(width, changes):
     check_words(packed, torch.stack(steps, 1), tokens, 1e-5)
 
 
-def test_the_decoder_alone_in_any_order_of_lengths():
+def test_the_decoder_equals_the_plain_one_for_captions_of_any_length():
     decoder = CaptionDecoder(11, 12, 10, 6, 7).double()
     plain = plain_decoder(decoder).double()
-    for mine, theirs, shape in decoder_correspondence(plain, decoder):
-        mine.data.copy_(shape(*(t.data for t in theirs)))
+    for plain_parameter, parameters, shape in decoder_correspondence(plain, decoder):
+        plain_parameter.data.copy_(shape(*(t.data for t in parameters)))
     tokens = captions(6, words=6, seed=3)
     tokens[2] = 0
     values = torch.randn(6, 5, 12, dtype=torch.float64, requires_grad=True)
     packed, contexts = decoder(values, pack_words(tokens))
     (packed.logits.square().sum() + packed.mean_per_row(contexts).square().sum()).backward()
-    mine, values.grad = values.grad, None
-    state, wanted, attended = plain.begin(values), [], []
+    gradient, values.grad = values.grad, None
+    state, expected, attended = plain.begin(values), [], []
     for t in range(tokens.shape[1] - 1):
         logits, context, state = plain(values, tokens[:, t], state)
-        wanted.append(logits)
+        expected.append(logits)
         attended.append(context)
     real = (tokens[:, 1:] != 0)[..., None]
     mean = (torch.stack(attended, 1) * real).sum(1) / real.sum(1).clamp(min=1)
-    ((torch.stack(wanted, 1) * real).square().sum() + mean.square().sum()).backward()
-    torch.testing.assert_close(mine, values.grad)
-    assert mine[2].abs().sum() == 0
+    ((torch.stack(expected, 1) * real).square().sum() + mean.square().sum()).backward()
+    torch.testing.assert_close(gradient, values.grad)
+    assert gradient[2].abs().sum() == 0
     check_gradients(decoder_correspondence(plain, decoder), 1e-10)
 
 
-def test_gradcheck_of_the_word_loop():
+def test_the_gradients_of_the_word_loop_are_numerically_correct():
     torch.manual_seed(0)
     r, p, d, k, h, v = 3, 4, 3, 2, 2, 5
     shapes = [
@@ -189,17 +191,17 @@ def test_gradcheck_of_the_word_loop():
     words = torch.tensor([1, 2, 3, 4, 2, 1])
 
     def run(*tensors):
-        return recur(Recurrent(*tensors), words, (3, 2, 1))
+        return run_lstm(LSTMInputs(*tensors), words, (3, 2, 1))
 
     assert torch.autograd.gradcheck(run, inputs)
 
 
-def test_images_of_a_batch_do_not_meet():
+def test_the_images_of_a_batch_are_independent():
     model = small_model()
     images, local, whole, _ = batch(size=3)
     alone = model(batch_of(images[1:2], local[1:2], whole[1:2]))
     together = model(batch_of(images, local, whole))
-    mine = together.local_logits.rows // AUS == 1
+    second_image = together.local_logits.rows // AUS == 1
     torch.testing.assert_close(together.au_logits[1:2], alone.au_logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         together.local_logits.padded()[AUS : 2 * AUS, : alone.local_logits.padded().shape[1]],
@@ -207,4 +209,4 @@ def test_images_of_a_batch_do_not_meet():
         atol=1e-5,
         rtol=1e-5,
     )
-    assert int(mine.sum()) == len(alone.local_logits.targets)
+    assert int(second_image.sum()) == len(alone.local_logits.targets)

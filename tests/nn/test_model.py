@@ -1,4 +1,4 @@
-"""The network as a whole: settings, padding, inference, precision."""
+"""VL-FAU as a whole: its settings, padding, inference and precision."""
 
 import itertools
 
@@ -14,7 +14,7 @@ SWITCHES = list(itertools.product([True, False], repeat=3))
 
 
 @pytest.mark.parametrize(("levels", "local", "whole"), SWITCHES)
-def test_every_setting_trains_every_parameter(levels, local, whole):
+def test_every_parameter_trains_with_any_switches_of_table_4(levels, local, whole):
     model = small_model(multi_level=levels, local_language=local, global_language=whole).train()
     images, local_tokens, global_tokens, labels = batch()
     output = model(batch_of(images, local_tokens, global_tokens))
@@ -37,28 +37,28 @@ def test_every_setting_trains_every_parameter(levels, local, whole):
     [{"msc_pool": "after"}, {"feed_words": False}, {"begin": "zeros"}],
     ids=lambda changes: next(iter(changes)),
 )
-def test_open_points_train_every_parameter_and_write(changes):
+def test_every_parameter_trains_and_captions_are_written_with_other_choices(changes):
     model = small_model(**changes).train()
     images, local, whole, labels = batch()
     vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))["total"].backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
-    told = model.eval().describe(images, max_words_local=4, max_words_global=5)
-    assert told.local.shape[:2] == (2, AUS)
-    assert told.local[..., 0].all() and told.global_[:, 0].all()
+    tokens = model.eval().describe(images, max_words_local=4, max_words_global=5)
+    assert tokens.local.shape[:2] == (2, AUS)
+    assert tokens.local[..., 0].all() and tokens.global_[:, 0].all()
     if "begin" in changes:
         state = model.global_decoder.start(torch.randn(2, 4, 12), width=3)
         assert state.hidden.shape == state.cell.shape == (2, 3, 10)
         assert not state.hidden.any()
 
 
-def test_an_unknown_way_is_a_usage_error():
+def test_an_unknown_choice_is_a_usage_error():
     with pytest.raises(UsageError, match="did you mean 'after'"):
         small_model(msc_pool="afterwards")
     with pytest.raises(UsageError, match="did you mean 'zeros'"):
         small_model(begin="zero")
 
 
-def test_padding_changes_nothing():
+def test_padding_does_not_change_the_outputs():
     model = small_model()
     images, local, whole, _ = batch()
     longer = torch.cat([local, torch.zeros_like(local)], dim=2)
@@ -72,30 +72,30 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(short.au_logits, other.au_logits)
 
 
-def test_predict_skips_the_decoders_and_agrees_with_the_logits():
+def test_predict_needs_no_decoders_and_agrees_with_the_logits():
     model = small_model()
     images, local, whole, _ = batch()
-    wanted = model(batch_of(images, local, whole)).au_logits.softmax(-1)[..., 1]
+    expected = model(batch_of(images, local, whole)).au_logits.softmax(-1)[..., 1]
     model.local_decoder = model.global_decoder = None
-    torch.testing.assert_close(model.predict(images), wanted)
+    torch.testing.assert_close(model.predict(images), expected)
 
 
-def test_explain_gives_everything_in_one_pass():
+def test_explain_returns_the_same_as_the_single_methods():
     model = small_model()
     images = batch()[0]
-    seen = model.explain(images, max_words_local=4, max_words_global=5)
-    told = model.describe(images, max_words_local=4, max_words_global=5)
-    assert torch.equal(seen.scores, model.predict(images))
-    assert torch.equal(seen.features, model.embed(images))
-    assert torch.equal(seen.attention, model.attend(images))
-    assert torch.equal(seen.tokens.local, told.local)
-    assert told.local.shape[:2] == (2, AUS)
-    assert told.global_.shape[0] == 2
-    assert seen.attention.shape == (2, AUS, 2, 2)
-    assert 0 <= seen.attention.min() <= seen.attention.max() <= 1
+    outputs = model.explain(images, max_words_local=4, max_words_global=5)
+    tokens = model.describe(images, max_words_local=4, max_words_global=5)
+    assert torch.equal(outputs.scores, model.predict(images))
+    assert torch.equal(outputs.features, model.embed(images))
+    assert torch.equal(outputs.attention, model.attend(images))
+    assert torch.equal(outputs.tokens.local, tokens.local)
+    assert tokens.local.shape[:2] == (2, AUS)
+    assert tokens.global_.shape[0] == 2
+    assert outputs.attention.shape == (2, AUS, 2, 2)
+    assert 0 <= outputs.attention.min() <= outputs.attention.max() <= 1
 
 
-def test_top_k_hits():
+def test_hits_counts_words_among_the_k_most_probable():
     model = small_model()
     images, local, whole, _ = batch()
     words = model(batch_of(images, local, whole)).local_logits
@@ -105,14 +105,14 @@ def test_top_k_hits():
 
 
 @pytest.mark.parametrize("changes", [{}, {"feed_words": False, "begin": "zeros"}], ids=str)
-def test_bfloat16_autocast_stays_near(changes):
+def test_bfloat16_losses_are_close_to_float32(changes):
     model = small_model(**changes).train()
     images, local, whole, labels = batch()
     exact = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = vlfau_loss(model(batch_of(images, local, whole)), labels, torch.ones(AUS))
-        seen = model.eval().explain(images, max_words_local=4, max_words_global=4)
+        outputs = model.eval().explain(images, max_words_local=4, max_words_global=4)
     rough["total"].backward()
     assert torch.isclose(exact["total"], rough["total"], rtol=0.02)
-    assert seen.scores.dtype == torch.float32
-    assert seen.tokens.local.shape == (2, AUS, 4)
+    assert outputs.scores.dtype == torch.float32
+    assert outputs.tokens.local.shape == (2, AUS, 4)

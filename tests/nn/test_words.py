@@ -7,7 +7,7 @@ from fauds.nn.layers.words import pack_words
 from .helpers import captions
 
 
-def test_packing_keeps_every_real_word_once_and_in_order():
+def test_packing_keeps_every_word_once_and_in_order():
     tokens = captions(7, words=6)
     tokens[3] = 0
     packed = pack_words(tokens)
@@ -15,12 +15,12 @@ def test_packing_keeps_every_real_word_once_and_in_order():
     assert sum(packed.steps) == len(packed.targets) == int(packed.lengths.sum())
     assert list(packed.steps) == sorted(packed.steps, reverse=True)
     for row in range(7):
-        mine, length = packed.rows == row, int(packed.lengths[row])
-        assert packed.inputs[mine].tolist() == tokens[row, :length].tolist()
-        assert packed.targets[mine].tolist() == tokens[row, 1 : length + 1].tolist()
+        in_row, length = packed.rows == row, int(packed.lengths[row])
+        assert packed.inputs[in_row].tolist() == tokens[row, :length].tolist()
+        assert packed.targets[in_row].tolist() == tokens[row, 1 : length + 1].tolist()
 
 
-def test_packing_nothing():
+def test_packing_rows_without_captions_gives_no_words():
     packed = pack_words(torch.zeros(3, 5, dtype=torch.long))
     assert packed.steps == ()
     assert packed.lengths.tolist() == [0, 0, 0]

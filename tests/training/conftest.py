@@ -1,4 +1,4 @@
-"""Faces, captions and settings of a training that takes a second."""
+"""Faces, captions and settings for a training that takes a second."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def settings() -> RunSettings:
 
 @pytest.fixture(scope="package")
 def faces(tmp_path_factory: pytest.TempPathFactory, tokens: CaptionTokens) -> FaceSet:
-    """Forty noise images, random labels with nulls, captions of six kinds."""
+    """Forty images of noise, with random labels, some of them not coded, and captions."""
     folder: Path = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
     paths = []
@@ -40,7 +40,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory, tokens: CaptionTokens) -> Fa
 
 @pytest.fixture(scope="package")
 def tokens() -> CaptionTokens:
-    """Six local and four global captions, and the row of padding that stands for none."""
+    """Six local and four global captions, each with the row that stands for a missing caption."""
     rng = np.random.default_rng(1)
 
     def padded(captions: int, width: int) -> np.ndarray:

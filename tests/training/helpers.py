@@ -1,4 +1,4 @@
-"""A training on made-up faces that takes a second."""
+"""Functions that build and train a small model in a second."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ FRAMES, AUS = 40, 3
 
 
 def build(settings: RunSettings, faces: FaceSet, folder: Path, model: str = "vlfau") -> Model:
-    """A model of these settings for the names and words of the faces."""
+    """Return a model with these settings, for the AUs and vocabularies of the faces."""
     tokens = faces.captions.tokens
     sizes = {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
     names = [f"AU{number:02d}" for number in range(faces.labels.shape[1])]
@@ -31,7 +31,7 @@ def train(
     advance: Callable[[int], None] = lambda steps: None,
     **more: Any,
 ) -> Model:
-    """Train a model from weights that are the same each time, or go on in the folder."""
+    """Train a model with the same initial weights each time, or resume the training."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
     model = build(settings, faces, folder)

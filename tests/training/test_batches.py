@@ -1,4 +1,4 @@
-"""Loaded faces are the files' own pixels, and stay what they are while more are loaded."""
+"""Batches hold the pixels of the image files, and do not change while more are loaded."""
 
 import multiprocessing
 
@@ -36,39 +36,41 @@ def faces(tmp_path):
     )
 
 
-def load(faces, settings, **how):
-    return list(batches(faces, settings, **how))
+def load(faces, settings, **options):
+    return list(batches(faces, settings, **options))
 
 
 def stored(faces, row):
-    """The file's pixels, RGB."""
+    """Return the pixels of a stored image, RGB."""
     return cv2.imread(str(faces.images[row]))[..., ::-1]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_kept_batches_are_not_written_over(faces, settings, workers):
-    kept = load(faces, settings, epoch=None, workers=workers)
-    assert len(kept) == FRAMES // 2
-    images = torch.cat([batch.images for batch in kept])
+def test_earlier_batches_are_not_overwritten_by_later_ones(faces, settings, workers):
+    loaded = load(faces, settings, epoch=None, workers=workers)
+    assert len(loaded) == FRAMES // 2
+    images = torch.cat([batch.images for batch in loaded])
     for row, image in enumerate(images.numpy()):
         assert np.array_equal(image.transpose(1, 2, 0), stored(faces, row)[4:60, 4:60])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_view_is_a_crop_of_its_frame_turned_and_cut_out(faces, settings, workers):
+def test_a_training_image_is_a_crop_that_may_be_mirrored_and_have_a_cutout(
+    faces, settings, workers
+):
     for batch in load(faces, settings, epoch=3, workers=workers):
         for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
             rng = np.random.default_rng([settings.training.seed, 3, 7 * row])
             top, left = rng.integers(9), rng.integers(9)
-            wanted = stored(faces, row)[top : top + SIDE, left : left + SIDE]
-            wanted = (wanted[:, ::-1] if rng.random() < 0.5 else wanted).copy()
+            expected = stored(faces, row)[top : top + SIDE, left : left + SIDE]
+            expected = (expected[:, ::-1] if rng.random() < 0.5 else expected).copy()
             if rng.random() < 0.5:
                 y, x = rng.integers(SIDE), rng.integers(SIDE)
-                wanted[max(0, y - 7) : y + 7, max(0, x - 7) : x + 7] = 127
-            assert np.array_equal(image.transpose(1, 2, 0), wanted)
+                expected[max(0, y - 7) : y + 7, max(0, x - 7) : x + 7] = 127
+            assert np.array_equal(image.transpose(1, 2, 0), expected)
 
 
-def test_augmenting_leaves_the_image_as_it_was(faces, settings):
+def test_augmentation_does_not_change_its_input(faces, settings):
     image = stored(faces, 0).copy()
     before = image.copy()
     for seed in range(8):
@@ -77,10 +79,11 @@ def test_augmenting_leaves_the_image_as_it_was(faces, settings):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("content", [b"no picture", None])
-def test_a_broken_or_missing_image_is_named(faces, settings, workers, content, tmp_path):
+@pytest.mark.parametrize("content", [b"not an image", None])
+def test_the_error_names_a_damaged_or_missing_image(faces, settings, workers, content, tmp_path):
     path = tmp_path / "11.png"
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=r"11\.png"):
         load(faces, settings, epoch=0, workers=workers)
-    assert not multiprocessing.active_children()  # though the error is still held
+    # The loader's processes have ended, although the error still exists.
+    assert not multiprocessing.active_children()

@@ -1,4 +1,4 @@
-"""Weights files: their header is compared with what is asked, and foreign files are refused."""
+"""Weights files: headers are compared with the expected one, and unsuitable files are refused."""
 
 import copy
 import io
@@ -33,56 +33,56 @@ def header(**changes):
     return copy.deepcopy({**meta, **changes})
 
 
-def refusal(tmp_path, meta, wanted):
-    """What is said of a file with one header where another is asked for."""
+def refusal(tmp_path, meta, expected):
+    """Return the message about a file with one header where another one is expected."""
     path = tmp_path / "weights.safetensors"
     checkpoint.save(path, {"a": torch.zeros(2)}, meta)
     with pytest.raises(DataError) as caught:
-        checkpoint.check(checkpoint.load(path)[1], wanted, path)
+        checkpoint.check(checkpoint.load(path)[1], expected, path)
     assert str(path) in str(caught.value) and caught.value.hint
     return caught.value.what
 
 
-def test_the_header_that_was_written_is_the_one_that_is_asked_for(tmp_path):
-    wanted = header()
-    # As settings hold them; JSON knows no tuples.
-    wanted["normalisation"]["mean"] = tuple(wanted["normalisation"]["mean"])
+def test_a_header_that_was_saved_and_loaded_equals_the_expected_one(tmp_path):
+    expected = header()
+    # Settings hold tuples, which JSON turns into lists.
+    expected["normalisation"]["mean"] = tuple(expected["normalisation"]["mean"])
     path = tmp_path / "weights.safetensors"
-    checkpoint.save(path, {"a": torch.zeros(2)}, wanted)
-    checkpoint.check(checkpoint.load(path)[1], wanted, path)
+    checkpoint.save(path, {"a": torch.zeros(2)}, expected)
+    checkpoint.check(checkpoint.load(path)[1], expected, path)
 
 
-def test_where_the_backbone_began_is_not_compared(tmp_path):
+def test_the_initial_weights_of_the_backbone_are_not_compared(tmp_path):
     other = header()
     other["settings"]["model"]["backbone"] |= {"pretrained": True, "weights": "other.safetensors"}
     checkpoint.check(other, header(), tmp_path)
 
 
-def test_another_recipe_is_told_by_its_settings(tmp_path):
+def test_other_training_settings_are_named(tmp_path):
     other = header()
     other["settings"]["training"]["epochs"] = 77
     assert "settings.training.epochs: the file has 77" in refusal(tmp_path, other, header())
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
-        ("benchmark_version", 1, "benchmark_version: the file has 1, asked is 2"),
-        ("benchmark", "disfa", "benchmark: the file has 'disfa', asked is 'bp4d'"),
-        ("fold", 3, "fold: the file has 3, asked is 1"),
-        ("preset", "full", "preset: the file has 'full', asked is 'tiny'"),
-        ("model", "other", "model: the file has 'other', asked is 'vlfau'"),
+        ("benchmark_version", 1, "benchmark_version: the file has 1, expected 2"),
+        ("benchmark", "disfa", "benchmark: the file has 'disfa', expected 'bp4d'"),
+        ("fold", 3, "fold: the file has 3, expected 1"),
+        ("preset", "full", "preset: the file has 'full', expected 'tiny'"),
+        ("model", "other", "model: the file has 'other', expected 'vlfau'"),
         ("vocabulary", "ab" * 32, "vocabulary: the file has 'abab"),
         ("aus", ["AU01", "AU12"], "aus: the file lacks AU06"),
-        ("aus", ["AU01", "AU06", "AU12", "AU45"], "the file has AU45, which is not asked for"),
+        ("aus", ["AU01", "AU06", "AU12", "AU45"], "the file has AU45 in addition"),
         ("aus", ["AU12", "AU01", "AU06"], "aus: the file has them in another order, AU12, AU01"),
-        ("aus", 3, "aus: the file has 3, asked is ['AU01'"),
+        ("aus", 3, "aus: the file has 3, expected ['AU01'"),
         ("settings", None, "settings.model: not in the file"),
         ("normalisation", {}, "normalisation.image_size: not in the file"),
     ],
 )
-def test_each_difference_is_said_plainly(tmp_path, key, value, said):
-    assert said in refusal(tmp_path, header(**{key: value}), header())
+def test_the_message_names_each_difference(tmp_path, key, value, message):
+    assert message in refusal(tmp_path, header(**{key: value}), header())
 
 
 def test_settings_are_named_by_their_dotted_key(tmp_path):
@@ -92,73 +92,73 @@ def test_settings_are_named_by_their_dotted_key(tmp_path):
     other["settings"]["model"]["older"] = True
     other["normalisation"]["image_size"] = other["settings"]["model"]["image_size"] = 112
     del other["settings"]["model"]["reduction"]
-    said = refusal(tmp_path, other, header())
+    message = refusal(tmp_path, other, header())
     for part in (
-        "settings.model.dim: the file has 32, asked is 16",
-        "settings.model.backbone.args.embed_dim: the file has 24, asked is 16",
-        "settings.model.older: the file has True, asked is none",
+        "settings.model.dim: the file has 32, expected 16",
+        "settings.model.backbone.args.embed_dim: the file has 24, expected 16",
+        "settings.model.older: the file has True, expected none",
         "settings.model.reduction: not in the file",
-        "normalisation.image_size: the file has 112, asked is 56",
+        "normalisation.image_size: the file has 112, expected 56",
     ):
-        assert part in said
-    # Once is enough.
-    assert "settings.model.image_size" not in said
+        assert part in message
+    # It is named once, as part of the normalisation.
+    assert "settings.model.image_size" not in message
 
 
-def test_what_an_older_file_does_not_say_is_named_with_all_else(tmp_path):
+def test_keys_that_an_older_file_lacks_are_named_with_the_differences(tmp_path):
     older = header(benchmark_version=1)
     del older["normalisation"], older["preset"]
-    said = refusal(tmp_path, older, header())
+    message = refusal(tmp_path, older, header())
     for part in ("normalisation: not in the file", "preset: not in the file", "the file has 1"):
-        assert part in said
+        assert part in message
 
 
 class _Runs:
-    """An object whose pickle calls a function when it is read."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __reduce__(self):
         return exec, ("raise SystemExit('the pickle ran')",)
 
 
-@pytest.mark.parametrize("how", ["zip", "old zip", "plain"])
-def test_a_pickle_is_refused_unread(tmp_path, how):
+@pytest.mark.parametrize("kind", ["zip", "old zip", "plain"])
+def test_a_pickle_is_refused_without_loading_it(tmp_path, kind):
     stream = io.BytesIO()
-    if how == "plain":
+    if kind == "plain":
         pickle.dump(_Runs(), stream)
     else:
-        torch.save(_Runs(), stream, _use_new_zipfile_serialization=how == "zip")
+        torch.save(_Runs(), stream, _use_new_zipfile_serialization=kind == "zip")
     path = tmp_path / "weights.safetensors"
     path.write_bytes(stream.getvalue())
     with pytest.raises(DataError, match=r"pickle, which can run code.*safetensors only"):
         checkpoint.load(path)
 
 
-def test_a_length_that_looks_like_a_pickle_is_read(tmp_path):
+def test_a_safetensors_file_whose_length_looks_like_a_pickle_is_read(tmp_path):
     path = tmp_path / "weights.safetensors"
     for padding in range(0, 0x400, 8):
         save_file({"a": torch.ones(2)}, path, metadata={"fauds": json.dumps({"x": " " * padding})})
         if path.read_bytes()[:2] == b"\x80\x02":
             break
     else:
-        pytest.fail("no length began as a pickle does")
+        pytest.fail("no length began with the bytes of a pickle")
     assert checkpoint.load(path)[0]["a"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
-    ("meta", "said"),
+    ("meta", "message"),
     [
         ("{'model': 'vlfau'}", "header is not JSON"),
         ("", "header is not JSON"),
-        ('["vlfau"]', "holds no keys and values"),
-        ("null", "holds no keys and values"),
+        ('["vlfau"]', "has no keys and values"),
+        ("null", "has no keys and values"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ("9" * 5000, "header is not JSON"),
     ],
 )
-def test_a_header_of_another_kind_is_refused(tmp_path, meta, said):
+def test_an_invalid_header_is_refused(tmp_path, meta, message):
     path = tmp_path / "weights.safetensors"
     save_file({"a": torch.ones(2)}, path, metadata={"fauds": meta})
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         checkpoint.load(path)
     assert len(str(caught.value)) < 500
 
@@ -185,7 +185,7 @@ def test_a_header_longer_than_the_file_is_refused(tmp_path):
             checkpoint.load(path)
 
 
-def test_a_full_disk_is_named_as_one(tmp_path, monkeypatch):
+def test_the_error_about_a_full_disk_says_so(tmp_path, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")
 

@@ -1,4 +1,4 @@
-"""A training that is killed, wherever, ends bit for bit as one that was not."""
+"""A training that is killed at any moment and resumed gives exactly the same result."""
 
 import json
 import os
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.skipif(
 KILLS = 20
 CLOCK = ("seconds", "frames_per_second")
 Begin = Callable[..., object]
-"""Trains in a folder, or goes on there."""
+"""A function that trains in a folder, or resumes the training there."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a training left, and how long it took."""
+    """The files of a finished training, and how long it took."""
 
     weights: bytes
     log: list[dict]
@@ -43,26 +43,26 @@ class Result:
 
 @pytest.fixture(scope="module")
 def begin(faces: FaceSet, settings: RunSettings) -> Iterator[Begin]:
-    """What is killed: three epochs of three steps, every second of which is in the journal."""
+    """The training that is killed: three epochs of three steps; every second step is logged."""
     few = faces.where(np.arange(len(faces)) < 12)
     training = settings.training.model_copy(update={"batch_size": 4})
     small = settings.model_copy(update={"training": training})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "_JOURNAL_EVERY", 2)
+        patch.setattr(steps, "_LOG_EVERY", 2)
         yield partial(train, few, small)
 
 
 @pytest.fixture(scope="module")
 def whole(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """The training that nothing disturbs, in a process like the others."""
+    """The result of a training that is not killed, run in a process of its own."""
     folder = tmp_path_factory.mktemp("whole")
     began = time.monotonic()
     assert wait(fork(lambda: begin(folder)))
-    return Result(*left(folder), time.monotonic() - began)
+    return Result(*finished_files(folder), time.monotonic() - began)
 
 
 def fork(action: Callable[[], object]) -> int:
-    """Do something in a process of its own; return its number."""
+    """Run an action in a process of its own; return the process id."""
     if pid := os.fork():
         return pid
     status = 1
@@ -78,7 +78,7 @@ def fork(action: Callable[[], object]) -> int:
 
 
 def wait(pid: int) -> bool:
-    """Return whether a process ended by itself; the only other end is that it was killed."""
+    """Wait for a process; return True if it succeeded, False if it was killed."""
     status = os.waitpid(pid, 0)[1]
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
@@ -87,8 +87,8 @@ def wait(pid: int) -> bool:
     return True
 
 
-def left(folder: Path) -> tuple[bytes, list[dict]]:
-    """Return the weights and the log without the clock; there is nothing else."""
+def finished_files(folder: Path) -> tuple[bytes, list[dict]]:
+    """Return the weights and the log without times, after checking that no other file exists."""
     assert sorted(path.name for path in folder.iterdir()) == [LOG, WEIGHTS]
     lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
     log = [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
@@ -96,18 +96,20 @@ def left(folder: Path) -> tuple[bytes, list[dict]]:
 
 
 def check(folder: Path, whole: Result) -> None:
-    weights, log = left(folder)
+    weights, log = finished_files(folder)
     assert weights == whole.weights
     assert log == whole.log
 
 
 def test_the_log_has_every_epoch_and_every_second_step(whole: Result) -> None:
-    said = [(line["epoch"], line.get("step")) for line in whole.log]
-    assert said == [(1, 2), (1, None), (2, 4), (2, 6), (2, None), (3, 8), (3, None)]
+    lines = [(line["epoch"], line.get("step")) for line in whole.log]
+    assert lines == [(1, 2), (1, None), (2, 4), (2, 6), (2, None), (3, 8), (3, None)]
 
 
 @pytest.mark.slow
-def test_kills_at_any_time_change_nothing(begin: Begin, whole: Result, tmp_path: Path) -> None:
+def test_kills_at_random_times_do_not_change_the_result(
+    begin: Begin, whole: Result, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(7)
     kills = training = 0
     folder = tmp_path / "killed0"
@@ -126,31 +128,31 @@ def test_kills_at_any_time_change_nothing(begin: Begin, whole: Result, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_of_a_write_changes_nothing(
+def test_a_kill_at_any_moment_of_a_write_does_not_change_the_result(
     begin: Begin, whole: Result, tmp_path: Path
 ) -> None:
-    """Each process dies at the first moment at which none before it did, until one does not."""
+    """Each process is killed at the first moment at which no earlier one was, until one ends."""
     folder = tmp_path / "killed"
-    seen: list[str] = []
-    while moment := killed_at(lambda: begin(folder), folder, seen):
-        seen.append(moment)
+    moments: list[str] = []
+    while moment := killed_at(lambda: begin(folder), folder, moments):
+        moments.append(moment)
     check(folder, whole)
     files = [*(f"checkpoint-epoch{epoch}.safetensors" for epoch in (1, 2, 3)), WEIGHTS]
     for file in files:
         for moment in ("half of", "before sync of", "after replace of"):
-            assert f"{moment} {file}" in seen
+            assert f"{moment} {file}" in moments
     for moment in (
         f"after sync of {LOG}",
         f"before replace of {LOG}",
         f"after unlink of {files[0]}",
     ):
-        assert moment in seen
+        assert moment in moments
 
 
-def killed_at(action: Callable[[], object], folder: Path, seen: list[str]) -> str:
-    """Let a process die at the first moment not yet seen; return it, or nothing if it lived."""
+def killed_at(action: Callable[[], object], folder: Path, moments: list[str]) -> str:
+    """Kill a process at the first moment that is not in `moments`; return it, "" if it finished."""
     read, write = os.pipe()
-    pid = fork(lambda: (deadly(folder, seen, write), action()))
+    pid = fork(lambda: (kill_at_new_moment(folder, moments, write), action()))
     os.close(write)
     with os.fdopen(read) as pipe:
         moment = pipe.read()
@@ -158,24 +160,24 @@ def killed_at(action: Callable[[], object], folder: Path, seen: list[str]) -> st
     return moment
 
 
-def deadly(folder: Path, seen: list[str], pipe: int) -> None:
-    """Change this process so that it kills itself at a moment of a write in the folder."""
+def kill_at_new_moment(folder: Path, moments: list[str], pipe: int) -> None:
+    """Patch this process so that it kills itself at a new moment of a write in the folder."""
 
     def moment(name: str) -> None:
-        if name not in seen:
+        if name not in moments:
             os.write(pipe, name.encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def surrounded(
+    def with_kills(
         name: str, action: Callable[..., object], path: Callable[..., Path]
     ) -> Callable[..., object]:
-        def with_moments(*given: object, **more: object) -> object:
-            about = path(*given)
-            if about.parent != folder:
-                return action(*given, **more)
-            moment(f"before {name} of {final(about)}")
-            result = action(*given, **more)
-            moment(f"after {name} of {final(about)}")
+        def with_moments(*args: object, **kwargs: object) -> object:
+            target_path = path(*args)
+            if target_path.parent != folder:
+                return action(*args, **kwargs)
+            moment(f"before {name} of {final(target_path)}")
+            result = action(*args, **kwargs)
+            moment(f"after {name} of {final(target_path)}")
             return result
 
         return with_moments
@@ -186,27 +188,27 @@ def deadly(folder: Path, seen: list[str], pipe: int) -> None:
 
     save = checkpoint.save_file
 
-    def save_by_halves(tensors: dict, path: Path, **more: object) -> None:
+    def save_by_halves(tensors: dict, path: Path, **kwargs: object) -> None:
         moment(f"before {final(path)}")
-        save(tensors, path, **more)
+        save(tensors, path, **kwargs)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
         moment(f"half of {final(path)}")
         path.write_bytes(content)
 
     checkpoint.save_file = save_by_halves
-    os.fsync = surrounded("sync", os.fsync, opened)
-    os.replace = surrounded("replace", os.replace, lambda source, target: Path(target))
-    os.unlink = surrounded("unlink", os.unlink, lambda path: Path(path))
+    os.fsync = with_kills("sync", os.fsync, opened)
+    os.replace = with_kills("replace", os.replace, lambda source, target: Path(target))
+    os.unlink = with_kills("unlink", os.unlink, lambda path: Path(path))
 
 
 def final(path: Path) -> str:
-    """Return the name that a file has when it is whole: ``.NAME.RANDOM.part`` becomes NAME."""
+    """Return the name of the finished file: ``.NAME.RANDOM.part`` becomes NAME."""
     return path.name[1:].rsplit(".", 2)[0] if path.suffix == ".part" else path.name
 
 
 def stop(begin: Begin, folder: Path, steps: int) -> None:
-    """Begin a training that is stopped after so many steps."""
+    """Begin a training and stop it after a number of steps."""
     done = 0
 
     def count(more: int) -> None:
@@ -243,19 +245,19 @@ DAMAGE = {
         for name, damage in DAMAGE.items()
     ],
 )
-def test_a_damaged_checkpoint_is_passed_over_and_named(
+def test_a_damaged_checkpoint_is_skipped_with_a_message(
     begin: Begin, whole: Result, stopped: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     first, second = sorted(stopped.glob("checkpoint-*"))
     second.write_bytes(damage(second.read_bytes()))
     lines: list[str] = []
     begin(stopped, say=lines.append)
-    assert str(second) in lines[0] and "passed over" in lines[0]
+    assert str(second) in lines[0] and "skipping" in lines[0]
     assert str(first) in lines[1] and "after epoch 1" in lines[1]
     check(stopped, whole)
 
 
-def test_where_all_checkpoints_are_damaged_training_begins_again(
+def test_training_begins_again_if_all_checkpoints_are_damaged(
     begin: Begin, whole: Result, stopped: Path
 ) -> None:
     damaged = sorted(stopped.glob("checkpoint-*"), reverse=True)
@@ -264,11 +266,11 @@ def test_where_all_checkpoints_are_damaged_training_begins_again(
     lines: list[str] = []
     begin(stopped, say=lines.append)
     for path, line in zip(damaged, lines, strict=False):
-        assert str(path) in line and "passed over" in line
+        assert str(path) in line and "skipping" in line
     check(stopped, whole)
 
 
-def test_damaged_checkpoints_do_not_drive_out_those_of_earlier_epochs(
+def test_damaged_checkpoints_of_later_epochs_do_not_replace_earlier_ones(
     begin: Begin, whole: Result, stopped: Path
 ) -> None:
     for epoch, path in enumerate(sorted(stopped.glob("checkpoint-*")), start=8):

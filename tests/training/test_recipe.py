@@ -1,4 +1,4 @@
-"""What the settings of training do: passes, averages, clipping, rates, precision, compilation."""
+"""The settings of training: micro-batches, average, clipping, rates, precision, compilation."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from fauds.training import device, optimiser, processes
 from fauds.training import trainer as steps
 from fauds.training.batches import batches
 from fauds.training.device import make_accelerator, precision_on
-from fauds.training.processes import dealt_back
+from fauds.training.processes import interleave
 from tests.training.helpers import FRAMES, train
 
 
 def changed(settings: RunSettings, **training) -> RunSettings:
-    """Settings that draw nothing in the layers, with some of training's changed."""
+    """Return settings with changes, without the random numbers of dropout and drop path."""
     backbone = settings.model.backbone
     still = backbone.model_copy(update={"args": {**backbone.args, "drop_path_rate": 0.0}})
     model = settings.model.model_copy(update={"dropout": 0.0, "backbone": still})
@@ -33,67 +33,67 @@ def log(folder) -> list[dict]:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("passes", [1, 2, 5])
-def test_every_step_shares_its_batch_out_exactly_once(faces, settings, world, passes):
+def test_every_frame_of_a_batch_is_in_exactly_one_micro_batch(faces, settings, world, passes):
     few, needs = changed(settings, batch_size=12, accumulate=passes), ("captions",)
     whole = list(batches(faces, few.model_copy(), epoch=1, workers=0))
     if passes == 1 and world == 1:
         assert [len(batch.rows) for batch in whole] == [12, 12, 12, 4]
     order = np.random.default_rng([few.training.seed, 1]).permutation(FRAMES)
-    hands = [
+    shares = [
         list(batches(faces, few, epoch=1, workers=0, needs=needs, rank=rank, world=world))
         for rank in range(world)
     ]
     for step in range(4):
-        mine = [hand[step * passes : (step + 1) * passes] for hand in hands]
-        seen = [row for hand in mine for batch in hand for row in batch.rows.tolist()]
-        assert seen == order[12 * step : 12 * step + 12].tolist()
-        for batch in (batch for hand in mine for batch in hand if not len(batch.rows)):
+        step_shares = [share[step * passes : (step + 1) * passes] for share in shares]
+        rows = [row for share in step_shares for batch in share for row in batch.rows.tolist()]
+        assert rows == order[12 * step : 12 * step + 12].tolist()
+        for batch in (batch for share in step_shares for batch in share if not len(batch.rows)):
             assert len(batch.images) == 1
             assert (batch.labels == -1).all()
             assert not batch.local.any()
             assert not batch.global_.any()
-    assert {len(hand) for hand in hands} == {4 * passes}
+    assert {len(share) for share in shares} == {4 * passes}
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_test_batches_are_dealt_round(faces, settings, world):
+def test_processes_take_test_batches_in_turn(faces, settings, world):
     small = settings.model_copy(
         update={"inference": settings.inference.model_copy(update={"batch_size": 7})}
     )
-    hands = [
+    shares = [
         [b.rows.tolist() for b in batches(faces, small, epoch=None, workers=0, rank=r, world=world)]
         for r in range(world)
     ]
-    back = dealt_back(hands)
-    assert [row for batch in back for row in batch] == list(range(FRAMES))
-    assert [len(batch) for batch in back] == [7, 7, 7, 7, 7, 5]
+    in_order = interleave(shares)
+    assert [row for batch in in_order for row in batch] == list(range(FRAMES))
+    assert [len(batch) for batch in in_order] == [7, 7, 7, 7, 7, 5]
 
 
-def test_passes_change_nothing_but_the_memory_that_is_needed(faces, settings, tmp_path):
-    ends = [
+def test_the_number_of_micro_batches_does_not_change_the_training(faces, settings, tmp_path):
+    models = [
         train(
             faces,
-            changed(settings, accumulate=passes, learning_rate=1e-3, epochs=1),
-            tmp_path / str(passes),
+            changed(settings, accumulate=accumulate, learning_rate=1e-3, epochs=1),
+            tmp_path / str(accumulate),
         )
-        for passes in (1, 3, 16)
+        for accumulate in (1, 3, 16)
     ]
-    whole, *split = (log(tmp_path / str(passes)) for passes in (1, 3, 16))
+    whole, *split = (log(tmp_path / str(accumulate)) for accumulate in (1, 3, 16))
     for lines in split:
         for one, other in zip(whole, lines, strict=True):
-            for term in (*ends[0].terms, "total"):
+            for term in (*models[0].terms, "total"):
                 assert other[term] == pytest.approx(one[term], abs=1e-4)
-    for model in ends[1:]:
-        for mine, other in zip(ends[0].parameters(), model.parameters(), strict=True):
-            # AdamW's first steps turn a gradient of rounding errors into a step of the rate's size.
-            assert (mine - other).abs().max() < 0.01
+    for model in models[1:]:
+        for parameter, other in zip(models[0].parameters(), model.parameters(), strict=True):
+            # In AdamW's first steps, even a gradient of rounding errors moves a weight by the rate.
+            assert (parameter - other).abs().max() < 0.01
 
 
-def test_the_average_is_that_of_the_weights_after_every_step():
+def test_the_average_is_updated_with_the_weights_after_every_step():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    average = optimiser.Average(model, 0.8)
-    wanted = {name: t.detach().clone() for name, t in model.named_parameters()}
+    average = optimiser.WeightAverage(model, 0.8)
+    expected = {name: t.detach().clone() for name, t in model.named_parameters()}
     for step in range(30):
         for parameter in model.parameters():
             parameter.data.add_(torch.randn_like(parameter))
@@ -101,47 +101,47 @@ def test_the_average_is_that_of_the_weights_after_every_step():
         average.update()
         decay = min(0.8, (1 + step) / (10 + step))
         for name, parameter in model.named_parameters():
-            wanted[name] = decay * wanted[name] + (1 - decay) * parameter.detach()
-    for name, tensor in wanted.items():
+            expected[name] = decay * expected[name] + (1 - decay) * parameter.detach()
+    for name, tensor in expected.items():
         torch.testing.assert_close(average.weights[name], tensor)
     assert torch.equal(average.weights["1.running_mean"], model[1].running_mean)
     assert average.weights["1.num_batches_tracked"] == 30
 
 
 @pytest.mark.slow
-def test_the_average_is_what_is_kept_and_survives_a_stop(faces, settings, tmp_path):
+def test_the_average_is_saved_and_a_resumed_training_continues_it(faces, settings, tmp_path):
     averaged = changed(settings, ema=0.9)
     plain = train(faces, changed(settings), tmp_path / "plain")
     whole = train(faces, averaged, tmp_path / "whole").state_dict()
-    seen = 0
+    done = 0
 
     def stop(steps_done):
-        nonlocal seen
-        seen += steps_done
-        if seen == 5:
+        nonlocal done
+        done += steps_done
+        if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(faces, averaged, tmp_path / "stopped", stop)
-    said = []
-    resumed = train(faces, averaged, tmp_path / "stopped", say=said.append).state_dict()
-    assert said[0].startswith("going on after epoch 1: ")
+    lines = []
+    resumed = train(faces, averaged, tmp_path / "stopped", say=lines.append).state_dict()
+    assert lines[0].startswith("resuming after epoch 1: ")
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
     assert any(not torch.equal(tensor, plain.state_dict()[name]) for name, tensor in whole.items())
-    # What is learnt is the same: only what is kept of it differs.
+    # The average changes the saved weights, not the training.
     assert [line["total"] for line in log(tmp_path / "plain")] == [
         line["total"] for line in log(tmp_path / "whole")
     ]
 
 
-def test_the_rate_stays_where_it_is_asked_to():
+def test_a_constant_schedule_keeps_the_rate_after_warm_up():
     rates = [optimiser.rate_at(step, 100, 0.1, "constant") for step in range(100)]
     assert rates[:9] == sorted(rates[:9])
     assert rates[9:] == [1.0] * 91
 
 
-def test_a_null_clip_clips_nothing_and_the_norm_is_told(faces, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "_JOURNAL_EVERY", 1)
+def test_a_null_clip_does_not_clip_and_the_norm_is_logged(faces, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "_LOG_EVERY", 1)
     for name, clip in (("none", None), ("huge", 1e9), ("small", 1e-3)):
         train(faces, changed(settings, gradient_clip=clip, epochs=1), tmp_path / name)
     none, huge, small = (log(tmp_path / name) for name in ("none", "huge", "small"))
@@ -160,7 +160,7 @@ def test_precision_is_chosen_by_the_device(monkeypatch):
 
 
 def test_a_precision_that_the_device_does_not_have_is_refused(settings):
-    with pytest.raises(UsageError, match="A CPU does not train in float16"):
+    with pytest.raises(UsageError, match="float16 needs a GPU"):
         make_accelerator(changed(settings, precision="fp16"))
 
 

@@ -1,4 +1,4 @@
-"""Trainings of several stages, batches that a model mixes, and what augmentation tells a batch."""
+"""Trainings of several stages, batches that a model mixes, and the views of augmented images."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from torch import nn
 from fauds.errors import UsageError
 from fauds.nn.base import Batch, Model, Stage
 from fauds.training import loop
-from fauds.training.batches import MIRRORED, Sampling, batches, sample, viewed
+from fauds.training.batches import MIRRORED_POINTS, Sampling, batches, map_landmarks, sample
 from tests.training.helpers import AUS
 
 
 class Staged(Model):
-    """Two numbers an AU: `first` is trained in the first stage, `second` in the other."""
+    """A model with two numbers for each AU, which are trained in two stages."""
 
     terms = ("square",)
 
@@ -21,7 +21,7 @@ class Staged(Model):
         super().__init__()
         self.first, self.second = (nn.Parameter(torch.zeros(AUS)) for _ in range(2))
         self.noise = nn.Dropout(0.2)
-        self.lengths, self.mixed, self.at = lengths, [], {}
+        self.lengths, self.random_numbers, self.initial = lengths, [], {}
 
     @classmethod
     def build(cls, settings, spec):
@@ -31,12 +31,12 @@ class Staged(Model):
         return (Stage("first", self.lengths[0]), Stage("second", self.lengths[1]))
 
     def begin(self, stage):
-        self.at[stage.name] = self.first.detach().clone(), self.second.detach().clone()
+        self.initial[stage.name] = self.first.detach().clone(), self.second.detach().clone()
         self.first.requires_grad = stage.name == "first"
         self.second.requires_grad = stage.name == "second"
 
     def mix(self, batch, generator):
-        self.mixed.append(int(torch.randint(1_000_000, (1,), generator=generator)))
+        self.random_numbers.append(int(torch.randint(1_000_000, (1,), generator=generator)))
         return batch
 
     def scores(self, images):
@@ -58,18 +58,18 @@ def train(faces, settings, folder, lengths=(1, 2), **changes):
     model = Staged(lengths)
     changed = settings.training.model_copy(update={"learning_rate": 0.1, **changes})
     run = settings.model_copy(update={"training": changed})
-    said = []
-    trained = loop.train(model, faces, np.ones(AUS), run, folder, {"aus": AUS}, say=said.append)
-    return trained, said
+    lines = []
+    trained = loop.train(model, faces, np.ones(AUS), run, folder, {"aus": AUS}, say=lines.append)
+    return trained, lines
 
 
-def test_each_stage_trains_what_it_says_with_an_optimiser_of_its_own(faces, settings, tmp_path):
-    trained, said = train(faces, settings, tmp_path / "run")
-    assert [line for line in said if line.startswith("stage")] == [
+def test_each_stage_trains_only_its_own_parameters(faces, settings, tmp_path):
+    trained, lines = train(faces, settings, tmp_path / "run")
+    assert [line for line in lines if line.startswith("stage")] == [
         "stage first: epochs 1 to 1",
         "stage second: epochs 2 to 3",
     ]
-    first, second = trained.at["second"]
+    first, second = trained.initial["second"]
     assert first.abs().sum() > 0
     assert not second.any()
     assert torch.equal(trained.first, first)
@@ -78,46 +78,46 @@ def test_each_stage_trains_what_it_says_with_an_optimiser_of_its_own(faces, sett
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 @pytest.mark.parametrize("epochs_done", [1, 2])
-def test_a_stop_between_stages_or_within_one_changes_nothing(
+def test_a_stop_between_stages_or_within_one_does_not_change_the_result(
     faces, settings, tmp_path, monkeypatch, ema, epochs_done
 ):
     whole, _ = train(faces, settings, tmp_path / "whole", ema=ema)
-    keep = loop.resuming.keep
+    save_checkpoint = loop.checkpoint.save_checkpoint
 
     def stop(folder, state, meta, epochs):
-        keep(folder, state, meta, epochs)
+        save_checkpoint(folder, state, meta, epochs)
         if epochs == epochs_done:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.resuming, "keep", stop)
+        patch.setattr(loop.checkpoint, "save_checkpoint", stop)
         with pytest.raises(KeyboardInterrupt):
             train(faces, settings, tmp_path / "stopped", ema=ema)
     resumed, _ = train(faces, settings, tmp_path / "stopped", ema=ema)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    # What an earlier stage set is set again before a later one goes on.
-    assert list(resumed.at) == ["first", "second"]
-    steps = len(whole.mixed) // 3
-    assert resumed.mixed == whole.mixed[epochs_done * steps :]
-    assert len(set(whole.mixed)) == len(whole.mixed)
+    # Earlier stages are begun again before a later one is resumed.
+    assert list(resumed.initial) == ["first", "second"]
+    steps = len(whole.random_numbers) // 3
+    assert resumed.random_numbers == whole.random_numbers[epochs_done * steps :]
+    assert len(set(whole.random_numbers)) == len(whole.random_numbers)
 
 
 def test_stages_that_do_not_add_up_are_refused(faces, settings, tmp_path):
     for lengths in ((1, 1), (0, 3), (3, 3)):
-        with pytest.raises(UsageError, match="3 epochs do not make the stages"):
+        with pytest.raises(UsageError, match="3 epochs do not match the stages"):
             train(faces, settings, tmp_path / "run", lengths)
 
 
 def pixels(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The colours at whole coordinates [n, 2], x right, y down."""
+    """Return the colours at whole coordinates [n, 2], x right, y down."""
     x, y = np.rint(points).astype(int).T
     return image[y, x]
 
 
 @pytest.mark.parametrize("size", [56, 112])
 def test_a_view_maps_stored_pixels_to_those_of_the_sample(faces, size):
-    """A dot at a landmark is where the view says, cropped, scaled and mirrored as the image is."""
+    """A dot that is drawn at a landmark is at the mapped landmark of the augmented image."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -130,45 +130,54 @@ def test_a_view_maps_stored_pixels_to_those_of_the_sample(faces, size):
         sampling = Sampling(size, seed=1, cutout_chance=0.0)
         cv2.imwrite(path, image)
         _, view = sample(path, 7, sampling, epoch)
-        (shown,) = viewed(points[None], view[None])
+        (mapped,) = map_landmarks(points[None], view[None])
         mirrored += view[0, 0] < 0
-        order = MIRRORED if view[0, 0] < 0 else np.arange(68)
+        order = MIRRORED_POINTS if view[0, 0] < 0 else np.arange(68)
         for place in (0, 20, 41, 67):
             dotted = image.copy()
             x, y = points[order[place]].astype(int)
             dotted[y - 1 : y + 2, x - 1 : x + 2] = 255
             cv2.imwrite(path, dotted)
-            got, again = sample(path, 7, sampling, epoch)
-            assert np.array_equal(view, again)
-            inside = (shown[place] > 2).all() and (shown[place] < size - 3).all()
+            sampled, same_view = sample(path, 7, sampling, epoch)
+            assert np.array_equal(view, same_view)
+            inside = (mapped[place] > 2).all() and (mapped[place] < size - 3).all()
             if inside:
-                rows, columns = np.nonzero(got[..., 0] > 60)
+                rows, columns = np.nonzero(sampled[..., 0] > 60)
                 centre = np.array([columns.mean(), rows.mean()])
-                assert np.abs(centre - shown[place]).max() < 0.6
+                assert np.abs(centre - mapped[place]).max() < 0.6
     assert 0 < mirrored < 12
 
 
-def test_landmarks_and_subjects_are_in_a_batch_that_needs_them(faces, settings):
+def test_a_batch_has_landmarks_and_subjects_if_the_model_needs_them(faces, settings):
     rng = np.random.default_rng(0)
     points = rng.uniform(5, 60, (len(faces), 68, 2)).astype(np.float32)
     points[3] = np.nan
-    held = type(faces)(faces.frame_ids, faces.images, faces.labels, faces.subjects, None, points)
+    with_landmarks = type(faces)(
+        faces.frame_ids, faces.images, faces.labels, faces.subjects, None, points
+    )
     needs = ("landmarks", "subjects")
-    for batch in batches(held, settings, epoch=1, workers=0, needs=needs):
+    for batch in batches(with_landmarks, settings, epoch=1, workers=0, needs=needs):
         assert isinstance(batch, Batch)
         assert batch.local is None
-        assert torch.equal(batch.subjects, torch.from_numpy(held.subject_codes)[batch.rows])
+        assert torch.equal(
+            batch.subjects, torch.from_numpy(with_landmarks.subject_codes)[batch.rows]
+        )
         for place, row in enumerate(batch.rows.tolist()):
-            wanted = viewed(points[row][None], batch.views[place].numpy()[None])[0]
-            assert np.array_equal(batch.landmarks[place].numpy(), wanted, equal_nan=True)
-    plain = next(iter(batches(held, settings, epoch=1, workers=0)))
+            expected = map_landmarks(points[row][None], batch.views[place].numpy()[None])[0]
+            assert np.array_equal(batch.landmarks[place].numpy(), expected, equal_nan=True)
+    plain = next(iter(batches(with_landmarks, settings, epoch=1, workers=0)))
     assert plain.landmarks is None
     assert plain.subjects is None
 
 
-def test_mirroring_swaps_left_and_right_points_and_twice_is_nothing():
-    assert np.array_equal(MIRRORED[MIRRORED], np.arange(68))
-    # The chin, the nose's ridge and the lips' middles stay; eyes and mouth corners change sides.
+def test_mirroring_exchanges_left_and_right_points():
+    assert np.array_equal(MIRRORED_POINTS[MIRRORED_POINTS], np.arange(68))
+    # Points on the midline (chin, nose, middle of the lips) stay; all others change sides.
     middle = [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
-    assert MIRRORED[middle].tolist() == middle
-    assert (MIRRORED[36], MIRRORED[39], MIRRORED[48], MIRRORED[0]) == (45, 42, 54, 16)
+    assert MIRRORED_POINTS[middle].tolist() == middle
+    assert (MIRRORED_POINTS[36], MIRRORED_POINTS[39], MIRRORED_POINTS[48], MIRRORED_POINTS[0]) == (
+        45,
+        42,
+        54,
+        16,
+    )

@@ -1,4 +1,4 @@
-"""Training repeats to the bit, goes on where it stopped, and says what is wrong."""
+"""Training is reproducible bit for bit, can be resumed, and names damaged files."""
 
 import json
 import re
@@ -17,16 +17,16 @@ from fauds.training.optimiser import rate_at
 from tests.training.helpers import AUS, FRAMES, build, train
 
 
-def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(faces, settings):
+def test_an_epoch_has_every_frame_once_with_its_own_labels_and_captions(faces, settings):
     for epoch in (0, 1, None):
-        seen = []
+        rows = []
         for batch in batches(faces, settings, epoch=epoch, workers=0, needs=("captions",)):
-            seen += batch.rows.tolist()
+            rows += batch.rows.tolist()
             for i, row in enumerate(batch.rows.tolist()):
                 assert batch.labels[i].tolist() == faces.labels[row].tolist()
                 for au in range(AUS):
-                    mine = batch.local[i, au].tolist()
-                    assert [t for t in mine if t] == [
+                    tokens = batch.local[i, au].tolist()
+                    assert [t for t in tokens if t] == [
                         t
                         for t in faces.captions.tokens.local[faces.captions.local[row, au]].tolist()
                         if t
@@ -36,30 +36,30 @@ def test_every_frame_is_seen_once_an_epoch_with_its_own_labels_and_captions(face
                     for t in faces.captions.tokens.global_[faces.captions.global_[row]].tolist()
                     if t
                 ]
-        assert sorted(seen) == list(range(FRAMES))
-        assert (seen == list(range(FRAMES))) == (epoch is None)
+        assert sorted(rows) == list(range(FRAMES))
+        assert (rows == list(range(FRAMES))) == (epoch is None)
 
 
-def test_loader_processes_change_nothing(faces, settings):
+def test_loader_processes_do_not_change_the_batches(faces, settings):
     alone = list(batches(faces, settings, epoch=2, workers=0))
-    helped = list(batches(faces, settings, epoch=2, workers=2))
-    for one, other in zip(alone, helped, strict=True):
+    with_workers = list(batches(faces, settings, epoch=2, workers=2))
+    for one, other in zip(alone, with_workers, strict=True):
         assert torch.equal(one.rows, other.rows)
         assert torch.equal(one.images, other.images)
 
 
-def test_augmentation_depends_on_its_seed_alone(faces, settings):
+def test_augmentation_depends_only_on_its_generator(faces, settings):
     image = load_face(str(faces.images[0]), settings.model.image_size)
-    how = Sampling.of(settings)
-    views = [augment(image, how, np.random.default_rng(seed))[0] for seed in range(40)]
-    again = augment(image, how, np.random.default_rng(3))[0]
+    sampling = Sampling.of(settings)
+    views = [augment(image, sampling, np.random.default_rng(seed))[0] for seed in range(40)]
+    again = augment(image, sampling, np.random.default_rng(3))[0]
     assert np.array_equal(again, views[3])
     assert {view.shape for view in views} == {(56, 56, 3)}
     cut = sum((view == 127).all(axis=2).sum() > 20 for view in views)
     assert 8 < cut < 32
 
 
-def test_a_face_is_scaled_so_that_an_eighth_is_left_to_crop(faces):
+def test_a_face_is_loaded_with_a_margin_of_an_eighth_for_cropping(faces):
     assert load_face(str(faces.images[0]), 56).shape == (64, 64, 3)
     assert load_face(str(faces.images[0]), 112).shape == (128, 128, 3)
     image = np.arange(64 * 64 * 3).reshape(64, 64, 3)
@@ -67,7 +67,7 @@ def test_a_face_is_scaled_so_that_an_eighth_is_left_to_crop(faces):
 
 
 @pytest.mark.slow
-def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, settings, tmp_path):
+def test_a_repeated_or_resumed_training_is_identical_bit_for_bit(faces, settings, tmp_path):
     whole = train(faces, settings, tmp_path / "whole").state_dict()
     again = train(faces, settings, tmp_path / "again").state_dict()
     steps_per_epoch = -(-FRAMES // settings.training.batch_size)
@@ -88,7 +88,7 @@ def test_training_repeats_to_the_bit_and_stops_and_goes_on(faces, settings, tmp_
             assert torch.equal(tensor, resumed[name]), (stop_at, name)
 
 
-def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp_path):
+def test_a_finished_training_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp_path):
     model = train(faces, settings, tmp_path / "run")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [LOG, WEIGHTS]
     tensors, meta = checkpoint.load(tmp_path / "run" / WEIGHTS)
@@ -103,7 +103,7 @@ def test_the_end_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp
         )
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
+def test_the_error_about_a_loss_that_is_not_finite_names_the_batch(
     faces, settings, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(device, "normalise", lambda images, _: images.float() * float("nan"))
@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(
         train(faces, settings, tmp_path / "run")
 
 
-def test_a_damaged_image_is_named(faces, settings, tmp_path):
+def test_the_error_about_a_damaged_image_names_it(faces, settings, tmp_path):
     whole = cv2.imencode(".jpg", cv2.imread(faces.images[0]))[1].tobytes()
     bad = tmp_path / "bad.jpg"
     broken = faces.where(np.arange(FRAMES) < 4)
@@ -134,7 +134,7 @@ def test_a_damaged_image_is_named(faces, settings, tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-50], lambda data: b"{}" + data, lambda _: b""]
 )
-def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+def test_the_error_about_a_damaged_checkpoint_names_it(tmp_path, damage):
     path = tmp_path / "w.safetensors"
     checkpoint.save(path, {"a": torch.zeros(30)}, {"x": 1})
     path.write_bytes(damage(path.read_bytes()))
@@ -145,11 +145,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage):
 def test_backbone_weights_of_another_backbone_are_refused(faces, settings, tmp_path):
     checkpoint.save(tmp_path / "other.safetensors", {"a": torch.zeros(3)}, {})
     model = build(settings, faces, tmp_path)
-    with pytest.raises(DataError, match="not those of this backbone"):
+    with pytest.raises(DataError, match="do not fit this backbone"):
         checkpoint.load_backbone(model, tmp_path / "other.safetensors")
 
 
-def test_the_rate_rises_then_falls_to_zero():
+def test_the_learning_rate_rises_then_falls_to_zero():
     rates = [rate_at(step, 100, 0.1) for step in range(100)]
     assert rates[9] == 1
     assert rates[:10] == sorted(rates[:10])

@@ -1,5 +1,6 @@
-"""Layers that model families are built of: tensors in, tensors out, no files and no settings.
+"""Layers that model families share: they take and return tensors, and read no files or settings.
 
-`backbone` wraps timm networks, `heads` classifies, `dair` holds the AU branches, `words` packs
-captions, `recurrence` is the recurrent cell, `decoder` writes captions and `beam` searches them.
+`backbone` wraps timm networks, `heads` holds the classifiers, `dair` the AU branches, `words`
+packs captions without padding, `recurrence` is the LSTM over words, `decoder` predicts captions
+and `beam` searches for the best ones.
 """

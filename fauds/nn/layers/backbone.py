@@ -1,4 +1,4 @@
-"""timm backbones: four feature stages and their combination, or pooled features."""
+"""timm backbones, with four feature stages and their combination, or with pooled features."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from fauds.registry import unknown
 STAGES = 4
 
 POOLS = ("before", "after")
-"""When a stage can be pooled to the size of the last one: before its convolution or after it."""
+"""Whether stages are pooled to the size of the last one before or after their convolution."""
 
 
 class FourStages(nn.Module):
@@ -26,16 +26,17 @@ class FourStages(nn.Module):
         name: a timm model name, with or without a weight tag.
         args: further arguments of ``timm.create_model``, such as ``embed_dim`` and ``depths``
             of a small Swin, or ``drop_path_rate``.
-        pretrained: load the weights that timm's tag names.
-        image_size: side of the square input in pixels; given to backbones that fix it.
+        pretrained: whether to load the pretrained weights that timm has for this name.
+        image_size: the side of the square input in pixels; passed to backbones with a fixed input
+            size.
 
     Attributes:
         body: the timm network.
-        channels: channels of the four stages.
+        channels: the number of channels of each of the four stages.
 
     Raises:
-        UsageError: no such backbone, or one whose features do not form four stages.
-        DataError: the pretrained weights cannot be had.
+        UsageError: timm has no such backbone, or its features do not form four stages.
+        DataError: the pretrained weights are not available.
     """
 
     def __init__(
@@ -58,7 +59,11 @@ class FourStages(nn.Module):
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W], normalised -> four maps [B, C_s, H_s, W_s], large to small."""
+        """Return the four stages [B, C_s, H_s, W_s], from large to small.
+
+        Args:
+            images: [B, 3, H, W], normalised.
+        """
         stages: list[Tensor] = self.body(images)
         if self.channels_last:
             stages = [stage.permute(0, 3, 1, 2) for stage in stages]
@@ -71,67 +76,71 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
     Args:
         name: a timm model name, with or without a weight tag.
         args: further arguments of ``timm.create_model``.
-        pretrained: load the weights that timm's tag names.
-        image_size: side of the square input in pixels; given to networks that fix it.
+        pretrained: whether to load the pretrained weights that timm has for this name.
+        image_size: the side of the square input in pixels; passed to networks with a fixed input
+            size.
 
     Raises:
-        UsageError: timm has no such network, or not with these arguments.
-        DataError: the pretrained weights are missing.
+        UsageError: timm has no such network, or cannot build it with these arguments.
+        DataError: the pretrained weights are not available.
     """
-    if ":" in name:  # "hf-hub:" and "local-dir:" would have timm read settings from elsewhere
+    if ":" in name:  # With "hf-hub:" or "local-dir:" timm would read settings from other sources.
         raise UsageError(
-            f"{name!r} is not the name of a timm backbone: it has a colon",
+            f"{name!r} is not the name of a timm backbone: it contains a colon",
             where="backbone",
-            hint="take one of timm.list_models(); weights from elsewhere are a file, named in "
-            "model.backbone.weights",
+            hint="choose from timm.list_models(); to use weights from another source, give their "
+            "file in model.backbone.weights",
         )
     if not timm.is_model(name):
         raise UsageError(
             f"timm has no backbone called {name!r}",
-            hint="timm.list_models('swin*') lists names; the part after the dot is a weight tag",
+            hint="timm.list_models('swin*') lists names; the part after the dot names the "
+            "pretrained weights",
         )
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
         args.setdefault("img_size", image_size)
     try:
         return timm.create_model(name, pretrained=pretrained, **args)
-    except Exception as error:  # timm, its hub and the networks behind it share no base class
+    except Exception as error:  # errors of timm, its hub and its networks share no base class
         if pretrained and _is_about_weights(error):
             raise _no_weights(name, error) from error
-        why = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         if isinstance(error, TypeError):
             shown = {key: value for key, value in args.items() if key not in _FEATURES}
             raise UsageError(f"timm cannot build {name!r} with {shown}: {error}") from error
         if "features_only" in args:
-            raise _not_four_stages(name, why) from error
-        raise UsageError(f"timm cannot build {name!r} with {args}: {why}") from error
+            raise _not_four_stages(name, reason) from error
+        raise UsageError(f"timm cannot build {name!r} with {args}: {reason}") from error
 
 
 _FEATURES = ("features_only", "out_indices")
-"""Arguments that `FourStages` gives."""
+"""Arguments of ``timm.create_model`` that `FourStages` sets itself."""
 
 
 def _refuse_reserved(args: dict[str, Any] | None) -> None:
     reserved = sorted({*_FEATURES, "num_classes", "model_name", "pretrained"} & (args or {}).keys())
     if reserved:
         raise UsageError(
-            f"backbone.args cannot set {', '.join(reserved)}: the model decides it",
+            f"backbone.args cannot set {', '.join(reserved)}, which the model sets itself",
             where="backbone",
             hint=f"leave {', '.join(reserved)} out",
         )
 
 
 class Pooled(nn.Module):
-    """A whole timm backbone, its features pooled as the backbone's own classifier has them.
+    """A whole timm backbone with its own pooling: the features that its classifier would read.
 
-    Arguments as of `FourStages`; plain vision transformers are among the backbones.
+    The arguments are those of `FourStages`. Any timm backbone can be used, plain vision
+    transformers included.
 
     Attributes:
         body: the timm network.
-        channels: d.
+        channels: d, the number of features.
 
     Raises:
-        UsageError, DataError: see `create`.
+        UsageError: timm has no such network, or cannot build it with these arguments.
+        DataError: the pretrained weights are not available.
     """
 
     def __init__(
@@ -145,76 +154,82 @@ class Pooled(nn.Module):
         self.channels = int(getattr(self.body, "head_hidden_size", features))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W], normalised -> features [B, d]."""
+        """Return the pooled features [B, d].
+
+        Args:
+            images: [B, 3, H, W], normalised.
+        """
         features: Tensor = self.body(images)
         return features
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights of this network, or those that `FourStages` has of it.
+        """Load weights of this network, or those of its `FourStages` version.
 
-        timm names stages otherwise where it gives their features (layers_0 for layers.0), and
-        leaves out what follows the last one: those parameters then stay as they begin.
+        In a network that returns the features of its stages, timm names the stages differently
+        (layers_0 for layers.0) and leaves out the layers after the last one. The parameters of
+        those layers then keep their initial values.
 
         Raises:
-            RuntimeError: they are another network's.
+            RuntimeError: the weights belong to another network.
         """
-        own = self.body.state_dict().keys()
+        own_names = self.body.state_dict().keys()
         renamed = {_STAGE.sub(r"\1.\2.", name): tensor for name, tensor in tensors.items()}
-        chosen = renamed if renamed.keys() <= own else dict(tensors)
-        missing, unknown_names = self.body.load_state_dict(chosen, strict=False)
-        foreign = [*unknown_names, *(name for name in missing if not name.startswith(_AFTER))]
-        if foreign:
-            raise RuntimeError(f"not in both: {', '.join(foreign[:3])}")
+        matching = renamed if renamed.keys() <= own_names else dict(tensors)
+        missing, unknown_names = self.body.load_state_dict(matching, strict=False)
+        differing = [*unknown_names, *(name for name in missing if not name.startswith(_AFTER))]
+        if differing:
+            raise RuntimeError(f"not in both: {', '.join(differing[:3])}")
 
 
 _STAGE = re.compile(r"^(layers|stages|blocks)_(\d+)\.")
 _AFTER = ("norm.", "head.", "fc_norm.")
-"""What follows the last stage in timm's networks."""
+"""Prefixes of the layers that follow the last stage in timm's networks."""
 
 
 def _is_about_weights(error: Exception) -> bool:
-    """Whether the weights, and not the architecture, failed: a network, hub or file error."""
-    hub = type(error).__module__.split(".")[0] in {"huggingface_hub", "httpx", "requests"}
-    return hub or isinstance(error, OSError) or "pretrained" in str(error).lower()
+    """Return whether loading the weights failed, and not building the network."""
+    from_hub = type(error).__module__.split(".")[0] in {"huggingface_hub", "httpx", "requests"}
+    return from_hub or isinstance(error, OSError) or "pretrained" in str(error).lower()
 
 
 def _no_weights(name: str, error: Exception) -> DataError:
-    why = (str(error) or type(error).__name__).splitlines()[0]
+    reason = (str(error) or type(error).__name__).splitlines()[0]
     return DataError(
-        f"The pretrained weights of {name!r} cannot be had ({why}).",
+        f"The pretrained weights of {name!r} are not available ({reason}).",
         where=name,
-        hint="connect to the internet once (timm keeps a copy); or name timm's weight file: "
+        hint="connect to the internet once (timm keeps a copy); or give timm's weights file: "
         "--set 'model.backbone.args={pretrained_cfg_overlay: {file: PATH}}'; or train from "
         "scratch: --set model.backbone.pretrained=false",
     )
 
 
-def _not_four_stages(name: str, why: str) -> UsageError:
+def _not_four_stages(name: str, reason: str) -> UsageError:
     return UsageError(
-        f"{name!r} is not a backbone with four feature stages ({why})",
+        f"{name!r} is not a backbone with four feature stages ({reason})",
         where="backbone",
-        hint="take one with a feature pyramid: Swin, ConvNeXt or ResNet, for example",
+        hint="choose one with a feature pyramid, for example Swin, ConvNeXt or ResNet",
     )
 
 
 class MultiScale(nn.Module):
-    """MSC: the four stages combined into the global facial representation V (paper, eq. 1).
+    """MSC: combines the four stages into the global facial representation V (paper, eq. 1).
 
-    The paper says only that four 3 x 3 convolutions "learn and reshape" the stages. Ours: each
-    stage is average-pooled to the size of the last one (a stride-8 kernel would read a seventh of
-    stage 1), normalised over its channels, then convolved; or normalised and convolved as large
-    as it is, then pooled (`pool`). The four are concatenated and mapped to `dim`.
+    The paper says only that four 3 x 3 convolutions "learn and reshape" the stages. Here, each
+    stage is average-pooled to the size of the last one (a convolution with stride 8 would read
+    only a seventh of stage 1), normalised over its channels, then convolved. With `pool` "after",
+    each stage is normalised and convolved at its full size, then pooled. The four results are
+    concatenated and mapped to `dim` channels.
 
     Args:
-        channels: channels of the stages.
-        dim: d, channels of V.
-        width: channels after each convolution (256: four of them make the paper's 1024).
-        norm: a LayerNorm over the channels of each stage. Swin's own last norm is not among
-            timm's features, and its raw residual stream grows with depth.
-        pool: "before" the convolutions, or "after" them.
+        channels: the number of channels of each stage.
+        dim: d, the number of channels of V.
+        width: the number of channels after each convolution (four times 256 are the paper's 1024).
+        norm: whether to apply a LayerNorm over the channels of each stage. timm's features of Swin
+            lack its final norm, and the values of its stages grow with depth.
+        pool: whether to pool "before" or "after" the convolutions.
 
     Raises:
-        UsageError: no such `pool`.
+        UsageError: `pool` is neither "before" nor "after".
     """
 
     def __init__(
@@ -227,14 +242,18 @@ class MultiScale(nn.Module):
     ) -> None:
         super().__init__()
         if pool not in POOLS:
-            raise unknown("choice of msc_pool", pool, list(POOLS))
+            raise unknown("msc_pool option", pool, list(POOLS))
         self.pool = pool
         self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in channels)
         self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)
         self.combine = nn.Linear(width * len(channels), dim)
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d], (h, w) the last stage's size."""
+        """Return V [B, h, w, d], where (h, w) is the size of the last stage.
+
+        Args:
+            stages: the four stages [B, C_s, H_s, W_s].
+        """
         size = (stages[-1].shape[-2], stages[-1].shape[-1])
         if self.pool == "before":
             stages = [F.adaptive_avg_pool2d(stage, size) for stage in stages]
@@ -243,13 +262,13 @@ class MultiScale(nn.Module):
             for stage, norm, conv in zip(stages, self.norms, self.convs, strict=True)
         ]
         if self.pool == "after":
-            maps = [F.adaptive_avg_pool2d(one, size) for one in maps]
+            maps = [F.adaptive_avg_pool2d(stage, size) for stage in maps]
         combined: Tensor = self.combine(torch.cat(maps, dim=1).permute(0, 2, 3, 1))
         return combined
 
 
 class LastStage(nn.Module):
-    """The baseline of the paper's Table 4: the last stage alone, one Linear to d."""
+    """The baseline of the paper's Table 4: the last stage alone, mapped to d by one Linear."""
 
     def __init__(self, channels: list[int], dim: int, norm: bool = True) -> None:
         super().__init__()
@@ -257,12 +276,12 @@ class LastStage(nn.Module):
         self.combine = nn.Linear(channels[-1], dim)
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Maps [B, C_s, H_s, W_s] -> V [B, h, w, d]."""
+        """Return V [B, h, w, d] from the four stages [B, C_s, H_s, W_s]."""
         combined: Tensor = self.combine(self.norm(stages[-1].permute(0, 2, 3, 1)))
         return combined
 
 
 def _channel_norm(norm: nn.Module, maps: Tensor) -> Tensor:
-    """Apply a last-dimension norm to [B, C, h, w]."""
+    """Apply a norm over the channels of maps [B, C, h, w]."""
     normed: Tensor = norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return normed

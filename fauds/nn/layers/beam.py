@@ -1,4 +1,4 @@
-"""Beam search over all captions of a batch together."""
+"""Beam search, for all captions of a batch at once."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from fauds.nn.layers.decoder import CaptionDecoder, DecoderState
 from fauds.nn.layers.words import BOS, EOS, PAD, UNK
 
 NEVER = (PAD, BOS, UNK)
-"""Words that no caption may contain."""
+"""Tokens that a caption must not contain."""
 
 
 @dataclass
 class _Beams:
-    """K hypotheses of each of R rows."""
+    """K hypotheses for each of R rows."""
 
-    tokens: Tensor  # [R, K, t], the words so far, pad after the end
-    total: Tensor  # [R, K], summed log-probabilities
-    words: Tensor  # [R, K], how many, end of sentence included
-    ended: Tensor  # [R, K] bool
+    tokens: Tensor  # [R, K, t], the words so far, <pad> after the end
+    total: Tensor  # [R, K], the sums of log-probabilities
+    words: Tensor  # [R, K], the numbers of words, <eos> included
+    ended: Tensor  # [R, K] bool, whether <eos> was written
 
     def score(self, length_penalty: float) -> Tensor:
         return self.total / self.words.clamp(min=1).to(self.total.dtype) ** length_penalty
@@ -38,24 +38,25 @@ def beam_search(
     max_words: int = 64,
     length_penalty: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """The best caption of every row found by beam search (paper, section 3.2.1).
+    """Return the best caption of every row by beam search (paper, section 3.2.1).
 
-    A hypothesis scores (sum of log-probabilities) / words ** length_penalty, <eos> being a word:
-    1, the default, compares captions by their mean, 0 by their plain sum. Ended hypotheses keep
-    their place in the beam while nothing scores higher. The first place always follows the most
-    probable word: width 1 is greedy decoding, and no width scores lower than greedy. <pad>,
-    <bos> and <unk> are never written. The search stops when every hypothesis of every row has
-    ended or holds `max_words`; rows that are through are left out once they are a quarter.
+    The score of a hypothesis is (sum of log-probabilities) / (number of words) ** length_penalty,
+    where <eos> counts as a word: an exponent of 1, the default, compares captions by their mean
+    log-probability, 0 by the sum. Hypotheses that have ended stay in the beam as long as no other
+    ones score higher. The first hypothesis always continues with the most probable word: width 1
+    is greedy decoding, and no width scores lower than greedy decoding. <pad>, <bos> and <unk> are
+    never written. The search stops when every hypothesis of every row has ended or holds
+    `max_words`. Finished rows are removed from the computation when they are more than a quarter.
 
     Args:
         decoder: the caption decoder, in eval mode.
-        values: image features [R, P, d].
-        width: K, hypotheses per row.
-        max_words: longest caption, <eos> included; longer ones are cut.
+        values: the image features [R, P, d].
+        width: K, the number of hypotheses for each row.
+        max_words: the length of the longest caption, <eos> included; longer ones are cut.
         length_penalty: the exponent above, 0 to 1.
 
     Returns:
-        Words [R, T] long, without <bos>, with <eos>, <pad> after it; and the scores [R].
+        The words [R, T] long, without <bos>, with <eos> and <pad> after it; and the scores [R].
     """
     rows, device = len(values), values.device
     tokens = torch.full((rows, max_words), PAD, dtype=torch.long, device=device)
@@ -69,11 +70,11 @@ def beam_search(
     for t in range(max_words):
         logits, state = decoder.step(state, last)
         beams, parents = _advance(beams, logits, length_penalty)
-        state, last = _follow(state, parents), beams.tokens[..., -1]
+        state, last = _reorder(state, parents), beams.tokens[..., -1]
         done = beams.ended.all(dim=1)
         if t + 1 == max_words:
             done = torch.ones_like(done)
-        # Rows that are through stay as they are until it pays to copy the others.
+        # Copying the other rows costs time, so finished rows stay until they are a quarter.
         if int(done.sum()) * 4 > len(done):
             words, scores[active[done]] = _best(beams.pick(done), length_penalty)
             tokens[active[done], : t + 1] = words
@@ -85,7 +86,7 @@ def beam_search(
 
 
 def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
-    """One live hypothesis per row; the other places are dead until the first word splits it."""
+    """Return one empty hypothesis for each row; the other K - 1 have a probability of zero."""
     total = torch.full((rows, width), -math.inf, device=device)
     total[:, 0] = 0.0
     zeros = torch.zeros(rows, width, dtype=torch.long, device=device)
@@ -93,55 +94,62 @@ def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
 
 
 def _continuations(beams: _Beams, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Each hypothesis' best next words, the best first: log-probabilities and words [R, K, C].
+    """Return the best next words of each hypothesis, the best first.
 
-    C is K at most: of words that follow the same hypothesis no more can be kept. An ended
-    hypothesis goes on as itself: one continuation, <pad>, at no cost.
+    A hypothesis that has ended has one continuation, <pad> with a log-probability of 0.
+
+    Returns:
+        The log-probabilities and words, [R, K, C] each. C is at most K, since no more than K
+        continuations of one hypothesis can be kept.
     """
     log_probs = logits.float().log_softmax(dim=-1)
     log_probs[..., NEVER] = -math.inf
     best = log_probs.topk(min(log_probs.shape[1:]), dim=-1)
-    stay = torch.full_like(best.values, -math.inf)
-    stay[..., 0] = 0.0
+    ended_values = torch.full_like(best.values, -math.inf)
+    ended_values[..., 0] = 0.0
     ended = beams.ended.unsqueeze(2)
-    return torch.where(ended, stay, best.values), best.indices.masked_fill(ended, PAD)
+    return torch.where(ended, ended_values, best.values), best.indices.masked_fill(ended, PAD)
 
 
 def _advance(beams: _Beams, logits: Tensor, length_penalty: float) -> tuple[_Beams, Tensor]:
-    """Extend every hypothesis by a word and keep the K best. Also returns their parents [R, K]."""
+    """Extend every hypothesis by one word and keep the K best.
+
+    Returns:
+        The new hypotheses, and the index [R, K] of the hypothesis that each one extends.
+    """
     gain, words = _continuations(beams, logits)
     total = beams.total.unsqueeze(2) + gain
     longer = beams.words + (~beams.ended)
     rank = total / longer.to(total.dtype).unsqueeze(2) ** length_penalty
-    rank[:, 0, 0] = math.inf  # the most probable word of the first beam
-    place = rank.flatten(1).topk(beams.words.shape[1], dim=1).indices
-    parents = place // gain.shape[2]
-    choice = words.flatten(1).gather(1, place)
-    total = total.flatten(1).gather(1, place)
-    written = beams.tokens.gather(1, parents.unsqueeze(2).expand_as(beams.tokens))
-    following = _Beams(
-        tokens=torch.cat([written, choice.unsqueeze(2)], dim=2),
+    rank[:, 0, 0] = math.inf  # keeps the greedy caption in the beam
+    positions = rank.flatten(1).topk(beams.words.shape[1], dim=1).indices
+    parents = positions // gain.shape[2]
+    next_words = words.flatten(1).gather(1, positions)
+    total = total.flatten(1).gather(1, positions)
+    previous = beams.tokens.gather(1, parents.unsqueeze(2).expand_as(beams.tokens))
+    extended = _Beams(
+        tokens=torch.cat([previous, next_words.unsqueeze(2)], dim=2),
         total=total,
         words=longer.gather(1, parents),
-        ended=beams.ended.gather(1, parents) | (choice == EOS) | total.isneginf(),
+        ended=beams.ended.gather(1, parents) | (next_words == EOS) | total.isneginf(),
     )
-    return following, parents
+    return extended, parents
 
 
-def _follow(state: DecoderState, parents: Tensor) -> DecoderState:
-    """Give each hypothesis its parent's hidden state."""
+def _reorder(state: DecoderState, parents: Tensor) -> DecoderState:
+    """Give each hypothesis the decoder state of the hypothesis that it extends."""
     rows, width = parents.shape
-    # Whole states are copied by their number: a gather would look up every single channel.
+    # index_select copies whole states; gather would look up every channel separately.
     first = torch.arange(rows, device=parents.device) * width
     numbers = (parents + first.unsqueeze(1)).flatten()
     hidden, cell = (
-        each.flatten(0, 1).index_select(0, numbers).view_as(each)
-        for each in (state.hidden, state.cell)
+        tensor.flatten(0, 1).index_select(0, numbers).view_as(tensor)
+        for tensor in (state.hidden, state.cell)
     )
     return state._replace(hidden=hidden, cell=cell)
 
 
 def _best(beams: _Beams, length_penalty: float) -> tuple[Tensor, Tensor]:
-    """The best hypothesis of each row: words [R, T] and score [R]."""
-    score, place = beams.score(length_penalty).max(dim=1)
-    return beams.tokens[torch.arange(len(place), device=place.device), place], score
+    """Return the best hypothesis of each row: words [R, T] and scores [R]."""
+    score, positions = beams.score(length_penalty).max(dim=1)
+    return beams.tokens[torch.arange(len(positions), device=positions.device), positions], score

@@ -1,4 +1,4 @@
-"""DAIR: dual-level AU individual refinement, all branches at once (paper, eq. 2 and 3)."""
+"""DAIR, dual-level AU individual refinement (paper, eq. 2 and 3), for all branches at once."""
 
 import torch
 import torch.nn.functional as F
@@ -8,17 +8,20 @@ from fauds.nn.layers.heads import stacked_uniform
 
 
 class DAIR(nn.Module):
-    """One channel attention and one spatial attention per AU, weights stacked [A, ...].
+    """A channel attention and a spatial attention for each AU, with weights stacked as [A, ...].
 
-    Every AU has its own two-layer MLP, shared between the max- and the average-pooled channels,
-    and its own 3 x 3 convolution over the [max; mean] maps of its V-bar. No loop over AUs: the
-    MLPs are batched products and the convolutions one grouped convolution.
+    Every AU has its own two-layer MLP, which is applied to the max-pooled and the average-pooled
+    channels, and its own 3 x 3 convolution over the [max; mean] maps of its V-bar. There is no
+    loop over AUs: the MLPs are batched matrix products and the convolutions are one grouped
+    convolution.
 
     Args:
-        num_aus: A, the branches.
-        dim: d, channels of V.
-        reduction: d over the MLP's hidden width (16, as in CBAM, which the paper follows).
-        spatial_sigmoid: squash the spatial map. Eq. 3 writes none, CBAM has one: default True.
+        num_aus: A, the number of AUs, each of which has a branch.
+        dim: d, the number of channels of V.
+        reduction: d divided by the hidden width of the MLP (16, as in CBAM, which the paper
+            follows).
+        spatial_sigmoid: whether to apply a sigmoid to the spatial map. Eq. 3 has none, but CBAM
+            has one.
     """
 
     def __init__(
@@ -35,9 +38,12 @@ class DAIR(nn.Module):
         self.spatial_bias = stacked_uniform(num_aus, fan_in=18)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """V [B, h, w, d] -> V-hat [B, A, P, d] and the spatial maps [B, A, h, w].
+        """Return V-hat [B, A, P, d] and the spatial maps [B, A, h, w].
 
-        The maps lie in 0..1 with the sigmoid and are unbounded without it.
+        The maps are between 0 and 1 with the sigmoid, and unbounded without it.
+
+        Args:
+            features: V [B, h, w, d].
         """
         batch, height, width, dim = features.shape
         values = features.reshape(batch, 1, height * width, dim)
@@ -48,17 +54,21 @@ class DAIR(nn.Module):
         return refined * maps.reshape(batch, -1, height * width, 1), maps
 
     def channel_attention(self, values: Tensor) -> Tensor:
-        """Eq. 2's factor: V [B, P, d] -> [B, A, d], 0..1."""
-        pooled = torch.cat([values.amax(dim=1), values.mean(dim=1)])  # [2B, d], one for all AUs
+        """Return the channel attention of eq. 2 [B, A, d], 0 to 1, from V [B, P, d]."""
+        pooled = torch.cat([values.amax(dim=1), values.mean(dim=1)])  # [2B, d], shared by all AUs
         hidden = torch.relu(torch.matmul(pooled, self.squeeze_weight) + self.squeeze_bias)
         both = torch.matmul(hidden, self.excite_weight) + self.excite_bias  # [A, 2B, d]
-        # A batch of any size in an exported model: of chunk(2), torch.export fixes it.
+        # With chunk(2), torch.export would fix the batch size of an exported model.
         batch = values.shape[0]
         maximum, average = both[:, :batch], both[:, batch:]
         return torch.sigmoid(maximum + average).transpose(0, 1)
 
     def spatial_attention(self, pooled: Tensor) -> Tensor:
-        """Eq. 3's factor: [max; mean] maps [B, 2A, h, w] -> [B, A, h, w]."""
+        """Return the spatial attention of eq. 3 [B, A, h, w].
+
+        Args:
+            pooled: the [max; mean] maps of every AU [B, 2A, h, w].
+        """
         maps = F.conv2d(
             pooled, self.spatial_weight, self.spatial_bias, padding=1, groups=len(self.spatial_bias)
         )

@@ -1,4 +1,4 @@
-"""The soft-attention LSTM that writes captions (paper, eq. 4 to 6), for one or many branches."""
+"""The soft-attention LSTM that writes captions (paper, eq. 4 to 6), for one or more branches."""
 
 from typing import Literal, NamedTuple
 
@@ -6,19 +6,23 @@ import torch
 from torch import Tensor, nn
 
 from fauds.nn.layers.heads import stacked_uniform
-from fauds.nn.layers.recurrence import Recurrent, proceed, recur
+from fauds.nn.layers.recurrence import LSTMInputs, run_lstm, step_lstm
 from fauds.nn.layers.words import PAD, PackedWords, WordLogits
 from fauds.registry import unknown
 
 BEGINNINGS = ("mean", "zeros")
-"""What h0 and c0 can be made of."""
+"""Choices of h0 and c0: linear in the mean feature, or zero."""
 
 
 class DecoderState(NamedTuple):
-    """Where K hypotheses of each of R rows stand.
+    """The state of the decoder for K hypotheses of each of R rows.
 
-    values [R, P, d] and keys [R, P, k] belong to the row, hidden and cell [R, K, h] to the
-    hypothesis, word_gates [V, 4h] to the vocabulary.
+    Attributes:
+        values: the image features of each row [R, P, d].
+        keys: the projected image features of each row [R, P, k].
+        hidden: the hidden state of each hypothesis [R, K, h].
+        cell: the cell state of each hypothesis [R, K, h].
+        word_gates: the contribution of each word of the vocabulary to the gates [V, 4h].
     """
 
     values: Tensor
@@ -28,33 +32,35 @@ class DecoderState(NamedTuple):
     word_gates: Tensor
 
     def rows(self, kept: Tensor) -> "DecoderState":
-        """The state of some rows: bool [R] or long."""
+        """Return the state of the rows that a bool mask [R] or row numbers select."""
         parts = (self.values, self.keys, self.hidden, self.cell)
         values, keys, hidden, cell = (part[kept] for part in parts)
         return DecoderState(values, keys, hidden, cell, self.word_gates)
 
 
 class CaptionDecoder(nn.Module):
-    """Show-attend-and-tell with the previous word fed in beside the attended feature.
+    """A "show, attend and tell" LSTM that reads the previous word and the attended feature.
 
-    What the paper leaves open, and what is done here: eq. 5 has no previous word, eq. 10 and 11
-    need it, so its embedding enters the gates (`feed_words`); h0 and c0 are linear in the mean of
-    V over the positions (`begin`); dropout stands between the hidden state and the readout; W^a
-    has no bias (softmax cancels it), W^v and the gates have one.
+    The paper leaves four points open, which are decided as follows. Eq. 5 has no previous word
+    but eq. 10 and 11 need it, so its embedding enters the gates (`feed_words`). h0 and c0 are
+    linear in the mean of V over the positions (`begin`). Dropout is applied to the hidden state
+    before the readout. W^a has no bias, which the softmax would cancel; W^v and the gates have
+    one.
 
     Args:
-        vocab: V, words in the vocabulary, the four special ones included.
-        dim: d, channels of the image feature.
-        hidden: h, default d.
-        embed_dim: channels of a word embedding, default d.
-        attention_dim: k, channels in which eq. 4 compares V and h, default d as in the paper.
-        dropout: probability, on the hidden state before the readout.
-        feed_words: False is eq. 5 as written: no word enters the gates, so that a caption follows
-            from the image alone, and there is no embedding table.
-        begin: "mean", or "zeros" for h0 and c0 of zero.
+        vocab: V, the number of words in the vocabulary, including the four special tokens.
+        dim: d, the number of channels of the image features.
+        hidden: h, the number of channels of the hidden state; d unless given.
+        embed_dim: the number of channels of a word embedding; d unless given.
+        attention_dim: k, the number of channels in which eq. 4 compares V and h; d unless given,
+            as in the paper.
+        dropout: the probability of dropout on the hidden state before the readout.
+        feed_words: whether the previous word enters the gates. False is eq. 5 as written: a
+            caption depends on the image alone, and there is no embedding table.
+        begin: "mean" for h0 and c0 that are linear in the mean feature, "zeros" for zero.
 
     Raises:
-        UsageError: no such `begin`.
+        UsageError: `begin` is neither "mean" nor "zeros".
     """
 
     def __init__(
@@ -71,7 +77,7 @@ class CaptionDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if begin not in BEGINNINGS:
-            raise unknown("choice of begin", begin, list(BEGINNINGS))
+            raise unknown("begin option", begin, list(BEGINNINGS))
         hidden, embed_dim, attention_dim = hidden or dim, embed_dim or dim, attention_dim or dim
         self.hidden = hidden
         self.embedding: nn.Embedding | None = None
@@ -90,40 +96,44 @@ class CaptionDecoder(nn.Module):
         self.readout = nn.Linear(hidden, vocab)
 
     def forward(self, values: Tensor, words: PackedWords) -> tuple[WordLogits, Tensor]:
-        """Predict every next word from the gold words before it (teacher forcing).
+        """Predict every word from the reference words before it (teacher forcing).
 
         Args:
-            values: image features [R, P, d].
-            words: of the R captions, packed by `pack_words`.
+            values: the image features [R, P, d].
+            words: the words of the R captions, packed by `pack_words`.
 
         Returns:
-            The logits on the N real words, and the feature attended at each of them [N, d].
+            The logits of the N real words, and the attended feature at each of them [N, d].
         """
         if len(words.order) < len(values) or len(set(words.steps)) > 1:
             values = values[words.order]
-        inputs = Recurrent(
+        inputs = LSTMInputs(
             values,
             self.key(values),
             self._vocabulary_gates(),
             *self._begin(values),
             *self._weights(),
         )
-        # Under autocast some of these are float32 and some are not: take the products' type.
-        inputs = Recurrent(*(tensor.to(inputs.keys.dtype) for tensor in inputs))
+        # Autocast leaves some of these float32: convert all to the dtype of the matrix products.
+        inputs = LSTMInputs(*(tensor.to(inputs.keys.dtype) for tensor in inputs))
         with torch.autocast(values.device.type, enabled=False):
-            states, contexts = recur(inputs, words.inputs, words.steps)
+            states, contexts = run_lstm(inputs, words.inputs, words.steps)
         logits = self.readout(self.dropout(states))
         return WordLogits(logits, words.targets, words.rows, words.lengths), contexts
 
     def _vocabulary_gates(self) -> Tensor:
-        """Every word's share of the gates [V, 4h]: a vocabulary is shorter than a batch's text."""
+        """Return the contribution of each word of the vocabulary to the gates [V, 4h].
+
+        It is computed once for each word of the vocabulary, which has fewer words than the
+        captions of a batch.
+        """
         if self.embedding is None:
             return self.gate_bias.expand(self.readout.out_features, -1)
         gates: Tensor = self.word_gates(self.embedding.weight)
         return gates
 
     def _begin(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """h0 and c0, [R, h] each."""
+        """Return h0 and c0, [R, h] each."""
         if self.begin is None:
             zeros = values.new_zeros(len(values), self.hidden)
             return zeros, zeros
@@ -136,16 +146,24 @@ class CaptionDecoder(nn.Module):
         return (self.query.weight, *gates, self.score.weight[0])
 
     def start(self, values: Tensor, width: int = 1) -> DecoderState:
-        """Begin `width` hypotheses per row of image features [R, P, d]."""
+        """Return the state of `width` empty hypotheses for each row of image features [R, P, d]."""
         hidden, cell = (s[:, None].expand(-1, width, -1) for s in self._begin(values))
         return DecoderState(values, self.key(values), hidden, cell, self._vocabulary_gates())
 
     def step(self, state: DecoderState, words: Tensor) -> tuple[Tensor, DecoderState]:
-        """Feed one word to each hypothesis: long [R, K] -> logits [R, K, V] and the new state."""
+        """Feed one word to each hypothesis.
+
+        Args:
+            state: the state before the word.
+            words: [R, K] long, the word that each hypothesis is fed.
+
+        Returns:
+            The logits of the next word [R, K, V], and the new state.
+        """
         values, keys, hidden, cell, word_gates = state
-        inputs = Recurrent(values, keys, word_gates, hidden, cell, *self._weights())
-        # As in `forward`: under autocast, the products' type.
-        inputs = Recurrent(*(tensor.to(keys.dtype) for tensor in inputs))
+        inputs = LSTMInputs(values, keys, word_gates, hidden, cell, *self._weights())
+        # As in `forward`: one dtype under autocast.
+        inputs = LSTMInputs(*(tensor.to(keys.dtype) for tensor in inputs))
         with torch.autocast(words.device.type, enabled=False):
-            hidden, cell = proceed(inputs, words)
+            hidden, cell = step_lstm(inputs, words)
         return self.readout(hidden), state._replace(hidden=hidden, cell=cell)

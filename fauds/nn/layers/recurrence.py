@@ -1,9 +1,9 @@
-"""The word loop of the soft-attention LSTM, with a backward pass written for its shape.
+"""The loop of the soft-attention LSTM over words, with a hand-written backward pass.
 
-Automatic differentiation of the loop would make, at every word, an outer product for the
-gradient of V, another for each weight, and keep every [R, P, k] activation. Written out, the
-gradients of V and of all weights are single products after the loop, only the [R, k] queries are
-kept, and rows whose caption has ended cost nothing.
+Automatic differentiation of the loop would compute, at every word, an outer product for the
+gradient of V and another one for each weight, and would keep every [R, P, k] activation. Here the
+gradients of V and of all weights are single matrix products after the loop, only the [R, k]
+queries are kept, and rows whose caption has ended cost nothing.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,21 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward
 
 
-class Recurrent(NamedTuple):
-    """What `recur` reads. Gates are ordered input, forget, output, candidate.
+class LSTMInputs(NamedTuple):
+    """Image features, initial states and weights of the LSTM.
+
+    The gates are in the order input, forget, output, candidate.
 
     Attributes:
-        values: V of each sorted row [R, P, d].
+        values: V of each row, longest caption first [R, P, d].
         keys: W^v V, bias included [R, P, k].
-        word_gates: each vocabulary word's share of the gates, bias included [V, 4h].
+        word_gates: the contribution of each word of the vocabulary to the gates, bias included
+            [V, 4h].
         hidden: h0 [R, h].
         cell: c0 [R, h].
         query_weight: W^h [k, h].
-        state_weight: the gates' share of the last hidden state [4h, h].
-        context_weight: the gates' share of the attended feature [4h, d].
+        state_weight: the weight of the previous hidden state in the gates [4h, h].
+        context_weight: the weight of the attended feature in the gates [4h, d].
         score_weight: W^a [k].
     """
 
@@ -43,28 +46,28 @@ class Recurrent(NamedTuple):
     score_weight: Tensor
 
 
-def recur(inputs: Recurrent, words: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def run_lstm(inputs: LSTMInputs, words: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Run eq. 4 and 5 of the paper over packed words (see `fauds.nn.layers.words.PackedWords`).
 
     Args:
-        inputs: image features, first states and weights, of one dtype.
-        words: [N] long, the word fed at each place.
-        steps: rows that have a word at each time, never growing; their sum is N.
+        inputs: the image features, initial states and weights, all of one dtype.
+        words: [N] long, the words that are fed, packed.
+        steps: the number of rows that have a word at each time, never increasing; the sum is N.
 
     Returns:
         The hidden states [N, h] and the attended features [N, d], packed like the words.
     """
-    states, contexts = _Recurrence.apply(words, steps, *inputs)
+    states, contexts = _LSTMFunction.apply(words, steps, *inputs)
     return states, contexts
 
 
 @torch.no_grad()
-def proceed(inputs: Recurrent, words: Tensor) -> tuple[Tensor, Tensor]:
+def step_lstm(inputs: LSTMInputs, words: Tensor) -> tuple[Tensor, Tensor]:
     """Run eq. 4 and 5 for one word of each of K hypotheses of R rows, without gradients.
 
     Args:
-        inputs: as in `recur`, but hidden and cell are of the hypotheses [R, K, h].
-        words: [R, K] long, the word fed to each.
+        inputs: as in `run_lstm`, except that hidden and cell are those of the hypotheses [R, K, h].
+        words: [R, K] long, the word that each hypothesis is fed.
 
     Returns:
         The next hidden and cell states, [R, K, h] each.
@@ -76,233 +79,272 @@ def proceed(inputs: Recurrent, words: Tensor) -> tuple[Tensor, Tensor]:
     gates = inputs.word_gates.index_select(0, words.flatten())
     gates.addmm_(hidden, inputs.state_weight.t())
     gates.addmm_(contexts, inputs.context_weight.t())
-    enter, forget, leave, candidate = gates.chunk(4, dim=1)
+    input_gate, forget_gate, output_gate, candidate = gates.chunk(4, dim=1)
     gates[:, : -candidate.shape[1]].sigmoid_()
-    cell = (forget * cell).addcmul_(enter, _tanh_(candidate))
-    hidden = _tanh_(cell.clone()).mul_(leave)
+    cell = (forget_gate * cell).addcmul_(input_gate, _tanh_(candidate))
+    hidden = _tanh_(cell.clone()).mul_(output_gate)
     return hidden.view_as(inputs.hidden), cell.view_as(inputs.cell)
 
 
-_CACHED = 2**19
-"""Numbers that a core's second cache holds."""
+_CACHE_SIZE = 2**19
+"""The number of values that fit into the second-level cache of a CPU core."""
 
 
 def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
-    """W^a ReLU(keys + queries): [R, P, k] and [R, K, k] -> [R, K, P]."""
+    """Return the attention scores W^a ReLU(keys + queries) [R, K, P].
+
+    Args:
+        keys: [R, P, k].
+        queries: [R, K, k].
+        weight: W^a [k].
+    """
     keys, queries = keys.unsqueeze(1), queries.unsqueeze(2)
     scores = keys.new_empty(len(keys), queries.shape[1], keys.shape[2])
-    # On CPUs [R, K, P, k] as a whole would go through memory three times.
+    # On a CPU, rows are processed in blocks that fit into the cache: the whole [R, K, P, k] would
+    # be read from and written to memory three times.
     one_row = scores.shape[1] * scores.shape[2] * len(weight)
-    rows = max(1, len(keys) if keys.is_cuda else _CACHED // one_row)
-    match = keys.new_empty(min(rows, len(keys)), *scores.shape[1:], len(weight))
+    rows = max(1, len(keys) if keys.is_cuda else _CACHE_SIZE // one_row)
+    activations = keys.new_empty(min(rows, len(keys)), *scores.shape[1:], len(weight))
     parts = (torch.split(tensor, rows) for tensor in (keys, queries, scores))
-    for some, query, into in zip(*parts, strict=True):
-        here = torch.add(some, query, out=_first(match, len(some))).relu_()
-        torch.mv(here.view(-1, len(weight)), weight, out=into.view(-1))
+    for block, query, block_scores in zip(*parts, strict=True):
+        block_activations = torch.add(
+            block, query, out=_first_rows(activations, len(block))
+        ).relu_()
+        torch.mv(block_activations.view(-1, len(weight)), weight, out=block_scores.view(-1))
     return scores
 
 
 class _Trace(NamedTuple):
-    """What the backward pass needs of the forward one: packed over words [N, ..]."""
+    """Results of the forward pass that the backward pass needs, packed over words [N, ..]."""
 
     states: Tensor  # h
     cells: Tensor  # c
     squashed: Tensor  # tanh(c)
-    gates: Tensor  # after their sigmoid and tanh
+    gates: Tensor  # after the sigmoid or tanh
     contexts: Tensor  # attended features
     queries: Tensor  # W^h h
     weights: Tensor  # alpha [N, P]
 
     def by_time(self, steps: tuple[int, ...]) -> "list[_Trace]":
-        # Split once: indexing inside the loop costs as much as the small kernels do.
+        # Splitting once saves indexing inside the loop, which costs as much as the small kernels.
         parts = (tensor.split_with_sizes(steps) for tensor in self)
-        return [_Trace(*now) for now in zip(*parts, strict=True)]
+        return [_Trace(*parts_at) for parts_at in zip(*parts, strict=True)]
 
 
 class _Context(FunctionCtx):
-    """What the forward pass leaves for the backward one."""
+    """What the forward pass saves for the backward pass."""
 
     steps: tuple[int, ...]
     saved_tensors: tuple[Tensor, ...]
 
 
-class _Recurrence(torch.autograd.Function):
+class _LSTMFunction(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: _Context, words: Tensor, steps: tuple[int, ...], *inputs: Tensor
+        ctx: _Context, words: Tensor, steps: tuple[int, ...], *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        given = Recurrent(*inputs)
-        h, d, k, p = (given.hidden.shape[1], given.values.shape[2], *given.keys.shape[:0:-1])
+        inputs = LSTMInputs(*tensors)
+        h, d, k, p = (inputs.hidden.shape[1], inputs.values.shape[2], *inputs.keys.shape[:0:-1])
         sizes = (h, h, h, 4 * h, d, k, p)
-        trace = _Trace(*(given.values.new_empty(sum(steps), size) for size in sizes))
-        match = torch.empty_like(given.keys)
-        last, last_cell = given.hidden, given.cell
-        for now, word in zip(trace.by_time(steps), words.split_with_sizes(steps), strict=True):
-            _step(given, now, word, match, last, last_cell)
-            last, last_cell = now.states, now.cells
+        trace = _Trace(*(inputs.values.new_empty(sum(steps), size) for size in sizes))
+        activations = torch.empty_like(inputs.keys)
+        hidden, cell = inputs.hidden, inputs.cell
+        for current, word in zip(trace.by_time(steps), words.split_with_sizes(steps), strict=True):
+            _step(inputs, current, word, activations, hidden, cell)
+            hidden, cell = current.states, current.cells
         ctx.steps = steps
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(words, *given, *trace)
+        ctx.save_for_backward(words, *inputs, *trace)
         return trace.states, trace.contexts
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(
-        ctx: _Context, to_states: Tensor | None, to_contexts: Tensor | None
+        ctx: _Context, grad_states: Tensor | None, grad_contexts: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        words, *rest = ctx.saved_tensors
-        count = len(Recurrent._fields)
-        back = _Backward(Recurrent(*rest[:count]), _Trace(*rest[count:]), ctx.steps)
-        back.run(to_states, to_contexts)
-        return None, None, *back.gradients(words)
+        words, *saved = ctx.saved_tensors
+        split = len(LSTMInputs._fields)
+        backward_pass = _Backward(LSTMInputs(*saved[:split]), _Trace(*saved[split:]), ctx.steps)
+        backward_pass.run(grad_states, grad_contexts)
+        return None, None, *backward_pass.gradients(words)
 
 
-def _by_time(gradient: Tensor | None, steps: tuple[int, ...]) -> Sequence[Tensor | None]:
+def _split_by_time(gradient: Tensor | None, steps: tuple[int, ...]) -> Sequence[Tensor | None]:
     return [None] * len(steps) if gradient is None else gradient.split_with_sizes(steps)
 
 
-def _first(tensor: Tensor, rows: int) -> Tensor:
+def _first_rows(tensor: Tensor, rows: int) -> Tensor:
     return tensor if len(tensor) == rows else tensor[:rows]
 
 
 def _tanh_(tensor: Tensor) -> Tensor:
-    """tanh in place. On CPUs torch's tanh takes five times as long as its sigmoid."""
+    """Apply tanh in place."""
+    # On CPUs, torch's tanh takes five times as long as its sigmoid.
     if tensor.is_cuda:
         return tensor.tanh_()
     return tensor.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def _step(
-    given: Recurrent, now: _Trace, word: Tensor, match: Tensor, last: Tensor, last_cell: Tensor
+    inputs: LSTMInputs,
+    current: _Trace,
+    word: Tensor,
+    activations: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
 ) -> None:
-    """One word of the rows that have one: fill `now`, the trace's part of this time."""
-    rows, h = len(word), last.shape[1]
-    last, last_cell, match = _first(last, rows), _first(last_cell, rows), _first(match, rows)
-    torch.mm(last, given.query_weight.t(), out=now.queries)
-    torch.add(_first(given.keys, rows), now.queries.unsqueeze(1), out=match).relu_()
-    scores = torch.mv(match.flatten(0, 1), given.score_weight).view_as(now.weights)
-    torch.softmax(scores, dim=1, out=now.weights)
-    values = _first(given.values, rows)
-    torch.bmm(now.weights.unsqueeze(1), values, out=now.contexts.unsqueeze(1))
-    torch.index_select(given.word_gates, 0, word, out=now.gates)
-    now.gates.addmm_(last, given.state_weight.t())
-    now.gates.addmm_(now.contexts, given.context_weight.t())
-    enter, forget, leave, candidate = now.gates.chunk(4, dim=1)
-    now.gates[:, : 3 * h].sigmoid_()
+    """Feed one word to the rows that still have one, and write the results into `current`."""
+    rows, h = len(word), hidden.shape[1]
+    hidden, cell, activations = (
+        _first_rows(hidden, rows),
+        _first_rows(cell, rows),
+        _first_rows(activations, rows),
+    )
+    torch.mm(hidden, inputs.query_weight.t(), out=current.queries)
+    torch.add(_first_rows(inputs.keys, rows), current.queries.unsqueeze(1), out=activations).relu_()
+    scores = torch.mv(activations.flatten(0, 1), inputs.score_weight).view_as(current.weights)
+    torch.softmax(scores, dim=1, out=current.weights)
+    values = _first_rows(inputs.values, rows)
+    torch.bmm(current.weights.unsqueeze(1), values, out=current.contexts.unsqueeze(1))
+    torch.index_select(inputs.word_gates, 0, word, out=current.gates)
+    current.gates.addmm_(hidden, inputs.state_weight.t())
+    current.gates.addmm_(current.contexts, inputs.context_weight.t())
+    input_gate, forget_gate, output_gate, candidate = current.gates.chunk(4, dim=1)
+    current.gates[:, : 3 * h].sigmoid_()
     _tanh_(candidate)
-    torch.mul(forget, last_cell, out=now.cells).addcmul_(enter, candidate)
-    _tanh_(now.squashed.copy_(now.cells))
-    torch.mul(leave, now.squashed, out=now.states)
+    torch.mul(forget_gate, cell, out=current.cells).addcmul_(input_gate, candidate)
+    _tanh_(current.squashed.copy_(current.cells))
+    torch.mul(output_gate, current.squashed, out=current.states)
 
 
 class _Backward:
-    """The backward pass: accumulators over time, then the products after the loop."""
+    """The backward pass: gradients accumulated over time, then matrix products after the loop."""
 
-    def __init__(self, given: Recurrent, trace: _Trace, steps: tuple[int, ...]) -> None:
-        self.given, self.trace, self.steps = given, trace, steps
+    def __init__(self, inputs: LSTMInputs, trace: _Trace, steps: tuple[int, ...]) -> None:
+        self.inputs, self.trace, self.steps = inputs, trace, steps
         self.times = trace.by_time(steps)
-        self.to_hidden = torch.zeros_like(given.hidden)
-        self.to_cell = torch.zeros_like(given.cell)
-        self.to_keys = torch.zeros_like(given.keys)  # before W^a is multiplied in
-        self.to_gates = torch.empty_like(trace.gates)
-        self.to_queries = torch.empty_like(trace.queries)  # before W^a is multiplied in
-        self.to_contexts = torch.empty_like(trace.contexts)
-        self.match = torch.empty_like(given.keys)
-        self.raw = trace.gates.new_empty(len(given.hidden), trace.gates.shape[1])
+        self.grad_hidden = torch.zeros_like(inputs.hidden)
+        self.grad_cell = torch.zeros_like(inputs.cell)
+        self.grad_keys = torch.zeros_like(inputs.keys)  # before W^a is multiplied in
+        self.grad_gates = torch.empty_like(trace.gates)
+        self.grad_queries = torch.empty_like(trace.queries)  # before W^a is multiplied in
+        self.grad_contexts = torch.empty_like(trace.contexts)
+        self.activations = torch.empty_like(inputs.keys)
+        self.grad_activated = trace.gates.new_empty(len(inputs.hidden), trace.gates.shape[1])
 
-    def run(self, to_states: Tensor | None, to_contexts: Tensor | None) -> None:
-        """All words, the last one first. None stands for a gradient that is zero."""
+    def run(self, grad_states: Tensor | None, grad_contexts: Tensor | None) -> None:
+        """Go through all words, the last one first.
+
+        Args:
+            grad_states: the gradient of the hidden states [N, h]; None if it is zero.
+            grad_contexts: the gradient of the attended features [N, d]; None if it is zero.
+        """
         steps = self.steps
-        query_weight = self.given.query_weight * self.given.score_weight[:, None]
-        from_states, from_contexts = _by_time(to_states, steps), _by_time(to_contexts, steps)
-        buffers = (self.to_gates, self.to_queries, self.to_contexts)
+        query_weight = self.inputs.query_weight * self.inputs.score_weight[:, None]
+        from_states, from_contexts = (
+            _split_by_time(grad_states, steps),
+            _split_by_time(grad_contexts, steps),
+        )
+        buffers = (self.grad_gates, self.grad_queries, self.grad_contexts)
         parts = [buffer.split_with_sizes(steps) for buffer in buffers]
         for t in range(len(steps) - 1, -1, -1):
-            to_gates, to_queries, to_context = (part[t] for part in parts)
-            to_hidden = _first(self.to_hidden, steps[t])
+            grad_gates, grad_queries, grad_context = (part[t] for part in parts)
+            grad_hidden = _first_rows(self.grad_hidden, steps[t])
             if (from_state := from_states[t]) is not None:
-                to_hidden += from_state
-            self._cell_step(t, to_hidden, to_gates)
-            torch.mm(to_gates, self.given.context_weight, out=to_context)
+                grad_hidden += from_state
+            self._cell_step(t, grad_hidden, grad_gates)
+            torch.mm(grad_gates, self.inputs.context_weight, out=grad_context)
             if (from_context := from_contexts[t]) is not None:
-                to_context += from_context
-            self._attention_step(t, to_context, to_queries)
-            torch.mm(to_queries, query_weight, out=to_hidden)
-            to_hidden.addmm_(to_gates, self.given.state_weight)
+                grad_context += from_context
+            self._attention_step(t, grad_context, grad_queries)
+            torch.mm(grad_queries, query_weight, out=grad_hidden)
+            grad_hidden.addmm_(grad_gates, self.inputs.state_weight)
 
-    def _cell_step(self, t: int, to_hidden: Tensor, to_gates: Tensor) -> None:
-        """Eq. 5 backwards: the gradient before the gates' sigmoid and tanh."""
-        now, rows = self.times[t], len(to_hidden)
-        h = to_hidden.shape[1]
-        before = _first(self.times[t - 1].cells if t else self.given.cell, rows)
-        enter, forget, leave, candidate = now.gates.chunk(4, dim=1)
-        raw = _first(self.raw, rows)
-        to_enter, to_forget, to_leave, to_candidate = raw.chunk(4, dim=1)
-        to_cell = _first(self.to_cell, rows)
-        to_cell += _tanh_backward(to_hidden * leave, now.squashed)
-        torch.mul(to_cell, candidate, out=to_enter)
-        torch.mul(to_cell, before, out=to_forget)
-        torch.mul(to_hidden, now.squashed, out=to_leave)
-        torch.mul(to_cell, enter, out=to_candidate)
-        to_cell *= forget
-        cut = 3 * h
-        _sigmoid_backward(raw[:, :cut], now.gates[:, :cut], grad_input=to_gates[:, :cut])
-        _tanh_backward.grad_input(to_candidate, candidate, grad_input=to_gates[:, cut:])
+    def _cell_step(self, t: int, grad_hidden: Tensor, grad_gates: Tensor) -> None:
+        """Differentiate eq. 5 with respect to the gates before their sigmoid and tanh."""
+        current, rows = self.times[t], len(grad_hidden)
+        h = grad_hidden.shape[1]
+        previous_cell = _first_rows(self.times[t - 1].cells if t else self.inputs.cell, rows)
+        input_gate, forget_gate, output_gate, candidate = current.gates.chunk(4, dim=1)
+        grad_activated = _first_rows(self.grad_activated, rows)
+        grad_input_gate, grad_forget_gate, grad_output_gate, grad_candidate = grad_activated.chunk(
+            4, dim=1
+        )
+        grad_cell = _first_rows(self.grad_cell, rows)
+        grad_cell += _tanh_backward(grad_hidden * output_gate, current.squashed)
+        torch.mul(grad_cell, candidate, out=grad_input_gate)
+        torch.mul(grad_cell, previous_cell, out=grad_forget_gate)
+        torch.mul(grad_hidden, current.squashed, out=grad_output_gate)
+        torch.mul(grad_cell, input_gate, out=grad_candidate)
+        grad_cell *= forget_gate
+        sigmoids = 3 * h
+        _sigmoid_backward(
+            grad_activated[:, :sigmoids],
+            current.gates[:, :sigmoids],
+            grad_input=grad_gates[:, :sigmoids],
+        )
+        _tanh_backward.grad_input(grad_candidate, candidate, grad_input=grad_gates[:, sigmoids:])
 
-    def _attention_step(self, t: int, to_context: Tensor, to_queries: Tensor) -> None:
-        """Eq. 4 backwards. The values' gradient waits for `gradients`."""
-        now, rows = self.times[t], len(to_context)
-        # a row vector times a matrix: the other way round takes MKL seven times as long
-        values = _first(self.given.values, rows).transpose(1, 2)
-        to_alpha = torch.bmm(to_context.unsqueeze(1), values).squeeze(1)
-        to_score = torch._softmax_backward_data(to_alpha, now.weights, 1, to_alpha.dtype)
-        match = _first(self.match, rows)
-        torch.add(_first(self.given.keys, rows), now.queries.unsqueeze(1), out=match)
-        through = torch.ops.aten.threshold_backward(to_score.unsqueeze(2), match, 0)
-        _first(self.to_keys, rows).add_(through)
-        torch.sum(through, dim=1, out=to_queries)
+    def _attention_step(self, t: int, grad_context: Tensor, grad_queries: Tensor) -> None:
+        """Differentiate eq. 4; `gradients` computes the gradient of the values later."""
+        current, rows = self.times[t], len(grad_context)
+        # A row vector times a matrix: in the other order, MKL takes seven times as long.
+        values = _first_rows(self.inputs.values, rows).transpose(1, 2)
+        grad_alpha = torch.bmm(grad_context.unsqueeze(1), values).squeeze(1)
+        grad_score = torch._softmax_backward_data(grad_alpha, current.weights, 1, grad_alpha.dtype)
+        activations = _first_rows(self.activations, rows)
+        torch.add(
+            _first_rows(self.inputs.keys, rows), current.queries.unsqueeze(1), out=activations
+        )
+        grad_activations = torch.ops.aten.threshold_backward(
+            grad_score.unsqueeze(2), activations, 0
+        )
+        _first_rows(self.grad_keys, rows).add_(grad_activations)
+        torch.sum(grad_activations, dim=1, out=grad_queries)
 
-    def gradients(self, words: Tensor) -> Recurrent:
-        """The gradient of every input, after `run`."""
-        given, trace = self.given, self.trace
-        score = given.score_weight
-        states = [_first(s, n) for s, n in zip(self._states_before(), self.steps, strict=True)]
-        before = torch.cat(states) if states else trace.states
-        to_query_weight = (self.to_queries.t() @ before) * score[:, None]
-        # Sum of the scores' gradient times ReLU(match), without having kept the ReLU. The buffers
-        # are used up in place: fresh memory costs more than the products do.
-        to_score = torch.mul(self.to_keys, given.keys, out=self.match).sum((0, 1))
-        to_score += self.to_queries.mul_(trace.queries).sum(0)
-        return Recurrent(
-            values=self._to_values(),
-            keys=self.to_keys.mul_(score),
+    def gradients(self, words: Tensor) -> LSTMInputs:
+        """Return the gradient of every input; call `run` first."""
+        inputs, trace = self.inputs, self.trace
+        score = inputs.score_weight
+        states = [_first_rows(s, n) for s, n in zip(self._states_before(), self.steps, strict=True)]
+        previous_states = torch.cat(states) if states else trace.states
+        grad_query_weight = (self.grad_queries.t() @ previous_states) * score[:, None]
+        # The sum of the scores' gradient times the ReLU's output, which was not kept. The buffers
+        # are overwritten: new memory costs more than the products.
+        grad_score = torch.mul(self.grad_keys, inputs.keys, out=self.activations).sum((0, 1))
+        grad_score += self.grad_queries.mul_(trace.queries).sum(0)
+        return LSTMInputs(
+            values=self._grad_values(),
+            keys=self.grad_keys.mul_(score),
             word_gates=torch.ops.aten.embedding_dense_backward(
-                self.to_gates, words, len(given.word_gates), -1, False
+                self.grad_gates, words, len(inputs.word_gates), -1, False
             ),
-            hidden=self.to_hidden,
-            cell=self.to_cell,
-            query_weight=to_query_weight,
-            state_weight=self.to_gates.t() @ before,
-            context_weight=self.to_gates.t() @ trace.contexts,
-            score_weight=to_score,
+            hidden=self.grad_hidden,
+            cell=self.grad_cell,
+            query_weight=grad_query_weight,
+            state_weight=self.grad_gates.t() @ previous_states,
+            context_weight=self.grad_gates.t() @ trace.contexts,
+            score_weight=grad_score,
         )
 
     def _states_before(self) -> list[Tensor]:
-        return [self.given.hidden, *(now.states for now in self.times[:-1])][: len(self.steps)]
+        return [self.inputs.hidden, *(current.states for current in self.times[:-1])][
+            : len(self.steps)
+        ]
 
-    def _to_values(self) -> Tensor:
-        """The sum over words of alpha times the attended feature's gradient: one product."""
+    def _grad_values(self) -> Tensor:
+        """Return the sum over words of alpha times the gradient of the attended feature."""
         alphas = self._time_major(self.trace.weights)
         return torch.bmm(
-            alphas.permute(1, 2, 0), self._time_major(self.to_contexts).transpose(0, 1)
+            alphas.permute(1, 2, 0), self._time_major(self.grad_contexts).transpose(0, 1)
         )
 
     def _time_major(self, packed: Tensor) -> Tensor:
-        """Packed [N, n] -> [T, R, n], zero where a row has ended."""
-        rows, times = len(self.given.values), len(self.steps)
+        """Return packed values [N, n] as [T, R, n], zero where a row has ended."""
+        rows, times = len(self.inputs.values), len(self.steps)
         if len(packed) == rows * times:
             return packed.view(times, rows, packed.shape[1])
         grid = packed.new_zeros(times, rows, packed.shape[1])
-        for part, moved in zip(grid, packed.split_with_sizes(self.steps), strict=True):
-            part[: len(moved)] = moved
+        for part, values in zip(grid, packed.split_with_sizes(self.steps), strict=True):
+            part[: len(values)] = values
         return grid

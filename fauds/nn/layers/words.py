@@ -1,4 +1,4 @@
-"""Captions without their padding: which words there are, and what was predicted for them."""
+"""Captions packed without their padding, and the logits predicted for their words."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,19 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class PackedWords:
-    """The real words of a batch of teacher-forcing sequences, time by time, longest row first.
+    """The words of a batch of captions without padding, for teacher forcing.
 
-    At time t the first `steps[t]` of the sorted rows still have a word; N = sum(steps). Rows
-    without any word are not there at all.
+    Words are stored time by time, and within a time in order of the rows' lengths, longest first:
+    at time t the first `steps[t]` of the sorted rows still have a word. N = sum(steps). Rows
+    without words are left out.
 
     Attributes:
-        order: [R'] long, the row of each sorted place.
-        steps: rows that have a word at time 0, 1, ..
-        inputs: [N] long, the word that is fed.
-        targets: [N] long, the word that is to be predicted, end of sentence included.
+        order: [R'] long, the row numbers, sorted by length.
+        steps: the number of rows that have a word at time 0, 1, and so on.
+        inputs: [N] long, the words that are fed.
+        targets: [N] long, the words to predict, <eos> included.
         rows: [N] long, the row that each word belongs to.
-        lengths: [R] long, words to predict per row, 0 where the row is all padding.
+        lengths: [R] long, the number of words to predict in each row, 0 if it is all padding.
     """
 
     order: Tensor
@@ -33,11 +34,16 @@ class PackedWords:
 
 
 def pack_words(tokens: Tensor) -> PackedWords:
-    """Pack sequences [R, T] of <bos> words <eos> <pad>.. ; a row of <pad> alone has no caption."""
+    """Pack captions.
+
+    Args:
+        tokens: [R, T] long, rows of <bos>, words, <eos>, then <pad>; a row of <pad> alone has no
+            caption.
+    """
     targets = tokens[:, 1:]
     lengths = (targets != PAD).sum(dim=1)
     order = torch.argsort(lengths, descending=True, stable=True)
-    on_host = lengths.cpu()  # the only wait for the device
+    on_host = lengths.cpu()  # the only point that waits for the device
     longest = int(on_host.max()) if len(on_host) else 0
     steps = tuple((on_host > torch.arange(longest)[:, None]).sum(dim=1).tolist())
     order = order[: steps[0] if steps else 0]
@@ -55,14 +61,14 @@ def pack_words(tokens: Tensor) -> PackedWords:
 
 @dataclass(frozen=True)
 class WordLogits:
-    """Word predictions of R captions, on their N real words only.
+    """The predictions for the N words of R captions, without padding.
 
     Attributes:
-        logits: [N, V], logits.
-        targets: [N] long, the word that stands there; <eos> is in, <pad> is not.
-        rows: [N] long, 0..R-1, the caption that each word belongs to. Local captions are folded
-            as image * A + AU.
-        lengths: [R] long, words per caption, 0 where there is none.
+        logits: [N, V], the logits of each word.
+        targets: [N] long, the words of the reference captions, <eos> included.
+        rows: [N] long, 0..R-1, the caption that each word belongs to. The row of a local caption
+            is image * A + AU.
+        lengths: [R] long, the number of words of each caption, 0 if it is missing.
     """
 
     logits: Tensor
@@ -71,22 +77,32 @@ class WordLogits:
     lengths: Tensor
 
     def mean_per_row(self, values: Tensor) -> Tensor:
-        """Per-word values [N, ..] -> their mean per caption [R, ..]; 0 where there is none."""
+        """Return the mean of per-word values over each caption.
+
+        Args:
+            values: [N, ..], one value for each word.
+
+        Returns:
+            [R, ..], 0 where a caption is missing.
+        """
         total = values.new_zeros(len(self.lengths), *values.shape[1:])
         share = self.lengths.clamp(min=1).to(values.dtype).reciprocal()
         return total.index_add(0, self.rows, values) * share.view(-1, *[1] * (values.dim() - 1))
 
     def hits(self, k: int = 5) -> Tensor:
-        """Whether each real word is among the k most probable: [N] bool (top-k accuracy)."""
+        """Return whether each word is among the k most probable ones, bool [N]."""
         k = min(k, self.logits.shape[1])
         return (self.logits.topk(k, dim=1).indices == self.targets[:, None]).any(dim=1)
 
     def padded(self) -> Tensor:
-        """The logits as [R, T, V], zero where there is no word. For small batches and tests."""
+        """Return the logits as [R, T, V], zero where there is no word.
+
+        It loops over rows: use it for small batches and tests.
+        """
         longest = int(self.lengths.max()) if len(self.lengths) else 0
         grid = self.logits.new_zeros(len(self.lengths), longest, self.logits.shape[1])
         times = torch.zeros_like(self.rows)
         for row in range(len(self.lengths)):
-            mine = self.rows == row
-            times[mine] = torch.arange(int(mine.sum()), device=times.device)
+            in_row = self.rows == row
+            times[in_row] = torch.arange(int(in_row.sum()), device=times.device)
         return grid.index_put((self.rows, times), self.logits)
