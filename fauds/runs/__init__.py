@@ -1,7 +1,7 @@
-"""Runs of the bench: from a plan to the predictions of every fold.
+"""Runs of ``fauds bench``: from a plan to the predictions of every fold.
 
-Begin with `run`, which trains and tests the folds one after the other. `plan` is what a run is,
-`inputs` what its folds read, `fold` one fold, `predict` a trained model on its test part, and
-`illustrations` what a run keeps for its report. Results are not computed here: see
-`fauds.evaluation`.
+Begin with `run`, which trains and tests the folds one after the other. `plan` defines a run,
+`inputs` holds the arrays that its folds read, `fold` trains and tests one fold, `predict` applies a
+trained model to its test part, and `illustrations` writes faces, features and attention maps for
+the report. Results are computed in `fauds.evaluation`, not here.
 """

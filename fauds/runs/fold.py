@@ -1,4 +1,4 @@
-"""One fold of a run: trained, tested on its part, described; its files written."""
+"""One fold of a run: the model is trained and tested, and the files of the fold are written."""
 
 import time
 from collections.abc import Callable
@@ -15,27 +15,29 @@ import torch
 from fauds.faces.frame_images import check_unchanged
 from fauds.nn import presets
 from fauds.nn.base import CAPABILITIES, Attends, Describes, Model
-from fauds.runs import illustrations as seen
+from fauds.runs import illustrations
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
-from fauds.runs.predict import Explained, explain, infer, no_image_words, watched
+from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no_image_words
 from fauds.tables import predictions, store
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
 from fauds.training import checkpoint, processes
-from fauds.training import checkpoint as resuming
 from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
 from fauds.version import VERSION
 
 
-def header(plan: Plan, inputs: Inputs, fold: int, learns: np.ndarray) -> dict[str, Any]:
-    """Return the header of a fold's weights.
+def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -> dict[str, Any]:
+    """Return the header of a fold's weights file.
 
     Args:
-        learns: the frames that are trained on, bool [N].
+        plan: the plan of the run.
+        inputs: the frames of the run.
+        fold: the number of the fold.
+        training_frames: the frames that the fold trains on, bool [N].
     """
     target = plan.benchmark.target
-    declared = target.declared().get("target")
+    declared_target = target.declared().get("target")
     captions = inputs.captions
     vocabulary = None if captions is None else captions.vocabulary["token"].to_pylist()
     return {
@@ -44,7 +46,7 @@ def header(plan: Plan, inputs: Inputs, fold: int, learns: np.ndarray) -> dict[st
         "benchmark": plan.benchmark.name,
         "benchmark_version": plan.benchmark.version,
         "aus": list(target.names),
-        **({} if declared is None else {"target": declared}),
+        **({} if declared_target is None else {"target": declared_target}),
         "fold": fold,
         "settings": plan.settings.model_dump(mode="json"),
         "normalisation": plan.settings.model.model_dump(
@@ -52,13 +54,13 @@ def header(plan: Plan, inputs: Inputs, fold: int, learns: np.ndarray) -> dict[st
         ),
         "vocabulary": None if vocabulary is None else store.fingerprint(vocabulary),
         "fauds": VERSION,
-        **_texts(inputs),
-        **_meaning(plan, inputs, fold, learns),
+        **_caption_header(inputs),
+        **_usage_header(plan, inputs, fold, training_frames),
     }
 
 
-def _texts(inputs: Inputs) -> dict[str, Any]:
-    """Return the vocabularies of captions, and the tokens of the longest of each scope."""
+def _caption_header(inputs: Inputs) -> dict[str, Any]:
+    """Return the vocabularies of captions, and the length of the longest one, for each scope."""
     if inputs.captions is None or inputs.faces.captions is None:
         return {}
     tokens = inputs.faces.captions.tokens
@@ -71,34 +73,50 @@ def _texts(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _meaning(plan: Plan, inputs: Inputs, fold: int, learns: np.ndarray) -> dict[str, Any]:
-    """Return what else the weights' header needs, so that they can be used without the tables."""
-    seen = inputs.faces.subjects[learns]
+def _usage_header(
+    plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray
+) -> dict[str, Any]:
+    """Return the part of the header that makes the weights usable without the tables."""
+    subjects = inputs.faces.subjects[training_frames]
     return {
         "threshold": plan.benchmark.metric.threshold,
         "alignment": {key: inputs.found.alignment[key] for key in ("name", "version")},
-        "trained_on": f"{plan.benchmark.name}{', made up' if inputs.synthetic else ''}: "
-        f"{len(seen):,} frames of {len(np.unique(seen))} subjects, without part {fold}.",
+        "trained_on": f"{plan.benchmark.name}{', synthetic' if inputs.synthetic else ''}: "
+        f"{len(subjects):,} frames of {len(np.unique(subjects))} subjects, without part {fold}.",
         "synthetic": inputs.synthetic,
     }
 
 
 class Progress(Protocol):
-    """Shows how far a step is; `bar` gives a function that takes the number of steps done."""
+    """Shows the progress of a step to the user."""
 
     def say(self, line: str) -> None:
-        """Show a line for people."""
+        """Show a line of text."""
 
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar for a step of `total` parts."""
+        """Show a progress bar with `total` parts.
+
+        The context manager provides a function to call with the number of further finished parts.
+        """
 
     def counter(self, description: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Show a bar for a step that says how many parts are done, and of how many."""
+        """Show a progress bar whose total is not known in advance.
+
+        The context manager provides a function to call with the number of finished parts and the
+        total.
+        """
 
 
 @dataclass(frozen=True)
-class OneFold:
-    """A fold of a run, whose tables are read."""
+class FoldRun:
+    """A fold of a run.
+
+    Attributes:
+        plan: the plan of the run.
+        inputs: the frames of the run.
+        fold: the number of the fold.
+        progress: shows the progress to the user.
+    """
 
     plan: Plan
     inputs: Inputs
@@ -107,114 +125,130 @@ class OneFold:
 
     @property
     def folder(self) -> Path:
-        """Where the fold's files lie."""
+        """The folder of the fold's files."""
         return fold_folder(self.plan.folder, self.fold)
 
     @cached_property
-    def test(self) -> np.ndarray:
-        """The frames that it tests, bool [N]."""
+    def test_frames(self) -> np.ndarray:
+        """The frames that the fold tests, bool [N]."""
         return self.inputs.tested_by(self.fold)
 
     @cached_property
-    def validates(self) -> np.ndarray:
-        """The frames that choose an epoch, bool [N]."""
+    def validation_frames(self) -> np.ndarray:
+        """The frames of the validation subjects, which choose an epoch, bool [N]."""
         training = self.plan.settings.training
         return self.inputs.validates(self.fold, training.validation_subjects, training.seed)
 
     @property
-    def learns(self) -> np.ndarray:
-        """The frames that it trains on, bool [N]."""
-        frames: np.ndarray = ~self.test & ~self.validates
+    def training_frames(self) -> np.ndarray:
+        """The frames that the fold trains on, bool [N]."""
+        frames: np.ndarray = ~self.test_frames & ~self.validation_frames
         return frames
 
     def _faces(self, frames: np.ndarray) -> FaceSet:
         return self.inputs.faces.where(frames)
 
-    def do(self, tensorboard: bool) -> None:
-        """Train, test and explain; the first process writes. Predictions come last.
+    def run(self, tensorboard: bool) -> None:
+        """Train, test and explain the model of the fold, and write the fold's files.
+
+        With several processes, the first one writes. The predictions are written last, so that
+        they exist only if the fold is finished.
+
+        Args:
+            tensorboard: whether to write TensorBoard event files too.
 
         Raises:
             DataError: images are missing or damaged, or a loss or a prediction is not finite.
         """
-        began = time.perf_counter()
+        start = time.perf_counter()
         plan, inputs = self.plan, self.inputs
         self.folder.mkdir(parents=True, exist_ok=True)
-        meta = header(plan, inputs, self.fold, self.learns)
-        model = self._trained(meta, tensorboard)
-        testing = self._faces(self.test)
+        meta = header(plan, inputs, self.fold, self.training_frames)
+        model = self._trained_model(meta, tensorboard)
+        testing = self._faces(self.test_frames)
         with self._bar("testing", len(testing)) as advance:
             inference = infer(model, testing, plan.settings, advance)
         measures = inference.measures
         if measures:
-            guessed = no_image_words(self._faces(self.learns), testing)
+            baseline = no_image_words(self._faces(self.training_frames), testing)
             measures |= {
-                k: v for k, v in guessed.items() if k.removesuffix("_no_image") in measures
+                k: v for k, v in baseline.items() if k.removesuffix("_no_image") in measures
             }
-        rows = np.flatnonzero(self.test)
+        rows = np.flatnonzero(self.test_frames)
         chosen, explained = self._explained(model, rows)
         check_unchanged(inputs.found)
         if not processes.leads():
             return
-        seen.write_features(self.folder, model, inputs, rows, plan.settings)
+        illustrations.write_features(self.folder, model, inputs, rows, plan.settings)
         if explained.attention is not None:
             ids = inputs.faces.frame_ids[rows[chosen]]
-            seen.write_attention(self.folder, ids, explained.attention, inputs.target.names)
+            illustrations.write_attention(
+                self.folder, ids, explained.attention, inputs.target.names
+            )
         measured = {
             "words": {name: [v if count else None, count] for name, (v, count) in measures.items()},
-            "seconds": round(time.perf_counter() - began, 1),
+            "seconds": round(time.perf_counter() - start, 1),
             "computed_on": inference.computed_on,
-            "validation_subjects": sorted(set(self._faces(self.validates).subjects.tolist())),
-            "without": self._without(model),
+            "validation_subjects": sorted(
+                set(self._faces(self.validation_frames).subjects.tolist())
+            ),
+            "without": self._missing_outputs(model),
         }
         store.write_json(self.folder / MEASURED, measured)
         self._write_predictions(inference.scores, chosen, explained, meta)
 
-    def _bar(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        return self.progress.bar(f"fold {self.fold}, part {self.fold}: {what}", total)
+    def _bar(self, step: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        return self.progress.bar(f"fold {self.fold}, part {self.fold}: {step}", total)
 
-    def _without(self, model: Model) -> dict[str, str]:
-        """Return what the model does not give, and why."""
+    def _missing_outputs(self, model: Model) -> dict[str, str]:
+        """Return the outputs that the model does not have, each with the reason."""
         reasons = {words: model.reason_without(kind) for kind, words in CAPABILITIES.items()}
         return {words: reason for words, reason in reasons.items() if reason is not None}
 
-    def _trained(self, meta: dict[str, Any], tensorboard: bool) -> Model:
+    def _trained_model(self, meta: dict[str, Any], tensorboard: bool) -> Model:
         plan, inputs, folder = self.plan, self.inputs, self.folder
         settings, training = plan.settings, plan.settings.training
-        model = self._built(meta)
+        model = self._initial_model(meta)
         if (folder / WEIGHTS).exists():
             tensors, saved = checkpoint.load(folder / WEIGHTS)
             checkpoint.check(saved, meta, folder / WEIGHTS)
             model.load_state_dict(tensors)
             if processes.leads():
-                # A kill may have come between the weights and this.
-                resuming.remove_checkpoints(folder)
+                # The process may have been killed between writing the weights and this.
+                checkpoint.remove_checkpoints(folder)
             return model
-        faces, testing, validating = map(self._faces, (self.learns, self.test, self.validates))
-        watch = watched(folder, testing, validating, settings, inputs.target.names)
+        faces, testing, validating = map(
+            self._faces, (self.training_frames, self.test_frames, self.validation_frames)
+        )
+        after_epoch = epoch_predictor(folder, testing, validating, settings, inputs.target.names)
         steps = -(-len(faces) // training.batch_size) * training.epochs
         title = f"fold {self.fold}, without part {self.fold}: training"
         with self.progress.bar(title, steps) as advance:
             return train(
                 model,
                 faces,
-                inputs.class_weights(self.fold, self.learns, training.class_weights),
+                inputs.class_weights(self.fold, self.training_frames, training.class_weights),
                 settings,
                 folder,
                 meta,
                 advance=advance,
                 say=lambda line: self.progress.say(f"fold {self.fold}, {line}"),
-                watch=watch,
+                after_epoch=after_epoch,
                 tensorboard=tensorboard,
             )
 
-    def _built(self, meta: dict[str, Any]) -> Model:
-        """Return the model as training begins; with any weights where the run has its own."""
+    def _initial_model(self, meta: dict[str, Any]) -> Model:
+        """Return the model with its initial weights.
+
+        Pretrained weights are not loaded if the run already has weights or a checkpoint, since
+        these will replace the initial weights.
+        """
         plan, folder = self.plan, self.folder
-        # Initial weights depend on the seed and the fold alone, whatever was run before.
+        # Initial weights depend only on the seed and the fold, not on what ran before.
         torch.manual_seed(plan.settings.training.seed * 1_000_003 + 500_000 + self.fold)
         architecture = plan.settings.model
-        if (folder / WEIGHTS).exists() or resuming.load_newest(folder, meta) is not None:
-            # All weights come from the run itself: no other file is looked for again.
+        if (folder / WEIGHTS).exists() or checkpoint.load_newest(folder, meta) is not None:
+            # All weights come from the run itself, so that no pretrained weights are needed.
             architecture = architecture.untrained()
         return build_model(
             plan.family,
@@ -232,14 +266,18 @@ class OneFold:
         tokens = captions.tokens
         return {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
 
-    def _explained(self, model: Model, rows: np.ndarray) -> tuple[np.ndarray, Explained]:
-        """Explain frames spread over the test part; return their places in it and the outcome."""
+    def _explained(self, model: Model, rows: np.ndarray) -> tuple[np.ndarray, Explanations]:
+        """Explain frames that are spread evenly over the test part.
+
+        Returns:
+            The indices of these frames in the test part, and their explanations.
+        """
         settings, inputs = self.plan.settings, self.inputs
-        able = model.can(Describes) or model.can(Attends)
-        count = min(len(rows), settings.inference.described) if able else 0
+        explains = model.can(Describes) or model.can(Attends)
+        count = min(len(rows), settings.inference.described) if explains else 0
         if not count:
-            return np.zeros(0, int), Explained({}, None)
-        # Over the whole test part, so that every subject is likely to be there.
+            return np.zeros(0, int), Explanations({}, None)
+        # The frames are spread over the whole test part, to include as many subjects as possible.
         chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(int))
         words = {} if inputs.captions is None else inputs.captions.words()
         with self._bar("describing", len(chosen)) as advance:
@@ -254,11 +292,11 @@ class OneFold:
         return chosen, explained
 
     def _write_predictions(
-        self, scores: np.ndarray, chosen: np.ndarray, explained: Explained, meta: dict[str, Any]
+        self, scores: np.ndarray, chosen: np.ndarray, explained: Explanations, meta: dict[str, Any]
     ) -> None:
-        target, rows = self.inputs.target, np.flatnonzero(self.test)
-        place = np.full(len(rows), len(chosen))
-        place[chosen] = np.arange(len(chosen))
+        target, rows = self.inputs.target, np.flatnonzero(self.test_frames)
+        positions = np.full(len(rows), len(chosen))
+        positions[chosen] = np.arange(len(chosen))
         names = [f"{name}_text" for name in target.described] + ["face_text"]
         texts = {
             name: pa.array([*explained.texts.get(name, [None] * len(chosen)), None], pa.string())
@@ -271,5 +309,5 @@ class OneFold:
             target.names,
             scores,
             {"inputs": meta["vocabulary"], "settings": meta},
-            texts={name: column.take(pa.array(place)) for name, column in texts.items()},
+            texts={name: column.take(pa.array(positions)) for name, column in texts.items()},
         )

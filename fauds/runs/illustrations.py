@@ -1,4 +1,4 @@
-"""The described test faces that a run keeps for its report."""
+"""Files of a run for its report: features, attention maps, and a gallery of described faces."""
 
 import shutil
 from collections.abc import Sequence
@@ -31,15 +31,20 @@ def write_features(
     rows: np.ndarray,
     settings: RunSettings[Any],
 ) -> None:
-    """Write the features of some of a fold's test frames, by name; nothing if the model has none.
+    """Write features.parquet with the features of some of a fold's test frames.
+
+    Nothing is written if the model has no features.
 
     Args:
-        folder: the fold's.
-        rows: of its test frames.
+        folder: the folder of the fold.
+        model: the trained model.
+        inputs: the frames of the run.
+        rows: the row numbers of the fold's test frames.
+        settings: the settings of the run.
     """
     if not (isinstance(model, Embeds) and model.can(Embeds)):
         return
-    chosen = _spread(inputs, rows)
+    chosen = _spread_rows(inputs, rows)
     arrays = []
     accelerator = make_accelerator(settings)
     model.to(accelerator.device).eval()
@@ -50,90 +55,121 @@ def write_features(
             features = model.embed(normalise(batch.images.to(accelerator.device), settings.model))
         arrays.append(features.float().cpu().numpy())
     keys = inputs.frames.select(["frame_id", "subject", "sex"]).take(pa.array(chosen))
-    _write(folder / FEATURES, keys, np.concatenate(arrays), inputs.target.names, {})
+    _write_arrays(folder / FEATURES, keys, np.concatenate(arrays), inputs.target.names, {})
 
 
 def write_attention(
     folder: Path, frame_ids: np.ndarray, maps: np.ndarray, names: Sequence[str]
 ) -> None:
-    """Write attention maps of explained faces, float [N, A, h, w]."""
+    """Write attention.parquet with the attention maps of explained faces.
+
+    Args:
+        folder: the folder of the fold.
+        frame_ids: the ids of the N faces.
+        maps: float [N, A, h, w].
+        names: the A names.
+    """
     height, width = maps.shape[2:]
     keys = pa.table({"frame_id": frame_ids})
     flat = maps.reshape(*maps.shape[:2], -1)
-    _write(folder / ATTENTION, keys, flat, names, {"height": height, "width": width})
+    _write_arrays(folder / ATTENTION, keys, flat, names, {"height": height, "width": width})
 
 
-def _spread(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
-    """Return rows of up to eight subjects, as many women as men where known, spread in time."""
+def _spread_rows(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Return rows of up to eight subjects, spread evenly over each subject's frames.
+
+    Women and men are chosen in turn if the sex of the subjects is known.
+    """
     subjects = inputs.faces.subjects[rows]
     sex = inputs.frames["sex"].cast(pa.string()).take(pa.array(rows)).to_pylist()
-    of = dict(zip(subjects.tolist(), sex, strict=True))
-    by_sex = [[who for who in sorted(of) if of[who] == kind] for kind in ("F", "M", None)]
-    turns = [who for turn in range(len(of)) for group in by_sex for who in group[turn : turn + 1]]
-    kept = []
-    for who in sorted(turns[:FEATURE_SUBJECTS]):
-        mine = rows[subjects == who]
-        kept.append(mine[np.unique(np.linspace(0, len(mine) - 1, _FRAMES).astype(int))])
-    return np.concatenate(kept)
+    sex_of = dict(zip(subjects.tolist(), sex, strict=True))
+    by_sex = [
+        [subject for subject in sorted(sex_of) if sex_of[subject] == kind]
+        for kind in ("F", "M", None)
+    ]
+    turns = [
+        subject
+        for turn in range(len(sex_of))
+        for group in by_sex
+        for subject in group[turn : turn + 1]
+    ]
+    chosen = []
+    for subject in sorted(turns[:FEATURE_SUBJECTS]):
+        subject_rows = rows[subjects == subject]
+        chosen.append(
+            subject_rows[np.unique(np.linspace(0, len(subject_rows) - 1, _FRAMES).astype(int))]
+        )
+    return np.concatenate(chosen)
 
 
-def _write(
+def _write_arrays(
     path: Path, keys: pa.Table, arrays: np.ndarray, names: Sequence[str], settings: dict[str, int]
 ) -> None:
-    """Write a table with a list of numbers for each name: arrays float [N, A, n]."""
+    """Write a table with one column of lists for each name.
+
+    Args:
+        path: the file to write.
+        keys: the columns before them.
+        arrays: float [N, A, n], a list of n numbers for each row and name.
+        names: the A names.
+        settings: the settings in the metadata of the table.
+    """
     size = arrays.shape[2]
-    for place, name in enumerate(names):
-        flat = pa.array(np.ascontiguousarray(arrays[:, place], np.float32).reshape(-1))
+    for index, name in enumerate(names):
+        flat = pa.array(np.ascontiguousarray(arrays[:, index], np.float32).reshape(-1))
         keys = keys.append_column(name, pa.FixedSizeListArray.from_arrays(flat, size))
     store.write_table(path, keys, {"inputs": path.stem, "settings": settings})
 
 
-_SHOWN = 60
+_GALLERY_FACES = 60
 
 
 def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
-    """Write gallery.parquet: what is true of these faces, what was said, where branches look.
+    """Write gallery.parquet: faces with labels, predictions, descriptions and attention maps.
 
     Args:
-        predictions: of all folds.
+        plan: the plan of the run.
+        inputs: the frames of the run.
+        predictions: the predictions of all folds.
 
     Raises:
-        DataError: attention maps are unreadable.
+        DataError: attention maps cannot be read.
     """
-    shown = _chosen(plan, predictions)
-    place = pc.index_in(shown["frame_id"], inputs.frames["frame_id"])
-    truth = inputs.frames.take(place)
+    gallery = _gallery_frames(plan, predictions)
+    positions = pc.index_in(gallery["frame_id"], inputs.frames["frame_id"])
+    truth = inputs.frames.take(positions)
     target = plan.benchmark.target
     labels = target.indicators(target.labels(truth)).T
     for name, column in zip(target.names, labels, strict=True):
-        shown = shown.append_column(f"{name}_label", pa.array(column, mask=column < 0))
+        gallery = gallery.append_column(f"{name}_label", pa.array(column, mask=column < 0))
     if inputs.captions is not None:
-        face = inputs.captions.captions.take(place)["face"].cast(pa.string())
-        shown = shown.append_column("true_face", face)
-    images = [_picture(plan, inputs, row) for row in place.to_pylist()]
-    shown = shown.append_column("image", pa.array(images, pa.string()))
-    shown, size = _with_attention(plan, shown)
-    meta = {"inputs": inputs.offered, "settings": {"faces": len(shown), **size}}
-    store.write_table(plan.folder / GALLERY, shown, meta)
+        face = inputs.captions.captions.take(positions)["face"].cast(pa.string())
+        gallery = gallery.append_column("true_face", face)
+    images = [_copy_image(plan, inputs, row) for row in positions.to_pylist()]
+    gallery = gallery.append_column("image", pa.array(images, pa.string()))
+    gallery, size = _with_attention(plan, gallery)
+    meta = {"inputs": inputs.offered, "settings": {"faces": len(gallery), **size}}
+    store.write_table(plan.folder / GALLERY, gallery, meta)
 
 
-def _chosen(plan: Plan, predicted: pa.Table) -> pa.Table:
-    """Return frames spread evenly over all that are described, in the order of the predictions.
+def _gallery_frames(plan: Plan, predicted: pa.Table) -> pa.Table:
+    """Return frames that are spread evenly over those with descriptions.
 
-    Where none is described, they are spread over those with attention maps, or else over all.
+    If no frame has a description, they are spread over the frames with attention maps, or over all
+    frames. They are in the order of the predictions.
     """
     if text_columns(predicted):
         predicted = predicted.filter(is_described(predicted))
     elif maps := _attention_files(plan, predicted):
-        known = [store.read_table(path, ["frame_id"])["frame_id"] for path in maps]
-        ids = pa.chunked_array([chunk for column in known for chunk in column.chunks])
+        explained = [store.read_table(path, ["frame_id"])["frame_id"] for path in maps]
+        ids = pa.chunked_array([chunk for column in explained for chunk in column.chunks])
         predicted = predicted.filter(pc.is_in(predicted["frame_id"], ids.combine_chunks()))
-    spread = np.linspace(0, len(predicted) - 1, min(_SHOWN, len(predicted))).astype(int)
+    spread = np.linspace(0, len(predicted) - 1, min(_GALLERY_FACES, len(predicted))).astype(int)
     return predicted.take(pa.array(spread))
 
 
-def _picture(plan: Plan, inputs: Inputs, row: int) -> str | None:
-    """Copy a drawn face into the run; faces of licensed datasets stay where they are."""
+def _copy_image(plan: Plan, inputs: Inputs, row: int) -> str | None:
+    """Copy a synthetic face into the run's folder; faces of licensed datasets are not copied."""
     if not inputs.synthetic:
         return None
     source = Path(str(inputs.faces.images[row]))
@@ -149,14 +185,14 @@ def _attention_files(plan: Plan, predicted: pa.Table) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _with_attention(plan: Plan, shown: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """Add the maps of each AU's branch, where folds have them; return their size too."""
-    paths = _attention_files(plan, shown)
+def _with_attention(plan: Plan, gallery: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """Add the attention maps of each AU, if folds have them; return the maps' size too."""
+    paths = _attention_files(plan, gallery)
     if not paths:
-        return shown, {}
+        return gallery, {}
     maps = pa.concat_tables(store.read_table(path).replace_schema_metadata(None) for path in paths)
     settings = store.read_meta(paths[0])["settings"]
-    place = pc.index_in(shown["frame_id"], maps["frame_id"])
+    positions = pc.index_in(gallery["frame_id"], maps["frame_id"])
     for name in plan.benchmark.target.names:
-        shown = shown.append_column(f"{name}_attention", maps[name].take(place))
-    return shown, {name: settings[name] for name in ("height", "width")}
+        gallery = gallery.append_column(f"{name}_attention", maps[name].take(positions))
+    return gallery, {name: settings[name] for name in ("height", "width")}

@@ -1,4 +1,4 @@
-"""The tables of a dataset's folder as the arrays that all folds of a run share."""
+"""The tables of a dataset's folder, read as the arrays that all folds of a run share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ class CaptionTables:
     """The tables of captions that a run reads.
 
     Attributes:
-        captions: captions.parquet's rows of the run's frames.
-        phrases, vocabulary: the tables beside it.
-        settings: what they were made with.
+        captions: the rows of captions.parquet for the frames of the run.
+        phrases: the table phrases.parquet.
+        vocabulary: the table vocabulary.parquet.
+        settings: the settings that the captions were built with.
     """
 
     captions: pa.Table
@@ -40,13 +41,17 @@ class CaptionTables:
 
     @property
     def readable(self) -> bool:
-        """Whether they follow templates that fauds ships, which alone can be read back."""
+        """Whether captions can be read back to codes: their templates are shipped with fauds."""
         language = self.settings["language"]
         shipped = language in languages()
         return shipped and self.settings["templates"] == template_hash(language)
 
     def tokens(self, names: Sequence[str]) -> FrameCaptions:
-        """Return the captions as tokens; `names`: the columns of local ones."""
+        """Return the captions as tokens.
+
+        Args:
+            names: the columns of the local captions.
+        """
         return captions_of(self.captions, self.phrases, self.vocabulary, names)
 
     def words(self) -> dict[str, Words]:
@@ -56,16 +61,20 @@ class CaptionTables:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run reads.
+    """The frames, folds and captions of a run.
 
     Attributes:
-        target: what the protocol predicts.
-        made_from: fingerprints of the content that decides what is learnt and scored.
-        provenance: what frames and captions were made with, for results.json.
-        synthetic: whether the dataset is.
-        found: the frames that have a face image, in the order of `faces`, and how it was made.
-        offered: how many coded frames the tested subjects have, with an image or without.
-        captions: None where the model needs none.
+        target: the target of the protocol.
+        made_from: the fingerprints of all content that training and scores depend on.
+        provenance: the settings that frames, faces and captions were made with, for results.json.
+        synthetic: whether the dataset is synthetic.
+        found: the frames that have a face image, in the order of `faces`, and how the images were
+            made.
+        offered: the number of coded frames of the tested subjects, with or without an image.
+        folds: the table of folds: the subjects that each fold tests.
+        statistics: the table of fold statistics.
+        faces: the frames that have a face image, as arrays.
+        captions: the tables of captions; None if the model needs none.
     """
 
     target: Target
@@ -85,46 +94,54 @@ class Inputs:
         return self.found.frames
 
     def tested_by(self, fold: int) -> np.ndarray:
-        """Return which frames a fold tests, bool [N]."""
+        """Return whether a fold tests each frame, bool [N]."""
         return np.isin(self.faces.subjects, self.subjects(fold))
 
     def subjects(self, fold: int) -> list[str]:
         """Return the subjects that a fold tests, sorted."""
-        mine = self.folds.filter(pc.equal(self.folds["fold"], fold))
-        return sorted(mine["subject"].to_pylist())
+        rows = self.folds.filter(pc.equal(self.folds["fold"], fold))
+        return sorted(rows["subject"].to_pylist())
 
     def training_statistics(self, fold: int) -> pa.Table:
-        """Return the fold's rows of the fold statistics, in the order of the AUs."""
+        """Return the rows of the fold statistics for a fold, in the order of the AUs."""
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 
     def validates(self, fold: int, count: int, seed: int) -> np.ndarray:
-        """Return the frames of `count` training subjects that are not trained on, bool [N].
+        """Return the frames of the fold's validation subjects, bool [N].
 
-        They are drawn from (seed, fold).
+        These are training subjects that are held out from training. They are chosen at random.
+
+        Args:
+            fold: the number of the fold.
+            count: the number of validation subjects.
+            seed: the seed of the random choice, used together with the fold.
 
         Raises:
-            UsageError: that would leave no subject to train on.
+            UsageError: no subject would be left to train on.
         """
         subjects = np.unique(self.faces.subjects[~self.tested_by(fold)])
         if count >= len(subjects) > 0:
             raise UsageError(
-                f"{count} validation subjects leave none of the {len(subjects)} training subjects "
-                f"of fold {fold}.",
+                f"With {count} validation subjects, none of the {len(subjects)} training subjects "
+                f"of fold {fold} are left to train on.",
                 where="training.validation_subjects",
+                hint=f"give at most {len(subjects) - 1}",
             )
-        drawn = np.random.default_rng([seed, fold]).permutation(subjects)[:count]
-        return np.isin(self.faces.subjects, drawn)
+        chosen = np.random.default_rng([seed, fold]).permutation(subjects)[:count]
+        return np.isin(self.faces.subjects, chosen)
 
-    def class_weights(self, fold: int, learns: np.ndarray, rule: str) -> np.ndarray:
-        """Return the class weights, float64 [A], scaled to mean 1 or (``sum1``) to sum 1.
+    def class_weights(self, fold: int, training_frames: np.ndarray, rule: str) -> np.ndarray:
+        """Return the class weights of a fold, float64 [A].
 
         Args:
-            learns: the frames that are trained on, bool [N].
+            fold: the number of the fold.
+            training_frames: the frames that the fold trains on, bool [N].
+            rule: the scale of the weights: "mean1" for a mean of 1, "sum1" for a sum of 1.
 
         Raises:
-            DataError: an AU is never active in them, or a class has no frame.
+            DataError: an AU is never active in these frames, or a class has no frame.
         """
-        labels = self.target.indicators(self.faces.labels[learns])
+        labels = self.target.indicators(self.faces.labels[training_frames])
         positives = (labels == 1).sum(axis=0)
         weights = self.target.class_weights((labels >= 0).sum(axis=0), positives)
         names = zip(self.target.names, weights, strict=True)
@@ -132,8 +149,8 @@ class Inputs:
         if missing:
             raise DataError(
                 f"The training part of fold {fold} has no frame with {', '.join(missing)} "
-                f"{'active' if self.target.form == 'multilabel' else 'as its label'}: the class "
-                "weight is undefined.",
+                f"{'active' if self.target.form == 'multilabel' else 'as its label'}, so that the "
+                "class weight is undefined.",
                 where=FOLDS,
                 hint="use more subjects or frames, or other folds",
             )
@@ -141,11 +158,15 @@ class Inputs:
 
 
 def load(tables: Path, plan: Plan) -> Inputs:
-    """Read a dataset's folder for a run.
+    """Read the tables of a dataset's folder for a run.
+
+    Args:
+        tables: the dataset's folder.
+        plan: the plan of the run.
 
     Raises:
-        DataError: frames without images, captions of other frames, folds that are not whole, or a
-            model that needs what the tables do not hold.
+        DataError: images are missing, captions belong to other frames, folds are incomplete, or
+            the tables lack something that the model needs.
     """
     target, needs = plan.benchmark.target, plan.family.needs
     path = tables / FRAMES
@@ -155,17 +176,17 @@ def load(tables: Path, plan: Plan) -> Inputs:
     counts = folding.count_subjects(frames, target)
     folds = _folds(tables, plan)
     folding.check(folds, counts.subjects, where=plan.folder / FOLDS)
-    found = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
+    images = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
     if "landmarks" in needs:
         raise DataError(
-            f"{plan.model} needs landmarks, which no table of {plan.benchmark.name} keeps.",
+            f"{plan.model} needs landmarks, but no table of {plan.benchmark.name} has any.",
             where=tables,
-            hint="name a model that needs none: fauds bench --list",
+            hint="choose a model that needs no landmarks: fauds bench --list",
         )
-    captions = caption_tables(tables, found.frames) if "captions" in needs else None
+    captions = caption_tables(tables, images.frames) if "captions" in needs else None
     made_from = {
-        "frames and labels": frame_set_fingerprint(found.frames, target.columns),
-        "faces": store.fingerprint(dict(found.alignment), found.made_with, found.crops),
+        "frames and labels": frame_set_fingerprint(images.frames, target.columns),
+        "faces": store.fingerprint(dict(images.alignment), images.made_with, images.crops),
     }
     tokens = None
     if captions is not None:
@@ -180,28 +201,32 @@ def load(tables: Path, plan: Plan) -> Inputs:
             "reading": meta["settings"],
             "differences": meta["differences"],
             "captions": NO_CAPTIONS if captions is None else captions.settings,
-            "faces": found.made_with,
-            "lost": found.lost,
+            "faces": images.made_with,
+            "lost": images.lost,
         },
         synthetic=meta["synthetic"],
-        found=found,
+        found=images,
         offered=folding.offered(counts, folds),
         folds=folds,
-        statistics=_statistics(found.frames, folds, target),
-        faces=face_set(found.frames, found.root, target.labels(found.frames), tokens),
+        statistics=_statistics(images.frames, folds, target),
+        faces=face_set(images.frames, images.root, target.labels(images.frames), tokens),
         captions=captions,
     )
 
 
 def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
-    """Read the tables of captions of a dataset's folder, for some of its frames.
+    """Read the tables of captions in a dataset's folder.
+
+    Args:
+        tables: the dataset's folder.
+        frames: the frames whose captions are read.
 
     Raises:
         DataError: a table is missing, or lacks some of the frames.
     """
     path = tables / CAPTIONS
     return CaptionTables(
-        captions=_of_frames(store.read_table(path), frames),
+        captions=_captions_of_frames(store.read_table(path), frames),
         phrases=store.read_table(tables / PHRASES),
         vocabulary=store.read_table(tables / VOCABULARY),
         settings=store.read_meta(path)["settings"],
@@ -209,13 +234,13 @@ def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
 
 
 def _folds(tables: Path, plan: Plan) -> pa.Table:
-    """Return the run's own folds; a new run's are the dataset's."""
+    """Return the folds that were copied into the run, or those of the dataset for a new run."""
     path = (plan.folder if plan.begun else tables) / FOLDS
     return store.read_table(path).replace_schema_metadata(None)
 
 
 def copy_folds(tables: Path, plan: Plan) -> None:
-    """Copy the dataset's folds into a run that is about to begin."""
+    """Copy the dataset's folds into the folder of a new run."""
     if not plan.begun:
         source = tables / FOLDS
         store.write_table(plan.folder / FOLDS, store.read_table(source), store.read_meta(source))
@@ -225,29 +250,34 @@ def _statistics(frames: pa.Table, folds: pa.Table, target: Target) -> pa.Table:
     return folding.statistics(folding.count_subjects(frames, target), folds, target)
 
 
-def _of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
-    place = pc.index_in(frames["frame_id"], captions["frame_id"])
-    if place.null_count:
+def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
+    positions = pc.index_in(frames["frame_id"], captions["frame_id"])
+    if positions.null_count:
         raise DataError(
-            "captions.parquet has not all frames of frames.parquet.",
+            "captions.parquet lacks some frames of frames.parquet.",
             hint="run fauds build-captions again",
         )
-    return captions.take(place)
+    return captions.take(positions)
 
 
-def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
-    """Return the folds to run, after checking that each can be.
+def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
+    """Return the numbers of the folds to run, after checking that each one can be run.
 
     Raises:
-        UsageError: a fold was asked for that does not exist.
-        DataError: a fold has nothing to test, or an AU that is never active in training.
+        UsageError: a requested fold does not exist.
+        DataError: a fold has nothing to train on or to test, or an AU is never active in its
+            training part.
     """
-    there = folding.tested(inputs.folds)
-    wrong = sorted(set(plan.folds) - set(there))
-    if wrong:
-        raise UsageError(f"There is no fold {wrong[0]}.", where="--fold", hint=f"there is: {there}")
-    wanted = sorted(set(plan.folds)) or there
-    for fold in wanted:
+    existing = folding.tested(inputs.folds)
+    unknown_folds = sorted(set(plan.folds) - set(existing))
+    if unknown_folds:
+        raise UsageError(
+            f"There is no fold {unknown_folds[0]}.",
+            where="--fold",
+            hint=f"choose from: {', '.join(map(str, existing))}",
+        )
+    numbers = sorted(set(plan.folds)) or existing
+    for fold in numbers:
         test = inputs.tested_by(fold)
         if not test.any() or test.all():
             part = "training part" if test.all() else "test part"
@@ -255,9 +285,9 @@ def wanted_folds(plan: Plan, inputs: Inputs) -> list[int]:
                 f"No frame of fold {fold}'s {part} has a face image "
                 f"(it tests {', '.join(inputs.subjects(fold))}).",
                 where=plan.faces or inputs.provenance["reading"]["root"],
-                hint="add their images, or make folds of the subjects that have some",
+                hint="add the images of these subjects, or make folds of subjects with images",
             )
         training = plan.settings.training
-        validates = inputs.validates(fold, training.validation_subjects, training.seed)
-        inputs.class_weights(fold, ~test & ~validates, training.class_weights)
-    return wanted
+        validation_frames = inputs.validates(fold, training.validation_subjects, training.seed)
+        inputs.class_weights(fold, ~test & ~validation_frames, training.class_weights)
+    return numbers

@@ -1,4 +1,4 @@
-"""What a run is: model, preset, settings and folds, as its settings.yaml holds them."""
+"""The plan of a run: model, preset, settings and folds, as stored in its settings.yaml."""
 
 import shlex
 import time
@@ -20,15 +20,16 @@ from fauds.tables.paths import SETTINGS
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user asked of ``fauds bench``.
+    """The options of the user for ``fauds bench``.
 
     Attributes:
-        model: None only of a run that is resumed.
-        preset: None for the default: "tiny" on synthetic data, else the family's own.
-        folds: only these; empty for all.
-        changes: ``key=value`` over the preset's settings.
-        faces: folder of face crops made elsewhere, None for the distribution's own images.
-        resume: name or folder of a run to go on with.
+        model: the name of the model family; may be None if a run is resumed.
+        preset: the name of the preset; None for the default, which is "tiny" on synthetic data and
+            otherwise the family's own.
+        folds: the fold numbers to run; all folds if empty.
+        changes: ``key=value`` changes of the preset's settings.
+        faces: a folder of face crops; None for the images of the dataset's release.
+        resume: the name or folder of a run to resume; None for a new run.
     """
 
     model: str | None = None
@@ -41,7 +42,18 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's identity and where it lies."""
+    """The plan of a run.
+
+    Attributes:
+        folder: the folder of the run.
+        benchmark: the protocol.
+        model: the name of the model family.
+        preset: the name of the preset.
+        settings: the settings of the run, with the user's changes.
+        changes: the ``key=value`` changes of the user.
+        folds: the fold numbers to run; all folds if empty.
+        faces: a folder of face crops; None for the images of the dataset's release.
+    """
 
     folder: Path
     benchmark: Benchmark
@@ -54,14 +66,14 @@ class Plan:
 
     @property
     def begun(self) -> bool:
-        """Whether the run has been begun, so that it can be resumed."""
+        """Whether the run has begun, so that it can be resumed."""
         return (self.folder / SETTINGS).exists()
 
     def claim(self) -> None:
-        """Make a new run's folder, for this process alone.
+        """Create the folder of a new run; do nothing for a run that is resumed.
 
         Raises:
-            UsageError: another process began a run of the same name just now.
+            UsageError: another process has just begun a run of the same name.
         """
         if self.begun:
             return
@@ -69,29 +81,31 @@ class Plan:
             self.folder.mkdir(parents=True)
         except FileExistsError as error:
             raise UsageError(
-                "Another run of this name was begun in the same second.",
+                "Another run of this name was started in the same second.",
                 where=self.folder,
-                hint="start this one again",
+                hint="start this run again",
             ) from error
 
     def save(self, made_from: dict[str, str]) -> None:
-        """Write settings.yaml; of a run that is resumed, check that the tables are the same.
+        """Write settings.yaml, or check that the tables of a resumed run have not changed.
 
         Args:
             made_from: the fingerprints of the content that the run reads.
 
         Raises:
-            DataError: the run was begun on other tables.
+            DataError: the tables have changed since the run was started.
         """
         path = self.folder / SETTINGS
         if self.begun:
-            begun = _read(path).get("made_from", {})
-            changed = [name for name, found in made_from.items() if begun.get(name) != found]
+            saved = _read_settings(path).get("made_from", {})
+            changed = [
+                name for name, fingerprint in made_from.items() if saved.get(name) != fingerprint
+            ]
             if changed:
                 raise DataError(
-                    f"The run was begun on other tables: {', '.join(changed)} changed since.",
+                    f"{', '.join(changed)} changed since the run was started.",
                     where=path,
-                    hint="make them again as they were, or start a new run without --resume",
+                    hint="build them again as they were, or start a new run without --resume",
                 )
             return
         write_settings(
@@ -108,7 +122,7 @@ class Plan:
 
     @property
     def family(self) -> type[Model]:
-        """The model's family."""
+        """The class of the model."""
         return MODELS[self.model]
 
     @property
@@ -129,22 +143,30 @@ class Plan:
 
 
 def make(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
-    """Return the plan of a new run, or of the one to resume.
+    """Return the plan of a new run, or of the run to resume.
 
     Args:
+        request: the options of the user.
+        benchmark: the protocol.
         runs: the folder that holds the dataset's runs.
 
     Raises:
-        UsageError: no such model, preset, setting or run, or changes to a run that is resumed.
+        UsageError: there is no such model, preset, setting or run, or the user gives settings for
+            a run that is resumed.
+        DataError: the settings of the run to resume cannot be read.
     """
     if request.resume is not None:
         return _resumed(request.resume, request, benchmark, runs)
     if request.model is None:
-        raise UsageError("No model is named.", where="MODEL", hint=f"there is: {', '.join(MODELS)}")
+        raise UsageError(
+            "The name of a model is needed.",
+            where="MODEL",
+            hint=f"choose from: {', '.join(MODELS)}",
+        )
     preset = request.preset or ("tiny" if benchmark.synthesis else MODELS[request.model].preset)
     settings = presets.run_settings(request.model, preset, request.changes)
     name = f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    # Two runs may begin in the same second.
+    # Several runs may be started in the same second.
     taken = len(list(runs.glob(f"{name}*")))
     return Plan(
         runs / (f"{name}-{taken + 1}" if taken else name),
@@ -166,19 +188,20 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
         )
     folder = runs / Path(name).name
     if not (folder / SETTINGS).exists():
-        known = sorted(path.parent.name for path in runs.glob(f"*/{SETTINGS}"))
+        existing = sorted(path.parent.name for path in runs.glob(f"*/{SETTINGS}"))
         raise UsageError(
             f"There is no run {name!r} of {benchmark.name}.",
             where=runs,
-            hint=f"there is: {', '.join(known) or 'none'}; another dataset's: --dataset",
+            hint=f"choose from: {', '.join(existing) or 'none'}; runs of other datasets need "
+            "--dataset",
         )
-    saved = _read(folder / SETTINGS)
+    saved = _read_settings(folder / SETTINGS)
     if request.model not in (None, saved.get("model")):
         raise UsageError(
             f"{folder.name} is a run of {saved.get('model')}, not of {request.model}.",
             where=folder / SETTINGS,
-            hint=f"leave the model out, or name {saved.get('model')}; a run of {request.model} is "
-            "started without --resume",
+            hint=f"leave the model out, or give {saved.get('model')}; to start a run of "
+            f"{request.model}, leave --resume out",
         )
     if saved.get("benchmark_version") != benchmark.version:
         raise UsageError(
@@ -189,9 +212,9 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
         )
     try:
         settings = presets.settings_type(saved["model"]).model_validate(saved["settings"])
-        # Settings are saved whole: what is cut off must not become a default.
+        # All settings are saved, so that a missing one is an error and not a default.
         if settings.model_dump(mode="json") != saved["settings"]:
-            raise _broken(folder / SETTINGS, "they are not whole")
+            raise _unreadable(folder / SETTINGS, "some are missing")
         return Plan(
             folder,
             benchmark,
@@ -203,24 +226,24 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
             Path(saved["faces"]) if saved["faces"] else None,
         )
     except KeyError as error:
-        raise _broken(folder / SETTINGS, f"{error.args[0]} is missing") from error
+        raise _unreadable(folder / SETTINGS, f"{error.args[0]} is missing") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("settings", *first["loc"]))
-        raise _broken(folder / SETTINGS, f"{key}: {first['msg']}") from error
+        raise _unreadable(folder / SETTINGS, f"{key}: {first['msg']}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         saved = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise _broken(path, str(error).splitlines()[0]) from error
+        raise _unreadable(path, str(error).splitlines()[0]) from error
     if not isinstance(saved, dict):
-        raise _broken(path, "it holds no settings")
+        raise _unreadable(path, "the file has no settings")
     return saved
 
 
-def _broken(path: Path, why: str) -> DataError:
+def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
-        f"The run's settings cannot be read: {why}.", where=path, hint="start a new run"
+        f"The run's settings cannot be read: {reason}.", where=path, hint="start a new run"
     )

@@ -1,4 +1,4 @@
-"""A trained model on its test part: scores, its own measures, and what explains them."""
+"""Applying a trained model to frames: scores, the model's own measures, and explanations."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageWords
-from fauds.nn.base import Batch, Model, BeamSearchOptions
+from fauds.nn.base import Batch, BeamSearchOptions, Model
 from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.training import processes
@@ -28,12 +28,18 @@ from fauds.training.device import (
 from fauds.training.face_set import FaceSet
 
 Measures = dict[str, tuple[float, int]]
-"""Metric name to (value, count)."""
+"""Maps the name of a measure to its (value, count)."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Scores float32 [N, A], the model's own measures, and on what it ran."""
+    """The outputs of a model for N labelled frames.
+
+    Attributes:
+        scores: float32 [N, A].
+        measures: the model's own measures.
+        computed_on: the device, precision and number of processes, in words.
+    """
 
     scores: np.ndarray
     measures: Measures
@@ -46,48 +52,59 @@ def infer(
     settings: RunSettings[Any],
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Inference:
-    """Predict all frames, and take the model's own measures on them.
+    """Return the scores of all frames, and the model's own measures on them.
 
-    With several processes each predicts its share of the batches; all return the whole.
+    With several processes, each one predicts its share of the batches, and all of them return the
+    scores of all frames.
+
+    Args:
+        model: the trained model.
+        faces: the frames.
+        settings: the settings of the run.
+        advance: called with the number of finished frames, for a progress bar.
 
     Raises:
         DataError: a prediction is not finite.
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    mine: list[tuple[np.ndarray, dict[str, tuple[int | float, int]]]] = []
+    outputs: list[tuple[np.ndarray, dict[str, tuple[int | float, int]]]] = []
     with torch.inference_mode():
-        for batch in _share(model, faces, settings, accelerator):
+        for batch in _own_batches(model, faces, settings, accelerator):
             batch = on_device(batch, accelerator.device, settings.model)
             with accelerator.autocast():
-                tested = model.test_step(batch)
-            mine.append((tested.scores.cpu().numpy(), tested.measures))
+                test_outputs = model.test_step(batch)
+            outputs.append((test_outputs.scores.cpu().numpy(), test_outputs.measures))
             advance(len(batch.rows) * accelerator.num_processes)
-    whole = processes.interleave(processes.gathered(mine))
-    scores = np.concatenate([part for part, _ in whole])
+    all_outputs = processes.interleave(processes.gathered(outputs))
+    scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
     _check_finite(scores, faces)
-    return Inference(scores, _means([part for _, part in whole]), device_description(accelerator))
+    return Inference(
+        scores,
+        _means([batch_measures for _, batch_measures in all_outputs]),
+        device_description(accelerator),
+    )
 
 
 def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndarray:
-    """Predict all frames, and no more: scores float32 [N, A].
+    """Return the scores of all frames, float32 [N, A], without measures.
 
     Raises:
         DataError: a prediction is not finite.
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    mine = []
-    for batch in _share(model, faces, settings, accelerator):
+    batch_scores = []
+    for batch in _own_batches(model, faces, settings, accelerator):
         with accelerator.autocast():
             scores = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
-        mine.append(scores.cpu().numpy())
-    whole = np.concatenate(processes.interleave(processes.gathered(mine)))
-    _check_finite(whole, faces)
-    return whole
+        batch_scores.append(scores.cpu().numpy())
+    all_scores = np.concatenate(processes.interleave(processes.gathered(batch_scores)))
+    _check_finite(all_scores, faces)
+    return all_scores
 
 
-def _share(
+def _own_batches(
     model: Model, faces: FaceSet, settings: RunSettings[Any], accelerator: Accelerator
 ) -> Iterator[Batch]:
     """Yield this process's share of the test batches."""
@@ -106,7 +123,9 @@ def _share(
 def _means(parts: Sequence[dict[str, tuple[int | float, int]]]) -> Measures:
     measured: Measures = {}
     for name in parts[0]:
-        total, count = (sum(part) for part in zip(*(one[name] for one in parts), strict=True))
+        total, count = (
+            sum(part) for part in zip(*(measures[name] for measures in parts), strict=True)
+        )
         measured[name] = (total / count if count else float("nan"), int(count))
     return measured
 
@@ -115,39 +134,49 @@ def _check_finite(scores: np.ndarray, faces: FaceSet) -> None:
     broken = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(broken):
         raise DataError(
-            f"The model predicts what is not a number for {len(broken):,} frames.",
+            f"The model's scores are not finite for {len(broken):,} frames.",
             where=str(faces.images[broken[0]]),
             hint="train again with a lower training.learning_rate, or training.precision=no",
         )
 
 
 def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
-    """Return top-5 word accuracy on the test part of a guesser that sees words but no image.
+    """Return the top-5 word accuracy of a baseline that reads the captions but not the images.
 
-    Local captions: it knows which AU it writes for, as the decoder does. Nothing where the frames
-    have no captions.
+    For local captions the baseline knows the AU, as the decoder does. The result is empty if the
+    frames have no captions.
+
+    Args:
+        train: the frames of the training part.
+        test: the frames of the test part.
     """
     if train.captions is None or test.captions is None:
         return {}
     tokens = test.captions.tokens
     hits = words = 0.0
     for au in range(test.captions.local.shape[1]):
-        known = _counted(train.captions.local[:, au], tokens.local)
-        asked = _counted(test.captions.local[:, au], tokens.local)
-        size = sum((len(caption) - 1) * times for caption, times in asked)
+        training = _distinct_captions(train.captions.local[:, au], tokens.local)
+        tested = _distinct_captions(test.captions.local[:, au], tokens.local)
+        size = sum((len(caption) - 1) * times for caption, times in tested)
         if size:
-            hits += NoImageWords(known).accuracy(asked) * size
+            hits += NoImageWords(training).accuracy(tested) * size
             words += size
-    asked = _counted(test.captions.global_, tokens.global_)
-    guesser = NoImageWords(_counted(train.captions.global_, tokens.global_))
-    global_words = sum((len(caption) - 1) * times for caption, times in asked)
+    tested = _distinct_captions(test.captions.global_, tokens.global_)
+    baseline = NoImageWords(_distinct_captions(train.captions.global_, tokens.global_))
+    global_words = sum((len(caption) - 1) * times for caption, times in tested)
     return {
         "local_word_top5_no_image": (hits / words if words else float("nan"), int(words)),
-        "global_word_top5_no_image": (guesser.accuracy(asked), global_words),
+        "global_word_top5_no_image": (baseline.accuracy(tested), global_words),
     }
 
 
-def _counted(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int]]:
+def _distinct_captions(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int]]:
+    """Return the tokens of each distinct caption, with the number of its occurrences.
+
+    Args:
+        codes: for each frame, the row of its caption in `tokens`.
+        tokens: the distinct captions; missing ones are all <pad>.
+    """
     rows, times = np.unique(codes, return_counts=True)
     captions = [
         (tokens[row][tokens[row] != 0].tolist(), int(n)) for row, n in zip(rows, times, strict=True)
@@ -156,12 +185,12 @@ def _counted(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int
 
 
 @dataclass(frozen=True)
-class Explained:
-    """What a model gives for N frames besides scores.
+class Explanations:
+    """The descriptions and attention maps of N frames.
 
     Attributes:
-        texts: column name (``AU01_text``, ``face_text``) to N texts; empty without decoders.
-        attention: maps, float32 [N, A, h, w]; None where the model has none.
+        texts: maps a column name (``AU01_text``, ``face_text``) to N texts; empty without decoders.
+        attention: the attention maps, float32 [N, A, h, w]; None if the model has none.
     """
 
     texts: dict[str, list[str]]
@@ -175,28 +204,35 @@ def explain(
     settings: RunSettings[Any],
     names: Sequence[str],
     advance: Callable[[int], None] = lambda frames: None,
-) -> Explained:
-    """Write descriptions by beam search and take attention maps; processes share the batches out.
+) -> Explanations:
+    """Return descriptions, written by beam search, and attention maps of all frames.
+
+    With several processes, each one explains its share of the batches, and all of them return the
+    result for all frames.
 
     Args:
+        model: the trained model.
+        faces: the frames.
         words: the vocabulary of each scope; empty for models without decoders.
-        names: of the local descriptions.
+        settings: the settings of the run.
+        names: the names of the local descriptions.
+        advance: called with the number of finished frames, for a progress bar.
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    mine = []
-    for batch in _share(model, faces, settings, accelerator):
+    outputs = []
+    for batch in _own_batches(model, faces, settings, accelerator):
         images = normalise(batch.images.to(accelerator.device), settings.model)
         with accelerator.autocast():
-            given = model.explain(images, **_search(faces, settings))
-        maps = None if given.attention is None else given.attention.float()
-        parts = (*given.tokens, maps)
-        mine.append([None if part is None else part.cpu().numpy() for part in parts])
+            explained = model.explain(images, **_search(faces, settings))
+        maps = None if explained.attention is None else explained.attention.float()
+        parts = (*explained.tokens, maps)
+        outputs.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
-    whole = processes.interleave(processes.gathered(mine))
-    attention = [part for _, _, part in whole if part is not None]
-    return Explained(
-        _texts([(local, face) for local, face, _ in whole], words, names),
+    all_outputs = processes.interleave(processes.gathered(outputs))
+    attention = [part for _, _, part in all_outputs if part is not None]
+    return Explanations(
+        _texts([(local, face) for local, face, _ in all_outputs], words, names),
         np.concatenate(attention) if attention else None,
     )
 
@@ -206,21 +242,27 @@ def _texts(
     words: dict[str, Words],
     names: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Put generated tokens, [B, A, T] and [B, T], into texts."""
-    written: dict[str, list[str]] = {}
+    """Return the texts of generated tokens, by column name.
+
+    Args:
+        tokens: for each batch, the local tokens [B, A, T] and the global tokens [B, T].
+        words: the vocabulary of each scope.
+        names: the names of the local descriptions.
+    """
+    texts: dict[str, list[str]] = {}
     for local, face in tokens:
         if local is not None:
-            for place, name in enumerate(names):
-                ids = local[:, place].tolist()
-                written.setdefault(f"{name}_text", []).extend(map(words["local"].text, ids))
+            for column, name in enumerate(names):
+                ids = local[:, column].tolist()
+                texts.setdefault(f"{name}_text", []).extend(map(words["local"].text, ids))
         if face is not None:
-            texts = map(words["global"].text, face.tolist())
-            written.setdefault("face_text", []).extend(texts)
-    return written
+            face_texts = map(words["global"].text, face.tolist())
+            texts.setdefault("face_text", []).extend(face_texts)
+    return texts
 
 
 def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
-    """Return the keywords of the beam search; none where there are no captions."""
+    """Return the options of the beam search; empty if the frames have no captions."""
     if faces.captions is None:
         return {}
     inference, tokens = settings.inference, faces.captions.tokens
@@ -233,16 +275,17 @@ def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
 
 
 TEST, VALIDATION = "epochs", "validation"
-"""Folders in a fold's, with ``epoch3.parquet`` and the like: of the test part, of validation."""
+"""Folders, in that of a fold, with predictions of the two parts after each epoch."""
 
 
-class Watch:
-    """Predicts parts after every epoch, for `fauds.training.loop.train`.
+class EpochPredictor:
+    """Writes predictions after each epoch; passed to `fauds.training.loop.train`.
 
     Args:
-        folder: the fold's.
-        parts: `TEST` and `VALIDATION` to their frames.
-        names: of the scores.
+        folder: the folder of the fold.
+        parts: maps `TEST` and `VALIDATION` to the frames to predict.
+        settings: the settings of the run.
+        names: the names of the scores.
     """
 
     def __init__(
@@ -258,29 +301,32 @@ class Watch:
         self._names = names
 
     def __call__(self, model: Model, epoch: int) -> None:
-        """Write what the model predicts after an epoch, from 1."""
+        """Write the predictions of a model after an epoch, counted from 1."""
         for name, faces in self._parts.items():
-            found = predict(model, faces, self._settings)
+            scores = predict(model, faces, self._settings)
             if processes.leads():
                 columns = {
                     "frame_id": faces.frame_ids,
-                    **dict(zip(self._names, found.T, strict=True)),
+                    **dict(zip(self._names, scores.T, strict=True)),
                 }
                 path = self._folder / name / f"epoch{epoch}.parquet"
                 store.write_table(path, pa.table(columns), {"inputs": name, "settings": {}})
 
 
-def watched(
+def epoch_predictor(
     folder: Path,
     testing: FaceSet,
     validating: FaceSet,
     settings: RunSettings[Any],
     names: Sequence[str],
-) -> Watch | None:
-    """Return what is watched: the test part too where validation chooses, to score its choice."""
+) -> EpochPredictor | None:
+    """Return the object that writes predictions after each epoch, or None if none are needed.
+
+    With validation subjects, the test part is predicted too, to score the epoch that they choose.
+    """
     parts = {TEST: testing}
     if len(validating):
         parts[VALIDATION] = validating
     elif not settings.training.watch_test:
         return None
-    return Watch(folder, parts, settings, names)
+    return EpochPredictor(folder, parts, settings, names)

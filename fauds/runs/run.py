@@ -1,4 +1,4 @@
-"""One run of the bench: its folds trained and tested, one after the other."""
+"""One run of ``fauds bench``: its folds are trained and tested one after the other."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fauds.errors import DataError
 from fauds.faces.frame_images import check_unchanged
-from fauds.runs.fold import OneFold, Progress
-from fauds.runs.inputs import Inputs, copy_folds, load, wanted_folds
+from fauds.runs.fold import FoldRun, Progress
+from fauds.runs.inputs import Inputs, copy_folds, folds_to_run, load
 from fauds.runs.plan import Plan
 from fauds.tables import store
 from fauds.tables.paths import PREDICTIONS, fold_folder
@@ -18,33 +18,39 @@ from fauds.training.device import make_accelerator
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has begun: its plan, what its folds read, and the folds that are asked for."""
+    """A run that has begun.
+
+    Attributes:
+        plan: the plan of the run.
+        inputs: the frames that its folds share.
+        folds: the numbers of the folds to run.
+    """
 
     plan: Plan
     inputs: Inputs
     folds: list[int]
 
     def predict(self, progress: Progress, *, tensorboard: bool = False) -> None:
-        """Train and test the folds, until each has its predictions.
+        """Train and test all folds that have no predictions yet.
 
-        A fold whose predictions are there is not done again; one that was stopped goes on from
-        its newest checkpoint. With several processes all do this together, and the first one
-        writes.
+        A fold that was stopped is resumed from its newest checkpoint. With several processes, all
+        of them take part, and the first one writes the files.
 
         Args:
-            tensorboard: write TensorBoard's event files beside log.jsonl.
+            progress: shows the progress to the user.
+            tensorboard: whether to write TensorBoard event files beside log.jsonl.
 
         Raises:
             DataError: images are missing or damaged, or a loss or a prediction is not finite.
         """
-        left = [fold for fold in self.folds if not self._predicted(fold)]
-        # All have looked before the first one writes.
+        unfinished = [fold for fold in self.folds if not self._predicted(fold)]
+        # All processes must check for predictions before the first one writes some.
         processes.wait()
-        for fold in left:
+        for fold in unfinished:
             try:
-                OneFold(self.plan, self.inputs, fold, progress).do(tensorboard)
+                FoldRun(self.plan, self.inputs, fold, progress).run(tensorboard)
             except DataError:
-                # A crop that is gone has this reason, if it is one.
+                # If an image cannot be read since crops were replaced, report that instead.
                 check_unchanged(self.inputs.found)
                 raise
 
@@ -54,19 +60,20 @@ class Run:
 
 @contextmanager
 def begun(tables: Path, plan: Plan) -> Iterator[Run]:
-    """Begin a run on a dataset's folder, or go on with it; the first process holds its folder.
+    """Begin or resume a run; the first process locks the run's folder.
 
     Args:
         tables: the dataset's folder, with frames, captions, phrases, vocabulary and folds.
+        plan: the plan of the run.
 
     Raises:
-        UsageError: a fold that does not exist, or a precision that the device does not have.
+        UsageError: a fold does not exist, or the device does not support the precision.
         DataError: tables or images are missing, damaged, or do not belong together.
     """
-    # What the device cannot do is said before the run begins.
+    # An unsupported precision must be an error before any file is written.
     make_accelerator(plan.settings)
     inputs = load(tables, plan)
-    run = Run(plan, inputs, wanted_folds(plan, inputs))
+    run = Run(plan, inputs, folds_to_run(plan, inputs))
     if not processes.leads():
         processes.wait()
         yield run

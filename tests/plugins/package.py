@@ -1,7 +1,7 @@
-"""A package of somebody else's: a dataset, a target, a detector and a model, added by entry points.
+"""A third-party package that adds a dataset, a target, a detector and a model by entry points.
 
-`write` writes it as its author would, with the release that its reader reads; `install` installs
-it into a folder that is put on PYTHONPATH.
+`write` writes the package and a release for its reader; `install` installs the package into a
+folder that is then put on PYTHONPATH.
 """
 
 import csv
@@ -41,7 +41,7 @@ its = ["*.yaml"]
 """
 
 _DATA = '''
-"""Reads faces.csv: person, picture, AU12, AU25 (a dash is not coded) and mood."""
+"""Reads faces.csv with columns person, picture, AU12, AU25 (a dash is not coded) and mood."""
 
 import csv
 import hashlib
@@ -64,7 +64,7 @@ class Reader:
         return None, "images are named in the table"
 
     def footage(self, root, last, **options):
-        return Footage({who: Source(None, None, None, "its") for who in last}, ())
+        return Footage({subject: Source(None, None, None, "its") for subject in last}, ())
 
     def read(self, root, expected=None, options=None, *, sink):
         with (root / "faces.csv").open(encoding="utf-8") as file:
@@ -72,9 +72,9 @@ class Reader:
         count = {}
         numbers = [count.setdefault(row["person"], []) for row in rows]
         frames = []
-        for row, seen in zip(rows, numbers):
-            seen.append(row)
-            frames.append(len(seen))
+        for row, earlier in zip(rows, numbers):
+            earlier.append(row)
+            frames.append(len(earlier))
         category = pa.dictionary(pa.int32(), pa.string())
         columns = {
             "frame_id": pa.array(range(len(rows)), pa.int64()),
@@ -141,7 +141,7 @@ def open_detector(path):
 '''
 
 _MODEL = '''
-"""The mean colours of a grid of patches, and one linear layer: in two stages, with a feature."""
+"""The mean colours of a grid of patches and one linear layer, trained in two stages."""
 
 from pathlib import Path
 
@@ -190,21 +190,21 @@ class ItsModel(Model, Embeds):
         logits = self.linear(self.features(images))
         return logits.softmax(1) if self.exclusive else logits.sigmoid()
 
-    def wanted(self, labels):
+    def targets(self, labels):
         if not self.exclusive:
             return labels
         known = torch.nn.functional.one_hot(labels.clamp(min=0), self.linear.out_features)
         return torch.where(labels[:, None] < 0, -1, known)
 
     def counts(self, batch):
-        return {"square": (self.wanted(batch.labels) >= 0).sum().float()}
+        return {"square": (self.targets(batch.labels) >= 0).sum().float()}
 
     def forward(self, batch):
         return self.scores(batch.images)
 
     def loss(self, output, batch, weights):
-        wanted = self.wanted(batch.labels)
-        return {"square": (((output - wanted) ** 2) * weights * (wanted >= 0)).sum()}
+        targets = self.targets(batch.labels)
+        return {"square": (((output - targets) ** 2) * weights * (targets >= 0)).sum()}
 '''
 
 _PRESET = """
@@ -216,7 +216,7 @@ training: {epochs: 4, batch_size: 8, learning_rate: 0.05, device: cpu}
 _PROTOCOL = """
 name: {name}
 version: 1
-title: somebody's faces
+title: faces of a third-party package
 dataset: itsdata
 {target}
 metric: {{name: the headline of the target}}
@@ -226,7 +226,7 @@ access: made by a test
 
 
 def write(folder: Path) -> None:
-    """Write the package, its release and two protocols of it into a folder."""
+    """Write the package, a release of its dataset and two protocols into a folder."""
     source = folder / "source" / "its"
     source.mkdir(parents=True)
     (folder / "source" / "pyproject.toml").write_text(_PROJECT)
@@ -243,18 +243,18 @@ def write(folder: Path) -> None:
 
 
 def _release(raw: Path) -> None:
-    """Write pictures whose colours show the labels, with noise, and the table of labels."""
+    """Write images of noise whose colours depend on the labels, and the table of labels."""
     raw.mkdir()
     rng = np.random.default_rng(0)
     rows = []
-    for who, person in enumerate(PEOPLE):
+    for subject, person in enumerate(PEOPLE):
         for number in range(FRAMES):
             au12, au25, mood = (int(rng.integers(n)) for n in (2, 2, len(MOODS)))
             image = rng.integers(0, 120, (32, 32, 3)).astype(np.uint8)
             image[:16, :, 0] += np.uint8(90 * au12)
             image[16:, :, 1] += np.uint8(90 * au25)
             image[:, :16, 2] += np.uint8(60 * mood)
-            name = f"{who}-{number}.png"
+            name = f"{subject}-{number}.png"
             cv2.imwrite(str(raw / name), image)
             coded = [au12, "-" if number == 3 else au25, "-" if number == 5 else mood]
             rows.append([person, name, *coded])
@@ -263,7 +263,7 @@ def _release(raw: Path) -> None:
 
 
 def install(folder: Path) -> Path:
-    """Install the package without its dependencies, which are there; return where it lies."""
+    """Install the package without its dependencies; return the folder it is installed in."""
     site = folder / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--target", str(site), str(folder / "source")]

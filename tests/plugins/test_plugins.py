@@ -1,4 +1,4 @@
-"""Somebody else's dataset, target, detector and model run through every command as fauds' own."""
+"""The dataset, target, detector and model of a third-party package work with every command."""
 
 import io
 import json
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.slow
 
 
 class Installed:
-    """Runs fauds where the package is installed, in this process.
+    """Runs fauds in this process, with the package installed.
 
     Attributes:
-        folder: of the release and the protocols.
-        site: where the package is installed.
+        folder: the folder of the release and the protocols.
+        site: the folder that the package is installed in.
     """
 
     def __init__(self, folder: Path, site: Path) -> None:
@@ -55,7 +55,7 @@ class Installed:
         return self.folder / f"{name}.yaml"
 
     def newest(self, name: str, model: str) -> str:
-        """The name of the newest run of a model."""
+        """Return the name of the newest run of a model."""
         return [run.name for run in self.runs(name) if run.name.startswith(model)][-1]
 
     def runs(self, name: str) -> list[Path]:
@@ -63,7 +63,7 @@ class Installed:
 
 
 def forget(site: Path) -> None:
-    """Let registries look for entry points anew, and drop the package's modules."""
+    """Make registries read entry points again, and remove the package's modules."""
     for registry in (DATASETS, DETECTORS, MODELS, TARGETS):
         registry.__dict__.pop("_targets", None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "its"]:
@@ -86,8 +86,8 @@ def its(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     forget(installed.site)
 
 
-def test_a_process_of_its_own_knows_all_four(its):
-    """As a user starts it: no test has looked into the registries before."""
+def test_a_new_process_finds_all_four_plugins(its):
+    """In a new process, no test has used the registries before."""
     code = (
         "from fauds.datasets import DATASETS; from fauds.faces.detectors import DETECTORS; "
         "from fauds.nn import MODELS; from fauds.targets import TARGETS; "
@@ -102,14 +102,14 @@ def test_a_process_of_its_own_knows_all_four(its):
     assert done.stdout.count("its.") == 3
 
 
-def test_its_model_is_run_on_its_dataset_for_action_units(its):
+def test_the_plugin_model_predicts_action_units_of_the_plugin_dataset(its):
     (run, *_) = its.runs("its-aus")
     results = json.loads((run / "results.json").read_text())
     assert (results["model"], results["preset"]) == ("itsmodel", "tiny")
     assert results["protocol"]["aus"] == ["AU12", "AU25"]
     assert "target" not in results["protocol"]
     assert results["frames_scored"] == len(PEOPLE) * FRAMES
-    # The colours show the labels.
+    # The colours of the images depend on the labels, so that they can be learnt.
     assert results["summary"]["f1"] > 0.8
     assert set(results["without"]) == {"descriptions", "attention maps"}
     assert not (its.folder / "work" / "its-aus" / "captions.parquet").exists()
@@ -121,7 +121,7 @@ def test_its_model_is_run_on_its_dataset_for_action_units(its):
     assert not (run / "fold1" / "attention.parquet").exists()
 
 
-def test_its_target_has_the_figures_of_a_plain_computation(its):
+def test_the_metrics_of_the_plugin_target_equal_a_plain_computation(its):
     (run, *_) = its.runs("its-moods")
     results = json.loads((run / "results.json").read_text())
     assert results["protocol"]["target"] == {"kind": "mood", "classes": list(MOODS)}
@@ -145,20 +145,20 @@ def test_its_target_has_the_figures_of_a_plain_computation(its):
 
 
 @pytest.mark.parametrize(("name", "figure"), [("its-aus", "mean F1"), ("its-moods", "accuracy")])
-def test_it_is_compared_with_the_linear_model_and_reported(its, name, figure):
+def test_the_plugin_model_can_be_compared_with_the_linear_model_and_reported(its, name, figure):
     where = ("--benchmark", its.protocol(name))
     small = "model.backbone.args={embed_dim: 16, depths: [1, 1, 1, 1], num_heads: [1, 1, 2, 2]}"
     changes = ("model.backbone.weights=null", small, "model.image_size=56", "training.epochs=1")
     words = [word for change in changes for word in ("--set", change)]
-    said = its.ok("bench", "linear", "--preset", "tiny", *where, *words)
-    assert figure.split()[-1] in said
-    linear, mine = (its.newest(name, model) for model in ("linear", "itsmodel"))
-    compared = its.ok("compare", mine, linear, "--dataset", name)
+    output = its.ok("bench", "linear", "--preset", "tiny", *where, *words)
+    assert figure.split()[-1] in output
+    linear, plugin = (its.newest(name, model) for model in ("linear", "itsmodel"))
+    compared = its.ok("compare", plugin, linear, "--dataset", name)
     assert f"of {figure}" in compared or f"their {figure}" in compared
-    table = its.ok("report", mine, linear, "--dataset", name, "--latex")
+    table = its.ok("report", plugin, linear, "--dataset", name, "--latex")
     assert "itsmodel tiny" in table
-    its.ok("report", mine, linear, "--dataset", name)
-    run = its.folder / "work" / name / "runs" / mine
+    its.ok("report", plugin, linear, "--dataset", name)
+    run = its.folder / "work" / name / "runs" / plugin
     page, markdown = ((run / f"report.{kind}").read_text() for kind in ("html", "md"))
     for text in (page, markdown):
         assert "the model does not produce them" in text
@@ -171,55 +171,64 @@ def test_it_is_compared_with_the_linear_model_and_reported(its, name, figure):
 
 
 @pytest.mark.parametrize("name", ["its-aus", "its-moods"])
-def test_predictions_from_a_file_get_the_figures_of_the_run(its, name, tmp_path):
+def test_scoring_predictions_from_a_file_gives_the_metrics_of_the_run(its, name, tmp_path):
     (run, *_) = its.runs(name)
     tables = (pq.read_table(part).to_pandas() for part in run.glob("fold*/predictions.parquet"))
     file = tmp_path / "predictions.csv"
     pd.concat(tables).drop(columns=["key", "frame_id"]).to_csv(file, index=False)
     its.ok("score", file, "--dataset", name, "--name", "again")
     scored = next(run for run in its.runs(name) if run.name.startswith("score-"))
-    ours, theirs = (json.loads((one / "results.json").read_text()) for one in (scored, run))
-    assert ours["frames_fingerprint"] == theirs["frames_fingerprint"]
-    for metric, value in ours["summary"].items():
-        assert value == pytest.approx(theirs["summary"][metric])
+    from_file, from_run = (
+        json.loads((folder / "results.json").read_text()) for folder in (scored, run)
+    )
+    assert from_file["frames_fingerprint"] == from_run["frames_fingerprint"]
+    for metric, value in from_file["summary"].items():
+        assert value == pytest.approx(from_run["summary"][metric])
 
 
-def test_its_weights_explain_and_are_exported(its):
+def test_weights_of_the_plugin_model_can_be_explained_and_exported(its):
     image = its.folder / "raw" / "0-0.png"
     for name, names in (("its-aus", ("AU12", "AU25")), ("its-moods", MOODS)):
         (run, *_) = its.runs(name)
         out = its.folder / f"{name}.jsonl"
         its.ok("explain", image, "--weights", run, "--out", out)
-        said = json.loads(out.read_text().splitlines()[0])
+        explanation = json.loads(out.read_text().splitlines()[0])
         for part in names:
-            assert part in json.dumps(said)
+            assert part in json.dumps(explanation)
         onnx = its.folder / f"{name}.onnx"
         its.ok("export", run, "--out", onnx)
         assert onnx.stat().st_size > 1000
 
 
-def test_its_detector_finds_the_faces_that_are_cropped(its):
+def test_faces_are_cropped_with_the_plugin_detector(its):
     where = ("--benchmark", its.protocol("its-aus"))
-    how = ("--alignment", "bbox-5", "--without-landmarks", "detect", "--detector", "itsdetector")
-    its.ok("prepare", *where, *how)
+    options = (
+        "--alignment",
+        "bbox-5",
+        "--without-landmarks",
+        "detect",
+        "--detector",
+        "itsdetector",
+    )
+    its.ok("prepare", *where, *options)
     faces = pq.read_table(its.folder / "work" / "its-aus" / "faces.parquet").to_pandas()
     assert faces.path.notna().all()
-    wrong = its("prepare", *where, "--detector", "itsdetektor")
-    assert wrong.returncode == 2
-    assert "did you mean 'itsdetector'" in wrong.stderr
+    misspelt = its("prepare", *where, "--detector", "itsdetektor")
+    assert misspelt.returncode == 2
+    assert "did you mean 'itsdetector'" in misspelt.stderr
 
 
-def test_unknown_models_and_targets_are_refused_with_what_there_is(its):
+def test_unknown_models_and_targets_are_errors_that_suggest_the_plugins(its):
     where = ("--benchmark", its.protocol("its-aus"))
-    wrong = its("bench", "itsmodell", *where)
-    assert wrong.returncode == 2
-    assert "did you mean 'itsmodel'" in wrong.stderr
+    misspelt = its("bench", "itsmodell", *where)
+    assert misspelt.returncode == 2
+    assert "did you mean 'itsmodel'" in misspelt.stderr
     text = its.protocol("its-moods").read_text()
     other = its.folder / "other.yaml"
     other.write_text(text.replace("kind: mood", "kind: moods").replace("its-moods", "other"))
-    wrong = its("bench", "itsmodel", "--benchmark", other)
-    assert wrong.returncode == 1
-    assert "did you mean 'mood'" in wrong.stderr
+    misspelt = its("bench", "itsmodel", "--benchmark", other)
+    assert misspelt.returncode == 1
+    assert "did you mean 'mood'" in misspelt.stderr
     run = its.runs("its-moods")[0]
     inactive = its("score", run, "--dataset", "its-moods", "--missing", "inactive")
     assert inactive.returncode == 2

@@ -1,4 +1,4 @@
-"""Epochs that are chosen besides the last: validation subjects, and the test part itself."""
+"""Predictions after each epoch, for validation subjects and for the test part."""
 
 import json
 
@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 from fauds.tables import store
 from fauds.tables.paths import ATTENTION, FEATURES
 from fauds.training import checkpoint
@@ -18,15 +18,15 @@ pytestmark = pytest.mark.usefixtures("quick_maps")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Six drawn subjects of 32 frames."""
+    """The folder of a synthetic release: six subjects with 32 frames each."""
     root = tmp_path_factory.mktemp("watch") / "raw"
-    distribution.write(root, "bp4d", subjects=6, frames=32, seed=3, size=64)
+    release.write(root, "bp4d", subjects=6, frames=32, seed=3, size=64)
     return root
 
 
 @pytest.fixture
 def tables(root, cli, tmp_path):
-    """A workdir with captions and random folds of two subjects."""
+    """A working folder with captions and random folds of two subjects."""
     common = ("--dataset", "bp4d", "--workdir", tmp_path)
     cli.ok("build-captions", *common, "--root", root)
     cli.ok("split", *common, "--method", "random")
@@ -34,7 +34,7 @@ def tables(root, cli, tmp_path):
 
 
 def bench(cli, work, root, *changes, texts=False):
-    """Run fold 1; return its folder."""
+    """Run fold 1 and return its folder."""
     before = set((work / "bp4d" / "runs").glob("*"))
     words = ("bench", "vlfau", "--dataset", "bp4d", "--workdir", work, "--fold", 1)
     cli.ok(*words, "--faces", root / "2D+3D", *small(*changes, texts=texts))
@@ -59,7 +59,7 @@ def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli
         assert len(validated) == 32
         epochs = pq.read_table(fold / "epochs" / f"epoch{epoch}.parquet")
         assert epochs["frame_id"].to_pylist() == predictions["frame_id"].to_pylist()
-    # The last epoch's are the run's own, whether texts are read beside them or not.
+    # The predictions after the last epoch are those of the run.
     last = np.array(epochs["AU12"].to_pylist())
     assert last == pytest.approx(np.array(predictions["AU12"].to_pylist()), abs=1e-6)
     _, meta = checkpoint.load(fold / "weights.safetensors")
@@ -67,13 +67,15 @@ def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli
 
 
 @pytest.mark.slow
-def test_watching_the_test_part_changes_nothing_that_is_learnt(cli, tables, root):
+def test_evaluating_the_test_part_after_each_epoch_does_not_change_the_weights(cli, tables, root):
     ema = "training.ema=0.9"
     watched = bench(cli, tables, root, "training.watch_test=true", ema)
     alone = bench(cli, tables, root, ema)
-    tensors, others = (checkpoint.load(at / "weights.safetensors")[0] for at in (watched, alone))
+    tensors, other_tensors = (
+        checkpoint.load(fold / "weights.safetensors")[0] for fold in (watched, alone)
+    )
     assert len(tensors) > 10
-    torch.testing.assert_close(tensors, others, rtol=0, atol=0)
+    torch.testing.assert_close(tensors, other_tensors, rtol=0, atol=0)
     assert sorted(path.name for path in (watched / "epochs").iterdir()) == [
         "epoch1.parquet",
         "epoch2.parquet",
@@ -83,7 +85,7 @@ def test_watching_the_test_part_changes_nothing_that_is_learnt(cli, tables, root
 
 
 @pytest.mark.slow
-def test_features_and_attention_are_those_of_frames_that_the_fold_tests(cli, tables, root):
+def test_features_and_attention_maps_are_of_frames_that_the_fold_tests(cli, tables, root):
     fold = bench(cli, tables, root, texts=True)
     predictions = store.read_table(fold / "predictions.parquet")
     tested = set(predictions["frame_id"].to_pylist())
@@ -100,8 +102,11 @@ def test_features_and_attention_are_those_of_frames_that_the_fold_tests(cli, tab
     assert ((maps >= 0) & (maps <= 1)).all()
 
 
-def test_validation_must_leave_someone_to_train_on(cli, tables, root):
+def test_validation_subjects_must_leave_subjects_to_train_on(cli, tables, root):
     words = ("bench", "vlfau", "--dataset", "bp4d", "--workdir", tables, "--fold", 1)
     outcome = cli(*words, *small("training.validation_subjects=4"))
     assert outcome.code == 2
-    assert "4 validation subjects leave none of the 4 training subjects of fold 1" in outcome.err
+    assert (
+        "With 4 validation subjects, none of the 4 training subjects of fold 1 are left"
+        in outcome.err
+    )

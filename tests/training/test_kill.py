@@ -17,8 +17,7 @@ import torch
 
 from fauds.settings import RunSettings
 from fauds.tables.paths import LOG, WEIGHTS
-from fauds.training import checkpoint
-from fauds.training import trainer as steps
+from fauds.training import checkpoint, trainer
 from fauds.training.face_set import FaceSet
 from tests.training.helpers import train
 
@@ -48,7 +47,7 @@ def begin(faces: FaceSet, settings: RunSettings) -> Iterator[Begin]:
     training = settings.training.model_copy(update={"batch_size": 4})
     small = settings.model_copy(update={"training": training})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "_LOG_EVERY", 2)
+        patch.setattr(trainer, "_LOG_EVERY", 2)
         yield partial(train, few, small)
 
 
