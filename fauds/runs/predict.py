@@ -43,7 +43,7 @@ class Inference:
 
     scores: np.ndarray
     measures: Measures
-    device_description: str
+    computed_on: str
 
 
 def infer(
