@@ -134,7 +134,7 @@ def _apply_change(values: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
         raise UsageError(
-            f"{change!r} is not of the form key=value.",
+            f"{change!r} is not key=value.",
             where="--set",
             hint="write, for example, --set training.epochs=3",
         )
