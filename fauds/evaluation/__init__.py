@@ -1,8 +1,8 @@
-"""Predictions, labels and a protocol to results, and runs compared with each other.
+"""Scores predictions against labels by a protocol, and compares finished runs.
 
-Begin with `evaluate`: the one path from predictions to results, for models of fauds and of others.
-`score` computes the rows of results, `selection` what other choices of the epoch would claim,
-`texts` the figures of descriptions. `results` is the schema of results.json, `finished` reads runs
-back, `compare` tests two models on the same frames, and `external/` reads other programs'
-predictions.
+Begin with `evaluate`: it scores the predictions of fauds' models and of other programs alike.
+`score` computes the rows of results, `selection` computes what other ways of choosing the epoch
+would report, and `texts` scores generated descriptions. `results` is the schema of results.json,
+`finished` reads finished runs, `compare` tests two models on the same frames, and `external/`
+reads the predictions of other programs.
 """

@@ -1,4 +1,7 @@
-"""Two models compared on the same frames: each one run, or several that differ by the seed."""
+"""Compares two models on the same frames.
+
+Each model is one run, or several runs that differ only by the seed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,14 +29,20 @@ _WORDS = {
     "frame_set": "the frame set",
 }
 _UNDECLARED = {"selection", "alignment", "frame_set"}
-"""What predictions made elsewhere do not declare; which frames they are of is checked anyway."""
+"""Parts of a protocol that external predictions do not declare.
+
+Differences in them are listed, not refused: that the same frames were scored is checked anyway.
+"""
 
 
 def refuse_other_seeds(side: Sequence[Loaded]) -> None:
-    """Raise unless the runs of one side are repetitions of each other with other seeds.
+    """Raise unless the runs of one model differ only by the seed.
+
+    Args:
+        side: the runs of one of the two models that are compared.
 
     Raises:
-        UsageError: a run or a seed comes twice, or runs differ by more than the seed.
+        UsageError: a run or a seed is given twice, or the runs differ by more than the seed.
     """
     first = side[0]
     for other in side[1:]:
@@ -43,30 +52,34 @@ def refuse_other_seeds(side: Sequence[Loaded]) -> None:
             raise UsageError(
                 f"{first.name} and {other.name} differ by more than the seed: "
                 f"{', '.join(changed)}.",
-                hint="join with commas only runs that differ by training.seed; predictions made "
-                "elsewhere are joined by what fauds score --name called them",
+                hint="join with commas only runs that differ by training.seed; external "
+                "predictions of one model need the same name (fauds score --name)",
             )
     seeds = [seed for run in side for seed in run.results.seeds]
     names = [run.name for run in side]
     if len(set(seeds)) < len(seeds) or len(set(names)) < len(names):
         raise UsageError(
-            f"Two runs of one side are the same or have the same seed: {', '.join(names)}.",
-            hint="name each run once, and only runs of different seeds",
+            f"Two runs of one model are the same or have the same seed: {', '.join(names)}.",
+            hint="name each run once, and only runs with different seeds",
         )
 
 
 def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ by dotted name, with both values; None where absent.
+    """Return the settings that differ between two results.
 
-    Of predictions made elsewhere only the model's name is known.
+    External predictions have no settings that could be compared: if either side is external, only
+    the names of the models are compared.
+
+    Returns:
+        By dotted name of the setting, the values in `a` and in `b`; None where a side lacks it.
     """
-    ours: dict[str, Any] = {"model": a.model}
-    theirs: dict[str, Any] = {"model": b.model}
+    of_a: dict[str, Any] = {"model": a.model}
+    of_b: dict[str, Any] = {"model": b.model}
     if ELSEWHERE not in (a.preset, b.preset):
-        ours |= {"preset": a.preset, **flattened(a.settings)}
-        theirs |= {"preset": b.preset, **flattened(b.settings)}
-    names = [*ours, *(name for name in theirs if name not in ours)]
-    pairs = {name: (ours.get(name), theirs.get(name)) for name in names}
+        of_a |= {"preset": a.preset, **flattened(a.settings)}
+        of_b |= {"preset": b.preset, **flattened(b.settings)}
+    names = [*of_a, *(name for name in of_b if name not in of_a)]
+    pairs = {name: (of_a.get(name), of_b.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
@@ -74,15 +87,16 @@ def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:
     """Raise unless two runs were scored on the same frames by the same protocol.
 
     Returns:
-        What is not declared alike where predictions were made elsewhere, in words.
+        The differences in what external predictions do not declare (see `_UNDECLARED`), one phrase
+        each; empty if both runs are of fauds' models.
 
     Raises:
-        DataError: they differ; in what is said.
+        DataError: the runs differ; the message lists the differences.
     """
-    differ = _differences(a.results, b.results)
-    elsewhere = ELSEWHERE in (a.results.preset, b.results.preset)
-    open_ = {name for name in differ if elsewhere and name in _UNDECLARED}
-    refused = [words for name, words in differ.items() if name not in open_]
+    differences = _differences(a.results, b.results)
+    external = ELSEWHERE in (a.results.preset, b.results.preset)
+    allowed = {name for name in differences if external and name in _UNDECLARED}
+    refused = [words for name, words in differences.items() if name not in allowed]
     if a.results.frames_fingerprint != b.results.frames_fingerprint:
         refused.append(_other_frames(a.results, b.results))
     elif a.found.subjects != b.found.subjects:
@@ -92,11 +106,12 @@ def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:
             f"{a.name} and {b.name} cannot be compared: they differ in {'; in '.join(refused)}.",
             hint="run one of them again with the protocol of the other",
         )
-    return [differ[name] for name in differ if name in open_]
+    return [differences[name] for name in differences if name in allowed]
 
 
 def _differences(a: Results, b: Results) -> dict[str, str]:
-    ours, theirs = (
+    """Return the parts of the protocol that differ: key to a phrase with both values."""
+    of_a, of_b = (
         {
             "benchmark": results.benchmark,
             "benchmark_version": results.benchmark_version,
@@ -104,33 +119,29 @@ def _differences(a: Results, b: Results) -> dict[str, str]:
         }
         for results in (a, b)
     )
-    differ = {}
-    for name in ours:
-        if ours[name] != theirs[name]:
+    phrases = {}
+    for name in of_a:
+        if of_a[name] != of_b[name]:
             words = _WORDS.get(name, f"the {name.replace('_', ' ')}")
-            differ[name] = f"{words} ({_told_apart(name, ours[name], theirs[name])})"
-    return differ
+            phrases[name] = f"{words} ({_both_values(name, of_a[name], of_b[name])})"
+    return phrases
 
 
-def _told_apart(name: str, ours: Any, theirs: Any) -> str:
-    """Return two values of a protocol for a person, the long ones by what only one has."""
+def _both_values(name: str, a: Any, b: Any) -> str:
+    """Return a phrase with two values of a protocol's key; long lists are summarised."""
     if name == "aus":
-        if set(ours) == set(theirs):
+        if set(a) == set(b):
             return "in another order"
-        only = [[au for au in one if au not in other] for one, other in _both_ways(ours, theirs)]
+        only = [[au for au in x if au not in y] for x, y in ((a, b), (b, a))]
         first, second = (", ".join(names) or "none more" for names in only)
         return f"only the first has {first}, only the second {second}"
     if name == "test_subjects":
-        folds = [fold for fold in sorted({*ours, *theirs}) if ours.get(fold) != theirs.get(fold)]
+        folds = [fold for fold in sorted({*a, *b}) if a.get(fold) != b.get(fold)]
         return ", ".join(
-            f"fold {fold}: {len(ours.get(fold, []))} and {len(theirs.get(fold, []))} subjects"
+            f"fold {fold}: {len(a.get(fold, []))} and {len(b.get(fold, []))} subjects"
             for fold in folds
         )
-    return f"{ours} against {theirs}"
-
-
-def _both_ways(one: Any, other: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    return (one, other), (other, one)
+    return f"{a} against {b}"
 
 
 def _other_frames(a: Results, b: Results) -> str:
@@ -147,13 +158,13 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of both models: AUs [A], and last the mean over AUs.
+    """One metric of both models: a figure for each of A names, and last their mean.
 
     Attributes:
-        a, b: float64 [A + 1], 0 to 1, NaN where undefined; of several seeds, the metric of the
-            counts averaged over them.
-        of_seeds_a, of_seeds_b: the mean over AUs of every run.
-        comparison: a less b, with its interval and p.
+        a, b: the figures of the two models, float64 [A + 1], 0 to 1, NaN where undefined. For a
+            model with several seeds, the metric of the counts averaged over its runs.
+        of_seeds_a, of_seeds_b: for each run of the model, the mean over names.
+        comparison: the difference a - b, with its confidence interval and p-value.
     """
 
     a: np.ndarray
@@ -164,21 +175,21 @@ class Compared:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the mean over AUs differs: by the test and by the interval, at one level."""
-        found = self.comparison
-        outside = found.low[-1] > 0 or found.high[-1] < 0
-        return bool(outside and found.p[-1] < 1 - LEVEL)
+        """Whether the mean over names differs, by the test and by the confidence interval."""
+        comparison = self.comparison
+        excludes_zero = comparison.low[-1] > 0 or comparison.high[-1] < 0
+        return bool(excludes_zero and comparison.p[-1] < 1 - LEVEL)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models compared.
+    """The comparison of two models.
 
     Attributes:
-        a, b: the runs of each, one a seed.
-        metrics: the target's statistics, the headline's first.
-        estimand: "mean_of_folds", or "pooled" where a fold tests a single subject.
-        undeclared: what predictions made elsewhere do not declare alike, in words.
+        a, b: the runs of the two models, one run for each seed.
+        metrics: the comparison for each of the target's statistics; the first is the headline.
+        estimand: "mean_of_folds", or "pooled" if a fold tests a single subject.
+        undeclared: the differences in what external predictions do not declare, one phrase each.
     """
 
     a: tuple[Loaded, ...]
@@ -194,27 +205,31 @@ class Pair:
 
     @property
     def headline(self) -> Compared:
-        """The comparison that the verdict is about: of the target's first statistic."""
+        """The comparison by the target's first statistic, on which the verdict rests."""
         return self.metrics[self.target.first]
 
     @property
     def aus(self) -> list[str]:
-        """The names (AUs or classes), in the order of the figures."""
+        """The names of the scores (AUs or classes), in the order of the figures."""
         return self.a[0].results.protocol.aus
 
     @property
     def subjects(self) -> int:
-        """How many subjects were tested."""
+        """The number of subjects that were tested."""
         return len(self.a[0].found.subjects)
 
 
 def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
-    """Compare two models, each the runs of one setting, paired by subject.
+    """Compare two models by tests that are paired by subject.
 
-    Counts are averaged over the seeds of a model by subject, then compared once.
+    The counts of every subject are averaged over the seeds of a model, then compared once.
+
+    Args:
+        a: the runs of the first model, which differ only by the seed.
+        b: the runs of the second model, which differ only by the seed.
 
     Raises:
-        UsageError: runs of one side differ by more than the seed.
+        UsageError: the runs of one model differ by more than the seed.
         DataError: the runs were not scored on the same frames by the same protocol.
     """
     refuse_other_seeds(a)
@@ -222,18 +237,18 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
     first = a[0]
     undeclared = [words for other in (*a[1:], *b) for words in refuse_other_frames(first, other)]
     folds = first.found.folds
-    # A fold of one subject shows no spread between subjects, and mostly not all AUs.
+    # A fold with one subject has no variance between subjects, and seldom frames of all AUs.
     estimand: Estimand = "pooled" if resampling.has_single(folds) else "mean_of_folds"
-    mine, theirs = _averaged(a), _averaged(b)
+    counts_a, counts_b = _averaged(a), _averaged(b)
     metrics = {
         name: Compared(
-            _figures(mine, folds, statistic, estimand),
-            _figures(theirs, folds, statistic, estimand),
+            _figures(counts_a, folds, statistic, estimand),
+            _figures(counts_b, folds, statistic, estimand),
             tuple(float(_figures(run.found.counts, folds, statistic, estimand)[-1]) for run in a),
             tuple(float(_figures(run.found.counts, folds, statistic, estimand)[-1]) for run in b),
             compare(
-                mine,
-                theirs,
+                counts_a,
+                counts_b,
                 folds,
                 statistic,
                 estimand=estimand,
@@ -249,6 +264,7 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
 
 
 def _averaged(side: Sequence[Loaded]) -> Additive:
+    """Return the counts of every subject, averaged over the runs of one model."""
     of_runs = (run.found.counts.parts for run in side)
     means = (np.mean(part, axis=0) for part in zip(*of_runs, strict=True))
     return type(side[0].found.counts)(*means)
@@ -257,6 +273,7 @@ def _averaged(side: Sequence[Loaded]) -> Additive:
 def _figures(
     counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
 ) -> np.ndarray:
-    whole = np.ones((1, len(folds)))
-    figures: np.ndarray = resampling.estimates(whole, counts, folds, statistic, estimand)[0]
+    """Return the statistic by name and over all names, float64 [A + 1]."""
+    all_once = np.ones((1, len(folds)))
+    figures: np.ndarray = resampling.estimates(all_once, counts, folds, statistic, estimand)[0]
     return figures

@@ -1,8 +1,8 @@
-"""Predictions, labels and a protocol to results: one path for all models.
+"""Scores predictions against labels by a protocol, for fauds' models and for others alike.
 
-Training ends when predictions are written. From there, predictions of fauds' models and of any
-other program come here as `Predictions`, beside the `GroundTruth` that they are scored against.
-What only training knows (epochs, the model's own measures, generated texts) is optional input.
+Predictions of any model are given as `Predictions`, and the labels of their frames as
+`GroundTruth`. What only a model of fauds provides (predictions after each epoch, the model's own
+measures, generated texts) is optional. No model runs here.
 """
 
 import platform
@@ -32,7 +32,7 @@ _PACKAGES = ("torch", "timm", "numpy", "pyarrow", "spacy")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of fauds, Python and the packages that decide figures."""
+    """Return the versions of fauds, Python and the packages that can change figures, by name."""
     packages = {}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
@@ -42,12 +42,12 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Epochs:
-    """What a fold's model predicted after its epochs.
+    """The predictions of a fold's model after each epoch.
 
     Attributes:
-        test: epoch to scores of the fold's test part, float32 [n, A].
-        validation: epoch to scores of validation frames, float32 [V, A].
-        validation_labels: of the target, [V, ...].
+        test: by epoch, the scores of the fold's test part, float32 [n, A].
+        validation: by epoch, the scores of the fold's validation frames, float32 [V, A].
+        validation_labels: the target's labels of the validation frames, [V, ...].
     """
 
     test: Mapping[int, np.ndarray]
@@ -56,8 +56,11 @@ class Epochs:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What made predictions, as results.json says it; see `fauds.evaluation.results.Results`."""
+class RunDescription:
+    """The model and the settings that predictions are from, as results.json describes them.
+
+    The attributes are those of `fauds.evaluation.results.Results` and of its protocol.
+    """
 
     model: str
     preset: str
@@ -78,16 +81,17 @@ class Predictions:
     """Predictions of S frames.
 
     Attributes:
-        table: a column of scores for each name, and generated texts (``AU01_text``, ``face_text``)
-            where there are any, null where a frame is not described.
-        made: what made them.
-        intensities: AU to predicted intensities, 0 to 5, float64 [S].
-        measures: fold to the model's own measures there: metric to (value, count).
-        epochs: fold to what was predicted after each epoch; empty where nothing was kept.
+        table: a table of S rows with a column of scores for each name, and, if the model generates
+            texts, columns of texts (``AU01_text``, ``face_text``), null where a frame is not
+            described.
+        run: the model and the settings that the predictions are from.
+        intensities: by AU, the predicted intensities, 0 to 5, float64 [S].
+        measures: by fold, the model's own measures of its test part: metric to (value, count).
+        epochs: by fold, the predictions after each epoch; empty if they were not kept.
     """
 
     table: pa.Table
-    made: Made
+    run: RunDescription
     intensities: Mapping[str, np.ndarray] = field(default_factory=dict)
     measures: Mapping[int, Mapping[str, tuple[float, int]]] = field(default_factory=dict)
     epochs: Mapping[int, Epochs] = field(default_factory=dict)
@@ -95,13 +99,14 @@ class Predictions:
 
 @dataclass(frozen=True)
 class References:
-    """The captions that generated texts are compared with.
+    """The reference captions that generated texts are compared with.
 
     Attributes:
-        captions: rows of captions.parquet of the S frames.
-        phrases: phrases.parquet.
-        language: of both.
-        readable: whether they follow templates that fauds ships, which alone can be read back.
+        captions: the rows of captions.parquet for the S frames.
+        phrases: the table of phrases.parquet.
+        language: the language of both tables, such as "en".
+        readable: whether the captions follow templates that ship with fauds; only these can be
+            parsed for what they assert.
     """
 
     captions: pa.Table
@@ -112,19 +117,22 @@ class References:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What predictions of S frames are scored against.
+    """The labels that predictions of S frames are scored against.
 
     Attributes:
-        frames: the scored frames, row by row as they are predicted: subject, task, frame, sex and
-            the target's columns, and coded intensities where any are predicted.
-        fold: the fold that tests each, int [S].
-        folds: the table of folds, and those that are scored; statistics: of these folds.
-        synthetic: whether the dataset is.
-        offered: how many coded frames the tested subjects have, scored or not.
-        without_image: by subject, frames that are not scored because they have no face image.
-        provenance: how labels, captions and faces were made.
-        references: None where there are no captions.
-        missing: of external predictions, the frames that they lack.
+        frames: the scored frames, in the order of the predictions: subject, task, frame, sex, the
+            target's columns, and the coded intensities if any are predicted.
+        fold: the fold that tests each frame, int [S].
+        folds: the table of folds: the fold that tests each subject.
+        tested: the numbers of the folds that are scored.
+        statistics: the table of label counts of each fold's training and test part.
+        synthetic: whether the dataset is synthetic.
+        offered: the number of coded frames of the tested subjects, scored or not.
+        without_image: by subject, the number of frames that are not scored because they have no
+            face image.
+        provenance: how labels, captions and faces were made, as results.json describes it.
+        references: the reference captions; None without captions.
+        missing: the frames that external predictions lack; None for models of fauds.
     """
 
     frames: pa.Table
@@ -143,10 +151,15 @@ class GroundTruth:
 def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark) -> Results:
     """Score predictions by a protocol.
 
+    Args:
+        predictions: the predictions of S frames.
+        labels: the labels of the same frames, in the same order.
+        protocol: the target, the threshold and the rules of the benchmark.
+
     Raises:
-        DataError: reference captions do not read back to the labels.
+        DataError: reference captions do not assert the labels.
     """
-    made, target, threshold = predictions.made, protocol.target, protocol.metric.threshold
+    run, target, threshold = predictions.run, protocol.target, protocol.metric.threshold
     rows_of = {fold: np.flatnonzero(labels.fold == fold) for fold in labels.tested}
     graded = not np.isin(scores(predictions.table, target.names), (0, 1)).all()
     folds = {
@@ -156,7 +169,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
     ids, sexes = (labels.frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
     subjects = {fold: np.array(ids)[rows] for fold, rows in rows_of.items()}
     all_figures = run_figures(
-        folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, made.selection
+        folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, run.selection
     )
     evaluated = {
         fold: Watched(
@@ -169,42 +182,42 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         )
         for fold, epochs in predictions.epochs.items()
     }
-    chosen = select(evaluated, target, threshold, all_figures.summary.get(target.first))
-    fixed = _protocol(made, labels, protocol)
+    selections = select(evaluated, target, threshold, all_figures.summary.get(target.first))
+    declared = _protocol(run, labels, protocol)
     return Results(
         benchmark=protocol.name,
         benchmark_version=protocol.version,
-        protocol=fixed,
-        protocol_hash=store.fingerprint(fixed.model_dump(mode="json")),
+        protocol=declared,
+        protocol_hash=store.fingerprint(declared.model_dump(mode="json")),
         synthetic=labels.synthetic,
-        model=made.model,
-        preset=made.preset,
-        settings=made.settings,
-        seeds=made.seeds,
-        pretraining=made.pretraining,
+        model=run.model,
+        preset=run.preset,
+        settings=run.settings,
+        seeds=run.seeds,
+        pretraining=run.pretraining,
         versions=versions(),
-        command=made.command,
+        command=run.command,
         frames_fingerprint=frame_set_fingerprint(labels.frames, target.columns),
         frames_offered=labels.offered,
         frames_scored=len(labels.frames),
         frames_without_image=dict(labels.without_image),
-        undefined=[*all_figures.undefined, *_unread(predictions, labels)],
-        computed_on=made.computed_on,
-        seconds=made.seconds,
+        undefined=[*all_figures.undefined, *_unscored_texts(predictions, labels)],
+        computed_on=run.computed_on,
+        seconds=run.seconds,
         provenance=labels.provenance,
-        metrics=[*all_figures.metrics, *chosen.rows],
+        metrics=[*all_figures.metrics, *selections.rows],
         summary=all_figures.summary,
         uncertainty=all_figures.uncertainty,
-        chosen=chosen.chosen,
-        optimism=chosen.optimism,
+        chosen=selections.chosen,
+        optimism=selections.optimism,
         subject_counts=all_figures.subject_counts,
         missing=labels.missing,
-        without=made.without,
+        without=run.without,
     )
 
 
-def _protocol(made: Made, labels: GroundTruth, protocol: Benchmark) -> Protocol:
-    """Return what results.json says of the protocol."""
+def _protocol(run: RunDescription, labels: GroundTruth, protocol: Benchmark) -> Protocol:
+    """Return the protocol as results.json describes it."""
     parts, target = labels.folds, protocol.target
     tested = {
         fold: sorted(parts.filter(pc.equal(parts["fold"], fold))["subject"].to_pylist())
@@ -217,9 +230,9 @@ def _protocol(made: Made, labels: GroundTruth, protocol: Benchmark) -> Protocol:
         aus=list(target.names),
         occurrence=protocol.occurrence,
         threshold=protocol.metric.threshold,
-        selection=made.selection,
-        alignment=made.alignment,
-        frame_set=made.frame_set,
+        selection=run.selection,
+        alignment=run.alignment,
+        frame_set=run.frame_set,
         target=declared,
     )
 
@@ -232,8 +245,9 @@ def _fold_scores(
     rows: np.ndarray,
     graded: bool,
 ) -> FoldScores:
-    taken = pa.array(rows)
-    predicted, frames = predictions.table.take(taken), labels.frames.take(taken)
+    """Return the scores and labels of one fold's test part, which are in these rows."""
+    indices = pa.array(rows)
+    predicted, frames = predictions.table.take(indices), labels.frames.take(indices)
     agreement = texts = None
     if labels.references is not None and text_columns(predicted):
         agreement = score.text_agreement(
@@ -243,7 +257,7 @@ def _fold_scores(
             protocol.metric.threshold,
             protocol.occurrence_at,
         )
-        texts = _texts(predicted, frames, labels.references, taken, protocol)
+        texts = _texts(predicted, frames, labels.references, indices, protocol)
     return FoldScores(
         labels=protocol.target.labels(frames),
         scores=scores(predicted, protocol.target.names),
@@ -257,22 +271,27 @@ def _fold_scores(
 
 
 def training_rates(statistics: pa.Table, fold: int) -> np.ndarray:
-    """Return the share of a training part's coded frames of which each name is true, float [A]."""
-    mine = statistics.filter(pc.equal(statistics["fold"], fold))
-    frames = np.maximum(mine["train_frames"].to_numpy(), 1)
-    rates: np.ndarray = mine["train_positives"].to_numpy() / frames
+    """Return how often each name is positive in a fold's training part.
+
+    Returns:
+        Positive frames by coded frames, 0 to 1, float64 [A].
+    """
+    of_fold = statistics.filter(pc.equal(statistics["fold"], fold))
+    frames = np.maximum(of_fold["train_frames"].to_numpy(), 1)
+    rates: np.ndarray = of_fold["train_positives"].to_numpy() / frames
     return rates
 
 
 def _intensities(
     predictions: Predictions, frames: pa.Table, rows: np.ndarray
 ) -> Intensities | None:
-    measured = list(predictions.intensities)
-    if not measured:
+    """Return the coded and the predicted intensities of a fold; None if none are predicted."""
+    aus = list(predictions.intensities)
+    if not aus:
         return None
-    coded = [pc.fill_null(frames[intensity_column(au)], -1).to_numpy() for au in measured]
-    given = [predictions.intensities[au][rows] for au in measured]
-    return Intensities(measured, np.stack(coded, axis=1), np.stack(given, axis=1))
+    coded = [pc.fill_null(frames[intensity_column(au)], -1).to_numpy() for au in aus]
+    predicted = [predictions.intensities[au][rows] for au in aus]
+    return Intensities(aus, np.stack(coded, axis=1), np.stack(predicted, axis=1))
 
 
 def _texts(
@@ -282,18 +301,18 @@ def _texts(
     rows: pa.Array,
     protocol: Benchmark,
 ) -> TextFigures | None:
-    """Measure a fold's descriptions, where there are any and their templates can be read back."""
+    """Score a fold's descriptions; None if the templates of the references cannot be parsed."""
     if not references.readable:
         return None
     names = protocol.target.described
-    written = is_described(predicted).combine_chunks()
-    truth = frames.select(names).filter(written)
-    captions = references.captions.take(rows).filter(written)
+    described = is_described(predicted).combine_chunks()
+    reference = frames.select(names).filter(described)
+    captions = references.captions.take(rows).filter(described)
     for name in (*names, "face"):
-        truth = truth.append_column(f"{name}_caption", captions[name])
+        reference = reference.append_column(f"{name}_caption", captions[name])
     return text_figures(
-        predicted.filter(written),
-        truth,
+        predicted.filter(described),
+        reference,
         names,
         threshold=protocol.metric.threshold,
         occurrence_at=protocol.occurrence_at,
@@ -301,11 +320,12 @@ def _texts(
     )
 
 
-def _unread(predictions: Predictions, labels: GroundTruth) -> list[str]:
+def _unscored_texts(predictions: Predictions, labels: GroundTruth) -> list[str]:
+    """Return a note if generated texts could not be parsed for what they assert."""
     references = labels.references
     if references is None or references.readable or not text_columns(predictions.table):
         return []
     return [
-        "what generated descriptions assert: they follow templates that fauds does not ship, and "
-        "are compared word for word alone"
+        "what generated descriptions assert: they follow templates that do not ship with fauds, "
+        "and are only compared word for word"
     ]

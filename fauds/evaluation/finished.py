@@ -1,4 +1,4 @@
-"""Finished runs read back, to be compared: results and the counts of every subject."""
+"""Reads finished runs: their results, and the counts of every subject for comparisons."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,14 @@ _KEYS = ("frame_id", "subject", "task", "frame", "sex")
 
 @dataclass(frozen=True)
 class Scored:
-    """All test frames of a run.
+    """The labels and scores of a run's N test frames.
 
     Attributes:
-        labels: of the target, [N, ...], -1 not coded; scores: float32 [N, A].
-        folds: the fold that tested each, int16 [N].
-        subjects, sexes: of each; a sex is None where it is not known.
+        labels: the target's labels, [N, ...], -1 where not coded.
+        scores: the predicted scores, float32 [N, A].
+        folds: the fold that tested each frame, int16 [N].
+        subjects: the subject of each frame.
+        sexes: "F" or "M" for each frame; None if the subject's sex is unknown.
     """
 
     labels: np.ndarray
@@ -36,7 +38,16 @@ class Scored:
 
 
 def read_scored(run: Path, results: Results) -> Scored | None:
-    """Return what was scored; None where the workdir has no such frames and labels any more."""
+    """Return the labels and scores of a run's test frames.
+
+    Args:
+        run: the run's folder.
+        results: the results of the run.
+
+    Returns:
+        None if the predictions, the frames or their labels are missing or have changed since the
+        run was scored.
+    """
     target = results.protocol.predicts
     path = dataset_folder(run) / FRAMES
     parts = [fold_folder(run, fold) / PREDICTIONS for fold in results.folds]
@@ -67,7 +78,7 @@ def _plain(path: Path, columns: list[str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class Named:
-    """The results of a finished run and what people call it."""
+    """A finished run: its name and its results."""
 
     name: str
     results: Results
@@ -75,19 +86,21 @@ class Named:
 
 @dataclass(frozen=True)
 class Loaded(Named):
-    """A finished run with the counts of every subject."""
+    """A finished run with the counts of every subject, which comparisons need."""
 
     found: BySubject
 
 
 def locate(named: str, runs: Path) -> Path:
-    """Return the folder or results file that a run is named by.
+    """Return the path of a run's folder or results file.
 
     Args:
-        named: a run's folder, a results file, or the name of a run in `runs`.
+        named: the path of a run's folder, the path of a results file, or the name of a run in
+            `runs`.
+        runs: the folder in which runs are looked up by name.
 
     Raises:
-        UsageError: there is none; what there is is listed.
+        UsageError: there is no such run; the hint lists the runs in `runs`.
     """
     for path in (Path(named), runs / named):
         if named and path.exists():
@@ -96,53 +109,61 @@ def locate(named: str, runs: Path) -> Path:
     raise UsageError(
         f"There is no run {named!r}.",
         where=runs,
-        hint=f"there is: {', '.join(known) or 'none'}; others: --dataset, --workdir, or a folder",
+        hint=f"choose from: {', '.join(known) or 'none'}; or name a run's folder, or another "
+        "--dataset or --workdir",
     )
 
 
 def read(path: Path) -> Named:
-    """Read the results of a finished run from its folder, or from a results file alone.
+    """Read the results of a finished run.
+
+    Args:
+        path: the run's folder, or a results file.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no results, or they cannot be read.
     """
     results = results_file.read(path) if path.is_dir() else results_file.read_file(path)
-    # All results files have one name: the folder's tells them apart.
-    at_home = path.is_dir() or path.name == RESULTS
+    # Results files all have the same name, so a run is named by its folder.
+    named_by_folder = path.is_dir() or path.name == RESULTS
     folder = path if path.is_dir() else path.parent
-    return Named(folder.resolve().name if at_home else path.name, results)
+    return Named(folder.resolve().name if named_by_folder else path.name, results)
 
 
 def load(path: Path) -> Loaded:
-    """Read a finished run with its counts by subject, from its folder or its results file.
+    """Read a finished run with its counts by subject.
+
+    Args:
+        path: the run's folder, or a results file.
 
     Raises:
-        DataError: there are no results, or no counts by subject and no tables to make them of.
+        DataError: there are no results, or they have no counts by subject and the tables to
+            compute them from are missing.
     """
     run = read(path)
     counts = run.results.subject_counts
     if counts is not None:
-        found = counts.grouped(run.results.protocol.predicts)
+        grouped = counts.grouped(run.results.protocol.predicts)
     elif path.is_dir():
-        found = _recounted(path, run.results)
+        grouped = _recounted(path, run.results)
     else:
         raise DataError(
             "The results hold no counts by subject: they were written by an older fauds.",
             where=path,
-            hint="compare the runs' folders where their predictions are",
+            hint="name the run's folder instead, which contains its predictions",
         )
-    return Loaded(run.name, run.results, found)
+    return Loaded(run.name, run.results, grouped)
 
 
 def _recounted(folder: Path, results: Results) -> BySubject:
-    """Count a run's predictions against the labels in the tables of its dataset's folder."""
+    """Return the counts by subject, computed from the run's predictions and the labels."""
     scored = read_scored(folder, results)
     if scored is None:
         raise DataError(
             "The frames or their labels have changed since this run was scored, or its "
             "predictions are gone.",
             where=dataset_folder(folder) / FRAMES,
-            hint="read the same labels again, or compare with a run that was made since",
+            hint="read the same labels again, or compare with a run that was made after the change",
         )
     target = results.protocol.predicts
     return by_subject(

@@ -1,4 +1,4 @@
-"""results.json: one typed schema for its writer and its readers."""
+"""The schema of results.json, and functions that write and read it."""
 
 import json
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ from fauds.targets.base import Target
 from fauds.targets.occurrence import Occurrence
 
 Outcomes = tuple[NonNegativeInt, ...]
-"""Of one subject and name: how many frames had each outcome, as the target lists them."""
+"""For a subject and a name, the number of frames with each outcome, in the target's order."""
 
 
 @dataclass(frozen=True)
 class BySubject:
-    """Counts of G subjects.
+    """The counts of G subjects.
 
     Attributes:
-        counts: [G, ...], as the target counts.
+        counts: the target's counts of every subject, [G, ...].
         folds: the fold that tested each subject, int64 [G].
-        subjects: their ids, in the order of fold and id.
-        sexes: "F" or "M" of each; "" where it is not known.
+        subjects: the ids of the subjects, ordered by fold and id.
+        sexes: "F" or "M" for each subject; "" if unknown.
     """
 
     counts: Additive
@@ -54,18 +54,21 @@ def by_subject(
     subjects: np.ndarray,
     sexes: Mapping[str, str | None],
 ) -> BySubject:
-    """Count the decisions about every subject's frames.
+    """Count correct and wrong decisions by subject.
 
     Args:
-        labels: of the target, [N, ...]; decisions: bool [N, A].
-        folds: the fold that tested each frame, int [N]; subjects: whose it is, str [N].
-        sexes: "F" or "M" of the subjects of whom it is known.
+        target: the target, which defines what is counted.
+        labels: the target's labels, [N, ...].
+        decisions: the decisions, bool [N, A].
+        folds: the fold that tested each frame, int [N].
+        subjects: the subject of each frame, str [N].
+        sexes: by subject, "F" or "M"; subjects of unknown sex may be missing.
     """
-    whose = np.rec.fromarrays([np.asarray(folds, np.int64), np.asarray(subjects, np.str_)])
-    groups, of = np.unique(whose, return_inverse=True)
+    owners = np.rec.fromarrays([np.asarray(folds, np.int64), np.asarray(subjects, np.str_)])
+    groups, group_of = np.unique(owners, return_inverse=True)
     names = tuple(groups["f1"].tolist())
     return BySubject(
-        counts=target.count_by(labels, decisions, of, len(groups)),
+        counts=target.count_by(labels, decisions, group_of, len(groups)),
         folds=groups["f0"],
         subjects=names,
         sexes=tuple(sexes.get(name) or "" for name in names),
@@ -73,11 +76,12 @@ def by_subject(
 
 
 class SubjectCounts(BaseModel):
-    """The same as it stands in results.json.
+    """The counts by subject as results.json stores them.
 
     Attributes:
-        folds: fold, subject, name (AU or class) to its outcomes; of AU occurrence tp, fp, fn, tn.
-        sexes: "F" or "M" of the subjects of whom it is known.
+        folds: by fold, subject and name (AU or class), the number of frames with each outcome; for
+            AU occurrence tp, fp, fn, tn.
+        sexes: by subject, "F" or "M"; subjects of unknown sex are missing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,7 +91,7 @@ class SubjectCounts(BaseModel):
 
     @classmethod
     def of(cls, counted: BySubject, target: Target) -> "SubjectCounts":
-        """Return counts as results.json holds them."""
+        """Convert counts to the form of results.json."""
         outcomes = target.outcomes(counted.counts).tolist()
         folds: dict[int, dict[str, dict[str, Outcomes]]] = {}
         for fold, name, row in zip(counted.folds.tolist(), counted.subjects, outcomes, strict=True):
@@ -97,10 +101,10 @@ class SubjectCounts(BaseModel):
         return cls(folds=folds, sexes={name: sex for name, sex in known if sex})
 
     def grouped(self, target: Target) -> BySubject:
-        """Return the counts as arrays.
+        """Convert the counts to arrays.
 
         Raises:
-            ValueError: they are not of this target's outcomes.
+            ValueError: the counts do not have this target's outcomes.
         """
         rows = [
             (fold, name, [outcomes[name_] for name_ in target.names])
@@ -116,11 +120,11 @@ class SubjectCounts(BaseModel):
         )
 
 
-_AGAIN = "copy it again from where it was written, or run or score again"
+_AGAIN = "copy the file again from where it was written, or repeat the run (fauds bench or score)"
 ELSEWHERE = "elsewhere"
-"""Preset and selection of predictions that this fauds did not make."""
+"""The preset and the selection of external predictions in results.json."""
 Fraction = float | None
-"""A figure from 0 to 1, None where it is undefined."""
+"""A figure from 0 to 1; None if undefined."""
 
 
 class _Schema(BaseModel):
@@ -128,21 +132,25 @@ class _Schema(BaseModel):
 
 
 class MetricRow(_Schema):
-    """One figure.
+    """One figure of the results.
 
     Attributes:
-        metric: f1, accuracy, always_active_f1, auc ..., and the model's own measures.
+        metric: the name of the metric, such as "f1", "accuracy", "always_active_f1" or "auc", or of
+            one of the model's own measures.
         scope: "fold" (one test part), "mean_of_folds", "pooled" (all test frames at once), "sex"
-            (all test frames of one sex) or "subject" (those of one subject).
-        au: the name (AU or class); null over all of them, or where a metric has no name.
-        fold: of scope "fold".
-        group: "F" or "M", or the subject's id.
+            (all test frames of one sex) or "subject" (all test frames of one subject).
+        au: the name (AU or class); null for figures over all names and for metrics without names.
+        fold: the fold, for scope "fold".
+        group: the sex, "F" or "M", for scope "sex"; the subject's id for scope "subject".
         selection: how the epoch was chosen: "last", "validation", "best_test_epoch",
-            "best_test_threshold", "best_test_epoch_and_threshold"; "none" for figures that no
-            training made; "elsewhere" for predictions made elsewhere.
-        value: 0 to 1; intensity_icc and intensity_pcc -1 to 1, intensity_mae in intensity levels.
-        low, high: the interval of `Results.uncertainty`; null where none is computed.
-        n: coded frames (over AUs: frames; of words: words; of texts: texts) that it rests on.
+            "best_test_threshold", "best_test_epoch_and_threshold"; "none" for figures that do not
+            depend on training; "elsewhere" for external predictions.
+        value: from 0 to 1; intensity_icc and intensity_pcc from -1 to 1; intensity_mae in intensity
+            levels; null if undefined.
+        low, high: the ends of the confidence interval that `Results.uncertainty` describes; null
+            for figures without an interval.
+        n: the number of coded frames that the figure is computed from; for figures over all names
+            the number of frames, for word measures of words, for text figures of texts.
     """
 
     metric: str
@@ -158,7 +166,7 @@ class MetricRow(_Schema):
 
 
 class Uncertainty(_Schema):
-    """How the intervals of the rows were made; `note` says in words what they are of."""
+    """How the confidence intervals were computed; `note` explains what they cover."""
 
     method: str
     resamples: int
@@ -169,9 +177,14 @@ class Uncertainty(_Schema):
 
 
 class Optimism(_Schema):
-    """The headline's figure under another selection, and how much higher that is.
+    """The headline figure under another selection of the epoch or threshold.
 
-    `f1`: the mean F1 over AUs, or the first of the statistics of another target.
+    Attributes:
+        selection: how the epoch or the threshold was chosen; see `MetricRow`.
+        f1: the figure under this selection: for AU occurrence the mean F1 over AUs, for other
+            targets their first statistic.
+        headline: the same figure under the protocol's own selection.
+        difference: `f1` minus `headline`; null if either is undefined.
     """
 
     selection: str
@@ -181,11 +194,12 @@ class Optimism(_Schema):
 
 
 class MissingFrames(_Schema):
-    """Frames of the protocol that predictions made elsewhere lack.
+    """Frames of the protocol that have no external prediction.
 
     Attributes:
-        rule: what was done with them: they are not scored, or are scored as inactive.
-        frames: how many, by subject.
+        rule: how they were handled: "drop" did not score them, "inactive" scored them as inactive,
+            "refuse" allows none.
+        frames: by subject, the number of such frames.
     """
 
     rule: Literal["refuse", "drop", "inactive"]
@@ -193,13 +207,19 @@ class MissingFrames(_Schema):
 
 
 class Protocol(_Schema):
-    """What was tested on what.
+    """The protocol that a run was tested by.
 
     Attributes:
-        aus: the names that scores were given for: action units, or classes.
-        occurrence: the rule by which action units occur; "" of other targets.
-        target: the target as a protocol declares it; None of AU occurrence, which `aus` and
-            `occurrence` declare.
+        folds: the name of the list of folds.
+        test_subjects: by fold, the ids of the subjects that it tests.
+        aus: the names of the scores: action units or classes.
+        occurrence: the rule by which action units count as occurring; "" for other targets.
+        threshold: the probability from which a name counts as active.
+        selection: how the epoch was chosen; see `MetricRow`.
+        alignment: how faces were aligned and cropped.
+        frame_set: which frames were scored, as a phrase.
+        target: the target as a protocol file declares it; None for AU occurrence, which `aus` and
+            `occurrence` define.
     """
 
     folds: str
@@ -216,16 +236,16 @@ class Protocol(_Schema):
     def _without_empty_target(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
         if self.target is None:
-            # The hash of a protocol of AU occurrence stays what it was before there were others.
+            # Keeps the hash of AU occurrence protocols as it was before there were other targets.
             values.pop("target", None)
         return values
 
     @cached_property
     def predicts(self) -> Target:
-        """The target.
+        """The target that was predicted.
 
         Raises:
-            UsageError: it is of a kind that is not installed here.
+            UsageError: this kind of target is not installed.
         """
         if self.target is None:
             return Occurrence(aus=tuple(self.aus), rule=self.occurrence)
@@ -233,28 +253,44 @@ class Protocol(_Schema):
 
 
 class Results(_Schema):
-    """A finished run.
+    """The results of a finished run.
+
+    Fields that an older fauds did not write are null or empty.
 
     Attributes:
-        protocol_hash: SHA-256 of `protocol`.
-        settings: the resolved settings, whole.
-        pretraining: what the backbone had learnt before, in words.
-        command: what repeats the run, once the tables are there.
-        frames_fingerprint: see `fauds.evaluation.frame_set_fingerprint`.
-        frames_offered: coded frames of all subjects that folds test.
-        frames_without_image: by subject, those left out.
-        undefined: figures that are left out of means, in words.
-        seconds: training and testing of all folds, as far as not repeated after a stop.
-        computed_on: device, precision and processes of each fold's testing, each once.
-        provenance: reading options, differences from published counts, caption settings.
-        uncertainty: of the rows' intervals.
-        chosen: fold, selection to the epoch and the threshold that it chose.
-        optimism: what choosing the epoch or the threshold otherwise would have claimed.
-        subject_counts: of the headline's decisions, for paired tests and other intervals.
-        missing: of predictions made elsewhere.
-        without: what the model does not give (descriptions, attention maps, ...) to the reason.
-
-    What an older fauds did not write is null or empty.
+        benchmark: the name of the benchmark.
+        benchmark_version: the version of the benchmark.
+        protocol: the protocol that the run was tested by.
+        protocol_hash: the SHA-256 of `protocol`.
+        synthetic: whether the dataset is synthetic.
+        model: the name of the model.
+        preset: the name of the model's preset; "elsewhere" for external predictions.
+        settings: all settings of the run, with defaults filled in.
+        seeds: the random seeds of the run.
+        pretraining: how the backbone was pretrained, as a phrase.
+        versions: by name, the versions of fauds, Python and the packages that can change figures.
+        command: the command that repeats the run from the dataset's tables.
+        frames_fingerprint: identifies the scored frames and their labels; see
+            `fauds.tables.frames.frame_set_fingerprint`.
+        frames_offered: the number of coded frames of all subjects that the folds test.
+        frames_scored: the number of scored frames.
+        frames_without_image: by subject, the number of frames that are not scored because they
+            have no face image.
+        undefined: phrases that name the figures that are undefined and left out of means.
+        seconds: the time for training and testing all folds, without what was repeated after an
+            interruption.
+        computed_on: the distinct devices, precisions and process counts of the folds' testing.
+        provenance: reading options, differences from published counts, and caption settings.
+        metrics: all figures.
+        summary: by metric, the headline figures.
+        uncertainty: how the confidence intervals were computed.
+        chosen: by fold and selection, the chosen epoch and threshold.
+        optimism: the headline figure under other selections of the epoch or the threshold.
+        subject_counts: the counts of the headline's decisions by subject, for paired tests and
+            other intervals.
+        missing: the frames that external predictions lack.
+        without: by output that the model does not provide (descriptions, attention maps, ...), the
+            reason.
     """
 
     benchmark: str
@@ -296,30 +332,36 @@ class Results(_Schema):
         group: str | None = None,
         selection: str | None = None,
     ) -> MetricRow | None:
-        """Return one figure's row; None where it is not there.
+        """Return the row of one figure; None if the results do not contain it.
 
         Args:
-            selection: None for the headline's, or "none" of figures that no training made.
+            metric: the name of the metric.
+            scope: the scope; see `MetricRow`.
+            au: the name (AU or class); None for the figure over all names.
+            fold: the fold, for scope "fold".
+            group: the sex or the subject, for scopes "sex" and "subject".
+            selection: how the epoch was chosen; None for the protocol's own selection, and for
+                figures that do not depend on training.
         """
-        wanted = (metric, scope, au, fold, group)
-        chosen = (self.protocol.selection, "none") if selection is None else (selection,)
+        key = (metric, scope, au, fold, group)
+        selections = (self.protocol.selection, "none") if selection is None else (selection,)
         for row in self.metrics:
-            if row.metric != metric or row.selection not in chosen:
+            if row.metric != metric or row.selection not in selections:
                 continue
-            if (row.metric, row.scope, row.au, row.fold, row.group) == wanted:
+            if (row.metric, row.scope, row.au, row.fold, row.group) == key:
                 return row
         return None
 
     def value(
         self, metric: str, scope: str, au: str | None = None, fold: int | None = None
     ) -> Fraction:
-        """Return one figure of the headline's selection; None where undefined or not there."""
-        found = self.row(metric, scope, au, fold)
-        return found.value if found else None
+        """Return a figure under the protocol's selection; None if undefined or missing."""
+        row = self.row(metric, scope, au, fold)
+        return row.value if row else None
 
     @property
     def folds(self) -> list[int]:
-        """The folds that were run."""
+        """The numbers of the folds that were run, ascending."""
         return sorted({row.fold for row in self.metrics if row.fold is not None})
 
 
@@ -329,10 +371,13 @@ def write(folder: Path, results: Results) -> None:
 
 
 def read(folder: Path) -> Results:
-    """Read results.json of a run.
+    """Read the results.json of a run.
+
+    Args:
+        folder: the run's folder.
 
     Raises:
-        DataError: it is not there, or not of this schema.
+        DataError: the file is missing or does not follow the schema.
     """
     path = folder / RESULTS
     if path.exists():
@@ -341,20 +386,24 @@ def read(folder: Path) -> Results:
         raise DataError(
             "This folder holds no run.",
             where=folder,
-            hint="name one of WORKDIR/DATASET/runs/",
+            hint="name a folder in WORKDIR/DATASET/runs/",
         )
     raise DataError(
         "This run has no results yet.",
         where=path,
-        hint="finish it: fauds results, with its --workdir, says by which command",
+        hint="finish the run; fauds results, with the run's --workdir, shows the command",
     )
 
 
 def read_file(path: Path) -> Results:
-    """Read a results file, wherever it lies.
+    """Read a results file.
+
+    Args:
+        path: the file, under any name and in any folder.
 
     Raises:
-        DataError: it cannot be read, is not of this schema, or its counts are not its protocol's.
+        DataError: the file cannot be read, does not follow the schema, predicts a kind of target
+            that is not installed, or has counts that do not fit its protocol.
     """
     try:
         results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -362,7 +411,7 @@ def read_file(path: Path) -> Results:
         raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
     except ValidationError as error:
         first = error.errors()[0]
-        at = ".".join(map(str, first["loc"])) or "the whole"
+        at = ".".join(map(str, first["loc"])) or "the whole file"
         raise DataError(
             f"The file is not results of this fauds: {at}: {first['msg']}.", where=path, hint=_AGAIN
         ) from error
@@ -372,24 +421,24 @@ def read_file(path: Path) -> Results:
             f"The file is not results of this fauds: {first_line}.", where=path, hint=_AGAIN
         ) from error
     try:
-        # A kind of target that is not installed is told before anything asks for it.
+        # Reports a target that is not installed now rather than at first use.
         _ = results.protocol.predicts
     except (UsageError, ValidationError) as error:
-        what = error.what if isinstance(error, UsageError) else str(error).splitlines()[0]
+        reason = error.what if isinstance(error, UsageError) else str(error).splitlines()[0]
         raise DataError(
-            f"What these results predict is not known here: {what}",
+            f"The target of these results is not installed: {reason}",
             where=path,
             hint="install the package that adds this kind of target",
         ) from error
     if results.subject_counts is not None and not _fit(results.subject_counts, results.protocol):
         raise DataError(
-            "The counts by subject are not of the file's own protocol.", where=path, hint=_AGAIN
+            "The counts by subject do not fit the file's own protocol.", where=path, hint=_AGAIN
         )
     return results
 
 
 def _fit(counts: SubjectCounts, protocol: Protocol) -> bool:
-    """Whether every fold has counts, of its own subjects alone, all of them of its names."""
+    """Whether every fold has counts of its own subjects, and each subject of all names."""
     names = set(protocol.aus)
     fits = counts.folds.keys() == protocol.test_subjects.keys() and all(
         subjects

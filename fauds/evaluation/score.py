@@ -1,4 +1,4 @@
-"""Scores and labels of folds to the rows of results.json."""
+"""Computes the rows of results.json from the scores and labels of folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +17,17 @@ from fauds.metrics.resampling import Additive, with_overall
 from fauds.targets.base import Figure, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
-"""Low and high ends of intervals, [A + 1] each: by name, and last over all names."""
+"""The low and the high ends of intervals, [A + 1] each: by name, and last over all names."""
 
 
 @dataclass(frozen=True)
 class MetricRows:
-    """Makes rows of a target's figures under one selection of the epoch."""
+    """Makes the rows of a target's figures under one selection of the epoch.
+
+    Attributes:
+        target: the target, whose names the figures have.
+        selection: how the epoch was chosen; see `fauds.evaluation.results.MetricRow`.
+    """
 
     target: Target
     selection: str
@@ -39,7 +44,7 @@ class MetricRows:
         group: str | None = None,
         ends: tuple[float, float] = (np.nan, np.nan),
     ) -> MetricRow:
-        """Return one row; NaN becomes null, and figures that no training made say so."""
+        """Return one row; NaN becomes null, and the selection "none" if no training is involved."""
         untrained = metric in self.target.untrained or metric.endswith("_no_image")
         return MetricRow(
             metric=metric,
@@ -66,11 +71,17 @@ class MetricRows:
         group: str | None = None,
         ends: Bounds | None = None,
     ) -> list[MetricRow]:
-        """Return a row for every name, and last the figure over all names.
+        """Return a row for every name, and last one for the figure over all names.
 
         Args:
-            n: frames of every name, and last of all.
-            names: where they are not the target's.
+            metric: the name of the metric.
+            scope: the scope; see `fauds.evaluation.results.MetricRow`.
+            figure: the values by name, and over all names; None there is replaced by their mean.
+            n: the number of frames of every name, and last of all names.
+            names: the names; the target's if None.
+            fold: the fold, for scope "fold".
+            group: the sex or the subject, for scopes "sex" and "subject".
+            ends: the confidence intervals; None for none.
         """
         names = self.target.names if names is None else names
         values = [] if figure.by_name is None else figure.by_name.tolist()
@@ -94,7 +105,7 @@ class MetricRows:
 
 
 def plain(value: float) -> float | None:
-    """Return a figure as results.json holds it: null where it is undefined."""
+    """Return a figure as results.json stores it: None if it is NaN."""
     return None if np.isnan(value) else float(value)
 
 
@@ -105,16 +116,17 @@ _UNDEFINED = {
     "intensity_pcc": "no spread in the coded or the predicted intensities",
     "intensity_mae": "no coded intensity in the test part",
 }
-"""Why figures of descriptions and intensities can be undefined; the target knows its own."""
+"""By metric, why figures of descriptions and intensities can be undefined."""
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """Coded and predicted intensities of some AUs.
+    """The coded and the predicted intensities of N frames.
 
     Attributes:
-        aus: which.
-        labels: int8 [N, len(aus)], 0 to 5, -1 not coded; predicted: float [N, len(aus)].
+        aus: the AUs whose intensities are predicted.
+        labels: the coded intensities, int8 [N, len(aus)], 0 to 5, -1 where not coded.
+        predicted: the predicted intensities, float [N, len(aus)].
     """
 
     aus: Sequence[str]
@@ -124,16 +136,17 @@ class Intensities:
 
 @dataclass(frozen=True)
 class FoldScores:
-    """What one fold's test part gave.
+    """The labels and predictions of one fold's test part.
 
     Attributes:
-        labels: of the target, [N, ...], -1 where not coded; scores: float32 [N, A].
-        rates: share of the training part's coded frames of which each name is true, float [A].
-        measures: metric name to (value, count), of the model's own measures.
-        agreement: see `text_agreement`; None where nothing was written.
-        texts: figures of the generated descriptions; None where there are none.
-        intensities: None where none are predicted.
-        graded: whether scores say more than decisions, which are 0 and 1 alone.
+        labels: the target's labels, [N, ...], -1 where not coded.
+        scores: the predicted scores, float32 [N, A].
+        rates: by name, the share of positive frames in the training part, 0 to 1, float [A].
+        measures: by metric, the value and the count of the model's own measures.
+        agreement: the result of `text_agreement`; None if the model generates no texts.
+        texts: the figures of the generated descriptions; None without descriptions.
+        intensities: the intensities; None if none are predicted.
+        graded: whether the scores are probabilities; False if all are decisions 0 or 1.
     """
 
     labels: np.ndarray
@@ -149,9 +162,14 @@ class FoldScores:
 def metric_rows(
     folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return all figures: per fold and name, over names, means of folds, and pooled.
+    """Return the figures of every fold, their means over folds, and the pooled figures.
 
-    A mean leaves undefined figures out; `undefined` names them.
+    Each by name and over all names. Means leave undefined figures out; `undefined` lists them.
+
+    Args:
+        folds: by fold, the labels and predictions of its test part.
+        threshold: the probability from which a name counts as active.
+        rows: makes the rows.
     """
     lines: list[MetricRow] = []
     for fold, scores in folds.items():
@@ -188,7 +206,7 @@ def _fold_rows(
 def _variance(
     metrics: Mapping[str, Figure], scope: str, n: int, rows: MetricRows, fold: int | None = None
 ) -> list[MetricRow]:
-    """Return how unevenly F1 serves the names, where there is an F1 by name."""
+    """Return the variance of F1 over names; no row for targets without an F1 by name."""
     figure = metrics.get("f1")
     if figure is None or figure.by_name is None:
         return []
@@ -197,39 +215,40 @@ def _variance(
 
 
 def _intensity_rows(
-    found: Intensities | None, scope: str, rows: MetricRows, fold: int | None = None
+    intensities: Intensities | None, scope: str, rows: MetricRows, fold: int | None = None
 ) -> list[MetricRow]:
-    if found is None:
+    if intensities is None:
         return []
-    known = found.labels >= 0
-    n = [*known.sum(axis=0).tolist(), int(known.any(axis=1).sum())]
+    coded = intensities.labels >= 0
+    n = [*coded.sum(axis=0).tolist(), int(coded.any(axis=1).sum())]
     metrics = {
-        "intensity_icc": intensity.icc_3_1(found.labels, found.predicted),
-        "intensity_pcc": intensity.pcc(found.labels, found.predicted),
-        "intensity_mae": intensity.mae(found.labels, found.predicted),
+        "intensity_icc": intensity.icc_3_1(intensities.labels, intensities.predicted),
+        "intensity_pcc": intensity.pcc(intensities.labels, intensities.predicted),
+        "intensity_mae": intensity.mae(intensities.labels, intensities.predicted),
     }
     return [
         line
         for name, values in metrics.items()
-        for line in rows.by_name(name, scope, Figure(values), n, names=found.aus, fold=fold)
+        for line in rows.by_name(name, scope, Figure(values), n, names=intensities.aus, fold=fold)
     ]
 
 
 def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[MetricRow]:
     """Return the mean over folds of every figure, in the order of the folds' rows."""
-    of: dict[tuple[str, str | None], list[MetricRow]] = {}
+    by_figure: dict[tuple[str, str | None], list[MetricRow]] = {}
     for line in lines:
-        of.setdefault((line.metric, line.au), []).append(line)
+        by_figure.setdefault((line.metric, line.au), []).append(line)
     means = [
-        rows.one(name, "mean_of_folds", _mean(some), sum(line.n for line in some), au=au)
-        for (name, au), some in of.items()
+        rows.one(name, "mean_of_folds", _mean(group), sum(line.n for line in group), au=au)
+        for (name, au), group in by_figure.items()
         if name != "f1_variance"
     ]
-    if ("f1_variance", None) not in of:
+    if ("f1_variance", None) not in by_figure:
         return means
-    # Of the names' means, as published tables have them: a mean of variances counts noise too.
+    # The variance of the mean F1 of names, as in published tables; the mean of the folds' variances
+    # would include the noise within folds.
     by_name = [np.nan if m.value is None else m.value for m in means if m.metric == "f1" and m.au]
-    frames = sum(line.n for line in of["f1_variance", None])
+    frames = sum(line.n for line in by_figure["f1_variance", None])
     figures = {"f1": Figure(np.array(by_name))}
     return means + _variance(figures, "mean_of_folds", frames, rows)
 
@@ -253,13 +272,13 @@ def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows)
 
 
 def _joined(folds: Mapping[int, FoldScores]) -> Intensities | None:
-    found = [scores.intensities for scores in folds.values() if scores.intensities is not None]
-    if not found:
+    parts = [scores.intensities for scores in folds.values() if scores.intensities is not None]
+    if not parts:
         return None
     return Intensities(
-        found[0].aus,
-        np.concatenate([part.labels for part in found]),
-        np.concatenate([part.predicted for part in found]),
+        parts[0].aus,
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
     )
 
 
@@ -270,45 +289,51 @@ def text_agreement(
     threshold: float,
     occurrence_at: int | None = None,
 ) -> tuple[float, int] | None:
-    """Compare written local descriptions with the states that the heads predict beside them.
+    """Compare generated local descriptions with the decisions of the model's heads.
 
     Args:
-        predictions: a fold's, with the written descriptions.
-        phrases: all that could be written.
-        aus: the benchmark's.
-        threshold: probability from which an AU is predicted.
-        occurrence_at: the benchmark's, which tells what a degree says of occurrence.
+        predictions: the predictions of a fold, with columns of generated descriptions.
+        phrases: the table of all descriptions that captions use.
+        aus: the AUs that the benchmark scores.
+        threshold: the probability from which an AU counts as active.
+        occurrence_at: the intensity from which an AU counts as occurring, by which the degree of a
+            description is active or inactive; None if the benchmark codes occurrence.
 
     Returns:
-        The share that is, word for word, a description of the predicted state (in any degree
-        and paraphrase), and how many were written; None where there are none.
+        The share of descriptions that equal, word for word, a description of the predicted state
+        (in any degree and paraphrase), and the number of descriptions; None if there are none.
     """
     texts_of: dict[tuple[str, bool], list[str]] = {}
     for au, state, text in zip(
         *(phrases[c].to_pylist() for c in ("au", "state", "text")), strict=True
     ):
         texts_of.setdefault((au, occurs(state, occurrence_at)), []).append(text)
-    right = written = 0
+    matching = total = 0
     for au in aus:
         if f"{au}_text" not in predictions.schema.names:
             return None
-        there = pc.is_valid(predictions[f"{au}_text"])
-        texts = predictions[f"{au}_text"].filter(there)
-        active = pc.greater_equal(predictions[au].filter(there), threshold)
+        described = pc.is_valid(predictions[f"{au}_text"])
+        texts = predictions[f"{au}_text"].filter(described)
+        active = pc.greater_equal(predictions[au].filter(described), threshold)
         for state, wanted in ((True, active), (False, pc.invert(active))):
-            said = pc.is_in(texts, pa.array(texts_of.get((au, state), []), pa.string()))
-            right += pc.sum(pc.and_(said, wanted)).as_py() or 0
-        written += len(texts)
-    return (right / written, written) if written else None
+            of_state = pc.is_in(texts, pa.array(texts_of.get((au, state), []), pa.string()))
+            matching += pc.sum(pc.and_(of_state, wanted)).as_py() or 0
+        total += len(texts)
+    return (matching / total, total) if total else None
 
 
 def summary(
     lines: Sequence[MetricRow], target: Target, measures: Sequence[str] = ()
 ) -> dict[str, float | None]:
-    """Return the headline figures: over names, then means over folds.
+    """Return the headline figures: the mean over folds of each figure over all names.
 
     Args:
-        measures: names of the model's own, which stand beside the target's.
+        lines: all rows of the run.
+        target: the target, which names its headline metrics.
+        measures: the names of the model's own measures, which are added.
+
+    Returns:
+        By metric, the figure; None if it is undefined.
     """
     means = {
         line.metric: line.value for line in lines if line.scope == "mean_of_folds" and not line.au
@@ -317,16 +342,16 @@ def summary(
 
 
 def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
-    """Name the figures of folds that are undefined: ``f1, recall of AU24 in fold 2: why``."""
+    """Return phrases that list undefined figures: ``f1, recall of AU24 in fold 2: reason``."""
     reasons = {**target.undefined, **_UNDEFINED}
-    found: dict[tuple[int | None, str, str], list[str]] = {}
+    groups: dict[tuple[int | None, str, str], list[str]] = {}
     for line in lines:
         if line.value is None and line.scope == "fold" and line.au and line.metric in reasons:
-            why = reasons[line.metric]
-            found.setdefault((line.fold, line.au, why), []).append(line.metric)
+            reason = reasons[line.metric]
+            groups.setdefault((line.fold, line.au, reason), []).append(line.metric)
     return [
-        f"{', '.join(names)} of {au} in fold {fold}: {why}"
-        for (fold, au, why), names in found.items()
+        f"{', '.join(names)} of {au} in fold {fold}: {reason}"
+        for (fold, au, reason), names in groups.items()
     ]
 
 
@@ -336,17 +361,19 @@ _ESTIMANDS = ("mean_of_folds", "pooled")
 def with_intervals(
     lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return the rows, those of the target's statistics over all folds with their intervals.
+    """Return the rows, with confidence intervals for the target's statistics over all folds.
 
     Args:
-        rows: of the headline's selection, whose counts `counted` are.
+        lines: all rows.
+        counted: the counts by subject under the protocol's selection.
+        rows: makes rows under the protocol's selection.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
     for name, statistic in rows.target.statistics.items():
         for estimand in _ESTIMANDS:
-            made = intervals(counted.counts, counted.folds, statistic, estimand=estimand)  # type: ignore[arg-type]
+            computed = intervals(counted.counts, counted.folds, statistic, estimand=estimand)  # type: ignore[arg-type]
             for i, au in enumerate((*rows.target.names, None)):
-                ends[name, estimand, au] = plain(made.low[i]), plain(made.high[i])
+                ends[name, estimand, au] = plain(computed.low[i]), plain(computed.high[i])
     return [
         line.model_copy(update=dict(zip(("low", "high"), ends[key], strict=True)))
         if line.selection == rows.selection and (key := (line.metric, line.scope, line.au)) in ends
@@ -356,27 +383,31 @@ def with_intervals(
 
 
 def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the target's statistics over all test frames of one sex; none of unknown sex.
+    """Return the target's statistics for all test frames of each sex, with intervals.
+
+    Subjects of unknown sex are left out.
 
     Args:
-        frames: by subject, those with any name coded, int [G].
+        counted: the counts of G subjects.
+        frames: for each subject, the number of frames with at least one coded name, int [G].
+        rows: makes the rows.
     """
     lines: list[MetricRow] = []
     sexes = np.array(counted.sexes)
     for sex in sorted(set(counted.sexes) - {""}):
-        of = sexes == sex
-        counts = _only(counted.counts, of)
-        n = [*rows.target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of].sum())]
+        of_sex = sexes == sex
+        counts = _only(counted.counts, of_sex)
+        n = [*rows.target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
         for name, statistic in rows.target.statistics.items():
-            made = intervals(counts, counted.folds[of], statistic, estimand="pooled")
-            figure = Figure(made.value[:-1], float(made.value[-1]))
-            ends = made.low, made.high
+            computed = intervals(counts, counted.folds[of_sex], statistic, estimand="pooled")
+            figure = Figure(computed.value[:-1], float(computed.value[-1]))
+            ends = computed.low, computed.high
             lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
     return lines
 
 
 def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return every subject's figures of the target's statistics, over all names."""
+    """Return the target's statistics over all names for each subject; arguments as `sex_rows`."""
     return [
         rows.one(name, "subject", float(value), n, group=subject)
         for name, statistic in rows.target.statistics.items()
@@ -387,10 +418,10 @@ def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> li
 
 
 def uncertainty() -> Uncertainty:
-    """Return how the intervals are made, and in words what they are of."""
+    """Return how the confidence intervals are computed and what they cover."""
     return Uncertainty(
         method=METHOD,
-        # Nothing is drawn: every subject is left out once.
+        # The jackknife takes no random samples: it leaves out every subject once.
         resamples=0,
         level=LEVEL,
         seed=0,
@@ -401,13 +432,13 @@ def uncertainty() -> Uncertainty:
     )
 
 
-def _only(counts: Additive, which: np.ndarray) -> Additive:
-    return type(counts)(*(part[which] for part in counts.parts))
+def _only(counts: Additive, selected: np.ndarray) -> Additive:
+    return type(counts)(*(part[selected] for part in counts.parts))
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What results.json says of a run's predictions; see `fauds.evaluation.results.Results`."""
+    """All figures of a run; the attributes are those of `fauds.evaluation.results.Results`."""
 
     metrics: list[MetricRow]
     summary: dict[str, float | None]
@@ -424,26 +455,28 @@ def run_figures(
     threshold: float,
     selection: str,
 ) -> RunFigures:
-    """Return all figures of a run.
+    """Compute all figures of a run.
 
     Args:
-        folds: what each fold's test part gave.
-        subjects: by fold, whose each frame of its test part is, str [N].
-        sexes: F or M of the subjects of whom it is known.
-        selection: how the epoch was chosen.
+        folds: by fold, the labels and predictions of its test part.
+        subjects: by fold, the subject of each frame of its test part, str [N].
+        sexes: by subject, "F" or "M"; None if unknown.
+        target: the target that is predicted.
+        threshold: the probability from which a name counts as active.
+        selection: how the epoch was chosen; see `fauds.evaluation.results.MetricRow`.
     """
     rows = MetricRows(target, selection)
-    whose = np.concatenate([subjects[fold] for fold in folds])
+    owners = np.concatenate([subjects[fold] for fold in folds])
     labels = np.concatenate([scores.labels for scores in folds.values()])
     scores = np.concatenate([fold.scores for fold in folds.values()])
-    of = np.concatenate([np.full(len(scores.labels), fold) for fold, scores in folds.items()])
+    fold_of = np.concatenate([np.full(len(scores.labels), fold) for fold, scores in folds.items()])
     decisions = target.decide(scores, threshold)
-    counted = by_subject(target, labels, decisions, of, whose, sexes)
-    coded = whose[(target.indicators(labels) >= 0).any(axis=1)]
-    number = dict(
+    counted = by_subject(target, labels, decisions, fold_of, owners, sexes)
+    coded = owners[(target.indicators(labels) >= 0).any(axis=1)]
+    coded_frames = dict(
         zip(*(part.tolist() for part in np.unique(coded, return_counts=True)), strict=True)
     )
-    frames = np.array([number.get(subject, 0) for subject in counted.subjects])
+    frames = np.array([coded_frames.get(subject, 0) for subject in counted.subjects])
     lines = metric_rows(folds, threshold, rows)
     lines = [
         *with_intervals(lines, counted, rows),
@@ -460,6 +493,6 @@ def run_figures(
 
 
 def _measures(folds: Mapping[int, FoldScores]) -> list[str]:
-    """Return the names of the model's own measures, without those of their baselines."""
+    """Return the names of the model's own measures, without their baselines."""
     names = dict.fromkeys(name for scores in folds.values() for name in scores.measures)
     return [name for name in names if not name.endswith("_no_image")]

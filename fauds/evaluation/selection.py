@@ -1,8 +1,9 @@
-"""What choosing the epoch or the threshold otherwise would have claimed, beside the headline.
+"""Computes the figures under other ways of choosing the epoch or the threshold.
 
-The headline is the last epoch at the protocol's threshold. Here each fold also chooses the epoch
-by its validation subjects, and, as published practice often has it, epoch or threshold or both
-on the test part itself.
+The headline figure is that of the last epoch at the protocol's threshold. Here each fold also
+chooses the epoch by its validation subjects, and, as often in published work, the epoch, the
+threshold or both on the test part itself. The difference to the headline shows how optimistic such
+a choice is.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,13 +23,16 @@ THRESHOLDS = np.arange(1, 100) / 100
 
 @dataclass(frozen=True)
 class Watched:
-    """What one fold predicted after every epoch.
+    """The scores of one fold after each epoch.
 
     Attributes:
-        target: what is predicted.
-        labels: of the test part, [N, ...], -1 not coded; last: scores, float32 [N, A].
-        epochs: by epoch, the scores of the test part; empty where it was not evaluated.
-        validation_labels: [V, ...]; validation: by epoch, the scores of those frames.
+        target: the target that is predicted.
+        labels: the target's labels of the test part, [N, ...], -1 where not coded.
+        last: the scores of the test part after the last epoch, float32 [N, A].
+        epochs: by epoch, the scores of the test part, float32 [N, A]; empty if the test part was
+            not evaluated after each epoch.
+        validation_labels: the target's labels of the validation frames, [V, ...].
+        validation: by epoch, the scores of the validation frames, float32 [V, A].
     """
 
     target: Target
@@ -41,7 +45,13 @@ class Watched:
 
 @dataclass(frozen=True)
 class Selections:
-    """Rows of every selection that can be made, what was chosen by fold, and its optimism."""
+    """The figures under every selection that the folds' scores allow.
+
+    Attributes:
+        rows: the rows of all figures.
+        chosen: by fold and selection, the chosen "epoch" and "threshold".
+        optimism: for each selection, the headline figure and how much higher it is.
+    """
 
     rows: list[MetricRow] = field(default_factory=list)
     chosen: dict[int, dict[str, dict[str, float]]] = field(default_factory=dict)
@@ -50,87 +60,102 @@ class Selections:
 
 @dataclass(frozen=True)
 class _Choice:
+    """The scores and the threshold that a fold chose; `chosen` is the choice for results.json."""
+
     scores: np.ndarray
     threshold: float
-    told: dict[str, float]
+    chosen: dict[str, float]
 
 
 def select(
     folds: Mapping[int, Watched], target: Target, threshold: float, headline: float | None
 ) -> Selections:
-    """Score every selection for which all folds have what it needs.
+    """Score every selection for which all folds have the necessary scores.
 
-    The best is the highest figure of the target's first statistic, over all names: of equals the
-    earliest epoch, the lowest threshold.
+    A fold chooses the epoch or threshold with the highest value of the target's first statistic
+    over all names; of equal values, the earliest epoch and the lowest threshold.
 
     Args:
-        threshold: the protocol's.
-        headline: that figure as it stands for the run, 0 to 1.
+        folds: by fold, the scores after each epoch.
+        target: the target that is predicted.
+        threshold: the protocol's threshold.
+        headline: the value of the first statistic under the protocol's own selection, 0 to 1; None
+            if undefined.
     """
-    found = Selections()
+    selections = Selections()
     if not folds:
-        return found
+        return selections
     first = target.first
     for name, choose in _CHOOSERS.items():
-        choices = {fold: choose(watched, threshold) for fold, watched in folds.items()}
-        made = {fold: choice for fold, choice in choices.items() if choice is not None}
-        if len(made) < len(folds):
+        choices = {fold: choose(scores, threshold) for fold, scores in folds.items()}
+        possible = {fold: choice for fold, choice in choices.items() if choice is not None}
+        if len(possible) < len(folds):
             continue
-        lines = _rows(MetricRows(target, name), made, folds)
-        found.rows.extend(lines)
-        for fold, choice in made.items():
-            found.chosen.setdefault(fold, {})[name] = choice.told
+        lines = _rows(MetricRows(target, name), possible, folds)
+        selections.rows.extend(lines)
+        for fold, choice in possible.items():
+            selections.chosen.setdefault(fold, {})[name] = choice.chosen
         best = next(
             line.value
             for line in lines
             if (line.metric, line.scope, line.au) == (first, "mean_of_folds", None)
         )
-        gap = None if best is None or headline is None else best - headline
-        found.optimism.append(Optimism(selection=name, f1=best, headline=headline, difference=gap))
-    return found
+        difference = None if best is None or headline is None else best - headline
+        selections.optimism.append(
+            Optimism(selection=name, f1=best, headline=headline, difference=difference)
+        )
+    return selections
 
 
-def _by_validation(watched: Watched, threshold: float) -> _Choice | None:
-    there = watched.epochs.keys() & watched.validation.keys()
+def _by_validation(fold_scores: Watched, threshold: float) -> _Choice | None:
+    evaluated = fold_scores.epochs.keys() & fold_scores.validation.keys()
     scores = {
         epoch: _overall(
-            watched.target, watched.validation_labels, watched.validation[epoch], threshold
+            fold_scores.target,
+            fold_scores.validation_labels,
+            fold_scores.validation[epoch],
+            threshold,
         )
-        for epoch in sorted(there)
+        for epoch in sorted(evaluated)
     }
-    return _of_epoch(watched, scores, threshold)
+    return _of_epoch(fold_scores, scores, threshold)
 
 
-def _by_test_epoch(watched: Watched, threshold: float) -> _Choice | None:
+def _by_test_epoch(fold_scores: Watched, threshold: float) -> _Choice | None:
     scores = {
-        epoch: _overall(watched.target, watched.labels, watched.epochs[epoch], threshold)
-        for epoch in sorted(watched.epochs)
+        epoch: _overall(
+            fold_scores.target, fold_scores.labels, fold_scores.epochs[epoch], threshold
+        )
+        for epoch in sorted(fold_scores.epochs)
     }
-    return _of_epoch(watched, scores, threshold)
+    return _of_epoch(fold_scores, scores, threshold)
 
 
-def _by_test_threshold(watched: Watched, _: float) -> _Choice | None:
-    if not watched.epochs or watched.target.form != "multilabel":
+def _by_test_threshold(fold_scores: Watched, _: float) -> _Choice | None:
+    if not fold_scores.epochs or fold_scores.target.form != "multilabel":
         return None
-    scores = _at_thresholds(watched.target, watched.labels, watched.last)
+    scores = _at_thresholds(fold_scores.target, fold_scores.labels, fold_scores.last)
     if np.isnan(scores).all():
         return None
     best = float(THRESHOLDS[np.nanargmax(scores)])
-    return _Choice(watched.last, best, {"threshold": best})
+    return _Choice(fold_scores.last, best, {"threshold": best})
 
 
-def _by_both(watched: Watched, _: float) -> _Choice | None:
-    epochs = sorted(watched.epochs)
-    if not epochs or watched.target.form != "multilabel":
+def _by_both(fold_scores: Watched, _: float) -> _Choice | None:
+    epochs = sorted(fold_scores.epochs)
+    if not epochs or fold_scores.target.form != "multilabel":
         return None
     scores = np.stack(
-        [_at_thresholds(watched.target, watched.labels, watched.epochs[e]) for e in epochs]
+        [
+            _at_thresholds(fold_scores.target, fold_scores.labels, fold_scores.epochs[e])
+            for e in epochs
+        ]
     )
     if np.isnan(scores).all():
         return None
-    at, place = np.unravel_index(np.nanargmax(scores), scores.shape)
-    best, epoch = float(THRESHOLDS[place]), epochs[at]
-    return _Choice(watched.epochs[epoch], best, {"epoch": epoch, "threshold": best})
+    row, column = np.unravel_index(np.nanargmax(scores), scores.shape)
+    best, epoch = float(THRESHOLDS[column]), epochs[row]
+    return _Choice(fold_scores.epochs[epoch], best, {"epoch": epoch, "threshold": best})
 
 
 _CHOOSERS: dict[str, Callable[[Watched, float], _Choice | None]] = {
@@ -141,34 +166,44 @@ _CHOOSERS: dict[str, Callable[[Watched, float], _Choice | None]] = {
 }
 
 
-def _of_epoch(watched: Watched, scores: Mapping[int, float], threshold: float) -> _Choice | None:
+def _of_epoch(
+    fold_scores: Watched, scores: Mapping[int, float], threshold: float
+) -> _Choice | None:
     defined = {epoch: score for epoch, score in scores.items() if not np.isnan(score)}
     if not defined:
         return None
     best = max(defined, key=lambda epoch: (defined[epoch], -epoch))
-    return _Choice(watched.epochs[best], threshold, {"epoch": best})
+    return _Choice(fold_scores.epochs[best], threshold, {"epoch": best})
 
 
 def _overall(target: Target, labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """Return the target's first statistic over all names."""
+    """Return the target's first statistic over all names, at a threshold."""
     counts = target.count(labels, target.decide(scores, threshold))
     return target.over_all(target.first, counts)
 
 
 def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the target's first statistic over all names at each of `THRESHOLDS`, [99]."""
+    """Return the target's first statistic over all names at each of `THRESHOLDS`, float64 [99]."""
     if target.statistics[target.first] is occurrence.f1:
         return threshold_scores(labels, scores)
     return np.array([_overall(target, labels, scores, at) for at in THRESHOLDS])
 
 
 def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over AUs at each of `THRESHOLDS`, one for all AUs, float64 [99].
+    """Return the mean F1 over AUs at each of `THRESHOLDS`, which is the same for all AUs.
 
-    Frames are put between the thresholds once: what is above one is a sum of what is above it.
+    Every frame is assigned to the interval between two thresholds once; the counts at a threshold
+    are cumulative sums over the intervals.
+
+    Args:
+        labels: int8 [N, A], 1 active, 0 inactive, -1 not coded.
+        probabilities: float [N, A], 0 to 1.
+
+    Returns:
+        float64 [99].
     """
     aus, cells = labels.shape[1], len(THRESHOLDS) + 1
-    # Compared in the probabilities' own precision, as a decision at that threshold is.
+    # Thresholds in the precision of the probabilities, as in a decision at the threshold.
     place = np.searchsorted(THRESHOLDS.astype(probabilities.dtype), probabilities, side="right")
     flat = place + cells * np.arange(aus)
     active, inactive = (
@@ -198,7 +233,7 @@ def _rows(
             values.append(with_overall(statistic, counts))
             figure = Figure(values[-1][:-1], float(values[-1][-1]))
             lines += rows.by_name(metric, "fold", figure, target.coded(labels), fold=fold)
-        n = target.coded(np.concatenate([watched.labels for watched in folds.values()]))
+        n = target.coded(np.concatenate([fold_scores.labels for fold_scores in folds.values()]))
         means = defined_mean(np.stack(values), axis=0)
         figure = Figure(means[:-1], float(means[-1]))
         lines += rows.by_name(metric, "mean_of_folds", figure, n)

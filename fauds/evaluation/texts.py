@@ -1,12 +1,12 @@
-"""Figures of generated descriptions: what they assert, and how near their references they come.
+"""Scores generated descriptions by what they assert and by their similarity to references.
 
-A local text asserts the state of its own AU; what it says of others does not count, so a text
-that describes the wrong AU asserts nothing. A face's text asserts that the AUs it mentions are
-in the state that it says, and that all others are inactive. Nothing is asserted by a text that
-reads back to no state at all, nor of an AU that it calls both active and inactive. Such a text
-does not find an AU that is active, does not agree with any decision, and contradicts nothing.
+A local text asserts the state of its own AU; statements about other AUs are ignored, so a text
+that describes the wrong AU asserts nothing. The text of a face asserts the states of the AUs that
+it mentions, and that all other AUs are inactive. A text that cannot be parsed asserts nothing, and
+a text that calls an AU both active and inactive asserts nothing about this AU. Where a text asserts
+nothing it does not detect an active AU, agrees with no decision, and contradicts no other text.
 
-Texts are read, and compared with references, once for each distinct one, never frame by frame.
+Each distinct text is parsed and compared once, not once for each frame, to save time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,15 +30,17 @@ _NOTHING = -1
 
 @dataclass(frozen=True)
 class TextFigures:
-    """The figures of a fold's descriptions; those of a scope that has no texts are not there.
+    """The figures of a fold's descriptions; a scope without texts has no figures.
 
     Attributes:
-        by_au: metric to (values float64 [A], NaN where undefined; coded frames int64 [A]).
-            `local_text_f1`, `global_text_f1`: AUs that texts assert active, against the labels.
-        overall: metric to (value, n). `*_bleu4` and `*_rouge_l`: n texts with a reference.
+        by_au: by metric, the values (float64 [A], NaN where undefined) and the numbers of coded
+            frames (int64 [A]). `local_text_f1` and `global_text_f1`: the F1 of the AUs that texts
+            assert to be active, against the labels.
+        overall: by metric, the value and the number n of texts, pairs or faces that it is computed
+            from. `*_bleu4` and `*_rouge_l`: similarity of n texts to their references.
             `*_text_agreement_with_head`: share of n (face, AU) pairs whose text asserts the
-            head's decision. `local_unparsed`: share of n local texts that assert nothing of their
-            AU; `global_unparsed`: share of n face texts that assert nothing of any.
+            head's decision. `local_unparsed`: share of n local texts that assert nothing about
+            their AU; `global_unparsed`: share of n face texts that assert nothing about any AU.
             `text_contradictions`: share of n faces with texts of both scopes on which the two
             assert different states of an AU.
     """
@@ -57,52 +59,60 @@ def text_figures(
     language: str,
     templates: Path | None = None,
 ) -> TextFigures:
-    """Measure a fold's generated descriptions.
+    """Score a fold's generated descriptions.
 
     Args:
-        predictions: a column of probabilities for each AU; AUxx_text and face_text, null where
-            not described; a column that no branch of the model writes may lack.
-        truth: the same frames in the same order: AUxx int8, null where not coded; AUxx_caption
-            and face_caption, the reference descriptions.
-        aus: the benchmark's.
-        threshold: probability from which an AU is predicted.
-        occurrence_at: the benchmark's, which tells what a degree says of occurrence.
-        language: the descriptions'.
-        templates: the folder, if any, that the references were made with.
+        predictions: a table with a column of probabilities for each AU, and the generated texts in
+            AUxx_text and face_text, null where a frame is not described. The columns of texts
+            that the model does not generate may be missing.
+        truth: a table of the same frames in the same order: the labels AUxx, int8, null where not
+            coded, and the reference descriptions AUxx_caption and face_caption.
+        aus: the AUs that the benchmark scores.
+        threshold: the probability from which an AU counts as active.
+        occurrence_at: the intensity from which an AU counts as occurring, by which the degree of a
+            description is active or inactive; None if the benchmark codes occurrence.
+        language: the language of the descriptions, such as "en".
+        templates: the folder of the templates that the references follow; None for those that ship
+            with fauds.
 
     Raises:
-        UsageError: there is no such language.
-        DataError: the references do not read back to the labels.
+        UsageError: the language does not exist.
+        DataError: a reference does not assert the labels of its frame.
     """
-    reader = _TextReader(aus, occurrence_at, language, templates)
+    parser = _TextParser(aus, occurrence_at, language, templates)
     labels = np.stack([_filled(truth[au]) for au in aus], axis=1)
     decisions = np.stack([predictions[au].to_numpy() for au in aus], axis=1)
     decisions = occurrence.decide(decisions, threshold)
     by_au: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     overall: dict[str, tuple[float, int]] = {}
-    said = {scope: reader.said(predictions, scope, "text") for scope in SCOPES}
-    for scope, texts in said.items():
-        if not texts.there.any():
+    assertions = {scope: parser.assertions(predictions, scope, "text") for scope in SCOPES}
+    for scope, texts in assertions.items():
+        if not texts.present.any():
             continue
-        references = reader.said(truth, scope, "caption")
+        references = parser.assertions(truth, scope, "caption")
         _refuse_other_references(references, labels, aus)
-        coded = np.where(texts.there, labels, -1)
+        coded = np.where(texts.present, labels, -1)
         counts = occurrence.count(coded, texts.states == 1)
         by_au[f"{scope}_text_f1"] = occurrence.f1(counts), (coded >= 0).sum(axis=0)
         overall[f"{scope}_text_agreement_with_head"] = _share(
-            texts.states == decisions, texts.there
+            texts.states == decisions, texts.present
         )
         overall[f"{scope}_unparsed"] = _unparsed(texts, scope)
-        overall |= _likeness(references, texts, scope, Tokeniser(language))
-    apart, both = _contradicting(said)
-    if both.any():
-        overall["text_contradictions"] = _share(np.any(apart, axis=1), both)
+        overall |= _similarity(references, texts, scope, Tokeniser(language))
+    contradicting, with_both = _contradictions(assertions)
+    if with_both.any():
+        overall["text_contradictions"] = _share(np.any(contradicting, axis=1), with_both)
     return TextFigures(by_au, overall)
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of texts: the distinct ones, and each row's place among them, -1 where null."""
+class _TextColumn:
+    """A column of texts.
+
+    Attributes:
+        texts: the distinct texts.
+        places: for each row, the index of its text in `texts`, int [N], -1 where null.
+    """
 
     texts: list[str]
     places: np.ndarray
@@ -110,69 +120,80 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Assertions:
-    """What the texts of one scope say.
+    """The assertions of the texts of one scope.
 
     Attributes:
-        columns: of texts: one an AU, or the face's.
-        there: where there is a text, bool [N, A].
-        states: what it asserts, int8 [N, A]: 1 active, 0 inactive, -1 nothing.
+        columns: the columns of texts: one for each AU, or one for the face.
+        present: whether the frame has a text, bool [N, A].
+        states: the state that the text asserts, int8 [N, A]: 1 active, 0 inactive, -1 nothing.
     """
 
-    columns: list[_Column]
-    there: np.ndarray
+    columns: list[_TextColumn]
+    present: np.ndarray
     states: np.ndarray
 
 
-class _TextReader:
-    """Reads columns of texts, every distinct text once."""
+class _TextParser:
+    """Parses columns of texts for the states that they assert; every distinct text once."""
 
     def __init__(
         self, aus: Sequence[str], occurrence_at: int | None, language: str, templates: Path | None
     ) -> None:
         self._aus, self._occurrence_at = list(aus), occurrence_at
-        # The reader of the shipped templates is made once a process.
+        # The parser of the shipped templates is cached for the whole process.
         own = None if templates is None else Parser(load(language, templates))
         self._parse: Callable[[str], Parsed] = cache(own or partial(parse, language=language))
 
-    def said(self, table: pa.Table, scope: str, suffix: str) -> _Assertions:
-        """Return what the texts of a scope assert; nothing where the table has no such columns."""
+    def assertions(self, table: pa.Table, scope: str, suffix: str) -> _Assertions:
+        """Return the assertions of the texts of one scope.
+
+        Args:
+            table: the table of texts; without the columns of the scope, no text is present.
+            scope: "local" or "global".
+            suffix: the suffix of the columns' names: "text" or "caption".
+        """
         names = self._aus if scope == "local" else ["face"]
         names = [f"{name}_{suffix}" for name in names]
         if not set(names) <= set(table.column_names):
             shape = (len(table), len(self._aus))
             return _Assertions([], np.zeros(shape, bool), np.full(shape, _NOTHING, np.int8))
         columns = [_column(table[name]) for name in names]
-        there = np.stack([column.places >= 0 for column in columns], axis=1)
+        present = np.stack([column.places >= 0 for column in columns], axis=1)
         if scope == "local":
             by_au = [
                 self._states(column, [au]) for au, column in zip(self._aus, columns, strict=True)
             ]
-            return _Assertions(columns, there, np.concatenate(by_au, axis=1))
+            return _Assertions(columns, present, np.concatenate(by_au, axis=1))
         states = self._states(columns[0], self._aus, others=False)
-        return _Assertions(columns, np.broadcast_to(there, states.shape), states)
+        return _Assertions(columns, np.broadcast_to(present, states.shape), states)
 
-    def _states(self, column: _Column, aus: list[str], others: bool | None = None) -> np.ndarray:
-        """Return what every row's text asserts of some AUs, int8 [N, len(aus)].
+    def _states(
+        self, column: _TextColumn, aus: list[str], others: bool | None = None
+    ) -> np.ndarray:
+        """Return the state that every row's text asserts for some AUs, int8 [N, len(aus)].
 
         Args:
-            others: what a text that was understood asserts of an AU that it does not mention.
+            column: the texts.
+            aus: the AUs.
+            others: the state that a parsed text asserts for AUs that it does not mention; None for
+                no assertion.
         """
-        read = [self._asserted(self._parse(text), aus, others) for text in column.texts]
-        # Rows without a text have the place -1: the last.
-        of_texts = np.array([*read, [_NOTHING] * len(aus)], np.int8)
+        states = [self._asserted_states(self._parse(text), aus, others) for text in column.texts]
+        # Rows without a text have the place -1, which indexes the last entry.
+        of_texts = np.array([*states, [_NOTHING] * len(aus)], np.int8)
         of_rows: np.ndarray = of_texts[column.places]
         return of_rows
 
-    def _asserted(self, read: Parsed, aus: list[str], others: bool | None) -> list[int]:
-        said = (read.asserts(au, self._occurrence_at, others=others) for au in aus)
-        return [_NOTHING if state is None else int(state) for state in said]
+    def _asserted_states(self, parsed: Parsed, aus: list[str], others: bool | None) -> list[int]:
+        states = (parsed.asserts(au, self._occurrence_at, others=others) for au in aus)
+        return [_NOTHING if state is None else int(state) for state in states]
 
 
-def _column(column: pa.ChunkedArray) -> _Column:
+def _column(column: pa.ChunkedArray) -> _TextColumn:
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     whole = column.unify_dictionaries().combine_chunks()
-    return _Column(whole.dictionary.to_pylist(), pc.fill_null(whole.indices, -1).to_numpy())
+    return _TextColumn(whole.dictionary.to_pylist(), pc.fill_null(whole.indices, -1).to_numpy())
 
 
 def _filled(labels: pa.ChunkedArray) -> np.ndarray:
@@ -183,45 +204,45 @@ def _filled(labels: pa.ChunkedArray) -> np.ndarray:
 def _refuse_other_references(
     references: _Assertions, labels: np.ndarray, aus: Sequence[str]
 ) -> None:
-    """Raise where references do not assert the labels: every figure would be of something else."""
-    wrong = references.there & (labels >= 0) & (references.states != labels)
+    """Raise if a reference does not assert the labels, since no figure would be meaningful."""
+    wrong = references.present & (labels >= 0) & (references.states != labels)
     if wrong.any():
         row, au = np.argwhere(wrong)[0].tolist()
         column = references.columns[au if len(references.columns) > 1 else 0]
         raise DataError(
-            f"A reference description does not read back to the label of {aus[au]}, "
+            f"A reference description does not assert the label of {aus[au]}, "
             f"{'active' if labels[row, au] else 'inactive'}: "
             f"{column.texts[column.places[row]]!r}.",
             where=f"captions, row {row}",
-            hint="read the descriptions with the language and the templates that made them, or "
-            "build them again; fauds captions lint names templates that cannot be read back",
+            hint="use the language and the templates that the captions were built with, or build "
+            "the captions again; fauds captions lint lists templates that cannot be parsed",
         )
 
 
-def _share(right: np.ndarray, among: np.ndarray) -> tuple[float, int]:
-    """Return the share of True, and of how many."""
-    return float(right[among].mean()), int(among.sum())
+def _share(correct: np.ndarray, among: np.ndarray) -> tuple[float, int]:
+    """Return the share of True among the selected values, and the number of these values."""
+    return float(correct[among].mean()), int(among.sum())
 
 
 def _unparsed(texts: _Assertions, scope: str) -> tuple[float, int]:
     nothing = texts.states == _NOTHING
     if scope == "global":
-        return _share(nothing.all(axis=1), texts.there[:, 0])
-    return _share(nothing, texts.there)
+        return _share(nothing.all(axis=1), texts.present[:, 0])
+    return _share(nothing, texts.present)
 
 
-def _contradicting(said: Mapping[str, _Assertions]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the two scopes assert different states, bool [N, A], and faces with both."""
-    local, face = (said[scope] for scope in SCOPES)
-    stated = (local.states != _NOTHING) & (face.states != _NOTHING)
-    both: np.ndarray = np.any(local.there, axis=1) & np.any(face.there, axis=1)
-    return stated & (local.states != face.states), both
+def _contradictions(assertions: Mapping[str, _Assertions]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the scopes contradict each other, bool [N, A], and faces with both, bool [N]."""
+    local, face = (assertions[scope] for scope in SCOPES)
+    both_assert = (local.states != _NOTHING) & (face.states != _NOTHING)
+    with_both: np.ndarray = np.any(local.present, axis=1) & np.any(face.present, axis=1)
+    return both_assert & (local.states != face.states), with_both
 
 
-def _likeness(
+def _similarity(
     references: _Assertions, texts: _Assertions, scope: str, tokenise: Tokeniser
 ) -> dict[str, tuple[float, int]]:
-    """Return BLEU-4 and ROUGE-L over all texts that have a reference."""
+    """Return BLEU-4 and ROUGE-L of all texts that have a reference."""
     words = cache(lambda text: tuple(token for token, _ in tokenise(text)))
     pairs = [
         (words(reference), words(text), times)
@@ -235,10 +256,10 @@ def _likeness(
     }
 
 
-def _distinct_pairs(references: _Column, texts: _Column) -> Iterator[tuple[str, str, int]]:
-    """Yield every distinct pair of a reference and a text, and how many rows have it."""
-    there = (references.places >= 0) & (texts.places >= 0)
-    codes = references.places[there].astype(np.int64) * len(texts.texts) + texts.places[there]
+def _distinct_pairs(references: _TextColumn, texts: _TextColumn) -> Iterator[tuple[str, str, int]]:
+    """Yield every distinct pair of a reference and a text, and the number of rows with it."""
+    present = (references.places >= 0) & (texts.places >= 0)
+    codes = references.places[present].astype(np.int64) * len(texts.texts) + texts.places[present]
     distinct, times = np.unique(codes, return_counts=True)
     for code, count in zip(distinct.tolist(), times.tolist(), strict=True):
         reference, text = divmod(code, len(texts.texts))

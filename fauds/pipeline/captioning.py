@@ -1,4 +1,4 @@
-"""The step that describes every frame: phrases, vocabulary and captions.parquet."""
+"""The step that writes captions: phrases, vocabulary and captions.parquet."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from fauds.tables import store
 
 
 def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
-    """Return what captions of this style would be made with.
+    """Return the settings of captions in this style, which their metadata records.
 
     Raises:
-        UsageError: there is no such language, or it has too few paraphrases.
-        DataError: a template is broken.
+        UsageError: the language does not exist or has too few paraphrases.
+        DataError: a template is invalid.
     """
     return build_settings(described(workspace), style)
 
@@ -24,29 +24,36 @@ def described(workspace: Workspace) -> tuple[str, ...]:
     """Return the AUs that captions describe.
 
     Raises:
-        UsageError: the protocol's target has none.
+        UsageError: the protocol's target has no AUs that captions could describe.
     """
     names = workspace.protocol.target.described
     if not names:
         raise UsageError(
             f"{workspace.dataset} predicts {workspace.protocol.target.kind}: captions describe "
             "action units.",
-            hint="build captions of a protocol whose target is the occurrence of action units",
+            hint="build captions for a protocol whose target is AU occurrence",
         )
     return names
 
 
 def caption_tables(workspace: Workspace) -> list[Path]:
-    """Return the paths of the tables that the step writes."""
+    """Return the paths of the tables that `build_captions` writes."""
     return [workspace.path(name) for name in TABLES]
 
 
 def build_captions(workspace: Workspace, frames: Step, style: Style) -> Step:
     """Write phrases, vocabulary and captions.parquet for the protocol's AUs.
 
+    Args:
+        workspace: the dataset's folder and protocol.
+        frames: the finished step that read the frames.
+        style: language, degrees and paraphrases.
+
     Raises:
-        UsageError: as in `caption_settings`.
-        DataError: degrees are asked for where no intensity is coded, or a template is broken.
+        UsageError: the language does not exist or has too few paraphrases, or the protocol's
+            target has no AUs.
+        DataError: the style has degrees but the dataset has no intensities, or a template is
+            invalid.
     """
     path, protocol = workspace.path("captions"), workspace.protocol
     meta = {

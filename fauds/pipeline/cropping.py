@@ -1,4 +1,4 @@
-"""The step that crops and aligns the faces of a dataset's frames: faces.parquet."""
+"""The step that crops and aligns faces: faces.parquet and the image files."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -29,100 +29,104 @@ if TYPE_CHECKING:
 def crop_faces(
     folder: Path,
     reader: Reader,
-    wanted: AlignmentSettings,
-    given: Mapping[str, Any],
+    default: AlignmentSettings,
+    options: Mapping[str, Any],
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Crop the faces of all frames of a dataset's folder; see `fauds.faces.prepare.prepare`.
+    """Crop the faces of all frames of a dataset; see `fauds.faces.prepare.prepare`.
 
     Args:
-        folder: the dataset's, with frames.parquet.
-        reader: the dataset's.
-        wanted: the benchmark's alignment.
-        given: fields of `CropRequest` that differ from the benchmark's.
-        progress: called with the frames that are done and all that there are.
+        folder: the dataset's folder, which contains frames.parquet.
+        reader: the dataset's reader.
+        default: the benchmark's alignment.
+        options: fields of `CropRequest` that replace the benchmark's settings.
+        progress: called with the number of finished frames and the number of all frames.
     """
-    request = _settled(wanted, given)
+    request = _crop_request(default, options)
     frames = folder / FRAMES
-    footage, digests = gather(reader, frames, request.camera)
+    media, digests = find_media(reader, frames, request.camera)
     image_root = Path(store.read_meta(frames)["image_root"])
-    return prepare(folder, frames, footage, image_root, digests, request, progress)
+    return prepare(folder, frames, media, image_root, digests, request, progress)
 
 
-def _settled(wanted: AlignmentSettings, given: Mapping[str, Any]) -> CropRequest:
-    name = given.get("alignment", wanted.name)
-    # The benchmark names a version of its own alignment only.
-    version = wanted.version if name == wanted.name else alignment(name).version
-    fields = {"without_landmarks": wanted.without_landmarks, "workers": os.cpu_count() or 1}
-    return CropRequest(**{**fields, **given, "alignment": name, "version": version})
+def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> CropRequest:
+    """Return the benchmark's crop settings, with the fields in `options` replaced."""
+    name = options.get("alignment", default.name)
+    # The benchmark only names the version of its own alignment.
+    version = default.version if name == default.name else alignment(name).version
+    fields = {"without_landmarks": default.without_landmarks, "workers": os.cpu_count() or 1}
+    return CropRequest(**{**fields, **options, "alignment": name, "version": version})
 
 
-def gather(
+def find_media(
     reader: Reader, frames: Path, camera: Literal["left", "right"]
 ) -> tuple[Footage, dict[SequenceId, str]]:
-    """Find what the frames can be cropped from.
+    """Find the image, video and landmark files that the frames can be cropped from.
 
     Args:
-        reader: the dataset's.
-        frames: frames.parquet.
-        camera: see `Reader.footage`.
+        reader: the dataset's reader.
+        frames: the path of frames.parquet.
+        camera: the camera of datasets with two; see `Reader.footage`.
 
     Returns:
-        The footage, and by sequence the digest of its folder of images, where it has one.
+        media: the media files of every sequence.
+        digests: by sequence, the digest of its folder of images; sequences without such a folder
+            are missing.
 
     Raises:
-        DataError: the distribution is not where the frames were read, or see `Reader.footage`.
+        DataError: the raw files are no longer where the frames were read from, or media files are
+            missing; see `Reader.footage`.
     """
     meta = store.read_meta(frames)
     settings = dict(meta["settings"])
     root = Path(settings.pop("root"))
     if not root.exists():
         raise DataError(
-            "The distribution that these frames were read from is not here any more.",
+            "The raw files that these frames were read from no longer exist.",
             where=root,
-            hint="say where it is now: --root FOLDER",
+            hint="give their new location: --root FOLDER",
         )
     options = ReadOptions(**ReadOptions.fields_of(settings))
-    last, pictured = _sequences(frames)
-    footage = reader.footage(
+    last, with_images = _sequences(frames)
+    media = reader.footage(
         root, last, camera=camera, image_base=options.image_base, images=options.images
     )
-    if not pictured:
-        return footage, {}
-    keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in pictured}
-    found = images.find(Path(meta["image_root"]), keys, options.images)
-    return footage, {keys[key]: folder.digest for key, folder in found.items()}
+    if not with_images:
+        return media, {}
+    keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in with_images}
+    folders = images.find(Path(meta["image_root"]), keys, options.images)
+    return media, {keys[key]: folder.digest for key, folder in folders.items()}
 
 
 def _sequences(frames: Path) -> tuple[dict[SequenceId, int], list[SequenceId]]:
-    """Return the last frame of every sequence, and the sequences that have images."""
+    """Return the last frame number of every sequence, and the sequences that have image files."""
     last: dict[SequenceId, int] = {}
-    pictured = []
+    with_images = []
     for part in store.read_batches(frames, ["subject", "task", "frame", "image"]):
         numbers = to_numpy(part["frame"])
-        there = pc.is_valid(part["image"])
+        has_image = pc.is_valid(part["image"])
         for name, rows in store.sequences(part):
             last[name] = int(numbers[rows][-1])
-            if pc.any(there[rows]).as_py():
-                pictured.append(name)
-    return last, pictured
+            if pc.any(has_image[rows]).as_py():
+                with_images.append(name)
+    return last, with_images
 
 
 def crop(workspace: Workspace, options: Mapping[str, Any], progress: "Progress | None") -> Step:
-    """Crop the faces of frames.parquet as it lies there; crops that are there already are kept.
+    """Crop the faces of the frames in frames.parquet; existing crops are kept.
 
     Args:
-        workspace: of a protocol that joins no others.
-        options: fields of `fauds.faces.plan.CropRequest`; the others are the protocol's.
-        progress: shows how far it is.
+        workspace: the workspace of a protocol that does not join datasets.
+        options: fields of `fauds.faces.plan.CropRequest` that replace the protocol's settings.
+        progress: shows a progress bar; None for none.
 
     Raises:
-        UsageError: settings that contradict each other, an unknown alignment or detector.
-        DataError: pictures or landmarks are missing or damaged.
+        UsageError: settings contradict each other, or the alignment or the detector is unknown.
+        DataError: images or landmarks are missing or damaged.
     """
     protocol = workspace.protocol
     reader = DATASETS[str(protocol.dataset)]
     bar = progress.counter("cropping faces") if progress else nullcontext()
-    with bar as done:
-        prepared = crop_faces(workspace.folder, reader, protocol.alignment, options, done)
+    with bar as advance:
+        prepared = crop_faces(workspace.folder, reader, protocol.alignment, options, advance)
     return Step(prepared.path, prepared.done, prepared.meta)

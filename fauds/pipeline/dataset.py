@@ -1,4 +1,4 @@
-"""A dataset's folder in a workdir, opened from Python: its tables, torch samples, evaluation."""
+"""Opens a dataset's folder from Python: its tables, torch samples, and evaluation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 class Dataset:
-    """The tables of one dataset, read when they are first asked for.
+    """The tables of one dataset, each read on first access.
 
     Args:
-        folder: a dataset's folder in a workdir, for example ``fauds-work/bp4d``.
+        folder: the dataset's folder in a workdir, for example ``fauds-work/bp4d``.
 
     Attributes:
-        folder: the same.
+        folder: the path of the folder.
 
     Raises:
-        DataError: nothing was read into this folder yet.
+        DataError: the folder contains no frames.parquet.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder).expanduser()
         if not (self.folder / FRAMES).exists():
             raise DataError(
-                "This is no dataset's folder: it has no frames.parquet.",
+                "This is not a dataset's folder: it contains no frames.parquet.",
                 where=self.folder,
-                hint="name a folder of the workdir, such as fauds-work/synthetic; it is made by "
-                "fauds build-captions",
+                hint="give a folder in a workdir, e.g. fauds-work/synthetic; fauds build-captions "
+                "creates it",
             )
 
     def __repr__(self) -> str:
@@ -48,12 +48,12 @@ class Dataset:
 
     @cached_property
     def protocol(self) -> "Benchmark":
-        """The protocol: target, folds, alignment, metric."""
+        """The protocol of the dataset: its target, folds, alignment and metric."""
         return protocol_files.find(self.folder.resolve().name, self.folder.resolve().parent)
 
     @cached_property
     def frames(self) -> "pd.DataFrame":
-        """One row a coded frame: frame_id, key, subject, task, frame, sex, image and labels."""
+        """The coded frames, one row each: frame_id, key, subject, task, frame, sex, image, labels."""
         from fauds.tables.frames import read_keyed
 
         path = self.folder / FRAMES
@@ -63,28 +63,28 @@ class Dataset:
 
     @cached_property
     def captions(self) -> "pd.DataFrame":
-        """One row a frame: frame_id, the description of each AU, and `face`, that of the whole."""
+        """The captions, one row for each frame: frame_id, a description of each AU, and of the face."""
         return self._table("captions", "fauds build-captions")
 
     @cached_property
     def phrases(self) -> "pd.DataFrame":
-        """One row a distinct description: scope, au, state, variant, text, tokens."""
+        """The distinct descriptions, one row each: scope, au, state, variant, text, tokens."""
         return self._table("phrases", "fauds build-captions")
 
     @cached_property
     def vocabulary(self) -> "pd.DataFrame":
-        """One row a token: scope, id, token, space, count."""
+        """The vocabularies, one row for each token: scope, id, token, space, count."""
         return self._table("vocabulary", "fauds build-captions")
 
     @cached_property
     def folds(self) -> "pd.DataFrame":
-        """One row a subject: the fold that tests it, and what the folds are called."""
+        """The folds, one row for each subject: the fold that tests it, and the name of the folds."""
         return self._table("folds", "fauds split")
 
     def _table(self, name: str, command: str) -> "pd.DataFrame":
         path = self.folder / f"{name}.parquet"
         if not path.exists():
-            raise DataError(f"There is no {name}.parquet yet.", where=path, hint=f"run {command}")
+            raise DataError(f"{name}.parquet does not exist yet.", where=path, hint=f"run {command}")
         table: pd.DataFrame = store.read_table(path).to_pandas()
         return table
 
@@ -104,21 +104,25 @@ class Dataset:
     ) -> "Samples":
         """Return a torch Dataset of the frames that have a face image.
 
-        With a run's image size, seed and augmentation settings, samples are to the pixel those
-        that `fauds bench` trains and tests on.
+        With the image size, seed and augmentation settings of a run, the samples equal those that
+        `fauds bench` trains and tests on, pixel by pixel.
 
         Args:
-            fold: whose part; None for frames of all folds.
-            part: "train" (augmented), "test" (centre crops), or "all" (centre crops).
-            image_size: side of the images in pixels.
-            captions: whether items have texts and tokens, where the target has any.
-            faces: a folder of crops made by other software; None for those of ``fauds prepare``,
-                or the release's own images where the protocol takes them as they are.
-            seed, flip, cutout, cutout_chance: of the augmentation, as in ``training``'s settings.
-            transform: is called with every image, uint8 [3, S, S].
+            fold: the number of the fold; None for the frames of all folds.
+            part: the fold's frames: "train" (augmented), "test" (centre crops), or "all" (centre
+                crops).
+            image_size: the side of the images in pixels.
+            captions: whether items include texts and tokens, if the target has captions.
+            faces: a folder of crops made by other software; None for the crops of ``fauds
+                prepare``, or for the raw images if the protocol uses them without cropping.
+            seed: the seed of the augmentation, as ``training.seed``.
+            flip: whether images are flipped at random, as ``training.flip``.
+            cutout: the side of the cutout as a share of the image, as ``training.cutout``.
+            cutout_chance: the probability of a cutout, as ``training.cutout_chance``.
+            transform: a function that is applied to every image, uint8 [3, S, S].
 
         Raises:
-            UsageError: there is no such fold, or a part is asked for without a fold.
+            UsageError: the fold does not exist, or a part is given without a fold.
             DataError: tables or images are missing.
         """
         import numpy as np
@@ -138,25 +142,25 @@ class Dataset:
         meta = store.read_meta(path)
         images = find_face_images(self.folder, table, meta, crops, self.protocol.alignment)
         frames = images.frames.filter(pa.array(self._part(images.frames, fold, part)))
-        described = None
+        texts = None
         if captions and target.described:
-            described = caption_tables(self.folder, frames)
-        tokens = None if described is None else described.tokens(target.described)
+            texts = caption_tables(self.folder, frames)
+        tokens = None if texts is None else texts.tokens(target.described)
         return Samples(
             face_set(frames, images.root, target.labels(frames), tokens),
             np.array(frames["key"].to_pylist(), np.str_),
             Sampling(image_size, seed, flip, cutout, cutout_chance),
             train=part == "train",
             texts=None
-            if described is None
+            if texts is None
             else {
                 scope: [
                     text
-                    for of, text in zip(
-                        *(described.phrases[name].to_pylist() for name in ("scope", "text")),
+                    for text_scope, text in zip(
+                        *(texts.phrases[name].to_pylist() for name in ("scope", "text")),
                         strict=True,
                     )
-                    if of == scope
+                    if text_scope == scope
                 ]
                 for scope in ("local", "global")
             },
@@ -165,7 +169,7 @@ class Dataset:
         )
 
     def _part(self, frames: Any, fold: int | None, part: str) -> Any:
-        """Return which frames belong to a fold's part, bool [N]."""
+        """Return a mask of the frames that belong to a part of a fold, bool [N]."""
         import numpy as np
         import pyarrow as pa
 
@@ -173,15 +177,15 @@ class Dataset:
         if fold is None:
             if part != "all":
                 raise UsageError(
-                    f"{part!r} is a part of a fold.", where="part", hint="name one: fold=1"
+                    f"The part {part!r} needs a fold.", where="part", hint="give one, e.g. fold=1"
                 )
             return np.ones(len(subjects), bool)
-        known = sorted(set(self.folds["fold"]) - {0})
-        if fold not in known:
-            raise UsageError(f"There is no fold {fold}.", where="fold", hint=f"there is: {known}")
+        folds = sorted(set(self.folds["fold"]) - {0})
+        if fold not in folds:
+            raise UsageError(f"There is no fold {fold}.", where="fold", hint=f"choose from: {folds}")
         tested = np.isin(subjects, self.folds["subject"][self.folds["fold"] == fold].to_numpy())
         if part not in ("train", "test", "all"):
-            raise UsageError(f"There is no part {part!r}.", hint="train, test or all")
+            raise UsageError(f"There is no part {part!r}.", hint="choose from: train, test, all")
         return {"test": tested, "train": ~tested, "all": np.ones(len(tested), bool)}[part]
 
 
@@ -193,7 +197,7 @@ def evaluate(
     missing: Literal["refuse", "drop", "inactive"] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> "Results":
-    """Score predictions by a dataset's protocol; arguments and errors as of `fauds.evaluate`."""
+    """Score predictions by a dataset's protocol; see `fauds.evaluate` for arguments and errors."""
     from fauds.evaluation.evaluate import evaluate as score
     from fauds.evaluation.external.match import ScoreRequest, match
 
@@ -205,7 +209,7 @@ def evaluate(
         path = Path(folder) / PREDICTIONS
         predictions.to_parquet(path, index=False)
         request = ScoreRequest(path, name, missing)
-        given, labels = match(opened.folder, opened.protocol, request, say)
-    settings = {**given.made.settings, "predictions": "a DataFrame"}
-    made = replace(given.made, settings=settings, command="fauds.evaluate(predictions, dataset)")
-    return score(replace(given, made=made), labels, opened.protocol)
+        matched, labels = match(opened.folder, opened.protocol, request, say)
+    settings = {**matched.run.settings, "predictions": "a DataFrame"}
+    run = replace(matched.run, settings=settings, command="fauds.evaluate(predictions, dataset)")
+    return score(replace(matched, run=run), labels, opened.protocol)

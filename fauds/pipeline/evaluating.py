@@ -1,4 +1,4 @@
-"""The step from the predictions of a run's folds to its results.json and gallery."""
+"""The step that scores the predictions of a run: results.json and gallery.parquet."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fauds.errors import DataError
 from fauds.evaluation import results as results_file
-from fauds.evaluation.evaluate import Epochs, GroundTruth, Made, Predictions, References, evaluate
+from fauds.evaluation.evaluate import Epochs, GroundTruth, RunDescription, Predictions, References, evaluate
 from fauds.nn import presets
 from fauds.runs.illustrations import write_gallery
 from fauds.runs.inputs import Inputs
@@ -26,16 +26,16 @@ from fauds.training import checkpoint
 
 
 def write_results(run: Run) -> None:
-    """Write results.json and gallery.parquet of a run whose folds are all predicted.
+    """Write results.json and gallery.parquet of a run whose folds all have predictions.
 
     Raises:
-        DataError: predictions are not of the frames that their fold tests.
+        DataError: the predictions of a fold are not of the frames that the fold tests.
     """
     plan, inputs, folds = run.plan, run.inputs, run.folds
     tables = {fold: _predictions(plan, inputs, fold) for fold in folds}
     predicted = pa.concat_tables(tables.values(), promote_options="default")
     measured = {fold: _measured(plan, fold) for fold in folds}
-    made = Made(
+    description = RunDescription(
         model=plan.model,
         preset=plan.preset,
         settings=plan.settings.model_dump(mode="json"),
@@ -45,20 +45,20 @@ def write_results(run: Run) -> None:
         frame_set=inputs.found.frame_set,
         pretraining=_pretraining(plan),
         seeds=[plan.settings.training.seed],
-        seconds=sum(found["seconds"] for found in measured.values()),
-        computed_on=sorted({found["computed_on"] for found in measured.values()}),
-        # Written since models can lack a capability.
+        seconds=sum(measures["seconds"] for measures in measured.values()),
+        computed_on=sorted({measures["computed_on"] for measures in measured.values()}),
+        # Runs of an older fauds do not have this entry.
         without=measured[folds[0]].get("without", {}),
     )
     predictions = Predictions(
         table=predicted,
-        made=made,
+        run=description,
         measures={
             fold: {
                 name: (np.nan if value is None else value, count)
-                for name, (value, count) in found["words"].items()
+                for name, (value, count) in measures["words"].items()
             }
-            for fold, found in measured.items()
+            for fold, measures in measured.items()
         },
         epochs={fold: _epochs_of(plan, inputs, fold) for fold in folds},
     )
@@ -68,10 +68,11 @@ def write_results(run: Run) -> None:
 
 
 def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> GroundTruth:
-    place = pc.index_in(predicted["frame_id"], inputs.frames["frame_id"])
+    """Return the labels of the predicted frames, in the order of the predictions."""
+    rows = pc.index_in(predicted["frame_id"], inputs.frames["frame_id"])
     captions = inputs.captions
     return GroundTruth(
-        frames=inputs.frames.take(place),
+        frames=inputs.frames.take(rows),
         fold=predicted["fold"].to_numpy(),
         folds=inputs.folds,
         tested=folds,
@@ -83,7 +84,7 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
         references=None
         if captions is None
         else References(
-            captions.captions.take(place),
+            captions.captions.take(rows),
             captions.phrases,
             captions.settings["language"],
             captions.readable,
@@ -103,30 +104,30 @@ def _check_frames(table: pa.Table, frame_ids: np.ndarray, path: Path) -> None:
         raise DataError(
             "The predictions are not of the frames that this fold tests.",
             where=path,
-            hint="the frames have changed since: start a new run",
+            hint="the frames have changed since the run began: start a new run",
         )
 
 
 def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
-    """Return what the fold predicted after every epoch; empty where nothing was kept."""
+    """Return the predictions of a fold after each epoch; empty if they were not kept."""
     settings = plan.settings.training
-    validates = inputs.validates(fold, settings.validation_subjects, settings.seed)
+    validation_rows = inputs.validates(fold, settings.validation_subjects, settings.seed)
     folder = fold_folder(plan.folder, fold)
     names, ids = inputs.target.names, inputs.faces.frame_ids
     return Epochs(
         test=_epochs(folder / TEST, ids[inputs.tested_by(fold)], names),
-        validation=_epochs(folder / VALIDATION, ids[validates], names),
-        validation_labels=inputs.faces.labels[validates],
+        validation=_epochs(folder / VALIDATION, ids[validation_rows], names),
+        validation_labels=inputs.faces.labels[validation_rows],
     )
 
 
 def _epochs(folder: Path, frame_ids: np.ndarray, names: Sequence[str]) -> dict[int, np.ndarray]:
-    found = {}
+    by_epoch = {}
     for path in folder.glob("epoch*.parquet"):
         table = store.read_table(path)
         _check_frames(table, frame_ids, path)
-        found[int(path.stem.removeprefix("epoch"))] = predictions_file.scores(table, names)
-    return found
+        by_epoch[int(path.stem.removeprefix("epoch"))] = predictions_file.scores(table, names)
+    return by_epoch
 
 
 def _measured(plan: Plan, fold: int) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _measured(plan: Plan, fold: int) -> dict[str, Any]:
 
 
 def _pretraining(plan: Plan) -> str:
-    """Return what the backbone had learnt before, in words."""
+    """Return a phrase that describes how the backbone was pretrained."""
     backbone = getattr(plan.settings.model, "backbone", None)
     if not isinstance(backbone, BackboneSettings):
         return "not declared by the model"

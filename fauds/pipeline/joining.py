@@ -1,6 +1,6 @@
-"""Training on one dataset and testing on another: the tables of two protocols, joined.
+"""The steps that join two datasets, to train on one and to test on the other.
 
-Both keep their own tables and crops; the joined ones name the crops where they lie.
+Both datasets keep their own tables and crops; the joined tables refer to the crops of both.
 """
 
 from collections.abc import Sequence
@@ -18,46 +18,50 @@ from fauds.tables.columns import from_numpy
 from fauds.tables.frames import with_keys
 
 Members = tuple[Workspace, Workspace]
-"""The dataset that is trained on and the one that is tested."""
+"""The workspaces of the training dataset and of the test dataset."""
 
-_SAME = ("name", "version", "size")
+_SHARED_SETTINGS = ("name", "version", "size")
 
 
 def check_member(workspace: Workspace, role: str, member: Workspace) -> None:
-    """Check that a dataset can be one of the two that a protocol joins.
+    """Check that a dataset can be a member of a joined protocol.
 
     Args:
-        workspace: of the joined protocol.
-        role: the protocol's key that names the member: "train" or "test".
+        workspace: the workspace of the joined protocol.
+        role: the key of the protocol that names the member: "train" or "test".
+        member: the workspace of the member.
 
     Raises:
-        DataError: the member lacks one of the AUs, or is itself joined.
+        DataError: the member lacks one of the AUs, or joins datasets itself.
     """
     protocol = workspace.protocol
     if member.protocol.joins:
         raise DataError(
-            f"{role}: {member.dataset} is itself trained and tested on two datasets.",
+            f"{role}: {member.dataset} joins two datasets itself and cannot be joined again.",
             where=protocol.name,
+            hint="name a protocol of a single dataset",
         )
     absent = [au for au in protocol.aus if au not in member.protocol.aus]
     if absent:
         raise DataError(
             f"aus: {member.dataset} has no {', '.join(absent)}.",
             where=protocol.name,
-            hint=f"it has: {', '.join(member.protocol.aus)}",
+            hint=f"choose from: {', '.join(member.protocol.aus)}",
         )
 
 
 def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[Step]) -> Step:
-    """Write the frames of both members over the shared AUs: first those that are trained on.
+    """Write frames.parquet with the frames of both members and the AUs of the joined protocol.
+
+    The frames of the training dataset come first.
 
     Args:
-        workspace: of the joined protocol.
-        members: checked by `check_member`.
-        member_frames: the finished frames of each.
+        workspace: the workspace of the joined protocol.
+        members: the workspaces of both members, checked by `check_member`.
+        member_frames: the finished frames of both members.
 
     Raises:
-        DataError: a subject id is in both, or only one of both is synthetic.
+        DataError: a subject id occurs in both members, or only one member is synthetic.
     """
     _refuse_synthetic_beside_real(members, member_frames)
     path = workspace.path("frames")
@@ -71,8 +75,8 @@ def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[
             "root": str(workspace.workdir.resolve()),
             "aus": list(workspace.protocol.aus),
             "image_base": None,
-            "train": _named(members[0], member_frames[0]),
-            "test": _named(members[1], member_frames[1]),
+            "train": _description(members[0], member_frames[0]),
+            "test": _description(members[1], member_frames[1]),
         },
         "differences": [
             f"{member.dataset}: {line}"
@@ -82,7 +86,7 @@ def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[
     }
     if unchanged([path], meta):
         return Step(path, False, store.read_meta(path))
-    tables = [_rows(step, workspace.protocol.aus) for step in member_frames]
+    tables = [_shared_columns(step, workspace.protocol.aus) for step in member_frames]
     meta["notes"] = _notes(members, tables)
     joined = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     joined = joined.set_column(0, "frame_id", from_numpy(np.arange(len(joined)), pa.int64()))
@@ -92,19 +96,19 @@ def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[
 
 
 def _refuse_synthetic_beside_real(members: Members, steps: Sequence[Step]) -> None:
-    """Raise where one dataset is synthetic: results may show its faces, and never real ones."""
+    """Raise if only one dataset is synthetic, since reports show synthetic but never real faces."""
     if steps[0].meta["synthetic"] == steps[1].meta["synthetic"]:
         return
     synthetic, real = members if steps[0].meta["synthetic"] else members[::-1]
     raise DataError(
-        f"{synthetic.dataset} is made up and {real.dataset} is real: they cannot be joined.",
+        f"{synthetic.dataset} is synthetic and {real.dataset} is real: they cannot be joined.",
         where=synthetic.path("frames"),
-        hint="read two real distributions into one workdir, or two made-up ones",
+        hint="read either two real or two synthetic datasets into the workdir",
     )
 
 
-def _named(member: Workspace, frames: Step) -> dict[str, Any]:
-    """Return what results say of a member."""
+def _description(member: Workspace, frames: Step) -> dict[str, Any]:
+    """Return the description of a member for the metadata and the results."""
     return {
         "name": member.dataset,
         "version": member.protocol.version,
@@ -114,13 +118,13 @@ def _named(member: Workspace, frames: Step) -> dict[str, Any]:
     }
 
 
-def _rows(frames: Step, aus: tuple[str, ...]) -> pa.Table:
+def _shared_columns(frames: Step, aus: tuple[str, ...]) -> pa.Table:
     schema = schemas.frames_schema(aus)
-    # Frames that an older fauds has read have no keys.
+    # Frames tables of an older fauds have no column key.
     absent = {"key"} - set(store.column_names(frames.path))
     table = store.read_table(frames.path, [name for name in schema.names if name not in absent])
     table = with_keys(table)
-    # Images lie in two roots; the crops are named by faces.parquet.
+    # The images of the members have different roots; faces.parquet has the paths of the crops.
     place = table.schema.get_field_index("image")
     table = table.set_column(place, "image", pa.nulls(len(table), pa.string()))
     return table.cast(schema)
@@ -132,8 +136,10 @@ def _notes(members: Members, tables: list[pa.Table]) -> list[str]:
     if shared:
         raise DataError(
             f"{members[0].dataset} and {members[1].dataset} both have a subject "
-            f"{shortened(shared, 4)}: who is trained on may not be tested.",
+            f"{shortened(shared, 4)}: subjects that are trained on must not be tested.",
             where=members[1].path("frames"),
+            hint="give different ids to the subjects of one dataset, or leave them out if they are "
+            "the same subjects",
         )
     return [
         f"{verb} {member.dataset} v{member.protocol.version}: {len(table):,} frames of "
@@ -147,31 +153,32 @@ def _notes(members: Members, tables: list[pa.Table]) -> list[str]:
 def join_faces(
     workspace: Workspace, members: Members, frames: Step, member_faces: Sequence[Step]
 ) -> Step:
-    """Write faces.parquet, which names the crops of both members.
+    """Write faces.parquet with the paths of the crops of both members.
 
     Args:
-        workspace: of the joined protocol.
+        workspace: the workspace of the joined protocol.
+        members: the workspaces of both members.
         frames: the finished joined frames.
-        member_faces: the finished faces of each member, checked by `checked_faces`.
+        member_faces: the finished faces of both members, checked by `checked_faces`.
     """
     metas = [step.meta for step in member_faces]
     path = workspace.path("faces")
-    settings = {key: metas[0]["settings"][key] for key in _SAME}
+    settings = {key: metas[0]["settings"][key] for key in _SHARED_SETTINGS}
     meta = {
         "dataset": workspace.dataset,
         "synthetic": frames.meta["synthetic"],
         "inputs": frames.fingerprint,
         "settings": {**settings, "train": metas[0]["settings"], "test": metas[1]["settings"]},
-        "crops": store.fingerprint([made["crops"] for made in metas]),
-        "described": _each(members, [made["described"] for made in metas]),
-        "frame_set": _each(members, [made["frame_set"] for made in metas]),
+        "crops": store.fingerprint([faces["crops"] for faces in metas]),
+        "described": _by_member(members, [faces["described"] for faces in metas]),
+        "frame_set": _by_member(members, [faces["frame_set"] for faces in metas]),
         "request": None,
-        "frames": _sums([made["frames"] for made in metas]),
+        "frames": _sums([faces["frames"] for faces in metas]),
         "lost": {**metas[0]["lost"], **metas[1]["lost"]},
         "notes": [
             f"{member.dataset}: {line}"
-            for member, made in zip(members, metas, strict=True)
-            for line in made["notes"]
+            for member, faces in zip(members, metas, strict=True)
+            for line in faces["notes"]
         ],
     }
     if unchanged([path], meta):
@@ -185,28 +192,29 @@ def join_faces(
 
 
 def checked_faces(workspace: Workspace, member: Workspace, faces: Step | None) -> Step:
-    """Return a member's faces, which are crops of the kind that a joined protocol asks for.
+    """Return a member's faces after checking that they have the joined protocol's alignment.
 
     Args:
-        workspace: of the joined protocol.
-        faces: finished; None where the member's frames are taken as they are.
+        workspace: the workspace of the joined protocol.
+        member: the workspace of the member.
+        faces: the finished faces of the member; None if its frames are used without cropping.
 
     Raises:
-        DataError: there are no crops, or they are aligned in another way than the protocol says.
+        DataError: the member has no crops, or their alignment is not that of the joined protocol.
     """
     if faces is None:
         raise DataError(
-            f"{member.dataset} has no crops: its frames are taken as they are.",
+            f"{member.dataset} has no crops: its frames are used without cropping.",
             where=member.folder,
             hint=f"fauds prepare --dataset {member.dataset} --alignment none",
         )
-    wanted, made = workspace.protocol.alignment, faces.meta["settings"]
-    if (wanted.name, wanted.version) != (made["name"], made["version"]):
+    required, actual = workspace.protocol.alignment, faces.meta["settings"]
+    if (required.name, required.version) != (actual["name"], actual["version"]):
         raise DataError(
-            f"alignment: {workspace.dataset} asks for {wanted.name} {wanted.version}, and the "
-            f"crops of {member.dataset} are {made['name']} {made['version']}.",
+            f"alignment: {workspace.dataset} asks for {required.name} {required.version}, but the "
+            f"crops of {member.dataset} are {actual['name']} {actual['version']}.",
             where=faces.path,
-            hint=f"fauds prepare --dataset {member.dataset} --alignment {wanted.name}",
+            hint=f"fauds prepare --dataset {member.dataset} --alignment {required.name}",
         )
     return faces
 
@@ -214,12 +222,12 @@ def checked_faces(workspace: Workspace, member: Workspace, faces: Step | None) -
 def _crops(member: Workspace, faces: Step) -> pa.Table:
     schema = schemas.faces_schema()
     table = store.read_table(faces.path, schema.names)
-    beside = pc.binary_join_element_wise(f"../{member.dataset}", table["path"], "/")
-    place = table.schema.get_field_index("path")
-    return table.set_column(place, "path", beside).cast(schema)
+    paths = pc.binary_join_element_wise(f"../{member.dataset}", table["path"], "/")
+    column = table.schema.get_field_index("path")
+    return table.set_column(column, "path", paths).cast(schema)
 
 
-def _each(members: Members, lines: Sequence[str]) -> str:
+def _by_member(members: Members, lines: Sequence[str]) -> str:
     return "; ".join(
         f"{member.dataset} v{member.protocol.version}: {line.rstrip('.')}"
         for member, line in zip(members, lines, strict=True)

@@ -34,16 +34,16 @@ def score_predictions(
         DataError: the predictions are not of this protocol; what differs is said.
     """
     predictions, labels = match(tables, benchmark, request, say)
-    made = predictions.made
+    run = predictions.run
     runs = tables / RUNS
-    folder = _claimed(runs, f"score-{made.model}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = _claimed(runs, f"score-{run.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     with store.lock(folder):
         write_settings(
             folder,
             benchmark=benchmark,
-            model=made.model,
-            preset=made.preset,
-            settings=made.settings,
+            model=run.model,
+            preset=run.preset,
+            settings=run.settings,
         )
         source = tables / FOLDS
         store.write_table(folder / source.name, labels.folds, store.read_meta(source))
@@ -68,7 +68,7 @@ def _write_predictions(
     folder: Path, predictions: Predictions, labels: GroundTruth, benchmark: Benchmark
 ) -> None:
     meta = {
-        "inputs": store.fingerprint(predictions.made.settings["files"]),
+        "inputs": store.fingerprint(predictions.run.settings["files"]),
         "settings": {
             "benchmark": benchmark.name,
             "benchmark_version": benchmark.version,

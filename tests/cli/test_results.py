@@ -91,7 +91,7 @@ def test_counts_that_are_not_of_their_protocol_are_refused(cli, made, tmp_path, 
     (tmp_path / "mine.json").write_text(json.dumps(plain))
     outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
     assert outcome.code == 1
-    assert "counts by subject are not of the file's own protocol" in outcome.err
+    assert "counts by subject do not fit the file's own protocol" in outcome.err
     assert "mine.json" in outcome.err
 
 

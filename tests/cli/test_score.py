@@ -232,21 +232,21 @@ def changed(**values):
         (twice, "Frames are predicted more than once (1): "),
         (unknown_subject, "Predicted frames are not in the protocol (40): M999/T"),
         (unknown_frames, "Predicted frames are not in the protocol (3): "),
-        (of_one_fold, "Nothing is predicted of fold"),
+        (of_one_fold, "There are no predictions for fold"),
         (lambda table: table.drop(columns=["AU24", "AU06"]), "no predictions of AU06, AU24"),
-        (changed(AU12=1.01), "is 1.01, not a probability of 0 to 1"),
-        (changed(AU12=-0.2), "is -0.2, not a probability of 0 to 1"),
-        (changed(AU12=np.nan), "is no number, not a probability of 0 to 1"),
+        (changed(AU12=1.01), "is 1.01, not a probability from 0 to 1"),
+        (changed(AU12=-0.2), "is -0.2, not a probability from 0 to 1"),
+        (changed(AU12=np.nan), "is empty, not a probability from 0 to 1"),
         (lambda table: table.iloc[10:], "10 of the protocol's 240 frames have no prediction: "),
         (lambda table: table.assign(benchmark_version=1), "version 1; this is bp4d, version"),
-        (lambda table: table.assign(fold=1), "has trained on"),
+        (lambda table: table.assign(fold=1), "was trained on"),
         (lambda table: table.assign(fold=np.nan), "fold is empty in row 1"),
         (lambda table: table.assign(benchmark_version=np.nan), "benchmark_version is empty in row"),
         (lambda table: table.assign(frame=1e300), "frame is 1e+300 in row 1, not a whole number"),
-        (changed(AU12=63.0), "AU01 is a probability of 0 to 1, or a decision"),
+        (changed(AU12=63.0), "AU01 holds probabilities from 0 to 1, or decisions"),
         (lambda table: table.assign(AU1=0.5), "are both AU01"),
         (lambda table: table.drop(columns="task"), "There is no column task"),
-        (lambda table: table.drop(columns="frame"), "no predictions that fauds knows"),
+        (lambda table: table.drop(columns="frame"), "Unrecognised prediction file"),
         (lambda table: table.assign(frame=table["frame"] + 0.5), "not a whole number"),
         (lambda table: table.assign(AU01="high"), "Column AU01 holds 'high', not a number."),
     ],
@@ -267,13 +267,13 @@ def test_predictions_of_another_version_are_refused_by_the_files_own_word(cli, w
     common = ("--dataset", "bp4d", "--workdir", work)
     old = cli("score", parquet(tmp_path, predicted(work), version=1), *common)
     assert old.code == 1
-    assert "The predictions are of bp4d, version 1; this is bp4d, version" in old.err
+    assert "The predictions are for bp4d, version 1; this is bp4d, version" in old.err
     other = cli("score", parquet(tmp_path, predicted(work), 1, "disfa"), *common)
-    assert "The predictions are of disfa, version 1" in other.err
+    assert "The predictions are for disfa, version 1" in other.err
     assert cli("score", parquet(tmp_path, predicted(work)), *common).code == 0
     now = protocols.benchmark("bp4d").version
     both = parquet(tmp_path, predicted(work).assign(benchmark_version=now + 1), version=now)
-    assert f"The predictions are of bp4d, version {now + 1}" in cli("score", both, *common).err
+    assert f"The predictions are for bp4d, version {now + 1}" in cli("score", both, *common).err
 
 
 @pytest.mark.parametrize("word", [b"not json", b"[]", b'{"settings": 5}', b'{"settings": {}}'])
@@ -382,7 +382,7 @@ def test_openfaces_files_are_read_by_the_names_of_their_sequences(cli, work, tmp
     assert "read as OpenFace's output: 3 files" in outcome.out
     assert "unknown columns: face_id, timestamp, confidence, gaze_0_x" in outcome.out
     assert "action units of another set: AU45_c" in outcome.out
-    assert "left out: 6 frames that nobody coded" in outcome.out
+    assert "left out: 6 frames that are not coded" in outcome.out
     folder, results = newest(work, "disfa")
     decided = table.rename(columns={f"{au}_c": au for au in DISFA})
     expected = plain_f1(work, decided[[*KEYS, *DISFA]], "AU12", "disfa")
@@ -484,7 +484,9 @@ def test_pictures_whose_numbering_cannot_be_told_are_not_guessed(score, work):
     table = pyfeat(work, "disfa", DISFA, lambda s, t, frame: f"{s}/{frame + 3}.png")
     outcome = score(table[20:-20], dataset="disfa")
     assert outcome.code == 1
-    assert "build-captions --image-base 0 or 1; or give a table with subject" in outcome.err
+    assert (
+        "build-captions --image-base 0 or 1; or use a table with the columns subject" in outcome.err
+    )
     assert "mine.csv" in outcome.err
 
 

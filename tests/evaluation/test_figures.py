@@ -1,4 +1,4 @@
-"""Figures of a whole run: intervals, sexes, subjects, and results files old and new."""
+"""Figures of a whole run: intervals, figures by sex and subject, and results files."""
 
 import json
 
@@ -20,44 +20,44 @@ FOLDS = {1: ("F1", "M1", "X1", "F3"), 2: ("F2", "M2", "M3", "X2")}
 
 
 @pytest.fixture(scope="module")
-def made():
+def run():
     rng = np.random.default_rng(0)
     folds, subjects = {}, {}
     for fold, names in FOLDS.items():
         subjects[fold] = np.repeat(names, 25)
         labels = rng.choice([-1, 0, 1], (100, 2), p=[0.1, 0.5, 0.4]).astype(np.int8)
         right = rng.random((100, 2)) < 0.8
-        found = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
-        folds[fold] = FoldScores(labels, found, np.array([0.4, 0.4]))
+        scores = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
+        folds[fold] = FoldScores(labels, scores, np.array([0.4, 0.4]))
     return folds, subjects, run_figures(folds, subjects, SEXES, TARGET, 0.5, "last")
 
 
-def rows_of(found, **wanted):
+def rows_of(figures, **wanted):
     return [
         row
-        for row in found.metrics
+        for row in figures.metrics
         if all(getattr(row, name) == value for name, value in wanted.items())
     ]
 
 
-def test_f1_and_accuracy_over_all_folds_have_intervals_of_their_subjects(made):
-    _, _, found = made
-    grouped = found.subject_counts.grouped(TARGET)
+def test_f1_and_accuracy_over_all_folds_have_intervals_over_subjects(run):
+    _, _, figures = run
+    grouped = figures.subject_counts.grouped(TARGET)
     for scope in ("mean_of_folds", "pooled"):
         expected = intervals(grouped.counts, grouped.folds, f1, estimand=scope)
         for i, au in enumerate((*AUS, None)):
-            (row,) = rows_of(found, metric="f1", scope=scope, au=au)
+            (row,) = rows_of(figures, metric="f1", scope=scope, au=au)
             assert row.value == pytest.approx(expected.value[i])
             assert (row.low, row.high) == pytest.approx((expected.low[i], expected.high[i]))
             assert row.low < row.value < row.high
-    assert {row.low for row in rows_of(found, scope="fold")} == {None}
-    assert found.uncertainty.level == 0.95
-    assert found.uncertainty.unit == "subject"
+    assert {row.low for row in rows_of(figures, scope="fold")} == {None}
+    assert figures.uncertainty.level == 0.95
+    assert figures.uncertainty.unit == "subject"
 
 
-def test_a_sex_is_scored_on_its_own_frames_and_unknown_ones_are_in_none(made):
-    folds, subjects, found = made
-    labels, given, whose = (
+def test_figures_by_sex_leave_out_subjects_of_unknown_sex(run):
+    folds, subjects, figures = run
+    labels, predicted, owners = (
         np.concatenate([part[fold] for fold in folds])
         for part in (
             {fold: scores.labels for fold, scores in folds.items()},
@@ -65,28 +65,28 @@ def test_a_sex_is_scored_on_its_own_frames_and_unknown_ones_are_in_none(made):
             subjects,
         )
     )
-    assert {row.group for row in rows_of(found, scope="sex")} == {"F", "M"}
+    assert {row.group for row in rows_of(figures, scope="sex")} == {"F", "M"}
     for sex in "FM":
-        mine = np.isin(whose, [name for name, of in SEXES.items() if of == sex])
-        expected = f1(count(labels[mine], given[mine] >= 0.5))
+        selected = np.isin(owners, [name for name, of_sex in SEXES.items() if of_sex == sex])
+        expected = f1(count(labels[selected], predicted[selected] >= 0.5))
         for au, value in zip((*AUS, None), (*expected, expected.mean()), strict=True):
-            (row,) = rows_of(found, metric="f1", scope="sex", group=sex, au=au)
+            (row,) = rows_of(figures, metric="f1", scope="sex", group=sex, au=au)
             assert row.value == pytest.approx(value)
             assert row.low < value < row.high
-        assert row.n == (labels[mine] >= 0).any(axis=1).sum()
+        assert row.n == (labels[selected] >= 0).any(axis=1).sum()
 
 
-def test_every_subject_has_a_mean_over_aus(made):
-    folds, subjects, found = made
-    mine = subjects[2] == "M3"
-    counts = count(folds[2].labels[mine], folds[2].scores[mine] >= 0.5)
-    (row,) = rows_of(found, metric="f1", scope="subject", group="M3")
+def test_every_subject_has_a_figure_over_all_aus(run):
+    folds, subjects, figures = run
+    of_subject = subjects[2] == "M3"
+    counts = count(folds[2].labels[of_subject], folds[2].scores[of_subject] >= 0.5)
+    (row,) = rows_of(figures, metric="f1", scope="subject", group="M3")
     assert row.value == pytest.approx(f1(counts).mean())
-    assert row.n == (folds[2].labels[mine] >= 0).any(axis=1).sum()
-    assert {row.group for row in rows_of(found, scope="subject")} == set(SEXES)
+    assert row.n == (folds[2].labels[of_subject] >= 0).any(axis=1).sum()
+    assert {row.group for row in rows_of(figures, scope="subject")} == set(SEXES)
 
 
-def finished(found, **changed):
+def finished(figures, **changed):
     protocol = Protocol(
         folds="random-2fold-seed0",
         test_subjects={fold: sorted(names) for fold, names in FOLDS.items()},
@@ -116,28 +116,28 @@ def finished(found, **changed):
         seconds=0.0,
         computed_on=[],
         provenance={},
-        metrics=found.metrics,
-        summary=found.summary,
+        metrics=figures.metrics,
+        summary=figures.summary,
         **{**values, **changed},
     )
 
 
-def test_results_are_read_back_as_they_were_written(made, tmp_path):
-    _, _, found = made
+def test_results_are_read_as_they_were_written(run, tmp_path):
+    _, _, figures = run
     results = finished(
-        found,
-        uncertainty=found.uncertainty,
+        figures,
+        uncertainty=figures.uncertainty,
         chosen={1: {"validation": {"epoch": 3}}},
-        subject_counts=found.subject_counts,
+        subject_counts=figures.subject_counts,
         missing=MissingFrames(rule="drop", frames={"F1": 2}),
     )
     results_file.write(tmp_path, results)
     assert results_file.read(tmp_path) == results
 
 
-def test_results_of_an_older_fauds_are_still_read(made, tmp_path):
-    _, _, found = made
-    plain = finished(found).model_dump(mode="json")
+def test_results_of_an_older_fauds_are_still_read(run, tmp_path):
+    _, _, figures = run
+    plain = finished(figures).model_dump(mode="json")
     for name in ("uncertainty", "chosen", "optimism", "subject_counts", "missing"):
         del plain[name]
     old = [row for row in plain["metrics"] if row["scope"] not in ("sex", "subject")]
@@ -145,18 +145,18 @@ def test_results_of_an_older_fauds_are_still_read(made, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(plain))
     results = results_file.read(tmp_path)
     assert results.uncertainty is None
-    assert results.value("f1", "mean_of_folds") == found.summary["f1"]
+    assert results.value("f1", "mean_of_folds") == figures.summary["f1"]
     plain["metrics"][0]["scope"] = "galaxy"
     (tmp_path / "results.json").write_text(json.dumps(plain))
     with pytest.raises(DataError, match="not results of this fauds"):
         results_file.read(tmp_path)
 
 
-def test_a_plain_value_is_the_headlines_whatever_else_was_selected(made):
-    _, _, found = made
-    (row,) = rows_of(found, metric="f1", scope="mean_of_folds", au=None)
+def test_a_value_is_that_of_the_protocols_selection_unless_another_is_named(run):
+    _, _, figures = run
+    (row,) = rows_of(figures, metric="f1", scope="mean_of_folds", au=None)
     other = row.model_copy(update={"selection": "best_test_epoch", "value": 0.99})
-    results = finished(found)
+    results = finished(figures)
     results = results.model_copy(update={"metrics": [other, *results.metrics]})
     assert results.value("f1", "mean_of_folds") == row.value
     chosen = results.row("f1", "mean_of_folds", selection="best_test_epoch")

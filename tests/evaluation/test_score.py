@@ -1,4 +1,4 @@
-"""Scores of a run: which frames, which means, what is undefined."""
+"""The figures of folds, their means, and figures that are undefined."""
 
 import hashlib
 
@@ -29,7 +29,7 @@ def frames(order):
     return table.take(order)
 
 
-def test_the_fingerprint_is_of_sorted_lines_that_anyone_can_write():
+def test_the_fingerprint_is_a_hash_of_sorted_lines_of_frames_and_labels():
     lines = b"F001/T1/7 01\nF001/T10/12 11\nM002//3 -0"
     expected = hashlib.sha256(lines).hexdigest()
     assert frame_set_fingerprint(frames([2, 0, 1]), AUS) == expected
@@ -38,13 +38,13 @@ def test_the_fingerprint_is_of_sorted_lines_that_anyone_can_write():
     assert frame_set_fingerprint(frames([0, 1, 2]), AUS[::-1]) != expected
 
 
-def scores(labels, probabilities, words=None):
+def scores(labels, probabilities, measures=None):
     labels = np.array(labels, np.int8)
-    found = np.array(probabilities, np.float32)
-    return score.FoldScores(labels, found, np.array([0.3, 0.6]), words or {})
+    predicted = np.array(probabilities, np.float32)
+    return score.FoldScores(labels, predicted, np.array([0.3, 0.6]), measures or {})
 
 
-def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
+def test_means_are_over_aus_then_over_folds_and_leave_out_undefined_figures():
     one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
     two = scores([[0, 1], [0, -1], [0, 0]], [[0.1, 0.9], [0.1, 0.9], [0.1, 0.1]])  # none, 1
     rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
@@ -67,7 +67,7 @@ def test_means_are_over_aus_then_over_folds_and_leave_the_undefined_out():
     ]
 
 
-def test_undefined_figures_of_one_cause_are_named_together():
+def test_undefined_figures_with_the_same_reason_are_listed_together():
     rows = score.metric_rows({1: scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])}, 0.5, LAST)
     assert score.undefined(rows, LAST.target) == []
     nothing = scores([[0, 1], [0, 0]], [[0.1, 0.9], [0.1, 0.1]])
@@ -75,7 +75,7 @@ def test_undefined_figures_of_one_cause_are_named_together():
     assert [" of AU01 in fold 3: " in line for line in lines] == [True] * 3
 
 
-def test_baselines_and_word_figures_say_that_no_training_chose_them():
+def test_baselines_have_no_selection_of_the_epoch():
     words = {"local_word_top5": (0.9, 10), "local_word_top5_no_image": (0.8, 10)}
     rows = score.metric_rows({1: scores([[1, 0]], [[0.9, 0.1]], words)}, 0.5, LAST)
     untrained = {row.metric for row in rows if row.selection == "none"}
@@ -83,44 +83,48 @@ def test_baselines_and_word_figures_say_that_no_training_chose_them():
     assert {row.selection for row in rows if row.metric not in untrained} == {"last"}
 
 
-def test_unevenness_over_aus_is_that_of_their_means_over_folds():
+def test_the_variance_over_aus_is_computed_from_their_means_over_folds():
     one = scores([[1, 1], [0, 1]], [[0.9, 0.9], [0.9, 0.1]])  # F1 2/3, 2/3
     two = scores([[1, 1], [0, 0]], [[0.9, 0.1], [0.1, 0.9]])  # F1 1, 0
     rows = score.metric_rows({1: one, 2: two}, 0.5, LAST)
-    found = {(row.scope, row.fold): row.value for row in rows if row.metric == "f1_variance"}
-    assert found["fold", 1] == 0
-    assert found["fold", 2] == 0.25
-    assert found["mean_of_folds", None] == pytest.approx(np.var([5 / 6, 1 / 3]))
+    variances = {(row.scope, row.fold): row.value for row in rows if row.metric == "f1_variance"}
+    assert variances["fold", 1] == 0
+    assert variances["fold", 2] == 0.25
+    assert variances["mean_of_folds", None] == pytest.approx(np.var([5 / 6, 1 / 3]))
 
 
-def test_decisions_have_no_figures_of_probabilities():
+def test_decisions_have_no_metrics_that_need_probabilities():
     labels, decided = np.array([[1], [0]], np.int8), np.array([[1], [1]], np.float32)
-    made = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
+    fold = score.FoldScores(labels, decided, np.array([0.5]), graded=False)
     names = {
         row.metric
         for row in score.metric_rows(
-            {1: made}, 0.5, MetricRows(Occurrence(aus=AUS[:1]), "elsewhere")
+            {1: fold}, 0.5, MetricRows(Occurrence(aus=AUS[:1]), "elsewhere")
         )
     }
     assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
     assert {"f1", "recall", "skew_f1"} <= names
 
 
-def test_intensities_are_scored_where_they_are_coded():
+def test_intensities_are_scored_on_coded_frames():
     labels, decided = np.array([[1], [0], [1]], np.int8), np.array([[1], [1], [0]], np.float32)
     coded, predicted = np.array([[5], [-1], [2]]), np.array([[4.0], [0.0], [4.5]])
-    found = score.Intensities(["AU12"], coded, predicted)
-    made = score.FoldScores(labels, decided, np.array([0.5]), intensities=found)
-    rows = score.metric_rows({1: made}, 0.5, MetricRows(Occurrence(aus=["AU12"]), "elsewhere"))
+    intensities = score.Intensities(["AU12"], coded, predicted)
+    fold = score.FoldScores(labels, decided, np.array([0.5]), intensities=intensities)
+    rows = score.metric_rows({1: fold}, 0.5, MetricRows(Occurrence(aus=["AU12"]), "elsewhere"))
     maes = {
         (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }
     assert maes["fold", "AU12"] == maes["pooled", None] == ((1 + 2.5) / 2, 2)
 
 
-def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them():
+def test_agreement_is_the_share_of_texts_that_describe_the_predicted_state():
     texts = {"AU01": ("Up.", "Not up."), "AU12": ("Wide.", "Not wide.")}
-    rows = [(au, state, said[i]) for au, said in texts.items() for i, state in enumerate(STATES)]
+    rows = [
+        (au, state, sentences[i])
+        for au, sentences in texts.items()
+        for i, state in enumerate(STATES)
+    ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     phrases = pa.table(dict(zip(("au", "state", "text"), columns, strict=True)))
     predictions = pa.table(
@@ -135,12 +139,12 @@ def test_agreement_is_the_share_of_texts_that_say_what_is_predicted_beside_them(
     assert score.text_agreement(predictions.select(AUS), phrases, AUS, 0.5) is None
 
 
-def test_agreement_reads_degrees_through_the_occurrence_rule():
+def test_agreement_interprets_degrees_by_the_occurrence_rule():
     phrases = pa.table({"au": ["AU12"] * 3, "state": ["inactive", "A", "C"], "text": list("iac")})
     written = {"AU12": [0.9, 0.9, 0.1, 0.1], "AU12_text": ["c", "a", "a", "i"]}
-    for occurrence_at, right in ((None, 3), (2, 3), (1, 3)):
+    for occurrence_at, matching in ((None, 3), (2, 3), (1, 3)):
         agreed = score.text_agreement(pa.table(written), phrases, ["AU12"], 0.5, occurrence_at)
-        assert agreed == (right / 4, 4)
+        assert agreed == (matching / 4, 4)
     only_a = pa.table({"AU12": [0.9, 0.1], "AU12_text": ["a", "a"]})
     trace = {at: score.text_agreement(only_a, phrases, ["AU12"], 0.5, at) for at in (None, 2)}
     low = pa.table({"AU12": [0.1], "AU12_text": ["a"]})

@@ -1,6 +1,7 @@
-"""Predictions of other programs, matched to the frames of a protocol.
+"""Reads external predictions and matches them to the frames of a protocol.
 
-Begin with `match`, which gives every frame its prediction. `read` reads files and tells programs
-apart, `formats` says what each program's rows mean, `sheets` names columns, and `names` finds the
-frame that a file name means.
+Begin with `match`, which assigns a prediction to every frame of the protocol. `read` reads files
+and checks their values, `formats` interprets the rows of each program's format, `column_roles`
+recognises columns by their names, and `frame_names` finds the sequence and the frame that a file
+name refers to.
 """

@@ -1,4 +1,4 @@
-"""Columns of CSV and Parquet files of other programs: their names, what they are, their values."""
+"""Recognises the columns of external prediction files by their names, and reads their values."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,13 @@ _NUMBERS = ("frame", "frame_id", "fold", "benchmark_version", "success")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A file of columns of which some are known by their names.
+    """A CSV or Parquet file, some of whose columns are recognised by their names.
 
     Attributes:
-        made_by: benchmark and version, where fauds wrote the file.
-        names: of the target's scores, which are known beside action units.
+        file: the opened file.
+        made_by: the benchmark and its version that fauds wrote the file for; None if another
+            program wrote the file.
+        names: the names of the target's scores, which are recognised as well as action units.
     """
 
     file: ColumnFile
@@ -34,20 +36,20 @@ class Sheet:
 
     @property
     def path(self) -> Path:
-        """The file's path."""
+        """The path of the file."""
         return self.file.path
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of all its columns, without blanks around them."""
+        """The names of all columns, without leading and trailing blanks."""
         return self.file.header
 
     @cached_property
     def table(self) -> pa.Table:
-        """The columns that are known, read at once.
+        """The recognised columns: text as strings, all others as float64.
 
         Raises:
-            DataError: there is what is no number.
+            DataError: a cell of a numeric column is not a number.
         """
         return self.file.read(
             {
@@ -60,11 +62,13 @@ class Sheet:
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """What columns are.
+    """The roles of a file's columns.
 
     Attributes:
-        occurrence, intensities: AU to the name of its column, of the benchmark's AUs.
-        foreign: other AUs; others: names of columns that are nothing known.
+        occurrence: by AU of the benchmark, the name of the column with its probability or decision.
+        intensities: by AU of the benchmark, the name of the column with its intensity.
+        foreign: the names of columns of AUs that the benchmark does not score.
+        others: the names of columns that are not recognised.
     """
 
     occurrence: dict[str, str]
@@ -74,53 +78,62 @@ class ColumnRoles:
 
 
 def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
-    """Read a file's head.
+    """Open a file and read the names of its columns, not yet their values.
 
     Args:
-        targets: names of the target's scores.
+        path: a CSV or Parquet file.
+        targets: the names of the target's scores.
 
     Raises:
-        DataError: it cannot be read, or two columns have one name.
+        DataError: the file cannot be read, or two columns have the same name.
     """
     file = open_columns(path)
     return Sheet(file, _made_by(file.metadata), tuple(targets))
 
 
 def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
+    """Return the benchmark and the version in a Parquet file's metadata; None without them."""
     if b"fauds" not in metadata:
         return None
     try:
         settings: dict[str, Any] = json.loads(metadata[b"fauds"])["settings"]
         return str(settings["benchmark"]), int(settings["benchmark_version"])
     except (ValueError, LookupError, TypeError):
-        # Another program's, or a table of fauds that is of no benchmark.
+        # The metadata is of another program, or of a table of fauds that has no benchmark.
         return None
 
 
 def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
-    """Tell what every column is, by its name: AU01, au1, AU01_c; AU01_r and AU01_intensity.
+    """Return the role of every column by its name.
+
+    ``AU01``, ``au1`` and ``AU01_c`` are occurrence, ``AU01_r`` and ``AU01_intensity`` intensities.
+
+    Args:
+        sheet: the file whose columns are classified.
+        aus: the names that the benchmark scores.
 
     Raises:
-        DataError: two columns are of one AU.
+        DataError: two columns have the same role for the same AU.
     """
-    found = ColumnRoles({}, {}, [], [])
+    roles = ColumnRoles({}, {}, [], [])
     for name in sheet.columns:
         if name in (*_TEXT, *_NUMBERS):
             continue
         au = name if name in aus else _action_unit(name)
         if au is None:
-            found.others.append(name)
+            roles.others.append(name)
         elif au not in aus:
-            found.foreign.append(name)
+            roles.foreign.append(name)
         else:
-            named = found.intensities if _is_intensity(name) else found.occurrence
-            if au in named:
-                raise DataError(f"{named[au]} and {name} are both {au}.", where=f"{sheet.path}:1")
-            named[au] = name
-    return found
+            columns = roles.intensities if _is_intensity(name) else roles.occurrence
+            if au in columns:
+                raise DataError(f"{columns[au]} and {name} are both {au}.", where=f"{sheet.path}:1")
+            columns[au] = name
+    return roles
 
 
 def _action_unit(name: str) -> str | None:
+    """Return the AU that a column's name refers to; None if it refers to none."""
     try:
         return au_name(name.casefold().removesuffix("_intensity"))
     except UsageError:
@@ -132,12 +145,12 @@ def _is_intensity(name: str) -> bool:
 
 
 def numbers(sheet: Sheet, name: str) -> np.ndarray:
-    """Return a column of numbers, float64 [M], NaN where it is empty."""
+    """Return a numeric column, float64 [M], NaN where a cell is empty."""
     values: np.ndarray = pc.fill_null(sheet.table[name], np.nan).to_numpy()
     return values
 
 
 def strings(sheet: Sheet, name: str) -> np.ndarray:
-    """Return a column of text, str [M], without spaces around it; "" where it is empty."""
+    """Return a text column, str [M], without surrounding blanks; "" where a cell is empty."""
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(sheet.table[name], ""))
     return np.array(trimmed.to_pylist(), dtype=np.str_)

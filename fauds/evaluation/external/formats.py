@@ -1,4 +1,4 @@
-"""The formats that predictions made elsewhere come in: what one file's rows mean."""
+"""Interprets the rows of external prediction files, whose format depends on the program."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,23 @@ from fauds.evaluation.external.frame_names import Sequences
 
 TABLE_FORMAT = "table"
 FORMATS = (
-    "a table has subject, task and frame; OpenFace's has frame and success; py-feat's has input "
-    "and frame; and each has a column for every AU (AU01)"
+    "a table has the columns subject, task and frame; OpenFace's files have frame and success; "
+    "py-feat's files have input and frame; all need a column for every AU, such as AU01"
 )
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file's rows; see `fauds.evaluation.external.read.ExternalPredictions`."""
+    """The rows of one file.
+
+    Attributes:
+        subjects: the subject of each row, str [M].
+        tasks: the task of each row, str [M]; "" for datasets without tasks.
+        frames: the frame number of each row as the labels count frames, int64 [M].
+        values: by AU, probabilities or decisions 0 and 1, float64 [M], NaN where empty.
+        intensities: by AU, intensities, float64 [M], NaN where empty.
+        folds: the fold that predicted each row, int64 [M]; None if the file has no such column.
+    """
 
     subjects: np.ndarray
     tasks: np.ndarray
@@ -33,7 +42,7 @@ def kind_of(sheet: Sheet) -> str:
     """Return the format of a file: `TABLE_FORMAT`, "OpenFace" or "py-feat".
 
     Raises:
-        DataError: its columns are of none.
+        DataError: the columns are of none of these formats.
     """
     names = set(sheet.columns)
     if {"subject", "frame"} <= names:
@@ -42,53 +51,52 @@ def kind_of(sheet: Sheet) -> str:
         return "py-feat"
     if {"frame", "success"} <= names:
         return "OpenFace"
-    there = shortened(list(sheet.columns))
     raise DataError(
-        f"The file is no predictions that fauds knows; its columns are {there}.",
+        f"Unrecognised prediction file; its columns are {shortened(list(sheet.columns))}.",
         where=sheet.path,
         hint=FORMATS,
     )
 
 
-def _table(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
+def _table(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subjects = strings(sheet, "subject")
     if "task" in sheet.columns:
         tasks = strings(sheet, "task")
     elif sequences.have_tasks:
         raise DataError(
-            "There is no column task, and the dataset's subjects have several.",
+            "There is no column task, and the subjects of this dataset have several tasks.",
             where=sheet.path,
-            hint="add it: T1 to T8 of BP4D",
+            hint="add a column task, e.g. T1 to T8 for BP4D",
         )
     else:
         tasks = np.full(len(subjects), "")
     folds = whole(sheet, "fold") if "fold" in sheet.columns else None
-    return _part(sheet, found, subjects, tasks, whole(sheet, "frame"), folds), 0
+    return _part(sheet, roles, subjects, tasks, whole(sheet, "frame"), folds), 0
 
 
-def _openface(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
+def _openface(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subject, task = sequences.of_name(sheet.path.stem, sheet.path)
     frames = whole(sheet, "frame")
     if (frames < 1).any():
         raise DataError(
             f"There is a frame {frames.min()}, and OpenFace counts from 1.",
             where=sheet.path,
-            hint="frames counted from 0 are off by one from the labels: add 1",
+            hint="number the frames from 1, as the labels do: add 1 to the column frame",
         )
     size = len(frames)
-    part = _part(sheet, found, np.full(size, subject), np.full(size, task), frames, None)
+    part = _part(sheet, roles, np.full(size, subject), np.full(size, task), frames, None)
     success = numbers(sheet, "success") > 0
     return _only(part, success), int((~success).sum())
 
 
-def _pyfeat(sheet: Sheet, found: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
+def _pyfeat(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
     subjects, tasks, frames = sequences.of_inputs(
         strings(sheet, "input"), whole(sheet, "frame"), sheet.path
     )
-    part = _part(sheet, found, subjects, tasks, frames, None)
-    # A picture without a face has a row of nothing.
-    nothing = np.isnan(np.stack([*part.values.values()])).all(axis=0)
-    return _only(part, ~nothing), int(nothing.sum())
+    part = _part(sheet, roles, subjects, tasks, frames, None)
+    # py-feat writes a row of empty cells for an image without a face.
+    without_face = np.isnan(np.stack([*part.values.values()])).all(axis=0)
+    return _only(part, ~without_face), int(without_face.sum())
 
 
 READERS: dict[str, Callable[[Sheet, ColumnRoles, Sequences], tuple[Part, int]]] = {
@@ -96,28 +104,28 @@ READERS: dict[str, Callable[[Sheet, ColumnRoles, Sequences], tuple[Part, int]]] 
     "OpenFace": _openface,
     "py-feat": _pyfeat,
 }
-"""By format: a file to its rows, and of how many rows no face was found."""
+"""By format, the function that returns a file's rows and the number of rows without a face."""
 
 
 def _part(
     sheet: Sheet,
-    found: ColumnRoles,
+    roles: ColumnRoles,
     subjects: np.ndarray,
     tasks: np.ndarray,
     frames: np.ndarray,
     folds: np.ndarray | None,
 ) -> Part:
     values, intensities = (
-        {au: numbers(sheet, name) for au, name in named.items()}
-        for named in (found.occurrence, found.intensities)
+        {au: numbers(sheet, name) for au, name in columns.items()}
+        for columns in (roles.occurrence, roles.intensities)
     )
     return Part(subjects, tasks, frames, values, intensities, folds)
 
 
 def _only(part: Part, kept: np.ndarray) -> Part:
     values, intensities = (
-        {au: column[kept] for au, column in named.items()}
-        for named in (part.values, part.intensities)
+        {au: column[kept] for au, column in columns.items()}
+        for columns in (part.values, part.intensities)
     )
     return Part(part.subjects[kept], part.tasks[kept], part.frames[kept], values, intensities, None)
 
@@ -126,16 +134,16 @@ def whole(sheet: Sheet, name: str) -> np.ndarray:
     """Return a column of whole numbers, int64 [M].
 
     Raises:
-        DataError: one is empty, or is none; its row is named.
+        DataError: a cell is empty or not a whole number; the message gives its row.
     """
     values = numbers(sheet, name)
-    # No further than float64 tells whole numbers apart.
+    # Beyond 2**53, float64 cannot represent every whole number.
     wrong = ~((np.abs(values) < 2**53) & (values == np.floor(values)))
     if wrong.any():
         value = values[np.argmax(wrong)]
-        what = "empty" if np.isnan(value) else f"{value:g}"
+        shown = "empty" if np.isnan(value) else f"{value:g}"
         raise DataError(
-            f"{name} is {what} in row {int(np.argmax(wrong)) + 1}, not a whole number.",
+            f"{name} is {shown} in row {int(np.argmax(wrong)) + 1}, not a whole number.",
             where=sheet.path,
         )
     return values.astype(np.int64)

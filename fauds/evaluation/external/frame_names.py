@@ -1,4 +1,4 @@
-"""Which labelled frame a file name or a picture's path means."""
+"""Finds the sequence and the labelled frame that a file name or an image path refers to."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,84 +18,110 @@ SequenceKey = tuple[str, str]
 
 
 class Sequences:
-    """The sequences of a dataset, found again in names.
+    """The sequences of a dataset, which can be looked up by file names.
 
     Args:
         frames: the frames table, with subject, task and frame.
-        reader: the dataset's, which knows how pictures are numbered; None of joined datasets.
-        image_base: number of label frame 1's picture, where it was declared.
+        reader: the dataset's reader, which knows how image files are numbered; None for joined
+            datasets.
+        image_base: the number of the image file of label frame 1, if the user declared it.
+
+    Attributes:
+        last: by subject and task, the number of the last labelled frame.
+        have_tasks: whether subjects have several tasks.
     """
 
     def __init__(self, frames: pa.Table, reader: Reader | None, image_base: int | None) -> None:
         keys = frames.select(["subject", "task"])
-        plain = pa.table({name: keys[name].cast(pa.string()) for name in keys.column_names})
-        last = plain.append_column("frame", frames["frame"]).group_by(["subject", "task"])
-        rows = last.aggregate([("frame", "max")]).to_pylist()
+        decoded = pa.table({name: keys[name].cast(pa.string()) for name in keys.column_names})
+        grouped = decoded.append_column("frame", frames["frame"]).group_by(["subject", "task"])
+        rows = grouped.aggregate([("frame", "max")]).to_pylist()
         self.last: dict[SequenceKey, int] = {
             (row["subject"], row["task"]): row["frame_max"] for row in rows
         }
         self._reader, self._declared = reader, image_base
         subjects, tasks = ({key[i] for key in self.last} for i in (0, 1))
         self.have_tasks = tasks != {""}
-        either, then = (_any_of(names) for names in (subjects, tasks))
-        of_task = rf"[-_./\\ ]({then})" if self.have_tasks else "()"
-        self._spelt = {_upper(key): key for key in self.last}
-        self._pattern = re.compile(rf"(?<!\d)({either}){of_task}(?!\d)", re.IGNORECASE)
+        any_subject, any_task = (_any_of(names) for names in (subjects, tasks))
+        task_group = rf"[-_./\\ ]({any_task})" if self.have_tasks else "()"
+        self._by_upper_case = {_upper(key): key for key in self.last}
+        self._pattern = re.compile(rf"(?<!\d)({any_subject}){task_group}(?!\d)", re.IGNORECASE)
 
     def of_name(self, name: str, where: object) -> SequenceKey:
-        """Return the sequence that a name says: F001_T1, LeftVideoSN001_comp.
+        """Return the subject and the task in a file name.
+
+        Args:
+            name: a file name or path, such as ``F001_T1`` or ``LeftVideoSN001_comp``. If it
+                contains several sequences, the last one counts.
+            where: the file, for the error message.
 
         Raises:
-            DataError: it says none of the dataset's.
+            DataError: the name contains no sequence of the dataset.
         """
         matches = self._pattern.findall(name)
-        key = self._spelt.get(_upper(matches[-1])) if matches else None
+        key = self._by_upper_case.get(_upper(matches[-1])) if matches else None
         if key is None:
-            there = ["_".join(filter(None, known)) for known in self.last]
+            sequences = ["_".join(filter(None, known)) for known in self.last]
             raise DataError(
                 f"{name!r} names no sequence of the dataset.",
                 where=where,
-                hint=f"name files like the sequences: {shortened(there)}",
+                hint=f"name each file after its sequence: {shortened(sequences)}",
             )
         return key
 
     def of_inputs(
         self, inputs: np.ndarray, counted: np.ndarray, where: object
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return subject, task and label frame of pictures and of frames of videos.
+        """Return the subject, task and label frame of each row.
 
         Args:
-            inputs: paths, str [M]: F001/T1/2440.jpg, or a video's.
-            counted: the frame of a video, from 0, int [M].
+            inputs: the path of an image, such as ``F001/T1/2440.jpg``, or of a video, str [M].
+            counted: the frame of a video, counted from 0, int [M]; ignored for images.
+            where: the file that lists the inputs, for the error message.
+
+        Returns:
+            subjects: str [M].
+            tasks: str [M].
+            frames: frame numbers as the labels count frames, int64 [M].
 
         Raises:
-            DataError: a path says no sequence, a picture has no number, or it cannot be told
-                which picture shows label frame 1.
+            DataError: a path contains no sequence, an image's name is not a frame number, or the
+                number of the image of label frame 1 cannot be determined.
         """
-        distinct, of = np.unique(inputs, return_inverse=True)
+        distinct, inverse = np.unique(inputs, return_inverse=True)
         keys = [self.of_name(name, where) for name in distinct.tolist()]
-        stills = np.array([_number(name, where) for name in distinct.tolist()], np.int64)
-        base = self._base(keys, stills, where)
-        frames = np.where(stills[of] >= 0, stills[of] + 1 - base, counted + 1)
-        subjects, tasks = (np.array([key[i] for key in keys], np.str_)[of] for i in (0, 1))
+        image_numbers = np.array([_number(name, where) for name in distinct.tolist()], np.int64)
+        base = self._base(keys, image_numbers, where)
+        frames = np.where(
+            image_numbers[inverse] >= 0, image_numbers[inverse] + 1 - base, counted + 1
+        )
+        subjects, tasks = (np.array([key[i] for key in keys], np.str_)[inverse] for i in (0, 1))
         return subjects, tasks, frames
 
     def _base(self, keys: list[SequenceKey], numbers: np.ndarray, where: object) -> int:
+        """Return the number of the image of label frame 1.
+
+        Args:
+            keys: the sequence of each input.
+            numbers: the number of each image, -1 for videos, int64.
+            where: the file that lists the inputs, for the error message.
+        """
         by_key: dict[SequenceKey, list[int]] = {}
         for key, number in zip(keys, numbers.tolist(), strict=True):
             if number >= 0:
                 by_key.setdefault(key, []).append(number)
         listings: Mapping[images.FolderKey, Listing] = {
-            tuple(filter(None, key)): Listing("/".join(filter(None, key)), np.sort(found), [])
-            for key, found in by_key.items()
+            tuple(filter(None, key)): Listing("/".join(filter(None, key)), np.sort(of_key), [])
+            for key, of_key in by_key.items()
         }
         last = {tuple(filter(None, key)): self.last[key] for key in by_key}
         if not by_key:
             return 1
         if self._reader is None:
             raise DataError(
-                "How pictures are numbered is not known of two datasets joined.",
-                hint="give a table with subject, task and frame",
+                "The numbering of image files is not known for joined datasets.",
+                where=where,
+                hint="use a table with the columns subject, task and frame",
             )
         try:
             base, _ = self._reader.image_base(listings, last, self._declared)
@@ -103,14 +129,15 @@ class Sequences:
             raise DataError(
                 error.what,
                 where=where,
-                hint="read the dataset again and declare which picture shows label frame 1: fauds "
-                "build-captions --image-base 0 or 1; or give a table with subject, task and frame",
+                hint="read the dataset again and declare which image shows label frame 1: fauds "
+                "build-captions --image-base 0 or 1; or use a table with the columns subject, task "
+                "and frame",
             ) from error
         return 1 if base is None else base
 
 
 def _any_of(names: Iterable[str]) -> str:
-    """Return a pattern of any of the names, of which one may begin another."""
+    """Return a pattern that matches any of the names, longer names first."""
     return "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
 
 
@@ -119,15 +146,15 @@ def _upper(key: SequenceKey) -> SequenceKey:
 
 
 def _number(name: str, where: object) -> int:
-    """Return a picture's number; -1 of a video."""
+    """Return the number in an image's file name; -1 for a video."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.suffix.lower() in DATASET_VIDEO_SUFFIXES:
         return -1
     digits = images.digits(path.stem, of_videos=True)
     if not digits:
         raise DataError(
-            f"{name!r} has no frame's number for a name.",
+            f"The file name of {name!r} contains no frame number.",
             where=where,
-            hint="name pictures as the dataset does: F001/T1/2440.jpg, SN001/0.png",
+            hint="name images as the dataset does, e.g. F001/T1/2440.jpg or SN001/0.png",
         )
     return int(digits)

@@ -1,4 +1,4 @@
-"""External predictions and the frames of a protocol: every frame gets its prediction."""
+"""Matches external predictions to the frames of a protocol."""
 
 import re
 import shlex
@@ -16,10 +16,9 @@ from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.datasets import DATASETS
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, UsageError
-from fauds.evaluation.evaluate import GroundTruth, Made, Predictions
-from fauds.evaluation.external import read as external
+from fauds.evaluation.evaluate import GroundTruth, Predictions, RunDescription
 from fauds.evaluation.external.frame_names import Sequences
-from fauds.evaluation.external.read import ExternalPredictions
+from fauds.evaluation.external.read import ExternalPredictions, read
 from fauds.evaluation.results import ELSEWHERE, MissingFrames
 from fauds.facs import intensity_column
 from fauds.protocols import folds as folding
@@ -29,56 +28,62 @@ from fauds.tables.frames import read_keyed
 from fauds.tables.paths import FOLDS, FRAMES
 
 Rule = Literal["refuse", "drop", "inactive"]
-_NAMED = 5
+_LISTED = 5
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where the predictions belong.
+class FrameMatch:
+    """The predictions that belong to the frames of a protocol.
 
     Attributes:
-        rows: of the protocol's frames, those that are scored, rising, int64 [S].
-        learnt: those that any fold may train on: these, and what no fold tests, int64 [L].
-        source: the prediction of each, -1 where there is none and it counts as inactive, [S].
-        missing: protocol frames without a prediction, by subject.
-        left_out: predicted frames that nobody coded, of programs that go over whole sequences.
+        rows: the rows of the protocol's frames that are scored, ascending, int64 [S].
+        trainable: the rows of the frames that a fold may train on: the scored frames and those
+            that no fold tests, int64 [L].
+        source: for each scored frame, the row of its prediction, -1 if it has none and counts as
+            inactive, int64 [S].
+        missing: by subject, the number of the protocol's frames without a prediction.
+        left_out: the number of predicted frames that are not coded; only programs that process
+            whole sequences may predict them.
     """
 
     rows: np.ndarray
-    learnt: np.ndarray
+    trainable: np.ndarray
     source: np.ndarray
     missing: dict[str, int]
     left_out: int
 
 
-def place(
-    found: ExternalPredictions, frames: pa.Table, folds: pa.Table, rule: Rule, where: object
-) -> Placed:
-    """Give every frame of the protocol its prediction.
+def match_frames(
+    external: ExternalPredictions, frames: pa.Table, folds: pa.Table, rule: Rule, where: object
+) -> FrameMatch:
+    """Find the prediction of every frame of the protocol.
 
     Args:
-        frames: subject, task and frame of all coded frames.
-        folds: the protocol's, checked; frames of part 0 are in no test part.
-        rule: what becomes of frames without a prediction.
+        external: the predictions as they were read.
+        frames: subject, task and frame of all coded frames, N rows.
+        folds: the table of folds, already checked; frames of subjects in fold 0 are not tested.
+        rule: how frames without a prediction are handled.
+        where: the file or folder of the predictions, for the error message.
 
     Raises:
-        DataError: frames predicted twice, or that are not the protocol's; predictions by a fold
-            that trained on the subject; a fold without any; frames missing where that is refused.
+        DataError: a frame is predicted twice or is not part of the protocol, a subject is predicted
+            by a fold that trained on it, a fold has no predictions, or frames lack a prediction
+            and the rule is "refuse".
     """
     ids, tasks = (_text(frames[name]) for name in ("subject", "task"))
     pairs = sorted(set(zip(ids.tolist(), tasks.tolist(), strict=True)))
-    known = {pair: code for code, pair in enumerate(pairs)}
-    asked = _keys(ids, tasks, frames["frame"].to_numpy().astype(np.int64), known)
-    given = _keys(found.subjects, found.tasks, found.frames, known)
+    codes = {pair: code for code, pair in enumerate(pairs)}
+    frame_keys = _keys(ids, tasks, frames["frame"].to_numpy().astype(np.int64), codes)
+    predicted_keys = _keys(external.subjects, external.tasks, external.frames, codes)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     fold = np.array([fold_of[name] for name in ids.tolist()])
-    order = np.argsort(asked)
-    at = order[np.searchsorted(asked[order], given).clip(max=len(order) - 1)]
-    belongs = (asked[at] == given) & (fold[at] > 0)
-    left_out = _refuse_others(found, belongs, given, where)
-    _refuse_twice(found, given, where)
-    _refuse_seen(found, fold_of, where)
-    source = np.full(len(asked), -1)
+    order = np.argsort(frame_keys)
+    at = order[np.searchsorted(frame_keys[order], predicted_keys).clip(max=len(order) - 1)]
+    belongs = (frame_keys[at] == predicted_keys) & (fold[at] > 0)
+    left_out = _refuse_others(external, belongs, predicted_keys, where)
+    _refuse_duplicates(external, predicted_keys, where)
+    _refuse_trained_folds(external, fold_of, where)
+    source = np.full(len(frame_keys), -1)
     source[at[belongs]] = np.flatnonzero(belongs)
     _refuse_empty_folds(fold[source >= 0], folds, where)
     tested = fold > 0
@@ -87,7 +92,7 @@ def place(
         raise _missing_error(missing, int(tested.sum()), where)
     scored = tested if rule == "inactive" else tested & (source >= 0)
     rows = np.flatnonzero(scored)
-    return Placed(rows, np.flatnonzero(scored | ~tested), source[rows], missing, left_out)
+    return FrameMatch(rows, np.flatnonzero(scored | ~tested), source[rows], missing, left_out)
 
 
 def _text(column: pa.ChunkedArray) -> np.ndarray:
@@ -95,91 +100,115 @@ def _text(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _keys(
-    subjects: np.ndarray, tasks: np.ndarray, frames: np.ndarray, known: dict[tuple[str, str], int]
+    subjects: np.ndarray, tasks: np.ndarray, frames: np.ndarray, codes: dict[tuple[str, str], int]
 ) -> np.ndarray:
-    """Return a number for every frame, the same for the same one; negative of other sequences."""
+    """Return a number that identifies each frame; negative for frames of unknown sequences."""
     pairs = zip(subjects.tolist(), tasks.tolist(), strict=True)
-    code = np.array([known.get(pair, -1) for pair in pairs], np.int64)
+    code = np.array([codes.get(pair, -1) for pair in pairs], np.int64)
     outside = (code < 0) | (frames < 0) | (frames >= 2**31)
     return np.where(outside, -1, code * 2**31 + frames)
 
 
 def _refuse_others(
-    found: ExternalPredictions, belongs: np.ndarray, given: np.ndarray, where: object
+    external: ExternalPredictions, belongs: np.ndarray, predicted_keys: np.ndarray, where: object
 ) -> int:
-    """Raise where frames are predicted that are not the protocol's; return those left out."""
+    """Raise if a predicted frame is not part of the protocol.
+
+    Returns:
+        The number of predicted frames that are left out because they are not coded.
+    """
     others = ~belongs
-    # A program that goes over whole videos predicts frames that nobody coded.
-    left_out = others & (given >= 0) if found.tracked else np.zeros_like(others)
+    # A program that processes whole videos also predicts frames that are not coded.
+    left_out = others & (predicted_keys >= 0) if external.tracked else np.zeros_like(others)
     wrong = others & ~left_out
     if wrong.any():
         rows = np.flatnonzero(wrong)
         raise DataError(
-            f"Predicted frames are not in the protocol ({len(rows):,}): {_named(found, rows)}.",
+            f"Predicted frames are not in the protocol ({len(rows):,}): "
+            f"{_key_list(external, rows)}.",
             where=where,
-            hint="give subject, task and frame as fauds captions show names them; leave out what "
-            "nobody coded",
+            hint="use the dataset's subjects, tasks and frame numbers (see fauds captions show); "
+            "leave out frames that are not coded",
         )
     return int(left_out.sum())
 
 
-def _refuse_twice(found: ExternalPredictions, given: np.ndarray, where: object) -> None:
-    order = np.argsort(given, kind="stable")
-    same = given[order[1:]] == given[order[:-1]]
-    twice = np.sort(order[1:][same & (given[order[1:]] >= 0)])
-    if len(twice):
+def _refuse_duplicates(
+    external: ExternalPredictions, predicted_keys: np.ndarray, where: object
+) -> None:
+    order = np.argsort(predicted_keys, kind="stable")
+    repeated = predicted_keys[order[1:]] == predicted_keys[order[:-1]]
+    duplicates = np.sort(order[1:][repeated & (predicted_keys[order[1:]] >= 0)])
+    if len(duplicates):
         raise DataError(
-            f"Frames are predicted more than once ({len(twice):,}): {_named(found, twice)}.",
+            f"Frames are predicted more than once ({len(duplicates):,}): "
+            f"{_key_list(external, duplicates)}.",
             where=where,
-            hint="keep one prediction a frame; of several faces in a picture, the subject's",
+            hint="keep one prediction for each frame; if an image has several faces, keep the "
+            "subject's",
         )
 
 
-def _refuse_seen(found: ExternalPredictions, fold_of: dict[str, int], where: object) -> None:
-    if found.folds is None:
+def _refuse_trained_folds(
+    external: ExternalPredictions, fold_of: dict[str, int], where: object
+) -> None:
+    """Raise if a subject is predicted by a fold that trained on it."""
+    if external.folds is None:
         return
-    pairs = sorted(set(zip(found.subjects.tolist(), found.folds.tolist(), strict=True)))
-    wrong = [(who, fold) for who, fold in pairs if who in fold_of and fold_of[who] != fold]
+    pairs = sorted(set(zip(external.subjects.tolist(), external.folds.tolist(), strict=True)))
+    wrong = [
+        (subject, fold)
+        for subject, fold in pairs
+        if subject in fold_of and fold_of[subject] != fold
+    ]
     if wrong:
-        who, fold = wrong[0]
-        more = f"; so with {len(wrong) - 1} more subjects" if len(wrong) > 1 else ""
+        subject, fold = wrong[0]
+        more = f"; the same holds for {len(wrong) - 1} more subjects" if len(wrong) > 1 else ""
         raise DataError(
-            f"{who} is predicted by fold {fold}, and is tested by fold {fold_of[who]}: fold "
-            f"{fold} has trained on {who}{more}.",
+            f"{subject} is predicted by fold {fold} but tested by fold {fold_of[subject]}: fold "
+            f"{fold} was trained on {subject}{more}.",
             where=where,
-            hint="fold k tests part k; where other code numbers its folds otherwise, renumber them",
+            hint="fold k must test part k of the protocol; renumber the folds if yours differ",
         )
 
 
-def _refuse_empty_folds(there: np.ndarray, folds: pa.Table, where: object) -> None:
-    """Raise where a fold has no prediction: `there` are the folds of the predicted frames."""
-    for number in sorted(set(folding.tested(folds)) - set(there.tolist())):
+def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -> None:
+    """Raise if a fold has no predictions.
+
+    Args:
+        predicted: the folds of the predicted frames, int.
+        folds: the table of folds.
+        where: the file or folder of the predictions, for the error message.
+    """
+    for number in sorted(set(folding.tested(folds)) - set(predicted.tolist())):
         names = folds.filter(pc.equal(folds["fold"], number))["subject"].to_pylist()
         raise DataError(
-            f"Nothing is predicted of fold {number}, which tests {shortened(sorted(names))}.",
+            f"There are no predictions for fold {number}, which tests {shortened(sorted(names))}.",
             where=where,
             hint="predict the test parts of all folds",
         )
 
 
-def _named(found: ExternalPredictions, rows: np.ndarray) -> str:
+def _key_list(external: ExternalPredictions, rows: np.ndarray) -> str:
     keys = [
         "/".join(
-            str(part) for part in (found.subjects[i], found.tasks[i], found.frames[i]) if part != ""
+            str(part)
+            for part in (external.subjects[i], external.tasks[i], external.frames[i])
+            if part != ""
         )
-        for i in rows[:_NAMED].tolist()
+        for i in rows[:_LISTED].tolist()
     ]
-    return ", ".join(keys) + (f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else "")
+    return ", ".join(keys) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
 
 
-def _missing_error(missing: dict[str, int], asked: int, where: object) -> DataError:
+def _missing_error(missing: dict[str, int], total: int, where: object) -> DataError:
     by_subject = shortened([f"{name} {count:,}" for name, count in missing.items()])
     return DataError(
-        f"{sum(missing.values()):,} of the protocol's {asked:,} frames have no prediction: "
+        f"{sum(missing.values()):,} of the protocol's {total:,} frames have no prediction: "
         f"{by_subject}.",
         where=where,
-        hint="predict them; or --missing drop scores without them, which makes it another frame "
-        "set; or --missing inactive scores them as inactive",
+        hint="predict these frames; or score without them, which is another frame set: --missing "
+        "drop; or score them as inactive: --missing inactive",
     )
 
 
@@ -188,13 +217,13 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What the user asked of ``fauds score``.
+    """The options of ``fauds score``.
 
     Attributes:
-        path: the predictions: a file, a folder of files, or a run.
-        name: what made them; None for the name of the file.
-        missing: what becomes of frames of the protocol without a prediction; None for the
-            benchmark's rule.
+        path: a file of predictions, a folder of such files, or the folder of a run.
+        name: the name of the model; None to use the name of the file.
+        missing: how the protocol's frames without a prediction are handled: "refuse", "drop" or
+            "inactive"; None for the benchmark's own rule.
     """
 
     path: Path
@@ -203,18 +232,20 @@ class ScoreRequest:
 
     @property
     def model(self) -> str:
-        """What results call the model.
+        """The name of the model in the results.
 
         Raises:
-            UsageError: the name cannot be a folder's.
+            UsageError: the name cannot be part of a folder's name.
         """
         if self.name is None:
-            plain = re.sub(r"[^\w.+-]", "-", self.path.resolve().stem, flags=re.ASCII)
-            return plain.strip("-._")[:64] or "predictions"
+            stem = re.sub(r"[^\w.+-]", "-", self.path.resolve().stem, flags=re.ASCII)
+            return stem.strip("-._")[:64] or "predictions"
         if not _NAME.fullmatch(self.name):
             raise UsageError(
-                f"{self.name!r} cannot be a name: letters, digits and . _ + - alone.",
+                f"{self.name!r} cannot be a name.",
                 where="--name",
+                hint="use up to 64 of the characters A-Z, a-z, 0-9 and . _ + -, beginning with a "
+                "letter or digit",
             )
         return self.name
 
@@ -222,77 +253,82 @@ class ScoreRequest:
 def _check_rule(rule: str, benchmark: Benchmark) -> None:
     if rule not in get_args(Rule):
         raise UsageError(
-            f"There is no rule {rule!r} for missing predictions.",
+            f"Unknown rule for missing predictions: {rule!r}.",
             where="missing",
-            hint=f"there is: {', '.join(get_args(Rule))}",
+            hint=f"choose from: {', '.join(get_args(Rule))}",
         )
     if rule == "inactive" and benchmark.target.form != "multilabel":
         raise UsageError(
             f"Frames without a prediction cannot count as inactive: {benchmark.name} predicts one "
-            f"{benchmark.target.noun} a frame.",
+            f"{benchmark.target.noun} for each frame.",
             where="missing",
-            hint="predict them, or leave them out: --missing drop",
+            hint="predict these frames, or leave them out: --missing drop",
         )
 
 
 def match(
     tables: Path, benchmark: Benchmark, request: ScoreRequest, say: Callable[[str], None]
 ) -> tuple[Predictions, GroundTruth]:
-    """Read external predictions, and give every frame of the protocol its prediction.
+    """Read external predictions and match them to the frames of the protocol.
 
     Args:
-        tables: the dataset's folder, with frames and folds.
-        say: takes what was read, and what was not, line by line.
+        tables: the dataset's folder, with the tables of frames and folds.
+        benchmark: the protocol.
+        request: the options of ``fauds score``.
+        say: called with each line for the user about what was read and what was not.
+
+    Returns:
+        The predictions and the labels of the scored frames, in the same order.
 
     Raises:
-        UsageError: a name that cannot be one, or no file to read.
-        DataError: the predictions are not of this protocol; what differs is said.
+        UsageError: the name or the rule is invalid, or there is no file to read.
+        DataError: the predictions do not fit the protocol; the message says where they differ.
     """
     model = request.model
     _check_rule(request.missing or benchmark.missing_predictions, benchmark)
     target, frames_path = benchmark.target, tables / FRAMES
     rule = request.missing or benchmark.missing_predictions
     meta = store.read_meta(frames_path)
-    graded = [
+    coded_intensities = [
         name
         for name in map(intensity_column, target.described)
         if name in store.column_names(frames_path)
     ]
     keys = ["frame_id", "subject", "task", "frame", "sex"]
-    frames = read_keyed(frames_path, [*keys, *target.columns, *graded])
+    frames = read_keyed(frames_path, [*keys, *target.columns, *coded_intensities])
     folds = store.read_table(tables / FOLDS).replace_schema_metadata(None)
     counts = folding.count_subjects(frames, target)
     folding.check(folds, counts.subjects, tables / FOLDS)
     sequences = Sequences(
         frames, meta["reader"] and DATASETS[meta["reader"]], meta["settings"].get("image_base")
     )
-    found = external.read(
-        request.path, target.names, (benchmark.name, benchmark.version), sequences
-    )
-    for line in found.notes:
+    external = read(request.path, target.names, (benchmark.name, benchmark.version), sequences)
+    for line in external.notes:
         say(line)
-    placed = place(found, frames, folds, rule, request.path)
-    _say_placed(placed, rule, say)
+    matched = match_frames(external, frames, folds, rule, request.path)
+    _report_match(matched, rule, say)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    kept = frames.take(pa.array(placed.rows))
-    learnt = frames.take(pa.array(placed.learnt))
-    subjects = kept["subject"].cast(pa.string()).to_pylist()
-    given = {
-        au: values for au, values in found.intensities.items() if intensity_column(au) in graded
+    scored = frames.take(pa.array(matched.rows))
+    trainable = frames.take(pa.array(matched.trainable))
+    subjects = scored["subject"].cast(pa.string()).to_pylist()
+    intensities = {
+        au: values
+        for au, values in external.intensities.items()
+        if intensity_column(au) in coded_intensities
     }
-    uncoded = [au for au in found.intensities if au not in given]
-    if uncoded:
-        say(f"not scored, intensities that nobody coded: {', '.join(uncoded)}")
-    scores = {name: _placed(found.occurrence[name], placed) for name in target.names}
+    not_coded = [au for au in external.intensities if au not in intensities]
+    if not_coded:
+        say(f"not scored, intensities that are not coded: {', '.join(not_coded)}")
+    scores = {name: _values_of_frames(external.occurrence[name], matched) for name in target.names}
     command = ["fauds", "score", str(request.path), "--dataset", benchmark.name]
     command += ["--name", model, "--missing", rule]
-    dropped = rule == "drop" and placed.missing
-    made = Made(
+    dropped = rule == "drop" and matched.missing
+    run = RunDescription(
         model=model,
         preset=ELSEWHERE,
         settings={
             "predictions": str(request.path.resolve()),
-            "files": found.sources,
+            "files": external.sources,
             "missing": rule,
         },
         command=shlex.join(command),
@@ -304,15 +340,15 @@ def match(
     )
     predictions = Predictions(
         table=pa.table({name: values.astype(np.float32) for name, values in scores.items()}),
-        made=made,
-        intensities={au: _placed(values, placed) for au, values in given.items()},
+        run=run,
+        intensities={au: _values_of_frames(values, matched) for au, values in intensities.items()},
     )
     labels = GroundTruth(
-        frames=kept,
+        frames=scored,
         fold=np.array([fold_of[name] for name in subjects]),
         folds=folds,
         tested=folding.tested(folds),
-        statistics=folding.statistics(folding.count_subjects(learnt, target), folds, target),
+        statistics=folding.statistics(folding.count_subjects(trainable, target), folds, target),
         synthetic=meta["synthetic"],
         offered=folding.offered(counts, folds),
         without_image={},
@@ -321,19 +357,20 @@ def match(
             "differences": meta["differences"],
             "captions": NO_CAPTIONS,
         },
-        missing=MissingFrames(rule=rule, frames=placed.missing),
+        missing=MissingFrames(rule=rule, frames=matched.missing),
     )
     return predictions, labels
 
 
-def _placed(values: np.ndarray, placed: Placed) -> np.ndarray:
-    """Return the values of the scored frames; 0 where there is none."""
-    return np.where(placed.source >= 0, values[placed.source], 0.0)
+def _values_of_frames(values: np.ndarray, matched: FrameMatch) -> np.ndarray:
+    """Return the predicted values of the scored frames; 0 for frames without a prediction."""
+    return np.where(matched.source >= 0, values[matched.source], 0.0)
 
 
-def _say_placed(placed: Placed, rule: Rule, say: Callable[[str], None]) -> None:
-    if placed.left_out:
-        say(f"left out: {placed.left_out:,} frames that nobody coded")
-    if placed.missing:
-        done = "are not scored" if rule == "drop" else "are scored as inactive"
-        say(f"{sum(placed.missing.values()):,} frames without a prediction {done}")
+def _report_match(matched: FrameMatch, rule: Rule, say: Callable[[str], None]) -> None:
+    """Tell the user how many frames are left out or have no prediction."""
+    if matched.left_out:
+        say(f"left out: {matched.left_out:,} frames that are not coded")
+    if matched.missing:
+        outcome = "are not scored" if rule == "drop" else "are scored as inactive"
+        say(f"{sum(matched.missing.values()):,} frames without a prediction {outcome}")

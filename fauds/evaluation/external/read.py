@@ -1,8 +1,9 @@
-"""Predictions made elsewhere: files of several programs, told apart by their columns, to arrays.
+"""Reads files of external predictions into arrays.
 
-A table has subject, task and frame. OpenFace writes a file a sequence, named like it, and counts
-its frames from 1, as labels of videos do. py-feat names the picture, or the video, whose frames
-it counts from 0. Values are checked here; whether the frames are the protocol's is not.
+Three formats are recognised by their columns. A table has subject, task and frame. OpenFace writes
+one file for each sequence, named after it, and counts frames from 1, as the labels of videos do.
+py-feat names the image, or the video, whose frames it counts from 0. The values are checked here;
+`match` checks that the frames are those of the protocol.
 """
 
 import hashlib
@@ -23,16 +24,18 @@ _FOLDS = "fold*/predictions.parquet"
 
 @dataclass(frozen=True)
 class ExternalPredictions:
-    """What was read.
+    """Predictions of M frames by another program.
 
     Attributes:
-        subjects, tasks: str [M]; frames: int64 [M], as the labels count them.
-        occurrence: AU to probabilities, or decisions 0 and 1, float64 [M].
-        intensities: AU to 0 to 5, float64 [M].
-        folds: the fold that each was predicted by, int64 [M]; None where no file says.
-        tracked: whether a program went over whole sequences, coded or not.
-        notes: what was read as what, and what was not read, a line each.
-        sources: SHA-256 by name of every file.
+        subjects: the subject of each frame, str [M].
+        tasks: the task of each frame, str [M]; "" for datasets without tasks.
+        frames: the frame numbers as the labels count frames, int64 [M].
+        occurrence: by AU, probabilities or decisions 0 and 1, float64 [M].
+        intensities: by AU, intensities from 0 to 5, float64 [M].
+        folds: the fold that predicted each frame, int64 [M]; None if the files do not name folds.
+        tracked: whether the program processed whole sequences, including frames that are not coded.
+        notes: lines for the user: the recognised format, and what was not read.
+        sources: by file name, the SHA-256 of the file.
     """
 
     subjects: np.ndarray
@@ -49,43 +52,43 @@ class ExternalPredictions:
 def read(
     path: Path, aus: Sequence[str], benchmark: tuple[str, int], sequences: Sequences
 ) -> ExternalPredictions:
-    """Read predictions.
+    """Read external predictions.
 
     Args:
-        path: a CSV or Parquet file, a folder of them, or a run of fauds.
-        aus: the benchmark's; others are not read.
-        benchmark: its name and version, which predictions may carry too.
-        sequences: the dataset's, which names of files are read by.
+        path: a CSV or Parquet file, a folder of such files, or the folder of a run of fauds.
+        aus: the names that the benchmark scores; columns of other AUs are not read.
+        benchmark: the name and version of the benchmark; files that name another are refused.
+        sequences: the sequences of the dataset, to interpret file names.
 
     Raises:
-        UsageError: the path is no file and no folder with any.
-        DataError: a file is of no known format, lacks an AU, is of another protocol's version, or
-            holds what is no probability; file and line are named.
+        UsageError: the path does not exist, or the folder contains no CSV or Parquet file.
+        DataError: a file has an unknown format, lacks an AU, is for another version of the
+            protocol, or contains a value out of range; the message names the file and the frame.
     """
     sheets = [open_sheet(file, aus) for file in _files(path)]
-    kinds = {sheet.path: kind_of(sheet) for sheet in sheets}
-    several = sorted(set(kinds.values()))
-    if len(several) > 1:
+    formats = {sheet.path: kind_of(sheet) for sheet in sheets}
+    distinct = sorted(set(formats.values()))
+    if len(distinct) > 1:
         raise DataError(
-            f"The files are of several formats: {', '.join(several)}.",
+            f"The files are in several formats: {', '.join(distinct)}.",
             where=path,
-            hint="score each apart",
+            hint="score the files of each format separately",
         )
     columns = {sheet.path: classify(sheet, aus) for sheet in sheets}
-    parts, notes = [], [_recognised(several[0], len(sheets))]
-    lost = 0
+    parts, notes = [], [_recognised(distinct[0], len(sheets))]
+    without_face = 0
     for sheet in sheets:
         _check_version(sheet, benchmark)
-        found = columns[sheet.path]
-        _check_aus(sheet, found, aus)
-        part, without = READERS[several[0]](sheet, found, sequences)
+        roles = columns[sheet.path]
+        _check_aus(sheet, roles, aus)
+        part, skipped = READERS[distinct[0]](sheet, roles, sequences)
         _check_values(sheet, part)
         parts.append(part)
-        lost += without
-    notes += _unread(list(columns.values()))
-    if lost:
-        notes.append(f"{lost:,} frames in which no face was found count as not predicted")
-    return _joined(parts, several[0] != TABLE_FORMAT, tuple(notes), sheets, path)
+        without_face += skipped
+    notes += _unread_columns(list(columns.values()))
+    if without_face:
+        notes.append(f"{without_face:,} frames in which no face was found count as not predicted")
+    return _joined(parts, distinct[0] != TABLE_FORMAT, tuple(notes), sheets, path)
 
 
 def _files(path: Path) -> list[Path]:
@@ -93,28 +96,29 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.exists():
         raise UsageError("There is no such file or folder.", where=path)
-    found = sorted(path.glob(_FOLDS))
-    found = found or sorted(
+    files = sorted(path.glob(_FOLDS))
+    files = files or sorted(
         file for file in path.glob("*") if file.suffix.lower() in (".csv", ".parquet")
     )
-    if not found:
+    if not files:
         raise UsageError(
-            "There are no predictions here: no CSV or Parquet file.",
+            "The folder contains no CSV or Parquet file.",
             where=path,
-            hint=f"name a file, a folder of files, or a run of fauds bench; {FORMATS}",
+            hint=f"give a file, a folder of files, or a run of fauds bench; {FORMATS}",
         )
-    return found
+    return files
 
 
 def _recognised(kind: str, files: int) -> str:
-    what = {TABLE_FORMAT: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
-    return f"read as {what}: {files} file{'s' if files > 1 else ''}"
+    """Return the line that tells the user which format was recognised."""
+    output = {TABLE_FORMAT: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
+    return f"read as {output}: {files} file{'s' if files > 1 else ''}"
 
 
-def _unread(columns: Sequence[ColumnRoles]) -> list[str]:
-    """Name what was not read."""
-    others = list(dict.fromkeys(name for found in columns for name in found.others))
-    foreign = list(dict.fromkeys(name for found in columns for name in found.foreign))
+def _unread_columns(columns: Sequence[ColumnRoles]) -> list[str]:
+    """Return lines that tell the user which columns were not read."""
+    others = list(dict.fromkeys(name for roles in columns for name in roles.others))
+    foreign = list(dict.fromkeys(name for roles in columns for name in roles.foreign))
     lines = [f"not read, unknown columns: {shortened(others)}"] if others else []
     return lines + (
         [f"not read, action units of another set: {', '.join(foreign)}"] if foreign else []
@@ -123,34 +127,37 @@ def _unread(columns: Sequence[ColumnRoles]) -> list[str]:
 
 def _check_version(sheet: Sheet, benchmark: tuple[str, int]) -> None:
     name, version = benchmark
-    told = {sheet.made_by} if sheet.made_by else set()
+    declared = {sheet.made_by} if sheet.made_by else set()
     if "benchmark_version" in sheet.columns:
-        told |= {(name, number) for number in set(whole(sheet, "benchmark_version").tolist())}
-    for other in sorted(told - {benchmark}):
+        declared |= {(name, number) for number in set(whole(sheet, "benchmark_version").tolist())}
+    for other in sorted(declared - {benchmark}):
         raise DataError(
-            f"The predictions are of {other[0]}, version {other[1]}; this is {name}, version "
+            f"The predictions are for {other[0]}, version {other[1]}; this is {name}, version "
             f"{version}.",
             where=sheet.path,
             hint="predict the frames of this version, or score with a fauds that has the other",
         )
 
 
-def _check_aus(sheet: Sheet, found: ColumnRoles, aus: Sequence[str]) -> None:
-    missing = [au for au in aus if au not in found.occurrence]
+def _check_aus(sheet: Sheet, roles: ColumnRoles, aus: Sequence[str]) -> None:
+    missing = [au for au in aus if au not in roles.occurrence]
     if not missing:
         return
-    graded = [au for au in missing if au in found.intensities]
+    intensity_only = [au for au in missing if au in roles.intensities]
     hint = "the benchmark scores all of its action units"
-    if graded:
-        hint += f"; of {', '.join(graded)} there are intensities alone: decide occurrence too"
+    if intensity_only:
+        hint += (
+            f"; {', '.join(intensity_only)}: there are intensities alone, add a column of "
+            "probabilities or decisions"
+        )
     raise DataError(
         f"There are no predictions of {', '.join(missing)}.", where=sheet.path, hint=hint
     )
 
 
 def _check_values(sheet: Sheet, part: Part) -> None:
-    for named, top in ((part.values, 1), (part.intensities, 5)):
-        for au, values in named.items():
+    for columns, top in ((part.values, 1), (part.intensities, 5)):
+        for au, values in columns.items():
             wrong = ~((values >= 0) & (values <= top))
             if not wrong.any():
                 continue
@@ -160,17 +167,17 @@ def _check_values(sheet: Sheet, part: Part) -> None:
                 for word in (part.subjects[at], part.tasks[at], part.frames[at])
                 if word != ""
             )
-            what = "a probability" if top == 1 else "an intensity"
+            quantity = "a probability" if top == 1 else "an intensity"
             empty = bool(np.isnan(values[at]))
             others = int(wrong.sum()) - 1
             raise DataError(
-                f"{au} of {key} is {'no number' if empty else f'{values[at]:g}'}, not {what} of 0 "
-                f"to {top}" + (f"; nor are {others:,} more of its values." if others else "."),
+                f"{au} of {key} is {'empty' if empty else f'{values[at]:g}'}, not {quantity} "
+                f"from 0 to {top}" + (f"; {others:,} more values are wrong." if others else "."),
                 where=sheet.path,
-                hint="frames without a prediction are left out of the file; see --missing"
+                hint="leave out rows without a prediction; see --missing"
                 if empty
-                else "AU01 is a probability of 0 to 1, or a decision 0 or 1; AU01_r an intensity "
-                "of 0 to 5",
+                else "AU01 holds probabilities from 0 to 1, or decisions 0 and 1; AU01_r holds "
+                "intensities from 0 to 5",
             )
 
 
@@ -181,13 +188,16 @@ def _joined(
     sheets: Sequence[Sheet],
     path: Path,
 ) -> ExternalPredictions:
-    graded = [au for au in parts[0].intensities if all(au in part.intensities for part in parts)]
+    """Join the rows of all files; intensities are kept if every file has them."""
+    with_intensities = [
+        au for au in parts[0].intensities if all(au in part.intensities for part in parts)
+    ]
     folds = [part.folds for part in parts if part.folds is not None]
     if folds and len(folds) < len(parts):
         raise DataError(
             "Some of the files have a column fold, and some have none.",
             where=path,
-            hint="give all of them one, so that every subject can be checked, or none",
+            hint="add the column fold to all files, so that all subjects can be checked, or to none",
         )
     base = path if path.is_dir() else path.parent
     return ExternalPredictions(
@@ -197,7 +207,9 @@ def _joined(
         occurrence={
             au: np.concatenate([part.values[au] for part in parts]) for au in parts[0].values
         },
-        intensities={au: np.concatenate([part.intensities[au] for part in parts]) for au in graded},
+        intensities={
+            au: np.concatenate([part.intensities[au] for part in parts]) for au in with_intensities
+        },
         folds=np.concatenate(folds) if folds else None,
         tracked=tracked,
         notes=notes,

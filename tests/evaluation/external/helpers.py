@@ -1,4 +1,4 @@
-"""A dataset of few frames, and predictions of it as files of other programs."""
+"""Small frames tables, their sequences, and files of external predictions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ BENCHMARK = ("bp4d", 2)
 
 
 def frames_of(keys: Sequence[tuple[str, str, int]]) -> pa.Table:
-    """Return a frames table of these subjects, tasks and frames."""
+    """Return a frames table with these subjects, tasks and frame numbers."""
     subjects, tasks, frames = zip(*keys, strict=True)
     return pa.table(
         {
@@ -27,23 +27,23 @@ def frames_of(keys: Sequence[tuple[str, str, int]]) -> pa.Table:
 
 
 BP4D = frames_of(
-    [(who, task, n) for who in ("F001", "M002") for task in ("T1", "T10") for n in (5, 9)]
+    [(subject, task, n) for subject in ("F001", "M002") for task in ("T1", "T10") for n in (5, 9)]
 )
-DISFA = frames_of([(who, "", n) for who in ("SN001", "SN010") for n in (1, 4)])
+DISFA = frames_of([(subject, "", n) for subject in ("SN001", "SN010") for n in (1, 4)])
 
 
 def bp4d() -> Sequences:
-    """Return sequences of subjects and tasks."""
+    """Return the sequences of a dataset with subjects and tasks."""
     return Sequences(BP4D, DATASETS["bp4d"], None)
 
 
 def disfa(image_base: int | None = None) -> Sequences:
-    """Return sequences of subjects alone, whose labels end at frame 4."""
+    """Return the sequences of a dataset without tasks, whose labels end at frame 4."""
     return Sequences(DISFA, DATASETS["disfa"], image_base)
 
 
 def write(path: Path, columns: Mapping[str, object], metadata: Mapping | None = None) -> Path:
-    """Write columns as CSV or Parquet, as the suffix says."""
+    """Write columns as CSV or Parquet, depending on the suffix of the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(dict(columns))
     if path.suffix == ".parquet":

@@ -1,4 +1,4 @@
-"""Formats of external predictions: told apart by their columns, and what their rows mean."""
+"""The formats of external predictions: how they are recognised, and how their rows are read."""
 
 from pathlib import Path
 
@@ -33,12 +33,12 @@ def keys(part: Part) -> list[tuple[str, str, int]]:
         (("subject", "frame"), "table"),
         (("frame", "success"), "OpenFace"),
         (("input", "frame"), "py-feat"),
-        # fauds' own tables and other people's have columns of several programs.
+        # A table may also have columns that other formats use.
         (("key", "subject", "frame", "input", "success"), "table"),
         (("input", "frame", "success"), "py-feat"),
     ],
 )
-def test_formats_are_told_apart_by_their_columns(
+def test_a_format_is_recognised_by_its_columns(
     tmp_path: Path, columns: tuple[str, ...], kind: str
 ) -> None:
     path = write(tmp_path / "mine.csv", {name: ["1"] for name in (*columns, "AU01")})
@@ -46,11 +46,11 @@ def test_formats_are_told_apart_by_their_columns(
 
 
 @pytest.mark.parametrize("columns", [("AU01", "AU12"), ("subject", "AU01"), ("Subject", "Frame")])
-def test_columns_of_no_format_are_refused_with_all_formats(
+def test_an_unrecognised_file_is_an_error_that_explains_all_formats(
     tmp_path: Path, columns: tuple[str, ...]
 ) -> None:
     path = write(tmp_path / "mine.csv", {name: ["1"] for name in columns})
-    with pytest.raises(DataError, match="no predictions that fauds knows") as caught:
+    with pytest.raises(DataError, match="Unrecognised prediction file") as caught:
         kind_of(open_sheet(path))
     assert columns[0] in caught.value.what
     for word in ("subject, task and frame", "success", "input", "AU01"):
@@ -58,7 +58,7 @@ def test_columns_of_no_format_are_refused_with_all_formats(
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_table_names_its_frames(tmp_path: Path, suffix: str) -> None:
+def test_a_table_names_frames_by_subject_task_and_frame(tmp_path: Path, suffix: str) -> None:
     names = {"subject": ["F001", " M002"], "task": ["T1", "T10 "], "frame": [5, 9]}
     path = write(tmp_path / f"mine.{suffix}", {**names, **SCORES, "AU12_r": [2.5, 0]})
     part, without_face = rows_of(path, bp4d())
@@ -68,7 +68,7 @@ def test_a_table_names_its_frames(tmp_path: Path, suffix: str) -> None:
     assert part.folds is None and without_face == 0
 
 
-def test_a_table_may_say_the_fold_that_predicted(tmp_path: Path) -> None:
+def test_a_table_may_have_a_column_with_the_fold_that_predicted(tmp_path: Path) -> None:
     columns = {"subject": ["SN001", "SN010"], "frame": [1, 4], "fold": [2, 1], **SCORES}
     part, _ = rows_of(write(tmp_path / "mine.csv", columns), disfa())
     assert part.folds.tolist() == [2, 1]
@@ -77,7 +77,7 @@ def test_a_table_may_say_the_fold_that_predicted(tmp_path: Path) -> None:
         rows_of(write(tmp_path / "mine.csv", columns), disfa())
 
 
-def test_a_column_task_is_asked_for_where_subjects_have_several(tmp_path: Path) -> None:
+def test_the_column_task_is_required_if_subjects_have_several_tasks(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.csv", {"subject": ["F001"] * 2, "frame": [5, 9], **SCORES})
     with pytest.raises(DataError, match="no column task"):
         rows_of(path, bp4d())
@@ -86,7 +86,7 @@ def test_a_column_task_is_asked_for_where_subjects_have_several(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["F001_T10.csv", "f001_t10_webcam.csv", "F001 T10.csv"])
-def test_openface_names_the_sequence_by_its_file(tmp_path: Path, name: str) -> None:
+def test_an_openface_file_is_named_after_its_sequence(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(
         "frame, face_id, confidence, success, AU01_r, AU12_r, AU01_c, AU12_c\n"
@@ -101,7 +101,7 @@ def test_openface_names_the_sequence_by_its_file(tmp_path: Path, name: str) -> N
     assert without_face == 1
 
 
-def test_openface_counts_from_1(tmp_path: Path) -> None:
+def test_an_openface_file_that_counts_from_0_is_refused(tmp_path: Path) -> None:
     columns = {"frame": [0, 1], "success": [1, 1], **SCORES}
     path = write(tmp_path / "LeftVideoSN001_comp.csv", columns)
     with pytest.raises(DataError, match="There is a frame 0, and OpenFace counts from 1") as caught:
@@ -109,13 +109,15 @@ def test_openface_counts_from_1(tmp_path: Path) -> None:
     assert caught.value.where == str(path)
 
 
-def test_openfaces_file_of_another_video_is_refused(tmp_path: Path) -> None:
+def test_an_openface_file_of_an_unknown_video_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "somebody.csv", {"frame": [1, 2], "success": [1, 1], **SCORES})
     with pytest.raises(DataError, match="'somebody' names no sequence"):
         rows_of(path, disfa())
 
 
-def test_pyfeat_names_a_picture_or_a_video_and_a_face_that_is_missing(tmp_path: Path) -> None:
+def test_pyfeat_rows_of_images_and_videos_are_read_and_those_without_a_face_are_counted(
+    tmp_path: Path,
+) -> None:
     columns = {
         "input": ["/data/F001/T1/0005.jpg", "M002_T10.avi", "F001/T10/9.jpg"],
         "frame": [0, 8, 2],
@@ -130,7 +132,7 @@ def test_pyfeat_names_a_picture_or_a_video_and_a_face_that_is_missing(tmp_path: 
         assert without_face == 1
 
 
-def test_a_pyfeat_row_that_lacks_one_action_unit_is_kept(tmp_path: Path) -> None:
+def test_a_pyfeat_row_that_lacks_only_one_action_unit_is_kept(tmp_path: Path) -> None:
     columns = {"input": ["F001/T1/5.jpg"], "frame": [0], "AU01": [None], "AU12": [0.5]}
     part, without_face = rows_of(write(tmp_path / "fex.parquet", columns), bp4d())
     assert np.isnan(part.values["AU01"]).tolist() == [True] and without_face == 0
@@ -138,18 +140,16 @@ def test_a_pyfeat_row_that_lacks_one_action_unit_is_kept(tmp_path: Path) -> None
 
 @given(st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=5), st.booleans())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whole_numbers_are_read_as_they_are(
-    tmp_path: Path, frames: list[int], points: bool
-) -> None:
+def test_whole_numbers_are_read_exactly(tmp_path: Path, frames: list[int], points: bool) -> None:
     cells = [f"{frame}.0" if points else str(frame) for frame in frames]
     path = tmp_path / "mine.csv"
     path.write_text("\n".join(["subject,frame", *(f"F001,{cell}" for cell in cells), ""]))
-    found = whole(open_sheet(path), "frame")
-    assert found.dtype == np.int64 and found.tolist() == frames
+    values = whole(open_sheet(path), "frame")
+    assert values.dtype == np.int64 and values.tolist() == frames
 
 
 @pytest.mark.parametrize(
-    ("cell", "what"),
+    ("cell", "message"),
     [
         ("", "frame is empty in row 2"),
         ("2.5", "frame is 2.5 in row 2"),
@@ -159,10 +159,10 @@ def test_whole_numbers_are_read_as_they_are(
         (str(2**53), r"frame is 9.0072e\+15 in row 2"),
     ],
 )
-def test_what_is_no_whole_number_is_named_with_its_row(
-    tmp_path: Path, cell: str, what: str
+def test_a_cell_that_is_not_a_whole_number_is_an_error_that_gives_its_row(
+    tmp_path: Path, cell: str, message: str
 ) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(f"subject,frame\nF001,1\nF001,{cell}\nF001,0.5\n")
-    with pytest.raises(DataError, match=what):
+    with pytest.raises(DataError, match=message):
         whole(open_sheet(path), "frame")

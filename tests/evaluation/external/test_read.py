@@ -1,4 +1,4 @@
-"""Reading external predictions: files and folders, what they must have and what is told of them."""
+"""Reading files and folders of external predictions, and the errors for incomplete ones."""
 
 import hashlib
 from pathlib import Path
@@ -26,40 +26,43 @@ def openface(folder: Path, subject: str, frames: list[int], **more: list) -> Pat
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_is_read_and_its_contents_are_named(tmp_path: Path, suffix: str) -> None:
+def test_a_file_is_read_and_its_format_is_reported(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"mine.{suffix}", {**TABLE, **SCORES, "AU12_r": [5.0, 0.0]})
-    found = predictions(path)
-    assert found.subjects.tolist() == ["F001", "M002"] and found.frames.tolist() == [5, 9]
-    assert {au: values.tolist() for au, values in found.occurrence.items()} == SCORES
-    assert found.intensities["AU12"].tolist() == [5, 0]
-    assert found.folds is None and not found.tracked
-    assert found.sources == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert found.notes == ("read as a table with subject, task and frame: 1 file",)
+    external = predictions(path)
+    assert external.subjects.tolist() == ["F001", "M002"] and external.frames.tolist() == [5, 9]
+    assert {au: values.tolist() for au, values in external.occurrence.items()} == SCORES
+    assert external.intensities["AU12"].tolist() == [5, 0]
+    assert external.folds is None and not external.tracked
+    assert external.sources == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert external.notes == ("read as a table with subject, task and frame: 1 file",)
 
 
 def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path) -> None:
     openface(tmp_path, "SN010", [1, 4], gaze=[0.5, 0.5])
     openface(tmp_path, "LeftVideoSN001_comp", [1, 2, 3])
     (tmp_path / "notes.txt").write_text("not read")
-    found = predictions(tmp_path, disfa())
-    assert found.subjects.tolist() == ["SN001"] * 3 + ["SN010"] * 2
-    assert found.frames.tolist() == [1, 2, 3, 1, 4]
-    assert found.tracked
-    assert [*found.sources] == ["LeftVideoSN001_comp.csv", "SN010.csv"]
-    assert found.notes == ("read as OpenFace's output: 2 files", "not read, unknown columns: gaze")
+    external = predictions(tmp_path, disfa())
+    assert external.subjects.tolist() == ["SN001"] * 3 + ["SN010"] * 2
+    assert external.frames.tolist() == [1, 2, 3, 1, 4]
+    assert external.tracked
+    assert [*external.sources] == ["LeftVideoSN001_comp.csv", "SN010.csv"]
+    assert external.notes == (
+        "read as OpenFace's output: 2 files",
+        "not read, unknown columns: gaze",
+    )
 
 
-def test_the_folder_of_a_run_is_read_by_its_folds(tmp_path: Path) -> None:
+def test_the_folder_of_a_run_is_read_fold_by_fold(tmp_path: Path) -> None:
     for fold in (1, 2):
         columns = {**TABLE, **SCORES, "fold": [fold, fold]}
         write(tmp_path / f"fold{fold}" / "predictions.parquet", columns)
     write(tmp_path / "features.parquet", {"anything": [1]})
-    found = predictions(tmp_path)
-    assert found.folds.tolist() == [1, 1, 2, 2]
-    assert [*found.sources] == [f"fold{fold}/predictions.parquet" for fold in (1, 2)]
+    external = predictions(tmp_path)
+    assert external.folds.tolist() == [1, 1, 2, 2]
+    assert [*external.sources] == [f"fold{fold}/predictions.parquet" for fold in (1, 2)]
 
 
-def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+def test_columns_that_are_not_read_are_listed(tmp_path: Path) -> None:
     columns = {**TABLE, **SCORES, "AU45": [0, 0], "AU26_r": [1, 1], "comment": ["x", "y"]}
     assert predictions(write(tmp_path / "mine.csv", columns)).notes[1:] == (
         "not read, unknown columns: comment",
@@ -70,19 +73,21 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
 def test_frames_without_a_face_are_counted_over_all_files(tmp_path: Path) -> None:
     openface(tmp_path, "SN001", [1, 2], **{" success": [0, 1]})
     openface(tmp_path, "SN010", [1, 2], **{" success": [0, 0]})
-    found = predictions(tmp_path, disfa())
-    assert list(zip(found.subjects, found.frames, strict=True)) == [("SN001", 2)]
-    assert found.notes[-1] == "3 frames in which no face was found count as not predicted"
+    external = predictions(tmp_path, disfa())
+    assert list(zip(external.subjects, external.frames, strict=True)) == [("SN001", 2)]
+    assert external.notes[-1] == "3 frames in which no face was found count as not predicted"
 
 
-def test_intensities_are_kept_where_all_files_have_them(tmp_path: Path) -> None:
+def test_intensities_are_kept_if_all_files_have_them(tmp_path: Path) -> None:
     openface(tmp_path, "SN001", [1], **{" AU01_r": [1.5], " AU12_r": [2.5]})
     openface(tmp_path, "SN010", [1], **{" AU12_r": [3.5]})
-    found = predictions(tmp_path, disfa())
-    assert {au: values.tolist() for au, values in found.intensities.items()} == {"AU12": [2.5, 3.5]}
+    external = predictions(tmp_path, disfa())
+    assert {au: values.tolist() for au, values in external.intensities.items()} == {
+        "AU12": [2.5, 3.5]
+    }
 
 
-def test_places_without_predictions_are_refused(tmp_path: Path) -> None:
+def test_a_path_without_predictions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder"):
         predictions(tmp_path / "gone.csv")
     (tmp_path / "notes.txt").write_text("none")
@@ -98,60 +103,64 @@ def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path)
 
 
-def test_a_column_fold_is_in_all_files_or_in_none(tmp_path: Path) -> None:
+def test_the_column_fold_must_be_in_all_files_or_in_none(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", {**TABLE, **SCORES, "fold": [1, 2]})
     write(tmp_path / "b.csv", {**TABLE, **SCORES})
     with pytest.raises(DataError, match="Some of the files have a column fold"):
         predictions(tmp_path)
 
 
-def test_action_units_that_are_not_predicted_are_named(tmp_path: Path) -> None:
+def test_missing_action_units_are_an_error_that_names_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no predictions of AU01, AU12") as caught:
         predictions(write(tmp_path / "mine.csv", {**TABLE, "AU12_r": [1, 2]}))
-    assert "of AU12 there are intensities alone" in caught.value.hint
+    assert "AU12: there are intensities alone" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("au", "values", "what"),
+    ("au", "values", "message"),
     [
-        ("AU12", [0.5, 1.01], "AU12 of M002/T10/9 is 1.01, not a probability of 0 to 1."),
-        ("AU12", [-0.5, 7.0], "AU12 of F001/T1/5 is -0.5, not a probability of 0 to 1; nor are 1"),
-        ("AU12", [0.5, None], "AU12 of M002/T10/9 is no number, not a probability of 0 to 1."),
-        ("AU12", [0.5, np.inf], "AU12 of M002/T10/9 is inf, not a probability of 0 to 1."),
-        ("AU12_r", [5.1, 0.0], "AU12 of F001/T1/5 is 5.1, not an intensity of 0 to 5."),
-        ("AU12_intensity", [5.0, -1.0], "AU12 of M002/T10/9 is -1, not an intensity of 0 to 5."),
+        ("AU12", [0.5, 1.01], "AU12 of M002/T10/9 is 1.01, not a probability from 0 to 1."),
+        (
+            "AU12",
+            [-0.5, 7.0],
+            "AU12 of F001/T1/5 is -0.5, not a probability from 0 to 1; 1 more values",
+        ),
+        ("AU12", [0.5, None], "AU12 of M002/T10/9 is empty, not a probability from 0 to 1."),
+        ("AU12", [0.5, np.inf], "AU12 of M002/T10/9 is inf, not a probability from 0 to 1."),
+        ("AU12_r", [5.1, 0.0], "AU12 of F001/T1/5 is 5.1, not an intensity from 0 to 5."),
+        ("AU12_intensity", [5.0, -1.0], "AU12 of M002/T10/9 is -1, not an intensity from 0 to 5."),
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_values_out_of_their_range_are_named_with_their_frame(
-    tmp_path: Path, suffix: str, au: str, values: list, what: str
+def test_a_value_out_of_range_is_an_error_that_names_its_frame(
+    tmp_path: Path, suffix: str, au: str, values: list, message: str
 ) -> None:
     path = write(tmp_path / f"mine.{suffix}", {**TABLE, **SCORES, au: values})
     with pytest.raises(DataError) as caught:
         predictions(path)
-    assert caught.value.what.startswith(what) and caught.value.where == str(path)
+    assert caught.value.what.startswith(message) and caught.value.where == str(path)
     assert ("--missing" in caught.value.hint) == (values[1] is None)
 
 
-def test_values_at_the_ends_of_their_range_are_read(tmp_path: Path) -> None:
+def test_values_at_the_ends_of_the_range_are_accepted(tmp_path: Path) -> None:
     columns = {**TABLE, "AU01": [0, 1], "AU12": [1, 0], "AU01_r": [0, 5]}
     assert predictions(write(tmp_path / "mine.csv", columns)).occurrence["AU01"].tolist() == [0, 1]
 
 
-def test_predictions_of_another_version_are_refused(tmp_path: Path) -> None:
+def test_predictions_for_another_version_of_the_benchmark_are_refused(tmp_path: Path) -> None:
     def path(column: int, metadata: int | None = None) -> Path:
         columns = {**TABLE, **SCORES, "benchmark_version": [2, column]}
         settings = f'{{"settings": {{"benchmark": "bp4d", "benchmark_version": {metadata}}}}}'
-        made = {"fauds": settings} if metadata else None
-        return write(tmp_path / "mine.parquet", columns, made)
+        file_metadata = {"fauds": settings} if metadata else None
+        return write(tmp_path / "mine.parquet", columns, file_metadata)
 
-    for given in (path(1), path(2, metadata=1)):
-        with pytest.raises(DataError, match="are of bp4d, version 1; this is bp4d, version 2"):
-            predictions(given)
+    for file in (path(1), path(2, metadata=1)):
+        with pytest.raises(DataError, match="are for bp4d, version 1; this is bp4d, version 2"):
+            predictions(file)
     assert predictions(path(2, metadata=2)).frames.tolist() == [5, 9]
 
 
-def test_a_file_of_no_rows_predicts_nothing(tmp_path: Path) -> None:
+def test_a_file_without_rows_contains_no_predictions(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("subject,task,frame,AU01,AU12\n")
     assert len(predictions(path).frames) == 0
