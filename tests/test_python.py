@@ -116,7 +116,7 @@ def test_evaluating_a_run_gives_its_own_figures(workdir, tmp_path, cli):
 
 
 def test_what_is_asked_wrongly_is_said(workdir, tmp_path):
-    with pytest.raises(DataError, match="no dataset's folder"):
+    with pytest.raises(DataError, match="not a dataset's folder"):
         fauds.open(tmp_path)
     ds = fauds.open(workdir / "synthetic")
     with pytest.raises(UsageError, match="no fold 9"):

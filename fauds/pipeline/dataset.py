@@ -53,7 +53,7 @@ class Dataset:
 
     @cached_property
     def frames(self) -> "pd.DataFrame":
-        """The coded frames, one row each: frame_id, key, subject, task, frame, sex, image, labels."""
+        """The coded frames: frame_id, key, subject, task, frame, sex, image and labels."""
         from fauds.tables.frames import read_keyed
 
         path = self.folder / FRAMES
@@ -63,28 +63,30 @@ class Dataset:
 
     @cached_property
     def captions(self) -> "pd.DataFrame":
-        """The captions, one row for each frame: frame_id, a description of each AU, and of the face."""
+        """The captions of the frames: frame_id, the description of each AU, and `face`."""
         return self._table("captions", "fauds build-captions")
 
     @cached_property
     def phrases(self) -> "pd.DataFrame":
-        """The distinct descriptions, one row each: scope, au, state, variant, text, tokens."""
+        """The distinct descriptions: scope, au, state, variant, text and tokens."""
         return self._table("phrases", "fauds build-captions")
 
     @cached_property
     def vocabulary(self) -> "pd.DataFrame":
-        """The vocabularies, one row for each token: scope, id, token, space, count."""
+        """The vocabularies of the descriptions: scope, id, token, space and count."""
         return self._table("vocabulary", "fauds build-captions")
 
     @cached_property
     def folds(self) -> "pd.DataFrame":
-        """The folds, one row for each subject: the fold that tests it, and the name of the folds."""
+        """The folds: for each subject the fold that tests it, and the name of the folds."""
         return self._table("folds", "fauds split")
 
     def _table(self, name: str, command: str) -> "pd.DataFrame":
         path = self.folder / f"{name}.parquet"
         if not path.exists():
-            raise DataError(f"{name}.parquet does not exist yet.", where=path, hint=f"run {command}")
+            raise DataError(
+                f"{name}.parquet does not exist yet.", where=path, hint=f"run {command}"
+            )
         table: pd.DataFrame = store.read_table(path).to_pandas()
         return table
 
@@ -182,7 +184,9 @@ class Dataset:
             return np.ones(len(subjects), bool)
         folds = sorted(set(self.folds["fold"]) - {0})
         if fold not in folds:
-            raise UsageError(f"There is no fold {fold}.", where="fold", hint=f"choose from: {folds}")
+            raise UsageError(
+                f"There is no fold {fold}.", where="fold", hint=f"choose from: {folds}"
+            )
         tested = np.isin(subjects, self.folds["subject"][self.folds["fold"] == fold].to_numpy())
         if part not in ("train", "test", "all"):
             raise UsageError(f"There is no part {part!r}.", hint="choose from: train, test, all")

@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 
 from fauds.errors import DataError
 from fauds.evaluation import results as results_file
-from fauds.evaluation.evaluate import Epochs, GroundTruth, RunDescription, Predictions, References, evaluate
+from fauds.evaluation.evaluate import (
+    Epochs,
+    GroundTruth,
+    Predictions,
+    References,
+    RunDescription,
+    evaluate,
+)
 from fauds.nn import presets
 from fauds.runs.illustrations import write_gallery
 from fauds.runs.inputs import Inputs

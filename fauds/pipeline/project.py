@@ -1,7 +1,7 @@
-"""The chain of steps: which needs which, which are done, and running what is missing.
+"""Runs the steps of a dataset in their order, and skips those that are up to date.
 
-Every step reads the files of the steps before and writes its own, with the fingerprint of its
-inputs and its settings; where neither has changed it is left as it is.
+Every step reads the files of earlier steps and writes its own, together with its settings and a
+fingerprint of its inputs. A step is only repeated if its settings or its inputs have changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 
 class Project:
-    """One dataset in a workdir, and all that can be done with it, in its order.
+    """One dataset in a workdir, and the steps that can be run for it.
 
     Args:
-        workdir: the folder of all datasets.
-        dataset: the protocol's name; its tables lie in ``workdir/dataset``.
-        say: called with a line for people when a step is run that was not asked for.
-        protocol: read from a file of the user's own; None for one that ships with fauds, or
-            whose file the workdir has kept.
+        workdir: the folder that contains the folders of all datasets.
+        dataset: the name of the protocol; its tables are in ``workdir/dataset``.
+        say: called with a line for the user when a step runs that was not requested.
+        protocol: the protocol from the user's own file; None for a protocol that ships with fauds
+            or whose file was copied into the workdir before.
 
     Attributes:
-        workspace: where the dataset's tables lie, and its protocol.
+        workspace: the dataset's folder and protocol.
 
     Raises:
-        UsageError: there is no protocol of this name.
-        DataError: the file that the workdir has kept is broken.
+        UsageError: there is no protocol with this name.
+        DataError: the copy of the protocol's file in the workdir is invalid.
     """
 
     def __init__(
@@ -61,11 +61,16 @@ class Project:
 
     @classmethod
     def by_file(cls, workdir: Path, file: Path, say: Callable[[str], None]) -> "Project":
-        """Return the project of a protocol's file.
+        """Return the project of a protocol file.
+
+        Args:
+            workdir: the folder that contains the folders of all datasets.
+            file: the protocol file.
+            say: called with a line for the user when a step runs that was not requested.
 
         Raises:
-            DataError: the file is wrong, or the workdir's tables of its name are of another
-                protocol that has the same version.
+            DataError: the file is invalid, or the workdir already has tables of a different
+                protocol with the same name and version.
         """
         protocol = protocol_files.read(file)
         protocol_files.refuse_other(protocol, file, workdir / protocol.name)
@@ -84,21 +89,23 @@ class Project:
         """Read the raw files into frames.parquet, or join the frames of the protocol's members.
 
         Args:
-            root: the raw files; where None, those that the table was last read from, and for a
-                protocol of synthetic data its own, made on first use.
-            options: fields of `ReadOptions`; the others are as last time for the same root.
-            progress: shows how far the drawing of synthetic faces is.
+            root: the folder of the raw files; None for the folder that the table was last read
+                from, or, for a protocol of synthetic data, a folder in the workdir that is
+                generated on first use.
+            options: fields of `ReadOptions`; fields that are missing have the values of the last
+                reading of the same root.
+            progress: shows a progress bar while synthetic faces are generated; None for none.
 
         Raises:
-            UsageError: there is no table yet and no root to read; or a joined protocol is given
-                a root or options.
-            DataError: the raw files are wrong or incomplete, file and line are named; or the
-                members of a joined protocol do not fit together.
+            UsageError: nothing has been read yet and no root is given, or a root or options are
+                given for a joined protocol.
+            DataError: the raw files are invalid or incomplete (the message names file and line),
+                or the members of a joined protocol do not fit together.
         """
         workspace = self.workspace
         if workspace.protocol.joins:
             if root or options:
-                # Raises: the protocol reads no raw files.
+                # Raises an error, since joined protocols read no raw files.
                 workspace.protocol.reading()
             train, test = self._members()
             steps = [member.frames() for member in (train, test)]
@@ -110,10 +117,10 @@ class Project:
         return step
 
     def _members(self) -> "tuple[Project, Project]":
-        """Return, of a joined protocol, the dataset that is trained on and the one that is tested.
+        """Return the training dataset and the test dataset of a joined protocol.
 
         Raises:
-            UsageError: there is no protocol of such a name.
+            UsageError: there is no protocol with the name of a member.
             DataError: see `fauds.pipeline.joining.check_member`.
         """
         protocol = self.workspace.protocol
@@ -125,27 +132,31 @@ class Project:
         return member
 
     def caption_settings(self, style: Style) -> dict[str, Any]:
-        """Return what captions of this style would be made with.
+        """Return the settings of captions in this style, which their metadata records.
 
         Raises:
-            UsageError: there is no such language, or it has too few paraphrases.
-            DataError: a template is broken.
+            UsageError: the language does not exist or has too few paraphrases.
+            DataError: a template is invalid.
         """
         return captioning.caption_settings(self.workspace, style)
 
     def captions(self, frames: Step, style: Style | None = None) -> Step:
         """Write phrases, vocabulary and captions.parquet for the protocol's AUs.
 
+        Args:
+            frames: the finished step that read the frames.
+            style: language, degrees and paraphrases; None for the default style.
+
         Raises:
-            DataError: degrees are asked for where no intensity is coded.
+            DataError: the style has degrees but the dataset has no intensities.
         """
         return captioning.build_captions(self.workspace, frames, style or Style())
 
     def captions_as_built(self, frames: Step) -> Step:
-        """Return the captions of these frames in the style that they were last built in.
+        """Return the captions of these frames, built in their last style if they are outdated.
 
         Raises:
-            DataError: they must be built again, from templates that fauds does not ship.
+            DataError: the captions must be built again but follow the user's own templates.
         """
         workspace = self.workspace
         path = workspace.path("captions")
@@ -153,13 +164,15 @@ class Project:
         if old is None:
             self._say(f"building captions: {path}")
             return self.captions(frames)
-        made = old["settings"]
-        expected = {"inputs": frames.fingerprint, "settings": made}
+        settings = old["settings"]
+        expected = {"inputs": frames.fingerprint, "settings": settings}
         if unchanged(captioning.caption_tables(workspace), expected):
             return Step(path, False, old)
         refuse_other_templates(workspace.dataset, workspace.folder, old, frames.fingerprint)
-        self._say(f"building captions again ({made['language']}): {path}")
-        style = Style(made["language"], made["degrees"], made["variants"], made["seed"] or 0)
+        self._say(f"building captions again ({settings['language']}): {path}")
+        style = Style(
+            settings["language"], settings["degrees"], settings["variants"], settings["seed"] or 0
+        )
         return self.captions(frames, style)
 
     def folds(
@@ -172,13 +185,15 @@ class Project:
         """Write folds.parquet and fold_statistics.parquet.
 
         Args:
-            k: how many; where None, as many as the protocol has, else 3.
-            method: "published" or "random"; where None, published if the protocol has a list
-                of that many parts.
+            frames: the finished step that read the frames.
+            k: the number of folds; None for the number in the protocol, or 3 if it lists no folds.
+            method: "published" or "random"; None for published folds if the protocol lists k
+                folds, otherwise random folds.
+            seed: the seed of random folds.
 
         Raises:
-            UsageError: published folds were asked for that do not exist.
-            DataError: the subjects read are not those of the published list.
+            UsageError: published folds are requested but the protocol does not list them.
+            DataError: the subjects of the frames are not those of the published folds.
         """
         trained = None
         if self.workspace.protocol.joins:
@@ -187,68 +202,77 @@ class Project:
         return split(self.workspace, frames, k, method, seed, trained)
 
     def _finished(self, table: str) -> Step:
-        """Return a step as its table lies there: whether it would be done again is not asked."""
+        """Return a step from its existing table, without checking whether it is up to date."""
         path = self.workspace.path(table)
         return Step(path, False, store.read_meta(path))
 
     def folds_as_made(self, frames: Step) -> Step:
-        """Return folds of these frames, made as they last were; else the protocol's own.
+        """Return the folds of these frames, made with their last settings if they are outdated.
 
-        Of another version of the protocol they are made anew: it may have folds of its own now.
+        Without earlier folds, or if these are of another version of the protocol, the protocol's
+        default folds are made.
         """
         workspace = self.workspace
         old = meta_of(workspace.path("folds"))
         if old is None or old["settings"]["benchmark_version"] != workspace.protocol.version:
             self._say(f"making folds: {workspace.path('folds')}")
             return self.folds(frames)
-        made = old["settings"]
-        if made["method"] != "random":
+        settings = old["settings"]
+        if settings["method"] != "random":
             return self.folds(frames)
-        return self.folds(frames, made["k"], made["method"], made["seed"])
+        return self.folds(frames, settings["k"], settings["method"], settings["seed"])
 
     def faces(
         self,
         options: Mapping[str, Any] = MappingProxyType({}),
         progress: "Progress | None" = None,
     ) -> Step:
-        """Crop and align the faces of frames.parquet; crops that are there already are kept.
+        """Crop and align the faces of the frames in frames.parquet; existing crops are kept.
 
         Args:
-            options: fields of `fauds.faces.plan.CropRequest`; the others are the protocol's.
-            progress: shows how far it is.
+            options: fields of `fauds.faces.plan.CropRequest` that replace the protocol's settings.
+            progress: shows a progress bar; None for none.
 
         Raises:
-            UsageError: settings that contradict each other, an unknown alignment or detector.
-            DataError: pictures or landmarks are missing or damaged.
+            UsageError: settings contradict each other, the alignment or the detector is unknown,
+                or options are given for a joined protocol.
+            DataError: images or landmarks are missing or damaged.
         """
         protocol = self.workspace.protocol
         if not protocol.joins:
-            # Loads OpenCV, which reading labels does without.
+            # Imported here because it loads OpenCV, which reading labels does not need.
             from fauds.pipeline.cropping import crop
 
             return crop(self.workspace, options, progress)
         if options:
             raise UsageError(
-                f"{self.workspace.dataset} takes the crops of its two datasets as they are.",
+                f"{self.workspace.dataset} uses the crops of its two datasets without changes.",
                 hint=f"prepare these: --dataset {protocol.train}, --dataset {protocol.test}",
             )
         return self._joined_faces(self.frames(), progress)
 
     def _joined_faces(self, frames: Step, progress: "Progress | None") -> Step:
-        """Return the faces of a joined protocol; its members' are cropped where they lack."""
+        """Return the faces of a joined protocol, after cropping those of its members if missing."""
         train, test = self._members()
         steps = []
         for member in (train, test):
             faces = member.faces_as_prepared(member.frames(), progress)
-            # Before the next member is cropped, which may take hours.
+            # Checked before the next member is cropped, which may take hours.
             steps.append(checked_faces(self.workspace, member.workspace, faces))
         return join_faces(self.workspace, (train.workspace, test.workspace), frames, steps)
 
     def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
-        """Return the crops of these frames, made as they last were; else as the protocol says.
+        """Return the crops of these frames, made with their last settings if they are outdated.
 
-        None where the frames are faces as they are, and nobody asked for other crops. Archives,
-        videos and landmarks that were changed since are not noticed here, but by `faces`.
+        Without earlier crops, the protocol's alignment is used. Changes of archives, videos and
+        landmark files since are not detected here, but by `faces`.
+
+        Args:
+            frames: the finished step that read the frames.
+            progress: shows a progress bar; None for none.
+
+        Returns:
+            None if the protocol uses the images of frames without cropping, and no crops exist.
         """
         workspace = self.workspace
         if workspace.protocol.joins:
@@ -274,15 +298,20 @@ class Project:
         *,
         tensorboard: bool = False,
     ) -> Path:
-        """Run a model on the folds; returns the run's folder, with results.json and a report.
+        """Train and test a model on the folds, and write results.json and a report.
 
         Args:
-            frames: None for a run that is resumed: it goes on with the tables as they are; and
-                in the processes that follow the first one, which prepares.
-            tensorboard: write TensorBoard's event files too.
+            plan: the model, its settings and the folds of the run.
+            frames: the finished step that read the frames; None for a resumed run, which uses the
+                tables without changes, and in all processes but the first, which prepares them.
+            progress: shows progress bars.
+            tensorboard: whether TensorBoard event files are written as well.
+
+        Returns:
+            The run's folder.
 
         Raises:
-            DataError: pictures or landmarks are missing, or anything that a run needs.
+            DataError: images, landmarks or other files that the run needs are missing.
         """
         from fauds.pipeline.evaluating import write_results
         from fauds.runs.run import begun
@@ -311,16 +340,19 @@ class Project:
         say: Callable[[str], None],
         progress: AbstractContextManager["Progress"],
     ) -> Path:
-        """Score external predictions; returns the run's folder, with results and a report.
+        """Score external predictions, and write results.json and a report.
 
         Args:
-            request: the predictions, and what becomes of frames that they lack.
-            say: takes what was read of them, and what was not, line by line.
-            progress: entered while frames are read, and left again before the first line.
+            request: the predictions, and how frames without a prediction are handled.
+            say: called with each line for the user about what was read and what was not.
+            progress: a context manager that shows progress bars while the frames are read.
+
+        Returns:
+            The run's folder.
 
         Raises:
             UsageError: see `frames` and `fauds.pipeline.scoring.score_predictions`.
-            DataError: the predictions are not of this protocol; what differs is said.
+            DataError: the predictions do not fit the protocol; the message says where they differ.
         """
         from fauds.pipeline.scoring import score_predictions
 
@@ -334,7 +366,7 @@ class Project:
 
 
 def _report(run: Path) -> None:
-    """Write a finished run's report.md and report.html."""
+    """Write report.md and report.html of a finished run."""
     from fauds.report.html import write_html
     from fauds.report.markdown import write_report
 

@@ -1,4 +1,4 @@
-"""The first step: raw files, or synthetic ones, to the frames that a protocol offers."""
+"""The step that reads raw or synthetic files into frames.parquet."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -30,90 +30,99 @@ def read_frames(
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> Step:
-    """Read raw files into frames.parquet; for arguments and errors see `Project.frames`.
+    """Read raw files into frames.parquet; for the errors see `Project.frames`.
 
     Args:
-        workspace: of a protocol that joins no others.
-        say: called with a line for people where something else is read than was asked for.
+        workspace: the workspace of a protocol that does not join datasets.
+        root: the folder of the raw files; see `Project.frames`.
+        options: fields of `ReadOptions`; see `Project.frames`.
+        say: called with a line for the user if the frames are not read from the requested root.
+        progress: shows a progress bar while synthetic faces are generated; None for none.
     """
     path = workspace.path("frames")
     protocol = workspace.protocol.reading()
     old = meta_of(path)
-    asked, root = root, _root(workspace, old, root)
+    requested, root = root, _root(workspace, old, root)
     last = (old and old["settings"]) or {}
-    chosen = ReadOptions.as_last(last, root if asked else None, {**options, **protocol})
-    listed = _digest(workspace.protocol.frames.file)
+    chosen = ReadOptions.as_last(last, root if requested else None, {**options, **protocol})
+    list_digest = _digest(workspace.protocol.frames.file)
     settings = {"root": str(root.resolve()), **chosen.plain()}
-    synthesis = _unwritten(workspace, root)
-    same = old if synthesis is None else None
-    if same is not None and (same["settings"] != settings or same.get("listed") != listed):
-        same = None
-    if same is not None and asked is None and not root.exists():
-        say(f"{root} is not here any more: using {path} as it was read from there")
-        return Step(path, False, same)
+    synthesis = _missing_release(workspace, root)
+    current = old if synthesis is None else None
+    if current is not None and (
+        current["settings"] != settings or current.get("listed") != list_digest
+    ):
+        current = None
+    if current is not None and requested is None and not root.exists():
+        say(f"{root} does not exist any more: using {path}, which was read from there")
+        return Step(path, False, current)
     reader = DATASETS[str(workspace.protocol.dataset)]
-    if same is not None and same["inputs"] == _inputs(reader.fingerprint(root, chosen), listed):
-        return Step(path, False, same)
+    if current is not None and current["inputs"] == _inputs(
+        reader.fingerprint(root, chosen), list_digest
+    ):
+        return Step(path, False, current)
     with store.lock(workspace.folder):
         if synthesis is not None:
-            _draw(synthesis, root, say, progress)
-        meta = _read(workspace, root, chosen, listed)
+            _generate(synthesis, root, say, progress)
+        meta = _read(workspace, root, chosen, list_digest)
     return Step(path, True, meta)
 
 
 def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -> Path:
+    """Return the folder to read: the given one, the generated one, or that of the last reading."""
     if root is not None:
         return root
-    own = workspace.folder / "raw"
+    generated = workspace.folder / "raw"
     if workspace.protocol.synthesis and (
-        old is None or Path(old["settings"]["root"]) == own.resolve()
+        old is None or Path(old["settings"]["root"]) == generated.resolve()
     ):
-        return own
+        return generated
     if old is None:
         raise UsageError(
             f"Nothing of {workspace.dataset} has been read into this workdir yet.",
             where=workspace.folder,
-            hint=f"name the raw distribution: {workspace.option} --root FOLDER",
+            hint=f"give the folder of the raw files: {workspace.option} --root FOLDER",
         )
     return Path(old["settings"]["root"])
 
 
-def _digest(listed: Path | None) -> str | None:
-    return None if listed is None else hashlib.sha256(listed.read_bytes()).hexdigest()
+def _digest(frame_list: Path | None) -> str | None:
+    return None if frame_list is None else hashlib.sha256(frame_list.read_bytes()).hexdigest()
 
 
-def _inputs(read: str, listed: str | None) -> str:
-    return read if listed is None else store.fingerprint(read, listed)
+def _inputs(fingerprint: str, list_digest: str | None) -> str:
+    return fingerprint if list_digest is None else store.fingerprint(fingerprint, list_digest)
 
 
-def _unwritten(workspace: Workspace, root: Path) -> Synthesis | None:
-    """Return the synthetic release that is to be written to the root before it is read."""
+def _missing_release(workspace: Workspace, root: Path) -> Synthesis | None:
+    """Return the synthetic release that must be generated before the root is read, if any."""
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
         return None
     return None if is_written(root, synthesis.model_dump()) else synthesis
 
 
-def _draw(
+def _generate(
     synthesis: Synthesis,
     root: Path,
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> None:
-    from fauds.synthetic import release as distribution
+    """Write a synthetic release into the root."""
+    from fauds.synthetic import release
 
-    say(f"drawing a made-up distribution in {synthesis.like}'s layout: {root}")
+    say(f"generating a synthetic release in the layout of {synthesis.like}: {root}")
     bar = progress.counter("drawing faces") if progress else nullcontext()
-    with bar as drawn:
-        distribution.write(
-            root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=drawn
+    with bar as advance:
+        release.write(
+            root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=advance
         )
 
 
 def _read(
-    workspace: Workspace, root: Path, options: ReadOptions, listed: str | None
+    workspace: Workspace, root: Path, options: ReadOptions, list_digest: str | None
 ) -> dict[str, Any]:
-    """Write frames.parquet, every frame with its key, and return its metadata."""
+    """Write frames.parquet, each frame with its key, and return the metadata of the table."""
     frame_list, expected = workspace.protocol.frames.file, workspace.protocol.expected
     published = None if expected is None else expected.model_dump()
     reader = DATASETS[str(workspace.protocol.dataset)]
@@ -121,24 +130,30 @@ def _read(
     with store.table_writer(workspace.path("frames"), schema) as writer:
         parts: list[pa.Table] = []
 
-        def take(part: pa.Table) -> None:
+        def collect(part: pa.Table) -> None:
             part = with_keys(part)
             if frame_list is None:
                 writer.write(part, store.sequence_starts(part))
             else:
                 parts.append(part)
 
-        reading = reader.read(root, published, options, sink=take)
-        chosen: dict[str, Any] = {}
+        reading = reader.read(root, published, options, sink=collect)
+        list_meta: dict[str, Any] = {}
         if frame_list is not None:
-            rows, chosen = _listed(frame_list, pa.concat_tables(parts).unify_dictionaries())
+            rows, list_meta = _listed_frames(
+                frame_list, pa.concat_tables(parts).unify_dictionaries()
+            )
             writer.write(rows, store.sequence_starts(rows))
-        writer.meta = _meta(workspace, root, options, reading) | chosen
+        writer.meta = _meta(workspace, root, options, reading) | list_meta
         if frame_list is not None:
-            # The last labelled frames, which tell the numbering, need not be on the list.
+            # The numbering of images is detected from the last labelled frames, which the list may
+            # not contain.
             writer.meta["settings"]["image_base"] = reading.image_base
-            writer.meta |= {"listed": listed, "inputs": _inputs(reading.fingerprint, listed)}
-            writer.meta["notes"] = [*reading.notes, *chosen["notes"]]
+            writer.meta |= {
+                "listed": list_digest,
+                "inputs": _inputs(reading.fingerprint, list_digest),
+            }
+            writer.meta["notes"] = [*reading.notes, *list_meta["notes"]]
     return writer.meta
 
 
@@ -157,12 +172,12 @@ def _meta(
     }
 
 
-def _listed(path: Path, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the frames of the protocol's list, numbered anew, and what to note of it."""
-    keep, found = read_manifest(path, frames)
+def _listed_frames(path: Path, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the frames on the protocol's list with new frame ids, and metadata about the list."""
+    keep, manifest = read_manifest(path, frames)
     rows = frames.filter(pa.array(keep))
-    place = rows.schema.get_field_index("frame_id")
+    column = rows.schema.get_field_index("frame_id")
     ids = from_numpy(np.arange(len(rows)), pa.int64())
-    rows = rows.set_column(place, "frame_id", ids).combine_chunks()
-    described = f"every frame that {found.name} lists (sha256 {found.sha256[:12]})"
-    return rows, {"frame_set": described, "notes": list(found.notes)}
+    rows = rows.set_column(column, "frame_id", ids).combine_chunks()
+    frame_set = f"every frame that {manifest.name} lists (sha256 {manifest.sha256[:12]})"
+    return rows, {"frame_set": frame_set, "notes": list(manifest.notes)}

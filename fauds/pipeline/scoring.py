@@ -1,4 +1,4 @@
-"""The step from external predictions to a run's folder, with results as of a run of the bench."""
+"""The step that scores external predictions and writes a run's folder, as fauds bench does."""
 
 import time
 from collections.abc import Callable
@@ -23,20 +23,22 @@ def score_predictions(
     """Check predictions against a benchmark's protocol, score them, and write a run's folder.
 
     Args:
-        tables: the dataset's folder, with frames and folds.
-        say: takes what was read, and what was not, line by line.
+        tables: the dataset's folder, with the tables of frames and folds.
+        benchmark: the protocol.
+        request: the predictions, and how frames without a prediction are handled.
+        say: called with each line for the user about what was read and what was not.
 
     Returns:
         The run's folder, with settings.yaml, folds.parquet, predictions and results.json.
 
     Raises:
-        UsageError: a name that cannot be one, or no file to read.
-        DataError: the predictions are not of this protocol; what differs is said.
+        UsageError: the name or the rule is invalid, or there is no file to read.
+        DataError: the predictions do not fit the protocol; the message says where they differ.
     """
     predictions, labels = match(tables, benchmark, request, say)
     run = predictions.run
     runs = tables / RUNS
-    folder = _claimed(runs, f"score-{run.model}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = _new_folder(runs, f"score-{run.model}-{time.strftime('%Y%m%d-%H%M%S')}")
     with store.lock(folder):
         write_settings(
             folder,
@@ -52,8 +54,8 @@ def score_predictions(
     return folder
 
 
-def _claimed(runs: Path, name: str) -> Path:
-    """Make a folder that is not there yet, for this process alone."""
+def _new_folder(runs: Path, name: str) -> Path:
+    """Create a new folder; its name gets a number if another process has already taken it."""
     for number in range(1, 1000):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
@@ -61,12 +63,17 @@ def _claimed(runs: Path, name: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise DataError("There is no name left for another run of this second.", where=runs)
+    raise DataError(
+        f"1,000 runs named {name} exist already.",
+        where=runs,
+        hint="wait a second and score again",
+    )
 
 
 def _write_predictions(
     folder: Path, predictions: Predictions, labels: GroundTruth, benchmark: Benchmark
 ) -> None:
+    """Write the predictions of each fold's test part to the run's folder."""
     meta = {
         "inputs": store.fingerprint(predictions.run.settings["files"]),
         "settings": {
@@ -77,13 +84,13 @@ def _write_predictions(
     names = benchmark.target.names
     scores = predictions_file.scores(predictions.table, names)
     for fold in labels.tested:
-        mine = labels.fold == fold
+        in_fold = labels.fold == fold
         predictions_file.write(
             fold_folder(folder, fold) / PREDICTIONS,
-            labels.frames.filter(pa.array(mine)),
+            labels.frames.filter(pa.array(in_fold)),
             fold,
             names,
-            scores[mine],
+            scores[in_fold],
             meta,
-            intensities={au: values[mine] for au, values in predictions.intensities.items()},
+            intensities={au: values[in_fold] for au, values in predictions.intensities.items()},
         )

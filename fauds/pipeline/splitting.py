@@ -1,4 +1,4 @@
-"""The step that puts every subject into a fold, by the protocol or by chance."""
+"""The step that assigns every subject to a fold, by the protocol or at random."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,16 +22,18 @@ def split(
     """Write folds.parquet and fold_statistics.parquet; for errors see `Project.folds`.
 
     Args:
-        frames: finished.
-        k: how many folds; where None, as many as the protocol has, else 3.
-        method: "published" or "random"; where None, published if the protocol has k folds.
-        seed: of random folds.
-        trained: the finished frames of the dataset that is trained on; a joined protocol needs it.
+        workspace: the dataset's folder and protocol.
+        frames: the finished step that read the frames.
+        k: the number of folds; None for the number in the protocol, or 3 if it lists no folds.
+        method: "published" or "random"; None for published folds if the protocol lists k folds,
+            otherwise random folds.
+        seed: the seed of random folds.
+        trained: the finished frames of the training dataset; required for a joined protocol.
     """
     target = workspace.protocol.target
     labels = store.read_table(frames.path, ["subject", "sex", *target.columns])
     counts = folding.count_subjects(labels, target)
-    made, settings = _folds(workspace, counts, k, method, seed, trained)
+    make_table, settings = _folds(workspace, counts, k, method, seed, trained)
     path = workspace.path("folds")
     meta = {
         "dataset": workspace.dataset,
@@ -42,7 +44,7 @@ def split(
     with store.lock(workspace.folder):
         if unchanged([path, workspace.path("fold_statistics")], meta):
             return Step(path, False, meta)
-        table = made()
+        table = make_table()
         folding.check(table, counts.subjects)
         statistics = folding.statistics(counts, table, target)
         store.write_table(workspace.path("fold_statistics"), statistics, meta)
@@ -58,16 +60,16 @@ def _folds(
     seed: int,
     trained: Step | None,
 ) -> tuple[Callable[[], pa.Table], dict[str, Any]]:
-    """Return what makes the folds, and the settings that decide them."""
+    """Return a function that makes the table of folds, and the settings that determine it."""
     listed = workspace.protocol.folds
     if workspace.protocol.joins:
         if k is not None or method is not None:
             raise UsageError(
                 f"{workspace.dataset} has one fold: it tests all of {workspace.protocol.test}.",
-                hint="leave --folds and --method out",
+                hint="leave out --folds and --method",
             )
         if trained is None:
-            raise ValueError(f"{workspace.dataset} needs the frames of what it is trained on")
+            raise ValueError(f"{workspace.dataset} needs the frames of its training dataset")
         column = store.read_table(trained.path, ["subject"])["subject"]
         subjects = set(column.unique().to_pylist())
         settings = {"k": 1, "method": "across", "seed": None}

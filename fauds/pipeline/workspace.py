@@ -1,4 +1,4 @@
-"""Where a dataset's tables lie, and the protocol that they follow: what every step works on."""
+"""The folder and the protocol of a dataset, and the result of a step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from fauds.tables import store
 
 @dataclass(frozen=True)
 class Workspace:
-    """One dataset's folder in a workdir. A plain value: it runs no step.
+    """The folder of one dataset in a workdir, and its protocol.
 
-    Whoever writes into the folder holds ``store.lock(workspace.folder)``.
+    A workspace is a plain value and runs no step. A step that writes into the folder must hold
+    ``store.lock(workspace.folder)``.
 
     Attributes:
-        workdir: the folder of all datasets.
-        dataset: the protocol's name; its tables lie in ``workdir/dataset``.
-        protocol: which AUs, frames, folds and crops.
-        from_file: whether the user named the protocol's file, and fauds does not ship it.
+        workdir: the folder that contains the folders of all datasets.
+        dataset: the name of the protocol; its tables are in ``workdir/dataset``.
+        protocol: the AUs, frames, folds and alignment of the benchmark.
+        from_file: whether the protocol is from the user's own file and does not ship with fauds.
     """
 
     workdir: Path
@@ -30,22 +31,28 @@ class Workspace:
 
     @property
     def option(self) -> str:
-        """What names this dataset on the command line."""
+        """The command-line option that selects this dataset."""
         return "--benchmark FILE" if self.from_file else f"--dataset {self.dataset}"
 
     @property
     def folder(self) -> Path:
-        """Where this dataset's files lie."""
+        """The folder of this dataset's files."""
         return self.workdir / self.dataset
 
     def path(self, table: str) -> Path:
-        """Return the path of one of the tables: ``path("frames")``."""
+        """Return the path of a table, for example ``path("frames")``."""
         return self.folder / f"{table}.parquet"
 
 
 @dataclass(frozen=True)
 class Step:
-    """What became of a step: its main file, whether it was done now, and what to tell people."""
+    """The result of a step.
+
+    Attributes:
+        path: the path of the step's main table.
+        done: whether the step ran now; False if its tables were up to date.
+        meta: the metadata of the table, with "inputs", "settings" and notes for the user.
+    """
 
     path: Path
     done: bool
@@ -53,25 +60,25 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        """The identity of the step's result: its inputs and settings."""
+        """A hash of the step's inputs and settings, by which later steps detect changes."""
         return store.fingerprint(self.meta["inputs"], self.meta["settings"])
 
     def beside(self, table: str) -> Path:
-        """Return the path of another table in the same folder: ``beside("phrases")``."""
+        """Return the path of another table in the folder, for example ``beside("phrases")``."""
         return self.path.with_name(f"{table}.parquet")
 
 
 def meta_of(path: Path) -> dict[str, Any] | None:
-    """Return the metadata of a table, None where there is none yet."""
+    """Return the metadata of a table; None if the table does not exist."""
     return store.read_meta(path) if path.exists() else None
 
 
 def unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
-    """Whether all tables of a step are there and were made of the same things."""
+    """Whether all tables of a step exist and have this metadata."""
     if not all(path.exists() for path in paths):
         return False
     try:
-        olds = [store.read_meta(path) for path in paths]
+        existing = [store.read_meta(path) for path in paths]
     except DataError:
         return False
-    return all(old.get(key) == value for old in olds for key, value in meta.items())
+    return all(old.get(key) == value for old in existing for key, value in meta.items())

@@ -78,7 +78,7 @@ def test_a_moved_distribution_does_not_lose_the_tables(cli, tmp_path, work):
     shutil.rmtree(raw)
     outcome = cli("split", "--dataset", "bp4d")
     assert outcome.code == 0
-    assert "is not here any more" in outcome.err
+    assert "does not exist any more" in outcome.err
 
 
 @pytest.fixture(scope="module")

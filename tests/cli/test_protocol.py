@@ -226,7 +226,7 @@ def test_made_up_faces_and_real_ones_are_not_joined(cli, work, tmp_path, bp4d_pi
     cli.ok("build-captions", "--dataset", "disfa", "--root", real)
     outcome = cli("build-captions", "--benchmark", EXAMPLES / "bp4d-to-disfa.yaml")
     assert outcome.code == 1
-    assert "bp4d is made up and disfa is real" in outcome.err
+    assert "bp4d is synthetic and disfa is real" in outcome.err
     assert not (work / "bp4d-to-disfa" / "frames.parquet").exists()
 
 

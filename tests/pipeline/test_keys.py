@@ -1,4 +1,4 @@
-"""Every frame has an id in words, and tables from before that are still usable."""
+"""Every frame has a readable key, and tables of an older fauds without keys can still be used."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,20 +19,20 @@ from fauds.tables.frames import frame_keys
 from tests.helpers import Cli, small
 
 
-def as_an_older_fauds(path: Path) -> None:
-    """Write frames.parquet again as it was before it had keys."""
+def remove_keys(path: Path) -> None:
+    """Write frames.parquet again without keys, as an older fauds wrote it."""
     table, meta = store.read_table(path), store.read_meta(path)
     table = table.drop_columns("key")
     store.write_table(path, table, meta, store.sequence_starts(table))
 
 
 def plain_keys(path: Path) -> list[str]:
-    """The keys by a plain loop over the rows."""
+    """Return the keys, computed by a plain loop over the rows."""
     rows = pq.read_table(path, columns=["subject", "task", "frame"]).to_pylist()
     return ["/".join(str(part) for part in row.values() if part != "") for row in rows]
 
 
-def test_a_key_leaves_out_a_task_that_is_empty_or_null() -> None:
+def test_a_key_omits_a_task_that_is_empty_or_null() -> None:
     parts = [("F001", "T1", 2440), ("SN003", "", 29), ("SN003", None, 30), ("ä", "T10", 0)]
     columns = [pa.array(column) for column in zip(*parts, strict=True)]
     whole = pa.table(dict(zip(("subject", "task", "frame"), columns, strict=True)))
@@ -49,7 +49,7 @@ def test_a_key_leaves_out_a_task_that_is_empty_or_null() -> None:
 @pytest.mark.parametrize(
     ("dataset", "like"), [("bp4d", "F001/T1/"), ("disfa", "SN001/")], ids=["bp4d", "disfa"]
 )
-def test_frames_have_a_unique_key_beside_their_number(
+def test_frames_have_a_unique_key_as_well_as_a_frame_id(
     request: pytest.FixtureRequest, work: Path, dataset: str, like: str
 ) -> None:
     step = Project(work, dataset).frames(request.getfixturevalue(f"{dataset}_root"))
@@ -61,8 +61,8 @@ def test_frames_have_a_unique_key_beside_their_number(
     assert keys[0].startswith(like)
 
 
-class _Named:
-    """BP4D's reader, and every frame with a key of the reader's own, at the table's end."""
+class _ReaderWithKeys:
+    """BP4D's reader with keys of its own, in the last column of the table."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(BP4D, name)
@@ -75,30 +75,30 @@ class _Named:
         *,
         sink: FramesSink,
     ) -> Reading:
-        def named(part: pa.Table) -> None:
+        def add_keys(part: pa.Table) -> None:
             keys = from_strings([f"clip-{number}" for number in part["frame_id"].to_pylist()])
             sink(part.append_column("key", keys.dictionary_encode()))
 
-        return BP4D.read(root, expected, options, sink=named)
+        return BP4D.read(root, expected, options, sink=add_keys)
 
 
-def test_a_readers_own_keys_stay(
+def test_keys_of_a_reader_are_kept(
     work: Path, bp4d_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fauds.datasets.bp4d.BP4D", _Named())
+    monkeypatch.setattr("fauds.datasets.bp4d.BP4D", _ReaderWithKeys())
     table = store.read_table(Project(work, "bp4d").frames(bp4d_root).path)
     assert table.column_names[:3] == ["frame_id", "key", "subject"]
     assert table["key"].to_pylist() == [f"clip-{number}" for number in range(len(table))]
 
 
 @pytest.mark.slow
-def test_frames_of_an_older_fauds_are_used_as_they_are(
+def test_frames_of_an_older_fauds_are_used_without_changes(
     cli: Cli, work: Path, bp4d_root: Path
 ) -> None:
     options = ("--dataset", "bp4d")
     cli.ok("build-captions", *options, "--root", bp4d_root)
     path = work / "bp4d" / "frames.parquet"
-    as_an_older_fauds(path)
+    remove_keys(path)
     before = path.read_bytes()
     assert cli.ok("build-captions", *options).count("(unchanged)") == 2
     cli.ok("build-captions", *options, "--language", "zh")
@@ -119,12 +119,12 @@ def test_frames_of_an_older_fauds_are_used_as_they_are(
     assert path.read_bytes() == before
 
 
-def test_old_frames_get_their_keys_where_they_are_joined(
+def test_frames_of_an_older_fauds_get_keys_when_they_are_joined(
     work: Path, bp4d_root: Path, disfa_root: Path
 ) -> None:
     Project(work, "bp4d").frames(bp4d_root)
     Project(work, "disfa").frames(disfa_root)
-    as_an_older_fauds(work / "disfa" / "frames.parquet")
+    remove_keys(work / "disfa" / "frames.parquet")
     file = resources.path("benchmarks", "examples") / "bp4d-to-disfa.yaml"
     step = Project.by_file(work, file, print).frames()
     table = store.read_table(step.path)

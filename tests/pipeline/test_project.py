@@ -1,4 +1,4 @@
-"""The order of the steps is known to `Project` alone; a step takes what it needs as arguments."""
+"""`Project` runs the steps in order; a step takes the finished steps it depends on as arguments."""
 
 import ast
 from pathlib import Path
@@ -20,17 +20,17 @@ HOME = Path(fauds.__file__).parent
 
 
 def quiet(line: str) -> None:
-    """Say nothing."""
+    """Ignore a line for the user."""
 
 
 @pytest.fixture
 def members(tmp_path: Path, bp4d_root: Path, disfa_root: Path) -> dict[str, Step]:
-    """The finished frames of the two datasets that the example joins."""
+    """Return the finished frames of the two datasets that the example joins."""
     roots = {"bp4d": bp4d_root, "disfa": disfa_root}
     return {name: Project(tmp_path, name).frames(root) for name, root in roots.items()}
 
 
-def test_a_joined_protocol_is_handed_the_finished_steps_of_its_members(
+def test_joining_gets_the_finished_steps_of_both_members(
     tmp_path: Path, members: dict[str, Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[Any, ...]] = []
@@ -53,9 +53,7 @@ def test_a_joined_protocol_is_handed_the_finished_steps_of_its_members(
     assert trained == {"F001", "F004", "M002"}
 
 
-def test_steps_are_functions_of_a_plain_value_and_of_finished_steps(
-    tmp_path: Path, members: dict[str, Step]
-) -> None:
+def test_steps_can_be_run_without_a_project(tmp_path: Path, members: dict[str, Step]) -> None:
     joined = Project.by_file(tmp_path, JOINED, quiet)
     by_project = store.read_table(joined.frames().path)
     alone = Workspace(tmp_path, "alone", joined.workspace.protocol)
@@ -67,22 +65,22 @@ def test_steps_are_functions_of_a_plain_value_and_of_finished_steps(
     assert folds.meta["settings"]["method"] == "across"
 
 
-def test_a_member_without_fitting_crops_is_refused_before_the_other_is_cropped(
+def test_a_member_without_crops_is_refused_before_the_other_member_is_cropped(
     tmp_path: Path, members: dict[str, Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    cropped: list[str] = []
 
-    def none_as_prepared(self: Project, frames: Step, progress: object = None) -> None:
-        asked.append(self.workspace.dataset)
+    def no_crops(self: Project, frames: Step, progress: object = None) -> None:
+        cropped.append(self.workspace.dataset)
 
     joined = Project.by_file(tmp_path, JOINED, quiet)
-    monkeypatch.setattr(Project, "faces_as_prepared", none_as_prepared)
+    monkeypatch.setattr(Project, "faces_as_prepared", no_crops)
     with pytest.raises(DataError, match="bp4d has no crops"):
         joined.faces()
-    assert asked == ["bp4d"]
+    assert cropped == ["bp4d"]
 
 
-def test_a_workspace_knows_its_option(tmp_path: Path) -> None:
+def test_a_workspace_knows_the_option_that_selects_it(tmp_path: Path) -> None:
     assert Project(tmp_path, "bp4d").workspace.option == "--dataset bp4d"
     own = Project.by_file(tmp_path, JOINED, quiet).workspace
     assert own.option == "--benchmark FILE" and isinstance(own.protocol, Benchmark)
@@ -91,8 +89,8 @@ def test_a_workspace_knows_its_option(tmp_path: Path) -> None:
         Project(tmp_path, "bp4")
 
 
-def test_imports_go_one_way() -> None:
-    """Steps do not know the project; only commands and the public functions know the package."""
+def test_steps_do_not_import_the_project() -> None:
+    """Only commands and the public functions import the package."""
     paths = [*HOME.rglob("*.py")]
     assert len(paths) > 100
     for path in paths:
