@@ -105,11 +105,11 @@ def locate(named: str, runs: Path) -> Path:
     for path in (Path(named), runs / named):
         if named and path.exists():
             return path
-    known = sorted(path.parent.name for path in runs.glob(f"*/{RESULTS}"))
+    names = sorted(path.parent.name for path in runs.glob(f"*/{RESULTS}"))
     raise UsageError(
         f"There is no run {named!r}.",
         where=runs,
-        hint=f"choose from: {', '.join(known) or 'none'}; or name a run's folder, or another "
+        hint=f"choose from: {', '.join(names) or 'none'}; or name a run's folder, or another "
         "--dataset or --workdir",
     )
 

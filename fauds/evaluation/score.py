@@ -32,7 +32,7 @@ class MetricRows:
     target: Target
     selection: str
 
-    def one(
+    def row(
         self,
         metric: str,
         scope: str,
@@ -90,7 +90,7 @@ class MetricRows:
             overall = float(defined_mean(np.array(values)))
         rows = [*zip(range(len(values)), names, values, strict=False), (-1, None, overall)]
         return [
-            self.one(
+            self.row(
                 metric,
                 scope,
                 value,
@@ -199,7 +199,7 @@ def _fold_rows(
         overall["local_text_agreement"] = scores.agreement
     overall |= scores.texts.overall if scores.texts else {}
     for name, (value, number) in overall.items():
-        lines.append(rows.one(name, "fold", value, number, fold=fold))
+        lines.append(rows.row(name, "fold", value, number, fold=fold))
     return lines
 
 
@@ -211,7 +211,7 @@ def _variance(
     if figure is None or figure.by_name is None:
         return []
     variance = float(occurrence.variance_over_aus(figure.by_name))
-    return [rows.one("f1_variance", scope, variance, n, fold=fold)]
+    return [rows.row("f1_variance", scope, variance, n, fold=fold)]
 
 
 def _intensity_rows(
@@ -239,7 +239,7 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     for line in lines:
         by_figure.setdefault((line.metric, line.au), []).append(line)
     means = [
-        rows.one(name, "mean_of_folds", _mean(group), sum(line.n for line in group), au=au)
+        rows.row(name, "mean_of_folds", _mean(group), sum(line.n for line in group), au=au)
         for (name, au), group in by_figure.items()
         if name != "f1_variance"
     ]
@@ -315,9 +315,9 @@ def text_agreement(
         described = pc.is_valid(predictions[f"{au}_text"])
         texts = predictions[f"{au}_text"].filter(described)
         active = pc.greater_equal(predictions[au].filter(described), threshold)
-        for state, wanted in ((True, active), (False, pc.invert(active))):
+        for state, frames in ((True, active), (False, pc.invert(active))):
             of_state = pc.is_in(texts, pa.array(texts_of.get((au, state), []), pa.string()))
-            matching += pc.sum(pc.and_(of_state, wanted)).as_py() or 0
+            matching += pc.sum(pc.and_(of_state, frames)).as_py() or 0
         total += len(texts)
     return (matching / total, total) if total else None
 
@@ -409,7 +409,7 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
 def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
     """Return the target's statistics over all names for each subject; arguments as `sex_rows`."""
     return [
-        rows.one(name, "subject", float(value), n, group=subject)
+        rows.row(name, "subject", float(value), n, group=subject)
         for name, statistic in rows.target.statistics.items()
         for subject, value, n in zip(
             counted.subjects, with_overall(statistic, counted.counts)[:, -1], frames, strict=True

@@ -1,6 +1,7 @@
-"""Trained weights applied to any face: action units, descriptions, attention maps.
+"""Applies trained models to images and videos: action units, descriptions, attention maps.
 
-Begin with `run`, the loop over images and videos, or `api`, which is ``fauds.explain``. `weights`
-opens a trained model, `cutting` finds the faces, `engine` runs the model, `outputs` and `annotate`
-write what it says, and `onnx_export` writes the model for other programs.
+Begin with `run`, the loop over images and videos, or with `api`, which is ``fauds.explain``.
+`media` reads images and videos, `weights` opens a trained model, `cutting` crops the faces, and
+`engine` runs the model. `outputs` writes explanations as tables, `annotate` draws them on images
+and videos, and `onnx_export` exports a model for other programs.
 """

@@ -1,4 +1,4 @@
-"""One picture with all that is said of its faces: boxes on it, tiles beside it, text below it."""
+"""Composes an annotated image: boxes on the faces, attention tiles beside, descriptions below."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from fauds.explanation.drawing import (
     RGB,
     TEXT_COLOUR,
     Board,
-    heat,
     line_height,
+    overlay_heatmap,
     shorten,
     text_width,
     wrap,
@@ -24,25 +24,25 @@ from fauds.faces.base import Box
 from fauds.fonts import drawable
 
 TILES = 6
-"""How many action units are shown with their attention: more cannot be read."""
+"""The number of action units in the side panel; more would be too small to read."""
 
-_SMALL, _LARGE = 480, 1920
-_ROWS = 2
+_MIN_SIDE, _MAX_SIDE = 480, 1920
+_TEXT_LINES = 2
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things go, in pixels; the same for all pictures of one size.
+    """The layout of annotated images in pixels; the same for all images of one size.
 
     Attributes:
-        factor: that small pictures are enlarged by; 1 for others.
-        width: of the picture as it is shown.
-        height: of the picture as it is shown.
-        body: height of picture and side panel, at least that of the picture.
-        side: width of the side panel.
-        size: of letters.
-        slot: height of one action unit in the side panel.
-        lines: of text that a slot has below the action unit's name.
+        factor: the factor by which small images are enlarged; 1 for others.
+        width: the width of the image as shown.
+        height: the height of the image as shown.
+        body: the height of the image and the side panel, at least `height`.
+        side: the width of the side panel.
+        size: the font size.
+        slot: the height of one action unit in the side panel.
+        lines: the number of text lines in a slot, below the action unit's name.
     """
 
     factor: float
@@ -56,29 +56,29 @@ class Layout:
 
     @property
     def pad(self) -> int:
-        """The blank between things."""
+        """The space between elements."""
         return self.size // 2
 
     @property
     def stroke(self) -> int:
-        """The width of a box's line."""
+        """The line width of boxes."""
         return max(2, self.size // 7)
 
     @property
     def tile(self) -> int:
-        """The side of an attention tile."""
+        """The side of a square attention tile."""
         return min(self.slot - self.pad, 10 * self.size)
 
 
 def lay_out(height: int, width: int) -> Layout:
-    """Return the layout for pictures of a size: shown as large as they are, or enlarged to 480."""
-    factor = max(1.0, min(_SMALL / min(height, width), _LARGE / max(height, width)))
+    """Return the layout for images of a size; images smaller than 480 pixels are enlarged."""
+    factor = max(1.0, min(_MIN_SIDE / min(height, width), _MAX_SIDE / max(height, width)))
     shown = round(width * factor), round(height * factor)
     size = max(13, round(min(shown) / 42))
     step, pad = line_height(size), size // 2
     footer = 3 * step
-    # Video codecs want even sizes.
-    body = even(max(shown[1], TILES * ((1 + _ROWS) * step + pad) + footer + pad))
+    # Video codecs require even sizes.
+    body = even(max(shown[1], TILES * ((1 + _TEXT_LINES) * step + pad) + footer + pad))
     slot = min((body - footer - pad) // TILES, 12 * size)
     lines = (slot - pad) // step - 1
     text = int(np.clip(70 * size / lines, 16 * size, 32 * size))
@@ -87,7 +87,7 @@ def lay_out(height: int, width: int) -> Layout:
 
 
 def even(value: int) -> int:
-    """Return the even number that is the value or follows it."""
+    """Return the value, rounded up to an even number."""
     return value + value % 2
 
 
@@ -98,42 +98,42 @@ _VIDEO_LINES = 4
 def compose(
     layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], *, fixed: bool
 ) -> np.ndarray:
-    """Return the annotated picture.
+    """Return the annotated image.
 
     Args:
-        layout: of `lay_out` for the picture's size.
-        frame: a readable picture.
-        explanations: of its faces, the largest first; none where it has no face.
-        fixed: whether all pictures come out equally high: descriptions that are longer than
-            four lines are cut, as a video needs it.
+        layout: the layout of `lay_out` for the size of the image.
+        frame: a readable image or video frame.
+        explanations: the explanations of its faces, largest face first; may be empty.
+        fixed: whether all images of this layout have the same height, as videos require;
+            descriptions are then shortened to four lines.
 
     Returns:
         uint8 [body + band, width + side, 3] RGB.
     """
-    said = list(_band(layout, frame, explanations, _VIDEO_LINES if fixed else None))
+    texts = list(_text_lines(layout, frame, explanations, _VIDEO_LINES if fixed else None))
     step = line_height(layout.size)
-    lines = 1 + _VIDEO_LINES if fixed else len(said)
+    lines = 1 + _VIDEO_LINES if fixed else len(texts)
     band = even(lines * step + 2 * layout.pad)
     board = Board(layout.width + layout.side, layout.body + band)
-    board.paste(_enlarged(frame.picture, layout), 0, 0)
+    board.paste(_resized(frame.pixels, layout), 0, 0)
     _draw_faces(board, layout, explanations)
-    _draw_side(board, layout, explanations)
-    for at, (line, colour) in enumerate(said):
+    _draw_side_panel(board, layout, explanations)
+    for at, (line, colour) in enumerate(texts):
         board.write(line, layout.pad, layout.body + layout.pad + at * step, layout.size, colour)
     return board.pixels()
 
 
-def _enlarged(image: np.ndarray, layout: Layout) -> np.ndarray:
+def _resized(image: np.ndarray, layout: Layout) -> np.ndarray:
     if layout.factor == 1:
         return image
     size = (layout.width, layout.height)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
 
 
-def _band(
+def _text_lines(
     layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], most: int | None
 ) -> Iterator[tuple[str, RGB]]:
-    """Yield the lines below the picture: which it is, then what is said of each whole face."""
+    """Yield the lines below the image and their colours: its name, then each face's description."""
     width = layout.width + layout.side - 2 * layout.pad
     place = drawable(Path(frame.source).name)
     if frame.timestamp is not None:
@@ -141,9 +141,13 @@ def _band(
     if not explanations:
         place += " · no face"
     yield shorten(place, width, layout.size), FAINT
-    described = [said for said in explanations if said.face]
-    for at, said in enumerate(described):
-        text = f"{said.index + 1}: {said.face}" if len(explanations) > 1 else said.face
+    described = [explanation for explanation in explanations if explanation.face]
+    for at, explanation in enumerate(described):
+        text = (
+            f"{explanation.index + 1}: {explanation.face}"
+            if len(explanations) > 1
+            else explanation.face
+        )
         share = None if most is None else -(-most // (len(described) - at))
         for line in wrap(text, width, layout.size, share):
             if most is not None:
@@ -153,80 +157,92 @@ def _band(
 
 def _draw_faces(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
     """Draw every face's box, and beside it the active action units with their probabilities."""
-    boxes = [_shown_box(said, layout) for said in explanations]
-    for said, box in zip(explanations, boxes, strict=True):
-        if said.box is not None:
-            board.frame(box, _mark(said), layout.stroke)
-    taken: list[Box] = []
-    for said, box in zip(explanations, boxes, strict=True):
+    boxes = [_shown_box(explanation, layout) for explanation in explanations]
+    for explanation, box in zip(explanations, boxes, strict=True):
+        if explanation.box is not None:
+            board.frame(box, _face_colour(explanation), layout.stroke)
+    occupied: list[Box] = []
+    for explanation, box in zip(explanations, boxes, strict=True):
         if len(explanations) > 1:
-            taken.append(_draw_number(board, layout, said, box))
-    for said, box in zip(explanations, boxes, strict=True):
-        chips = [f"{au} {said.aus[au]:.2f}" for au in said.active]
-        if chips:
+            occupied.append(_draw_number(board, layout, explanation, box))
+    for explanation, box in zip(explanations, boxes, strict=True):
+        labels = [f"{au} {explanation.aus[au]:.2f}" for au in explanation.active]
+        if labels:
             others = [other for other in boxes if other is not box]
-            _draw_chips(board, layout, chips, box, taken, others)
+            _draw_labels(board, layout, labels, box, occupied, others)
 
 
-def _shown_box(said: Explanation, layout: Layout) -> Box:
-    """Return a face's box on the shown picture; the whole picture's where it has none."""
-    if said.box is None:
+def _shown_box(explanation: Explanation, layout: Layout) -> Box:
+    """Return a face's box on the image as shown; the whole image if the face has no box."""
+    if explanation.box is None:
         return (0, 0, layout.width - 1, layout.height - 1)
     ends = (layout.width, layout.height, layout.width, layout.height)
-    # Lines stay on the picture also of a face that reaches beyond it.
-    room = layout.stroke
+    # The lines stay on the image even if the face extends beyond it.
+    margin = layout.stroke
     left, top, right, bottom = (
-        min(max((at + 0.5) * layout.factor - 0.5, room), end - 1 - room)
-        for at, end in zip(said.box, ends, strict=True)
+        min(max((at + 0.5) * layout.factor - 0.5, margin), end - 1 - margin)
+        for at, end in zip(explanation.box, ends, strict=True)
     )
     return left, top, right, bottom
 
 
-def _mark(said: Explanation) -> RGB:
-    return MARKS[said.index % len(MARKS)]
+def _face_colour(explanation: Explanation) -> RGB:
+    return MARKS[explanation.index % len(MARKS)]
 
 
-def _draw_number(board: Board, layout: Layout, said: Explanation, box: Box) -> Box:
-    number = str(said.index + 1)
+def _draw_number(board: Board, layout: Layout, explanation: Explanation, box: Box) -> Box:
+    number = str(explanation.index + 1)
     high = line_height(layout.size)
     wide = max(high, text_width(number, layout.size, bold=True) + layout.pad)
     left, top = min(box[0], layout.width - wide), min(box[1], layout.height - high)
     panel = (left, top, left + wide, top + high)
-    board.panel(panel, _mark(said))
+    board.panel(panel, _face_colour(explanation))
     middle = (wide - text_width(number, layout.size, bold=True)) / 2
     board.write(number, left + middle, top, layout.size, (22, 24, 29), bold=True)
     return panel
 
 
-def _draw_chips(
+def _draw_labels(
     board: Board,
     layout: Layout,
-    chips: list[str],
+    labels: list[str],
     box: Box,
-    taken: list[Box],
+    occupied: list[Box],
     others: list[Box],
 ) -> None:
-    """Write a face's action units where there is room; the side panel has them in any case."""
+    """Write a face's action units beside it if there is space; the side panel lists them anyway."""
     step = line_height(layout.size)
-    wide = max(text_width(chip, layout.size) for chip in chips) + layout.pad
-    columns = int(np.clip((box[2] - box[0]) // wide, 1, min(3, len(chips))))
-    rows = -(-len(chips) // columns)
+    wide = max(text_width(label, layout.size) for label in labels) + layout.pad
+    columns = int(np.clip((box[2] - box[0]) // wide, 1, min(3, len(labels))))
+    rows = -(-len(labels) // columns)
     size = (columns * wide + layout.pad, rows * step + layout.pad)
-    panel = _free_place(layout, size, box, taken, others)
+    panel = _free_place(layout, size, box, occupied, others)
     if panel is None:
         return
-    taken.append(panel)
+    occupied.append(panel)
     board.panel(panel)
-    for at, chip in enumerate(chips):
+    for at, label in enumerate(labels):
         x = panel[0] + layout.pad + at % columns * wide
-        board.write(chip, x, panel[1] + layout.pad / 2 + at // columns * step, layout.size)
+        board.write(label, x, panel[1] + layout.pad / 2 + at // columns * step, layout.size)
 
 
 def _free_place(
-    layout: Layout, size: tuple[float, float], box: Box, taken: list[Box], others: list[Box]
+    layout: Layout, size: tuple[float, float], box: Box, occupied: list[Box], others: list[Box]
 ) -> Box | None:
-    """Return where a label of that width and height covers no other label and, if it can be, no
-    face: below the box, above, right, left, or inside it at the bottom."""
+    """Return a place for a label that covers no other label and, if possible, no other face.
+
+    Tried in this order: below the face's box, above, right, left, and inside it at the bottom.
+
+    Args:
+        layout: the layout of the image.
+        size: the width and height of the label.
+        box: the box of the face.
+        occupied: the boxes of other labels.
+        others: the boxes of other faces.
+
+    Returns:
+        None if there is no such place.
+    """
     wide, high = size
     left, top, right, bottom = box
     gap = layout.pad
@@ -237,10 +253,13 @@ def _free_place(
         (left - gap - wide, top),
     )
     inside = (left + gap, bottom - gap - high)
-    for tried, avoided in ((corners, [*taken, *others]), ((inside, *corners), taken)):
+    for tried, avoided in ((corners, [*occupied, *others]), ((inside, *corners), occupied)):
         for x, y in tried:
-            # Along the box a label may slide; across it, it would cover the face.
-            x, y = _slid(x, left, layout.width - 1 - wide), _slid(y, top, layout.height - 1 - high)
+            # A label may shift along its side of the box, but not across it, over the face.
+            x, y = (
+                _shifted(x, left, layout.width - 1 - wide),
+                _shifted(y, top, layout.height - 1 - high),
+            )
             panel = (x, y, x + wide, y + high)
             within = x >= 0 and y >= 0 and panel[2] < layout.width and panel[3] < layout.height
             if within and not any(_overlap(panel, other) for other in avoided):
@@ -248,7 +267,8 @@ def _free_place(
     return None
 
 
-def _slid(at: float, edge: float, last: float) -> float:
+def _shifted(at: float, edge: float, last: float) -> float:
+    """Return a coordinate, moved back into the image if the label is aligned with the box."""
     return min(at, max(last, 0)) if at == edge else at
 
 
@@ -256,19 +276,19 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
-def _draw_side(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
-    """Draw the side panel: a tile and a text for each active action unit, as many as fit."""
-    rows = [(said, au) for said in explanations for au in said.active]
+def _draw_side_panel(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
+    """Draw the side panel: a tile and a text for each active action unit, at most `TILES`."""
+    rows = [(explanation, au) for explanation in explanations for au in explanation.active]
     left, wide = layout.width + layout.pad, layout.side - 2 * layout.pad
-    for at, (said, au) in enumerate(rows[:TILES]):
+    for at, (explanation, au) in enumerate(rows[:TILES]):
         several = len(explanations) > 1
-        _draw_row(board, layout, said, au, layout.pad + at * layout.slot, several)
+        _draw_slot(board, layout, explanation, au, layout.pad + at * layout.slot, several)
     if not rows:
         nothing = "no action unit is active" if explanations else "no face"
         board.write(nothing, left, layout.pad, layout.size, FAINT)
     step = line_height(layout.size)
     foot = layout.body - 3 * step
-    if any(said.attention is not None for said, _ in rows):
+    if any(explanation.attention is not None for explanation, _ in rows):
         for at, line in enumerate(wrap(_FOOTER, wide, layout.size, 2)):
             board.write(line, left, foot + (at + 1) * step, layout.size, FAINT)
     if len(rows) > TILES:
@@ -278,39 +298,44 @@ def _draw_side(board: Board, layout: Layout, explanations: Sequence[Explanation]
         board.write(shorten(rest, wide, layout.size), left, foot, layout.size, FAINT)
 
 
-def _draw_row(
-    board: Board, layout: Layout, said: Explanation, au: str, top: int, several: bool
+def _draw_slot(
+    board: Board, layout: Layout, explanation: Explanation, au: str, top: int, several: bool
 ) -> None:
     left = layout.width + layout.pad
-    if said.attention is not None:
-        tile = attention_tile(said, au, layout.tile)
+    if explanation.attention is not None:
+        tile = attention_tile(explanation, au, layout.tile)
         board.paste(tile, left + (layout.tile - tile.shape[1]) // 2, top)
         left += layout.tile + layout.pad
     wide = layout.width + layout.side - layout.pad - left
     if several:
-        number = str(said.index + 1)
-        board.write(number, left, top, layout.size, _mark(said), bold=True)
+        number = str(explanation.index + 1)
+        board.write(number, left, top, layout.size, _face_colour(explanation), bold=True)
         left_of_name = left + text_width(f"{number}  ", layout.size, bold=True)
     else:
         left_of_name = left
-    board.write(f"{au}  {said.aus[au]:.2f}", left_of_name, top, layout.size, bold=True)
+    board.write(f"{au}  {explanation.aus[au]:.2f}", left_of_name, top, layout.size, bold=True)
     step = line_height(layout.size)
-    for at, line in enumerate(wrap(said.local.get(au, ""), wide, layout.size, layout.lines)):
+    for at, line in enumerate(wrap(explanation.local.get(au, ""), wide, layout.size, layout.lines)):
         board.write(line, left, top + (at + 1) * step, layout.size)
 
 
-def attention_tile(said: Explanation, au: str, side: int) -> np.ndarray:
-    """Return what the model saw of a face with the heat of one action unit's attention.
+def attention_tile(explanation: Explanation, au: str, side: int) -> np.ndarray:
+    """Return the part of a face that the model sees, overlaid with an action unit's attention.
+
+    Args:
+        explanation: the explanation of the face.
+        au: the action unit.
+        side: the longer side of the tile in pixels.
 
     Returns:
         uint8 [h, w, 3] RGB, the longer of h and w being `side`.
     """
-    if said.attention is None:
+    if explanation.attention is None:
         raise ValueError("the model has no attention maps")
-    left, top, right, bottom = (int(np.floor(at + 0.5)) for at in said.seen)
-    crop = said.crop[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
+    left, top, right, bottom = (int(np.floor(at + 0.5)) for at in explanation.seen)
+    crop = explanation.crop[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
     scale = side / max(crop.shape[:2])
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
-    shrunk = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    crop = cv2.resize(crop, size, interpolation=shrunk)
-    return heat(crop, said.attention[list(said.aus).index(au)])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    crop = cv2.resize(crop, size, interpolation=interpolation)
+    return overlay_heatmap(crop, explanation.attention[list(explanation.aus).index(au)])

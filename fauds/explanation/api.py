@@ -1,4 +1,4 @@
-"""``fauds.explain``: one picture in, what a trained model says of its largest face out."""
+"""``fauds.explain``: applies a trained model to the largest face of one image."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from fauds.explanation import media as sources
 from fauds.explanation.cutting import cutter_for
 from fauds.explanation.engine import Explainer
 from fauds.explanation.explained import Explanation, MediaFrame
-from fauds.explanation.run import explain_cuts
+from fauds.explanation.run import explain_crops
 from fauds.explanation.weights import locate, open_weights
 from fauds.faces.base import Position
 
@@ -27,14 +27,15 @@ def explain(
     """See `fauds.explain`."""
     frame = _frame(image)
     path, _ = locate(weights)
-    opened = _explainer(path, path.stat().st_mtime_ns, device)
-    cutter = cutter_for(opened.weights, detector, aligned=aligned)
+    explainer = _explainer(path, path.stat().st_mtime_ns, device)
+    cropper = cutter_for(explainer.weights, detector, aligned=aligned)
     at = Position(Path(frame.source).name, frame.number)
-    return explain_cuts(frame, cutter.cut(frame.picture, at)[:1], opened)[0]
+    return explain_crops(frame, cropper.crop(frame.pixels, at)[:1], explainer)[0]
 
 
 @lru_cache(maxsize=1)
 def _explainer(path: Path, modified: int, device: str) -> Explainer:
+    """Return the model of a weights file, which is cached until the file is modified."""
     return Explainer(open_weights(path), device=device)
 
 
@@ -44,17 +45,21 @@ def _frame(image: Path | str | Image.Image | np.ndarray) -> MediaFrame:
     if isinstance(image, Image.Image):
         image = _pixels(image)
     if not isinstance(image, np.ndarray):
-        raise UsageError(f"{type(image).__name__} is not a picture.", hint=_KINDS)
+        raise UsageError(f"{type(image).__name__} is not an image.", hint=_ACCEPTED)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise UsageError(
-            f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_KINDS
+            f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_ACCEPTED
         )
     return MediaFrame("image", 1, None, None, image)
 
 
 def _frame_of_file(path: Path) -> MediaFrame:
     if path.is_dir() or sources.is_video(path):
-        raise UsageError("fauds.explain takes one picture.", where=path, hint="fauds explain")
+        raise UsageError(
+            "fauds.explain takes one image file.",
+            where=path,
+            hint="use the command fauds explain for folders and videos",
+        )
     (frame,) = sources.frames(sources.find([path]))
     if isinstance(frame.image, DataError):
         raise frame.image
@@ -62,18 +67,20 @@ def _frame_of_file(path: Path) -> MediaFrame:
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """Return the pixels that `decode` gives of the picture's file, uint8 [H, W, 3] RGB."""
+    """Return the pixels that reading the image's file would give, uint8 [H, W, 3] RGB."""
     try:
         upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError) as error:
-        raise DataError(f"The picture cannot be read: {error}.") from error
+        raise DataError(f"The image cannot be read: {error}.") from error
     if upright.mode.startswith("I;16"):
-        # Pillow would cut off what is brighter than 255 of 65,535.
+        # Pillow would clip values above 255 instead of scaling them from 65,535.
         grey = (np.asarray(upright) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if upright.mode in ("I", "F"):
-        raise UsageError(f"A PIL image of mode {upright.mode} has no white.", hint=_KINDS)
+        raise UsageError(
+            f"A PIL image of mode {upright.mode} has no defined range of values.", hint=_ACCEPTED
+        )
     return np.asarray(upright.convert("RGB"))
 
 
-_KINDS = "give an image file, a PIL image, or a NumPy array uint8 [H, W, 3] in RGB"
+_ACCEPTED = "give an image file, a PIL image, or a NumPy array, uint8 [H, W, 3] RGB"

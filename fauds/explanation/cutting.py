@@ -1,4 +1,4 @@
-"""From a picture to the crops that a model is shown: whole, or each face as it was trained on."""
+"""Crops the faces of an image in the way that a model was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from fauds.faces.landmarks import of_faces
 
 DETECTOR = "cascade"
 _BY_NAME = ("csv", "openface")
-"""Detectors that know a picture by its file's name alone."""
+"""Detectors that identify an image by its file name only."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """A face cut out; attributes as of `fauds.explanation.explained.Explanation`."""
+class FaceCrop:
+    """A cropped face; for the attributes see `fauds.explanation.explained.Explanation`."""
 
     box: Box | None
     eyes: np.ndarray | None
@@ -30,115 +30,129 @@ class Cut:
     crop: np.ndarray = field(repr=False)
 
 
-class Cutter(Protocol):
-    """Cuts the faces out of a picture."""
+class Cropper(Protocol):
+    """Crops the faces of an image."""
 
-    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
-        """Return the faces of an image, uint8 [H, W, 3] RGB, the largest first.
+    def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
+        """Return the cropped faces of an image, largest first.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            at: the file name and the frame number, for detectors that read tables.
 
         Raises:
-            DataError: there is no face.
+            DataError: the image has no face.
         """
 
 
-class WholePictures:
-    """Takes every picture for one face, as it is."""
+class WholeImages:
+    """Treats every image as one face, without cropping."""
 
-    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
-        """See `Cutter`."""
-        return [Cut(None, None, False, np.eye(2, 3), image)]
+    def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
+        """See `Cropper`."""
+        return [FaceCrop(None, None, False, np.eye(2, 3), image)]
 
 
-class Detected:
-    """Cuts out what a detector finds.
+class DetectedFaces:
+    """Crops the faces that a detector finds.
 
     Args:
-        detector: finds the faces.
-        how: makes their crops.
+        detector: the detector that finds the faces.
+        face_alignment: the alignment of the crops.
 
     Raises:
-        UsageError: the detector does not give what the alignment needs.
+        UsageError: the detector does not provide the landmarks or boxes that the alignment needs.
     """
 
-    def __init__(self, detector: Detector, how: Alignment) -> None:
+    def __init__(self, detector: Detector, face_alignment: Alignment) -> None:
         self._detector = detector
-        self._how = how
-        if how.needs not in ("nothing", *getattr(detector, "gives", GIVES)):
-            raise self._unfit()
+        self._alignment = face_alignment
+        if face_alignment.needs not in ("nothing", *getattr(detector, "gives", GIVES)):
+            raise self._unfit_detector()
 
-    def cut(self, image: np.ndarray, at: Position) -> list[Cut]:
-        """See `Cutter`."""
+    def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
+        """See `Cropper`."""
         faces = self._detector.find(image, at)
         if not faces:
             raise DataError("No face was found.", where=at.source)
-        cuts = [
-            _cut(image, face, transform, self._how)
-            for face, transform in zip(faces, self._how.transforms(of_faces(faces)), strict=True)
+        crops = [
+            _cropped(image, face, transform, self._alignment)
+            for face, transform in zip(
+                faces, self._alignment.transforms(of_faces(faces)), strict=True
+            )
             if np.isfinite(transform).all()
         ]
-        if not cuts:
+        if not crops:
             raise DataError(
-                "No face was found that can be cropped: it is too small, or what its alignment "
-                "needs is not known.",
+                "No face was found that can be cropped: faces are too small, or the landmarks that "
+                "the alignment needs are missing.",
                 where=at.source,
             )
-        return cuts
+        return crops
 
-    def _unfit(self) -> UsageError:
-        needs = {"eyes": "the eyes", "points": "landmarks", "box": "a box"}[self._how.needs]
+    def _unfit_detector(self) -> UsageError:
+        needs = {"eyes": "the eyes", "points": "landmarks", "box": "a box"}[self._alignment.needs]
         return UsageError(
-            f"The alignment {self._how.name}, which these weights were trained with, needs {needs} "
-            f"of a face; {self._detector.identity} does not give them.",
-            hint="name another detector, such as mediapipe:face_landmarker.task or "
-            "openface:FOLDER, or give faces that are cropped so already (--aligned)",
+            f"The alignment {self._alignment.name} of these weights needs {needs} of a face, "
+            f"which {self._detector.identity} does not provide.",
+            hint="use another detector, such as mediapipe:face_landmarker.task or "
+            "openface:FOLDER, or images that are already cropped in this way (--aligned)",
         )
 
 
-def _cut(image: np.ndarray, face: Face, transform: np.ndarray, how: Alignment) -> Cut:
+def _cropped(
+    image: np.ndarray, face: Face, transform: np.ndarray, face_alignment: Alignment
+) -> FaceCrop:
     box = face.box if np.isfinite(face.box).all() else None
     eyes = face.eyes if np.isfinite(face.eyes).all() else None
-    return Cut(box, eyes, face.estimated, transform, warp(image, transform, how))
+    return FaceCrop(box, eyes, face.estimated, transform, warp(image, transform, face_alignment))
 
 
 def check_names(detector: str | None, files: Sequence[Path]) -> None:
-    """Check that a detector can tell files apart.
+    """Check that a detector which identifies images by their file names gets distinct names.
 
     Args:
-        detector: as `open_detector` takes it.
-        files: all that are explained together.
+        detector: the name of the detector; see `fauds.faces.detectors.open_detector`.
+        files: all files that are explained together.
 
     Raises:
-        UsageError: two files of one name would both be given one file's faces.
+        UsageError: two files have the same name, so that the detector would confuse their faces.
     """
     if detector is None or detector.partition(":")[0] not in _BY_NAME:
         return
-    known: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in files:
-        other = known.setdefault(path.name, path)
+        other = by_name.setdefault(path.name, path)
         if other != path:
             raise UsageError(
-                f"Two files are named {path.name}, and {detector} knows files by their names.",
+                f"Two files are named {path.name}, but {detector} identifies files by their names.",
                 where=f"{other} and {path}",
-                hint="explain them one at a time, each with its own table",
+                hint="explain the files one at a time, each with its own table",
             )
 
 
-def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cutter:
-    """Return what cuts faces as these weights need them.
+def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
+    """Return a cropper for the faces that these weights were trained on.
 
     Args:
-        detector: as `open_detector` takes it; None for `DETECTOR`, where one is needed.
-        aligned: the pictures are crops already, made as those that the weights were trained on.
+        weights: the trained weights, which name the alignment.
+        detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for
+            `DETECTOR`, if one is needed.
+        aligned: whether the images are already cropped as the weights require.
 
     Raises:
-        UsageError: a detector is named where none is of use; there is no such detector; it does
-            not give what the weights' alignment needs; or this fauds does not have the alignment.
-        DataError: what the detector reads is missing or damaged.
+        UsageError: a detector is given but not needed, the detector is unknown or does not provide
+            what the alignment needs, or this version of fauds does not have the alignment.
+        DataError: the files of the detector are missing or damaged.
     """
     if not (aligned or weights.whole_pictures):
-        how = alignment(weights.alignment["name"], weights.alignment["version"])
-        return Detected(open_detector(detector or DETECTOR), how)
+        face_alignment = alignment(weights.alignment["name"], weights.alignment["version"])
+        return DetectedFaces(open_detector(detector or DETECTOR), face_alignment)
     if detector is not None:
-        why = "the pictures are crops already" if aligned else "the weights know whole pictures"
-        raise UsageError(f"A detector is of no use here: {why}.", hint="leave --detector out")
-    return WholePictures()
+        reason = (
+            "the images are already cropped"
+            if aligned
+            else "the weights were trained on whole images"
+        )
+        raise UsageError(f"A detector cannot be used: {reason}.", hint="leave out --detector")
+    return WholeImages()

@@ -1,4 +1,4 @@
-"""What drawings are made of: text that is measured before it is placed, panels, crosses, heat."""
+"""Drawing functions for annotated images: measured text, panels, boxes, crosses, heatmaps."""
 
 from functools import lru_cache
 
@@ -21,14 +21,14 @@ MARKS: tuple[RGB, ...] = (
     (255, 159, 67),
     (178, 150, 255),
 )
-"""Colours of faces, told apart on dark and on light; the first is the largest face's."""
+"""The colours of faces, visible on dark and light images; the largest face has the first."""
 
 _SPACING = 1.35
-_CLEAR, _FULL = 0.12, 0.72
+_MIN_OPACITY, _MAX_OPACITY = 0.12, 0.72
 
 
 def line_height(size: int) -> int:
-    """Return the pixels from one line to the next of text of a size in pixels."""
+    """Return the height of a line of text in pixels, for a font size in pixels."""
     return round(size * _SPACING)
 
 
@@ -38,13 +38,13 @@ def text_width(text: str, size: int, bold: bool = False) -> float:
 
 
 def wrap(text: str, width: float, size: int, most: int | None = None) -> tuple[str, ...]:
-    """Return a text in lines of at most that width in pixels.
+    """Break a text into lines.
 
     Args:
         text: one paragraph.
-        width: pixels.
-        size: of the letters, pixels.
-        most: how many lines there may be; a text of more ends with "…".
+        width: the maximum width of a line in pixels.
+        size: the font size in pixels.
+        most: the maximum number of lines; a longer text is shortened and ends with "…".
     """
     lines = _wrapped(text, int(width), size)
     if most is None or len(lines) <= most:
@@ -68,7 +68,7 @@ def _wrapped(text: str, width: int, size: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def shorten(text: str, width: float, size: int, bold: bool = False) -> str:
-    """Return one line of at most that width in pixels; what does not fit becomes "…"."""
+    """Return a line of at most this width in pixels; a longer text ends with "…"."""
     if text_width(text, size, bold) <= width:
         return text
     kept = text.rstrip("…")
@@ -79,17 +79,17 @@ def shorten(text: str, width: float, size: int, bold: bool = False) -> str:
 
 @lru_cache(maxsize=64)
 def _font(path: str, size: int) -> ImageFont.FreeTypeFont:
-    # The plain layout engine: what Raqm adds, these languages do not need, and it is slower.
+    # The basic layout engine is faster than Raqm, whose features these languages do not need.
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 class Board:
-    """A picture to draw on.
+    """An image to draw on.
 
     Args:
-        width: pixels.
-        height: pixels.
-        colour: of the ground.
+        width: the width in pixels.
+        height: the height in pixels.
+        colour: the background colour.
     """
 
     def __init__(self, width: int, height: int, colour: RGB = PANEL) -> None:
@@ -97,11 +97,11 @@ class Board:
         self._draw = ImageDraw.Draw(self._image)
 
     def pixels(self) -> np.ndarray:
-        """Return what has been drawn, uint8 [height, width, 3] RGB."""
+        """Return the image, uint8 [height, width, 3] RGB."""
         return np.asarray(self._image)
 
     def paste(self, pixels: np.ndarray, x: int, y: int) -> None:
-        """Put a picture, uint8 [h, w, 3] RGB, with its top left corner at x, y."""
+        """Copy an image, uint8 [h, w, 3] RGB, with its top left corner at x, y."""
         self._image.paste(Image.fromarray(pixels), (x, y))
 
     def write(
@@ -113,20 +113,20 @@ class Board:
         colour: RGB = TEXT_COLOUR,
         bold: bool = False,
     ) -> None:
-        """Write a line with the top of its line box at y."""
+        """Write a line of text whose line box has its top left corner at x, y."""
         font = _font(fonts.font_file(text, bold), size)
-        # By the baseline: lines in fonts of other heights stay level.
+        # Aligned by the baseline, so that lines in different fonts are level.
         base = y + (line_height(size) + 0.72 * size) / 2
         self._draw.text((x, base), text, colour, font, anchor="ls")
 
     def panel(self, box: tuple[float, float, float, float], colour: RGB = PANEL) -> None:
-        """Fill a box: left, top, right, bottom."""
+        """Fill a box (left, top, right, bottom) with a colour."""
         self._draw.rectangle(box, fill=colour)
 
     def frame(
         self, box: tuple[float, float, float, float], colour: RGB, width: int, edge: int = 1
     ) -> None:
-        """Draw a box's outline with dark edges, seen on any ground."""
+        """Draw the outline of a box with dark edges, so that it is visible on any background."""
         left, top, right, bottom = box
         half = width / 2
         for grown, thick, paint in (
@@ -144,24 +144,25 @@ class Board:
             self._draw.line((x, y - longer, x, y + longer), fill=paint, width=thick)
 
 
-def heat(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Lay values over a picture as colours, dark violet for the least, yellow for the most.
+def overlay_heatmap(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Overlay an image with a heatmap, from dark violet (minimum) to yellow (maximum).
 
     Args:
-        picture: uint8 [H, W, 3] RGB.
-        values: float [h, w], over the same field; enlarged bilinearly. Their own range, least to
-            most, is the range of the colours; values that are all the same leave the picture bare.
+        image: the image, uint8 [H, W, 3] RGB.
+        values: the values of the heatmap, float [h, w], which are resized bilinearly to the image.
+            The colours span the range from their minimum to their maximum; if all values are
+            equal, the image is returned without changes.
 
     Returns:
-        uint8 [H, W, 3] RGB; the more heat, the less of the picture shows through.
+        uint8 [H, W, 3] RGB; the higher the value, the more opaque the heatmap.
     """
     low, high = float(values.min()), float(values.max())
     if not high > low:
-        return picture
-    height, width = picture.shape[:2]
+        return image
+    height, width = image.shape[:2]
     relative = (values.astype(np.float32) - low) / (high - low)
     scaled = cv2.resize(relative, (width, height), interpolation=cv2.INTER_LINEAR)
     coloured = cv2.applyColorMap(np.rint(scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    share = (_CLEAR + (_FULL - _CLEAR) * scaled)[..., None]
-    mixed: np.ndarray = np.rint(picture * (1 - share) + coloured[..., ::-1] * share)
+    opacity = (_MIN_OPACITY + (_MAX_OPACITY - _MIN_OPACITY) * scaled)[..., None]
+    mixed: np.ndarray = np.rint(image * (1 - opacity) + coloured[..., ::-1] * opacity)
     return mixed.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Crops of faces through a trained model, exactly as the bench tests it."""
+"""Runs a trained model on cropped faces, exactly as fauds bench tests it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
-    """What the model says of one crop; attributes as of `Explanation`."""
+    """The output of the model for one crop; for the attributes see `Explanation`."""
 
     aus: dict[str, float]
     active: tuple[str, ...]
@@ -32,15 +32,15 @@ class Explainer:
     """A trained model on a device.
 
     Args:
-        weights: see `fauds.explanation.weights.open_weights`.
-        device: "cpu", "cuda", or "auto": a GPU where there is one.
-        batch_size: crops a pass; None for the run's own.
-        beam_width: hypotheses a description; None for the run's own.
-        describe: whether descriptions are written; probabilities alone are far quicker.
+        weights: the trained weights; see `fauds.explanation.weights.open_weights`.
+        device: "cpu", "cuda", or "auto" for a GPU if one is available.
+        batch_size: the number of crops in a batch; None for the setting of the run.
+        beam_width: the number of hypotheses of the beam search; None for the setting of the run.
+        describe: whether descriptions are generated; without them the model is much faster.
 
     Raises:
-        UsageError: there is no such device.
-        DataError: the weights' tensors and header do not belong together.
+        UsageError: the device does not exist.
+        DataError: the tensors of the weights do not fit their header.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Explainer:
         self._model = weights.model(describe=describe).to(self.device)
 
     def explain(self, crops: Sequence[np.ndarray]) -> list[ModelOutput]:
-        """Return what the model says of each crop, uint8 [H, W, 3] RGB of any size."""
-        said: list[ModelOutput] = []
+        """Return the model's output for each crop, uint8 [H, W, 3] RGB of any size."""
+        outputs: list[ModelOutput] = []
         for first in range(0, len(crops), self.batch_size):
-            said.extend(self._batch(crops[first : first + self.batch_size]))
-        return said
+            outputs.extend(self._batch(crops[first : first + self.batch_size]))
+        return outputs
 
     def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[ModelOutput]:
         weights, model = self.weights, self.weights.settings.model
@@ -72,11 +72,11 @@ class Explainer:
         stacked = np.stack([centre_crop(scaled(crop, size), size) for crop in crops])
         images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
         with self._autocast():
-            given = self._model.explain(normalise(images, model), **self._search())
-        scores = given.scores.float().cpu().numpy()
+            output = self._model.explain(normalise(images, model), **self._search())
+        scores = output.scores.float().cpu().numpy()
         decisions = weights.target.decide(scores, weights.threshold)
-        maps = None if given.attention is None else given.attention.float().cpu().numpy()
-        local, face = (None if tokens is None else tokens.tolist() for tokens in given.tokens)
+        maps = None if output.attention is None else output.attention.float().cpu().numpy()
+        local, face = (None if tokens is None else tokens.tolist() for tokens in output.tokens)
         for at, crop in enumerate(crops):
             active = zip(weights.aus, decisions[at].tolist(), strict=True)
             yield ModelOutput(
@@ -85,11 +85,11 @@ class Explainer:
                 local=_texts(weights, local[at]) if local else {},
                 face=weights.words["global"].text(face[at]) if face else "",
                 attention=None if maps is None else maps[at],
-                seen=seen_part(crop.shape[0], crop.shape[1], size),
+                seen=visible_part(crop.shape[0], crop.shape[1], size),
             )
 
     def _search(self) -> dict[str, int]:
-        """Return the keywords of the beam search; none for a model without captions."""
+        """Return the arguments of the beam search; none for a model without descriptions."""
         if not self.weights.words:
             return {}
         longest = self.weights.longest
@@ -100,22 +100,24 @@ class Explainer:
         }
 
     def _autocast(self) -> torch.autocast:
-        """Return the precision that the bench tests this model in; the CPU has no float16."""
+        """Return the precision in which fauds bench tests this model, if the device supports it."""
         precision = precision_on(self.device.type, self.weights.settings.training.precision)
         usable = precision == "bf16" or (precision == "fp16" and self.device.type == "cuda")
         dtype = _PRECISIONS[precision] if usable else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype, enabled=usable)
 
 
-def seen_part(height: int, width: int, size: int) -> Box:
-    """Return which part of a crop the model sees: its middle, without an eighth of the side.
+def visible_part(height: int, width: int, size: int) -> Box:
+    """Return the part of a crop that the model sees: the centre, without an eighth of the side.
 
     Args:
-        height, width: of the crop.
-        size: side of the model's input.
+        height: the height of the crop in pixels.
+        width: the width of the crop in pixels.
+        size: the side of the model's input in pixels.
 
     Returns:
-        Left, top, right and bottom edge in the crop's pixels; (0, 0) is the middle of the first.
+        The left, top, right and bottom edge in the crop's pixels; (0, 0) is the centre of the
+        first pixel.
     """
     scale = round(size * 8 / 7) / min(height, width)
     (top, bottom), (left, right) = (
@@ -135,12 +137,12 @@ def _texts(weights: Weights, ids: Sequence[Sequence[int]]) -> dict[str, str]:
 
 
 def _device(name: str) -> torch.device:
-    there = torch.cuda.is_available()
-    if name == "cpu" or (name == "auto" and not there):
+    available = torch.cuda.is_available()
+    if name == "cpu" or (name == "auto" and not available):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):
-        raise UsageError(f"There is no device {name!r}.", hint="there is: auto, cpu, cuda")
-    if not there:
-        raise UsageError("PyTorch finds no CUDA device.", hint="--device cpu, or auto")
-    # Each process that torchrun starts has a GPU of its own, as far as they go round.
+        raise UsageError(f"There is no device {name!r}.", hint="choose from: auto, cpu, cuda")
+    if not available:
+        raise UsageError("PyTorch finds no CUDA device.", hint="use --device cpu or --device auto")
+    # The processes that torchrun starts are distributed over the GPUs.
     return torch.device("cuda", launcher.local_rank() % torch.cuda.device_count())

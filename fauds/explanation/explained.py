@@ -1,4 +1,8 @@
-"""What goes through this room: pictures, what a model says of a face, and what takes it."""
+"""The types that explaining works with.
+
+`MediaFrame` is an image or a video frame, `Explanation` is the model's output for one face, and
+`ExplanationWriter` and `Painter` receive the explanations.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -24,27 +28,29 @@ def as_html(
     local: Mapping[str, str],
     face: str,
 ) -> str:
-    """Return the crop, a bar for every action unit, and what is said; all text is escaped.
+    """Return HTML with the crop, a bar for every action unit, and the descriptions.
+
+    All text is escaped.
 
     Args:
-        title: which face this is.
-        crop: uint8 [H, W, 3] RGB; it becomes a JPEG inside the page.
-        aus: probabilities, 0 to 1.
-        active: names whose descriptions are shown.
-        local: descriptions by name; may be empty.
+        title: the heading, which names the face.
+        crop: the cropped face, uint8 [H, W, 3] RGB, which is embedded as a JPEG.
+        aus: by action unit, the probability, 0 to 1.
+        active: the action units whose descriptions are shown.
+        local: by action unit, the description; may be empty.
         face: the description of the whole face; may be empty.
     """
     rows = "".join(_row(au, value, au in active) for au, value in aus.items())
-    said = "".join(
+    descriptions = "".join(
         f"<dt><b>{escape(au)}</b></dt><dd>{escape(local[au])}</dd>" for au in active if au in local
     )
     return (
         "<div><p><b>" + escape(title) + "</b></p>"
         '<div style="display:flex;gap:1.5em;flex-wrap:wrap;align-items:flex-start">'
-        f'<img alt="the face as the model is shown it" width="{_SIDE}" src="{_data_uri(crop)}">'
+        f'<img alt="the cropped face" width="{_SIDE}" src="{_data_uri(crop)}">'
         f"<table>{rows}</table>"
         f'<div style="max-width:40em">'
-        + (f"<dl>{said}</dl>" if said else "")
+        + (f"<dl>{descriptions}</dl>" if descriptions else "")
         + (f"<p>{escape(face)}</p>" if face else "")
         + "</div></div></div>"
     )
@@ -68,14 +74,15 @@ def _data_uri(crop: np.ndarray) -> str:
 
 @dataclass(frozen=True, eq=False)
 class MediaFrame:
-    """One picture of what the user named.
+    """An image, or a frame of a video.
 
     Attributes:
-        source: the image or video file, as the user named it.
-        number: counted from 1; 1 for an image.
-        timestamp: seconds since the video's first frame; None for an image.
-        rate: the video's frames per second; None for an image and for an unreadable video.
-        image: uint8 [H, W, 3] RGB, or why there is none.
+        source: the path of the image or video file, as the user gave it.
+        number: the frame number, counted from 1; 1 for an image.
+        timestamp: the time since the video's first frame in seconds; None for an image.
+        rate: the frame rate of the video in frames per second; None for an image and for an
+            unreadable video.
+        image: the pixels, uint8 [H, W, 3] RGB, or the error if the frame cannot be read.
     """
 
     source: str
@@ -85,11 +92,11 @@ class MediaFrame:
     image: np.ndarray | DataError = field(repr=False)
 
     @property
-    def picture(self) -> np.ndarray:
-        """The image of a readable picture.
+    def pixels(self) -> np.ndarray:
+        """The pixels of a readable frame, uint8 [H, W, 3] RGB.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: the frame cannot be read.
         """
         if isinstance(self.image, DataError):
             raise self.image
@@ -97,34 +104,37 @@ class MediaFrame:
 
     @property
     def place(self) -> str:
-        """Where the picture is from, in words: ``talk.mp4, frame 12``."""
+        """The file and the frame number as text: ``talk.mp4, frame 12``."""
         return self.source if self.timestamp is None else f"{self.source}, frame {self.number:,}"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """One face of one picture, with all that the model says of it.
+    """The model's output for one face of an image or video frame.
 
     Attributes:
-        source: the image or video file, as the user named it; "image" for one in memory.
-        frame: counted from 1; 1 for an image.
-        timestamp: seconds since the video's first frame; None for an image.
-        index: which face of the picture, 0 being the largest.
-        box: around the face, in the picture's pixels; None where the whole picture is the face,
-            or where what found it gives none (49 landmarks, which leave the chin out).
-        eyes: float32 [2, 2], the centre of the eye on the picture's left, then of the other, in
-            the picture's pixels; None where they are not known.
+        source: the path of the image or video file, as the user gave it; "image" for an image in
+            memory.
+        frame: the frame number, counted from 1; 1 for an image.
+        timestamp: the time since the video's first frame in seconds; None for an image.
+        index: the index of the face in the image; 0 is the largest face.
+        box: the left, top, right and bottom edge of the face in pixels of the image; None if the
+            whole image is the face, or if the detector provides no box (49 landmarks do not
+            include the chin).
+        eyes: the centres of the eyes in pixels of the image, float32 [2, 2], the left eye in the
+            image first; None if unknown.
         estimated: whether `eyes` were estimated from the box.
-        transform: float64 [2, 3], from the picture's pixels to the crop's.
-        crop: uint8 [H, W, 3] RGB, the face as the model's alignment makes it.
-        seen: the part of the crop that the model sees and that `attention` covers, in the crop's
-            pixels.
-        aus: the probability of each action unit being active, 0 to 1, in the model's order.
+        transform: the affine transform from pixels of the image to pixels of the crop, float64
+            [2, 3].
+        crop: the aligned and cropped face, uint8 [H, W, 3] RGB.
+        seen: the part of the crop that the model sees and that `attention` covers: left, top, right
+            and bottom edge in pixels of the crop.
+        aus: by action unit, the probability of being active, 0 to 1, in the model's order.
         active: the action units whose probability reaches the model's threshold.
-        local: every action unit's description; empty where the model wrote none.
-        face: the description of the whole face; empty where the model wrote none.
-        attention: float32 [A, h, w], where each action unit's branch looks, in the order of
-            `aus`; None where the model has no such branches.
+        local: by action unit, the generated description; empty if the model generates none.
+        face: the generated description of the whole face; empty if the model generates none.
+        attention: the attention map of each action unit's branch, float32 [A, h, w], in the order
+            of `aus`; None if the model has no attention maps.
     """
 
     source: str
@@ -145,15 +155,15 @@ class Explanation:
 
     @property
     def place(self) -> str:
-        """The picture and which of its faces, in words: ``talk.mp4, frame 12, face 2``."""
+        """The file, frame number and face as text: ``talk.mp4, frame 12, face 2``."""
         frame = "" if self.timestamp is None else f", frame {self.frame:,}"
         face = f", face {self.index + 1}" if self.index else ""
         return f"{self.source}{frame}{face}"
 
     def line(self) -> str:
         """Return the active action units with their probabilities, on one line."""
-        said = "  ".join(f"{au} {self.aus[au]:.2f}" for au in self.active)
-        return f"{self.place}: {said or 'no action unit is active'}"
+        active = "  ".join(f"{au} {self.aus[au]:.2f}" for au in self.active)
+        return f"{self.place}: {active or 'no action unit is active'}"
 
     def __str__(self) -> str:
         lines = [self.place]
@@ -171,24 +181,24 @@ class Explanation:
         return as_html(self.place, self.crop, self.aus, self.active, self.local, self.face)
 
 
-class ExplanationSink(Protocol):
-    """Takes what was said, picture by picture, in the order of the pictures."""
+class ExplanationWriter(Protocol):
+    """Writes explanations, frame by frame, in the order of the frames."""
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Take all faces of one picture, at least one, the largest first."""
+        """Write the explanations of all faces of one frame, at least one, largest face first."""
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Take note of a picture of which nothing is said."""
+        """Record a frame without explanations, and the reason."""
 
     def close(self) -> None:
-        """Finish what is written."""
+        """Finish the file."""
 
 
 class Painter(Protocol):
-    """Draws what was said on the pictures themselves, in their order."""
+    """Draws explanations on images and video frames, in the order of the frames."""
 
     def draw(self, frame: MediaFrame, explanations: Sequence[Explanation]) -> None:
-        """Take one readable picture and its faces, of which there may be none."""
+        """Draw the explanations of a readable frame; there may be none."""
 
     def close(self) -> None:
-        """Finish what is drawn."""
+        """Finish the current file."""

@@ -1,4 +1,4 @@
-"""What the user names, images, folders and videos, as one stream of pictures."""
+"""Reads images, videos and folders of them as one stream of frames."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,15 +24,15 @@ _SUFFIXES_READ = (
 
 
 def find(inputs: Sequence[Path]) -> list[Path]:
-    """Return the image and video files that are named, each once.
+    """Return the image and video files of the inputs, each file once.
 
     Args:
-        inputs: files, or folders whose files are taken with those of the folders in them, in
-            natural order; what is hidden is left out, and so is what is neither by its suffix.
+        inputs: files and folders. Folders are searched recursively, in natural order; hidden files
+            and files with other suffixes are ignored.
 
     Raises:
-        UsageError: an input does not exist, or is a file of another kind.
-        DataError: a folder holds neither an image nor a video.
+        UsageError: an input does not exist, or has a suffix of neither an image nor a video.
+        DataError: a folder contains neither an image nor a video.
     """
     files: list[Path] = []
     for path in inputs:
@@ -52,19 +52,19 @@ def find(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for above, folders, names in os.walk(folder):
-        # What is taken out of this list is not walked into.
+        # os.walk does not descend into folders that are removed from this list.
         folders[:] = [name for name in folders if not _hidden(name)]
-        found += [Path(above) / name for name in names if not _hidden(name)]
-    found = [path for path in found if _readable(path)]
-    if not found:
+        files += [Path(above) / name for name in names if not _hidden(name)]
+    files = [path for path in files if _readable(path)]
+    if not files:
         raise DataError(
-            "The folder holds neither an image nor a video.",
+            "The folder contains neither an image nor a video.",
             where=folder,
             hint=_SUFFIXES_READ,
         )
-    return sorted(found, key=lambda path: tuple(map(natural, path.parts)))
+    return sorted(files, key=lambda path: tuple(map(natural, path.parts)))
 
 
 def _hidden(name: str) -> bool:
@@ -82,11 +82,11 @@ def is_video(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class ProcessShare:
-    """Which part of the files is this process's, where torchrun starts several.
+    """The share of the files that one of several torchrun processes handles.
 
     Attributes:
-        rank: this process, from 0.
-        world: how many there are.
+        rank: the index of this process, counted from 0.
+        world: the number of processes.
     """
 
     rank: int
@@ -94,37 +94,37 @@ class ProcessShare:
 
     @classmethod
     def of_environment(cls) -> "ProcessShare":
-        """Return what torchrun's RANK and WORLD_SIZE say; else the whole.
+        """Return the share given by torchrun's RANK and WORLD_SIZE; all files if they are not set.
 
         Raises:
-            UsageError: they are no such numbers.
+            UsageError: the variables are not valid numbers, or RANK is not below WORLD_SIZE.
         """
         rank, world = launcher.rank(), launcher.world_size()
         if rank >= world:
             raise UsageError(
-                f"RANK is {rank} and WORLD_SIZE {world}: that is no share of the files.",
+                f"RANK is {rank} but WORLD_SIZE is {world}.",
                 where="environment",
-                hint="start with torchrun, which sets both, or unset both",
+                hint="start with torchrun, which sets both variables, or unset both",
             )
         return cls(rank, world)
 
     def of_files(self, files: Sequence[Path]) -> list[Path]:
-        """Return this process's files: they go round, and a video stays whole."""
+        """Return the files of this process; a video is never split between processes."""
         return list(files[self.rank :: self.world])
 
     def of_output(self, path: Path) -> Path:
-        """Return the file that this process writes: ``faces.csv``, or ``faces-2of4.csv``."""
+        """Return the output path of this process: ``faces.csv``, or ``faces-2of4.csv``."""
         if self.world == 1:
             return path
         return path.with_name(f"{path.stem}-{self.rank + 1}of{self.world}{path.suffix}")
 
 
 def pictures(files: Sequence[Path]) -> int:
-    """Return how many pictures files hold, as the headers of the videos say."""
-    return sum(_frames(path) if is_video(path) else 1 for path in files)
+    """Return the number of images and video frames, as far as the headers of videos are correct."""
+    return sum(_frame_count(path) if is_video(path) else 1 for path in files)
 
 
-def _frames(path: Path) -> int:
+def _frame_count(path: Path) -> int:
     try:
         return max(1, Video(path).frames)
     except DataError:
@@ -132,22 +132,23 @@ def _frames(path: Path) -> int:
 
 
 def frames(files: Sequence[Path]) -> Iterator[MediaFrame]:
-    """Yield the pictures of files, one at a time; one that cannot be read carries its error.
+    """Yield the images and video frames of files, one at a time.
 
-    A video whose frames end before its header says so ends with one that carries an error.
+    An unreadable image is yielded with its error. A video with fewer frames than its header says
+    ends with a frame that has an error.
     """
     for path in files:
         if is_video(path):
-            yield from _of_video(path)
+            yield from _video_frames(path)
         else:
-            yield _of_image(path)
+            yield _image_frame(path)
 
 
-def _of_image(path: Path) -> MediaFrame:
-    return MediaFrame(str(path), 1, None, None, _image(path))
+def _image_frame(path: Path) -> MediaFrame:
+    return MediaFrame(str(path), 1, None, None, _read_image(path))
 
 
-def _image(path: Path) -> np.ndarray | DataError:
+def _read_image(path: Path) -> np.ndarray | DataError:
     try:
         return decode(path.read_bytes(), path)
     except OSError as error:
@@ -156,11 +157,11 @@ def _image(path: Path) -> np.ndarray | DataError:
         return error
 
 
-def _of_video(path: Path) -> Iterator[MediaFrame]:
+def _video_frames(path: Path) -> Iterator[MediaFrame]:
     try:
         video = Video(path)
         if not video.fps > 0:
-            raise DataError("The video does not say how many frames a second it has.", where=path)
+            raise DataError("The frame rate of the video is unknown.", where=path)
     except DataError as error:
         yield MediaFrame(str(path), 1, 0.0, None, error)
         return
@@ -168,7 +169,7 @@ def _of_video(path: Path) -> Iterator[MediaFrame]:
     for last, image in video.stream():
         yield MediaFrame(str(path), last, (last - 1) / rate, rate, image)
     if last < max(1, video.frames):
-        why = DataError(
+        too_short = DataError(
             f"The video ends after frame {last:,}; its header says {video.frames:,}.", where=path
         )
-        yield MediaFrame(str(path), last + 1, last / rate, rate, why)
+        yield MediaFrame(str(path), last + 1, last / rate, rate, too_short)

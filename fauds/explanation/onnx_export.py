@@ -1,4 +1,4 @@
-"""A trained model for other programs: the probabilities of its action units as an ONNX file."""
+"""Exports the action unit probabilities of a trained model as an ONNX file."""
 
 import json
 import logging
@@ -27,23 +27,23 @@ from fauds.version import VERSION
 INPUT = "images"
 OUTPUT = "probabilities"
 TOLERANCE = 1e-4
-"""How far a probability may be from PyTorch's."""
+"""The largest accepted difference from PyTorch's probabilities."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _BATCHES = (1, 2, 5)
 _LARGEST = 2**31 - 1
-"""Bytes of one protobuf message, and an ONNX file is one."""
+"""The maximum size of a protobuf message, and so of an ONNX file, in bytes."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An ONNX file and how it was checked.
+    """An exported ONNX file and the result of its check against PyTorch.
 
     Attributes:
-        path: of the file.
-        size: in bytes.
-        faces: how many faces were shown to it and to PyTorch.
-        difference: the largest between their probabilities.
+        path: the path of the file.
+        size: the size of the file in bytes.
+        faces: the number of test images that the file and PyTorch were compared on.
+        difference: the largest difference between their probabilities.
     """
 
     path: Path
@@ -53,11 +53,11 @@ class Exported:
 
 
 class Probabilities(nn.Module):
-    """The path of the action units, from pixels to probabilities, in evaluation mode.
+    """The part of a model that computes action unit probabilities, in evaluation mode.
 
     Args:
-        model: of any family.
-        settings: of the model, whose normalisation becomes a part of it.
+        model: a model of any family.
+        settings: the settings of the model, whose normalisation of pixels is included.
     """
 
     def __init__(self, model: Model, settings: ModelSettings) -> None:
@@ -67,12 +67,12 @@ class Probabilities(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] RGB, 0 to 255 -> probabilities [B, A], 0 to 1."""
+        """Return probabilities [B, A], 0 to 1, for images [B, 3, S, S], RGB, 0 to 255."""
         return self.model.scores(normalise(images, self._settings))
 
 
 def need_packages() -> None:
-    """Raise the error of missing packages before any work is done.
+    """Check that the packages for exporting are installed, before any work is done.
 
     Raises:
         UsageError: the packages of the extra `export` are not installed.
@@ -88,34 +88,34 @@ def need_packages() -> None:
 
 
 def write_onnx(weights: Weights, path: Path) -> Exported:
-    """Write the path of the action units as one ONNX file, and hold it against PyTorch.
+    """Export the action unit probabilities as one ONNX file, and compare it with PyTorch.
 
-    Input `images`: float32 [batch, 3, S, S], RGB, 0 to 255; the normalisation is inside. Output
-    `probabilities`: float32 [batch, A], 0 to 1, in the order of the metadata's `aus`. The batch
-    may be of any size.
+    The input `images` is float32 [batch, 3, S, S], RGB, 0 to 255; the file includes the
+    normalisation. The output `probabilities` is float32 [batch, A], 0 to 1, in the order of `aus`
+    in the metadata. The batch size is free.
 
     Args:
-        weights: see `fauds.explanation.weights.open_weights`.
-        path: takes the file, whole or not at all.
+        weights: the trained weights; see `fauds.explanation.weights.open_weights`.
+        path: the ONNX file, which is only written if it is complete and passes the check.
 
     Raises:
-        UsageError: the packages of the extra `export` are not installed, or `path` is that of
-            the weights.
-        DataError: the model cannot be exported, the file says something else than PyTorch, or
-            the file system refuses.
+        UsageError: the packages of the extra `export` are not installed, or `path` is the weights
+            file.
+        DataError: the model cannot be exported, the probabilities differ from PyTorch's, or the
+            file cannot be written.
     """
     need_packages()
     if path.resolve() == weights.path.resolve():
         raise UsageError(
-            "The file cannot take the place of the weights.",
+            "The exported file would replace the weights.",
             where=path,
-            hint="give it another name with --out",
+            hint="give another file name with --out",
         )
     settings = weights.settings.model
     network = Probabilities(weights.model(describe=False), settings)
-    with _quiet(), torch.inference_mode():
-        faces = _faces(settings.image_size)
-        # A place that cannot be written is found before the translation, which takes its time.
+    with _no_exporter_messages(), torch.inference_mode():
+        faces = _test_images(settings.image_size)
+        # Opened first, so that an unwritable path is reported before the slow conversion.
         with files.atomic(path) as temporary:
             message = _message(network, settings.image_size, weights)
             temporary.write_bytes(message)
@@ -124,20 +124,24 @@ def write_onnx(weights: Weights, path: Path) -> Exported:
 
 
 def _message(network: Probabilities, size: int, weights: Weights) -> bytes:
-    """Return the ONNX file's content."""
+    """Return the content of the ONNX file."""
     import onnx
 
-    model = _translated(network, size, weights)
-    _tidy(model)
+    model = _converted(network, size, weights)
+    _clean(model)
     onnx.helper.set_model_props(model, metadata(weights))
     if model.ByteSize() > _LARGEST:
-        raise DataError("The model is too large for one ONNX file: 2 GB.", where=weights.path)
+        raise DataError(
+            "The model is larger than 2 GB, which is too large for one ONNX file.",
+            where=weights.path,
+            hint="train a smaller model",
+        )
     message: bytes = model.SerializeToString(deterministic=True)
     return message
 
 
-def _translated(network: Probabilities, size: int, weights: Weights) -> Any:
-    """Return the ONNX model as PyTorch writes it, its batch of any size."""
+def _converted(network: Probabilities, size: int, weights: Weights) -> Any:
+    """Return the model as converted by PyTorch, with a free batch size."""
     example = torch.zeros(2, 3, size, size)
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -145,14 +149,14 @@ def _translated(network: Probabilities, size: int, weights: Weights) -> Any:
         exported = torch.onnx.export(
             program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
         )
-        # With dynamo there is always one.
+        # With dynamo=True the result is never None.
         return cast("torch.onnx.ONNXProgram", exported).model_proto
-    except Exception as error:  # what stumbles over a backbone has no base class in common
+    except Exception as error:  # the errors of the exporter have no common base class
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
             f"This model cannot be exported to ONNX: {why}",
             where=weights.path,
-            hint=f"its backbone is {_backbone(weights)}; train with another",
+            hint=f"its backbone is {_backbone(weights)}; train a model with another backbone",
         ) from error
 
 
@@ -161,12 +165,12 @@ def _backbone(weights: Weights) -> str:
     return getattr(backbone, "name", "its own")
 
 
-def _tidy(model: Any) -> None:
-    """Name the batch, and leave out what speaks of this machine's source files."""
+def _clean(model: Any) -> None:
+    """Name the batch dimension, and remove metadata with paths of this machine."""
     graph = model.graph
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    # Shapes in between are computed from the input's, and name the batch otherwise.
+    # Intermediate shapes have other names for the batch; they are computed from the input's.
     del graph.value_info[:]
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
@@ -174,9 +178,9 @@ def _tidy(model: Any) -> None:
 
 
 def metadata(weights: Weights) -> dict[str, str]:
-    """Return what the ONNX file says of itself; `aus`, `threshold` and the like are JSON."""
+    """Return the metadata of the ONNX file; values that are not strings are encoded as JSON."""
     settings = weights.settings.model
-    facts = {
+    entries = {
         "aus": list(weights.aus),
         "threshold": weights.threshold,
         "image_size": settings.image_size,
@@ -190,25 +194,26 @@ def metadata(weights: Weights) -> dict[str, str]:
         "exported_by": f"fauds {VERSION}",
     }
     return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in entries.items()
     }
 
 
 def crop_in_words(size: int) -> str:
-    """Return how a face, cut out or whole, becomes the model's input."""
+    """Return a sentence that says how a face becomes the model's input."""
     return (
         f"scale the face to {round(size * 8 / 7)} pixels on its shorter side, and cut out "
         f"the middle {size} x {size}"
     )
 
 
-def _faces(size: int) -> list[np.ndarray]:
-    """Return batches of drawn faces and of noise, float32 [b, 3, S, S], 0 to 255."""
+def _test_images(size: int) -> list[np.ndarray]:
+    """Return batches of synthetic faces and of noise, float32 [b, 3, S, S], 0 to 255."""
     rng = np.random.default_rng(0)
-    who, views = draw_identity(rng), draw_views(rng, sum(_BATCHES) - 2)
+    identity, views = draw_identity(rng), draw_views(rng, sum(_BATCHES) - 2)
     levels = rng.uniform(0, 5, (len(views), len(DRAWN_AUS))).astype(np.float32)
-    drawn = [draw_face(who, *face, 192)[0] for face in zip(levels, views, strict=True)]
-    pixels = [centre_crop(scaled(image, size), size) for image in drawn]
+    images = [draw_face(identity, *face, 192)[0] for face in zip(levels, views, strict=True)]
+    pixels = [centre_crop(scaled(image, size), size) for image in images]
     pixels += list(rng.integers(0, 256, (2, size, size, 3), dtype=np.uint8))
     stacked = np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32)
     return np.split(stacked, np.cumsum(_BATCHES)[:-1])
@@ -220,21 +225,22 @@ def _largest_difference(
     """Return the largest difference between a file's probabilities and PyTorch's.
 
     Raises:
-        DataError: it is above `TOLERANCE`, or the file does not run.
+        DataError: the difference is larger than `TOLERANCE`, or the file cannot be run.
     """
     try:
-        said = _say_difference(written, faces)
-    except Exception as error:  # of onnx and onnxruntime, which share no base class
-        raise _unlike(path, f"it cannot be run: {str(error).splitlines()[0]}") from error
-    meant = [network(torch.from_numpy(batch)).numpy() for batch in faces]
-    difference = float(np.abs(np.concatenate(said) - np.concatenate(meant)).max())
-    # What is not a number is within no tolerance.
+        actual = _run_file(written, faces)
+    except Exception as error:  # the errors of onnx and onnxruntime have no common base class
+        raise _rejected(path, f"it cannot be run: {str(error).splitlines()[0]}") from error
+    expected = [network(torch.from_numpy(batch)).numpy() for batch in faces]
+    difference = float(np.abs(np.concatenate(actual) - np.concatenate(expected)).max())
+    # Written with "not", so that NaN is rejected too.
     if not difference <= TOLERANCE:
-        raise _unlike(path, f"its probabilities differ from PyTorch's by up to {difference:.1e}")
+        raise _rejected(path, f"its probabilities differ from PyTorch's by up to {difference:.1e}")
     return difference
 
 
-def _say_difference(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
+def _run_file(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the probabilities that the ONNX file computes for each batch."""
     import onnx
     import onnxruntime
 
@@ -246,17 +252,17 @@ def _say_difference(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
     return [session.run([OUTPUT], {INPUT: batch})[0] for batch in faces]
 
 
-def _unlike(path: Path, why: str) -> DataError:
+def _rejected(path: Path, why: str) -> DataError:
     return DataError(
         f"The exported file was not kept: {why}.",
         where=path,
-        hint="another release of onnxruntime or PyTorch may do better",
+        hint="try another version of onnxruntime or PyTorch",
     )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks, which are about its own working, from the user."""
+def _no_exporter_messages() -> Iterator[None]:
+    """Suppress the exporter's messages, which do not concern the user."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,7 +1,7 @@
-"""What a model says of faces, as tables and lines: Parquet, JSON Lines, and CSV as of OpenFace.
+"""Writes explanations as Parquet, JSON Lines, or CSV with the columns of OpenFace.
 
-Everything is written face by face, in bounded memory. A file takes its name when it is whole;
-of one that was stopped, `growing` keeps the beginning.
+Faces are written one by one, in bounded memory. A file only gets its name when it is complete; if
+writing is interrupted, the faces so far are kept in a file with the suffix ``.part``.
 """
 
 import csv
@@ -22,39 +22,40 @@ from fauds.tables.store import SCHEMA_VERSION
 from fauds.version import VERSION
 
 OUTPUT_ROW_GROUP = 10_000
-_WAITING = 1_000
+_BUFFERED_ROWS = 1_000
 _DIGITS = 6
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def open_output(path: Path, aus: Sequence[str], texts: bool, *, several: bool = False) -> "Output":
-    """Return what writes explanations to a file, in the form of its suffix.
+    """Open a file for explanations, in the format of its suffix.
 
     Args:
-        path: ``.parquet``, ``.jsonl`` or ``.csv``; its folder is made.
-        aus: the model's action units, in its order.
-        texts: whether the model writes descriptions; without, the file has no place for them.
-        several: whether pictures come from more than one file; only the CSV form, which has no
-            place for the file's name otherwise, differs.
+        path: a file that ends in ``.parquet``, ``.jsonl`` or ``.csv``; its folder is created if
+            necessary.
+        aus: the model's action units, in the model's order.
+        texts: whether the model generates descriptions, for which the file then has columns.
+        several: whether the frames are from more than one file; CSV files then have a column
+            ``source``.
 
     Raises:
-        UsageError: another suffix.
-        DataError: the file system refuses.
+        UsageError: the suffix is not one of these.
+        DataError: the file cannot be created.
     """
-    if path.suffix.lower() not in _FORMS:
+    if path.suffix.lower() not in _FORMATS:
         raise UsageError(
-            f"{path.name} has no suffix that says how to write it.",
+            f"The suffix of {path.name} is not that of an output format.",
             where=path,
-            hint=f"name a file that ends in {', '.join(_FORMS)}",
+            hint=f"give a file that ends in {', '.join(_FORMATS)}",
         )
-    return _FORMS[path.suffix.lower()](path, aus, texts, several)
+    return _FORMATS[path.suffix.lower()](path, aus, texts, several)
 
 
 class Output:
-    """A file that explanations are written to; also a context manager.
+    """A file that explanations are written to; use as a context manager, or call `close`.
 
-    Left with an error or Ctrl-C, it keeps its beginning as `growing.part_of` names it. One that is
-    neither left nor closed leaves nothing.
+    If the context ends with an error or Ctrl-C, the faces so far are kept in a file with the suffix
+    ``.part``. Without `close`, no file is left.
     """
 
     def __init__(self, path: Path, aus: Sequence[str], texts: bool, several: bool) -> None:
@@ -66,18 +67,18 @@ class Output:
         self._open(self._stack.enter_context(growing(path)))
 
     def _open(self, temporary: Path) -> None:
-        """Open the temporary file, to be closed by the stack."""
+        """Open the temporary file; `self._stack` closes it."""
         raise NotImplementedError
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Write faces, in this order."""
+        """Write the explanations of faces, in this order."""
         raise NotImplementedError
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Take note of a picture of which nothing is said: forms of one row a face have none."""
+        """Record a frame without explanations; formats with one row for each face ignore it."""
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and rename it to its final name."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -88,17 +89,17 @@ class Output:
 
 
 def _source(name: str) -> str:
-    """Return a file's name as one line of UTF-8: what is neither becomes ``\\n``, ``\\udce9``."""
-    return _UNWRITABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+    """Return a file's name as one line of UTF-8, with escapes such as ``\\n`` or ``\\udce9``."""
+    return _UNWRITABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
 class ParquetOutput(Output):
-    """One row a face.
+    """A Parquet file with one row for each face.
 
     Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
-    face int16 (0 is the largest of its picture), left, top, right, bottom float32 (pixels, null
-    where the whole picture is the face or no box is known), estimated bool, one float32 an action
-    unit (probability, 0 to 1), then one text column an action unit (``AU01_text``) and
+    face int16 (0 is the largest face of its image), left, top, right, bottom float32 (pixels, null
+    if the whole image is the face or no box is known), estimated bool, a float32 column for each
+    action unit (probability, 0 to 1), then a text column for each action unit (``AU01_text``) and
     ``face_text``.
     """
 
@@ -106,42 +107,42 @@ class ParquetOutput(Output):
         self._schema = _schema(self._aus, self._texts)
         self._rows: list[dict[str, Any]] = []
         self._table = TableWriter(self.path, temporary, self._schema, OUTPUT_ROW_GROUP)
-        self._begun = False
+        self._has_rows = False
         self._stack.push(self._finish)
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        self._begun = True
+        self._has_rows = True
         self._rows += [self._row(explanation) for explanation in explanations]
-        if len(self._rows) >= _WAITING:
-            self._put()
+        if len(self._rows) >= _BUFFERED_ROWS:
+            self._flush()
 
-    def _put(self) -> None:
+    def _flush(self) -> None:
         rows, self._rows = self._rows, []
         self._table.write(pa.Table.from_pylist(rows, self._schema))
 
     def _finish(self, error: type[BaseException] | None, *_: Any) -> None:
-        # A Parquet file can be read only once its end is written, also one that was stopped.
-        if error and not self._begun:
+        # A Parquet file is readable only with its footer, also if writing was interrupted.
+        if error and not self._has_rows:
             return
-        self._put()
+        self._flush()
         settings = {"aus": self._aus, "texts": self._texts}
         meta = {"schema": SCHEMA_VERSION, "fauds": VERSION, "settings": settings}
         with writing(self.path):
             self._table.finish({b"fauds": json.dumps(meta, sort_keys=True).encode()})
 
-    def _row(self, said: Explanation) -> dict[str, Any]:
+    def _row(self, explanation: Explanation) -> dict[str, Any]:
         row = {
-            "source": _source(said.source),
-            "frame": said.frame,
-            "timestamp": said.timestamp,
-            "face": said.index,
-            "estimated": said.estimated,
-            **dict(zip(("left", "top", "right", "bottom"), said.box or (), strict=False)),
-            **said.aus,
+            "source": _source(explanation.source),
+            "frame": explanation.frame,
+            "timestamp": explanation.timestamp,
+            "face": explanation.index,
+            "estimated": explanation.estimated,
+            **dict(zip(("left", "top", "right", "bottom"), explanation.box or (), strict=False)),
+            **explanation.aus,
         }
         if self._texts:
-            row |= {f"{au}_text": text for au, text in said.local.items()}
-            row["face_text"] = said.face
+            row |= {f"{au}_text": text for au, text in explanation.local.items()}
+            row["face_text"] = explanation.face
         return row
 
 
@@ -161,12 +162,12 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
 
 
 class JsonLinesOutput(Output):
-    """One JSON object a face and line.
+    """A JSON Lines file with one object for each face.
 
-    Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest of
-    its picture), box ([left, top, right, bottom] in pixels, null where the whole picture is the
-    face or none is known), estimated, aus (probabilities, 0 to 1), active (names), and where
-    descriptions are written local (by action unit) and global.
+    Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest face
+    of its image), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
+    no box is known), estimated, aus (probabilities, 0 to 1), active (names), and, if the model
+    generates descriptions, local (by action unit) and global.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -176,37 +177,39 @@ class JsonLinesOutput(Output):
 
     def write(self, explanations: Sequence[Explanation]) -> None:
         lines = "".join(
-            json.dumps(self._object(said), ensure_ascii=False, allow_nan=False) + "\n"
-            for said in explanations
+            json.dumps(self._object(explanation), ensure_ascii=False, allow_nan=False) + "\n"
+            for explanation in explanations
         )
         with writing(self.path):
             self._file.write(lines)
 
-    def _object(self, said: Explanation) -> dict[str, Any]:
+    def _object(self, explanation: Explanation) -> dict[str, Any]:
         value = {
-            "source": _source(said.source),
-            "frame": said.frame,
-            "timestamp": said.timestamp,
-            "face": said.index,
-            "box": None if said.box is None else [round(float(at), 2) for at in said.box],
-            "estimated": bool(said.estimated),
-            "aus": {au: round(float(value), _DIGITS) for au, value in said.aus.items()},
-            "active": list(said.active),
+            "source": _source(explanation.source),
+            "frame": explanation.frame,
+            "timestamp": explanation.timestamp,
+            "face": explanation.index,
+            "box": None
+            if explanation.box is None
+            else [round(float(at), 2) for at in explanation.box],
+            "estimated": bool(explanation.estimated),
+            "aus": {au: round(float(value), _DIGITS) for au, value in explanation.aus.items()},
+            "active": list(explanation.active),
         }
         if self._texts:
-            value |= {"local": said.local, "global": said.face}
+            value |= {"local": explanation.local, "global": explanation.face}
         return value
 
 
 class CsvOutput(Output):
-    """One row a face, in the columns of OpenFace 2, separated by commas without blanks.
+    """A CSV file with one row for each face and the columns of OpenFace 2, without blanks.
 
-    Columns: frame (from 1), face_id (0 is the largest of its picture; faces are not followed from
-    frame to frame), timestamp (seconds, empty for images), confidence, success, then presence 0 or
-    1 (``AU01_c``) of every action unit, as OpenFace has it, and after these, which OpenFace has
-    not, its probability 0 to 1 (``AU01_p``). Confidence is as success: 1 for a face, 0 for a
-    picture without one, whose action units are 0. Of several files, a first column ``source``
-    says which. Descriptions have no place here.
+    Columns: frame (from 1), face_id (0 is the largest face of its image; faces are not tracked),
+    timestamp (seconds, empty for images), confidence, success, and, as in OpenFace, the presence of
+    every action unit, 0 or 1 (``AU01_c``). Columns that OpenFace does not have follow: the
+    probability of every action unit, 0 to 1 (``AU01_p``). Confidence equals success: 1 for a face,
+    0 for a frame without a face, whose action units are 0. If the frames are from several files,
+    the first column is ``source``. Descriptions are not written.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -214,37 +217,39 @@ class CsvOutput(Output):
             file = temporary.open("w", encoding="utf-8", newline="")
         self._stack.callback(file.close)
         self._writer = csv.writer(file, lineterminator="\n")
-        self._headed = False
+        self._has_header = False
         self._stack.push(self._finish)
 
     def _finish(self, error: type[BaseException] | None, *_: Any) -> None:
         if error is None:
-            self._put([])
+            self._flush([])
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        self._put([self._row(said) for said in explanations])
+        self._flush([self._row(explanation) for explanation in explanations])
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Write a row without success for a picture of which nothing is said."""
-        begin = self._begin(source, frame, 0, timestamp)
-        self._put([[*begin, 0, 0, *[0] * (2 * len(self._aus))]])
+        """Write a row with success 0 for a frame without explanations."""
+        key_cells = self._key_cells(source, frame, 0, timestamp)
+        self._flush([[*key_cells, 0, 0, *[0] * (2 * len(self._aus))]])
 
-    def _row(self, said: Explanation) -> list[Any]:
-        present = [int(au in said.active) for au in self._aus]
-        probable = [round(float(said.aus[au]), _DIGITS) for au in self._aus]
-        begin = self._begin(said.source, said.frame, said.index, said.timestamp)
-        return [*begin, 1, 1, *present, *probable]
+    def _row(self, explanation: Explanation) -> list[Any]:
+        present = [int(au in explanation.active) for au in self._aus]
+        probabilities = [round(float(explanation.aus[au]), _DIGITS) for au in self._aus]
+        key_cells = self._key_cells(
+            explanation.source, explanation.frame, explanation.index, explanation.timestamp
+        )
+        return [*key_cells, 1, 1, *present, *probabilities]
 
-    def _begin(self, source: str, frame: int, face: int, timestamp: float | None) -> list[Any]:
+    def _key_cells(self, source: str, frame: int, face: int, timestamp: float | None) -> list[Any]:
         time = "" if timestamp is None else f"{timestamp:.3f}"
         return [*([_source(source)] if self._several else []), frame, face, time]
 
-    def _put(self, rows: list[list[Any]]) -> None:
+    def _flush(self, rows: list[list[Any]]) -> None:
         with writing(self.path):
-            self._writer.writerows(rows if self._headed else [self._head(), *rows])
-        self._headed = True
+            self._writer.writerows(rows if self._has_header else [self._header(), *rows])
+        self._has_header = True
 
-    def _head(self) -> list[str]:
+    def _header(self) -> list[str]:
         return [
             *(["source"] if self._several else []),
             *("frame", "face_id", "timestamp", "confidence", "success"),
@@ -253,7 +258,7 @@ class CsvOutput(Output):
         ]
 
 
-_FORMS: dict[str, Callable[[Path, Sequence[str], bool, bool], Output]] = {
+_FORMATS: dict[str, Callable[[Path, Sequence[str], bool, bool], Output]] = {
     ".parquet": ParquetOutput,
     ".jsonl": JsonLinesOutput,
     ".csv": CsvOutput,

@@ -1,4 +1,4 @@
-"""The loop that pictures go through: faces are cut out, explained in batches, and passed on."""
+"""The loop over images and video frames: faces are cropped, explained in batches, and written."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,29 +7,29 @@ from pathlib import Path
 import numpy as np
 
 from fauds.errors import DataError
-from fauds.explanation.cutting import Cut, Cutter
+from fauds.explanation.cutting import Cropper, FaceCrop
 from fauds.explanation.engine import Explainer
-from fauds.explanation.explained import Explanation, ExplanationSink, MediaFrame, Painter
+from fauds.explanation.explained import Explanation, ExplanationWriter, MediaFrame, Painter
 from fauds.faces.base import Position
 
-NAMED = 10
-"""How many of the pictures that were skipped are named."""
-_HELD = 2**28
-"""How many bytes of pictures may wait."""
-_LET_GO = np.empty((0, 0, 3), np.uint8)
+LISTED = 10
+"""The number of skipped frames that `Summary` lists."""
+_MAX_PENDING_BYTES = 2**28
+"""The number of bytes of frames and crops that may be held until a batch is full."""
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass
 class Summary:
-    """What became of the pictures.
+    """Counts of the frames that were explained or skipped.
 
     Attributes:
-        pictures: how many there were.
-        explained: how many of them have a face that was explained.
-        faces: how many faces were explained.
-        estimated: of how many faces the eyes were estimated from the box.
-        unreadable: how many pictures could not be read.
-        skipped: the first `NAMED` of those that were skipped, and why.
+        pictures: the number of images and video frames.
+        explained: the number of frames with at least one explained face.
+        faces: the number of explained faces.
+        estimated: the number of faces whose eyes were estimated from the box.
+        unreadable: the number of frames that could not be read.
+        skipped: lines that name the first `LISTED` skipped frames and the reasons.
     """
 
     pictures: int = 0
@@ -41,118 +41,128 @@ class Summary:
 
 
 @dataclass(frozen=True, eq=False)
-class _Waiting:
+class _PendingFrame:
+    """A frame whose faces wait to be explained; `reason` says why it has none."""
+
     frame: MediaFrame
-    cuts: list[Cut]
-    why: str
+    crops: list[FaceCrop]
+    reason: str
 
     @property
     def bytes(self) -> int:
-        picture = self.frame.image
-        own = picture.nbytes if isinstance(picture, np.ndarray) else 0
-        return own + sum(cut.crop.nbytes for cut in self.cuts)
+        pixels = self.frame.image
+        frame_bytes = pixels.nbytes if isinstance(pixels, np.ndarray) else 0
+        return frame_bytes + sum(face.crop.nbytes for face in self.crops)
 
 
 def run(
     frames: Iterable[MediaFrame],
-    cutter: Cutter,
+    cropper: Cropper,
     explainer: Explainer,
-    sinks: Sequence[ExplanationSink] = (),
+    writers: Sequence[ExplanationWriter] = (),
     painters: Sequence[Painter] = (),
-    advance: Callable[[int], None] = lambda pictures: None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> Summary:
-    """Explain all faces of pictures, and pass them on in the pictures' order.
+    """Explain all faces of a stream of frames, and write the explanations in the frames' order.
 
-    Pictures wait until their faces fill a batch; what waits is bounded, however many pictures
-    there are. One that cannot be read or shows no face is skipped.
+    Frames are held until their faces fill a batch, in bounded memory. Frames that cannot be read or
+    have no face are skipped.
 
     Args:
-        advance: called with the number of pictures done, for a progress bar.
+        frames: the images and video frames.
+        cropper: crops the faces.
+        explainer: the model.
+        writers: the files that receive the explanations.
+        painters: the annotated images and videos that receive the explanations.
+        advance: called with the number of finished frames, for a progress bar.
     """
     summary = Summary()
-    for waiting in _batches(frames, cutter, explainer.batch_size, keep=bool(painters)):
-        for one, explanations in zip(waiting, _explained(waiting, explainer), strict=True):
-            _pass_on(one, explanations, sinks, painters)
-            _count(summary, one, explanations)
-        advance(len(waiting))
+    for batch in _batches(frames, cropper, explainer.batch_size, keep=bool(painters)):
+        for pending, explanations in zip(batch, _explained(batch, explainer), strict=True):
+            _write(pending, explanations, writers, painters)
+            _count(summary, pending, explanations)
+        advance(len(batch))
     return summary
 
 
-def explain_cuts(frame: MediaFrame, cuts: Sequence[Cut], explainer: Explainer) -> list[Explanation]:
-    """Return what the model says of the faces of one picture."""
-    return next(_explained([_Waiting(frame, list(cuts), "")], explainer))
+def explain_crops(
+    frame: MediaFrame, crops: Sequence[FaceCrop], explainer: Explainer
+) -> list[Explanation]:
+    """Return the explanations of the faces of one frame."""
+    return next(_explained([_PendingFrame(frame, list(crops), "")], explainer))
 
 
 def _batches(
-    frames: Iterable[MediaFrame], cutter: Cutter, size: int, *, keep: bool
-) -> Iterator[list[_Waiting]]:
-    """Yield pictures whose faces make a batch; without `keep` their pixels are let go."""
-    waiting: list[_Waiting] = []
+    frames: Iterable[MediaFrame], cropper: Cropper, size: int, *, keep: bool
+) -> Iterator[list[_PendingFrame]]:
+    """Yield frames whose faces fill a batch; unless `keep`, without the frames' pixels."""
+    batch: list[_PendingFrame] = []
     faces = held = 0
     for frame in frames:
-        one = _look(frame, cutter)
+        pending = _crop_faces(frame, cropper)
         if not keep and isinstance(frame.image, np.ndarray):
-            one = replace(one, frame=replace(frame, image=_LET_GO))
-        waiting.append(one)
-        faces += len(one.cuts)
-        held += one.bytes
-        if max(faces, len(waiting)) >= size or held >= _HELD:
-            yield waiting
-            waiting, faces, held = [], 0, 0
-    if waiting:
-        yield waiting
+            pending = replace(pending, frame=replace(frame, image=_NO_PIXELS))
+        batch.append(pending)
+        faces += len(pending.crops)
+        held += pending.bytes
+        if max(faces, len(batch)) >= size or held >= _MAX_PENDING_BYTES:
+            yield batch
+            batch, faces, held = [], 0, 0
+    if batch:
+        yield batch
 
 
-def _look(frame: MediaFrame, cutter: Cutter) -> _Waiting:
+def _crop_faces(frame: MediaFrame, cropper: Cropper) -> _PendingFrame:
+    """Crop the faces of a frame; an error becomes the reason why it has none."""
     if isinstance(frame.image, DataError):
-        return _Waiting(frame, [], frame.image.what)
+        return _PendingFrame(frame, [], frame.image.what)
     try:
-        # Detectors that read tables know files by their names.
+        # Detectors that read tables identify files by their names.
         at = Position(Path(frame.source).name, frame.number)
-        return _Waiting(frame, cutter.cut(frame.image, at), "")
+        return _PendingFrame(frame, cropper.crop(frame.image, at), "")
     except DataError as error:
-        return _Waiting(frame, [], error.what)
+        return _PendingFrame(frame, [], error.what)
 
 
-def _explained(waiting: Sequence[_Waiting], explainer: Explainer) -> Iterator[list[Explanation]]:
-    """Yield the explanations of each picture, all faces having gone through the model together."""
-    said = iter(explainer.explain([cut.crop for one in waiting for cut in one.cuts]))
-    for one in waiting:
+def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator[list[Explanation]]:
+    """Yield the explanations of each frame; the model runs once for all faces of the batch."""
+    outputs = iter(explainer.explain([face.crop for pending in batch for face in pending.crops]))
+    for pending in batch:
         yield [
             Explanation(
-                source=one.frame.source,
-                frame=one.frame.number,
-                timestamp=one.frame.timestamp,
+                source=pending.frame.source,
+                frame=pending.frame.number,
+                timestamp=pending.frame.timestamp,
                 index=index,
-                **vars(cut),
-                **vars(next(said)),
+                **vars(face),
+                **vars(next(outputs)),
             )
-            for index, cut in enumerate(one.cuts)
+            for index, face in enumerate(pending.crops)
         ]
 
 
-def _pass_on(
-    one: _Waiting,
+def _write(
+    pending: _PendingFrame,
     explanations: Sequence[Explanation],
-    sinks: Sequence[ExplanationSink],
+    writers: Sequence[ExplanationWriter],
     painters: Sequence[Painter],
 ) -> None:
-    frame = one.frame
-    for sink in sinks:
+    frame = pending.frame
+    for writer in writers:
         if explanations:
-            sink.write(explanations)
+            writer.write(explanations)
         else:
-            sink.skip(frame.source, frame.number, frame.timestamp, one.why)
+            writer.skip(frame.source, frame.number, frame.timestamp, pending.reason)
     if isinstance(frame.image, np.ndarray):
         for painter in painters:
             painter.draw(frame, explanations)
 
 
-def _count(summary: Summary, one: _Waiting, explanations: Sequence[Explanation]) -> None:
+def _count(summary: Summary, pending: _PendingFrame, explanations: Sequence[Explanation]) -> None:
     summary.pictures += 1
     summary.explained += bool(explanations)
     summary.faces += len(explanations)
-    summary.unreadable += isinstance(one.frame.image, DataError)
+    summary.unreadable += isinstance(pending.frame.image, DataError)
     summary.estimated += sum(explanation.estimated for explanation in explanations)
-    if not explanations and len(summary.skipped) < NAMED:
-        summary.skipped.append(f"{one.frame.place}: {one.why}")
+    if not explanations and len(summary.skipped) < LISTED:
+        summary.skipped.append(f"{pending.frame.place}: {pending.reason}")

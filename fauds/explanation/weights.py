@@ -1,4 +1,4 @@
-"""Trained weights with all that using them needs: settings, vocabularies, threshold, alignment."""
+"""Reads trained weights with the settings, vocabularies, threshold and alignment they need."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from fauds import resources
 from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
-from fauds.explanation import weights_checks as foreign
+from fauds.explanation import weights_checks as checks
 from fauds.nn import MODELS, presets
 from fauds.nn.base import Model
 from fauds.settings import RunSettings
@@ -25,32 +25,34 @@ from fauds.training import checkpoint
 from fauds.training.loop import build_model
 
 SHIPPED = ("vlfau", "tiny-faces.safetensors")
-"""The weights that fauds ships, under models/: of which family, and the file."""
+"""The model family and the file name, under models/, of the weights that ship with fauds."""
 
 _SCOPES = ("local", "global")
-_AS_THEY_ARE = ("none", "elsewhere")
+_UNCROPPED = ("none", "elsewhere")
 _ORIGIN = ("model", "preset", "benchmark", "benchmark_version", "fold", "fauds")
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A weights file.
+    """The content of a weights file: the tensors of a trained model and the settings they need.
 
     Attributes:
-        path: of the file.
-        tensors: of the model, floating ones as float32.
-        family: of the model.
-        settings: of the run that trained it.
-        target: what the model predicts.
-        words: the vocabularies of "local" and "global" descriptions; empty without captions.
-        longest: tokens of the longest description of each, begin and end included.
+        path: the path of the file.
+        tensors: the tensors of the model by name; floating-point tensors are float32.
+        family: the class of the model.
+        settings: the settings of the run that trained the model.
+        target: the target that the model predicts.
+        words: the vocabularies of the "local" and the "global" descriptions; empty for a model
+            without descriptions.
+        longest: the number of tokens of the longest "local" and "global" description, including the
+            begin and end tokens.
         threshold: the probability from which an action unit counts as active.
-        alignment: how its faces were cropped: `name` and `version`.
-        trained_on: on what, one sentence.
-        synthetic: whether its faces were drawn.
-        origin: what else the header says of where they are from: model, preset, benchmark,
-            benchmark_version, fold, and the fauds that wrote them.
-        notes: what was chosen for the user, for people to read.
+        alignment: the `name` and the `version` of the alignment of the training faces.
+        trained_on: a sentence that describes the training data.
+        synthetic: whether the training faces were synthetic.
+        origin: other entries of the file's header: model, preset, benchmark, benchmark_version,
+            fold, and the version of fauds that wrote the file.
+        notes: lines for the user about choices that were made, such as that of the fold.
     """
 
     path: Path
@@ -69,33 +71,33 @@ class Weights:
 
     @property
     def whole_pictures(self) -> bool:
-        """Whether the model was trained on pictures as they were, and not on faces cut out."""
-        return self.alignment["name"] in _AS_THEY_ARE
+        """Whether the model was trained on whole images instead of cropped faces."""
+        return self.alignment["name"] in _UNCROPPED
 
     @property
     def aus(self) -> tuple[str, ...]:
-        """The names that scores are given for, in the model's order."""
+        """The names of the scores (AUs or classes), in the model's order."""
         return self.target.names
 
     def model(self, *, describe: bool = True) -> Model:
-        """Make the network, ready to be used on the CPU.
+        """Build the model with these weights, in evaluation mode on the CPU.
 
         Args:
-            describe: False leaves out what writes descriptions.
+            describe: whether the model includes the parts that generate descriptions.
 
         Raises:
-            DataError: the tensors are not those of the settings or of the vocabularies.
+            DataError: the tensors do not fit the settings or the vocabularies.
         """
         architecture = self.settings.model.untrained()
         tensors = dict(self.tensors)
         build = self._builder(architecture)
-        foreign.check_fit(build, tensors, self.path)
+        checks.check_fit(build, tensors, self.path)
         if not describe:
             build = self._builder(self.family.without_texts(architecture))
         model = build()
-        own = model.state_dict().keys()
-        # What was checked whole may be loaded in part: without texts, without their tensors.
-        model.load_state_dict({name: tensors[name] for name in own})
+        needed = model.state_dict().keys()
+        # All tensors were checked; without descriptions, only some of them are loaded.
+        model.load_state_dict({name: tensors[name] for name in needed})
         return model.eval()
 
     def _builder(self, architecture: Any) -> Callable[[], Model]:
@@ -108,9 +110,10 @@ class Weights:
 def locate(
     weights: Path | str | None = None, runs: Path | None = None
 ) -> tuple[Path, tuple[str, ...]]:
-    """Return the file of trained weights, and what was chosen where several are meant.
+    """Find a weights file; for the arguments and errors see `open_weights`.
 
-    Arguments and errors as of `open_weights`.
+    Returns:
+        The path of the file, and lines for the user if it was chosen from several.
     """
     if weights is None:
         return resources.path("models", *SHIPPED), ()
@@ -121,25 +124,26 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     """Read trained weights.
 
     Args:
-        weights: a weights file; a run's folder, or one of its folds' (``RUN/fold2``); or, with
-            `runs`, the same by the run's name. None: the weights that fauds ships.
+        weights: a weights file, the folder of a run, or the folder of one of its folds
+            (``RUN/fold2``). With `runs`, the name of a run may replace its folder. None for the
+            weights that ship with fauds.
         runs: the folder in which runs are looked up by name.
 
     Raises:
         UsageError: there is no such file or run.
-        DataError: the file is damaged, or lacks what explaining needs.
+        DataError: the file is damaged, or its header lacks an entry that explaining needs.
     """
     path, notes = locate(weights, runs)
     tensors, meta = _load(path)
     try:
-        # Files of an older fauds, which had one family, need not name it.
+        # Files of an older fauds, which had a single family, do not name it.
         name = str(meta.get("model", SHIPPED[0]))
         family, settings = MODELS[name], _settings(name, meta["settings"])
         scopes = _SCOPES if "captions" in family.needs else ()
         sizes = family.vocabulary_sizes(tensors.items())
         words = {scope: _words(path, sizes, meta["words"][scope], scope) for scope in scopes}
         longest = {scope: int(meta["longest"][scope]) for scope in scopes}
-        foreign.check_sizes(settings, longest)
+        checks.check_sizes(settings, longest)
         return Weights(
             path=path,
             tensors={
@@ -161,7 +165,7 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     except UsageError as error:
         raise DataError(error.what, where=path, hint=error.hint) from error
     except KeyError as error:
-        raise _incomplete(path, f"{error.args[0]!r} is not in their header") from error
+        raise _incomplete(path, f"{error.args[0]!r} is missing in their header") from error
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise _incomplete(path, f"settings.{key}: {error.errors()[0]['msg']}") from error
@@ -173,12 +177,12 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, meta = checkpoint.load(path)
     if not meta.keys() & {"settings", "aus"}:
         raise DataError(
-            "The file holds no whole model: its header has neither settings nor action units, as "
-            "that of a backbone alone.",
+            "The file does not contain a complete model: its header has neither settings nor "
+            "action units. It may contain only a backbone.",
             where=path,
-            hint="name another: a run, RUN/fold2, or a weights file (--weights)",
+            hint="give other weights: a run, RUN/fold2, or a weights file (--weights)",
         )
-    foreign.check_finite(tensors, path)
+    checks.check_finite(tensors, path)
     return tensors, meta
 
 
@@ -197,14 +201,14 @@ def _target(meta: Mapping[str, Any]) -> Target:
         return TARGETS[str(declared["kind"])].model_validate(declared)
     names = tuple(meta["aus"])
     if not names or len(set(names)) < len(names):
-        raise ValueError("aus are not different action units")
+        raise ValueError("aus must be different action units")
     return Occurrence(aus=names)
 
 
 def _threshold(value: Any) -> float:
     threshold = float(value)
     if not 0 <= threshold <= 1:
-        raise ValueError(f"the threshold {threshold} is no probability")
+        raise ValueError(f"the threshold {threshold} is not a probability from 0 to 1")
     return threshold
 
 
@@ -213,7 +217,7 @@ def _words(path: Path, sizes: Mapping[str, int], saved: Mapping[str, Any], scope
     size = sizes.get(scope)
     if size is not None and {len(words.tokens), len(words.spaces)} != {size}:
         raise DataError(
-            f"The {scope} vocabulary has {len(words):,} words, the weights are for {size:,}.",
+            f"The {scope} vocabulary has {len(words):,} words, but the weights need {size:,}.",
             where=path,
             hint="copy the file again, or train again",
         )
@@ -222,41 +226,42 @@ def _words(path: Path, sizes: Mapping[str, int], saved: Mapping[str, Any], scope
 
 def _incomplete(path: Path, why: str) -> DataError:
     return DataError(
-        f"The weights lack what explaining needs: {why}.",
+        f"The weights cannot be used for explaining: {why}.",
         where=path,
-        hint="they were written by an older fauds; train again with this one (fauds bench)",
+        hint="they may be from an older fauds; train again with this version (fauds bench)",
     )
 
 
-def _existing(named: Path, runs: Path | None) -> Path:
-    candidates = [named, *([runs / named] if runs else [])]
+def _existing(name: Path, runs: Path | None) -> Path:
+    """Return the path of an existing file or folder, also looked up in the folder of runs."""
+    candidates = [name, *([runs / name] if runs else [])]
     for path in candidates:
         if path.exists():
             return path
     for run in (path.parent for path in candidates):
         if folds := _folds(run):
             raise UsageError(
-                f"The run {run.name} has no weights {named.name!r}.",
+                f"The run {run.name} has no weights {name.name!r}.",
                 where=run,
-                hint=f"it has {', '.join(file.parent.name for file in folds)}",
+                hint=f"choose from: {', '.join(file.parent.name for file in folds)}",
             )
     finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
-    known = sorted({path.parents[1].name for path in finished})
-    there = f"runs there are: {', '.join(known) or 'none'}; another dataset's: --dataset"
+    names = sorted({path.parents[1].name for path in finished})
+    choices = f"choose from: {', '.join(names) or 'none'}; runs of another dataset: --dataset"
     raise UsageError(
-        f"There is no weights file or run {str(named)!r}.",
+        f"There is no weights file or run {str(name)!r}.",
         where=runs,
-        hint=there if runs else "give a weights file or a run's folder",
+        hint=choices if runs else "give a weights file or the folder of a run",
     )
 
 
 def _folds(run: Path) -> list[Path]:
-    """Return the weights of a run's folds, in order."""
+    """Return the weights files of a run's folds, in the order of the folds."""
     return sorted(run.glob(f"fold*/{WEIGHTS}"), key=lambda file: natural(file.parent.name))
 
 
 def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the weights of a file, a fold's folder or a run's, and what was chosen of several."""
+    """Return the weights file of a fold or run, and lines for the user if it has several."""
     if path.is_file():
         return path, ()
     if (path / WEIGHTS).is_file():
@@ -264,15 +269,15 @@ def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
     folds = _folds(path)
     if not folds:
         raise DataError(
-            "The folder holds no trained weights.",
+            "The folder contains no trained weights.",
             where=path,
-            hint="finish the run first (fauds bench --resume), or name another",
+            hint="finish the run first (fauds bench --resume), or give another run",
         )
     if len(folds) == 1:
         return folds[0], ()
     names = [file.parent.name for file in folds]
     note = (
         f"{path.name} has weights of {', '.join(names)}: {names[0]} is used; "
-        f"another is named as {path.name}/{names[1]}"
+        f"to use another, give for example {path.name}/{names[1]}"
     )
     return folds[0], (note,)

@@ -1,7 +1,8 @@
-"""Weights files of strangers: a header must not run away with the machine that reads it.
+"""Checks weights files from untrusted sources before their models are built.
 
-No pickle is read and nothing in a header names code or a file that is opened; what is left is
-its size. A header is compared with the tensors beside it before memory is taken for its model.
+Weights files contain no pickle, and their headers cannot name code to run or files to open. What
+remains is a header that describes a huge model: it is compared with the tensors of the file before
+memory is allocated for the model.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,17 +21,21 @@ from fauds.settings import BackboneSettings, RunSettings
 LARGEST_ARGUMENT = 100_000
 LONGEST_TEXT = 10_000
 LARGEST_BUFFERS = 2**30
-"""Bytes of what a model computes for itself and keeps: masks and positions of its windows."""
+"""The maximum size of a model's buffers (attention masks, window positions) in bytes."""
 
-_NAMED = 3
-_LONGEST = 300
+_LISTED = 3
+_MAX_REASON_LENGTH = 300
 
 
 def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
-    """Refuse settings of a header that would take all memory, whatever the tensors are.
+    """Check the sizes in a header that could exhaust memory whatever the tensors are.
+
+    Args:
+        settings: the settings in the header.
+        longest: the number of tokens of the longest description of each scope.
 
     Raises:
-        ValueError: a size is none, or none that any model has.
+        ValueError: a size is out of the range that models have.
     """
     for scope, words in longest.items():
         if not 1 <= words <= LONGEST_TEXT:
@@ -44,6 +49,7 @@ def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
 
 
 def _numbers(value: Any) -> Iterator[float]:
+    """Yield all numbers in nested lists and dicts."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -54,60 +60,66 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that no number can come of.
+    """Check that all weights are finite.
 
     Raises:
-        DataError: a tensor holds NaN or infinity.
+        DataError: a tensor contains NaN or infinity.
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise DataError(
                 f"The weights cannot be used: {name} holds values that are not finite.",
                 where=path,
-                hint="train again with a lower training.learning_rate, or name other weights",
+                hint="train again with a lower training.learning_rate, or give other weights",
             )
 
 
 def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Compare the model that a header describes with the tensors beside it, taking no memory.
+    """Check that the model that a header describes has the tensors of the file.
+
+    The model is built on PyTorch's meta device, which allocates no memory for tensors.
 
     Args:
-        build: makes the model.
-        tensors: of the file.
-        path: of the file, for the error.
+        build: a function that builds the model.
+        tensors: the tensors of the file.
+        path: the path of the file, for the error message.
 
     Raises:
-        DataError: the header describes no model, or another one.
+        DataError: the header does not describe a valid model, or one with other tensors.
     """
     try:
-        with torch.device("meta"), _at_most(2 * len(tensors) + 100):
+        with torch.device("meta"), _parameter_limit(2 * len(tensors) + 100):
             model = build()
-    except Exception as error:  # anything in torch or timm may stumble over a foreign header
-        why = error.what if isinstance(error, FaudsError) else f"{type(error).__name__}: {error}"
-        raise _another(shorten(why, _LONGEST), path) from error
-    have = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    want = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    differ = [key for key in sorted(have.keys() | want.keys()) if have.get(key) != want.get(key)]
+    except Exception as error:  # torch and timm may raise any error for an invalid header
+        reason = error.what if isinstance(error, FaudsError) else f"{type(error).__name__}: {error}"
+        raise _mismatch(shorten(reason, _MAX_REASON_LENGTH), path) from error
+    in_file = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    in_model = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    differ = [
+        key
+        for key in sorted(in_file.keys() | in_model.keys())
+        if in_file.get(key) != in_model.get(key)
+    ]
     if differ:
-        named = [
-            f"{key}: the file has {have.get(key, 'none')}, the model {want.get(key, 'none')}"
-            for key in differ[:_NAMED]
+        shown = [
+            f"{key}: the file has {in_file.get(key, 'none')}, the model {in_model.get(key, 'none')}"
+            for key in differ[:_LISTED]
         ]
-        more = f"; and {len(differ) - _NAMED:,} more" if len(differ) > _NAMED else ""
-        raise _another("; ".join(named) + more, path)
+        more = f"; and {len(differ) - _LISTED:,} more" if len(differ) > _LISTED else ""
+        raise _mismatch("; ".join(shown) + more, path)
     if sum(buffer.nbytes for buffer in model.buffers()) > LARGEST_BUFFERS:
-        raise _another("it would need more memory than the weights do", path)
+        raise _mismatch("it would need more memory than the weights do", path)
 
 
 @contextmanager
-def _at_most(parameters: int) -> Iterator[None]:
-    """Stop a model from being built that has many more parameters than its file has tensors."""
-    left = parameters
+def _parameter_limit(parameters: int) -> Iterator[None]:
+    """Raise an error while a model is built if it has more than this number of parameters."""
+    remaining = parameters
 
     def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
+        nonlocal remaining
+        remaining -= 1
+        if remaining < 0:
             raise OverflowError("it has many more parameters than the file has tensors")
 
     handle = register_module_parameter_registration_hook(count)
@@ -117,7 +129,7 @@ def _at_most(parameters: int) -> Iterator[None]:
         handle.remove()
 
 
-def _another(why: str, path: Path) -> DataError:
+def _mismatch(why: str, path: Path) -> DataError:
     return DataError(
         f"The weights are not those of the model that their header describes: {why}.",
         where=path,

@@ -1,4 +1,4 @@
-"""Explanations of drawn faces that no model made."""
+"""Synthetic faces and constructed explanations, which need no model."""
 
 from functools import lru_cache
 from typing import Any
@@ -20,24 +20,24 @@ FACE = (
 
 
 @lru_cache(maxsize=16)
-def picture(height: int, width: int, faces: int = 1) -> tuple[np.ndarray, list[Box]]:
-    """A picture with drawn faces side by side, each a little smaller, and their boxes."""
+def image_with_faces(height: int, width: int, faces: int = 1) -> tuple[np.ndarray, list[Box]]:
+    """Return an image with synthetic faces side by side, of decreasing size, and their boxes."""
     image = np.full((height, width, 3), 96, np.uint8)
     boxes = []
     step = width // faces
     for at in range(faces):
         size = int(min(height, step) * 0.9**at)
-        who = face.draw_identity(np.random.default_rng([3, at]))
-        drawn, marks = face.draw_face(who, np.zeros(17, np.float32), face.View(), 96)
-        image[:size, at * step : at * step + size] = cv2.resize(drawn, (size, size))
-        left, top, right, bottom = (*marks.min(0), *marks.max(0))
+        identity = face.draw_identity(np.random.default_rng([3, at]))
+        face_image, landmarks = face.draw_face(identity, np.zeros(17, np.float32), face.View(), 96)
+        image[:size, at * step : at * step + size] = cv2.resize(face_image, (size, size))
+        left, top, right, bottom = (*landmarks.min(0), *landmarks.max(0))
         box = np.array((left, top, right, bottom)) * size / 96 + (at * step, 0, at * step, 0)
         boxes.append(tuple(box.tolist()))
     return image, boxes
 
 
 def explanation(active: int = 3, index: int = 0, **changes: Any) -> Explanation:
-    """An explanation whose first action units are active; `changes` are by field."""
+    """Return an explanation whose first `active` action units are active; `changes` set fields."""
     aus = {au: 0.9 - 0.01 * at if at < active else 0.1 for at, au in enumerate(AUS)}
     rows, columns = np.mgrid[:7, :7]
     attention = np.stack([-((rows - at % 7) ** 2) - (columns - 3) ** 2 for at in range(len(AUS))])
@@ -50,7 +50,7 @@ def explanation(active: int = 3, index: int = 0, **changes: Any) -> Explanation:
         "eyes": None,
         "estimated": True,
         "transform": np.eye(2, 3),
-        "crop": picture(96, 96)[0],
+        "crop": image_with_faces(96, 96)[0],
         "seen": (0, 0, 95, 95),
         "aus": aus,
         "active": AUS[:active],

@@ -1,4 +1,4 @@
-"""Weights that tests explain with: a model that learnt nothing, with the header of a run."""
+"""Weights for the tests: an untrained model, with the header of a finished run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from tests.helpers import SMALL
 
 AUS = ("AU01", "AU06", "AU12")
 EYES = {"name": "eyes-similarity", "version": 1}
-"""The alignment of weights that need faces cut out."""
+"""The alignment of weights that need cropped faces."""
 WORDS = ("the", "brows", "rise", "<i>", "&", ".")
 
 
 def write_weights(
     path: Path, *, half: bool = False, changes: tuple[str, ...] = (), **meta: Any
 ) -> Path:
-    """Write random weights; `meta` takes the place of what the header says, None takes it away."""
+    """Write random weights; `meta` replaces entries of the header, and None removes them."""
     settings = run_settings("vlfau", "tiny", (*SMALL, *changes))
     model_settings, size = settings.model, len(SPECIALS) + len(WORDS)
     torch.manual_seed(1)

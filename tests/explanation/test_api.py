@@ -1,4 +1,4 @@
-"""`fauds.explain` on every kind of picture, and how an explanation shows itself."""
+"""`fauds.explain` on all kinds of images, and how an explanation is displayed."""
 
 import base64
 import subprocess
@@ -19,13 +19,13 @@ from tests.explanation.models import AUS, EYES, WORDS, write_weights
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Weights of a model that was trained on whole pictures."""
+    """Return weights of a model that was trained on whole images."""
     return write_weights(tmp_path_factory.mktemp("whole") / "weights.safetensors")
 
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """Weights of a model that needs faces cut out by their eyes."""
+    """Return weights of a model that needs faces aligned by their eyes."""
     folder = tmp_path_factory.mktemp("faces")
     return write_weights(folder / "weights.safetensors", alignment=EYES)
 
@@ -35,49 +35,61 @@ def astronaut():
     return data.astronaut()
 
 
-def test_every_kind_of_picture_is_explained_the_same(whole, astronaut, tmp_path):
+def test_all_kinds_of_images_give_the_same_explanation(whole, astronaut, tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), cv2.cvtColor(astronaut, cv2.COLOR_RGB2BGR))
-    pictures = (path, str(path), Image.fromarray(astronaut), astronaut)
-    said = [fauds.explain(picture, whole) for picture in pictures]
-    assert [one.source for one in said] == [str(path), str(path), "image", "image"]
-    for one in said:
-        assert list(one.aus) == list(AUS)
-        assert one.aus == said[0].aus
-        assert one.local == said[0].local
-        assert np.array_equal(one.crop, astronaut)
-        assert (one.box, one.eyes, one.timestamp, one.index) == (None, None, None, 0)
-        assert np.array_equal(one.transform, np.eye(2, 3))
+    images = (path, str(path), Image.fromarray(astronaut), astronaut)
+    explanations = [fauds.explain(image, whole) for image in images]
+    assert [explanation.source for explanation in explanations] == [
+        str(path),
+        str(path),
+        "image",
+        "image",
+    ]
+    for explanation in explanations:
+        assert list(explanation.aus) == list(AUS)
+        assert explanation.aus == explanations[0].aus
+        assert explanation.local == explanations[0].local
+        assert np.array_equal(explanation.crop, astronaut)
+        assert (explanation.box, explanation.eyes, explanation.timestamp, explanation.index) == (
+            None,
+            None,
+            None,
+            0,
+        )
+        assert np.array_equal(explanation.transform, np.eye(2, 3))
 
 
-def test_a_face_is_found_and_cropped_as_the_weights_were_trained(faces, astronaut):
-    said = fauds.explain(astronaut, faces)
-    assert said.crop.shape == (256, 256, 3)
-    left, top, right, bottom = said.box
-    # Her face is in the upper left quarter's right half.
+def test_a_face_is_found_and_cropped_as_the_weights_require(faces, astronaut):
+    explanation = fauds.explain(astronaut, faces)
+    assert explanation.crop.shape == (256, 256, 3)
+    left, top, right, bottom = explanation.box
+    # The face is in the right half of the upper left quarter.
     assert 150 < (left + right) / 2 < 280
     assert 50 < (top + bottom) / 2 < 200
-    assert said.estimated
-    # The alignment's promise: the eyes are level, 80 pixels apart, about the crop's middle.
-    one, other = said.eyes @ said.transform[:, :2].T + said.transform[:, 2]
-    assert other - one == pytest.approx([80, 0], abs=1e-3)
-    assert (one[0] + other[0]) / 2 == pytest.approx(127.5, abs=1)
-    pixels = cv2.warpAffine(astronaut, said.transform, (256, 256))
-    assert np.abs(pixels.astype(int) - said.crop).mean() < 3
+    assert explanation.estimated
+    # The alignment puts the eyes level, 80 pixels apart, about the middle of the crop.
+    left_eye, right_eye = (
+        explanation.eyes @ explanation.transform[:, :2].T + explanation.transform[:, 2]
+    )
+    assert right_eye - left_eye == pytest.approx([80, 0], abs=1e-3)
+    assert (left_eye[0] + right_eye[0]) / 2 == pytest.approx(127.5, abs=1)
+    pixels = cv2.warpAffine(astronaut, explanation.transform, (256, 256))
+    assert np.abs(pixels.astype(int) - explanation.crop).mean() < 3
 
 
-def test_a_picture_without_a_face_is_an_error_unless_it_is_a_crop(faces):
-    nothing = np.full((120, 120, 3), 90, np.uint8)
+def test_an_image_without_a_face_is_an_error_unless_it_is_a_crop(faces):
+    empty = np.full((120, 120, 3), 90, np.uint8)
     with pytest.raises(DataError, match="No face was found"):
-        fauds.explain(nothing, faces)
-    assert fauds.explain(nothing, faces, aligned=True).box is None
+        fauds.explain(empty, faces)
+    assert fauds.explain(empty, faces, aligned=True).box is None
 
 
-def test_a_detector_that_gives_too_little_or_is_of_no_use_is_refused(whole, astronaut, tmp_path):
+def test_an_unsuitable_or_unnecessary_detector_is_refused(whole, astronaut, tmp_path):
     jaa = write_weights(tmp_path / "w.safetensors", alignment={"name": "jaa", "version": 1})
     with pytest.raises(UsageError, match="needs landmarks"):
         fauds.explain(astronaut, jaa)
-    with pytest.raises(UsageError, match="whole pictures"):
+    with pytest.raises(UsageError, match="whole images"):
         fauds.explain(astronaut, whole, detector="cascade")
     newer = {"name": "eyes-similarity", "version": 9}
     other = write_weights(tmp_path / "other.safetensors", alignment=newer)
@@ -86,7 +98,7 @@ def test_a_detector_that_gives_too_little_or_is_of_no_use_is_refused(whole, astr
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((8, 8), np.uint8),
         np.zeros((8, 8, 4), np.uint8),
@@ -95,28 +107,28 @@ def test_a_detector_that_gives_too_little_or_is_of_no_use_is_refused(whole, astr
         [[1, 2], [3, 4]],
     ],
 )
-def test_what_is_no_picture_is_refused(whole, picture):
+def test_arrays_that_are_not_images_are_refused(whole, image):
     with pytest.raises(UsageError, match="not"):
-        fauds.explain(picture, whole)
+        fauds.explain(image, whole)
 
 
-def test_files_that_are_no_picture_are_refused(whole, tmp_path):
-    (tmp_path / "a.jpg").write_text("no picture")
+def test_files_that_are_not_an_image_are_refused(whole, tmp_path):
+    (tmp_path / "a.jpg").write_text("not an image")
     with pytest.raises(DataError, match="not an image"):
         fauds.explain(tmp_path / "a.jpg", whole)
-    (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(UsageError, match="one picture"):
+    (tmp_path / "a.mp4").write_text("not a video")
+    with pytest.raises(UsageError, match="one image file"):
         fauds.explain(tmp_path / "a.mp4", whole)
     with pytest.raises(UsageError, match="no such file"):
         fauds.explain(tmp_path / "none.jpg", whole)
 
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="one picture"):
+    with pytest.raises(UsageError, match="one image file"):
         fauds.explain(tmp_path / "empty", whole)
 
 
 @pytest.mark.parametrize("kind", ["grey16", "palette", "alpha", "cmyk", "turned", "one pixel"])
-def test_a_pil_image_is_explained_as_its_file_is(whole, astronaut, tmp_path, kind):
+def test_a_pil_image_is_explained_like_its_file(whole, astronaut, tmp_path, kind):
     photograph = Image.fromarray(astronaut[:200, 100:400])
     path, options = tmp_path / "a.png", {}
     if kind == "grey16":
@@ -137,7 +149,7 @@ def test_a_pil_image_is_explained_as_its_file_is(whole, astronaut, tmp_path, kin
     by_path = fauds.explain(path, whole)
     with Image.open(path) as opened:
         by_image = fauds.explain(opened, whole)
-    # Libraries differ by a grey level in how they take CMYK.
+    # Libraries convert CMYK with differences of a grey level.
     assert np.abs(by_path.crop.astype(int) - by_image.crop).max() <= 2 * (kind == "cmyk")
     assert by_image.aus == pytest.approx(by_path.aus, abs=1e-3)
     if kind == "turned":
@@ -150,11 +162,11 @@ def test_pil_images_that_cannot_be_read_are_refused(whole, astronaut, tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with Image.open(path) as opened, pytest.raises(DataError, match="cannot be read"):
         fauds.explain(opened, whole)
-    with pytest.raises(UsageError, match="mode F has no white"):
+    with pytest.raises(UsageError, match="mode F has no defined range"):
         fauds.explain(Image.new("F", (8, 8)), whole)
 
 
-def test_the_model_is_kept_until_the_weights_change(astronaut, tmp_path):
+def test_the_model_is_cached_until_the_weights_change(astronaut, tmp_path):
     path = write_weights(tmp_path / "w.safetensors")
     api._explainer.cache_clear()
     first = fauds.explain(astronaut, path)
@@ -167,11 +179,11 @@ def test_the_model_is_kept_until_the_weights_change(astronaut, tmp_path):
 
 
 class Page(HTMLParser):
-    """Collects tags and text; a tag that is not closed is an error."""
+    """Collects tags and text, and checks that all tags are closed."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.tags, self.said = [], [], []
+        self.open, self.tags, self.texts = [], [], []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -182,23 +194,23 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, text):
-        self.said.append(text)
+        self.texts.append(text)
 
 
-def test_a_notebook_shows_face_bars_and_words(astronaut, tmp_path):
+def test_a_notebook_shows_the_face_bars_and_descriptions(astronaut, tmp_path):
     path = write_weights(tmp_path / "w.safetensors", threshold=0.0)
-    said = fauds.explain(astronaut, path)
-    html = said._repr_html_()
+    explanation = fauds.explain(astronaut, path)
+    html = explanation._repr_html_()
     page = Page()
     page.feed(html)
     page.close()
     assert page.open == []
-    text = " ".join(page.said)
-    for au, value in said.aus.items():
+    text = " ".join(page.texts)
+    for au, value in explanation.aus.items():
         assert au in text
         assert f"{value:.2f}" in text
-        assert said.local[au] in text
-    assert said.face in text
+        assert explanation.local[au] in text
+    assert explanation.face in text
     (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
     head, _, encoded = image["src"].partition(",")
     assert head == "data:image/jpeg;base64"
@@ -211,27 +223,29 @@ def test_a_notebook_shows_face_bars_and_words(astronaut, tmp_path):
     assert "color:#" not in html
 
 
-def test_a_notebook_shows_a_picture_of_any_shape(whole):
-    said = fauds.explain(np.full((2, 3000, 3), 90, np.uint8), whole)
-    assert "data:image/jpeg" in said._repr_html_()
+def test_a_notebook_shows_images_of_any_shape(whole):
+    explanation = fauds.explain(np.full((2, 3000, 3), 90, np.uint8), whole)
+    assert "data:image/jpeg" in explanation._repr_html_()
 
 
-def test_in_text_the_active_ones_come_with_their_words(astronaut, tmp_path):
-    said = fauds.explain(astronaut, write_weights(tmp_path / "w.safetensors"))
-    lines = str(said).splitlines()
+def test_as_text_active_action_units_have_their_descriptions(astronaut, tmp_path):
+    explanation = fauds.explain(astronaut, write_weights(tmp_path / "w.safetensors"))
+    lines = str(explanation).splitlines()
     assert lines[0] == "image"
     for au in AUS:
         (line,) = [line for line in lines if au in line]
-        assert f"{au} {said.aus[au]:.2f}" in line
-        assert ("not active" in line) == (au not in said.active)
-    assert said.line().startswith("image: ")
+        assert f"{au} {explanation.aus[au]:.2f}" in line
+        assert ("not active" in line) == (au not in explanation.active)
+    assert explanation.line().startswith("image: ")
 
 
-def test_importing_fauds_stays_light():
+def test_importing_fauds_loads_no_large_packages():
     code = (
         "import sys, fauds\n"
         "print(sorted({'torch', 'cv2', 'pandas', 'numpy', 'PIL', 'click'} & set(sys.modules)))\n"
         "print(callable(fauds.explain))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\nTrue\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "[]\nTrue\n"

@@ -1,4 +1,4 @@
-"""A model says outside the bench what it said there, and weights that do not fit are refused."""
+"""A model gives the same outputs as in fauds bench, and unsuitable weights are refused."""
 
 import sys
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation import media as sources
-from fauds.explanation.engine import Explainer, seen_part
+from fauds.explanation.engine import Explainer, visible_part
 from fauds.explanation.weights import open_weights
 from fauds.training import checkpoint
 from tests.explanation.models import AUS, WORDS, write_weights
@@ -20,7 +20,7 @@ from tests.helpers import small
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The raw distribution and the run of a small bench, one fold of two."""
+    """Return the raw files and the folder of a small run of one fold."""
     from fauds.cli.main import main
 
     folder = tmp_path_factory.mktemp("bench")
@@ -46,24 +46,24 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_is_said_of_a_bench_s_own_faces_is_what_the_bench_predicted(finished):
+def test_explanations_of_test_faces_equal_the_predictions_of_fauds_bench(finished):
     raw, run = finished
     predicted = pq.read_table(run / "fold2" / "predictions.parquet").to_pandas()
     frames = pq.read_table(run.parents[1] / "frames.parquet").to_pandas().set_index("frame_id")
     files = [raw / frames.loc[frame, "image"] for frame in predicted["frame_id"]]
     weights = open_weights(run)
     crops = [frame.image for frame in sources.frames(files)]
-    # Batches of another size than the bench's.
-    said = Explainer(weights, device="cpu", batch_size=5).explain(crops)
-    assert len(said) == len(predicted) > 20
-    found = np.array([[one.aus[au] for au in weights.aus] for one in said])
-    assert np.abs(found - predicted[list(weights.aus)].to_numpy()).max() < 1e-5
+    # The batch size differs from that of the run.
+    outputs = Explainer(weights, device="cpu", batch_size=5).explain(crops)
+    assert len(outputs) == len(predicted) > 20
+    probabilities = np.array([[output.aus[au] for au in weights.aus] for output in outputs])
+    assert np.abs(probabilities - predicted[list(weights.aus)].to_numpy()).max() < 1e-5
     described = predicted["face_text"].notna()
     assert described.sum() == 5
     for at in np.flatnonzero(described):
         row = predicted.loc[at]
-        assert said[at].face == row["face_text"]
-        assert said[at].local == {au: row[f"{au}_text"] for au in weights.aus}
+        assert outputs[at].face == row["face_text"]
+        assert outputs[at].local == {au: row[f"{au}_text"] for au in weights.aus}
     assert weights.synthetic
     assert weights.alignment["name"] == "elsewhere"
     assert "24 frames of 2 subjects, without part 2" in weights.trained_on
@@ -80,7 +80,7 @@ def crops():
     return [rng.integers(0, 255, (height, 70, 3), dtype=np.uint8) for height in (64, 90, 300)]
 
 
-def test_crops_of_any_size_are_explained_together_as_they_are_alone(plain, crops):
+def test_crops_of_any_size_have_the_same_explanation_in_a_batch_and_alone(plain, crops):
     explainer = Explainer(open_weights(plain), device="cpu")
     together = explainer.explain(crops)
     for crop, one in zip(crops, together, strict=True):
@@ -94,7 +94,7 @@ def test_crops_of_any_size_are_explained_together_as_they_are_alone(plain, crops
     assert explainer.explain([]) == []
 
 
-def test_without_texts_the_probabilities_and_maps_stay_the_same(plain, crops):
+def test_probabilities_and_attention_maps_are_the_same_without_descriptions(plain, crops):
     whole, short = (
         Explainer(open_weights(plain), device="cpu", describe=describe).explain(crops)
         for describe in (True, False)
@@ -105,13 +105,13 @@ def test_without_texts_the_probabilities_and_maps_stay_the_same(plain, crops):
         assert (other.local, other.face) == ({}, "")
 
 
-def test_the_part_that_is_seen_is_where_changes_matter(plain):
+def test_only_changes_in_the_visible_part_of_a_crop_change_the_output(plain):
     rng = np.random.default_rng(3)
     crop = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
-    left, top, right, bottom = seen_part(96, 128, 56)
+    left, top, right, bottom = visible_part(96, 128, 56)
     outside = crop.copy()
     rows, columns = np.mgrid[:96, :128]
-    # Two pixels further out, since scaling mixes neighbours.
+    # With a margin of two pixels, since scaling mixes neighbouring pixels.
     far = (columns < left - 2) | (columns > right + 2) | (rows < top - 2) | (rows > bottom + 2)
     assert far.mean() > 0.2
     outside[far] = 0
@@ -124,7 +124,7 @@ def test_the_part_that_is_seen_is_where_changes_matter(plain):
     assert changed.aus != pytest.approx(one.aus, abs=1e-6)
 
 
-def test_weights_in_half_precision_are_used_in_full(tmp_path, plain, crops):
+def test_weights_in_half_precision_are_converted_to_float32(tmp_path, plain, crops):
     half = open_weights(write_weights(tmp_path / "half.safetensors", half=True))
     floats = [tensor.dtype for tensor in half.tensors.values() if tensor.is_floating_point()]
     assert set(floats) == {torch.float32}
@@ -133,7 +133,7 @@ def test_weights_in_half_precision_are_used_in_full(tmp_path, plain, crops):
     assert other.aus == pytest.approx(one.aus, abs=0.01)
 
 
-def test_a_model_without_decoders_and_branches_says_probabilities_alone(tmp_path, crops):
+def test_a_model_without_decoders_and_branches_gives_only_probabilities(tmp_path, crops):
     baseline = (
         "model.multi_level=false",
         "model.local_language=false",
@@ -146,7 +146,7 @@ def test_a_model_without_decoders_and_branches_says_probabilities_alone(tmp_path
 
 
 @pytest.mark.parametrize("missing", ["words", "longest", "threshold", "alignment", "settings"])
-def test_weights_of_an_older_fauds_are_refused_with_what_they_lack(tmp_path, missing):
+def test_weights_with_missing_header_entries_are_an_error_that_names_them(tmp_path, missing):
     path = write_weights(tmp_path / "old.safetensors", **{missing: None})
     with pytest.raises(DataError, match=f"'{missing}'"):
         open_weights(path)
@@ -155,7 +155,7 @@ def test_weights_of_an_older_fauds_are_refused_with_what_they_lack(tmp_path, mis
 def test_a_vocabulary_of_another_size_is_refused(tmp_path):
     short = {"tokens": ["<pad>", "<bos>", "<eos>", "<unk>", "the"], "spaces": [False] * 5}
     path = write_weights(tmp_path / "w.safetensors", words={"local": short, "global": short})
-    with pytest.raises(DataError, match="local vocabulary has 5 words, the weights are for 10"):
+    with pytest.raises(DataError, match="local vocabulary has 5 words, but the weights need 10"):
         open_weights(path)
 
 
@@ -170,8 +170,8 @@ def test_a_vocabulary_of_another_size_is_refused(tmp_path):
         {"aus": 12},
     ],
 )
-def test_a_header_of_another_kind_is_refused(tmp_path, header):
-    with pytest.raises(DataError, match="lack what explaining needs"):
+def test_an_invalid_header_is_refused(tmp_path, header):
+    with pytest.raises(DataError, match="cannot be used for explaining"):
         open_weights(write_weights(tmp_path / "w.safetensors", **header))
 
 
@@ -181,7 +181,7 @@ def test_tensors_of_another_model_are_refused(tmp_path):
         Explainer(open_weights(path), device="cpu")
 
 
-def test_a_run_s_folds_are_found_and_the_choice_is_said(tmp_path, plain):
+def test_the_first_fold_of_a_run_is_used_with_a_note(tmp_path, plain):
     runs = tmp_path / "runs"
     for fold in ("fold10", "fold2", "fold1"):
         (runs / "first" / fold).mkdir(parents=True)
@@ -192,14 +192,16 @@ def test_a_run_s_folds_are_found_and_the_choice_is_said(tmp_path, plain):
     for named in ("first/fold2", runs / "first" / "fold2", runs / "first" / "fold2" / plain.name):
         exact = open_weights(named, runs)
         assert (exact.path.parent.name, exact.notes) == ("fold2", ())
-    with pytest.raises(UsageError, match=r"(?s)no weights file or run 'second'.*there are: first"):
+    with pytest.raises(
+        UsageError, match=r"(?s)no weights file or run 'second'.*choose from: first"
+    ):
         open_weights("second", runs)
     (runs / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no trained weights"):
+    with pytest.raises(DataError, match="contains no trained weights"):
         open_weights("empty", runs)
 
 
-def test_a_cut_or_foreign_weights_file_is_refused(tmp_path, plain):
+def test_a_truncated_file_or_another_format_is_refused(tmp_path, plain):
     whole = plain.read_bytes()
     for size in (0, 7, 100, len(whole) // 2):
         (tmp_path / "cut.safetensors").write_bytes(whole[:size])
@@ -210,18 +212,18 @@ def test_a_cut_or_foreign_weights_file_is_refused(tmp_path, plain):
         open_weights(tmp_path / "a.png")
 
 
-def test_weights_that_are_whole_but_not_a_model_of_fauds_say_so(tmp_path, plain):
+def test_safetensors_files_without_a_model_of_fauds_are_refused(tmp_path, plain):
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(3)}, path, metadata={"format": "pt"})
     with pytest.raises(DataError, match="its header is not one of fauds"):
         open_weights(path)
-    checkpoint.save(path, {"a": torch.zeros(3)}, {"pretraining": "on drawn faces"})
-    with pytest.raises(DataError, match="holds no whole model") as caught:
+    checkpoint.save(path, {"a": torch.zeros(3)}, {"pretraining": "on synthetic faces"})
+    with pytest.raises(DataError, match="does not contain a complete model") as caught:
         open_weights(path)
     assert "older" not in str(caught.value) and "to do:" in str(caught.value)
 
 
-def test_a_fold_that_a_run_has_not_is_answered_with_those_it_has(tmp_path, plain):
+def test_a_missing_fold_is_an_error_that_lists_the_existing_folds(tmp_path, plain):
     runs = tmp_path / "runs"
     for fold in ("fold10", "fold2"):
         (runs / "first" / fold).mkdir(parents=True)
@@ -231,7 +233,7 @@ def test_a_fold_that_a_run_has_not_is_answered_with_those_it_has(tmp_path, plain
             open_weights(named, where)
 
 
-def test_a_device_that_is_not_there_is_refused(plain):
+def test_a_device_that_does_not_exist_is_refused(plain):
     with pytest.raises(UsageError, match="no device 'tpu'"):
         Explainer(open_weights(plain), device="tpu")
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What explain writes: tables and lines that other tools open, also of a run that was stopped."""
+"""The output files of fauds explain, which other tools can open, also after an interruption."""
 
 import csv
 import io
@@ -25,14 +25,14 @@ def rows_of(path: Path) -> int:
     return len(path.read_text().splitlines()) - (path.suffix == ".csv")
 
 
-def test_parquet_has_a_row_a_face_of_exact_types(tmp_path: Path) -> None:
+def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None:
     path = tmp_path / "new" / "faces.parquet"
     with open_output(path, AUS, True) as output:
         output.write([explanation(3, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
         output.skip("talk.mp4", 8, 0.28, "no face was found")
     table = pd.read_parquet(path)
-    kinds = {field.name: str(field.type) for field in pq.read_schema(path)}
-    assert kinds == {
+    types = {field.name: str(field.type) for field in pq.read_schema(path)}
+    assert types == {
         "source": "string",
         "frame": "int32",
         "timestamp": "double",
@@ -66,7 +66,7 @@ def test_parquet_of_a_long_video_has_bounded_row_groups(tmp_path: Path) -> None:
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_json_lines_hold_a_face_each(tmp_path: Path) -> None:
+def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
     path = tmp_path / "faces.jsonl"
     with open_output(path, AUS, True) as output:
         output.write([explanation(2, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
@@ -106,7 +106,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
 
 @settings(max_examples=40)
 @given(st.lists(NAMES, max_size=4))
-def test_any_file_name_survives_csv_and_json(
+def test_any_file_name_can_be_written_to_csv_and_json(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
@@ -121,9 +121,7 @@ def test_any_file_name_survives_csv_and_json(
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
-def test_names_that_are_not_one_line_of_utf8_are_written_with_escapes(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_file_names_that_are_not_one_line_of_utf8_are_escaped(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"faces{suffix}"
     with open_output(path, AUS, True, several=True) as output:
         output.write([explanation(source="caf\udce9.png"), explanation(source="a\rb\nc.png")])
@@ -137,16 +135,16 @@ def test_names_that_are_not_one_line_of_utf8_are_written_with_escapes(
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
-def test_what_was_done_before_ctrl_c_is_kept(
+def test_faces_written_before_ctrl_c_are_kept(
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture
 ) -> None:
     path = tmp_path / f"faces{suffix}"
-    path.write_text("of an earlier run")
+    path.write_text("from an earlier run")
     with pytest.raises(KeyboardInterrupt), open_output(path, AUS, True) as output:
         output.write([explanation(frame=frame + 1) for frame in range(37)])
         raise KeyboardInterrupt
     part = tmp_path / f"faces.part{suffix}"
-    assert rows_of(part) == 37 and path.read_text() == "of an earlier run"
+    assert rows_of(part) == 37 and path.read_text() == "from an earlier run"
     assert str(part) in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == sorted([path, part])
     new = tmp_path / "new"
@@ -155,7 +153,7 @@ def test_what_was_done_before_ctrl_c_is_kept(
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
-def test_a_run_that_fails_before_its_first_face_leaves_nothing(
+def test_an_error_before_the_first_face_leaves_no_file(
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture
 ) -> None:
     with (
@@ -167,7 +165,7 @@ def test_a_run_that_fails_before_its_first_face_leaves_nothing(
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
-def test_a_run_without_faces_is_an_empty_table(tmp_path: Path, suffix: str) -> None:
+def test_without_faces_the_table_is_empty(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"faces{suffix}"
     output = open_output(path, AUS, True)
     output.close()
@@ -175,7 +173,7 @@ def test_a_run_without_faces_is_an_empty_table(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("name", ["faces", "faces.xlsx", ".csv"])
-def test_other_suffixes_are_refused_with_those_that_are_known(tmp_path: Path, name: str) -> None:
+def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as error:
         open_output(tmp_path / name, AUS, True)
     assert ".parquet, .jsonl, .csv" in error.value.hint
@@ -183,7 +181,7 @@ def test_other_suffixes_are_refused_with_those_that_are_known(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path, suffix: str) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="could not be written"):
         open_output(tmp_path / "file" / f"faces{suffix}", AUS, True)

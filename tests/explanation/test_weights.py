@@ -1,4 +1,4 @@
-"""Weights files of strangers: nothing in a header runs, opens a file or takes all memory."""
+"""Untrusted weights files: no header runs code, opens a file or exhausts memory."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fauds.errors import DataError
-from fauds.explanation import weights_checks as foreign
+from fauds.explanation import weights_checks as checks
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import open_weights
 from fauds.nn.presets import run_settings
@@ -20,8 +20,8 @@ from tests.helpers import SMALL
 SETTINGS = run_settings("vlfau", "tiny", SMALL).model_dump(mode="json")
 
 
-def hostile(tmp_path, model=None, backbone=None, args=None, **meta):
-    """Weights of a small model whose header says something else."""
+def manipulated(tmp_path, model=None, backbone=None, args=None, **meta):
+    """Write weights of a small model with a manipulated header."""
     settings = copy.deepcopy(SETTINGS)
     settings["model"] |= model or {}
     settings["model"]["backbone"] |= backbone or {}
@@ -30,14 +30,14 @@ def hostile(tmp_path, model=None, backbone=None, args=None, **meta):
 
 
 @pytest.fixture
-def unconnected(monkeypatch):
+def no_network(monkeypatch):
     def connect(*_):
-        pytest.fail("a header made a connection")
+        pytest.fail("a header opened a connection")
 
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-@pytest.mark.usefixtures("unconnected")
+@pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(
     "name",
     [
@@ -52,28 +52,28 @@ def unconnected(monkeypatch):
         "",
     ],
 )
-def test_a_backbone_that_timm_does_not_know_by_name_is_refused(tmp_path, name):
-    path = hostile(tmp_path, backbone={"name": name})
+def test_a_backbone_that_is_not_a_timm_model_name_is_refused(tmp_path, name):
+    path = manipulated(tmp_path, backbone={"name": name})
     with pytest.raises(DataError, match="not those of the model that their header describes"):
         open_weights(path).model()
 
 
-class _Runs:
+class _RunsCode:
     def __reduce__(self):
         return exec, ("raise SystemExit('the pickle ran')",)
 
 
-@pytest.mark.usefixtures("unconnected")
-def test_files_that_a_header_names_are_not_opened(tmp_path):
+@pytest.mark.usefixtures("no_network")
+def test_files_named_in_a_header_are_not_opened(tmp_path):
     bomb = tmp_path / "bomb.pth"
-    bomb.write_bytes(pickle.dumps(_Runs()))
+    bomb.write_bytes(pickle.dumps(_RunsCode()))
     backbone = {"pretrained": True, "weights": str(bomb)}
     overlay = {"pretrained_cfg_overlay": {"file": str(bomb), "custom_load": True}}
-    model = open_weights(hostile(tmp_path, backbone=backbone, args=overlay)).model()
+    model = open_weights(manipulated(tmp_path, backbone=backbone, args=overlay)).model()
     assert model.predict(torch.zeros(1, 3, 56, 56)).shape == (1, len(AUS))
     for name in ("checkpoint_path", "cache_dir"):
         with pytest.raises(DataError, match=f"settings.model.backbone.args.*{name}"):
-            open_weights(hostile(tmp_path, args={name: str(bomb)}))
+            open_weights(manipulated(tmp_path, args={name: str(bomb)}))
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_files_that_a_header_names_are_not_opened(tmp_path):
         {"no such argument": "x" * 100_000},
     ],
 )
-def test_arguments_that_no_backbone_takes_are_refused(tmp_path, args):
-    path = hostile(tmp_path, args=args)
+def test_invalid_backbone_arguments_are_refused(tmp_path, args):
+    path = manipulated(tmp_path, args=args)
     with pytest.raises(
         DataError, match="not those of the model that their header describes"
     ) as caught:
@@ -99,7 +99,7 @@ def test_arguments_that_no_backbone_takes_are_refused(tmp_path, args):
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "message"),
     [
         ({"model": {"dim": 10**6}}, "the file has .*16.*, the model .*1000000"),
         ({"model": {"dim": 10**15}}, "header describes"),
@@ -117,26 +117,26 @@ def test_arguments_that_no_backbone_takes_are_refused(tmp_path, args):
         ({"longest": {"local": 7, "global": 0}}, "longest.global is 0"),
     ],
 )
-def test_a_giant_is_refused_before_memory_is_taken_for_it(tmp_path, header, said):
-    path = hostile(tmp_path, **header)
+def test_a_huge_model_is_refused_before_memory_is_allocated(tmp_path, header, message):
+    path = manipulated(tmp_path, **header)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         open_weights(path).model()
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert (after - before) * 1024 < 200e6
     assert len(str(caught.value)) < 1000
 
 
-def test_masks_larger_than_the_weights_are_refused(tmp_path, monkeypatch):
-    path = hostile(tmp_path)
+def test_buffers_larger_than_the_limit_are_refused(tmp_path, monkeypatch):
+    path = manipulated(tmp_path)
     assert open_weights(path).model()
-    monkeypatch.setattr(foreign, "LARGEST_BUFFERS", 1000)
+    monkeypatch.setattr(checks, "LARGEST_BUFFERS", 1000)
     with pytest.raises(DataError, match="more memory than the weights"):
         open_weights(path).model()
 
 
 @pytest.mark.parametrize("key", ["beam_width", "max_words"])
-def test_a_search_through_millions_is_refused(tmp_path, key):
+def test_a_huge_beam_search_is_refused(tmp_path, key):
     settings = copy.deepcopy(SETTINGS)
     settings["inference"][key] = 10**7
     with pytest.raises(DataError, match=f"{key}: Input should be less"):
@@ -155,14 +155,14 @@ def test_a_search_through_millions_is_refused(tmp_path, key):
         {"threshold": 1.5},
     ],
 )
-def test_action_units_and_thresholds_that_are_none_are_refused(tmp_path, header):
-    with pytest.raises(DataError, match="lack what explaining needs"):
+def test_invalid_action_units_and_thresholds_are_refused(tmp_path, header):
+    with pytest.raises(DataError, match="cannot be used for explaining"):
         open_weights(write_weights(tmp_path / "w.safetensors", **header))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("half", [False, True])
-def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value, half):
+def test_weights_that_are_not_finite_are_an_error_that_names_the_tensor(tmp_path, value, half):
     path = write_weights(tmp_path / "w.safetensors", half=half)
     tensors, meta = checkpoint.load(path)
     tensors["heads.bias"][0, 1] = value
@@ -171,15 +171,15 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value, half):
         open_weights(path)
 
 
-def test_comparing_leaves_no_trace_in_later_models(tmp_path):
-    weights = open_weights(hostile(tmp_path))
+def test_checking_weights_does_not_affect_later_models(tmp_path):
+    weights = open_weights(manipulated(tmp_path))
     with pytest.raises(DataError):
-        open_weights(hostile(tmp_path, args={"depths": [500, 1, 1, 1]})).model()
+        open_weights(manipulated(tmp_path, args={"depths": [500, 1, 1, 1]})).model()
     big = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(2000)))
     assert sum(parameter.device.type == "cpu" for parameter in big.parameters()) == 4000
     assert Explainer(weights, device="cpu", describe=False)
 
 
-def test_where_weights_are_from_is_kept(tmp_path):
+def test_the_benchmark_of_weights_is_kept(tmp_path):
     path = write_weights(tmp_path / "w.safetensors", benchmark="bp4d", benchmark_version=2)
     assert open_weights(path).origin == {"benchmark": "bp4d", "benchmark_version": 2}

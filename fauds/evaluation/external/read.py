@@ -197,7 +197,7 @@ def _joined(
         raise DataError(
             "Some of the files have a column fold, and some have none.",
             where=path,
-            hint="add the column fold to all files, so that all subjects can be checked, or to none",
+            hint="add the column fold to all files, which checks all subjects, or to none",
         )
     base = path if path.is_dir() else path.parent
     return ExternalPredictions(
