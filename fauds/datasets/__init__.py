@@ -1,7 +1,8 @@
-"""Readers: a raw distribution, as its authors ship it, to the frames table.
+"""Dataset readers: each turns the raw files of one dataset's release into the frames table.
 
-`DATASETS` knows them by name. Another package adds its own through the entry-point group
-``fauds.datasets``: name = "module:reader", an object like `fauds.datasets.base.Reader`.
+`DATASETS` maps dataset names to readers. Another package adds a reader through the entry-point
+group ``fauds.datasets``: ``name = "module:reader"``, where the reader is an object with the methods
+of `fauds.datasets.base.Reader`. Begin with `base`; then read `bp4d` or `disfa` as an example.
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +21,6 @@ DATASETS: "Registry[Reader]" = Registry(
     },
     group="fauds.datasets",
 )
-"""Dataset name to its reader. The made-up dataset has BP4D's layout, and its reader."""
+"""Readers by dataset name. The synthetic dataset has BP4D's layout and uses BP4D's reader."""
 
 __all__ = ["DATASETS"]

@@ -1,4 +1,7 @@
-"""Finding images in zip files, as BP4D's and others' users keep a subject's frames."""
+"""Finding the images of sequences in zip files, without extracting them.
+
+BP4D, for example, is often stored as one zip file per subject.
+"""
 
 import os
 import struct
@@ -10,12 +13,12 @@ import numpy as np
 
 from fauds.datasets import image_folders as images
 from fauds.datasets.image_folders import SUFFIXES, Listing
-from fauds.datasets.media_files import Archive, SequenceId, spoken
+from fauds.datasets.media_files import Archive, SequenceId, display_name
 from fauds.datasets.numbering import BaseRule
 from fauds.errors import DataError
 
 SequenceOf = Callable[[Iterable[str]], SequenceId | None]
-"""Folder names, the outermost first, to the sequence that they say, if any."""
+"""Takes folder names, the outermost first; returns the sequence that they name, or None."""
 
 
 def find(
@@ -25,54 +28,57 @@ def find(
     rule: BaseRule,
     declared: int | None,
 ) -> dict[SequenceId, Archive]:
-    """Find the images of sequences in zip files. Nothing is extracted.
+    """Find the images of sequences in zip files, without extracting them.
 
     Args:
-        paths: of the zip files; one may hold several sequences.
-        last: by sequence, the last labelled frame; other sequences are left out.
-        sequence_of: is asked with the zip's name without its suffix and the folders in the zip.
-        rule: the dataset's `image_base`: the number of the image of label frame 1.
-        declared: what the user says it is: 0, 1, or None.
+        paths: the paths of the zip files; one file may hold several sequences.
+        last: the last labelled frame of each wanted sequence; other sequences are left out.
+        sequence_of: a function that is called with the name of the zip file without its suffix,
+            followed by the names of the folders in the zip file.
+        rule: the reader's `image_base`, which returns the number of label frame 1's image.
+        declared: the number of label frame 1's image as the user declares it, 0 or 1; None if
+            the user does not declare it.
 
     Returns:
-        The archive of every sequence that has images, named by a number, in one.
+        The archive of every wanted sequence that has images with a number for a name in a zip
+        file.
 
     Raises:
-        DataError: a zip that cannot be read, a sequence in two of them, two images of one
-            number, or a numbering that cannot be told.
+        DataError: a zip file cannot be read, two zip files hold the same sequence, two images
+            have the same number, or the numbering cannot be determined.
     """
-    found: dict[SequenceId, tuple[Path, dict[int, str]]] = {}
+    matches: dict[SequenceId, tuple[Path, dict[int, str]]] = {}
     for path in paths:
         for sequence, members in _images(path, last.keys(), sequence_of).items():
-            if sequence in found:
+            if sequence in matches:
                 raise DataError(
-                    f"{spoken(sequence)} has images in two archives: "
-                    f"{found[sequence][0]} and {path}.",
+                    f"{display_name(sequence)} has images in two archives: "
+                    f"{matches[sequence][0]} and {path}.",
                     where=path,
                     hint="keep the one that belongs to the release",
                 )
-            found[sequence] = path, members
+            matches[sequence] = path, members
     listings = {
         sequence: Listing(str(path), np.array([*members], np.int64), [*members.values()])
-        for sequence, (path, members) in found.items()
+        for sequence, (path, members) in matches.items()
     }
     base, _ = rule(listings, last, declared)
     if base is None:
         return {}
     return {
         sequence: Archive(path, {number + 1 - base: name for number, name in members.items()})
-        for sequence, (path, members) in found.items()
+        for sequence, (path, members) in matches.items()
     }
 
 
 def _images(
     path: Path, wanted: Collection[SequenceId], sequence_of: SequenceOf
 ) -> dict[SequenceId, dict[int, str]]:
-    """Return the images in a zip by sequence and number, numbers rising."""
+    """Return the names of the images in a zip file by sequence, then by number in rising order."""
     sequences: dict[str, SequenceId | None] = {}
-    found: dict[SequenceId, dict[int, str]] = {}
+    images_by_sequence: dict[SequenceId, dict[int, str]] = {}
     for name in _members(path):
-        # Some archives from Windows have backslashes between folders.
+        # Zip files made on Windows may separate folders by backslashes.
         folder, _, file = name.replace("\\", "/").rpartition("/")
         stem, suffix = os.path.splitext(file)
         if suffix.lower() not in SUFFIXES:
@@ -82,18 +88,22 @@ def _images(
         sequence = sequences[folder]
         if sequence is None or sequence not in wanted:
             continue
-        # A sequence without a task is one of DISFA's.
+        # Only DISFA has no tasks, and only its images may be named after a video.
         if not (digits := images.digits(stem, of_videos=not sequence[1])):
             continue
-        by_number = found.setdefault(sequence, {})
+        by_number = images_by_sequence.setdefault(sequence, {})
         if (number := int(digits)) in by_number:
             raise DataError(
-                f"{by_number[number]} and {name} are both image {number} of {spoken(sequence)}.",
+                f"{by_number[number]} and {name} are both image {number} of "
+                f"{display_name(sequence)}.",
                 where=path,
                 hint="keep the one that belongs to the release",
             )
         by_number[number] = name
-    return {sequence: dict(sorted(by_number.items())) for sequence, by_number in found.items()}
+    return {
+        sequence: dict(sorted(by_number.items()))
+        for sequence, by_number in images_by_sequence.items()
+    }
 
 
 def _members(path: Path) -> list[str]:

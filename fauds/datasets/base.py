@@ -1,4 +1,4 @@
-"""What readers share: their interface, their order, the marker of made-up distributions."""
+"""The interface of dataset readers, their options, and the marker file of synthetic releases."""
 
 import json
 import re
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader needs to be told.
+    """Options of reading a release.
 
     Attributes:
-        aus: the benchmark's AUs, as AU01; each must be coded and gets a column.
-        subjects: read only these; None reads all that there are.
-        missing_aus: an AU that a subject's labels lack is an "error", or all "null".
-        occurrence_at: the lowest intensity that counts as occurring, where only intensity is
-            coded (DISFA); None where occurrence itself is.
-        image_base: the number of the image of label frame 1, 0 or 1; None finds it out.
-        images: folder to look for images in, relative to the root; None looks everywhere.
-        sex_table: CSV file with columns subject and sex (F or M), for DISFA.
+        aus: the benchmark's AUs, such as AU01; each must be coded and gets a column.
+        subjects: the subjects to read; None reads all subjects of the release.
+        missing_aus: what to do where a subject has no labels of an AU: raise an "error", or store
+            "null" for all of the subject's frames.
+        occurrence_at: the lowest intensity that counts as occurrence, for datasets that code
+            intensity only (DISFA); None for datasets that code occurrence.
+        image_base: the number of label frame 1's image, 0 or 1; None derives it from the images.
+        images: the folder to search for images, relative to the root; None searches all of the
+            root.
+        sex_table: a CSV file with the columns subject and sex (F or M), for DISFA.
+
+    Raises:
+        UsageError: `missing_aus`, `image_base` or `occurrence_at` has another value.
     """
 
     aus: tuple[str, ...] = ()
@@ -42,54 +47,59 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.missing_aus not in ("error", "null"):
-            raise UsageError(f"missing_aus is {self.missing_aus!r}.", hint="error or null")
+            raise UsageError(
+                f"missing_aus is {self.missing_aus!r}.", hint="choose from: error, null"
+            )
         if self.image_base not in (None, 0, 1):
-            raise UsageError(f"The image base is {self.image_base!r}.", hint="0 or 1")
+            raise UsageError(f"The image base is {self.image_base!r}.", hint="choose from: 0, 1")
         if self.occurrence_at is not None and not 1 <= self.occurrence_at <= 5:
-            raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="1 to 5")
+            raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="use 1 to 5")
 
     def plain(self) -> dict[str, Any]:
-        """Return the options as JSON can say them; `fields_of` turns them back."""
+        """Return the options as values that JSON can store; `fields_of` reverses this."""
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
     def fields_of(plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of some options that `plain` made."""
+        """Return the fields of `ReadOptions` from the result of `plain`, which may be partial."""
         paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
         lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
         return {**plain, **paths, **lists}
 
     @classmethod
     def as_last(
-        cls, last: Mapping[str, Any], root: Path | None, given: Mapping[str, Any]
+        cls, last: Mapping[str, Any], root: Path | None, changes: Mapping[str, Any]
     ) -> "ReadOptions":
-        """Return the options of last time, where they are of the same root, but for those given.
+        """Return the options of the last reading with changes, or defaults for another root.
 
         Args:
-            last: what `plain` made of them, and "root"; empty where nothing was read yet.
-            root: what is read now; None for what was read last.
-            given: fields that are named now.
+            last: the result of `plain` for the last reading, with its "root"; empty if nothing
+                was read yet.
+            root: the release to read now; None for the one that was read last.
+            changes: the fields that the user sets now.
         """
         kept = dict(last)
         last_root = kept.pop("root", None)
-        # What was said of one distribution need not hold for another.
+        # Options that suit one release need not suit another.
         if root is not None and str(root.resolve()) != last_root:
             kept = {}
-        return cls(**{**cls.fields_of(kept), **given})
+        return cls(**{**cls.fields_of(kept), **changes})
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found, but for the frames themselves.
+    """The result of reading a release, without the frames themselves.
 
     Attributes:
-        root: the folder that the table's image paths are relative to.
-        fingerprint: hex digest of label files by content, images by name, size and time.
-        synthetic: whether fauds made this distribution up.
-        image_base: the number of the image of label frame 1; None without images.
-        differences: from the published counts, a line a subject.
-        notes: what was found and how it was taken, a line each.
+        root: the folder that the image paths in the frames table are relative to.
+        fingerprint: a hex digest of the label files by content, and of the images by name, size
+            and modification time.
+        synthetic: whether the release is synthetic, written by fauds.
+        image_base: the number of label frame 1's image, 0 or 1; None if there are no images.
+        differences: differences from the published counts, one line per subject.
+        notes: messages about the labels and images of the release and how they were
+            interpreted, one line each.
     """
 
     root: Path
@@ -101,27 +111,30 @@ class Reading:
 
 
 FramesSink = Callable[[pa.Table], None]
-"""Takes a part of the frames table."""
+"""A function that receives one part of the frames table."""
 
 
 class Reader(Protocol):
-    """Reads the raw layout of one dataset. Every method raises DataError for bad data."""
+    """A reader of one dataset's raw files. Every method raises DataError for invalid files."""
 
     def label_files(self, root: Path, options: ReadOptions | None = ...) -> list[Path]:
-        """Return the label files that `read` would read, in natural order."""
+        """Return the paths of the label files that `read` would read, in natural order."""
 
     def fingerprint(self, root: Path, options: ReadOptions | None = ...) -> str:
-        """Return `Reading.fingerprint` without parsing anything."""
+        """Return the same digest as `Reading.fingerprint`, without parsing the labels."""
 
     def image_base(
         self, folders: "Mapping[Key, Listing]", last: "Mapping[Key, int]", declared: int | None
     ) -> tuple[int | None, str]:
-        """Return the number of label frame 1's image (None: no images), and how it is known.
+        """Return the number of label frame 1's image, and a phrase that says how it is known.
 
         Args:
-            folders: images by sequence, of some of the sequences.
-            last: the last labelled frame by sequence.
-            declared: what the user says it is.
+            folders: the images of each sequence that has images.
+            last: the last labelled frame of each sequence.
+            declared: the number as the user declares it, 0 or 1; None if it is not declared.
+
+        Returns:
+            0 or 1, or None if there are no images; and the phrase, such as "declared".
         """
 
     def footage(
@@ -133,19 +146,22 @@ class Reader(Protocol):
         image_base: int | None = ...,
         images: Path | None = ...,
     ) -> Footage:
-        """Find what the sequences can be cropped from, beside the images that `read` finds.
+        """Find the archives, videos and landmarks that faces can be cropped from.
+
+        Extracted images are not among them: `read` finds those.
 
         Args:
-            root: where the distribution is, as for `read`.
-            last: by subject and task, the last label frame; each sequence gets a source.
-            camera: whose pictures, where a distribution has two cameras'.
-            image_base: the number of the image of label frame 1; None finds it out.
-            images: where `read` looks for images, relative to the root.
+            root: the folder of the release, as for `read`.
+            last: the last labelled frame of each sequence, by subject and task; the result has a
+                source for each of these sequences.
+            camera: the camera whose images are wanted, for releases with two cameras.
+            image_base: the number of label frame 1's image; None derives it from the images.
+            images: the folder that `read` searches for images, relative to the root.
 
         Raises:
-            DataError: two files of one sequence, a broken archive, lists of frames that do not
-                fit their landmarks, a numbering that cannot be told, or images that `read`
-                finds and that are another camera's.
+            DataError: two files belong to the same sequence, an archive is damaged, a list of
+                frames does not match its landmarks, the numbering cannot be determined, or the
+                extracted images are those of the other camera.
         """
 
     def read(
@@ -156,20 +172,22 @@ class Reader(Protocol):
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read a distribution, or the part of it that is there.
+        """Read a release, which may be incomplete, and return all but its frames.
 
         Args:
-            root: where it is.
-            expected: published counts, see `fauds.datasets.subjects.differences`.
-            options: see `ReadOptions`.
-            sink: is given the frames in parts, as they are read, each of whole sequences. All
-                have the columns of `fauds.tables.schemas.frames_schema` for the same AUs, which
-                may be null throughout. `key` may be left out; given, it is unique.
+            root: the folder of the release.
+            expected: the published counts, see `fauds.datasets.subjects.differences`; None skips
+                the comparison.
+            options: the options of reading; None for the defaults of `ReadOptions`.
+            sink: a function that is called with each part of the frames table as it is read.
+                Every part holds whole sequences and has the columns of
+                `fauds.tables.schemas.frames_schema` for the same AUs; a column may be null
+                throughout. The column `key` may be left out; its values must be unique.
         """
 
 
 def natural(text: str) -> tuple[tuple[str, int], ...]:
-    """Return a sort key by which T2 comes before T10."""
+    """Return a sort key that orders numbers in a text by value: T2 comes before T10."""
     parts = re.findall(r"(\D*)(\d*)", text)
     return tuple((letters, int(digits or -1)) for letters, digits in parts)
 
@@ -180,13 +198,13 @@ def sequence_key(subject: str, task: str) -> tuple[Any, ...]:
 
 
 def read_marker(*folders: Path) -> dict[str, Any] | None:
-    """Return what the marker of a made-up distribution says; None where there is no marker.
+    """Read the marker file of a synthetic release; return None if there is no marker file.
 
     Args:
-        folders: where to look; the first marker counts.
+        folders: the folders to search; the first marker file is read.
 
     Raises:
-        DataError: the marker cannot be read, or says that the writing did not finish.
+        DataError: the marker file cannot be read, or the release was not completely written.
     """
     path = next(
         (folder / SYNTHETIC_MARKER for folder in folders if (folder / SYNTHETIC_MARKER).exists()),
@@ -194,20 +212,29 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
     )
     if path is None:
         return None
-    again = "make it again: fauds synth with the same folder"
+    again = "write it again: fauds synth with the same folder"
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"The marker cannot be read: {error}.", where=path, hint=again) from error
+        raise DataError(
+            f"The marker file cannot be read: {error}.", where=path, hint=again
+        ) from error
     if not isinstance(marker, dict) or marker.get("complete") is not True:
-        raise DataError("This made-up distribution was not written whole.", where=path, hint=again)
+        raise DataError(
+            "This synthetic release was not completely written.", where=path, hint=again
+        )
     return marker
 
 
-def is_written(root: Path, marked: Mapping[str, Any]) -> bool:
-    """Whether fauds wrote a whole made-up distribution there, and its marker says `marked`."""
+def is_written(root: Path, expected: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds a complete synthetic release with this marker content.
+
+    Args:
+        root: the folder of the release.
+        expected: keys and values that the marker file must contain; it may contain more.
+    """
     try:
         marker = read_marker(root)
     except DataError:
         return False
-    return marker is not None and marked.items() <= marker.items()
+    return marker is not None and expected.items() <= marker.items()

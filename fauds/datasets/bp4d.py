@@ -1,14 +1,14 @@
-"""BP4D-Spontaneous: occurrence and intensity codes to the frames table.
+"""The reader of BP4D-Spontaneous: occurrence and intensity codes to the frames table.
 
-The release's layout (Zhang et al., BP4D-Spontaneous, Image and Vision Computing 2014, as its
-users' public code reads it)::
+The layout of the release (Zhang et al., BP4D-Spontaneous, Image and Vision Computing 2014, as
+public code by users of the dataset reads it)::
 
-    AUCoding/AU_OCC/F001_T1.csv             header 0,1,2,..,99; a row a coded frame; 9 = not coded
+    AUCoding/AU_OCC/F001_T1.csv             header 0,1,...,99; a row per coded frame; 9 = not coded
     AUCoding/AU_INT/AU06/F001_T1_AU06.csv   frame,intensity without a header; 9 = not coded
-    <any folders>/F001/T1/2440.jpg          the frames, numbered as in the labels
+    <any folders>/F001/T1/2440.jpg          the images, numbered as the frames in the labels
 
-The FERA 2015 release has the occurrence files in AUCoding/ itself and the intensities in
-"AU Intensity Codes3.0" beside it.
+The FERA 2015 release has the occurrence files directly in AUCoding/, and the intensity files in
+"AU Intensity Codes3.0" beside AUCoding/.
 """
 
 import re
@@ -23,16 +23,20 @@ import numpy as np
 
 from fauds.datasets import archives, jaa_text, locate, tree
 from fauds.datasets import image_folders as images
-from fauds.datasets import label_files as labelfiles
 from fauds.datasets import label_text as text
 from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, sequence_key
-from fauds.datasets.frames_table import CodedSequence, LabelPart, Parts
-from fauds.datasets.label_files import Digests, LabelFile, bad
+from fauds.datasets.frames_table import CodedSequence, FramesTableWriter, LabelPart
+from fauds.datasets.label_files import LabelFile, LabelFileReader, label_error, load_first_line
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
-from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES, Found, assemble, by_sequence
+from fauds.datasets.media_search import (
+    DATASET_VIDEO_SUFFIXES,
+    MediaFiles,
+    by_sequence,
+    collect_sources,
+)
 from fauds.datasets.numbering import BaseRule, Numbering
-from fauds.datasets.subjects import chosen_subjects, differences, shortened
+from fauds.datasets.subjects import differences, select_subjects, shortened
 from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, au_number
 from fauds.tables import store
@@ -51,7 +55,15 @@ OCCURRENCE_COLUMNS = "occurrence"
 
 @dataclass(frozen=True)
 class Bp4dLabelFiles:
-    """The files of a release: occurrence by sequence, intensity by AU and sequence."""
+    """The label files of a release.
+
+    Attributes:
+        labels: the folder AUCoding.
+        image_root: the folder to search for images.
+        occurrence: the occurrence file of each sequence.
+        intensity: the intensity file of each sequence, by AU.
+        ignored: files and folders that are not read because of their names.
+    """
 
     labels: Path
     image_root: Path
@@ -60,43 +72,48 @@ class Bp4dLabelFiles:
     ignored: list[Path]
 
     def paths(self) -> list[Path]:
-        """Return all files: occurrence, then intensity by AU, each by sequence."""
+        """Return all occurrence files, then all intensity files by AU and sequence."""
         by_au = (path for files in self.intensity.values() for path in files.values())
         return [*self.occurrence.values(), *by_au]
 
     def intensity_aus(self) -> list[str]:
-        """Return the AUs that any sequence has intensities of."""
+        """Return the AUs for which at least one sequence has an intensity file."""
         return [au for au, files in self.intensity.items() if files]
 
     def sequences(self) -> Iterator[tuple[SequenceName, dict[str, Path]]]:
-        """Yield every sequence with its files, by `OCCURRENCE_COLUMNS` and intensity AUs."""
+        """Yield each sequence and its files, with the keys `OCCURRENCE_COLUMNS` and AU names."""
         for key, path in self.occurrence.items():
             coded = {au: files[key] for au, files in self.intensity.items() if key in files}
             yield key, {OCCURRENCE_COLUMNS: path, **coded}
 
 
 def find_label_files(root: Path, options: ReadOptions) -> Bp4dLabelFiles:
-    """Find the label files of a release, or of the part of it that is there or asked for.
+    """Find the label files of a release, which may be incomplete.
+
+    Args:
+        root: the folder of the release, see `fauds.datasets.locate.label_folder`.
+        options: the options of reading, of which `subjects` limits the files.
 
     Raises:
-        DataError: there are none, two files of one sequence, or a file in another AU's folder.
+        DataError: there are no label files, two files belong to the same sequence, or an
+            intensity file is in the folder of another AU.
     """
     labels = locate.label_folder(root, "AUCoding", BP4D_LAYOUT)
     read_marker(root, labels.parent)
     folder = next((f for f in locate.subfolders(labels) if f.name.upper() == "AU_OCC"), labels)
     occurrence, ignored = _sequences(locate.files(folder, ".csv"))
     if not occurrence:
-        there = [path.name for path in locate.entries(folder)]
+        present = [path.name for path in locate.entries(folder)]
         raise DataError(
-            f"There are no labels here: looked for {BP4D_LAYOUT}; there is {shortened(there)}.",
+            f"No labels found: expected {BP4D_LAYOUT}; the folder holds {shortened(present)}.",
             where=folder,
             hint="extract the release's AUCoding archive here, or point --root elsewhere",
         )
-    chosen = set(chosen_subjects([subject for subject, _ in occurrence], options, folder))
-    occurrence = {key: occurrence[key] for key in _in_order(occurrence) if key[0] in chosen}
-    intensity, unknown = _intensities(labels, occurrence)
+    selected = set(select_subjects([subject for subject, _ in occurrence], options, folder))
+    occurrence = {key: occurrence[key] for key in _in_order(occurrence) if key[0] in selected}
+    intensity, unrecognised = _intensities(labels, occurrence)
     image_root = locate.image_root(root, labels)
-    return Bp4dLabelFiles(labels, image_root, occurrence, intensity, ignored + unknown)
+    return Bp4dLabelFiles(labels, image_root, occurrence, intensity, ignored + unrecognised)
 
 
 def _in_order(keys: Iterable[SequenceName]) -> list[SequenceName]:
@@ -104,42 +121,42 @@ def _in_order(keys: Iterable[SequenceName]) -> list[SequenceName]:
 
 
 def _sequences(paths: Sequence[Path]) -> tuple[dict[SequenceName, Path], list[Path]]:
-    """Sort files into those of a sequence and others."""
-    found: dict[SequenceName, Path] = {}
+    """Return the files that are named after a sequence, by sequence, and the other files."""
+    by_key: dict[SequenceName, Path] = {}
     others = []
     for path in paths:
         match = _OCCURRENCE_NAME.fullmatch(path.name)
         if match is None:
             others.append(path)
             continue
-        _add(found, (match[1].upper(), match[2].upper()), path)
-    return found, others
+        _add(by_key, (match[1].upper(), match[2].upper()), path)
+    return by_key, others
 
 
-def _add(found: dict[SequenceName, Path], key: SequenceName, path: Path) -> None:
-    if key in found:
+def _add(by_key: dict[SequenceName, Path], key: SequenceName, path: Path) -> None:
+    if key in by_key:
         raise DataError(
-            f"{found[key].name} and {path.name} are both labels of {'/'.join(key)}.",
+            f"{by_key[key].name} and {path.name} are both labels of {'/'.join(key)}.",
             where=path,
             hint="keep the one that belongs to the release",
         )
-    found[key] = path
+    by_key[key] = path
 
 
 def _intensities(
     labels: Path, sequences: Mapping[SequenceName, Path]
 ) -> tuple[dict[str, dict[SequenceName, Path]], list[Path]]:
-    """Find the intensity files of the sequences: by AU, then by sequence."""
+    """Return the intensity files of the sequences by AU, and the files that are not recognised."""
     names = {name.lower() for name in INTENSITY_FOLDERS}
-    places = [*locate.subfolders(labels), *locate.subfolders(labels.parent)]
-    folders = [place for place in places if place.name.lower() in names]
+    candidates = [*locate.subfolders(labels), *locate.subfolders(labels.parent)]
+    folders = [folder for folder in candidates if folder.name.lower() in names]
     if len(folders) > 1:
         raise DataError(
             f"There are two folders of intensities: {folders[0]} and {folders[1]}.",
             where=folders[1],
             hint="keep the one that belongs to the release",
         )
-    found: dict[str, dict[SequenceName, Path]] = {}
+    by_au: dict[str, dict[SequenceName, Path]] = {}
     others: list[Path] = []
     for folder in locate.subfolders(folders[0]) if folders else ():
         match = _INTENSITY_FOLDER.fullmatch(folder.name)
@@ -149,8 +166,8 @@ def _intensities(
         by_key: dict[SequenceName, Path] = {}
         for path in locate.files(folder, ".csv"):
             _add_intensity(by_key, path, int(match[1]), others)
-        found[au] = {key: by_key[key] for key in sequences if key in by_key}
-    return found, others
+        by_au[au] = {key: by_key[key] for key in sequences if key in by_key}
+    return by_au, others
 
 
 def _add_intensity(
@@ -162,15 +179,15 @@ def _add_intensity(
         return
     if match[3] is not None and int(match[3]) != number:
         raise DataError(
-            f"{path.name} lies in the folder {path.parent.name}: it is another AU's.",
+            f"{path.name} is in the folder {path.parent.name}, which is for another AU.",
             where=path,
-            hint="compare with the original release; move it where it belongs",
+            hint="compare with the original release, and move the file to the folder of its AU",
         )
     _add(by_key, (match[1].upper(), match[2].upper()), path)
 
 
 _FIRST_NUMBERS = ("01", "03", "07", "08", "09", "10", "11", "13")
-"""The numbers that tasks T1 to T8 had when they were recorded."""
+"""The numbers under which tasks T1 to T8 were recorded; names of video files may use them."""
 
 _SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE | re.ASCII)
 _TASK = re.compile(r"T\d+", re.IGNORECASE | re.ASCII)
@@ -182,20 +199,23 @@ _MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
 def find_media(
     top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
 ) -> Footage:
-    """Find what the sequences can be cropped from, at any depth.
+    """Find the archives, videos and landmarks of sequences, at any depth below a folder.
 
     Args:
-        top: where to look.
-        last: by sequence, the last labelled frame.
-        rule: the reader's `image_base`, for images in archives.
-        declared: what the user says the base is.
+        top: the folder to search.
+        last: the last labelled frame of each sequence.
+        rule: the reader's `image_base`, for the images in archives.
+        declared: the number of label frame 1's image as the user declares it, 0 or 1; None if
+            the user does not declare it.
 
     Raises:
-        DataError: two files of one sequence, a broken archive, or lists that do not fit.
+        DataError: two files belong to the same sequence, an archive is damaged, or a list of
+            frames does not match its landmarks.
     """
     walked = tree.walk(top, lambda folder: sequence_of(folder.parts[-2:]) is not None)
     folders = [(folder, files) for folder, files in walked if files is not None]
-    matrices, texts = tree.named(folders, (".mat",)), tree.named(folders, ("land.txt",))
+    matrices = tree.files_ending(folders, (".mat",))
+    texts = tree.files_ending(folders, ("land.txt",))
     lists, notes = jaa_text.find(
         filter(jaa_text.is_landmarks, texts), last, sequence_of, lambda _: 1
     )
@@ -204,13 +224,15 @@ def find_media(
         for sequence, path in by_sequence(matrices, _of_matrix, last, "landmarks").items()
     }
     if landmarks.keys() & lists.keys():
-        notes.append("landmarks are there as .mat and as text: the .mat are taken")
-    return assemble(
+        notes.append("landmarks exist as .mat and as text files: the .mat files are used")
+    return collect_sources(
         top,
         last,
-        Found(
-            archives.find(tree.named(folders, (".zip",)), last, sequence_of, rule, declared),
-            by_sequence(tree.named(folders, DATASET_VIDEO_SUFFIXES), _of_video, last, "videos"),
+        MediaFiles(
+            archives.find(tree.files_ending(folders, (".zip",)), last, sequence_of, rule, declared),
+            by_sequence(
+                tree.files_ending(folders, DATASET_VIDEO_SUFFIXES), _of_video, last, "videos"
+            ),
             {**lists, **landmarks},
             landmark_notes=tuple(notes),
         ),
@@ -218,7 +240,12 @@ def find_media(
 
 
 def sequence_of(folders: Iterable[str]) -> SequenceId | None:
-    """Return the sequence of images in a folder: the innermost is the task, a subject above."""
+    """Return the sequence that folder names stand for, or None if they name no sequence.
+
+    Args:
+        folders: the names of nested folders, the outermost first. The last one must be a task,
+            such as T1, and one of the others a subject, such as F001.
+    """
     *above, task = folders
     subject = next(filter(_SUBJECT.fullmatch, reversed(above)), None)
     if subject is None or not _TASK.fullmatch(task):
@@ -245,24 +272,24 @@ _INTENSITY_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MIS
 
 
 class Bp4dReader:
-    """Reads BP4D-Spontaneous; see `fauds.datasets.base.Reader`."""
+    """The reader of BP4D-Spontaneous, with the interface of `fauds.datasets.base.Reader`."""
 
     @locate.os_errors()
     def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:
-        """Return occurrence files, then intensity files, each in natural order.
+        """Return the occurrence files, then the intensity files, each in natural order.
 
         Raises:
-            DataError: there are none; the layout that was looked for is named.
+            DataError: there are no label files; the message names the expected layout.
         """
         return find_label_files(root, options or ReadOptions()).paths()
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
-        """Return the digest of label files by content and images by name, size and time."""
+        """Return a digest of label files by content and of images by name, size and time."""
         options = options or ReadOptions()
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
-        return _fingerprint(release, Digests(release.labels.parent), folders)
+        return _fingerprint(release, LabelFileReader(release.labels.parent), folders)
 
     def image_base(
         self,
@@ -270,7 +297,7 @@ class Bp4dReader:
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
-        """Return the number of label frame 1's image, and how it is known: BP4D's is 1."""
+        """Return the number of label frame 1's image: the declared number, or else 1."""
         if not folders:
             return None, ""
         return (1, "numbered as the labels") if declared is None else (declared, "declared")
@@ -285,7 +312,7 @@ class Bp4dReader:
         image_base: int | None = None,
         images: Path | None = None,
     ) -> Footage:
-        """Find what the sequences can be cropped from; BP4D's colour videos have one camera."""
+        """Find archives, videos and landmarks; `camera` has no effect, as BP4D has one camera."""
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
         return find_media(top, last, self.image_base, image_base)
 
@@ -298,44 +325,47 @@ class Bp4dReader:
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read a release, or the part of it that is there.
+        """Read a release, which may be incomplete.
 
         Args:
-            root: the release, its AUCoding folder, or the folder above where that is unambiguous.
-            expected: published counts, see `fauds.datasets.subjects.differences`.
-            options: see `ReadOptions`.
-            sink: see `fauds.datasets.base.Reader`.
+            root: the folder of the release, its AUCoding folder, or the folder above the release
+                if that holds only one release.
+            expected: the published counts, see `fauds.datasets.subjects.differences`.
+            options: the options of reading; None for the defaults of `ReadOptions`.
+            sink: a function that receives the frames in parts, see `fauds.datasets.base.Reader`.
 
         Raises:
-            DataError: with file and line, for anything that is not as the release has it.
-            UsageError: a table of sexes is given: BP4D's ids carry the sex.
+            DataError: a file differs from the layout of the release; the message names the file
+                and, if possible, the line.
+            UsageError: the options name a table of sexes, but BP4D's subject ids state the sex.
         """
         options = options or ReadOptions()
         if options.sex_table is not None:
             raise UsageError(
-                "BP4D needs no table of sexes: its ids begin with F or M.", hint="leave it out"
+                "BP4D needs no table of sexes: its subject ids begin with F or M.",
+                hint="leave out the table of sexes",
             )
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
         occurrence_aus = _occurrence_aus(release, options)
-        digests = Digests(release.labels.parent)
+        label_files = LabelFileReader(release.labels.parent)
         numbering = Numbering(folders, self.image_base, options.image_base)
-        parts = Parts(sink, numbering)
-        lacking: Counter[str] = Counter()
-        for group in digests.groups(release.sequences()):
+        writer = FramesTableWriter(sink, numbering)
+        uncoded: Counter[str] = Counter()
+        for group in label_files.groups(release.sequences()):
             labels = _labels(group, occurrence_aus, release.intensity_aus(), options)
-            lacking.update({au: int((v == MISSING).sum()) for au, v in labels.intensity.items()})
-            parts.add(labels, {subject: subject[0] for (subject, _), _ in group})
+            uncoded.update({au: int((v == MISSING).sum()) for au, v in labels.intensity.items()})
+            writer.add(labels, {subject: subject[0] for (subject, _), _ in group})
         return Reading(
             root=release.image_root,
-            fingerprint=_fingerprint(release, digests, folders),
+            fingerprint=_fingerprint(release, label_files, folders),
             synthetic=read_marker(root, release.image_root, release.labels.parent) is not None,
             image_base=numbering.base,
-            differences=differences(parts.counts, expected),
+            differences=differences(writer.counts, expected),
             notes=(
-                *_label_notes(parts, lacking),
-                *images.notes(folders, numbering.base, numbering.how, parts.without_image),
-                *locate.listed(release.ignored, release.labels.parent),
+                *_label_notes(writer, uncoded),
+                *images.notes(folders, numbering.base, numbering.how, writer.without_image),
+                *locate.ignored_notes(release.ignored, release.labels.parent),
             ),
         )
 
@@ -345,21 +375,21 @@ BP4D = Bp4dReader()
 
 def _fingerprint(
     release: Bp4dLabelFiles,
-    digests: Digests,
+    label_files: LabelFileReader,
     folders: Mapping[images.FolderKey, images.ImageFolder],
 ) -> str:
-    labels = digests.fingerprint(release.paths())
+    labels = label_files.fingerprint(release.paths())
     return store.fingerprint("bp4d", labels, images.fingerprint(folders))
 
 
 def _occurrence_aus(release: Bp4dLabelFiles, options: ReadOptions) -> list[str]:
-    """Return the AUs that any occurrence file has a column for, or that are asked for."""
+    """Return the AUs that the options name or that an occurrence file has a column for, sorted."""
     aus = set(options.aus)
-    seen: set[bytes] = set()
+    headers: set[bytes] = set()
     for path in release.occurrence.values():
-        first_line = labelfiles.load_first_line(path, release.labels.parent)
-        if (head := text.header(first_line)) not in seen:
-            seen.add(head)
+        first_line = load_first_line(path, release.labels.parent)
+        if (header := text.header(first_line)) not in headers:
+            headers.add(header)
             aus.update(_columns(first_line, options)[0])
     return sorted(aus)
 
@@ -376,9 +406,10 @@ def _labels(
         for (key, _), (_, block) in zip(group, blocks, strict=True)
     ]
     ends = np.cumsum([len(sequence.frames) for sequence in sequences]).tolist()
+    # A sequence whose file has no column of an AU is not coded for that AU.
     occurrence = {au: np.full(ends[-1], MISSING, np.int8) for au in occurrence_aus}
-    for (header, block), end in zip(blocks, ends, strict=True):
-        for au, values in zip(header, block.values, strict=True):
+    for (aus, block), end in zip(blocks, ends, strict=True):
+        for au, values in zip(aus, block.values, strict=True):
             occurrence[au][end - len(values) : end] = values
     return LabelPart(sequences, occurrence, _intensity(group, sequences, intensity_aus))
 
@@ -388,22 +419,25 @@ def _intensity(
     sequences: Sequence[CodedSequence],
     aus: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Return the intensity of every coded frame by AU, int8 [all frames]."""
-    wanted = [(au, index) for au in aus for index, (_, files) in enumerate(group) if au in files]
-    blocks = text.parse([group[index][1][au] for au, index in wanted], _INTENSITY_COLUMNS)
-    parsed = dict(zip(wanted, blocks, strict=True))
+    """Return the intensities of all coded frames by AU, int8 [frames]; MISSING if not coded."""
+    present = [(au, index) for au in aus for index, (_, files) in enumerate(group) if au in files]
+    blocks = text.parse([group[index][1][au] for au, index in present], _INTENSITY_COLUMNS)
+    parsed = dict(zip(present, blocks, strict=True))
     return {
         au: np.concatenate(
-            [_aligned(each.frames, parsed.get((au, n))) for n, each in enumerate(sequences)]
+            [
+                _aligned(sequence.frames, parsed.get((au, index)))
+                for index, sequence in enumerate(sequences)
+            ]
         )
         for au in aus
     }
 
 
-def _label_notes(parts: Parts, lacking: Mapping[str, int]) -> list[str]:
-    notes = [f"labels: {len(parts.counts)} occurrence files, {parts.rows:,} coded frames"]
-    if lacking:
-        counts = ", ".join(f"{au} {count:,}" for au, count in lacking.items())
+def _label_notes(writer: FramesTableWriter, uncoded: Mapping[str, int]) -> list[str]:
+    notes = [f"labels: {len(writer.counts)} occurrence files, {writer.rows:,} coded frames"]
+    if uncoded:
+        counts = ", ".join(f"{au} {count:,}" for au, count in uncoded.items())
         notes.append(f"coded frames without intensity: {counts}")
     return notes
 
@@ -411,28 +445,29 @@ def _label_notes(parts: Parts, lacking: Mapping[str, int]) -> list[str]:
 def _occurrence(
     files: Sequence[LabelFile], options: ReadOptions
 ) -> list[tuple[tuple[str, ...], Block]]:
-    """Return the AUs and numbers of each file; files with the same header are parsed together."""
+    """Return the AUs and labels of each file; files with the same header are parsed together."""
     groups: dict[bytes, list[int]] = {}
     for index, file in enumerate(files):
         groups.setdefault(text.header(file), []).append(index)
-    found: dict[int, tuple[tuple[str, ...], Block]] = {}
+    parsed: dict[int, tuple[tuple[str, ...], Block]] = {}
     for members in groups.values():
         aus, columns = _columns(files[members[0]], options)
         blocks = text.parse([files[index] for index in members], columns)
-        found |= {i: (aus, block) for i, block in zip(members, blocks, strict=True)}
-    return [found[index] for index in range(len(files))]
+        parsed |= {i: (aus, block) for i, block in zip(members, blocks, strict=True)}
+    return [parsed[index] for index in range(len(files))]
 
 
 def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], LabelLayout]:
-    """Read a header: the AUs that fauds knows, and where everything is.
+    """Return the AUs in a file's header and the layout of its columns.
 
-    The header counts, never the position: releases with fewer columns number them alike.
+    Columns are identified by the header and not by their position, because some releases have
+    fewer columns under the same headings.
     """
     cells = text.header_cells(file)
     numbers = [_header_number(cell) for cell in cells]
     if None in numbers or 0 not in numbers or len(set(numbers)) != len(numbers):
-        raise bad(
-            "The first line is not a header: it should hold 0 (the frame number) and AU numbers, "
+        raise label_error(
+            "The first line is not a header: it must hold 0 (for the frame number) and AU numbers, "
             f"each once, but begins with {','.join(cells[:5])[:60]!r}.",
             file.path,
             1,
@@ -440,9 +475,9 @@ def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], La
     positions = {f"AU{n:02d}": at for at, n in enumerate(numbers) if f"AU{n:02d}" in AUS}
     for au in options.aus if options.missing_aus == "error" else ():
         if au not in positions:
-            raise bad(f"The header has no column {au_number(au)} ({au}).", file.path, 1)
+            raise label_error(f"The header has no column {au_number(au)} ({au}).", file.path, 1)
     if not positions:
-        raise bad("The header names no action unit.", file.path, 1)
+        raise label_error("The header names no action unit.", file.path, 1)
     allowed = frozenset({0, 1, MISSING})
     columns = LabelLayout(len(cells), numbers.index(0), tuple(positions.values()), 1, allowed)
     return tuple(positions), columns
@@ -455,13 +490,13 @@ def _header_number(cell: str) -> int | None:
 
 
 def _aligned(frames: np.ndarray, block: Block | None) -> np.ndarray:
-    """Return the intensity of coded frames, int8 [frames]; MISSING where there is none."""
+    """Return the intensities of the coded frames, int8 [frames]; MISSING if not coded."""
     if block is not None and np.array_equal(block.frames, frames):
-        whole: np.ndarray = block.values[0]
-        return whole
+        intensities: np.ndarray = block.values[0]
+        return intensities
     values = np.full(len(frames), MISSING, np.int8)
     if block is not None:
         at = np.searchsorted(block.frames, frames).clip(max=len(block.frames) - 1)
-        there = block.frames[at] == frames
-        values[there] = block.values[0][at[there]]
+        is_coded = block.frames[at] == frames
+        values[is_coded] = block.values[0][at[is_coded]]
     return values

@@ -1,4 +1,4 @@
-"""The frames table, built and handed on in parts of whole sequences."""
+"""Building the frames table from labels and images, in parts of whole sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,13 @@ from fauds.tables.columns import category, from_numpy
 
 @dataclass(frozen=True)
 class CodedSequence:
-    """The labelled frames of one sequence: int32 [N], rising. The task may be empty."""
+    """The labelled frames of one sequence.
+
+    Attributes:
+        subject: the subject's id.
+        task: the task's name; an empty string for datasets without tasks.
+        frames: the frame numbers, int32 [N], in rising order.
+    """
 
     subject: str
     task: str
@@ -25,19 +31,19 @@ class CodedSequence:
 
     @property
     def image_key(self) -> FolderKey:
-        """The names of the folders that hold its images."""
+        """The key of the sequence's image folder, see `fauds.datasets.image_folders.find`."""
         return (self.subject, self.task) if self.task else (self.subject,)
 
 
 @dataclass(frozen=True)
 class LabelPart:
-    """The labels of some sequences, rows in their order.
+    """The labels of some sequences; arrays hold the frames of all of them, one after the other.
 
     Attributes:
-        sequences: in natural order of subject and task.
-        occurrence: by AU, int8 [all frames]: 0, 1, or MISSING.
-        intensity: by AU, int8 [all frames]: 0 to 5, or MISSING. Those of AUs that are not in
-            `occurrence` get no column.
+        sequences: the sequences in natural order of subject and task.
+        occurrence: the occurrence codes of each AU, int8 [frames]: 0, 1, or MISSING.
+        intensity: the intensities of each AU, int8 [frames]: 0 to 5, or MISSING. Intensities of
+            an AU that is not in `occurrence` are left out of the table.
     """
 
     sequences: Sequence[CodedSequence]
@@ -45,17 +51,17 @@ class LabelPart:
     intensity: Mapping[str, np.ndarray]
 
 
-class Parts:
-    """Hands the frames table on in parts, and counts.
+class FramesTableWriter:
+    """Builds the frames table part by part, passes the parts to a function and counts frames.
 
     Args:
-        sink: is given the parts.
-        numbering: knows the images.
+        sink: the function that receives the parts.
+        numbering: the object that assigns images to the frames.
 
     Attributes:
-        rows: how many frames there were.
-        counts: how many by subject and task.
-        without_image: how many have none.
+        rows: the number of frames so far.
+        counts: the number of frames by subject and task.
+        without_image: the number of frames that have no image.
     """
 
     def __init__(self, sink: FramesSink, numbering: Numbering) -> None:
@@ -66,11 +72,12 @@ class Parts:
         self._numbering = numbering
 
     def add(self, labels: LabelPart, sexes: Mapping[str, str | None]) -> None:
-        """Hand a part on.
+        """Build the table of one part and pass it on.
 
         Args:
-            labels: of sequences that come after those of earlier parts; of the same AUs.
-            sexes: by subject, F, M or None.
+            labels: the labels of sequences that come after those of earlier parts, with the same
+                AUs.
+            sexes: the sex of each subject, F, M or None if it is not known.
         """
         images = self._numbering.assign([(s.image_key, s.frames) for s in labels.sequences])
         table = frames_table(labels, sexes, images, self.rows)
@@ -83,13 +90,13 @@ class Parts:
 def frames_table(
     labels: LabelPart, sexes: Mapping[str, str | None], images: pa.Array, first_id: int
 ) -> pa.Table:
-    """Build a part of the frames table.
+    """Return a part of the frames table, without the column `key`.
 
     Args:
-        labels: what was read.
-        sexes: by subject, F, M or None.
-        images: string [all frames].
-        first_id: the frame_id of the first row; the others follow.
+        labels: the labels of the sequences in this part.
+        sexes: the sex of each subject, F, M or None if it is not known.
+        images: the path of each frame's image, string [frames].
+        first_id: the frame_id of the first row; the others count up from it.
     """
     lengths = [len(sequence.frames) for sequence in labels.sequences]
     subjects = [sequence.subject for sequence in labels.sequences]
@@ -106,7 +113,7 @@ def frames_table(
         **{intensity_column(au): _nullable(labels.intensity[au]) for au in intensity},
     }
     schema = schemas.frames_schema(occurrence, intensity)
-    # Whoever writes frames.parquet adds the keys.
+    # The keys are added when frames.parquet is written.
     schema = schema.remove(schema.get_field_index("key"))
     return pa.Table.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
@@ -116,7 +123,7 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.DictionaryArray:
-    """Repeat values by lengths, as a dictionary array whose dictionary is in natural order."""
+    """Repeat each value, as a dictionary array whose dictionary is in natural order."""
     distinct = sorted({value for value in values if value is not None}, key=natural)
     codes = {value: code for code, value in enumerate(distinct)}
     rows = np.repeat(

@@ -1,7 +1,7 @@
-"""Finding extracted frames: folders named by subject (and task), images named by a number.
+"""Finding extracted images: folders named by subject (and task), images named by a number.
 
-Releases and exports pad the number differently (643.jpg, 0643.jpg, 00643.jpg), so that images
-are matched by the integer of their name and never by its text.
+Releases and exports pad the number differently (643.jpg, 0643.jpg, 00643.jpg). Images are
+therefore matched by the integer in their name and not by its text.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from fauds.tables import store
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
-# Frames of DISFA's videos are often exported into folders that are named as the video.
+# Frames of DISFA's videos are often exported to folders that have the name of the video.
 _VIDEO_FOLDER = re.compile(r"(?:Left|Right)Video(SN\d{3})_comp(?:\.avi)?", re.I | re.ASCII)
 _VIDEO_IMAGE = re.compile(r"(?:frame-|(?:Left|Right)VideoSN\d{3}_comp_)(\d+)", re.I | re.ASCII)
 _DISFA_SUBJECT = re.compile(r"SN\d{3}", re.ASCII)
@@ -31,16 +31,18 @@ Key = TypeVar("Key", bound=FolderKey)
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """What is kept of the images of one sequence while all sequences are looked for.
+    """A summary of the images of one sequence, without the names of the images.
+
+    Names are left out to save memory while all sequences are searched for; `listing` reads them.
 
     Attributes:
-        path: where it is.
-        folder: relative to the root, with slashes.
-        count: how many images there are.
-        suffix: of the image with the lowest number.
-        padded: how many digits names have that begin with 0; the name 0 is none of them.
-        unpadded: how many digits the other names have.
-        digest: hex, of all images by name, size and time.
+        path: the path of the folder.
+        folder: the path of the folder relative to the root, with slashes.
+        count: the number of images.
+        suffix: the suffix of the image with the lowest number.
+        padded: the numbers of digits in names that begin with 0, except the name 0.
+        unpadded: the numbers of digits in all other names.
+        digest: a hex digest of all images by name, size and modification time.
     """
 
     path: Path
@@ -57,9 +59,9 @@ class Listing:
     """The images of one sequence.
 
     Attributes:
-        folder: relative to the root, with slashes.
-        numbers: the integers of the names, rising, int64 [n].
-        names: file names in the same order.
+        folder: the path of the folder relative to the root, with slashes.
+        numbers: the integers in the names, int64 [n], in rising order.
+        names: the file names, in the same order.
     """
 
     folder: str
@@ -73,71 +75,81 @@ def find(
     """Find the image folders of sequences, at any depth.
 
     Args:
-        root: what `ImageFolder.folder` is relative to.
-        keys: ("F001", "T1") for folders F001/T1, ("SN001",) for folders SN001 and
-            LeftVideoSN001_comp.
-        within: where to look, relative to the root; None for all of the root.
+        root: the folder that `ImageFolder.folder` is relative to.
+        keys: the keys of the sequences: ("F001", "T1") for folders F001/T1, ("SN001",) for
+            folders SN001 and LeftVideoSN001_comp.
+        within: the folder to search, relative to the root; None searches all of the root.
 
     Returns:
-        The folders that hold at least one image named by a number.
+        The folders that hold at least one image with a number for a name, by key.
 
     Raises:
-        DataError: two images of one number in a folder, or two folders for one sequence.
+        DataError: the folder to search does not exist, two images in a folder have the same
+            number, or two folders belong to the same sequence.
     """
-    found: dict[FolderKey, ImageFolder] = {}
-    for key, path in places(root, keys, within):
-        folder = _look_into(path, _text(os.path.relpath(path, root).replace(os.sep, "/"), path))
+    folders: dict[FolderKey, ImageFolder] = {}
+    for key, path in candidate_folders(root, keys, within):
+        folder = _summary(path, _check_utf8(os.path.relpath(path, root).replace(os.sep, "/"), path))
         if folder is None:
             continue
-        if key in found:
+        if key in folders:
             raise DataError(
-                f"{'/'.join(key)} has images in two folders: {found[key].folder} and "
+                f"{'/'.join(key)} has images in two folders: {folders[key].folder} and "
                 f"{folder.folder}.",
                 where=path,
-                hint="name the one to take (--images FOLDER), or keep only one there",
+                hint="name the one to use (--images FOLDER), or keep only one of them",
             )
-        found[key] = folder
-    return found
+        folders[key] = folder
+    return folders
 
 
-def _text(name: str, path: Path) -> str:
+def _check_utf8(name: str, path: Path) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(
-            "The folder's name is not UTF-8, which tables need.", where=ascii(path)
+            "The name of this folder is not valid UTF-8.",
+            where=ascii(path),
+            hint="rename the folder; tables store its path as UTF-8",
         ) from None
     return name
 
 
-def places(
+def candidate_folders(
     root: Path, keys: Collection[FolderKey], within: Path | None = None
 ) -> Iterator[tuple[FolderKey, Path]]:
-    """Yield the folders that are named as keys, in a fixed order, without looking into them.
+    """Yield each folder whose name is that of a sequence, with its key, in a fixed order.
 
-    Args and errors as of `find`; the folders need not hold images.
+    The folders are not opened and may hold no images. See `find` for the arguments.
+
+    Raises:
+        DataError: the folder to search does not exist.
     """
     top = root if within is None else root / within
     if not top.is_dir():
-        raise DataError("The folder of images does not exist.", where=top)
-    named = set(keys)
-    length = len(next(iter(named), ("",)))
+        raise DataError(
+            "The folder of images does not exist.",
+            where=top,
+            hint="check --images; it is relative to --root",
+        )
+    wanted = set(keys)
+    length = len(next(iter(wanted), ("",)))
 
     def key_of(folder: Path) -> FolderKey:
         return tuple(sequence_name(part) for part in folder.parts[-length:])
 
-    for folder, files in tree.walk(top, lambda folder: key_of(folder) in named):
+    for folder, files in tree.walk(top, lambda folder: key_of(folder) in wanted):
         if files is None:
             yield key_of(folder), folder
 
 
 def sequence_name(folder: str) -> str:
-    """Return what a folder stands for in a key: its name, or the subject whose video it is of."""
+    """Return a folder's name in upper case, or the subject if the folder is named after a video."""
     match = _VIDEO_FOLDER.fullmatch(folder)
     return (match[1] if match else folder).upper()
 
 
-def _look_into(path: Path, relative: str) -> ImageFolder | None:
+def _summary(path: Path, relative: str) -> ImageFolder | None:
     images = _images(path)
     if not images:
         return None
@@ -164,10 +176,13 @@ def _is_padded(number: str) -> bool:
 
 
 def listing(folder: ImageFolder) -> Listing | None:
-    """List the images of a folder that `find` found; None where there are none any more.
+    """Read the names of the images in a folder; return None if no images are left in it.
+
+    Args:
+        folder: a folder that `find` returned.
 
     Raises:
-        DataError: two images of one number.
+        DataError: two images have the same number.
     """
     try:
         images = _images(folder.path)
@@ -178,8 +193,8 @@ def listing(folder: ImageFolder) -> Listing | None:
 
 
 def _images(path: Path) -> dict[int, os.DirEntry[str]]:
-    """Return the images in a folder by number, rising."""
-    found: dict[int, os.DirEntry[str]] = {}
+    """Return the images in a folder by number, in rising order."""
+    by_number: dict[int, os.DirEntry[str]] = {}
     of_videos = _is_disfa(path)
     with os.scandir(path) as entries:
         for entry in entries:
@@ -187,27 +202,27 @@ def _images(path: Path) -> dict[int, os.DirEntry[str]]:
             if suffix.lower() not in SUFFIXES or not (text := digits(stem, of_videos)):
                 continue
             number = int(text)
-            if number in found:
-                raise _two_images(path, number, found[number].name, entry.name)
-            found[number] = entry
-    return dict(sorted(found.items()))
+            if number in by_number:
+                raise _two_images(path, number, by_number[number].name, entry.name)
+            by_number[number] = entry
+    return dict(sorted(by_number.items()))
 
 
 def digits(stem: str, of_videos: bool) -> str:
-    """Return the number of an image as its name has it; empty where it is named by none.
+    """Return the digits of the number in an image's name; an empty string if it has no number.
 
     Args:
-        stem: the name without its suffix.
-        of_videos: whether names of exported DISFA videos count too: ``frame-12`` and
-            ``LeftVideoSN001_comp_00012``.
+        stem: the name of the image without its suffix.
+        of_videos: whether to accept the names of frames exported from DISFA's videos, such as
+            ``frame-12`` and ``LeftVideoSN001_comp_00012``.
     """
     if of_videos and (match := _VIDEO_IMAGE.fullmatch(stem)):
         stem = match[1]
     return stem if stem.isascii() and stem.isdecimal() and len(stem) < 10 else ""
 
 
-def first_name(folder: Path) -> str | None:
-    """Return the name of the image with the lowest number in a folder; None without images."""
+def first_image_name(folder: Path) -> str | None:
+    """Return the name of the image with the lowest number; None if the folder has no images."""
     return next((image.name for image in _images(folder).values()), None)
 
 
@@ -225,27 +240,27 @@ def _two_images(path: Path, number: int, *names: str) -> DataError:
 
 
 def fingerprint(folders: Mapping[FolderKey, ImageFolder]) -> str:
-    """Return a hex digest of all images by name, size and time."""
+    """Return a hex digest of all images by name, size and modification time."""
     return store.fingerprint(*sorted((folder.folder, folder.digest) for folder in folders.values()))
 
 
 def notes(
-    folders: Mapping[FolderKey, ImageFolder], base: int | None, how: str, none: int
+    folders: Mapping[FolderKey, ImageFolder], base: int | None, how: str, without_image: int
 ) -> list[str]:
-    """Say in words what images there are.
+    """Return messages that describe the images of a release, one line each.
 
     Args:
-        folders: as `find` returns them.
-        base: the number of the image of label frame 1.
-        how: how that is known.
-        none: how many labelled frames have no image.
+        folders: the folders that `find` returned.
+        base: the number of label frame 1's image.
+        how: a phrase that says how `base` is known.
+        without_image: the number of labelled frames that have no image.
     """
     if not folders:
         return ["images: none found"]
     return [
         _describe(folders),
         f"the image of label frame 1 is number {base} ({how})",
-        f"coded frames without an image: {none:,}",
+        f"coded frames without an image: {without_image:,}",
     ]
 
 
@@ -260,7 +275,7 @@ def _describe(folders: Mapping[FolderKey, ImageFolder]) -> str:
         unpadded |= folder.unpadded
     suffixes = {folder.suffix for folder in folders.values()}
     padding = [f"{width} digits" for width in sorted(padded)]
-    # 1000.jpg is what both 4 digits and no padding would give.
+    # A name such as 1000.jpg fits both padding to 4 digits and no padding.
     if not padded or min(unpadded, default=99) < min(padded):
         padding.append("unpadded")
     total = sum(folder.count for folder in folders.values())

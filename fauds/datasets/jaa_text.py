@@ -1,8 +1,8 @@
-"""Landmarks as text, the form of JAA-Net: a line of coordinates a frame, and a list of frames.
+"""Finding landmarks in JAA-Net's text files: a line of coordinates per frame, and a list of frames.
 
-``BP4D_combine_1_2_land.txt`` has a line ``x1 y1 x2 y2 ...`` for every line ``F001/T1/2440.jpg``
-of ``BP4D_combine_1_2_path.txt`` beside it. Only the lists are read here, and of the landmarks
-how many lines and points there are.
+``BP4D_combine_1_2_land.txt`` has a line ``x1 y1 x2 y2 ...`` for each line ``F001/T1/2440.jpg`` of
+``BP4D_combine_1_2_path.txt`` beside it. This module reads the lists, and counts the lines and
+points of the landmark files; `fauds.faces` reads the coordinates.
 """
 
 import re
@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 from fauds.datasets.archives import SequenceOf
 from fauds.datasets.base import natural
 from fauds.datasets.image_folders import Listing
-from fauds.datasets.media_files import LandmarkFiles, SequenceId, printable, spoken
+from fauds.datasets.media_files import LandmarkFiles, SequenceId, display_name, printable
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 
-TextBase = Callable[[Mapping[SequenceId, Listing]], int]
-"""The images that a list names, by sequence, to the number of the image of label frame 1."""
+ListBase = Callable[[Mapping[SequenceId, Listing]], int]
+"""Takes the images in a list, by sequence; returns the number of label frame 1's image."""
 
 _LANDMARKS = re.compile(r"_(?:\d+)?land\.txt$", re.IGNORECASE | re.ASCII)
 _LINE = r"^\s*(?:(?P<folder>.*)/)?(?P<number>\d{1,9})\.(?i:jpg|jpeg|png)\s*$"
@@ -32,71 +32,77 @@ _AGAIN = "make both files again with the same frames in the same order, or move 
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """The frames of one sequence in a list: numbers in names, rising, and lines from 0."""
+class _ListedImages:
+    """The images of one sequence in a list.
+
+    Attributes:
+        numbers: the numbers in the names of the images, int64 [n], in rising order.
+        lines: the line of each image in the list, counted from 0, int64 [n].
+    """
 
     numbers: np.ndarray
     lines: np.ndarray
 
 
 def is_landmarks(path: Path) -> bool:
-    """Whether the file is named as landmarks are in this form."""
+    """Return whether a file has the name of a landmark file in this format."""
     return _LANDMARKS.search(path.name) is not None
 
 
 def path_file(landmarks: Path) -> Path:
-    """Return the list of frames that belongs to a file of landmarks."""
+    """Return the path of the list of frames that belongs to a landmark file."""
     return landmarks.with_name(_LANDMARKS.sub("_path.txt", landmarks.name))
 
 
 def find(
-    paths: Iterable[Path], wanted: Iterable[SequenceId], sequence_of: SequenceOf, base_of: TextBase
+    paths: Iterable[Path], wanted: Iterable[SequenceId], sequence_of: SequenceOf, base_of: ListBase
 ) -> tuple[dict[SequenceId, LandmarkFiles], list[str]]:
-    """Find the lines of the wanted sequences' frames.
+    """Find the lines that hold the landmarks of each frame of the wanted sequences.
 
     Args:
-        paths: of files of landmarks.
-        wanted: the sequences; lines of others are left out.
-        sequence_of: folders of a listed image to its sequence.
-        base_of: how the lists number images.
+        paths: the paths of the landmark files.
+        wanted: the wanted sequences; lines of other sequences are left out.
+        sequence_of: a function that returns the sequence of an image from its folders.
+        base_of: a function that returns the number of label frame 1's image in the lists.
 
     Returns:
-        Landmarks by sequence, from the file that has most of its frames, the first of several in
-        natural order; and notes.
+        The landmarks by sequence, and messages. If several files hold frames of the same
+        sequence, the file with the most of them is used; of equal ones, the first in natural
+        order of names.
 
     Raises:
-        DataError: with file and line, for a line that names no image, a frame that is listed
-            twice, or files of different lengths.
+        DataError: a line names no image, a frame is listed twice, or a landmark file and its list
+            differ in length. The message names the file and the line.
     """
-    found: dict[SequenceId, LandmarkFiles] = {}
-    named: dict[SequenceId, set[int]] = {}
+    longest: dict[SequenceId, LandmarkFiles] = {}
+    all_frames: dict[SequenceId, set[int]] = {}
     notes = []
     for path in sorted(paths, key=lambda path: natural(str(path))):
         if not path_file(path).is_file():
-            land, listed = printable(path.name), printable(path_file(path).name)
-            notes.append(f"{land} is not read: there is no {listed} beside it")
+            land, list_name = printable(path.name), printable(path_file(path).name)
+            notes.append(f"{land} is not read: there is no {list_name} beside it")
             continue
         for sequence, landmarks in _index(path, set(wanted), sequence_of, base_of).items():
-            named.setdefault(sequence, set()).update(map(int, landmarks.places))
-            known = found.get(sequence)
-            if known is None or len(landmarks.places) > len(known.places):
-                found[sequence] = landmarks
-    spread = [s for s, landmarks in found.items() if len(named[s]) > len(landmarks.places)]
-    if spread:
-        names = shortened([spoken(sequence) for sequence in spread])
-        notes.append(f"several landmark files share the frames of {names}: the longest is taken")
-    return found, notes
+            all_frames.setdefault(sequence, set()).update(map(int, landmarks.places))
+            previous = longest.get(sequence)
+            if previous is None or len(landmarks.places) > len(previous.places):
+                longest[sequence] = landmarks
+    split = [s for s, landmarks in longest.items() if len(all_frames[s]) > len(landmarks.places)]
+    if split:
+        names = shortened([display_name(sequence) for sequence in split])
+        notes.append(f"several landmark files share the frames of {names}: the longest is used")
+    return longest, notes
 
 
 def _index(
-    path: Path, wanted: set[SequenceId], sequence_of: SequenceOf, base_of: TextBase
+    path: Path, wanted: set[SequenceId], sequence_of: SequenceOf, base_of: ListBase
 ) -> dict[SequenceId, LandmarkFiles]:
     listed = _read_list(path_file(path))
     points = _points(path)
-    lines = _count_lines(path)
-    if lines != len(listed):
+    count = _count_lines(path)
+    if count != len(listed):
         raise DataError(
-            f"{path.name} has {lines:,} lines and {path_file(path).name} {len(listed):,}.",
+            f"{path.name} has {count:,} lines, but {path_file(path).name} has {len(listed):,}.",
             where=path,
             hint=_AGAIN,
         )
@@ -105,8 +111,8 @@ def _index(
         return {}
     base = base_of(
         {
-            sequence: Listing(str(path_file(path)), found.numbers, [])
-            for sequence, found in by_sequence.items()
+            sequence: Listing(str(path_file(path)), listed_images.numbers, [])
+            for sequence, listed_images in by_sequence.items()
         }
     )
     return {
@@ -114,19 +120,25 @@ def _index(
             "jaa-text",
             points,
             path,
-            dict(zip((found.numbers + 1 - base).tolist(), found.lines.tolist(), strict=True)),
+            dict(
+                zip(
+                    (listed_images.numbers + 1 - base).tolist(),
+                    listed_images.lines.tolist(),
+                    strict=True,
+                )
+            ),
         )
-        for sequence, found in by_sequence.items()
+        for sequence, listed_images in by_sequence.items()
     }
 
 
 def _read_list(path: Path) -> pa.StructArray:
-    """Return folder and number of every line of a list, both string."""
+    """Return the folder and the number on each line of a list, as a struct of two strings."""
     try:
         text = path.read_bytes().decode("utf-8-sig").rstrip()
     except UnicodeDecodeError as error:
         raise DataError(
-            f"The list of frames is not text: {error}.", where=path, hint=_AGAIN
+            f"The list of frames is not UTF-8 text: {error}.", where=path, hint=_AGAIN
         ) from error
     if not text:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
@@ -144,20 +156,20 @@ def _read_list(path: Path) -> pa.StructArray:
 
 def _by_sequence(
     path: Path, listed: pa.StructArray, wanted: set[SequenceId], sequence_of: SequenceOf
-) -> dict[SequenceId, _Lines]:
+) -> dict[SequenceId, _ListedImages]:
     folders = listed.field("folder").dictionary_encode()
     numbers = listed.field("number").cast(pa.int64()).to_numpy()
     sequences = [sequence_of(folder.split("/")) for folder in folders.dictionary.to_pylist()]
     order = sorted(wanted.intersection(filter(None, sequences)))
     codes = np.array([order.index(s) if s in wanted else -1 for s in sequences], np.int64)
-    # Sorted by sequence, then by number; equal ones stay in the order of their lines.
+    # Lines sorted by sequence, then by number; lexsort keeps the order of equal lines.
     code = codes[folders.indices.to_numpy()]
     lines = np.lexsort((numbers, code))
     lines = lines[np.searchsorted(code[lines], 0) :]
     code, numbers = code[lines], numbers[lines]
-    twice = np.flatnonzero((np.diff(code) == 0) & (np.diff(numbers) == 0))
-    if len(twice):
-        first, second = lines[twice[0]] + 1, lines[twice[0] + 1] + 1
+    duplicates = np.flatnonzero((np.diff(code) == 0) & (np.diff(numbers) == 0))
+    if len(duplicates):
+        first, second = lines[duplicates[0]] + 1, lines[duplicates[0] + 1] + 1
         raise DataError(
             f"Lines {first} and {second} name the same image.",
             where=f"{path}:{second}",
@@ -165,13 +177,13 @@ def _by_sequence(
         )
     bounds = pairwise(np.searchsorted(code, np.arange(len(order) + 1)).tolist())
     return {
-        sequence: _Lines(numbers[start:stop], lines[start:stop])
+        sequence: _ListedImages(numbers[start:stop], lines[start:stop])
         for sequence, (start, stop) in zip(order, bounds, strict=True)
     }
 
 
 def _points(path: Path) -> int:
-    """Return how many points a line has, as the first says."""
+    """Return the number of points per line, according to the first line."""
     with path.open("rb") as file:
         count = len(file.readline().split())
     if not count and not path.stat().st_size:
@@ -180,13 +192,13 @@ def _points(path: Path) -> int:
         raise DataError(
             f"The line has {count} numbers.",
             where=f"{path}:1",
-            hint="98 are expected, for 49 points, or 132, for 66",
+            hint="landmark files have 98 numbers per line (49 points) or 132 (66 points)",
         )
     return count // 2
 
 
 def _count_lines(path: Path) -> int:
-    """Count lines without those that are empty at the end."""
+    """Count the lines of a file, without empty lines at its end."""
     lines, rest = 0, b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""Label files: reading them whole, a group of sequences at a time, and their digest."""
+"""Reading label files into memory, a few sequences at a time, and their digest."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,46 +10,55 @@ from fauds.errors import DataError
 from fauds.tables import store
 
 GROUP_BYTES = 16 * 2**20
-"""Label files are read until they have this many bytes, then parsed and forgotten."""
+"""Label files are read in groups of about this many bytes, to limit the memory used."""
 
 BOM = b"\xef\xbb\xbf"
-_AGAIN = "compare it with the original release; copy or extract it again"
+_AGAIN = "compare the file with the original release, or extract it again"
 
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A label file in memory: where it is, its name relative to the root, its bytes."""
+    """A label file in memory.
+
+    Attributes:
+        path: the path of the file.
+        name: the path of the file relative to the folder of labels, with slashes.
+        data: the content of the file.
+    """
 
     path: Path
     name: str
     data: bytes
 
 
-def bad(what: str, path: Path, line: int | None = None, hint: str = _AGAIN) -> DataError:
-    """Return the error of a label file, with its line where there is one."""
+def label_error(what: str, path: Path, line: int | None = None, hint: str = _AGAIN) -> DataError:
+    """Return an error about a label file, or about one of its lines, counted from 1."""
     return DataError(what, where=path if line is None else f"{path}:{line}", hint=hint)
 
 
 def load(path: Path, root: Path) -> LabelFile:
-    """Read a label file whole.
+    """Read a label file.
 
     Args:
-        path: the file.
-        root: the folder that its name is relative to.
+        path: the path of the file.
+        root: the folder that `LabelFile.name` is relative to.
 
     Raises:
-        DataError: it cannot be read, or holds nothing.
+        DataError: the file cannot be read, or is empty.
     """
     data = _read(path)
     if _is_blank(data):
-        raise bad("The label file is empty.", path, 1)
+        raise label_error("The label file is empty.", path, 1)
     return LabelFile(path, _name(path, root), data)
 
 
 def load_first_line(path: Path, root: Path) -> LabelFile:
-    """Read a label file's first line; or all of it where that is blank, errors as in `load`."""
+    """Read the first line of a label file, or all of the file if that line is blank.
+
+    See `load` for the arguments and errors.
+    """
     data = _read(path, whole=False)
     return load(path, root) if _is_blank(data) else LabelFile(path, _name(path, root), data)
 
@@ -59,7 +68,7 @@ def _read(path: Path, whole: bool = True) -> bytes:
         with open(path, "rb") as file:
             return file.read() if whole else file.readline()
     except OSError as error:
-        raise bad(
+        raise label_error(
             f"The label file cannot be read: {error.strerror or error}.",
             path,
             hint="check that you may read it (ls -l)",
@@ -72,36 +81,36 @@ def _is_blank(data: bytes) -> bool:
 
 
 def _name(path: Path, root: Path) -> str:
-    # Path.relative_to takes as long as reading the file.
+    # Path.relative_to would take as long as reading the file.
     return path.as_posix().removeprefix(root.as_posix()).lstrip("/")
 
 
-class Digests:
-    """Reads label files and keeps the SHA-256 of each.
+class LabelFileReader:
+    """Reads label files and records the SHA-256 digest of each.
 
     Args:
-        root: the folder that names are relative to.
+        root: the folder that `LabelFile.name` is relative to.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._found: dict[str, bytes] = {}
+        self._digests: dict[str, bytes] = {}
 
     def load(self, path: Path) -> LabelFile:
-        """Read a file; errors as in `load`."""
+        """Read a file and record its digest; see `load` for the errors."""
         file = load(path, self._root)
-        self._found[file.name] = hashlib.sha256(file.data).digest()
+        self._digests[file.name] = hashlib.sha256(file.data).digest()
         return file
 
     def fingerprint(self, paths: Iterable[Path]) -> str:
-        """Return a hex digest of files by relative name and content, each read before or now."""
+        """Return a hex digest of files by name and content; reads those that were not read yet."""
         names = []
         for path in paths:
             name = _name(path, self._root)
-            if name not in self._found:
+            if name not in self._digests:
                 self.load(path)
             names.append(name)
-        return store.fingerprint([(name, self._found[name].hex()) for name in names])
+        return store.fingerprint([(name, self._digests[name].hex()) for name in names])
 
     def groups(
         self, sequences: Iterable[tuple[K, Mapping[str, Path]]]
@@ -109,16 +118,16 @@ class Digests:
         """Read the files of sequences, a few sequences at a time.
 
         Args:
-            sequences: of each sequence its key and its files by what they hold.
+            sequences: the key of each sequence, and the paths of its files by name, such as AU06.
 
         Yields:
-            Sequences with their files in memory, of `GROUP_BYTES` together. A group is emptied
-            when the next one is asked for.
+            Groups of sequences with their files in memory. A group is complete when its files
+            have `GROUP_BYTES` or more, and is emptied when the next group is requested.
         """
         group: list[tuple[K, dict[str, LabelFile]]] = []
         size = 0
         for key, paths in sequences:
-            files = {what: self.load(path) for what, path in paths.items()}
+            files = {name: self.load(path) for name, path in paths.items()}
             group.append((key, files))
             size += sum(len(file.data) for file in files.values())
             if size >= GROUP_BYTES:

@@ -1,9 +1,9 @@
-"""Label files to numbers: fast where a file is what it should be, exact about what is not.
+"""Parsing label files into numbers: fast for regular files, with exact errors for others.
 
-Files of the same columns are joined and parsed by one call of pyarrow, which neither loops over
-rows in Python nor loads pandas. Whatever looks unusual (a blank, a quote, a value outside the
-allowed ones, a short line) sends that one file to a plain reader that understands it or raises an
-error with file and line. Both readers give the same numbers.
+Files with the same columns are joined and parsed by one call of pyarrow, which neither loops over
+rows in Python nor loads pandas. A file with anything unusual (a blank, a quote, a value that is not
+allowed, a short line) is parsed cell by cell instead, which either succeeds or raises an error with
+the file and the line. Both parsers give the same numbers.
 """
 
 import csv
@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from fauds.datasets.label_files import BOM, LabelFile, bad
+from fauds.datasets.label_files import BOM, LabelFile, label_error
 from fauds.tables.columns import to_numpy
 
 MISSING = 9
-"""The code of a frame that is not coded, in BP4D's files and in arrays before they are tables."""
+"""The code for "not coded", in BP4D's files and in arrays; tables have null instead."""
 
 _PLAIN_BYTES = b"0123456789,\n"
 _COMMA, _LINE_END = b",\n"
@@ -29,14 +29,14 @@ _LARGEST_FRAME = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class LabelLayout:
-    """What the columns of a label file are.
+    """The layout of the columns in a label file.
 
     Attributes:
-        count: columns in a row.
-        frame: position of the frame number.
-        wanted: positions of the values to read; the others are counted but not looked at.
-        header_lines: lines before the first row.
-        allowed: the values that may occur in wanted columns, each 0 to 9.
+        count: the number of columns in a row.
+        frame: the position of the frame number in a row, counted from 0.
+        wanted: the positions of the values to read; values in other columns are not checked.
+        header_lines: the number of lines before the first row.
+        allowed: the values allowed in the wanted columns, each 0 to 9.
     """
 
     count: int
@@ -48,50 +48,56 @@ class LabelLayout:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A file's numbers by rising frame: frames int32 [N], values int8 [wanted columns, N]."""
+    """The labels in one file.
+
+    Attributes:
+        frames: the frame numbers, int32 [N], in rising order.
+        values: the values of the wanted columns, int8 [columns, N].
+    """
 
     frames: np.ndarray
     values: np.ndarray
 
 
 def header(file: LabelFile) -> bytes:
-    """Return the raw bytes of a file's first line, without its end."""
+    """Return the bytes of a file's first line, without a byte-order mark and the line end."""
     data = file.data.removeprefix(BOM)
     end = data.find(b"\n")
     return data[: end if end >= 0 else len(data)].split(b"\r", 1)[0]
 
 
 def _unix(data: bytes) -> bytes:
-    """Return the data with every kind of line end as a line feed."""
+    """Return the data with all line ends replaced by line feeds."""
     if b"\r" not in data:
         return data
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def header_cells(file: LabelFile) -> list[str]:
-    """Return the cells of a file's first line, stripped.
+    """Return the cells of a file's first line, without surrounding blanks.
 
     Raises:
-        DataError: the line is not text, or not CSV.
+        DataError: the line is not UTF-8 text, or not valid CSV.
     """
     rows = _rows(file, _decode(header(file), file))
     return [cell.strip() for cell in rows[0][1]] if rows else []
 
 
 def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
-    """Parse files that all have the same columns.
+    """Parse label files that have the same columns.
 
     Args:
-        files: their bytes; a last line without an end, Windows line ends, a byte-order mark and
-            empty lines at the end are fine.
-        columns: what they must hold.
+        files: the files in memory. Windows line ends, a byte-order mark, empty lines at the end
+            and a last line without a line end are accepted.
+        columns: the layout of the columns.
 
     Returns:
-        One block a file, in the order of `files`.
+        One block per file, in the order of `files`.
 
     Raises:
-        DataError: with file and line: a wrong number of columns (a truncated line), a value that
-            is not allowed, a frame number that is no positive integer or comes twice, no rows.
+        DataError: a line has a wrong number of columns (it may be truncated), a value is not
+            allowed, a frame number is not a positive integer or occurs twice, or a file has no
+            rows. The message names the file and the line.
     """
     blocks = _parse_together(files, columns)
     if blocks is None:
@@ -104,7 +110,7 @@ def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
 
 
 def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block] | None:
-    """Parse with pyarrow; None where anything is not as plain as it should be."""
+    """Parse files with pyarrow; return None if any of them needs the parser for single cells."""
     bodies = [_body(file, columns.header_lines) for file in files]
     joined = b"\n".join([*bodies, b""])
     if joined.translate(None, _PLAIN_BYTES):
@@ -112,10 +118,10 @@ def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Bl
     table = _read_csv(joined, columns)
     if table is None:
         return None
-    letters = np.frombuffer(joined, np.uint8)
-    line_ends = np.flatnonzero(letters == _LINE_END)
-    # A blank line is no row of the table; a line cut off after a comma may be one.
-    if len(table) != len(line_ends) or (letters[line_ends - 1] == _COMMA).any():
+    characters = np.frombuffer(joined, np.uint8)
+    line_ends = np.flatnonzero(characters == _LINE_END)
+    # pyarrow skips blank lines, and may accept a line that is truncated after a comma.
+    if len(table) != len(line_ends) or (characters[line_ends - 1] == _COMMA).any():
         return None
     frames, *wanted = map(to_numpy, table.columns)
     values = np.stack(wanted)
@@ -127,7 +133,7 @@ def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Bl
 
 
 def _body(file: LabelFile, header_lines: int) -> memoryview:
-    """Return a file's rows, without the last line end."""
+    """Return the rows of a file, without the header and the last line end."""
     data = _unix(file.data)
     start = len(BOM) if data.startswith(BOM) else 0
     for _ in range(header_lines):
@@ -163,27 +169,29 @@ def _decode(data: bytes, file: LabelFile) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = _unix(data[: error.start]).count(b"\n") + 1
-        what = f"The file is not text: it holds the byte {data[error.start]:#04x}."
-        raise bad(what, file.path, line) from None
+        what = f"The file is not UTF-8 text: it holds the byte {data[error.start]:#04x}."
+        raise label_error(what, file.path, line) from None
 
 
 def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
-    """Return (line, cells) of every line; lines without any cell have an empty list."""
+    """Return the line number, counted from 1, and the cells of each row; empty rows included."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise bad(f"The line cannot be read: {error}.", file.path, reader.line_num) from None
+        raise label_error(
+            f"The line cannot be read: {error}.", file.path, reader.line_num
+        ) from None
 
 
 def _parse_plain(file: LabelFile, columns: LabelLayout) -> Block:
-    """Parse one file cell by cell: slow, and exact about what is wrong."""
+    """Parse one file cell by cell, which is slow but finds the line of any error."""
     rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
     while rows and _is_blank(rows[-1][1]):
         rows.pop()
     rows = rows[columns.header_lines :]
     if not rows:
-        raise bad("The file holds no frames.", file.path, columns.header_lines + 1)
+        raise label_error("The file holds no frames.", file.path, columns.header_lines + 1)
     numbers = [_plain_row(file, line, cells, columns) for line, cells in rows]
     table = np.array(numbers, np.int64).T
     return Block(table[0].astype(np.int32), table[1:].astype(np.int8))
@@ -195,23 +203,25 @@ def _is_blank(cells: list[str]) -> bool:
 
 def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayout) -> list[int]:
     if _is_blank(cells):
-        raise bad("The line is empty.", file.path, line)
+        raise label_error("The line is empty.", file.path, line)
     if len(cells) != columns.count:
-        raise bad(
-            f"The line has {len(cells)} of {columns.count} columns (a truncated file?).",
+        raise label_error(
+            f"The line has {len(cells)} of {columns.count} columns; the file may be truncated.",
             file.path,
             line,
         )
     if not cells[-1].strip():
-        raise bad("The line ends after a comma (a truncated file?).", file.path, line)
+        raise label_error(
+            "The line ends after a comma; the file may be truncated.", file.path, line
+        )
 
-    def number(position: int, fits: Callable[[int], bool], what: str) -> int:
+    def number(position: int, is_allowed: Callable[[int], bool], description: str) -> int:
         cell = cells[position].strip()
-        # The length first: Python refuses to convert numbers of thousands of digits.
-        if cell.isascii() and cell.isdecimal() and len(cell) < 20 and fits(int(cell)):
+        # The length is checked first: Python refuses to convert numbers of thousands of digits.
+        if cell.isascii() and cell.isdecimal() and len(cell) < 20 and is_allowed(int(cell)):
             return int(cell)
-        held = f"Column {position + 1} holds {cell[:40]!r}"
-        raise bad(f"{held}, which is not {what}.", file.path, line)
+        content = f"Column {position + 1} holds {cell[:40]!r}"
+        raise label_error(f"{content}, which is not {description}.", file.path, line)
 
     allowed = ", ".join(map(str, sorted(columns.allowed)))
     return [
@@ -221,16 +231,16 @@ def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayou
 
 
 def _ordered(file: LabelFile, block: Block, header_lines: int) -> Block:
-    """Return the block by rising frame; a frame that comes twice is an error."""
+    """Return the block in rising order of frames; raise DataError if a frame occurs twice."""
     if (np.diff(block.frames) > 0).all():
         return block
     order = np.argsort(block.frames, kind="stable")
     frames = block.frames[order]
-    twice = np.flatnonzero(np.diff(frames) == 0)
-    if twice.size:
-        first, second = (int(order[twice[0] + i]) + header_lines + 1 for i in (0, 1))
-        raise bad(
-            f"Frame {frames[twice[0]]} comes twice: in lines {first} and {second}.",
+    duplicates = np.flatnonzero(np.diff(frames) == 0)
+    if duplicates.size:
+        first, second = (int(order[duplicates[0] + i]) + header_lines + 1 for i in (0, 1))
+        raise label_error(
+            f"Frame {frames[duplicates[0]]} occurs twice: in lines {first} and {second}.",
             file.path,
             second,
         )

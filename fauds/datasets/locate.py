@@ -1,4 +1,4 @@
-"""Finding the label folder of a release from wherever in or above it the user points."""
+"""Finding the label folder of a release, from a folder in, at or above the release."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,31 +13,31 @@ from fauds.tables.paths import SYNTHETIC_MARKER
 
 @contextmanager
 def os_errors() -> Iterator[None]:
-    """Turn what the file system refuses into DataError."""
+    """Raise DataError in place of an OSError, for example for a missing permission."""
     try:
         yield
     except OSError as error:
         raise DataError(
             f"This cannot be read: {error.strerror or error}.",
             where=error.filename,
-            hint="check that it is there and that you may read it (ls -l)",
+            hint="check that it exists and that you have permission to read it (ls -l)",
         ) from error
 
 
 def label_folder(root: Path, name: str, layout: str) -> Path:
-    """Return the folder `name` of a release.
+    """Return the label folder of a release.
 
     Args:
-        root: the release, the folder itself or one in it, or the folder above the release
-            where no other release lies beside it.
-        name: the label folder's name; upper and lower case are taken for the same.
-        layout: what a release looks like, for the error.
+        root: the folder of the release, its label folder, a folder in the label folder, or the
+            folder above the release if that holds only one release.
+        name: the name of the label folder; case does not matter.
+        layout: the path of a typical label file, for error messages.
 
     Raises:
-        DataError: the root does not exist, holds no such folder, or holds two; or its path is
-            not UTF-8.
+        DataError: the root does not exist, its path is not valid UTF-8, or it holds no label
+            folder or several.
     """
-    _check_text(root)
+    _check_utf8(root)
     if not root.is_dir():
         raise DataError(
             "The folder does not exist." if not root.exists() else "This is not a folder.",
@@ -47,72 +47,82 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
     for folder in (root.absolute(), root.absolute().parent):
         if folder.name.lower() == name.lower():
             return folder
-    found = _named(root, name) or [
+    candidates = _named(root, name) or [
         folder for child in subfolders(root) for folder in _named(child, name)
     ]
-    if len(found) > 1:
+    if len(candidates) > 1:
+        releases = shortened([folder.parent.name for folder in candidates])
         raise DataError(
-            f"There is more than one release here: {shortened([f.parent.name for f in found])}.",
+            f"The folder holds more than one release: {releases}.",
             where=root,
             hint="point --root at one of them",
         )
-    if not found:
-        there = sorted((entry.name for entry in root.iterdir()), key=natural)
+    if not candidates:
+        present = sorted((entry.name for entry in root.iterdir()), key=natural)
         raise DataError(
-            f"There are no labels here: looked for {layout}; there is {shortened(there)}.",
+            f"No labels found: expected {layout}; the folder holds {shortened(present)}.",
             where=root,
             hint=f"point --root at the folder that holds {name}/",
         )
-    return found[0]
+    return candidates[0]
 
 
-def _check_text(root: Path) -> None:
-    """Refuse a path that no table could name."""
+def _check_utf8(root: Path) -> None:
+    """Raise DataError if tables cannot store the path, because it is not valid UTF-8."""
     path = str(root.resolve())
     try:
         path.encode()
     except UnicodeEncodeError:
         raise DataError(
-            "The path of this folder is not UTF-8, which tables need.",
+            "The path of this folder is not valid UTF-8.",
             where=ascii(path),
-            hint="rename the folder whose name has other bytes",
+            hint="rename the folder; tables store its path as UTF-8",
         ) from None
 
 
 def image_root(root: Path, labels: Path) -> Path:
-    """Return where images are looked for.
+    """Return the folder to search for images.
 
-    That is the root, since images may lie beside the labels' part of a release; but the release
-    where the root lies in it, or where fauds made it up.
+    This is the root, which may be above the release, because images may be stored beside the
+    folder with the labels. It is the release itself if the root is inside the release or if the
+    release is synthetic.
+
+    Args:
+        root: the folder that the user names.
+        labels: the label folder of the release.
     """
     inside = labels in (root.absolute(), root.absolute().parent)
     return labels.parent if inside or (labels.parent / SYNTHETIC_MARKER).exists() else root
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, in natural order."""
+    """Return the folders in a folder, except hidden ones, in natural order."""
     return sorted(
         (path for path in entries(folder) if path.is_dir()), key=lambda path: natural(path.name)
     )
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, without what file managers leave behind (._x, Thumbs.db)."""
+    """Return the paths in a folder, except hidden files and Thumbs.db, in any order."""
     names = os.listdir(folder)
     return [folder / n for n in names if not n.startswith(".") and n.lower() != "thumbs.db"]
 
 
 def files(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a folder with that suffix, in natural order."""
-    found = [path for path in entries(folder) if path.suffix.lower() == suffix]
-    return sorted((p for p in found if not p.is_dir()), key=lambda path: natural(path.name))
+    """Return the files in a folder that have a suffix, given in lower case, in natural order."""
+    matches = [path for path in entries(folder) if path.suffix.lower() == suffix]
+    return sorted((p for p in matches if not p.is_dir()), key=lambda path: natural(path.name))
 
 
 def _named(folder: Path, name: str) -> list[Path]:
     return [path for path in subfolders(folder) if path.name.lower() == name.lower()]
 
 
-def listed(ignored: Iterable[Path], root: Path) -> list[str]:
-    """Return the notes that name files which were not read."""
+def ignored_notes(ignored: Iterable[Path], root: Path) -> list[str]:
+    """Return one message that names the ignored files and folders; none if there are none."""
     names = [os.path.relpath(path, root) for path in ignored]
-    return [f"not read, since the name is no sequence's: {shortened(names)}"] if names else []
+    return (
+        [f"not read, because the name is not that of a sequence: {shortened(names)}"]
+        if names
+        else []
+    )

@@ -1,4 +1,7 @@
-"""Where the pictures and the landmarks of sequences lie in a raw distribution."""
+"""The media files of sequences in a release: archives of images, videos and landmarks.
+
+The classes hold paths and names only; `fauds.faces` reads the files.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,16 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 SequenceId = tuple[str, str]
-"""Subject and task; the task of a dataset without tasks is empty."""
+"""Subject and task; the task is an empty string for datasets without tasks."""
 
 
-def spoken(sequence: SequenceId) -> str:
-    """Return a sequence as people name it: F001/T1, or SN001 where there are no tasks."""
+def display_name(sequence: SequenceId) -> str:
+    """Return the name of a sequence in messages: F001/T1, or SN001 for datasets without tasks."""
     return "/".join(filter(None, sequence))
 
 
 def printable(path: str) -> str:
-    """Return a path as tables and terminals take it: bytes that are not UTF-8 are escaped."""
+    """Return a path as valid UTF-8 text, with other bytes escaped, for tables and terminals."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
@@ -25,8 +28,8 @@ class Archive:
     """A zip file with images of one sequence.
 
     Attributes:
-        path: of the zip file.
-        members: label frame number to the name of its image in the archive.
+        path: the path of the zip file.
+        members: the name of each labelled frame's image in the archive, by frame number.
     """
 
     path: Path
@@ -35,15 +38,17 @@ class Archive:
 
 @dataclass(frozen=True)
 class LandmarkFiles:
-    """The landmarks that a distribution holds for one sequence.
+    """The landmark files of one sequence in a release.
 
     Attributes:
-        form: ``bp4d-mat`` (one HDF5 file, entry frame - 1), ``disfa-mat`` (a folder, a file a
-            frame) or ``jaa-text`` (one text file, a line a frame).
-        points: 49, 66 or 68.
-        path: the file, or the folder.
-        places: label frame number to the file's name (disfa-mat) or to the line's number, from 0
-            (jaa-text); empty for bp4d-mat.
+        form: the format: ``bp4d-mat`` (one HDF5 file; frame n is entry n - 1), ``disfa-mat`` (a
+            folder with one file per frame) or ``jaa-text`` (one text file with one line per
+            frame).
+        points: the number of landmarks per frame: 49, 66 or 68.
+        path: the path of the file, or of the folder for ``disfa-mat``.
+        places: the landmarks of each labelled frame, by frame number: the name of its file
+            (``disfa-mat``) or the number of its line, counted from 0 (``jaa-text``); empty for
+            ``bp4d-mat``.
     """
 
     form: Literal["bp4d-mat", "disfa-mat", "jaa-text"]
@@ -54,12 +59,16 @@ class LandmarkFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """What one sequence can be cropped from, beside the images that the frames table names.
+    """The media files that faces of one sequence can be cropped from.
+
+    Extracted images are not among them: the frames table names those.
 
     Attributes:
-        video: its frame n, counted from 1, is label frame n.
-        digest: hex, of all these files by name, size and time, and of the frames that their
-            numbers mean.
+        archive: the zip file with images of the sequence; None if there is none.
+        video: the video, whose frame n (counted from 1) is label frame n; None if there is none.
+        landmarks: the landmark files; None if there are none.
+        digest: a hex digest of all these files by name, size and modification time, and of how
+            their numbers map to label frames.
     """
 
     archive: Archive | None
@@ -70,7 +79,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Footage:
-    """The sources of all sequences that were asked for, and what was found, a line each."""
+    """The media files of sequences.
+
+    Attributes:
+        sources: the media files of each requested sequence.
+        notes: messages about the files, one line each.
+    """
 
     sources: Mapping[SequenceId, Source]
     notes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What was found of every sequence, put together: its files, their digest, and it all in words."""
+"""Combining the media files found in a release: a source per sequence, and messages about them."""
 
 import hashlib
 import os
@@ -14,8 +14,8 @@ from fauds.datasets.media_files import (
     LandmarkFiles,
     SequenceId,
     Source,
+    display_name,
     printable,
-    spoken,
 )
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
@@ -24,13 +24,17 @@ DATASET_VIDEO_SUFFIXES = (".avi", ".mp4", ".mpg", ".mov", ".mkv")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a distribution holds beside labels and image folders, by sequence.
+class MediaFiles:
+    """The media files found in a release, by sequence.
 
     Attributes:
-        camera: what the note on videos says of them; empty where a dataset has one camera.
-        landmark_notes: what else there is to say of landmarks, a line each.
-        without_landmarks: what there is to say where no sequence has any.
+        archives: the archive of each sequence that has images in a zip file.
+        videos: the video of each sequence that has one.
+        landmarks: the landmark files of each sequence that has them.
+        camera: the camera to name in the message about videos; an empty string for datasets with
+            one camera.
+        landmark_notes: further messages about landmarks, one line each.
+        without_landmarks: the message to use if no sequence has landmarks.
     """
 
     archives: Mapping[SequenceId, Archive]
@@ -47,59 +51,59 @@ def by_sequence(
     wanted: Collection[SequenceId],
     what: str,
 ) -> dict[SequenceId, Path]:
-    """Return the file of every wanted sequence that has one.
+    """Return the file of each wanted sequence that has one.
 
     Args:
-        paths: in any order.
-        sequence_of: the sequence that a file's name says.
-        wanted: others are left out.
-        what: what two files of one sequence both are ("videos"), for the error.
+        paths: the paths of the files, in any order.
+        sequence_of: a function that returns the sequence that a file belongs to, or None.
+        wanted: the wanted sequences; files of other sequences are left out.
+        what: the kind of file in the plural, such as "videos", for the error message.
 
     Raises:
-        DataError: two files of one sequence.
+        DataError: two files belong to the same sequence.
     """
-    found: dict[SequenceId, Path] = {}
+    matches: dict[SequenceId, Path] = {}
     for path in paths:
         sequence = sequence_of(path)
         if sequence is None or sequence not in wanted:
             continue
-        if sequence in found:
+        if sequence in matches:
             raise DataError(
-                f"{found[sequence]} and {path} are both {what} of {spoken(sequence)}.",
+                f"{matches[sequence]} and {path} are both {what} of {display_name(sequence)}.",
                 where=path,
                 hint="keep the one that belongs to the release",
             )
-        found[sequence] = path
-    return found
+        matches[sequence] = path
+    return matches
 
 
-def assemble(top: Path, wanted: Collection[SequenceId], found: Found) -> Footage:
-    """Return the sources of the wanted sequences, in natural order, and the notes.
+def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> Footage:
+    """Return a source for each wanted sequence, in natural order, and messages about them.
 
     Args:
-        top: what the names in digests and notes are relative to.
-        wanted: the sequences that were asked for; each gets a source.
-        found: what there is.
+        top: the folder that paths in digests and messages are relative to.
+        wanted: the wanted sequences, including those without media files.
+        media: the media files found in the release.
     """
     order = sorted(wanted, key=lambda sequence: sequence_key(*sequence))
-    sources = {sequence: _source(top, sequence, found) for sequence in order}
-    return Footage(sources, tuple(_notes(top, sources, found)))
+    sources = {sequence: _source(top, sequence, media) for sequence in order}
+    return Footage(sources, tuple(_notes(top, sources, media)))
 
 
-def _source(top: Path, sequence: SequenceId, found: Found) -> Source:
-    archive, video = found.archives.get(sequence), found.videos.get(sequence)
-    landmarks = found.landmarks.get(sequence)
+def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
+    archive, video = media.archives.get(sequence), media.videos.get(sequence)
+    landmarks = media.landmarks.get(sequence)
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
     if landmarks is not None:
         folders.append(_files_of(landmarks))
-    # The same files mean something else where their numbers count from another base.
+    # The same files belong to other frames if their numbers count from another base.
     numbered = (archive.members if archive else {}, landmarks.places if landmarks else {})
     firsts = [next(iter(names.items()), None) for names in numbered]
     return Source(archive, video, landmarks, _digest(top, folders, firsts))
 
 
 def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
-    """Return a folder and the names of those of its files that landmarks are read from."""
+    """Return a folder, and the names of the files in it that landmarks are read from."""
     path = landmarks.path
     if landmarks.form == "disfa-mat":
         return path, [str(name) for name in landmarks.places.values()]
@@ -119,20 +123,22 @@ def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: Sequen
     return digest.hexdigest()
 
 
-def _notes(top: Path, sources: Mapping[SequenceId, Source], found: Found) -> list[str]:
+def _notes(top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles) -> list[str]:
     lines = []
     archives = {s: source.archive.path for s, source in sources.items() if source.archive}
     if archives:
-        images = sum(len(archive.members) for archive in found.archives.values())
+        images = sum(len(archive.members) for archive in media.archives.values())
         what = f"archives: {len(set(archives.values()))} with {images:,} images for"
         lines.append(_coverage(what, archives, sources, top))
-    if found.videos:
-        videos = _coverage("videos:", found.videos, sources, top)
-        lines.append(f"{videos}, camera {found.camera}" if found.camera else videos)
-    return [*lines, *_landmark_notes(top, sources, found), *found.landmark_notes]
+    if media.videos:
+        videos = _coverage("videos:", media.videos, sources, top)
+        lines.append(f"{videos}, camera {media.camera}" if media.camera else videos)
+    return [*lines, *_landmark_notes(top, sources, media), *media.landmark_notes]
 
 
-def _landmark_notes(top: Path, sources: Mapping[SequenceId, Source], found: Found) -> list[str]:
+def _landmark_notes(
+    top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles
+) -> list[str]:
     forms: dict[tuple[str, int], dict[SequenceId, Path]] = {}
     for sequence, source in sources.items():
         if source.landmarks is not None:
@@ -140,12 +146,14 @@ def _landmark_notes(top: Path, sources: Mapping[SequenceId, Source], found: Foun
             folder, names = _files_of(source.landmarks)
             forms.setdefault(form, {})[sequence] = folder / names[0]
     if not forms:
-        return [found.without_landmarks]
+        return [media.without_landmarks]
     lines = [
         _coverage(f"landmarks: {points} points for", paths, sources, top)
         for (_, points), paths in forms.items()
     ]
-    without = [spoken(sequence) for sequence, source in sources.items() if not source.landmarks]
+    without = [
+        display_name(sequence) for sequence, source in sources.items() if not source.landmarks
+    ]
     return [*lines, f"no landmarks of {shortened(without)}"] if without else lines
 
 

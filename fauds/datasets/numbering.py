@@ -1,4 +1,8 @@
-"""Which image belongs to which labelled frame: the numbering's base, found out or declared."""
+"""Matching images to labelled frames by number.
+
+The base is the number of label frame 1's image, 0 or 1. It is derived from the images or declared
+by the user, and never guessed, because a wrong base shifts every label by one frame.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +21,9 @@ from fauds.tables.columns import from_numpy, from_strings
 
 
 class BaseRule(Protocol):
-    """A dataset's `image_base`: images, last labelled frames and what is declared, to base and why.
+    """The signature of `fauds.datasets.base.Reader.image_base`.
 
-    Keys are of one kind in a call: of a subject, or of a subject and a task.
+    The keys of one call are either all subjects or all pairs of subject and task.
     """
 
     def __call__(
@@ -28,16 +32,16 @@ class BaseRule(Protocol):
 
 
 class Numbering:
-    """Gives the labelled frames their images, a few sequences at a time.
+    """Assigns images to labelled frames, a few sequences at a time.
 
     Args:
-        folders: as `fauds.datasets.image_folders.find` returns them.
-        rule: the dataset's `image_base`.
-        declared: what the user says the base is: 0, 1, or None.
+        folders: the image folders that `fauds.datasets.image_folders.find` returned.
+        rule: the reader's `image_base`.
+        declared: the base as the user declares it, 0 or 1; None if it is not declared.
 
     Attributes:
-        base: the number of the image of label frame 1; None before any image was seen.
-        how: how that is known.
+        base: the number of label frame 1's image; None until a sequence has images.
+        how: a phrase that says how the base is known; empty until then.
     """
 
     def __init__(
@@ -50,13 +54,16 @@ class Numbering:
         self._declared = declared
 
     def assign(self, sequences: Sequence[tuple[FolderKey, np.ndarray]]) -> pa.Array:
-        """Return the paths of the frames' images as they lie there now, string [all frames].
+        """Return the path of each frame's image, string [frames]; null if it has no image.
+
+        The folders are read by this call, so that only files that exist now are assigned.
 
         Args:
-            sequences: keys and label frame numbers, int32 [N], rising.
+            sequences: the key of each sequence and its label frame numbers, int32 [N], in rising
+                order.
 
         Raises:
-            DataError: the base cannot be told, or is another than that of earlier sequences.
+            DataError: the base cannot be determined, or differs from that of earlier sequences.
         """
         listings = {
             key: listing
@@ -76,22 +83,23 @@ class Numbering:
 def find_base(
     folders: Mapping[Key, Listing], last: Mapping[Key, int], declared: int | None
 ) -> tuple[int | None, str]:
-    """Return the number of the image of label frame 1, and how it is known.
+    """Return the number of label frame 1's image, and a phrase that says how it is known.
 
-    Image 0 without an image of the last frame's number is base 0; image 1 as the first, with one
-    of the last frame's number, is base 1. Nothing else is guessed.
+    The base is 0 if the first image is number 0 and no image has the number of the last labelled
+    frame. It is 1 if the first image is number 1 and an image has the number of the last labelled
+    frame. All other cases are errors.
 
     Args:
-        folders: the images of sequences.
-        last: by key, the last labelled frame; labels begin with frame 1.
-        declared: what the user says: 0, 1, or None.
+        folders: the images of each sequence.
+        last: the last labelled frame of each sequence; labels begin with frame 1.
+        declared: the base as the user declares it, 0 or 1; None if it is not declared.
 
     Returns:
-        0 or 1, or None where there are no images; and a phrase.
+        0 or 1, or None if there are no images; and the phrase.
 
     Raises:
-        DataError: the images of a sequence fit neither, fit another base than other sequences',
-            or contradict the declared one.
+        DataError: the images of a sequence fit neither base, fit another base than those of other
+            sequences, or contradict the declared base.
     """
     if not folders:
         return None, ""
@@ -129,8 +137,8 @@ def _base_error(folder: Listing, last: int, verdict: str) -> DataError:
         f"Images are numbered {folder.numbers[0]} to {folder.numbers[-1]} and the last labelled "
         f"frame is {last}, {verdict}.",
         where=folder.folder,
-        hint="find which image shows label frame 1 and declare it: --image-base 0 or "
-        "--image-base 1; a wrong one shifts every label by a frame",
+        hint="find the image of label frame 1 and declare its number with --image-base 0 or "
+        "--image-base 1; a wrong number shifts every label by one frame",
     )
 
 
@@ -140,18 +148,18 @@ def _match(
     base: int,
 ) -> pa.Array:
     paths: list[str] = []
-    picked = [np.empty(0, np.int64)]
+    indices = [np.empty(0, np.int64)]
     for key, frames in sequences:
         folder = folders.get(key)
         if folder is None:
-            picked.append(np.full(len(frames), -1, np.int64))
+            indices.append(np.full(len(frames), -1, np.int64))
             continue
         wanted = frames.astype(np.int64) - 1 + base
         at = np.searchsorted(folder.numbers, wanted).clip(max=len(folder.numbers) - 1)
-        there = folder.numbers[at] == wanted
-        picked.append(np.where(there, at + len(paths), -1))
+        exists = folder.numbers[at] == wanted
+        indices.append(np.where(exists, at + len(paths), -1))
         paths += [f"{folder.folder}/{name}" for name in folder.names]
-    rows = np.concatenate(picked)
+    rows = np.concatenate(indices)
     return from_strings(paths).take(from_numpy(rows, pa.int64(), rows < 0))
 
 
@@ -159,23 +167,25 @@ def _match(
 def match_crops(
     folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
 ) -> pa.Array:
-    """Give every frame its crop.
+    """Return the path of each frame's crop in a folder of crops that already exist.
 
     Args:
-        folder: holds ``F001/T1/2440.jpg`` or, for a dataset without tasks, ``SN001/0.png``.
-        frames: a frames table, sorted as fauds writes it.
-        reader: the dataset's reader; it knows how images are numbered.
-        declared_base: the number of label frame 1's crop, None to find it out.
+        folder: a folder with crops such as ``F001/T1/2440.jpg`` or, for a dataset without tasks,
+            ``SN001/0.png``.
+        frames: a frames table, sorted by sequence as fauds writes it.
+        reader: the reader of the dataset, which determines how images are numbered.
+        declared_base: the number of label frame 1's crop, 0 or 1; None derives it from the crops.
 
     Returns:
-        Paths relative to the folder, string [N], null where there is no crop.
+        Paths relative to the folder, string [N]; null if a frame has no crop.
 
     Raises:
-        DataError: no such folder, two crops of one number, or a numbering that cannot be told.
+        DataError: the folder does not exist, two crops have the same number, or the numbering
+            cannot be determined.
     """
     numbers = frames["frame"].to_numpy()
     sequences = [
         (tuple(filter(None, name)), numbers[rows]) for name, rows in store.sequences(frames)
     ]
-    found = images.find(folder, [key for key, _ in sequences])
-    return Numbering(found, reader.image_base, declared_base).assign(sequences)
+    folders = images.find(folder, [key for key, _ in sequences])
+    return Numbering(folders, reader.image_base, declared_base).assign(sequences)

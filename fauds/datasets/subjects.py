@@ -1,4 +1,4 @@
-"""Subjects: which to read, their sexes from a user's table, their counts against the published."""
+"""Selecting subjects, reading their sexes from a table, and comparing their frame counts."""
 
 import csv
 from collections import Counter
@@ -10,27 +10,37 @@ from fauds.datasets.base import ReadOptions, natural
 from fauds.errors import DataError
 
 
-def chosen_subjects(there: Sequence[str], options: ReadOptions, root: Path) -> list[str]:
+def select_subjects(available: Sequence[str], options: ReadOptions, root: Path) -> list[str]:
     """Return the subjects to read, in natural order.
 
+    Args:
+        available: the subjects that have labels; repeated subjects are counted once.
+        options: the options of reading, of which `subjects` selects.
+        root: the folder of the labels, for the error message.
+
     Raises:
-        DataError: a subject is asked for that is not there.
+        DataError: the options name a subject that has no labels.
     """
-    known = sorted(set(there), key=natural)
+    known = sorted(set(available), key=natural)
     if options.subjects is None:
         return known
     absent = [subject for subject in options.subjects if subject not in known]
     if absent:
         raise DataError(
-            f"There are no labels of subject {', '.join(absent)}.",
+            f"The release has no labels of subject {', '.join(absent)}.",
             where=root,
-            hint=f"there is: {shortened(known)}",
+            hint=f"choose from: {shortened(known)}",
         )
     return [subject for subject in known if subject in options.subjects]
 
 
 def shortened(names: Sequence[str], most: int = 8) -> str:
-    """Return the names as a list that ends in "and n more" where it would be long."""
+    """Return names separated by commas; a long list ends in "and n more".
+
+    Args:
+        names: the names; an empty list gives "nothing".
+        most: the number of names to write out in a long list.
+    """
     rest = len(names) - most
     if rest <= 1:
         return ", ".join(names) or "nothing"
@@ -38,17 +48,18 @@ def shortened(names: Sequence[str], most: int = 8) -> str:
 
 
 def read_sexes(path: Path, known: Sequence[str]) -> tuple[dict[str, str | None], bytes]:
-    """Read a table of subjects' sexes, a CSV file with columns subject and sex.
+    """Read the sexes of subjects from a CSV file with the columns subject and sex.
 
     Args:
-        path: the file; sex is F or M, or empty where it is not known.
-        known: the subjects that there are; others are taken for typing errors.
+        path: the path of the file; sex is F, M, or empty if it is not known.
+        known: the subjects of the dataset; any other subject in the file is an error.
 
     Returns:
-        The sex by subject, and the bytes of the file for the fingerprint.
+        The sex by subject, and the content of the file for the fingerprint.
 
     Raises:
-        DataError: with file and line: no such column, an unknown subject or sex, one twice.
+        DataError: the file cannot be read or lacks a column, a subject or sex is unknown, or a
+            subject occurs twice. The message names the file and the line.
     """
     try:
         data = path.read_bytes()
@@ -60,14 +71,14 @@ def read_sexes(path: Path, known: Sequence[str]) -> tuple[dict[str, str | None],
         raise DataError(
             "The table of sexes needs the columns subject and sex.",
             where=f"{path}:1",
-            hint="first line: subject,sex; then a line a subject: SN001,F",
+            hint="write subject,sex in the first line, then one line per subject, e.g. SN001,F",
         )
     sexes: dict[str, str | None] = {}
     for line, row in enumerate(rows[1:], start=2):
         if any(cell.strip() for cell in row):
             subject, sex = _sex(row, names, f"{path}:{line}", known)
             if subject in sexes:
-                raise DataError(f"Subject {subject} comes twice.", where=f"{path}:{line}")
+                raise DataError(f"Subject {subject} occurs twice.", where=f"{path}:{line}")
             sexes[subject] = sex
     return sexes, data
 
@@ -76,31 +87,39 @@ def _sex(
     row: list[str], names: list[str], where: str, known: Sequence[str]
 ) -> tuple[str, str | None]:
     if len(row) != len(names):
-        raise DataError(f"The line has {len(row)} columns, the first {len(names)}.", where=where)
+        raise DataError(
+            f"The line has {len(row)} columns, but the first line has {len(names)}.", where=where
+        )
     subject = row[names.index("subject")].strip()
     sex = row[names.index("sex")].strip().upper()
     if subject not in known:
         raise DataError(
-            f"There is no subject {subject!r}.", where=where, hint=f"there is: {shortened(known)}"
+            f"The dataset has no subject {subject!r}.",
+            where=where,
+            hint=f"choose from: {shortened(known)}",
         )
     if sex not in ("F", "M", ""):
-        raise DataError(f"The sex is {sex!r}.", where=where, hint="F, M, or empty where unknown")
+        raise DataError(
+            f"The sex is {sex!r}.",
+            where=where,
+            hint="use F, M, or an empty cell if it is not known",
+        )
     return subject, sex or None
 
 
 def differences(
     counts: Mapping[tuple[str, str], int], expected: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
-    """Compare what was read with the published counts.
+    """Compare the numbers of frames that were read with the published counts.
 
     Args:
-        counts: frames that were read, by subject and task.
-        expected: subjects, sequences, frames (counts) and frames_per_subject (by subject), each
-            optional; None compares nothing.
+        counts: the number of frames that were read, by subject and task.
+        expected: the published counts, with the optional keys subjects, sequences, frames (totals)
+            and frames_per_subject (by subject); None skips the comparison.
 
     Returns:
-        A line a subject that differs; absent subjects share one line. Where no subject differs
-        but a total does, a line a total.
+        One line per subject whose count differs, and one line for all missing subjects. If no
+        subject differs, one line per total that differs.
     """
     if not expected:
         return ()
@@ -112,9 +131,9 @@ def differences(
         return tuple(lines)
     totals = {"subjects": len(read), "sequences": len(counts), "frames": read.total()}
     return tuple(
-        f"{there:,} {what} where {expected[what]:,} are published"
-        for what, there in totals.items()
-        if expected.get(what) not in (None, there)
+        f"{total:,} {what} where {expected[what]:,} are published"
+        for what, total in totals.items()
+        if expected.get(what) not in (None, total)
     )
 
 
@@ -125,12 +144,12 @@ def _by_subject(
     lines = []
     for subject in sorted(read, key=natural):
         tasks = tasks_of[subject]
-        held = f"{subject}: {read[subject]:,} frames in {tasks} sequence{'s' * (tasks != 1)}"
+        line = f"{subject}: {read[subject]:,} frames in {tasks} sequence{'s' * (tasks != 1)}"
         if subject not in published:
-            lines.append(f"{held}, not a published subject")
+            lines.append(f"{line}, not a published subject")
         elif published[subject] != read[subject]:
-            lines.append(f"{held}, published {published[subject]:,} frames")
-    absent = sorted(set(published) - set(read), key=natural)
-    if absent:
-        lines.append(f"{len(absent)} of {len(published)} subjects absent: {shortened(absent)}")
+            lines.append(f"{line}, published {published[subject]:,} frames")
+    missing = sorted(set(published) - set(read), key=natural)
+    if missing:
+        lines.append(f"{len(missing)} of {len(published)} subjects missing: {shortened(missing)}")
     return lines

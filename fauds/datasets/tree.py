@@ -1,4 +1,4 @@
-"""The walk through a distribution that everything but labels is looked for with."""
+"""Walking through the folders of a release in search of images, archives, videos and landmarks."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,37 +10,48 @@ _NOT_A_RELEASE = {FRAMES, SYNTHETIC_MARKER}
 
 
 def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str] | None]]:
-    """Yield `top` and the folders in it at any depth, in a fixed order, with their files' names.
+    """Yield a folder and the folders in it at any depth, in a fixed order.
 
-    Hidden folders are left out, and those that hold a workspace or a made-up distribution.
+    Hidden folders are left out, and so are folders that hold a workspace or a synthetic release.
 
     Args:
-        top: where to begin; it is never a leaf.
-        is_leaf: whether not to look into a folder; a leaf is yielded with None.
+        top: the folder to begin with; it is always opened.
+        is_leaf: a function that returns True for folders that must not be opened.
+
+    Yields:
+        The path of each folder and the names of the files in it; None in place of the names for
+        a folder that was not opened.
     """
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     waiting = [top]
     while waiting:
         folder = waiting.pop()
         if folder != top and is_leaf(folder):
             yield folder, None
             continue
-        # Links may lead in circles.
+        # Symbolic links may form a cycle.
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders, files = _entries(folder)
-        # A workspace or a made-up distribution may lie inside the release; what it holds has the
-        # layout of the release's images.
+        # A workspace or a synthetic release may be inside the release; its images have the same
+        # layout as those of the release.
         if folder != top and not _NOT_A_RELEASE.isdisjoint(files):
             continue
         yield folder, files
         waiting += sorted(folders, reverse=True)
 
 
-def named(folders: Iterable[tuple[Path, list[str]]], suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the files whose names end so, in the folders' order; suffixes are lower case."""
+def files_ending(
+    folders: Iterable[tuple[Path, list[str]]], suffixes: tuple[str, ...]
+) -> list[Path]:
+    """Return the files whose names end in one of the suffixes, in the order of the folders.
+
+    Args:
+        folders: folders and the names of the files in them.
+        suffixes: the suffixes in lower case; case in the names of files does not matter.
+    """
     return [
         folder / name
         for folder, names in folders

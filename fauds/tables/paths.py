@@ -19,7 +19,7 @@ PROTOCOL = "protocol.yaml"
 RUNS = "runs"
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
-"""In the root of a synthetic release; no real one has it."""
+"""In the root of a release: marks it as synthetic, written by fauds."""
 
 SETTINGS = "settings.yaml"
 RESULTS = "results.json"

@@ -1,4 +1,4 @@
-"""An independent reader, cell by cell with the csv module, and other things that tests share."""
+"""Functions shared by the tests of readers, among them independent readers of label files."""
 
 import csv
 import tempfile
@@ -21,8 +21,8 @@ Labels = dict[tuple[str, str, int], dict[str, int | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read(Reading):
-    """What a reader found, with the frames."""
+class ReadingWithFrames(Reading):
+    """The result of a reader, with the frames table."""
 
     table: pa.Table
 
@@ -32,8 +32,8 @@ def read(
     root: Path,
     expected: Mapping | None = None,
     options: ReadOptions | None = None,
-) -> Read:
-    """Read a distribution; the frames as they are when they come back from their file."""
+) -> ReadingWithFrames:
+    """Read a release, and return its frames as read back from a Parquet file."""
     aus = options.aus if options else ()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.parquet"
@@ -43,17 +43,18 @@ def read(
                 writer.write(with_keys(part), store.sequence_starts(part))
 
             reading = reader.read(root, expected, options, sink=write)
-        return Read(table=store.read_table(path), **vars(reading))
+        return ReadingWithFrames(table=store.read_table(path), **vars(reading))
 
 
 def plain_bp4d(root: Path) -> Labels:
-    found: Labels = {}
+    """Read BP4D's labels row by row with the csv module."""
+    rows: Labels = {}
     for path in (root / "AUCoding" / "AU_OCC").glob("*.csv"):
         subject, task = path.stem.split("_")
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 labels = {au: int(row[str(int(au[2:]))]) for au in BP4D_AUS}
-                found[subject, task, int(row["0"])] = {
+                rows[subject, task, int(row["0"])] = {
                     au: None if value == 9 else value for au, value in labels.items()
                 }
     for path in (root / "AUCoding" / "AU_INT").glob("*/*.csv"):
@@ -61,25 +62,26 @@ def plain_bp4d(root: Path) -> Labels:
         with path.open(newline="") as file:
             for frame, value in csv.reader(file):
                 key = subject, task, int(frame)
-                if key in found:
-                    found[key][f"{au}_intensity"] = None if value == "9" else int(value)
-    return found
+                if key in rows:
+                    rows[key][f"{au}_intensity"] = None if value == "9" else int(value)
+    return rows
 
 
 def plain_disfa(root: Path, occurrence_at: int = 2) -> Labels:
-    found: Labels = {}
+    """Read DISFA's labels row by row with the csv module."""
+    rows: Labels = {}
     for path in (root / "ActionUnit_Labels").glob("*/*.txt"):
         subject, au = path.stem.split("_au")
         with path.open(newline="") as file:
             for frame, value in csv.reader(file):
-                labels = found.setdefault((subject, "", int(frame)), {})
+                labels = rows.setdefault((subject, "", int(frame)), {})
                 labels[f"AU{int(au):02d}"] = int(int(value) >= occurrence_at)
                 labels[f"AU{int(au):02d}_intensity"] = int(value)
-    return found
+    return rows
 
 
 def as_labels(table: pa.Table, columns: Iterable[str] | None = None) -> Labels:
-    """The table's AU columns in the plain readers' form."""
+    """Return the AU columns of a table in the form of `plain_bp4d`."""
     names = list(columns or (name for name in table.column_names if name.startswith("AU")))
     return {
         (row["subject"], row["task"], row["frame"]): {name: row[name] for name in names}
@@ -88,7 +90,7 @@ def as_labels(table: pa.Table, columns: Iterable[str] | None = None) -> Labels:
 
 
 def fails(read: Callable[[], object], *words: str, where: object = None) -> str:
-    """Check that reading raises DataError that names the place and holds the words."""
+    """Check that reading raises a DataError with this place and these words in its message."""
     with pytest.raises(DataError) as caught:
         read()
     message = str(caught.value)

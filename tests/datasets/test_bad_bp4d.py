@@ -1,11 +1,11 @@
-"""Bad BP4D releases: one message that names file and line."""
+"""Damaged BP4D releases: one error that names the file and the line."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fauds.datasets import label_files as labelfiles
+from fauds.datasets import label_files
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.bp4d import BP4D
 
@@ -51,8 +51,8 @@ OCCURRENCE = {
     "frame with a fraction": (line(2, cell(0, b"7.5")), 2, "frame number"),
     "frame too large": (line(2, cell(0, b"99999999999")), 2, "frame number"),
     "frame of 5000 digits": (line(2, cell(0, b"9" * 5000)), 2, "frame number"),
-    "frame is no number": (line(2, cell(0, b"x")), 2, "frame number"),
-    "duplicate frame": (twice, None, "comes twice"),
+    "frame is not a number": (line(2, cell(0, b"x")), 2, "frame number"),
+    "duplicate frame": (twice, None, "occurs twice"),
     "truncated in a row": (lambda data: data[:-40], None, "of 100 columns"),
     "truncated after a comma": (lambda data: data[:-2], None, "ends after a comma"),
     "one column more": (line(4, lambda row: b"1," + row), 4, "101 of 100 columns"),
@@ -65,8 +65,8 @@ OCCURRENCE = {
     "header of words": (line(1, lambda row: b"frame,brow\n"), 1, "not a header"),
     "column twice": (line(1, cell(3, b"4")), 1, "not a header"),
     "no frame column": (line(1, cell(0, b"100")), 1, "not a header"),
-    "binary": (line(3, lambda row: b"\xff\xfe" + row), 3, "not text"),
-    "UTF-16": (lambda data: data.decode().encode("utf-16"), 1, "not text"),
+    "binary": (line(3, lambda row: b"\xff\xfe" + row), 3, "not UTF-8 text"),
+    "UTF-16": (lambda data: data.decode().encode("utf-16"), 1, "not UTF-8 text"),
     "zero bytes": (line(3, cell(1, b"\0")), 3, "Column 2"),
     "open quote": (line(3, cell(1, b'"1')), None, "cannot be read"),
 }
@@ -75,7 +75,7 @@ INTENSITY = {
     "letter": (line(3, cell(1, b"C")), 3, "'C'"),
     "three columns": (line(2, lambda row: b"1," + row), 2, "3 of 2 columns"),
     "one column": (line(2, lambda row: b"12\n"), 2, "1 of 2 columns"),
-    "duplicate frame": (twice, None, "comes twice"),
+    "duplicate frame": (twice, None, "occurs twice"),
     "header": (lambda data: b"frame,AU06\n" + data, 1, "frame number"),
     "truncated": (lambda data: data[:-2], None, "ends after a comma"),
     "empty": (lambda data: b"", 1, "empty"),
@@ -83,23 +83,23 @@ INTENSITY = {
 
 
 @pytest.mark.parametrize("name", OCCURRENCE)
-def test_a_bad_occurrence_file_is_named_with_its_line(
+def test_an_invalid_occurrence_file_is_an_error_with_its_line(
     few_labels: Path, copy: Copy, name: str
 ) -> None:
     check(copy(few_labels), occurrence, *OCCURRENCE[name])
 
 
 @pytest.mark.parametrize("name", INTENSITY)
-def test_a_bad_intensity_file_is_named_with_its_line(
+def test_an_invalid_intensity_file_is_an_error_with_its_line(
     few_labels: Path, copy: Copy, name: str
 ) -> None:
     check(copy(few_labels), intensity, *INTENSITY[name])
 
 
 def check(
-    root: Path, which: Callable[[Path], Path], edit: Edit, number: int | None, words: str
+    root: Path, path_of: Callable[[Path], Path], edit: Edit, number: int | None, words: str
 ) -> None:
-    path = which(root)
+    path = path_of(root)
     path.write_bytes(edit(path.read_bytes()))
     number = number or len(path.read_bytes().splitlines())
     message = fails(lambda: read(BP4D, root, None, OPTIONS), words, where=f"{path}:{number}")
@@ -120,41 +120,47 @@ def test_a_missing_column_of_the_benchmark_is_an_error_or_null(
     assert lenient.table["AU12"].null_count == len(first)
 
 
-def test_two_files_of_one_sequence(few_labels: Path, copy: Copy) -> None:
+def test_two_files_of_one_sequence_are_an_error(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     (occurrence(root).parent / "f001_t1.CSV").write_bytes(occurrence(root).read_bytes())
     fails(lambda: read(BP4D, root), "F001_T1.csv", "f001_t1.CSV", "both labels of F001/T1")
 
 
-def test_an_intensity_file_in_another_aus_folder(few_labels: Path, copy: Copy) -> None:
+def test_an_intensity_file_in_the_folder_of_another_au_is_an_error(
+    few_labels: Path, copy: Copy
+) -> None:
     root = copy(few_labels)
     stray = intensity(root, "AU12").parent / "F001_T1_AU06.csv"
     intensity(root).rename(stray)
-    fails(lambda: read(BP4D, root), "another AU's", where=stray)
+    fails(lambda: read(BP4D, root), "for another AU", where=stray)
 
 
-def test_two_intensity_folders(few_labels: Path, copy: Copy) -> None:
+def test_two_intensity_folders_are_an_error(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     (root / "AU-Intensity-Codes3.0" / "AU06").mkdir(parents=True)
     fails(lambda: read(BP4D, root), "two folders of intensities")
 
 
-def test_a_file_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_an_error(
+    few_labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(labelfiles, "open", refuse, raising=False)
+    monkeypatch.setattr(label_files, "open", refuse, raising=False)
     fails(lambda: read(BP4D, few_labels), "Permission denied", where=occurrence(few_labels))
 
 
-def test_a_link_that_leads_nowhere(few_labels: Path, copy: Copy) -> None:
+def test_a_broken_symbolic_link_is_an_error(few_labels: Path, copy: Copy) -> None:
     root = copy(few_labels)
     occurrence(root).unlink()
     occurrence(root).symlink_to(root / "gone.csv")
     fails(lambda: read(BP4D, root), "No such file", where=occurrence(root))
 
 
-def test_a_folder_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_read_permission_is_an_error(
+    few_labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -162,16 +168,16 @@ def test_a_folder_that_may_not_be_read(few_labels: Path, monkeypatch: pytest.Mon
     fails(lambda: read(BP4D, few_labels), "Permission denied", where=few_labels)
 
 
-def test_a_root_that_is_not_there_or_is_a_file(few_labels: Path, tmp_path: Path) -> None:
+def test_a_root_that_is_missing_or_a_file_is_an_error(few_labels: Path, tmp_path: Path) -> None:
     fails(lambda: read(BP4D, tmp_path / "gone"), "does not exist", where=tmp_path / "gone")
     path = occurrence(few_labels)
     fails(lambda: read(BP4D, path), "not a folder", where=path)
 
 
-def test_a_folder_without_labels_says_what_was_looked_for_and_what_is_there(
+def test_the_error_for_a_folder_without_labels_names_the_expected_layout_and_the_content(
     tmp_path: Path, disfa_root: Path
 ) -> None:
-    fails(lambda: read(BP4D, tmp_path), "AUCoding/AU_OCC/F001_T1.csv", "there is nothing")
+    fails(lambda: read(BP4D, tmp_path), "AUCoding/AU_OCC/F001_T1.csv", "holds nothing")
     fails(lambda: read(BP4D, disfa_root), "AUCoding/AU_OCC/F001_T1.csv", "ActionUnit_Labels")
     (tmp_path / "AUCoding").mkdir()
     (tmp_path / "AUCoding" / "readme.csv").touch()

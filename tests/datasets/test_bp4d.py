@@ -1,4 +1,4 @@
-"""BP4D's reader on a made-up release, against a plain loop with the csv module."""
+"""BP4D's reader on a synthetic release, compared with a loop over rows."""
 
 import shutil
 import subprocess
@@ -41,7 +41,7 @@ def put(column: int, value: str) -> Callable[[list[str]], list[str]]:
     return lambda cells: [*cells[:column], value, *cells[column + 1 :]]
 
 
-def test_labels_are_what_a_plain_loop_reads(bp4d_root: Path) -> None:
+def test_labels_equal_those_of_a_loop_over_rows(bp4d_root: Path) -> None:
     reading = read(BP4D, bp4d_root, None, OPTIONS)
     assert as_labels(reading.table) == plain_bp4d(bp4d_root)
     assert reading.table.schema == schemas.frames_schema(
@@ -78,7 +78,7 @@ def test_reading_and_writing_load_neither_pandas_nor_torch(bp4d_root: Path, tmp_
 
 
 @pytest.mark.parametrize("inside", ["", "AUCoding", "AUCoding/AU_OCC", ".."])
-def test_the_root_may_be_the_release_its_coding_folder_or_the_one_above(
+def test_the_root_may_be_the_release_its_label_folder_or_the_folder_above(
     bp4d_root: Path, copy: Copy, inside: str
 ) -> None:
     root = copy(bp4d_root)
@@ -88,7 +88,7 @@ def test_the_root_may_be_the_release_its_coding_folder_or_the_one_above(
     assert reading.table.num_rows == 144 and reading.synthetic
 
 
-def test_the_root_may_be_where_the_user_is(
+def test_the_root_may_be_the_current_folder(
     bp4d_root: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = BP4D.fingerprint(bp4d_root)
@@ -100,13 +100,13 @@ def test_the_root_may_be_where_the_user_is(
     assert reading.fingerprint == digest  # a copy keeps times
 
 
-def test_two_releases_side_by_side_are_ambiguous(bp4d_root: Path, copy: Copy) -> None:
+def test_two_releases_in_the_root_are_an_error(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     shutil.copytree(root / "AUCoding", root.parent / "other" / "AUCoding")
     fails(lambda: read(BP4D, root.parent), "more than one release", "bp4d", "other")
 
 
-def test_the_older_release_has_files_in_the_coding_folder(bp4d_root: Path, copy: Copy) -> None:
+def test_the_fera_2015_layout_is_read(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     before = plain_bp4d(root)
     for path in (root / "AUCoding" / "AU_OCC").iterdir():
@@ -116,7 +116,9 @@ def test_the_older_release_has_files_in_the_coding_folder(bp4d_root: Path, copy:
     assert as_labels(read(BP4D, root, None, OPTIONS).table) == before
 
 
-def test_the_header_counts_and_not_the_position(bp4d_root: Path, copy: Copy) -> None:
+def test_columns_are_identified_by_the_header_and_not_by_position(
+    bp4d_root: Path, copy: Copy
+) -> None:
     root = copy(bp4d_root)
     before = plain_bp4d(root)
     order = [12, 0, *(n for n in range(40) if n not in (0, 12))]
@@ -126,7 +128,7 @@ def test_the_header_counts_and_not_the_position(bp4d_root: Path, copy: Copy) -> 
     assert as_labels(read(BP4D, root, None, OPTIONS).table) == before
 
 
-def test_nine_is_null_and_other_coded_aus_are_kept(bp4d_root: Path, copy: Copy) -> None:
+def test_code_9_becomes_null_and_other_coded_aus_are_kept(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     change(occurrence(root), 2, put(1, "9"))
     change(occurrence(root), 2, put(5, "1"))
@@ -178,7 +180,7 @@ def test_label_files_are_all_and_in_natural_order(bp4d_root: Path) -> None:
     assert [path.stem for path in files[7:9]] == ["F001_T8", "F004_T1"]
 
 
-def test_differences_from_published_counts_are_told_by_subject(bp4d_root: Path) -> None:
+def test_differences_from_published_counts_are_listed_by_subject(bp4d_root: Path) -> None:
     expected = {
         "subjects": 5,
         "sequences": 40,
@@ -188,7 +190,7 @@ def test_differences_from_published_counts_are_told_by_subject(bp4d_root: Path) 
     assert read(BP4D, bp4d_root, expected, OPTIONS).differences == (
         "F004: 48 frames in 8 sequences, not a published subject",
         "M002: 48 frames in 8 sequences, published 50 frames",
-        "2 of 4 subjects absent: F002, F003",
+        "2 of 4 subjects missing: F002, F003",
     )
     equal = {"subjects": 3, "frames": 144, "frames_per_subject": dict.fromkeys(("F001",), 48)}
     equal["frames_per_subject"] |= {"F004": 48, "M002": 48}
@@ -198,7 +200,7 @@ def test_differences_from_published_counts_are_told_by_subject(bp4d_root: Path) 
     )
 
 
-def test_the_fingerprint_follows_labels_and_images(bp4d_root: Path, copy: Copy) -> None:
+def test_the_fingerprint_depends_on_labels_and_images_only(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     digests = [read(BP4D, root).fingerprint, BP4D.fingerprint(root)]
     assert digests[0] == digests[1]
@@ -211,7 +213,7 @@ def test_the_fingerprint_follows_labels_and_images(bp4d_root: Path, copy: Copy) 
     assert len(set(digests)) == 3
 
 
-def test_what_file_managers_leave_behind_is_ignored(bp4d_root: Path, copy: Copy) -> None:
+def test_hidden_files_and_unrecognised_names_are_ignored(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     folder = occurrence(root).parent
     (folder / "._F001_T1.csv").write_bytes(b"\x00\x05\x16\x07")
@@ -229,7 +231,7 @@ def test_a_real_release_has_no_marker(bp4d_root: Path, copy: Copy) -> None:
 
 
 @pytest.mark.parametrize("marker", ['{"complete": false}', "{", "[]"])
-def test_a_made_up_release_that_was_not_written_whole_is_refused(
+def test_an_incompletely_written_synthetic_release_is_an_error(
     bp4d_root: Path, copy: Copy, marker: str
 ) -> None:
     root = copy(bp4d_root)
@@ -246,6 +248,6 @@ def test_bp4d_needs_no_table_of_sexes(bp4d_root: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"missing_aus": "zero"}, {"image_base": 2}, {"occurrence_at": 6}]
 )
-def test_options_are_checked(wrong: dict) -> None:
+def test_invalid_options_are_errors(wrong: dict) -> None:
     with pytest.raises(UsageError):
         ReadOptions(**wrong)

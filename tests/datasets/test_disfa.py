@@ -1,4 +1,4 @@
-"""DISFA's reader on a made-up release, against a plain loop with the csv module."""
+"""DISFA's reader on a synthetic release, compared with a loop over rows."""
 
 import shutil
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def read_with_sexes(root: Path, text: str, **options: object):
     return read(DISFA, root, None, ReadOptions(aus=DISFA_AUS, sex_table=path, **options))
 
 
-def test_labels_are_what_a_plain_loop_reads(disfa_root: Path) -> None:
+def test_labels_equal_those_of_a_loop_over_rows(disfa_root: Path) -> None:
     reading = read(DISFA, disfa_root, None, OPTIONS)
     reading.table.validate(full=True)
     assert as_labels(reading.table) == plain_disfa(disfa_root)
@@ -50,7 +50,7 @@ def test_the_root_may_be_in_or_above_the_release(disfa_root: Path, copy: Copy, i
     assert read(DISFA, copy(disfa_root) / inside, None, OPTIONS).table.num_rows == 180
 
 
-def test_an_absent_file_is_an_error_that_names_it(disfa_root: Path, copy: Copy) -> None:
+def test_a_missing_label_file_is_an_error_that_names_it(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     labels(root, 20).unlink()
     message = fails(
@@ -59,7 +59,9 @@ def test_an_absent_file_is_an_error_that_names_it(disfa_root: Path, copy: Copy) 
     assert "null" in message
 
 
-def test_an_absent_file_is_null_where_the_user_says_so(disfa_root: Path, copy: Copy) -> None:
+def test_a_missing_label_file_becomes_null_if_the_user_chooses_so(
+    disfa_root: Path, copy: Copy
+) -> None:
     root = copy(disfa_root)
     for path in (labels(root, 1), *(labels(root, 5, s) for s in ("SN001", "SN003", "SN006"))):
         path.unlink()
@@ -83,7 +85,9 @@ def test_sexes_come_from_the_users_table(disfa_root: Path, copy: Copy) -> None:
     assert DISFA.fingerprint(root, options) == other.fingerprint
 
 
-def test_a_table_of_all_published_subjects_serves_a_part(disfa_root: Path, copy: Copy) -> None:
+def test_a_table_of_all_published_subjects_can_be_used_with_some_of_them(
+    disfa_root: Path, copy: Copy
+) -> None:
     root = copy(disfa_root)
     path = root / "sexes.csv"
     path.write_text("subject,sex\nSN001,F\nSN032,M\n")
@@ -103,7 +107,7 @@ def test_a_table_of_all_published_subjects_serves_a_part(disfa_root: Path, copy:
         ("subject,sex\nSN001\n", 2, "1 columns"),
     ],
 )
-def test_a_bad_table_of_sexes_is_named_with_its_line(
+def test_an_invalid_table_of_sexes_is_an_error_with_its_line(
     disfa_root: Path, copy: Copy, text: str, line: int, words: str
 ) -> None:
     root = copy(disfa_root)
@@ -111,7 +115,9 @@ def test_a_bad_table_of_sexes_is_named_with_its_line(
     fails(lambda: read_with_sexes(root, text), words, where=where)
 
 
-def test_a_table_of_sexes_that_is_not_there_or_not_text(disfa_root: Path, copy: Copy) -> None:
+def test_a_table_of_sexes_that_is_missing_or_not_text_is_an_error(
+    disfa_root: Path, copy: Copy
+) -> None:
     path = copy(disfa_root) / "sexes.csv"
     fails(lambda: read(DISFA, disfa_root, None, ReadOptions(sex_table=path)), where=path)
     path.write_bytes(b"\xff\xfe\x00")
@@ -121,7 +127,7 @@ def test_a_table_of_sexes_that_is_not_there_or_not_text(disfa_root: Path, copy: 
 @pytest.mark.parametrize(
     ("line", "new", "words"),
     [
-        (4, b"20,0", "comes twice: in lines 1 and 4"),
+        (4, b"20,0", "occurs twice: in lines 1 and 4"),
         (2, b"0,0", "frame number"),
         (4, b"x,0", "frame number"),
         (1, b"1;0", "1 of 2 columns"),
@@ -129,12 +135,12 @@ def test_a_table_of_sexes_that_is_not_there_or_not_text(disfa_root: Path, copy: 
         (60, b"4784,7", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,9", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,-1", "'-1'"),
-        (60, b"4784,\xff", "not text"),
+        (60, b"4784,\xff", "not UTF-8 text"),
         (60, b"4784,", "ends after a comma"),
         (60, b"47", "1 of 2 columns"),
     ],
 )
-def test_a_bad_file_is_named_with_its_line(
+def test_an_invalid_label_file_is_an_error_with_its_line(
     disfa_root: Path, copy: Copy, line: int, new: bytes, words: str
 ) -> None:
     root = copy(disfa_root)
@@ -144,7 +150,7 @@ def test_a_bad_file_is_named_with_its_line(
     fails(lambda: read(DISFA, root, None, OPTIONS), words, where=f"{labels(root)}:{line}")
 
 
-def test_an_empty_file(disfa_root: Path, copy: Copy) -> None:
+def test_an_empty_label_file_is_an_error(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     labels(root).write_bytes(b"")
     fails(lambda: read(DISFA, root, None, OPTIONS), "empty", where=f"{labels(root)}:1")
@@ -156,20 +162,22 @@ def test_files_of_a_subject_must_label_the_same_frames(disfa_root: Path, copy: C
     labels(root, 12).write_text("\n".join(lines[:-2]))
     fails(
         lambda: read(DISFA, root, None, OPTIONS),
-        "SN003_au1.txt and not in SN003_au12.txt",
+        "SN003_au1.txt but not in SN003_au12.txt",
         "60 and 58 frames",
         where=labels(root, 12),
     )
 
 
-def test_rows_may_come_in_any_order(disfa_root: Path, copy: Copy) -> None:
+def test_rows_may_be_in_any_order(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     lines = labels(root).read_text().splitlines()
     labels(root).write_text("\n".join(reversed(lines)))
     assert as_labels(read(DISFA, root, None, OPTIONS).table) == plain_disfa(disfa_root)
 
 
-def test_files_and_folders_in_the_wrong_place(disfa_root: Path, copy: Copy) -> None:
+def test_unrecognised_names_are_noted_and_files_of_another_subject_are_errors(
+    disfa_root: Path, copy: Copy
+) -> None:
     root = copy(disfa_root)
     (root / "ActionUnit_Labels" / "notes").mkdir()
     (labels(root).parent / "readme.txt").write_text("not labels")
@@ -177,19 +185,19 @@ def test_files_and_folders_in_the_wrong_place(disfa_root: Path, copy: Copy) -> N
     assert any("notes" in note and "readme.txt" in note for note in notes)
     stray = labels(root).parent / "SN001_au1.txt"
     shutil.copy(labels(root, 1, "SN001"), stray)
-    fails(lambda: read(DISFA, root, None, OPTIONS), "another subject's", where=stray)
+    fails(lambda: read(DISFA, root, None, OPTIONS), "for another subject", where=stray)
     stray.rename(labels(root).parent / "SN003_au01.txt")
     fails(lambda: read(DISFA, root, None, OPTIONS), "both labels of AU01")
 
 
-def test_a_subjects_folder_without_labels(disfa_root: Path, copy: Copy) -> None:
+def test_a_folder_of_a_subject_without_labels_is_an_error(disfa_root: Path, copy: Copy) -> None:
     root = copy(disfa_root)
     (root / "ActionUnit_Labels" / "SN004").mkdir()
     where = root / "ActionUnit_Labels" / "SN004"
-    fails(lambda: read(DISFA, root, None, OPTIONS), "no labels", where=where)
+    fails(lambda: read(DISFA, root, None, OPTIONS), "no label files", where=where)
 
 
-def test_no_labels_at_all(tmp_path: Path, bp4d_root: Path) -> None:
+def test_a_release_without_labels_is_an_error(tmp_path: Path, bp4d_root: Path) -> None:
     fails(lambda: read(DISFA, bp4d_root), "ActionUnit_Labels/SN001/SN001_au1.txt", "AUCoding")
     (tmp_path / "ActionUnit_Labels").mkdir()
-    fails(lambda: read(DISFA, tmp_path), "there is nothing")
+    fails(lambda: read(DISFA, tmp_path), "holds nothing")

@@ -1,4 +1,4 @@
-"""Images are matched by the integer in their name; DISFA's numbering base is never guessed."""
+"""Matching extracted images to frames by number, and deriving DISFA's base of numbering."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,7 +25,7 @@ def images_of(root: Path, numbers: Iterable[int], width: int = 0, suffix: str = 
 
 @pytest.fixture
 def disfa(disfa_root: Path, copy: Copy) -> Path:
-    """DISFA's layout with SN001's labels of frames 1 to 60, shortened to be contiguous."""
+    """DISFA's layout with labels of frames 1 to 60."""
     root = copy(disfa_root)
     for folder in (root / "ActionUnit_Labels").iterdir():
         for path in folder.iterdir():
@@ -33,17 +33,17 @@ def disfa(disfa_root: Path, copy: Copy) -> Path:
     return root
 
 
-def first_images(root: Path, options: ReadOptions | None = None) -> dict[str, list[str | None]]:
-    """The images of the first and the last frame by subject."""
-    found: dict[str, list[str | None]] = {}
+def end_images(root: Path, options: ReadOptions | None = None) -> dict[str, list[str | None]]:
+    """Return the images of the first and the last frame by subject."""
+    by_subject: dict[str, list[str | None]] = {}
     for row in read(DISFA, root, None, options).table.to_pylist():
         if row["frame"] in (1, 60):
-            found.setdefault(row["subject"], []).append(row["image"])
-    return found
+            by_subject.setdefault(row["subject"], []).append(row["image"])
+    return by_subject
 
 
 @pytest.mark.parametrize("width", [0, 4, 5])
-def test_any_padding_is_the_same_image(bp4d_root: Path, copy: Copy, width: int) -> None:
+def test_the_padding_of_numbers_does_not_matter(bp4d_root: Path, copy: Copy, width: int) -> None:
     root = copy(bp4d_root)
     for path in list((root / "2D+3D").rglob("*.jpg")):
         path.rename(path.with_name(f"{int(path.stem):0{width}}.jpg"))
@@ -55,7 +55,7 @@ def test_any_padding_is_the_same_image(bp4d_root: Path, copy: Copy, width: int) 
     assert any(f"{width} digits" in note or not width for note in reading.notes)
 
 
-def test_images_may_lie_anywhere_and_lack(bp4d_root: Path, copy: Copy) -> None:
+def test_images_may_be_in_any_folder_and_some_may_be_missing(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / SYNTHETIC_MARKER).unlink()  # as in a real release
     (root / "2D+3D").rename(root.parent / "frames")
@@ -68,7 +68,7 @@ def test_images_may_lie_anywhere_and_lack(bp4d_root: Path, copy: Copy) -> None:
     assert "coded frames without an image: 1" in again.notes
 
 
-def test_labels_without_images_are_enough(bp4d_root: Path, copy: Copy) -> None:
+def test_a_release_without_images_can_be_read(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / "2D+3D").rename(root.parent / "frames")
     reading = read(BP4D, root)
@@ -76,7 +76,7 @@ def test_labels_without_images_are_enough(bp4d_root: Path, copy: Copy) -> None:
     assert reading.image_base is None and "images: none found" in reading.notes
 
 
-def test_images_outside_the_root_can_be_named(bp4d_root: Path, copy: Copy) -> None:
+def test_a_folder_of_images_outside_the_root_can_be_named(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     (root / "2D+3D").rename(root.parent / "frames")
     table = read(BP4D, root, None, ReadOptions(images=Path("../frames"))).table
@@ -86,7 +86,9 @@ def test_images_outside_the_root_can_be_named(bp4d_root: Path, copy: Copy) -> No
 
 
 @pytest.mark.parametrize("name", ["0{}.jpg", "{}.png", "00{}.JPEG"])
-def test_two_images_of_one_number(bp4d_root: Path, copy: Copy, name: str) -> None:
+def test_two_images_with_the_same_number_are_an_error(
+    bp4d_root: Path, copy: Copy, name: str
+) -> None:
     root = copy(bp4d_root)
     folder = root / "2D+3D" / "F001" / "T1"
     first = next(folder.iterdir())
@@ -94,19 +96,21 @@ def test_two_images_of_one_number(bp4d_root: Path, copy: Copy, name: str) -> Non
     fails(lambda: read(BP4D, root), first.name, name.format(first.stem), "both image")
 
 
-def test_two_folders_of_one_sequence(bp4d_root: Path, copy: Copy) -> None:
+def test_two_folders_of_one_sequence_are_an_error_unless_one_is_named(
+    bp4d_root: Path, copy: Copy
+) -> None:
     root = copy(bp4d_root)
     copytree(root / "2D+3D" / "M002", root / "crops" / "M002")
     fails(lambda: read(BP4D, root), "M002/T1", "2D+3D/M002/T1", "crops/M002/T1")
     assert read(BP4D, root, None, ReadOptions(images=Path("2D+3D"))).table["image"].null_count == 0
 
 
-def test_what_is_no_image_is_not_looked_at(bp4d_root: Path, copy: Copy) -> None:
+def test_other_files_and_the_images_of_a_workspace_are_ignored(bp4d_root: Path, copy: Copy) -> None:
     root = copy(bp4d_root)
     folder = root / "2D+3D" / "F001" / "T1"
     for name in ("._12.jpg", "12.obj", "texture.jpg", "Thumbs.db", "1234567890123.jpg"):
         (folder / name).touch()
-    # A workspace in the release has crops in the layout of images.
+    # The crops in a workspace have the same layout as the images of the release.
     copytree(root / "2D+3D", root / "fauds-work" / "bp4d" / "faces")
     (root / "fauds-work" / "bp4d" / "frames.parquet").touch()
     copytree(root / "2D+3D", root / ".cache")
@@ -115,20 +119,22 @@ def test_what_is_no_image_is_not_looked_at(bp4d_root: Path, copy: Copy) -> None:
 
 
 @pytest.mark.parametrize(("base", "width", "suffix"), [(0, 0, ".png"), (1, 4, ".jpg")])
-def test_the_base_is_derived(disfa: Path, base: int, width: int, suffix: str) -> None:
+def test_the_base_is_derived_from_the_first_and_last_image(
+    disfa: Path, base: int, width: int, suffix: str
+) -> None:
     images_of(disfa / "frames" / "SN001", range(base, base + 60), width, suffix)
     images_of(disfa / "frames" / "SN003", range(base, base + 60), 5, suffix)
     reading = read(DISFA, disfa)
     assert reading.image_base == base
     assert any("derived" in note for note in reading.notes)
-    assert first_images(disfa) == {
+    assert end_images(disfa) == {
         "SN001": [f"frames/SN001/{n + base:0{width}}{suffix}" for n in (0, 59)],
         "SN003": [f"frames/SN003/{n + base:05}{suffix}" for n in (0, 59)],
         "SN006": [None, None],
     }
 
 
-def test_surplus_images_at_the_end_leave_base_1_clear(disfa: Path) -> None:
+def test_surplus_images_at_the_end_do_not_change_base_1(disfa: Path) -> None:
     images_of(disfa / "SN001", range(1, 71))
     assert read(DISFA, disfa).image_base == 1
 
@@ -136,7 +142,9 @@ def test_surplus_images_at_the_end_leave_base_1_clear(disfa: Path) -> None:
 @pytest.mark.parametrize(
     "numbers", [range(0, 61), range(1, 60), range(2, 61), range(2, 60), [0, 60], [7]]
 )
-def test_anything_else_is_an_error_unless_declared(disfa: Path, numbers: Iterable[int]) -> None:
+def test_any_other_numbering_is_an_error_unless_the_base_is_declared(
+    disfa: Path, numbers: Iterable[int]
+) -> None:
     images_of(disfa / "SN001", numbers)
     fails(lambda: read(DISFA, disfa), "neither base 0 nor base 1", "last labelled frame is 60")
     for base in (0, 1):
@@ -144,11 +152,11 @@ def test_anything_else_is_an_error_unless_declared(disfa: Path, numbers: Iterabl
         assert reading.image_base == base
         for row in reading.table.to_pylist():
             number = row["frame"] - 1 + base
-            there = row["subject"] == "SN001" and number in numbers
-            assert row["image"] == (f"SN001/{number}.png" if there else None)
+            exists = row["subject"] == "SN001" and number in numbers
+            assert row["image"] == (f"SN001/{number}.png" if exists else None)
 
 
-def test_a_declared_base_that_the_images_contradict(disfa: Path) -> None:
+def test_a_declared_base_that_contradicts_the_images_is_an_error(disfa: Path) -> None:
     images_of(disfa / "SN001", range(60))
     assert read(DISFA, disfa, None, ReadOptions(image_base=0)).image_base == 0
     fails(lambda: read(DISFA, disfa, None, ReadOptions(image_base=1)), "base 0, not 1")

@@ -1,4 +1,4 @@
-"""Landmarks as text: every frame is found on the line that the list beside it says."""
+"""Finding the lines of JAA-Net's landmark files that belong to each frame."""
 
 import tempfile
 from collections.abc import Sequence as Values
@@ -33,7 +33,7 @@ def disfa(tmp_path: Path) -> Path:
 
 
 def pair(folder: Path, name: str, listed: Values[str], points: int = 49, end: str = "\n") -> Path:
-    """Write landmarks and their list; return the landmarks."""
+    """Write a landmark file and its list; return the path of the landmark file."""
     folder.mkdir(parents=True, exist_ok=True)
     land = folder / f"{name}_{'66land' if points == 66 else 'land'}.txt"
     line = " ".join(["12.5"] * 2 * points)
@@ -43,7 +43,7 @@ def pair(folder: Path, name: str, listed: Values[str], points: int = 49, end: st
     return land
 
 
-def found(footage: Footage) -> dict[str, LandmarkFiles]:
+def landmarks_by_name(footage: Footage) -> dict[str, LandmarkFiles]:
     return {
         "/".join(filter(None, key)): source.landmarks
         for key, source in footage.sources.items()
@@ -52,11 +52,11 @@ def found(footage: Footage) -> dict[str, LandmarkFiles]:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \n"])
-def test_frames_are_on_the_lines_that_the_list_says(bp4d: Path, end: str) -> None:
+def test_a_frame_has_the_same_line_in_both_files(bp4d: Path, end: str) -> None:
     listed = ["F001/T1/0012.jpg", "M018/T5/0003.jpg", "F001/T1/2.jpg", "F099/T1/1.jpg"]
     land = pair(bp4d / "lists", "BP4D_combine_1_2", [*listed, "x/F001/T2/7.png"], 49, end)
     footage = BP4D.footage(bp4d, LAST)
-    assert found(footage) == {
+    assert landmarks_by_name(footage) == {
         "F001/T1": LandmarkFiles("jaa-text", 49, land, {2: 2, 12: 0}),
         "F001/T2": LandmarkFiles("jaa-text", 49, land, {7: 4}),
         "M018/T5": LandmarkFiles("jaa-text", 49, land, {3: 1}),
@@ -65,12 +65,12 @@ def test_frames_are_on_the_lines_that_the_list_says(bp4d: Path, end: str) -> Non
     assert footage.notes == (note,)
 
 
-def test_several_lists_together(bp4d: Path) -> None:
+def test_a_release_may_have_several_lists(bp4d: Path) -> None:
     part1 = pair(bp4d, "BP4D_part1", ["F001/T1/1.jpg", "F001/T2/1.jpg"])
     part2 = pair(bp4d, "BP4D_part2", ["M018/T5/1.jpg", "M018/T5/2.jpg"])
     pair(bp4d, "BP4D_part10", ["M018/T5/2.jpg", "M018/T5/1.jpg"])
     footage = BP4D.footage(bp4d, LAST)
-    assert {name: files.path for name, files in found(footage).items()} == {
+    assert {name: files.path for name, files in landmarks_by_name(footage).items()} == {
         "F001/T1": part1,
         "F001/T2": part1,
         "M018/T5": part2,
@@ -78,29 +78,29 @@ def test_several_lists_together(bp4d: Path) -> None:
     assert len(footage.notes) == 1
 
 
-def test_a_sequence_that_lists_share(bp4d: Path) -> None:
+def test_the_longest_of_several_lists_of_a_sequence_is_used(bp4d: Path) -> None:
     pair(bp4d, "BP4D_a", ["F001/T1/1.jpg"])
     longer = pair(bp4d, "BP4D_b", ["F001/T1/2.jpg", "F001/T1/3.jpg"])
     footage = BP4D.footage(bp4d, LAST)
-    assert found(footage)["F001/T1"].path == longer
+    assert landmarks_by_name(footage)["F001/T1"].path == longer
     assert footage.notes[-1] == (
-        "several landmark files share the frames of F001/T1: the longest is taken"
+        "several landmark files share the frames of F001/T1: the longest is used"
     )
 
 
-def test_matrices_come_first(bp4d: Path) -> None:
+def test_mat_files_are_preferred_to_text_files(bp4d: Path) -> None:
     pair(bp4d, "BP4D", ["F001/T1/1.jpg", "F001/T2/1.jpg"])
     (bp4d / "2DFeatures").mkdir()
     (bp4d / "2DFeatures" / "F001_T1.mat").touch()
     footage = BP4D.footage(bp4d, LAST)
-    assert {name: files.form for name, files in found(footage).items()} == {
+    assert {name: files.form for name, files in landmarks_by_name(footage).items()} == {
         "F001/T1": "bp4d-mat",
         "F001/T2": "jaa-text",
     }
-    assert "landmarks are there as .mat and as text: the .mat are taken" in footage.notes
+    assert "landmarks exist as .mat and as text files: the .mat files are used" in footage.notes
 
 
-def test_landmarks_without_their_list(bp4d: Path) -> None:
+def test_a_landmark_file_without_its_list_is_not_read(bp4d: Path) -> None:
     pair(bp4d, "BP4D", ["F001/T1/1.jpg"])
     (bp4d / "BP4D_path.txt").unlink()
     (bp4d / "island.txt").touch()
@@ -112,71 +112,73 @@ def test_landmarks_without_their_list(bp4d: Path) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 7])
 @pytest.mark.parametrize("end", ["", "\n", "\n\n \r\n"])
-def test_lines_are_counted_in_any_chunks(
+def test_lines_are_counted_with_any_size_of_chunks(
     bp4d: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, end: str
 ) -> None:
     monkeypatch.setattr(jaa_text, "_CHUNK", chunk)
     land = pair(bp4d, "BP4D", [f"F001/T1/{n}.jpg" for n in range(5)], 49, "\r\n")
     land.write_text(land.read_text().rstrip() + end, newline="")
-    assert len(found(BP4D.footage(bp4d, LAST))["F001/T1"].places) == 5
+    assert len(landmarks_by_name(BP4D.footage(bp4d, LAST))["F001/T1"].places) == 5
     land.write_text(land.read_text().rstrip() + "\n1" + end, newline="")
     fails(lambda: BP4D.footage(bp4d, LAST), "has 6 lines")
 
 
-def test_files_of_different_lengths(bp4d: Path) -> None:
+def test_files_of_different_lengths_are_an_error(bp4d: Path) -> None:
     land = pair(bp4d, "BP4D", [f"F001/T1/{n}.jpg" for n in range(1200)])
     (bp4d / "BP4D_path.txt").write_text("F001/T1/1.jpg\n" * 3)
-    fails(lambda: BP4D.footage(bp4d, LAST), "1,200 lines", "BP4D_path.txt 3", where=land)
+    fails(lambda: BP4D.footage(bp4d, LAST), "1,200 lines", "BP4D_path.txt has 3", where=land)
 
 
 @pytest.mark.parametrize("numbers", [0, 97, 136])
-def test_lines_of_another_length(bp4d: Path, numbers: int) -> None:
+def test_a_wrong_number_of_points_is_an_error(bp4d: Path, numbers: int) -> None:
     land = pair(bp4d, "BP4D", ["F001/T1/1.jpg"])
     land.write_text(" ".join(["1"] * numbers) + "\n")
     fails(lambda: BP4D.footage(bp4d, LAST), f"has {numbers} numbers", where=f"{land}:1")
 
 
 @pytest.mark.parametrize("line", ["", "F001/T1/a.jpg", "F001/T1/1.txt", "12", "F001/T1/-1.jpg"])
-def test_a_line_that_names_no_image(bp4d: Path, line: str) -> None:
+def test_a_line_that_names_no_image_is_an_error(bp4d: Path, line: str) -> None:
     pair(bp4d, "BP4D", ["F001/T1/1.jpg", line, "F001/T1/2.jpg"])
     fails(lambda: BP4D.footage(bp4d, LAST), "no image", where=f"{bp4d / 'BP4D_path.txt'}:2")
 
 
-def test_a_frame_that_is_listed_twice(bp4d: Path) -> None:
+def test_a_frame_that_is_listed_twice_is_an_error(bp4d: Path) -> None:
     pair(bp4d, "BP4D", ["F001/T1/7.jpg", "F001/T2/7.jpg", "F001/T1/0007.jpg"])
     fails(lambda: BP4D.footage(bp4d, LAST), "Lines 1 and 3 name the same image")
 
 
-def test_a_list_that_is_not_text(bp4d: Path) -> None:
+def test_a_list_that_is_not_text_is_an_error(bp4d: Path) -> None:
     pair(bp4d, "BP4D", ["F001/T1/7.jpg"])
     (bp4d / "BP4D_path.txt").write_bytes(b"\xff\xfe\0")
-    fails(lambda: BP4D.footage(bp4d, LAST), "not text", where=bp4d / "BP4D_path.txt")
+    fails(lambda: BP4D.footage(bp4d, LAST), "not UTF-8 text", where=bp4d / "BP4D_path.txt")
 
 
 @pytest.mark.parametrize("base", [0, 1])
-def test_the_subjects_with_both_ends_decide_for_all(disfa: Path, base: int) -> None:
-    whole = [f"SN001/{n}.png" for n in range(base, base + 6)]
-    land = pair(disfa, "DISFA", [*whole, "SN003/3.png", "SN003/2.png"], points=66)
+def test_subjects_with_both_ends_in_a_list_decide_the_base_for_all(disfa: Path, base: int) -> None:
+    complete = [f"SN001/{n}.png" for n in range(base, base + 6)]
+    land = pair(disfa, "DISFA", [*complete, "SN003/3.png", "SN003/2.png"], points=66)
     for declared in (None, 1):
-        assert found(DISFA.footage(disfa, DISFA_LAST, image_base=declared)) == {
+        assert landmarks_by_name(DISFA.footage(disfa, DISFA_LAST, image_base=declared)) == {
             "SN001": LandmarkFiles("jaa-text", 66, land, {n: n - 1 for n in range(1, 7)}),
             "SN003": LandmarkFiles("jaa-text", 66, land, {3 - base: 7, 4 - base: 6}),
         }
 
 
-def test_numbers_that_nothing_decides_must_be_declared(disfa: Path) -> None:
+def test_the_base_must_be_declared_if_no_subject_decides_it(disfa: Path) -> None:
     pair(disfa, "DISFA", [f"SN001/{n}.png" for n in range(2, 5)], points=66)
     fails(lambda: DISFA.footage(disfa, DISFA_LAST), "neither base 0 nor base 1", "--image-base")
     for base in (0, 1):
-        places = found(DISFA.footage(disfa, DISFA_LAST, image_base=base))["SN001"].places
+        places = landmarks_by_name(DISFA.footage(disfa, DISFA_LAST, image_base=base))[
+            "SN001"
+        ].places
         assert places == {n + 1 - base: n - 2 for n in range(2, 5)}
 
 
-def test_66_points_come_before_49(disfa: Path) -> None:
+def test_66_points_are_preferred_to_49(disfa: Path) -> None:
     listed = [f"SN001/{n}.png" for n in range(6)]
     pair(disfa, "DISFA_combine_1_2", listed)
     land = pair(disfa, "DISFA_combine_1_2", listed, points=66)
-    assert found(DISFA.footage(disfa, DISFA_LAST))["SN001"].path == land
+    assert landmarks_by_name(DISFA.footage(disfa, DISFA_LAST))["SN001"].path == land
 
 
 def test_the_digest_changes_with_either_file(bp4d: Path) -> None:
@@ -194,7 +196,7 @@ def test_the_digest_changes_with_either_file(bp4d: Path) -> None:
     ).filter(bool),
     widths=st.lists(st.integers(1, 8), min_size=1),
 )
-def test_any_order_and_padding(
+def test_lists_may_have_any_order_and_padding(
     listed: list[tuple[tuple[str, str], int]], widths: list[int]
 ) -> None:
     lines = [
@@ -203,7 +205,7 @@ def test_any_order_and_padding(
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "AUCoding").mkdir()
         pair(Path(folder), "BP4D", lines)
-        landmarks = found(BP4D.footage(Path(folder), LAST))
+        landmarks = landmarks_by_name(BP4D.footage(Path(folder), LAST))
     expected: dict[str, dict[int, int]] = {}
     for line, (key, n) in enumerate(listed):
         if key in LAST:
@@ -212,7 +214,7 @@ def test_any_order_and_padding(
 
 
 @pytest.mark.parametrize("name", ["BP4D_combine_1_2_land.txt", "BP4D_combine_1_2_path.txt"])
-def test_an_empty_file_is_called_that(bp4d: Path, name: str) -> None:
+def test_an_empty_file_is_an_error_that_names_it(bp4d: Path, name: str) -> None:
     pair(bp4d / "lists", "BP4D_combine_1_2", ["F001/T1/2.jpg"])
     (bp4d / "lists" / name).write_bytes(b"")
     with pytest.raises(DataError, match=f"{name} is empty") as caught:

@@ -1,4 +1,4 @@
-"""Label files of any content: the same numbers as a plain loop, or a DataError."""
+"""Parsing label files with any content: the same numbers as a loop over rows, or a DataError."""
 
 import csv
 import io
@@ -26,20 +26,20 @@ def file(data: bytes, name: str = "a.csv") -> LabelFile:
     return LabelFile(Path("/labels") / name, name, data)
 
 
-def plain(data: bytes, what: LabelLayout) -> list[list[int]] | None:
-    """Rows by rising frame; None where anything is wrong."""
+def plain(data: bytes, layout: LabelLayout) -> list[list[int]] | None:
+    """Return the rows in rising order of frames; None if the file is invalid."""
     try:
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
         while rows and not "".join(rows[-1]).strip() and len(rows[-1]) < 2:
             rows.pop()
-        numbers = [[int(cell) for cell in row] for row in rows[what.header_lines :]]
+        numbers = [[int(cell) for cell in row] for row in rows[layout.header_lines :]]
     except (ValueError, csv.Error):
         return None
-    right = all(
-        len(row) == what.count and row[0] > 0 and ALLOWED.issuperset(row[1:]) for row in numbers
+    valid = all(
+        len(row) == layout.count and row[0] > 0 and ALLOWED.issuperset(row[1:]) for row in numbers
     )
     distinct = len({row[0] for row in numbers if row}) == len(numbers)
-    return sorted(numbers) if numbers and right and distinct else None
+    return sorted(numbers) if numbers and valid and distinct else None
 
 
 def rows_of(block: text.Block) -> list[list[int]]:
@@ -48,7 +48,7 @@ def rows_of(block: text.Block) -> list[list[int]]:
 
 @st.composite
 def good_files(draw: st.DrawFn) -> bytes:
-    """A file as someone may have saved it: line ends, blanks, order and zeros vary."""
+    """Valid files with various line ends, blanks, orders and leading zeros."""
     frames = draw(st.lists(st.integers(1, 3000), min_size=1, max_size=6, unique=True))
     cells = [draw(st.sampled_from(["0,1,9", "1,1,0", "9,9,9"])) for _ in frames]
     blank = draw(st.sampled_from(["", "", " "]))
@@ -65,7 +65,7 @@ def good_files(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def broken_files(draw: st.DrawFn) -> bytes:
-    """A good file with a few bytes cut out, put in or changed."""
+    """Valid files with a few bytes removed, inserted or changed."""
     data = bytearray(draw(good_files()))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data)))
@@ -82,7 +82,7 @@ def broken_files(draw: st.DrawFn) -> bytes:
 
 @QUICK
 @given(st.lists(good_files(), min_size=1, max_size=4))
-def test_good_files_give_what_a_plain_loop_gives(contents: list[bytes]) -> None:
+def test_valid_files_are_parsed_as_by_a_loop_over_rows(contents: list[bytes]) -> None:
     blocks = text.parse([file(data) for data in contents], columns())
     assert [rows_of(block) for block in blocks] == [plain(data, columns()) for data in contents]
 
@@ -90,20 +90,20 @@ def test_good_files_give_what_a_plain_loop_gives(contents: list[bytes]) -> None:
 @pytest.mark.slow
 @settings(QUICK, max_examples=400)
 @given(st.lists(good_files(), max_size=2), broken_files(), st.integers(0, 1))
-def test_broken_files_give_what_a_plain_loop_gives_or_an_error(
+def test_damaged_files_are_parsed_as_by_a_loop_over_rows_or_are_errors(
     good: list[bytes], broken: bytes, header_lines: int
 ) -> None:
-    what = columns(header_lines=header_lines)
+    layout = columns(header_lines=header_lines)
     contents = [*good, broken] if header_lines else [broken]
     files = [file(data) for data in contents]
     try:
         if header_lines:
             text.header_cells(files[-1])
-        blocks = text.parse(files, what)
+        blocks = text.parse(files, layout)
     except DataError as error:
         assert str(error.where).startswith("/labels/a.csv:")
         return
-    assert [rows_of(block) for block in blocks] == [plain(data, what) for data in contents]
+    assert [rows_of(block) for block in blocks] == [plain(data, layout) for data in contents]
 
 
 @QUICK
@@ -116,7 +116,7 @@ def test_a_header_of_any_bytes_gives_cells_or_an_error(data: bytes) -> None:
     assert {type(cell) for cell in cells} <= {str}
 
 
-def test_plain_files_never_take_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regular_files_are_not_parsed_cell_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_parse_plain", None)
     contents = [
         b"0,1,2,4\n5,0,1,9\n6,0,1,9",
@@ -128,23 +128,23 @@ def test_plain_files_never_take_the_slow_way(monkeypatch: pytest.MonkeyPatch) ->
     assert blocks[0].values.tolist() == [[0, 0], [1, 1], [9, 9]]
 
 
-def test_one_odd_file_does_not_slow_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_irregular_file_does_not_slow_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     slow: list[str] = []
     parse_plain = text._parse_plain
 
-    def note(odd: LabelFile, what: LabelLayout) -> text.Block:
-        slow.append(odd.name)
-        return parse_plain(odd, what)
+    def record(irregular: LabelFile, layout: LabelLayout) -> text.Block:
+        slow.append(irregular.name)
+        return parse_plain(irregular, layout)
 
-    monkeypatch.setattr(text, "_parse_plain", note)
+    monkeypatch.setattr(text, "_parse_plain", record)
     files = [file(b"h\n1,0,0,0\n", "a.csv"), file(b'h\n1, 0,"1",9\n', "b.csv")]
     blocks = text.parse(files, columns())
     assert slow == ["b.csv"]
     assert blocks[1].values.tolist() == [[0], [1], [9]]
 
 
-def test_a_split_is_not_fooled_by_line_ends_that_cancel_out() -> None:
-    # One file has a line end more than rows, the other a row more than line feeds.
+def test_missing_and_surplus_line_ends_of_two_files_do_not_cancel_out() -> None:
+    # The first file has one more line end than rows, the second one more row than line feeds.
     files = [file(b"h\n1,0,0,0\n\n2,0,0,0\n", "a.csv"), file(b"h\n1,0,0,0\r2,1,1,1\n", "b.csv")]
     with pytest.raises(DataError, match="empty"):
         text.parse(files, columns())

@@ -1,4 +1,4 @@
-"""What sequences can be cropped from is found by name, at any depth, and never guessed."""
+"""Finding the videos and landmarks of sequences by name, at any depth."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def put_landmarks(folder: Path, names: Iterable[str]) -> None:
         ("F001_T1.mov", "F01_03.mpg", "2M018_t5.avi"),
     ],
 )
-def test_names_of_bp4d_videos(bp4d: Path, names: tuple[str, ...]) -> None:
+def test_videos_of_bp4d_are_found_by_any_of_their_names(bp4d: Path, names: tuple[str, ...]) -> None:
     put(*(bp4d / "Videos" / "colour" / name for name in names))
     put(bp4d / "2F01_02.avi", bp4d / "2F99_T1.avi", bp4d / "about.avi", bp4d / "._2F01_T1.avi")
     footage = of_bp4d(bp4d)
@@ -84,15 +84,16 @@ def test_names_of_bp4d_videos(bp4d: Path, names: tuple[str, ...]) -> None:
     )
 
 
-def test_the_eight_tasks_by_their_first_numbers(bp4d: Path) -> None:
-    first = dict(zip(("01", "03", "07", "08", "09", "10", "11", "13"), range(1, 9), strict=True))
-    put(*(bp4d / f"2F01_{number}.avi" for number in first))
-    last = {("F001", f"T{task}"): 9 for task in first.values()}
-    found = videos(BP4D.footage(bp4d, last))
-    assert found == {("F001", f"T{task}"): f"2F01_{number}.avi" for number, task in first.items()}
+def test_video_names_may_use_the_numbers_of_the_recording(bp4d: Path) -> None:
+    recorded = dict(zip(("01", "03", "07", "08", "09", "10", "11", "13"), range(1, 9), strict=True))
+    put(*(bp4d / f"2F01_{number}.avi" for number in recorded))
+    last = {("F001", f"T{task}"): 9 for task in recorded.values()}
+    assert videos(BP4D.footage(bp4d, last)) == {
+        ("F001", f"T{task}"): f"2F01_{number}.avi" for number, task in recorded.items()
+    }
 
 
-def test_two_videos_of_one_sequence(bp4d: Path) -> None:
+def test_two_videos_of_one_sequence_are_an_error(bp4d: Path) -> None:
     put(bp4d / "a" / "2F01_T1.avi", bp4d / "b" / "F001_01.mp4")
     fails(
         lambda: of_bp4d(bp4d),
@@ -103,12 +104,12 @@ def test_two_videos_of_one_sequence(bp4d: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["2DFeatures", "BP4D-fpoints", "2dfeatures"])
-def test_bp4d_landmarks(bp4d: Path, folder: str) -> None:
+def test_landmarks_of_bp4d_are_found_in_their_folders(bp4d: Path, folder: str) -> None:
     put(bp4d / "deep" / folder / "F001_T1.mat", bp4d / "deep" / folder / "m018_t5.mat")
     put(bp4d / "elsewhere" / "F001_T2.mat", bp4d / "deep" / folder / "F099_T1.mat")
     footage = of_bp4d(bp4d)
-    found = {key: source.landmarks for key, source in footage.sources.items()}
-    assert found == {
+    landmarks = {key: source.landmarks for key, source in footage.sources.items()}
+    assert landmarks == {
         ("F001", "T1"): LandmarkFiles("bp4d-mat", 49, bp4d / "deep" / folder / "F001_T1.mat", {}),
         ("F001", "T2"): None,
         ("M018", "T5"): LandmarkFiles("bp4d-mat", 49, bp4d / "deep" / folder / "m018_t5.mat", {}),
@@ -121,7 +122,7 @@ def test_bp4d_landmarks(bp4d: Path, folder: str) -> None:
     fails(lambda: of_bp4d(bp4d), "both landmarks of F001/T1")
 
 
-def test_folders_of_images_are_not_listed(bp4d: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_of_images_are_not_opened(bp4d: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(bp4d / "2D+3D" / "F001" / "T1" / "12.jpg", bp4d / "2D+3D" / "F050" / "T7" / "12.jpg")
     put(bp4d / "2D+3D" / "F001" / "F001_T1.avi")
     listed, scandir = [], os.scandir
@@ -131,9 +132,9 @@ def test_folders_of_images_are_not_listed(bp4d: Path, monkeypatch: pytest.Monkey
     assert not {path.name for path in listed} & {"T1", "T7"}
 
 
-def test_where_nothing_is_looked_for(bp4d: Path) -> None:
+def test_workspaces_synthetic_releases_and_hidden_folders_are_not_searched(bp4d: Path) -> None:
     put(bp4d / "work" / "bp4d" / "frames.parquet", bp4d / "work" / "bp4d" / "x" / "2F01_T1.avi")
-    put(bp4d / "made-up" / SYNTHETIC_MARKER, bp4d / "made-up" / "Videos" / "2F01_T1.avi")
+    put(bp4d / "synth" / SYNTHETIC_MARKER, bp4d / "synth" / "Videos" / "2F01_T1.avi")
     put(bp4d / "__MACOSX" / "2F01_T1.avi", bp4d / ".cache" / "2F01_T1.avi")
     (bp4d / "loop").symlink_to(bp4d)
     put(bp4d / "Videos" / "2F01_T1.avi")
@@ -141,7 +142,7 @@ def test_where_nothing_is_looked_for(bp4d: Path) -> None:
     assert footage.sources["F001", "T1"].video == bp4d / "Videos" / "2F01_T1.avi"
 
 
-def test_notes_hold_what_tables_can_hold(bp4d: Path) -> None:
+def test_names_that_are_not_utf_8_are_escaped_in_notes(bp4d: Path) -> None:
     folder = bp4d / os.fsdecode(b"Vid\xe9os")
     put(folder / "2F01_T1.avi", folder / os.fsdecode(b"\xe9_land.txt"))
     notes = of_bp4d(bp4d).notes
@@ -150,12 +151,12 @@ def test_notes_hold_what_tables_can_hold(bp4d: Path) -> None:
 
 
 @pytest.mark.parametrize("root", [".", "AUCoding", "AUCoding/AU_OCC", ".."])
-def test_the_root_may_be_any_that_labels_are_read_from(bp4d: Path, root: str) -> None:
+def test_the_root_may_be_in_at_or_above_the_release(bp4d: Path, root: str) -> None:
     put(bp4d / "2F01_T1.avi")
     assert videos(of_bp4d((bp4d / root).resolve())) == {("F001", "T1"): "2F01_T1.avi"}
 
 
-def test_nothing_is_there(bp4d: Path) -> None:
+def test_a_release_may_have_no_media_files(bp4d: Path) -> None:
     footage = of_bp4d(bp4d)
     assert list(footage.sources) == list(BP4D_LAST)
     assert {(s.archive, s.video, s.landmarks) for s in footage.sources.values()} == {(None,) * 3}
@@ -169,7 +170,7 @@ def test_nothing_is_there(bp4d: Path) -> None:
     prefix=st.sampled_from(["", "2"]),
     width=st.sampled_from([2, 3]),
 )
-def test_any_depth_and_padding(
+def test_videos_are_found_at_any_depth_and_with_any_padding(
     folders: list[str], subject: tuple[str, int], task: int, prefix: str, width: int
 ) -> None:
     sex, number = subject
@@ -180,7 +181,7 @@ def test_any_depth_and_padding(
         assert BP4D.footage(Path(folder), {sequence: 9}).sources[sequence].video == video
 
 
-def test_the_cameras_of_disfa(disfa: Path) -> None:
+def test_videos_of_disfa_are_those_of_the_chosen_camera(disfa: Path) -> None:
     for camera in ("Left", "Right"):
         for subject in ("SN001", "SN031", "SN002"):
             put(disfa / f"Videos_{camera}Camera" / f"{camera}Video{subject}_comp.avi")
@@ -192,14 +193,14 @@ def test_the_cameras_of_disfa(disfa: Path) -> None:
         assert footage.notes[0].endswith(f"{names[0]}, ...), camera {camera}")
         assert (footage.sources["SN001", ""].landmarks is None) == (camera == "right")
     assert footage.notes[1:] == (
-        "landmarks: none for the right camera, since the distribution's are the left one's",
+        "landmarks: none for the right camera, since the release has only the left camera's",
     )
     put(disfa / "LeftVideoSN001_comp.mp4")
     fails(lambda: of_disfa(disfa), "LeftVideoSN001_comp.mp4", "LeftVideoSN001_comp.avi")
 
 
 @pytest.mark.parametrize(
-    ("image", "told"),
+    ("image", "names_camera"),
     [
         ("Frames/{}VideoSN001_comp/frame-1.jpg", True),
         ("{}videosn001_comp.avi/1.png", True),
@@ -215,10 +216,10 @@ def test_the_cameras_of_disfa(disfa: Path) -> None:
     ],
 )
 @pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left")])
-def test_extracted_images_are_of_the_camera_that_is_asked_for(
+def test_extracted_images_of_the_other_camera_are_an_error(
     disfa: Path,
     image: str,
-    told: bool,
+    names_camera: bool,
     side: Literal["left", "right"],
     other: Literal["left", "right"],
 ) -> None:
@@ -226,30 +227,32 @@ def test_extracted_images_are_of_the_camera_that_is_asked_for(
     put(path, disfa / f"{other.title()}VideoSN001_comp" / "readme.txt")
     put_landmarks(disfa / "Landmark_Points" / "SN001", ["SN001_0000"])
     assert (of_disfa(disfa, side).sources["SN001", ""].landmarks is None) == (side == "right")
-    if told:
-        what = f"images of SN001 are the {side} camera's"
+    if names_camera:
+        what = f"images of SN001 are from the {side} camera"
         fails(lambda: of_disfa(disfa, other), what, f"--camera {side}", where=path.parent)
     else:
         of_disfa(disfa, other)
 
 
-def test_where_both_cameras_images_are_there_the_named_ones_count(disfa: Path) -> None:
+def test_a_named_folder_decides_between_the_images_of_both_cameras(disfa: Path) -> None:
     for side in ("Left", "Right"):
         put(disfa / side / "SN001" / "1.png", disfa.parent / f"{side}Frames" / "SN001" / "1.png")
     of_disfa(disfa, "left", Path("Left"))
     of_disfa(disfa, "right", Path("../RightFrames"))
-    fails(lambda: of_disfa(disfa, "left", Path("Right")), "right camera's", "--images FOLDER")
-    fails(lambda: of_disfa(disfa, "right", Path("../LeftFrames")), "left camera's")
+    fails(
+        lambda: of_disfa(disfa, "left", Path("Right")), "from the right camera", "--images FOLDER"
+    )
+    fails(lambda: of_disfa(disfa, "right", Path("../LeftFrames")), "from the left camera")
 
 
 @pytest.mark.parametrize("folder", ["Landmark_Points", "Landmark_Points/Landmark_Points"])
 @pytest.mark.parametrize("between", ["tmp_frame_lm", "", "a/b"])
-def test_disfa_landmarks_count_from_0(disfa: Path, folder: str, between: str) -> None:
+def test_landmark_files_of_disfa_count_from_0(disfa: Path, folder: str, between: str) -> None:
     place = disfa / folder / "SN001" / between
     put_landmarks(place, [f"SN001_{number:04}" for number in (0, 1, 7, 11)])
-    found = landmarks_of(of_disfa(disfa), "SN001")
-    assert (found.form, found.points, found.path) == ("disfa-mat", 66, place)
-    assert found.places == {n: f"SN001_{n - 1:04}_lm.mat" for n in (1, 2, 8, 12)}
+    landmarks = landmarks_of(of_disfa(disfa), "SN001")
+    assert (landmarks.form, landmarks.points, landmarks.path) == ("disfa-mat", 66, place)
+    assert landmarks.places == {n: f"SN001_{n - 1:04}_lm.mat" for n in (1, 2, 8, 12)}
 
 
 @pytest.mark.parametrize(
@@ -258,24 +261,26 @@ def test_disfa_landmarks_count_from_0(disfa: Path, folder: str, between: str) ->
         (range(0, 12), 0, None),
         (range(0, 13), 0, None),
         (range(1, 13), 1, "SN031: its landmark files count from 1"),
-        (range(1, 12), 0, "SN031: its landmark files are taken to count from 0"),
-        (range(2, 13), 0, "SN031: its landmark files are taken to count from 0"),
+        (range(1, 12), 0, "SN031: its landmark files are assumed to count from 0"),
+        (range(2, 13), 0, "SN031: its landmark files are assumed to count from 0"),
     ],
 )
-def test_the_fallback_names_of_disfa(
+def test_landmark_files_named_with_the_letter_l_may_count_from_0_or_1(
     disfa: Path, numbers: range, base: int, note: str | None
 ) -> None:
-    there = [number for number in numbers if number != 5]
-    put_landmarks(disfa / "Landmark_Points" / "SN031" / "tmp_frame_lm", [f"l{n:05}" for n in there])
+    present = [number for number in numbers if number != 5]
+    put_landmarks(
+        disfa / "Landmark_Points" / "SN031" / "tmp_frame_lm", [f"l{n:05}" for n in present]
+    )
     footage = of_disfa(disfa)
-    expected = {n + 1 - base: f"l{n:05}_lm.mat" for n in there}
+    expected = {n + 1 - base: f"l{n:05}_lm.mat" for n in present}
     assert landmarks_of(footage, "SN031").places == expected
     assert footage.notes[1] == "no landmarks of SN001"
     assert len(footage.notes) == 2 + bool(note)
     assert note is None or footage.notes[2].startswith(note)
 
 
-def test_disfa_landmarks_that_do_not_fit_their_folder(disfa: Path) -> None:
+def test_landmark_files_of_disfa_in_a_wrong_folder_are_errors(disfa: Path) -> None:
     put_landmarks(disfa / "SN001", ["SN031_0000"])
     fails(lambda: of_disfa(disfa), "folder of SN001", "another subject")
     (disfa / "SN001" / "SN031_0000_lm.mat").unlink()
@@ -286,10 +291,10 @@ def test_disfa_landmarks_that_do_not_fit_their_folder(disfa: Path) -> None:
     fails(lambda: of_disfa(disfa), str(disfa / "copy"), str(disfa / "SN001"), "two folders")
     (disfa / "copy" / "SN001_0000_lm.mat").unlink()
     put_landmarks(disfa / "copy", ["l00000"])
-    fails(lambda: of_disfa(disfa), "whose landmarks", where=disfa / "copy" / "l00000_lm.mat")
+    fails(lambda: of_disfa(disfa), "names a subject", where=disfa / "copy" / "l00000_lm.mat")
 
 
-def test_the_digest_sees_every_file_of_its_sequence(disfa: Path) -> None:
+def test_the_digest_changes_with_every_file_of_its_sequence(disfa: Path) -> None:
     video = disfa / "LeftVideoSN001_comp.avi"
     folder = disfa / "Landmark_Points" / "SN001"
     put(video)
@@ -297,13 +302,13 @@ def test_the_digest_sees_every_file_of_its_sequence(disfa: Path) -> None:
     put_landmarks(disfa / "Landmark_Points" / "SN031", ["l00000"])
     before = of_disfa(disfa).sources
     assert of_disfa(disfa).sources == before
-    seen = {before["SN001", ""].digest, before["SN031", ""].digest}
+    digests = {before["SN001", ""].digest, before["SN031", ""].digest}
 
     def changed() -> None:
         now = of_disfa(disfa).sources
-        assert now["SN001", ""].digest not in seen
+        assert now["SN001", ""].digest not in digests
         assert now["SN031", ""].digest == before["SN031", ""].digest
-        seen.add(now["SN001", ""].digest)
+        digests.add(now["SN001", ""].digest)
 
     video.write_bytes(b"1")
     changed()
@@ -318,27 +323,27 @@ def test_the_digest_sees_every_file_of_its_sequence(disfa: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["LeftVideoSN001_comp", "rightvideosn001_comp.avi", "SN001"])
 @pytest.mark.parametrize("name", ["{}.jpg", "frame-{}.jpg", "LeftVideoSN001_comp_{:05}.png"])
-def test_exported_disfa_videos_are_images_of_their_subject(
+def test_frames_exported_from_disfas_videos_are_images_of_their_subject(
     tmp_path: Path, folder: str, name: str
 ) -> None:
     put(*(tmp_path / "frames" / folder / name.format(number) for number in (2, 10, 1)))
     put(tmp_path / "frames" / folder / "preview-3.jpg")
-    found = images.find(tmp_path, [("SN001",)])["SN001",]
-    listing = images.listing(found)
+    image_folder = images.find(tmp_path, [("SN001",)])["SN001",]
+    listing = images.listing(image_folder)
     assert listing is not None
     assert listing.numbers.tolist() == [1, 2, 10]
     assert listing.names == [name.format(number) for number in (1, 2, 10)]
-    assert found.padded == ({5} if "05" in name else set())
+    assert image_folder.padded == ({5} if "05" in name else set())
 
 
-def test_exported_videos_of_both_cameras(tmp_path: Path) -> None:
+def test_frames_exported_from_both_cameras_need_a_named_folder(tmp_path: Path) -> None:
     for camera in ("Left", "Right"):
         put(tmp_path / camera / f"{camera}VideoSN001_comp" / "frame-1.jpg")
     fails(lambda: images.find(tmp_path, [("SN001",)]), "SN001 has images in two folders")
-    found = images.find(tmp_path, [("SN001",)], Path("Right"))
-    assert found["SN001",].folder == "Right/RightVideoSN001_comp"
+    folders = images.find(tmp_path, [("SN001",)], Path("Right"))
+    assert folders["SN001",].folder == "Right/RightVideoSN001_comp"
 
 
-def test_names_of_exported_videos_mean_nothing_to_bp4d(tmp_path: Path) -> None:
+def test_names_of_exported_frames_are_ignored_for_bp4d(tmp_path: Path) -> None:
     put(tmp_path / "F001" / "T1" / "frame-1.jpg", tmp_path / "F001" / "T1" / "2.jpg")
     assert images.find(tmp_path, [("F001", "T1")])["F001", "T1"].count == 1

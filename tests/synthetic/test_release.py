@@ -140,7 +140,7 @@ def test_a_writing_that_was_stopped_is_not_taken_for_whole(
         with pytest.raises((KeyboardInterrupt, DataError)):
             small(root)
     assert (root / "AUCoding").exists()
-    with pytest.raises(DataError, match="not written whole"):
+    with pytest.raises(DataError, match="not completely written"):
         read(BP4D, root)
     assert read(BP4D, small(root)).table.num_rows == 16
 
