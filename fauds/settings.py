@@ -154,7 +154,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
     except UnicodeDecodeError as error:
-        raise DataError("The file is not text in UTF-8.", where=path) from error
+        raise DataError(
+            "The file is not UTF-8 text.", where=path, hint="save it as UTF-8"
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

@@ -1,4 +1,4 @@
-"""Benchmarks, the versioned protocols, read from YAML with unknown keys forbidden."""
+"""The typed model of a benchmark's YAML file, in which unknown keys are errors."""
 
 import hashlib
 import json
@@ -25,7 +25,16 @@ from fauds.targets.occurrence import AU, MEMBERS, RULE, Occurrence
 
 
 class Folds(Settings):
-    """Fold k tests part k: by explicit subject ids, or every subject alone by a rule."""
+    """The folds of a protocol: a list of subjects per part, or a rule. Fold k tests part k.
+
+    Attributes:
+        name: the name of the folds; the rule if the file names none.
+        source: the publication or code that the list comes from.
+        note: a remark in words.
+        rule: "listed" for the list in `parts`, or "leave-one-subject-out" for one fold per
+            subject.
+        parts: the subject ids of each part, by number from 1; empty unless the rule is "listed".
+    """
 
     name: str
     source: str = ""
@@ -35,27 +44,35 @@ class Folds(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _rule_is_a_name(cls, values: Any) -> Any:
-        named = isinstance(values, dict) and "rule" in values and "name" not in values
-        return {**values, "name": values["rule"]} if named else values
+    def _name_by_rule(cls, values: Any) -> Any:
+        has_no_name = isinstance(values, dict) and "rule" in values and "name" not in values
+        return {**values, "name": values["rule"]} if has_no_name else values
 
     @model_validator(mode="after")
-    def _are_whole(self) -> "Folds":
+    def _check_parts(self) -> "Folds":
         if self.rule != "listed":
             if self.parts:
-                raise ValueError(f"parts are not listed where the rule is {self.rule}")
+                raise ValueError(f"leave out parts if the rule is {self.rule}")
             return self
         if len(self.parts) < 2 or sorted(self.parts) != list(range(1, len(self.parts) + 1)):
-            raise ValueError(f"parts must be numbered 1 to k, found {sorted(self.parts)}")
+            raise ValueError(
+                f"parts must be numbered 1 to k, at least 1 and 2, not {sorted(self.parts)}"
+            )
         subjects = [subject for part in self.parts.values() for subject in part]
-        twice = sorted({subject for subject in subjects if subjects.count(subject) > 1})
-        if twice:
-            raise ValueError(f"parts hold these subjects more than once: {', '.join(twice)}")
+        repeated = sorted({subject for subject in subjects if subjects.count(subject) > 1})
+        if repeated:
+            raise ValueError(f"parts list these subjects more than once: {', '.join(repeated)}")
         return self
 
 
 class Metric(Settings):
-    """The headline metric, its threshold (a probability) and how the epoch is chosen."""
+    """The headline metric of a protocol.
+
+    Attributes:
+        name: the name of the metric, in words.
+        threshold: the probability from which an AU is predicted to occur, 0 to 1.
+        selection: the epoch whose model is tested; only "last" is supported.
+    """
 
     name: str
     threshold: float = Field(0.5, ge=0, le=1)
@@ -63,9 +80,13 @@ class Metric(Settings):
 
 
 class FrameSet(Settings):
-    """Which frames are offered: all that are coded, or those of a list beside the protocol.
+    """The frames of a protocol: all coded frames, or those in a list.
 
-    `file`: lines ``subject,task,frame`` or image paths, as `fauds.faces.manifest` reads them.
+    Attributes:
+        described: the frames in words.
+        file: the path of the list, relative to the protocol's file. Its lines are
+            ``subject,task,frame`` or paths of images, as `fauds.faces.manifest` reads them; None
+            for all coded frames.
     """
 
     described: str = "every coded frame that a face can be cropped from"
@@ -73,7 +94,15 @@ class FrameSet(Settings):
 
 
 class Expected(Settings):
-    """What a complete release holds, by published counts."""
+    """The published counts of a complete release.
+
+    Attributes:
+        source: the publication of the counts.
+        subjects: the number of subjects.
+        sequences: the number of sequences.
+        frames: the number of coded frames.
+        frames_per_subject: the number of coded frames of each subject, by id.
+    """
 
     source: str
     subjects: int
@@ -83,7 +112,13 @@ class Expected(Settings):
 
 
 class Synthesis(Settings):
-    """The made-up distribution that stands in where a benchmark has no real one."""
+    """The synthetic release of a benchmark that has no real dataset.
+
+    Attributes:
+        like: the dataset whose raw layout is written, "bp4d" or "disfa".
+        frames: the number of frames per subject.
+        seed: the seed of the random faces and labels.
+    """
 
     like: Literal["bp4d", "disfa"]
     frames: int = Field(ge=1)
@@ -91,10 +126,14 @@ class Synthesis(Settings):
 
 
 class AlignmentSettings(Settings):
-    """Which crop of a frame is the face, see `fauds.faces.alignment`, and what happens without one.
+    """How faces are cropped from frames, see `fauds.faces.alignment`.
 
-    `without_landmarks`: a frame that the distribution has no landmarks for is left out ("drop"),
-    gets those of the frames around it ("neighbours"), or is given to a detector ("detect").
+    Attributes:
+        name: the name of the alignment.
+        version: the version of the alignment.
+        without_landmarks: what to do with a frame whose landmarks are missing from the release:
+            leave it out ("drop"), interpolate the landmarks of the frames around it
+            ("neighbours"), or run a detector ("detect").
     """
 
     name: str
@@ -103,21 +142,47 @@ class AlignmentSettings(Settings):
 
 
 class Raw(Settings):
-    """What to copy from the distribution, said where pictures or landmarks are missing."""
+    """Hints for error messages about missing files: what to copy from the release.
+
+    Attributes:
+        pictures: the hint if images are missing.
+        landmarks: the hint if landmarks are missing.
+    """
 
     pictures: str = "copy them to any folder under the root"
     landmarks: str = "copy them to any folder under the root"
 
 
 class Benchmark(Settings):
-    """One versioned protocol: data, target, frames, folds and metric.
+    """A versioned protocol: data, target, frames, folds and metric.
 
-    `target` says what is predicted: ``{kind: occurrence, aus: [...], rule: coded}`` or another kind
-    of `fauds.targets`. `aus` and `occurrence` beside each other are its shorthand for the first.
-    `dataset` names the reader. Instead of it, `train` and `test` may name two protocols, whose
-    tables are joined over `aus`: trained on all of the one, tested on all of the other.
-    `missing_code`: what the labels write where an AU is not coded. `sexes`: how a subject's is
-    known. `missing_predictions`: what becomes of frames that predictions made elsewhere lack.
+    Attributes:
+        name: the name of the protocol and of its folder in a workdir.
+        version: the version; it must be raised when anything that decides figures changes.
+        title: the title in words.
+        dataset: the name of the reader; None if `train` and `test` are set.
+        train: the name of the protocol whose subjects are trained on. Protocols with `train` and
+            `test` join the tables of two other protocols over `aus`.
+        test: the name of the protocol whose subjects are tested.
+        aus: the action units, if the target is AU occurrence.
+        occurrence: the rule of occurrence, "coded" or "intensity >= 1" to "intensity >= 5".
+        target: what is predicted: ``{kind: occurrence, aus: [...], rule: coded}``, for which
+            `aus` and `occurrence` are a shorthand, or another kind of `fauds.targets`.
+        missing_code: the value for "not coded" in the label files; None if there is no such value.
+        sexes: how the sex of a subject is known.
+        frames: the frames of the protocol.
+        folds: the published folds; None for random folds.
+        metric: the headline metric.
+        missing_predictions: what to do with frames that external predictions lack: refuse the
+            predictions ("refuse"), leave out the frames ("drop"), or count all AUs as inactive
+            ("inactive").
+        alignment: how faces are cropped.
+        published: the file of published results, relative to the folder of shipped benchmarks.
+        expected: the published counts of the dataset.
+        licence: the licence of the dataset, in words.
+        access: how to get the dataset, in words.
+        raw: hints about missing files.
+        synthesis: the synthetic release to write if no release is named.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -145,25 +210,25 @@ class Benchmark(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _target_or_shorthand(cls, values: Any) -> Any:
+    def _expand_target(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         if "target" not in values:
-            absent = [key for key in ("aus", "occurrence") if key not in values]
-            if absent:
-                what = "target" if len(absent) == 2 else absent[0]
+            missing = [key for key in ("aus", "occurrence") if key not in values]
+            if missing:
+                key = "target" if len(missing) == 2 else missing[0]
                 raise ValueError(
-                    f"{what} is missing: a protocol has a target, or aus and occurrence as its "
-                    "shorthand"
+                    f"{key} is missing: a protocol needs target, or its shorthand, which is aus "
+                    "and occurrence"
                 )
             return values
-        beside = [key for key in ("aus", "occurrence") if key in values]
-        if beside:
-            raise ValueError(f"{' and '.join(beside)} and target say the same: leave one out")
+        shorthand = [key for key in ("aus", "occurrence") if key in values]
+        if shorthand:
+            raise ValueError(f"{' and '.join(shorthand)} and target mean the same: leave one out")
         target = values["target"]
         if isinstance(target, dict) and target.get("kind") == "occurrence":
-            known = {"kind", "aus", "rule"}
-            if set(target) <= known and "aus" in target:
+            keys = {"kind", "aus", "rule"}
+            if set(target) <= keys and "aus" in target:
                 rest = {key: value for key, value in values.items() if key != "target"}
                 rule = target.get("rule", "coded")
                 return {**rest, "aus": target["aus"], "occurrence": rule}
@@ -171,23 +236,23 @@ class Benchmark(Settings):
 
     @field_validator("target", mode="before")
     @classmethod
-    def _of_its_kind(cls, value: Any) -> Any:
+    def _validate_target(cls, value: Any) -> Any:
         if isinstance(value, Target):
             return value
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise ValueError(f"kind is missing; there is: {', '.join(TARGETS)}")
+            raise ValueError(f"kind is missing; choose from: {', '.join(TARGETS)}")
         try:
             kind = TARGETS[value["kind"]]
             return kind.model_validate(value)
         except UsageError as error:
             raise ValueError(f"{error.what} {error.hint}") from error
         except ValidationError as error:
-            wrong = complaint(kind, error, None, usage=False)
-            raise ValueError(" ".join(filter(None, (wrong.what, wrong.hint)))) from error
+            problem = complaint(kind, error, None, usage=False)
+            raise ValueError(" ".join(filter(None, (problem.what, problem.hint)))) from error
 
     @model_serializer(mode="wrap")
-    def _as_declared(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write the target as it is declared: AU occurrence as its shorthand."""
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the fields for YAML and JSON, with AU occurrence as its shorthand."""
         declared: dict[str, Any] = {}
         for key, value in handler(self).items():
             if key == "aus":
@@ -197,58 +262,64 @@ class Benchmark(Settings):
         return declared
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Benchmark":
+    def _check_keys(self) -> "Benchmark":
         if "target" not in self.model_fields_set:
             target = Occurrence(aus=self.aus, rule=self.occurrence)
             object.__setattr__(self, "target", target)
-        twice = sorted({au for au in self.aus if self.aus.count(au) > 1})
-        if twice:
-            raise ValueError(f"aus: {', '.join(twice)} comes more than once")
+        repeated = sorted({au for au in self.aus if self.aus.count(au) > 1})
+        if repeated:
+            raise ValueError(f"aus: {', '.join(repeated)} is listed more than once")
         if not self.joins:
             if self.dataset is None or self.occurrence == MEMBERS:
-                raise ValueError("dataset, or both train and test, must be named, with occurrence")
+                raise ValueError("set dataset and its rule of occurrence, or both train and test")
             return self
         if self.dataset or self.folds or self.frames.file or self.synthesis:
-            raise ValueError("train and test leave no room for dataset, folds, file or synthesis")
+            raise ValueError(
+                "a protocol with train and test must not set dataset, folds, frames.file or "
+                "synthesis"
+            )
         if not self.train or not self.test or self.train == self.test:
             raise ValueError("train and test must name two protocols")
         if self.occurrence != MEMBERS:
-            raise ValueError(f"occurrence: is {MEMBERS!r} where these are named")
+            raise ValueError(f"occurrence must be {MEMBERS!r} if train and test are set")
         if not self.name.startswith(f"{self.train}-to-{self.test}"):
-            raise ValueError(f"name: begins with {self.train}-to-{self.test}")
+            raise ValueError(f"name must begin with {self.train}-to-{self.test}")
         return self
 
     @property
     def joins(self) -> bool:
-        """Whether one dataset is trained on and another one tested."""
+        """Whether the protocol trains on one dataset and tests on another."""
         return self.train is not None or self.test is not None
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurring; None unless labels are intensities."""
+        """The lowest intensity that counts as occurrence; None if occurrence itself is coded."""
         return self.target.occurrence_at
 
     def sex_of(self, subject: str) -> str | None:
-        """Return F or M, None where it is not known."""
+        """Return the sex of a subject, F or M; None if it is not known."""
         letter = subject[:1] if self.sexes.startswith("first letter") else ""
         return letter if letter in ("F", "M") else None
 
     def reading(self) -> dict[str, Any]:
-        """Return what the protocol asks of reading: fields of `fauds.datasets.base.ReadOptions`.
+        """Return the fields of `fauds.datasets.base.ReadOptions` that the protocol determines.
 
         Raises:
-            UsageError: the protocol joins the tables of two others.
+            UsageError: the protocol joins the tables of two other protocols.
         """
         if self.joins:
             raise UsageError(
-                f"{self.name} reads no distribution: it joins the tables of {self.train} and "
-                f"{self.test}.",
-                hint=f"name one of these two: --dataset {self.train}, --dataset {self.test}",
+                f"{self.name} has no raw files of its own: it joins the tables of {self.train} "
+                f"and {self.test}.",
+                hint=f"read one of these two: --dataset {self.train}, --dataset {self.test}",
             )
         return self.target.reading()
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hex, of all that decides figures: not of prose, nor the version.
+        """Return the SHA-256, in hex, of everything that decides figures.
+
+        Texts such as the title, and the version, are left out. The list of frames is included by
+        its content.
 
         Raises:
             DataError: the list of frames cannot be read.
@@ -270,7 +341,9 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"frames.file: the list of frames cannot be read: {error.strerror}.", where=path
+            f"frames.file: the list of frames cannot be read: {error.strerror}.",
+            where=path,
+            hint="check that the file exists and that you have permission to read it (ls -l)",
         ) from error
 
 
@@ -283,28 +356,34 @@ def benchmark(name: str) -> Benchmark:
     """Read one of the shipped protocols.
 
     Raises:
-        UsageError: there is no benchmark of that name.
-        DataError: the file has a wrong or unknown key; file and key are named.
+        UsageError: no shipped protocol has this name.
+        DataError: the file has an unknown key or an invalid value; the message names the file and
+            the key.
     """
     if name not in names():
         raise unknown("benchmark", name, names())
-    return parsed(resources.root("benchmarks") / f"{name}.yaml")
+    return read_benchmark(resources.root("benchmarks") / f"{name}.yaml")
 
 
-def parsed(path: Path) -> Benchmark:
-    """Read a protocol's file, and find its list of frames beside it.
+def read_benchmark(path: Path) -> Benchmark:
+    """Read the file of a protocol; the path of its list of frames becomes absolute.
 
     Raises:
-        DataError: it cannot be read, or has a wrong or unknown key; file and key are named.
+        DataError: the file cannot be read or has an unknown key or an invalid value, or the list
+            of frames is missing. The message names the file and the key.
     """
     try:
-        found = Benchmark.model_validate(read_yaml(path))
+        protocol = Benchmark.model_validate(read_yaml(path))
     except ValidationError as error:
         raise complaint(Benchmark, error, path, usage=False) from error
-    if found.frames.file is None:
-        return found
-    listed = path.resolve().parent / found.frames.file
-    if not listed.is_file():
-        raise DataError(f"frames.file: there is no {listed.name} beside it.", where=path)
-    frames = found.frames.model_copy(update={"file": listed})
-    return found.model_copy(update={"frames": frames})
+    if protocol.frames.file is None:
+        return protocol
+    frame_list = path.resolve().parent / protocol.frames.file
+    if not frame_list.is_file():
+        raise DataError(
+            f"frames.file: there is no {frame_list.name} beside this file.",
+            where=path,
+            hint="copy the list of frames there, or correct frames.file",
+        )
+    frames = protocol.frames.model_copy(update={"file": frame_list})
+    return protocol.model_copy(update={"frames": frames})

@@ -1,7 +1,7 @@
-"""Subjects to folds: published lists or seeded random ones, and what they mean for training.
+"""Assigning subjects to folds, published or random, and the label statistics of each fold.
 
-Fold k tests part k; its training part is every other subject. A subject is in exactly one part.
-Part 0, where there is one, is tested by no fold: its subjects are trained on always.
+Every subject is in exactly one part. Fold k tests the subjects of part k and trains on all others.
+The subjects of part 0, if there is one, are tested by no fold and belong to every training part.
 """
 
 from collections import Counter
@@ -18,14 +18,20 @@ from fauds.tables.paths import FOLDS, FRAMES
 from fauds.targets.base import Target
 
 DEFAULT = 3
-"""Folds where neither the protocol nor the user says how many."""
+"""Number of folds if neither the protocol nor the user sets one."""
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Of S subjects, sorted by id: frames and sexes [S]; coded frames and positives [S, A].
+    """The numbers of frames and positives of each subject.
 
-    Positives are the frames of which a name of the target (an AU, a class) is true.
+    Attributes:
+        subjects: the ids of the S subjects, sorted.
+        sexes: the sex of each subject, F, M or None if it is not known.
+        frames: the number of frames of each subject, int64 [S].
+        coded: the number of frames coded for each of the target's A names (AUs or classes),
+            int64 [S, A].
+        positives: the number of frames in which each name is true, int64 [S, A].
     """
 
     subjects: tuple[str, ...]
@@ -39,16 +45,17 @@ def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
     """Count frames and positives by subject; the order of the rows does not matter.
 
     Args:
-        frames: subject, sex and the target's columns.
+        frames: a frames table with the columns subject and sex and those of the target.
+        target: the target whose names are counted.
     """
     column = frames["subject"].combine_chunks()
     ids = column.dictionary.to_pylist()
     codes = column.indices.to_numpy()
     present = np.unique(codes)
     order = present[np.argsort([ids[code] for code in present])]
-    rank = np.full(len(ids), -1)
-    rank[order] = np.arange(len(order))
-    rows = rank[codes]
+    position = np.full(len(ids), -1)
+    position[order] = np.arange(len(order))
+    rows = position[codes]
     subjects = tuple(ids[code] for code in order)
     labels = target.indicators(target.labels(frames)).T
     size = len(order)
@@ -62,48 +69,62 @@ def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
 
 
 def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, ...]:
-    first = np.full(size, -1)
-    first[rows[::-1]] = np.arange(len(rows))[::-1]
-    return tuple(frames["sex"].take(pa.array(first)).to_pylist())
+    first_rows = np.full(size, -1)
+    first_rows[rows[::-1]] = np.arange(len(rows))[::-1]
+    return tuple(frames["sex"].take(pa.array(first_rows)).to_pylist())
 
 
 def choose(
     dataset: str, listed: Folds | None, subjects: int, k: int | None, method: str | None
 ) -> tuple[str, int]:
-    """Return "published" or "random", and how many folds; where not asked for, the protocol's.
+    """Return the method of making folds, "published" or "random", and the number of folds.
 
     Args:
-        listed: the protocol's folds, None where it has none.
-        subjects: how many have frames.
-        k: how many folds are asked for; None for as many as the protocol has, else 3.
-        method: what is asked for; None for published where there are k.
+        dataset: the name of the dataset, for the error message.
+        listed: the protocol's folds; None if it has none.
+        subjects: the number of subjects that have frames.
+        k: the number of folds that the user sets; None for the protocol's number, or 3 if the
+            protocol has no folds.
+        method: the method that the user sets; None for "published" if the protocol has this
+            number of folds, and for "random" otherwise.
 
     Raises:
-        UsageError: published folds are asked for that do not exist.
+        UsageError: the user sets "published", but the protocol does not have this number of folds.
     """
-    there = 0
+    available = 0
     if listed is not None:
-        there = len(listed.parts) if listed.rule == "listed" else subjects
-    wanted = k or (there if method != "random" and there else DEFAULT)
-    if method == "published" and wanted != there:
-        has = f"{there} folds" if there else "no folds"
-        raise UsageError(f"{dataset} has {has} published, not {wanted}.", hint="--method random")
-    return method or ("published" if wanted == there else "random"), wanted
+        available = len(listed.parts) if listed.rule == "listed" else subjects
+    wanted = k or (available if method != "random" and available else DEFAULT)
+    if method == "published" and wanted != available:
+        if not available:
+            raise UsageError(f"{dataset} lists no folds.", hint="use --method random")
+        raise UsageError(
+            f"{dataset} lists {available} folds, not {wanted}.",
+            hint=f"use --folds {available}, or --method random",
+        )
+    return method or ("published" if wanted == available else "random"), wanted
 
 
 def published(counts: LabelCounts, folds: Folds) -> pa.Table:
-    """Return a protocol's own folds: of its list, or by its rule.
+    """Return the folds of a protocol, from its list or by its rule.
+
+    Args:
+        counts: the subjects to assign.
+        folds: the folds of the protocol.
+
+    Returns:
+        A table with the columns of `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Raises:
-        DataError: a subject of the list has no frames, or one with frames is not in the list; a
-            rule leaves nobody to train on.
+        DataError: a subject in the list has no frames, a subject with frames is not in the list,
+            or the rule needs more subjects.
     """
     if folds.rule == "leave-one-subject-out":
         if len(counts.subjects) < 2:
             raise DataError(
-                f"{folds.name} needs two subjects or more; read was {counts.subjects[0]} alone.",
+                f"{folds.name} needs at least two subjects, but only one was read.",
                 where=FRAMES,
-                hint="give the whole release to --root",
+                hint="read the whole release: point --root at it",
             )
         return _table(counts.subjects, range(1, len(counts.subjects) + 1), folds.name)
     part = {subject: k for k, subjects in folds.parts.items() for subject in subjects}
@@ -113,51 +134,64 @@ def published(counts: LabelCounts, folds: Folds) -> pa.Table:
         lines = [f"without frames: {', '.join(missing)}"] if missing else []
         lines += [f"not in the list: {', '.join(extra)}"] if extra else []
         raise DataError(
-            f"The subjects read are not those of {folds.name}; {'; '.join(lines)}.",
+            f"The subjects differ from those of {folds.name}; {'; '.join(lines)}.",
             where=FRAMES,
-            hint="give the whole release to --root, or use --method random, whose results do not "
-            "stand beside published ones",
+            hint="read the whole release (--root), or use --method random, whose results are not "
+            "comparable with published ones",
         )
     return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
 
 
 def across(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
-    """Return the one fold that tests every subject but those that are only trained on."""
+    """Return a single fold, for a protocol that trains and tests on two datasets.
+
+    Args:
+        counts: the subjects of both datasets.
+        trained: the subjects to train on; the fold tests all others.
+        protocol: the name to store with the fold.
+    """
     parts = [0 if subject in trained else 1 for subject in counts.subjects]
     return _table(counts.subjects, parts, protocol)
 
 
 def tested(folds: pa.Table) -> list[int]:
-    """Return the numbers of the folds: of the parts that are tested."""
+    """Return the numbers of the folds, sorted; part 0, which is never tested, is left out."""
     return sorted(set(folds["fold"].to_pylist()) - {0})
 
 
 def offered(counts: LabelCounts, folds: pa.Table) -> int:
-    """Return how many frames the subjects that folds test have."""
+    """Return the number of frames of all subjects that the folds test."""
     part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     is_tested = [part[subject] != 0 for subject in counts.subjects]
     return int(counts.frames[is_tested].sum())
 
 
 def random(counts: LabelCounts, k: int, seed: int) -> pa.Table:
-    """Return seeded, subject-exclusive folds, balanced for AU occurrence, frames and sex.
+    """Return random, subject-exclusive folds, balanced for AU occurrence, frames and sex.
 
-    Start from a shuffled deal of subjects (sizes differ by one at most), then swap pairs between
-    folds while that brings the folds' totals nearer to each other.
+    Subjects are first assigned at random to folds whose sizes differ by one at most. Pairs of
+    subjects are then swapped between folds as long as this brings the totals of the folds closer
+    to each other.
+
+    Args:
+        counts: the subjects to assign.
+        k: the number of folds.
+        seed: the seed of the random assignment.
 
     Raises:
-        UsageError: fewer subjects than folds, or fewer than two folds.
+        UsageError: there are fewer subjects than folds, or fewer than two folds.
     """
     size = len(counts.subjects)
     if not 2 <= k <= size:
         raise UsageError(
-            f"{k} folds cannot be made of {size} subjects.", hint=f"give --folds 2 to {size}"
+            f"{size} subjects cannot be split into {k} folds.",
+            hint=f"use --folds 2 to {size}" if size > 1 else "at least two subjects are needed",
         )
     features = _balance_features(counts)
     generator = np.random.default_rng([seed, k])
     assignment = np.empty(size, dtype=np.int64)
     assignment[generator.permutation(size)] = np.arange(size) % k
-    _improve(assignment, features, k)
+    _balance(assignment, features, k)
     return _table(counts.subjects, assignment + 1, f"random-{k}fold-seed{seed}")
 
 
@@ -169,10 +203,11 @@ def _balance_features(counts: LabelCounts) -> np.ndarray:
     return features
 
 
-def _improve(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
+def _balance(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
+    """Swap subjects between folds, in place, until no swap improves the balance."""
     totals = np.stack([features[assignment == fold].sum(axis=0) for fold in range(k)])
     while True:
-        # A swap of i and j changes only their two folds' totals, by their difference.
+        # A swap of i and j changes only the totals of their two folds, by their difference.
         difference = features[None, :, :] - features[:, None, :]
         own, other = totals[assignment][:, None, :], totals[assignment][None, :, :]
         gain = (2 * difference * (other - own - difference)).sum(axis=2)
@@ -192,38 +227,56 @@ def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol:
 
 
 def check(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> None:
-    """Check that every subject is in exactly one part and that folds count 1 to k.
+    """Check that every subject is in exactly one part and that folds are numbered 1 to k.
+
+    Args:
+        folds: the table of folds.
+        subjects: the subjects that must be in it.
+        where: the file to name in error messages.
 
     Raises:
-        DataError: a subject in two folds or in none, a fold without subjects, a wrong schema.
+        DataError: a subject is in several folds or in none, a fold has no subjects, or the
+            columns differ from `fauds.tables.schemas.FOLDS_SCHEMA`.
     """
     if not folds.schema.equals(schemas.FOLDS_SCHEMA, check_metadata=False):
         raise DataError(
-            f"The columns are {folds.schema.names}, "
-            f"not {schemas.FOLDS_SCHEMA.names} with their types.",
+            f"The columns {folds.schema.names} or their types differ from "
+            f"{schemas.FOLDS_SCHEMA.names}.",
             where=where,
-            hint="make it with fauds split",
+            hint="make the table with fauds split",
         )
     listed = Counter(folds["subject"].to_pylist())
-    twice = sorted(subject for subject, times in listed.items() if times > 1)
-    absent = sorted(set(subjects) - set(listed))
+    repeated = sorted(subject for subject, count in listed.items() if count > 1)
+    missing = sorted(set(subjects) - set(listed))
     numbers = tested(folds)
     least = 1 if 0 in folds["fold"].to_pylist() else 2
-    for bad, what in ((twice, "in more than one fold"), (absent, "in no fold")):
-        if bad:
+    for names, problem in ((repeated, "in more than one fold"), (missing, "in no fold")):
+        if names:
             raise DataError(
-                f"{'Subjects are' if len(bad) > 1 else 'A subject is'} {what}: {', '.join(bad)}.",
+                f"{'Subjects are' if len(names) > 1 else 'A subject is'} {problem}: "
+                f"{', '.join(names)}.",
                 where=where,
-                hint="folds must be subject-exclusive and complete; make them with fauds split",
+                hint="every subject must be in one fold; make the folds with fauds split",
             )
     if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < least:
-        raise DataError(f"Folds must be numbered 1 to k, found {numbers}.", where=where)
+        raise DataError(
+            f"Folds must be numbered 1 to k, not {numbers}.",
+            where=where,
+            hint="make the folds with fauds split",
+        )
 
 
 def statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
-    """Return the statistics of every fold and name, with the target's class weights.
+    """Return the label statistics and class weights of each fold and name of the target.
 
-    A weight is null where the training part has no frame of which the name is true.
+    Args:
+        counts: the numbers of frames and positives of each subject.
+        folds: the table of folds.
+        target: the target, which computes the class weights.
+
+    Returns:
+        A table with the columns of `fauds.tables.schemas.FOLD_STATISTICS_SCHEMA`, one row per fold
+        and name. A class weight is null if the name is never true in the training part.
     """
     names = target.names
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))

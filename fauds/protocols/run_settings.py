@@ -1,4 +1,4 @@
-"""settings.yaml of a run: its protocol, model and settings, written before anything else of it."""
+"""Writing settings.yaml of a run: its protocol, model and settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +23,21 @@ def write_settings(
     faces: str | None = None,
     **more: Any,
 ) -> None:
-    """Write settings.yaml of a run: what it is, before anything else of it is written.
+    """Write settings.yaml, which identifies a run and is written before its other files.
 
     Args:
-        settings: resolved, whole; of external predictions, where they came from.
-        more: further keys, written first.
+        folder: the folder of the run.
+        benchmark: the protocol of the run.
+        model: the name of the model family.
+        preset: the name of the preset.
+        settings: all settings with their resolved values; for external predictions, their origin.
+        changes: the changes of the preset that the user made, as ``key=value``.
+        folds: the numbers of the folds to run; all folds if empty.
+        faces: the folder of crops; None for the crops in the workdir.
+        more: further keys, written before the others.
+
+    Raises:
+        DataError: the file cannot be written.
     """
     saved = {
         **more,

@@ -1,7 +1,7 @@
-"""Protocols of one's own: files with the keys of the shipped ones.
+"""Protocols that users write: YAML files with the same keys as the shipped protocols.
 
-The folder of a protocol's tables keeps a copy of its file, so that its name alone is enough
-afterwards, and so that tables of two protocols never pass for each other's.
+A copy of the file is stored with the protocol's tables in the workdir. Later commands then need
+only the name of the protocol, and tables of two protocols with one name cannot be confused.
 """
 
 import shutil
@@ -16,110 +16,130 @@ from fauds.registry import unknown
 from fauds.tables.atomic import atomic
 from fauds.tables.paths import PROTOCOL
 
-"""The copy of a protocol's file beside its tables."""
-
 
 def read(path: Path) -> Benchmark:
-    """Read a protocol from a file of one's own.
+    """Read a protocol from a user's file.
 
     Raises:
-        DataError: it cannot be read, has a wrong or unknown key, says of its dataset what is not
-            so, or has a shipped benchmark's name and other content; file and key are named.
+        DataError: the file cannot be read, has an unknown key or an invalid value, contradicts
+            the labels of its dataset, or has the name of a shipped protocol with other content.
+            The message names the file and the key.
     """
-    found = protocols.parsed(path)
-    if found.name not in protocols.names():
-        if found.published:
-            raise DataError("published: only shipped benchmarks have published rows.", where=path)
-        _refuse_untrue(found, path)
-        return found
-    shipped = protocols.benchmark(found.name)
-    if (shipped.version, shipped.fingerprint()) != (found.version, found.fingerprint()):
+    protocol = protocols.read_benchmark(path)
+    if protocol.name not in protocols.names():
+        if protocol.published:
+            raise DataError(
+                "published: only shipped benchmarks have published results.",
+                where=path,
+                hint="remove the key published",
+            )
+        _check_facts(protocol, path)
+        return protocol
+    shipped = protocols.benchmark(protocol.name)
+    if (shipped.version, shipped.fingerprint()) != (protocol.version, protocol.fingerprint()):
         raise DataError(
-            f"name: {found.name} is the name of a benchmark that fauds ships, and this file holds "
-            "another protocol.",
+            f"name: {protocol.name} is the name of a benchmark that fauds ships, but this file "
+            "holds another protocol.",
             where=path,
-            hint="give it a name of its own",
+            hint="choose another name",
         )
     return shipped
 
 
-def _refuse_untrue(found: Benchmark, path: Path) -> None:
-    """Raise where a file says of a dataset's labels what its reader would not do."""
-    if found.dataset not in protocols.names():
+def _check_facts(protocol: Benchmark, path: Path) -> None:
+    """Raise DataError if a protocol contradicts how the labels of its dataset are coded."""
+    if protocol.dataset not in protocols.names():
         return
-    shipped = protocols.benchmark(found.dataset)
-    for key in ("missing_code", "sexes"):
-        true = getattr(shipped, key)
-        if getattr(found, key) != true:
-            raise DataError(
-                f"{key}: of {found.dataset} it is not {getattr(found, key)!r}.",
-                where=path,
-                hint=f"it is a fact of the dataset: {key}: {'null' if true is None else true}",
-            )
-    if (found.occurrence_at is None) != (shipped.occurrence_at is None):
-        raise DataError(
-            f"occurrence: {found.dataset} does not have it as {found.occurrence!r}.",
-            where=path,
-            hint="occurrence: coded"
-            if shipped.occurrence_at is None
-            else f"its labels are intensities: occurrence: {shipped.occurrence}",
-        )
+    shipped = protocols.benchmark(protocol.dataset)
+    if protocol.missing_code != shipped.missing_code:
+        if shipped.missing_code is None:
+            hint = f"{protocol.dataset} has no code for 'not coded': set missing_code: null"
+        else:
+            code = shipped.missing_code
+            hint = f"{protocol.dataset} writes {code} for 'not coded': set missing_code: {code}"
+        raise _contradiction("missing_code", protocol, path, hint)
+    if protocol.sexes != shipped.sexes:
+        raise _contradiction("sexes", protocol, path, f"set sexes: {shipped.sexes}")
+    if (protocol.occurrence_at is None) != (shipped.occurrence_at is None):
+        coding = "occurrence" if shipped.occurrence_at is None else "intensity"
+        hint = f"the labels code {coding}: set occurrence: {shipped.occurrence}"
+        raise _contradiction("occurrence", protocol, path, hint)
+
+
+def _contradiction(key: str, protocol: Benchmark, path: Path, hint: str) -> DataError:
+    value = getattr(protocol, key)
+    return DataError(
+        f"{key}: {'null' if value is None else repr(value)} contradicts the labels of "
+        f"{protocol.dataset}.",
+        where=path,
+        hint=hint,
+    )
 
 
 def names(workdir: Path) -> list[str]:
-    """Return the names of the shipped protocols, and of those whose file a workdir has kept."""
-    kept = (path.parent.name for path in workdir.glob(f"*/{PROTOCOL}"))
-    return sorted({*protocols.names(), *kept})
+    """Return the names of the shipped protocols and of those whose file is stored in a workdir."""
+    stored = (path.parent.name for path in workdir.glob(f"*/{PROTOCOL}"))
+    return sorted({*protocols.names(), *stored})
 
 
 def find(name: str, workdir: Path) -> Benchmark:
-    """Return a shipped protocol, or one whose file a workdir has kept.
+    """Return a shipped protocol, or one whose file is stored in a workdir.
 
     Raises:
-        UsageError: there is neither.
-        DataError: the file that was kept is broken.
+        UsageError: no protocol has this name.
+        DataError: the stored file is damaged.
     """
     if name in protocols.names():
         return protocols.benchmark(name)
     if name not in names(workdir):
         raise unknown("benchmark", name, names(workdir))
-    return protocols.parsed(workdir / name / PROTOCOL)
+    return protocols.read_benchmark(workdir / name / PROTOCOL)
 
 
-def refuse_other(found: Benchmark, path: Path, folder: Path) -> None:
-    """Raise where a folder's tables are of another protocol of this name and version, or a later.
+def refuse_other(protocol: Benchmark, path: Path, folder: Path) -> None:
+    """Check that the tables in a folder do not belong to another protocol with the same name.
+
+    Tables of an earlier version are accepted, as they will be replaced.
 
     Args:
-        path: the protocol's file.
-        folder: where the tables of its name lie.
+        protocol: the protocol to use.
+        path: the path of its file.
+        folder: the folder of the tables.
 
     Raises:
-        DataError: that is so, or the file that was kept is broken.
+        DataError: the tables belong to another protocol with the same or a later version, or
+            the stored file is damaged.
     """
-    if found.name in protocols.names() or not (folder / PROTOCOL).exists():
+    if protocol.name in protocols.names() or not (folder / PROTOCOL).exists():
         return
-    kept = protocols.parsed(folder / PROTOCOL)
-    if kept.version < found.version or kept.fingerprint() == found.fingerprint():
+    stored = protocols.read_benchmark(folder / PROTOCOL)
+    if stored.version < protocol.version or stored.fingerprint() == protocol.fingerprint():
         return
-    other = f"version {found.version} too" if kept.version == found.version else "a later version"
+    version = "the same version" if stored.version == protocol.version else "a later version"
     raise DataError(
-        f"version: the tables of {found.name} in this workdir are of another protocol that has "
-        f"{other}.",
+        f"version: the tables of {protocol.name} in this workdir belong to another protocol with "
+        f"{version}.",
         where=path,
-        hint=f"raise the version in the file above {kept.version}, or name another --workdir",
+        hint=f"raise the version in this file above {stored.version}, or use another --workdir",
     )
 
 
-def keep(found: Benchmark, folder: Path) -> None:
-    """Keep a protocol's file, and its list of frames, beside its tables; not a shipped one."""
-    if found.name in protocols.names():
+def keep(protocol: Benchmark, folder: Path) -> None:
+    """Store the file of a user's protocol, and its list of frames, with its tables.
+
+    Shipped protocols are not stored.
+
+    Raises:
+        DataError: the files cannot be written.
+    """
+    if protocol.name in protocols.names():
         return
-    values = found.model_dump(mode="json", exclude_none=True)
-    if found.frames.file is not None:
-        values["frames"]["file"] = copied = f"protocol-frames{found.frames.file.suffix}"
-        if found.frames.file != folder / copied:
-            with atomic(folder / copied) as temporary:
-                shutil.copyfile(found.frames.file, temporary)
+    values = protocol.model_dump(mode="json", exclude_none=True)
+    if protocol.frames.file is not None:
+        values["frames"]["file"] = name = f"protocol-frames{protocol.frames.file.suffix}"
+        if protocol.frames.file != folder / name:
+            with atomic(folder / name) as temporary:
+                shutil.copyfile(protocol.frames.file, temporary)
     with atomic(folder / PROTOCOL) as temporary:
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         temporary.write_text(text, encoding="utf-8")

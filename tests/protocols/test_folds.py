@@ -1,4 +1,4 @@
-"""Folds: the published ones to the letter, random ones balanced and independent of row order."""
+"""Folds: published ones as listed, random ones balanced and independent of the order of rows."""
 
 import json
 
@@ -20,7 +20,7 @@ TARGET = Occurrence(aus=AUS)
 
 
 def frames_of(subjects, per_subject=20, seed=0, sexes="FM", null=0.1):
-    """A frames table with random labels, some of them null."""
+    """Return a frames table with random labels, some of them null."""
     rng = np.random.default_rng(seed)
     names = np.repeat(subjects, per_subject)
     rates = np.repeat(rng.uniform(0.1, 0.9, (len(subjects), len(AUS))), per_subject, axis=0)
@@ -39,18 +39,18 @@ def frames_of(subjects, per_subject=20, seed=0, sexes="FM", null=0.1):
 
 def plain_counts(frames):
     """Count frames and positives by subject in a loop over rows."""
-    found = {}
+    by_subject = {}
     for row in frames.to_pylist():
-        mine = found.setdefault(row["subject"], {"frames": 0, **{au: [0, 0] for au in AUS}})
-        mine["frames"] += 1
+        counts = by_subject.setdefault(row["subject"], {"frames": 0, **{au: [0, 0] for au in AUS}})
+        counts["frames"] += 1
         for au in AUS:
             if row[au] is not None:
-                mine[au][0] += 1
-                mine[au][1] += row[au]
-    return found
+                counts[au][0] += 1
+                counts[au][1] += row[au]
+    return by_subject
 
 
-def test_counts_are_those_of_a_loop_over_rows():
+def test_counts_equal_those_of_a_loop_over_rows():
     frames = frames_of([f"S{i}" for i in range(7)], seed=3)
     counts = folding.count_subjects(frames, TARGET)
     plain = plain_counts(frames)
@@ -62,18 +62,18 @@ def test_counts_are_those_of_a_loop_over_rows():
 
 
 @pytest.mark.parametrize("name", ["bp4d", "disfa"])
-def test_published_folds_are_the_benchmarks_own(name):
+def test_published_folds_are_those_of_the_protocol(name):
     folds = protocols.benchmark(name).folds
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of(subjects, 3), TARGET)
     table = folding.published(counts, folds)
     folding.check(table, counts.subjects)
     for k, part in folds.parts.items():
-        mine = [row["subject"] for row in table.to_pylist() if row["fold"] == k]
-        assert sorted(mine) == sorted(part)
+        subjects = [row["subject"] for row in table.to_pylist() if row["fold"] == k]
+        assert sorted(subjects) == sorted(part)
 
 
-def test_published_folds_refuse_missing_and_unknown_subjects():
+def test_missing_and_unknown_subjects_are_errors_with_published_folds():
     folds = protocols.benchmark("disfa").folds
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), TARGET)
@@ -82,7 +82,7 @@ def test_published_folds_refuse_missing_and_unknown_subjects():
 
 
 @given(st.integers(4, 30), st.integers(2, 4), st.integers(0, 5))
-def test_random_folds_are_exclusive_even_and_do_not_depend_on_row_order(size, k, seed):
+def test_random_folds_are_exclusive_equal_in_size_and_independent_of_row_order(size, k, seed):
     frames = frames_of([f"S{i:02d}" for i in range(size)], 5, seed)
     counts = folding.count_subjects(frames, TARGET)
     table = folding.random(counts, k, seed)
@@ -94,7 +94,7 @@ def test_random_folds_are_exclusive_even_and_do_not_depend_on_row_order(size, k,
     assert again.equals(table)
 
 
-def test_random_folds_are_better_balanced_than_a_blind_deal():
+def test_random_folds_are_better_balanced_than_unbalanced_random_ones():
     counts = folding.count_subjects(frames_of([f"S{i:02d}" for i in range(41)], 40, 9), TARGET)
 
     def spread(fold):
@@ -104,15 +104,15 @@ def test_random_folds_are_better_balanced_than_a_blind_deal():
         return np.ptp(rates, axis=0).mean()
 
     rng = np.random.default_rng(0)
-    blind = [spread(rng.permutation(np.arange(41) % 3 + 1)) for _ in range(50)]
-    ours = [spread(folding.random(counts, 3, s)["fold"].to_numpy()) for s in range(5)]
-    assert max(ours) < np.quantile(blind, 0.05)
+    unbalanced = [spread(rng.permutation(np.arange(41) % 3 + 1)) for _ in range(50)]
+    balanced = [spread(folding.random(counts, 3, s)["fold"].to_numpy()) for s in range(5)]
+    assert max(balanced) < np.quantile(unbalanced, 0.05)
     assert len({tuple(folding.random(counts, 3, s)["fold"].to_pylist()) for s in range(5)}) > 1
 
 
-def test_too_many_folds_are_refused():
+def test_more_folds_than_subjects_are_an_error():
     counts = folding.count_subjects(frames_of(["A", "B"]), TARGET)
-    with pytest.raises(UsageError, match="3 folds cannot be made of 2 subjects"):
+    with pytest.raises(UsageError, match="2 subjects cannot be split into 3 folds"):
         folding.random(counts, 3, 0)
 
 
@@ -125,14 +125,14 @@ def test_too_many_folds_are_refused():
         ([("A", 1), ("B", 1)], "numbered 1 to k"),
     ],
 )
-def test_a_broken_fold_list_is_refused(rows, message):
+def test_an_invalid_table_of_folds_is_an_error(rows, message):
     columns = [list(column) for column in zip(*rows, strict=True)]
     table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS_SCHEMA)
     with pytest.raises(DataError, match=message):
         folding.check(table, ["A", "B"])
 
 
-def test_statistics_and_weights_follow_equation_9():
+def test_statistics_and_class_weights_follow_equation_9():
     frames = frames_of([f"S{i}" for i in range(9)], 30, 4)
     counts = folding.count_subjects(frames, TARGET)
     folds = folding.random(counts, 3, 0)
@@ -141,9 +141,9 @@ def test_statistics_and_weights_follow_equation_9():
     rows = folding.statistics(counts, folds, TARGET).to_pylist()
     assert len(rows) == 3 * len(AUS)
     for fold in (1, 2, 3):
-        mine = [row for row in rows if row["fold"] == fold]
+        fold_rows = [row for row in rows if row["fold"] == fold]
         epsilon = []
-        for row in mine:
+        for row in fold_rows:
             train = [plain[s][row["au"]] for s in plain if fold_of[s] != fold]
             test = [plain[s][row["au"]] for s in plain if fold_of[s] == fold]
             assert row["train_frames"] == sum(n for n, _ in train)
@@ -152,28 +152,28 @@ def test_statistics_and_weights_follow_equation_9():
             assert row["test_positives"] == sum(p for _, p in test)
             epsilon.append(row["train_positives"] / row["train_frames"])
         gamma = [(1 / e) / sum(1 / x for x in epsilon) for e in epsilon]
-        assert [row["weight"] for row in mine] == pytest.approx([g * len(AUS) for g in gamma])
+        assert [row["weight"] for row in fold_rows] == pytest.approx([g * len(AUS) for g in gamma])
 
 
-def test_weights_from_published_rates_are_near_the_published_weights():
+def test_class_weights_from_published_rates_are_near_the_published_class_weights():
     statistics = json.loads(resources.path("benchmarks", "label_statistics.json").read_text())
     for name in ("bp4d", "disfa"):
-        mine = statistics[name]
-        rates = dict(zip(mine["aus"], mine["occurrence_rate"], strict=True))
+        by_au = statistics[name]
+        rates = dict(zip(by_au["aus"], by_au["occurrence_rate"], strict=True))
         rates = np.array([rates[au] for au in protocols.benchmark(name).aus])
-        published = np.mean(list(mine["class_weights_published_me_graphau"].values()), axis=0)
-        ours = TARGET.class_weights(np.full(len(rates), 1e6), rates * 1e6)
-        assert ours.mean() == pytest.approx(1)
-        assert ours == pytest.approx(published, rel=0.12)
+        published = np.mean(list(by_au["class_weights_published_me_graphau"].values()), axis=0)
+        weights = TARGET.class_weights(np.full(len(rates), 1e6), rates * 1e6)
+        assert weights.mean() == pytest.approx(1)
+        assert weights == pytest.approx(published, rel=0.12)
 
 
-def test_an_au_that_is_never_active_has_no_weight():
+def test_an_au_that_is_never_active_has_no_class_weight():
     weights = TARGET.class_weights(np.array([10, 10]), np.array([0, 5]))
     assert np.isnan(weights[0])
     assert weights[1] == 1
 
 
-def test_leave_one_subject_out_tests_every_subject_alone():
+def test_leave_one_subject_out_has_a_fold_for_every_subject():
     counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), TARGET)
     folds = protocols.Folds.model_validate({"rule": "leave-one-subject-out"})
     assert folding.choose("own", folds, 4, None, None) == ("published", 4)
@@ -183,18 +183,18 @@ def test_leave_one_subject_out_tests_every_subject_alone():
     assert set(table["protocol"].to_pylist()) == {"leave-one-subject-out"}
 
 
-def test_how_many_folds_is_the_protocols_word_unless_asked_otherwise():
+def test_the_number_of_folds_is_that_of_the_protocol_unless_the_user_sets_another():
     five = {k: [f"S{k}"] for k in range(1, 6)}
     listed = protocols.Folds.model_validate({"name": "five", "parts": five})
     assert folding.choose("own", listed, 5, None, None) == ("published", 5)
     assert folding.choose("own", listed, 5, 3, None) == ("random", 3)
     assert folding.choose("own", listed, 5, None, "random") == ("random", 3)
     assert folding.choose("own", None, 5, None, None) == ("random", 3)
-    with pytest.raises(UsageError, match="own has 5 folds published, not 3"):
+    with pytest.raises(UsageError, match="own lists 5 folds, not 3"):
         folding.choose("own", listed, 5, 3, "published")
 
 
-def test_a_part_that_is_only_trained_on_is_tested_by_no_fold():
+def test_a_dataset_that_is_only_trained_on_is_tested_by_no_fold():
     frames = frames_of(["A1", "A2", "B1", "B2", "B3"], 30, 2)
     counts = folding.count_subjects(frames, TARGET)
     table = folding.across(counts, {"A1", "A2"}, "a-to-b")
