@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing files atomically: a file is either replaced completely or left unchanged."""
 
 import errno
 import os
@@ -14,24 +14,28 @@ from fauds.errors import DataError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on a clean exit it is synced and takes its place.
+    """Yield a temporary path in the same folder; on success, the file there replaces `path`.
 
-    A crash, an error or Ctrl-C leaves the old file as it was.
+    A crash, an error or Ctrl-C leaves the old file unchanged.
+
+    Args:
+        path: the path of the file to write; its folder is created if it does not exist.
 
     Raises:
-        DataError: the file system refuses (full, read-only, no permission).
+        DataError: the file cannot be written, for example because the disk is full or read-only,
+            or a permission is missing.
     """
     temporary: Path | None = None
     try:
-        temporary = _beside(path)
+        temporary = _temporary_file(path)
         yield temporary
-        # mkstemp's files are their owner's alone; workspaces are shared in groups.
+        # Only the owner can read files made by mkstemp, but groups share workspaces.
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        # The body may read other files; their errors are not about this one.
+        # Code in the context may read other files, whose errors must not be reported for this one.
         if error.filename is not None and Path(error.filename).parent != path.parent:
             raise
         raise unwritable(path, error) from error
@@ -42,10 +46,11 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn every refusal of the file system into the error for `path`.
+    """Raise DataError in place of an OSError, for code that writes `path`.
 
     Raises:
-        DataError: the file system refuses (full, read-only, no permission).
+        DataError: the file cannot be written, for example because the disk is full or read-only,
+            or a permission is missing.
     """
     try:
         yield
@@ -54,29 +59,34 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def unwritable(path: Path, error: OSError) -> DataError:
-    """Return the error of a file that the file system refuses to write."""
+    """Return the error to raise if a file cannot be written.
+
+    Args:
+        path: the path of the file.
+        error: the error of the file system.
+    """
     return DataError(
         f"{path.name} could not be written: {error.strerror or error}.",
         where=path,
-        hint=f"{_to_do(error.errno)}; nothing that was there before is lost",
+        hint=f"{_hint(error.errno)}; an existing file was not changed",
     )
 
 
-def _to_do(number: int | None) -> str:
+def _hint(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "free space, or choose another place"
     if number == errno.EROFS:
         return "choose another place: this file system is read-only"
     if number in (errno.EACCES, errno.EPERM):
-        return "choose another place, or be given the right to write there (ls -ld)"
+        return "choose another place, or get permission to write there (ls -ld)"
     if number in (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY):
-        return "choose another place, or move away what has this name or a folder's above it"
-    return "see to the disk, or choose another place"
+        return "choose another place, or move away the file or folder that blocks this path"
+    return "check the disk, or choose another place"
 
 
-def _beside(path: Path) -> Path:
-    """Make an empty file beside `path`, and the folders that it needs."""
-    # Here every error is about `path`, also where the refused folder is one further up.
+def _temporary_file(path: Path) -> Path:
+    """Create an empty file in the same folder as `path`, and the folder if necessary."""
+    # An error about any folder of the path is reported for the file itself.
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -92,32 +102,36 @@ def _umask() -> int:
 
 @contextmanager
 def growing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on a clean exit it takes its place.
+    """Yield a temporary path like `atomic`, but keep an unfinished file under another name.
 
-    On an error or Ctrl-C the old file stays as it was, and what was written so far is kept as
-    ``faces.part.csv`` beside ``faces.csv``, which is said on stderr.
+    On an error or Ctrl-C the old file is left unchanged. The part written so far is kept as, for
+    example, ``faces.part.csv`` in the folder of ``faces.csv``, and a message on stderr names it.
+
+    Args:
+        path: the path of the file to write; its folder is created if it does not exist.
 
     Raises:
-        DataError: the file system refuses (full, read-only, no permission).
+        DataError: the file cannot be written, for example because the disk is full or read-only,
+            or a permission is missing.
     """
     with atomic(path) as temporary:
         try:
             yield temporary
         except BaseException:
-            _keep(temporary, part_of(path))
+            _keep(temporary, partial_path(path))
             raise
 
 
-def part_of(path: Path) -> Path:
-    """Return where the beginning of an unfinished file is kept: ``faces.part.csv``."""
+def partial_path(path: Path) -> Path:
+    """Return the path of the unfinished file: ``faces.part.csv`` for ``faces.csv``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
-def _keep(temporary: Path, part: Path) -> None:
+def _keep(temporary: Path, partial: Path) -> None:
     if not temporary.stat().st_size:
         return
-    # Temporary files are their owner's alone; a new file has the rights that the user chose.
-    part.touch()
-    shutil.copymode(part, temporary)
-    temporary.replace(part)
-    print(f"Stopped early: what was written until then is kept in {part}.", file=sys.stderr)
+    # Only the owner can read temporary files; a new file has the user's default permissions.
+    partial.touch()
+    shutil.copymode(partial, temporary)
+    temporary.replace(partial)
+    print(f"Stopped early: the part written so far is kept in {partial}.", file=sys.stderr)

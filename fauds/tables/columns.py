@@ -1,7 +1,7 @@
-"""NumPy arrays to Arrow columns and back without `pyarrow.array` and `to_numpy`.
+"""Converting NumPy arrays to Arrow columns and back without loading pandas.
 
-Those two load pandas on their first use, where it is installed, which costs as much as reading
-all of BP4D's labels.
+If pandas is installed, `pyarrow.array` and `to_numpy` load it on their first use, which takes as
+long as reading all labels of BP4D. The functions here do not use them.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ import pyarrow as pa
 
 
 def from_numpy(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None = None) -> pa.Array:
-    """Return a numeric column.
+    """Return an Arrow column of numbers.
 
     Args:
-        values: [N], of the type that `kind` names.
-        kind: an Arrow integer or floating type.
-        null: bool [N], True where the column is null.
+        values: the numbers, [N].
+        kind: the Arrow type of the column, an integer or floating-point type.
+        null: a mask that is True where the column is null, bool [N]; None for no nulls.
     """
     values = np.ascontiguousarray(values, kind.to_pandas_dtype())
     return pa.Array.from_buffers(kind, len(values), [_validity(null), pa.py_buffer(values)])
@@ -29,7 +29,7 @@ def _validity(null: np.ndarray | None) -> pa.Buffer | None:
 
 
 def from_strings(values: Sequence[str]) -> pa.Array:
-    """Return a string column, string [N]."""
+    """Return an Arrow column of strings, without nulls."""
     encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     large = pa.LargeStringArray.from_buffers(
@@ -39,13 +39,18 @@ def from_strings(values: Sequence[str]) -> pa.Array:
 
 
 def category(codes: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:
-    """Return a dictionary column: names by code, int32 [N]; null where the code is negative."""
+    """Return an Arrow dictionary column.
+
+    Args:
+        codes: the index in `names` of each row, int32 [N]; negative for null.
+        names: the distinct values.
+    """
     indices = from_numpy(codes, pa.int32(), codes < 0)
     return pa.DictionaryArray.from_arrays(indices, from_strings(names))
 
 
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a numeric column without nulls as [N], of its own type."""
+    """Return a column of numbers without nulls as an array of the same type, [N]."""
     parts = [
         np.frombuffer(chunk.buffers()[1], chunk.type.to_pandas_dtype())[chunk.offset :][
             : len(chunk)

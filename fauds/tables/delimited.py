@@ -1,6 +1,6 @@
-"""Files of named columns that other programs wrote, CSV or Parquet, read column by column.
+"""Reading columns by name from CSV or Parquet files that other programs wrote.
 
-What is wrong in a file is named with its line.
+Errors name the file and the line, or the row of a Parquet file.
 """
 
 import csv
@@ -23,12 +23,12 @@ from fauds.tables.columns import to_numpy
 
 @dataclass(frozen=True)
 class ColumnFile:
-    """A file of named columns, CSV or Parquet by its suffix, whose header has been read.
+    """A CSV or Parquet file whose header has been read; see `open_columns`.
 
     Attributes:
-        path: of the file.
-        header: its columns' names, without the blanks around them.
-        metadata: a Parquet file's key-value metadata; empty of a CSV file.
+        path: the path of the file; the suffix .parquet marks a Parquet file.
+        header: the names of the columns, without surrounding blanks.
+        metadata: the key-value metadata of a Parquet file; empty for a CSV file.
     """
 
     path: Path
@@ -37,11 +37,17 @@ class ColumnFile:
 
     @property
     def is_parquet(self) -> bool:
-        """Whether it is a Parquet file."""
+        """Whether the file is a Parquet file, by its suffix."""
         return self.path.suffix.lower() == ".parquet"
 
     def bad(self, what: str, row: int | None = None, hint: str | None = None) -> DataError:
-        """Return an error about the file, or about its row of that number, counted from 0."""
+        """Return an error about the file or one of its rows.
+
+        Args:
+            what: what is wrong, in one sentence.
+            row: the number of the row, counted from 0 without the header; None for the file.
+            hint: what the user can do about it.
+        """
         if row is None:
             where = str(self.path)
         elif self.is_parquet:
@@ -51,20 +57,21 @@ class ColumnFile:
         return DataError(what, where=where, hint=hint)
 
     def read(self, types: Mapping[str, pa.DataType]) -> pa.Table:
-        """Read columns by name; other programs' files hold hundreds of others.
+        """Read the named columns and leave out all others.
 
         Args:
-            types: column to its type. An empty cell is null, which a whole number cannot be.
+            types: the type of each column to read. An empty cell becomes null, which is an error
+                in a column of integers.
 
         Raises:
-            DataError: with its line: a row of another length than the header, a cell that is no
-                number, an empty cell of a whole number.
+            DataError: a row has more or fewer cells than the header, a cell is not a number, or a
+                cell in a column of integers is empty. The message names the line.
         """
         table = self._read_parquet(types) if self.is_parquet else self._read_csv(types)
         for name, kind in types.items():
             if pa.types.is_integer(kind) and table[name].null_count:
                 row = table[name].is_null().to_pylist().index(True)
-                raise self.bad(f"The cell of column {name} is empty.", row)
+                raise self.bad(f"The cell in column {name} is empty.", row)
         return table
 
     def _read_csv(self, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -75,7 +82,7 @@ class ColumnFile:
                 convert_options=pacsv.ConvertOptions(include_columns=[*types], column_types=types),
             )
         except pa.ArrowInvalid as error:
-            raise self._first_wrong(types, error) from error
+            raise self._first_error(types, error) from error
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
@@ -93,13 +100,13 @@ class ColumnFile:
         try:
             return column.cast(kind)
         except pa.ArrowException as error:
-            why = str(error).splitlines()[0].rstrip(".")
+            reason = str(error).splitlines()[0].rstrip(".")
             raise self.bad(
-                f"Column {name} holds {column.type}, which cannot be read as {kind}: {why}."
+                f"Column {name} has type {column.type}, which cannot be read as {kind}: {reason}."
             ) from error
 
-    def _first_wrong(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
-        """Return the error of the first row of a wrong length, else of the first wrong cell."""
+    def _first_error(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
+        """Return the error for the first row of a wrong length, or for the first invalid cell."""
         try:
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = [cells for cells in list(csv.reader(file))[1:] if cells]
@@ -108,17 +115,18 @@ class ColumnFile:
         for row, cells in enumerate(rows):
             if len(cells) != len(self.header):
                 return self.bad(
-                    f"The line has {len(cells)} columns, the first {len(self.header)}.",
+                    f"The line has {len(cells)} columns, but the first line has "
+                    f"{len(self.header)}.",
                     row,
-                    "give every line as many; a text that holds a comma stands in quotes",
+                    "use the same number of columns in every line; quote text that has a comma",
                 )
         for name, kind in types.items():
             column = self.header.index(name)
-            wrong = _first_not([cells[column].strip() for cells in rows], kind)
-            if wrong is not None:
+            invalid = _first_invalid([cells[column].strip() for cells in rows], kind)
+            if invalid is not None:
                 number = "whole number" if pa.types.is_integer(kind) else "number"
-                held = rows[wrong][column]
-                return self.bad(f"Column {name} holds {held!r}, not a {number}.", wrong)
+                content = rows[invalid][column]
+                return self.bad(f"Column {name} holds {content!r}, not a {number}.", invalid)
         return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:
@@ -127,10 +135,14 @@ class ColumnFile:
 
 
 def open_columns(path: Path) -> ColumnFile:
-    """Read the header of a file of named columns.
+    """Read the header of a CSV or Parquet file.
+
+    Args:
+        path: the path of the file; the suffix .parquet marks a Parquet file, any other suffix a
+            CSV file with a header.
 
     Raises:
-        DataError: the file cannot be read, is empty, or names a column twice.
+        DataError: the file cannot be read, is empty, or has two columns with the same name.
     """
     metadata: Mapping[bytes, bytes] = {}
     try:
@@ -146,16 +158,22 @@ def open_columns(path: Path) -> ColumnFile:
     header = tuple(name.strip() for name in names)
     if not header:
         raise DataError(
-            "The table is empty.", where=path, hint="run what wrote it again, or copy it again"
+            "The table is empty.",
+            where=path,
+            hint="write or copy the file again",
         )
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"The first line names the column {twice!r} twice.", where=f"{path}:1")
+    repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None:
+        raise DataError(
+            f"The first line names the column {repeated!r} twice.",
+            where=f"{path}:1",
+            hint="rename or remove one of the two columns",
+        )
     return ColumnFile(path, header, metadata)
 
 
 def _row_lines(file: TextIO) -> Iterator[int]:
-    """Yield the line on which each row begins, the header's first; a quoted cell has several."""
+    """Yield the line on which each row begins, the header first; a quoted cell may span lines."""
     reader = csv.reader(file)
     line = 1
     for cells in reader:
@@ -169,44 +187,47 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         return DataError(
             "The table is not UTF-8 text.",
             where=path,
-            hint="name a CSV file; one in another encoding has to be saved as UTF-8",
+            hint="use a CSV file, saved as UTF-8",
         )
     if isinstance(error, OSError):
-        why, hint = error.strerror or str(error), "check its name and that you may read it"
+        reason = error.strerror or str(error)
+        hint = "check the name of the file and that you have permission to read it"
     else:
-        why, hint = str(error).splitlines()[0].rstrip("."), "look for a quote that is not closed"
-    return DataError(f"The table cannot be read: {why}.", where=path, hint=hint)
+        reason = str(error).splitlines()[0].rstrip(".")
+        hint = "look for a quotation mark that is not closed"
+    return DataError(f"The table cannot be read: {reason}.", where=path, hint=hint)
 
 
 def trimmed(column: pa.ChunkedArray) -> list[str]:
-    """Return a column of text without the blanks around it."""
+    """Return the texts in a column of strings, without surrounding blanks."""
     texts: list[str] = pc.utf8_trim_whitespace(column).to_pylist()
     return texts
 
 
 def stacked(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """Return columns of numbers, float32 [rows, columns]; NaN for null."""
+    """Return columns of numbers as one array, [rows, columns]; NaN for null."""
     columns = [to_numpy(pc.fill_null(table[name], math.nan)) for name in names]
     return np.stack(columns, axis=1)
 
 
-def _first_not(cells: list[str], kind: pa.DataType) -> int | None:
-    """Return the first cell that does not hold what its column does; None where all do."""
-    absent = pacsv.ConvertOptions().null_values
-    text = pa.array([None if cell in absent else cell for cell in cells], pa.string())
-    if _holds(text, kind):
+def _first_invalid(cells: list[str], kind: pa.DataType) -> int | None:
+    """Return the index of the first cell that is not of the type; None if all cells are."""
+    null_values = pacsv.ConvertOptions().null_values
+    text = pa.array([None if cell in null_values else cell for cell in cells], pa.string())
+    if _is_valid(text, kind):
         return None
-    fine, wrong = 0, len(text)
-    while wrong - fine > 1:
-        middle = (fine + wrong) // 2
-        if _holds(text[:middle], kind):
-            fine = middle
+    # The first `valid` cells are of the type, and the first `invalid` cells are not.
+    valid, invalid = 0, len(text)
+    while invalid - valid > 1:
+        middle = (valid + invalid) // 2
+        if _is_valid(text[:middle], kind):
+            valid = middle
         else:
-            wrong = middle
-    return fine
+            invalid = middle
+    return valid
 
 
-def _holds(text: pa.Array, kind: pa.DataType) -> bool:
+def _is_valid(text: pa.Array, kind: pa.DataType) -> bool:
     try:
         text.cast(kind)
     except pa.ArrowInvalid:

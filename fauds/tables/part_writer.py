@@ -1,4 +1,7 @@
-"""Writing a Parquet table in parts: row groups of whole sequences, no columns without values."""
+"""Writing a Parquet table in parts, with row groups of whole sequences.
+
+Columns without any value can be left out.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,12 @@ from fauds.tables.atomic import unwritable
 
 
 class RowGroups:
-    """Joins the parts of a table, and cuts them into row groups where sequences begin.
+    """Joins the parts of a table and divides the rows into groups of whole sequences.
 
-    The groups are the same however a table is divided into parts.
+    The groups do not depend on how the table is divided into parts.
 
     Args:
-        limit: rows in a group; a sequence of more rows is a group of its own.
+        limit: the largest number of rows in a group. A longer sequence is a group by itself.
     """
 
     def __init__(self, limit: int) -> None:
@@ -26,12 +29,12 @@ class RowGroups:
         self._starts = np.empty(0, np.int64)
 
     def add(self, part: pa.Table, starts: np.ndarray | None) -> list[pa.Table]:
-        """Take a part, and return the groups that are full.
+        """Add a part and return the groups that are complete.
 
         Args:
-            part: rows that end where a sequence ends.
-            starts: row numbers in the part where a sequence begins, the first 0, rising; None
-                where groups may be cut anywhere.
+            part: the rows of whole sequences.
+            starts: the row numbers in the part at which sequences begin, in rising order, with 0
+                first; None if groups may begin at any row.
         """
         allowed = np.arange(len(part)) if starts is None else np.asarray(starts)
         self._starts = np.concatenate([self._starts, allowed + self._rows])
@@ -39,25 +42,25 @@ class RowGroups:
         self._rows += len(part)
         if self._rows <= self._limit:
             return []
-        return self._cut(self._full())
+        return self._split(self._ends())
 
     def rest(self) -> list[pa.Table]:
-        """Return the last group, if there is one."""
-        return self._cut([self._rows]) if self._rows else []
+        """Return the remaining rows as a group, or nothing if no rows remain."""
+        return self._split([self._rows]) if self._rows else []
 
-    def _full(self) -> list[int]:
-        """Return where the full groups end, in rows."""
+    def _ends(self) -> list[int]:
+        """Return the row numbers at which the complete groups end."""
         bounds = np.append(self._starts, self._rows)
         ends: list[int] = []
         begin = 0
         while self._rows - begin > self._limit:
-            fits = bounds[np.searchsorted(bounds, begin + self._limit, side="right") - 1]
-            longer = bounds[np.searchsorted(bounds, begin, side="right")]
-            begin = int(max(fits, longer))
+            last_fitting = bounds[np.searchsorted(bounds, begin + self._limit, side="right") - 1]
+            first_end = bounds[np.searchsorted(bounds, begin, side="right")]
+            begin = int(max(last_fitting, first_end))
             ends.append(begin)
         return ends
 
-    def _cut(self, ends: list[int]) -> list[pa.Table]:
+    def _split(self, ends: list[int]) -> list[pa.Table]:
         table = pa.concat_tables(self._waiting)
         begins = [0, *ends[:-1]]
         groups = [table.slice(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
@@ -68,17 +71,17 @@ class RowGroups:
 
 
 class TableWriter:
-    """Writes a table in parts to a temporary file; `fauds.tables.store.table_writer` makes one.
+    """Writes a table in parts to a temporary file; made by `fauds.tables.store.table_writer`.
 
     Args:
-        path: the table's path, for errors.
-        temporary: where to write.
-        schema: the columns that are written in any case. Parts may have more; those are left
-            out where they are null throughout.
-        row_group: rows in a row group, see `RowGroups`.
+        path: the final path of the table, for error messages.
+        temporary: the path of the file to write.
+        schema: the columns to write even if they are null throughout. Parts may have more
+            columns, which are written only if they have a value.
+        row_group: the largest number of rows in a row group, see `RowGroups`.
 
     Attributes:
-        meta: what made the table ("inputs", "settings", ...); read at the end.
+        meta: the metadata of the table ("inputs", "settings", ...), which is written last.
     """
 
     def __init__(self, path: Path, temporary: Path, schema: pa.Schema, row_group: int) -> None:
@@ -90,17 +93,17 @@ class TableWriter:
         self._file: pq.ParquetWriter | None = None
 
     def write(self, part: pa.Table, starts: np.ndarray | None = None) -> None:
-        """Write rows, which end where a sequence ends.
+        """Write the rows of whole sequences.
 
         Args:
-            part: the rows; every part has the same columns, dictionaries may differ.
-            starts: row numbers in the part where a sequence begins, the first 0; row groups are
-                cut there only. None where they may be cut anywhere.
+            part: the rows. All parts must have the same columns; dictionaries may differ.
+            starts: the row numbers in the part at which sequences begin, in rising order, with 0
+                first; None if row groups may begin at any row.
 
         Raises:
-            DataError: the file system refuses (full, no permission).
+            DataError: the file cannot be written, for example because the disk is full.
         """
-        # Whoever reads the parts may take every OSError for one of its own.
+        # The caller may be reading other files and would report an OSError as an error of those.
         try:
             for group in self._groups.add(part, starts):
                 self._put(group)
@@ -108,7 +111,7 @@ class TableWriter:
             raise unwritable(self._path, error) from error
 
     def finish(self, metadata: dict[bytes, bytes]) -> None:
-        """Write the rows that wait, and the file's key-value metadata."""
+        """Write the remaining rows and the key-value metadata, and close the file."""
         for group in self._groups.rest():
             self._put(group)
         file = self._file or self._open(self._schema)
@@ -116,18 +119,18 @@ class TableWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file, as it is; a second time does nothing."""
+        """Close the file in its current state; closing it again has no effect."""
         if self._file is not None:
             self._file.close()
 
     def _put(self, group: pa.Table) -> None:
-        # Parquet gives up dictionaries that change within a row group.
+        # Parquet stores plain strings if the dictionary changes within a row group.
         group = group.unify_dictionaries()
-        known = {*self._schema.names, *(self._file.schema.names if self._file else ())}
+        written = {*self._schema.names, *(self._file.schema.names if self._file else ())}
         fields = [
             self._schema.field(field.name) if field.name in self._schema.names else field
             for field in group.schema
-            if field.name in known or group[field.name].null_count < len(group)
+            if field.name in written or group[field.name].null_count < len(group)
         ]
         names = [field.name for field in fields]
         file = self._file or self._open(pa.schema(fields))
@@ -140,7 +143,7 @@ class TableWriter:
         return self._file
 
     def _widen(self, schema: pa.Schema) -> pq.ParquetWriter:
-        """Write again what has been written, with columns that were null until now."""
+        """Rewrite the file with additional columns, which are null in the rows written so far."""
         self.close()
         narrow = self._temporary.with_name(f"{self._temporary.name}.narrow")
         self._temporary.replace(narrow)

@@ -1,8 +1,8 @@
-"""The names of all files in a workdir: a dataset's tables, a run's files and a fold's.
+"""The names of the files in a workdir, by the folder that they are in::
 
-fauds-work/bp4d/            a dataset's folder: tables, crops and runs
-fauds-work/bp4d/runs/NAME/  a run's folder
-fauds-work/bp4d/runs/NAME/fold1/
+fauds-work/bp4d/                    the folder of a dataset: tables, crops and runs
+fauds-work/bp4d/runs/NAME/          the folder of a run
+fauds-work/bp4d/runs/NAME/fold1/    the folder of a fold
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ PHRASES = "phrases.parquet"
 CAPTIONS = "captions.parquet"
 VOCABULARY = "vocabulary.parquet"
 FOLDS = "folds.parquet"
-"""In a dataset's folder; a run keeps a copy."""
+"""The folds in the folder of a dataset; the folder of a run has a copy."""
 FACES = "faces.parquet"
 PROTOCOL = "protocol.yaml"
-"""A copy of the protocol's file, where the protocol is a user's own."""
+"""A copy of the protocol's file, if the protocol is a user's."""
 RUNS = "runs"
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
@@ -37,10 +37,10 @@ PREDICTIONS = "predictions.parquet"
 
 
 def fold_folder(run: Path, fold: int) -> Path:
-    """Return the folder of a fold in a run's folder."""
+    """Return the path of a fold's folder in the folder of a run."""
     return run / f"fold{fold}"
 
 
 def dataset_folder(run: Path) -> Path:
-    """Return the dataset's folder in whose ``runs`` a run lies."""
+    """Return the path of the dataset's folder that a run belongs to."""
     return run.resolve().parent.parent

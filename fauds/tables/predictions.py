@@ -1,4 +1,4 @@
-"""predictions.parquet of a fold: keys, fold, a score a name, and texts where there are any."""
+"""Reading and writing predictions.parquet of a fold: keys, fold, scores and generated texts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,12 +27,19 @@ def write(
     """Write the predictions of a fold's test part.
 
     Args:
-        frames: subject, task, frame and frame_id of the N frames, and key where they have one.
-        names: of the scores.
-        scores: float32 [N, A].
-        meta: of the table.
-        texts: column (``AU01_text``, ``face_text``) to texts, null where not described.
-        intensities: AU to predicted intensities, 0 to 5, [N].
+        path: the path of the table.
+        frames: the N frames, with the columns subject, task, frame and frame_id; the column key
+            is used if it exists.
+        fold: the number of the fold, from 1.
+        names: the names of the A scores, which become columns.
+        scores: the scores, float32 [N, A].
+        meta: the metadata of the table, see `fauds.tables.store.write_table`.
+        texts: the generated texts by column (``AU01_text``, ``face_text``), string [N]; null for
+            frames without a description.
+        intensities: the predicted intensities by AU, 0 to 5, [N].
+
+    Raises:
+        DataError: the file cannot be written.
     """
     texts = texts or {}
     schema, frames = schemas.predictions_schema(names, list(texts)), with_keys(frames)
@@ -46,7 +53,7 @@ def write(
 
 
 def scores(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """Return the columns of scores, float32 [N, A]."""
+    """Return the scores of the named columns, float32 [N, A]."""
     return np.stack([table[name].to_numpy() for name in names], axis=1)
 
 
@@ -56,9 +63,12 @@ def text_columns(table: pa.Table) -> list[str]:
 
 
 def is_described(table: pa.Table) -> pa.ChunkedArray:
-    """Return which frames have any description, bool [N]; there must be columns of them."""
+    """Return whether each frame has a description, bool [N].
+
+    The table must have at least one column of generated texts.
+    """
     first, *rest = text_columns(table)
-    written = pc.is_valid(table[first])
+    described = pc.is_valid(table[first])
     for name in rest:
-        written = pc.or_(written, pc.is_valid(table[name]))
-    return written
+        described = pc.or_(described, pc.is_valid(table[name]))
+    return described

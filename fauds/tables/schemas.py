@@ -1,4 +1,4 @@
-"""The columns and types of the tables that fauds writes."""
+"""The schemas (columns and types) of the tables that fauds writes."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,14 @@ _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of frames.parquet: one row a coded frame, null where not coded.
+    """Return the schema of frames.parquet, with one row per coded frame.
 
-    `key` is the frame's unique id in words, see `frame_keys`; tables of an older fauds lack it.
+    An AU that is not coded in a frame is null. The column `key` has the frame's unique key, see
+    `fauds.tables.frames.frame_keys`; tables written by older versions of fauds lack it.
+
+    Args:
+        aus: the AUs with a column of occurrence.
+        intensity_aus: the AUs with a column of intensity.
     """
     return pa.schema(
         [
@@ -30,7 +35,7 @@ def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.S
 
 
 def captions_schema(aus: Sequence[str]) -> pa.Schema:
-    """Return the schema of captions.parquet: a frame's local descriptions and its global one."""
+    """Return the schema of captions.parquet: a local description per AU, and the global one."""
     return pa.schema(
         [("frame_id", pa.int64()), *((au, _CATEGORY) for au in aus), ("face", _CATEGORY)]
     )
@@ -73,7 +78,12 @@ FOLD_STATISTICS_SCHEMA = pa.schema(
 
 
 def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of a fold's predictions: a score a name, and columns of generated texts."""
+    """Return the schema of predictions.parquet.
+
+    Args:
+        names: the columns of scores.
+        texts: the columns of generated texts.
+    """
     return pa.schema(
         [
             ("key", pa.string()),
@@ -89,7 +99,7 @@ def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Sc
 
 
 def faces_schema() -> pa.Schema:
-    """Return the schema of faces.parquet: one row a coded frame; nulls where it has no crop."""
+    """Return the schema of faces.parquet, with one row per coded frame; null if it has no crop."""
     return pa.schema(
         [
             ("frame_id", pa.int64()),

@@ -1,8 +1,8 @@
-"""Tables on disk: schemas, atomic writes, metadata, fingerprints, and the lock of a folder.
+"""Reading and writing tables with metadata, fingerprints, and the lock of a dataset's folder.
 
-Tables are Parquet files that anyone can open. Every one carries, under the key ``fauds`` of its
-key-value metadata, a JSON object: schema version, fauds version, the fingerprint of its inputs
-and the settings that made it.
+Tables are ordinary Parquet files. The key ``fauds`` of their key-value metadata holds a JSON object
+with the schema version, the version of fauds, the fingerprint of the table's inputs and the
+settings that were used.
 """
 
 import fcntl
@@ -27,27 +27,28 @@ from fauds.version import VERSION
 SCHEMA_VERSION = 1
 ROW_GROUP = 128 * 1024
 _META = b"fauds"
-_AGAIN = "remove it and run the step that writes it again"
+_AGAIN = "remove the file and run the command that writes it again"
 
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
-    """Write a table in parts, atomically: ``writer.write(part, starts)``, then ``writer.meta``.
+    """Write a table in parts, atomically: call ``writer.write`` for each part, set ``writer.meta``.
 
     Args:
-        path: where; the folder is made.
-        schema: the columns that are written in any case. Parts may have more; those are left
-            out where they are null throughout.
+        path: the path of the table; its folder is created if it does not exist.
+        schema: the columns to write even if they are null throughout. Parts may have more
+            columns, which are written only if they have a value.
 
     Raises:
-        DataError: the file system refuses (full, read-only, no permission).
+        DataError: the file cannot be written, for example because the disk is full or read-only,
+            or a permission is missing.
     """
     with atomic(path) as temporary:
         writer = TableWriter(path, temporary, schema, ROW_GROUP)
         try:
             yield writer
-            full = {"schema": SCHEMA_VERSION, "fauds": VERSION, **writer.meta}
-            encoded = json.dumps(full, sort_keys=True, ensure_ascii=False).encode()
+            metadata = {"schema": SCHEMA_VERSION, "fauds": VERSION, **writer.meta}
+            encoded = json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()
             writer.finish({_META: encoded})
         finally:
             writer.close()
@@ -62,10 +63,15 @@ def write_table(
     """Write a table with its metadata, atomically.
 
     Args:
-        path: where; the folder is made.
+        path: the path of the table; its folder is created if it does not exist.
         table: the rows.
-        meta: what made them ("inputs", "settings", ...); versions are added.
-        sequence_starts: row numbers where a sequence begins; row groups are cut there only.
+        meta: the metadata ("inputs", "settings", ...); the versions are added to it.
+        sequence_starts: the row numbers at which row groups may begin, usually those at which
+            sequences begin; None for any row.
+
+    Raises:
+        DataError: the file cannot be written, for example because the disk is full or read-only,
+            or a permission is missing.
     """
     table = table.replace_schema_metadata(None)
     with table_writer(path, table.schema) as writer:
@@ -74,8 +80,8 @@ def write_table(
 
 
 def sequence_starts(frames: pa.Table) -> np.ndarray:
-    """Return the row numbers where a sequence (subject and task) begins, int64."""
-    # Arrow's own to_numpy loads pandas.
+    """Return the row numbers at which sequences (subject and task) begin, int64 [sequences]."""
+    # The method to_numpy of Arrow would load pandas.
     subject, task = (
         np.from_dlpack(frames[name].combine_chunks().indices) for name in ("subject", "task")
     )
@@ -84,25 +90,31 @@ def sequence_starts(frames: pa.Table) -> np.ndarray:
 
 
 def sequences(frames: pa.Table) -> Iterator[tuple[tuple[str, str], slice]]:
-    """Yield every sequence's subject and task, and its rows."""
+    """Yield the subject and task of each sequence, and the slice of its rows."""
     for start, stop in pairwise([*sequence_starts(frames).tolist(), len(frames)]):
         yield (frames["subject"][start].as_py(), frames["task"][start].as_py()), slice(start, stop)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a table that fauds wrote, its dictionary columns with one dictionary each.
+    """Read a table that fauds wrote; each dictionary column has one dictionary.
+
+    Args:
+        path: the path of the table.
+        columns: the columns to read, in this order; None for all columns.
 
     Raises:
-        DataError: it is not there, not Parquet, of another schema version, or lacks a column.
+        DataError: the file is missing, is not a Parquet file written by fauds, has another schema
+            version, or lacks a column.
     """
     with _opened(path, columns) as file:
         return _in_order(file.read(columns), columns).unify_dictionaries()
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a table that fauds wrote, a row group at a time: whole sequences, in order.
+    """Read a table that fauds wrote in batches of whole sequences, one per row group.
 
-    Dictionaries of the same column may differ between groups. Errors as in `read_table`.
+    The dictionaries of a column may differ between batches. See `read_table` for the arguments
+    and errors.
     """
     with _opened(path, columns) as file:
         for index in range(file.num_row_groups):
@@ -110,24 +122,24 @@ def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Ta
 
 
 def _in_order(table: pa.Table, columns: list[str] | None) -> pa.Table:
-    # Parquet reads columns in the file's order.
+    # Parquet returns columns in the order of the file.
     return table if columns is None else table.select(columns)
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read the metadata of a table that fauds wrote; errors as in `read_table`."""
+    """Read the metadata of a table that fauds wrote; see `read_table` for the errors."""
     with _opened(path) as file:
         return _decoded(path, file.metadata.metadata or {})
 
 
 def column_names(path: Path) -> list[str]:
-    """Return the columns of a table that fauds wrote; errors as in `read_table`."""
+    """Return the names of the columns of a table; see `read_table` for the errors."""
     with _opened(path) as file:
         return list(file.schema_arrow.names)
 
 
 def row_count(path: Path) -> int:
-    """Return the number of rows of a table that fauds wrote; errors as in `read_table`."""
+    """Return the number of rows of a table; see `read_table` for the errors."""
     with _opened(path) as file:
         count: int = file.metadata.num_rows
         return count
@@ -135,14 +147,14 @@ def row_count(path: Path) -> int:
 
 @contextmanager
 def _opened(path: Path, columns: Sequence[str] | None = None) -> Iterator[pq.ParquetFile]:
-    """Give a table that fauds wrote, with these columns, to read from."""
+    """Open a table that fauds wrote and check that it has the columns."""
     try:
         with pq.ParquetFile(path) as file:
             _decoded(path, file.metadata.metadata or {})
-            absent = [name for name in columns or () if name not in file.schema_arrow.names]
-            if absent:
+            missing = [name for name in columns or () if name not in file.schema_arrow.names]
+            if missing:
                 raise DataError(
-                    f"{path.name} has no column {', '.join(absent)}.", where=path, hint=_AGAIN
+                    f"{path.name} has no column {', '.join(missing)}.", where=path, hint=_AGAIN
                 )
             yield file
     except FileNotFoundError as error:
@@ -165,7 +177,8 @@ def _decoded(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     meta: dict[str, Any] = json.loads(metadata[_META])
     if meta["schema"] != SCHEMA_VERSION:
         raise DataError(
-            f"{path.name} has schema version {meta['schema']}, this fauds reads {SCHEMA_VERSION}.",
+            f"{path.name} has schema version {meta['schema']}, but this fauds reads version "
+            f"{SCHEMA_VERSION}.",
             where=path,
             hint=_AGAIN,
         )
@@ -179,12 +192,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, indented, keys as they come; NaN is refused."""
+    """Write a JSON file atomically, with indentation and keys in their order.
+
+    Raises:
+        ValueError: the value contains NaN or infinity.
+        DataError: the file cannot be written.
+    """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return the SHA-256, in hex, of bytes, or of anything that JSON can say."""
+    """Return the SHA-256, in hex, of one or more parts: bytes, or values that JSON can store."""
     digest = hashlib.sha256()
     for part in parts:
         if not isinstance(part, bytes):
@@ -196,10 +214,11 @@ def fingerprint(*parts: Any) -> str:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the only right to write a dataset's folder.
+    """Lock a dataset's folder, so that no other process of fauds writes to it.
 
     Raises:
-        DataError: another process holds it.
+        DataError: another process has locked the folder, or the folder cannot be written or
+            locked.
     """
     with _lock_file(folder).open("a+") as file:
         try:
@@ -209,14 +228,14 @@ def lock(folder: Path) -> Iterator[None]:
                 raise DataError(
                     f"The folder's file system cannot lock files: {error.strerror}.",
                     where=folder,
-                    hint="choose a folder on a local disk with --workdir",
+                    hint="use a --workdir on a local disk",
                 ) from error
             file.seek(0)
-            holder = file.read().strip() or "unknown"
+            process = file.read().strip() or "unknown"
             raise DataError(
-                f"Another fauds process (pid {holder}) is writing this folder.",
+                f"Another fauds process (pid {process}) is writing to this folder.",
                 where=folder,
-                hint="wait for it to end, or give this run its own --workdir",
+                hint="wait until it ends, or use another --workdir",
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

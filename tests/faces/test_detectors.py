@@ -204,7 +204,7 @@ def test_the_identity_is_the_contents(tmp_path: Path) -> None:
         ("source,frame,x0,y0,x1,y1\na,1,2,3,4,5\n", ":1", ["2 columns of x", "49, 66 or 68"]),
         ("source,frame,frame\na,1,1\n", ":1", ["'frame' twice"]),
         ("source,frame,left,top,right,bottom\n", "", ["no rows"]),
-        ("HEADa,1,1,2,3,4\na,2,1,2,3\n", ":3", ["5 columns, the first 6"]),
+        ("HEADa,1,1,2,3,4\na,2,1,2,3\n", ":3", ["5 columns, but the first line has 6"]),
         ("HEADa,1,1,2,3,4\n\n\na,two,1,2,3,4\n", ":5", ["frame", "'two'", "whole number"]),
         ("HEADa,1,1,2,3,4\na,2,1,2,3,4\na,3,1,,3,4\n", ":4", ["coordinates are missing"]),
         ("HEADa,1,1,2,3,4\na,2,1,2,3e,4\n", ":3", ["right", "'3e'"]),

@@ -1,4 +1,4 @@
-"""NumPy to Arrow and back, by hand."""
+"""Converting NumPy arrays to Arrow columns and back."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.int64(), pa.float32()])
 @pytest.mark.parametrize("count", [0, 1, 8, 13])
-def test_numbers_and_nulls(kind: pa.DataType, count: int) -> None:
+def test_numbers_become_a_column_with_nulls(kind: pa.DataType, count: int) -> None:
     values, null = np.arange(count), np.arange(count) % 3 == 1
     column = from_numpy(values, kind, null)
     column.validate(full=True)
@@ -18,7 +18,7 @@ def test_numbers_and_nulls(kind: pa.DataType, count: int) -> None:
 
 
 @pytest.mark.parametrize("values", [[], [""], ["a", "", "ä€", "a"]])
-def test_strings(values: list[str]) -> None:
+def test_strings_become_a_column(values: list[str]) -> None:
     column = from_strings(values)
     column.validate(full=True)
     assert column.equals(pa.array(values, pa.string()))
@@ -30,7 +30,7 @@ def test_a_category_with_a_negative_code_is_null() -> None:
     assert column.to_pylist() == ["b", None, "a"]
 
 
-def test_back_to_numpy_in_any_chunks() -> None:
+def test_a_column_in_chunks_becomes_one_array() -> None:
     whole = pa.array(range(10), pa.int32())
     chunks = pa.chunked_array([whole.slice(2, 3), whole.slice(9), whole.slice(0, 0)])
     assert to_numpy(chunks).tolist() == [2, 3, 4, 9]

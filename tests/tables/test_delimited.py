@@ -1,4 +1,4 @@
-"""Files of columns that other programs wrote: what is read, and where what is wrong stands."""
+"""Reading columns of CSV and Parquet files of other programs, and errors with their lines."""
 
 import csv
 import math
@@ -15,7 +15,7 @@ from fauds.errors import DataError
 from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
 
 TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
-TYPES = {"who": TEXT, "frame": WHOLE, "AU12": NUMBER}
+TYPES = {"subject": TEXT, "frame": WHOLE, "AU12": NUMBER}
 
 
 def written(folder: Path, content: bytes | str, name: str = "their table.csv") -> Path:
@@ -36,66 +36,66 @@ def refused(path: Path, types: dict[str, pa.DataType]) -> DataError:
     return caught.value
 
 
-def test_columns_are_read_by_name_and_no_others(tmp_path: Path) -> None:
-    path = written(tmp_path, "AU12,gaze,who,frame\n0.5,left,F001,7\n0.25,,M002,8\n")
+def test_only_the_named_columns_are_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "AU12,gaze,subject,frame\n0.5,left,F001,7\n0.25,,M002,8\n")
     table = open_columns(path).read(TYPES)
-    assert table.to_pydict() == {"who": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, 0.25]}
+    assert table.to_pydict() == {"subject": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, 0.25]}
     assert table.schema.types == [TEXT, WHOLE, NUMBER]
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_marks_and_blanks_that_programs_write_change_nothing(
+def test_byte_order_marks_line_ends_and_blanks_do_not_matter(
     tmp_path: Path, bom: bytes, end: bytes
 ) -> None:
-    lines = [b"frame,  AU12 , who", b" 1, 0.5 ,F001", b"", b"2,1e-1,M002", b""]
+    lines = [b"frame,  AU12 , subject", b" 1, 0.5 ,F001", b"", b"2,1e-1,M002", b""]
     file = open_columns(written(tmp_path, bom + end.join(lines)))
-    assert file.header == ("frame", "AU12", "who")
+    assert file.header == ("frame", "AU12", "subject")
     assert file.read({"frame": WHOLE, "AU12": NUMBER}).to_pydict() == {
         "frame": [1, 2],
         "AU12": [0.5, 0.1],
     }
 
 
-def test_an_empty_cell_is_null_where_it_can_be(tmp_path: Path) -> None:
-    path = written(tmp_path, "who,frame,AU12\nF001,1,\n,2,NaN\nM002,3,1\n")
+def test_an_empty_cell_is_null_unless_the_column_holds_integers(tmp_path: Path) -> None:
+    path = written(tmp_path, "subject,frame,AU12\nF001,1,\n,2,NaN\nM002,3,1\n")
     table = open_columns(path).read(TYPES)
     assert table["AU12"].to_pylist() == [None, None, 1]
-    assert table["who"].to_pylist() == ["F001", "", "M002"]
+    assert table["subject"].to_pylist() == ["F001", "", "M002"]
     assert np.array_equal(
         stacked(table, ["AU12", "AU12"]), [[math.nan] * 2, [math.nan] * 2, [1, 1]], equal_nan=True
     )
 
 
-def test_text_is_given_without_the_blanks_around_it(tmp_path: Path) -> None:
-    path = written(tmp_path, 'who\n  F001 \n"M 002"\n\t陈\n')
-    assert trimmed(open_columns(path).read({"who": TEXT})["who"]) == ["F001", "M 002", "陈"]
+def test_text_is_returned_without_surrounding_blanks(tmp_path: Path) -> None:
+    path = written(tmp_path, 'subject\n  F001 \n"M 002"\n\t陈\n')
+    assert trimmed(open_columns(path).read({"subject": TEXT})["subject"]) == ["F001", "M 002", "陈"]
 
 
 @pytest.mark.parametrize(
-    ("lines", "line", "what"),
+    ("lines", "line", "message"),
     [
         (["F001,1,0.5", "F001,2,high"], 3, "Column AU12 holds 'high', not a number."),
         (["F001,1,0.5", "", "", "F001,2,0x1"], 5, "Column AU12 holds '0x1', not a number."),
         (["F001,1,0.5", "F001,2.5,0.5"], 3, "Column frame holds '2.5', not a whole number."),
-        (["F001,1,0.5", "F001,,0.5"], 3, "The cell of column frame is empty."),
-        (["F001,1,0.5", "F001,2"], 3, "The line has 2 columns, the first 3."),
-        (["F001,1,0.5", "F001,2,0.5,"], 3, "The line has 4 columns, the first 3."),
-        # What is wrong with the length of a line comes before what is wrong in a cell.
-        (["F001,1,high", "F001,2"], 3, "The line has 2 columns, the first 3."),
-        # The first of several.
+        (["F001,1,0.5", "F001,,0.5"], 3, "The cell in column frame is empty."),
+        (["F001,1,0.5", "F001,2"], 3, "The line has 2 columns, but the first line has 3."),
+        (["F001,1,0.5", "F001,2,0.5,"], 3, "The line has 4 columns, but the first line has 3."),
+        # A line of a wrong length is reported before an invalid cell.
+        (["F001,1,high", "F001,2"], 3, "The line has 2 columns, but the first line has 3."),
+        # The first of several invalid cells is reported.
         (["F001,1,a", "F001,2,b"], 2, "Column AU12 holds 'a', not a number."),
         (['"a\nperson",1,0.5', "F001,2,high"], 4, "Column AU12 holds 'high', not a number."),
-        (['"a\nperson",1,0.5', "F001,,1"], 4, "The cell of column frame is empty."),
+        (['"a\nperson",1,0.5', "F001,,1"], 4, "The cell in column frame is empty."),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
-def test_what_is_wrong_in_a_csv_file_is_named_with_its_line(
-    tmp_path: Path, lines: list[str], line: int, what: str, end: str
+def test_an_error_in_a_csv_file_names_the_line(
+    tmp_path: Path, lines: list[str], line: int, message: str, end: str
 ) -> None:
-    path = written(tmp_path, end.join(["who,frame,AU12", *lines, ""]))
+    path = written(tmp_path, end.join(["subject,frame,AU12", *lines, ""]))
     error = refused(path, TYPES)
-    assert (error.what, error.where) == (what, f"{path}:{line}")
+    assert (error.what, error.where) == (message, f"{path}:{line}")
 
 
 @given(
@@ -111,51 +111,53 @@ def test_what_is_wrong_in_a_csv_file_is_named_with_its_line(
     quoted=st.booleans(),
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_was_written_is_read_back(
+def test_values_written_to_csv_are_read_back(
     tmp_path: Path, rows: list[tuple], blanks: str, quoted: bool
 ) -> None:
     path = tmp_path / "table.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
         writer.writerow([f"{blanks}{name}{blanks}" for name in TYPES])
-        for who, frame, value in rows:
-            writer.writerow([who, f"{blanks}{frame}{blanks}", "" if value is None else repr(value)])
+        for subject, frame, value in rows:
+            writer.writerow(
+                [subject, f"{blanks}{frame}{blanks}", "" if value is None else repr(value)]
+            )
     table = open_columns(path).read(TYPES)
     assert [tuple(row.values()) for row in table.to_pylist()] == rows
 
 
 @given(
     numbers=st.lists(st.integers(0, 9), min_size=1, max_size=30),
-    wrong=st.text("abcxyz", min_size=1, max_size=3),
+    invalid=st.text("abcxyz", min_size=1, max_size=3),
     at=st.integers(0),
     gaps=st.lists(st.integers(0, 2), min_size=30, max_size=30),
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_line_of_a_wrong_cell_is_the_one_that_an_editor_shows(
-    tmp_path: Path, numbers: list[int], wrong: str, at: int, gaps: list[int]
+def test_the_line_of_an_invalid_cell_is_the_one_that_an_editor_shows(
+    tmp_path: Path, numbers: list[int], invalid: str, at: int, gaps: list[int]
 ) -> None:
     cells = [str(number) for number in numbers]
-    cells[at % len(cells)] = wrong
+    cells[at % len(cells)] = invalid
     text = "AU12\n" + "".join(
         "\n" * gap + f"{cell}\n" for gap, cell in zip(gaps, cells, strict=False)
     )
     path = written(tmp_path, text)
     error = refused(path, {"AU12": NUMBER})
-    assert error.where == f"{path}:{text.splitlines().index(wrong) + 1}"
+    assert error.where == f"{path}:{text.splitlines().index(invalid) + 1}"
 
 
 @pytest.mark.parametrize("text", ["", "\n1,2\n"])
-def test_a_table_without_a_first_line_is_empty(tmp_path: Path, text: str) -> None:
+def test_a_file_without_a_header_is_an_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match="The table is empty"):
         open_columns(written(tmp_path, text))
 
 
-def test_a_table_of_a_first_line_alone_has_no_rows(tmp_path: Path) -> None:
-    table = open_columns(written(tmp_path, "who,frame,AU12\n")).read(TYPES)
+def test_a_file_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
+    table = open_columns(written(tmp_path, "subject,frame,AU12\n")).read(TYPES)
     assert (table.num_rows, table.column_names) == (0, [*TYPES])
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_columns_with_the_same_name_are_an_error(tmp_path: Path) -> None:
     for path in (
         written(tmp_path, "frame,AU12,gaze, AU12\n1,0,0,1\n"),
         parquet(tmp_path, **{"AU12": [0], " AU12 ": [1]}),
@@ -165,51 +167,51 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         assert caught.value.where == f"{path}:1"
 
 
-def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
-    for path, what in (
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    for path, message in (
         (tmp_path / "gone.csv", "No such file"),
         (tmp_path, "Is a directory"),
         (tmp_path / "gone.parquet", "No such file|Failed to open"),
         (written(tmp_path, b"\xff\xfea\x00", "utf-16.csv"), "not UTF-8 text"),
         (written(tmp_path, "no Parquet", "text.parquet"), "cannot be read"),
     ):
-        with pytest.raises(DataError, match=what) as caught:
+        with pytest.raises(DataError, match=message) as caught:
             open_columns(path)
         assert caught.value.where == str(path) and caught.value.hint
 
 
-def test_text_that_is_not_utf_8_below_the_first_line_is_said(tmp_path: Path) -> None:
-    path = written(tmp_path, b"who,frame,AU12\nZo\xeb,1,0.5\n")
+def test_bytes_that_are_not_utf_8_below_the_header_are_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path, b"subject,frame,AU12\nZo\xeb,1,0.5\n")
     assert "not UTF-8 text" in refused(path, TYPES).what
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".PARQUET"])
-def test_parquet_is_read_as_csv_is(tmp_path: Path, suffix: str) -> None:
-    who = pa.array(["F001", "M002"]).dictionary_encode()
-    columns = {"who": who, " frame ": pa.array([7, 8], pa.int8()), "AU12": ["0.5", None]}
+def test_parquet_is_read_like_csv(tmp_path: Path, suffix: str) -> None:
+    subjects = pa.array(["F001", "M002"]).dictionary_encode()
+    columns = {"subject": subjects, " frame ": pa.array([7, 8], pa.int8()), "AU12": ["0.5", None]}
     file = open_columns(parquet(tmp_path, "theirs" + suffix, **columns, gaze=[1, 2]))
-    assert file.is_parquet and file.header == ("who", "frame", "AU12", "gaze")
+    assert file.is_parquet and file.header == ("subject", "frame", "AU12", "gaze")
     table = file.read(TYPES)
-    assert table.to_pydict() == {"who": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, None]}
+    assert table.to_pydict() == {"subject": ["F001", "M002"], "frame": [7, 8], "AU12": [0.5, None]}
     assert table.schema.types == [TEXT, WHOLE, NUMBER]
 
 
-def test_metadata_is_that_of_a_parquet_file(tmp_path: Path) -> None:
+def test_only_parquet_files_have_metadata(tmp_path: Path) -> None:
     path = tmp_path / "theirs.parquet"
     pq.write_table(pa.table({"frame": [1]}).replace_schema_metadata({"made by": "them"}), path)
     assert open_columns(path).metadata[b"made by"] == b"them"
     assert open_columns(written(tmp_path, "frame\n1\n")).metadata == {}
 
 
-def test_an_empty_whole_number_of_parquet_is_named_with_its_row(tmp_path: Path) -> None:
-    path = parquet(tmp_path, who=["F001"] * 3, frame=[1, None, None], AU12=[0.5] * 3)
+def test_an_empty_integer_in_parquet_is_an_error_with_its_row(tmp_path: Path) -> None:
+    path = parquet(tmp_path, subject=["F001"] * 3, frame=[1, None, None], AU12=[0.5] * 3)
     error = refused(path, TYPES)
-    assert error.what == "The cell of column frame is empty."
+    assert error.what == "The cell in column frame is empty."
     assert error.where == f"{path}: row 2"
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "why"),
+    ("column", "kind", "reason"),
     [
         (["0.5", "high"], "string", "'high'"),
         ([[1], [2]], "list<", "cast"),
@@ -217,22 +219,22 @@ def test_an_empty_whole_number_of_parquet_is_named_with_its_row(tmp_path: Path) 
     ],
     ids=["text", "lists", "times"],
 )
-def test_parquet_columns_of_another_type_are_named(
-    tmp_path: Path, column: object, kind: str, why: str
+def test_a_parquet_column_of_another_type_is_an_error_that_names_it(
+    tmp_path: Path, column: object, kind: str, reason: str
 ) -> None:
-    path = parquet(tmp_path, who=["F001"] * 2, frame=[1, 2], AU12=column)
+    path = parquet(tmp_path, subject=["F001"] * 2, frame=[1, 2], AU12=column)
     error = refused(path, TYPES)
-    assert error.what.startswith("Column AU12 ") and kind in error.what and why in error.what
+    assert error.what.startswith("Column AU12 ") and kind in error.what and reason in error.what
     assert error.where == str(path)
-    assert "quote" not in (error.hint or "")
+    assert "quotation" not in (error.hint or "")
 
 
-def test_fractions_of_parquet_are_no_whole_numbers(tmp_path: Path) -> None:
-    path = parquet(tmp_path, who=["F001"], frame=[1.5], AU12=[0.5])
+def test_a_fraction_in_parquet_is_not_a_whole_number(tmp_path: Path) -> None:
+    path = parquet(tmp_path, subject=["F001"], frame=[1.5], AU12=[0.5])
     assert "Column frame " in refused(path, TYPES).what
 
 
-def test_an_error_names_the_file_or_a_row_of_it(tmp_path: Path) -> None:
+def test_an_error_names_the_file_or_one_of_its_rows(tmp_path: Path) -> None:
     path = written(tmp_path, "frame\n\n5\n6\n")
     file = open_columns(path)
     assert file.bad("Wrong.").where == str(path)

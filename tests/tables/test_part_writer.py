@@ -1,4 +1,4 @@
-"""Tables that are written in parts: row groups, dictionaries, columns without values."""
+"""Writing tables in parts: row groups, dictionaries, and columns without values."""
 
 import errno
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NUMBERS = pa.schema([("x", pa.int64())])
 
 
 def plain_sizes(lengths: Sequence[int], limit: int) -> list[int]:
-    """Rows of the row groups that sequences of these lengths fill, one after the other."""
+    """Return the sizes of the row groups for sequences of these lengths, computed in a loop."""
     sizes: list[int] = []
     for length in lengths:
         if sizes and sizes[-1] + length <= limit:
@@ -35,32 +35,32 @@ def starts_of(lengths: Sequence[int]) -> np.ndarray:
 
 
 @given(st.lists(st.lists(st.integers(1, 30), max_size=6), max_size=6), st.integers(1, 40))
-def test_row_groups_are_those_of_a_plain_loop_however_the_table_is_divided(
+def test_row_groups_do_not_depend_on_the_division_into_parts(
     parts: list[list[int]], limit: int
 ) -> None:
     groups = RowGroups(limit)
-    given_back: list[pa.Table] = []
+    results: list[pa.Table] = []
     first = 0
     for lengths in filter(None, parts):
         part = pa.table({"x": range(first, first + sum(lengths))})
-        given_back += groups.add(part, starts_of(lengths))
+        results += groups.add(part, starts_of(lengths))
         first += sum(lengths)
-    given_back += groups.rest()
-    assert [len(group) for group in given_back] == plain_sizes([*chain(*parts)], limit)
-    assert [x for group in given_back for x in group["x"].to_pylist()] == list(range(first))
+    results += groups.rest()
+    assert [len(group) for group in results] == plain_sizes([*chain(*parts)], limit)
+    assert [x for group in results for x in group["x"].to_pylist()] == list(range(first))
 
 
 @given(st.lists(st.integers(0, 50), max_size=6), st.integers(1, 40))
-def test_without_sequences_groups_are_full(sizes: list[int], limit: int) -> None:
+def test_groups_that_may_begin_at_any_row_are_full(sizes: list[int], limit: int) -> None:
     groups = RowGroups(limit)
     parts = [pa.table({"x": range(size)}, schema=NUMBERS) for size in sizes]
-    found = [group for part in parts for group in groups.add(part, None)]
-    found += groups.rest()
-    assert [len(group) for group in found[:-1]] == [limit] * len(found[:-1])
-    assert sum(map(len, found)) == sum(sizes)
+    results = [group for part in parts for group in groups.add(part, None)]
+    results += groups.rest()
+    assert [len(group) for group in results[:-1]] == [limit] * len(results[:-1])
+    assert sum(map(len, results)) == sum(sizes)
 
 
-def test_full_groups_do_not_wait_for_the_end() -> None:
+def test_complete_groups_are_returned_at_once() -> None:
     groups = RowGroups(100)
     waiting = 0
     for _ in range(50):
@@ -68,7 +68,7 @@ def test_full_groups_do_not_wait_for_the_end() -> None:
         assert waiting <= 100
 
 
-def test_a_stream_is_cut_where_sequences_begin(
+def test_row_groups_of_a_table_in_parts_begin_with_a_sequence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "ROW_GROUP", 100)
@@ -81,7 +81,7 @@ def test_a_stream_is_cut_where_sequences_begin(
     assert sizes == [90, 20, 230, 60]
 
 
-def test_parts_may_have_other_dictionaries(tmp_path: Path) -> None:
+def test_parts_may_have_different_dictionaries(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     category = pa.dictionary(pa.int32(), pa.string())
     with store.table_writer(path, pa.schema([("name", category)])) as writer:
@@ -105,7 +105,7 @@ def test_a_column_without_any_value_is_left_out_unless_it_is_required(tmp_path: 
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_a_column_may_get_its_first_value_late(
+def test_the_first_value_of_a_column_may_be_in_a_late_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr(store, "ROW_GROUP", limit)
@@ -127,7 +127,7 @@ def test_a_column_may_get_its_first_value_late(
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.parquet"]
 
 
-def test_a_table_without_parts_has_its_columns(tmp_path: Path) -> None:
+def test_a_table_without_parts_has_the_columns_of_its_schema(tmp_path: Path) -> None:
     with store.table_writer(tmp_path / "t.parquet", NUMBERS) as writer:
         writer.meta = {"inputs": "abc"}
     assert store.read_table(tmp_path / "t.parquet").to_pydict() == {"x": []}
@@ -135,7 +135,7 @@ def test_a_table_without_parts_has_its_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt(), DataError("bad labels")])
-def test_an_error_between_parts_leaves_the_old_table(
+def test_an_error_between_parts_leaves_the_old_table_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(store, "ROW_GROUP", 2)
@@ -154,7 +154,7 @@ def test_an_error_between_parts_leaves_the_old_table(
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.parquet"]
 
 
-def test_a_full_disk_is_named_even_where_others_look_for_its_error(
+def test_a_full_disk_is_reported_for_the_table_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> None:

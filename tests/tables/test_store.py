@@ -1,4 +1,4 @@
-"""Tables on disk: written whole or not at all, with what made them, by one process at a time."""
+"""Reading and writing tables: atomic, with metadata, by one process at a time."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ META = {"inputs": "abc", "settings": {"language": "en"}}
 TABLE = pa.table({"x": list(range(10))})
 
 
-def test_a_table_carries_what_made_it(tmp_path):
+def test_a_table_has_the_metadata_of_its_inputs_and_settings(tmp_path):
     path = tmp_path / "deep" / "t.parquet"
     store.write_table(path, TABLE, META)
     assert store.read_table(path).to_pydict() == TABLE.to_pydict()
@@ -34,17 +34,17 @@ def test_tables_with_their_metadata_in_the_schema_are_read(tmp_path):
     meta = {"schema": store.SCHEMA_VERSION, **META}
     pq.write_table(TABLE.replace_schema_metadata({b"fauds": json.dumps(meta)}), path)
     assert store.read_meta(path) == meta
-    # As it was read, it is written with new metadata.
+    # A table that was read can be written with new metadata.
     store.write_table(path, store.read_table(path), {"inputs": "new"})
     assert store.read_meta(path)["inputs"] == "new"
 
 
-def test_columns_come_in_the_order_that_they_are_asked_for(tmp_path):
+def test_columns_are_returned_in_the_requested_order(tmp_path):
     path = tmp_path / "t.parquet"
     store.write_table(path, pa.table({"a": [1], "b": [2], "c": [3]}), META)
     assert store.read_table(path, ["c", "a"]).column_names == ["c", "a"]
     assert next(store.read_batches(path, ["c", "a"])).column_names == ["c", "a"]
-    for read in (store.read_table, lambda *given: list(store.read_batches(*given))):
+    for read in (store.read_table, lambda *arguments: list(store.read_batches(*arguments))):
         with pytest.raises(DataError, match=r"(?s)has no column d.*t.parquet"):
             read(path, ["a", "d"])
 
@@ -60,7 +60,7 @@ def test_a_batch_is_a_row_group(tmp_path, monkeypatch):
     assert store.read_table(path)["name"].combine_chunks().dictionary.to_pylist() == ["a", "b", "c"]
 
 
-def test_row_groups_are_cut_where_sequences_begin(tmp_path, monkeypatch):
+def test_row_groups_begin_with_a_sequence(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "ROW_GROUP", 100)
     starts = np.array([0, 70, 90, 160, 330])
     store.write_table(tmp_path / "t.parquet", pa.table({"x": range(400)}), META, starts)
@@ -73,7 +73,7 @@ def test_row_groups_are_cut_where_sequences_begin(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyError("x")])
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, error):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_files(tmp_path, monkeypatch, error):
     path = tmp_path / "t.parquet"
     store.write_table(path, TABLE, META)
     before = path.read_bytes()
@@ -89,7 +89,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch,
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "deep" / "t.parquet"
     with pytest.raises(DataError, match=r"t\.parquet could not be written: Not a dir") as error:
@@ -103,16 +103,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     [
         (errno.ENOSPC, "free space"),
         (errno.EROFS, "this file system is read-only"),
-        (errno.EISDIR, "move away what has this name"),
-        (errno.EACCES, "the right to write there"),
+        (errno.EISDIR, "move away the file or folder"),
+        (errno.EACCES, "permission to write there"),
     ],
 )
-def test_what_to_do_follows_from_the_refusal(tmp_path, number, hint):
+def test_the_hint_depends_on_the_error_of_the_file_system(tmp_path, number, hint):
     error = unwritable(tmp_path / "t.parquet", OSError(number, os.strerror(number)))
     assert hint in error.hint and "choose another place" in error.hint
 
 
-def test_a_truncated_table_is_named(tmp_path):
+def test_a_truncated_table_is_an_error_that_names_it(tmp_path):
     path = tmp_path / "frames.parquet"
     store.write_table(path, TABLE, META)
     path.write_bytes(path.read_bytes()[:-20])
@@ -122,7 +122,7 @@ def test_a_truncated_table_is_named(tmp_path):
         next(store.read_batches(path))
 
 
-def test_a_foreign_or_newer_table_is_refused(tmp_path):
+def test_a_missing_foreign_or_newer_table_is_an_error(tmp_path):
     pq.write_table(TABLE, tmp_path / "foreign.parquet")
     with pytest.raises(DataError, match="not written by fauds"):
         store.read_table(tmp_path / "foreign.parquet")
@@ -134,7 +134,7 @@ def test_a_foreign_or_newer_table_is_refused(tmp_path):
         store.read_table(tmp_path / "absent.parquet")
 
 
-def test_fingerprints_tell_parts_apart():
+def test_fingerprints_depend_on_the_division_into_parts():
     assert store.fingerprint("ab", "c") != store.fingerprint("a", "bc")
     assert store.fingerprint({"a": 1, "b": 2}) == store.fingerprint({"b": 2, "a": 1})
     assert store.fingerprint(b"x") != store.fingerprint("x")
@@ -148,8 +148,8 @@ def test_only_one_process_writes_a_folder(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with store.lock(tmp_path):
-        refused = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    allowed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Another fauds process" in refused
-    assert str(tmp_path) in refused
-    assert allowed == "got it\n"
+        second = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    third = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Another fauds process" in second
+    assert str(tmp_path) in second
+    assert third == "got it\n"
