@@ -1,4 +1,4 @@
-"""`python -m fauds` is the `fauds` command."""
+"""Run the `fauds` command by `python -m fauds`."""
 
 from fauds.cli.main import main
 

@@ -1,13 +1,13 @@
-"""Errors that fauds raises for people: what is wrong, where, and what to do next."""
+"""The errors that fauds raises for its users: what is wrong, where, and what to do next."""
 
 
 class FaudsError(Exception):
     """Base of all errors that fauds raises on purpose.
 
     Args:
-        what: what is wrong, one sentence.
-        where: the file (with its line, ``labels.csv:12``), the subject or the setting.
-        hint: what the reader can do about it.
+        what: what is wrong, in one sentence.
+        where: the file (with its line, such as ``labels.csv:12``), the subject or the setting.
+        hint: what the user can do about it.
 
     The command line prints the message without a traceback and exits with `exit_code`.
     """
@@ -30,10 +30,10 @@ class FaudsError(Exception):
 
 
 class DataError(FaudsError):
-    """A file or folder does not hold what its format promises. Exit code 1."""
+    """An error in a file or folder: it is missing, damaged or not in its format. Exit code 1."""
 
 
 class UsageError(FaudsError):
-    """A command, an argument or a setting is wrong. Exit code 2."""
+    """An error in a command, an argument or a setting. Exit code 2."""
 
     exit_code = 2

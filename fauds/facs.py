@@ -1,7 +1,7 @@
-"""Action units: their names, their spellings, and the facts that FACS states of them.
+"""Action units (AUs): their names and spellings, and facts about them from FACS.
 
-Names inside fauds are OpenFace's and py-feat's: AU01, AU12. Every other spelling (1, "au1",
-"AU_12", "AU12_r") is turned into them here, once, where it enters.
+fauds uses the names of OpenFace and py-feat, AU01 and AU12, throughout. Other spellings (1, "au1",
+"AU_12", "AU12_r") are converted with `au_name` when they are read.
 """
 
 import re
@@ -20,32 +20,35 @@ AUS: tuple[str, ...] = tuple(
 """The main action units that fauds knows, in FACS order."""
 
 INTENSITIES = "ABCDE"
-"""FACS intensity letters; intensity 1 is A (trace), 5 is E (maximum), 0 is absent."""
+"""The FACS intensity letters, from A (trace, intensity 1) to E (maximum, intensity 5)."""
 
 STATES = ("inactive", "active", *INTENSITIES)
-"""What can be said of an action unit: the first two by occurrence, then one an intensity."""
+"""The states of an action unit in descriptions: two for occurrence, then one per intensity."""
 
 _SPELLING = re.compile(r"^\s*(?:AU[\s_-]?)?0*(\d{1,2})(?:_[rc])?\s*$", re.IGNORECASE)
 
 
 def au_name(spelling: int | str) -> str:
-    """Return the canonical name, ``AU04``, of any common spelling of an action unit.
+    """Return the canonical name of an action unit, such as ``AU04``.
+
+    Args:
+        spelling: any common spelling of the action unit, such as 4, "au4" or "AU04_r".
 
     Raises:
-        UsageError: the spelling is none, or fauds does not know that action unit.
+        UsageError: the spelling is not recognised, or fauds does not know the action unit.
     """
     match = _SPELLING.match(str(spelling))
     name = f"AU{int(match.group(1)):02d}" if match else None
     if name not in AUS:
         raise UsageError(
             f"{spelling!r} is not an action unit that fauds knows.",
-            hint=f"known: {', '.join(AUS)}",
+            hint=f"choose from: {', '.join(AUS)}",
         )
     return name
 
 
 def au_number(name: str) -> int:
-    """Return the FACS number of a canonical name: 4 for ``AU04``."""
+    """Return the FACS number of an action unit: 4 for ``AU04``."""
     return int(au_name(name)[2:])
 
 
@@ -53,9 +56,9 @@ def occurs(state: str, occurrence_at: int | None) -> bool:
     """Return whether an action unit in one of `STATES` counts as occurring.
 
     Args:
-        state: as a description says it.
-        occurrence_at: the lowest intensity that counts (DISFA's benchmark: 2); None where
-            occurrence is coded apart from it: there every degree is one of an occurring unit.
+        state: the state in a description.
+        occurrence_at: the lowest intensity that counts as occurrence, for example 2 in DISFA's
+            benchmark; None if occurrence is coded separately, so that any intensity counts.
     """
     if state in INTENSITIES:
         return INTENSITIES.index(state) + 1 >= (occurrence_at or 1)
@@ -63,36 +66,40 @@ def occurs(state: str, occurrence_at: int | None) -> bool:
 
 
 def intensity_column(au: str) -> str:
-    """Return the frames table's intensity column of an action unit: ``AU04_intensity``."""
+    """Return the name of an action unit's intensity column in tables: ``AU04_intensity``."""
     return f"{au}_intensity"
 
 
 @cache
 def facts() -> dict[str, dict[str, Any]]:
-    """Return what templates/facs.yaml states per action unit, in FACS order.
+    """Return the content of templates/facs.yaml by action unit, in FACS order.
 
-    Keys: name, muscles, region, changes (part of the face -> appearance), grows (with
-    intensity), confused_with (other action unit -> how it differs) and landmarks (anchors on
-    the 68 points, see `anchors`). The file's header says what each holds, and its sources.
+    The keys of each action unit are name, muscles, region, changes (the appearance of each part
+    of the face), grows (the effect of intensity), confused_with (the difference to similar action
+    units) and landmarks (indices of the 68 points, see `anchors`). The header of the file describes
+    the keys and names the sources.
     """
     import yaml
 
     from fauds import resources
 
     with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
-        known: dict[str, dict[str, Any]] = yaml.safe_load(file)["aus"]
-    return known
+        facts_by_au: dict[str, dict[str, Any]] = yaml.safe_load(file)["aus"]
+    return facts_by_au
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":
-    """Return where an action unit is seen on a face.
+    """Return the points on a face at which an action unit is visible.
 
     Args:
         au: the action unit, in any common spelling.
-        points: the face's 68 landmarks in iBUG's order, [68, 2].
+        points: the 68 landmarks of the face in iBUG's order, [68, 2], for example in pixels.
 
     Returns:
-        One row per anchor of templates/facs.yaml, [n, 2], in the units of points.
+        One point per anchor in templates/facs.yaml, [n, 2], in the units of `points`.
+
+    Raises:
+        UsageError: fauds does not know the action unit.
     """
     import numpy as np
 

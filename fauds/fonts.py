@@ -1,6 +1,7 @@
-"""Fonts that have the letters of a text, and where its lines may be broken.
+"""Choosing fonts that have all letters of a text, and breaking text into lines.
 
-Figures and annotated pictures never show boxes in the place of letters.
+Without this, figures and annotated images would show boxes in place of, for example, Chinese
+letters.
 """
 
 import logging
@@ -15,47 +16,59 @@ from matplotlib.ft2font import FT2Font
 from fauds.errors import DataError
 
 PLAIN = "DejaVu Sans"
-"""Comes with matplotlib; has the Latin, Greek and Cyrillic letters, among others."""
+"""The default font. It comes with matplotlib and has Latin, Greek and Cyrillic letters."""
 
-# Parts of file names of fonts that have Chinese letters and suit running text, best first.
-_LIKELY = ("notosanscjk", "notosanssc", "sourcehan", "wqy", "pingfang", "msyh", "droidsansfallback")
+# Parts of the file names of fonts for Chinese text, the best first.
+_CHINESE_FONTS = (
+    "notosanscjk",
+    "notosanssc",
+    "sourcehan",
+    "wqy",
+    "pingfang",
+    "msyh",
+    "droidsansfallback",
+)
 
 _BEFORE = frozenset("，。、；：？！）》」』”’…,.;:?!)")
-"""Marks that never begin a line."""
+"""Punctuation marks that must not begin a line."""
 
 
 def families(texts: Iterable[str]) -> list[str]:
-    """Return the families to draw texts with: the plain one, and one for letters it lacks.
+    """Return the font families for texts: the default one, and one for letters that it lacks.
 
     Raises:
-        DataError: no installed font has all these letters.
+        DataError: no installed font has all of these letters.
     """
-    lacking = _drawn(texts) - _letters(plain_file())
-    if not lacking:
+    missing = _visible_letters(texts) - _letters(plain_file())
+    if not missing:
         return [PLAIN]
-    path = _having(lacking)
+    path = _best_font(missing)
     font_manager.fontManager.addfont(path)
-    # Few of these fonts come in bold: that the one weight stands in is no news.
+    # Few of these fonts have a bold weight; matplotlib would warn about each one that has not.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     return [PLAIN, font_manager.FontProperties(fname=path).get_name()]
 
 
 @lru_cache(maxsize=4096)
 def font_file(text: str, bold: bool = False) -> str:
-    """Return the path of one font that has all letters of a text: the plain one if it does.
+    """Return the path of a font that has all letters of a text, preferably the default one.
+
+    Args:
+        text: the text to draw.
+        bold: whether to use the bold weight of the default font; other fonts are not bold.
 
     Raises:
-        DataError: no installed font has all its letters.
+        DataError: no installed font has all letters of the text.
     """
-    letters = _drawn([text])
+    letters = _visible_letters([text])
     if letters <= _letters(plain_file(bold)):
         return plain_file(bold)
-    return _having(letters)
+    return _best_font(letters)
 
 
 @lru_cache(maxsize=4096)
 def drawable(text: str) -> str:
-    """Return a text, such as a file's name, with "?" for the letters that cannot be drawn."""
+    """Return a text with "?" in place of the letters that no installed font has."""
     try:
         font_file(text)
     except DataError:
@@ -66,13 +79,17 @@ def drawable(text: str) -> str:
 
 @lru_cache(maxsize=2)
 def plain_file(bold: bool = False) -> str:
-    """Return the path of the plain font."""
+    """Return the path of the default font, in its normal or bold weight."""
     weight = "bold" if bold else "normal"
     return font_manager.findfont(font_manager.FontProperties(family=PLAIN, weight=weight))
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Yield what lines may be broken between: words with their blanks, or wide letters."""
+    """Yield the parts of a text between which a line may be broken.
+
+    These are words with the blanks after them, and single wide (for example Chinese) letters. The
+    parts together are the whole text.
+    """
     piece = ""
     for letter in text:
         ends = piece.endswith((" ", "/")) or _is_wide(piece[-1:]) or _is_wide(letter)
@@ -88,42 +105,44 @@ def _is_wide(letter: str) -> bool:
     return bool(letter) and unicodedata.east_asian_width(letter) in "WF"
 
 
-def _drawn(texts: Iterable[str]) -> set[int]:
-    return {ord(letter) for text in texts for letter in text if _is_drawn(letter)}
+def _visible_letters(texts: Iterable[str]) -> set[int]:
+    return {ord(letter) for text in texts for letter in text if _is_visible(letter)}
 
 
-def _is_drawn(letter: str) -> bool:
+def _is_visible(letter: str) -> bool:
     return not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cf")
 
 
-def _having(letters: set[int]) -> str:
-    """Return the path of the font that suits best among those with these letters."""
+def _best_font(letters: set[int]) -> str:
+    """Return the path of the most suitable installed font that has these letters."""
     candidates = _candidates()
     for path in candidates:
         if letters <= _letters(path):
             return path
-    some = "".join(map(chr, sorted(letters - _letters(plain_file()))[:8]))
+    examples = "".join(map(chr, sorted(letters - _letters(plain_file()))[:8]))
     raise DataError(
-        f"No installed font has all the letters of the texts, such as {some}.",
-        where=f"fonts of this machine ({len(candidates)} files)",
-        hint="install one, for Chinese Noto Sans CJK: apt install fonts-noto-cjk",
+        f"No installed font has all letters of the text, such as {examples}.",
+        where=f"installed fonts ({len(candidates)} files)",
+        hint="install a font, e.g. Noto Sans CJK for Chinese: apt install fonts-noto-cjk",
     )
 
 
 def _candidates() -> list[str]:
-    # Asked of the system each time: matplotlib's own list may be older than a new font.
+    # matplotlib's cached list of fonts may lack a font that was installed recently.
     return sorted(font_manager.findSystemFonts(), key=lambda path: (_rank(path), path))
 
 
 def _rank(path: str) -> tuple[int, bool]:
     name = Path(path).stem.lower().replace("-", "").replace("_", "")
-    likely = next((at for at, part in enumerate(_LIKELY) if part in name), len(_LIKELY))
-    return likely, not any(word in name for word in ("regular", "medium", "zenhei"))
+    preference = next(
+        (index for index, part in enumerate(_CHINESE_FONTS) if part in name), len(_CHINESE_FONTS)
+    )
+    return preference, not any(word in name for word in ("regular", "medium", "zenhei"))
 
 
 @lru_cache(maxsize=64)
 def _letters(path: str) -> frozenset[int]:
-    """Return the letters of a font; none where it cannot be read (bitmaps, damaged files)."""
+    """Return the code points in a font; none if it cannot be read (a bitmap or damaged font)."""
     try:
         return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):

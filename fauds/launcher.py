@@ -1,4 +1,4 @@
-"""What torchrun tells each process that it starts: its number, and how many there are."""
+"""Reading the environment variables that torchrun sets for each process that it starts."""
 
 import os
 
@@ -6,34 +6,34 @@ from fauds.errors import UsageError
 
 
 def rank() -> int:
-    """Return this process's number, from 0; 0 where there is one process.
+    """Return the number of this process among all processes, from 0; 0 without torchrun.
 
     Raises:
-        UsageError: the environment holds no such number.
+        UsageError: the environment variable RANK is not a number.
     """
     return _number("RANK", 0)
 
 
 def world_size() -> int:
-    """Return how many processes were started together; 1 where no launcher did.
+    """Return the number of processes that were started together; 1 without torchrun.
 
     Raises:
-        UsageError: the environment holds no such number.
+        UsageError: the environment variable WORLD_SIZE is not a number.
     """
     return _number("WORLD_SIZE", 1)
 
 
 def local_rank() -> int:
-    """Return this process's number on its machine, from 0.
+    """Return the number of this process on its machine, from 0; 0 without torchrun.
 
     Raises:
-        UsageError: the environment holds no such number.
+        UsageError: the environment variable LOCAL_RANK is not a number.
     """
     return _number("LOCAL_RANK", 0)
 
 
 def launched() -> bool:
-    """Whether the environment is whole: all that torchrun sets is there."""
+    """Return whether the process was started by torchrun, which sets all of its variables."""
     return {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 
@@ -41,8 +41,8 @@ def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise UsageError(
-            f"{name} is {text!r}, not a whole number from 0.",
-            where="environment",
-            hint="start with torchrun, which sets it, or unset it",
+            f"{name} is {text!r}, which is not a whole number from 0.",
+            where="environment variables",
+            hint=f"start the command with torchrun, which sets {name}, or unset {name}",
         )
     return int(text)

@@ -1,4 +1,4 @@
-"""One small registry: names to things, with a helpful error for a name that is not there."""
+"""A registry of objects by name, with a helpful error for an unknown name."""
 
 import difflib
 from collections.abc import Iterator
@@ -13,22 +13,28 @@ T = TypeVar("T")
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:
-    """Return the error for a name that is not among the known ones, with the nearest guess."""
+    """Return the error for an unknown name, which lists the known names and suggests a similar one.
+
+    Args:
+        kind: the kind of object, for the message ("dataset").
+        name: the unknown name.
+        known: the known names.
+    """
     near = difflib.get_close_matches(name, known, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    suggestion = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(
         f"There is no {kind} named {name!r}.",
-        hint=f"{guess}there is: {', '.join(sorted(known)) or 'none'}",
+        hint=f"{suggestion}choose from: {', '.join(sorted(known)) or 'none'}",
     )
 
 
 class Registry(Generic[T]):
-    """Names to objects that are imported only when asked for.
+    """Objects by name, each imported when it is first used.
 
     Args:
-        kind: what the names stand for, for error messages ("dataset").
-        builtin: name to ``"module:attribute"``.
-        group: the entry-point group through which other packages add their own.
+        kind: the kind of object, for error messages ("dataset").
+        builtin: the objects in fauds by name, as ``"module:attribute"``.
+        group: the entry-point group through which other packages add objects.
     """
 
     def __init__(self, kind: str, builtin: dict[str, str], group: str) -> None:
@@ -45,10 +51,10 @@ class Registry(Generic[T]):
         return iter(sorted(self._targets))
 
     def __getitem__(self, name: str) -> T:
-        """Return the object of that name.
+        """Return the object with this name.
 
         Raises:
-            UsageError: no such name; the message lists what there is and the nearest guess.
+            UsageError: the name is unknown; the message lists the known names.
         """
         if name not in self._targets:
             raise unknown(self.kind, name, list(self._targets))

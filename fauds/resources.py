@@ -1,7 +1,7 @@
-"""Finding the data that fauds ships: templates/, benchmarks/ and models/.
+"""Finding the data that fauds ships in the folders templates/, benchmarks/ and models/.
 
-In a wheel the three folders lie inside the package; in a checkout or an editable install they
-lie beside it, at the repository root.
+In an installed wheel the folders are inside the package. In a checkout or an editable install they
+are beside the package, at the root of the repository.
 """
 
 from pathlib import Path
@@ -13,13 +13,14 @@ FOLDERS = ("templates", "benchmarks", "models")
 
 
 def root(folder: str) -> Path:
-    """Return where one of the shipped folders is.
+    """Return the path of one of the shipped folders.
 
     Args:
-        folder: "templates", "benchmarks" or "models".
+        folder: the name of the folder, "templates", "benchmarks" or "models".
 
     Raises:
-        DataError: the installation does not hold the folder.
+        ValueError: the name is another one.
+        DataError: the installation lacks the folder.
     """
     if folder not in FOLDERS:
         raise ValueError(f"{folder!r} is not one of {FOLDERS}")
@@ -35,16 +36,16 @@ def root(folder: str) -> Path:
 
 
 def path(folder: str, *parts: str) -> Path:
-    """Return the path of one shipped file, for example ``path("benchmarks", "bp4d.yaml")``.
+    """Return the path of a shipped file, for example ``path("benchmarks", "bp4d.yaml")``.
 
     Raises:
-        DataError: there is no such file.
+        DataError: the file does not exist.
     """
-    found = root(folder).joinpath(*parts)
-    if not found.exists():
+    result = root(folder).joinpath(*parts)
+    if not result.exists():
         raise DataError(
-            f"fauds ships no {'/'.join((folder, *parts))}.",
-            where=found,
-            hint=f"look into {root(folder)} for what there is",
+            f"fauds has no file {'/'.join((folder, *parts))}.",
+            where=result,
+            hint=f"choose a file in {root(folder)}",
         )
-    return found
+    return result

@@ -1,7 +1,7 @@
-"""Typed settings that every run has, and reading YAML into typed models.
+"""The typed settings that all runs have, and reading YAML files.
 
-An unknown key is an error. What a model family has of its own stands beside its network; presets
-are read in `fauds.nn.presets`.
+The settings of a model family are defined in the module of its network. Presets are read by
+`fauds.nn.presets`.
 """
 
 import difflib
@@ -16,17 +16,22 @@ from fauds.errors import DataError, UsageError
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """The base class of all settings, which are immutable and reject unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BackboneSettings(Settings):
-    """The backbone: a timm model.
+    """The settings of the backbone, a timm model.
 
-    `weights` names a safetensors file, beside the preset or by absolute path; `pretrained` asks
-    timm for its own (from its cache, or downloaded). `args` are further arguments of
-    ``timm.create_model``, but none that would have timm load a file of its own accord.
+    Attributes:
+        name: the name of the timm model.
+        args: further arguments of ``timm.create_model``; those that would make timm load a file
+            are not allowed.
+        pretrained: whether to start from timm's pretrained weights, which are downloaded if they
+            are not in its cache.
+        weights: a safetensors file to start from, by an absolute path or a path relative to the
+            preset; None for no file.
     """
 
     name: str
@@ -36,10 +41,12 @@ class BackboneSettings(Settings):
 
     @field_validator("args")
     @classmethod
-    def _names_no_file(cls, args: dict[str, Any]) -> dict[str, Any]:
-        # A weights file's header holds settings too: it must not make timm open another file.
+    def _reject_files(cls, args: dict[str, Any]) -> dict[str, Any]:
+        # The header of a weights file holds settings too, and must not make timm open other files.
         for name in sorted(args.keys() & {"checkpoint_path", "cache_dir"}):
-            raise ValueError(f"{name} is not allowed here; weights are named in backbone.weights")
+            raise ValueError(
+                f"{name} is not allowed here; name the weights file in backbone.weights"
+            )
         return args
 
 
@@ -49,10 +56,12 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSettings(Settings):
-    """What the settings of every model family have; each adds its own.
+    """The settings that all model families have; each family adds its own in a subclass.
 
-    `image_size`: side of the square input in pixels. `mean` and `std`: of the pixels, RGB, 0 to 1;
-    ImageNet's unless set.
+    Attributes:
+        image_size: the side length of the square input image in pixels.
+        mean: the mean of the pixels, RGB, 0 to 1; by default that of ImageNet.
+        std: the standard deviation of the pixels, RGB, 0 to 1; by default that of ImageNet.
     """
 
     image_size: int = Field(224, ge=1, le=4096)
@@ -60,7 +69,7 @@ class ModelSettings(Settings):
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
     def untrained(self) -> Self:
-        """Return the same settings without weights to begin from: all come from one file."""
+        """Return the settings without initial weights, for a model whose weights are all loaded."""
         backbone = getattr(self, "backbone", None)
         if not isinstance(backbone, BackboneSettings):
             return self
@@ -69,20 +78,43 @@ class ModelSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """The recipe. Learning rates, schedule, clipping and cutout size are not in the paper: ours.
+    """The settings of training.
 
-    `class_weights`: eq. 9 as written sums to 1; scaled to mean 1 is the field's practice.
-    `backbone_rate` multiplies the learning rate for the backbone. `cutout`: side of the square as a
-    share of the image's, and `cutout_chance` the share of images that get one. `warmup`: share
-    of all steps. `schedule`: what follows it. `batch_size`: faces a step, of all processes
-    together. `accumulate`: passes that each process takes for its part of a batch, where that does
-    not fit into memory; the step stays the same. `ema`: decay of the moving average of the
-    weights, which is then what is tested and kept; null for the weights themselves.
-    `gradient_clip`: largest norm, null for none. `precision`: auto is bfloat16 on a GPU that has
-    it, and float32 elsewhere. `compile`: the backbone, by torch.compile. `validation_subjects`: so
-    many of a training part's subjects are not trained on, but choose an epoch; `watch_test`: the
-    test part chooses one too, as published practice often has it. Both stand beside the headline,
-    which is the last epoch's, under their own names.
+    The paper does not state the learning rates, the schedule, the clipping and the size of the
+    cutout; their defaults are those of fauds.
+
+    Attributes:
+        epochs: the number of epochs.
+        batch_size: the number of faces per step, over all processes.
+        learning_rate: the learning rate after the warm-up.
+        backbone_rate: a factor of the learning rate for the backbone.
+        weight_decay: the weight decay of AdamW.
+        betas: the betas of AdamW.
+        warmup: the share of all steps in which the learning rate rises, 0 to 1.
+        schedule: the schedule of the learning rate after the warm-up.
+        accumulate: the number of micro-batches that each process divides its part of a batch
+            into, to save memory; the step stays the same.
+        ema: the decay of the moving average of the model's weights, which is then tested and
+            saved; None for the weights themselves.
+        gradient_clip: the largest norm of the gradient; None for no clipping.
+        class_weights: the scaling of the class weights: "sum1" as in equation 9 of the paper, or
+            "mean1" as is usual in the field.
+        flip: whether to flip images horizontally at random.
+        cutout: the side length of the erased square, as a share of that of the image, 0 to 1.
+        cutout_chance: the share of images with an erased square, 0 to 1.
+        seed: the seed of all random choices.
+        workers: the number of processes that load images; None chooses it by the machine.
+        device: "auto" for a GPU if there is one, or "cpu".
+        precision: "auto" for bfloat16 on GPUs that support it and float32 elsewhere, "no" for
+            float32, or "bf16" or "fp16".
+        compile: whether to compile the backbone with torch.compile.
+        validation_subjects: the number of subjects of the training part that select an epoch
+            instead of being trained on.
+        watch_test: whether to evaluate on the test part after each epoch and report the best
+            epoch, as is common in publications.
+
+    The headline figures are those of the last epoch. Figures of epochs selected by
+    `validation_subjects` or `watch_test` are reported under their own names.
     """
 
     epochs: int = Field(15, ge=1)
@@ -110,11 +142,16 @@ class TrainingSettings(Settings):
 
 
 class InferenceSettings(Settings):
-    """Prediction on the test part; `described` caps how many frames a fold get descriptions.
+    """The settings of prediction on the test part, none of which the paper states.
 
-    None of these is in the paper. `length_penalty`: a hypothesis scores its summed log-probability
-    over its words to this power. `max_words`: where a description is cut; null for the length of
-    the longest description there is.
+    Attributes:
+        batch_size: the number of faces per batch.
+        beam_width: the number of hypotheses of beam search.
+        length_penalty: the power of the number of words by which the log-probability of a
+            hypothesis is divided, 0 to 1.
+        max_words: the largest number of words in a description; None for that of the longest
+            description in the captions.
+        described: the largest number of frames per fold that get descriptions.
     """
 
     batch_size: int = Field(64, ge=1)
@@ -125,13 +162,20 @@ class InferenceSettings(Settings):
 
 
 DESCRIBING = ("beam_width", "length_penalty", "max_words", "described")
-"""The inference settings that only models use that write descriptions."""
+"""The inference settings that matter only for models that write descriptions."""
 
 M = TypeVar("M", bound=ModelSettings)
 
 
 class RunSettings(Settings, Generic[M]):
-    """All settings of a run: of the model, in its family's own type, of training and inference."""
+    """All settings of a run.
+
+    Attributes:
+        description: the description of the preset, in words.
+        model: the settings of the model, in the type of its family.
+        training: the settings of training.
+        inference: the settings of prediction.
+    """
 
     description: str = ""
     model: M
@@ -139,7 +183,7 @@ class RunSettings(Settings, Generic[M]):
     inference: InferenceSettings = InferenceSettings()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A generic model's types are made where they are asked for: pickle does not find them.
+        # pydantic creates the type for a model family at run time, so that pickle cannot find it.
         return _restored, (type(self.model), self.model_dump())
 
 
@@ -148,11 +192,20 @@ def _restored(kind: type[ModelSettings], values: dict[str, Any]) -> RunSettings[
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file that holds a mapping; anything else is a DataError with file and line."""
+    """Read a YAML file that contains a mapping.
+
+    Raises:
+        DataError: the file cannot be read, is not valid YAML, or contains something else. The
+            message names the file and, for invalid YAML, the line.
+    """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+        raise DataError(
+            f"The file cannot be read: {error.strerror}.",
+            where=path,
+            hint="check that it exists and that you have permission to read it (ls -l)",
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(
             "The file is not UTF-8 text.", where=path, hint="save it as UTF-8"
@@ -161,27 +214,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise DataError(
-            f"Not valid YAML: {getattr(error, 'problem', error)}.", where=f"{path}{line}"
+            f"The file is not valid YAML: {getattr(error, 'problem', error)}.",
+            where=f"{path}{line}",
+            hint="check the indentation and the brackets near this line",
         ) from error
     if not isinstance(value, dict):
-        raise DataError("The file must hold a mapping of keys to values.", where=path)
+        raise DataError(
+            "The file must contain a mapping of keys to values.",
+            where=path,
+            hint="write lines such as name: value",
+        )
     return value
 
 
 def complaint(
     model: type[Settings], error: ValidationError, source: object, usage: bool
 ) -> UsageError | DataError:
-    """Return what is wrong with the settings of a model: the key, and what was nearly meant."""
+    """Return the error to raise if pydantic rejects values.
+
+    Args:
+        model: the type that the values were read into.
+        error: the error of pydantic, of which the first problem is reported.
+        source: the file or option that the values come from.
+        usage: whether to return a UsageError instead of a DataError.
+
+    Returns:
+        An error that names the key, and suggests a similar one for an unknown key.
+    """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    what = f"{key}: {said}" if key else said
+    message = first["msg"].removeprefix("Value error, ")
+    what = f"{key}: {message}" if key else message
     hint = None
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         what = f"There is no setting {key!r}."
-        hint = (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(known)}"
+        hint = (f"did you mean {near[0]!r}? " if near else "") + f"choose from: {', '.join(known)}"
     return (UsageError if usage else DataError)(what, where=source, hint=hint)
 
 
@@ -194,7 +263,12 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return settings with dotted keys (``training.seed``), without the preset's description."""
+    """Return settings with dotted keys, such as ``training.seed``, without descriptions.
+
+    Args:
+        settings: the settings as nested mappings.
+        prefix: the text before each key.
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"

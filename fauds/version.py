@@ -1,3 +1,3 @@
-"""The version of fauds: the one place that states it."""
+"""The version of fauds, which is defined only here."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""What many tests need: the command line in this process, and a model small enough to train."""
+"""Helpers of many tests: the command line in this process, and settings of a small model."""
 
 import sys
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ SMALL = (
     "inference.described=3",
     "inference.beam_width=1",
 )
-"""Changes of preset tiny that train in seconds and learn nothing."""
+"""Changes of the preset tiny with which training takes seconds, without learning anything."""
 
 NO_TEXTS = ("model.local_language=false", "model.global_language=false")
-"""Changes by which VL-FAU writes no texts, which is most of the time of a small run."""
+"""Changes with which VL-FAU generates no texts, which takes most of the time of a small run."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did: exit code, and what it printed."""
+    """The exit code of a command and its output on stdout and stderr."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ class Outcome:
 
 
 class Cli:
-    """Runs ``fauds`` in this process."""
+    """Runs the command ``fauds`` in this process."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
         self._monkeypatch = monkeypatch
@@ -52,21 +52,26 @@ class Cli:
         return Outcome(ended.value.code or 0, printed.out, printed.err)
 
     def quietly(self, *words: object) -> None:
-        """Run a command that must succeed, where a fixture of a module has no capture."""
+        """Run a command that must succeed, in a fixture that cannot capture its output."""
         self._monkeypatch.setattr(sys, "argv", ["fauds", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
 
     def ok(self, *words: object) -> str:
-        """Run a command that must succeed; return what it printed to stdout."""
+        """Run a command that must succeed, and return its output on stdout."""
         outcome = self(*words)
         assert outcome.code == 0, outcome.err
         return outcome.out
 
 
 def small(*changes: str, texts: bool = True) -> list[str]:
-    """Return the options that make a bench of VL-FAU small, and smaller still without texts."""
+    """Return the options of `fauds bench vlfau` for a small run.
+
+    Args:
+        changes: further settings, as ``key=value``.
+        texts: whether the model generates texts, which takes longer.
+    """
     words = ["--preset", "tiny"]
     for change in (*SMALL, *(() if texts else NO_TEXTS), *changes):
         words += ["--set", change]

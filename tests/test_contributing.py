@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md are followed as they stand, and what it says of fauds is so."""
+"""The instructions in CONTRIBUTING.md work, and its statements about fauds are true."""
 
 import configparser
 import contextlib
@@ -29,11 +29,11 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Recipe:
-    """One section of the guide: its files, written into a folder, and its commands, run there.
+    """A section of the guide, whose files are written to a folder and whose commands run there.
 
     Args:
-        heading: of the section.
-        folder: where it is followed.
+        heading: the heading of the section.
+        folder: the folder to write the files to.
         cli: runs ``fauds``.
     """
 
@@ -44,14 +44,14 @@ class Recipe:
         assert self.files
 
     def blocks(self, kind: str) -> list[str]:
-        """Return the section's blocks of a kind that are no files."""
+        """Return the code blocks of a kind, such as "sh", that are not files."""
         files = set(self.files.values())
         return [
             text for name, text in _BLOCK.findall(self.text) if name == kind and text not in files
         ]
 
     def follow(self) -> list[str]:
-        """Write the files and run the commands; returns what each has printed."""
+        """Write the files, run the commands, and return the output of each command."""
         for name, content in self.files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,49 +67,49 @@ class Recipe:
             runpy.run_path(words[0], run_name="__main__")
             return ""
         assert (program, *words[:-1]) == ("pip", "install")
-        # Without the dependencies, which are installed, and where it can be taken away again.
+        # The dependencies are installed already, and a separate folder is easy to remove.
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
         command += ["--no-build-isolation", "--target", "site", words[-1]]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
         return ""
 
     def _lint(self) -> None:
-        """The code of the recipe keeps the rules that fauds' own keeps."""
-        ours = [
+        """Check the code of the section with the ruff settings of fauds."""
+        settings = [
             "--config",
             ROOT / "ruff.toml",
             "--config",
             "lint.isort.known-first-party=['fauds']",
         ]
         for command in (["check"], ["format", "--check"]):
-            words = [sys.executable, "-m", "ruff", *command, *ours, "."]
+            words = [sys.executable, "-m", "ruff", *command, *settings, "."]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
 def recipe(tmp_path, cli, monkeypatch) -> Iterator[type]:
-    """Return how a section is followed, in a folder and a workdir of its own."""
+    """Return a function that returns the section with a heading, in its own folder and workdir."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAUDS_WORKDIR", str(tmp_path / "work"))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     before = set(sys.modules)
-    _look_anew()
+    _forget_entry_points()
     yield lambda heading: Recipe(heading, tmp_path, cli)
     for name in set(sys.modules) - before:
         if name.partition(".")[0] in ("myfaces", "mynet"):
             del sys.modules[name]
-    _look_anew()
+    _forget_entry_points()
 
 
-def _look_anew() -> None:
-    """Let registries look for entry points when they are asked next."""
+def _forget_entry_points() -> None:
+    """Make the registries search for entry points again."""
     for registry in (DATASETS, MODELS):
         registry.__dict__.pop("_targets", None)
 
 
 @pytest.mark.slow
-def test_a_dataset_s_raw_files_become_frames_and_captions(recipe):
+def test_the_instructions_for_a_dataset_give_frames_and_captions(recipe):
     dataset = recipe("Add a dataset")
     *_, shown = dataset.follow()
     work = dataset.folder / "work" / "myfaces"
@@ -136,14 +136,14 @@ def test_a_dataset_s_raw_files_become_frames_and_captions(recipe):
 
 
 @pytest.mark.slow
-def test_a_model_family_trains_and_keeps_the_contract(recipe):
+def test_the_instructions_for_a_model_family_give_one_that_trains_and_fulfils_the_contract(recipe):
     model = recipe("Add a model family")
-    *_, said = model.follow()
+    *_, output = model.follow()
     (run,) = (model.folder / "work" / "synthetic" / "runs").iterdir()
     results = json.loads((run / "results.json").read_text())
     assert (results["model"], results["preset"]) == ("mynet", "tiny")
     assert results["frames_scored"] == 4 * 12
-    assert "mean" in said
+    assert "mean" in output
     tests = [test for name, test in vars(contract).items() if name.startswith("test_")]
     for test in tests:
         marks = [mark.args for mark in getattr(test, "pytestmark", ())]
@@ -152,7 +152,7 @@ def test_a_model_family_trains_and_keeps_the_contract(recipe):
 
 
 @pytest.mark.slow
-def test_a_language_is_clean_and_describes_a_face(recipe):
+def test_the_instructions_for_a_language_give_templates_without_problems(recipe):
     language = recipe("Add a language")
     _, linted, shown = language.follow()
     assert linted.startswith("de: no problems in 31 files")
@@ -161,9 +161,9 @@ def test_a_language_is_clean_and_describes_a_face(recipe):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(example, "CONTRIBUTING.md", "exec"), {})
-    promised = re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
-    assert printed.getvalue().splitlines() == promised
-    assert len(promised) == 2
+    expected = re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
+    assert printed.getvalue().splitlines() == expected
+    assert len(expected) == 2
     templates = language.folder / "mine"
     face = captions.describe_face(AUS, "M", "de", templates=templates)
     assert captions.parse(face, "de", templates=templates).active == AUS
@@ -173,7 +173,7 @@ def test_a_language_is_clean_and_describes_a_face(recipe):
     ("heading", "package", "name"),
     [("Add a dataset", "datasets", "myfaces"), ("Add a model family", "nn", "mynet")],
 )
-def test_in_fauds_itself_a_line_stands_for_the_entry_point(heading, package, name):
+def test_the_guide_names_the_registry_line_for_code_in_fauds_itself(heading, package, name):
     text = GUIDE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     (line,) = re.findall(rf'^"{name}": "(.*)",$', text, re.MULTILINE)
     module, _, attribute = line.partition(":")
@@ -183,7 +183,7 @@ def test_in_fauds_itself_a_line_stands_for_the_entry_point(heading, package, nam
     assert attribute == entry
 
 
-def test_the_table_of_packages_is_the_order_that_lint_imports_holds():
+def test_the_table_of_packages_has_the_order_that_lint_imports_checks():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     layers = config["importlinter:contract:layers"]["layers"].split("\n")
@@ -194,7 +194,7 @@ def test_the_table_of_packages_is_the_order_that_lint_imports_holds():
     ]
 
 
-def test_links_of_the_guide_lead_somewhere():
+def test_links_in_the_guide_have_a_target():
     headings = re.findall(r"^## (.*)$", GUIDE, re.MULTILINE)
     anchors = {"#" + heading.lower().replace(" ", "-") for heading in headings}
     for link in re.findall(r"\]\(([^)]+)\)", GUIDE):

@@ -1,4 +1,4 @@
-"""Action units: one spelling inside, and facts that hold against tables and drawn faces."""
+"""Action units: names, and facts checked against published tables and synthetic faces."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
 FIELDS = {"name", "muscles", "region", "changes", "grows", "confused_with", "landmarks"}
 
 # Ekman and Friesen (1978) as tabulated by Cohn, Ambadar and Ekman (2007), with the names of the
-# 2002 manual (AU06, AU11, AU13, AU18, AU43) and today's words for muscles: procerus for depressor
+# 2002 manual (AU06, AU11, AU13, AU18, AU43) and current names of muscles: procerus for depressor
 # glabellae, levator anguli oris for caninus, depressor anguli oris for triangularis. Two entries
-# are made exact: all three jaw closers of AU26 relax, and of the pterygoids of AU27 it is the
-# lateral one that opens the jaw. "-" before a muscle: it relaxes.
+# are more exact: all three jaw closers relax in AU26, and only the lateral pterygoid opens the jaw
+# in AU27. A muscle after "-" relaxes.
 TABLE = {
     1: ("Inner brow raiser", "frontalis pars medialis"),
     2: ("Outer brow raiser", "frontalis pars lateralis"),
@@ -52,14 +52,14 @@ TABLE = {
     46: ("Wink", "orbicularis oculi"),
 }
 
-# FACS describes movement; what it may mean is not its business.
+# FACS describes movements and not their meaning.
 FEELINGS = re.compile(
     r"\b(?:emotion|feel|mood|happ|joy|glad|sad|sorrow|grie[fv]|ang(?:er|ry)|rage|fear|afraid|scare"
     r"|surpris|astonish|disgust|contempt|pain|worr|smil|smirk|grin|frown|scowl|pout|sneer|laugh)",
     re.IGNORECASE,
 )
 
-# What each point becomes in the mirror: runs that a mirror reads backwards, and pairs of them.
+# The landmark that each landmark corresponds to in a mirrored face.
 MIRROR = {
     **{k: 16 - k for k in range(17)},
     **{k: 43 - k for k in range(17, 27)},
@@ -74,7 +74,7 @@ MIRROR = {
 
 
 @given(st.sampled_from(AUS), st.sampled_from(["{}", "AU{}", "au{}", "AU_{}", "AU{}_r", " AU {} "]))
-def test_common_spellings_become_the_one_name(name, form):
+def test_common_spellings_become_the_canonical_name(name, form):
     number = int(name[2:])
     assert au_name(form.format(number)) == name
     assert au_name(form.format(f"{number:02d}")) == name
@@ -82,7 +82,7 @@ def test_common_spellings_become_the_one_name(name, form):
 
 
 @pytest.mark.parametrize("spelling", ["AU03", "AU99", "", "smile", "12.5", "AU", 0])
-def test_other_spellings_are_refused_with_what_is_known(spelling):
+def test_other_spellings_are_errors_that_list_the_known_names(spelling):
     with pytest.raises(UsageError, match="AU01"):
         au_name(spelling)
 
@@ -96,21 +96,23 @@ def test_facts_are_complete_and_in_facs_order():
 
 
 def test_names_and_muscles_are_those_of_the_published_table():
-    said = {
+    names_and_muscles = {
         au_number(au): (
             fact["name"],
             {re.sub(r"(.*) \(relaxed\)", r"-\1", muscle) for muscle in fact["muscles"]},
         )
         for au, fact in facts().items()
     }
-    assert said == {n: (name, set(muscles.split(", "))) for n, (name, muscles) in TABLE.items()}
+    assert names_and_muscles == {
+        n: (name, set(muscles.split(", "))) for n, (name, muscles) in TABLE.items()
+    }
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield all words about each action unit, one text at a time."""
+    """Yield all texts about action units, each with its action unit."""
     for au, fact in facts().items():
-        said = (fact["changes"], fact["confused_with"])
-        for text in (fact["name"], fact["grows"], *(t for part in said for t in part.values())):
+        by_part = (fact["changes"], fact["confused_with"])
+        for text in (fact["name"], fact["grows"], *(t for part in by_part for t in part.values())):
             yield au, text
 
 
@@ -120,18 +122,18 @@ def test_texts_are_clauses_about_movement():
         assert not FEELINGS.search(text), (au, text)
 
 
-def test_the_words_for_feelings_are_found():
+def test_the_pattern_matches_words_for_feelings():
     for words in ("an angry look", "Sadness", "fearful", "a smile", "pain"):
         assert FEELINGS.search(words), words
 
 
-def test_what_is_confused_is_known_and_mostly_mutual():
+def test_confused_action_units_are_known_and_mostly_mutual():
     others = {au: fact["confused_with"] for au, fact in facts().items()}
-    for au, named in others.items():
-        assert 1 <= len(named) <= 4 and au not in named and set(named) <= set(AUS), au
-        assert list(named) == sorted(named), au
-        # Four is enough to read: an action unit that has them need not name a fifth back.
-        for other in named:
+    for au, similar in others.items():
+        assert 1 <= len(similar) <= 4 and au not in similar and set(similar) <= set(AUS), au
+        assert list(similar) == sorted(similar), au
+        # An action unit lists four others at most, and so may lack one that lists it.
+        for other in similar:
             assert au in others[other] or len(others[other]) == 4, au
 
 
@@ -143,35 +145,35 @@ def test_sources_are_full_references():
         assert re.search(r"\(\d{4}\), ", source), source
 
 
-def test_the_mirror_is_one():
+def test_mirroring_landmarks_twice_gives_the_same_landmarks():
     assert sorted(MIRROR) == sorted(MIRROR.values()) == list(range(68))
     assert {point: MIRROR[MIRROR[point]] for point in MIRROR} == {n: n for n in range(68)}
 
 
 @pytest.mark.parametrize("au", AUS)
-def test_anchors_are_points_and_their_own_mirror_image(au):
-    places = facts()[au]["landmarks"]
-    assert places
-    for place in places:
-        assert place and set(place) <= set(MIRROR)
-    mirrored = [sorted(MIRROR[point] for point in place) for place in places]
-    assert sorted(mirrored) == sorted(sorted(place) for place in places)
+def test_anchors_are_landmarks_and_symmetric(au):
+    landmarks = facts()[au]["landmarks"]
+    assert landmarks
+    for anchor in landmarks:
+        assert anchor and set(anchor) <= set(MIRROR)
+    mirrored = [sorted(MIRROR[point] for point in anchor) for anchor in landmarks]
+    assert sorted(mirrored) == sorted(sorted(anchor) for anchor in landmarks)
 
 
-def still_face(seed: int) -> np.ndarray:
-    """Return the landmarks of a made-up person who looks straight ahead and moves nothing."""
-    who = face.draw_identity(np.random.default_rng(seed))
-    return face.face_landmarks(who, np.zeros(len(face.DRAWN_AUS)), face.View(noise=0.0))
+def neutral_face(seed: int) -> np.ndarray:
+    """Return the landmarks of a synthetic neutral face that looks straight ahead."""
+    identity = face.draw_identity(np.random.default_rng(seed))
+    return face.face_landmarks(identity, np.zeros(len(face.DRAWN_AUS)), face.View(noise=0.0))
 
 
 def is_within(anchor: np.ndarray, points: np.ndarray, margin: float = 0.0) -> bool:
-    """Tell whether an anchor lies in the box around points, margin wider on all sides."""
+    """Return whether an anchor is in the box around points, enlarged by a margin on all sides."""
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
     return bool(((low <= anchor) & (anchor <= high)).all())
 
 
 def lies_in(region: str, at: np.ndarray, m: np.ndarray) -> bool:
-    """Tell whether an anchor lies in a region of a face with landmarks m; y points down."""
+    """Return whether an anchor is in a region of the face with landmarks m; y points down."""
     (x, y), (mouth, width) = at, (m[48:68], m[54, 0] - m[48, 0])
     beside_nose = x < m[31, 0] or x > m[35, 0]
     below_lip = m[57, 1] < y <= m[8, 1] and m[7, 0] < x < m[9, 0]
@@ -193,20 +195,20 @@ def lies_in(region: str, at: np.ndarray, m: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_anchors_of_a_still_face_lie_in_their_region(seed):
-    points = still_face(seed)
+def test_anchors_of_a_neutral_face_are_in_their_region(seed):
+    points = neutral_face(seed)
     for au, fact in facts().items():
         for at in anchors(au, points):
             assert lies_in(fact["region"], at, points), (au, at)
 
 
 def test_jaw_units_have_an_anchor_below_the_lower_lip():
-    points = still_face(0)
+    points = neutral_face(0)
     for au in ("AU26", "AU27"):
         assert anchors(au, points)[:, 1].max() > points[57, 1], au
 
 
-def test_a_point_listed_twice_weighs_twice():
+def test_a_landmark_that_is_listed_twice_has_twice_the_weight():
     points = np.zeros((68, 2))
     points[41], points[48] = (3.0, 0.0), (0.0, 6.0)
     assert anchors(6, points)[0].tolist() == [2.0, 2.0]

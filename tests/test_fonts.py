@@ -1,4 +1,4 @@
-"""Fonts that have a text's letters, and where lines may be broken."""
+"""Choosing fonts that have all letters of a text, and breaking text into lines."""
 
 from pathlib import Path
 
@@ -12,45 +12,45 @@ from fauds.errors import DataError
 from fauds.explanation.drawing import Board
 
 STIX = Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf")
-RARE = "\u1d8d"  # a letter that the plain font lacks and this one has
+RARE = "\u1d8d"  # a letter that the default font lacks and STIX has
 
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found = [str(STIX)]
-    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: found)
+    paths = [str(STIX)]
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: paths)
     fonts.font_file.cache_clear()
     fonts.drawable.cache_clear()
-    return found
+    return paths
 
 
-def test_the_plain_font_is_taken_where_it_has_the_letters() -> None:
+def test_the_default_font_is_used_if_it_has_all_letters() -> None:
     assert fonts.font_file("lip corner, ночь") == fonts.plain_file()
     assert Path(fonts.font_file("lip corner", bold=True)).stem.endswith("Bold")
 
 
-def test_one_font_has_all_letters_of_a_line(installed: list[str]) -> None:
+def test_a_font_with_all_letters_is_used_or_it_is_an_error(installed: list[str]) -> None:
     assert fonts.font_file(f"AU12 {RARE}") == str(STIX)
     board = Board(60, 30)
     empty = board.pixels().copy()
     board.write(RARE, 5, 5, 16)
     assert (board.pixels() != empty).any()
     installed.clear()
-    assert fonts.font_file(f"AU12 {RARE}") == str(STIX)  # is remembered
+    assert fonts.font_file(f"AU12 {RARE}") == str(STIX)  # from the cache
     fonts.font_file.cache_clear()
     with pytest.raises(DataError, match="No installed font") as error:
         fonts.font_file(f"AU12 {RARE}")
     assert RARE in str(error.value)
 
 
-def test_names_are_drawn_as_far_as_they_can_be() -> None:
+def test_letters_without_a_font_are_replaced_by_question_marks() -> None:
     assert fonts.drawable("a\udce9b.png") == "a?b.png"
     assert fonts.drawable("脸 1.png") == "? 1.png"
     assert fonts.drawable(f"{RARE}.png") == f"{RARE}.png"
 
 
 @given(st.text())
-def test_pieces_are_the_whole_text(text: str) -> None:
+def test_the_pieces_of_a_text_together_are_the_text(text: str) -> None:
     assert "".join(fonts.pieces(text)) == text
 
 

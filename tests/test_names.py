@@ -1,4 +1,4 @@
-"""Names that outlive any renaming in the code: columns of tables, metrics, files of a run."""
+"""Names in files that users rely on: columns of tables, metrics, and files of a run."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def run_of(work: Path) -> Path:
     return run
 
 
-def test_columns_of_tables():
+def test_columns_of_tables_keep_their_names():
     frames = ["frame_id", "key", "subject", "task", "frame", "sex", "image", *AUS, "AU12_intensity"]
     assert schemas.frames_schema(AUS, ("AU12",)).names == frames
     assert schemas.captions_schema(AUS).names == ["frame_id", *AUS, "face"]
@@ -37,7 +37,7 @@ def test_columns_of_tables():
 
 
 @pytest.mark.slow
-def test_files_of_a_run_and_names_of_metrics(six_run):
+def test_files_of_a_run_and_metrics_keep_their_names(six_run):
     run = run_of(six_run)
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     assert {file for file in files if not file.startswith(("faces/", "."))} == {
@@ -66,8 +66,8 @@ def test_files_of_a_run_and_names_of_metrics(six_run):
 
 
 @pytest.mark.slow
-def test_a_run_of_an_older_fauds_is_finished_and_scored_as_it_was(six_run, tmp_path, cli):
-    """Its predictions have no key, its measures do not say what the model lacks."""
+def test_a_run_of_an_older_version_is_finished_with_the_same_figures(six_run, tmp_path, cli):
+    """Older predictions have no key, and older measurements do not list what the model lacks."""
     work = Path(copytree(six_run, tmp_path / "work"))
     run = run_of(work)
     before = results_file.read(run)

@@ -1,4 +1,4 @@
-"""The Python interface: its documented examples run, and what it gives is what the bench uses."""
+"""The Python interface: its documented examples run, and its samples are those of the bench."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.fixture(scope="module")
 def workdir(six_root, tmp_path_factory) -> Path:
-    """A workdir with the synthetic dataset: six subjects with captions and two folds."""
+    """Return a workdir with the synthetic dataset: six subjects, captions and two folds."""
     folder = tmp_path_factory.mktemp("python") / "fauds-work"
     with pytest.MonkeyPatch.context() as patch:
         cli = Cli(patch, None)
@@ -54,27 +54,27 @@ def test_the_documented_examples_run(workdir, tmp_path, monkeypatch):
 def test_samples_are_those_that_the_bench_trains_on(workdir):
     changes = (*SMALL, "training.seed=3", "training.cutout_chance=0.5")
     settings = run_settings("vlfau", "tiny", changes)
-    mine = fauds.open(workdir / "synthetic").torch(
+    samples = fauds.open(workdir / "synthetic").torch(
         fold=2, part="train", image_size=settings.model.image_size, seed=3
     )
     for epoch in (0, 5):
-        mine.set_epoch(epoch)
+        samples.set_epoch(epoch)
         rows = []
         needs = ("captions",)
-        for batch in batches(mine.faces, settings, epoch=epoch, workers=0, needs=needs):
+        for batch in batches(samples.faces, settings, epoch=epoch, workers=0, needs=needs):
             for place, row in enumerate(batch.rows.tolist()):
-                item = mine[row]
+                item = samples[row]
                 assert torch.equal(item["image"], batch.images[place])
                 assert torch.equal(item["labels"], batch.labels[place])
                 for name, tokens in (("local_tokens", batch.local), ("face_tokens", batch.global_)):
-                    wanted = tokens[place]
-                    assert torch.equal(item[name][..., : wanted.shape[-1]], wanted)
-                    assert not item[name][..., wanted.shape[-1] :].any()
+                    expected = tokens[place]
+                    assert torch.equal(item[name][..., : expected.shape[-1]], expected)
+                    assert not item[name][..., expected.shape[-1] :].any()
                 rows.append(row)
-        assert sorted(rows) == list(range(len(mine)))
+        assert sorted(rows) == list(range(len(samples)))
 
 
-def test_samples_name_their_frames_and_texts(workdir):
+def test_samples_have_the_keys_labels_and_texts_of_their_frames(workdir):
     ds = fauds.open(workdir / "synthetic")
     frames, captions = ds.frames.set_index("key"), ds.captions.set_index("frame_id")
     parts = {part: ds.torch(fold=1, part=part, image_size=56) for part in ("train", "test")}
@@ -95,27 +95,27 @@ def test_samples_name_their_frames_and_texts(workdir):
 
 
 @pytest.mark.slow
-def test_evaluating_a_run_gives_its_own_figures(workdir, tmp_path, cli):
+def test_evaluating_a_run_gives_the_figures_in_its_results(workdir, tmp_path, cli):
     work = Path(copytree(workdir, tmp_path / "work"))
     cli.ok("bench", "vlfau", "--workdir", work, *small("training.epochs=1", texts=False))
     (run,) = (work / "synthetic" / "runs").iterdir()
-    theirs = results_file.read(run)
-    said: list[str] = []
-    ours = fauds.evaluate(run, fauds.open(work / "synthetic"), say=said.append)
-    assert said
-    assert ours.frames_fingerprint == theirs.frames_fingerprint
+    saved = results_file.read(run)
+    messages: list[str] = []
+    results = fauds.evaluate(run, fauds.open(work / "synthetic"), say=messages.append)
+    assert messages
+    assert results.frames_fingerprint == saved.frames_fingerprint
     for metric in ("f1", "accuracy", "auc"):
-        for au in (*theirs.protocol.aus, None):
-            row = ours.row(metric, "mean_of_folds", au)
-            assert row.value == theirs.row(metric, "mean_of_folds", au).value
+        for au in (*saved.protocol.aus, None):
+            row = results.row(metric, "mean_of_folds", au)
+            assert row.value == saved.row(metric, "mean_of_folds", au).value
     table = pd.concat(pd.read_parquet(file) for file in run.glob("fold*/predictions.parquet"))
     again = fauds.evaluate(table.drop(columns=["fold", "key"]), work / "synthetic", name="again")
-    assert again.summary["f1"] == ours.summary["f1"]
+    assert again.summary["f1"] == results.summary["f1"]
     with pytest.raises(DataError, match="have no prediction"):
         fauds.evaluate(table.iloc[3:], work / "synthetic")
 
 
-def test_what_is_asked_wrongly_is_said(workdir, tmp_path):
+def test_an_unknown_folder_fold_or_part_is_an_error(workdir, tmp_path):
     with pytest.raises(DataError, match="not a dataset's folder"):
         fauds.open(tmp_path)
     ds = fauds.open(workdir / "synthetic")
@@ -136,12 +136,12 @@ def test_what_is_asked_wrongly_is_said(workdir, tmp_path):
         ({"AU12": 1, 12: 0}, "more than once"),
     ],
 )
-def test_codes_that_are_none_are_refused(codes, message):
+def test_invalid_codes_are_errors(codes, message):
     with pytest.raises(UsageError, match=message):
         fauds.describe(codes)
 
 
-def test_degrees_and_languages_are_told():
+def test_descriptions_depend_on_intensity_and_language():
     mild, strong = (fauds.describe({12: degree}).local["AU12"] for degree in "AE")
     assert mild != strong
     assert fauds.parse(strong).degrees == {"AU12": "E"}

@@ -1,4 +1,4 @@
-"""The files around the package agree with it and with each other."""
+"""The files at the root of the repository agree with the package and with each other."""
 
 import configparser
 import re
@@ -16,7 +16,7 @@ def read(name: str) -> dict:
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
-def test_pre_commit_runs_the_installed_checks_of_ci():
+def test_pre_commit_runs_the_same_checks_as_continuous_integration():
     hooks = [hook for repo in read(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
     assert {hook["language"] for hook in hooks} == {"system"}
     entries = {hook["entry"] for hook in hooks}
@@ -31,18 +31,18 @@ def test_pre_commit_runs_the_installed_checks_of_ci():
         )
 
 
-def test_continuous_integration_runs_on_the_versions_of_python_that_are_named():
+def test_continuous_integration_runs_on_all_supported_versions_of_python():
     (job,) = read(".github/workflows/ci.yml")["jobs"].values()
     assert job["steps"][-1]["run"] == "bash .ci/run"
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     classifiers = config["metadata"]["classifiers"]
-    named = re.findall(r"Python :: (3\.\d+)$", classifiers, re.MULTILINE)
-    assert job["strategy"]["matrix"]["python-version"] == named
-    assert config["options"]["python_requires"] == f">={named[0]}"
+    versions = re.findall(r"Python :: (3\.\d+)$", classifiers, re.MULTILINE)
+    assert job["strategy"]["matrix"]["python-version"] == versions
+    assert config["options"]["python_requires"] == f">={versions[0]}"
 
 
-def test_the_citation_and_the_changelog_are_of_this_version():
+def test_the_citation_and_the_changelog_name_the_current_version():
     citation = read("CITATION.cff")
     assert citation["cff-version"] == "1.2.0"
     assert str(citation["version"]) == VERSION

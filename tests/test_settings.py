@@ -1,4 +1,4 @@
-"""Benchmarks and presets: what ships is right, a typo is an error that names file and key."""
+"""Shipped benchmarks and presets are valid, and a typo is an error that names file and key."""
 
 import csv
 
@@ -26,16 +26,16 @@ def test_published_folds_are_subject_exclusive_and_cover_the_counts(name):
 
 
 def test_the_parts_have_the_published_numbers_of_frames():
-    found = {}
+    by_name = {}
     for name in ("bp4d", "disfa"):
         benchmark = protocols.benchmark(name)
         frames = benchmark.expected.frames_per_subject
-        found[name] = [sum(map(frames.get, part)) for part in benchmark.folds.parts.values()]
-    assert found == {"bp4d": [50631, 50182, 46034], "disfa": [43604, 43605, 43605]}
+        by_name[name] = [sum(map(frames.get, part)) for part in benchmark.folds.parts.values()]
+    assert by_name == {"bp4d": [50631, 50182, 46034], "disfa": [43604, 43605, 43605]}
 
 
 @pytest.mark.parametrize("name", ["bp4d", "disfa"])
-def test_published_rows_name_their_source_and_three_known_ones_do_not_add_up(name):
+def test_published_results_have_a_source_and_means_that_agree_except_for_three_known_rows(name):
     benchmark = protocols.benchmark(name)
     with resources.path("benchmarks", benchmark.published).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -62,7 +62,7 @@ def test_every_preset_is_valid_and_can_be_changed(preset):
     assert (changed.training.epochs, changed.model.dim) == (3, 64)
 
 
-def test_table_4_presets_differ_only_in_what_the_table_says():
+def test_presets_of_table_4_differ_only_in_the_switches_of_the_table():
     rows = {
         "baseline": (False, False, False),
         "marl": (True, False, False),
@@ -72,31 +72,31 @@ def test_table_4_presets_differ_only_in_what_the_table_says():
     }
     paper = presets.run_settings("vlfau", "paper").model_dump(exclude={"description"})
     for preset, switches in rows.items():
-        found = presets.run_settings("vlfau", preset).model_dump(exclude={"description"})
-        named = dict(
+        values = presets.run_settings("vlfau", preset).model_dump(exclude={"description"})
+        expected = dict(
             zip(("multi_level", "local_language", "global_language"), switches, strict=True)
         )
-        assert found == paper | {"model": paper["model"] | named}
+        assert values == paper | {"model": paper["model"] | expected}
 
 
-def test_the_paper_preset_is_the_defaults_with_its_backbone():
-    stem = {"name": "swin_base_patch4_window7_224.ms_in1k", "pretrained": True}
-    defaults = presets.settings_type("vlfau")(model={"backbone": stem}).model_dump(
+def test_the_paper_preset_equals_the_defaults_with_its_backbone():
+    backbone = {"name": "swin_base_patch4_window7_224.ms_in1k", "pretrained": True}
+    defaults = presets.settings_type("vlfau")(model={"backbone": backbone}).model_dump(
         exclude={"description"}
     )
-    found = presets.run_settings("vlfau", "paper").model_dump(exclude={"description"})
+    values = presets.run_settings("vlfau", "paper").model_dump(exclude={"description"})
     sizes = dict.fromkeys(("hidden", "embed_dim", "attention_dim"), defaults["model"]["dim"])
-    assert defaults["model"] | sizes != defaults["model"]  # null stands for dim
-    assert found == defaults | {"model": defaults["model"] | sizes}
+    assert defaults["model"] | sizes != defaults["model"]  # None means the value of dim
+    assert values == defaults | {"model": defaults["model"] | sizes}
 
 
-def test_the_paper_preset_writes_out_every_value_of_its_recipe_and_whose_it_is():
+def test_the_paper_preset_lists_all_settings_and_marks_those_of_the_paper():
     path = presets.preset_path("vlfau", "paper")
     written = yaml.safe_load(path.read_text())
-    machine = {"device", "workers", "precision", "compile", "accumulate"}
+    of_machine = {"device", "workers", "precision", "compile", "accumulate"}
     assert set(written["model"]) == set(VLFAUSettings.model_fields)
     assert set(written["model"]["backbone"]) == set(settings.BackboneSettings.model_fields)
-    assert set(written["training"]) == set(settings.TrainingSettings.model_fields) - machine
+    assert set(written["training"]) == set(settings.TrainingSettings.model_fields) - of_machine
     assert set(written["inference"]) == {"beam_width", "length_penalty", "max_words"}
     paper = {
         "dim": 512,
@@ -130,13 +130,13 @@ def test_the_paper_preset_writes_out_every_value_of_its_recipe_and_whose_it_is()
         ("model.begin=ones", "model.begin"),
     ],
 )
-def test_a_wrong_change_is_a_usage_error_that_names_it(change, message):
+def test_an_invalid_change_is_an_error_that_names_the_setting(change, message):
     with pytest.raises(UsageError, match="--set") as caught:
         presets.run_settings("vlfau", "full", (change,))
     assert message in str(caught.value)
 
 
-def test_unknown_names_list_what_there_is():
+def test_an_unknown_name_is_an_error_that_lists_or_suggests_known_ones():
     with pytest.raises(UsageError, match="did you mean 'bp4d'"):
         protocols.benchmark("bpd4")
     with pytest.raises(UsageError, match="vlfau"):
@@ -156,7 +156,9 @@ def test_unknown_names_list_what_there_is():
         ("- a list", "mapping"),
     ],
 )
-def test_a_broken_benchmark_file_names_file_and_key(tmp_path, monkeypatch, text, where):
+def test_an_invalid_benchmark_is_an_error_that_names_file_and_key(
+    tmp_path, monkeypatch, text, where
+):
     whole = yaml.safe_load(resources.path("benchmarks", "bp4d.yaml").read_text())
     try:
         change = yaml.safe_load(text)

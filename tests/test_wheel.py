@@ -1,4 +1,4 @@
-"""The wheel: built, installed without dependencies, used from outside the checkout."""
+"""The wheel works outside the checkout, without files from it."""
 
 import shutil
 import subprocess
@@ -42,9 +42,9 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A virtual environment with the wheel in it, that sees the installed dependencies."""
+    """Return the Python of a virtual environment with the wheel and the installed dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
-    # A copy, since setuptools would take stale files from a build folder of the checkout.
+    # In the checkout, setuptools would include outdated files from a build folder.
     source = folder / "source"
     source.mkdir()
     for name in SHIPPED:
@@ -59,12 +59,12 @@ def installed(tmp_path_factory):
     site = next(environment.glob("lib/python*/site-packages"))
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", site, wheel]
     subprocess.run(install, check=True, capture_output=True)
-    # Only as a folder, so that this checkout's own editable install is not seen.
+    # A folder in a .pth file makes the dependencies importable, but no editable install of fauds.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return python
 
 
-def test_everything_that_ships_is_found_from_outside_the_checkout(installed, tmp_path):
+def test_modules_and_shipped_files_are_found_outside_the_checkout(installed, tmp_path):
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in (ROOT / "fauds").rglob("*.py")

@@ -225,7 +225,7 @@ def test_a_target_and_its_shorthand_give_the_same_protocol(tmp_path):
         ({"occurrence": "coded"}, "aus is missing"),
         ({"aus": [1], "target": {"kind": "occurrence", "aus": [1]}}, "leave one out"),
         ({"target": {"kind": "ocurrence", "aus": [1]}}, "did you mean 'occurrence'"),
-        ({"target": {"kind": "occurrence", "aus": [1], "foo": 2}}, "known: kind, aus, rule"),
+        ({"target": {"kind": "occurrence", "aus": [1], "foo": 2}}, "choose from: kind, aus, rule"),
         ({"target": {"kind": "occurrence", "aus": [99]}}, "99 is not an action unit"),
         ({"target": {"kind": "occurrence"}}, "aus: Field required"),
         ({"target": "occurrence"}, "kind is missing; choose from: occurrence"),
