@@ -122,7 +122,8 @@ def published(counts: LabelCounts, folds: Folds) -> pa.Table:
     if folds.rule == "leave-one-subject-out":
         if len(counts.subjects) < 2:
             raise DataError(
-                f"{folds.name} needs at least two subjects, but only one was read.",
+                f"{folds.name} needs at least two subjects, but only "
+                f"{counts.subjects[0]} was read.",
                 where=FRAMES,
                 hint="read the whole release: point --root at it",
             )

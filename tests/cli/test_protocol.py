@@ -255,7 +255,7 @@ def test_nobody_is_left_to_train_on_where_one_subject_is_read(cli, bp4d_pictures
     file = EXAMPLES / "bp4d-leave-one-subject-out.yaml"
     outcome = cli("split", "--benchmark", file, "--root", bp4d_pictures, "--subjects", "F001")
     assert outcome.code == 1
-    assert "needs two subjects or more; read was F001 alone" in outcome.err
+    assert "needs at least two subjects, but only F001 was read" in outcome.err
 
 
 def test_a_joined_protocol_says_what_it_does_not_take(cli, tmp_path, bp4d_pictures):
