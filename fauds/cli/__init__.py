@@ -1,5 +1,6 @@
 """The command line: every command parses its options, calls one function and prints.
 
-Begin with `main`, the group of all commands. There is one module for each group of commands;
-`options` holds what they share, `terminal` what they print, and `progress` the bars on stderr.
+Begin with `main`, the group of all commands. Each further module holds a group of commands;
+`options` holds the options they share, `terminal` prints results, and `progress` shows progress
+bars on stderr.
 """

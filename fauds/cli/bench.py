@@ -1,4 +1,4 @@
-"""The command ``fauds bench``. Nothing heavy is imported until it runs."""
+"""The command ``fauds bench``, which trains and tests a model on every fold."""
 
 import shlex
 from pathlib import Path
@@ -12,30 +12,33 @@ from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_
 @click.command()
 @click.argument("model", required=False)
 @click.option(
-    "--list", "listing", is_flag=True, help="List the benchmarks and the models, and do no more."
+    "--list", "listing", is_flag=True, help="List the benchmarks and the models, and exit."
 )
 @click.option(
     "--describe",
     metavar="NAME|FILE",
-    help="Say all that a benchmark fixes (folds, frames, metric, licence), and do no more.",
+    help="Print all that a benchmark fixes (folds, frames, metric, licence), and exit.",
 )
 @DATASET
 @read_options
 @click.option(
-    "--preset", help="Settings of the model.  [default: tiny on synthetic, else the model's own]"
+    "--preset",
+    help="Named settings of the model.  [default: tiny on synthetic, else the model's own]",
 )
-@click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
+@click.option(
+    "--fold", "folds", type=int, multiple=True, help="Run only this fold; may be repeated."
+)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option(
     "--faces",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of face crops made elsewhere: F001/T1/2440.jpg, SN001/0.png.",
+    help="Folder of face crops that another program made: F001/T1/2440.jpg, SN001/0.png.",
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option("--resume", metavar="RUN", help="Resume a run that was stopped.")
 @click.option(
     "--log",
     type=click.Choice(["tensorboard"]),
-    help="Write training's figures for TensorBoard too; log.jsonl is written always.",
+    help="Also write the training log for TensorBoard; log.jsonl is always written.",
 )
 @WORKDIR
 def bench(
@@ -52,9 +55,9 @@ def bench(
     log: str | None,
     **reading: Any,
 ) -> None:
-    """Train MODEL on every fold, test it on the fold's part, and report.
+    """Train MODEL on every fold, test it on the fold's test part, and write a report.
 
-    MODEL is one of the models that --list names; a run that is resumed knows its own.
+    MODEL is one of the models that --list names; leave it out with --resume.
 
     On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
     """
@@ -70,10 +73,12 @@ def bench(
     workspace = project.workspace
     request = planning.RunRequest(model, preset, folds, changes, faces, resume)
     if faces is not None and workspace.protocol.joins:
-        raise click.UsageError(f"{dataset} takes its faces from the crops of both datasets.")
+        raise click.UsageError(
+            f"{dataset} takes its faces from the crops of both datasets: leave --faces out."
+        )
     plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
     if resume and any(value is not None for value in reading.values()):
-        raise click.UsageError("A resumed run reads nothing again: leave the reading options out.")
+        raise click.UsageError("A resumed run reads no raw files: leave the reading options out.")
     prepares = processes.leads() and not resume
     frames = read_frames(project, **reading) if prepares else None
     with processes.together():
@@ -84,7 +89,7 @@ def bench(
             if plan.begun and processes.leads():
                 words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
                 again = shlex.join([*words, "--resume", plan.folder.name])
-                click.echo(f"What is done is kept. Go on with: {again}", err=True)
+                click.echo(f"Finished work is kept. Go on with: {again}", err=True)
             raise
         if processes.leads():
             show_results(plan.folder)

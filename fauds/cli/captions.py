@@ -1,4 +1,4 @@
-"""The commands of captions: build-captions, and ``fauds captions`` show, stats, export, lint."""
+"""The commands for captions: build-captions, and ``fauds captions`` show, stats, export, lint."""
 
 import os
 import sys
@@ -20,25 +20,35 @@ from fauds.errors import DataError, UsageError
 _TEMPLATES = click.option(
     "--templates",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of templates that override the shipped ones of the language.",
+    help="Folder of templates, which replace the shipped ones of the language.",
 )
 _FIGURE = click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw it too: a .png, .pdf or .svg file.",
+    help="Also draw a figure: a .png, .pdf or .svg file.",
 )
 
 
 @click.command("build-captions")
 @DATASET
 @read_options
-@click.option("--language", default="en", show_default=True, help="en, zh, or one of your own.")
-@click.option("--degrees", is_flag=True, help="Say the intensity, A (trace) to E (maximum).")
 @click.option(
-    "--variants", type=click.IntRange(1), default=1, show_default=True, help="Paraphrases a state."
+    "--language", default="en", show_default=True, help="Language: en, zh, or one of --templates."
+)
+@click.option("--degrees", is_flag=True, help="Describe the intensity, A (trace) to E (maximum).")
+@click.option(
+    "--variants",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of paraphrases per state.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the paraphrases."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the random choice of paraphrases.",
 )
 @_TEMPLATES
 @WORKDIR
@@ -58,7 +68,7 @@ def build_captions(
 
     project = new_project(workdir, dataset)
     style = Style(language, degrees, variants, seed, templates)
-    # Before any reading or drawing: a wrong language should not cost a minute to hear of.
+    # Check the language before reading labels, which can take a minute.
     project.caption_settings(style)
     frames = read_frames(project, **reading)
     show_captions(project.captions(frames, style))
@@ -66,16 +76,20 @@ def build_captions(
 
 @click.group()
 def captions() -> None:
-    """Look at descriptions, count them, export them, check templates."""
+    """Show, count and export descriptions, and check templates."""
 
 
 @captions.command()
 @click.argument("what", required=False)
 @DATASET
-@click.option("--language", help="Of an AU's descriptions.  [default: en]")
+@click.option("--language", help="Language of an AU's descriptions.  [default: en]")
 @_TEMPLATES
-@click.option("--sex", type=click.Choice(["F", "M"]), help="Whose face, for an AU's global text.")
-@click.option("--all", "every", is_flag=True, help="Every paraphrase of an AU.")
+@click.option(
+    "--sex",
+    type=click.Choice(["F", "M"]),
+    help="Sex of the subject, in the global description of an AU.",
+)
+@click.option("--all", "every", is_flag=True, help="Show every paraphrase of an AU.")
 @_FIGURE
 @WORKDIR
 def show(
@@ -88,22 +102,21 @@ def show(
     every: bool,
     figure: Path | None,
 ) -> None:
-    """Show all that is said of WHAT: an action unit or a frame.
+    """Show the descriptions of WHAT: an action unit or a frame.
 
-    An action unit is AU12 or 12; nothing need be read for it. A frame is F001/T1/2440 (BP4D) or
-    SN001/17 (DISFA) of captions that were built. Without WHAT it is the first frame with
-    something active.
+    An action unit is AU12 or 12, and needs no dataset. A frame is F001/T1/2440 (BP4D) or SN001/17
+    (DISFA) of a dataset with captions. Without WHAT, the first frame with an active AU is shown.
     """
     _check_figure(figure)
-    of_au = {"--language": language, "--templates": templates, "--sex": sex, "--all": every}
-    given = [name for name, value in of_au.items() if value]
+    au_options = {"--language": language, "--templates": templates, "--sex": sex, "--all": every}
+    used = [name for name, value in au_options.items() if value]
     if what is not None and "/" not in what:
         _show_au(what, language or "en", templates, sex, every, figure)
-    elif given:
+    elif used:
         raise UsageError(
-            f"{', '.join(given)} is for an action unit: a frame has the descriptions it was "
-            "built with.",
-            hint="name one (fauds captions show AU12), or build with other options",
+            f"{', '.join(used)} is for an action unit: the descriptions of a frame are already "
+            "built.",
+            hint="name an action unit (fauds captions show AU12), or run build-captions again",
         )
     else:
         _show_frame(what, _opened(workdir, dataset), figure)
@@ -147,7 +160,7 @@ def _show_frame(what: str | None, built: Any, figure: Path | None) -> None:
 @_FIGURE
 @WORKDIR
 def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
-    """Count what captions say: AUs, descriptions, lengths, words, combinations."""
+    """Count AUs, descriptions, their lengths, words, and combinations of AUs."""
     from fauds.captions.statistics import compute
     from fauds.report.captions import show_statistics
 
@@ -162,12 +175,19 @@ def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
 
 
 @captions.command()
-@click.option("--format", "kind", type=click.Choice(["jsonl", "hf"]), required=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "hf"]),
+    required=True,
+    help="JSON Lines, or a Hugging Face dataset.",
+)
 @DATASET
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File (jsonl; - is stdout) or folder (hf).  [default: in the dataset's folder, export/]",
+    help="File (jsonl; - is stdout) or folder (hf) to write.  [default: in export/ of the "
+    "dataset's folder]",
 )
 @WORKDIR
 def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
@@ -176,7 +196,9 @@ def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
     to_stdout = out in (Path("-"), Path("/dev/stdout"))
     if kind == "hf":
         if to_stdout:
-            raise UsageError("A folder cannot go to stdout.", hint="name one with --out")
+            raise UsageError(
+                "A folder cannot be written to stdout.", hint="name a folder with --out"
+            )
         out = out or built.folder / "export" / "hf"
         _export_hf(built, out, new_project(workdir, dataset).workspace.protocol.access)
     elif to_stdout:
@@ -191,7 +213,7 @@ def _export_hf(built: Any, out: Path, access: str) -> None:
     with new_progress() as bars, bars.bar("exporting", built.rows) as written:
         write_folder(built, out, access, written)
     click.echo(f"{out}: {_described(built)}")
-    click.echo(f'  load_dataset("{out}", split="train"); README.md says what is in it')
+    click.echo(f'  load_dataset("{out}", split="train"); README.md describes it')
 
 
 def _export_jsonl(built: Any, out: Path) -> None:
@@ -209,35 +231,35 @@ def _print_jsonl(built: Any) -> None:
         stream_jsonl(built, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # At its end the interpreter would write the rest, and fail again.
+        # When it exits, the interpreter would write the rest and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            # Whoever read it has had enough.
+            # The reader, such as head, has closed the pipe.
             return
         raise DataError(
             f"stdout could not be written: {error.strerror or error}.",
-            hint="free space, or choose another place; what was written is not whole",
+            hint="free disk space or write to another place; what was written is incomplete",
         ) from error
     click.echo(_described(built), err=True)
 
 
 def _described(built: Any) -> str:
-    made_up = ", made up" if built.synthetic else ""
+    synthetic = ", synthetic" if built.synthetic else ""
     pictured = built.pictured()
     if not pictured:
         return (
-            f"{built.rows:,} frames{made_up}, none with an image file of its own: the crops of "
+            f"{built.rows:,} frames{synthetic}, none with an image file of its own: the crops of "
             "fauds prepare are in faces.parquet, by frame_id"
         )
     some = "" if pictured == built.rows else f", {pictured:,} with an image"
-    return f"{built.rows:,} frames{made_up}{some}; images are relative to {built.image_root}"
+    return f"{built.rows:,} frames{synthetic}{some}; images are relative to {built.image_root}"
 
 
 @captions.command()
-@click.option("--language", help="Only this one.  [default: all there are]")
+@click.option("--language", help="Check only this language.  [default: all languages]")
 @_TEMPLATES
 def lint(language: str | None, templates: Path | None) -> None:
-    """List what is wrong with templates, a line each; exit code 1 if there is anything."""
+    """Check templates and list their problems, one per line; the exit code is 1 if any exist."""
     from fauds.captions.lint import check
 
     wrong = 0
@@ -245,10 +267,10 @@ def lint(language: str | None, templates: Path | None) -> None:
         report = check(name, templates)
         for problem in report.problems:
             click.echo(problem)
-        found = len(report.problems)
-        count = "no problems" if not found else f"{found:,} problem{'s' * (found > 1)}"
+        number = len(report.problems)
+        count = "no problems" if not number else f"{number:,} problem{'s' * (number > 1)}"
         click.echo(f"{name}: {count} in {report.files} files, {report.sentences:,} sentences")
-        wrong += found
+        wrong += number
     if wrong:
         raise click.exceptions.Exit(1)
 
@@ -260,7 +282,7 @@ def _languages(templates: Path | None) -> list[str]:
     if templates is None:
         return names
     if not templates.is_dir():
-        raise UsageError("The templates folder is not there.", where=templates)
+        raise UsageError("The templates folder does not exist.", where=templates)
     own = [name for name in names if (templates / name).is_dir()]
     if not own:
         raise UsageError(
@@ -274,7 +296,7 @@ def _languages(templates: Path | None) -> list[str]:
 def _opened(workdir: Path, dataset: str) -> Any:
     from fauds.captions.caption_tables import opened
 
-    # A wrong name is told from a dataset that has not been read yet.
+    # This tells a wrong name from a dataset that has not been read yet.
     workspace = new_project(workdir, dataset).workspace
     return opened(workspace.folder, workspace.protocol.name)
 

@@ -1,4 +1,4 @@
-"""The commands of datasets: synth, check, prepare, split. Nothing heavy is imported."""
+"""The commands for datasets: synth, check, prepare, split."""
 
 import os
 from pathlib import Path
@@ -20,24 +20,34 @@ from fauds.cli.options import (
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--like", type=click.Choice(["bp4d", "disfa"]), required=True, help="Raw layout.")
-@click.option("--subjects", type=click.IntRange(1), help="How many subjects.  [default: all]")
 @click.option(
-    "--frames", type=click.IntRange(1), help="Coded frames a subject.  [default: as published]"
+    "--like",
+    type=click.Choice(["bp4d", "disfa"]),
+    required=True,
+    help="The dataset whose raw layout to write.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--labels-only", is_flag=True, help="Write no pictures and no landmarks.")
+@click.option("--subjects", type=click.IntRange(1), help="Number of subjects.  [default: all]")
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    help="Number of coded frames per subject.  [default: as published]",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random data."
+)
+@click.option("--labels-only", is_flag=True, help="Write neither images nor landmarks.")
 @click.option(
     "--pictures",
     type=click.Choice(["images", "zips", "videos"]),
-    help="[default: images of bp4d, videos of disfa]",
+    help="Form of the images: files, zip archives or videos.  [default: images for bp4d, videos "
+    "for disfa]",
 )
 @click.option(
     "--landmarks",
     type=click.Choice(["mat", "text"]),
     default="mat",
     show_default=True,
-    help="As the dataset ships them (mat), or as JAA-Net does.",
+    help="Format of the landmarks: the dataset's own (mat) or JAA-Net's (text).",
 )
 def synth(
     out: Path,
@@ -49,11 +59,11 @@ def synth(
     pictures: Literal["images", "zips", "videos"] | None,
     landmarks: Literal["mat", "text"],
 ) -> None:
-    """Write a made-up distribution in a dataset's own raw layout into OUT."""
-    from fauds.synthetic import release as distribution
+    """Write a synthetic release in a dataset's own raw layout into OUT."""
+    from fauds.synthetic import release
 
-    with new_progress() as progress, progress.counter("drawing faces") as drawn:
-        distribution.write(
+    with new_progress() as progress, progress.counter("drawing faces") as report:
+        release.write(
             out,
             like,
             subjects=subjects,
@@ -62,9 +72,9 @@ def synth(
             labels_only=labels_only,
             pictures=pictures,
             landmarks=landmarks,
-            progress=drawn,
+            progress=report,
         )
-    click.echo(f"{out}: a made-up distribution in {like}'s raw layout, seed {seed}")
+    click.echo(f"{out}: a synthetic release in {like}'s raw layout, seed {seed}")
 
 
 @click.command()
@@ -79,20 +89,20 @@ def check(
     camera: Literal["left", "right"] | None,
     **options: Any,
 ) -> None:
-    """Say in seconds what a raw distribution holds and lacks, and what the steps will take.
+    """List what the raw files hold and what is missing, and estimate the time of each step.
 
-    Nothing is written. The exit code is 1 where the labels are missing or broken; pictures and
-    landmarks may lack, and are then named.
+    It takes seconds and writes nothing. The exit code is 1 if labels are missing or broken;
+    missing images and landmarks are only listed.
     """
     from fauds.cli.terminal import show_check
     from fauds.datasets.base import ReadOptions
     from fauds.faces import check as checking
 
     if root is None:
-        raise click.UsageError("Name the raw distribution to look at: --root FOLDER.")
+        raise click.UsageError("Name the folder of the raw files to check: --root FOLDER.")
     benchmark = new_project(workdir, dataset).workspace.protocol
-    given = ReadOptions(**reading(**options), **benchmark.reading())
-    show_check(dataset, checking.check(benchmark, root, given, camera or "left", workdir))
+    reader_options = ReadOptions(**reading(**options), **benchmark.reading())
+    show_check(dataset, checking.check(benchmark, root, reader_options, camera or "left", workdir))
 
 
 @click.command()
@@ -101,35 +111,45 @@ def check(
 @click.option(
     "--alignment",
     metavar="NAME",
-    help="eyes-similarity, jaa, bbox-5 or none.  [default: the benchmark's]",
+    help="Alignment of the crops: eyes-similarity, jaa, bbox-5 or none.  [default: the "
+    "benchmark's]",
 )
 @click.option(
     "--without-landmarks",
     type=click.Choice(["drop", "neighbours", "detect"]),
-    help="What becomes of frames that have none.  [default: the benchmark's]",
+    help="Treatment of frames without landmarks: leave them out, use the landmarks of neighbouring "
+    "frames, or run a detector.  [default: the benchmark's]",
 )
 @click.option(
-    "--detector", metavar="NAME[:PATH]", help="cascade, csv:FILE, openface:FOLDER, mediapipe:MODEL."
+    "--detector",
+    metavar="NAME[:PATH]",
+    help="Detector to use instead of the dataset's landmarks or, with --without-landmarks detect, "
+    "for frames without landmarks: cascade, csv:FILE, openface:FOLDER, mediapipe:MODEL.",
 )
 @CAMERA
 @click.option(
     "--frames",
     "manifest",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Crop only the frames that this list names: CSV subject,task,frame or image paths.",
+    help="Crop only the frames in this list: a CSV subject,task,frame, or image paths.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]"
+)
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write a contact sheet of the crops, to look at.",
+    help="Also write a contact sheet of the crops, to check them by eye: a .jpg or .png file.",
 )
 @WORKDIR
 def prepare(
     workdir: Path, dataset: str, sheet: Path | None, manifest: Path | None, **options: Any
 ) -> None:
-    """Crop and align every coded frame's face; go on where it was stopped."""
-    # Arrow's own allocator keeps what it has freed, which grows with a video's length.
+    """Crop and align the face of every coded frame.
+
+    If it was stopped, run it again: it goes on with the remaining sequences.
+    """
+    # Arrow's own allocator keeps freed memory, which grows with a video's length.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from fauds.cli.terminal import show_faces
     from fauds.report.contact_sheet import check_sheet_name, draw_face_sheet
@@ -137,31 +157,37 @@ def prepare(
     if sheet is not None:
         check_sheet_name(sheet)
     names = ("alignment", "without_landmarks", "detector", "camera", "workers")
-    given = {name: options.pop(name) for name in names}
-    given["manifest"] = manifest and manifest.resolve()
+    settings = {name: options.pop(name) for name in names}
+    settings["manifest"] = manifest and manifest.resolve()
     project = new_project(workdir, dataset)
     read_frames(project, **options)
     with new_progress() as progress:
-        given = {name: value for name, value in given.items() if value is not None}
-        step = project.faces(given, progress)
+        settings = {name: value for name, value in settings.items() if value is not None}
+        step = project.faces(settings, progress)
     show_faces(step)
     if sheet is not None:
         draw_face_sheet(project.workspace.folder, sheet)
-        click.echo(f"{sheet}: look at it")
+        click.echo(f"{sheet}: check the crops by eye")
 
 
 @click.command()
 @DATASET
 @read_options
 @click.option(
-    "--folds", "k", type=click.IntRange(2), help="[default: as many as the benchmark has, else 3]"
+    "--folds",
+    "k",
+    type=click.IntRange(2),
+    help="Number of folds.  [default: that of the benchmark, else 3]",
 )
 @click.option(
     "--method",
     type=click.Choice(["published", "random"]),
-    help="[default: published where the benchmark has that many folds]",
+    help="Published folds of the benchmark, or random ones.  [default: published if the benchmark "
+    "has that many folds]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random folds."
+)
 @WORKDIR
 def split(
     workdir: Path,
@@ -171,7 +197,7 @@ def split(
     seed: int,
     **reading: Any,
 ) -> None:
-    """Put every subject into one of K folds; fold k tests part k."""
+    """Assign every subject to one of K parts; fold k tests part k and trains on the others."""
     from fauds.cli.terminal import show_folds
 
     project = new_project(workdir, dataset)

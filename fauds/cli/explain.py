@@ -1,4 +1,4 @@
-"""The command ``fauds explain``. Nothing heavy is imported until it runs."""
+"""The commands for trained weights: explain, export."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from fauds.explanation.weights import Weights
 
 
-_DRAWN = (
-    "These weights have only ever seen drawn faces: what they say of a photograph means nothing "
-    "yet. Train on a real dataset (fauds bench) and name the run with --weights."
+_SYNTHETIC = (
+    "These weights were trained on synthetic faces only: their output for a photograph is "
+    "meaningless. Train on a real dataset (fauds bench) and name the run with --weights."
 )
 
 
@@ -28,7 +28,8 @@ _DRAWN = (
 @click.option(
     "--weights",
     metavar="RUN|FILE",
-    help="A run, RUN/fold2, or a weights file.  [default: the weights that come with fauds]",
+    help="Trained weights: a run, RUN/fold2, or a weights file.  [default: the weights that ship "
+    "with fauds]",
 )
 @click.option(
     "--out",
@@ -38,21 +39,31 @@ _DRAWN = (
 @click.option(
     "--annotate",
     type=click.Path(path_type=Path),
-    help="Draw on the pictures: an image or video file, or a folder for several inputs.",
+    help="Also write annotated images: an image or video file, or a folder for several inputs.",
 )
 @click.option(
     "--detector",
     metavar="D",
-    help="Finds the faces: cascade, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
-    "[default: cascade, where the weights need one]",
+    help="Face detector: cascade, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
+    "[default: cascade, if the weights need aligned faces]",
 )
-@click.option("--aligned", is_flag=True, help="The pictures are face crops already.")
-@click.option("--batch", type=click.IntRange(1), help="Faces a pass.  [default: the run's]")
+@click.option("--aligned", is_flag=True, help="Take every image as an aligned face crop.")
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+    "--batch", type=click.IntRange(1), help="Number of faces per batch.  [default: the run's]"
 )
-@click.option("--beam", type=click.IntRange(1), help="Beam width.  [default: the run's]")
-@click.option("--no-text", is_flag=True, help="Probabilities alone: far quicker.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device to compute on.",
+)
+@click.option(
+    "--beam", type=click.IntRange(1), help="Beam width of the text decoder.  [default: the run's]"
+)
+@click.option(
+    "--no-text", is_flag=True, help="Write probabilities without texts, which is much faster."
+)
 @DATASET
 @WORKDIR
 def explain(
@@ -69,10 +80,10 @@ def explain(
     dataset: str,
     workdir: Path,
 ) -> None:
-    """Say which action units are active in the faces of INPUTS, and why, in words.
+    """Predict the active action units of the faces in INPUTS and describe them in words.
 
-    INPUTS are images, videos, or folders of them. Under torchrun the files are shared among its
-    processes, and each writes a file of its own.
+    INPUTS are images, videos, or folders of them. Under torchrun, the files are divided among the
+    processes, and each writes its own output file.
     """
     from fauds.explanation import media as sources
     from fauds.explanation.annotate import AnnotatedMedia
@@ -82,10 +93,10 @@ def explain(
     from fauds.explanation.weights import open_weights
 
     _check_apart(out, annotate)
-    found = sources.find(inputs)
-    check_names(detector, found)
+    media = sources.find(inputs)
+    check_names(detector, media)
     share = sources.ProcessShare.of_environment()
-    files = share.of_files(found)
+    files = share.of_files(media)
     if not files:
         click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
         return
@@ -94,43 +105,43 @@ def explain(
     explainer = Explainer(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
-    _tell(opened, aligned)
+    _show_notes(opened, aligned)
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
-        sink = stack.enter_context(_sink(out, opened, not no_text, len(found) > 1))
+        sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
         painters = [stack.enter_context(AnnotatedMedia(annotate, inputs))] if annotate else []
-        advance = _bar(stack, sources.pictures(files)) if out else lambda pictures: None
+        advance = _bar(stack, sources.pictures(files)) if out else lambda images: None
         summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
-        _nothing(summary, share)
+        _report_nothing(summary, share)
         return
-    _conclude(summary, [path for path in (out, annotate) if path])
+    _show_summary(summary, [path for path in (out, annotate) if path])
 
 
 def _check_apart(out: Path | None, annotate: Path | None) -> None:
     if out and annotate and out.resolve() == annotate.resolve():
         raise UsageError(
-            f"{out.name} cannot hold both the table (--out) and the drawings (--annotate).",
+            f"{out.name} cannot hold both the table (--out) and the annotated images (--annotate).",
             where=out,
             hint="name two files, or a file and a folder",
         )
 
 
-def _tell(weights: "Weights", aligned: bool) -> None:
+def _show_notes(weights: "Weights", aligned: bool) -> None:
     for note in weights.notes:
         click.echo(note, err=True)
     if weights.synthetic:
-        click.echo(_DRAWN, err=True)
+        click.echo(_SYNTHETIC, err=True)
     if weights.whole_pictures and not aligned:
         click.echo(
-            "Every picture is taken for one face, as it is: so were those that these weights were "
-            "trained on (a dataset's frames, or crops made elsewhere).",
+            "Every image is taken as one face without detection, as in the training of these "
+            "weights (on a dataset's frames, or on crops that another program made).",
             err=True,
         )
 
 
 def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> Any:
-    """Return a context that gives what takes the explanations."""
+    """Return a context manager of the output for explanations: a file or the terminal."""
     from fauds.cli.terminal import Printed
     from fauds.explanation.outputs import open_output
 
@@ -139,41 +150,41 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
     return open_output(out, weights.aus, texts, several=several)
 
 
-def _bar(stack: ExitStack, pictures: int) -> Callable[[int], None]:
+def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:
     progress = stack.enter_context(new_progress())
-    return stack.enter_context(progress.bar("explaining", pictures))
+    return stack.enter_context(progress.bar("explaining", images))
 
 
-def _nothing(summary: "Summary", share: "ProcessShare") -> None:
-    """Say that nothing was explained.
+def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
+    """Report that no face was explained.
 
     Raises:
-        DataError: in any case, where this process is the only one.
+        DataError: always, unless this is one of several processes.
     """
     if summary.unreadable == summary.pictures:
-        hint = "copy these files again; ffprobe says more of what is wrong with a video"
+        hint = "copy these files again; ffprobe tells more about a broken video"
     else:
         hint = (
-            "look at these pictures; another detector may find what this one does not "
-            "(--detector), and crops need none (--aligned)"
+            "look at these images; another detector (--detector) may find their faces, and face "
+            "crops need no detector (--aligned)"
         )
     error = DataError(
-        f"Nothing was explained: {_counted(summary.pictures, 'picture')} skipped.",
+        f"Nothing was explained: {_counted(summary.pictures, 'image')} skipped.",
         where="; ".join(summary.skipped),
         hint=hint,
     )
     if share.world == 1:
         raise error
-    # torchrun stops all processes when one of them fails; the others have faces, maybe.
+    # torchrun stops all processes when one fails, but the others may have faces.
     click.echo(f"Process {share.rank + 1} of {share.world}: {error}", err=True)
 
 
-def _conclude(summary: "Summary", written: list[Path]) -> None:
-    """Say what was written and what was skipped."""
+def _show_summary(summary: "Summary", written: list[Path]) -> None:
+    """Print what was written and what was skipped."""
     skipped = summary.pictures - summary.explained
     for path in written:
         faces = _counted(summary.faces, "face")
-        click.echo(f"{path}: {faces} in {_counted(summary.explained, 'picture')}")
+        click.echo(f"{path}: {faces} in {_counted(summary.explained, 'image')}")
     if summary.estimated:
         click.echo(
             f"{_counted(summary.estimated, 'face')} cropped by eyes that were estimated from the "
@@ -181,7 +192,7 @@ def _conclude(summary: "Summary", written: list[Path]) -> None:
             err=True,
         )
     if skipped:
-        click.echo(f"skipped: {_counted(skipped, 'picture')}", err=True)
+        click.echo(f"skipped: {_counted(skipped, 'image')}", err=True)
         for line in summary.skipped:
             click.echo(f"  {line}", err=True)
         if skipped > len(summary.skipped):
@@ -200,20 +211,20 @@ def _counted(number: int, noun: str) -> str:
     type=click.Choice(["onnx"]),
     default="onnx",
     show_default=True,
-    help="Of the file.",
+    help="Format of the file.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write.  [default: here, named after the run]",
+    help="The file to write.  [default: named after the run, in the current folder]",
 )
 @DATASET
 @WORKDIR
 def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -> None:
     """Write the trained model of RUN for other programs.
 
-    RUN is a run, RUN/fold2, or a weights file. The file takes aligned faces and gives the
-    probability of every action unit; its descriptions in words stay with fauds explain.
+    RUN is a run, RUN/fold2, or a weights file. The exported model takes aligned faces and returns
+    the probability of every action unit; only fauds explain writes descriptions.
     """
     from fauds.explanation.onnx_export import need_packages, write_onnx
     from fauds.explanation.weights import open_weights
@@ -225,15 +236,15 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
     exported = write_onnx(weights, out or _named_after(weights.path, kind))
     if weights.synthetic:
         click.echo(
-            "These weights have only ever seen drawn faces: what the file says of a photograph "
-            "means nothing yet.",
+            "These weights were trained on synthetic faces only: their output for a photograph is "
+            "meaningless.",
             err=True,
         )
     _say_exported(exported, weights)
 
 
 def _named_after(weights: Path, kind: str) -> Path:
-    """Return ``RUN-fold1.onnx`` of a run's weights, and the file's own name of others."""
+    """Return ``RUN-fold1.onnx`` for a run's weights, and the file's own name for others."""
     from fauds.tables.paths import WEIGHTS
 
     if weights.name != WEIGHTS:
@@ -252,7 +263,7 @@ def _say_exported(exported: "Exported", weights: "Weights") -> None:
         f"largest difference from PyTorch on {exported.faces} faces: {exported.difference:.1e}"
     )
     aligned = f"aligned as {alignment['name']}, version {alignment['version']}"
-    whole = "whole pictures" if weights.whole_pictures else aligned
+    whole = "whole images" if weights.whole_pictures else aligned
     click.echo(f"faces: {whole}; {crop_in_words(size)}")
     click.echo("use:")
     click.echo("  import onnxruntime")

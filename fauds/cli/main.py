@@ -1,4 +1,7 @@
-"""The command line: parse, call one function, print. Nothing heavy is imported until needed."""
+"""The group of all commands, and how errors become exit codes.
+
+Heavy modules are imported only when a command runs.
+"""
 
 import signal
 import sys
@@ -23,7 +26,7 @@ from fauds.version import VERSION
 @click.version_option(VERSION, prog_name="fauds")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Facial action unit labels as language, and models measured on it."""
+    """Describe facial action units in words, and train and score models that recognise them."""
 
 
 _COMMANDS = (
@@ -35,7 +38,7 @@ for _command in _COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run the command line; errors become one message and an exit code."""
+    """Run the command line and exit: an error becomes one message and an exit code."""
     debug = "--debug" in sys.argv
     try:
         with _stoppable():
@@ -48,63 +51,63 @@ def main() -> NoReturn:
     except FaudsError as error:
         if debug:
             raise
-        click.echo(f"{_who()}Error: {error}", err=True)
+        click.echo(f"{_process_prefix()}Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        # Of several processes one speaks for all: they are stopped together.
-        if not _who():
-            click.echo("Stopped. What was written is kept.", err=True)
+        # All processes are stopped together: only the first one prints the message.
+        if not _process_prefix():
+            click.echo("Stopped. Files already written are kept.", err=True)
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
         click.echo(
-            f"{_who()}Error: {type(error).__name__}: {error}\n"
+            f"{_process_prefix()}Error: {type(error).__name__}: {error}\n"
             "  to do: run fauds --debug ... to see where",
             err=True,
         )
         sys.exit(1)
 
 
-def _who() -> str:
-    """Return which of torchrun's processes this is, where it is not the first."""
+def _process_prefix() -> str:
+    """Return ``process N: `` for messages of torchrun's further processes; "" for the first."""
     try:
         number = launcher.rank()
     except FaudsError:
-        # The command itself says so, if it asks.
+        # A command that uses the process number reports the error itself.
         return ""
     return "" if number == 0 else f"process {number}: "
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Take an order to end, of torchrun or a cluster, as Ctrl-C: what was done is kept."""
+    """Treat SIGTERM, which torchrun and clusters send, like Ctrl-C: finished work is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told = False
+    stopping = False
 
     def stop(*_: object) -> None:
-        nonlocal told
-        # torchrun repeats the terminal's Ctrl-C, which would break off the closing of files.
-        if not told:
-            told = True
-            # An order to a whole group ends torch's loaders too, which it would call a failure.
+        nonlocal stopping
+        # torchrun repeats the terminal's Ctrl-C, which would interrupt the closing of files.
+        if not stopping:
+            stopping = True
+            # A signal to the process group ends torch's loaders too, which torch calls an error.
             signal.signal(signal.SIGCHLD, lambda *_: None)
             raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number, handler in before.items():
-            # A shell lets what runs in the background ignore Ctrl-C.
+            # A shell makes background jobs ignore Ctrl-C: leave that as it is.
             if handler != signal.SIG_IGN:
                 signal.signal(number, stop)
         yield
     except FaudsError:
         raise
     except Exception as error:
-        # An order to a whole group ends processes that this one works with, which fails then.
-        if told:
+        # A signal to the process group also ends worker processes; the resulting error is no error.
+        if stopping:
             raise KeyboardInterrupt from error
         raise
     finally:

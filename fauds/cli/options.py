@@ -1,4 +1,4 @@
-"""Options and helpers that several modules of commands share. Nothing heavy is imported."""
+"""Options and helpers that several modules of commands share."""
 
 import sys
 from collections.abc import Callable
@@ -21,56 +21,58 @@ WORKDIR = click.option(
     help="Folder that holds one folder per dataset.",
 )
 _FILE = "fauds.protocol"
-"""The key of click's context under which the file that --benchmark names is passed on."""
+"""The key under which click's context holds the file of --benchmark."""
 _DATASET = click.option(
     "--dataset",
     metavar="D",
-    help="synthetic, bp4d, disfa, or one that --benchmark named before.  [default: synthetic]",
+    help="Dataset: synthetic, bp4d, disfa, or the name of a protocol read before with "
+    "--benchmark.  [default: synthetic]",
 )
 _BENCHMARK = click.option(
     "--benchmark",
     "protocol",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="Another protocol than the shipped ones, as YAML: see docs/protocols.md.",
+    help="A protocol of your own as a YAML file: see docs/protocols.md.",
 )
 CAMERA = click.option(
-    "--camera", type=click.Choice(["left", "right"]), help="Of DISFA.  [default: left]"
+    "--camera", type=click.Choice(["left", "right"]), help="Camera of DISFA.  [default: left]"
 )
 _READING = (
     click.option(
         "--root",
         type=click.Path(path_type=Path),
-        help="The raw distribution; needed once, remembered in the workdir.",
+        help="Folder of the raw files; needed once, remembered in the workdir.",
     ),
     click.option(
         "--sexes",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="CSV with columns subject,sex (F or M), for datasets that do not publish it.",
+        help="CSV with columns subject,sex (F or M), for datasets that do not publish the sexes.",
     ),
     click.option(
         "--images",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Where the images are, under the root, where there are several sets of them.",
+        help="Folder of the images under the root, if the root holds several sets of images.",
     ),
     click.option(
         "--image-base",
         type=click.IntRange(0, 1),
-        help="Number of the first image, where it cannot be told from the files.",
+        help="Number of the first image, if it cannot be inferred from the files.",
     ),
     click.option(
         "--missing-aus",
         type=click.Choice(["error", "null"]),
-        help="What an absent AU file is: an error (default), or null labels.",
+        help="Meaning of a missing AU file: an error, or labels that are not coded (null).  "
+        "[default: error]",
     ),
     click.option(
-        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, comma-separated."
+        "--subjects", "only", metavar="ID,ID", help="Read only these subjects, separated by commas."
     ),
 )
 
 
 def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --dataset and --benchmark; either way the command gets a name, as `dataset`."""
+    """Add the options --dataset and --benchmark; the command receives a name as `dataset`."""
 
     @wraps(command)
     def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
@@ -78,7 +80,7 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, dataset=dataset or "synthetic", **options)
         if dataset is not None:
             raise click.UsageError(
-                "--dataset is a protocol's name and --benchmark its file: give one of the two."
+                "--dataset is a protocol's name and --benchmark its file: use only one of the two."
             )
         from fauds.protocols import user_files as protocol_files
 
@@ -89,13 +91,14 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of reading raw files, which `reading` and `read_frames` take."""
     for option in reversed(_READING):
         command = option(command)
     return command
 
 
 def new_project(workdir: Path, dataset: str) -> Any:
-    """Return the dataset's `fauds.pipeline.Project`, which speaks on stderr."""
+    """Return the dataset's `fauds.pipeline.Project`, which prints its messages to stderr."""
     from fauds.pipeline import Project
 
     def say(line: str) -> None:
@@ -106,7 +109,7 @@ def new_project(workdir: Path, dataset: str) -> Any:
 
 
 def new_progress(shown: bool = True) -> "ProgressBars":
-    """Return a `fauds.cli.progress.ProgressBars` on stderr, or one that shows nothing."""
+    """Return a `fauds.cli.progress.ProgressBars` on stderr; it shows nothing unless `shown`."""
     from fauds.cli.progress import ProgressBars
 
     return ProgressBars(sys.stderr if shown else None)
@@ -119,19 +122,19 @@ def reading(
     missing_aus: str | None,
     only: str | None,
 ) -> dict[str, Any]:
-    """Return the fields of `fauds.datasets.base.ReadOptions` that were given."""
-    given = {
+    """Return the fields of `fauds.datasets.base.ReadOptions` whose options were used."""
+    fields = {
         "sex_table": sexes.resolve() if sexes else None,
         "images": images,
         "image_base": image_base,
         "missing_aus": missing_aus,
         "subjects": tuple(name.strip() for name in only.split(",")) if only else None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_frames(project: Any, root: Path | None, **options: Any) -> Any:
-    """Read the raw distribution, say what was read, and return the step."""
+    """Read the raw files, print what was read, and return the step."""
     from fauds.cli.terminal import show_frames
 
     with new_progress() as progress:

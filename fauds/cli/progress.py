@@ -1,4 +1,4 @@
-"""Progress on stderr: bars where it is a terminal, and lines that say what happens everywhere."""
+"""Progress on stderr: messages, and bars if stderr is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from rich.progress import (
 
 
 class ProgressBars:
-    """A context in which steps of work can show a bar, and say what happens.
+    """A context in which steps can show progress bars and messages.
 
     Args:
-        stream: where to; bars are shown only on a terminal. None shows nothing at all, for
-            processes that work beside the one that speaks.
+        stream: the stream to write to; bars are shown only on a terminal. None shows nothing, for
+            all processes but the first of a distributed run.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -32,7 +32,7 @@ class ProgressBars:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            # Not asked of rich: where FORCE_COLOR is set it takes files for terminals too.
+            # rich's own check takes files for terminals if FORCE_COLOR is set.
             disable=stream is None or not stream.isatty(),
             transient=True,
         )
@@ -45,12 +45,12 @@ class ProgressBars:
         self._bars.stop()
 
     def say(self, line: str) -> None:
-        """Write a line that stays: above the bars on a terminal, as plain text elsewhere."""
+        """Write a lasting line: above the bars on a terminal, as plain text otherwise."""
         self._console.out(line, highlight=False)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar; the function given says how many more steps are done."""
+        """Show a bar, and yield a function to call with the number of further steps done."""
         task = self._bars.add_task(description, total=total)
         try:
             yield lambda steps: self._bars.advance(task, steps)
@@ -59,7 +59,7 @@ class ProgressBars:
 
     @contextmanager
     def counter(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar; the function given says how many steps are done, and of how many."""
+        """Show a bar, and yield a function to call with the steps done and their total."""
         task = self._bars.add_task(description, total=None)
         try:
             yield lambda done, total: self._bars.update(task, completed=done, total=total)

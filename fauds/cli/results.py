@@ -1,4 +1,4 @@
-"""The commands of finished runs: report, compare, results. Nothing heavy is imported."""
+"""The commands for runs and predictions: report, compare, results, score."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--with-faces", is_flag=True, help="Show faces of licensed datasets too.")
+@click.option("--with-faces", is_flag=True, help="Also show faces of licensed datasets.")
 @click.option(
     "--latex",
     type=_FILE,
     is_flag=False,
     flag_value="-",
     metavar="[FILE]",
-    help="Write a paper's table of the runs instead; on stdout where no FILE is named.",
+    help="Write only a LaTeX table of the runs, to FILE or, without FILE, to stdout.",
 )
 @DATASET
 @WORKDIR
@@ -34,17 +34,17 @@ def report(
 ) -> None:
     """Write the reports of finished RUNs again from their files, and show their tables.
 
-    RUN is a run's folder, or the name of one of --dataset. Each gets its report.md; report.html
-    shows all of them beside each other and is written into the first one's folder.
+    RUN is a run's folder, or the name of a run of --dataset. Each run gets its own report.md;
+    report.html compares all of them and is written into the first one's folder.
     """
     from fauds.evaluation.finished import locate, read
 
     folders = [locate(name, workdir / dataset / "runs") for name in runs]
-    found = [read(folder) for folder in folders]
+    finished = [read(folder) for folder in folders]
     if latex is not None:
         from fauds.report.latex import latex_table
 
-        _write(latex, latex_table(found))
+        _write(latex, latex_table(finished))
         return
     for folder in folders:
         if not folder.is_dir():
@@ -66,14 +66,16 @@ def report(
 @click.command()
 @click.argument("a", metavar="RUN_A")
 @click.argument("b", metavar="RUN_B")
-@click.option("--json", "data", type=_FILE, metavar="FILE", help="Write all figures; - is stdout.")
+@click.option(
+    "--json", "data", type=_FILE, metavar="FILE", help="Write all figures as JSON; - is stdout."
+)
 @DATASET
 @WORKDIR
 def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> None:
-    """Say whether two models differ on the same frames, and by how much.
+    """Test whether two models differ on the same frames, and by how much.
 
-    RUN is a run's folder, the name of one of --dataset, or a results.json from anywhere: nothing
-    else of a run is needed. Several runs of one model that differ by the seed are joined by
+    RUN_A and RUN_B are a run's folder, the name of a run of --dataset, or a results.json file, for
+    which no other file of the run is needed. Join runs of one model that differ by the seed with
     commas: RUN,RUN,RUN.
     """
     from fauds.evaluation.compare import compare_runs
@@ -87,21 +89,27 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
         _write_json(data, as_data(pair))
 
 
-def _side(named: str, places: Path) -> "list[Loaded]":
-    """Return the runs that are joined by commas; a comma may also be part of a path."""
+def _side(joined: str, places: Path) -> "list[Loaded]":
+    """Return the runs of one side, joined by commas; a comma may also be part of a path."""
     from fauds.evaluation.finished import load, locate
 
-    names = [named] if Path(named).exists() else named.split(",")
+    names = [joined] if Path(joined).exists() else joined.split(",")
     return [load(locate(name.strip(), places)) for name in names]
 
 
 @click.command()
-@click.option("--dataset", metavar="D", help="Only this dataset's.  [default: all]")
-@click.option("--json", "data", type=_FILE, metavar="FILE", help="Write them; - is stdout.")
-@click.option("--csv", "table", type=_FILE, metavar="FILE", help="Write them; - is stdout.")
+@click.option(
+    "--dataset", metavar="D", help="List only the runs of this dataset.  [default: all datasets]"
+)
+@click.option(
+    "--json", "data", type=_FILE, metavar="FILE", help="Write the list as JSON; - is stdout."
+)
+@click.option(
+    "--csv", "table", type=_FILE, metavar="FILE", help="Write the list as CSV; - is stdout."
+)
 @WORKDIR
 def results(dataset: str | None, data: Path | None, table: Path | None, workdir: Path) -> None:
-    """List all runs of the workdir, finished or not."""
+    """List all runs of the workdir, finished and unfinished."""
     from fauds.report.listing import as_csv, as_data, list_runs, show_runs
 
     runs = list_runs(workdir, dataset)
@@ -121,7 +129,7 @@ def _write_json(file: Path, value: Any) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a text whole or not at all, and say where; ``-`` is stdout."""
+    """Write a text atomically and print the path to stderr; ``-`` is stdout."""
     from fauds.tables import store
 
     if str(file) == "-":
@@ -134,12 +142,14 @@ def _write(file: Path, text: str) -> None:
 @click.command()
 @click.argument("predictions", type=click.Path(path_type=Path, exists=True))
 @DATASET
-@click.option("--name", help="What made the predictions.  [default: the file's name]")
+@click.option(
+    "--name", help="Name of the model that made the predictions.  [default: the file's name]"
+)
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "drop", "inactive"]),
-    help="Frames of the protocol without a prediction: refuse the file, score without them, or "
-    "score them as inactive.  [default: the benchmark's rule, which is refuse]",
+    help="Treatment of frames without a prediction: refuse the file, score without them, or score "
+    "them as inactive.  [default: the benchmark's rule, which is refuse]",
 )
 @WORKDIR
 def score(
@@ -149,12 +159,12 @@ def score(
     missing: Literal["refuse", "drop", "inactive"] | None,
     workdir: Path,
 ) -> None:
-    """Score PREDICTIONS made elsewhere as fauds bench scores its own.
+    """Score external PREDICTIONS exactly as fauds bench scores its own.
 
-    PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame and one for
-    every action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5);
-    a folder of OpenFace's CSV files, named like the sequences (F001_T1.csv, SN001.csv);
-    py-feat's CSV; or a run of fauds.
+    PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame and one column
+    per action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5);
+    a folder of OpenFace's CSV files, named after the sequences (F001_T1.csv, SN001.csv);
+    a CSV file of py-feat; or a run of fauds.
     """
     from fauds.cli.terminal import show_results
     from fauds.evaluation.external.match import ScoreRequest

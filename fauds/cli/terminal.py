@@ -1,4 +1,4 @@
-"""What the commands print: short tables and lines for a person."""
+"""The output of the commands: short tables and messages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _UNDEFINED = 8
-"""Lines that are printed of undefined figures: leaving out each of 41 subjects has hundreds."""
+"""The most undefined figures to print: leave-one-subject-out can have hundreds."""
 
 
 def _done(step: "Step") -> str:
@@ -30,32 +30,34 @@ def _done(step: "Step") -> str:
 
 
 def show_frames(step: "Step") -> None:
-    """Print what was read, and every difference from the published counts."""
+    """Print the number of frames and subjects, and differences from the published counts."""
     console = new_console()
     subjects: set[str] = set()
     rows = 0
     for part in store.read_batches(step.path, ["subject"]):
         subjects |= set(part["subject"].unique().to_pylist())
         rows += len(part)
-    made_up = ", made up" if step.meta["synthetic"] else ""
-    console.print(f"{step.path}: {rows:,} frames of {len(subjects)} subjects{made_up}{_done(step)}")
+    synthetic = ", synthetic" if step.meta["synthetic"] else ""
+    console.print(
+        f"{step.path}: {rows:,} frames of {len(subjects)} subjects{synthetic}{_done(step)}"
+    )
     for line in (*step.meta["notes"], *step.meta["differences"]) if step.done else ():
         console.print(f"  {line}", soft_wrap=True)
 
 
 def show_captions(step: "Step") -> None:
-    """Print the sizes of captions, phrases and vocabularies, and an example."""
+    """Print the number of captions, phrases and words, and an example of each scope."""
     console = new_console()
     phrases = store.read_table(step.beside("phrases"))
     vocabulary = store.read_table(step.beside("vocabulary"), ["scope"])
     for scope in ("local", "global"):
         scoped = phrases.filter(pc.equal(phrases["scope"], scope))
-        words = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
+        size = pc.sum(pc.equal(vocabulary["scope"], scope)).as_py()
         lengths = pc.list_value_length(scoped["tokens"])
         longest = f"longest {pc.max(lengths).as_py() - 2} tokens" if len(scoped) else "none"
         kinds = _kinds(step.meta["settings"], scope)
         console.print(
-            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {words}"
+            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {size}"
         )
     _show_ungraded(console, step)
     for row in phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist():
@@ -69,7 +71,7 @@ def show_captions(step: "Step") -> None:
 
 
 def _kinds(settings: dict[str, Any], scope: str) -> str:
-    """Return what makes descriptions distinct, where that is more than the action units."""
+    """Return how many AUs, states and paraphrases the distinct descriptions come from."""
     states = STATES if settings["degrees"] else STATES[:2]
     kinds = [f"{len(settings['aus'])} AUs", f"{len(states)} states"] if scope == "local" else []
     if settings["variants"] > 1:
@@ -78,16 +80,16 @@ def _kinds(settings: dict[str, Any], scope: str) -> str:
 
 
 def _show_ungraded(console: Console, step: "Step") -> None:
-    """Say which action units have no degrees because no intensity of them is coded."""
-    there = store.column_names(step.beside("frames"))
+    """Print which action units have no degrees because their intensity is not coded."""
+    columns = store.column_names(step.beside("frames"))
     aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
-    lacking = [au for au in aus if intensity_column(au) not in there]
+    lacking = [au for au in aus if intensity_column(au) not in columns]
     if lacking:
         console.print(f"  no intensity is coded of {', '.join(lacking)}: said without a degree")
 
 
 def show_faces(step: "Step") -> None:
-    """Print how faces were aligned, and what became of the frames."""
+    """Print how faces were aligned, and how many frames were cropped or left out."""
     console = new_console()
     console.print(f"{step.path}: {step.meta['described']}{_done(step)}", soft_wrap=True)
     for line in step.meta["notes"]:
@@ -95,7 +97,7 @@ def show_faces(step: "Step") -> None:
 
 
 def show_folds(step: "Step") -> None:
-    """Print each fold's subjects, and per AU the test rates and training weights."""
+    """Print each fold's subjects, and each AU's rate in the test part and class weight."""
     console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(step.beside("fold_statistics"))
@@ -130,18 +132,18 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def show_results(folder: Path) -> None:
-    """Print a run's per-fold table, its summary and one face's descriptions."""
+    """Print a run's table by fold, its uncertainty, and the descriptions of one test face."""
     from fauds.evaluation import results as results_file
     from fauds.report.described_faces import gallery
 
     console = new_console()
     results = results_file.read(folder)
-    made_up = "  (made-up faces: not comparable with any published figure)"
+    synthetic = "  (synthetic faces: not comparable with any published figure)"
     console.print(
         f"{results.model} {results.preset} on {results.benchmark} v{results.benchmark_version}, "
         f"{results.protocol.folds} (fold k tests part k), "
         f"{results.frames_scored:,} of {results.frames_offered:,} frames"
-        + (made_up if results.synthetic else ""),
+        + (synthetic if results.synthetic else ""),
         soft_wrap=True,
     )
     console.print(f"backbone: {results.pretraining}", soft_wrap=True)
@@ -152,11 +154,11 @@ def show_results(folder: Path) -> None:
         console.print(f"undefined, left out of means: {line}", soft_wrap=True)
     if more := results.undefined[_UNDEFINED:]:
         console.print(f"undefined, left out of means: {len(more)} more, see report.html")
-    # The face with most to say; whether the model is right about it plays no part.
+    # Show the face with most active labels, whether or not its prediction is right.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
     for reason in dict.fromkeys(results.without.values()):
-        lacks = ", ".join(words for words, why in results.without.items() if why == reason)
-        console.print(f"no {lacks}: {reason}", soft_wrap=True)
+        missing = ", ".join(name for name, why in results.without.items() if why == reason)
+        console.print(f"no {missing}: {reason}", soft_wrap=True)
     described = any(face.face_text or any(au.text for au in face.aus) for face in faces)
     for face in faces[: 1 if described else 0]:
         console.print(f"\nOne test face ({face.key}), in the model's words:", soft_wrap=True)
@@ -186,7 +188,7 @@ def _interval(results: "Results", au: str | None) -> str:
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
-    """Say what the intervals are of, what was missing, and what choosing otherwise claims."""
+    """Print what the intervals cover, how other selections compare, and missing predictions."""
     target = results.protocol.predicts
     first = target.first
     if results.uncertainty is not None and _interval(results, None) != "-":
@@ -207,10 +209,10 @@ def _show_certainty(console: Console, results: "Results") -> None:
     if results.missing is not None and results.missing.frames:
         done = "scored as inactive" if results.missing.rule == "inactive" else "not scored"
         frames = sum(results.missing.frames.values())
-        people = len(results.missing.frames)
+        subjects = len(results.missing.frames)
         console.print(
-            f"{frames:,} frames of {people} subject{'s' if people > 1 else ''} have no prediction: "
-            f"{done}",
+            f"{frames:,} frames of {subjects} subject{'s' if subjects > 1 else ''} have no "
+            f"prediction: {done}",
             soft_wrap=True,
         )
 
@@ -236,10 +238,10 @@ def _show_words(console: Console, results: "Results") -> None:
     for scope in ("local", "global"):
         value = results.value(f"{scope}_word_top5", "mean_of_folds")
         if value is not None:
-            alone = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
+            baseline = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
             console.print(
                 f"{scope} descriptions: word top-5 {percent(value)} %, "
-                f"{percent(alone)} % without looking at the image"
+                f"{percent(baseline)} % without looking at the image"
             )
 
 
@@ -247,10 +249,10 @@ _NOT_KNOWN = "-"
 
 
 def show_check(dataset: str, check: "Check") -> None:
-    """Print what was found, what differs, what is missing, and what the steps need."""
+    """Print the media and labels of a dataset, what is missing, and what the steps need."""
     console = new_console()
-    made_up = ", made up" if check.synthetic else ""
-    console.print(f"{dataset} in {check.root}{made_up}", soft_wrap=True)
+    synthetic = ", synthetic" if check.synthetic else ""
+    console.print(f"{dataset} in {check.root}{synthetic}", soft_wrap=True)
     groups = {
         "found": check.found,
         "differs from the published counts": check.differs,
@@ -291,10 +293,10 @@ def _size(size: int | None) -> str:
 
 
 class Printed:
-    """A sink that prints.
+    """An output of ``fauds explain`` that prints explanations.
 
     Args:
-        echo: called with every text.
+        echo: the function to call with every text.
     """
 
     def __init__(self, echo: Callable[[str], None]) -> None:
@@ -302,16 +304,16 @@ class Printed:
         self._video: str | None = None
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Print the faces of one picture."""
-        for said in explanations:
-            if said.timestamp is not None and said.source == self._video:
-                self._echo(said.line())
+        """Print the faces of one image: in full, or one line each for further video frames."""
+        for explanation in explanations:
+            if explanation.timestamp is not None and explanation.source == self._video:
+                self._echo(explanation.line())
             else:
-                self._echo(f"{said}\n")
+                self._echo(f"{explanation}\n")
         self._video = explanations[0].source
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Print nothing: what was skipped is told at the end."""
+        """Print nothing: the command lists what was skipped at its end."""
 
     def close(self) -> None:
-        """Print nothing more."""
+        """Do nothing: no file is open."""

@@ -1,6 +1,6 @@
 """Results to tables, figures and pages: reads files, runs no model.
 
-Begin with `tables`, which says what a table of figures holds, whatever shows it. `markdown`,
-`latex` and `html/` write reports; `listing`, `compare`, `protocol` and `captions` are printed;
-`figures`, `caption_figures` and `face_sheet` are drawn.
+Begin with `tables`, which defines a table of figures independently of its output format.
+`markdown`, `latex` and `html/` write reports; `listing`, `compare`, `protocol` and `captions`
+print to the terminal; `charts`, `caption_figures` and `contact_sheet` draw figures.
 """

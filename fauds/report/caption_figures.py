@@ -1,4 +1,4 @@
-"""Figures of ``fauds captions``: an action unit, a frame, statistics."""
+"""Figures of ``fauds captions``: an action unit, a frame, the statistics of captions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from fauds.report.captions import image_words, label, state_label
 from fauds.report.page_layout import FAINT, INK, Page, save
 
 _WIDTH, _MARGIN, _GAP = 12.0, 0.45, 0.35
-_PICTURE = 3.6
+_IMAGE_WIDTH = 3.6
 _HEAD, _NAME, _TEXT = 15.0, 10.5, 9.5
 _LOCAL, _GLOBAL, _BARS = "#1f6f8b", "#c8553d", "#4c6a92"
 _PIXELS = 420
@@ -24,7 +24,7 @@ _PIXELS = 420
 
 @dataclass(frozen=True)
 class _Entry:
-    """A name over a text; what is not strong is written faintly."""
+    """A heading over a text; an entry that is not `strong` is written in grey."""
 
     name: str
     text: str
@@ -32,20 +32,20 @@ class _Entry:
 
 
 def draw_au(sheet: AuSheet, path: Path) -> None:
-    """Draw an action unit: faces at rest and from A to E, its anchors, the texts.
+    """Draw an action unit: faces at rest and at intensities A to E, its anchors and its texts.
 
-    Of an action unit that faces are not drawn with, it is one face at rest and all texts.
+    For an action unit that the synthetic faces cannot show, draw one face at rest and all texts.
 
     Args:
-        sheet: see `AuSheet`.
-        path: a .png, .pdf or .svg file.
+        sheet: the facts and texts of the action unit.
+        path: the file to write: .png, .pdf or .svg.
 
     Raises:
-        DataError: no font has the letters, or the file cannot be written.
+        DataError: no installed font has the letters of the texts, or the file cannot be written.
     """
     from fauds.synthetic.face import DRAWN_AUS
 
-    texts = {state: said[0] for state, said in sheet.texts.items()}
+    texts = {state: variants[0] for state, variants in sheet.texts.items()}
     title = f"{sheet.au}  {sheet.facts['name']}"
     if sheet.au in DRAWN_AUS:
         _au_faces(sheet, title, texts, path)
@@ -55,14 +55,14 @@ def draw_au(sheet: AuSheet, path: Path) -> None:
     page = Page(_WIDTH, [title, note, *texts.values()])
     pixels, marks = _face(sheet.au, 0)
     y = _title(page, title)
-    end = page.picture(pixels, _MARGIN, y, _PICTURE, marks)
-    end = page.write(page.wrap(note, _PICTURE, _TEXT), _MARGIN, end + 0.1, _TEXT, colour=FAINT)
+    end = page.image(pixels, _MARGIN, y, _IMAGE_WIDTH, marks)
+    end = page.write(page.wrap(note, _IMAGE_WIDTH, _TEXT), _MARGIN, end + 0.1, _TEXT, colour=FAINT)
     page.save(path, max(end, _entries(page, entries, y)) + _MARGIN)
 
 
 def _au_faces(sheet: AuSheet, title: str, texts: dict[str, str], path: Path) -> None:
     states = [state for state in ("inactive", *INTENSITIES) if state in texts]
-    note = f"Made-up faces; rings: where {sheet.au} is seen."
+    note = f"Synthetic faces; rings: where {sheet.au} is seen."
     page = Page(_WIDTH, [title, note, *texts.values()])
     y = _title(page, title)
     y = page.write([note], _MARGIN, y - 0.1, _TEXT, colour=FAINT) + 0.15
@@ -73,57 +73,68 @@ def _au_faces(sheet: AuSheet, title: str, texts: dict[str, str], path: Path) -> 
             x = _MARGIN + column * (width + _GAP)
             pixels, marks = _face(sheet.au, ("inactive", *INTENSITIES).index(state))
             end = page.write([state_label(state)], x, y, _NAME, bold=True) + 0.04
-            end = page.picture(pixels, x, end, width, marks) + 0.08
+            end = page.image(pixels, x, end, width, marks) + 0.08
             ends.append(page.write(page.wrap(texts[state], width, _TEXT), x, end, _TEXT))
         y = max(ends) + _GAP
     page.save(path, y - _GAP + _MARGIN)
 
 
 def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a made-up face, uint8 [size, size, 3], and the action unit's anchors on it."""
+    """Return a synthetic face that shows one action unit.
+
+    Returns:
+        The image, uint8 [size, size, 3] RGB, and the action unit's anchors on it, pixels [n, 2].
+    """
     from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
 
-    who = draw_identity(np.random.default_rng([7, 21]), "F")
+    identity = draw_identity(np.random.default_rng([7, 21]), "F")
     intensities = np.zeros(len(DRAWN_AUS), np.float32)
     if au in DRAWN_AUS:
         intensities[DRAWN_AUS.index(au)] = intensity
-    pixels, points = draw_face(who, intensities, View(light=(0.35, 0.1), noise=0.0), _PIXELS)
+    pixels, points = draw_face(identity, intensities, View(light=(0.35, 0.1), noise=0.0), _PIXELS)
     return pixels, anchors(au, points)
 
 
 def draw_frame(sheet: FrameSheet, path: Path) -> None:
-    """Draw a frame: its image beside the local texts, active ones first, under the global one.
+    """Draw a frame: the global description over its image and its local descriptions.
 
-    Arguments and errors as in `draw_au`.
+    The descriptions of active AUs come first.
+
+    Args:
+        sheet: the labels and texts of the frame.
+        path: the file to write: .png, .pdf or .svg.
+
+    Raises:
+        DataError: no installed font has the letters of the texts, or the file cannot be written.
     """
     title = sheet.face or "No global description: an action unit is not coded."
-    about = f"{sheet.key} of {sheet.dataset}{', made up' if sheet.synthetic else ''}"
+    about = f"{sheet.key} of {sheet.dataset}{', synthetic' if sheet.synthetic else ''}"
     about += f", sex {sheet.sex or 'not known'}"
-    ordered = sorted(sheet.aus, key=lambda on: (not on.occurs, on.occurs is None))
+    ordered = sorted(sheet.aus, key=lambda au: (not au.occurs, au.occurs is None))
     entries = [
         _Entry(
-            f"{on.au} {facts()[on.au]['name'].lower()}: {label(on.occurs, on.intensity)}",
-            on.text or "-",
-            bool(on.occurs),
+            f"{au.au} {facts()[au.au]['name'].lower()}: {label(au.occurs, au.intensity)}",
+            au.text or "-",
+            bool(au.occurs),
         )
-        for on in ordered
+        for au in ordered
     ]
-    words = image_words(sheet)
-    page = Page(_WIDTH, [title, about, words, *(entry.text for entry in entries)])
+    place = image_words(sheet)
+    page = Page(_WIDTH, [title, about, place, *(entry.text for entry in entries)])
     y = _title(page, title)
     pixels = _image(sheet)
     if pixels is None:
-        end = _words_for_image(page, f"No image: {words}", y)
+        end = _image_placeholder(page, f"No image: {place}", y)
     else:
         # Upright images end above the fold.
-        width = min(_PICTURE, 5.0 * pixels.shape[1] / pixels.shape[0])
-        end = page.picture(pixels, _MARGIN, y, width)
-    end = page.write(page.wrap(about, _PICTURE, _TEXT), _MARGIN, end + 0.1, _TEXT, colour=FAINT)
+        width = min(_IMAGE_WIDTH, 5.0 * pixels.shape[1] / pixels.shape[0])
+        end = page.image(pixels, _MARGIN, y, width)
+    end = page.write(page.wrap(about, _IMAGE_WIDTH, _TEXT), _MARGIN, end + 0.1, _TEXT, colour=FAINT)
     page.save(path, max(end, _entries(page, entries, y)) + _MARGIN)
 
 
 def _image(sheet: FrameSheet) -> np.ndarray | None:
-    """Return the frame's image, uint8 [rows, columns, 3]; None where there is none to show."""
+    """Return the frame's image, uint8 [rows, columns, 3] RGB; None if it has no readable image."""
     import cv2
 
     if sheet.image is None or not sheet.image.is_file():
@@ -133,23 +144,24 @@ def _image(sheet: FrameSheet) -> np.ndarray | None:
     return None if pixels is None else pixels[..., ::-1]
 
 
-def _words_for_image(page: Page, words: str, y: float) -> float:
-    lines = page.wrap(words, _PICTURE - 0.4, _TEXT)
+def _image_placeholder(page: Page, text: str, y: float) -> float:
+    """Draw a grey box with a text in the image's place; return the y, in inches, of its end."""
+    lines = page.wrap(text, _IMAGE_WIDTH - 0.4, _TEXT)
     high = max(1.6, len(lines) * 0.25 + 0.4)
-    page.box(_MARGIN, y, _PICTURE, high)
+    page.box(_MARGIN, y, _IMAGE_WIDTH, high)
     page.write(lines, _MARGIN + 0.2, y + 0.2, _TEXT, colour=FAINT)
     return y + high
 
 
 def _title(page: Page, title: str) -> float:
-    """Write the title over the whole width; return where the rest begins."""
+    """Write the title over the whole width; return the y, in inches, of what follows it."""
     lines = page.wrap(title, page.width - 2 * _MARGIN, _HEAD, bold=True)
     return page.write(lines, _MARGIN, _MARGIN * 0.8, _HEAD, bold=True) + 0.2
 
 
 def _entries(page: Page, entries: list[_Entry], y: float) -> float:
-    """Write entries right of the picture; return where they end."""
-    x = _MARGIN + _PICTURE + _GAP
+    """Write entries to the right of the image; return the y, in inches, of their end."""
+    x = _MARGIN + _IMAGE_WIDTH + _GAP
     width = page.width - x - _MARGIN
     for entry in entries:
         colour = INK if entry.strong else FAINT
@@ -160,14 +172,19 @@ def _entries(page: Page, entries: list[_Entry], y: float) -> float:
 
 
 def draw_statistics(statistics: Statistics, path: Path) -> None:
-    """Draw balance of AUs, lengths, words by rank, and AUs active at once.
+    """Draw how often AUs are active, lengths of texts, word counts by rank, and AUs per frame.
 
-    Arguments and errors as in `draw_au`.
+    Args:
+        statistics: the statistics of a dataset's captions.
+        path: the file to write: .png, .pdf or .svg.
+
+    Raises:
+        DataError: the file cannot be written.
     """
     figure = Figure((12, 8.4), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
-    made_up = ", made up" if statistics.synthetic else ""
+    synthetic = ", synthetic" if statistics.synthetic else ""
     figure.suptitle(
-        f"{statistics.dataset}{made_up}: {statistics.frames:,} frames of "
+        f"{statistics.dataset}{synthetic}: {statistics.frames:,} frames of "
         f"{statistics.subjects} subjects, descriptions in {statistics.settings['language']}",
         fontsize=13,
     )
@@ -195,8 +212,8 @@ def _draw_lengths(axes: Any, statistics: Statistics) -> None:
         if scope.said:
             shares = [100 * times / scope.said for times in scope.token_histogram.values()]
             axes.bar(list(scope.token_histogram), shares, 1.0, color=colour, alpha=0.65, label=name)
-    words = "length, tokens with punctuation"
-    _label(axes, "How long descriptions are", words, "descriptions of frames, %")
+    across = "length, tokens with punctuation"
+    _label(axes, "How long descriptions are", across, "descriptions of frames, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
 
@@ -208,15 +225,15 @@ def _draw_ranks(axes: Any, statistics: Statistics) -> None:
             axes.loglog(
                 range(1, len(counts) + 1), counts, ".-", color=colour, label=name, markersize=4
             )
-    words = "times said, over all frames"
-    _label(axes, "How often words are said", "rank of the word", words)
+    up = "times said, over all frames"
+    _label(axes, "How often words are said", "rank of the word", up)
     _legend(axes)
 
 
 def _draw_at_once(axes: Any, statistics: Statistics) -> None:
     axes.bar(list(statistics.at_once), list(statistics.at_once.values()), color=_BARS)
-    words = "frames with all AUs coded"
-    _label(axes, "How many AUs are active at once", "action units active", words)
+    up = "frames with all AUs coded"
+    _label(axes, "How many AUs are active at once", "action units active", up)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 

@@ -1,4 +1,4 @@
-"""What ``fauds captions`` prints: an action unit, a frame, statistics."""
+"""Output of ``fauds captions``: an action unit, a frame, the statistics of captions."""
 
 from collections.abc import Iterable
 
@@ -12,32 +12,37 @@ from fauds.facs import INTENSITIES
 from fauds.report.formatting import new_console, new_table
 
 DEGREES = dict(zip(INTENSITIES, ("trace", "slight", "marked", "extreme", "maximum"), strict=True))
-"""FACS intensity letters in words."""
+"""The names of the FACS intensities A to E."""
 
 _COMBINATIONS = 5
 _MOST, _LEAST = 10, 5
 
 
 def state_label(state: str) -> str:
-    """Return a state for people: ``inactive``, ``A trace``."""
+    """Return a state with the name of its intensity, for example ``inactive`` or ``A trace``."""
     return f"{state} {DEGREES[state]}" if state in DEGREES else state
 
 
 def label(occurs: bool | None, intensity: int | None) -> str:
-    """Return a frame's label of an action unit in words: ``active, B``, ``not coded``."""
+    """Return an action unit's label in words, for example ``active, B`` or ``not coded``.
+
+    Args:
+        occurs: whether the action unit is active; None if it is not coded.
+        intensity: 1 (A) to 5 (E); None or 0 if there is none.
+    """
     if occurs is None:
         return "not coded"
-    said = "active" if occurs else "inactive"
-    return said if not intensity else f"{said}, {INTENSITIES[intensity - 1]}"
+    state = "active" if occurs else "inactive"
+    return state if not intensity else f"{state}, {INTENSITIES[intensity - 1]}"
 
 
 def show_au(sheet: AuSheet, *, every: bool = False, console: Console | None = None) -> None:
     """Print an action unit's facts and its texts.
 
     Args:
-        sheet: see `AuSheet`.
-        every: every paraphrase, instead of the first.
-        console: where to; stdout by default.
+        sheet: the facts and texts of the action unit.
+        every: print every paraphrase instead of the first one alone.
+        console: the console to print to; stdout by default.
     """
     console = console or new_console()
     facts = sheet.facts
@@ -47,14 +52,17 @@ def show_au(sheet: AuSheet, *, every: bool = False, console: Console | None = No
         [
             ("muscles", ", ".join(facts["muscles"])),
             ("region", facts["region"]),
-            *_more("seen", (f"{part}: {seen}" for part, seen in facts["changes"].items())),
+            *_more("seen", (f"{part}: {change}" for part, change in facts["changes"].items())),
             ("grows", facts["grows"]),
-            *_more("look-alikes", (f"{au}: {how}" for au, how in facts["confused_with"].items())),
+            *_more(
+                "look-alikes",
+                (f"{au}: {difference}" for au, difference in facts["confused_with"].items()),
+            ),
         ],
     )
     console.print()
-    shown = [(state, said if every else said[:1]) for state, said in sheet.texts.items()]
-    _entries(console, [row for state, said in shown for row in _more(state_label(state), said)])
+    shown = [(state, texts if every else texts[:1]) for state, texts in sheet.texts.items()]
+    _entries(console, [row for state, texts in shown for row in _more(state_label(state), texts)])
     console.print()
     _entries(console, [("alone", sheet.face)])
 
@@ -63,38 +71,38 @@ def show_frame(sheet: FrameSheet, *, chosen: bool = False, console: Console | No
     """Print a frame's labels and texts.
 
     Args:
-        sheet: see `FrameSheet`.
-        chosen: whether fauds chose the frame; then it says how.
-        console: where to; stdout by default.
+        sheet: the labels and texts of the frame.
+        chosen: whether fauds chose the frame; the output then says how.
+        console: the console to print to; stdout by default.
     """
     console = console or new_console()
     why = " (the first with something active)" if chosen else ""
-    made_up = ", made up" if sheet.synthetic else ""
-    console.print(f"{sheet.key} of {sheet.dataset}{made_up}{why}", soft_wrap=True)
+    synthetic = ", synthetic" if sheet.synthetic else ""
+    console.print(f"{sheet.key} of {sheet.dataset}{synthetic}{why}", soft_wrap=True)
     face = sheet.face or "(an action unit is not coded)"
     _entries(
         console,
         [("sex", sheet.sex or "not known"), ("image", image_words(sheet)), ("face", face)],
     )
     console.print()
-    rows = [(f"{on.au} {label(on.occurs, on.intensity)}", on.text or "-") for on in sheet.aus]
+    rows = [(f"{au.au} {label(au.occurs, au.intensity)}", au.text or "-") for au in sheet.aus]
     _entries(console, rows)
 
 
 def image_words(sheet: FrameSheet) -> str:
-    """Return where a frame's image is, or why there is none."""
+    """Return the path of a frame's image, or why there is none."""
     if sheet.image is None:
         return "none was found for this frame"
-    return str(sheet.image) if sheet.image.is_file() else f"{sheet.image} (not there any more)"
+    return str(sheet.image) if sheet.image.is_file() else f"{sheet.image} (no longer exists)"
 
 
 def _more(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Return rows of one name, which only the first of them shows."""
+    """Return one row per text; only the first row shows the name."""
     return [("" if at else name, text) for at, text in enumerate(texts)]
 
 
 def _entries(console: Console, rows: list[tuple[str, str]]) -> None:
-    """Print names and texts in two columns; where lines have no end, a text is one line."""
+    """Print names and texts in two columns; outside a terminal, every text is one line."""
     left = max(len(name) for name, _ in rows) + 4
     for name, text in rows:
         lines = [Text(text)]
@@ -109,15 +117,15 @@ def show_statistics(statistics: Statistics, console: Console | None = None) -> N
     """Print the statistics of captions.
 
     Args:
-        statistics: see `Statistics`.
-        console: where to; stdout by default.
+        statistics: the statistics of a dataset's captions.
+        console: the console to print to; stdout by default.
     """
     console = console or new_console()
-    made_up = ", made up" if statistics.synthetic else ""
+    synthetic = ", synthetic" if statistics.synthetic else ""
     settings = statistics.settings
     console.print(
         f"{statistics.dataset}: {statistics.frames:,} frames of {statistics.subjects} "
-        f"subjects{made_up}; descriptions in {settings['language']}"
+        f"subjects{synthetic}; descriptions in {settings['language']}"
         + (", with degrees" if settings["degrees"] else "")
         + (f", {settings['variants']} paraphrases" if settings["variants"] > 1 else ""),
         soft_wrap=True,
@@ -180,12 +188,12 @@ def _length(lengths: Lengths) -> str:
 def _words(console: Console, statistics: Statistics) -> None:
     rows = []
     for name, scope in (("local", statistics.local), ("global", statistics.face)):
-        said = [(word, count) for word, count in scope.word_counts.items() if count]
-        silent = len(scope.word_counts) - len(said)
-        rows.append((f"{name}, most", _counted(said[:_MOST])))
-        rows.append((f"{name}, least", _counted(said[_MOST:][-_LEAST:])))
-        if silent:
-            rows.append((f"{name}, never", f"{silent:,} words of the vocabulary"))
+        used = [(word, count) for word, count in scope.word_counts.items() if count]
+        unused = len(scope.word_counts) - len(used)
+        rows.append((f"{name}, most", _counted(used[:_MOST])))
+        rows.append((f"{name}, least", _counted(used[_MOST:][-_LEAST:])))
+        if unused:
+            rows.append((f"{name}, never", f"{unused:,} words of the vocabulary"))
     console.print("words by how often they are said")
     _entries(console, rows)
 
@@ -202,16 +210,16 @@ def _at_once_table(statistics: Statistics) -> Table:
 
 
 def _combinations(console: Console, statistics: Statistics) -> None:
-    there = len(statistics.combinations)
-    console.print(f"the most frequent of {there:,} combinations", soft_wrap=True)
+    total = len(statistics.combinations)
+    console.print(f"the most frequent of {total:,} combinations", soft_wrap=True)
     for combination in statistics.combinations[:_COMBINATIONS]:
         share = _percent(combination.frames, statistics.described)
         names = " ".join(combination.aus) or "nothing active"
         head = f"{combination.frames:,} frames ({share} %)"
         _entries(console, [(head, names), ("", combination.text)])
-    left = statistics.frames - statistics.described
-    if left:
+    undescribed = statistics.frames - statistics.described
+    if undescribed:
         console.print(
-            f"{left:,} frames without a global description: an action unit is not coded there",
+            f"{undescribed:,} frames without a global description: an action unit is not coded",
             soft_wrap=True,
         )

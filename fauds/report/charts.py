@@ -1,4 +1,4 @@
-"""Figures of runs: the headline by name, its balance, reliability, the course of training."""
+"""Figures of runs: the headline by AU or class, its balance, reliability, the training loss."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,12 @@ _VARIANCE, _MEAN = attrgetter("variance"), attrgetter("mean")
 
 
 def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
-    """Draw the headline's metric by name (AU or class) with its intervals.
+    """Draw the headline's metric for each AU or class, with its intervals.
 
     Args:
-        runs: by run, a figure a name.
+        target: what the runs predict.
+        runs: by the run's title, its figures in the order of the target's names; None where a
+            figure is missing.
     """
     aus, title = target.names, target.titles[target.first]
     with drawing("f1"):
@@ -35,13 +37,13 @@ def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]])
         begin = (1 - len(runs)) / 2
         for place, (name, rows) in enumerate(runs.items()):
             style = _style(place)
-            known = [(at, row) for at, row in enumerate(rows) if row and row.value is not None]
+            defined = [(at, row) for at, row in enumerate(rows) if row and row.value is not None]
             shift = (begin + place) * 0.7 / len(runs)
-            values = np.array([100 * (row.value or 0.0) for _, row in known])
+            values = np.array([100 * (row.value or 0.0) for _, row in defined])
             axes.errorbar(
                 values,
-                [at + shift for at, _ in known],
-                xerr=_reach([row for _, row in known], values),
+                [at + shift for at, _ in defined],
+                xerr=_reach([row for _, row in defined], values),
                 linestyle="none",
                 label=name,
                 capsize=3,
@@ -58,7 +60,10 @@ def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]])
 
 
 def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
-    """Return how far intervals go below and above, [2, n] in %; None where no row has one."""
+    """Return how far the intervals reach below and above the values, [2, n] in %.
+
+    None if no row has an interval.
+    """
     if all(row.low is None for row in rows):
         return None
     ends = [(row.low, row.high) if row.low is not None else (row.value, row.value) for row in rows]
@@ -70,11 +75,13 @@ def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
 def draw_balance(
     target: Target, ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame | None
 ) -> Drawing:
-    """Draw the headline over its variance across names (after the paper's Figure 3).
+    """Draw the headline over its variance across AUs or classes (after the paper's Figure 3).
 
     Args:
-        ours: by run, variance in squared % and mean in %.
-        theirs: columns method, variance and Avg; None where nothing published may stand here.
+        target: what the runs predict.
+        ours: by the run's title, its variance in squared % and its mean in %.
+        theirs: published rows with the columns method, variance and Avg; None if no published
+            figure may be shown beside the runs.
     """
     with drawing("balance"):
         figure = Figure((_WIDTH, 3.8), layout="constrained")
@@ -105,7 +112,7 @@ def draw_balance(
 
 
 class _Point(NamedTuple):
-    """A published method in the figure of balance."""
+    """A published method: variance in squared % and mean in %."""
 
     method: str
     variance: float
@@ -118,7 +125,10 @@ def _points(theirs: pd.DataFrame) -> list[_Point]:
 
 
 def _extremes(points: Sequence[_Point]) -> list[_Point]:
-    """Return the points at the four ends: names of all would lie over each other."""
+    """Return the points with the least and greatest variance and mean.
+
+    Only these are named in the figure: the names of all points would overlap.
+    """
     if not points:
         return []
     ends = [end(points, key=key) for end in (min, max) for key in (_VARIANCE, _MEAN)]
@@ -126,10 +136,11 @@ def _extremes(points: Sequence[_Point]) -> list[_Point]:
 
 
 def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
-    """Draw the share of active frames over the probability that they were given.
+    """Draw the share of active frames over the predicted probability.
 
     Args:
-        labels: int8 [N, A], -1 not coded; probabilities: float [N, A].
+        labels: the labels, int8 [N, A]: 0, 1, or -1 if not coded.
+        probabilities: the predicted probabilities of the same frames and AUs, float [N, A].
     """
     with drawing("reliability"):
         figure = Figure((_WIDTH, 4.4), layout="constrained")
@@ -143,35 +154,43 @@ def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
         axes.set(xlim=(0, 100), ylim=(0, 100))
         grid(axes, "both")
         axes.legend(loc="upper left")
-        said = [
-            f"{100 * given:.0f} % given, {100 * found:.0f} % active"
-            for given, found in zip(mean[0], share[0], strict=True)
-            if not np.isnan(given)
+        bins = [
+            f"{100 * predicted:.0f} % given, {100 * active:.0f} % active"
+            for predicted, active in zip(mean[0], share[0], strict=True)
+            if not np.isnan(predicted)
         ]
-        return as_drawing(figure, "reliability", "Reliability", f"Reliability: {'; '.join(said)}.")
+        return as_drawing(figure, "reliability", "Reliability", f"Reliability: {'; '.join(bins)}.")
 
 
 def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, float]]]:
-    """Return what each fold's log says of its epochs; folds without a log are left out."""
+    """Return the records of the epochs in each fold's log; folds without a log are left out.
+
+    Args:
+        folder: the folder of the run.
+        folds: the fold numbers to read.
+    """
     logs = {}
     for fold in folds:
         path = fold_folder(folder, fold) / LOG
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
-            said = [json.loads(line) for line in lines]
-            logs[fold] = [line for line in said if "step" not in line]
+            records = [json.loads(line) for line in lines]
+            logs[fold] = [record for record in records if "step" not in record]
     return {fold: epochs for fold, epochs in logs.items() if epochs}
 
 
 def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
-    """Draw the loss of every epoch; of more folds than there are colours, faint and unnamed."""
+    """Draw the training loss of every epoch, one line per fold.
+
+    With more folds than colours, all lines are grey and have no names.
+    """
     named = len(logs) <= len(SERIES)
     with drawing("training"):
         figure = Figure((_WIDTH, 2.9), layout="constrained")
         axes = figure.subplots()
-        faint: _Style = {"color": INK, "alpha": 0.4, "linewidth": 0.8}
+        grey: _Style = {"color": INK, "alpha": 0.4, "linewidth": 0.8}
         for place, (fold, log) in enumerate(logs.items()):
-            style = _style(place) if named else faint
+            style = _style(place) if named else grey
             axes.plot(
                 [line["epoch"] for line in log],
                 [line["total"] for line in log],
@@ -204,7 +223,7 @@ def _all_courses(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
 
 
 class _Style(TypedDict, total=False):
-    """How a line and its marks look, as matplotlib calls it."""
+    """matplotlib's keyword arguments for the look of a line and its markers."""
 
     color: str
     alpha: float

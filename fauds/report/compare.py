@@ -1,4 +1,4 @@
-"""What ``fauds compare`` prints and writes: two models side by side, and a verdict in words."""
+"""Output of ``fauds compare``: two models side by side, and a verdict in words."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,17 +25,17 @@ _ESTIMANDS = {
 
 
 def show_comparison(pair: Pair) -> None:
-    """Print who is compared, a table a metric, and what can be said of the two."""
+    """Print the two models, a table for each metric, and the verdict."""
     console = new_console()
     results = pair.a[0].results
-    made_up = "  (made-up faces: not comparable with any published figure)"
+    synthetic = "  (synthetic faces: not comparable with any published figure)"
     console.print(
         f"{results.benchmark} v{results.benchmark_version}, {results.protocol.folds}: "
         f"{results.frames_scored:,} frames of {pair.subjects} subjects"
-        + (made_up if results.synthetic else ""),
+        + (synthetic if results.synthetic else ""),
         soft_wrap=True,
     )
-    for line in _who(pair):
+    for line in _models(pair):
         console.print(line, soft_wrap=True)
     for name, compared in pair.metrics.items():
         console.print(_table(pair, name, compared))
@@ -52,7 +52,7 @@ def show_comparison(pair: Pair) -> None:
 
 
 def verdict(pair: Pair) -> list[str]:
-    """Return what can be said of the two models, in sentences, the headline first."""
+    """Return the conclusions about the two models, one sentence each, the headline first."""
     lines = [_headline(pair), *_others(pair)]
     headline = pair.headline
     spread = max(_spread(headline.of_seeds_a), _spread(headline.of_seeds_b))
@@ -90,7 +90,7 @@ def _headline(pair: Pair) -> str:
 
 
 def _others(pair: Pair) -> Iterator[str]:
-    """Yield what each statistic but the headline's says of the two."""
+    """Yield the conclusion of each statistic but the headline's."""
     for name, compared in pair.metrics.items():
         if name == pair.target.first:
             continue
@@ -98,8 +98,8 @@ def _others(pair: Pair) -> Iterator[str]:
         if np.isnan(compared.comparison.difference[-1]):
             yield _undefined(pair, name)
         elif not compared.told_apart:
-            what, less = sentence_case(figure), _less(compared)
-            yield f"{what} does not tell them apart: it differs by {less}."
+            subject, less = sentence_case(figure), _less(compared)
+            yield f"{subject} does not tell them apart: it differs by {less}."
         else:
             better, _ = _ranked(compared)
             by = f"by {_by(compared)} ({_sure(compared)})"
@@ -111,16 +111,16 @@ def _undefined(pair: Pair, name: str) -> str:
 
 
 def _less(compared: Compared) -> str:
-    """Return the difference of two models that cannot be told apart, a less b."""
-    found = compared.comparison
+    """Return the difference a - b in points, with its interval and p-value, in words."""
+    comparison = compared.comparison
     return (
-        f"{_points(found.difference[-1])} points (a - b; 95 % interval "
-        f"{_range(found.low[-1], found.high[-1])}, p {_probability(found.p[-1])})"
+        f"{_points(comparison.difference[-1])} points (a - b; 95 % interval "
+        f"{_range(comparison.low[-1], comparison.high[-1])}, p {_probability(comparison.p[-1])})"
     )
 
 
 def _ranked(compared: Compared) -> tuple[str, str]:
-    """Return the better one and the other one."""
+    """Return the sides in order: the better one first."""
     return ("a", "b") if compared.comparison.difference[-1] > 0 else ("b", "a")
 
 
@@ -129,13 +129,14 @@ def _by(compared: Compared) -> str:
 
 
 def _sure(compared: Compared) -> str:
-    """Return the interval of what the better one is better by, which has 0 outside."""
-    found = compared.comparison
-    low, high = sorted(100 * abs(end) for end in (found.low[-1], found.high[-1]))
-    return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(found.p[-1])}"
+    """Return the interval of the better side's advantage and its p-value, in words."""
+    comparison = compared.comparison
+    low, high = sorted(100 * abs(end) for end in (comparison.low[-1], comparison.high[-1]))
+    return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(comparison.p[-1])}"
 
 
-def _who(pair: Pair) -> Iterator[str]:
+def _models(pair: Pair) -> Iterator[str]:
+    """Yield a line for each side, then the settings in which they differ."""
     for side, runs, seeds in (
         ("a", pair.a, pair.headline.of_seeds_a),
         ("b", pair.b, pair.headline.of_seeds_b),
@@ -148,8 +149,8 @@ def _who(pair: Pair) -> Iterator[str]:
     changed = changed_settings(pair.a[0].results, pair.b[0].results)
     if len(pair.a) > 1 or len(pair.b) > 1:
         changed.pop("training.seed", None)
-    for name, (mine, theirs) in changed.items():
-        yield f"differs: {name}: {_value(mine)} (a), {_value(theirs)} (b)"
+    for name, (of_a, of_b) in changed.items():
+        yield f"differs: {name}: {_value(of_a)} (a), {_value(of_b)} (b)"
     for words in pair.undeclared:
         yield f"not declared alike: {words}"
 
@@ -184,7 +185,7 @@ def _table(pair: Pair, name: str, compared: Compared) -> Table:
 
 
 def _rows(pair: Pair, compared: Compared) -> Iterator[dict[str, Any]]:
-    """Yield the figures of every name, and last (au None) over all names."""
+    """Yield the figures of every AU or class, and last (au None) those over all of them."""
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
         yield {"au": au, **{name: _plain(values[i]) for name, values in figures.items()}}
@@ -195,7 +196,7 @@ def _plain(value: np.floating) -> float | None:
 
 
 def _points(value: float | None) -> str:
-    # What rounds to nothing has no sign.
+    # Adding 0.0 turns -0.0 into 0.0, so that what rounds to zero is printed as +0.0.
     return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
@@ -212,7 +213,7 @@ def _probability(value: float | None) -> str:
 
 
 def as_data(pair: Pair) -> dict[str, Any]:
-    """Return all figures of a comparison for a JSON file, 0 to 1, null where undefined."""
+    """Return all figures of a comparison for a JSON file: 0 to 1, null if undefined."""
     results = pair.a[0].results
     return {
         "benchmark": results.benchmark,

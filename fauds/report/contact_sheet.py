@@ -1,6 +1,6 @@
-"""A contact sheet of face crops: one look tells whether every subject's faces lie as they should.
+"""A contact sheet of face crops, to check by eye that every subject's faces are aligned.
 
-It shows faces of the dataset: of a licensed one, it is as private as the dataset itself.
+It shows faces of the dataset: that of a licensed dataset must not be passed on.
 """
 
 from collections import Counter
@@ -37,7 +37,14 @@ _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class _Crop:
-    """One crop to show: where it is, which frame, its flags, and the eyes in its own pixels."""
+    """One crop to show.
+
+    Attributes:
+        path: the crop's path relative to the dataset's folder.
+        name: the task and the frame number.
+        flags: which of `FLAGS` are set, in words.
+        eyes: the eye centres, pixels of the crop [2, 2], x then y; None if not known.
+    """
 
     path: str
     name: str
@@ -47,7 +54,15 @@ class _Crop:
 
 @dataclass(frozen=True)
 class _SheetRow:
-    """One subject: how many frames have a crop, why others have none, and what to show."""
+    """One subject's row.
+
+    Attributes:
+        subject: the subject's id.
+        frames: the number of the subject's frames.
+        lost: the number of frames without a crop, by the reason.
+        cropped: the number of frames with a crop.
+        crops: the crops to show.
+    """
 
     subject: str
     frames: int
@@ -57,47 +72,53 @@ class _SheetRow:
 
 
 def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
-    """Draw a row a subject: its counts, crops spread over its frames, and flagged ones.
+    """Write a contact sheet: per subject its counts, crops spread over its frames, flagged crops.
 
-    Small crosses mark the eye centres that the alignment used. At most two flagged crops of a
-    subject follow the others, of different flags where there are, named in red.
+    Small crosses mark the eye centres that the alignment used. At most two flagged crops follow
+    the others, if possible with different flags; their names are red.
 
     Args:
-        folder: the dataset's, with frames.parquet, faces.parquet and the crops.
-        path: ``.jpg`` or ``.png``, 2000 pixels wide.
-        per_subject: how many crops are spread over a subject's frames, 1 to 24.
+        folder: the dataset's folder, with frames.parquet, faces.parquet and the crops.
+        path: the file to write, ``.jpg`` or ``.png``; it is 2000 pixels wide.
+        per_subject: the number of crops spread over a subject's frames, 1 to 24.
 
     Raises:
-        UsageError: another suffix, or number of crops.
-        DataError: a table or a crop is missing or broken, or the file system refuses.
+        UsageError: the suffix is another, or `per_subject` is out of range.
+        DataError: a table or a crop is missing or broken, or the file cannot be written.
     """
     check_sheet_name(path)
     if not 1 <= per_subject <= 24:
         raise UsageError(f"A row shows 1 to 24 crops of a subject, not {per_subject}.")
     rows = _rows(folder, per_subject)
-    drawn = _draw(folder, rows, per_subject + _FLAGGED, _title(folder, rows))
+    sheet = _draw(folder, rows, per_subject + _FLAGGED, _title(folder, rows))
     settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    encoded = cv2.imencode(path.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), settings)[1]
+    encoded = cv2.imencode(path.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), settings)[1]
     with atomic(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
 def check_sheet_name(path: Path) -> None:
-    """Raise UsageError where a sheet cannot be written under this name."""
+    """Check the suffix of a contact sheet's file.
+
+    Raises:
+        UsageError: the suffix is not .jpg, .jpeg or .png.
+    """
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
-            f"{path.name} is no picture's name.", where=path, hint="name one that ends in .jpg"
+            f"A contact sheet cannot be written as {path.name}.",
+            where=path,
+            hint="choose a name that ends in .jpg or .png",
         )
 
 
 def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
     meta = store.read_meta(folder / FACES)
-    how = meta["settings"]
+    alignment = "{name}, version {version}".format(**meta["settings"])
     frames, cropped = (sum(getattr(row, name) for row in rows) for name in ("frames", "cropped"))
     lost = sum((row.lost for row in rows), Counter())
-    made_up = ", made up" if meta.get("synthetic") else ""
+    synthetic = ", synthetic" if meta.get("synthetic") else ""
     return (
-        f"{meta['dataset']}{made_up}: faces aligned by {how['name']}, version {how['version']}",
+        f"{meta['dataset']}{synthetic}: faces aligned by {alignment}",
         "  ·  ".join(
             [
                 f"{len(rows)} subjects",
@@ -115,7 +136,7 @@ def _rows(folder: Path, per_subject: int) -> list[_SheetRow]:
     faces = store.read_table(folder / FACES, columns)
     if not frames["frame_id"].equals(faces["frame_id"]):
         raise DataError(
-            "faces.parquet and frames.parquet are not of the same frames.",
+            "faces.parquet and frames.parquet list different frames.",
             where=folder,
             hint="run fauds prepare again",
         )
@@ -144,14 +165,14 @@ def _row(subject: str, faces: pa.Table, per_subject: int) -> _SheetRow:
 
 
 def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
-    """Return row numbers, int64: some spread over all, then up to two flagged ones more."""
+    """Return row numbers of the crops to show, int64: spread over all, then flagged ones."""
     places = np.linspace(0, max(len(cropped) - 1, 0), min(per_subject, len(cropped)))
     spread = [round(place) for place in places.tolist()]
     flagged = [pc.indices_nonzero(cropped[flag].fill_null(False)).to_pylist() for flag in FLAGS]
-    # One of each flag before a second of any.
+    # Take one crop of each flag before a second one of any flag.
     queue = [rows[turn] for turn in range(_FLAGGED) for rows in flagged if len(rows) > turn]
-    more = [at for at in dict.fromkeys(queue) if at not in spread]
-    return pa.array(spread + more[:_FLAGGED], pa.int64())
+    extra = [at for at in dict.fromkeys(queue) if at not in spread]
+    return pa.array(spread + extra[:_FLAGGED], pa.int64())
 
 
 def _crop(row: dict[str, Any]) -> _Crop:
@@ -170,15 +191,15 @@ def _draw(
     """Return the sheet, uint8 [height, 2000, 3] RGB."""
     below = line_height(_SMALL) + _GAP
     top = _MARGIN + line_height(_BIG) + line_height(_MIDDLE) + 2 * _GAP
-    room = (_WIDTH - 2 * _MARGIN - _NAME) // columns - _GAP
-    # JPEG ends at 65,535 pixels: of many hundred subjects the crops are smaller.
-    cell = max(16, min(room, (_TALLEST - top) // max(len(rows), 1) - below))
+    widest = (_WIDTH - 2 * _MARGIN - _NAME) // columns - _GAP
+    # A JPEG has at most 65,535 rows of pixels: many hundreds of subjects need smaller crops.
+    cell = max(16, min(widest, (_TALLEST - top) // max(len(rows), 1) - below))
     step = max(cell + below, 3 * line_height(_SMALL) + line_height(_MIDDLE) + _GAP)
     board = Board(_WIDTH, top + max(len(rows), 1) * step + _MARGIN, _PAPER)
-    wide = _WIDTH - 2 * _MARGIN
-    board.write(shorten(title[0], wide, _BIG, True), _MARGIN, _MARGIN, _BIG, _INK, bold=True)
+    width = _WIDTH - 2 * _MARGIN
+    board.write(shorten(title[0], width, _BIG, True), _MARGIN, _MARGIN, _BIG, _INK, bold=True)
     under = _MARGIN + line_height(_BIG)
-    board.write(shorten(title[1], wide, _MIDDLE), _MARGIN, under, _MIDDLE, _GREY)
+    board.write(shorten(title[1], width, _MIDDLE), _MARGIN, under, _MIDDLE, _GREY)
     for at, row in enumerate(rows):
         y = top + at * step
         _draw_counts(board, row, y, (step - line_height(_MIDDLE)) // line_height(_SMALL))
@@ -188,14 +209,14 @@ def _draw(
 
 
 def _draw_counts(board: Board, row: _SheetRow, y: int, most: int) -> None:
-    wide = _NAME - 2 * _GAP
-    board.write(shorten(row.subject, wide, _MIDDLE, True), _MARGIN, y, _MIDDLE, _INK, bold=True)
-    said = [(f"{row.cropped:,} of {row.frames:,} frames", _GREY)]
+    width = _NAME - 2 * _GAP
+    board.write(shorten(row.subject, width, _MIDDLE, True), _MARGIN, y, _MIDDLE, _INK, bold=True)
+    lines = [(f"{row.cropped:,} of {row.frames:,} frames", _GREY)]
     for status, count in row.lost.most_common():
         colour = _GREY if status == "excluded" else _RED
-        said += [(line, colour) for line in wrap(f"{status}: {count:,}", wide, _SMALL)]
+        lines += [(line, colour) for line in wrap(f"{status}: {count:,}", width, _SMALL)]
     y += line_height(_MIDDLE)
-    for at, (line, colour) in enumerate(said[:most]):
+    for at, (line, colour) in enumerate(lines[:most]):
         board.write(line, _MARGIN, y + at * line_height(_SMALL), _SMALL, colour)
 
 

@@ -1,4 +1,4 @@
-"""Test faces of a run: what is true, what was predicted, what was written, where it looked."""
+"""The test faces that a run keeps for its report: labels, predictions, texts, attention maps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,15 @@ from fauds.tables.paths import GALLERY
 
 @dataclass(frozen=True)
 class AuRow:
-    """One name (AU or class) of one face.
+    """One AU, or class, of one face.
 
     Attributes:
-        true: None where it is not coded.
-        probability: 0 to 1.
-        attention: the branch's map over the face, float [rows, columns]; None where none was kept.
+        name: the AU or class.
+        true: the label; None if it is not coded.
+        predicted: the decision at the protocol's threshold.
+        probability: the predicted probability, 0 to 1.
+        text: the generated local description; None if the model wrote none.
+        attention: the attention map over the face, float [rows, columns]; None if none was kept.
     """
 
     name: str
@@ -31,7 +34,16 @@ class AuRow:
 
 @dataclass(frozen=True)
 class DescribedFace:
-    """One test face; `image` is relative to the run's folder, None without a picture."""
+    """One test face.
+
+    Attributes:
+        key: the frame's key, such as ``F001/T1/2440``.
+        image: the path of its image relative to the run's folder; None without an image.
+        aus: a row for each AU or class.
+        face_text: the generated global description; None if the model wrote none.
+        true_face: the global description of the labels; None if a needed AU is not coded.
+        frame_id: the frame's number in frames.parquet.
+    """
 
     key: str
     image: str | None
@@ -42,12 +54,12 @@ class DescribedFace:
 
     @property
     def wrong(self) -> list[str]:
-        """The AUs predicted wrongly."""
+        """The AUs, or classes, whose prediction differs from the label."""
         return [au.name for au in self.aus if au.true is not None and au.true != au.predicted]
 
 
 def gallery(folder: Path) -> list[DescribedFace]:
-    """Return the faces that a run kept for its report."""
+    """Return the faces that the run in `folder` kept for its report; none if it kept none."""
     path = folder / GALLERY
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""The t-SNE map of a run's features by name (AU or class), coloured by name, subject and sex."""
+"""A t-SNE map of a run's features, coloured by AU (or class), subject and sex."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _PARTS = 50
 
 
 def find_features(folder: Path, folds: Sequence[int]) -> Path | None:
-    """Return the table of features that a run kept, of whichever fold; None where there is none."""
+    """Return the features table of the first of `folds` that kept one; None if none did."""
     paths = (fold_folder(folder, fold) / FEATURES for fold in folds)
     return next((path for path in paths if path.exists()), None)
 
@@ -27,8 +27,9 @@ def draw_features(path: Path, target: Target) -> Drawing:
     """Draw the map; the same table gives the same map.
 
     Args:
-        path: rows of test frames: subject, sex, and a list of numbers for each of the names.
-        target: whose names these are.
+        path: the features table: one row per test frame with subject, sex, and a list of numbers
+            for each AU or class of the target.
+        target: what the run predicts.
     """
     aus = target.names
     table = store.read_table(path, ["subject", "sex", *aus])
@@ -36,21 +37,21 @@ def draw_features(path: Path, target: Target) -> Drawing:
     features = np.concatenate([_matrix(table[au]) for au in aus])
     subjects = np.tile(_strings(table["subject"]), len(aus))
     sexes = np.tile(_strings(table["sex"]), len(aus))
-    which = np.repeat(list(aus), len(table))
+    labels = np.repeat(list(aus), len(table))
     places = _embedded(features)
-    # One subject or one sex alone is told from nobody.
+    # Colours need at least two groups.
     others = {"by subject": subjects, "by sex": _in_words(sexes)}
     others = {title: groups for title, groups in others.items() if len(np.unique(groups)) > 1}
     with drawing("features"):
         figure = Figure((4.8, 4.83 * (1 + len(others))), layout="constrained")
         first, *panels = figure.subplots(1 + len(others), squeeze=False)[:, 0]
-        _panel(first, places, which, f"by {target.noun}", named=True)
+        _panel(first, places, labels, f"by {target.noun}", named=True)
         for axes, (title, groups) in zip(panels, others.items(), strict=True):
             _panel(axes, places, groups, title)
-        people = len(np.unique(subjects))
-        who = f"{len(table)} faces of {people} subject{'s' if people > 1 else ''}"
+        count = len(np.unique(subjects))
+        faces = f"{len(table)} faces of {count} subject{'s' if count > 1 else ''}"
         by = ", ".join([f"by {target.noun}", *others])
-        words = f"t-SNE map of {target.short} features of {who}, {by}."
+        words = f"t-SNE map of {target.short} features of {faces}, {by}."
         return as_drawing(figure, "features", f"Map of {target.short} features", words)
 
 
@@ -72,7 +73,7 @@ def _in_words(sexes: np.ndarray) -> np.ndarray:
 
 
 def _embedded(features: np.ndarray) -> np.ndarray:
-    """Return the map, [n, 2]."""
+    """Return the t-SNE embedding, float [n, 2], of features [n, d]."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -87,23 +88,23 @@ def _embedded(features: np.ndarray) -> np.ndarray:
 def _panel(
     axes: Axes, places: np.ndarray, groups: np.ndarray, title: str, named: bool = False
 ) -> None:
-    """Draw one colouring; `named` writes each group's name in its midst."""
+    """Draw the points coloured by group; `named` writes each group's name at its median."""
     for at, group in enumerate(np.unique(groups).tolist()):
-        mine = places[groups == group]
+        points = places[groups == group]
         axes.scatter(
-            mine[:, 0],
-            mine[:, 1],
+            points[:, 0],
+            points[:, 1],
             s=11,
             color=SERIES[at % len(SERIES)],
             marker=MARKERS[(at + at // len(SERIES)) % len(MARKERS)],
             linewidths=0,
             alpha=0.8,
             label=group,
-            # Thousands of points would be most of the page.
+            # As vectors, thousands of points would be most of the page's size.
             rasterized=True,
         )
         if named:
-            x, y = np.median(mine, axis=0)
+            x, y = np.median(points, axis=0)
             axes.text(x, y, group, color=INK, weight="bold", ha="center")
     axes.set_title(title, loc="left")
     axes.set(xticks=[], yticks=[])

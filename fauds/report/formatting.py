@@ -1,4 +1,4 @@
-"""The console and the tables that commands print to."""
+"""Formatting of figures, and the console and tables that commands print with."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -6,29 +6,29 @@ from rich.table import Table
 
 
 def percent(value: float | None) -> str:
-    """Return a figure in %, without the sign; "-" where there is none."""
+    """Return a share of 0 to 1 in %, without the percent sign; "-" for None."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def percent_range(low: float | None, high: float | None) -> str:
-    """Return an interval in %, ``83.0 to 87.2``; "" where there is none."""
+    """Return an interval in %, such as ``83.0 to 87.2``; "" if an end is None."""
     return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
 
 
 def sentence_case(words: str) -> str:
-    """Return words with a capital letter at their beginning, the others as they are."""
+    """Return a text with its first letter in upper case and the others as they are."""
     return words[:1].upper() + words[1:]
 
 
 def new_console() -> Console:
-    """Return the console of stdout."""
-    # Markup off: paths and texts may hold brackets. A pipe has no width of its own.
+    """Return a console that prints to stdout without markup."""
+    # Paths and texts may hold brackets, which are markup. A pipe has no width of its own.
     console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=400)
 
 
 def new_table(*columns: str) -> Table:
-    """Return a table with these heads; the first column is text, the others are figures."""
+    """Return an empty table; its first column holds text, the others right-aligned figures."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:

@@ -1,4 +1,4 @@
-"""The table of a paper: F1 by action unit, published rows and runs, as LaTeX with booktabs."""
+"""A LaTeX table (booktabs) of F1 by action unit: published rows, then runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,14 @@ _DAGGER = r"$^\dagger$"
 
 @dataclass(frozen=True)
 class _LatexRow:
-    """A line of the table: F1 in % of each AU and last the average; an interval under each."""
+    """A row of the table.
+
+    Attributes:
+        method: the escaped name of the method or run.
+        values: F1 in % of each AU, and last their average; None if undefined.
+        intervals: the 95 % interval under each value; empty for published rows.
+        misfit: whether the printed average is not that of the row's AUs.
+    """
 
     method: str
     values: tuple[float | None, ...]
@@ -28,14 +35,15 @@ class _LatexRow:
 
 
 def latex_table(runs: Sequence[Named]) -> str:
-    """Return a table of F1 in %: published rows where they may stand, then the runs.
+    """Return a LaTeX table of F1 in %: published rows, then the runs.
 
-    The best of a column is bold and the second underlined, ties alike, as they are printed; each
-    run has its 95 % intervals under its figures. Published rows stand only beside the benchmark's
-    own protocol on real data; the average of a row that does not fit its AUs has a dagger.
+    The best printed value of a column is bold and the second best underlined, ties alike. Each
+    run has its 95 % intervals under its figures. Published rows are shown only if the runs follow
+    the benchmark's own protocol on real data; a dagger marks a printed average that is not the
+    mean of its AUs.
 
     Raises:
-        UsageError: the runs are of different protocols.
+        UsageError: the runs follow different protocols.
     """
     first = runs[0].results
     for run in runs[1:]:
@@ -76,15 +84,17 @@ def latex_table(runs: Sequence[Named]) -> str:
 
 
 def _refuse_other_protocol(a: Named, b: Named) -> None:
-    ours, theirs = (
+    identity_a, identity_b = (
         (run.results.benchmark, run.results.benchmark_version, run.results.synthetic)
         for run in (a, b)
     )
-    mine, other = a.results.protocol, b.results.protocol
+    protocol_a, protocol_b = a.results.protocol, b.results.protocol
     names = ("folds", "test_subjects", "aus", "occurrence", "threshold")
-    if ours != theirs or any(getattr(mine, name) != getattr(other, name) for name in names):
+    if identity_a != identity_b or any(
+        getattr(protocol_a, name) != getattr(protocol_b, name) for name in names
+    ):
         raise UsageError(
-            f"{a.name} and {b.name} are of different protocols: one table cannot hold both.",
+            f"{a.name} and {b.name} follow different protocols: one table cannot hold both.",
             hint="write a table for each",
         )
 
@@ -93,7 +103,7 @@ def _published(results: Results) -> list[_LatexRow]:
     table = published_rows(results)
     if table is None:
         return []
-    # A paper's ablations, METHOD[baseline], are no methods of their own.
+    # Rows such as METHOD[baseline] are a paper's ablations, not methods of their own.
     table = table[~table["method"].str.contains("[", regex=False)]
     names = (table["method"] + " (" + table["venue"] + ")").map(_escaped)
     figures = table[[*results.protocol.aus, "Avg"]].itertuples(index=False)
@@ -104,9 +114,9 @@ def _published(results: Results) -> list[_LatexRow]:
 
 
 def _names(runs: Sequence[Named]) -> list[str]:
-    """Return what each run is called: model and preset, and the run's name where two are alike.
+    """Return a name for each run: model and preset, and the run's name where two are alike.
 
-    Of predictions made elsewhere, the model is all that is known.
+    A run of external predictions has no preset and is called by its model alone.
     """
     names = [
         run.results.model
@@ -134,7 +144,7 @@ def _of_run(results: Results, name: str) -> _LatexRow:
 
 
 def _marks(rows: Sequence[_LatexRow]) -> list[dict[float, str]]:
-    """Return, by column, the command of its best and its second-best printed value."""
+    """Return for each column the LaTeX commands of its best and second-best printed value."""
     marks = []
     for column in zip(*(row.values for row in rows), strict=True):
         ranked = sorted({round(value, 1) for value in column if value is not None}, reverse=True)
@@ -167,12 +177,12 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     parts = [f"{title} on {first.benchmark} (version {first.benchmark_version}), "]
     parts.append(f"{first.protocol.folds}, mean of folds, threshold {first.protocol.threshold}.")
     if first.synthetic:
-        parts.append(" Made-up faces: not comparable with any published figure.")
-    for what in ("alignment", "frame_set", "selection"):
-        said = list(dict.fromkeys(str(getattr(run.protocol, what)) for run in runs))
-        said = ["not known" if words == ELSEWHERE else words for words in said]
-        title = {"alignment": "Alignment", "frame_set": "Frames", "selection": "Epoch"}[what]
-        parts.append(f" {title}: {'; '.join(said)}.")
+        parts.append(" Synthetic faces: not comparable with any published figure.")
+    for field in ("alignment", "frame_set", "selection"):
+        values = list(dict.fromkeys(str(getattr(run.protocol, field)) for run in runs))
+        values = ["not known" if value == ELSEWHERE else value for value in values]
+        title = {"alignment": "Alignment", "frame_set": "Frames", "selection": "Epoch"}[field]
+        parts.append(f" {title}: {'; '.join(values)}.")
     if len({run.frames_fingerprint for run in runs}) > 1:
         scored = "; ".join(f"{run.frames_scored:,}" for run in runs)
         parts.append(f" The runs were not scored on the same frames ({scored}).")
@@ -187,7 +197,7 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
 
 
 def _head(name: str) -> str:
-    """Return a column's heading: an action unit's number alone, another name whole."""
+    """Return a column's heading: the number of an action unit, or the escaped name of a class."""
     number = name.removeprefix("AU")
     return str(int(number)) if number != name and number.isdigit() else _escaped(name)
 

@@ -1,4 +1,4 @@
-"""All runs of a workdir: what each was, how far it is, and what it found."""
+"""The runs of a workdir: settings, progress and headline figures of each."""
 
 import csv
 import io
@@ -27,17 +27,26 @@ FINISHED, UNFINISHED, BROKEN = "finished", "unfinished", "broken"
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as a list shows it.
+    """A row of the list of runs.
 
     Attributes:
-        begun: local time, ``2026-11-21 16:20:26``.
+        name: the name of the run's folder.
+        dataset: the dataset whose folder holds the run.
+        folder: the path of the run's folder.
+        begun: when the run began, local time, such as ``2026-11-21 16:20:26``.
         state: finished, unfinished or broken.
-        folds_done, folds: how many have predictions, and of how many.
-        seed: None for predictions made elsewhere.
-        changes: what differs from the preset, ``key=value``.
-        f1, low, high: mean over AUs and folds with its interval, 0 to 1; None where there is none.
-        go_on: the command that finishes an unfinished run, or scores predictions again.
-        problem: what is wrong with a broken one.
+        synthetic: whether the data are synthetic; None if not fields yet.
+        model: the model; None if the settings cannot be read.
+        preset: the preset; None if the settings cannot be read.
+        seed: the training seed; None for external predictions.
+        folds_done: the number of folds with predictions.
+        folds: the number of folds to run; None if not fields.
+        f1: the headline, 0 to 1: the mean over AUs and folds; None without results.
+        low: the lower end of its 95 % interval; None without an interval.
+        high: the upper end of its 95 % interval; None without an interval.
+        changes: the settings that differ from the preset, as ``key=value``.
+        go_on: the command that finishes an unfinished run, or scores its predictions again.
+        problem: why a broken run cannot be read.
     """
 
     name: str
@@ -60,18 +69,22 @@ class ListedRun:
 
 
 def list_runs(workdir: Path, dataset: str | None = None) -> list[ListedRun]:
-    """Return the runs of a workdir, of one dataset or of all, oldest first.
+    """Return the runs of a workdir by dataset, oldest first.
 
     A run whose files cannot be read is listed as broken, with the reason.
+
+    Args:
+        workdir: the folder that holds one folder per dataset.
+        dataset: the dataset whose runs to list; all datasets if None.
     """
     folders = [workdir / dataset] if dataset else workdir.glob("*")
     places = [path for folder in folders for path in folder.glob(f"runs/*/{SETTINGS}")]
-    found = [_listed(path.parent, workdir) for path in places]
-    return sorted(found, key=lambda run: (run.dataset, run.begun, run.name))
+    runs = [_listed(path.parent, workdir) for path in places]
+    return sorted(runs, key=lambda run: (run.dataset, run.begun, run.name))
 
 
 def _listed(folder: Path, workdir: Path) -> ListedRun:
-    known: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": folder.name,
         "dataset": folder.parent.parent.name,
         "folder": str(folder),
@@ -79,30 +92,30 @@ def _listed(folder: Path, workdir: Path) -> ListedRun:
     }
     try:
         saved = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-        known |= _of_settings(saved) | _of_folds(folder, saved)
+        fields |= _of_settings(saved) | _of_folds(folder, saved)
         if not (folder / RESULTS).exists():
-            return ListedRun(**known, state=UNFINISHED, go_on=_go_on(folder, saved, workdir))
-        known |= _of_results(results_file.read(folder))
-        return ListedRun(**known, state=FINISHED)
+            return ListedRun(**fields, state=UNFINISHED, go_on=_go_on(folder, saved, workdir))
+        fields |= _of_results(results_file.read(folder))
+        return ListedRun(**fields, state=FINISHED)
     except FaudsError as error:
         problem = error.what
     except (yaml.YAMLError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         problem = f"{SETTINGS} cannot be read: {str(error).splitlines()[0]}"
-    return ListedRun(**known, state=BROKEN, problem=problem)
+    return ListedRun(**fields, state=BROKEN, problem=problem)
 
 
 def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
-    """Return the command that finishes a run; predictions made elsewhere are scored again."""
-    where = ["--dataset", folder.parent.parent.name, "--workdir", str(workdir)]
+    """Return the command that finishes a run; external predictions are scored again."""
+    options = ["--dataset", folder.parent.parent.name, "--workdir", str(workdir)]
     if saved.get("preset") != ELSEWHERE:
-        return shlex.join(["fauds", "bench", *where, "--resume", folder.name])
-    made = saved["settings"]
-    name = ["--name", saved["model"], "--missing", made["missing"]]
-    return shlex.join(["fauds", "score", made["predictions"], *where, *name])
+        return shlex.join(["fauds", "bench", *options, "--resume", folder.name])
+    settings = saved["settings"]
+    name = ["--name", saved["model"], "--missing", settings["missing"]]
+    return shlex.join(["fauds", "score", settings["predictions"], *options, *name])
 
 
 def _begun(folder: Path) -> str:
-    """Return when a run was begun: as its name says, else when its settings were written."""
+    """Return when a run began: the time in its name, or else when its settings were written."""
     named = re.search(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(-\d+)?$", folder.name)
     if named:
         return "{}-{}-{} {}:{}:{}".format(*named.groups())
@@ -129,22 +142,22 @@ def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_results(results: Results) -> dict[str, Any]:
-    made = {"synthetic": results.synthetic, "model": results.model, "preset": results.preset}
+    fields = {"synthetic": results.synthetic, "model": results.model, "preset": results.preset}
     row = results.row(results.protocol.predicts.first, "mean_of_folds")
-    return made if row is None else {**made, "f1": row.value, "low": row.low, "high": row.high}
+    return fields if row is None else {**fields, "f1": row.value, "low": row.low, "high": row.high}
 
 
 def show_runs(runs: Sequence[ListedRun]) -> None:
-    """Print a table a dataset, what each run was, and how to go on with the unfinished ones."""
+    """Print a table for each dataset, each run's settings, and how to finish unfinished runs."""
     console = new_console()
     for dataset, group in groupby(runs, key=lambda run: run.dataset):
-        mine = list(group)
-        made_up = " (made-up faces)" if any(run.synthetic for run in mine) else ""
-        console.print(f"{dataset}{made_up}", soft_wrap=True)
-        console.print(_table(mine))
-        for run in mine:
-            what = " ".join(filter(None, (run.model, run.preset, *run.changes)))
-            console.print(f"{run.name}: {what or run.state}", soft_wrap=True)
+        listed = list(group)
+        synthetic = " (synthetic faces)" if any(run.synthetic for run in listed) else ""
+        console.print(f"{dataset}{synthetic}", soft_wrap=True)
+        console.print(_table(listed))
+        for run in listed:
+            settings = " ".join(filter(None, (run.model, run.preset, *run.changes)))
+            console.print(f"{run.name}: {settings or run.state}", soft_wrap=True)
         console.print()
     for line in _notes(runs):
         console.print(line, soft_wrap=True)
@@ -153,12 +166,12 @@ def show_runs(runs: Sequence[ListedRun]) -> None:
 def _table(runs: Sequence[ListedRun]) -> Table:
     table = new_table("run", "folds", "F1 %", "95 % interval", "seed", "begun")
     for run in runs:
-        told = percent_range(run.low, run.high) or "-"
+        interval = percent_range(run.low, run.high) or "-"
         table.add_row(
             run.name,
             "-" if run.folds is None else f"{run.folds_done}/{run.folds}",
             percent(run.f1),
-            told if run.state == FINISHED else run.state,
+            interval if run.state == FINISHED else run.state,
             "-" if run.seed is None else str(run.seed),
             run.begun.partition(" ")[0],
         )
@@ -174,12 +187,12 @@ def _notes(runs: Sequence[ListedRun]) -> Iterator[str]:
 
 
 def as_data(runs: Sequence[ListedRun]) -> list[dict[str, Any]]:
-    """Return the runs for a JSON file."""
+    """Return the runs as a list of dictionaries for a JSON file."""
     return [asdict(run) for run in runs]
 
 
 def as_csv(runs: Sequence[ListedRun]) -> str:
-    """Return the runs as CSV, a head and a line a run; changes are joined by blanks."""
+    """Return the runs as CSV with a header; changed settings are joined by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(ListedRun.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

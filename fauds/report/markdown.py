@@ -1,4 +1,4 @@
-"""report.md of a run, from its files."""
+"""The report of a run in Markdown, report.md, written from the run's files."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _FACES = 6
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.md of a finished run; return its path.
+    """Write report.md into the folder of a finished run; return its path.
 
     Raises:
         DataError: the run has no results.
@@ -38,7 +38,9 @@ def write_report(folder: Path) -> Path:
         words=_word_table(results),
         undefined=results.undefined,
         agreement=results.value("local_text_agreement", "mean_of_folds"),
-        dropped=", ".join(f"{who} {n}" for who, n in results.frames_without_image.items()),
+        dropped=", ".join(
+            f"{subject} {count}" for subject, count in results.frames_without_image.items()
+        ),
         reasons=_reasons(results),
         published=_published(results),
         faces=faces,
@@ -51,20 +53,20 @@ def write_report(folder: Path) -> Path:
 
 
 def _some(faces: list[DescribedFace]) -> list[DescribedFace]:
-    """Return a few faces, spread over all: the page in HTML has every one."""
+    """Return at most six faces, spread over all; report.html shows every one."""
     step = max(1, -(-len(faces) // _FACES))
     return faces[::step]
 
 
 def _interval(results: Results) -> str:
-    """Return the headline's interval in words; nothing where there is none."""
+    """Return the headline's interval in words; "" without an interval."""
     row = results.row(results.protocol.predicts.first, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
     return interval and f", 95 % interval over subjects {interval}"
 
 
 def _reasons(results: Results) -> str:
-    """Return why frames have no face, over all subjects: ``no landmarks 271, unreadable 2``."""
+    """Return why frames have no face and how many: ``no landmarks 271, unreadable 2``."""
     counts: Counter[str] = Counter()
     for by_status in (results.provenance.get("lost") or {}).values():
         counts.update(by_status)
@@ -87,13 +89,13 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _fold_tables(results: Results) -> dict[str, str]:
-    """Return a table by fold of each of the target's statistics, baselines beside the first."""
+    """Return a table by fold of each of the target's statistics; the first has the baselines."""
     target = results.protocol.predicts
     tables = {}
     for place, metric in enumerate(target.statistics):
         title = target.titles[metric]
-        beside = target.baselines if place == 0 else {}
-        tables[sentence_case(title)] = fold_table(results, metric, beside).markdown()
+        baselines = target.baselines if place == 0 else {}
+        tables[sentence_case(title)] = fold_table(results, metric, baselines).markdown()
     return tables
 
 
@@ -111,7 +113,7 @@ def _word_table(results: Results) -> str:
 
 
 def _published(results: Results) -> str:
-    """Return the published F1 rows, for the benchmark's own protocol on real data only."""
+    """Return the published F1 rows and this run's; "" unless they may be compared."""
     table = published_rows(results)
     if table is None:
         return ""
@@ -119,7 +121,7 @@ def _published(results: Results) -> str:
     aus = [*results.protocol.aus, "Avg"]
     table[aus] = table[aus].map("{:.1f}".format)
     table["flag"] = off.map({True: "average does not fit", False: ""})
-    mine = [percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
+    figures = [percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
     name = f"**this run ({results.model} {results.preset})**"
-    table.loc[len(table)] = [name, "", "", results.protocol.selection, *mine, lacking(results)]
+    table.loc[len(table)] = [name, "", "", results.protocol.selection, *figures, lacking(results)]
     return _markdown(table.set_index("method"))

@@ -1,7 +1,7 @@
-"""Pages of pictures and wrapped text, laid out in inches from the top left corner.
+"""Pages of images and wrapped text, laid out in inches from the top left corner.
 
-The size of every text is measured before it is placed, so that nothing overlaps or is cut off;
-a page is as high as what is on it.
+Every text is measured before it is placed, so that nothing overlaps or is cut off. The height of a
+page follows from its content.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,39 +21,39 @@ _DPI = 150
 
 
 class Page:
-    """A page that is drawn when it is saved.
+    """A page that is rendered when it is saved.
 
     Args:
-        width: in inches.
-        texts: all that will be written, to choose fonts.
+        width: the width of the page in inches.
+        texts: all texts of the page; the fonts are chosen by their letters.
 
     Raises:
-        DataError: no font has all their letters.
+        DataError: no installed font has all letters of the texts.
     """
 
     def __init__(self, width: float, texts: Iterable[str]) -> None:
         self.width = width
         self._families = families(texts)
-        self._drawn: list[Callable[[Figure, float], None]] = []
+        self._steps: list[Callable[[Figure, float], None]] = []
         canvas = FigureCanvasAgg(Figure(dpi=_DPI))
         # matplotlib declares no types for its own canvas.
         self._renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
 
     def wrap(self, text: str, width: float, size: float, bold: bool = False) -> list[str]:
-        """Return a text in lines of at most that width in inches."""
+        """Return the lines of a text: `width` in inches, the font's `size` in points."""
         font = self._font(size, bold)
         lines = [""]
         for piece in self._fitting(pieces(text), width, font):
-            if lines[-1] and self._wide((lines[-1] + piece).rstrip(), font) > width:
+            if lines[-1] and self._width((lines[-1] + piece).rstrip(), font) > width:
                 lines[-1] = lines[-1].rstrip()
                 lines.append("")
             lines[-1] += piece
         return [line.rstrip() for line in lines]
 
     def _fitting(self, words: Iterable[str], width: float, font: FontProperties) -> Iterator[str]:
-        """Yield pieces; one that is longer than a line, such as a path, letter by letter."""
+        """Yield the pieces; one that is longer than a line, such as a path, letter by letter."""
         for piece in words:
-            yield from [piece] if self._wide(piece.rstrip(), font) <= width else piece
+            yield from [piece] if self._width(piece.rstrip(), font) <= width else piece
 
     def write(
         self,
@@ -65,7 +65,16 @@ class Page:
         bold: bool = False,
         colour: str = INK,
     ) -> float:
-        """Write lines with the first line's top at y; return where the last one ends."""
+        """Write lines of text from y downwards; return the y of their end.
+
+        Args:
+            lines: the lines, as `wrap` returns them.
+            x: the left edge in inches.
+            y: the top of the first line in inches.
+            size: the font size in points.
+            bold: whether the font is bold.
+            colour: a colour that matplotlib knows.
+        """
         step = size * _SPACING / 72
 
         def draw(figure: Figure, height: float) -> None:
@@ -80,20 +89,20 @@ class Page:
                     parse_math=False,
                 )
 
-        self._drawn.append(draw)
+        self._steps.append(draw)
         return y + len(lines) * step
 
-    def picture(
+    def image(
         self, pixels: np.ndarray, x: float, y: float, width: float, marks: np.ndarray | None = None
     ) -> float:
-        """Show an image with its top left corner at x, y; return where it ends.
+        """Place an image; return the y of its end.
 
         Args:
-            pixels: uint8 [rows, columns, 3].
-            x: inches.
-            y: inches.
-            width: inches.
-            marks: points of the image to mark, [n, 2] in pixels.
+            pixels: the image, uint8 [rows, columns, 3] RGB.
+            x: the left edge in inches.
+            y: the top edge in inches.
+            width: the width on the page in inches.
+            marks: points of the image to mark with rings, pixels [n, 2].
         """
         rows, columns = pixels.shape[:2]
         high: float = width * rows / columns
@@ -115,35 +124,41 @@ class Page:
                     )
                 axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
-        self._drawn.append(draw)
+        self._steps.append(draw)
         return y + high
 
     def box(self, x: float, y: float, width: float, high: float) -> None:
-        """Show an empty grey box."""
-        self.picture(
-            np.full((max(round(100 * high / width), 1), 100, 3), 238, np.uint8), x, y, width
-        )
+        """Place a grey box; all arguments are in inches."""
+        self.image(np.full((max(round(100 * high / width), 1), 100, 3), 238, np.uint8), x, y, width)
 
     def save(self, path: Path, height: float) -> None:
-        """Draw the page, of that height in inches, in the format of the path's suffix."""
+        """Write the page to a file in the format of its suffix.
+
+        Args:
+            path: the file to write: .png, .pdf or .svg.
+            height: the height of the page in inches.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         figure = Figure((self.width, height), dpi=_DPI)
-        for draw in self._drawn:
+        for draw in self._steps:
             draw(figure, height)
         save(figure, path)
 
     def _font(self, size: float, bold: bool) -> FontProperties:
         return FontProperties(family=self._families, size=size, weight="bold" if bold else "normal")
 
-    def _wide(self, text: str, font: FontProperties) -> float:
+    def _width(self, text: str, font: FontProperties) -> float:
         pixels: float = self._renderer.get_text_width_height_descent(text, font, False)[0]
         return pixels / _DPI
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all, in the format of the path's suffix.
+    """Write a figure atomically, in the format of the path's suffix.
 
     Raises:
-        DataError: the file system refuses.
+        DataError: the file cannot be written.
     """
     with atomic(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lower()[1:], facecolor="white")

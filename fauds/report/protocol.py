@@ -1,4 +1,4 @@
-"""What ``fauds bench --list`` and ``--describe`` print: protocols, for a person."""
+"""Output of ``fauds bench --list`` and ``--describe``: the protocols and what each one fixes."""
 
 import csv
 from collections import Counter
@@ -16,9 +16,9 @@ from fauds.report.formatting import new_console, new_table
 
 _CHOSEN = {"last": "the last epoch; nothing is chosen on the test part"}
 _MISSING = {
-    "refuse": "predictions made elsewhere that lack a frame are refused",
-    "drop": "a frame that predictions made elsewhere lack is left out, and counted",
-    "inactive": "a frame that predictions made elsewhere lack counts as inactive",
+    "refuse": "external predictions that lack a frame are refused",
+    "drop": "a frame that external predictions lack is left out, and counted",
+    "inactive": "a frame that external predictions lack counts as inactive",
 }
 _WITHOUT = {
     "drop": "a frame without landmarks is left out",
@@ -28,11 +28,11 @@ _WITHOUT = {
 
 
 def show_protocols() -> None:
-    """Print the protocols that ship with fauds, a line each, and the models there are."""
+    """Print a line for each protocol that ships with fauds, and the names of the models."""
     console = new_console()
     for name in protocols.names():
-        found = protocols.benchmark(name)
-        console.print(f"{name}  version {found.version}: {found.title}", soft_wrap=True)
+        protocol = protocols.benchmark(name)
+        console.print(f"{name}  version {protocol.version}: {protocol.title}", soft_wrap=True)
     console.print("\nMore of one: fauds bench --describe NAME", soft_wrap=True)
     console.print(f"Models: {', '.join(MODELS)}: fauds bench MODEL --dataset NAME", soft_wrap=True)
     console.print(
@@ -42,34 +42,36 @@ def show_protocols() -> None:
     )
 
 
-def show_protocol(asked: str, workdir: Path) -> None:
+def show_protocol(name: str, workdir: Path) -> None:
     """Print all that a protocol fixes.
 
     Args:
-        asked: the name of a protocol, or its file.
-        workdir: where the files of protocols that do not ship are kept.
+        name: the name of a protocol, or the path of its YAML file.
+        workdir: the folder in which the files of users' protocols are kept.
 
     Raises:
-        UsageError: there is no such protocol.
-        DataError: its file is wrong.
+        UsageError: no protocol has this name.
+        DataError: the file is no valid protocol.
     """
-    # No name has a dot or a slash.
-    if Path(asked).suffix or Path(asked).name != asked:
-        found = protocol_files.read(Path(asked))
+    # Names of protocols have neither a dot nor a slash.
+    if Path(name).suffix or Path(name).name != name:
+        protocol = protocol_files.read(Path(name))
     else:
-        found = protocol_files.find(asked, workdir)
+        protocol = protocol_files.find(name, workdir)
     console = new_console()
-    console.print(f"{found.name}, version {found.version}: {found.title}\n", soft_wrap=True)
-    for head, text in _lines(found):
+    console.print(
+        f"{protocol.name}, version {protocol.version}: {protocol.title}\n", soft_wrap=True
+    )
+    for head, text in _lines(protocol):
         console.print(_filled(f"{head:<12}{text}", 12))
-    _show_folds(console, found)
-    for line in _published(found):
+    _show_folds(console, protocol)
+    for line in _published(protocol):
         console.print(f"\n{_filled(line)}")
-    console.print(f"\nSHA-256 of what decides figures: {found.fingerprint()}", soft_wrap=True)
+    console.print(f"\nSHA-256 of what decides figures: {protocol.fingerprint()}", soft_wrap=True)
 
 
 def _filled(text: str, indent: int = 0) -> str:
-    # Names of subjects and addresses stay whole.
+    # Subject ids and addresses must not be broken.
     return fill(
         text,
         96,
@@ -79,93 +81,100 @@ def _filled(text: str, indent: int = 0) -> str:
     )
 
 
-def _lines(found: Benchmark) -> list[tuple[str, str]]:
-    if found.joins:
-        data = f"trained on all of {found.train}, tested on all of {found.test}"
+def _lines(protocol: Benchmark) -> list[tuple[str, str]]:
+    if protocol.joins:
+        data = f"trained on all of {protocol.train}, tested on all of {protocol.test}"
     else:
-        data = str(found.dataset)
-    code = found.missing_code
-    occurrence = {"coded": "as the labels code it: 0 or 1"}.get(found.occurrence, found.occurrence)
-    if found.occurrence_at is not None:
-        occurrence = f"a coded intensity of {found.occurrence_at} or more"
+        data = str(protocol.dataset)
+    code = protocol.missing_code
+    occurrence = {"coded": "as the labels code it: 0 or 1"}.get(
+        protocol.occurrence, protocol.occurrence
+    )
+    if protocol.occurrence_at is not None:
+        occurrence = f"a coded intensity of {protocol.occurrence_at} or more"
     if code is not None:
         occurrence += f"; {code} is not coded, and neither trained on nor scored"
-    align = found.alignment
+    align = protocol.alignment
     lines = [
         ("data", data),
-        ("AUs", f"{len(found.aus)}: {' '.join(found.aus)}"),
+        ("AUs", f"{len(protocol.aus)}: {' '.join(protocol.aus)}"),
         ("occurrence", occurrence),
-        ("frames", _frames(found)),
+        ("frames", _frames(protocol)),
         (
             "alignment",
             f"{align.name}, version {align.version}; {_WITHOUT[align.without_landmarks]}",
         ),
-        ("metric", f"{found.metric.name}; active from probability {found.metric.threshold:g} on"),
-        ("epoch", _CHOSEN[found.metric.selection]),
-        ("missing", _MISSING[found.missing_predictions]),
-        ("licence", found.licence or "see access"),
-        ("access", found.access),
+        (
+            "metric",
+            f"{protocol.metric.name}; active from probability {protocol.metric.threshold:g} on",
+        ),
+        ("epoch", _CHOSEN[protocol.metric.selection]),
+        ("missing", _MISSING[protocol.missing_predictions]),
+        ("licence", protocol.licence or "see access"),
+        ("access", protocol.access),
     ]
     if align.name == "none":
         lines[4] = ("alignment", "none: the frames are faces as they are")
     return lines
 
 
-def _frames(found: Benchmark) -> str:
-    if found.frames.file is not None:
-        return f"those that {found.frames.file.name} lists; {found.frames.described}"
-    if found.expected is None:
-        return found.frames.described
-    whole = found.expected
+def _frames(protocol: Benchmark) -> str:
+    if protocol.frames.file is not None:
+        return f"those that {protocol.frames.file.name} lists; {protocol.frames.described}"
+    if protocol.expected is None:
+        return protocol.frames.described
+    expected = protocol.expected
     return (
-        f"{found.frames.described}; a complete release has {whole.frames:,} coded frames of "
-        f"{whole.subjects} subjects in {whole.sequences} sequences ({whole.source})"
+        f"{protocol.frames.described}; a complete release has {expected.frames:,} coded frames of "
+        f"{expected.subjects} subjects in {expected.sequences} sequences ({expected.source})"
     )
 
 
-def _show_folds(console: Console, found: Benchmark) -> None:
-    if found.joins:
-        console.print(f"\nOne fold: it tests every subject of {found.test}.")
+def _show_folds(console: Console, protocol: Benchmark) -> None:
+    if protocol.joins:
+        console.print(f"\nOne fold: it tests every subject of {protocol.test}.")
         return
-    if found.folds is None:
+    if protocol.folds is None:
         console.print("\nNo folds are published: fauds split makes random ones.")
         return
-    if found.folds.rule == "leave-one-subject-out":
+    if protocol.folds.rule == "leave-one-subject-out":
         console.print("\nFolds: every subject alone, tested by a model trained on all others.")
         return
-    origin = f"; {found.folds.source}" if found.folds.source else ""
-    console.print(f"\n{_filled(f'Folds: {found.folds.name}{origin}.')}")
-    if found.folds.note:
-        console.print(_filled(f"Note: {found.folds.note}."))
+    origin = f"; {protocol.folds.source}" if protocol.folds.source else ""
+    console.print(f"\n{_filled(f'Folds: {protocol.folds.name}{origin}.')}")
+    if protocol.folds.note:
+        console.print(_filled(f"Note: {protocol.folds.note}."))
     table = new_table("part", "subjects", "women", "men", "coded frames")
-    for part, subjects in found.folds.parts.items():
-        table.add_row(str(part), *_counts(found, subjects))
-    every = [subject for part in found.folds.parts.values() for subject in part]
+    for part, subjects in protocol.folds.parts.items():
+        table.add_row(str(part), *_counts(protocol, subjects))
+    subjects_of_all = [subject for part in protocol.folds.parts.values() for subject in part]
     table.add_section()
-    table.add_row("all", *_counts(found, every))
+    table.add_row("all", *_counts(protocol, subjects_of_all))
     console.print(table)
-    if found.sexes == "not published":
+    if protocol.sexes == "not published":
         console.print("The subjects' sexes are not published; --sexes takes a table of them.")
-    for part, subjects in found.folds.parts.items():
+    for part, subjects in protocol.folds.parts.items():
         text = f"part {part}: {' '.join(subjects)}"
         console.print(_filled(text, 8))
 
 
-def _counts(found: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[str]:
-    sexes = Counter(found.sex_of(subject) for subject in subjects)
+def _counts(protocol: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[str]:
+    sexes = Counter(protocol.sex_of(subject) for subject in subjects)
     women, men = ("-", "-") if sexes[None] else (str(sexes["F"]), str(sexes["M"]))
     frames = "-"
-    if found.expected is not None:
-        counts = [found.expected.frames_per_subject.get(subject) for subject in subjects]
+    if protocol.expected is not None:
+        counts = [protocol.expected.frames_per_subject.get(subject) for subject in subjects]
         frames = "-" if None in counts else f"{sum(filter(None, counts)):,}"
     return [str(len(subjects)), women, men, frames]
 
 
-def _published(found: Benchmark) -> list[str]:
-    """Return what published rows there are, and what they are compared by."""
-    if found.published is None:
+def _published(protocol: Benchmark) -> list[str]:
+    """Return the published methods, their sources, and how they are compared, in sentences."""
+    if protocol.published is None:
         return ["No published figure stands beside its results."]
-    with resources.path("benchmarks", found.published).open(newline="", encoding="utf-8") as file:
+    with resources.path("benchmarks", protocol.published).open(
+        newline="", encoding="utf-8"
+    ) as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "F1"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     selections = sorted({row["selection"] for row in rows})

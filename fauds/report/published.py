@@ -12,15 +12,16 @@ PUBLISHED_KEYS = ["method", "venue", "source", "selection"]
 def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
     """Return the published rows that a run may stand beside.
 
-    They are shown for real faces, the benchmark's own version and its own folds only.
+    Published rows are shown only for real faces, the benchmark's own version and its own folds.
 
     Args:
+        results: the results of the run.
         metric: "F1" or "accuracy".
 
     Returns:
-        A row a method, by average: `PUBLISHED_KEYS`, the benchmark's AUs and "Avg" in %, and
-        "off", whether the printed average is not that of its AUs (by more than 0.1). None
-        where there is none.
+        One row per method, in ascending order of the average, with the columns `PUBLISHED_KEYS`,
+        the benchmark's AUs and "Avg" in %, and "off": whether the printed average differs from
+        the mean of its AUs by more than 0.1. None if no published row may be shown.
     """
     if (
         results.synthetic
@@ -49,7 +50,7 @@ def _is_own(results: Results, benchmark: protocols.Benchmark) -> bool:
 
 
 def lacking(results: Results) -> str:
-    """Return how many frames fewer than published were scored, in words; "" where none."""
+    """Return in words how many frames fewer than published were scored; "" if none are missing."""
     expected = protocols.benchmark(results.benchmark).expected
     short = expected.frames - results.frames_scored if expected else 0
     return f"{short:,} frames fewer than published" if short > 0 else ""

@@ -1,4 +1,4 @@
-"""Figures inside a page: SVG that takes the page's colours and fonts, with words beside it."""
+"""Figures inside a page: SVG that takes the page's colours and fonts, with a text alternative."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 INK = "#0a0b0c"
-"""Becomes the colour of the page's text, light or dark."""
+"""The colour that `as_drawing` replaces by that of the page's text, which is light or dark."""
 
 SERIES = ("#1b7fb8", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d", "#5f8f1f", "#c0392b")
-"""Colours that stand out from white and from black alike (contrast of 3 at least)."""
+"""Colours with a contrast of at least 3 both to white and to black."""
 
 MARKERS = "osD^vP*X"
-"""A shape for each colour, so that nothing is told by colour alone."""
+"""A marker for each colour, so that no information depends on colour alone."""
 
 _STYLE: "dict[RcKeyType, str | float | bool]" = {
     "svg.fonttype": "none",
@@ -41,7 +41,13 @@ _STYLE: "dict[RcKeyType, str | float | bool]" = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: its SVG, its title, and what it shows for those who do not see it."""
+    """A figure of a page.
+
+    Attributes:
+        svg: the SVG element.
+        title: the title in a few words.
+        words: the text alternative, which says what the figure shows.
+    """
 
     svg: str
     title: str
@@ -50,29 +56,34 @@ class Drawing:
 
 @contextmanager
 def drawing(name: str) -> Iterator[None]:
-    """Have matplotlib draw in the page's manner; names inside the SVG depend on `name` alone."""
+    """Set matplotlib to the page's style within a ``with`` block.
+
+    Args:
+        name: the figure's name; the ids inside the SVG depend on it alone.
+    """
     with rc_context({**_STYLE, "svg.hashsalt": name}):
         yield
 
 
 def as_drawing(figure: Figure, name: str, title: str, words: str) -> Drawing:
-    """Return a figure that was drawn within `drawing`.
+    """Return a figure as SVG for a page; call it within `drawing`.
 
     Args:
-        name: of letters; no other figure of the page has it.
-        title: a few words.
-        words: the text alternative.
+        figure: the finished figure.
+        name: the figure's name, of letters, unique on the page.
+        title: the title in a few words.
+        words: the text alternative, which says what the figure shows.
     """
     buffer = StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format")))
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    # The rule is for all elements: inside a page it would be for the whole page.
+    # Rules of a style element would apply to the whole page.
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 role="img" aria-label="@@"', svg, count=1)
-    # Several figures share one page: what they name must not clash.
+    # Several figures share one page: their ids must not clash.
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
@@ -88,6 +99,11 @@ def _attribute(text: str) -> str:
 
 
 def grid(axes: Axes, axis: str) -> None:
-    """Draw faint lines behind the marks, along "x" or "y"."""
+    """Draw grid lines behind the markers.
+
+    Args:
+        axes: the axes to draw in.
+        axis: "x", "y" or "both".
+    """
     axes.grid(axis=axis, color=INK, alpha=0.15, linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)

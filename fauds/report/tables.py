@@ -1,4 +1,4 @@
-"""Tables of figures: what they say, apart from the terminal, Markdown or HTML that shows them."""
+"""Tables of figures, independent of the output format: terminal, Markdown or HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ _WORDY = 12
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure in words.
+    """A cell of a table.
 
     Attributes:
-        text: "85.3", or "-" where it is undefined.
-        interval: "83.0 to 87.2", or "" where there is none.
-        best: whether it is marked as the best of its row or column.
+        text: a figure in %, such as "85.3", "-" if it is undefined, or a text.
+        interval: the figure's interval, such as "83.0 to 87.2"; "" without an interval.
+        best: whether the figure is marked as the best of its row or column.
     """
 
     text: str
@@ -27,13 +27,19 @@ class Cell:
 
     @property
     def wordy(self) -> bool:
-        """Whether this is text to read rather than a figure."""
+        """Whether the cell holds text rather than a figure."""
         return len(self.text) > _WORDY
 
 
 @dataclass(frozen=True)
 class Row:
-    """A named row; `total` sets it apart as the mean of those above."""
+    """A row of a table.
+
+    Attributes:
+        name: the row's heading.
+        cells: the cells right of the heading.
+        total: whether the row is the mean of those above it and is set apart.
+    """
 
     name: str
     cells: tuple[Cell, ...]
@@ -42,7 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with the words over it, the names of its columns, and a note under it."""
+    """A table of figures.
+
+    Attributes:
+        caption: the text above the table.
+        head: the headings of the columns, that of the rows' names first.
+        rows: the rows.
+        note: the text below the table; "" for none.
+    """
 
     caption: str
     head: tuple[str, ...]
@@ -50,7 +63,7 @@ class Table:
     note: str = ""
 
     def without(self, column: str) -> "Table":
-        """Return the table without one of its columns of figures."""
+        """Return the table without one of its columns."""
         place = self.head.index(column)
         return replace(
             self,
@@ -62,7 +75,7 @@ class Table:
         )
 
     def with_intervals(self, column: str, head: str) -> "Table":
-        """Return the table with the intervals of a column in one of their own after it."""
+        """Return the table with a new column `head` after `column`, which holds its intervals."""
         place = self.head.index(column)
         return replace(
             self,
@@ -89,7 +102,7 @@ class Table:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def rich(self) -> rich.table.Table:
-        """Return the table for a terminal; a line sets totals apart."""
+        """Return the table for a terminal; a rule separates totals."""
         table = new_table(*self.head)
         for row in self.rows:
             if row.total:
@@ -99,23 +112,25 @@ class Table:
 
 
 MEAN, POOLED = "mean of folds", "pooled"
-"""Columns of `fold_table` beside its folds."""
+"""The headings of `fold_table`'s columns after its folds."""
 
 
 def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None = None) -> Table:
-    """Return one metric by name (AU or class) and fold, with mean of folds and pooled.
+    """Return one metric by AU (or class) and fold, with the mean of folds and the pooled figure.
 
     Args:
-        beside: further metrics, whose means of folds follow, to their titles.
+        results: the results of a run.
+        metric: the metric to show.
+        beside: further metrics and their titles, whose means of folds follow.
     """
     target = results.protocol.predicts
     beside = beside or {}
     rows = []
     for name in (*target.names, None):
-        found = [results.row(metric, "fold", name, fold) for fold in results.folds]
-        found += [results.row(metric, scope, name) for scope in ("mean_of_folds", "pooled")]
-        found += [results.row(other, "mean_of_folds", name) for other in beside]
-        rows.append(Row(name or target.total, tuple(map(figure, found)), name is None))
+        figures = [results.row(metric, "fold", name, fold) for fold in results.folds]
+        figures += [results.row(metric, scope, name) for scope in ("mean_of_folds", "pooled")]
+        figures += [results.row(other, "mean_of_folds", name) for other in beside]
+        rows.append(Row(name or target.total, tuple(map(figure, figures)), name is None))
     folds = (f"fold {fold}" for fold in results.folds)
     return Table(
         caption=f"{target.titles[metric]} by fold, in %",
@@ -125,17 +140,17 @@ def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None =
 
 
 def figure(row: MetricRow | None) -> Cell:
-    """Return a figure in %, with its interval where it has one."""
+    """Return a cell with a figure in % and its interval, if it has one; "-" for None."""
     return Cell("-") if row is None else Cell(percent(row.value), interval(row))
 
 
 def interval(row: MetricRow | None) -> str:
-    """Return the interval of a figure in %, ``83.0 to 87.2``; "" where there is none."""
+    """Return the interval of a figure in %, such as ``83.0 to 87.2``; "" without an interval."""
     return "" if row is None else percent_range(row.low, row.high)
 
 
 def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Mark the highest figures; none where fewer than two are defined."""
+    """Return the cells with the highest figures marked, if at least two figures are defined."""
     figures = [float(cell.text) for cell in cells if cell.text != "-"]
     if len(figures) < 2:
         return tuple(cells)
@@ -146,12 +161,12 @@ def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def best_of_rows(table: Table) -> Table:
-    """Mark the highest figures of every row."""
+    """Return the table with the highest figures of every row marked."""
     return replace(table, rows=tuple(replace(row, cells=best_of(row.cells)) for row in table.rows))
 
 
 def best_of_columns(table: Table, begin: int = 0) -> Table:
-    """Mark the highest figures of every column from `begin` on."""
+    """Return the table with the highest figures of every column marked, from `begin` on."""
     columns = list(zip(*(row.cells for row in table.rows), strict=True))
     marked = [*columns[:begin], *(best_of(column) for column in columns[begin:])]
     rows = zip(table.rows, zip(*marked, strict=True), strict=True)

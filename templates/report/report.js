@@ -22,11 +22,11 @@
   }
 
   // Where a name is chosen, the face itself shows where the model looks for it.
-  function look(card, unit) {
+  function showAttention(card, unit) {
     const photo = card.querySelector(":scope > .photo");
-    const veil = unit && card.querySelector(`.looks [data-au="${unit}"] img`);
+    const map = unit && card.querySelector(`.attention [data-au="${unit}"] img`);
     if (!photo) return;
-    photo.replaceChildren(...(veil ? [veil.cloneNode()] : []));
+    photo.replaceChildren(...(map ? [map.cloneNode()] : []));
   }
 
   function update() {
@@ -35,7 +35,7 @@
     for (const card of cards) {
       card.hidden = !fits(card, au.value, verdict);
       shown += !card.hidden;
-      look(card, au.value);
+      showAttention(card, au.value);
     }
     count.textContent = `${shown} of ${cards.length} faces`;
   }

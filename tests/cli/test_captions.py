@@ -1,4 +1,4 @@
-"""``fauds captions`` as a user runs it, on made-up distributions."""
+"""``fauds captions`` as a user runs it, on synthetic releases."""
 
 import io
 import json
@@ -98,13 +98,13 @@ def test_an_action_unit_of_own_templates(cli, tmp_path):
     assert "My words for A." in out
 
 
-def test_what_is_neither_is_an_error_that_says_the_forms(cli, bp4d):
-    for what, said in (("smile", "is not an action unit"), ("AU99", "is not an action unit")):
-        outcome = cli("captions", "show", what)
+def test_a_name_that_is_neither_an_au_nor_a_frame_is_an_error_that_lists_both_forms(cli, bp4d):
+    for name, message in (("smile", "is not an action unit"), ("AU99", "is not an action unit")):
+        outcome = cli("captions", "show", name)
         assert outcome.code == 2
-        assert said in outcome.err and "F001/T1/2440" in outcome.err and "AU12" in outcome.err
-    for what in ("F001/", "F001/T1/x", "a/b/c/d", "/T1/3"):
-        outcome = cli("captions", "show", what, *bp4d)
+        assert message in outcome.err and "F001/T1/2440" in outcome.err and "AU12" in outcome.err
+    for name in ("F001/", "F001/T1/x", "a/b/c/d", "/T1/3"):
+        outcome = cli("captions", "show", name, *bp4d)
         assert outcome.code == 2 and "is not a frame" in outcome.err
     outcome = cli("captions", "show", "12", "--language", "klingon")
     assert outcome.code == 2 and "there is: en, zh" in outcome.err
@@ -113,15 +113,15 @@ def test_what_is_neither_is_an_error_that_says_the_forms(cli, bp4d):
 
 
 @pytest.mark.parametrize("dataset", ["bp4d", "disfa"])
-def test_frames_are_shown_as_the_tables_have_them(cli, work, dataset):
+def test_a_frame_is_shown_with_the_labels_and_texts_of_the_tables(cli, work, dataset):
     frames, captions = tables(work, dataset)
     image_root = store.read_meta(work / dataset / "frames.parquet")["image_root"]
     for row in (0, len(frames) // 2, len(frames) - 1):
-        frame, said = frames.iloc[row], captions.iloc[row]
+        frame, caption = frames.iloc[row], captions.iloc[row]
         key = "/".join(str(frame[name]) for name in ("subject", "task", "frame") if frame[name])
         words = ("--dataset", dataset, "--workdir", work)
         out = cli.ok("captions", "show", key.lower(), *words)
-        assert out.startswith(f"{key} of {dataset}, made up\n")
+        assert out.startswith(f"{key} of {dataset}, synthetic\n")
         aus = [name for name in captions.columns if name in AUS]
         for au in aus:
             line = next(line for line in out.splitlines() if line.startswith(f"  {au} "))
@@ -129,9 +129,9 @@ def test_frames_are_shown_as_the_tables_have_them(cli, work, dataset):
             level = frame.get(f"{au}_intensity")
             graded = label != "not coded" and not pd.isna(level) and level > 0
             label += f", {' ABCDE'[int(level)]}" if graded else ""
-            text = said[au] if isinstance(said[au], str) else "-"
+            text = caption[au] if isinstance(caption[au], str) else "-"
             assert line.split(maxsplit=1)[1].startswith(f"{label} ") and line.endswith(f"  {text}")
-        assert (said["face"] if isinstance(said["face"], str) else "is not coded") in out
+        assert (caption["face"] if isinstance(caption["face"], str) else "is not coded") in out
         if dataset == "bp4d":
             assert f"{image_root}/{frame['image']}\n" in out
             assert f"  sex    {frame['sex']}\n" in out
@@ -139,16 +139,16 @@ def test_frames_are_shown_as_the_tables_have_them(cli, work, dataset):
             assert "none was found for this frame" in out and "not known" in out
 
 
-def test_without_a_name_it_is_the_first_frame_with_something_active(cli, work, bp4d):
+def test_without_a_name_the_first_frame_with_an_active_au_is_shown(cli, work, bp4d):
     frames, captions = tables(work, "bp4d")
     aus = [name for name in captions.columns if name in AUS]
     first = frames[captions["face"].notna() & (frames[aus] == 1).any(axis=1)].iloc[0]
     out = cli.ok("captions", "show", *bp4d)
     key = f"{first['subject']}/{first['task']}/{first['frame']}"
-    assert out.startswith(f"{key} of bp4d, made up (the first with something active)\n")
+    assert out.startswith(f"{key} of bp4d, synthetic (the first with something active)\n")
 
 
-def test_a_frame_that_is_not_there_says_what_is(cli, work, bp4d, disfa):
+def test_an_unknown_frame_is_an_error_that_lists_known_ones(cli, work, bp4d, disfa):
     frames, _ = tables(work, "bp4d")
     sequence = frames[(frames["subject"] == "F001") & (frames["task"] == frames["task"].iloc[0])]
     task, last = sequence["task"].iloc[0], sequence["frame"].max()
@@ -166,7 +166,7 @@ def test_a_frame_that_is_not_there_says_what_is(cli, work, bp4d, disfa):
 
 
 @pytest.mark.parametrize("number", [2**31 - 1, 2**31, 2**32 + 5, 10**20, "9" * 5000])
-def test_a_number_that_no_frame_can_have_is_an_unknown_frame(cli, work, bp4d, disfa, number):
+def test_an_impossible_frame_number_is_an_unknown_frame(cli, work, bp4d, disfa, number):
     frames, _ = tables(work, "bp4d")
     task = frames["task"].iloc[0]
     sequence = frames[(frames["subject"] == "F001") & (frames["task"] == task)]
@@ -208,7 +208,7 @@ def test_captions_of_other_frames_are_refused(cli, bp4d_root, tmp_path):
 def test_statistics_are_those_of_the_tables(cli, work, bp4d):
     frames, captions = tables(work, "bp4d")
     out = cli.ok("captions", "stats", *bp4d)
-    assert out.startswith(f"bp4d: {len(frames)} frames of 3 subjects, made up;")
+    assert out.startswith(f"bp4d: {len(frames)} frames of 3 subjects, synthetic;")
     for au in ("AU02", "AU12"):
         cells = next(line for line in out.splitlines() if line.split()[:1] == [au]).split()
         coded, active = frames[au].notna().sum(), (frames[au] == 1).sum()
@@ -246,22 +246,22 @@ def test_nothing_is_cut_off_on_a_terminal(work, width):
             assert cell_len(line.rstrip()) <= width or "/" in line or line.startswith("bp4d:")
 
 
-def test_jsonl_is_the_tables_a_line_a_frame(cli, work, bp4d, disfa):
+def test_jsonl_has_one_line_per_frame_with_the_values_of_the_tables(cli, work, bp4d, disfa):
     for words, dataset in ((bp4d, "bp4d"), (disfa, "disfa")):
         frames, captions = (table.astype(object) for table in tables(work, dataset))
         frames, captions = (t.where(t.notna(), None) for t in (frames, captions))
         out = cli.ok("captions", "export", "--format", "jsonl", *words)
         path = work / dataset / "export" / "captions.jsonl"
         meta = store.read_meta(work / dataset / "frames.parquet")
-        assert f"{path}: {len(frames)} frames, made up" in out
-        there = frames.image.notna().any()
-        assert (f"; images are relative to {meta['image_root']}\n" in out) == there
-        assert ("none with an image file of its own" in out) != there
+        assert f"{path}: {len(frames)} frames, synthetic" in out
+        has_images = frames.image.notna().any()
+        assert (f"; images are relative to {meta['image_root']}\n" in out) == has_images
+        assert ("none with an image file of its own" in out) != has_images
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) == len(frames)
         aus = [name for name in captions.columns if name in AUS]
         graded = [au for au in aus if f"{au}_intensity" in frames.columns]
-        for line, row, said in zip(
+        for line, row, caption in zip(
             lines, frames.to_dict("records"), captions.to_dict("records"), strict=True
         ):
             assert json.loads(line) == {
@@ -269,15 +269,15 @@ def test_jsonl_is_the_tables_a_line_a_frame(cli, work, bp4d, disfa):
                 **{key: None if pd.isna(row[key]) else row[key] for key in FRAME},
                 "aus": {au: row[au] for au in aus},
                 "intensities": {au: row[f"{au}_intensity"] for au in graded},
-                "local": {au: said[au] for au in aus},
-                "global": said["face"],
+                "local": {au: caption[au] for au in aus},
+                "global": caption["face"],
             }
         if dataset == "bp4d":
             assert (Path(meta["image_root"]) / json.loads(lines[0])["image"]).is_file()
 
 
 @pytest.mark.slow
-def test_jsonl_to_stdout_and_into_a_pipe_that_closes(cli, work, bp4d, tmp_path):
+def test_jsonl_can_go_to_stdout_and_to_a_pipe_that_closes_early(cli, work, bp4d, tmp_path):
     cli.ok("captions", "export", "--format", "jsonl", "--out", tmp_path / "f.jsonl", *bp4d)
     command = [sys.executable, "-m", "fauds", "captions", "export", "--format", "jsonl"]
     command += ["--out", "-", *map(str, bp4d)]
@@ -292,7 +292,7 @@ def test_jsonl_to_stdout_and_into_a_pipe_that_closes(cli, work, bp4d, tmp_path):
 
 
 @pytest.mark.slow
-def test_stdout_by_its_other_name_and_full(work, bp4d):
+def test_jsonl_can_go_to_dev_stdout_and_a_full_disk_is_an_error(work, bp4d):
     command = [sys.executable, "-m", "fauds", "captions", "export", "--format", "jsonl"]
     command += [*map(str, bp4d), "--out"]
     lines = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
@@ -305,7 +305,7 @@ def test_stdout_by_its_other_name_and_full(work, bp4d):
     assert len(done.stderr.splitlines()) == 2 and "choose another place" in done.stderr
 
 
-def test_an_export_does_not_overwrite_what_is_not_one(cli, bp4d, tmp_path):
+def test_an_export_does_not_overwrite_a_folder_that_is_no_export(cli, bp4d, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("all of it")
@@ -324,7 +324,7 @@ def test_the_hugging_face_folder_opens(cli, work, bp4d, tmp_path, monkeypatch):
     frames, captions = tables(work, "bp4d")
     out = cli.ok("captions", "export", "--format", "hf", *bp4d)
     folder = work / "bp4d" / "export" / "hf"
-    assert f"{folder}: {len(frames)} frames, made up" in out
+    assert f"{folder}: {len(frames)} frames, synthetic" in out
     loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path)).to_pandas()
     assert loaded["frame_id"].tolist() == frames["frame_id"].tolist()
     assert loaded["AU12_text"].tolist() == captions["AU12"].astype(str).tolist()
@@ -349,8 +349,8 @@ def test_tables_open_in_pandas_duckdb_and_polars(work):
     for table, expected in kinds.items():
         path = str(folder / f"{table}.parquet")
         rows = pq.read_table(path).to_pylist()
-        found = duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
-        assert {name: kind for name, kind, *_ in found if name in expected} == expected
+        columns = duckdb.sql(f"DESCRIBE SELECT * FROM '{path}'").fetchall()
+        assert {name: kind for name, kind, *_ in columns if name in expected} == expected
         assert duckdb.sql(f"SELECT count(*) FROM '{path}'").fetchall() == [(len(rows),)]
         frame = pl.read_parquet(path)
         assert frame.to_dicts() == rows
@@ -365,7 +365,7 @@ def test_tables_open_in_pandas_duckdb_and_polars(work):
         assert [None if pd.isna(v) else v for v in whole[text]] == [row[text] for row in rows]
 
 
-def test_lint_counts_and_says_where(cli, tmp_path):
+def test_lint_counts_problems_and_names_their_place(cli, tmp_path):
     out = cli.ok("captions", "lint", "--language", "en")
     assert re.fullmatch(r"en: no problems in \d+ files, \d,\d{3} sentences\n", out)
     own = tmp_path / "own"
@@ -391,7 +391,7 @@ def test_lint_counts_and_says_where(cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_where_asked(cli, work, bp4d, tmp_path):
+def test_figure_writes_a_figure(cli, work, bp4d, tmp_path):
     for words in (("show", "AU12"), ("show", *bp4d), ("stats", *bp4d)):
         path = tmp_path / "figures" / f"{len(words)}.png"
         assert cli.ok("captions", *words, "--figure", path).endswith(f"{path}\n")

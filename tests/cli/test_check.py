@@ -1,4 +1,4 @@
-"""`fauds check`: what a distribution holds and lacks, on made-up distributions."""
+"""`fauds check` on synthetic releases: what the raw files hold and what is missing."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from scipy.io import savemat
 from fauds import resources
 from fauds.faces import estimates as needs
 from fauds.faces.estimates import Pace
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def coded(root: Path, subject: str) -> list[int]:
 
 
 def line(out: str, start: str) -> str:
-    (found,) = [text for text in out.splitlines() if text.strip().startswith(start)]
-    return found.strip()
+    (match,) = [text for text in out.splitlines() if text.strip().startswith(start)]
+    return match.strip()
 
 
 def group(out: str, head: str) -> list[str]:
@@ -55,10 +55,10 @@ def group(out: str, head: str) -> list[str]:
     return list(takewhile(str.strip, lines[not lines[0] :]))
 
 
-def test_a_whole_distribution_lacks_nothing(cli, bp4d_root, tmp_path):
+def test_a_complete_release_lacks_nothing(cli, bp4d_root, tmp_path):
     before = sorted(bp4d_root.rglob("*"))
     out = cli.ok("check", "--dataset", "bp4d", "--root", bp4d_root)
-    assert f"bp4d in {bp4d_root}, made up" in out
+    assert f"bp4d in {bp4d_root}, synthetic" in out
     assert group(out, "missing") == [" nothing"]
     assert "frames with a picture: 144 of 144" in out
     assert "landmarks: 49 points for 24 of 24 sequences" in out
@@ -68,7 +68,7 @@ def test_a_whole_distribution_lacks_nothing(cli, bp4d_root, tmp_path):
     assert "48 frames in 8 sequences, published" in "\n".join(
         group(out, "differs from the published counts")
     )
-    # Neither the workdir nor anything beside the distribution's own files.
+    # Neither the workdir nor any file beside the raw files.
     assert sorted(bp4d_root.rglob("*")) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -91,10 +91,10 @@ def test_labels_alone_can_be_used_and_the_rest_is_named(cli, bp4d_root, tmp_path
     assert "frames without a picture: 144 (F001/T1" in missing and "F001.zip" in missing
     assert "sequences without landmarks: 24 of 24 (" in missing and "2DFeatures" in missing
     assert "\n  prepare: " not in out
-    assert "made up" not in out.splitlines()[0]
+    assert "synthetic" not in out.splitlines()[0]
 
 
-def test_pictures_without_landmarks_get_no_estimate_of_other_crops(cli, bp4d_root, tmp_path):
+def test_images_without_landmarks_have_no_estimate_for_crops(cli, bp4d_root, tmp_path):
     root = shutil.copytree(bp4d_root, tmp_path / "raw")
     shutil.rmtree(root / "2DFeatures")
     out = cli.ok("check", "--dataset", "bp4d", "--root", root)
@@ -102,7 +102,7 @@ def test_pictures_without_landmarks_get_no_estimate_of_other_crops(cli, bp4d_roo
     assert "fauds prepare would refuse this" in out and "crops (" not in out
 
 
-def test_what_lacks_of_some_sequences_is_named(cli, bp4d_root, tmp_path):
+def test_sequences_with_missing_images_are_named(cli, bp4d_root, tmp_path):
     root = shutil.copytree(bp4d_root, tmp_path / "some")
     images = sorted((root / "2D+3D" / "M002" / "T3").iterdir())
     images[0].unlink()
@@ -152,7 +152,7 @@ def test_the_estimate_counts_what_has_landmarks(cli, bp4d_root, tmp_path):
 @pytest.mark.slow
 def test_an_archive_that_asks_for_a_password_is_what_prepare_refuses(cli, tmp_path):
     root = tmp_path / "zips"
-    distribution.write(root, "bp4d", subjects=2, frames=16, seed=1, size=64, pictures="zips")
+    release.write(root, "bp4d", subjects=2, frames=16, seed=1, size=64, pictures="zips")
     path = next(root.rglob("F*.zip"))
     data = bytearray(path.read_bytes())
     # Bit 0 of the flags, in every local header and in the directory, says encrypted.
@@ -189,7 +189,7 @@ def test_videos_are_counted_by_their_headers(cli, disfa):
     assert "frames with landmarks: 57 of 60 (95.0 %)" in out
     assert "sequences without landmarks: 2 of 3 (SN003, SN006)" in out
     assert "64 x 48 pixels" in line(out, "the first picture of SN001")
-    # Crops need both, a picture and landmarks.
+    # A crop needs both an image and landmarks.
     assert "57 crops (eyes-similarity 1)" in line(out, "prepare: ")
     first = disfa / "Videos_LeftCamera" / "LeftVideoSN001_comp.avi"
     first.write_bytes(b"RIFF is all that is left of it")
@@ -221,7 +221,7 @@ def test_broken_labels_are_an_error(cli, bp4d_root, tmp_path):
     assert cli("check", "--dataset", "bp4").code == 2
 
 
-def test_a_full_disk_is_said_beforehand(cli, bp4d_root, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_prepare_runs(cli, bp4d_root, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 10**6 - 1000, 1000))
     out = cli.ok("check", "--dataset", "bp4d", "--root", bp4d_root)
@@ -241,9 +241,9 @@ class Sequence:
 @pytest.mark.parametrize("video", [False, True])
 def test_the_time_of_crops_is_that_of_all_frames_that_are_read(video: bool) -> None:
     jobs = [Sequence([7, 8, 9, 1000]), Sequence([5, 6])]
-    there = [np.array([True, True, True, False]), np.array([True, True])]
+    present = [np.array([True, True, True, False]), np.array([True, True])]
     pace = Pace(20, 640, 480, video, reading=0.010, cropping=0.004, size=12_000.0)
-    need = needs.prepare(jobs, there, pace, processes=4)
+    need = needs.prepare(jobs, present, pace, processes=4)
     read = 9 + 6 if video else 5
     assert need.seconds == pytest.approx((0.010 * read + 0.004 * 5) / 4)
     assert need.size == 60_000

@@ -1,4 +1,4 @@
-"""The commands as a user runs them, on made-up distributions."""
+"""The commands as a user runs them, on synthetic releases."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def test_synth_then_captions_then_folds(cli, tmp_path, work):
     raw = tmp_path / "rÄw data"
     cli.ok("synth", raw, "--like", "bp4d", "--frames", 24, "--seed", 2, "--labels-only")
     out = cli.ok("build-captions", "--dataset", "bp4d", "--root", raw)
-    assert "984 frames of 41 subjects, made up" in out
+    assert "984 frames of 41 subjects, synthetic" in out
     assert "local: 24 distinct descriptions" in out
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
     captions = pq.read_table(work / "bp4d" / "captions.parquet").to_pandas()
@@ -53,7 +53,7 @@ def test_synth_then_captions_then_folds(cli, tmp_path, work):
     assert "published-3fold" in out
 
 
-def test_steps_are_not_done_again_until_something_changes(cli, tmp_path, work):
+def test_steps_are_not_repeated_until_an_input_changes(cli, tmp_path, work):
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "disfa", "--frames", 30, "--labels-only")
     command = ("build-captions", "--dataset", "disfa", "--root", raw)
@@ -71,7 +71,7 @@ def test_steps_are_not_done_again_until_something_changes(cli, tmp_path, work):
     assert tables[1].stat().st_mtime_ns > stamps[1]
 
 
-def test_a_moved_distribution_does_not_lose_the_tables(cli, tmp_path, work):
+def test_tables_are_kept_when_the_raw_files_are_moved(cli, tmp_path, work):
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "bp4d", "--frames", 16, "--labels-only")
     cli.ok("build-captions", "--dataset", "bp4d", "--root", raw)
@@ -83,7 +83,7 @@ def test_a_moved_distribution_does_not_lose_the_tables(cli, tmp_path, work):
 
 @pytest.fixture(scope="module")
 def finished(six_run, tmp_path_factory):
-    """A finished small bench on six drawn subjects and random folds: workdir and run folder."""
+    """A finished small bench on six synthetic subjects and random folds: workdir and run folder."""
     work = shutil.copytree(six_run, tmp_path_factory.mktemp("bench") / "work")
     (result,) = (work / "bp4d" / "runs").iterdir()
     return work, result
@@ -114,11 +114,11 @@ def test_results_are_those_of_a_plain_computation_from_the_predictions(finished)
         for au in results.protocol.aus:
             tp = fp = fn = 0
             for frame, probability in zip(table["frame_id"], table[au], strict=True):
-                true, said = frames.loc[frame, au] == 1, probability >= 0.5
+                true, predicted = frames.loc[frame, au] == 1, probability >= 0.5
                 tp, fp, fn = (
-                    tp + (true and said),
-                    fp + (said and not true),
-                    fn + (true and not said),
+                    tp + (true and predicted),
+                    fp + (predicted and not true),
+                    fn + (true and not predicted),
                 )
             f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else None
             assert results.value("f1", "fold", au, fold) == (f1 and pytest.approx(f1))
@@ -135,14 +135,14 @@ def test_the_report_shows_faces_words_and_provenance_and_nothing_published(finis
     _, run = finished
     report = (run / "report.md").read_text()
     results = json.loads((run / "results.json").read_text())
-    assert "Made-up faces" in report
+    assert "Synthetic faces" in report
     assert "Published" not in report
     assert "JAA-Net" not in report
     assert results["frames_fingerprint"] in report
     assert results["command"] in report
-    pictures = [line for line in report.splitlines() if line.startswith("![")]
-    assert len(pictures) == 6
-    for line in pictures:
+    images = [line for line in report.splitlines() if line.startswith("![")]
+    assert len(images) == 6
+    for line in images:
         assert (run / line[line.index("(") + 1 : -1]).stat().st_size > 500
     assert "None" not in report
     assert " nan" not in report
@@ -209,7 +209,7 @@ def test_a_run_is_not_resumed_on_other_tables(finished, cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_crops_made_elsewhere_take_the_place_of_the_images(finished, six_root, cli, tmp_path):
+def test_face_crops_of_another_program_replace_the_images(finished, six_root, cli, tmp_path):
     work, _ = finished
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
     crops = tmp_path / "crops"
@@ -240,7 +240,7 @@ def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, 
     protocol = results.protocol.model_copy(update=own)
     third = [row.model_copy(update={"fold": 3}) for row in results.metrics if row.fold == 2]
     changes = {"synthetic": False, "protocol": protocol, "metrics": [*results.metrics, *third]}
-    # Of the six drawn subjects, and not of the protocol's.
+    # The counts are of the six synthetic subjects, not of the protocol's.
     changes["subject_counts"] = None
     real = results.model_copy(update=changes)
 
@@ -303,7 +303,7 @@ def refused(project, frames):
     return error.value
 
 
-def test_captions_that_are_not_made_again_say_which_of_their_inputs_changed(spoilt, work):
+def test_outdated_captions_say_which_of_their_inputs_changed(spoilt, work):
     project, frames, meta = spoilt("--degrees")
     other = {**meta, "settings": {**meta["settings"], "templates": "of a later version"}}
     vocabulary = store.read_table(project.workspace.path("vocabulary"))
@@ -333,7 +333,7 @@ def test_captions_in_an_own_language_ask_for_its_templates(spoilt, tmp_path):
     assert "--language de --templates FOLDER" in error.hint
 
 
-def test_what_was_said_of_one_distribution_does_not_hold_for_another(cli, tmp_path):
+def test_reading_options_are_not_remembered_for_other_raw_files(cli, tmp_path):
     for name in ("one", "other"):
         cli.ok("synth", tmp_path / name, "--like", "disfa", "--frames", 20, "--labels-only")
     command = ("build-captions", "--dataset", "disfa", "--root")
@@ -362,7 +362,7 @@ def test_a_fold_without_any_crop_is_named_before_anything_is_trained(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(cli, six_root, tmp_path):
+def test_ctrl_c_keeps_finished_work_and_prints_the_command_that_resumes(cli, six_root, tmp_path):
     work = tmp_path / "work"
     common = ["--dataset", "bp4d", "--workdir", work]
     cli.ok("split", *common, "--root", six_root, "--method", "random", "--folds", "2")
@@ -403,7 +403,7 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(cli, six_root, tmp_pat
         (("dance",), 2, "dance"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_message(cli, words, code, message, monkeypatch):
+def test_wrong_usage_is_reported_in_one_message(cli, words, code, message, monkeypatch):
     outcome = cli(*words)
     assert outcome.code == code, outcome.err
     assert message in outcome.err

@@ -1,4 +1,4 @@
-"""``fauds explain`` as a user runs it, on pictures, folders and videos."""
+"""``fauds explain`` as a user runs it, on images, folders and videos."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.explanation.models import AUS, EYES, write_weights
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Weights of a model that was trained on whole pictures."""
+    """Weights of a model that was trained on whole images."""
     return write_weights(tmp_path_factory.mktemp("whole") / "weights.safetensors")
 
 
@@ -33,15 +33,15 @@ def astronaut():
 
 
 @pytest.fixture
-def pictures(astronaut, tmp_path):
+def images(astronaut, tmp_path):
     """A folder: two photographs of a face, one without a face, one broken, and a note."""
-    folder = tmp_path / "pictures ü"
+    folder = tmp_path / "images ü"
     folder.mkdir()
     cv2.imwrite(str(folder / "2.png"), astronaut)
     cv2.imwrite(str(folder / "10.jpg"), astronaut)
     cv2.imwrite(str(folder / "3.png"), np.full((120, 120, 3), 90, np.uint8))
     (folder / "4.jpg").write_bytes((folder / "10.jpg").read_bytes()[:2000])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -56,31 +56,31 @@ def video(astronaut, tmp_path):
     return path
 
 
-def test_a_picture_s_face_is_explained_in_the_terminal(cli, faces, pictures):
-    outcome = cli("explain", pictures / "2.png", "--weights", faces)
+def test_the_face_of_an_image_is_explained_in_the_terminal(cli, faces, images):
+    outcome = cli("explain", images / "2.png", "--weights", faces)
     assert outcome.code == 0, outcome.err
     lines = outcome.out.splitlines()
-    assert lines[0] == str(pictures / "2.png")
+    assert lines[0] == str(images / "2.png")
     for au in AUS:
         assert au in outcome.out
     assert "  face: " in outcome.out
     assert "1 face cropped by eyes that were estimated" in outcome.err
-    assert "drawn faces" not in outcome.err
+    assert "synthetic faces" not in outcome.err
 
 
-def test_a_folder_is_explained_and_what_is_broken_is_listed(cli, faces, pictures):
-    outcome = cli("explain", pictures, "--weights", faces, "--no-text")
+def test_a_folder_is_explained_and_its_broken_files_are_listed(cli, faces, images):
+    outcome = cli("explain", images, "--weights", faces, "--no-text")
     assert outcome.code == 0, outcome.err
-    blocks = [line for line in outcome.out.splitlines() if line.startswith(str(pictures))]
-    assert blocks == [str(pictures / "2.png"), str(pictures / "10.jpg")]
-    assert "skipped: 2 pictures" in outcome.err
+    blocks = [line for line in outcome.out.splitlines() if line.startswith(str(images))]
+    assert blocks == [str(images / "2.png"), str(images / "10.jpg")]
+    assert "skipped: 2 images" in outcome.err
     assert "3.png: No face was found." in outcome.err
     assert "4.jpg: The JPEG is truncated" in outcome.err
     assert "notes.txt" not in outcome.err
     assert "face: " not in outcome.out
 
 
-def test_a_video_is_a_block_and_then_a_line_a_frame(cli, faces, video):
+def test_a_video_is_printed_as_a_block_and_then_one_line_per_frame(cli, faces, video):
     out = cli.ok("explain", video, "--weights", faces)
     lines = [line for line in out.splitlines() if line.startswith(str(video))]
     assert [line.partition(", frame ")[2].partition(":")[0] for line in lines] == [*"1256"]
@@ -88,27 +88,29 @@ def test_a_video_is_a_block_and_then_a_line_a_frame(cli, faces, video):
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
-def test_a_table_has_a_row_a_face_whatever_the_batch(cli, faces, pictures, video, tmp_path, batch):
+def test_a_table_has_one_row_per_face_for_any_batch_size(
+    cli, faces, images, video, tmp_path, batch
+):
     table = tmp_path / "out" / "faces.parquet"
-    out = cli.ok("explain", pictures, video, "--weights", faces, "--out", table, "--batch", batch)
-    assert out.strip() == f"{table}: 6 faces in 6 pictures"
+    out = cli.ok("explain", images, video, "--weights", faces, "--out", table, "--batch", batch)
+    assert out.strip() == f"{table}: 6 faces in 6 images"
     rows = pd.read_parquet(table)
     assert rows["source"].tolist() == [
-        *(str(pictures / name) for name in ("2.png", "10.jpg")),
+        *(str(images / name) for name in ("2.png", "10.jpg")),
         *[str(video)] * 4,
     ]
     assert rows["frame"].tolist() == [1, 1, 1, 2, 5, 6]
     assert rows["timestamp"].tolist()[2:] == pytest.approx([0, 0.2, 0.8, 1.0])
     assert rows["AU12"].between(0, 1).all()
     assert (rows["face_text"].str.len() > 0).all()
-    # The same picture, whatever lies beside it in its batch.
+    # The result does not depend on the other images of the batch.
     assert rows["AU12"][0] == pytest.approx(rows["AU12"][1], abs=0.02)
 
 
 def test_lines_and_openface_columns_are_written_by_suffix(cli, faces, video, tmp_path):
     cli.ok("explain", video, "--weights", faces, "--out", tmp_path / "a.jsonl")
     objects = [json.loads(line) for line in (tmp_path / "a.jsonl").open(encoding="utf-8")]
-    assert [found["frame"] for found in objects] == [1, 2, 5, 6]
+    assert [face["frame"] for face in objects] == [1, 2, 5, 6]
     assert set(objects[0]["aus"]) == set(AUS)
     cli.ok("explain", video, "--weights", faces, "--out", tmp_path / "a.csv", "--no-text")
     rows = pd.read_csv(tmp_path / "a.csv")
@@ -118,50 +120,52 @@ def test_lines_and_openface_columns_are_written_by_suffix(cli, faces, video, tmp
     assert ".parquet" in outcome.err
 
 
-def test_pictures_are_annotated(cli, faces, video, pictures, tmp_path):
-    drawn = tmp_path / "drawn.avi"
-    cli.ok("explain", video, "--weights", faces, "--annotate", drawn, "--out", tmp_path / "a.csv")
-    capture = cv2.VideoCapture(str(drawn))
+def test_images_and_videos_are_annotated(cli, faces, video, images, tmp_path):
+    annotated = tmp_path / "annotated.avi"
+    cli.ok(
+        "explain", video, "--weights", faces, "--annotate", annotated, "--out", tmp_path / "a.csv"
+    )
+    capture = cv2.VideoCapture(str(annotated))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 6
     capture.release()
-    cli.ok("explain", pictures, "--weights", faces, "--annotate", tmp_path / "drawn")
-    names = sorted(path.name for path in (tmp_path / "drawn").rglob("*") if path.is_file())
+    cli.ok("explain", images, "--weights", faces, "--annotate", tmp_path / "annotated")
+    names = sorted(path.name for path in (tmp_path / "annotated").rglob("*") if path.is_file())
     assert names == ["10.jpg", "2.png", "3.png"]
 
 
-def test_nothing_explained_is_an_error(cli, faces, pictures):
-    outcome = cli("explain", pictures / "3.png", pictures / "4.jpg", "--weights", faces)
+def test_nothing_explained_is_an_error(cli, faces, images):
+    outcome = cli("explain", images / "3.png", images / "4.jpg", "--weights", faces)
     assert outcome.code == 1
-    assert "Nothing was explained: 2 pictures skipped" in outcome.err
+    assert "Nothing was explained: 2 images skipped" in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_weights_of_whole_pictures_take_every_picture_for_a_face_and_say_so(cli, whole, pictures):
-    outcome = cli("explain", pictures / "3.png", "--weights", whole)
+def test_weights_of_whole_images_take_every_image_as_a_face_and_say_so(cli, whole, images):
+    outcome = cli("explain", images / "3.png", "--weights", whole)
     assert outcome.code == 0, outcome.err
-    assert outcome.err.count("taken for one face") == 1
-    outcome = cli("explain", pictures / "3.png", "--weights", whole, "--aligned")
+    assert outcome.err.count("taken as one face") == 1
+    outcome = cli("explain", images / "3.png", "--weights", whole, "--aligned")
     assert outcome.code == 0, outcome.err
-    assert "taken for one face" not in outcome.err
-    outcome = cli("explain", pictures / "3.png", "--weights", whole, "--detector", "cascade")
+    assert "taken as one face" not in outcome.err
+    outcome = cli("explain", images / "3.png", "--weights", whole, "--detector", "cascade")
     assert outcome.code == 2
     assert "cannot be used" in outcome.err
 
 
-def test_weights_that_saw_drawn_faces_say_so_once(cli, pictures, tmp_path):
-    drawn = write_weights(tmp_path / "drawn.safetensors", synthetic=True)
-    outcome = cli("explain", pictures, "--weights", drawn)
+def test_weights_of_synthetic_faces_say_so_once(cli, images, tmp_path):
+    weights = write_weights(tmp_path / "weights.safetensors", synthetic=True)
+    outcome = cli("explain", images, "--weights", weights)
     assert outcome.code == 0, outcome.err
-    assert outcome.err.count("only ever seen drawn faces") == 1
-    assert "drawn faces" not in outcome.out
+    assert outcome.err.count("trained on synthetic faces only") == 1
+    assert "synthetic faces" not in outcome.out
 
 
-def test_a_run_is_found_by_its_name(cli, work, whole, pictures):
+def test_weights_can_be_named_by_their_run(cli, work, whole, images):
     for fold in (1, 2):
         folder = work / "disfa" / "runs" / "first" / f"fold{fold}"
         folder.mkdir(parents=True)
         (folder / "weights.safetensors").write_bytes(whole.read_bytes())
-    command = ("explain", pictures / "2.png", "--dataset", "disfa", "--weights")
+    command = ("explain", images / "2.png", "--dataset", "disfa", "--weights")
     outcome = cli(*command, "first")
     assert outcome.code == 0, outcome.err
     assert "fold1 is used" in outcome.err
@@ -171,35 +175,35 @@ def test_a_run_is_found_by_its_name(cli, work, whole, pictures):
     assert "there are: first" in outcome.err
 
 
-def test_processes_of_torchrun_share_the_files(cli, whole, pictures, tmp_path, monkeypatch):
-    (pictures / "4.jpg").unlink()
+def test_processes_of_torchrun_share_the_files(cli, whole, images, tmp_path, monkeypatch):
+    (images / "4.jpg").unlink()
     read = []
     for rank in range(4):
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", "4")
         out = tmp_path / "faces.parquet"
-        outcome = cli("explain", pictures, "--weights", whole, "--out", out, "--no-text")
+        outcome = cli("explain", images, "--weights", whole, "--out", out, "--no-text")
         assert outcome.code == 0, outcome.err
         if rank == 3:
             assert "Process 4 of 4 has no file to read" in outcome.err
         else:
             read += pd.read_parquet(tmp_path / f"faces-{rank + 1}of4.parquet")["source"].tolist()
-    assert sorted(read) == sorted(str(pictures / name) for name in ("2.png", "3.png", "10.jpg"))
+    assert sorted(read) == sorted(str(images / name) for name in ("2.png", "3.png", "10.jpg"))
 
 
 def test_a_process_of_torchrun_without_faces_does_not_end_the_others(
-    cli, faces, pictures, tmp_path, monkeypatch
+    cli, faces, images, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    inputs = (pictures / "2.png", pictures / "3.png")
+    inputs = (images / "2.png", images / "3.png")
     outcome = cli("explain", *inputs, "--weights", faces, "--out", tmp_path / "a.csv", "--no-text")
     assert outcome.code == 0
-    assert "Process 2 of 2: Nothing was explained: 1 picture skipped" in outcome.err
+    assert "Process 2 of 2: Nothing was explained: 1 image skipped" in outcome.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_done_is_kept_after_ctrl_c_or_an_order_to_end(
+def test_finished_frames_are_kept_after_ctrl_c_or_sigterm(
     cli, faces, video, tmp_path, monkeypatch, number
 ):
     read = sources.frames
@@ -212,28 +216,26 @@ def test_what_was_done_is_kept_after_ctrl_c_or_an_order_to_end(
 
     monkeypatch.setattr(sources, "frames", interrupted)
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    out, drawn = tmp_path / "a.csv", tmp_path / "drawn.avi"
-    command = ("explain", video, "--weights", faces, "--out", out, "--annotate", drawn)
+    out, annotated = tmp_path / "a.csv", tmp_path / "annotated.avi"
+    command = ("explain", video, "--weights", faces, "--out", out, "--annotate", annotated)
     outcome = cli(*command, "--batch", 1, "--no-text")
     assert outcome.code == 130
     assert "Stopped early" in outcome.err
     assert "Traceback" not in outcome.err
     assert pd.read_csv(tmp_path / "a.part.csv")["frame"].tolist() == [1, 2, 3, 4, 5]
     assert not out.exists()
-    capture = cv2.VideoCapture(str(tmp_path / "drawn.part.avi"))
+    capture = cv2.VideoCapture(str(tmp_path / "annotated.part.avi"))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
     capture.release()
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_table_and_drawings_of_one_name_are_refused_before_anything_is_made(
-    cli, whole, pictures, tmp_path
-):
+def test_out_and_annotate_with_one_name_are_refused_before_any_work(cli, whole, images, tmp_path):
     out = tmp_path / "q.csv"
-    other = tmp_path / "pictures ü" / ".." / "q.csv"
-    outcome = cli("explain", pictures, "--weights", whole, "--out", out, "--annotate", other)
+    other = tmp_path / "images ü" / ".." / "q.csv"
+    outcome = cli("explain", images, "--weights", whole, "--out", out, "--annotate", other)
     assert outcome.code == 2
-    assert "cannot hold both the table (--out) and the drawings (--annotate)" in outcome.err
+    assert "cannot hold both the table (--out) and the annotated images (--annotate)" in outcome.err
     assert not out.exists()
 
 
@@ -245,34 +247,34 @@ def test_videos_that_cannot_be_opened_are_not_put_down_to_the_detector(cli, face
     assert "--aligned" not in outcome.err
 
 
-def test_faces_whose_box_is_not_known_are_written_and_drawn(cli, faces, pictures, tmp_path):
+def test_faces_without_a_known_box_are_written_and_annotated(cli, faces, images, tmp_path):
     points = np.random.default_rng(1).uniform(180, 260, (49, 2))
     points[19:25], points[25:31] = (195, 110), (235, 110)
     head = ["source", "frame", *(f"{axis}{at}" for at in range(49) for axis in "xy")]
     row = ["2.png", 1, *points.round(1).ravel()]
     table = tmp_path / "points.csv"
     table.write_text("\n".join(",".join(map(str, cells)) for cells in (head, row)))
-    command = ("explain", pictures / "2.png", "--weights", faces, "--detector", f"csv:{table}")
+    command = ("explain", images / "2.png", "--weights", faces, "--detector", f"csv:{table}")
     for form in ("jsonl", "csv", "parquet"):
         out = tmp_path / f"out.{form}"
-        cli.ok(*command, "--no-text", "--out", out, "--annotate", tmp_path / "drawn.png")
+        cli.ok(*command, "--no-text", "--out", out, "--annotate", tmp_path / "annotated.png")
     assert json.loads((tmp_path / "out.jsonl").read_text())["box"] is None
     assert pd.read_parquet(tmp_path / "out.parquet")["left"].isna().all()
-    assert (tmp_path / "drawn.png").stat().st_size
+    assert (tmp_path / "annotated.png").stat().st_size
 
 
-def test_a_table_of_faces_is_not_used_for_two_files_of_one_name(cli, faces, pictures, tmp_path):
-    (pictures / "more").mkdir()
-    (pictures / "more" / "2.png").write_bytes((pictures / "2.png").read_bytes())
+def test_a_table_of_faces_is_not_used_for_two_files_of_one_name(cli, faces, images, tmp_path):
+    (images / "more").mkdir()
+    (images / "more" / "2.png").write_bytes((images / "2.png").read_bytes())
     table = tmp_path / "boxes.csv"
     table.write_text("source,frame,left,top,right,bottom\n2.png,1,10,10,90,90\n")
-    outcome = cli("explain", pictures, "--weights", faces, "--detector", f"csv:{table}")
+    outcome = cli("explain", images, "--weights", faces, "--detector", f"csv:{table}")
     assert outcome.code == 2
     assert "Two files are named 2.png" in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("missing.png",), "no such file"),
         ((), "Missing argument"),
@@ -281,10 +283,10 @@ def test_a_table_of_faces_is_not_used_for_two_files_of_one_name(cli, faces, pict
         (("notes.txt",), "neither an image nor a video"),
     ],
 )
-def test_wrong_usage_is_told_in_one_message(cli, faces, pictures, monkeypatch, words, said):
-    monkeypatch.chdir(pictures)
-    given = words if "--weights" in words else (*words, "--weights", faces)
-    outcome = cli("explain", *given)
+def test_wrong_usage_is_reported_in_one_message(cli, faces, images, monkeypatch, words, message):
+    monkeypatch.chdir(images)
+    arguments = words if "--weights" in words else (*words, "--weights", faces)
+    outcome = cli("explain", *arguments)
     assert outcome.code == 2
-    assert said in outcome.err
+    assert message in outcome.err
     assert "Traceback" not in outcome.err

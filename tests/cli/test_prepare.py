@@ -1,4 +1,4 @@
-"""``fauds prepare`` as users run it, on made-up distributions in the raw layouts, and its crops in
+"""``fauds prepare`` as users run it, on synthetic releases in the raw layouts, and its crops in
 the bench."""
 
 import os
@@ -13,7 +13,7 @@ from fauds.evaluation import results as results_file
 from fauds.faces.landmarks import marks
 from fauds.pipeline import Project
 from fauds.runs import fold as onefold
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 from fauds.synthetic.face import DRAWN_AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
@@ -32,7 +32,7 @@ def raws(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """BP4D as archives, DISFA as videos; four subjects of 40 frames."""
     folder = tmp_path_factory.mktemp("Données brutes")
     for like, pictures in (("bp4d", "zips"), ("disfa", "videos")):
-        distribution.write(
+        release.write(
             folder / like,
             like,
             subjects=4,
@@ -45,22 +45,22 @@ def raws(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def true_landmarks(like: str) -> dict[tuple[str, str, int], np.ndarray]:
-    """The 68 landmarks that the faces were drawn with, by subject, task and frame."""
+    """The true 68 landmarks of the synthetic faces, by subject, task and frame."""
     takes = lay_out(like, subjects=4, frames=FRAMES, seed=SEED)
     aus, labelled = draw_intensities(like, takes, SEED)
-    found, start = {}, 0
+    landmarks, start = {}, 0
     for take in takes:
-        who = draw_identity(generator(SEED, "identity", take.subject), take.sex)
+        identity = draw_identity(generator(SEED, "identity", take.subject), take.sex)
         views = draw_views(generator(SEED, "views", take.subject, take.task), len(take.frames))
         for number, view in zip(take.frames.tolist(), views, strict=True):
             levels = np.zeros(len(DRAWN_AUS), np.float32)
             levels[[DRAWN_AUS.index(au) for au in aus]] = labelled[start]
-            points = face_landmarks(who, levels, view, SIZE)
-            # DISFA's made-up pictures are wider than the drawn faces.
+            points = face_landmarks(identity, levels, view, SIZE)
+            # DISFA's synthetic images are wider than the faces.
             points[:, 0] += SIZE // 6 if like == "disfa" else 0
-            found[take.subject, take.task, number] = points
+            landmarks[take.subject, take.task, number] = points
             start += 1
-    return found
+    return landmarks
 
 
 def wanted_eyes(points: np.ndarray, alignment: str) -> np.ndarray:
@@ -96,13 +96,15 @@ def test_eyes_lie_where_the_protocol_says(cli, raws, work, like, alignment):
         assert (work / like / row.path).stat().st_size > 500
 
 
-def test_what_is_lost_is_said_by_subject_and_a_second_run_does_nothing(cli, raws, work, tmp_path):
+def test_lost_frames_are_counted_by_subject_and_a_second_run_does_nothing(
+    cli, raws, work, tmp_path
+):
     words = ("prepare", "--dataset", "disfa", "--root", raws["disfa"])
-    said = cli.ok(*words, "--sheet", tmp_path / "faces.jpg")
+    out = cli.ok(*words, "--sheet", tmp_path / "faces.jpg")
     lost = 4 * FRAMES - len(list((work / "disfa" / "faces").rglob("*.jpg")))
-    assert lost and f"frames with a crop: {4 * FRAMES - lost} of {4 * FRAMES}" in said
-    assert "SN001 loses" in said and "the labels end at" not in said
-    assert "camera left" in said and (tmp_path / "faces.jpg").stat().st_size > 10_000
+    assert lost and f"frames with a crop: {4 * FRAMES - lost} of {4 * FRAMES}" in out
+    assert "SN001 loses" in out and "the labels end at" not in out
+    assert "camera left" in out and (tmp_path / "faces.jpg").stat().st_size > 10_000
     before = {path: path.stat().st_mtime_ns for path in work.rglob("*.*") if path.name != ".lock"}
     assert cli.ok(*words).count("(unchanged)") == 2
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -112,21 +114,21 @@ def test_neighbours_and_detectors_close_the_gaps(cli, raws, work):
     words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"], *ALONE)
     lost = "no landmarks"
     assert lost in cli.ok(*words)
-    said = cli.ok(*words, "--without-landmarks", "detect", "--detector", "cascade")
-    assert "detected" in said and "given those of cascade" in said
+    out = cli.ok(*words, "--without-landmarks", "detect", "--detector", "cascade")
+    assert "detected" in out and "given those of cascade" in out
     outcome = cli(*words, "--without-landmarks", "detect")
     assert outcome.code == 2 and "--detector" in outcome.err
 
 
-def test_another_papers_frames(cli, raws, work, tmp_path):
+def test_only_the_frames_of_a_list_are_cropped(cli, raws, work, tmp_path):
     cli.ok("build-captions", "--dataset", "bp4d", "--root", raws["bp4d"])
     frames = pd.read_parquet(work / "bp4d" / "frames.parquet")
     some = frames.iloc[::3]
     listed = tmp_path / "their list.txt"
     lines = [f"{r.subject}/{r.task}/{r.frame:04d}.jpg" for r in some.itertuples()]
     listed.write_text("\n".join([*lines, "F099/T1/0001.jpg"]) + "\n")
-    said = cli.ok("prepare", "--dataset", "bp4d", "--frames", listed, *ALONE)
-    assert f"their list.txt lists {len(some) + 1} frames, of which {len(some)} are coded" in said
+    out = cli.ok("prepare", "--dataset", "bp4d", "--frames", listed, *ALONE)
+    assert f"their list.txt lists {len(some) + 1} frames, of which {len(some)} are coded" in out
     faces = pd.read_parquet(work / "bp4d" / "faces.parquet")
     kept = faces.frame_id.isin(some.frame_id)
     assert (faces.status == "excluded").sum() == (~kept).sum()
@@ -138,7 +140,7 @@ def test_another_papers_frames(cli, raws, work, tmp_path):
 @pytest.mark.slow
 def test_the_bench_crops_disfa_by_itself_and_says_so(cli, work, tmp_path):
     # A seed with which every action unit is active in three subjects.
-    distribution.write(
+    release.write(
         tmp_path / "raw", "disfa", subjects=4, frames=100, seed=2, size=64, pictures="images"
     )
     common = ("--dataset", "disfa")
@@ -183,16 +185,16 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
         assert outcome.code == 1 and "faces changed since" in outcome.err
 
 
-def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatch):
+def test_a_run_ends_if_its_crops_are_replaced_meanwhile(cli, raws, work, monkeypatch):
     common = ("--dataset", "bp4d")
     cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
     cli.ok("prepare", *common, *ALONE)
     infer = onefold.infer
 
-    def infer_meanwhile(*given):
-        found = infer(*given)
+    def infer_meanwhile(*arguments):
+        predictions = infer(*arguments)
         Project(work, "bp4d").faces({"alignment": "none", "workers": 1})
-        return found
+        return predictions
 
     monkeypatch.setattr(onefold, "infer", infer_meanwhile)
     outcome = cli("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
@@ -201,32 +203,32 @@ def test_crops_that_are_made_anew_under_a_run_end_it(cli, raws, work, monkeypatc
     assert not (run / "fold1" / "predictions.parquet").exists()
 
 
-def test_an_export_says_where_pictures_are_that_have_no_file(cli, raws, work):
+def test_an_export_says_where_the_crops_of_images_without_a_file_are(cli, raws, work):
     cli.ok("build-captions", "--dataset", "bp4d", "--root", raws["bp4d"])
-    said = cli.ok("captions", "export", "--dataset", "bp4d", "--format", "jsonl")
-    assert "none with an image file of its own" in said and "faces.parquet, by frame_id" in said
+    out = cli.ok("captions", "export", "--dataset", "bp4d", "--format", "jsonl")
+    assert "none with an image file of its own" in out and "faces.parquet, by frame_id" in out
 
 
-def test_bad_requests_end_before_any_work(cli, raws, work):
+def test_wrong_options_are_refused_before_any_work(cli, raws, work):
     words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"], *ALONE)
-    for options, said in (
+    for options, message in (
         (("--alignment", "eye-similarity"), "did you mean 'eyes-similarity'"),
         (("--alignment", "bbox-5"), "49 points have no jaw"),
         (("--detector", "cascad"), "did you mean 'cascade'"),
         (("--detector", "csv:nowhere.csv"), "nowhere.csv"),
         (("--frames", "nowhere.txt"), "nowhere.txt"),
         (("--detector", "cascade", "--alignment", "jaa"), "gives the eyes and the face's box only"),
-        (("--sheet", "faces.gif"), "faces.gif is no picture's name"),
+        (("--sheet", "faces.gif"), "cannot be written as faces.gif"),
     ):
         outcome = cli(*words, *options)
-        assert outcome.code in (1, 2) and said in outcome.err, outcome.err
+        assert outcome.code in (1, 2) and message in outcome.err, outcome.err
         assert "Traceback" not in outcome.err
     assert not (work / "bp4d" / "faces").exists()
 
 
 def test_check_says_the_same_as_prepare_finds(cli, raws, work):
-    said = cli.ok("check", "--dataset", "disfa", "--root", raws["disfa"])
-    assert "videos: 4 of 4 sequences" in said and not (work / "disfa").exists()
+    out = cli.ok("check", "--dataset", "disfa", "--root", raws["disfa"])
+    assert "videos: 4 of 4 sequences" in out and not (work / "disfa").exists()
     cli.ok("prepare", "--dataset", "disfa", "--root", raws["disfa"], *ALONE)
     for line in store.read_meta(work / "disfa" / "faces.parquet")["notes"][:2]:
-        assert line in said
+        assert line in out

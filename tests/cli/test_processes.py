@@ -73,9 +73,9 @@ finally:
 
 def free_port() -> int:
     """A port for the processes to meet at: other tests' processes meet at torchrun's own."""
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
 
 
 def words_of(workdir: Path, root: Path, *changes: str) -> list[str]:

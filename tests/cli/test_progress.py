@@ -54,7 +54,7 @@ def work(progress: ProgressBars) -> None:
 
 
 @pytest.mark.parametrize("forced", [False, True])
-def test_elsewhere_lines_are_plain_text_and_bars_are_not_shown(
+def test_outside_a_terminal_messages_are_plain_text_without_bars(
     forced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if forced:
@@ -64,7 +64,7 @@ def test_elsewhere_lines_are_plain_text_and_bars_are_not_shown(
     assert stream.getvalue() == f"before\n{LONG}\nafter\n"
 
 
-def test_each_line_is_there_as_soon_as_it_is_said() -> None:
+def test_every_message_is_written_at_once() -> None:
     class Slow(io.StringIO):
         flushed = ""
 
@@ -95,6 +95,6 @@ def test_on_a_terminal_a_long_line_is_left_as_it_is() -> None:
     assert [line for line in terminal.screen() if line] == ["before", LONG, "after"]
 
 
-def test_who_follows_shows_nothing(capfd: pytest.CaptureFixture) -> None:
+def test_further_processes_show_nothing(capfd: pytest.CaptureFixture) -> None:
     work(ProgressBars(None))
     assert capfd.readouterr() == ("", "")

@@ -12,7 +12,7 @@ import yaml
 from fauds import resources
 from fauds.evaluation import results as results_file
 from fauds.pipeline import Project
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 from tests.helpers import small
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
@@ -22,10 +22,10 @@ QUICK = small("training.epochs=1", texts=False)
 
 
 @pytest.fixture(scope="module")
-def bp4d_pictures(tmp_path_factory):
-    """BP4D's layout: three subjects with their pictures, and every AU in more than one."""
+def bp4d_images(tmp_path_factory):
+    """BP4D's layout: three subjects with their images, and every AU in more than one."""
     root = tmp_path_factory.mktemp("made-up") / "bp4d"
-    distribution.write(root, "bp4d", subjects=3, frames=24, seed=2, size=64)
+    release.write(root, "bp4d", subjects=3, frames=24, seed=2, size=64)
     return root
 
 
@@ -33,15 +33,15 @@ def bp4d_pictures(tmp_path_factory):
 def disfa_27(tmp_path_factory):
     """DISFA's layout: all 27 subjects, few frames, labels only."""
     root = tmp_path_factory.mktemp("made-up") / "disfa"
-    distribution.write(root, "disfa", frames=30, seed=5, labels_only=True)
+    release.write(root, "disfa", frames=30, seed=5, labels_only=True)
     return root
 
 
 @pytest.fixture(scope="module")
-def disfa_pictures(tmp_path_factory):
-    """DISFA's layout: three subjects with their pictures."""
+def disfa_images(tmp_path_factory):
+    """DISFA's layout: three subjects with their images."""
     root = tmp_path_factory.mktemp("made-up") / "disfa"
-    distribution.write(root, "disfa", subjects=3, frames=20, seed=5, size=64, pictures="images")
+    release.write(root, "disfa", subjects=3, frames=20, seed=5, size=64, pictures="images")
     return root
 
 
@@ -55,12 +55,12 @@ def changed(tmp_path, example, **changes):
 
 def intensities(root, au):
     """Read an AU's intensities as DISFA's files hold them: by subject and frame."""
-    found = {}
+    values = {}
     for path in sorted(root.rglob(f"SN*_au{au}.txt")):
         for line in path.read_text().split():
             frame, value = line.split(",")
-            found[path.name[:5], int(frame)] = int(value)
-    return found
+            values[path.name[:5], int(frame)] = int(value)
+    return values
 
 
 def runs(work, name):
@@ -100,7 +100,7 @@ def test_a_file_and_a_name_together_are_refused(cli):
     assert "give one of the two" in outcome.err
 
 
-def test_twelve_aus_of_disfa_and_then_by_name_alone(cli, work, disfa_27):
+def test_a_protocol_of_twelve_disfa_aus_is_known_by_name_after_its_first_use(cli, work, disfa_27):
     out = cli.ok("build-captions", "--benchmark", EXAMPLES / "disfa-12au.yaml", "--root", disfa_27)
     assert "24 distinct descriptions (12 AUs, 2 states)" in out
     out = cli.ok("split", "--dataset", "disfa-12au")
@@ -113,7 +113,7 @@ def test_twelve_aus_of_disfa_and_then_by_name_alone(cli, work, disfa_27):
         assert (truth[row.subject, row.frame] >= 2) == row.AU20
 
 
-def test_occurrence_from_a_trace_on(cli, work, disfa_27):
+def test_occurrence_can_begin_at_a_trace(cli, work, disfa_27):
     file = EXAMPLES / "disfa-occurrence-1.yaml"
     cli.ok("build-captions", "--benchmark", file, "--root", disfa_27)
     frames = pq.read_table(work / "disfa-occurrence-1" / "frames.parquet").to_pandas()
@@ -123,18 +123,18 @@ def test_occurrence_from_a_trace_on(cli, work, disfa_27):
         assert (truth[row.subject, row.frame] >= 1) == row.AU12
 
 
-def test_leave_one_subject_out_is_run_from_its_file(cli, work, bp4d_pictures):
-    # The drawn faces are crops as they are.
+def test_leave_one_subject_out_is_run_from_its_file(cli, work, bp4d_images):
+    # The synthetic images are face crops already.
     cli.ok(
         *("prepare", "--benchmark", EXAMPLES / "bp4d-leave-one-subject-out.yaml"),
-        *("--root", bp4d_pictures, "--alignment", "none", "--workers", 1),
+        *("--root", bp4d_images, "--alignment", "none", "--workers", 1),
     )
     cli.ok("bench", "vlfau", "--dataset", "bp4d-leave-one-subject-out", *QUICK, "--fold", 2)
     (run,) = runs(work, "bp4d-leave-one-subject-out")
-    found = results_file.read(run)
-    assert found.protocol.folds == "leave-one-subject-out"
-    assert found.protocol.test_subjects == {2: ["F004"]}
-    assert (found.frames_scored, found.frames_offered) == (24, 72)
+    results = results_file.read(run)
+    assert results.protocol.folds == "leave-one-subject-out"
+    assert results.protocol.test_subjects == {2: ["F004"]}
+    assert (results.frames_scored, results.frames_offered) == (24, 72)
     folds = pq.read_table(run / "folds.parquet").to_pydict()
     assert dict(zip(folds["subject"], folds["fold"], strict=True)) == {
         "F001": 1,
@@ -144,8 +144,8 @@ def test_leave_one_subject_out_is_run_from_its_file(cli, work, bp4d_pictures):
     assert "JAA-Net" not in (run / "report.md").read_text()
 
 
-def test_a_list_of_frames_is_exactly_what_is_offered(cli, work, tmp_path, bp4d_pictures):
-    cli.ok("build-captions", "--dataset", "bp4d", "--root", bp4d_pictures)
+def test_a_list_of_frames_is_exactly_what_is_offered(cli, work, tmp_path, bp4d_images):
+    cli.ok("build-captions", "--dataset", "bp4d", "--root", bp4d_images)
     every = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
     listed = every.iloc[5::3]
     with (tmp_path / "list.csv").open("w", newline="") as file:
@@ -154,7 +154,7 @@ def test_a_list_of_frames_is_exactly_what_is_offered(cli, work, tmp_path, bp4d_p
         rows.writerows(zip(listed["subject"], listed["task"], listed["frame"], strict=True))
     frames = {"described": "every third frame", "file": "list.csv"}
     file = changed(tmp_path, "bp4d-leave-one-subject-out", name="bp4d-third", frames=frames)
-    command = ("build-captions", "--benchmark", file, "--root", bp4d_pictures)
+    command = ("build-captions", "--benchmark", file, "--root", bp4d_images)
     assert f"list.csv lists {len(listed)} frames" in cli.ok(*command)
     offered = pq.read_table(work / "bp4d-third" / "frames.parquet").to_pandas()
     keys = ["subject", "task", "frame", "image", "AU12"]
@@ -174,9 +174,9 @@ def test_a_list_of_frames_is_exactly_what_is_offered(cli, work, tmp_path, bp4d_p
 
 @pytest.mark.slow
 def test_trained_on_one_dataset_and_tested_on_another(
-    cli, work, tmp_path, bp4d_pictures, disfa_pictures
+    cli, work, tmp_path, bp4d_images, disfa_images
 ):
-    for dataset, root in (("bp4d", bp4d_pictures), ("disfa", disfa_pictures)):
+    for dataset, root in (("bp4d", bp4d_images), ("disfa", disfa_images)):
         cli.ok(
             *("prepare", "--dataset", dataset, "--root", root),
             *("--alignment", "none", "--workers", 1),
@@ -189,17 +189,17 @@ def test_trained_on_one_dataset_and_tested_on_another(
     file = changed(tmp_path, "bp4d-to-disfa", version=2, alignment=as_they_are)
     cli.ok("bench", "vlfau", "--benchmark", file, *QUICK, "--fold", 1)
     (run,) = runs(work, "bp4d-to-disfa")
-    found = results_file.read(run)
+    results = results_file.read(run)
     counted = {
         name: Counter(pq.read_table(work / name / "frames.parquet")["subject"].to_pylist())
         for name in ("bp4d", "disfa")
     }
-    assert found.protocol.test_subjects == {1: sorted(counted["disfa"])}
-    assert found.protocol.aus == ["AU01", "AU02", "AU04", "AU06", "AU12"]
-    assert found.frames_scored == found.frames_offered == counted["disfa"].total()
-    assert "bp4d v2: every coded frame" in found.protocol.frame_set
-    assert "disfa v2: none 1" in found.protocol.alignment
-    members = found.provenance["reading"]
+    assert results.protocol.test_subjects == {1: sorted(counted["disfa"])}
+    assert results.protocol.aus == ["AU01", "AU02", "AU04", "AU06", "AU12"]
+    assert results.frames_scored == results.frames_offered == counted["disfa"].total()
+    assert "bp4d v2: every coded frame" in results.protocol.frame_set
+    assert "disfa v2: none 1" in results.protocol.alignment
+    members = results.provenance["reading"]
     assert (members["train"]["name"], members["train"]["version"]) == ("bp4d", 2)
     assert members["test"]["occurrence"] == "intensity >= 2"
     predicted = pq.read_table(run / "fold1" / "predictions.parquet").to_pandas()
@@ -217,12 +217,12 @@ def test_trained_on_one_dataset_and_tested_on_another(
     assert "disfa version 2; occurrence intensity &gt;= 2" in page
 
 
-def test_made_up_faces_and_real_ones_are_not_joined(cli, work, tmp_path, bp4d_pictures, disfa_27):
-    """Results of made-up data show faces and may be passed on; of real data they may not."""
+def test_synthetic_and_real_faces_are_not_joined(cli, work, tmp_path, bp4d_images, disfa_27):
+    """Results of synthetic data show faces and may be passed on; of real data they may not."""
     real = tmp_path / "real"
     shutil.copytree(disfa_27, real)
     (real / "fauds-synthetic.json").unlink()
-    cli.ok("build-captions", "--dataset", "bp4d", "--root", bp4d_pictures)
+    cli.ok("build-captions", "--dataset", "bp4d", "--root", bp4d_images)
     cli.ok("build-captions", "--dataset", "disfa", "--root", real)
     outcome = cli("build-captions", "--benchmark", EXAMPLES / "bp4d-to-disfa.yaml")
     assert outcome.code == 1
@@ -231,11 +231,11 @@ def test_made_up_faces_and_real_ones_are_not_joined(cli, work, tmp_path, bp4d_pi
 
 
 def test_a_later_version_has_its_own_folds_whatever_the_earlier_one_had(
-    cli, work, tmp_path, bp4d_pictures
+    cli, work, tmp_path, bp4d_images
 ):
     example = "bp4d-leave-one-subject-out"
     file = changed(tmp_path, example, name="own", folds=None)
-    cli.ok("split", "--benchmark", file, "--root", bp4d_pictures)
+    cli.ok("split", "--benchmark", file, "--root", bp4d_images)
     assert set(pq.read_table(work / "own" / "folds.parquet")["protocol"].to_pylist()) == {
         "random-3fold-seed0"
     }
@@ -251,35 +251,35 @@ def test_a_later_version_has_its_own_folds_whatever_the_earlier_one_had(
     }
 
 
-def test_nobody_is_left_to_train_on_where_one_subject_is_read(cli, bp4d_pictures):
+def test_a_single_subject_leaves_none_to_train_on(cli, bp4d_images):
     file = EXAMPLES / "bp4d-leave-one-subject-out.yaml"
-    outcome = cli("split", "--benchmark", file, "--root", bp4d_pictures, "--subjects", "F001")
+    outcome = cli("split", "--benchmark", file, "--root", bp4d_images, "--subjects", "F001")
     assert outcome.code == 1
     assert "needs at least two subjects, but only F001 was read" in outcome.err
 
 
-def test_a_joined_protocol_says_what_it_does_not_take(cli, tmp_path, bp4d_pictures):
+def test_a_joined_protocol_names_the_options_it_does_not_take(cli, tmp_path, bp4d_images):
     file = EXAMPLES / "bp4d-to-disfa.yaml"
     outcome = cli("build-captions", "--benchmark", file)
     assert outcome.code == 2
     assert "Nothing of bp4d has been read into this workdir yet" in outcome.err
-    outcome = cli("build-captions", "--benchmark", file, "--root", bp4d_pictures)
+    outcome = cli("build-captions", "--benchmark", file, "--root", bp4d_images)
     assert outcome.code == 2
     assert "joins the tables of bp4d and disfa" in outcome.err
     outcome = cli("bench", "vlfau", "--benchmark", file, "--faces", tmp_path)
     assert outcome.code == 2
     assert "crops of both datasets" in outcome.err
-    outcome = cli("check", "--benchmark", file, "--root", bp4d_pictures)
+    outcome = cli("check", "--benchmark", file, "--root", bp4d_images)
     assert outcome.code == 2
     assert "joins the tables" in outcome.err
 
 
-def test_who_is_in_both_datasets_is_refused(cli, tmp_path, bp4d_pictures):
+def test_a_subject_in_both_datasets_is_refused(cli, tmp_path, bp4d_images):
     values = yaml.safe_load((EXAMPLES / "bp4d-leave-one-subject-out.yaml").read_text())
     for name in ("one", "other"):
         file = Path(tmp_path / f"{name}.yaml")
         file.write_text(yaml.safe_dump(values | {"name": name}))
-        cli.ok("build-captions", "--benchmark", file, "--root", bp4d_pictures)
+        cli.ok("build-captions", "--benchmark", file, "--root", bp4d_images)
     pair = {"train": "one", "test": "other", "name": "one-to-other"}
     outcome = cli("build-captions", "--benchmark", changed(tmp_path, "bp4d-to-disfa", **pair))
     assert outcome.code == 1

@@ -43,9 +43,9 @@ def test_two_runs_are_compared_by_name_folder_or_results_file(cli, made, tmp_pat
         assert "Model a is better than model b on these 18 subjects: by " in out
         tables.add(out[out.index(" F1 %") :])
     assert len(tables) == 1
-    said = cli.ok("compare", "one", "two", "--workdir", made)
-    assert "These two models cannot be told apart on these 18 subjects" in said
-    assert "differs: training.seed: 1 (a), 2 (b)" in said
+    out = cli.ok("compare", "one", "two", "--workdir", made)
+    assert "These two models cannot be told apart on these 18 subjects" in out
+    assert "differs: training.seed: 1 (a), 2 (b)" in out
 
 
 def test_seeds_of_a_model_are_joined_by_commas(cli, made):
@@ -103,7 +103,7 @@ def test_runs_that_count_other_subjects_are_refused(cli, made, tmp_path):
     assert (outcome.code, "differ in the subjects counted" in outcome.err) == (1, True)
 
 
-def test_what_is_wrong_in_a_results_file_is_named(cli, made, tmp_path):
+def test_a_broken_results_file_is_named_with_its_problem(cli, made, tmp_path):
     plain = json.loads((made / "synthetic" / "runs" / "one" / "results.json").read_text())
     plain["metrics"][2]["value"] = "high"
     (tmp_path / "mine.json").write_text(json.dumps(plain))
@@ -120,7 +120,7 @@ def test_the_figures_of_a_comparison_are_written_as_json(cli, made, tmp_path):
     assert json.loads(alone) == json.loads(file.read_text())
 
 
-def test_what_cannot_be_compared_ends_with_a_reason(cli, work):
+def test_runs_that_cannot_be_compared_are_refused_with_a_reason(cli, work):
     runs = work / "synthetic" / "runs"
     unknown = cli("compare", "one", "three", "--workdir", work)
     assert unknown.code == 2
@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_ends_with_a_reason(cli, work):
     assert (other.code, "they differ in the alignment" in other.err) == (1, True)
 
 
-def test_all_runs_are_listed_and_the_unfinished_can_be_gone_on_with(cli, work):
+def test_all_runs_are_listed_with_the_commands_that_finish_unfinished_ones(cli, work):
     runs = work / "synthetic" / "runs"
     (runs / "two" / "results.json").unlink()
     shutil.rmtree(runs / "two" / "fold3")
@@ -163,7 +163,7 @@ def test_all_runs_are_listed_and_the_unfinished_can_be_gone_on_with(cli, work):
     assert listed["two"][1:4] == ["2/3", "-", "unfinished"]
     assert listed["worse"][1:4] == ["-", "-", "broken"]
     assert "one: vlfau tiny training.seed=1" in lines
-    assert "synthetic (made-up faces)" in lines
+    assert "synthetic (synthetic faces)" in lines
     assert listed["vlfau-full-20260102-030405"][-1] == "2026-01-02"
     assert f"--dataset synthetic --workdir '{work}' --resume two" in out
     assert f"broken: {runs / 'worse'}: settings.yaml cannot be read" in out
@@ -174,7 +174,7 @@ def test_all_runs_are_listed_and_the_unfinished_can_be_gone_on_with(cli, work):
         assert "no run yet" in cli.ok("results", "--workdir", work, "--dataset", other)
 
 
-def test_predictions_whose_scoring_broke_off_are_scored_again(cli, work):
+def test_predictions_whose_scoring_was_stopped_are_scored_again(cli, work):
     folder = work / "synthetic" / "runs" / "two"
     (folder / "results.json").unlink()
     saved = yaml.safe_load((folder / "settings.yaml").read_text())
@@ -186,7 +186,7 @@ def test_predictions_whose_scoring_broke_off_are_scored_again(cli, work):
     assert "--name openface --missing drop" in out
 
 
-def test_the_list_is_data_too(cli, made, tmp_path):
+def test_the_list_of_runs_is_written_as_json_and_csv(cli, made, tmp_path):
     rows = json.loads(cli.ok("results", "--workdir", made, "--json", "-"))
     assert [(row["name"], row["seed"], row["state"]) for row in rows] == [
         ("one", 1, "finished"),

@@ -1,4 +1,4 @@
-"""``fauds score`` as a user runs it: predictions made elsewhere, whole and tampered with."""
+"""``fauds score`` as a user runs it: external predictions, intact and tampered with."""
 
 import json
 import shutil
@@ -125,7 +125,7 @@ def test_a_table_in_any_order_and_spelling_gives_the_figures_of_plain_counting(s
     assert np.allclose(back["AU12"], back["AU12_given"])
 
 
-def test_the_run_names_its_source_by_content(score, work, tmp_path):
+def test_a_run_identifies_its_predictions_by_their_content(score, work, tmp_path):
     import hashlib
 
     import yaml
@@ -331,7 +331,7 @@ def test_predictions_carry_the_fold_that_made_them(score, work):
     assert score(table.assign(fold=table["subject"].map(folds))).code == 0
 
 
-def test_missing_predictions_are_dropped_or_inactive_where_that_is_asked_for(score, work):
+def test_frames_without_a_prediction_are_dropped_or_inactive_on_request(score, work):
     table = predicted(work).iloc[10:]
     outcome = score(table, "--missing", "drop")
     assert outcome.code == 0, outcome.err
@@ -433,14 +433,14 @@ def test_intensities_alone_are_not_enough(cli, work, tmp_path):
 
 
 def pyfeat(work, dataset, aus, name):
-    """Return py-feat's table: pictures named by number, and a counter of its own."""
+    """Return py-feat's table: images named by number, and a counter of its own."""
     table = predicted(work, dataset, aus).sort_values(KEYS)
     table["input"] = [name(*key) for key in table[KEYS].itertuples(index=False)]
     table["frame"] = range(len(table))
     return table.drop(columns=["subject", "task"]).assign(FaceScore=0.9)
 
 
-def test_pyfeats_pictures_are_frames_by_their_names(score, work):
+def test_pyfeats_images_are_matched_to_frames_by_their_names(score, work):
     table = pyfeat(work, "bp4d", BP4D, lambda s, t, frame: f"/data/bp4d/{s}/{t}/{frame:04}.jpg")
     outcome = score(table)
     assert outcome.code == 0, outcome.err
@@ -456,11 +456,11 @@ def test_pyfeats_pictures_are_frames_by_their_names(score, work):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1])
-def test_pyfeats_pictures_and_videos_of_disfa_are_counted_from_where_they_begin(score, work, first):
+def test_pyfeats_disfa_images_and_videos_can_be_numbered_from_0_or_1(score, work, first):
     expected = plain_f1(work, predicted(work, "disfa", DISFA), "AU12", "disfa")
-    given = predicted(work, "disfa", DISFA)
+    predictions = predicted(work, "disfa", DISFA)
     tables = []
-    for subject, part in given.groupby("subject", observed=True):
+    for subject, part in predictions.groupby("subject", observed=True):
         # Of the whole video, most of whose frames nobody coded here.
         whole = pd.DataFrame({"number": range(1, part["frame"].max() + 1), "subject": subject})
         tables.append(whole.merge(part, left_on="number", right_on="frame", how="left"))
@@ -468,19 +468,19 @@ def test_pyfeats_pictures_and_videos_of_disfa_are_counted_from_where_they_begin(
     names = [
         f"{s}/{n - 1 + first}.png" for s, n in zip(whole["subject_x"], whole["number"], strict=True)
     ]
-    pictures = whole[DISFA].assign(frame=range(len(whole)), input=names)
+    images = whole[DISFA].assign(frame=range(len(whole)), input=names)
     # The counter of a video begins at 0 for its first frame.
     names = [f"LeftVideo{subject}_comp.avi" for subject in whole["subject_x"]]
     videos = whole[DISFA].assign(frame=whole["number"] - 1, input=names)
-    for table in (pictures, videos):
+    for table in (images, videos):
         outcome = score(table, dataset="disfa")
         assert outcome.code == 0, outcome.err
         _, results = newest(work, "disfa")
         assert results.value("f1", "mean_of_folds", "AU12") == pytest.approx(expected)
 
 
-def test_pictures_whose_numbering_cannot_be_told_are_not_guessed(score, work):
-    # Without the first and the last pictures either numbering would fit.
+def test_an_ambiguous_numbering_of_images_is_an_error(score, work):
+    # Without the first and the last images, either numbering would fit.
     table = pyfeat(work, "disfa", DISFA, lambda s, t, frame: f"{s}/{frame + 3}.png")
     outcome = score(table[20:-20], dataset="disfa")
     assert outcome.code == 1

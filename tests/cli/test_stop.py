@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fauds.cli import main as command_line
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 from tests.helpers import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """DISFA as videos: two subjects of 900 frames, too many to crop in a moment."""
     folder = tmp_path_factory.mktemp("raw")
-    distribution.write(folder, "disfa", subjects=2, frames=900, seed=3, size=64, pictures="videos")
+    release.write(folder, "disfa", subjects=2, frames=900, seed=3, size=64, pictures="videos")
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [os.kill, os.killpg])
-def test_prepare_ends_on_a_cluster_s_order_and_goes_on_from_there(
+def test_prepare_stops_on_sigterm_and_resumes_with_the_remaining_sequences(
     raw: Path, tmp_path: Path, order: Callable[[int, int], None]
 ) -> None:
     work = tmp_path / "work"
@@ -57,7 +57,7 @@ def test_prepare_ends_on_a_cluster_s_order_and_goes_on_from_there(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_fails_because_of_ctrl_c_or_an_order_is_not_taken_for_an_error(
+def test_failures_caused_by_ctrl_c_or_sigterm_are_not_reported_as_errors(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def stopped(**_: object) -> None:

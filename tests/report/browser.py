@@ -81,12 +81,12 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression in the page; promises are awaited."""
-        found = self._ask(
+        answer = self._ask(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
-        if "exceptionDetails" in found:
-            raise AssertionError(found["exceptionDetails"])
-        return found["result"].get("value")
+        if "exceptionDetails" in answer:
+            raise AssertionError(answer["exceptionDetails"])
+        return answer["result"].get("value")
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press and release a key, as from a keyboard."""

@@ -80,7 +80,7 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
     rows = [_f1_row(truth, decisions, fold) for fold in (1, 2, 3)]
     mean = float(np.mean([row.value for row in rows]))
     headline = rows[0].model_copy(update={"scope": "mean_of_folds", "fold": None, "value": mean})
-    found = by_subject(TARGET, truth.labels, decisions, truth.folds, truth.subjects, truth.sexes)
+    counts = by_subject(TARGET, truth.labels, decisions, truth.folds, truth.subjects, truth.sexes)
     results = Results(
         benchmark="synthetic",
         benchmark_version=1,
@@ -110,7 +110,7 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
         },
         metrics=[*rows, headline],
         summary={"f1": mean, "accuracy": None, "always_active_f1": None},
-        subject_counts=SubjectCounts.of(found, TARGET),
+        subject_counts=SubjectCounts.of(counts, TARGET),
     )
     return results.model_copy(update=changed)
 
@@ -118,10 +118,10 @@ def results_of(truth: Labels, decisions: np.ndarray, seed: int = 0, **changed: o
 def plain_f1(labels: np.ndarray, decisions: np.ndarray) -> float:
     """F1 of one AU, counted frame by frame."""
     tp = fp = fn = 0
-    for label, said in zip(labels.tolist(), decisions.tolist(), strict=True):
-        tp += label == 1 and said
-        fp += label == 0 and said
-        fn += label == 1 and not said
+    for label, decision in zip(labels.tolist(), decisions.tolist(), strict=True):
+        tp += label == 1 and decision
+        fp += label == 0 and decision
+        fn += label == 1 and not decision
     return 2 * tp / (2 * tp + fp + fn)
 
 
@@ -155,8 +155,8 @@ def write_run(
         "settings": results.settings,
     }
     store.write_text(folder / SETTINGS, yaml.safe_dump(saved))
-    who, first = np.unique(truth.subjects, return_index=True)
-    folds = pa.table({"subject": who, "fold": truth.folds[first]})
+    subjects, first = np.unique(truth.subjects, return_index=True)
+    folds = pa.table({"subject": subjects, "fold": truth.folds[first]})
     meta = {"inputs": "made by hand", "settings": {}}
     store.write_table(folder / "folds.parquet", folds, meta)
     frames = truth.frames()

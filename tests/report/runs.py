@@ -43,9 +43,9 @@ def write_run(
         rows = [at for at, who in enumerate(frames["subject"].to_pylist()) if who in subjects]
         part = frames.take(pa.array(rows))
         labels = np.stack([part[au].to_numpy() for au in AUS], axis=1)
-        given = probabilities(labels, fold)
-        folds[fold] = score.FoldScores(labels, given, np.full(len(AUS), 0.4), {})
-        predictions.append(_predictions(folder, part, fold, given))
+        scores = probabilities(labels, fold)
+        folds[fold] = score.FoldScores(labels, scores, np.full(len(AUS), 0.4), {})
+        predictions.append(_predictions(folder, part, fold, scores))
     own = {tuple(row.model_dump(exclude={"value", "low", "high", "n"}).values()) for row in extra}
     rows = [
         row
@@ -93,11 +93,11 @@ def probabilities(labels: np.ndarray, seed: int) -> np.ndarray:
     return np.where((labels == 1) == right, 0.9, 0.2).astype(np.float32)
 
 
-def _predictions(folder: Path, part: pa.Table, fold: int, given: np.ndarray) -> pa.Table:
+def _predictions(folder: Path, part: pa.Table, fold: int, scores: np.ndarray) -> pa.Table:
     table = part.select(["subject", "task", "frame", "frame_id"])
     table = table.append_column("fold", pa.array([fold] * len(part), pa.int16()))
     for place, au in enumerate(AUS):
-        table = table.append_column(au, pa.array(given[:, place]))
+        table = table.append_column(au, pa.array(scores[:, place]))
     store.write_table(folder / f"fold{fold}" / "predictions.parquet", table, _meta())
     return table
 
@@ -119,8 +119,8 @@ def write_gallery(folder: Path, texts: Mapping[int, tuple[str, str]], side: int 
     (folder / "faces").mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     for at in ids:
-        picture = rng.integers(0, 256, (side, side, 3), np.uint8)
-        cv2.imwrite(str(folder / "faces" / f"{at}.jpg"), picture)
+        image = rng.integers(0, 256, (side, side, 3), np.uint8)
+        cv2.imwrite(str(folder / "faces" / f"{at}.jpg"), image)
     shown = shown.append_column("image", pa.array([f"faces/{at}.jpg" for at in ids]))
     store.write_table(
         folder / "gallery.parquet", shown, {"inputs": "x", "settings": {"height": 4, "width": 4}}
@@ -187,5 +187,5 @@ def _meta() -> dict[str, Any]:
 
 def row(metric: str, value: float, **fields: Any) -> MetricRow:
     """Return one figure: by default the mean over AUs and folds, of the last epoch."""
-    given = {"scope": "mean_of_folds", "au": None, "fold": None, "selection": "last", "n": 32}
-    return MetricRow(metric=metric, value=value, **{**given, **fields})
+    defaults = {"scope": "mean_of_folds", "au": None, "fold": None, "selection": "last", "n": 32}
+    return MetricRow(metric=metric, value=value, **{**defaults, **fields})

@@ -98,7 +98,7 @@ def test_the_filters_work_by_keyboard(browser, page):
     assert browser.run("document.getElementById('filter-contradicted').checked")
 
 
-def test_the_chosen_action_unit_lights_up_what_its_branch_looks_at(browser, page):
+def test_choosing_an_action_unit_shows_its_attention_map_on_the_face(browser, page):
     browser.open(page)
     choose(browser, "au", AUS[0])
     veils = ".card:not([hidden]) > .photo img"
@@ -126,7 +126,7 @@ def test_text_stands_out_in_light_and_in_dark(browser, page):
             .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     })()"""
-    found = {}
+    brightness = {}
     for dark in (False, True):
         browser.open(page, dark=dark)
         paper, ink = (
@@ -135,6 +135,6 @@ def test_text_stands_out_in_light_and_in_dark(browser, page):
         )
         low, high = sorted((paper, ink))
         assert (high + 0.05) / (low + 0.05) >= 7
-        found[dark] = paper
-    assert found[False] > 0.9
-    assert found[True] < 0.1
+        brightness[dark] = paper
+    assert brightness[False] > 0.9
+    assert brightness[True] < 0.1

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("error:Glyph")
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+def saved_figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved."""
     figures: list[Figure] = []
     save = pages.save
@@ -75,7 +75,7 @@ def _font(path: Path, name: str, letters: list[int]) -> Path:
 
 
 def boxes(figure: Figure) -> list[Bbox]:
-    """Return where every text and picture of a page is, in pixels."""
+    """Return where every text and image of a page is, in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     texts = [text.get_window_extent(renderer) for text in figure.texts if text.get_text()]
@@ -84,11 +84,11 @@ def boxes(figure: Figure) -> list[Bbox]:
 
 def check_layout(figure: Figure) -> None:
     """Nothing lies outside the page, and no two things on one another."""
-    found = boxes(figure)
+    extents = boxes(figure)
     page = figure.bbox
-    for box in found:
+    for box in extents:
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-    for one, other in combinations(found, 2):
+    for one, other in combinations(extents, 2):
         shared = Bbox.intersection(one, other)
         # Descenders may touch the next line's ascenders by a pixel.
         assert shared is None or shared.width < 1 or shared.height <= 1.5
@@ -105,15 +105,17 @@ def squeezed(text: str) -> str:
 @pytest.mark.parametrize(
     "au", ["AU12", *(pytest.param(au, marks=pytest.mark.slow) for au in ("AU01", "AU26"))]
 )
-def test_a_drawn_action_unit(au: str, drawn: list[Figure], tmp_path: Path) -> None:
+def test_an_action_unit_is_drawn_with_faces_from_rest_to_intensity_e(
+    au: str, saved_figures: list[Figure], tmp_path: Path
+) -> None:
     sheet = au_sheet(au)
     draw_au(sheet, tmp_path / "au.png")
-    (figure,) = drawn
+    (figure,) = saved_figures
     assert cv2.imread(str(tmp_path / "au.png")).shape[1] == 1800
     check_layout(figure)
-    pictures = [axes.images[0].get_array() for axes in figure.axes]
-    assert len(pictures) == 6
-    changes = [np.abs(each.astype(int) - pictures[0]).mean() for each in pictures]
+    images = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(images) == 6
+    changes = [np.abs(each.astype(int) - images[0]).mean() for each in images]
     assert changes == sorted(changes) and changes[1] > 0
     for axes in figure.axes:
         assert len(axes.collections[0].get_offsets()) == len(sheet.facts["landmarks"])
@@ -123,29 +125,31 @@ def test_a_drawn_action_unit(au: str, drawn: list[Figure], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("au", ["AU13", "AU46"])
-def test_an_action_unit_that_cannot_be_drawn(au: str, drawn: list[Figure], tmp_path: Path) -> None:
+def test_an_action_unit_without_faces_is_drawn_as_one_face_at_rest(
+    au: str, saved_figures: list[Figure], tmp_path: Path
+) -> None:
     sheet = au_sheet(au)
     draw_au(sheet, tmp_path / "au.png")
-    (figure,) = drawn
+    (figure,) = saved_figures
     check_layout(figure)
     (axes,) = figure.axes
     assert len(axes.collections[0].get_offsets()) == len(sheet.facts["landmarks"])
     assert f"Facesarenotdrawnwith{au}" in written(figure)
-    for said in sheet.texts.values():
-        assert squeezed(said[0]) in written(figure)
+    for variants in sheet.texts.values():
+        assert squeezed(variants[0]) in written(figure)
 
 
 def test_chinese_is_drawn_in_a_font_that_has_it(
-    chinese_font: str, drawn: list[Figure], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    chinese_font: str, saved_figures: list[Figure], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     for au in ("AU12", "AU13"):
         sheet = au_sheet(au, "zh")
         draw_au(sheet, tmp_path / "au.png")
-        check_layout(drawn[-1])
+        check_layout(saved_figures[-1])
         for state in ("inactive", *"ABCDE"):
-            assert squeezed(sheet.texts[state][0]) in written(drawn[-1])
-    families = {tuple(text.get_fontfamily()) for text in drawn[0].texts}
+            assert squeezed(sheet.texts[state][0]) in written(saved_figures[-1])
+    families = {tuple(text.get_fontfamily()) for text in saved_figures[0].texts}
     assert families == {("DejaVu Sans", chinese_font)}
     assert not caplog.records
 
@@ -155,8 +159,8 @@ def test_letters_without_a_font_are_an_error_with_a_remedy(
 ) -> None:
     few = _font(tmp_path / "few.ttf", "Few", [ord("的")])
     (tmp_path / "broken.ttf").write_bytes(b"not a font")
-    found = [str(few), str(tmp_path / "broken.ttf")]
-    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: found)
+    paths = [str(few), str(tmp_path / "broken.ttf")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: paths)
     with pytest.raises(DataError, match="No installed font") as error:
         draw_au(au_sheet("AU12", "zh"), tmp_path / "au.png")
     assert "fonts-noto-cjk" in error.value.hint
@@ -179,7 +183,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> FrameSheet:
     ],
 )
 def test_a_frame(
-    frame: FrameSheet, size: tuple[int, int] | None, drawn: list[Figure], tmp_path: Path
+    frame: FrameSheet, size: tuple[int, int] | None, saved_figures: list[Figure], tmp_path: Path
 ) -> None:
     image = tmp_path / "folder of images" / f"{'long ' * 20}{'longer' * 20}.png"
     if size is not None:
@@ -187,7 +191,7 @@ def test_a_frame(
         cv2.imwrite(str(image), np.full((*size, 3), 90, np.uint8))
     sheet = FrameSheet(**{**vars(frame), "image": image})
     draw_frame(sheet, tmp_path / "frame.png")
-    (figure,) = drawn
+    (figure,) = saved_figures
     if size is None:
         # The grey box holds the words.
         assert "(notthereanymore)" in written(figure)
@@ -205,13 +209,13 @@ def test_a_frame(
 
 @pytest.mark.slow
 def test_an_image_that_is_none_and_a_frame_without_a_global_text(
-    frame: FrameSheet, drawn: list[Figure], tmp_path: Path
+    frame: FrameSheet, saved_figures: list[Figure], tmp_path: Path
 ) -> None:
     (tmp_path / "1.png").write_bytes(b"not an image")
     for image in (None, tmp_path / "1.png"):
         draw_frame(FrameSheet(**{**vars(frame), "image": image, "face": None}), tmp_path / "f.png")
-        assert "Noimage" in written(drawn[-1])
-        assert "Noglobaldescription" in written(drawn[-1])
+        assert "Noimage" in written(saved_figures[-1])
+        assert "Noglobaldescription" in written(saved_figures[-1])
 
 
 @pytest.mark.parametrize(
@@ -232,9 +236,9 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Statistics:
     return compute(write_built(folder, make_frames(BP4D, 600, nulls=0.01), BP4D))
 
 
-def test_statistics(statistics: Statistics, drawn: list[Figure], tmp_path: Path) -> None:
+def test_statistics(statistics: Statistics, saved_figures: list[Figure], tmp_path: Path) -> None:
     draw_statistics(statistics, tmp_path / "statistics.png")
-    (figure,) = drawn
+    (figure,) = saved_figures
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
     panels = [axes.get_tightbbox(renderer) for axes in figure.axes]
@@ -273,5 +277,5 @@ def test_lines_are_wrapped_where_each_script_allows(chinese_font: str) -> None:
     assert "".join(page.wrap("/a/path_without_a_blank" * 9, 2, 10)) == "/a/path_without_a_blank" * 9
 
 
-def test_every_action_unit_can_be_drawn_or_said() -> None:
+def test_every_action_unit_has_a_figure_or_a_text() -> None:
     assert {type(au_sheet(au)) for au in AUS} == {AuSheet}

@@ -63,10 +63,10 @@ def test_the_figures_are_those_of_a_count_frame_by_frame(models):
 def test_two_trainings_of_one_model_cannot_be_told_apart(models):
     first, second, _ = models
     pair = compare_runs([first], [second])
-    said = verdict(pair)
-    assert said[0].startswith("These two models cannot be told apart on these 18 subjects: ")
-    assert said[1].startswith("Mean accuracy does not tell them apart")
-    assert "another seed" in said[2]
+    sentences = verdict(pair)
+    assert sentences[0].startswith("These two models cannot be told apart on these 18 subjects: ")
+    assert sentences[1].startswith("Mean accuracy does not tell them apart")
+    assert "another seed" in sentences[2]
     f1 = pair.metrics["f1"].comparison
     assert f1.low[-1] < 0 < f1.high[-1]
 
@@ -84,8 +84,8 @@ def test_the_better_model_is_named_whichever_comes_first(models):
 
 def test_seeds_that_differ_are_no_better_model(models):
     first, _, worse = models
-    said = verdict(compare_runs([first], [worse]))
-    assert "The two differ by the seed alone" in said[-1]
+    sentences = verdict(compare_runs([first], [worse]))
+    assert "The two differ by the seed alone" in sentences[-1]
     settings = {**worse.results.settings, "model": {"dim": 32}}
     other = replace(worse, results=worse.results.model_copy(update={"settings": settings}))
     assert (
@@ -101,17 +101,17 @@ def test_seeds_are_averaged_by_subject_and_each_is_shown(models):
     assert f1.of_seeds_a == pytest.approx([figures[-1] for figures in alone])
     tp, errors = (np.zeros((3, 3)) for _ in range(2))
     for wrong, seed in ((0.15, 1), (0.15, 2)):
-        said = decided(TRUTH, wrong, seed)
+        decisions = decided(TRUTH, wrong, seed)
         for fold in (1, 2, 3):
             here = TRUTH.folds == fold
             coded = TRUTH.labels[here] >= 0
-            right = said[here] == (TRUTH.labels[here] == 1)
-            tp[fold - 1] += (coded & right & said[here]).sum(axis=0)
+            right = decisions[here] == (TRUTH.labels[here] == 1)
+            tp[fold - 1] += (coded & right & decisions[here]).sum(axis=0)
             errors[fold - 1] += (coded & ~right).sum(axis=0)
     assert f1.a[:-1] == pytest.approx((2 * tp / (2 * tp + errors)).mean(axis=0))
 
 
-def test_seeds_that_differ_more_than_the_models_are_said_to():
+def test_seeds_that_differ_more_than_the_models_are_reported():
     runs = [loaded(f"run{seed}", decided(TRUTH, 0.1 + 0.1 * seed, seed), seed) for seed in (0, 1)]
     other = [
         loaded(f"other{seed}", decided(TRUTH, 0.1 + 0.1 * seed, 7 + seed), seed) for seed in (0, 1)
@@ -124,11 +124,11 @@ def test_seeds_that_differ_more_than_the_models_are_said_to():
 def test_where_every_subject_is_a_fold_the_frames_of_all_are_taken_together():
     names, alone = np.unique(TRUTH.subjects, return_inverse=True)
     truth = replace(TRUTH, folds=alone + 1)
-    said = [decided(truth, 0.15, 1), decided(truth, 0.30, 3)]
+    decisions = [decided(truth, 0.15, 1), decided(truth, 0.30, 3)]
     folds = {fold + 1: [name] for fold, name in enumerate(names.tolist())}
-    runs = [loaded(f"run{i}", said[i], i, truth, test_subjects=folds) for i in range(2)]
+    runs = [loaded(f"run{i}", decisions[i], i, truth, test_subjects=folds) for i in range(2)]
     pair = compare_runs([runs[0]], [runs[1]])
-    pooled = [plain_f1(truth.labels[:, au], said[0][:, au]) for au in range(3)]
+    pooled = [plain_f1(truth.labels[:, au], decisions[0][:, au]) for au in range(3)]
     assert pair.estimand == "pooled"
     assert pair.metrics["f1"].a == pytest.approx([*pooled, np.mean(pooled)])
     assert verdict(pair)[0].startswith("Model a is better than model b on these 18 subjects")
@@ -177,8 +177,8 @@ def test_other_action_units_are_named(models):
         compare_runs([models[0]], [loading.Loaded("other", other, models[1].found)])
 
 
-def elsewhere(name, decisions, **changed):
-    """Results of predictions made elsewhere, which declare less."""
+def external(name, decisions, **changed):
+    """Return results of external predictions, which declare less."""
     known = {
         "preset": "elsewhere",
         "model": "openface",
@@ -193,8 +193,8 @@ def elsewhere(name, decisions, **changed):
     return replace(run, results=run.results.model_copy(update={"metrics": rows}))
 
 
-def test_predictions_made_elsewhere_are_compared_with_a_note_on_what_they_do_not_declare(models):
-    pair = compare_runs([models[0]], [elsewhere("other", decided(TRUTH, 0.15, 2))])
+def test_external_predictions_are_compared_with_a_note_on_what_they_do_not_declare(models):
+    pair = compare_runs([models[0]], [external("other", decided(TRUTH, 0.15, 2))])
     assert [words.partition(" (")[0] for words in pair.undeclared] == [
         "the selection of the epoch",
         "the alignment",
@@ -203,7 +203,7 @@ def test_predictions_made_elsewhere_are_compared_with_a_note_on_what_they_do_not
     assert changed_settings(models[0].results, pair.b[0].results) == {
         "model": ("vlfau", "openface")
     }
-    other = elsewhere("other", decided(TRUTH, 0.15, 2), threshold=0.4)
+    other = external("other", decided(TRUTH, 0.15, 2), threshold=0.4)
     with pytest.raises(DataError, match="the threshold"):
         compare_runs([models[0]], [other])
 
@@ -214,37 +214,37 @@ def test_action_units_in_another_order_are_named_as_that(models):
         compare_runs([models[0]], [other])
 
 
-def test_predictions_made_elsewhere_are_one_model_where_they_have_one_name(models):
-    one, two = (elsewhere(name, decided(TRUTH, 0.15, i)) for i, name in enumerate(("one", "two")))
+def test_external_predictions_with_one_model_name_are_one_model(models):
+    one, two = (external(name, decided(TRUTH, 0.15, i)) for i, name in enumerate(("one", "two")))
     assert len(compare_runs([one, two], [models[0]]).metrics["f1"].of_seeds_a) == 2
     with pytest.raises(UsageError, match=r"differ by more than the seed: model\."):
-        compare_runs([one, elsewhere("two", decided(TRUTH, 0.1, 3), model="pyfeat")], [models[0]])
+        compare_runs([one, external("two", decided(TRUTH, 0.1, 3), model="pyfeat")], [models[0]])
     with pytest.raises(UsageError, match="are the same"):
         compare_runs([one, one], [models[0]])
 
 
 def test_counts_survive_the_results_file(tmp_path):
-    said = decided(TRUTH, 0.2, 5)
-    found = by_subject(
-        TARGET, TRUTH.labels, said, TRUTH.folds, TRUTH.subjects, {"F001": "F", "M002": None}
+    decisions = decided(TRUTH, 0.2, 5)
+    counts = by_subject(
+        TARGET, TRUTH.labels, decisions, TRUTH.folds, TRUTH.subjects, {"F001": "F", "M002": None}
     )
-    back = SubjectCounts.model_validate_json(SubjectCounts.of(found, TARGET).model_dump_json())
+    back = SubjectCounts.model_validate_json(SubjectCounts.of(counts, TARGET).model_dump_json())
     again = back.grouped(Occurrence(aus=AUS[::-1]))
     for name in ("tp", "fp", "fn", "tn"):
-        there = getattr(again.counts, name)
-        assert np.array_equal(there, getattr(found.counts, name)[:, ::-1])
-    assert again.subjects == found.subjects
-    assert again.folds.tolist() == found.folds.tolist()
-    assert again.sexes == found.sexes
+        values = getattr(again.counts, name)
+        assert np.array_equal(values, getattr(counts.counts, name)[:, ::-1])
+    assert again.subjects == counts.subjects
+    assert again.folds.tolist() == counts.folds.tolist()
+    assert again.sexes == counts.sexes
     first = TRUTH.subjects == "F001"
-    hits = (TRUTH.labels[first] == 1) & said[first]
+    hits = (TRUTH.labels[first] == 1) & decisions[first]
     assert back.folds[1]["F001"]["AU12"][0] == hits[:, 1].sum()
     assert back.sexes == {"F001": "F"}
 
 
 def test_results_without_counts_are_counted_again_from_the_predictions(tmp_path):
-    said = decided(TRUTH, 0.2, 5)
-    run = write_run(tmp_path / "bp4d" / "runs" / "one", TRUTH, said)
+    decisions = decided(TRUTH, 0.2, 5)
+    run = write_run(tmp_path / "bp4d" / "runs" / "one", TRUTH, decisions)
     whole = loading.load(run)
     results_file.write(run, whole.results.model_copy(update={"subject_counts": None}))
     again = loading.load(run)
@@ -254,12 +254,12 @@ def test_results_without_counts_are_counted_again_from_the_predictions(tmp_path)
         assert np.array_equal(getattr(again.found.counts, name), getattr(whole.found.counts, name))
     with pytest.raises(DataError, match="hold no counts by subject"):
         loading.load(run / "results.json")
-    write_run(tmp_path / "bp4d" / "runs" / "two", relabelled(TRUTH, 1), said)
+    write_run(tmp_path / "bp4d" / "runs" / "two", relabelled(TRUTH, 1), decisions)
     with pytest.raises(DataError, match="labels have changed since this run was scored"):
         loading.load(run)
 
 
-def test_the_data_are_plain_json_with_a_row_an_au_and_the_mean(models):
+def test_the_data_are_plain_json_with_one_row_per_au_and_the_mean(models):
     first, _, worse = models
     pair = compare_runs([first], [worse])
     data = json.loads(json.dumps(as_data(pair), allow_nan=False))

@@ -1,4 +1,4 @@
-"""The contact sheet of face crops: a row a subject, what is lost, crosses where the eyes are."""
+"""The contact sheet of face crops: one row per subject, lost frames, crosses at the eyes."""
 
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ PER_SUBJECT = 30
 @pytest.fixture(scope="module")
 def people() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each subject's face and the centres of its eyes in the crop, [2, 2]."""
-    drawn = {}
+    faces = {}
     for seed, subject in enumerate(SUBJECTS):
-        who = draw_identity(np.random.default_rng([3, seed]))
-        image, marks = draw_face(who, np.zeros(len(DRAWN_AUS), np.float32), View(), SIZE)
-        drawn[subject] = image, np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
-    return drawn
+        identity = draw_identity(np.random.default_rng([3, seed]))
+        image, marks = draw_face(identity, np.zeros(len(DRAWN_AUS), np.float32), View(), SIZE)
+        faces[subject] = image, np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
+    return faces
 
 
 def write_dataset(folder: Path, people: dict, **changes: dict[int, Any]) -> Path:
@@ -55,7 +55,7 @@ def write_dataset(folder: Path, people: dict, **changes: dict[int, Any]) -> Path
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
         rows.append(row)
-    meta = {"dataset": "made-up", "settings": {"name": "eyes-similarity", "version": 1}}
+    meta = {"dataset": "bp4d", "settings": {"name": "eyes-similarity", "version": 1}}
     store.write_table(
         folder / "faces.parquet", pa.Table.from_pylist(rows, schemas.faces_schema()), meta
     )
@@ -80,15 +80,15 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     texts: list[tuple[str, int, int]] = []
     write = Board.write
 
-    def watched(self: Board, text: str, x: float, y: float, *rest: Any, **more: Any) -> None:
+    def recorded(self: Board, text: str, x: float, y: float, *rest: Any, **more: Any) -> None:
         texts.append((text, round(x), round(y)))
         write(self, text, x, y, *rest, **more)
 
-    monkeypatch.setattr(Board, "write", watched)
+    monkeypatch.setattr(Board, "write", recorded)
     return texts
 
 
-def test_subjects_counts_losses_and_flags_are_said(
+def test_the_sheet_shows_counts_lost_frames_and_flags_by_subject(
     tmp_path: Path, people: dict, written: list
 ) -> None:
     folder = write_dataset(
@@ -99,14 +99,14 @@ def test_subjects_counts_losses_and_flags_are_said(
         outside={44: True},
     )
     draw_face_sheet(folder, tmp_path / "sheet.jpg")
-    said = [text for text, _, _ in written]
-    assert said[0] == "made-up: faces aligned by eyes-similarity, version 1"
-    assert "3 subjects  ·  90 frames  ·  87 with a face  ·  no landmarks 2" in said[1]
-    assert [text for text in said if text in SUBJECTS] == list(SUBJECTS)
-    assert "27 of 30 frames" in said and "no landmarks: 2" in said and "excluded: 1" in said
-    assert said.count("outside · T1 15") == 1 and said.count("jump · T1 11") == 1
-    assert sum("jump" in text for text in said) == 1
-    assert said.count("T1 1") == 3 and said.count("T1 30") == 3
+    texts = [text for text, _, _ in written]
+    assert texts[0] == "bp4d: faces aligned by eyes-similarity, version 1"
+    assert "3 subjects  ·  90 frames  ·  87 with a face  ·  no landmarks 2" in texts[1]
+    assert [text for text in texts if text in SUBJECTS] == list(SUBJECTS)
+    assert "27 of 30 frames" in texts and "no landmarks: 2" in texts and "excluded: 1" in texts
+    assert texts.count("outside · T1 15") == 1 and texts.count("jump · T1 11") == 1
+    assert sum("jump" in text for text in texts) == 1
+    assert texts.count("T1 1") == 3 and texts.count("T1 30") == 3
     sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
     assert sheet.shape[1] == 2000
     assert (sheet[:, :16] > 245).all() and (sheet[:, -16:] > 245).all()
@@ -135,7 +135,7 @@ def test_a_sheet_without_any_crop_says_so(tmp_path: Path, people: dict, written:
     assert [text for text, _, _ in written].count("0 of 30 frames") == 3
 
 
-def test_what_is_broken_or_missing_is_named(tmp_path: Path, people: dict) -> None:
+def test_broken_and_missing_files_are_named(tmp_path: Path, people: dict) -> None:
     folder = write_dataset(tmp_path, people)
     with pytest.raises(UsageError, match=r"sheet\.pdf"):
         draw_face_sheet(folder, tmp_path / "sheet.pdf")
@@ -152,5 +152,5 @@ def test_what_is_broken_or_missing_is_named(tmp_path: Path, people: dict) -> Non
     assert not (tmp_path / "sheet.png").exists()
     frames = store.read_table(folder / "frames.parquet")
     store.write_table(folder / "frames.parquet", frames.slice(1), {})
-    with pytest.raises(DataError, match="not of the same frames"):
+    with pytest.raises(DataError, match="list different frames"):
         draw_face_sheet(folder, tmp_path / "sheet.png")

@@ -19,7 +19,7 @@ from fauds.protocols.benchmark import benchmark
 from fauds.report.charts import draw_training
 from fauds.report.html import write_html
 from fauds.report.html.compared import published
-from fauds.report.html.face_images import looks_at
+from fauds.report.html.face_images import attention_peak
 from fauds.report.html.runs import read_runs
 from fauds.tables import store
 from tests.report.runs import AUS, SUBJECTS, row, write_gallery, write_run
@@ -40,10 +40,10 @@ class _Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.ids += [given["id"]] if given.get("id") else []
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
         self.addresses += [
-            given[key] or "" for key in ("src", "href", "xlink:href") if key in given
+            values[key] or "" for key in ("src", "href", "xlink:href") if key in values
         ]
         if tag == "table":
             self._rows = []
@@ -84,10 +84,10 @@ def test_the_page_shows_the_figures_of_the_run(run):
     assert "fold 1: from 2.500 to 1.250 in 2 epochs" in text
 
 
-def test_made_up_data_is_said_before_any_figure(run):
+def test_synthetic_data_are_declared_before_any_figure(run):
     text, _ = read(write_html([run]))
     body = text[text.index("<body") :]
-    assert body.index("Made-up faces") < body.index("Mean F1")
+    assert body.index("Synthetic faces") < body.index("Mean F1")
 
 
 def test_the_page_needs_nothing_but_itself(run):
@@ -104,7 +104,7 @@ def test_the_page_needs_nothing_but_itself(run):
     assert "default-src 'none'" in text
 
 
-def test_what_stands_in_files_is_written_as_text(run):
+def test_values_from_files_are_escaped(run):
     write_gallery(run, {0: ("<script>alert(1)</script>", "A <b>face</b>.")})
     text, _ = read(write_html([run]))
     assert "<script>alert" not in text
@@ -112,7 +112,7 @@ def test_what_stands_in_files_is_written_as_text(run):
     assert "a&lt;b=1" in text
 
 
-def test_intervals_and_other_choices_of_the_epoch_are_shown_where_there_are_any(tmp_path):
+def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_path):
     extra = [
         row("f1", 0.9, selection="best_test_epoch"),
         row("f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
@@ -156,13 +156,13 @@ def test_runs_on_other_frames_are_not_ranked(tmp_path):
     assert "(best)" not in text
 
 
-def test_predictions_made_elsewhere_say_so_and_what_they_lack(tmp_path):
+def test_external_predictions_say_so_and_name_missing_frames(tmp_path):
     missing = results_file.MissingFrames(rule="inactive", frames={"F001": 2, "M001": 1})
     changes = {"preset": "elsewhere", "missing": missing, "settings": {}}
     changes["provenance"] = {"captions": {"language": "none", "templates": "none"}}
     folder = tmp_path / "work" / "synthetic" / "runs" / "score-mine"
     text, _ = read(write_html([write_run(folder, changes=changes)]))
-    assert "was scored on predictions made elsewhere" in text
+    assert "was scored on external predictions" in text
     assert "3 frames had no prediction: they were scored as inactive." in text
     assert "This run kept no face." in text
 
@@ -182,7 +182,7 @@ def test_real_faces_stay_out_unless_asked_for(tmp_path):
     assert "licence" in text
     assert not [address for address in page.addresses if "image/jpeg" in address]
     assert "image/jpeg" not in text
-    assert "Made-up" not in text
+    assert "Synthetic" not in text
     assert "JAA-Net" not in text
 
 
@@ -197,11 +197,11 @@ def test_real_faces_are_those_of_their_frames_where_asked_for(tmp_path):
         cv2.imwrite(str(path), np.full((32, 32, 3), value, np.uint8))
     store.write_text(folder / "settings.yaml", f"faces: {crops}\n")
     text, _ = read(write_html([folder], with_faces=True))
-    found = re.findall(
+    cards = re.findall(
         r'<article[^>]*url\(data:image/jpeg;base64,([^)]+)\)">\s*<h3[^>]*>(.*?)<', text
     )
-    assert [name for _, name in found] == ["F001/T1/0", "M001/T1/9"]
-    for (data, _), value in zip(found, shade.values(), strict=True):
+    assert [name for _, name in cards] == ["F001/T1/0", "M001/T1/9"]
+    for (data, _), value in zip(cards, shade.values(), strict=True):
         shown = cv2.imdecode(np.frombuffer(b64decode(data), np.uint8), cv2.IMREAD_COLOR)
         assert abs(shown.mean() - value) < 2
 
@@ -251,7 +251,7 @@ def test_labels_that_were_changed_since_are_not_taken_for_those_that_were_scored
     assert "are not beside it any more" in text
 
 
-def test_the_map_of_features_is_drawn_where_they_were_kept(run):
+def test_the_map_of_features_is_shown_if_the_run_kept_features(run):
     assert "kept no features" in read(write_html([run]))[0]
     rng = np.random.default_rng(0)
     table = {"frame_id": list(range(16)), "subject": ["F001", "M001"] * 8, "sex": ["F", "M"] * 8}
@@ -265,12 +265,12 @@ def test_the_map_of_features_is_drawn_where_they_were_kept(run):
     assert text == write_html([run]).read_text()
 
 
-def test_where_a_branch_looks_is_said_in_words():
+def test_the_peak_of_attention_is_described_in_words():
     attention = np.zeros((7, 7), np.float32)
     attention[0, 6] = 1
-    assert looks_at(attention) == "upper right"
-    assert looks_at(attention.T) == "lower left"
-    assert looks_at(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])) == "middle"
+    assert attention_peak(attention) == "upper right"
+    assert attention_peak(attention.T) == "lower left"
+    assert attention_peak(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])) == "middle"
 
 
 def test_a_page_of_many_faces_is_small(run):
@@ -297,7 +297,7 @@ def test_of_one_subject_the_map_of_features_has_one_colouring(run):
     assert "t-SNE map of AU features of 9 faces of 1 subject, by action unit." in text
 
 
-def test_what_is_undefined_is_a_table_of_its_own(tmp_path):
+def test_undefined_figures_are_listed_in_a_table(tmp_path):
     lines = [f"f1 of AU12 in fold {fold}: no positive frame in the test part" for fold in (1, 2)]
     folder = tmp_path / "work" / "synthetic" / "runs" / "one"
     _, page = read(write_html([write_run(folder, changes={"undefined": lines})]))
@@ -319,7 +319,7 @@ def test_hundreds_of_undefined_figures_do_not_fill_the_terminal(tmp_path, capsys
     assert len(printed) < 20
 
 
-def test_what_is_weak_beyond_noise_is_named(tmp_path):
+def test_aus_below_the_mean_beyond_noise_are_named(tmp_path):
     mean = row("f1", 0.8, low=0.7, high=0.9)
     weak = row("f1", 0.5, au=AUS[0], low=0.4, high=0.69)
     unsure = row("f1", 0.6, au=AUS[1], low=0.4, high=0.71)
@@ -330,7 +330,7 @@ def test_what_is_weak_beyond_noise_is_named(tmp_path):
     assert "None has an interval that ends before" in read(write_html([none]))[0]
 
 
-def test_why_the_headline_has_no_interval_is_said(tmp_path):
+def test_a_headline_without_an_interval_says_why(tmp_path):
     how = {"method": "jackknife_t", "resamples": 0, "level": 0.95, "seed": 0, "note": "Subjects."}
     changes = {"uncertainty": results_file.Uncertainty(**how)}
     folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", changes=changes)
@@ -357,7 +357,7 @@ def test_the_same_run_is_not_compared_with_itself(run):
         write_html([run, run.parent / "." / run.name])
 
 
-def test_the_course_of_many_folds_is_told_as_a_whole():
+def test_the_training_of_many_folds_is_summarised():
     logs = {
         fold: [{"epoch": 1, "total": 3.0 + fold}, {"epoch": 2, "total": 1.0 + fold}]
         for fold in range(1, 42)

@@ -82,7 +82,7 @@ def test_runs_of_one_name_are_told_apart_and_names_are_escaped():
     assert r"vlfau tiny (b\&2) & " in table
 
 
-def test_predictions_made_elsewhere_are_called_by_their_models_name_alone():
+def test_external_predictions_are_called_by_their_model_alone():
     values = (70.0, 50.0, 20.0, 60.0)
     protocol = {"selection": "elsewhere"}
     table = latex_table([run(values, preset="elsewhere", model="py-feat", protocol=protocol)])
@@ -93,15 +93,15 @@ def test_predictions_made_elsewhere_are_called_by_their_models_name_alone():
 def test_runs_on_other_frames_say_so():
     values = (70.0, 50.0, 20.0, 60.0)
     fewer = run(values, frames_fingerprint="other", frames_scored=1_234)
-    said = f"not scored on the same frames ({run(values).results.frames_scored:,}; 1,234)."
-    assert said in latex_table([run(values), fewer])
+    note = f"not scored on the same frames ({run(values).results.frames_scored:,}; 1,234)."
+    assert note in latex_table([run(values), fewer])
     assert "same frames" not in latex_table([run(values), run(values)])
 
 
 def test_runs_of_other_protocols_are_refused():
     values = (70.0, 50.0, 20.0, 60.0)
     for changed in ({"protocol": {"threshold": 0.4}}, {"benchmark_version": 2}):
-        with pytest.raises(UsageError, match="of different protocols"):
+        with pytest.raises(UsageError, match="follow different protocols"):
             latex_table([run(values), run(values, **changed)])
 
 

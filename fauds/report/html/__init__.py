@@ -1,4 +1,4 @@
-"""report.html: one page that holds all it shows, and needs no network."""
+"""report.html: one self-contained page about one or several runs, which needs no network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,14 @@ def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
     """Write report.html of finished runs into the first one's folder; return its path.
 
     Args:
-        folders: of runs of one benchmark; what is of one run alone is of the first.
-        with_faces: show faces of real people, whose datasets' licences forbid to pass them on.
+        folders: the folders of runs of one benchmark. Sections about a single run are about the
+            first.
+        with_faces: show faces of real people too. The licences of most datasets forbid to pass
+            them on.
 
     Raises:
-        UsageError: no run, or runs of several benchmarks.
-        DataError: a run has no results, or a picture cannot be read.
+        UsageError: no run is named, or the runs are of several benchmarks.
+        DataError: a run has no results, or an image cannot be read.
     """
     runs = read_runs(folders)
     run = runs[0]
@@ -46,7 +48,7 @@ def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
         summary=sentences(run),
         sections=sections(runs),
         faces=faces,
-        no_pictures=reason,
+        no_images=reason,
         aus=run.results.protocol.aus,
         noun=run.target.noun,
         plural=run.target.plural,
@@ -62,15 +64,15 @@ def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
 
 
 def _title(runs: Sequence[Run]) -> str:
-    what = runs[0].title if len(runs) == 1 else f"{len(runs)} runs"
+    subject = runs[0].title if len(runs) == 1 else f"{len(runs)} runs"
     results = runs[0].results
-    return f"{what} on {results.benchmark} v{results.benchmark_version}"
+    return f"{subject} on {results.benchmark} v{results.benchmark_version}"
 
 
 def _dataset(run: Run) -> str:
-    """Return the benchmark in words; its name where this version's are not at hand."""
+    """Return the benchmark's title, or its name if the run's version of it is not available."""
     name, workdir = run.results.benchmark, dataset_folder(run.folder).parent
     if name not in protocol_files.names(workdir):
         return name
-    found = protocol_files.find(name, workdir)
-    return found.title if found.version == run.results.benchmark_version else name
+    benchmark = protocol_files.find(name, workdir)
+    return benchmark.title if benchmark.version == run.results.benchmark_version else name

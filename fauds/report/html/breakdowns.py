@@ -1,4 +1,4 @@
-"""Tables of one run's figures: by AU, by fold, by sex, by subject, by choice of the epoch."""
+"""Tables of one run's figures by AU, fold, sex, subject and epoch selection."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ SELECTIONS = {
     "best_test_threshold": "the last epoch, with the threshold that is best on the test part",
     "best_test_epoch_and_threshold": "epoch and threshold that are best on the test part",
 }
-"""How the epoch and the threshold of a figure were chosen, in words."""
+"""The selections of results.json, which choose an epoch and a threshold, in words."""
 
 _BESIDE = {
     "always_active_f1": "F1, always active",
@@ -43,13 +43,13 @@ _TEXTS = {
 
 
 def au_table(run: Run) -> Table:
-    """F1 and what helps to judge it, by AU; columns that the run lacks are left out."""
+    """Return the headline and further metrics by AU, without the metrics that the run lacks."""
     title = run.target.titles[run.first]
-    # In the order of _BESIDE; a target's own titles come before the common ones.
-    named = {**dict.fromkeys(_BESIDE, ""), **run.target.baselines, **_BESIDE, **run.target.titles}
+    # In the order of _BESIDE; the titles of the target replace the common ones.
+    titles = {**dict.fromkeys(_BESIDE, ""), **run.target.baselines, **_BESIDE, **run.target.titles}
     columns = {run.first: sentence_case(title)} | {
         metric: sentence_case(name)
-        for metric, name in named.items()
+        for metric, name in titles.items()
         if metric != run.first and run.row(metric) is not None
     }
     shares = _active_shares(run)
@@ -65,11 +65,14 @@ def au_table(run: Run) -> Table:
 
 
 def _active_shares(run: Run) -> dict[str | None, float]:
-    """The share of scored frames in which each AU is active, and their mean; none if unknown."""
-    target, counted = run.target, run.results.subject_counts
-    if counted is None or target.form != "multilabel":
+    """Return the share of scored frames in which each AU is active, and their mean under None.
+
+    The dictionary is empty if the results do not hold the counts.
+    """
+    target, by_subject = run.target, run.results.subject_counts
+    if by_subject is None or target.form != "multilabel":
         return {}
-    shares = target.shares(counted.grouped(target).counts).tolist()
+    shares = target.shares(by_subject.grouped(target).counts).tolist()
     return {**dict(zip(target.names, shares, strict=True)), None: float(np.mean(shares))}
 
 
@@ -78,7 +81,7 @@ def _head(run: Run) -> str:
 
 
 def by_fold(run: Run, metric: str, name: str) -> Table:
-    """One metric by AU and fold, then the mean of folds, then all frames pooled."""
+    """Return one metric by AU and fold, with the mean of folds and the pooled figure."""
     table = fold_table(run.results, metric)
     rows = (replace(row, name=sentence_case(row.name)) if row.total else row for row in table.rows)
     return replace(
@@ -90,26 +93,26 @@ def by_fold(run: Run, metric: str, name: str) -> Table:
 
 
 def undefined_table(run: Run) -> Table | None:
-    """What could not be measured, and why; None where all could."""
+    """Return the figures that are undefined, and why; None if all are defined."""
     lines = [line.partition(": ") for line in run.results.undefined]
     if not lines:
         return None
     return Table(
         caption=f"Undefined and left out of means: {len(lines)}",
         head=("Figure", "Why"),
-        rows=tuple(Row(what, (Cell(why),)) for what, _, why in lines),
+        rows=tuple(Row(name, (Cell(reason),)) for name, _, reason in lines),
     )
 
 
 def sex_table(run: Run) -> Table | None:
-    """F1 over the frames of women and of men; None where the run has no such figures."""
+    """Return the headline over the frames of women and of men; None if the run lacks these."""
     groups = run.groups("sex")
     if not groups:
         return None
     rows = []
     for au in (*run.results.protocol.aus, None):
-        found = [run.row(run.first, "sex", au, group=group) for group in groups]
-        cells = (*map(figure, found), Cell(_apart(found)))
+        figures = [run.row(run.first, "sex", au, group=group) for group in groups]
+        cells = (*map(figure, figures), Cell(_apart(figures)))
         rows.append(Row(au or sentence_case(run.target.total), cells, not au))
     names, title = {"F": "Women", "M": "Men"}, sentence_case(run.target.titles[run.first])
     return Table(
@@ -120,7 +123,7 @@ def sex_table(run: Run) -> Table | None:
 
 
 def _apart(rows: list[MetricRow | None]) -> str:
-    """Return whether the intervals of two groups lie apart."""
+    """Return "apart" or "overlap" for the intervals of two groups; "-" without intervals."""
     known = [row for row in rows if row is not None and row.low is not None]
     if len(known) != 2 or any(row.high is None for row in known):
         return "-"
@@ -129,22 +132,22 @@ def _apart(rows: list[MetricRow | None]) -> str:
 
 
 def subject_table(run: Run) -> Table | None:
-    """Every subject's mean F1 and accuracy, the lowest first; None where there are none."""
+    """Return every subject's mean figures, the lowest first; None if the run lacks these."""
     subjects = run.groups("subject")
     if not subjects:
         return None
-    found = [
-        (who, [run.row(metric, "subject", group=who) for metric in run.target.statistics])
-        for who in subjects
+    by_subject = [
+        (subject, [run.row(metric, "subject", group=subject) for metric in run.target.statistics])
+        for subject in subjects
     ]
     titles = [run.target.titles[metric] for metric in run.target.statistics]
-    found.sort(key=lambda subject: _undefined_last(subject[1][0]))
+    by_subject.sort(key=lambda entry: _undefined_last(entry[1][0]))
     return Table(
         caption=f"Over all {run.target.plural} by subject, in %, the lowest {titles[0]} first",
         head=("Subject", *(sentence_case(title) for title in titles), "Frames"),
         rows=tuple(
-            Row(who, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
-            for who, rows in found
+            Row(subject, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
+            for subject, rows in by_subject
         ),
     )
 
@@ -155,7 +158,7 @@ def _undefined_last(row: MetricRow | None) -> tuple[bool, float]:
 
 
 def selection_table(run: Run) -> Table | None:
-    """The headline beside figures whose epoch or threshold was chosen otherwise."""
+    """Return the headline beside the figures of other selections; None if there are no others."""
     headline = run.row(run.first, selection="last")
     rows = []
     for selection, words in SELECTIONS.items():
@@ -180,12 +183,12 @@ def _difference(value: float | None, other: float | None) -> str:
 
 
 def text_table(run: Run) -> Table | None:
-    """What the descriptions are worth; None where the run wrote none."""
+    """Return the metrics of the generated descriptions; None if the run wrote none."""
     rows = []
     for metric, name in _TEXTS.items():
-        found = [run.row(f"{scope}_{metric}") for scope in ("local", "global")]
-        if any(row is not None for row in found):
-            rows.append(Row(name, _cells(found)))
+        figures = [run.row(f"{scope}_{metric}") for scope in ("local", "global")]
+        if any(row is not None for row in figures):
+            rows.append(Row(name, _cells(figures)))
     if not rows:
         return None
     return Table(
@@ -200,7 +203,10 @@ def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
 
 
 def contradictions(run: Run) -> list[str]:
-    """Say how many described faces contradict themselves; nothing where none could."""
+    """Return a sentence on how often the two descriptions of a face contradict each other.
+
+    The list is empty if no face has both descriptions.
+    """
     row = run.row("text_contradictions")
     if row is None:
         return []

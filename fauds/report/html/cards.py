@@ -1,4 +1,4 @@
-"""A card for every described test face: labels, predictions, and what the descriptions assert."""
+"""A card for each test face: labels, predictions, and the states that the descriptions assert."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cache, partial
 
 from fauds.captions import Parsed, parse
 from fauds.report.described_faces import AuRow, gallery
-from fauds.report.html.face_images import face_uri, looks_at, shown_images, veil_uri
+from fauds.report.html.face_images import attention_peak, attention_uri, face_uri, shown_images
 from fauds.report.html.runs import Run
 
 _Read = Callable[[str], Parsed]
@@ -14,15 +14,19 @@ _Read = Callable[[str], Parsed]
 
 @dataclass(frozen=True)
 class Line:
-    """One AU of a card.
+    """One AU, or class, of a card.
 
     Attributes:
-        true, predicted, local, face: "active", "inactive", or "" where it is not coded or said;
-            `local` and `face` are what the two descriptions assert.
-        named: whether the label or the prediction says that it is active, or the face's class.
-        probability: "0.93".
-        text: its description, "" where none was written.
-        veil: the attention's picture, and `looks`, where it is highest; "" where none was kept.
+        name: the AU or class.
+        true: the state by the label, "active" or "inactive"; "" if it is not coded.
+        predicted: the predicted state.
+        named: whether the label or the prediction is active, or names the face's class.
+        probability: the predicted probability, such as "0.93".
+        text: the generated local description; "" if the model wrote none.
+        local: the state that the local description asserts; "" for none.
+        face: the state that the global description asserts; "" for none.
+        attention: the attention map as an image URI; "" if none was kept.
+        peak: the place where attention is highest, in words; "" if none was kept.
     """
 
     name: str
@@ -33,12 +37,12 @@ class Line:
     text: str
     local: str
     face: str
-    veil: str
-    looks: str
+    attention: str
+    peak: str
 
     @property
     def verdict(self) -> str:
-        """Return "right", "wrong", or "not coded"."""
+        """How the prediction compares with the label: "right", "wrong" or "not coded"."""
         if not self.true:
             return "not coded"
         return "right" if self.true == self.predicted else "wrong"
@@ -50,18 +54,26 @@ class Line:
 
     @property
     def remark(self) -> str:
-        """Return how descriptions and prediction go together, in words; "" without descriptions."""
+        """Whether the descriptions agree with the prediction, in words; "" without descriptions."""
         if self.contradicted:
             return f"own description says {self.local}, the face's says {self.face}"
-        said = self.local or self.face
-        if not said:
+        state = self.local or self.face
+        if not state:
             return ""
-        return "agrees" if said == self.predicted else f"description says {said}"
+        return "agrees" if state == self.predicted else f"description says {state}"
 
 
 @dataclass(frozen=True)
 class Card:
-    """One face; `image` is "" without a picture."""
+    """One test face.
+
+    Attributes:
+        key: the frame's key, such as ``F001/T1/2440``.
+        image: the image as a URI; "" without an image.
+        lines: one line for each AU or class.
+        face_text: the generated global description; "" if the model wrote none.
+        true_face: the global description of the labels; "" if a needed AU is not coded.
+    """
 
     key: str
     image: str
@@ -71,49 +83,56 @@ class Card:
 
     @property
     def active(self) -> list[str]:
-        """The AUs that are labelled or predicted active."""
+        """The AUs whose label or prediction is active."""
         return [line.name for line in self.lines if line.named]
 
     @property
     def wrong(self) -> list[str]:
-        """The AUs predicted wrongly."""
+        """The AUs whose prediction differs from the label."""
         return [line.name for line in self.lines if line.verdict == "wrong"]
 
     @property
     def contradicted(self) -> list[str]:
-        """The AUs of which the two descriptions assert different states."""
+        """The AUs for which the two descriptions assert different states."""
         return [line.name for line in self.lines if line.contradicted]
 
     @property
-    def looks(self) -> bool:
-        """Whether attention was kept."""
-        return any(line.veil for line in self.lines)
+    def has_attention(self) -> bool:
+        """Whether attention maps were kept."""
+        return any(line.attention for line in self.lines)
 
 
 def cards(run: Run, with_faces: bool) -> tuple[list[Card], str]:
-    """Return a card for every face that the run kept, and why pictures are left out, or "".
+    """Return a card for every face that the run kept, and why images are left out.
+
+    Args:
+        run: the run.
+        with_faces: show faces of real people too.
+
+    Returns:
+        The cards, and the reason why they have no images, which is "" if they have.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
     """
     faces = gallery(run.folder)
     images, reason = shown_images(run, faces, with_faces)
     read = cache(partial(parse, language=run.results.provenance["captions"]["language"]))
     occurrence_at = run.target.occurrence_at
-    made = []
+    shown = []
     for face in faces:
         path = images.get(face.frame_id)
-        whole = read(face.face_text) if face.face_text else None
+        parsed = read(face.face_text) if face.face_text else None
         states = run.target.states
-        lines = tuple(_line(au, whole, read, occurrence_at, states) for au in face.aus)
+        lines = tuple(_line(au, parsed, read, occurrence_at, states) for au in face.aus)
         image = face_uri(path) if path else ""
-        made.append(Card(face.key, image, lines, face.face_text or "", face.true_face or ""))
-    return made, reason
+        shown.append(Card(face.key, image, lines, face.face_text or "", face.true_face or ""))
+    return shown, reason
 
 
 def _line(
     au: AuRow,
-    whole: Parsed | None,
+    face: Parsed | None,
     read: _Read,
     occurrence_at: int | None,
     states: tuple[str, str],
@@ -126,14 +145,14 @@ def _line(
         probability=f"{au.probability:.2f}",
         text=au.text or "",
         local=_asserted(read(au.text), au.name, occurrence_at) if au.text else "",
-        face="" if whole is None else _asserted(whole, au.name, occurrence_at, others=False),
-        veil="" if au.attention is None else veil_uri(au.attention),
-        looks="" if au.attention is None else looks_at(au.attention),
+        face="" if face is None else _asserted(face, au.name, occurrence_at, others=False),
+        attention="" if au.attention is None else attention_uri(au.attention),
+        peak="" if au.attention is None else attention_peak(au.attention),
     )
 
 
-def _asserted(said: Parsed, au: str, occurrence_at: int | None, others: bool | None = None) -> str:
-    state = said.asserts(au, occurrence_at, others=others)
+def _asserted(text: Parsed, au: str, occurrence_at: int | None, others: bool | None = None) -> str:
+    state = text.asserts(au, occurrence_at, others=others)
     return "" if state is None else _word(state)
 
 

@@ -1,4 +1,4 @@
-"""Tables of several runs side by side, and of runs beside published methods."""
+"""Tables that compare runs with each other and with published methods."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ _WORDS = {
 
 
 def overview(runs: Sequence[Run]) -> Table | None:
-    """The headline figures of several runs; None of a single one."""
+    """Return the headline figures of several runs; None for a single run."""
     if len(runs) < 2:
         return None
     overall = {m: sentence_case(name) for m, name in runs[0].target.overall.items()}
-    named = {**overall, **_WORDS}
-    shown = {m: name for m, name in named.items() if any(run.row(m) for run in runs)}
+    titles = {**overall, **_WORDS}
+    shown = {m: title for m, title in titles.items() if any(run.row(m) for run in runs)}
     table = Table(
         caption="The runs of this page, means of folds, in %",
         head=("Run", *shown.values(), "What differs"),
@@ -43,19 +43,19 @@ def overview(runs: Sequence[Run]) -> Table | None:
 
 
 def _marked(table: Table, figures: int) -> Table:
-    """Mark the best of the first columns, which hold figures."""
-    words = [row.cells[figures:] for row in table.rows]
+    """Return the table with the best figures marked in its first columns, which hold figures."""
+    texts = [row.cells[figures:] for row in table.rows]
     cut = [Row(row.name, row.cells[:figures], row.total) for row in table.rows]
     marked = best_of_columns(Table(table.caption, table.head, tuple(cut), table.note))
     rows = [
         Row(row.name, (*row.cells, *rest), row.total)
-        for row, rest in zip(marked.rows, words, strict=True)
+        for row, rest in zip(marked.rows, texts, strict=True)
     ]
     return Table(table.caption, table.head, tuple(rows), table.note)
 
 
 def by_au(runs: Sequence[Run]) -> Table | None:
-    """The headline by name of several runs, the best of each marked; None of a single one."""
+    """Return the headline of several runs by AU, the best marked; None for a single run."""
     if len(runs) < 2:
         return None
     target, first = runs[0].target, runs[0].first
@@ -73,13 +73,13 @@ def by_au(runs: Sequence[Run]) -> Table | None:
 
 
 def ablation(runs: Sequence[Run]) -> Table | None:
-    """The paper's Table 4; None where the runs do not differ by its switches."""
-    known = [run for run in runs if run.switches is not None]
-    if len({run.switches for run in known}) < 2:
+    """Return the paper's Table 4; None unless the runs differ in the settings that it varies."""
+    ablated = [run for run in runs if run.switches is not None]
+    if len({run.switches for run in ablated}) < 2:
         return None
-    known.sort(key=lambda run: _place(run.switches or ()))
-    aus = known[0].results.protocol.aus
-    words = [name for name in ("local_word_top5", "global_word_top5") if _any(known, name)]
+    ablated.sort(key=lambda run: _place(run.switches or ()))
+    aus = ablated[0].results.protocol.aus
+    words = [name for name in ("local_word_top5", "global_word_top5") if _any(ablated, name)]
     names = {"local_word_top5": "LLGA words", "global_word_top5": "GLGA words"}
     table = Table(
         caption="What each part of the model adds: F1 and words among the first five, in %",
@@ -93,15 +93,15 @@ def ablation(runs: Sequence[Run]) -> Table | None:
                     *(figure(run.row(word)) for word in words),
                 ),
             )
-            for run in known
+            for run in ablated
         ),
-        note=_others(known),
+        note=_others(ablated),
     )
-    return best_of_columns(table, len(SWITCHES)) if comparable(known) else table
+    return best_of_columns(table, len(SWITCHES)) if comparable(ablated) else table
 
 
 def _place(switches: tuple[bool, ...]) -> tuple[int, bool]:
-    """Order as the paper's Table 4 does: fewest parts first, LLGA before GLGA."""
+    """Return the sort key of the paper's Table 4: fewest parts first, LLGA before GLGA."""
     return sum(switches), bool(switches) and switches[-1]
 
 
@@ -110,18 +110,18 @@ def _any(runs: Sequence[Run], metric: str) -> bool:
 
 
 def _others(runs: Sequence[Run]) -> str:
-    """Say which other settings differ: a gap between rows is then not the parts' alone."""
+    """Return what the columns mean, and which other settings differ between the runs."""
     switches = {f"model.{name}" for name in SWITCHES}
     keys = {change.partition("=")[0] for run in runs for change in run.differs} - switches
-    said = (
+    meaning = (
         "MARL: branches for each action unit. LLGA and GLGA: descriptions of one action unit and "
         "of the face as further aims of training."
     )
-    return said + (f" The runs also differ in {', '.join(sorted(keys))}." if keys else "")
+    return meaning + (f" The runs also differ in {', '.join(sorted(keys))}." if keys else "")
 
 
 def published(runs: Sequence[Run], metric: str = "F1") -> Table | None:
-    """Published figures beside the runs'; None where they may not be compared."""
+    """Return published figures beside the runs'; None if they may not be compared."""
     rows = published_rows(runs[0].results, metric)
     if rows is None or not comparable(runs):
         return None
@@ -158,27 +158,27 @@ def published(runs: Sequence[Run], metric: str = "F1") -> Table | None:
 
 
 def _printed(value: float) -> Cell:
-    """Return a published figure; some methods leave action units out."""
+    """Return a published figure in %; "-" if the method leaves the action unit out."""
     return Cell("-" if math.isnan(value) else f"{value:.1f}")
 
 
 def balance_words(runs: Sequence[Run]) -> list[str]:
-    """Say how evenly each run does over the AUs."""
-    said = []
+    """Return a sentence about each run's spread of the headline over the AUs."""
+    sentences = []
     for run in runs:
         values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
-        known = [value for value in values if value is not None]
-        if known:
+        defined = [value for value in values if value is not None]
+        if defined:
             name = f"Run {run.letter}" if len(runs) > 1 else "This run"
-            said.append(
-                f"{name}: {run.target.titles[run.first]} from {percent(min(known))} to "
-                f"{percent(max(known))} %, variance {variance(known):.1f} (in squared %)."
+            sentences.append(
+                f"{name}: {run.target.titles[run.first]} from {percent(min(defined))} to "
+                f"{percent(max(defined))} %, variance {variance(defined):.1f} (in squared %)."
             )
-    return said
+    return sentences
 
 
 def variance(values: Sequence[float]) -> float:
-    """Return the variance over names of a figure in %, in squared %."""
+    """Return the variance of values of 0 to 1, in squared %."""
     percents = [100 * value for value in values]
     mean = sum(percents) / len(percents)
     return sum((value - mean) ** 2 for value in percents) / len(percents)

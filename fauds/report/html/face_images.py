@@ -1,4 +1,4 @@
-"""Pictures inside a page: faces, and veils that leave bright what a branch looks at."""
+"""Images inside a page: faces, and attention maps to lay over them."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from fauds.tables.paths import FRAMES, SETTINGS, dataset_folder
 
 _SIDE = 176
 _QUALITY = 82
-_VEIL = 200
+_DARKEST = 200
 _ROWS = ("upper", "", "lower")
 _COLUMNS = ("left", "middle", "right")
 
@@ -29,13 +29,18 @@ _COLUMNS = ("left", "middle", "right")
 def shown_images(
     run: Run, faces: Sequence[DescribedFace], with_faces: bool
 ) -> tuple[Mapping[int, Path], str]:
-    """Return the image of every face by frame id, and why there is none where there is none.
+    """Return the images to show by frame id, and why there are none.
 
     Args:
+        run: the run whose faces are shown.
+        faces: the faces that the run kept.
         with_faces: show faces of real people too.
 
+    Returns:
+        The paths of the images, and the reason why they are left out, which is "" if they are not.
+
     Raises:
-        DataError: real faces are asked for, and their tables are not there any more.
+        DataError: real faces are asked for, but the tables of their dataset are missing.
     """
     if run.results.synthetic:
         kept = {face.frame_id: run.folder / face.image for face in faces if face.image}
@@ -54,29 +59,29 @@ def _real_images(run: Run, frame_ids: Sequence[int]) -> dict[int, Path]:
     path = tables / FRAMES
     if not path.exists():
         raise DataError(
-            "The faces cannot be shown: the frames that they belong to are not there.",
+            "The faces cannot be shown: the table of their frames is missing.",
             where=path,
-            hint="leave --with-faces out, or put the run back into its workdir",
+            hint="leave --with-faces out, or move the run back into its workdir",
         )
     frames = store.read_table(path)
     frames = frames.filter(pc.is_in(frames["frame_id"], pa.array(frame_ids, pa.int64())))
-    elsewhere = read_yaml(run.folder / SETTINGS).get("faces")
-    found = find_face_images(
+    folder = read_yaml(run.folder / SETTINGS).get("faces")
+    face_images = find_face_images(
         tables,
         frames,
         store.read_meta(path),
-        Path(elsewhere) if elsewhere else None,
+        Path(folder) if folder else None,
         protocol_files.find(run.results.benchmark, tables.parent).alignment,
     )
-    images = found.frames.select(["frame_id", "image"]).to_pylist()
-    return {row["frame_id"]: found.root / row["image"] for row in images}
+    images = face_images.frames.select(["frame_id", "image"]).to_pylist()
+    return {row["frame_id"]: face_images.root / row["image"] for row in images}
 
 
 def face_uri(path: Path) -> str:
-    """Return a face as a JPEG inside the page.
+    """Return a face image as the data URI of a small JPEG.
 
     Raises:
-        DataError: the file is no picture.
+        DataError: the file is no image.
     """
     try:
         with Image.open(path) as image:
@@ -89,15 +94,17 @@ def face_uri(path: Path) -> str:
     return _uri("image/jpeg", buffer.getvalue())
 
 
-def veil_uri(attention: np.ndarray) -> str:
-    """Return a PNG of the map's own size: clear at its highest, dark at its lowest.
+def attention_uri(attention: np.ndarray) -> str:
+    """Return an attention map as the data URI of a PNG to lay over the face.
+
+    The PNG is transparent where attention is highest and dark where it is lowest.
 
     Args:
-        attention: float [rows, columns].
+        attention: the map, float [rows, columns].
     """
     spread = np.ptp(attention)
     share = (attention - attention.min()) / spread if spread > 0 else np.ones_like(attention)
-    alpha = np.rint(_VEIL * (1 - share)).astype(np.uint8)
+    alpha = np.rint(_DARKEST * (1 - share)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.stack([np.zeros_like(alpha), alpha], axis=-1), "LA").save(
         buffer, "PNG", optimize=True
@@ -105,8 +112,8 @@ def veil_uri(attention: np.ndarray) -> str:
     return _uri("image/png", buffer.getvalue())
 
 
-def looks_at(attention: np.ndarray) -> str:
-    """Return where a map is highest, in words of the picture: "upper left", "middle"."""
+def attention_peak(attention: np.ndarray) -> str:
+    """Return where a map [rows, columns] is highest on the image: "upper left", "middle"."""
     place = np.unravel_index(int(attention.argmax()), attention.shape)
     row, column = (
         min(int(3 * (at + 0.5) / size), 2) for at, size in zip(place, attention.shape, strict=True)

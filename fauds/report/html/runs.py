@@ -1,4 +1,4 @@
-"""The finished runs of a page: their figures by name, and what tells them apart."""
+"""The finished runs of a page: access to their figures, and the settings that differ."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SWITCHES = {
     "local_language": "LLGA",
     "global_language": "GLGA",
 }
-"""The model's settings that the paper's Table 4 varies, and its names of them."""
+"""The model settings that the paper's Table 4 varies, and the paper's names for them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Run:
     """A finished run.
 
     Attributes:
-        letter: its name on a page of several runs: "A", "B" and so on.
+        folder: the folder of the run.
+        results: the results of the run.
+        letter: the name of the run on a page of several runs: "A", "B" and so on.
         differs: the settings that differ between the page's runs, as ``key=value``.
     """
 
@@ -42,7 +44,7 @@ class Run:
 
     @property
     def target(self) -> Target:
-        """What the run predicts."""
+        """The target: what the run predicts."""
         return self.results.protocol.predicts
 
     @property
@@ -60,28 +62,37 @@ class Run:
         group: str | None = None,
         selection: str | None = None,
     ) -> MetricRow | None:
-        """Return one figure, None where it is not there.
+        """Return one figure; None if the run lacks it.
 
         Args:
-            au: None for the mean over AUs.
-            selection: None for the headline's, or "none" of figures that no training made.
+            metric: the name of the metric.
+            scope: what the figure is computed over, such as "mean_of_folds" or "pooled".
+            au: the AU or class; None for the mean over all of them.
+            fold: the fold number, for the scope "fold".
+            group: the sex or subject, for figures of groups.
+            selection: how the epoch was chosen; None for the headline's selection, "none" for
+                figures that do not depend on training.
         """
         return self.results.row(metric, scope, au, fold, group=group, selection=selection)
 
     def value(
         self, metric: str, scope: str = "mean_of_folds", au: str | None = None
     ) -> float | None:
-        """Return the value of one headline figure, 0 to 1; None where it is undefined."""
+        """Return the value of one figure, 0 to 1; None if the run lacks it or it is undefined."""
         row = self.row(metric, scope, au)
         return None if row is None else row.value
 
     def groups(self, scope: str) -> list[str]:
-        """Return the groups, sexes or subjects, that have figures of their own."""
-        found = {row.group for row in self.results.metrics if row.scope == scope and row.group}
-        return sorted(found)
+        """Return the groups that have figures of their own, sorted.
+
+        Args:
+            scope: "sex" or "subject".
+        """
+        groups = {row.group for row in self.results.metrics if row.scope == scope and row.group}
+        return sorted(groups)
 
     def settings(self, *keys: str) -> Any:
-        """Return one resolved setting, None where the run has none such."""
+        """Return the resolved setting under these keys; None if the run has no such setting."""
         value: Any = self.results.settings
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -89,16 +100,16 @@ class Run:
 
     @property
     def switches(self) -> tuple[bool, ...] | None:
-        """The settings of `SWITCHES`; None where the model is another."""
-        found = [self.settings("model", name) for name in SWITCHES]
-        return None if None in found else tuple(map(bool, found))
+        """The settings of `SWITCHES`; None if the model does not have them."""
+        values = [self.settings("model", name) for name in SWITCHES]
+        return None if None in values else tuple(map(bool, values))
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read finished runs of one benchmark.
 
     Raises:
-        UsageError: none is named, one is named twice, or they are of several benchmarks.
+        UsageError: no run is named, one is named twice, or they are of several benchmarks.
         DataError: a run has no results.
     """
     if not folders:
@@ -110,7 +121,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     if len(benchmarks) > 1:
         raise UsageError(
             f"The runs are of several benchmarks: {', '.join(benchmarks)}.",
-            hint="one page shows one benchmark: write a report of each",
+            hint="one page shows one benchmark: write a report for each",
         )
     flat = [
         {key: json.dumps(value) for key, value in flattened(one.settings).items()}
@@ -119,8 +130,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     keys = sorted(set().union(*flat))
     varied = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [
-        Run(folder, one, _letter(place), tuple(f"{key}={mine.get(key)}" for key in varied))
-        for place, (folder, one, mine) in enumerate(zip(folders, results, flat, strict=True))
+        Run(folder, one, _letter(place), tuple(f"{key}={values.get(key)}" for key in varied))
+        for place, (folder, one, values) in enumerate(zip(folders, results, flat, strict=True))
     ]
 
 

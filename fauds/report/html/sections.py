@@ -1,4 +1,4 @@
-"""The parts of a page: tables, figures and words, or why one of them is not there."""
+"""The sections of a page: tables, figures and texts, or why one of them is missing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,10 +18,15 @@ from fauds.report.tables import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A section of the page.
 
     Attributes:
-        folded: tables that are shown when asked for.
+        name: the id of the section, for links.
+        title: the heading.
+        words: the paragraphs.
+        drawings: the figures.
+        tables: the tables.
+        folded: tables that are folded until the reader opens them.
     """
 
     name: str
@@ -33,9 +38,12 @@ class Section:
 
 
 def sections(runs: Sequence[Run]) -> list[Section]:
-    """Return all parts but summary, faces and provenance; what cannot be shown says why."""
+    """Return all sections but summary, faces and provenance.
+
+    A section that cannot be shown says why.
+    """
     run = runs[0]
-    found = [
+    candidates = [
         _several(runs),
         _by_au(runs),
         _by_fold(run),
@@ -49,10 +57,10 @@ def sections(runs: Sequence[Run]) -> list[Section]:
         _training(run),
         _features(run),
     ]
-    return [section for section in found if section is not None]
+    return [section for section in candidates if section is not None]
 
 
-def _there(*tables: Table | None) -> list[Table]:
+def _present(*tables: Table | None) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
@@ -77,20 +85,20 @@ def _by_au(runs: Sequence[Run]) -> Section:
         sentence_case(target.plural),
         target.remarks,
         [figures.draw_by_name(target, rows)],
-        _there(compared.by_au(runs), figures_by.au_table(runs[0])),
+        _present(compared.by_au(runs), figures_by.au_table(runs[0])),
     )
 
 
 def _by_fold(run: Run) -> Section:
     lists = [
-        f"Fold {fold} tests {len(who)} subject{'s' if len(who) > 1 else ''}: {', '.join(who)}."
-        for fold, who in run.results.protocol.test_subjects.items()
+        f"Fold {fold} tests {len(ids)} subject{'s' if len(ids) > 1 else ''}: {', '.join(ids)}."
+        for fold, ids in run.results.protocol.test_subjects.items()
     ]
     first, *others = (
         figures_by.by_fold(run, metric, sentence_case(title))
         for metric, title in ((name, run.target.titles[name]) for name in run.target.statistics)
     )
-    folded = [*others, *_there(figures_by.undefined_table(run))]
+    folded = [*others, *_present(figures_by.undefined_table(run))]
     return Section("folds", "Folds", lists, tables=[first], folded=folded)
 
 
@@ -98,11 +106,11 @@ def _balance(runs: Sequence[Run]) -> Section:
     ours = {}
     for run in runs:
         values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
-        known = [value for value in values if value is not None]
+        defined = [value for value in values if value is not None]
         mean = run.value(run.first)
-        if known and mean is not None:
+        if defined and mean is not None:
             name = run.letter if len(runs) > 1 else run.title
-            ours[name] = (compared.variance(known), 100 * mean)
+            ours[name] = (compared.variance(defined), 100 * mean)
     theirs = published_rows(runs[0].results) if comparable(runs) else None
     if theirs is not None:
         aus = runs[0].results.protocol.aus
@@ -112,8 +120,8 @@ def _balance(runs: Sequence[Run]) -> Section:
         f"{runs[0].target.titles[runs[0].first]} over them.",
         *compared.balance_words(runs),
     ]
-    drawn = len(ours) + (0 if theirs is None else len(theirs)) > 1
-    drawings = [figures.draw_balance(runs[0].target, ours, theirs)] if drawn and ours else []
+    points = len(ours) + (0 if theirs is None else len(theirs))
+    drawings = [figures.draw_balance(runs[0].target, ours, theirs)] if points > 1 and ours else []
     return Section("balance", f"Balance over {runs[0].target.plural}", words, drawings)
 
 
@@ -123,7 +131,7 @@ def _ablation(runs: Sequence[Run]) -> Section | None:
 
 
 def _published(runs: Sequence[Run]) -> Section | None:
-    tables = _there(compared.published(runs), compared.published(runs, "accuracy"))
+    tables = _present(compared.published(runs), compared.published(runs, "accuracy"))
     if not tables:
         return None
     protocol = runs[0].results.protocol
@@ -153,17 +161,19 @@ def _groups(run: Run) -> Section:
         "Apart: more than the spread between subjects explains, though of many rows one may lie "
         "apart by chance. Overlap does not show that there is no gap."
     ]
-    said = [*(words if sex is not None else []), *missing]
-    return Section("people", "Sex and subjects", said, tables=_there(sex), folded=_there(subject))
+    paragraphs = [*(words if sex is not None else []), *missing]
+    return Section(
+        "people", "Sex and subjects", paragraphs, tables=_present(sex), folded=_present(subject)
+    )
 
 
 def _texts(run: Run) -> Section | None:
     table = figures_by.text_table(run)
     if table is None:
-        why = run.results.without.get("descriptions")
-        if not why:
+        reason = run.results.without.get("descriptions")
+        if not reason:
             return None
-        return Section("descriptions", "Descriptions", [f"Not shown: {why}."])
+        return Section("descriptions", "Descriptions", [f"Not shown: {reason}."])
     words = [
         *figures_by.contradictions(run),
         "The AU heads make the predictions that the rest of this page scores; descriptions are "
@@ -180,24 +190,24 @@ def _reliability(run: Run) -> Section | None:
     if run.target.form != "multilabel":
         return None
     title = "Do probabilities mean what they say?"
-    found = read_scored(run.folder, run.results)
-    if found is None:
+    scored = read_scored(run.folder, run.results)
+    if scored is None:
         words = "Not shown: the labels that this run was scored on are not beside it any more."
         return Section("reliability", title, [words])
     words = (
         "Of all frames that were given 80 %, the action unit should be active in 80 %: points on "
         "the dotted line. Faint lines: one action unit each."
     )
-    drawn = figures.draw_reliability(found.labels, found.scores)
-    return Section("reliability", title, [words], [drawn])
+    drawing = figures.draw_reliability(scored.labels, scored.scores)
+    return Section("reliability", title, [words], [drawing])
 
 
 def _training(run: Run) -> Section | None:
     logs = figures.read_logs(run.folder, run.results.folds)
     if not logs:
         return None
-    drawn = figures.draw_training(logs)
-    return Section("training", "Training", [drawn.words], [drawn])
+    drawing = figures.draw_training(logs)
+    return Section("training", "Training", [drawing.words], [drawing])
 
 
 def _features(run: Run) -> Section:
@@ -214,13 +224,15 @@ def _features(run: Run) -> Section:
 
 
 def lost_frames(run: Run) -> str:
-    """Return how many frames have no face, by subject and by reason; "" where all have one."""
+    """Return how many frames have no face, by subject and by reason; "" if all have one."""
     results = run.results
     if not results.frames_without_image:
         return ""
-    who = ", ".join(f"{name} {count:,}" for name, count in results.frames_without_image.items())
+    subjects = ", ".join(
+        f"{name} {count:,}" for name, count in results.frames_without_image.items()
+    )
     reasons: Counter[str] = Counter()
     for by_status in (results.provenance.get("lost") or {}).values():
         reasons.update(by_status)
-    why = ", ".join(f"{status} {count:,}" for status, count in reasons.most_common())
-    return f"{who}{f'. Of these: {why}' if why else ''}"
+    statuses = ", ".join(f"{status} {count:,}" for status, count in reasons.most_common())
+    return f"{subjects}{f'. Of these: {statuses}' if statuses else ''}"

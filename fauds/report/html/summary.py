@@ -1,4 +1,4 @@
-"""The summary of a page: what was run, on what, how well it does, and how sure that is."""
+"""The summary of a page: the model, the data, the headline, and how certain it is."""
 
 from fauds.evaluation.results import ELSEWHERE, Results
 from fauds.report.formatting import percent, sentence_case
@@ -9,16 +9,16 @@ _WEAK = 3
 
 
 def sentences(run: Run) -> list[str]:
-    """Return the summary of a run, a paragraph each."""
-    parts = [_what(run.results), *_missing(run.results), _result(run), _certainty(run)]
+    """Return the paragraphs of a run's summary."""
+    parts = [_run(run.results), *_missing(run.results), _result(run), _certainty(run)]
     return [*parts, *_by_au(run)]
 
 
-def _what(results: Results) -> str:
+def _run(results: Results) -> str:
     subjects = sum(map(len, results.protocol.test_subjects.values()))
     folds = len(results.folds)
-    how = (
-        "was scored on predictions made elsewhere"
+    origin = (
+        "was scored on external predictions"
         if results.preset == ELSEWHERE
         else f"was trained and tested {folds} times, each time tested on subjects that it had not "
         "seen"
@@ -26,7 +26,7 @@ def _what(results: Results) -> str:
         else "was trained once and tested on subjects that it had not seen"
     )
     return (
-        f"{results.model} ({results.preset}) {how}: {results.frames_scored:,} of "
+        f"{results.model} ({results.preset}) {origin}: {results.frames_scored:,} of "
         f"{results.frames_offered:,} frames, {subjects} subjects, "
         f"{len(results.protocol.aus)} {results.protocol.predicts.plural}. "
         f"Backbone: {results.pretraining}."
@@ -34,12 +34,12 @@ def _what(results: Results) -> str:
 
 
 def _missing(results: Results) -> list[str]:
-    """Say what became of frames that predictions made elsewhere lack."""
+    """Return how frames without an external prediction were scored; empty if there are none."""
     if results.missing is None or not results.missing.frames:
         return []
     count = sum(results.missing.frames.values())
-    became = "scored as inactive" if results.missing.rule == "inactive" else "left out"
-    return [f"{count:,} frames had no prediction: they were {became}."]
+    treatment = "scored as inactive" if results.missing.rule == "inactive" else "left out"
+    return [f"{count:,} frames had no prediction: they were {treatment}."]
 
 
 def _result(run: Run) -> str:
@@ -48,63 +48,63 @@ def _result(run: Run) -> str:
     if row is None or row.value is None:
         return f"The {figure} is undefined: {target.undefined_overall[run.first]}."
     spread = interval(row)
-    said = f"{sentence_case(figure)} is {percent(row.value)} %"
-    said += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
+    text = f"{sentence_case(figure)} is {percent(row.value)} %"
+    text += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
     for metric, words in target.baselines.items():
         base = run.value(metric)
         if base is not None and metric in target.headline:
-            said += f" Baseline ({words}): {percent(base)} %."
+            text += f" Baseline ({words}): {percent(base)} %."
     for metric in list(target.statistics)[1:]:
         value = run.value(metric)
         if value is not None:
-            said += f" {sentence_case(target.overall[metric])} is {percent(value)} %."
-    return said
+            text += f" {sentence_case(target.overall[metric])} is {percent(value)} %."
+    return text
 
 
 def _without_interval(run: Run) -> str:
-    """Say why the headline has no interval, and give the pooled figure's where that has one."""
+    """Return why the headline has no interval, and the pooled figure with its interval, if any."""
     if run.results.uncertainty is None:
         return "(no interval was computed)"
-    alone = any(len(who) == 1 for who in run.results.protocol.test_subjects.values())
-    why = "a test part has one subject" if alone else "the subjects show no spread"
+    single = any(len(subjects) == 1 for subjects in run.results.protocol.test_subjects.values())
+    reason = "a test part has one subject" if single else "the subjects show no spread"
     pooled = run.row(run.first, "pooled")
     spread = interval(pooled)
     if pooled is None or not spread:
-        return f"(no interval: {why})"
+        return f"(no interval: {reason})"
     return (
-        f"(no interval: {why}); over all frames pooled it is {percent(pooled.value)} %, "
+        f"(no interval: {reason}); over all frames pooled it is {percent(pooled.value)} %, "
         f"95 % interval {spread} %"
     )
 
 
 def _certainty(run: Run) -> str:
-    """Say what the headline is an estimate of, and what the interval is of."""
+    """Return what the headline estimates, and what its interval is computed from."""
     estimand = run.target.estimand
     uncertainty = run.results.uncertainty
     shown = any(interval(run.row(run.first, scope)) for scope in ("mean_of_folds", "pooled"))
     if uncertainty is None or not shown:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
-    how = "one subject left out at a time"
+    method = "one subject left out at a time"
     if uncertainty.resamples:
-        how = f"{uncertainty.resamples:,} resamples of subjects"
-    method = uncertainty.method.replace("_", " ")
+        method = f"{uncertainty.resamples:,} resamples of subjects"
+    name = uncertainty.method.replace("_", " ")
     note = uncertainty.note[:1].lower() + uncertainty.note[1:]
-    return f"{estimand}. Intervals: {method}, {how}. They say {note}"
+    return f"{estimand}. Intervals: {name}, {method}. They say {note}"
 
 
 def _by_au(run: Run) -> list[str]:
-    found = [(run.value(run.first, au=au), au) for au in run.results.protocol.aus]
-    known = sorted((value, au) for value, au in found if value is not None)
-    if len(known) <= _WEAK:
+    values = [(run.value(run.first, au=au), au) for au in run.results.protocol.aus]
+    defined = sorted((value, au) for value, au in values if value is not None)
+    if len(defined) <= _WEAK:
         return []
-    named = run.target.label
-    weak = ", ".join(f"{named(au)} {percent(value)} %" for value, au in known[:_WEAK])
-    value, best = known[-1]
-    return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {named(best)} {percent(value)} %."]
+    label = run.target.label
+    weak = ", ".join(f"{label(au)} {percent(value)} %" for value, au in defined[:_WEAK])
+    value, best = defined[-1]
+    return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {label(best)} {percent(value)} %."]
 
 
 def _beyond_noise(run: Run) -> str:
-    """Name the AUs whose whole interval lies below that of the mean; "" without intervals."""
+    """Return the AUs whose interval ends below that of the mean, in words; "" without intervals."""
     mean, highs = run.row(run.first), {}
     for au in run.results.protocol.aus:
         row = run.row(run.first, au=au)
