@@ -121,7 +121,7 @@ def test_code_uses_the_words_of_the_style_table() -> None:
         ("name = path.stem\nwatch_test = True", []),
         ('"""Read a\ndistribution."""', [(2, "docstring", "distribution")]),
         ('"""The distribution of the scores, as --pictures writes them."""', []),
-        ("option(help='Write no '\n  'pictures.')", [(2, "help", "pictures")]),
+        ("option(help='Write no '\n  'pictures.')", [(1, "help", "pictures")]),
         ("x = 1\n# Labels are made up.", [(2, "comment", "made up")]),
     ],
 )

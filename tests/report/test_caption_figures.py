@@ -194,7 +194,7 @@ def test_a_frame(
     (figure,) = saved_figures
     if size is None:
         # The grey box holds the words.
-        assert "(notthereanymore)" in written(figure)
+        assert "(nolongerexists)" in written(figure)
         assert len(figure.axes) == 1
     else:
         check_layout(figure)
