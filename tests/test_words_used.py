@@ -199,7 +199,7 @@ _PATTERNS = [
     if word.prose
 ]
 _ANY = re.compile("|".join(pattern.pattern for pattern, _ in _PATTERNS), re.IGNORECASE)
-_ALLOWED = re.compile("|".join(map(_spaced, PROSE_EXCEPTIONS)))
+_ALLOWED = re.compile("|".join(map(_spaced, PROSE_EXCEPTIONS)), re.IGNORECASE)
 
 
 def _hits_in_prose(path: str, texts: Iterable[tuple[int, str, str]]) -> Iterator[Hit]:

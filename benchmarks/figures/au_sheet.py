@@ -1,7 +1,9 @@
-"""Draws the sheets of every action unit at every intensity: docs/figures/au_sheet_*.jpg.
+"""Draw synthetic faces with every action unit at every intensity: docs/figures/au_sheet_*.jpg.
 
-python benchmarks/figures/au_sheet.py [folder]. One row an action unit, columns from absent
-over A to E; one person a sheet. The files are kept small enough to live in the repository.
+    python benchmarks/figures/au_sheet.py [FOLDER]
+
+A sheet shows one identity, with one row per action unit and columns from absent (0) over A to E.
+The files are small enough for the repository.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ LIMIT = 48_000
 
 
 def sheet(aus: tuple[str, ...], seed: int, sex: str) -> np.ndarray:
-    """One labelled sheet, uint8 [height, width, 3] RGB."""
-    who = draw_identity(np.random.default_rng([7, seed]), sex)
+    """Return a labelled sheet of some action units, uint8 [height, width, 3] RGB."""
+    identity = draw_identity(np.random.default_rng([7, seed]), sex)
     view = View(light=(0.35, 0.1), noise=0.0)
     width = 2 * LABEL + SIZE * len(LEVELS)
     page = np.full((LABEL + SIZE * len(aus), width, 3), 255, np.uint8)
@@ -41,7 +43,7 @@ def sheet(aus: tuple[str, ...], seed: int, sex: str) -> np.ndarray:
         for column in range(len(LEVELS)):
             intensities = np.zeros(len(DRAWN_AUS), np.float32)
             intensities[DRAWN_AUS.index(au)] = column
-            image, _ = draw_face(who, intensities, view, SIZE)
+            image, _ = draw_face(identity, intensities, view, SIZE)
             left = 2 * LABEL + SIZE * column
             page[top : top + SIZE, left : left + SIZE] = image
     return page
@@ -52,7 +54,7 @@ def _write(page: np.ndarray, text: str, x: int, y: int) -> None:
 
 
 def _encoded(page: np.ndarray) -> bytes:
-    """JPEG bytes of at most LIMIT, at the best quality that allows it."""
+    """Return a JPEG of at most LIMIT bytes, in the best quality that fits."""
     for quality in range(94, 40, -4):
         done, data = cv2.imencode(".jpg", page[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
         if done and len(data) <= LIMIT:
@@ -61,7 +63,7 @@ def _encoded(page: np.ndarray) -> bytes:
 
 
 def main() -> None:
-    """Writes all sheets."""
+    """Write all sheets."""
     root = Path(__file__).resolve().parents[2]
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "docs" / "figures"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,15 @@
-"""How fast and how large is fauds build-captions? Prints ratios of one run, each measured alone.
+"""Measure the speed and memory of fauds build-captions, as ratios of one run.
 
     python benchmarks/speed/captions.py                  BP4D size, and 10 million frames
     python benchmarks/speed/captions.py --large 0        BP4D size only
 
-Measured in child processes, imports not counted:
+Each part is measured in a process of its own, without its imports:
 
-  ours    occurrence CSVs to frames, captions, phrases and vocabulary, as the command does it
-  read    pyarrow.csv alone reading the same columns of the same files
-  loop    rendering every frame's templates one after another (a sample, scaled up)
+  ours    the command: occurrence CSVs to frames, captions, phrases and vocabulary
+  read    pyarrow.csv alone, reading the same columns of the same files
+  loop    rendering every frame's templates one after another (a sample, extrapolated)
 
-The large tree is the small one under more task names (hard links, so that it needs little disk).
+The large release has the files of the small one under more task names, as hard links.
 """
 
 import argparse
@@ -23,11 +23,12 @@ import tempfile
 import time
 from pathlib import Path
 
-_SAMPLE = 10_000  # frames that the plain loop renders
+_SAMPLE = 10_000
+"""The number of frames that `loop` renders."""
 
 
 def ours(root: Path) -> None:
-    """Run the step in a fresh workdir."""
+    """Run the step in a new workdir."""
     import pyarrow.csv  # noqa: F401
 
     from fauds.captions.tokens import without_frameworks
@@ -42,7 +43,7 @@ def ours(root: Path) -> None:
         project = Project(Path(workdir), "bp4d")
         frames = project.frames(root)
         captions = project.captions(frames)
-        _say(time.perf_counter() - start, store.row_count(captions.path))
+        _print_measurement(time.perf_counter() - start, store.row_count(captions.path))
 
 
 def read(root: Path) -> None:
@@ -59,7 +60,7 @@ def read(root: Path) -> None:
         columns = [cell for cell in cells if int(cell) in known]
         options = csv.ConvertOptions(include_columns=columns)
         rows += len(csv.read_csv(path, convert_options=options))
-    _say(time.perf_counter() - start, rows)
+    _print_measurement(time.perf_counter() - start, rows)
 
 
 def loop(root: Path) -> None:
@@ -74,11 +75,11 @@ def loop(root: Path) -> None:
         for au, active in zip(aus, labels, strict=True):
             templates.local(au, "active" if active else "inactive")
         templates.face([au for au, on in zip(aus, labels, strict=True) if on], sex)
-    _say(time.perf_counter() - start, len(rows))
+    _print_measurement(time.perf_counter() - start, len(rows))
 
 
 def _rows(root: Path, aus: list[str]) -> list[tuple[str, list[int]]]:
-    """Return sex and labels of some frames, evenly from all."""
+    """Return sex and labels of some frames, evenly spaced."""
     import numpy as np
 
     rows = []
@@ -88,17 +89,17 @@ def _rows(root: Path, aus: list[str]) -> list[tuple[str, list[int]]]:
     return rows[:_SAMPLE]
 
 
-def _say(seconds: float, frames: int) -> None:
+def _print_measurement(seconds: float, frames: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "frames": frames, "peak_mb": peak}))
 
 
-def _measure(what: str, root: Path, times: int = 3) -> dict[str, float]:
-    """Return the fastest of some runs, each in a process of its own."""
+def _measure(part: str, root: Path, times: int = 3) -> dict[str, float]:
+    """Return the fastest of several runs of a part, each in a process of its own."""
     runs = []
     for _ in range(times):
         done = subprocess.run(
-            [sys.executable, __file__, "--measure", what, str(root)],
+            [sys.executable, __file__, "--measure", part, str(root)],
             check=True,
             capture_output=True,
             text=True,
@@ -108,20 +109,20 @@ def _measure(what: str, root: Path, times: int = 3) -> dict[str, float]:
 
 
 def _make_small(folder: Path) -> Path:
-    from fauds.synthetic import release as distribution
+    from fauds.synthetic import release
 
     root = folder / "small"
-    distribution.write(root, "bp4d", labels_only=True)
+    release.write(root, "bp4d", labels_only=True)
     shutil.rmtree(root / "AUCoding" / "AU_INT")
     return root
 
 
-def _make_large(small: Path, frames: float, wanted: int) -> Path:
+def _make_large(small: Path, frames: float, total: int) -> Path:
     root = small.parent / "large"
     (root / "AUCoding" / "AU_OCC").mkdir(parents=True)
     for file in small.glob("*.json"):
         os.link(file, root / file.name)
-    for copy in range(-(-wanted // int(frames))):
+    for copy in range(-(-total // int(frames))):
         for path in (small / "AUCoding" / "AU_OCC").glob("*.csv"):
             subject, task = path.stem.split("_T")
             os.link(path, root / "AUCoding" / "AU_OCC" / f"{subject}_T{int(task) + 8 * copy}.csv")
@@ -129,18 +130,20 @@ def _make_large(small: Path, frames: float, wanted: int) -> Path:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all parts and print the ratios beside their aims."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--large", type=int, default=10_000_000, help="frames; 0: leave out")
+    parser.add_argument(
+        "--large", type=int, default=10_000_000, help="frames of the large release; 0 leaves it out"
+    )
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        what, root = arguments.measure
-        {"ours": ours, "read": read, "loop": loop}[what](Path(root))
+        part, root = arguments.measure
+        {"ours": ours, "read": read, "loop": loop}[part](Path(root))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = _make_small(Path(folder))
-        own, bare, plain = (_measure(what, root) for what in ("ours", "read", "loop"))
+        own, bare, plain = (_measure(part, root) for part in ("ours", "read", "loop"))
         scaled = plain["seconds"] * own["frames"] / plain["frames"]
         print(f"ours   {own['frames']:>12,.0f} frames {own['seconds']:8.2f} s "
               f"peak {own['peak_mb']:.0f} MB")  # fmt: skip

@@ -1,10 +1,10 @@
-"""Does fauds explain take the same memory and time a frame, however long a video is?
+"""Measure memory and time per frame of fauds explain for a short and a long video.
 
     python benchmarks/speed/explain.py --long 20000
 
-Two videos of drawn faces, of 500 frames and of many, are explained with the weights that come with
-fauds, landmarks from a CSV file, the descriptions included (--no-text leaves them out), each in a
-process of its own. The time is that between the first batch and the last.
+Two videos of synthetic faces, of 500 and of many frames, are explained with the weights that ship
+with fauds and landmarks from a CSV file, each in a process of its own. Descriptions are included
+unless --no-text is set. The time is measured from the first batch to the last.
 """
 
 import argparse
@@ -19,25 +19,25 @@ from pathlib import Path
 
 import numpy as np
 
-_SHORT, _SIZE, _DRAWN = 500, 192, 100
+_SHORT, _SIZE, _FACES = 500, 192, 100
 
 
 def make(folder: Path, frames: int) -> tuple[Path, Path]:
-    """Write a video of drawn faces and the CSV file with its landmarks."""
+    """Write a video of synthetic faces and the CSV file with its landmarks; return both paths."""
     import cv2
 
     from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 
     rng = np.random.default_rng(0)
-    who = draw_identity(rng)
-    drawn = []
-    for view in draw_views(rng, _DRAWN):
+    identity = draw_identity(rng)
+    faces = []
+    for view in draw_views(rng, _FACES):
         levels = np.where(rng.random(len(DRAWN_AUS)) < 0.3, 3, 0).astype(np.float32)
-        drawn.append(draw_face(who, levels, view, _SIZE))
+        faces.append(draw_face(identity, levels, view, _SIZE))
     video, table = folder / f"faces-{frames}.avi", folder / f"faces-{frames}.csv"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 25, (_SIZE, _SIZE))
     lines = ["source,frame," + ",".join(f"x{n},y{n}" for n in range(68))]
-    for number, (image, points) in enumerate(islice(cycle(drawn), frames), 1):
+    for number, (image, points) in enumerate(islice(cycle(faces), frames), 1):
         writer.write(image[:, :, ::-1])
         lines.append(f"{video.name},{number}," + ",".join(f"{v:.2f}" for v in points.ravel()))
     writer.release()
@@ -59,9 +59,9 @@ def _measure(video: Path, table: Path, text: bool) -> None:
     moments: list[tuple[float, int]] = []
     done = 0
 
-    def advance(pictures: int) -> None:
+    def advance(images: int) -> None:
         nonlocal done
-        done += pictures
+        done += images
         moments.append((time.perf_counter(), done))
 
     files = sources.find([video])
@@ -75,24 +75,24 @@ def _measure(video: Path, table: Path, text: bool) -> None:
 def main() -> None:
     """Measure both videos and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--long", type=int, default=5000, help="frames of the long video")
-    parser.add_argument("--no-text", action="store_true")
+    parser.add_argument("--long", type=int, default=5000, help="number of frames of the long video")
+    parser.add_argument("--no-text", action="store_true", help="leave the descriptions out")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         _measure(*map(Path, arguments.measure), not arguments.no_text)
         return
-    found = []
+    runs = []
     with tempfile.TemporaryDirectory() as folder:
         for frames in (_SHORT, arguments.long):
             places = make(Path(folder), frames)
             command = [sys.executable, __file__, "--measure", *map(str, places)]
             command += ["--no-text"] if arguments.no_text else []
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"video of {frames:>7,} frames: {1000 * found[-1]['per_frame']:.1f} ms a frame, "
-                  f"peak {found[-1]['peak']:.0f} MB", flush=True)  # fmt: skip
-    short, long = found
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"video of {frames:>7,} frames: {1000 * runs[-1]['per_frame']:.1f} ms a frame, "
+                  f"peak {runs[-1]['peak']:.0f} MB", flush=True)  # fmt: skip
+    short, long = runs
     print(f"long / short: time a frame {long['per_frame'] / short['per_frame']:.2f}, "
           f"memory {long['peak'] / short['peak']:.2f} (aim: both at most 1.10)")  # fmt: skip
 

@@ -1,11 +1,11 @@
-"""How fast is fauds prepare, against the bare work on the same files and cores?
+"""Measure the speed of fauds prepare against a bare loop over the same files.
 
     python benchmarks/speed/prepare.py                   640 x 480 images and videos
     python benchmarks/speed/prepare.py --long 20000      also memory and time for long videos
 
-Every measurement runs in a child process, with the start of its workers counted. The bare loop
-decodes, warps, encodes and writes the same frames to the same size with OpenCV, shared out over
-as many processes. A moving gradient with noise stands in for faces; landmarks are made up.
+Every measurement runs in a process of its own and includes the start of its workers. The bare loop
+decodes, warps, encodes and writes the same frames in the same size with OpenCV, in as many
+processes. The images are a moving gradient with noise, with synthetic landmarks.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _EYES = np.array([[270.0, 200.0], [370.0, 205.0]])
 _MATRIX = np.array([[0.8, 0.04, -136.0], [-0.04, 0.8, -53.0]])
 
 
-def _picture(frame: int) -> np.ndarray:
+def _image(frame: int) -> np.ndarray:
     noise = np.random.default_rng(frame % 7).normal(0, 6, (_HEIGHT, _WIDTH, 3))
     ramp = np.linspace(40, 200, _WIDTH)[None, :, None] + 20 * np.sin(frame / 9)
     return np.clip(ramp + noise, 0, 255).astype(np.uint8)
@@ -40,7 +40,7 @@ def make(root: Path, frames: int, images: int, videos: int) -> None:
 
     from fauds.tables import schemas, store
 
-    pictures = [_picture(frame) for frame in range(63)]
+    images_by_number = [_image(frame) for frame in range(63)]
     rows = []
     for number in range(images + videos):
         subject, paths = f"F{number + 1:03}", [None] * frames
@@ -48,13 +48,13 @@ def make(root: Path, frames: int, images: int, videos: int) -> None:
             paths = [f"{subject}/T1/{frame}.jpg" for frame in range(1, frames + 1)]
             (root / subject / "T1").mkdir(parents=True)
             for frame, path in enumerate(paths):
-                cv2.imwrite(str(root / path), pictures[frame % 63])
+                cv2.imwrite(str(root / path), images_by_number[frame % 63])
         else:
             root.mkdir(parents=True, exist_ok=True)
             fourcc = cv2.VideoWriter_fourcc(*"MJPG")
             video = cv2.VideoWriter(str(root / f"{subject}.avi"), fourcc, 25, (_WIDTH, _HEIGHT))
             for frame in range(frames):
-                video.write(pictures[frame % 63])
+                video.write(images_by_number[frame % 63])
             video.release()
         rows += [
             {"subject": subject, "task": "T1", "frame": frame, "sex": "F", "image": path}
@@ -82,7 +82,7 @@ def _sequences(root: Path) -> dict[str, list[str | None]]:
 
 
 def ours(root: Path, workers: int) -> tuple[int, float]:
-    """Run the step; return the number of crops, and the seconds from the first to the last."""
+    """Run the step; return the number of crops, and the seconds between the first and the last."""
     from fauds.datasets.media_files import Footage, LandmarkFiles, Source
     from fauds.faces.prepare import CropRequest, prepare
 
@@ -108,7 +108,7 @@ def ours(root: Path, workers: int) -> tuple[int, float]:
 
 
 def bare(root: Path, workers: int) -> tuple[int, float]:
-    """Do the work without anything around it; return the number of crops and the seconds."""
+    """Run the bare loop; return the number of crops and the seconds."""
     start = time.perf_counter()
     jobs = [(root, subject, images) for subject, images in _sequences(root).items()]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -138,24 +138,24 @@ def _bare_sequence(job: tuple[Path, str, list[str | None]]) -> int:
     return len(images)
 
 
-def _measure(what: str, root: Path, workers: int, times: int) -> dict[str, float]:
-    """Return the fastest of some runs, each in a process of its own."""
+def _measure(part: str, root: Path, workers: int, times: int) -> dict[str, float]:
+    """Return the fastest of several runs, each in a process of its own."""
     runs = []
     for _ in range(times):
         for left in (root / "bare", root / "work" / "faces"):
             shutil.rmtree(left, ignore_errors=True)
         (root / "work" / "faces.parquet").unlink(missing_ok=True)
-        command = [sys.executable, __file__, "--measure", what, str(root), str(workers)]
-        # As the command sets it.
+        command = [sys.executable, __file__, "--measure", part, str(root), str(workers)]
+        # fauds prepare sets this too.
         environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     return min(runs, key=lambda run: run["seconds"])
 
 
-def _run(what: str, root: Path, workers: int) -> None:
+def _run(part: str, root: Path, workers: int) -> None:
     start = time.perf_counter()
-    frames, cropping = {"ours": ours, "bare": bare}[what](root, workers)
+    frames, cropping = {"ours": ours, "bare": bare}[part](root, workers)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "frames": frames, "cropping": cropping, "peak_mb": peak}))
@@ -166,44 +166,48 @@ def _compare(folder: Path, frames: int, workers: int) -> None:
         root = folder / form
         make(root, frames, images, videos)
         rates = {}
-        for what in ("bare", "ours"):
-            run = _measure(what, root, workers, times=3)
-            rates[what] = run["frames"] / run["seconds"]
-            print(f"{form}  {what}  {run['frames']:>7,} frames {run['seconds']:7.2f} s "
-                  f"{rates[what]:7.0f} frames/s")  # fmt: skip
+        for part in ("bare", "ours"):
+            run = _measure(part, root, workers, times=3)
+            rates[part] = run["frames"] / run["seconds"]
+            print(f"{form}  {part}  {run['frames']:>7,} frames {run['seconds']:7.2f} s "
+                  f"{rates[part]:7.0f} frames/s")  # fmt: skip
         print(f"{form}  ours / bare: {rates['ours'] / rates['bare']:.2f} (aim: at least 0.8)")
         shutil.rmtree(root)
 
 
 def _long(folder: Path, frames: int) -> None:
-    found = []
+    measured = []
     for count in (500, frames):
         root = folder / f"video-{count}"
-        # Apart: a process begins with the peak of the one that starts it.
+        # In a process of its own: a child process inherits the peak memory of its parent.
         maker = multiprocessing.get_context("spawn").Process(target=make, args=(root, count, 0, 1))
         maker.start()
         maker.join()
         run = _measure("ours", root, 1, times=1)
-        found.append((run["cropping"] / count, run["peak_mb"]))
-        print(f"video of {count:>7,} frames: {1000 * found[-1][0]:.2f} ms a frame without the "
-              f"start, peak {found[-1][1]:.0f} MB")  # fmt: skip
+        measured.append((run["cropping"] / count, run["peak_mb"]))
+        print(f"video of {count:>7,} frames: {1000 * measured[-1][0]:.2f} ms a frame without the "
+              f"start, peak {measured[-1][1]:.0f} MB")  # fmt: skip
         shutil.rmtree(root)
-    (short_time, short_peak), (long_time, long_peak) = found
+    (short_time, short_peak), (long_time, long_peak) = measured
     print(f"long / short: time a frame {long_time / short_time:.2f}, memory "
           f"{long_peak / short_peak:.2f} (aim: both at most 1.10)")  # fmt: skip
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the options ask for and print the ratios beside their aims."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=3000, help="a sequence")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--long", type=int, default=0, help="frames of a long video; 0: leave out")
+    parser.add_argument(
+        "--frames", type=int, default=3000, help="frames per sequence; 0 leaves the comparison out"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument(
+        "--long", type=int, default=0, help="frames of a long video; 0 leaves it out"
+    )
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        what, root, workers = arguments.measure
-        _run(what, Path(root), int(workers))
+        part, root, workers = arguments.measure
+        _run(part, Path(root), int(workers))
         return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.frames:

@@ -1,4 +1,4 @@
-"""What VL-FAU costs beside its bare backbone, and beside a plain version of itself.
+"""Measure VL-FAU against its bare backbone and against a plain implementation.
 
     python benchmarks/speed/vlfau.py                  every ratio, beside its aim
     python benchmarks/speed/vlfau.py tiny             a training step of the small model alone
@@ -6,8 +6,8 @@
     python benchmarks/speed/vlfau.py inference | loader | variants
     python benchmarks/speed/vlfau.py --device cuda    a table for the model card
 
-All variants take turns in one run, so that whatever else the machine does meets them alike; the
-figures are medians, the ratios medians of each turn's own ratio.
+All variants take turns in one run, so that other work on the machine affects them equally. Times
+are medians over turns, and ratios are medians of each turn's ratio.
 """
 
 import argparse
@@ -41,11 +41,12 @@ INFERENCE_BATCH, TABLE_BATCH, LOADER_PROCESSES = 8, 64, 2
 
 
 def show(name: str, seconds: list[float], rest: str = "") -> None:
+    """Print the median of a step's seconds in milliseconds, and a text after it."""
     print(f"  {name:22s}{statistics.median(seconds) * 1e3:9.1f} ms   {rest}".rstrip())
 
 
 def training(size_name: str, options: argparse.Namespace) -> None:
-    """A training step of the bare backbone, of VL-FAU and of the plain version."""
+    """Measure a training step of the bare backbone, of VL-FAU and of the plain version."""
     size = SIZES[size_name]
     batch = options.batch or size.batch
     make = TrainingSteps(size, batch, options.device, options.ragged)
@@ -64,7 +65,7 @@ def training(size_name: str, options: argparse.Namespace) -> None:
 
 
 def inference(options: argparse.Namespace) -> None:
-    """AU predictions, and captions by beam search, beside the backbone's forward pass."""
+    """Measure AU predictions and captions by beam search against the backbone's forward pass."""
     size, batch = SIZES["swin-b"], options.batch or INFERENCE_BATCH
     print(f"Inference: {size.title}, batch {batch}, beam width 3")
     print(f"  the worst case: all texts go on to the end, {LOCAL_WORDS} words local, ", end="")
@@ -78,7 +79,7 @@ def inference(options: argparse.Namespace) -> None:
 
 
 def loader(options: argparse.Namespace) -> None:
-    """Faces a second of the library's loader, beside a bare loop of decoding and cropping."""
+    """Measure the loader's faces per second against a bare loop of decoding and cropping."""
     processes = LOADER_PROCESSES
     bare, library, faces = vlfau_loader.compare(options.repeats, processes, options.clock)
     print(f"Loader: JPEG files of 256 pixels to crops of 224, {processes} processes")
@@ -89,7 +90,7 @@ def loader(options: argparse.Namespace) -> None:
 
 
 def variants(options: argparse.Namespace) -> None:
-    """A training step in float32, with bfloat16 autocast, and with a compiled backbone."""
+    """Measure a training step in float32, with bfloat16 autocast, and with a compiled backbone."""
     for size in (SIZES[options.size],) if options.size else SIZES.values():
         batch = options.batch or size.batch
         make = TrainingSteps(size, batch, options.device, options.ragged)
@@ -105,13 +106,13 @@ def variants(options: argparse.Namespace) -> None:
 
 
 def table(options: argparse.Namespace) -> None:
-    """Images a second and peak memory of a training step, as Markdown."""
+    """Print images per second and peak memory of a training step as a Markdown table."""
     size, batch = SIZES[options.size or "swin-b"], options.batch or TABLE_BATCH
     make = TrainingSteps(size, batch, options.device, options.ragged)
     makers = {"bare backbone": make.bare, "VL-FAU": make.full, "plain version": make.plain}
     steps, memory = {}, {}
     for name, maker in makers.items():
-        steps[name], memory[name] = made_and_weighed(maker, options.device)
+        steps[name], memory[name] = step_and_memory(maker, options.device)
     seconds = take_turns(steps, options.repeats, options.device, options.clock, each=3)
     where = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     print(f"{where}, torch {torch.__version__}, {size.title}, batch {batch}, bfloat16:\n")
@@ -122,8 +123,8 @@ def table(options: argparse.Namespace) -> None:
         print(f"| {name} | {speed:.0f} | {times_bare:.2f} | {memory[name]} |")
 
 
-def made_and_weighed(maker, device: str) -> tuple:
-    """A step, warmed up, and the most memory that its model and its passes ever held."""
+def step_and_memory(maker, device: str) -> tuple:
+    """Return a step after three warm-up steps, and the peak memory of its model and steps."""
     if device == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -136,17 +137,19 @@ def made_and_weighed(maker, device: str) -> tuple:
     return step, f"{(torch.cuda.max_memory_allocated() - before) / 2**30:.1f} GiB"
 
 
-def aim(value: float, of_what: str, wanted: str) -> None:
-    print(f"  -> {value:.2f} {of_what} (aim: {wanted})")
+def aim(value: float, meaning: str, target: str) -> None:
+    """Print a ratio beside its aim."""
+    print(f"  -> {value:.2f} {meaning} (aim: {target})")
 
 
 def processor_seconds() -> float:
-    """What this process has used, and those that it started and that have ended."""
+    """Return the processor seconds of this process and of its finished child processes."""
     ended = os.times()
     return time.process_time() + ended.children_user + ended.children_system
 
 
 def everything(options: argparse.Namespace) -> None:
+    """Measure every part that has an aim."""
     training("swin-b", options)
     training("tiny", options)
     inference(options)
@@ -165,20 +168,25 @@ PARTS = {
 
 
 def main() -> None:
+    """Measure the part that the options name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=PARTS, nargs="?", help="all, or on a GPU table")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5, help="turns that are measured")
-    parser.add_argument("--batch", type=int, help="images, instead of each part's own number")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--size", choices=SIZES, help="of the table or the variants")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
-    parser.add_argument("--ragged", action="store_true", help="captions of unequal lengths")
+    parser.add_argument(
+        "part", choices=PARTS, nargs="?", help="the part to measure; all, or table on a GPU"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--repeats", type=int, default=5, help="number of timed turns")
+    parser.add_argument(
+        "--batch", type=int, help="images per batch, instead of each part's own number"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="device")
+    parser.add_argument("--size", choices=SIZES, help="size of the model for table and variants")
+    parser.add_argument("--amp", action="store_true", help="use bfloat16 autocast")
+    parser.add_argument("--ragged", action="store_true", help="use captions of unequal lengths")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain version out")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="processor seconds, torch on one thread: fair on a machine that others use too",
+        help="measure processor seconds with torch on one thread: fair on a shared machine",
     )
     options = parser.parse_args()
     torch.set_num_threads(1 if options.cpu_time else options.threads)

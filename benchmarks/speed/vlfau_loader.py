@@ -1,4 +1,4 @@
-"""The library's loader beside a bare loop that decodes and crops the same JPEG files."""
+"""Time the loader of fauds against a bare loop that decodes and crops the same JPEG files."""
 
 import multiprocessing
 import random
@@ -13,27 +13,27 @@ from fauds.nn.presets import run_settings
 from fauds.training.batches import batches
 from fauds.training.face_set import CaptionTokens, FaceSet, FrameCaptions
 
-PICTURES, FILE_SIDE, SIDE, AUS, BATCH = 1_000, 256, 224, 12, 64
+IMAGES, FILE_SIDE, SIDE, AUS, BATCH = 1_000, 256, 224, 12, 64
 
 
-def draw_pictures(folder: Path) -> list[str]:
-    """Write smooth pictures, about as many bytes each as a face crop of their size."""
+def write_images(folder: Path) -> list[str]:
+    """Write smooth images, whose files are about as large as face crops; return their paths."""
     rng = np.random.default_rng(0)
     paths = []
-    for number in range(PICTURES):
-        picture = np.zeros((FILE_SIDE, FILE_SIDE, 3), np.float32)
+    for number in range(IMAGES):
+        image = np.zeros((FILE_SIDE, FILE_SIDE, 3), np.float32)
         for grid, share in ((4, 0.55), (12, 0.25), (36, 0.2)):
             coarse = rng.uniform(0, 255, (grid, grid, 3)).astype(np.float32)
             size = (FILE_SIDE, FILE_SIDE)
-            picture += share * cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+            image += share * cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
         paths.append(str(folder / f"{number:04d}.jpg"))
-        pixels = np.clip(picture, 0, 255).astype(np.uint8)
+        pixels = np.clip(image, 0, 255).astype(np.uint8)
         cv2.imwrite(paths[-1], pixels, (cv2.IMWRITE_JPEG_QUALITY, 95))
     return paths
 
 
 def face_set(images: list[str]) -> FaceSet:
-    """Faces with labels and captions at random."""
+    """Return a face set of these images with random labels and captions."""
     rng = np.random.default_rng(1)
     count = len(images)
     labels = rng.integers(0, 2, (count, AUS)).astype(np.int8)
@@ -49,7 +49,7 @@ def face_set(images: list[str]) -> FaceSet:
 
 
 def _decode_and_crop(paths: list[str], seed: int) -> None:
-    """What no loader can do without: decode, crop, flip, put into the batch's array."""
+    """Do what every loader must: decode, crop, flip, and copy into the batch's array."""
     rng = random.Random(seed)
     batch = np.empty((BATCH, SIDE, SIDE, 3), np.uint8)
     for number, path in enumerate(paths):
@@ -63,7 +63,7 @@ def _decode_and_crop(paths: list[str], seed: int) -> None:
 
 
 def bare_loop(paths: list[str], workers: int) -> None:
-    """The loop in so many processes, each with its share of the files."""
+    """Run the loop in `workers` processes, each with its share of the files."""
     context = multiprocessing.get_context("fork")
     shares = [paths[worker::workers] for worker in range(workers)]
     running = [
@@ -81,17 +81,19 @@ def bare_loop(paths: list[str], workers: int) -> None:
 def compare(
     turns: int, workers: int, clock: Callable[[], float], passes: int = 16
 ) -> tuple[list[float], list[float], int]:
-    """Seconds of the bare loop and of the library's epoch, by turns, and the faces in each.
+    """Time the bare loop and an epoch of the loader in turns.
 
-    Both start their processes within the time measured. Every picture is read `passes` times in
-    an epoch.
+    Both times include the start of the processes. Every image is read `passes` times in an epoch.
+
+    Returns:
+        The seconds of the bare loop, those of the loader, and the number of faces in each.
     """
-    # Before any process begins: a pool of threads does not survive the fork.
+    # Set before any process starts: a thread pool does not survive a fork.
     cv2.setNumThreads(1)
     settings = run_settings("vlfau", "full", (f"training.batch_size={BATCH}",))
     bare, library = [], []
     with tempfile.TemporaryDirectory() as folder:
-        paths = draw_pictures(Path(folder)) * passes
+        paths = write_images(Path(folder)) * passes
         faces = face_set(paths)
         for turn in range(turns + 1):
             start = clock()

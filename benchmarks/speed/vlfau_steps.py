@@ -1,4 +1,4 @@
-"""What `vlfau.py` times: training steps and inference passes as closures, and their clock."""
+"""Training and inference steps that `vlfau.py` times, and functions that time them."""
 
 import statistics
 import time
@@ -22,7 +22,16 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Size:
-    """A model and the batches that it is timed with; images are square, side in pixels."""
+    """A model and its batches.
+
+    Attributes:
+        title: the size in words.
+        backbone: the timm name of the backbone.
+        backbone_args: further arguments of the backbone.
+        side: the side of the square images in pixels.
+        dim: the width of the model.
+        batch: the number of images per batch.
+    """
 
     title: str
     backbone: str
@@ -32,6 +41,7 @@ class Size:
     batch: int
 
     def model(self) -> VLFAU:
+        """Return a VL-FAU model of this size with random weights."""
         return VLFAU(
             backbone=self.backbone,
             backbone_args=self.backbone_args,
@@ -44,6 +54,7 @@ class Size:
         )
 
     def images(self, batch: int, device: str) -> torch.Tensor:
+        """Return random images, float32 [batch, 3, side, side]."""
         return torch.randn(batch, 3, self.side, self.side, device=device)
 
 
@@ -73,19 +84,19 @@ SIZES = {
 
 
 class Bare(nn.Module):
-    """The backbone alone: its last stage, pooled, one Linear to the AUs."""
+    """The bare backbone: its last stage, pooled, and one linear layer to the AUs."""
 
-    def __init__(self, stem: FourStages) -> None:
+    def __init__(self, backbone: FourStages) -> None:
         super().__init__()
-        self.stem = stem
-        self.linear = nn.Linear(stem.channels[-1], AUS)
+        self.backbone = backbone
+        self.linear = nn.Linear(backbone.channels[-1], AUS)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.linear(self.stem(images)[-1].mean((2, 3)))
+        return self.linear(self.backbone(images)[-1].mean((2, 3)))
 
 
 def captions(*shape: int, words: int, ragged: bool) -> torch.Tensor:
-    """Random sequences that predict `words` words, or between half as many and `words`."""
+    """Return random captions of `words` words, or of half as many to `words` if `ragged`."""
     tokens = torch.randint(4, VOCABULARY, (*shape, words + 1))
     tokens[..., 0] = 1
     last = torch.randint(words // 2, words + 1, shape) if ragged else torch.full(shape, words)
@@ -96,7 +107,7 @@ def captions(*shape: int, words: int, ragged: bool) -> torch.Tensor:
 
 
 class TrainingSteps:
-    """Makes closures that each do one training step on the same batch: there, back, AdamW."""
+    """Makes functions that each do one training step (forward, backward, AdamW) on one batch."""
 
     def __init__(self, size: Size, batch: int, device: str, ragged: bool) -> None:
         self._size, self._device = size, device
@@ -107,10 +118,10 @@ class TrainingSteps:
         self._weights = torch.ones(AUS, device=device)
 
     def bare(self, amp: bool) -> Step:
-        """The backbone, and one Linear."""
+        """Return a step of the bare backbone."""
         size = self._size
-        stem = FourStages(size.backbone, size.backbone_args, False, size.side)
-        model = Bare(stem).to(self._device)
+        backbone = FourStages(size.backbone, size.backbone_args, False, size.side)
+        model = Bare(backbone).to(self._device)
 
         def loss() -> torch.Tensor:
             logits = model(self._images).float()
@@ -119,7 +130,7 @@ class TrainingSteps:
         return self._step(model, loss, amp)
 
     def full(self, amp: bool, compiled: bool = False) -> Step:
-        """VL-FAU, its backbone compiled or not."""
+        """Return a step of VL-FAU, with or without a compiled backbone."""
         model = self._size.model().to(self._device)
         if compiled:
             model.backbone.compile()
@@ -134,7 +145,7 @@ class TrainingSteps:
         return self._step(model, loss, amp)
 
     def plain(self, amp: bool) -> Step:
-        """VL-FAU as its equations read."""
+        """Return a step of the plain implementation of VL-FAU's equations."""
         model = PlainVLFAU(self._size.model()).to(self._device)
 
         def loss() -> torch.Tensor:
@@ -157,7 +168,7 @@ class TrainingSteps:
 
 
 def plain_loss(output, local, whole, labels) -> torch.Tensor:
-    """The same four terms without their masks."""
+    """Return the sum of VL-FAU's four loss terms without masks."""
     au_logits, spoken, described, gau = output
     words = F.cross_entropy(spoken.flatten(0, 2), local[..., 1:].flatten(), ignore_index=0)
     words = words + F.cross_entropy(described.flatten(0, 1), whole[:, 1:].flatten(), ignore_index=0)
@@ -166,26 +177,26 @@ def plain_loss(output, local, whole, labels) -> torch.Tensor:
 
 
 def inference_steps(size: Size, batch: int, device: str, amp: bool) -> dict[str, Step]:
-    """The backbone alone; AU probabilities; AU probabilities and all captions."""
+    """Return inference steps: the backbone, AU probabilities, and these with captions."""
     model = size.model().to(device).eval()
     for decoder in (model.local_decoder, model.global_decoder):
         decoder.readout.bias.data[EOS] = -1e4
     images = size.images(batch, device)
     longest = {"max_words_local": LOCAL_WORDS, "max_words_global": GLOBAL_WORDS}
-    passes = {
+    runs = {
         "backbone": lambda: model.stem(images),
         "AUs": lambda: model.predict(images),
         "AUs and texts": lambda: model.explain(images, beam_width=3, **longest),
     }
 
-    def quietly(run: Callable[[], object]) -> Step:
+    def without_gradients(run: Callable[[], object]) -> Step:
         def step() -> None:
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=amp):
                 run()
 
         return step
 
-    return {name: quietly(run) for name, run in passes.items()}
+    return {name: without_gradients(run) for name, run in runs.items()}
 
 
 def synchronise(device: str) -> None:
@@ -196,10 +207,14 @@ def synchronise(device: str) -> None:
 def take_turns(
     steps: dict[str, Step], turns: int, device: str, clock=time.perf_counter, each: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of every variant's step in every turn; one unmeasured turn first.
+    """Run the steps in turns and return their seconds in every turn; the first turn is not timed.
 
     Args:
-        each: steps that a variant does in one turn; their mean is its time.
+        steps: the steps by name.
+        turns: the number of turns.
+        device: the device that the steps run on.
+        clock: the function that returns the time in seconds.
+        each: how often a step runs in one turn; the mean is its time.
     """
     seconds = {name: [] for name in steps}
     for turn in range(turns + 1):
@@ -215,6 +230,6 @@ def take_turns(
 
 
 def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
-    """The median of each turn's own ratio."""
+    """Return the median over turns of the ratio of two steps' seconds."""
     pairs = zip(seconds[over], seconds[under], strict=True)
     return statistics.median(a / b for a, b in pairs)

@@ -1,13 +1,14 @@
-"""How often does a nominal 95 % interval of F1 or accuracy hold the true value?
+"""Measure how often a nominal 95 % interval of F1 or accuracy holds the true value.
 
     python benchmarks/studies/coverage.py --replications 2000 --resamples 1000
 
-Test sets are drawn anew, with BP4D's and DISFA's subjects, folds, frames a subject, occurrence
-rates, spread between subjects and lengths of runs (benchmarks/label_statistics.json says where
-these were published). What is assumed about the classifier is in `Population`. The true value is
-what the protocol gives on new subjects: the mean of the figure over 20,000 other test sets of the
-same folds and numbers of subjects. Beside the coverage of every method stand the two-sided test's
-false alarms and the coverage of the difference of two models (`--only compare`).
+The study simulates test sets with the subjects, folds, frames per subject, occurrence rates,
+spread between subjects and lengths of active runs of BP4D and DISFA
+(benchmarks/label_statistics.json names the sources). `Population` states the assumptions about the
+classifier. The true value is what the protocol gives on new subjects: the mean of the figure over
+20,000 other test sets with the same folds and numbers of subjects. The study also measures the
+false alarms of the two-sided test of two models and the coverage of their difference
+(`--only compare`).
 """
 
 import argparse
@@ -26,7 +27,7 @@ from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import Additive, estimates
 from fauds.synthetic.population import statistics
 
-# The dataset whose figures are taken, and the subjects of the published folds.
+# The dataset with the published statistics, and the number of subjects in each published fold.
 CASES = {
     "bp4d": ("bp4d", (14, 14, 13)),
     "disfa": ("disfa", (9, 9, 9)),
@@ -35,7 +36,7 @@ CASES = {
 STATISTICS: dict[str, Callable] = {"F1": occurrence.f1, "accuracy": occurrence.accuracy}
 ESTIMANDS = ("mean_of_folds", "pooled")
 
-# The published row whose F1 the classifier's mean sensitivity is set to.
+# The published method whose F1 per AU is the classifier's mean sensitivity.
 _ROW = "VL-FAU"
 # Beta distributions of sensitivity and false-positive rate over subjects: a + b. At a mean of
 # 0.65, 8 is a standard deviation of 0.16 between subjects.
@@ -47,18 +48,22 @@ _TRUTH, _GRID, _BLOCK = 20_000, 4096, 500
 
 @dataclass(frozen=True)
 class Population:
-    """What subjects are drawn from. G subjects, A action units.
+    """The population from which subjects are sampled: G subjects, A action units.
 
     A subject's occurrence rates are beta distributed with the published mean and standard
-    deviation over subjects, and correlate over AUs as the published labels do. Sensitivity and
-    false-positive rate vary over subjects; their means give precision and recall the published
-    F1. Decisions are right or wrong together in blocks as long as the AU's median active run.
+    deviation over subjects, and correlate between AUs as the published labels do. Sensitivity and
+    false-positive rate vary between subjects; their means give the published F1 as precision and
+    recall. Decisions are right or wrong in whole blocks, as long as the AU's median active run.
 
     Attributes:
-        folds: int [G]; frames: int [G].
-        rates, sensitivity, false_positives: their quantiles over subjects, [A, 4096].
-        block: frames that are decided alike, [A].
-        mixing: [A, A], turns independent normals into rates' correlated ones.
+        aus: the names of the AUs.
+        folds: the fold of each subject, int [G].
+        frames: the number of frames of each subject, int [G].
+        rates: quantiles of the occurrence rate over subjects, [A, 4096].
+        sensitivity: quantiles of the sensitivity over subjects, [A, 4096].
+        false_positives: quantiles of the false-positive rate over subjects, [A, 4096].
+        block: the number of frames with the same decision, [A].
+        mixing: the matrix that correlates independent normals as the rates do, [A, A].
     """
 
     aus: tuple[str, ...]
@@ -71,7 +76,7 @@ class Population:
     mixing: np.ndarray
 
     def draw(self, rng: np.random.Generator, size: int, models: int = 1) -> list[Counts]:
-        """Draw test sets [size, G, A], decided by models that differ by chance alone."""
+        """Sample test sets, counts [size, G, A], for models that differ by chance alone."""
         shape = (size, len(self.folds), len(self.aus))
         rate = self._look_up(self.rates, rng.standard_normal(shape) @ self.mixing.T)
         active = np.rint(rate * self.frames[:, None]).astype(np.int64)
@@ -100,7 +105,7 @@ class Population:
 
 
 def _shared(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw normals that correlate by `_SHARED` over the last axis."""
+    """Sample normals that correlate by `_SHARED` over the last axis."""
     common = rng.standard_normal((*shape[:-1], 1))
     return np.sqrt(_SHARED) * common + np.sqrt(1 - _SHARED) * rng.standard_normal(shape)
 
@@ -112,21 +117,21 @@ def _betas(mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
 
 
 def population(case: str, concentration: float) -> Population:
-    """Return the population that a dataset's published figures describe."""
+    """Return the population with a dataset's published statistics."""
     like, sizes = CASES[case]
-    known = statistics(like)
-    aus = tuple(known.get("benchmark_aus", known["aus"]))
-    at = [known["aus"].index(au) for au in aus]
-    rate, spread = (np.array(known[k])[at] for k in ("occurrence_rate", "subject_rate_sd"))
+    published = statistics(like)
+    aus = tuple(published.get("benchmark_aus", published["aus"]))
+    at = [published["aus"].index(au) for au in aus]
+    rate, spread = (np.array(published[k])[at] for k in ("occurrence_rate", "subject_rate_sd"))
     f1 = _published_f1(like, aus)
     fixed = np.full(len(aus), concentration)
-    correlation = np.array(known["latent_correlation"])[np.ix_(at, at)]
-    runs = known["active_run_length_frames"]
+    correlation = np.array(published["latent_correlation"])[np.ix_(at, at)]
+    runs = published["active_run_length_frames"]
     return Population(
         aus=aus,
         folds=np.repeat([1, 2, 3], sizes),
-        # The men come last in BP4D's order.
-        frames=np.array(list(known["frames_per_subject"].values()))[-sum(sizes) :],
+        # The men are last in BP4D's order of subjects.
+        frames=np.array(list(published["frames_per_subject"].values()))[-sum(sizes) :],
         rates=_betas(rate, rate * (1 - rate) / spread**2 - 1),
         sensitivity=_betas(f1, fixed),
         false_positives=_betas(rate * (1 - f1) / (1 - rate), fixed),
@@ -138,20 +143,20 @@ def population(case: str, concentration: float) -> Population:
 def _published_f1(like: str, aus: tuple[str, ...]) -> np.ndarray:
     with resources.path("benchmarks", "published", f"{like}.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "F1"]
-    found = {row["au"]: row["value_percent"] for row in rows if row["method"] == _ROW}
-    return np.array([float(found[au]) / 100 for au in aus])
+    percents = {row["au"]: row["value_percent"] for row in rows if row["method"] == _ROW}
+    return np.array([float(percents[au]) / 100 for au in aus])
 
 
-def truth(people: Population, rng: np.random.Generator) -> dict[tuple[str, str], np.ndarray]:
-    """Return the mean over many test sets of every figure, [A + 1]."""
+def truth(subjects: Population, rng: np.random.Generator) -> dict[tuple[str, str], np.ndarray]:
+    """Return the mean of every figure over many test sets, [A + 1]: each AU, then their mean."""
     sums: dict[tuple[str, str], list[np.ndarray]] = {}
     for _ in range(_TRUTH // _BLOCK):
-        (counts,) = people.draw(rng, _BLOCK)
+        (counts,) = subjects.draw(rng, _BLOCK)
         for name, statistic in STATISTICS.items():
             for estimand in ESTIMANDS:
-                found = _of_test_sets(counts, people.folds, statistic, estimand)
-                sums.setdefault((name, estimand), []).append(found)
-    return {key: np.nanmean(np.concatenate(found), axis=0) for key, found in sums.items()}
+                figures = _of_test_sets(counts, subjects.folds, statistic, estimand)
+                sums.setdefault((name, estimand), []).append(figures)
+    return {key: np.nanmean(np.concatenate(figures), axis=0) for key, figures in sums.items()}
 
 
 def _of_test_sets(counts: Counts, folds: np.ndarray, statistic, estimand: str) -> np.ndarray:
@@ -168,10 +173,11 @@ def _one(counts: Counts, i: int) -> Counts:
 
 
 class Bootstrap:
-    """Resamples of the subjects of one test set, drawn within their fold, and their figures.
+    """The figures of resamples of one test set's subjects, stratified by fold.
 
-    `scipy.stats.bootstrap` takes one figure at a time, and a resample in which it is undefined
-    makes its interval undefined; here all AUs share the resamples, and those are left out.
+    `scipy.stats.bootstrap` handles one figure at a time, and a resample in which the figure is
+    undefined makes the interval undefined. Here all AUs share the resamples, and undefined ones are
+    left out.
     """
 
     def __init__(
@@ -180,19 +186,21 @@ class Bootstrap:
         self._arguments = (counts, folds, statistic, estimand)
         self.strata = resampling.strata_of(folds, estimand)
         self.value = self._figures(np.ones((1, len(folds))))[0]
-        self.drawn = self._figures(resampling.draw(self.strata, resamples, seed))
+        self.resampled = self._figures(resampling.draw(self.strata, resamples, seed))
 
     def _figures(self, weights: np.ndarray) -> np.ndarray:
         return estimates(weights, *self._arguments)
 
     def interval(self, low: np.ndarray | float, high: np.ndarray | float) -> Interval:
-        """Return the resamples' quantiles; NaN where subjects show no spread."""
-        ends = [_quantile(self.drawn, np.broadcast_to(at, self.value.shape)) for at in (low, high)]
+        """Return quantiles of the resamples as an interval; NaN if subjects show no spread."""
+        ends = [
+            _quantile(self.resampled, np.broadcast_to(at, self.value.shape)) for at in (low, high)
+        ]
         shown = (ends[1] > ends[0]) & ~resampling.has_single(self.strata)
         return Interval(self.value, *(np.where(shown, end, np.nan) for end in ends))
 
     def skewness(self) -> np.ndarray:
-        """Return the acceleration of BCa, from leaving out each subject, [A + 1]."""
+        """Return the acceleration of BCa, from leaving out one subject at a time, [A + 1]."""
         left = self._figures(resampling.leave_one_out(len(self.strata)))
         cubes = squares = np.zeros_like(self.value)
         for stratum in np.unique(self.strata):
@@ -203,10 +211,10 @@ class Bootstrap:
         return np.divide(cubes, 6 * squares**1.5, out=np.zeros_like(cubes), where=squares > 0)
 
 
-def _quantile(drawn: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _quantile(resamples: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Return a quantile of every column [A + 1], undefined resamples left out."""
-    ordered = np.sort(drawn, axis=0)
-    last = (~np.isnan(drawn)).sum(axis=0) - 1
+    ordered = np.sort(resamples, axis=0)
+    last = (~np.isnan(resamples)).sum(axis=0) - 1
     place = np.clip(np.nan_to_num(at) * last, 0, np.maximum(last, 0))
     lower, upper = (
         np.take_along_axis(ordered, near(place).astype(np.int64)[None], axis=0)[0]
@@ -216,15 +224,17 @@ def _quantile(drawn: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def percentile(counts, folds, statistic, estimand, resamples=1000, seed=0, level=0.95) -> Interval:
-    """The middle `level` of the resamples' figures."""
+    """Return the percentile interval: the middle `level` of the resamples' figures."""
     tail = (1 - level) / 2
     return Bootstrap(counts, folds, statistic, estimand, resamples, seed).interval(tail, 1 - tail)
 
 
 def bca(counts, folds, statistic, estimand, resamples=1000, seed=0, level=0.95) -> Interval:
-    """Percentiles corrected for bias and skewness (Efron, 1987), subjects stratified by fold."""
+    """Return the BCa interval: percentiles corrected for bias and skewness (Efron, 1987)."""
     boot = Bootstrap(counts, folds, statistic, estimand, resamples, seed)
-    below = (boot.drawn < boot.value).mean(axis=0) + (boot.drawn == boot.value).mean(axis=0) / 2
+    below = (boot.resampled < boot.value).mean(axis=0) + (boot.resampled == boot.value).mean(
+        axis=0
+    ) / 2
     shift = stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples))
     skewness = boot.skewness()
     moved = [shift + stats.norm.ppf(tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
@@ -232,7 +242,7 @@ def bca(counts, folds, statistic, estimand, resamples=1000, seed=0, level=0.95) 
 
 
 def jackknife_t(counts, folds, statistic, estimand, resamples=1000, seed=0) -> Interval:
-    """The method of fauds, which draws nothing."""
+    """Return the interval of fauds; it does not resample."""
     return intervals(counts, folds, statistic, estimand=estimand)
 
 
@@ -243,24 +253,24 @@ METHODS: dict[str, Callable[..., Interval]] = {
 }
 
 
-def study_intervals(people: Population, replications: int, resamples: int, seed: int) -> None:
-    """Print the coverage and width of every method."""
+def study_intervals(subjects: Population, replications: int, resamples: int, seed: int) -> None:
+    """Print the coverage and width of the intervals of every method."""
     rng = np.random.default_rng(seed)
-    true = truth(people, rng)
+    true = truth(subjects, rng)
     print(f"true F1 {100 * true['F1', 'mean_of_folds'].round(3)}")
-    (drawn,) = people.draw(rng, replications)
+    (counts,) = subjects.draw(rng, replications)
     print(
         "| figure | estimand | method | AUs: min | median | max | mean over AUs | width | of mean |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for (name, estimand), aim in true.items():
         for method in METHODS:
-            found = [
-                METHODS[method](_one(drawn, i), people.folds, STATISTICS[name], estimand,
+            results = [
+                METHODS[method](_one(counts, i), subjects.folds, STATISTICS[name], estimand,
                                 resamples, seed=i)
                 for i in range(replications)
             ]  # fmt: skip
-            low, high = (np.stack([getattr(f, end) for f in found]) for end in ("low", "high"))
+            low, high = (np.stack([getattr(f, end) for f in results]) for end in ("low", "high"))
             missing = np.isnan(low)
             held = np.where(missing, np.nan, (low <= aim) & (aim <= high))
             share, width = np.nanmean(held, axis=0), np.nanmean(high - low, axis=0)
@@ -268,26 +278,26 @@ def study_intervals(people: Population, replications: int, resamples: int, seed:
                   f"{100 * share[-1]:.1f} | {100 * np.median(width[:-1]):.1f} | "
                   f"{100 * width[-1]:.1f} |", flush=True)  # fmt: skip
             if name == "F1" and estimand == "mean_of_folds":
-                named = zip(people.aus, 100 * share, strict=False)
+                named = zip(subjects.aus, 100 * share, strict=False)
                 print(f"<!-- {' '.join(f'{au} {s:.1f}' for au, s in named)} -->")
 
 
-def study_comparison(people: Population, replications: int, resamples: int, seed: int) -> None:
+def study_comparison(subjects: Population, replications: int, resamples: int, seed: int) -> None:
     """Print false alarms at 0.05 and coverage of the difference, for two equally good models."""
-    a, b = people.draw(np.random.default_rng(seed), replications, models=2)
+    a, b = subjects.draw(np.random.default_rng(seed), replications, models=2)
     print("| figure | estimand | | AUs: min | median | max | mean over AUs |")
     print("|---|---|---|---|---|---|---|")
     for name, statistic in STATISTICS.items():
         for estimand in ESTIMANDS:
-            found = [
-                compare(_one(a, i), _one(b, i), people.folds, statistic, estimand=estimand,
+            results = [
+                compare(_one(a, i), _one(b, i), subjects.folds, statistic, estimand=estimand,
                         resamples=resamples, permutations=999, seed=i)
                 for i in range(replications)
             ]  # fmt: skip
-            alarms = 100 * np.mean([f.p <= 0.05 for f in found], axis=0)
-            held = 100 * np.mean([(f.low <= 0) & (f.high >= 0) for f in found], axis=0)
-            for what, share in (("p <= 0.05", alarms), ("interval holds 0", held)):
-                print(f"| {name} | {estimand} | {what} | {_spread(share[:-1])} | "
+            alarms = 100 * np.mean([f.p <= 0.05 for f in results], axis=0)
+            held = 100 * np.mean([(f.low <= 0) & (f.high >= 0) for f in results], axis=0)
+            for question, share in (("p <= 0.05", alarms), ("interval holds 0", held)):
+                print(f"| {name} | {estimand} | {question} | {_spread(share[:-1])} | "
                       f"{share[-1]:.1f} |", flush=True)  # fmt: skip
 
 
@@ -298,18 +308,18 @@ def _spread(values: np.ndarray) -> str:
 def main() -> None:
     """Run the study for both datasets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--replications", type=int, default=2000)
-    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--replications", type=int, default=2000, help="number of test sets")
+    parser.add_argument("--resamples", type=int, default=1000, help="resamples per test set")
     parser.add_argument("--concentration", type=float, default=_CONCENTRATION,
-                        help="of sensitivity and false-positive rate over subjects")  # fmt: skip
-    parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--only", choices=("intervals", "compare"))
-    parser.add_argument("--seed", type=int, default=0)
+                        help="a + b of the beta distributions over subjects")  # fmt: skip
+    parser.add_argument("--case", choices=CASES, action="append", help="run only this case")
+    parser.add_argument("--only", choices=("intervals", "compare"), help="run only this part")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
     options = parser.parse_args()
     for case in options.case or CASES:
-        people = population(case, options.concentration)
-        print(f"\n{case}: {len(people.folds)} subjects, {options.replications} replications")
-        arguments = (people, options.replications, options.resamples, options.seed)
+        subjects = population(case, options.concentration)
+        print(f"\n{case}: {len(subjects.folds)} subjects, {options.replications} replications")
+        arguments = (subjects, options.replications, options.resamples, options.seed)
         if options.only != "compare":
             study_intervals(*arguments)
         if options.only != "intervals":

@@ -1,12 +1,12 @@
-"""What seeds and wrong labels of one sex do to results, on drawn faces.
+"""Measure what seeds and wrong labels of one sex do to results, on synthetic faces.
 
     python benchmarks/studies/sex_flip.py --workdir WORKDIR
 
-Draws a distribution in BP4D's layout and trains preset `tiny` without descriptions on it, once a
-seed: ``fauds compare`` says what their difference is worth. Then 15 % of the labels of all women
-are turned round. The first seed's predictions are scored on these labels: in the table by sex the
-women's F1 should leave the interval that it had, the men's stays as it is. At last the first seed
-is trained on them too. Runs that are there already are taken as they are.
+The study writes a synthetic release in BP4D's layout, trains preset `tiny` without descriptions
+on it with each seed, and compares the seeds by ``fauds compare``. Then it inverts 15 % of the
+labels of all women and scores the first seed's predictions on these labels: in the table by
+sex, the women's F1 should leave its former interval, and the men's should not change. Last, it
+trains the first seed on the wrong labels too. Runs that exist already are not repeated.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SWITCHES = ("multi_level", "local_language", "global_language")
 
 
 def fauds(*words: object) -> str:
-    """Run a command and return what it printed, or what it refused with."""
+    """Run a command of fauds and return its output, or its error message."""
     command = [sys.executable, "-m", "fauds", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1):
@@ -37,27 +37,27 @@ def fauds(*words: object) -> str:
 
 
 def flip(raw: Path, out: Path) -> None:
-    """Copy a distribution with `SHARE` of the women's labels turned round."""
+    """Copy raw files with `SHARE` of the women's labels inverted."""
     shutil.copytree(raw, out, copy_function=os.link, ignore=shutil.ignore_patterns("AU_INT"))
     rng = np.random.default_rng(0)
     for path in sorted(out.glob("AUCoding/AU_OCC/F*.csv")):
         head, *lines = path.read_text().splitlines()
         codes = np.array([line.split(",") for line in lines], np.int64)
         labels = codes[:, 1:]
-        turned = (labels <= 1) & (rng.random(labels.shape) < SHARE)
-        labels[turned] = 1 - labels[turned]
-        # The copy is a link: the file itself must stay as it is.
+        inverted = (labels <= 1) & (rng.random(labels.shape) < SHARE)
+        labels[inverted] = 1 - labels[inverted]
+        # The copy is a hard link: writing to it would change the original.
         path.unlink()
         path.write_text("\n".join([head, *(",".join(map(str, row)) for row in codes)]) + "\n")
 
 
 def bench(raw: Path, workdir: Path, seed: int, more: list[str]) -> Path:
-    """Train and test; return the run's folder."""
+    """Train and test with one seed, unless the run exists; return its folder."""
     changes = [f"training.seed={seed}", *(f"model.{name}=false" for name in SWITCHES), *more]
-    wanted = " ".join(f"--set {change}" for change in changes)
+    ending = " ".join(f"--set {change}" for change in changes)
     for _ in range(2):
         for path in sorted(workdir.glob("synthetic/runs/*/results.json")):
-            if json.loads(path.read_text())["command"].endswith(wanted):
+            if json.loads(path.read_text())["command"].endswith(ending):
                 return path.parent
         words = [word for change in changes for word in ("--set", change)]
         fauds("bench", "vlfau", "--root", raw, "--workdir", workdir, *words)
@@ -65,20 +65,20 @@ def bench(raw: Path, workdir: Path, seed: int, more: list[str]) -> Path:
 
 
 def rescored(run: Path, raw: Path, workdir: Path) -> Path:
-    """Score a run's predictions on the labels of another distribution; return that run."""
-    there = ("--dataset", "bp4d", "--workdir", workdir)
-    fauds("build-captions", *there, "--root", raw)
-    fauds("split", *there)
+    """Score a run's predictions on the labels of other raw files; return the new run's folder."""
+    options = ("--dataset", "bp4d", "--workdir", workdir)
+    fauds("build-captions", *options, "--root", raw)
+    fauds("split", *options)
     tables = [pq.read_table(path) for path in sorted(run.glob("fold*/predictions.parquet"))]
     kept = ["subject", "task", "frame", *(n for n in tables[0].schema.names if n[2:].isdigit())]
     predictions = workdir / "predictions.csv"
     csv.write_csv(pa.concat_tables(tables).select(kept), predictions)
-    fauds("score", predictions, *there)
+    fauds("score", predictions, *options)
     return max(workdir.glob("bp4d/runs/score-*"), key=lambda path: path.stat().st_mtime)
 
 
 def by_sex(run: Path) -> dict[str, tuple[float, float, float]]:
-    """Mean F1 of the women and of the men in %, with its interval."""
+    """Return the mean F1 of women ("F") and men ("M") in %: value, low and high."""
     rows = json.loads((run / "results.json").read_text())["metrics"]
     return {
         row["group"]: tuple(100 * row[name] for name in ("value", "low", "high"))
@@ -88,11 +88,13 @@ def by_sex(run: Path) -> dict[str, tuple[float, float, float]]:
 
 
 def main() -> None:
+    """Run what is missing and print the table and the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=24, help="of each of the 41 people")
-    parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of the study")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds")
+    parser.add_argument("--frames", type=int, default=24, help="coded frames per subject")
+    parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE",
+                        help="change another setting of all runs")  # fmt: skip
     options = parser.parse_args()
     raw, flipped = options.workdir / "raw", options.workdir / "raw-flipped"
     if not raw.exists():
@@ -116,8 +118,8 @@ def main() -> None:
         cells = ["{:.1f}, {:.1f} to {:.1f}".format(*by_sex(run)[sex]) for sex in "FM"]
         print(f"| {name} | {' | '.join(cells)} |")
     for (one, a), (two, b) in combinations(runs.items(), 2):
-        said = fauds("compare", a, b, "--json", "-")
-        print(f"{one} and {two}: {json.loads(said)['verdict'][0]}")
+        comparison = fauds("compare", a, b, "--json", "-")
+        print(f"{one} and {two}: {json.loads(comparison)['verdict'][0]}")
     print(f"true and wrong labels: {fauds('compare', runs['seed 0'], other).strip()}")
 
 

@@ -1,11 +1,11 @@
-"""The five settings of the paper's Table 4 on drawn faces, several seeds, with intervals.
+"""Train the five settings of the paper's Table 4 on synthetic faces with several seeds.
 
     python benchmarks/studies/table4.py --seeds 3
 
 Preset `tiny` with the switches of `baseline`, `marl`, `marl-llga`, `marl-glga` and `full`, each
-run through ``fauds bench`` on the same folds. Intervals are 95 % of Student's t over the seeds:
-the noise of training alone, on these drawn people. What differs between two settings is compared
-seed by seed. Runs that are there already are taken as they are.
+run through ``fauds bench`` on the same folds. The 95 % intervals are those of Student's t over the
+seeds: they cover the noise of training alone, on these synthetic subjects. Two settings are
+compared seed by seed. Runs that exist already are not repeated.
 """
 
 import argparse
@@ -24,61 +24,64 @@ SETTINGS = {
     "marl-glga": (True, False, True),
     "full": (True, True, True),
 }
-"""Multi-level branches, local descriptions, global description."""
+"""By setting: the values of `SWITCHES`."""
 SWITCHES = ("multi_level", "local_language", "global_language")
 
 
 def changes(setting: str, seed: int, more: tuple[str, ...]) -> list[str]:
-    """The ``--set`` values of one run."""
+    """Return the ``--set`` values of one run."""
     switches = zip(SWITCHES, SETTINGS[setting], strict=True)
     model = [f"model.{name}={str(on).lower()}" for name, on in switches]
     return [*model, f"training.seed={seed}", *more]
 
 
-def results_of(wanted: list[str], workdir: Path) -> dict | None:
-    """The results of the run with these changes; None where there is none yet."""
+def results_of(changed: list[str], workdir: Path) -> dict | None:
+    """Return the results of the run with these changed settings; None if it does not exist yet."""
     for path in sorted(workdir.glob("synthetic/runs/*/results.json")):
         results = json.loads(path.read_text())
-        # At the end, so that seed 1 is not seed 10, nor a run with more changes.
-        if results["command"].endswith(f"--set {' --set '.join(wanted)}"):
+        # Compare the end of the command: seed 1 is not seed 10, nor a run with more changes.
+        if results["command"].endswith(f"--set {' --set '.join(changed)}"):
             return results
     return None
 
 
-def bench(wanted: list[str], workdir: Path) -> None:
-    """Run ``fauds bench`` with these changes."""
+def bench(changed: list[str], workdir: Path) -> None:
+    """Run ``fauds bench`` with these changed settings."""
     words = [sys.executable, "-m", "fauds", "bench", "vlfau", "--workdir", str(workdir)]
-    for change in wanted:
+    for change in changed:
         words += ["--set", change]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean and half the 95 % interval of Student's t."""
+    """Return the mean and half the width of the 95 % interval of Student's t."""
     spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return values.mean(), stats.t.ppf(0.975, len(values) - 1) * spread
 
 
 def main() -> None:
+    """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workdir", type=Path, default=Path("fauds-work"))
-    parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--workdir", type=Path, default=Path("fauds-work"), help="workdir of fauds")
+    parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE",
+                        help="change another setting of all runs")  # fmt: skip
     options = parser.parse_args()
     f1: dict[str, list[float]] = {setting: [] for setting in SETTINGS}
     for seed in range(options.seeds):
         for setting, values in f1.items():
-            wanted = changes(setting, seed, tuple(options.more))
-            found = results_of(wanted, options.workdir)
-            if found is None:
-                bench(wanted, options.workdir)
-                found = results_of(wanted, options.workdir)
-            values.append(100 * found["summary"]["f1"])
+            changed = changes(setting, seed, tuple(options.more))
+            results = results_of(changed, options.workdir)
+            if results is None:
+                bench(changed, options.workdir)
+                results = results_of(changed, options.workdir)
+            values.append(100 * results["summary"]["f1"])
             print(f"seed {seed}  {setting:10s} F1 {values[-1]:5.1f}", flush=True)
     show({setting: np.array(values) for setting, values in f1.items()})
 
 
 def show(f1: dict[str, np.ndarray]) -> None:
+    """Print a table of F1 in % by setting; `f1` holds one value per seed."""
     print("| setting | F1 %, mean of seeds ± half the 95 % interval | less baseline |")
     print("|---|---|---|")
     for setting, values in f1.items():
