@@ -1,8 +1,9 @@
-"""Images, videos and landmark files to aligned face crops.
+"""Aligned face crops from images, videos and landmark files.
 
-Begin with `prepare`, the step that crops every coded frame's face. `plan` settles what is cropped
-and how, `streams` reads images and videos frame by frame, `landmarks` and `landmark_files` give the
-points, `alignment` turns points into crops, and `outcomes` says what became of every frame.
-`detectors/` finds faces where a dataset ships no landmarks. `check` looks at a release beforehand,
-`frame_images` finds the image of every frame afterwards.
+Begin with `prepare`, the step that crops the face of every coded frame. `plan` decides which frames
+are cropped and how, `streams` reads images and videos frame by frame, `landmarks` and
+`landmark_files` provide the points, `alignment` turns points into crops, and `outcomes` records for
+every frame whether it was cropped, or why not. `detectors/` finds faces where a dataset ships no
+landmarks. `check` inspects a release before any work is done, and `frame_images` finds the face
+image of every frame afterwards.
 """

@@ -1,8 +1,8 @@
-"""Alignments: from the marks of a face to the transform that makes its crop, and the crop.
+"""Alignments: the transforms that turn the marks of a face into its crop.
 
-Pixels are counted as everywhere in fauds: (0, 0) is the middle of the first pixel, so that an
-image of width W reaches from -0.5 to W - 0.5. An alignment's version changes whenever its crops
-would.
+Pixel coordinates are the same throughout fauds: (0, 0) is the middle of the first pixel, so an
+image of width W extends from -0.5 to W - 0.5. The version of an alignment is raised whenever its
+crops change.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,29 @@ from fauds.errors import UsageError
 from fauds.faces.landmarks import MOUTH_CORNERS, NOSE_TIP, Marks, eye_centres
 from fauds.registry import unknown
 
-# Level with each other about the middle of the crop, 127.5, so that a mirrored frame gives the
-# mirrored crop; so far up that the chin of a wide open mouth, about 2.2 eye distances below, is in.
+# Level and symmetric about the middle of the crop, 127.5, so that a mirrored frame gives the
+# mirrored crop; high enough that the crop holds the chin of a wide open mouth, which lies about
+# 2.2 eye distances below.
 _LEFT_EYE, _RIGHT_EYE = 87.5 + 80j, 167.5 + 80j
 _JAA_SIZE, _JAA_ENLARGE = 200, 2.9
 _BOX_SIZE, _BOX_MARGIN = 224, 0.05
-_NEAREST_EYES = 1.0
+_LEAST_EYE_DISTANCE = 1.0
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a face becomes a crop.
+    """A rule that turns a face into a crop.
 
     Attributes:
-        name: what users write.
-        version: raised whenever its crops change.
-        size: side of the crop in pixels; None keeps the frame's own size.
-        border: grey level, 0 to 255, of what lies outside the image.
-        needs: which part of `Marks` it reads.
+        name: the name that users write.
+        version: the version of the rule, raised whenever its crops change.
+        size: the side of the crop in pixels; None keeps the frame's own size.
+        border: the grey level, 0 to 255, of crop pixels that lie outside the image.
+        needs: the part of `Marks` that the alignment reads.
         averages: whether an image that shrinks to half or less is averaged over whole pixels
-            before it is sampled; without that, bilinear sampling skips pixels.
-        description: one exact sentence.
+            before it is sampled; without averaging, bilinear sampling skips pixels.
+        description: one sentence that defines the crop exactly.
+        compute: the function that returns the transforms, float64 [N, 2, 3], of N faces.
     """
 
     name: str
@@ -49,45 +51,50 @@ class Alignment:
     compute: Callable[[Marks], np.ndarray] = field(repr=False)
 
     def transforms(self, marks: Marks) -> np.ndarray:
-        """Return the affine maps from the frame's pixels to the crop's, float64 [N, 2, 3].
+        """Return the affine maps from frame pixels to crop pixels, float64 [N, 2, 3].
 
-        A row is NaN where what the alignment needs is unknown or degenerate: eyes nearer than
-        one pixel, a box without width or height.
+        The map of a face is NaN where the marks that the alignment needs are unknown or
+        degenerate: eyes less than one pixel apart, a box without width or height.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            found = self.compute(marks)
-        return np.where(np.isfinite(found).all((1, 2), keepdims=True), found, np.nan)
+            transforms = self.compute(marks)
+        return np.where(np.isfinite(transforms).all((1, 2), keepdims=True), transforms, np.nan)
 
 
 def alignment(name: str, version: int | None = None) -> Alignment:
     """Return an alignment by name.
 
+    Args:
+        name: the name of the alignment.
+        version: the version that is required; None accepts any.
+
     Raises:
-        UsageError: there is none of that name, or its version is another one.
+        UsageError: no alignment has that name, or it has another version.
     """
     if name not in ALIGNMENTS:
         raise unknown("alignment", name, list(ALIGNMENTS))
-    found = ALIGNMENTS[name]
-    if version not in (None, found.version):
+    match = ALIGNMENTS[name]
+    if version not in (None, match.version):
         raise UsageError(
-            f"{name} has version {found.version} in this fauds, the benchmark asks for {version}.",
-            hint="use the fauds release that the benchmark names, or make the crops anew and "
-            "do not compare them with the benchmark's",
+            f"The alignment {name} has version {match.version} in this fauds; the benchmark asks "
+            f"for version {version}.",
+            hint="use the fauds release that the benchmark names, or crop the faces with this "
+            "version and do not compare the results with the benchmark's",
         )
-    return found
+    return match
 
 
 def warp(image: np.ndarray, transform: np.ndarray, how: Alignment) -> np.ndarray:
     """Return the crop of an image.
 
     Args:
-        image: uint8 [H, W, 3].
-        transform: finite, [2, 3], as `Alignment.transforms` gives it for this image.
+        image: the image, uint8 [H, W, 3].
+        transform: the finite map, [2, 3], that `Alignment.transforms` returns for this image.
         how: the alignment.
 
     Returns:
-        uint8 [size, size, 3], sampled bilinearly; the image itself where the alignment has no
-        size.
+        The crop, uint8 [size, size, 3], sampled bilinearly; the image itself where the alignment
+        has no size.
     """
     if how.size is None:
         return image
@@ -106,9 +113,9 @@ def warp(image: np.ndarray, transform: np.ndarray, how: Alignment) -> np.ndarray
 def _averaged(
     image: np.ndarray, transform: np.ndarray, border: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image averaged over blocks of whole pixels, and the transform from there.
+    """Return the image averaged over blocks of whole pixels, and the transform from its pixels.
 
-    What is left to do for the transform is to shrink by less than 2.
+    The returned transform shrinks the averaged image by less than a factor of 2.
     """
     height, width = image.shape[:2]
     # A block larger than the image would only add border.
@@ -118,7 +125,7 @@ def _averaged(
     )
     if across == down == 1:
         return image, transform
-    # Filled up to whole blocks, so that no pixel at the far edges is lost.
+    # Padding to whole blocks keeps the pixels at the right and lower edge.
     padded = cv2.copyMakeBorder(
         image, 0, -height % down, 0, -width % across, cv2.BORDER_CONSTANT, value=(border,) * 3
     )
@@ -133,18 +140,18 @@ def _averaged(
 
 def _eyes_similarity(marks: Marks) -> np.ndarray:
     left, right = _complex(marks.eyes).T
-    turn = (_RIGHT_EYE - _LEFT_EYE) / _apart(left, right)
+    turn = (_RIGHT_EYE - _LEFT_EYE) / _eye_to_eye(left, right)
     return _similarity(turn, _LEFT_EYE - turn * left)
 
 
 def _jaa(marks: Marks) -> np.ndarray:
     left, right = _complex(eye_centres(marks.points)).T
-    between = _apart(left, right)
+    between = _eye_to_eye(left, right)
     level = np.conj(between) / np.abs(between)
     corners = _complex(marks.points[:, [NOSE_TIP, *MOUTH_CORNERS]])
-    turned = np.column_stack([left, right, corners]) * level[:, None]
-    low = turned.real.min(1) + 1j * turned.imag.min(1)
-    high = turned.real.max(1) + 1j * turned.imag.max(1)
+    levelled = np.column_stack([left, right, corners]) * level[:, None]
+    low = levelled.real.min(1) + 1j * levelled.imag.min(1)
+    high = levelled.real.max(1) + 1j * levelled.imag.max(1)
     extent = high - low
     side = _JAA_ENLARGE * np.maximum(extent.real, extent.imag)
     scale = (_JAA_SIZE - 1) / side
@@ -155,36 +162,36 @@ def _box(marks: Marks) -> np.ndarray:
     low, high = marks.boxes[:, :2], marks.boxes[:, 2:]
     sides = np.where((high > low).all(1, keepdims=True), high - low, np.nan)
     scale = _BOX_SIZE / (sides * (1 + 2 * _BOX_MARGIN))
-    found = np.zeros((len(sides), 2, 3))
-    found[:, [0, 1], [0, 1]] = scale
-    found[:, :, 2] = -0.5 - scale * (low - _BOX_MARGIN * sides)
-    return found
+    transforms = np.zeros((len(sides), 2, 3))
+    transforms[:, [0, 1], [0, 1]] = scale
+    transforms[:, :, 2] = -0.5 - scale * (low - _BOX_MARGIN * sides)
+    return transforms
 
 
-def _nothing(marks: Marks) -> np.ndarray:
+def _unchanged(marks: Marks) -> np.ndarray:
     return np.tile(np.eye(2, 3), (len(marks.eyes), 1, 1))
 
 
 def _complex(points: np.ndarray) -> np.ndarray:
-    """Return points [..., 2] as x + iy, in which turning and scaling is one product."""
+    """Return points [..., 2] as x + iy, so that one product rotates and scales them."""
     return points[..., 0] + 1j * points[..., 1]
 
 
-def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the way from eye to eye, NaN where they are too near to show a direction."""
-    between = right - left
-    return np.where(np.abs(between) < _NEAREST_EYES, np.nan, between)
+def _eye_to_eye(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the vectors from left to right eye; NaN where they are too short for a direction."""
+    vectors = right - left
+    return np.where(np.abs(vectors) < _LEAST_EYE_DISTANCE, np.nan, vectors)
 
 
 def _similarity(turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return z -> turn z + shift as matrices [N, 2, 3]."""
+    """Return the maps z -> turn * z + shift as matrices [N, 2, 3]."""
     rows = [turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag]
     return np.stack(rows, 1).reshape(-1, 2, 3)
 
 
 ALIGNMENTS = {
-    found.name: found
-    for found in (
+    entry.name: entry
+    for entry in (
         Alignment(
             "eyes-similarity",
             1,
@@ -232,8 +239,8 @@ ALIGNMENTS = {
             "nothing",
             False,
             "The frame as it is.",
-            _nothing,
+            _unchanged,
         ),
     )
 }
-"""The alignments by name."""
+"""The alignments by their names."""

@@ -1,4 +1,4 @@
-"""What this room passes around: a face in an image, where an image is from, and detectors."""
+"""The types that detectors share: a face in an image, the position of an image, a detector."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ Box = tuple[float, float, float, float]
 
 
 GIVES = frozenset(("eyes", "points", "box"))
-"""All that a detector can give of a face: the eyes' centres, the 49 points, a box around it."""
+"""Everything that a detector can give: the centres of the eyes, the 49 points, the box."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,13 +18,14 @@ class Face:
     """A face in an image.
 
     Attributes:
-        box: around it.
-        landmarks: float32 [K, 2], x and y in pixels, in iBUG's order with K = 68, or 66 (without
-            the inner corners of the lips) or 49 (without the jaw too); None where a detector
-            gives boxes only. (0, 0) is the middle of the first pixel.
-        eyes: float32 [2, 2], the centre of the eye on the image's left, then of the other.
+        box: the box around the face, in pixels.
+        landmarks: the points, float32 [K, 2], x and y in pixels, in iBUG's order: K = 68, or 66
+            (without the inner corners of the lips), or 49 (without the jaw too); None where a
+            detector gives boxes only. (0, 0) is the middle of the first pixel.
+        eyes: the eye centres, float32 [2, 2], x and y in pixels: first the eye on the left side
+            of the image, then the other.
         estimated: whether `eyes` were estimated from the box.
-        score: 0 to 1, the detector's own confidence; 1 where it has none.
+        score: the detector's own confidence, 0 to 1; 1 where it reports none.
     """
 
     box: Box
@@ -36,11 +37,14 @@ class Face:
 
 @dataclass(frozen=True)
 class Position:
-    """Which image a detector is asked about.
+    """The place that an image comes from: its sequence or file, and its frame number.
+
+    Detectors that read faces from files use it to look up the faces of an image.
 
     Attributes:
         source: the sequence, ``F001/T1`` or ``SN001``, or the name of an image or video file.
-        frame: the label frame, or the frame of a video counted from 1; 1 for an image.
+        frame: the frame number: that of the labels, or for a video file the number counted from
+            1; 1 for an image.
     """
 
     source: str
@@ -48,23 +52,29 @@ class Position:
 
 
 class Detector(Protocol):
-    """Finds faces. Other packages add theirs through the entry-point group ``fauds.detectors``.
+    """The interface of a face detector.
 
-    An entry names a function that takes a `pathlib.Path` or None, what the user wrote after
-    ``NAME:``, and returns a detector; it raises UsageError where it needs a path and has none.
-    Detectors are made anew in every process.
+    Other packages add detectors through the entry-point group ``fauds.detectors``. An entry names
+    a function that takes the path that the user wrote after ``NAME:``, a `pathlib.Path` or None,
+    and returns a detector. The function raises UsageError if it needs a path and gets None. Every
+    process opens its own detector.
 
     Attributes:
-        identity: name, version and, of files that it reads, their fingerprint: everything that
-            its answers depend on.
-        gives: which of `GIVES` every face that it finds comes with, "eyes" also where they are
-            estimated: what an alignment needs and a detector does not give is refused before
-            any picture is read. A detector of another package that lacks this attribute is
-            taken to give all.
+        identity: the detector's name and version, and a fingerprint of the files that it reads:
+            everything that its results depend on.
+        gives: the members of `GIVES` that every detected face comes with; "eyes" includes
+            estimated eyes. An alignment that needs something else is an error before any image
+            is read. A detector of another package that lacks this attribute is assumed to give
+            everything.
     """
 
     identity: str
     gives: frozenset[str]
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
-        """Return the faces of an image, uint8 [H, W, 3] RGB, largest first."""
+        """Return the faces of an image, largest first.
+
+        Args:
+            image: the image, uint8 [H, W, 3] RGB.
+            at: the place that the image comes from.
+        """

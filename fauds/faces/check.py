@@ -1,7 +1,8 @@
-"""What a raw distribution holds and lacks, and what working with it will take: before the work.
+"""Inspection of a release before any work: what it holds, what is missing, what the steps cost.
 
-Labels are read whole, which takes seconds. Pictures are counted by their names, videos by their
-headers; a few frames are cropped into a temporary folder, to know the speed and the size.
+Labels are read completely, which takes seconds. Images are counted by their file names, video
+frames by the video's header. A few frames are cropped into a temporary folder to measure the speed
+and the size of a crop.
 """
 
 import os
@@ -20,8 +21,7 @@ from fauds.datasets.base import Reading, ReadOptions
 from fauds.datasets.media_files import Footage, LandmarkFiles
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError, FaudsError
-from fauds.faces import estimates as needs
-from fauds.faces import landmark_files
+from fauds.faces import estimates, landmark_files
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
 from fauds.faces.estimates import StepEstimate, measure
@@ -32,43 +32,45 @@ from fauds.tables import store
 from fauds.tables.columns import to_numpy
 
 
-class MissingFiles:
-    """Lines in the order in which they were found."""
+class Problems:
+    """Messages about missing or broken files, without repetition, in the order of discovery."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of them."""
+        """All messages."""
         return tuple(self._lines)
 
     def add(self, line: str) -> None:
-        """Add a line, unless it is there already."""
+        """Add a message unless it is already listed."""
         self._lines[line] = None
 
-    def refuse(self, error: FaudsError) -> None:
-        """Add what would end `fauds prepare` too."""
-        self.add(f"fauds prepare would refuse this: {spoken(error)}")
+    def add_fatal(self, error: FaudsError) -> None:
+        """Add an error that would also end `fauds prepare`."""
+        self.add(f"fauds prepare would stop with an error: {one_line(error)}")
 
 
-def spoken(error: FaudsError) -> str:
-    """Return an error in one line."""
+def one_line(error: FaudsError) -> str:
+    """Return the message of an error in one line."""
     where = f" ({error.where})" if error.where else ""
     return f"{error.what}{where}" + (f"; {error.hint}" if error.hint else "")
 
 
-_OPENED = 8
+_SAMPLED_FILES = 8
 
 
 @dataclass(frozen=True)
-class Held:
-    """What was found out.
+class LandmarkCoverage:
+    """How many frames have landmarks.
 
     Attributes:
-        lines: for people; where no frame has landmarks, that is missing instead.
-        share: of the frames in sequences with landmarks, those that have some, 0 to 1.
-        broken: sequences whose landmarks cannot be read.
+        lines: messages for the user; if no frame has landmarks, a message about missing
+            landmarks is reported instead.
+        share: the share, 0 to 1, of frames that have landmarks, among the frames of sequences
+            with landmark files.
+        broken: the sequences whose landmarks cannot be read.
     """
 
     lines: tuple[str, ...]
@@ -76,50 +78,56 @@ class Held:
     broken: frozenset[SequenceJob]
 
 
-def landmarks_held(jobs: Sequence[SequenceJob], hint: str, missing: MissingFiles) -> Held:
-    """Say how many frames have landmarks; of files that must be opened for it, a few are.
+def landmark_coverage(
+    jobs: Sequence[SequenceJob], hint: str, missing: Problems
+) -> LandmarkCoverage:
+    """Count the frames that have landmarks.
+
+    Where a file must be opened to count its frames, a sample of the files is opened.
 
     Args:
         jobs: all sequences.
-        hint: what to do where landmarks lack.
-        missing: takes what lacks or cannot be read.
+        hint: what to do where landmarks are missing.
+        missing: receives messages about landmarks that are missing or cannot be read.
     """
     if jobs[0].request.camera == "right":
-        hint = "those that are shipped are the left camera's; use a detector (--detector)"
-    held = {job: job.source.landmarks for job in jobs if job.source and job.source.landmarks}
-    if len(held) < len(jobs):
-        names = shortened([job.name for job in jobs if job not in held], 4)
-        without = len(jobs) - len(held)
+        hint = "the release has landmarks of the left camera only; use a detector (--detector)"
+    with_files = {job: job.source.landmarks for job in jobs if job.source and job.source.landmarks}
+    if len(with_files) < len(jobs):
+        names = shortened([job.name for job in jobs if job not in with_files], 4)
+        without = len(jobs) - len(with_files)
         missing.add(f"sequences without landmarks: {without} of {len(jobs)} ({names}); {hint}")
-    listed = [job for job, files in held.items() if files.places]
-    packed = [job for job, files in held.items() if not files.places]
-    # One file holds all frames, and must be read to know which have landmarks.
-    spread = np.linspace(0, len(packed) - 1, _OPENED).astype(int)
+    listed = [job for job, files in with_files.items() if files.places]
+    packed = [job for job, files in with_files.items() if not files.places]
+    # A packed file holds all frames of a sequence; only reading it tells which have landmarks.
+    spread = np.linspace(0, len(packed) - 1, _SAMPLED_FILES).astype(int)
     sample = [packed[index] for index in np.unique(spread)] if packed else []
-    counted = [(job, _read_landmarks(job, held[job], missing)) for job in sample]
+    counted = [(job, _read_landmarks(job, with_files[job], missing)) for job in sample]
     read = {job: count for job, count in counted if count is not None}
-    known = {job: int(np.isin(job.frames, [*held[job].places]).sum()) for job in listed}
+    known = {job: int(np.isin(job.frames, [*with_files[job].places]).sum()) for job in listed}
     lines: list[str] = []
-    places = f"in a sample of {len(read)} of {len(packed)} files"
-    for counts, where in ((known, f"in {len(listed)} sequences, by names alone"), (read, places)):
+    of_sample = f"in a sample of {len(read)} of {len(packed)} files"
+    for counts, scope in ((known, f"in {len(listed)} sequences, by file names"), (read, of_sample)):
         if not counts:
             continue
-        line = f"{_share(counts)} {where}"
+        line = f"{_share(counts)} {scope}"
         if any(counts.values()):
             lines.append(line)
         else:
             missing.add(f"{line}; {hint}")
-    return Held(tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read}))
+    return LandmarkCoverage(
+        tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read})
+    )
 
 
-def _read_landmarks(job: SequenceJob, files: LandmarkFiles, missing: MissingFiles) -> int | None:
-    """Return how many frames of a sequence have landmarks; None where they cannot be read."""
+def _read_landmarks(job: SequenceJob, files: LandmarkFiles, missing: Problems) -> int | None:
+    """Return how many frames of a sequence have landmarks; None if they cannot be read."""
     try:
-        found = landmark_files.read(files, job.frames)
+        points = landmark_files.read(files, job.frames)
     except DataError as error:
-        missing.refuse(error)
+        missing.add_fatal(error)
         return None
-    return int(np.isfinite(found).all((1, 2)).sum())
+    return int(np.isfinite(points).all((1, 2)).sum())
 
 
 def _share(counts: dict[SequenceJob, int]) -> str:
@@ -133,7 +141,14 @@ def _mean(
     packed: Sequence[SequenceJob],
     read: dict[SequenceJob, int],
 ) -> float:
-    """Return the share over all sequences: those not read are taken to be as those that were."""
+    """Return the share of frames with landmarks, 0 to 1; the sample stands for all packed files.
+
+    Args:
+        listed: the sequences whose frames were counted by file names.
+        known: the number of frames with landmarks of each of them.
+        packed: the sequences whose landmarks are packed in one file each.
+        read: the number of frames with landmarks of each packed sequence in the sample.
+    """
     sampled = sum(read.values()) / max(_frames(read), 1)
     total = _frames(listed) + _frames(packed)
     return (sum(known.values()) + sampled * _frames(packed)) / max(total, 1)
@@ -148,17 +163,17 @@ _COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was found out about a distribution, lines for people.
+    """The result of inspecting a release, with one message per line for the user.
 
     Attributes:
-        root: of the distribution.
-        synthetic: whether fauds made it up.
-        found: what there is.
-        differs: from the published counts.
-        missing: what lacks or is broken, each with what to do.
-        needs: by step, in their order.
-        free: bytes on the disk of the workdir.
-        processes: CPU cores.
+        root: the root folder of the release.
+        synthetic: whether fauds generated the release.
+        found: messages about what the release holds.
+        differs: messages about differences from the published counts.
+        missing: messages about missing or broken files, each with what to do.
+        needs: the time and disk space that each step takes, in the order of the steps.
+        free: the free bytes on the disk of the working folder.
+        processes: the number of CPU cores.
     """
 
     root: Path
@@ -178,43 +193,43 @@ def check(
     camera: Literal["left", "right"],
     workdir: Path,
 ) -> Check:
-    """Look a distribution over; nothing is written but to a temporary folder.
+    """Inspect a release; files are written to a temporary folder only.
 
     Args:
-        benchmark: whose reader, AUs, published counts and alignment.
-        root: the raw distribution.
-        options: as for reading its labels.
-        camera: which videos.
-        workdir: where the work would be done; it need not be there yet.
+        benchmark: the benchmark whose reader, AUs, published counts and alignment are used.
+        root: the root folder of the release.
+        options: the options for reading its labels.
+        camera: the camera whose videos are used.
+        workdir: the folder that the steps would write to; it may not exist yet.
 
     Raises:
-        DataError: labels are missing or broken, or pictures contradict each other.
+        DataError: labels are missing or broken, or the images contradict each other.
     """
     began = perf_counter()
     frames, reading = _read(benchmark, root, options)
-    took = perf_counter() - began
+    reading_seconds = perf_counter() - began
     footage = _footage(benchmark, root, options, camera, frames)
-    missing = MissingFiles()
+    missing = Problems()
     jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
-    there = _pictures(jobs, benchmark, missing)
+    available = _images(jobs, benchmark, missing)
     found = [*reading.notes, *footage.notes]
-    found.append(f"frames with a picture: {sum(map(np.sum, there)):,} of {len(frames):,}")
-    asked = alignment(benchmark.alignment.name, benchmark.alignment.version)
-    held = Held((), 1.0, frozenset())
-    if asked.needs != "nothing":
-        held = landmarks_held(jobs, benchmark.raw.landmarks, missing)
-        found += held.lines
+    found.append(f"frames with an image: {sum(map(np.sum, available)):,} of {len(frames):,}")
+    wanted = alignment(benchmark.alignment.name, benchmark.alignment.version)
+    coverage = LandmarkCoverage((), 1.0, frozenset())
+    if wanted.needs != "nothing":
+        coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
+        found += coverage.lines
     processes = os.cpu_count() or 1
-    steps = [needs.captions(len(frames), took), needs.split()]
-    if jobs[0].how == asked:
-        steps += _prepare(jobs, there, held, processes, found, missing)
-    steps.append(needs.bench(benchmark, frames))
+    steps = [estimates.captions(len(frames), reading_seconds), estimates.split()]
+    if jobs[0].alignment == wanted:
+        steps += _prepare(jobs, available, coverage, processes, found, missing)
+    steps.append(estimates.bench(benchmark, frames))
     free = shutil.disk_usage(_existing(workdir)).free
     total = sum(step.size or 0 for step in steps)
     if total > free:
         missing.add(
-            f"room: {total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free at "
-            f"{workdir}; free some, or choose another disk with --workdir"
+            f"disk space: {total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free at "
+            f"{workdir}; free some space, or choose another disk with --workdir"
         )
     return Check(
         root,
@@ -261,86 +276,87 @@ def _jobs(
     footage: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
-    missing: MissingFiles,
+    missing: Problems,
 ) -> tuple[SequenceJob, ...]:
-    """Return the sequences as `fauds prepare` would take them, and say why it would refuse."""
-    asked = benchmark.alignment
-    request = CropRequest(asked.name, asked.version, asked.without_landmarks, camera=camera)
+    """Return the sequences that `fauds prepare` would crop; report errors that would stop it."""
+    wanted = benchmark.alignment
+    request = CropRequest(wanted.name, wanted.version, wanted.without_landmarks, camera=camera)
 
-    def made(request: CropRequest) -> tuple[SequenceJob, ...]:
+    def planned(request: CropRequest) -> tuple[SequenceJob, ...]:
         return planning.make(Path(), frames, footage, reading.root, {}, request).jobs
 
     try:
-        return made(request)
+        return planned(request)
     except FaudsError as error:
-        missing.refuse(error)
-        # The frames as they are need nothing, and can be counted all the same.
-        return made(CropRequest("none", 1, camera=camera))
+        missing.add_fatal(error)
+        # The alignment "none" needs nothing, so the images can still be counted.
+        return planned(CropRequest("none", 1, camera=camera))
 
 
-def _pictures(
-    jobs: tuple[SequenceJob, ...], benchmark: Benchmark, missing: MissingFiles
+def _images(
+    jobs: tuple[SequenceJob, ...], benchmark: Benchmark, missing: Problems
 ) -> list[np.ndarray]:
-    """Return which frames of each sequence have a picture, and say which have none."""
-    there = []
-    lacking: list[str] = []
+    """Return which frames of each sequence have an image, bool [N], and report those that lack."""
+    available = []
+    incomplete: list[str] = []
     for job in jobs:
         try:
-            there.append(_there(job))
+            available.append(_available(job))
         except DataError as error:
-            missing.refuse(error)
-            there.append(np.zeros(len(job.frames), bool))
-        if not there[-1].all():
-            lacking.append(f"{job.name} {(~there[-1]).sum():,} of {len(job.frames):,}")
-    if lacking:
-        total = sum(int((~rows).sum()) for rows in there)
+            missing.add_fatal(error)
+            available.append(np.zeros(len(job.frames), bool))
+        if not available[-1].all():
+            incomplete.append(f"{job.name} {(~available[-1]).sum():,} of {len(job.frames):,}")
+    if incomplete:
+        total = sum(int((~rows).sum()) for rows in available)
         hint = benchmark.raw.pictures
-        missing.add(f"frames without a picture: {total:,} ({shortened(lacking, 4)}); {hint}")
-    return there
+        missing.add(f"frames without an image: {total:,} ({shortened(incomplete, 4)}); {hint}")
+    return available
 
 
-def _there(job: SequenceJob) -> np.ndarray:
-    pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
-    if isinstance(pictures, VideoStream) and pictures.declared:
-        return pictures.there & (job.frames <= pictures.declared)
-    return pictures.there
+def _available(job: SequenceJob) -> np.ndarray:
+    """Return which frames of a sequence have an image, bool [N]."""
+    stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    if isinstance(stream, VideoStream) and stream.declared:
+        return stream.available & (job.frames <= stream.declared)
+    return stream.available
 
 
 def _prepare(
     jobs: tuple[SequenceJob, ...],
-    there: list[np.ndarray],
-    held: Held,
+    available: list[np.ndarray],
+    coverage: LandmarkCoverage,
     processes: int,
     found: list[str],
-    missing: MissingFiles,
+    missing: Problems,
 ) -> list[StepEstimate]:
-    """Return what the crops take, from a few that are made; nothing where none can be."""
-    how, detects = jobs[0].how, jobs[0].request.without_landmarks == "detect"
-    able = {
+    """Return the estimate for `fauds prepare` from a few crops; empty if none can be made."""
+    needs, detects = jobs[0].alignment.needs, jobs[0].request.without_landmarks == "detect"
+    croppable = {
         job: rows
-        for job, rows in zip(jobs, there, strict=True)
+        for job, rows in zip(jobs, available, strict=True)
         if rows.any()
-        and job not in held.broken
-        and (how.needs == "nothing" or detects or (job.source and job.source.landmarks))
+        and job not in coverage.broken
+        and (needs == "nothing" or detects or (job.source and job.source.landmarks))
     }
-    share = 1.0 if detects else held.share
-    if not able or not share:
+    share = 1.0 if detects else coverage.share
+    if not croppable or not share:
         return []
-    first = next(iter(able))
+    first = next(iter(croppable))
     try:
-        pace = measure(first, able[first])
+        pace = measure(first, croppable[first])
     except DataError as error:
-        missing.refuse(error)
+        missing.add_fatal(error)
         return []
     if isinstance(pace, DataError):
-        missing.add(spoken(pace))
+        missing.add(one_line(pace))
         return []
     found.append(
-        f"the first picture of {first.name}: {pace.width} x {pace.height} pixels; read in "
+        f"the first image of {first.name}: {pace.width} x {pace.height} pixels; read in "
         f"{1000 * pace.reading:.1f} ms, cropped and written in {1000 * pace.cropping:.1f} ms "
-        f"(mean of {pace.pictures})"
+        f"(mean of {pace.images})"
     )
-    return [needs.prepare([*able], [*able.values()], pace, processes, share)]
+    return [estimates.prepare([*croppable], [*croppable.values()], pace, processes, share)]
 
 
 def _existing(folder: Path) -> Path:

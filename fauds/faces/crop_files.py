@@ -1,11 +1,11 @@
-"""The files of one sequence's crops: images written whole, and its rows in parts.
+"""The files of one sequence's crops: its images, and its table rows in parts.
 
     faces/eyes-similarity-1/F001/T1/2440.jpg
     faces/eyes-similarity-1/.parts/F001_T1-0000.parquet
 
-A part is the rows of 512 coded frames. It is removed before the first of the crops it names
-changes, written after the last, and carries the fingerprint of what made them: work that was
-stopped goes on behind the last whole part.
+A part holds the rows of 512 coded frames. It is removed before the first crop that it names is
+changed, and written after the last one; it carries the fingerprint of the inputs and settings. A
+run that was stopped therefore resumes after the last complete part.
 """
 
 import os
@@ -24,7 +24,7 @@ from fauds.tables import store
 from fauds.tables.atomic import writing
 
 PART = 512
-"""Coded frames in a part."""
+"""The number of coded frames in a part."""
 
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 _TEMPORARY = ".part"
@@ -39,58 +39,67 @@ class CropFiles:
 
     def __init__(self, job: SequenceJob) -> None:
         self._job = job
-        self._relative = "/".join(("faces", f"{job.how.name}-{job.how.version}", job.name))
+        self._relative = "/".join(
+            ("faces", f"{job.alignment.name}-{job.alignment.version}", job.name)
+        )
         self._folder = job.folder / self._relative
-        self._parts = job.folder / "faces" / f"{job.how.name}-{job.how.version}" / ".parts"
+        self._parts = (
+            job.folder / "faces" / f"{job.alignment.name}-{job.alignment.version}" / ".parts"
+        )
 
     @cached_property
     def slices(self) -> list[slice]:
-        """The parts, as rows of the sequence."""
+        """The rows of the sequence that belong to each part."""
         count = len(self._job.frames)
         return [slice(begin, min(begin + PART, count)) for begin in range(0, count, PART)]
 
     def pending(self) -> list[int]:
-        """Return the numbers of the parts that are not done, or not with these inputs."""
-        there = self._names()
-        return [number for number in range(len(self.slices)) if not self._is_done(number, there)]
+        """Return the numbers of the parts that are missing or made from other inputs."""
+        names = self._names()
+        return [number for number in range(len(self.slices)) if not self._is_done(number, names)]
 
     def frames_left(self) -> int:
-        """Return how many coded frames the pending parts have."""
+        """Return the number of coded frames in the pending parts."""
         return sum(
             self.slices[number].stop - self.slices[number].start for number in self.pending()
         )
 
-    def _is_done(self, number: int, there: set[str]) -> bool:
+    def _is_done(self, number: int, names: set[str]) -> bool:
+        """Return whether a part is up to date and all its crops are among the file names."""
         try:
             if self.meta(number).get("crops") != self._job.fingerprint:
                 return False
             paths = store.read_table(self._part_path(number), ["path"])["path"]
         except DataError:
             return False
-        return {path.rsplit("/", 1)[1] for path in paths.drop_null().to_pylist()} <= there
+        return {path.rsplit("/", 1)[1] for path in paths.drop_null().to_pylist()} <= names
 
     def prepare_folder(self) -> None:
-        """Make the folder of the crops, without what a killed run left in it."""
+        """Create the folder of the crops and remove temporary files of a killed run."""
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         self._remove(name for name in self._names() if name.endswith(_TEMPORARY))
 
     def path(self, frame: int) -> str:
-        """Return the path of a label frame's crop, relative to the dataset's folder."""
+        """Return the path of the crop of a label frame, relative to the dataset's folder."""
         return f"{self._relative}/{frame}.jpg"
 
     def write(self, frame: int, crop: np.ndarray | bytes) -> None:
-        """Write a crop whole or not at all: RGB uint8 [H, W, 3], or a JPEG file's content.
+        """Write a crop; an error leaves no incomplete file behind.
+
+        Args:
+            frame: the label frame number.
+            crop: the crop, RGB uint8 [H, W, 3], or the content of a JPEG file.
 
         Raises:
-            DataError: the file system refuses.
+            DataError: the file cannot be written.
         """
         if isinstance(crop, bytes):
             data: Any = crop
         else:
             data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), _QUALITY)[1]
         path = self._folder / f"{frame}.jpg"
-        # The process's number keeps it apart from one that has not noticed yet that its run died.
+        # The process id keeps this file apart from that of a worker that outlives a killed run.
         temporary = self._folder / f".{frame}.jpg.{os.getpid()}{_TEMPORARY}"
         with writing(path):
             try:
@@ -101,28 +110,33 @@ class CropFiles:
                 raise
 
     def begin_part(self, number: int) -> None:
-        """Remove the rows that a part had: from here on crops change that they speak of."""
+        """Remove the rows of a part, because the crops that they name are about to change."""
         path = self._part_path(number)
         with writing(path):
             path.unlink(missing_ok=True)
 
     def write_part(self, number: int, rows: pa.Table, meta: dict[str, Any]) -> None:
-        """Write the rows of a part, and what else is to be known of it."""
+        """Write the rows of a part, with metadata as JSON values."""
         store.write_table(self._part_path(number), rows, meta | {"crops": self._job.fingerprint})
 
     def part(self, number: int) -> pa.Table:
-        """Read the rows of a part; errors as of `fauds.tables.store.read_table`."""
+        """Return the rows of a part; raises what `fauds.tables.store.read_table` raises."""
         return store.read_table(self._part_path(number))
 
     def meta(self, number: int) -> dict[str, Any]:
-        """Read what `write_part` was given; errors as of `fauds.tables.store.read_meta`."""
+        """Return the metadata of a part; raises what `fauds.tables.store.read_meta` raises."""
         return store.read_meta(self._part_path(number))
 
     def keep_only(self, paths: Sequence[str]) -> None:
-        """Remove the crops that earlier settings left, and what a killed run left half-written."""
+        """Remove all crops and temporary files other than these paths.
+
+        Crops may remain from runs with other settings, temporary files from killed runs.
+        """
         wanted = {path.rsplit("/", 1)[1] for path in paths}
-        ours = (".jpg", _TEMPORARY)
-        self._remove(name for name in self._names() if name.endswith(ours) and name not in wanted)
+        suffixes = (".jpg", _TEMPORARY)
+        self._remove(
+            name for name in self._names() if name.endswith(suffixes) and name not in wanted
+        )
 
     def _names(self) -> set[str]:
         try:
@@ -140,7 +154,11 @@ class CropFiles:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed run left beside the table and among the parts of any alignment."""
+    """Remove temporary files of a killed run beside the table and among the parts.
+
+    Args:
+        folder: the dataset's folder.
+    """
     for pattern in (".faces.parquet.*", "faces/*/.parts/.*"):
         for path in folder.glob(f"{pattern}{_TEMPORARY}*"):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the steps will take in time and disk, from a measured pace and stated constants."""
+"""Estimates of the time and disk space of each step, from measurements and stated constants."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from fauds.faces.alignment import warp
 from fauds.faces.crop_files import CropFiles
 from fauds.faces.landmarks import marks
 from fauds.faces.plan import SequenceJob
-from fauds.faces.streams import Picture, VideoStream, open_stream
+from fauds.faces.streams import DecodedImage, VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables.columns import from_numpy
 
@@ -23,19 +23,19 @@ _MEASURED = 20
 
 @dataclass(frozen=True)
 class Pace:
-    """What one picture takes, on average, in one process.
+    """The average time and disk space of one image in one process.
 
     Attributes:
-        pictures: how many were measured.
-        width: of the first picture.
-        height: of the first picture.
-        video: whether they are frames of a video, of which each must be read, wanted or not.
-        reading: seconds to read and decode one.
-        cropping: seconds to warp, encode and write one.
-        size: bytes of a crop.
+        images: the number of images that were measured.
+        width: the width of the first image in pixels.
+        height: the height of the first image in pixels.
+        video: whether the images are frames of a video, which must all be read in order.
+        reading: the seconds to read and decode one image.
+        cropping: the seconds to warp, encode and write one crop.
+        size: the bytes of a crop.
     """
 
-    pictures: int
+    images: int
     width: int
     height: int
     video: bool
@@ -44,27 +44,27 @@ class Pace:
     size: float
 
 
-def measure(job: SequenceJob, there: np.ndarray) -> Pace | DataError:
-    """Crop the first pictures of a sequence into a temporary folder.
+def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
+    """Crop the first images of a sequence into a temporary folder and measure the pace.
 
     Args:
         job: the sequence.
-        there: which of its frames have a picture, bool [N], at least one.
+        available: which of its frames have an image, bool [N], at least one.
 
     Returns:
-        The pace, or why one of these pictures cannot be read, which a run would pass over.
+        The pace, or the error of an image that cannot be read; a run would skip that image.
 
     Raises:
-        DataError: what would end a run too: no picture at all or the landmarks cannot be read.
+        DataError: an error that would also end a run: no image or no landmarks can be read.
     """
-    job = _first(job, there)
+    job = _first(job, available)
     began = perf_counter()
-    pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
-    images: list[Picture] = []
-    for _, picture in pictures.stream(range(len(job.frames))):
-        if isinstance(picture, DataError):
-            return picture
-        images.append(picture)
+    stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    images: list[DecodedImage] = []
+    for _, image in stream.stream(range(len(job.frames))):
+        if isinstance(image, DataError):
+            return image
+        images.append(image)
     reading = (perf_counter() - began) / len(images)
     height, width = images[0].image.shape[:2]
     transforms = _transforms(job, height, width)
@@ -72,51 +72,53 @@ def measure(job: SequenceJob, there: np.ndarray) -> Pace | DataError:
         files = CropFiles(replace(job, folder=Path(folder)))
         files.prepare_folder()
         began = perf_counter()
-        for number, (picture, transform) in enumerate(zip(images, transforms, strict=False)):
-            as_it_is = picture.jpeg if job.how.size is None else None
-            crop = warp(picture.image, transform, job.how) if as_it_is is None else as_it_is
+        for number, (image, transform) in enumerate(zip(images, transforms, strict=False)):
+            unchanged = image.jpeg if job.alignment.size is None else None
+            crop = warp(image.image, transform, job.alignment) if unchanged is None else unchanged
             files.write(number, crop)
         cropping = (perf_counter() - began) / len(images)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.jpg")) / len(images)
-    video = isinstance(pictures, VideoStream)
+    video = isinstance(stream, VideoStream)
     return Pace(len(images), width, height, video, reading, cropping, size)
 
 
-def _first(job: SequenceJob, there: np.ndarray) -> SequenceJob:
-    """Return the job with its first pictures alone; of a video, its very first frames."""
-    rows = np.flatnonzero(there)[:_MEASURED]
+def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:
+    """Return the job with its first images only; for a video, the first frames of the video."""
+    rows = np.flatnonzero(available)[:_MEASURED]
     images = job.images.take(from_numpy(rows, pa.int64()))
     in_video = images.null_count and job.source and job.source.video and not job.source.archive
-    # Those that are coded may come late, and passing the others over would be measured too.
+    # The first coded frame of a video may come late; skipping to it would distort the measurement.
     frames = np.arange(1, len(rows) + 1, dtype=np.int32) if in_video else job.frames[rows]
     return replace(job, frames=frames, images=images, keep=np.ones(len(rows), bool))
 
 
 def _transforms(job: SequenceJob, height: int, width: int) -> np.ndarray:
-    """Return the transforms of the frames; where none is known, one of the usual size."""
-    side = job.how.size or 1
-    found = np.tile(np.eye(2, 3) * side / min(height, width), (len(job.frames), 1, 1))
-    if job.source and job.source.landmarks and job.how.needs != "nothing":
-        known = job.how.transforms(marks(landmark_files.read(job.source.landmarks, job.frames)))
-        found = np.where(np.isfinite(known), known, found)
-    return found
+    """Return the transforms of the frames; an unknown one scales the image to the crop's size."""
+    side = job.alignment.size or 1
+    transforms = np.tile(np.eye(2, 3) * side / min(height, width), (len(job.frames), 1, 1))
+    if job.source and job.source.landmarks and job.alignment.needs != "nothing":
+        landmarks = landmark_files.read(job.source.landmarks, job.frames)
+        known = job.alignment.transforms(marks(landmarks))
+        transforms = np.where(np.isfinite(known), known, transforms)
+    return transforms
 
 
-# Of two cores, from BP4D's 146,847 frames and from ten million (benchmarks/speed/captions.py):
-# seconds to start, seconds and bytes a frame, bytes of the tables that do not grow with them.
+# Measured on two cores with BP4D's 146,847 frames and with ten million frames
+# (benchmarks/speed/captions.py): seconds to start, seconds per frame, bytes per frame, and bytes of
+# the tables whose size does not depend on the number of frames.
 _START, _CAPTION, _ROW, _TABLES = 2.0, 3e-6, 10, 2**17
-_ELSEWHERE = "as measured on two other cores"
+_REFERENCE = "as measured on two cores of another machine"
 
 
 @dataclass(frozen=True)
 class StepEstimate:
-    """What a step takes.
+    """The estimated time and disk space of a step.
 
     Attributes:
-        step: the command.
-        seconds: None where it cannot be known beforehand.
-        size: bytes that it writes; None where that cannot be known.
-        basis: what the figures rest on.
+        step: the name of the command.
+        seconds: the time in seconds; None if it cannot be estimated.
+        size: the bytes that the step writes; None if they cannot be estimated.
+        basis: the basis of the figures, as a message for the user.
     """
 
     step: str
@@ -126,49 +128,59 @@ class StepEstimate:
 
 
 def captions(frames: int, reading: float) -> StepEstimate:
-    """Return what descriptions of so many frames take; their labels were read in `reading` s."""
+    """Return the estimate for building the captions.
+
+    Args:
+        frames: the number of frames.
+        reading: the seconds that reading their labels took.
+    """
     return StepEstimate(
         "build-captions",
         _START + reading + _CAPTION * frames,
         _TABLES + _ROW * frames,
-        f"labels read in {reading:.1f} s here, the rest {_ELSEWHERE}",
+        f"labels read in {reading:.1f} s here, the rest {_REFERENCE}",
     )
 
 
 def prepare(
-    jobs: list[SequenceJob], there: list[np.ndarray], pace: Pace, processes: int, share: float = 1.0
+    jobs: list[SequenceJob],
+    available: list[np.ndarray],
+    pace: Pace,
+    processes: int,
+    share: float = 1.0,
 ) -> StepEstimate:
-    """Return what the crops of these sequences take.
+    """Return the estimate for cropping sequences.
 
     Args:
         jobs: the sequences.
-        there: which of their frames have a picture, bool [N] each, at least one of each.
-        pace: of one process.
-        processes: how many share the work.
-        share: of those frames, how many can be cropped, 0 to 1.
+        available: which of their frames have an image, bool [N] for each sequence, with at least
+            one True each.
+        pace: the pace of one process.
+        processes: the number of processes that share the work.
+        share: the share of these frames that can be cropped, 0 to 1.
     """
-    crops = round(share * sum(int(rows.sum()) for rows in there))
+    crops = round(share * sum(int(rows.sum()) for rows in available))
     # All frames of a video up to the last coded one are read.
-    last = (int(job.frames[rows].max()) for job, rows in zip(jobs, there, strict=True))
+    last = (int(job.frames[rows].max()) for job, rows in zip(jobs, available, strict=True))
     read = sum(last) if pace.video else crops
-    how = jobs[0].how
+    alignment = jobs[0].alignment
     return StepEstimate(
         "prepare",
         (pace.reading * read + pace.cropping * crops) / processes,
         int(pace.size * crops),
-        f"{crops:,} crops ({how.name} {how.version}) of {pace.size / 1000:.1f} kB, at the pace "
-        f"measured here, over {processes} process{'es' * (processes > 1)}",
+        f"{crops:,} crops ({alignment.name} {alignment.version}) of {pace.size / 1000:.1f} kB, at "
+        f"the pace measured here, over {processes} process{'es' * (processes > 1)}",
     )
 
 
 def split() -> StepEstimate:
-    """Return what folds take."""
-    return StepEstimate("split", 1.0, _TABLES, _ELSEWHERE)
+    """Return the estimate for drawing the folds."""
+    return StepEstimate("split", 1.0, _TABLES, _REFERENCE)
 
 
 def bench(benchmark: Benchmark, frames: pa.Table) -> StepEstimate:
-    """Return the frames of an epoch by published fold, all but the tested part's; no time."""
-    unknown = "the time depends on the model and the device, and is not guessed"
+    """Return the number of training frames of each published fold; no time is estimated."""
+    unknown = "no time estimate: it depends on the model and the device"
     if benchmark.folds is None or not benchmark.folds.parts:
         return StepEstimate("bench", None, None, unknown)
     subjects = frames["subject"].value_counts().to_pylist()
@@ -177,5 +189,5 @@ def bench(benchmark: Benchmark, frames: pa.Table) -> StepEstimate:
         len(frames) - sum(counts.get(subject, 0) for subject in part)
         for part in benchmark.folds.parts.values()
     ]
-    epoch = f"an epoch is {', '.join(f'{size:,}' for size in sizes)} frames by fold"
+    epoch = f"training frames per epoch, by fold: {', '.join(f'{size:,}' for size in sizes)}"
     return StepEstimate("bench", None, None, f"{epoch}; {unknown}")

@@ -1,4 +1,4 @@
-"""Which face image belongs to which frame, how it was aligned, and which frames have none."""
+"""The face image of every frame: its path, its alignment, and the frames without an image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,17 +19,22 @@ from fauds.tables.paths import FACES
 
 @dataclass(frozen=True)
 class FaceImages:
-    """The face images of frames.
+    """The face images of the frames of a dataset.
 
     Attributes:
-        frames: those that have one; their column ``image`` is relative to `root`.
-        without: by subject, how many have none.
-        alignment: name and version; "elsewhere" where others made the crops.
-        described: the alignment in words, for results.
-        frame_set: which frames were offered, in words.
-        made_with: what decides the crops of `fauds prepare`; None of other images.
-        crops: the fingerprint of those crops: of their pictures and landmarks too; None likewise.
-        lost: frames without a crop by subject and status; None likewise.
+        frames: the frames that have an image; the paths in their column ``image`` are relative
+            to `root`.
+        root: the folder that the paths are relative to.
+        without: the number of frames without an image, by subject.
+        alignment: the name and version of the alignment; the name is "elsewhere" for crops that
+            fauds did not make.
+        described: a description of the alignment for results.
+        frame_set: a description of the frames that were considered, for results.
+        made_with: the settings that determine the crops of `fauds prepare`; None for other images.
+        crops: the fingerprint of the crops of `fauds prepare`, which covers the images and
+            landmarks that they were made from; None for other images.
+        lost: the number of frames without a crop of `fauds prepare`, by subject and status; None
+            for other images.
     """
 
     frames: pa.Table
@@ -54,75 +59,79 @@ def find_face_images(
 
     Args:
         tables: the dataset's folder.
-        frames: its frames table.
-        meta: the frames table's metadata.
-        crops: folder of crops made elsewhere, ``F001/T1/2440.jpg`` or ``SN001/0.png``; None for
-            those of ``fauds prepare``, or else the images of the distribution themselves.
-        alignment: the benchmark's.
+        frames: the dataset's frames table.
+        meta: the metadata of the frames table.
+        crops: a folder of external crops, ``F001/T1/2440.jpg`` or ``SN001/0.png``; None for the
+            crops of ``fauds prepare``, or the images of the release if there are no crops and the
+            alignment is "none".
+        alignment: the alignment of the benchmark.
 
     Raises:
-        DataError: there is no image at all, or the prepared crops are of other frames.
+        DataError: no frame has an image, or the crops were made for other frames.
     """
     if crops is not None:
         images = match_crops(
             crops, frames, DATASETS[meta["reader"]], meta["settings"]["image_base"]
         )
-        elsewhere = {"name": "elsewhere", "version": 1}
-        frame_set = f"{_offered(meta)} with a crop"
-        return _faces(frames, images, crops, elsewhere, "crops made elsewhere (--faces)", frame_set)
+        external = {"name": "elsewhere", "version": 1}
+        frame_set = f"{_frame_set(meta)} with a crop"
+        return _faces(frames, images, crops, external, "crops made elsewhere (--faces)", frame_set)
     if (tables / FACES).exists():
         return _prepared(tables, frames, meta)
     if alignment.name != "none":
         raise DataError(
-            f"No face has been cropped yet; the protocol's alignment is {alignment.name}.",
+            f"No face has been cropped yet, and the protocol needs crops by {alignment.name}.",
             where=tables,
-            hint=f"fauds prepare --dataset {meta['dataset']}, or crops made elsewhere: --faces DIR",
+            hint=f"run fauds prepare --dataset {meta['dataset']}, or use external crops with "
+            "--faces FOLDER",
         )
-    taken = {"name": "none", "version": alignment.version}
+    unaligned = {"name": "none", "version": alignment.version}
     described = f"none {alignment.version}: the frames as they are"
-    root, frame_set = Path(meta["image_root"]), f"{_offered(meta)} with an image"
-    return _faces(frames, frames["image"], root, taken, described, frame_set)
+    root, frame_set = Path(meta["image_root"]), f"{_frame_set(meta)} with an image"
+    return _faces(frames, frames["image"], root, unaligned, described, frame_set)
 
 
-def check_unchanged(found: FaceImages) -> None:
-    """Raise where crops were made anew since they were found: some were read, some are others.
+def check_unchanged(images: FaceImages) -> None:
+    """Check that the crops have not been replaced since they were found.
 
     Raises:
-        DataError: the crops are not those that were found.
+        DataError: the crops were replaced, so a run may have read both old and new ones.
     """
-    if found.crops is None:
+    if images.crops is None:
         return
-    path = found.root / FACES
-    if not path.exists() or store.read_meta(path)["crops"] != found.crops:
+    path = images.root / FACES
+    if not path.exists() or store.read_meta(path)["crops"] != images.crops:
         raise DataError(
-            "The crops were made anew while this run was reading them.",
+            "The crops were replaced while this run was reading them.",
             where=path,
-            hint="start a new run; fauds prepare and fauds bench cannot share a dataset's folder "
-            "at the same time",
+            hint="start a new run; do not run fauds prepare and fauds bench on the same dataset "
+            "folder at the same time",
         )
 
 
-def _offered(meta: Mapping[str, Any]) -> str:
-    """Return which frames the table holds, in words."""
-    offered: str = meta.get("frame_set", "every coded frame")
-    return offered
+def _frame_set(meta: Mapping[str, Any]) -> str:
+    """Return a description of the frames that the table holds."""
+    frame_set: str = meta.get("frame_set", "every coded frame")
+    return frame_set
 
 
 def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> FaceImages:
-    made = store.read_meta(tables / FACES)
-    if made["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
+    faces_meta = store.read_meta(tables / FACES)
+    if faces_meta["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
         raise DataError(
-            "The crops are of other frames than those that are there.",
+            "The crops were made for other frames than those in the frames table.",
             where=tables / FACES,
-            hint=f"fauds prepare --dataset {meta['dataset']}",
+            hint=f"run fauds prepare --dataset {meta['dataset']} again",
         )
     paths = store.read_table(tables / FACES, ["frame_id", "path"])
-    place = pc.index_in(frames["frame_id"], paths["frame_id"])
-    settings = made["settings"]
+    rows = pc.index_in(frames["frame_id"], paths["frame_id"])
+    settings = faces_meta["settings"]
     alignment = {key: settings[key] for key in ("name", "version")}
-    images = paths["path"].take(place)
-    found = _faces(frames, images, tables, alignment, made["described"], made["frame_set"])
-    return replace(found, made_with=settings, crops=made["crops"], lost=made["lost"])
+    images = paths["path"].take(rows)
+    result = _faces(
+        frames, images, tables, alignment, faces_meta["described"], faces_meta["frame_set"]
+    )
+    return replace(result, made_with=settings, crops=faces_meta["crops"], lost=faces_meta["lost"])
 
 
 def _faces(
@@ -134,18 +143,18 @@ def _faces(
     frame_set: str,
 ) -> FaceImages:
     frames = frames.set_column(frames.schema.get_field_index("image"), "image", images)
-    seen = frames.filter(pc.is_valid(frames["image"]))
-    if not len(seen):
+    with_image = frames.filter(pc.is_valid(frames["image"]))
+    if not len(with_image):
         raise DataError(
             "No coded frame has a face image.",
             where=root,
-            hint="fauds check says what is there; crops made elsewhere: --faces DIR "
-            "(F001/T1/2440.jpg, SN001/0.png)",
+            hint="run fauds check to see what the release holds, or use external crops with "
+            "--faces FOLDER (F001/T1/2440.jpg, SN001/0.png)",
         )
-    return FaceImages(seen, root, _missing(frames), alignment, described, frame_set)
+    return FaceImages(with_image, root, _without_image(frames), alignment, described, frame_set)
 
 
-def _missing(frames: pa.Table) -> dict[str, int]:
+def _without_image(frames: pa.Table) -> dict[str, int]:
     without = frames.filter(pc.is_null(frames["image"]))["subject"].cast(pa.string())
     names, counts = np.unique(
         without.to_numpy(zero_copy_only=False).astype(str), return_counts=True

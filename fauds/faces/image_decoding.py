@@ -1,4 +1,4 @@
-"""Compressed images to pixels; what is broken is refused and never filled in."""
+"""Decoding of compressed images; a broken image is an error, never filled in."""
 
 from pathlib import Path
 
@@ -7,25 +7,28 @@ import numpy as np
 
 from fauds.errors import DataError
 
-_PIXELS, _END = b"\xda", b"\xff\xd9"
-_HINT = "copy or extract it again, or leave the frame out"
+_START_OF_SCAN, _END = b"\xda", b"\xff\xd9"
+_HINT = "copy or extract the file again, or leave the frame out"
 
 
 def decode(data: bytes, where: Path | str) -> np.ndarray:
-    """Return an image, uint8 [H, W, 3] RGB, of any format that OpenCV reads.
+    """Decode an image of any format that OpenCV reads.
 
     Args:
-        data: the whole file.
-        where: the file, or its place in an archive, for the error.
+        data: the content of the image file.
+        where: the path of the file, or its place in an archive, for error messages.
+
+    Returns:
+        The image, uint8 [H, W, 3] RGB.
 
     Raises:
-        DataError: it is truncated, or no image.
+        DataError: the data are truncated, or not an image.
     """
-    # OpenCV fills what is missing of a truncated JPEG with grey and calls it read.
+    # OpenCV fills the missing part of a truncated JPEG with grey and reports success.
     if is_jpeg(data) and not _has_end(data):
         raise DataError("The JPEG is truncated: its end is missing.", where=where, hint=_HINT)
     try:
-        # OpenCV raises for no bytes at all and for more pixels than it allows.
+        # OpenCV raises for empty data and for more pixels than it allows.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         image = None
@@ -35,19 +38,20 @@ def decode(data: bytes, where: Path | str) -> np.ndarray:
 
 
 def _has_end(data: bytes) -> bool:
-    """Whether a JPEG's end marker follows its pixels.
+    """Return whether the end marker of a JPEG follows its pixels.
 
-    A thumbnail in its header ends too, and phones append videos: the place alone says nothing.
+    It is not enough to search for the marker: a thumbnail in the header has an end marker too,
+    and phones append videos after the image.
     """
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != _PIXELS:
-        # A marker may be preceded by any number of FF.
-        filling = data[at + 1 : at + 2] == b"\xff"
-        at += 1 if filling else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    # From the end, where it is: the whole picture need not be searched.
-    return data.rfind(_END, at) >= 0
+    offset = 2
+    while data[offset : offset + 1] == b"\xff" and data[offset + 1 : offset + 2] != _START_OF_SCAN:
+        # Any number of FF bytes may precede a marker.
+        padding = data[offset + 1 : offset + 2] == b"\xff"
+        offset += 1 if padding else 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+    # The marker is near the end, so searching backwards is fast.
+    return data.rfind(_END, offset) >= 0
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether a file begins as JPEG files do."""
+    """Return whether the data begin like a JPEG file."""
     return data[:2] == b"\xff\xd8"

@@ -1,6 +1,6 @@
-"""Landmarks that distributions hold, read for the frames of one sequence.
+"""Readers of the landmark files that releases ship, for the frames of one sequence.
 
-All three forms count pixels from 1, as MATLAB does; what is returned counts from 0.
+All three file formats count pixels from 1, as MATLAB does; the returned landmarks count from 0.
 """
 
 from functools import lru_cache
@@ -18,30 +18,33 @@ _CHUNK = 2**20
 
 
 def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
-    """Read some lines of a text file of numbers with blanks or tabs between them.
+    """Read lines of a text file of numbers that are separated by blanks or tabs.
+
+    Only the requested lines, and an index of 8 bytes per line, are kept in memory.
 
     Args:
-        path: the file; of it only these lines, and an index of 8 bytes a line, are kept.
-        lines: which, counted from 0, int64 [N], in any order.
-        count: how many numbers each of them has.
+        path: the file.
+        lines: the line numbers to read, counted from 0, int64 [N], in any order.
+        count: the number of numbers in each of these lines.
 
     Returns:
-        float64 [N, count].
+        The numbers, float64 [N, count].
 
     Raises:
-        DataError: with file and line: another count of numbers, a word, or no such line.
+        DataError: a line has another count of numbers, holds a word, or does not exist. The
+            error names the file and the line.
     """
     try:
         status = path.stat()
         starts = _line_starts(path, status.st_mtime_ns, status.st_size)
-        _check_there(path, lines, len(starts) - 1)
+        _check_lines_exist(path, lines, len(starts) - 1)
         with path.open("rb") as file:
             rows = [_cells(file, starts, line) for line in lines.tolist()]
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror}.", where=path) from error
     for line, row in zip(lines.tolist(), rows, strict=True):
         if len(row) != count:
-            raise _bad(path, line, f"The line has {len(row)} numbers, {count} are expected.")
+            raise _bad(path, line, f"The line has {len(row)} numbers; {count} are expected.")
     try:
         return np.array(rows, "S").astype(np.float64).reshape(-1, count)
     except ValueError:
@@ -50,9 +53,13 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
-    """Return where lines begin, and where the last one ends, int64 [lines + 1].
+    """Return the offsets of the lines' first bytes, and of the file's end, int64 [lines + 1].
 
-    A file that was changed has another time or size, and so another entry.
+    Args:
+        path: the file.
+        changed: its modification time; with `size`, it keeps the cache from returning the offsets
+            of an earlier version of the file.
+        size: its size in bytes.
     """
     ends, done = [np.zeros(1, np.int64)], 0
     with path.open("rb") as file:
@@ -63,12 +70,12 @@ def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
     return starts if starts[-1] == done else np.append(starts, done)
 
 
-def _check_there(path: Path, lines: np.ndarray, count: int) -> None:
+def _check_lines_exist(path: Path, lines: np.ndarray, count: int) -> None:
     if len(lines) and lines.max() >= count:
         raise DataError(
-            f"{path.name} has {count} lines; line {lines.max() + 1} is asked for.",
+            f"{path.name} has {count} lines; its list of images names line {lines.max() + 1}.",
             where=path,
-            hint="its list of images is longer: take both files from the same place",
+            hint="use the landmarks and the list of images from the same download",
         )
 
 
@@ -78,6 +85,7 @@ def _cells(file: BinaryIO, starts: np.ndarray, line: int) -> list[bytes]:
 
 
 def _first_word(path: Path, lines: list[int], rows: list[list[bytes]]) -> DataError:
+    """Return the error for the first cell that is not a number."""
     for line, row in zip(lines, rows, strict=True):
         for cell in row:
             try:
@@ -92,7 +100,7 @@ def _bad(path: Path, line: int, what: str) -> DataError:
     return DataError(what, where=f"{path}:{line + 1}", hint="copy the file again")
 
 
-_AGAIN = "copy or unpack it again from the distribution"
+_AGAIN = "copy or unpack the file again from the release"
 _BP4D_POINTS, _DISFA_POINTS = 49, 66
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -101,43 +109,44 @@ def read(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
     """Read the landmarks of frames.
 
     Args:
-        files: where they lie.
-        frames: label frame numbers, int [N].
+        files: the landmark files of the sequence.
+        frames: the label frame numbers, int [N].
 
     Returns:
-        float32 [N, K, 2] with K = `files.points`, x and y in pixels, (0, 0) the middle of the
-        first pixel; NaN for a frame that has none: not listed, an empty entry, or one that is
-        zero throughout or has a point that is not a number.
+        The landmarks, float32 [N, K, 2] with K = `files.points`, x and y in pixels, (0, 0) the
+        middle of the first pixel. A frame without landmarks is NaN: it is not listed, its entry
+        is empty, all its coordinates are zero, or one of them is not a number.
 
     Raises:
-        DataError: a file cannot be read or holds something else; with file, and frame or line.
+        DataError: a file cannot be read, or its content is not as expected. The error names the
+            file, and the frame or line.
     """
-    read_form = {"bp4d-mat": _read_bp4d, "disfa-mat": _read_disfa, "jaa-text": _read_text}
-    found = read_form[files.form](files, np.asarray(frames))
+    readers = {"bp4d-mat": _read_bp4d, "disfa-mat": _read_disfa, "jaa-text": _read_text}
+    points = readers[files.form](files, np.asarray(frames))
     with np.errstate(over="ignore"):
-        pixels = (found - 1).astype(np.float32)
-    known = np.isfinite(pixels).all((1, 2)) & found.any((1, 2))
+        pixels = (points - 1).astype(np.float32)
+    known = np.isfinite(pixels).all((1, 2)) & points.any((1, 2))
     pixels[~known] = np.nan
     return pixels
 
 
 def _read_bp4d(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
-    found = np.full((len(frames), _BP4D_POINTS, 2), np.nan)
+    points = np.full((len(frames), _BP4D_POINTS, 2), np.nan)
     _check_is_hdf5(files.path)
     try:
-        # Read-only network drives often refuse locks, and nobody writes here.
+        # Read-only network drives often refuse locks, and the file is only read.
         with h5py.File(files.path, "r", locking=False) as file:
             references = _references(file, files.path)
-            inside = np.flatnonzero((frames >= 1) & (frames <= len(references)))
-            for row in inside.tolist():
+            tracked = np.flatnonzero((frames >= 1) & (frames <= len(references)))
+            for row in tracked.tolist():
                 frame = int(frames[row])
-                points = _entry(file, references[frame - 1], files.path, frame)
-                if points is not None:
-                    found[row] = points
-    # h5py tells of damage by whichever of these its place in the file leads to.
+                entry = _entry(file, references[frame - 1], files.path, frame)
+                if entry is not None:
+                    points[row] = entry
+    # Which of these h5py raises for a damaged file depends on where the damage is.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _damaged(files.path, error) from error
-    return found
+    return points
 
 
 def _references(file: h5py.File, path: Path) -> np.ndarray:
@@ -145,7 +154,7 @@ def _references(file: h5py.File, path: Path) -> np.ndarray:
     entries = file.get("fit/pred")
     if not isinstance(entries, h5py.Dataset) or h5py.check_ref_dtype(entries.dtype) is None:
         raise DataError(
-            f"{path.name} holds no references named fit/pred, BP4D's tracked points.",
+            f"{path.name} does not hold BP4D's tracked points, the references fit/pred.",
             where=path,
             hint=_AGAIN,
         )
@@ -154,7 +163,7 @@ def _references(file: h5py.File, path: Path) -> np.ndarray:
 
 
 def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -> np.ndarray | None:
-    """Return the points of a frame, [49, 2], or None where the tracker found no face."""
+    """Return the points of a frame, [49, 2], or None if the tracker found no face."""
     if not reference:
         return None
     entry = file[reference]
@@ -163,7 +172,7 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
     if entry.shape in ((2, _BP4D_POINTS), (_BP4D_POINTS, 2)):
         points: np.ndarray = entry[()]
         return points.T if len(points) == 2 else points
-    # MATLAB writes an empty array as its size, and says so in an attribute.
+    # MATLAB stores the shape of an empty array as its data and marks it by an attribute.
     if entry.size == 0 or "MATLAB_empty" in entry.attrs:
         return None
     raise DataError(
@@ -186,22 +195,22 @@ def _check_is_hdf5(path: Path) -> None:
         raise DataError(
             f"{path.name} is an older MATLAB file (version 5), not MATLAB v7.3 (HDF5).",
             where=path,
-            hint="take BP4D's own file, or write it with save(name, 'fit', '-v7.3')",
+            hint="use BP4D's own file, or save it with save(name, 'fit', '-v7.3')",
         )
     if not h5py.is_hdf5(path):
         raise DataError(f"{path.name} is not MATLAB v7.3 (HDF5).", where=path, hint=_AGAIN)
 
 
 def _read_disfa(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
-    found = np.full((len(frames), _DISFA_POINTS, 2), np.nan)
+    points = np.full((len(frames), _DISFA_POINTS, 2), np.nan)
     for row, frame in enumerate(frames.tolist()):
         if frame in files.places:
-            found[row] = _read_points(files.path / str(files.places[frame]))
-    return found
+            points[row] = _read_points(files.path / str(files.places[frame]))
+    return points
 
 
 def _read_points(path: Path) -> np.ndarray | float:
-    """Return the points of one file, [66, 2], or NaN where there is no such file."""
+    """Return the points of one file, [66, 2], or NaN if the file does not exist."""
     try:
         data = path.read_bytes()
         _check_is_version_5(path, data)
@@ -211,7 +220,9 @@ def _read_points(path: Path) -> np.ndarray | float:
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if points is None:
-        raise DataError(f"{path.name} holds no pts, DISFA's points.", where=path, hint=_AGAIN)
+        raise DataError(
+            f"{path.name} does not hold DISFA's points, the matrix pts.", where=path, hint=_AGAIN
+        )
     if points.shape != (_DISFA_POINTS, 2):
         raise DataError(
             f"pts in {path.name} has the shape {points.shape}; 66 points with x and y are "
@@ -223,26 +234,26 @@ def _read_points(path: Path) -> np.ndarray | float:
 
 
 def _check_is_version_5(path: Path, data: bytes) -> None:
-    """Say what a file is that is none of version 5, where that is plain."""
+    """Raise a precise error for an empty file and for a MATLAB v7.3 file."""
     if not data:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
-    # HDF5 begins behind MATLAB's own header, or at once where another program wrote it.
+    # HDF5 data begin after MATLAB's header, or at the first byte if another program wrote them.
     if data.startswith((b"MATLAB 7.3", _HDF5)) or data[512:].startswith(_HDF5):
         raise DataError(
             f"{path.name} is MATLAB v7.3 (HDF5), not an older MATLAB file (version 5).",
             where=path,
-            hint="take DISFA's own file, or write it with save(name, 'pts', '-v7')",
+            hint="use DISFA's own file, or save it with save(name, 'pts', '-v7')",
         )
 
 
 def _read_text(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
-    found = np.full((len(frames), files.points, 2), np.nan)
+    points = np.full((len(frames), files.points, 2), np.nan)
     places = [files.places.get(frame, -1) for frame in frames.tolist()]
     lines = np.array(places, np.int64)
     listed = lines >= 0
     numbers = read_lines(files.path, lines[listed], files.points * 2)
-    found[listed] = numbers.reshape(-1, files.points, 2)
-    return found
+    points[listed] = numbers.reshape(-1, files.points, 2)
+    return points
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

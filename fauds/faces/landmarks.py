@@ -1,4 +1,4 @@
-"""From landmarks of any scheme to what an alignment needs: eye centres, 49 points, a box."""
+"""Marks of a face that alignments need, the eye centres, 49 points and a box, from landmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fauds.faces.base import Face
 POINTS = 49
 NOSE_TIP = 13
 LEFT_EYE, RIGHT_EYE = slice(19, 25), slice(25, 31)
-"""The six points around the eye on the image's left, and around the other, in the 49."""
+"""The six of the 49 points around the eye on the left side of the image, and around the other."""
 MOUTH_CORNERS = (31, 37)
 
 _JAW = 17
@@ -20,12 +20,13 @@ _INNER_LIP_CORNERS = (60, 64)
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """What is known of N faces, float64, in pixels; NaN where it is not known.
+    """The marks of N faces, float64, in pixels; NaN where unknown.
 
     Attributes:
-        eyes: [N, 2, 2], the centre of the eye on the image's left, then of the other; x and y.
-        points: [N, 49, 2], x and y.
-        boxes: [N, 4], left, top, right, bottom.
+        eyes: the eye centres, [N, 2, 2], x and y: first the eye on the left side of the image,
+            then the other.
+        points: the 49 points, [N, 49, 2], x and y.
+        boxes: the boxes, [N, 4], left, top, right, bottom.
     """
 
     eyes: np.ndarray
@@ -34,18 +35,19 @@ class Marks:
 
 
 def marks(landmarks: np.ndarray) -> Marks:
-    """Return what landmarks say of faces.
+    """Return the marks of faces from their landmarks.
 
     Args:
-        landmarks: [N, K, 2] with K = 49, 66 or 68, pixels; NaN for a face without them.
+        landmarks: the points, [N, K, 2] with K = 49, 66 or 68, in pixels; NaN for a face without
+            landmarks.
 
     Returns:
-        An eye's centre is the mean of its six points. The box is the least one around all
-        points; it is known only where the points of the jaw are there (66 and 68), since
-        without them it ends below the lips.
+        The marks. An eye centre is the mean of the eye's six points. The box is the bounding box
+        of all points; with 49 points it is unknown (NaN), because these do not include the jaw
+        and the box would end below the lips.
 
     Raises:
-        DataError: another number of points.
+        DataError: the number of points is not 49, 66 or 68.
     """
     points = to_49(landmarks).astype(np.float64)
     boxes = np.full((len(points), 4), np.nan)
@@ -55,13 +57,13 @@ def marks(landmarks: np.ndarray) -> Marks:
 
 
 def to_49(landmarks: np.ndarray) -> np.ndarray:
-    """Return the 49 points of landmarks [N, K, 2], K = 49, 66 or 68, as [N, 49, 2].
+    """Return the 49 points, [N, 49, 2], of landmarks [N, K, 2] with K = 49, 66 or 68.
 
-    The 66 are iBUG's 68 without the inner corners of the lips (60 and 64, from 0); the 49 are
-    the 66 without the 17 points of the jaw.
+    The 66 points are iBUG's 68 without the inner corners of the lips (points 60 and 64, counted
+    from 0); the 49 points are the 66 without the 17 points of the jaw.
 
     Raises:
-        DataError: another number of points.
+        DataError: the number of points is not 49, 66 or 68.
     """
     count = landmarks.shape[1]
     if count == 68:
@@ -70,24 +72,28 @@ def to_49(landmarks: np.ndarray) -> np.ndarray:
         landmarks, count = landmarks[:, _JAW:], POINTS
     if count != POINTS:
         raise DataError(
-            f"These are landmarks of {count} points: 49, 66 or 68 are read.",
-            hint="66 are iBUG's 68 without 60 and 64; 49 are the 66 without the 17 of the jaw",
+            f"The landmarks have {count} points; 49, 66 or 68 are supported.",
+            hint="66 points are iBUG's 68 without points 60 and 64; 49 points are the 66 without "
+            "the 17 points of the jaw",
         )
     return landmarks
 
 
 def eye_centres(points: np.ndarray) -> np.ndarray:
-    """Return the mean of each eye's six points, [N, 2, 2], of the 49 points [N, 49, 2]."""
+    """Return the eye centres, [N, 2, 2], each the mean of six of the 49 points [N, 49, 2]."""
     return np.stack([points[:, LEFT_EYE].mean(1), points[:, RIGHT_EYE].mean(1)], 1)
 
 
 def of_faces(faces: Sequence[Face | None]) -> Marks:
-    """Return what a detector says of faces, its own eyes and boxes; None is no face.
+    """Return the marks of detected faces, with the detector's own eye centres and boxes.
+
+    Args:
+        faces: the faces; None gives marks of NaN.
 
     Raises:
-        DataError: landmarks of another number of points than 49, 66 or 68.
+        DataError: the number of landmarks of a face is not 49, 66 or 68.
     """
-    found = Marks(
+    result = Marks(
         np.full((len(faces), 2, 2), np.nan),
         np.full((len(faces), POINTS, 2), np.nan),
         np.full((len(faces), 4), np.nan),
@@ -95,15 +101,15 @@ def of_faces(faces: Sequence[Face | None]) -> Marks:
     for row, face in enumerate(faces):
         if face is None:
             continue
-        found.eyes[row] = face.eyes
-        found.boxes[row] = face.box
+        result.eyes[row] = face.eyes
+        result.boxes[row] = face.box
         if face.landmarks is not None:
-            found.points[row] = to_49(face.landmarks[None])[0]
-    return found
+            result.points[row] = to_49(face.landmarks[None])[0]
+    return result
 
 
 LONGEST_GAP = 30
-"""Frames in a gap that is filled at the most; about a second."""
+"""The largest number of frames in a gap that is filled; about a second."""
 
 
 def fill(
@@ -111,27 +117,27 @@ def fill(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill short gaps in the landmarks of one sequence.
 
-    A gap between two frames with landmarks is filled linearly in time where it is at most
-    `longest` frames long, counted by label frame numbers, whether the frames in it are coded or
-    not; a longer gap stays as it is. Before the first frame with landmarks and after the last,
-    theirs are copied for at most `longest` frames.
+    A gap between two frames with landmarks is filled by linear interpolation in time if it is at
+    most `longest` frames long; a longer gap is left unchanged. The length is counted by label
+    frame numbers, so frames that are not coded count too. Before the first frame with landmarks
+    and after the last, the landmarks of that frame are copied for at most `longest` frames.
 
     Args:
-        landmarks: floating [N, K, 2]; a frame with a NaN anywhere has none.
-        frames: label frame numbers, rising, int [N].
-        longest: frames in a gap.
+        landmarks: the landmarks, floating point [N, K, 2]; a frame with any NaN has none.
+        frames: the label frame numbers, increasing, int [N].
+        longest: the largest number of frames in a gap that is filled.
 
     Returns:
-        The landmarks, of the same type, and which rows were filled, bool [N].
+        The landmarks, with the same dtype, and which rows were filled, bool [N].
     """
     known = np.isfinite(landmarks).all((1, 2))
-    there = np.flatnonzero(known)
-    if not there.size:
+    known_rows = np.flatnonzero(known)
+    if not known_rows.size:
         return landmarks.copy(), np.zeros(len(frames), bool)
-    place = np.searchsorted(there, np.arange(len(frames)))
-    # At the ends both neighbours are the nearest frame.
-    before = there[np.maximum(place - 1, 0)]
-    after = there[np.minimum(place, there.size - 1)]
+    place = np.searchsorted(known_rows, np.arange(len(frames)))
+    # Before the first and after the last known frame, both neighbours are that frame.
+    before = known_rows[np.maximum(place - 1, 0)]
+    after = known_rows[np.minimum(place, known_rows.size - 1)]
     gap = frames[after] - frames[before] - 1
     distance = np.minimum(np.abs(frames - frames[before]), np.abs(frames - frames[after]))
     near = np.where(before == after, distance, gap) <= longest

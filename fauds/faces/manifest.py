@@ -1,9 +1,9 @@
-"""Lists of frames that a published experiment used, matched to the frames table.
+"""Lists of the frames that a published experiment used, matched to the frames table.
 
-Two forms are read: CSV with the header ``subject,task,frame`` (label frame numbers; the task is
-empty where a dataset has none), and image paths, a line each, such as ``F001/T1/0111.jpg`` or
-``SN001/0.png``. Of a path the last names count; folders before them, and anything after a blank
-(labels, in some lists), are ignored.
+Two formats are read: CSV with the header ``subject,task,frame`` (label frame numbers; the task is
+empty if the dataset has no tasks), and image paths, one per line, such as ``F001/T1/0111.jpg`` or
+``SN001/0.png``. Only the last parts of a path are used; the folders before them, and anything after
+a blank (some lists hold labels there), are ignored.
 """
 
 import hashlib
@@ -31,20 +31,21 @@ _PATH_LINE = (
     r"(?i)^\s*(?:.*?[/\\])??(?P<subject>{name})[/\\]{task}(?P<number>[0-9]{{1,9}})"
     r"\.(?:jpe?g|png)(?:\s.*)?$"
 )
-_FORMS = "subject,task,frame under that header, or image paths such as {example}"
+_FORMATS = "lines subject,task,frame under that header, or image paths such as {example}"
 _EXAMPLE = "F001/T1/0111.jpg"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A list of frames, as it was read.
+    """A summary of a list of frames.
 
     Attributes:
-        name: of its file.
-        sha256: hex, of the sorted lines ``subject,task,frame`` that it names, whatever its form.
-        listed: how many frames it names.
-        matched: how many of these are in the frames table.
-        notes: for people, a line each.
+        name: the name of the file.
+        sha256: the SHA-256, in hexadecimal, of the sorted lines ``subject,task,frame``; it does
+            not depend on the format of the file.
+        listed: the number of frames that the list names.
+        matched: the number of these frames that are in the frames table.
+        notes: messages for the user, one per line.
     """
 
     name: str
@@ -56,7 +57,14 @@ class Manifest:
 
 @dataclass(frozen=True, eq=False)
 class _ListedFrames:
-    """Listed frames: subjects and tasks in capitals, numbers int64 [N], lines from 1 [N]."""
+    """The N frames that a list names.
+
+    Attributes:
+        subjects: the subjects in capitals, string [N].
+        tasks: the tasks in capitals, string [N].
+        numbers: the frame or image numbers, int64 [N].
+        lines: the line numbers in the file, counted from 1, int64 [N].
+    """
 
     subjects: pa.Array
     tasks: pa.Array
@@ -67,22 +75,23 @@ class _ListedFrames:
 def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
     """Read a list of frames.
 
-    The number in a path is an image's. In a dataset with tasks (BP4D) that is the label frame.
-    In one without (DISFA) images are counted from 0 or from 1: a 0 anywhere in the file says 0;
-    otherwise the number of some subject's last label frame says 1.
+    The number in an image path is the number of the image. In a dataset with tasks (BP4D) it
+    equals the label frame number. In a dataset without tasks (DISFA), images are numbered from 0
+    or from 1: if any number in the file is 0, they are numbered from 0; otherwise, if the number
+    of some subject's last label frame is listed, they are numbered from 1.
 
     Args:
-        path: the list.
-        frames: with the columns subject, task and frame.
+        path: the file.
+        frames: the frames table, with the columns subject, task and frame.
 
     Returns:
-        Which rows of `frames` are listed, bool [rows], and what was read. Listed frames that are
-        not in the table are counted in the notes.
+        Which rows of `frames` are listed, bool [rows], and a summary of the list. Its notes count
+        the listed frames that are not in the table.
 
     Raises:
-        DataError: with the line: neither form, or a frame that comes twice; a list of images
-            whose counting cannot be told; a file that cannot be read, is empty, or names no
-            frame of the table.
+        DataError: a line has neither format, or a frame is listed twice (the error names the
+            line); the numbering of the images is ambiguous; the file cannot be read, is empty,
+            or names no frame of the table.
     """
     subjects, tasks = (_capitals(frames[name]) for name in ("subject", "task"))
     numbers = to_numpy(frames["frame"]).astype(np.int64)
@@ -91,9 +100,9 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
     if _CSV_HEADER.fullmatch(text[0]):
         if len(text) == 1:
             raise DataError(
-                "The list of frames holds its header and nothing else.",
+                "The list of frames holds only its header.",
                 where=path,
-                hint="write a line subject,task,frame for every frame to crop",
+                hint="add a line subject,task,frame for every frame to crop",
             )
         listed = _parsed(path, text[1:], lines[1:], _CSV_LINE, has_tasks)
     else:
@@ -103,57 +112,59 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
             listed = _counted_from_1(path, listed, subjects, numbers)
     names = _names(listed.subjects, listed.tasks, listed.numbers)
     _check_once(path, names, listed.lines)
-    there = _names(subjects, tasks, numbers)
-    keep = _is_in(there, names)
+    coded = _names(subjects, tasks, numbers)
+    keep = _is_in(coded, names)
     if not keep.any():
         raise DataError(
-            f"No frame that {path.name} names is coded here.",
+            f"None of the frames that {path.name} lists is coded in this dataset.",
             where=path,
-            hint=f"its first is {names[0].as_py()}, the dataset's first is {there[0].as_py()}",
+            hint="use a list for this dataset: the first listed frame is "
+            f"{names[0].as_py()}, the first frame of the dataset is {coded[0].as_py()}",
         )
-    return keep, _manifest(path.name, listed, names, ~_is_in(names, there))
+    return keep, _manifest(path.name, listed, names, ~_is_in(names, coded))
 
 
 def _lines(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the lines that are not blank, and their numbers from 1."""
+    """Return the lines that are not blank, and their line numbers counted from 1."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(
             f"The list of frames cannot be read: {error.strerror}.",
             where=path,
-            hint="--frames takes a text file that is there and may be read (ls -l)",
+            hint="check that the file exists and that you may read it (ls -l)",
         ) from error
     except UnicodeDecodeError as error:
+        byte = error.object[error.start]
         raise DataError(
-            f"The list of frames is not text: it holds the byte {error.object[error.start]:#04x}.",
+            f"The list of frames is not UTF-8 text: it holds the byte {byte:#04x}.",
             where=path,
-            hint=f"save it as plain text (UTF-8): {_FORMS.format(example=_EXAMPLE)}",
+            hint=f"save it as plain text in UTF-8, with {_FORMATS.format(example=_EXAMPLE)}",
         ) from None
-    every = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    filled = [number for number, line in enumerate(every) if line.strip()]
-    if not filled:
+    all_lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    kept = [number for number, line in enumerate(all_lines) if line.strip()]
+    if not kept:
         raise DataError(
             "The list of frames is empty.",
             where=path,
-            hint=f"write into it {_FORMS.format(example=_EXAMPLE)}",
+            hint=f"fill it with {_FORMATS.format(example=_EXAMPLE)}",
         )
-    return [every[number] for number in filled], np.array(filled) + 1
+    return [all_lines[number] for number in kept], np.array(kept) + 1
 
 
 def _parsed(
     path: Path, text: Sequence[str], lines: np.ndarray, pattern: str, has_tasks: bool
 ) -> _ListedFrames:
-    found = pc.extract_regex(from_strings(text), pattern)
-    if found.null_count:
-        row = pc.index(pc.is_null(found), True).as_py()
+    fields = pc.extract_regex(from_strings(text), pattern)
+    if fields.null_count:
+        row = pc.index(pc.is_null(fields), True).as_py()
         example = _EXAMPLE if has_tasks else "SN001/0.png"
         raise DataError(
-            f"This line names no frame: {text[row].strip()[:60]!r}.",
+            f"This line does not name a frame: {text[row].strip()[:60]!r}.",
             where=f"{path}:{lines[row]}",
-            hint=f"a list of frames holds {_FORMS.format(example=example)}",
+            hint=f"a list of frames holds {_FORMATS.format(example=example)}",
         )
-    subjects, tasks, numbers = found.flatten()
+    subjects, tasks, numbers = fields.flatten()
     numbers = to_numpy(pa.chunked_array([numbers.cast(pa.int64())]))
     return _ListedFrames(pc.utf8_upper(subjects), pc.utf8_upper(tasks), numbers, lines)
 
@@ -161,7 +172,7 @@ def _parsed(
 def _counted_from_1(
     path: Path, listed: _ListedFrames, subjects: pa.Array, numbers: np.ndarray
 ) -> _ListedFrames:
-    """Return the list with images' numbers turned into label frames."""
+    """Return the list with image numbers converted to label frame numbers."""
     if (listed.numbers == 0).any():
         return _ListedFrames(listed.subjects, listed.tasks, listed.numbers + 1, listed.lines)
     frames = from_numpy(numbers, pa.int64())
@@ -171,10 +182,10 @@ def _counted_from_1(
     if _is_in(_joined(listed.subjects, from_numpy(listed.numbers, pa.int64())), last_images).any():
         return listed
     raise DataError(
-        "The list counts images from 0 or from 1, and nothing in it tells which: it holds neither "
-        "an image 0 nor any subject's last labelled frame.",
+        "The list may count images from 0 or from 1: it names neither an image 0 nor the last "
+        "labelled frame of any subject, so the two cannot be told apart.",
         where=path,
-        hint="write it as CSV with the header subject,task,frame and label frame numbers",
+        hint="save it as CSV with the header subject,task,frame and label frame numbers",
     )
 
 
@@ -183,29 +194,29 @@ def _check_once(path: Path, names: pa.Array, lines: np.ndarray) -> None:
     firsts = np.unique(codes, return_index=True)[1]
     if len(firsts) == len(codes):
         return
-    again = np.ones(len(codes), bool)
-    again[firsts] = False
-    second = int(again.argmax())
+    repeated = np.ones(len(codes), bool)
+    repeated[firsts] = False
+    second = int(repeated.argmax())
     first = int(np.argmax(codes == codes[second]))
     raise DataError(
-        f"The frame {names[second].as_py()} comes twice: in lines {lines[first]} and "
+        f"The frame {names[second].as_py()} is listed twice: in lines {lines[first]} and "
         f"{lines[second]}.",
         where=f"{path}:{lines[second]}",
-        hint="keep it once",
+        hint="remove one of the two lines",
     )
 
 
 def _manifest(name: str, listed: _ListedFrames, names: pa.Array, absent: np.ndarray) -> Manifest:
     matched = len(names) - int(absent.sum())
-    all_of_them = f"{len(names):,} frame{'s' * (len(names) != 1)}"
-    are = "is" if matched == 1 else "are"
-    notes = [f"{name} lists {all_of_them}, of which {matched:,} {are} coded here"]
+    frames = f"{len(names):,} frame{'s' * (len(names) != 1)}"
+    verb = "is" if matched == 1 else "are"
+    notes = [f"{name} lists {frames}, of which {matched:,} {verb} coded in this dataset"]
     if absent.any():
         rows = from_numpy(np.flatnonzero(absent), pa.int64())
-        lost = listed.subjects.take(rows).value_counts().to_pylist()
-        lost.sort(key=lambda count: natural(count["values"]))
-        counts = [f"{count['values']} {count['counts']:,}" for count in lost]
-        notes.append(f"listed frames that are not coded here: {shortened(counts)}")
+        absent_counts = listed.subjects.take(rows).value_counts().to_pylist()
+        absent_counts.sort(key=lambda count: natural(count["values"]))
+        counts = [f"{count['values']} {count['counts']:,}" for count in absent_counts]
+        notes.append(f"listed frames that are not coded in this dataset: {shortened(counts)}")
     lines = names.take(pc.array_sort_indices(names)).to_pylist()
     digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
     return Manifest(name, digest, len(names), matched, tuple(notes))
@@ -220,7 +231,7 @@ def _names(subjects: pa.Array, tasks: pa.Array, numbers: np.ndarray) -> pa.Array
 
 
 def _joined(*parts: pa.Array) -> pa.Array:
-    """Return the parts of every row with commas between them, string [N]."""
+    """Return the parts of every row joined by commas, string [N]."""
     return pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), ",")
 
 

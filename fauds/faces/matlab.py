@@ -1,7 +1,7 @@
-"""One matrix out of a small MATLAB file of version 5.
+"""A reader for one matrix in a small MATLAB file of version 5.
 
-The format is public (MATLAB's "MAT-File Format"). SciPy reads all of it, but a damaged byte in a
-file can end its process; here, whatever the bytes are, the worst is an error.
+SciPy reads the whole format (documented in MATLAB's "MAT-File Format"), but a damaged byte can
+crash the process. This reader raises ValueError whatever the bytes are.
 """
 
 import struct
@@ -19,19 +19,19 @@ _LARGEST = 2**20
 
 
 def read_matrix(data: bytes, name: str) -> np.ndarray | None:
-    """Return a matrix of numbers by name, or None where there is no such name.
+    """Return the matrix of a variable, or None if the file has no variable of that name.
 
     Args:
-        data: the whole file; what a compressed variable holds may have a MiB.
-        name: of the variable.
+        data: the content of the file; a compressed variable may hold at most 1 MiB.
+        name: the name of the variable.
 
     Raises:
-        ValueError: the file is cut off, damaged, no MATLAB file of version 5, or the variable
-            holds no numbers.
+        ValueError: the file is cut off, damaged, or not a MATLAB file of version 5, or the
+            variable does not hold numbers.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
     if order is None:
-        raise ValueError("it is no MATLAB file of version 5")
+        raise ValueError("it is not a MATLAB file of version 5")
     for kind, body in _elements(data[_HEADER:], order):
         if kind == _COMPRESSED:
             ((kind, body),) = _elements(_inflated(body), order)
@@ -48,9 +48,9 @@ def _matrix(
     parts: list[tuple[int, bytes]],
     order: str,
 ) -> np.ndarray:
-    # The class is the lowest byte of the first of two words.
+    # The lowest byte of the first word is the class of the array.
     if flags[0] != _UINT32 or _words(flags[1], order)[0] & 0xFF not in _NUMERIC_CLASSES:
-        raise ValueError("the variable holds no numbers")
+        raise ValueError("the variable does not hold numbers")
     if dimensions[0] != _INT32 or not parts or parts[0][0] not in _NUMBERS:
         raise ValueError("the variable is damaged")
     kind, values = parts[0]
@@ -65,29 +65,29 @@ def _words(data: bytes, order: str) -> np.ndarray:
 def _inflated(data: bytes) -> bytes:
     try:
         stream = zlib.decompressobj()
-        found = stream.decompress(data, _LARGEST)
+        content = stream.decompress(data, _LARGEST)
     except zlib.error as error:
-        raise ValueError("what is compressed in it is damaged") from error
+        raise ValueError("its compressed data are damaged") from error
     if not stream.eof:
-        raise ValueError("what is compressed in it is cut off")
-    return found
+        raise ValueError("its compressed data are cut off")
+    return content
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the types and contents of the elements that lie one after the other in data."""
-    at = 0
-    while at < len(data):
-        if at + 8 > len(data):
+    """Yield the types and contents of consecutive data elements."""
+    offset = 0
+    while offset < len(data):
+        if offset + 8 > len(data):
             raise ValueError("it is cut off")
-        kind, size = struct.unpack_from(order + "II", data, at)
-        begin = at + 8
+        kind, size = struct.unpack_from(order + "II", data, offset)
+        begin = offset + 8
         if kind >> 16:
-            # Up to 4 bytes lie in the tag itself, whose first word then has type and size.
-            kind, size, begin = kind & 0xFFFF, kind >> 16, at + 4
-            at += 8
+            # The tag itself holds up to 4 bytes; its first word then holds both type and size.
+            kind, size, begin = kind & 0xFFFF, kind >> 16, offset + 4
+            offset += 8
         else:
-            # Compressed elements alone are not filled up to whole 8 bytes.
-            at = begin + (size if kind == _COMPRESSED else -(-size // 8) * 8)
-        if begin + size > len(data) or begin + size > at:
+            # All elements but compressed ones are padded to a multiple of 8 bytes.
+            offset = begin + (size if kind == _COMPRESSED else -(-size // 8) * 8)
+        if begin + size > len(data) or begin + size > offset:
             raise ValueError("it is cut off")
         yield kind, data[begin : begin + size]

@@ -1,4 +1,8 @@
-"""What became of frames, as arrays in a worker and as rows of faces.parquet."""
+"""The outcome of every frame: cropped, or why not; and flags for implausible landmarks.
+
+Workers collect outcomes as arrays (`CropRows`), which become rows of faces.parquet. `Tally` counts
+the rows and writes the messages for the user.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,40 +16,44 @@ from fauds.datasets.media_files import Source
 from fauds.datasets.subjects import shortened
 from fauds.errors import DataError
 from fauds.faces.landmarks import MOUTH_CORNERS, Marks
-from fauds.faces.plan import CropPlan, SequenceJob
+from fauds.faces.plan import NEEDED, CropPlan, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.tables import schemas
 from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
 
-_LONGEST_MOVE = 1 / 2
+# Both as shares of the inter-ocular distance in the frame before.
+_LARGEST_MOVE = 1 / 2
 _LARGEST_GROWTH = 1 / 3
 
 
 def inter_ocular(marks: Marks) -> np.ndarray:
-    """Return the distance between the eye centres, pixels, float32 [N]; NaN where unknown."""
+    """Return the distance between the eye centres in pixels, float32 [N]; NaN where unknown."""
     distances: np.ndarray = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
     return distances.astype(np.float32)
 
 
 def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
-    """Return where a known point, an eye centre or the box reaches out of the image, bool [N].
+    """Return for which faces a known point, eye centre or box edge lies outside the image.
 
     Args:
-        marks: of N faces.
-        sizes: of their images, width and height in pixels, int [N, 2]. An image reaches from
-            -0.5, half a pixel before the middle of its first, to its size - 0.5.
+        marks: the marks of N faces.
+        sizes: the width and height of their images in pixels, int [N, 2]. An image extends from
+            -0.5, half a pixel before the middle of its first pixel, to its size - 0.5.
+
+    Returns:
+        The faces that reach out of their image, bool [N].
     """
-    places = np.concatenate([marks.points, marks.eyes, marks.boxes.reshape(-1, 2, 2)], 1)
-    # Comparisons with what is not known are False.
-    reach_out: np.ndarray = np.any((places < -0.5) | (places > sizes[:, None] - 0.5), (1, 2))
+    points = np.concatenate([marks.points, marks.eyes, marks.boxes.reshape(-1, 2, 2)], 1)
+    # Comparisons with NaN are False.
+    reach_out: np.ndarray = np.any((points < -0.5) | (points > sizes[:, None] - 0.5), (1, 2))
     return reach_out
 
 
 def eyes_crossed(marks: Marks) -> np.ndarray:
-    """Return where eyes or mouth cannot be where they are said to be, bool [N].
+    """Return which faces have eyes or a mouth in an impossible place, bool [N].
 
-    That is where the image-left eye's centre is not left of the other's, or where the middle of
-    the mouth's corners lies above the line through the eyes, in the direction square to it.
+    That is the case if the centre of the image-left eye is not left of the other's, or if the
+    middle of the mouth corners lies above the line through the eyes, measured perpendicular to it.
     """
     left, right = marks.eyes[:, 0], marks.eyes[:, 1]
     across = right - left
@@ -56,24 +64,25 @@ def eyes_crossed(marks: Marks) -> np.ndarray:
 
 
 def jump(marks: Marks, frames: np.ndarray) -> np.ndarray:
-    """Return where the eyes moved further in one frame than heads move, bool [N].
+    """Return in which frames the eyes moved further than heads move within one frame.
 
     Args:
-        marks: of one sequence.
-        frames: its label frame numbers, rising, int [N].
+        marks: the marks of one sequence.
+        frames: its label frame numbers, increasing, int [N].
 
     Returns:
-        True where, against the frame whose number is one less, the middle between the eyes moved
-        by more than half of that frame's inter-ocular distance, or that distance changed by more
-        than a third; False where either frame's eyes are not known.
+        The frames with a jump, bool [N]: compared with the frame whose number is one less, the
+        middle between the eyes moved by more than half of that frame's inter-ocular distance, or
+        the distance changed by more than a third. False where the eyes of either frame are
+        unknown.
     """
     distance = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
     moved = np.linalg.norm(np.diff(marks.eyes.mean(1), axis=0), axis=1)
-    far = moved > distance[:-1] * _LONGEST_MOVE
+    far = moved > distance[:-1] * _LARGEST_MOVE
     grown = np.abs(np.diff(distance)) > distance[:-1] * _LARGEST_GROWTH
-    found = np.zeros(len(frames), bool)
-    found[1:] = (far | grown) & (np.diff(frames) == 1)
-    return found
+    jumps = np.zeros(len(frames), bool)
+    jumps[1:] = (far | grown) & (np.diff(frames) == 1)
+    return jumps
 
 
 STATUSES = (
@@ -86,9 +95,13 @@ STATUSES = (
     "unreadable",
     "excluded",
 )
-"""A frame has a crop by its landmarks, by those of the frames around it, or by a detector's; or
-it has none: no (usable) landmarks, no face found by the detector, no picture, a picture that
-cannot be read, or not in the list of frames that was asked for."""
+"""The possible outcomes of a frame, in the order of their codes.
+
+The first three have a crop: by the frame's own landmarks, by landmarks interpolated from
+neighbouring frames, or by those of a detector. The others have none: no usable landmarks, no face
+found by the detector, no image, an image that cannot be read, or not in the requested list of
+frames.
+"""
 
 (
     ALIGNED,
@@ -102,17 +115,18 @@ cannot be read, or not in the list of frames that was asked for."""
 ) = range(len(STATUSES))
 
 CROPPED = STATUSES[: DETECTED + 1]
+"""The outcomes of frames that have a crop."""
 
 
 class CropRows:
-    """What is known of the N frames of a part; filled in while they are worked on.
+    """The outcomes of the N frames of a part, filled in while the frames are cropped.
 
     Attributes:
-        status: int32 [N], positions in `STATUSES`. That of a frame whose picture has not been
-            reached says what it will be if there is one.
-        marks: of the frames' faces.
-        transforms: float64 [N, 2, 3].
-        sizes: width and height of the pictures, int64 [N, 2].
+        status: the positions in `STATUSES`, int32 [N]. Until the image of a frame is reached, its
+            status is the one that it gets if the image can be read.
+        marks: the marks of the frames' faces.
+        transforms: the maps from frame to crop pixels, float64 [N, 2, 3].
+        sizes: the width and height of the images in pixels, int64 [N, 2].
     """
 
     def __init__(self, status: np.ndarray, marks: Marks, transforms: np.ndarray) -> None:
@@ -122,18 +136,25 @@ class CropRows:
         self.sizes = np.zeros((len(status), 2), np.int64)
 
     def put_face(self, row: int, marks: Marks, transform: np.ndarray) -> None:
-        """Enter the one face of `marks` that a detector found."""
+        """Set the marks and the transform of a row to those of a detected face.
+
+        Args:
+            row: the row of the frame.
+            marks: the marks of one face.
+            transform: the transform of that face, [2, 3].
+        """
         self.marks.eyes[row] = marks.eyes[0]
         self.marks.points[row] = marks.points[0]
         self.marks.boxes[row] = marks.boxes[0]
         self.transforms[row] = transform
 
     def table(self, paths: Sequence[str | None], origins: Sequence[str]) -> pa.Table:
-        """Return rows of faces.parquet without ``frame_id`` and ``jump``.
+        """Return the rows of faces.parquet without the columns ``frame_id`` and ``jump``.
 
         Args:
-            paths: of the frames' crops, relative to the dataset's folder; None where there is none.
-            origins: where landmarks come from, by status "aligned", "neighbours", "detected".
+            paths: the paths of the crops, relative to the dataset's folder; None without a crop.
+            origins: the names of the origins of landmarks, for the statuses "aligned",
+                "neighbours" and "detected" in this order.
         """
         marks, status = self.marks, self.status
         lost = status > DETECTED
@@ -155,12 +176,12 @@ class CropRows:
 
 
 def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray) -> pa.Table:
-    """Return the rows of a whole sequence as faces.parquet has them.
+    """Return the complete rows of faces.parquet for a sequence.
 
     Args:
-        parts: as `CropRows.table` makes them, in order.
+        parts: the tables that `CropRows.table` returned, in order.
         ids: the frame_id of every row.
-        frames: label frame numbers, int [N].
+        frames: the label frame numbers, int [N].
     """
     table = pa.concat_tables(parts).combine_chunks()
     known = _bits(table["eyes"].is_valid().combine_chunks())
@@ -177,7 +198,7 @@ def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray
 
 
 def _fixed(values: np.ndarray, kind: pa.DataType, null: np.ndarray) -> pa.Array:
-    """Return rows [N, K] as a column of lists of K."""
+    """Return values [N, K] as a column of lists of length K; a row is null where `null` is True."""
     values = np.where(null[:, None], 0, values)
     flat = from_numpy(values.ravel(), kind)
     layout = pa.list_(kind, values.shape[1])
@@ -193,32 +214,32 @@ def _packed(values: np.ndarray) -> pa.Buffer:
 
 
 def _strings(values: Sequence[str | None]) -> pa.Array:
-    there = np.array([value is not None for value in values], bool)
-    places = from_numpy(np.cumsum(there) - 1, pa.int64(), ~there)
-    return from_strings([value for value in values if value is not None]).take(places)
+    valid = np.array([value is not None for value in values], bool)
+    rows = from_numpy(np.cumsum(valid) - 1, pa.int64(), ~valid)
+    return from_strings([value for value in values if value is not None]).take(rows)
 
 
 def _bits(column: pa.Array) -> np.ndarray:
-    """Return truth values without nulls as bool [N]."""
+    """Return a boolean column without nulls as bool [N]."""
     return to_numpy(pa.chunked_array([column.cast(pa.uint8())])).astype(bool)
 
 
-_MANY = 0.01  # of a subject's frames lost: said for every such subject
+_REPORTED_LOSS = 0.01  # the share of lost frames from which on a subject is reported
 _FLAGS = {
     "outside": "landmarks reach out of the image",
-    "eyes_crossed": "eyes or mouth cannot be where they are said to be",
+    "eyes_crossed": "eyes or mouth in an impossible place",
     "jump": "the eyes jump from one frame to the next",
 }
 
 
 class Tally:
-    """Counts rows of faces.parquet, a sequence after the other.
+    """Counts of the rows of faces.parquet, collected sequence by sequence.
 
     Attributes:
-        statuses: by subject, how many frames have each status.
-        flags: by flag, how many cropped frames of each subject carry it.
-        first: by status, the first sequence with such a frame.
-        unreadable: pictures, each by its sequence and frame with where it is and why.
+        statuses: the number of frames of each status, by subject.
+        flags: the number of flagged frames of each subject, by flag.
+        first: the first sequence with a frame of that status, by status.
+        unreadable: messages about images that cannot be read, with sequence, frame and reason.
     """
 
     def __init__(self) -> None:
@@ -229,42 +250,48 @@ class Tally:
         self.unreadable: list[str] = []
 
     def add(self, job: SequenceJob, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
-        """Count a sequence: its rows, and what its parts say."""
+        """Count the rows of a sequence.
+
+        Args:
+            job: the sequence.
+            rows: its rows of faces.parquet.
+            metas: the metadata of its parts.
+        """
         subject = job.sequence[0]
         counts = self.statuses.setdefault(subject, Counter())
         for entry in pc.value_counts(rows["status"].combine_chunks()).to_pylist():
             counts[entry["values"]] += entry["counts"]
             self.first.setdefault(entry["values"], job)
         for flag, flagged in self.flags.items():
-            found = pc.sum(rows[flag]).as_py()
-            if found:
-                flagged[subject] += found
+            count = pc.sum(rows[flag]).as_py()
+            if count:
+                flagged[subject] += count
         for meta in metas:
-            for frame, why in meta["unreadable"].items():
-                self.unreadable.append(f"{job.name} frame {frame} ({why})")
+            for frame, reason in meta["unreadable"].items():
+                self.unreadable.append(f"{job.name} frame {frame} ({reason})")
         ended_at = next((m["ended_at"] for m in metas if m["ended_at"]), None)
-        # A video of which no frame was wanted need not even be one.
+        # A video from which no frame is needed is never opened: it may be broken.
         if ended_at is not None or rows["path"].null_count < len(rows):
             self._compare_video(job, rows["path"], ended_at)
 
     def _compare_video(
         self, job: SequenceJob, paths: pa.ChunkedArray, ended_at: int | None
     ) -> None:
-        pictures = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
-        if not isinstance(pictures, VideoStream):
+        stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+        if not isinstance(stream, VideoStream):
             return
-        declared, first, last = pictures.declared, int(job.frames[0]), int(job.frames[-1])
+        declared, first, last = stream.declared, int(job.frames[0]), int(job.frames[-1])
         after = int(np.searchsorted(job.frames, declared, "right"))
-        # Where the last frames have no landmarks, none of their pictures was asked for.
+        # Frames without landmarks are never read, so a video may end among them unnoticed.
         if ended_at is None and declared and paths[after:].null_count == len(paths) - after:
             ended_at = declared
         if ended_at is not None and ended_at < last:
-            of = f" of {declared:,} declared" if declared != ended_at else ""
+            of_declared = f" of {declared:,} declared" if declared != ended_at else ""
             line = (
-                f"the video ends at frame {ended_at:,}{of}",
-                f"frames {ended_at + 1:,} to {last:,} have no picture",
+                f"the video ends at frame {ended_at:,}{of_declared}",
+                f"frames {ended_at + 1:,} to {last:,} have no image",
             )
-        # Where labels cover a part of a video only, it goes on after them as a matter of course.
+        # Labels that cover only a part of a video are expected to end before it.
         elif declared > last and first == 1 and last == len(job.frames):
             line = (
                 f"the video has {declared:,} frames, the labels end at {last:,}",
@@ -276,17 +303,20 @@ class Tally:
 
     @property
     def totals(self) -> Counter[str]:
-        """How many frames have each status."""
+        """The number of frames of each status."""
         return sum(self.statuses.values(), Counter())
 
     @property
     def cropped(self) -> int:
-        """How many frames have a crop."""
+        """The number of frames that have a crop."""
         return sum(self.totals[status] for status in CROPPED)
 
     def lost(self) -> dict[str, dict[str, int]]:
-        """Return by subject how many frames have no crop, by status; "excluded" is not lost."""
-        found = {
+        """Return the number of frames without a crop, by subject and status.
+
+        Frames that are "excluded" by a list of frames do not count as lost.
+        """
+        lost = {
             subject: {
                 status: count
                 for status, count in sorted(counts.items())
@@ -294,18 +324,18 @@ class Tally:
             }
             for subject, counts in self.statuses.items()
         }
-        return {subject: counts for subject, counts in found.items() if counts}
+        return {subject: counts for subject, counts in lost.items() if counts}
 
     def notes(self) -> list[str]:
-        """Return what there is to tell, a line each."""
+        """Return the messages for the user, one per line."""
         lines = [f"frames with a crop: {self.cropped:,} of {self._kept(self.statuses):,}"]
         lines.append(f"by status: {_counts(self.totals)}")
         for subject, lost in self.lost().items():
-            count, of = sum(lost.values()), self._kept([subject])
-            if count > _MANY * of:
-                share = f"{100 * count / of:.1f} %"
+            count, total = sum(lost.values()), self._kept([subject])
+            if count > _REPORTED_LOSS * total:
+                share = f"{100 * count / total:.1f} %"
                 lines.append(
-                    f"{subject} loses {count:,} of {of:,} frames ({share}): {_counts(lost)}"
+                    f"{subject} loses {count:,} of {total:,} frames ({share}): {_counts(lost)}"
                 )
         for flag, flagged in self.flags.items():
             if flagged:
@@ -314,14 +344,14 @@ class Tally:
                     f"flagged, {_FLAGS[flag]} ({flag}): {flagged.total():,} frames; most in "
                     f"{shortened(worst, 3)}"
                 )
-        for (what, then), names in self._videos.items():
-            lines.append(f"{shortened(names)}: {what}: {then}")
+        for (observation, consequence), names in self._videos.items():
+            lines.append(f"{shortened(names)}: {observation}: {consequence}")
         if self.unreadable:
-            lines.append(f"pictures that cannot be read: {shortened(self.unreadable)}")
+            lines.append(f"images that cannot be read: {shortened(self.unreadable)}")
         return lines
 
     def _kept(self, subjects: Any) -> int:
-        """Return how many frames of subjects were to be cropped."""
+        """Return the number of frames of these subjects that were to be cropped."""
         return sum(
             self.statuses[subject].total() - self.statuses[subject]["excluded"]
             for subject in subjects
@@ -334,60 +364,66 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
-    """Return the error: the most frequent reason, with an example of it, and what to do.
+    """Return the error for a run without any crop: the most frequent reason, with an example.
 
     Args:
-        plan: what was to be cropped.
-        tally: of all sequences; no frame has a crop.
-        dataset: its name, for the command that says more.
+        plan: the plan of the run.
+        tally: the counts of all sequences; no frame has a crop.
+        dataset: the name of the dataset, for the command in the hint.
     """
-    lost = {s: n for s, n in tally.totals.items() if s not in (*CROPPED, "excluded")}
+    lost = {
+        name: count for name, count in tally.totals.items() if name not in (*CROPPED, "excluded")
+    }
     status = max(lost, key=lambda name: (lost[name], name))
     job = tally.first[status]
     example, where, to_do = _EXPLAINED[status](job, tally)
     counts = ", ".join(f"{name} {count:,}" for name, count in sorted(lost.items()))
     return DataError(
-        f"Not one frame could be cropped ({counts}): {example}.",
+        f"No frame could be cropped ({counts}): {example}.",
         where=where,
-        hint=f"{to_do}; what the distribution holds and lacks says: "
+        hint=f"{to_do}; to see what the release holds and what is missing, run "
         f"fauds check --dataset {dataset} --root {job.image_root}",
     )
 
 
 def _no_picture(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     source = job.source or Source(None, None, None, "")
-    found = (source.archive and source.archive.path) or source.video
-    if found is None:
-        what = f"{job.name} has neither images nor an archive or a video in this folder"
-        return what, job.image_root, "copy or unpack the pictures there"
+    file = (source.archive and source.archive.path) or source.video
+    if file is None:
+        message = f"{job.name} has neither images nor an archive or a video in this folder"
+        return message, job.image_root, "copy or unpack the images there"
     return (
-        f"{found.name} holds no picture of the frames of {job.name} that could be cropped",
-        found,
-        "copy it again, if it is not whole",
+        f"{file.name} has no images of the frames of {job.name} that could be cropped",
+        file,
+        "copy it again if it is incomplete",
     )
 
 
 def _unreadable(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
-    return f"the first is {tally.unreadable[0]}", job.image_root, "copy the pictures again"
+    return f"the first is {tally.unreadable[0]}", job.image_root, "copy the images again"
 
 
 def _no_landmarks(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
-    how = job.how.name
+    alignment = job.alignment
     if job.request.detector is not None:
-        what = f"in {job.name} the detector {job.request.detector} finds faces without what {how}"
-        return f"{what} needs", job.image_root, "try another detector"
+        message = (
+            f"the faces that the detector {job.request.detector} finds in {job.name} lack "
+            f"{NEEDED[alignment.needs]}, which {alignment.name} needs"
+        )
+        return message, job.image_root, "try another detector"
     to_do = "copy the landmarks again, or use a detector (--detector)"
     files = job.source.landmarks if job.source else None
     if files is None:
-        return f"{job.name} has no landmarks, which {how} needs", job.image_root, to_do
-    return f"{files.path.name} holds no landmarks of {job.name} that can be used", files.path, to_do
+        return f"{job.name} has no landmarks, which {alignment.name} needs", job.image_root, to_do
+    return f"{files.path.name} holds no usable landmarks of {job.name}", files.path, to_do
 
 
 def _no_face(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
-    what = f"in {job.name} the detector {job.request.detector} finds no face"
-    return what, job.image_root, "try another detector, and look at the pictures"
+    message = f"the detector {job.request.detector} finds no face in {job.name}"
+    return message, job.image_root, "try another detector, and look at the images"
 
 
+# By status: functions that return an example of it, the file or folder, and what to do.
 _EXPLAINED = {
     "no picture": _no_picture,
     "unreadable": _unreadable,

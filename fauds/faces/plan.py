@@ -1,4 +1,4 @@
-"""What is to be cropped and how: checked and settled before any picture is read."""
+"""The plan of a cropping run: which frames are cropped and how, checked before images are read."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,18 +23,19 @@ DETECTOR_FORMS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 @dataclass(frozen=True)
 class CropRequest:
-    """What the user asks for.
+    """The user's choices for a cropping run.
 
     Attributes:
-        alignment: name, see `fauds.faces.alignment`.
-        version: the alignment's that is asked for; None takes the one that there is.
-        without_landmarks: what becomes of a frame that the distribution has no landmarks for.
-        detector: as `fauds.faces.detectors.open_detector` takes it. With "detect" it is asked
-            for the frames without landmarks only, otherwise for all of them.
-        camera: which of two cameras the videos and landmarks are of.
-        manifest: path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
-            all.
-        workers: processes.
+        alignment: the name of the alignment, see `fauds.faces.alignment`.
+        version: the required version of the alignment; None accepts the current one.
+        without_landmarks: the treatment of frames for which the release has no landmarks: leave
+            them out, interpolate from neighbouring frames, or use the detector.
+        detector: the detector, as `fauds.faces.detectors.open_detector` takes it. With "detect"
+            it is used for frames without landmarks, otherwise for all frames.
+        camera: the camera whose videos and landmarks are used.
+        manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
+            all frames.
+        workers: the number of processes.
     """
 
     alignment: str
@@ -46,66 +47,79 @@ class CropRequest:
     workers: int = 1
 
     def plain(self) -> dict[str, Any]:
-        """Return the fields that decide the crops, as JSON can say them."""
+        """Return the fields that determine the crops, as JSON values with absolute paths."""
         fields = asdict(self)
         del fields["workers"]
         manifest = self.manifest and str(Path(self.manifest).resolve())
-        detector = self.detector and _lasting(self.detector)
+        detector = self.detector and _with_absolute_path(self.detector)
         return fields | {"manifest": manifest, "detector": detector}
 
 
-def _lasting(detector: str) -> str:
-    """Return a detector as it can be named from any folder."""
+def _with_absolute_path(detector: str) -> str:
+    """Return the name of a detector with an absolute path, valid from any working folder."""
     name, _, path = detector.partition(":")
     return f"{name}:{Path(path).expanduser().resolve()}" if path else detector
 
 
 def check(request: CropRequest) -> None:
-    """Refuse settings that are unknown or contradict each other, with UsageError."""
+    """Check the settings of a request.
+
+    Raises:
+        UsageError: a setting is unknown, or settings contradict each other.
+    """
     choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
     for name, known in choices.items():
         if getattr(request, name) not in known:
-            raise UsageError(f"{name} is {getattr(request, name)!r}.", hint=" or ".join(known))
+            raise UsageError(
+                f"{name} is {getattr(request, name)!r}.", hint=f"choose from: {', '.join(known)}"
+            )
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
-            "Frames without landmarks are to be given to a detector, and none is named.",
-            hint=f"name one: --detector {DETECTOR_FORMS}",
+            "Frames without landmarks shall be given to a detector, but no detector is named.",
+            hint=f"add one: --detector {DETECTOR_FORMS}",
         )
     if request.without_landmarks == "neighbours" and request.detector is not None:
         raise UsageError(
-            "A detector sees one frame at a time, and neighbours' landmarks need those of others.",
-            hint="leave the detector out, or give it the frames without landmarks: "
+            "Landmarks cannot be interpolated from neighbouring frames when a detector is used, "
+            "because it processes one frame at a time.",
+            hint="leave the detector out, or use it for the frames without landmarks: "
             "--without-landmarks detect",
         )
     if request.workers < 1:
-        raise UsageError(f"{request.workers} workers are asked for.", hint="1 or more")
+        raise UsageError(
+            f"The number of workers is {request.workers}.", hint="choose 1 or more (--workers)"
+        )
 
 
 CROPS_VERSION = 1
-"""Raised whenever the same pictures, landmarks and settings would give other crops or rows."""
+"""Incremented when the same images, landmarks and settings would give other crops or rows."""
 
-# By what an alignment needs; a csv may hold boxes alone.
+# The detectors that give what an alignment needs; a CSV file may hold boxes only.
 _GIVING = {
     "eyes": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "points": "mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "box": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
 }
-_NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
+NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
+"""The parts of a face that alignments need, in words."""
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceJob:
-    """One sequence: everything that a worker needs to know of it.
+    """One sequence with everything that a worker needs to crop it.
 
     Attributes:
-        folder: the dataset's.
-        sequence: subject and task.
-        frames: label frame numbers, rising, int32 [N].
-        keep: which of them are to be cropped, bool [N].
-        images: paths of the frames' images, relative to `image_root`, string [N] with nulls.
-        source: what else there is; None where nothing is.
-        pictures_digest: of the images' folder by name, size and time; empty without one.
-        detector_identity: of the request's detector.
+        folder: the dataset's folder.
+        sequence: the subject and the task.
+        frames: the label frame numbers, increasing, int32 [N].
+        keep: the frames to crop, bool [N].
+        images: the paths of the frames' images, relative to `image_root`, string [N] with nulls.
+        image_root: the folder that the image paths are relative to.
+        source: the archive, video and landmark files of the sequence; None if it has none.
+        images_digest: a digest of the names, sizes and times in the folder of images; empty
+            without such a folder.
+        request: the user's choices.
+        detector_identity: the identity of the detector; None without a detector.
     """
 
     folder: Path
@@ -115,34 +129,39 @@ class SequenceJob:
     images: pa.Array
     image_root: Path
     source: Source | None
-    pictures_digest: str
+    images_digest: str
     request: CropRequest
     detector_identity: str | None
 
     @property
     def name(self) -> str:
-        """The sequence as people write it, F001/T1 or SN001."""
+        """The name of the sequence, such as F001/T1 or SN001."""
         return "/".join(filter(None, self.sequence))
 
     @property
-    def how(self) -> Alignment:
+    def alignment(self) -> Alignment:
         """The alignment."""
         return alignment(self.request.alignment, self.request.version)
 
     @property
     def detects_all(self) -> bool:
-        """Whether the detector takes the place of the distribution's landmarks."""
+        """Whether the detector replaces the landmarks of the release for all frames."""
         return self.request.detector is not None and self.request.without_landmarks != "detect"
 
     @cached_property
     def fingerprint(self) -> str:
-        """The identity of the sequence's crops and rows."""
+        """The fingerprint of everything that determines the crops and rows of the sequence."""
         request = self.request
         return store.fingerprint(
             CROPS_VERSION,
-            [self.how.name, self.how.version, request.without_landmarks, request.camera],
+            [
+                self.alignment.name,
+                self.alignment.version,
+                request.without_landmarks,
+                request.camera,
+            ],
             self.detector_identity,
-            [self.pictures_digest, self.source.digest if self.source else ""],
+            [self.images_digest, self.source.digest if self.source else ""],
             [*self.sequence],
             self.frames.tobytes(),
             self.keep.tobytes(),
@@ -152,14 +171,15 @@ class SequenceJob:
 
 @dataclass(frozen=True, eq=False)
 class CropPlan:
-    """All sequences of a dataset, in the order of the frames table.
+    """The plan of a cropping run over all sequences of a dataset.
 
     Attributes:
-        frames: the table's columns frame_id, subject, task, frame and image.
-        jobs: one a sequence, in order.
-        detector_identity: None without a detector.
-        manifest: the list of frames, where one was given.
-        notes: what was found to crop from, a line each.
+        request: the user's choices.
+        frames: the columns frame_id, subject, task, frame and image of the frames table.
+        jobs: the sequences, in the order of the frames table.
+        detector_identity: the identity of the detector; None without a detector.
+        manifest: the list of frames to crop; None to crop all.
+        notes: messages about the media and landmark files, one per line.
     """
 
     request: CropRequest
@@ -171,13 +191,13 @@ class CropPlan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the crops, as JSON can say it."""
-        how, request = self.jobs[0].how, self.request
+        """The settings that determine the crops, as JSON values."""
+        alignment, request = self.jobs[0].alignment, self.request
         listed = self.manifest
         return {
-            "name": how.name,
-            "version": how.version,
-            "size": how.size,
+            "name": alignment.name,
+            "version": alignment.version,
+            "size": alignment.size,
             "without_landmarks": request.without_landmarks,
             "landmarks": self.landmarks,
             "detector": self.detector_identity,
@@ -188,16 +208,18 @@ class CropPlan:
 
     @property
     def landmarks(self) -> list[str]:
-        """The forms of the distribution's landmarks that are used."""
-        if self.jobs[0].detects_all or self.jobs[0].how.needs == "nothing":
+        """The formats of the release's landmark files that are used."""
+        if self.jobs[0].detects_all or self.jobs[0].alignment.needs == "nothing":
             return []
-        return sorted({f.form for f in (_landmarks(job.source) for job in self.jobs) if f})
+        files = [_landmarks(job.source) for job in self.jobs]
+        return sorted({file.form for file in files if file})
 
     def describe(self) -> str:
-        """Return the alignment in words, for results."""
-        how, request = self.jobs[0].how, self.request
-        if how.needs == "nothing":
-            return f"{how.name} {how.version}: {how.description}"
+        """Return a description of the alignment for results."""
+        alignment, request = self.jobs[0].alignment, self.request
+        definition = f"{alignment.name} {alignment.version}: {alignment.description}"
+        if alignment.needs == "nothing":
+            return definition
         without = {"drop": "left out", "neighbours": "given their neighbours' landmarks"}
         if self.jobs[0].detects_all:
             landmarks, rest = f"those of {self.detector_identity}", "left out"
@@ -206,22 +228,19 @@ class CropPlan:
             rest = without.get(
                 request.without_landmarks, f"given those of {self.detector_identity}"
             )
-        return (
-            f"{how.name} {how.version}: {how.description} Landmarks: {landmarks}; frames without "
-            f"them are {rest}."
-        )
+        return f"{definition} Landmarks: {landmarks}; frames without them are {rest}."
 
-    def describe_frames(self, there: str = "every coded frame") -> str:
-        """Return which frames are offered, in words, for results.
+    def describe_frames(self, in_table: str = "every coded frame") -> str:
+        """Return a description of the frames that can have a crop, for results.
 
         Args:
-            there: which frames the table holds, in words.
+            in_table: a description of the frames in the frames table.
         """
-        needs = "a picture" if self.jobs[0].how.needs == "nothing" else "a face crop"
+        needs = "a picture" if self.jobs[0].alignment.needs == "nothing" else "a face crop"
         if self.manifest is None:
-            return f"{there} with {needs}"
+            return f"{in_table} with {needs}"
         return (
-            f"{there} with {needs} that {self.manifest.name} lists "
+            f"{in_table} with {needs} that {self.manifest.name} lists "
             f"(sha256 {self.manifest.sha256[:12]})"
         )
 
@@ -231,30 +250,31 @@ def make(
     frames: pa.Table,
     footage: Footage,
     image_root: Path,
-    picture_digests: Mapping[SequenceId, str],
+    image_digests: Mapping[SequenceId, str],
     request: CropRequest,
 ) -> CropPlan:
-    """Settle what is to be done.
+    """Return the plan of a cropping run.
 
     Args:
-        folder: the dataset's.
-        frames: its frames table: frame_id, subject, task, frame and image.
-        footage: what else the sequences can be cropped from.
-        image_root: what the column image is relative to.
-        picture_digests: of the images' folders, by sequence, where there are any.
-        request: what the user asks for.
+        folder: the dataset's folder.
+        frames: the columns frame_id, subject, task, frame and image of its frames table.
+        footage: the archives, videos and landmark files of the sequences.
+        image_root: the folder that the paths in the column image are relative to.
+        image_digests: digests of the sequences' folders of images, where they have one.
+        request: the user's choices.
 
     Raises:
-        UsageError: settings that contradict each other, an unknown alignment or detector, or a
-            detector that never gives what the alignment needs.
-        DataError: the alignment needs what the distribution does not hold; a broken list.
+        UsageError: settings contradict each other, the alignment or the detector is unknown, or
+            the detector does not give what the alignment needs.
+        DataError: the release does not hold what the alignment needs, or the list of frames is
+            broken.
     """
-    how = alignment(request.alignment, request.version)
+    chosen = alignment(request.alignment, request.version)
     check(request)
     identity = None
     if request.detector is not None:
         detector = open_detector(request.detector)
-        _check_detector(how, request.detector, detector)
+        _check_detector(chosen, request.detector, detector)
         identity = detector.identity
     keep, listed = np.ones(len(frames), bool), None
     if request.manifest is not None:
@@ -263,9 +283,9 @@ def make(
     images = frames["image"].combine_chunks()
     if images.null_count < len(images) and not image_root.is_dir():
         raise DataError(
-            "The images' folder is not here any more.",
+            "The folder of the images no longer exists.",
             where=image_root,
-            hint="if the images have moved, read them again: --root FOLDER",
+            hint="if it was moved, read the release again: --root FOLDER",
         )
     jobs = []
     for sequence, rows in store.sequences(frames):
@@ -275,51 +295,51 @@ def make(
                 sequence,
                 numbers[rows],
                 keep[rows],
-                # A slice would take the whole column along to another process.
+                # Pickling a slice would send the whole column to the worker process.
                 pa.concat_arrays([images[rows]]),
                 image_root,
                 footage.sources.get(sequence),
-                picture_digests.get(sequence, ""),
+                image_digests.get(sequence, ""),
                 request,
                 identity,
             )
         )
     if request.detector is None:
-        _check_landmarks(how, jobs)
+        _check_landmarks(chosen, jobs)
     notes = (*footage.notes, *(listed.notes if listed else ()))
     return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
 
 
-def _check_detector(how: Alignment, name: str, detector: Detector) -> None:
-    """Refuse a detector whose faces could never be cropped."""
-    # A detector of another package need not say what it gives.
+def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:
+    """Raise UsageError if the detector never gives what the alignment needs."""
+    # A detector of another package may lack the attribute.
     gives = getattr(detector, "gives", GIVES)
-    if how.needs != "nothing" and how.needs not in gives:
-        given = " and ".join(_NEEDED[part] for part in _NEEDED if part in gives)
+    if alignment.needs != "nothing" and alignment.needs not in gives:
+        given = " and ".join(NEEDED[part] for part in NEEDED if part in gives)
         raise UsageError(
-            f"The alignment {how.name} needs {_NEEDED[how.needs]}, and the detector {name} gives "
-            f"{given or 'nothing'} only.",
-            hint=f"use one that gives them: --detector {_GIVING[how.needs]}; or another "
-            "--alignment",
+            f"The alignment {alignment.name} needs {NEEDED[alignment.needs]}, but the detector "
+            f"{name} gives only {given or 'nothing'}.",
+            hint=f"use --detector {_GIVING[alignment.needs]}, or choose another --alignment",
         )
 
 
-def _check_landmarks(how: Alignment, jobs: list[SequenceJob]) -> None:
-    """Refuse what could not crop a single frame."""
-    files = [found for found in (_landmarks(job.source) for job in jobs) if found]
-    if how.needs == "nothing":
+def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
+    """Raise DataError if the release has no landmarks that the alignment can use."""
+    files = [file for file in (_landmarks(job.source) for job in jobs) if file]
+    if alignment.needs == "nothing":
         return
     if not files:
         raise DataError(
-            f"The alignment {how.name} needs landmarks, and the distribution holds none.",
+            f"The alignment {alignment.name} needs landmarks, but the release holds none.",
             where=jobs[0].image_root,
-            hint=f"unpack them there too, or use a detector: --detector {DETECTOR_FORMS}",
+            hint=f"unpack the landmarks there too, or use --detector {DETECTOR_FORMS}",
         )
-    if how.needs == "box" and all(found.points == 49 for found in files):
+    if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(
-            f"The alignment {how.name} needs the face's box, and 49 points have no jaw.",
+            f"The alignment {alignment.name} needs the face's box, but 49 points have no jaw, so "
+            "their box is unknown.",
             where=files[0].path,
-            hint=f"use a detector, which gives a box: --detector {DETECTOR_FORMS}",
+            hint=f"use a detector that gives a box: --detector {_GIVING['box']}",
         )
 
 

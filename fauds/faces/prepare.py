@@ -1,7 +1,7 @@
-"""The step that crops every coded frame's face and writes faces.parquet.
+"""The step that crops the face of every coded frame and writes faces.parquet.
 
-A run that was stopped or killed goes on where it was; a run on the same inputs does nothing. The
-same inputs and settings give the same bytes, with any number of processes.
+A run that was stopped or killed is resumed by the next one; a second run on the same inputs does
+nothing. The same inputs and settings give the same bytes with any number of processes.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ from fauds.tables.paths import FACES
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of the step.
+    """The result of the step.
 
     Attributes:
-        path: faces.parquet.
-        done: whether anything was to be done.
-        meta: the table's metadata: "settings" (alignment's name, version and so on),
-            "described", "frame_set", "request" (fields of `CropRequest`), "frames" (how many have
+        path: the path of faces.parquet.
+        done: whether there was anything to do.
+        meta: the metadata of the table: "settings" (alignment, version and so on), "described",
+            "frame_set", "request" (fields of `CropRequest`), "frames" (the number of frames of
             each status), "lost" (by subject and status) and "notes".
     """
 
@@ -51,33 +51,35 @@ def prepare(
 ) -> Prepared:
     """Write the crops of all coded frames, and faces.parquet.
 
-    Holds the folder's lock. Crops lie in ``faces/NAME-VERSION/`` in the folder.
+    Crops are written to ``faces/NAME-VERSION/`` in the dataset's folder, whose lock is held
+    meanwhile.
 
     Args:
-        folder: the dataset's.
-        frames: frames.parquet.
-        footage: what the sequences can be cropped from beside the images it names.
-        image_root: what the images it names are relative to.
-        picture_digests: of the images' folders by name, size and time, by sequence.
-        request: how to crop.
-        progress: called with the frames that are done and all that there are.
+        folder: the dataset's folder.
+        frames: the path of frames.parquet.
+        footage: the archives, videos and landmark files of the sequences.
+        image_root: the folder that the image paths in frames.parquet are relative to.
+        picture_digests: digests of the names, sizes and times in the folders of images, by
+            sequence.
+        request: the user's choices.
+        progress: a function that is called with the number of finished frames and of all frames.
 
     Raises:
-        UsageError: settings that contradict each other, an unknown alignment or detector.
-        DataError: pictures or landmarks cannot be read, not one frame can be cropped, or the
-            disk refuses.
+        UsageError: settings contradict each other, or the alignment or the detector is unknown.
+        DataError: images or landmarks cannot be read, no frame can be cropped, or a file cannot
+            be written.
     """
     table = store.read_table(frames, ["frame_id", "subject", "task", "frame", "image"])
     plan = planning.make(folder, table, footage, image_root, picture_digests, request)
-    made_of = store.read_meta(frames)
+    frames_meta = store.read_meta(frames)
     meta = {
-        "dataset": made_of["dataset"],
-        "synthetic": made_of["synthetic"],
-        "inputs": store.fingerprint(made_of["inputs"], made_of["settings"]),
+        "dataset": frames_meta["dataset"],
+        "synthetic": frames_meta["synthetic"],
+        "inputs": store.fingerprint(frames_meta["inputs"], frames_meta["settings"]),
         "settings": plan.settings,
         "crops": store.fingerprint([job.fingerprint for job in plan.jobs]),
         "described": plan.describe(),
-        "frame_set": plan.describe_frames(made_of.get("frame_set", "every coded frame")),
+        "frame_set": plan.describe_frames(frames_meta.get("frame_set", "every coded frame")),
     }
     with store.lock(folder):
         return _run(plan, folder / FACES, meta, progress or (lambda done, total: None))
@@ -91,8 +93,8 @@ def _run(
     old = _unchanged(path, meta)
     if old is not None and not left:
         return Prepared(path, False, old)
-    # From here on crops may change, and a table must not speak of others. Those of another
-    # alignment lie in another folder: its table stays until the new one takes its place.
+    # From here on crops may change, so a table that names them must go. The crops of another
+    # alignment are in another folder, so their table stays until it is replaced.
     if _names_crops_of(path, plan):
         path.unlink(missing_ok=True)
     total = len(plan.frames)
@@ -109,7 +111,7 @@ def _run(
 
 
 def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the metadata of the table, if it was made of the same things."""
+    """Return the metadata of the table if it was made from the same inputs and settings."""
     try:
         old = store.read_meta(path)
     except DataError:
@@ -118,7 +120,7 @@ def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _names_crops_of(path: Path, plan: CropPlan) -> bool:
-    """Whether the table may name crops in the folder that the plan writes into."""
+    """Return whether the table may name crops in the folder that the plan writes to."""
     try:
         old = store.read_meta(path)
     except DataError:
@@ -128,17 +130,22 @@ def _names_crops_of(path: Path, plan: CropPlan) -> bool:
 
 
 def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
+    """Return a message about frames in gaps that are too long to fill, if there are any."""
     left = tally.totals["no landmarks"]
     if plan.request.without_landmarks != "neighbours" or not left:
         return []
     return [
-        f"not filled from neighbours: {left:,} frames in gaps of more than {LONGEST_GAP} frames, "
-        "by the labels' numbers"
+        f"not filled from neighbouring frames: {left:,} frames in gaps of more than {LONGEST_GAP} "
+        "label frame numbers"
     ]
 
 
 def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """Join the parts of all sequences, in the order of the frames table."""
+    """Write the parts of all sequences to one table, in the order of the frames table.
+
+    Returns:
+        The metadata of the table.
+    """
     tally, start = Tally(), 0
     with store.table_writer(path, schemas.faces_schema()) as writer:
         for job in plan.jobs:
@@ -147,7 +154,7 @@ def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             ids = plan.frames["frame_id"].slice(start, len(job.frames))
             rows = finished([files.part(number) for number in numbers], ids, job.frames)
             tally.add(job, rows, [files.meta(number) for number in numbers])
-            # Here, where also a run that was killed before it comes past.
+            # Done here so that a run resumed after a kill also removes outdated crops.
             files.keep_only(rows["path"].drop_null().to_pylist())
             writer.write(rows, np.zeros(1, np.int64))
             start += len(job.frames)

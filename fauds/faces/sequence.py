@@ -1,4 +1,4 @@
-"""Cropping one sequence: its pictures pass by once, in order, one in memory at a time."""
+"""Cropping of one sequence: its images are read once, in order, one at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,25 +19,26 @@ from fauds.faces.detectors import open_detector
 from fauds.faces.landmarks import Marks, marks, of_faces
 from fauds.faces.outcomes import CropRows
 from fauds.faces.plan import SequenceJob
-from fauds.faces.streams import FrameStream, Picture, open_stream
+from fauds.faces.streams import DecodedImage, FrameStream, open_stream
 
-_LISTED = 20  # unreadable pictures of a part that are named
+_LISTED = 20  # the largest number of unreadable images of a part that are listed
 
 
 class Stopped(Exception):
-    """The run is to end; whole parts are on disk."""
+    """Raised to end a run early; completed parts remain on disk."""
 
 
 def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int], None]) -> None:
-    """Write the crops and parts of a sequence that are not there yet.
+    """Write the missing crops and parts of a sequence.
 
     Args:
         job: the sequence.
-        check: is asked before every picture, with whether a part begins; raises `Stopped`.
-        advance: is told how many frames of a part are done.
+        check: a function that is called before every image, with whether a part begins; it
+            raises `Stopped` to end the run.
+        advance: a function that is called with the number of frames of each finished part.
 
     Raises:
-        DataError: landmarks, a video or an archive cannot be read, or the disk refuses.
+        DataError: landmarks, a video or an archive cannot be read, or a file cannot be written.
     """
     files = CropFiles(job)
     pending = files.pending()
@@ -48,9 +49,11 @@ def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int
 
 
 class _Worker:
+    """The state while one sequence is cropped: its files, landmarks and stream of images."""
+
     def __init__(self, job: SequenceJob, files: CropFiles, check: Callable[[bool], None]) -> None:
         self._job = job
-        self._how = job.how
+        self._alignment = job.alignment
         self._files = files
         self._check = check
         self._landmarks = _SequenceLandmarks(job)
@@ -65,23 +68,23 @@ class _Worker:
             advance(part.stop - part.start)
 
     @cached_property
-    def _pictures(self) -> FrameStream:
-        # Opened when the first one is wanted: a broken video of which none is, is no matter.
+    def _images(self) -> FrameStream:
+        # Opened when the first image is needed, so a broken video that is not needed is no error.
         job = self._job
         return open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
 
     @cached_property
-    def _stream(self) -> Iterator[tuple[int, Picture | DataError]]:
-        return self._pictures.stream(_taken(self._requests))
+    def _stream(self) -> Iterator[tuple[int, DecodedImage | DataError]]:
+        return self._images.stream(_drain(self._requests))
 
     def _crop_part(self, number: int, part: slice) -> None:
         rows = _begin(self._job, self._landmarks, part)
         planned = rows.status <= outcome.DETECTED
         meta: dict[str, Any] = {"ended_at": None, "unreadable": {}}
         if planned.any():
-            there = self._pictures.there[part]
-            rows.status[planned & ~there] = outcome.NO_PICTURE
-            meta = self._crop_pictures(rows, np.flatnonzero(planned & there), part.start)
+            available = self._images.available[part]
+            rows.status[planned & ~available] = outcome.NO_PICTURE
+            meta = self._crop_images(rows, np.flatnonzero(planned & available), part.start)
         frames = self._job.frames[part].tolist()
         paths = [
             self._files.path(frame) if status <= outcome.DETECTED else None
@@ -91,85 +94,90 @@ class _Worker:
         origins = (self._landmarks.form, "neighbours", detector)
         self._files.write_part(number, rows.table(paths, origins), meta)
 
-    def _crop_pictures(self, rows: CropRows, wanted: np.ndarray, start: int) -> dict[str, Any]:
-        """Crop the wanted rows of a part that begins at row `start` of the sequence."""
+    def _crop_images(self, rows: CropRows, wanted: np.ndarray, start: int) -> dict[str, Any]:
+        """Crop the wanted rows of a part that begins at row `start` of the sequence.
+
+        Returns:
+            The metadata of the part: where the video ended, and the unreadable images.
+        """
         unreadable: dict[str, str] = {}
         reached = 0
         self._requests.extend((wanted + start).tolist())
-        for place, picture in islice(self._stream, len(wanted)):
+        for place, image in islice(self._stream, len(wanted)):
             self._check(False)
             reached += 1
             frame = int(self._job.frames[place])
-            if isinstance(picture, DataError):
+            if isinstance(image, DataError):
                 rows.status[place - start] = outcome.UNREADABLE
-                unreadable[str(frame)] = f"{picture.where}: {picture.what}"
+                unreadable[str(frame)] = f"{image.where}: {image.what}"
             else:
-                self._crop_frame(rows, place - start, frame, picture)
+                self._crop_frame(rows, place - start, frame, image)
         rows.status[wanted[reached:]] = outcome.NO_PICTURE
-        # What a video that ended did not give is not asked for again.
+        # The rest of a video that ended early is not requested again.
         self._requests.clear()
         return {
-            "ended_at": self._pictures.ended_at if reached < len(wanted) else None,
+            "ended_at": self._images.ended_at if reached < len(wanted) else None,
             "unreadable": dict(islice(unreadable.items(), _LISTED)),
         }
 
-    def _crop_frame(self, rows: CropRows, row: int, frame: int, picture: Picture) -> None:
-        height, width = picture.image.shape[:2]
+    def _crop_frame(self, rows: CropRows, row: int, frame: int, decoded: DecodedImage) -> None:
+        height, width = decoded.image.shape[:2]
         rows.sizes[row] = width, height
         if rows.status[row] == outcome.DETECTED and not self._detect(
-            rows, row, frame, picture.image
+            rows, row, frame, decoded.image
         ):
             return
-        if self._how.size is None and picture.jpeg is not None:
-            self._files.write(frame, picture.jpeg)
+        if self._alignment.size is None and decoded.jpeg is not None:
+            self._files.write(frame, decoded.jpeg)
         else:
-            self._files.write(frame, warp(picture.image, rows.transforms[row], self._how))
+            self._files.write(frame, warp(decoded.image, rows.transforms[row], self._alignment))
 
     def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
-        """Ask the detector; whether the frame can be cropped by what it found."""
+        """Run the detector and return whether the frame can be cropped by its largest face."""
         at = Position(self._job.name, frame)
         spec, identity = self._job.request.detector, self._job.detector_identity
         faces = _detector(str(spec), str(identity)).find(image, at)
         if not faces:
             rows.status[row] = outcome.NO_FACE
             return False
-        found = of_faces(faces[:1])
-        rows.put_face(row, found, self._how.transforms(found)[0])
+        known = of_faces(faces[:1])
+        rows.put_face(row, known, self._alignment.transforms(known)[0])
         if np.isfinite(rows.transforms[row]).all():
             return True
         rows.status[row] = outcome.NO_LANDMARKS
         return False
 
 
-def _taken(requests: deque[int]) -> Iterator[int]:
-    # No method: a stream that knew its worker would keep its video or archive open after it.
+def _drain(requests: deque[int]) -> Iterator[int]:
+    # Not a method: a reference to the worker would keep its video or archive open.
     while requests:
         yield requests.popleft()
 
 
 @lru_cache(maxsize=1)
 def _detector(spec: str, identity: str) -> Detector:
-    # A file that was changed has another identity, and so another detector.
+    # The identity is part of the cache key, because it changes with the files of the detector.
     return open_detector(spec)
 
 
 class _SequenceLandmarks:
-    """The distribution's landmarks of a sequence, read as they are needed.
+    """The landmarks that the release holds for a sequence, read when they are needed.
 
     Attributes:
-        form: see `fauds.datasets.media_files.LandmarkFiles`; empty where none are used.
+        form: the file format, see `fauds.datasets.media_files.LandmarkFiles`; empty if the
+            landmarks are not used.
     """
 
     def __init__(self, job: SequenceJob) -> None:
-        found = job.source.landmarks if job.source else None
-        unused = job.how.needs == "nothing" or job.detects_all or not job.keep.any()
-        self._files = None if unused else found
+        files = job.source.landmarks if job.source else None
+        unused = job.alignment.needs == "nothing" or job.detects_all or not job.keep.any()
+        self._files = None if unused else files
         self._frames = job.frames
         self._neighbours = job.request.without_landmarks == "neighbours"
         self.form = self._files.form if self._files else ""
 
     def part(self, part: slice) -> tuple[Marks, np.ndarray]:
-        """Return the marks of some frames, and which of them are neighbours'."""
+        """Return the marks of a part's frames, and which were filled from neighbours, bool [N]."""
         frames = self._frames[part]
         filled = np.zeros(len(frames), bool)
         if self._files is None:
@@ -183,19 +191,19 @@ class _SequenceLandmarks:
     def _filled(self) -> tuple[np.ndarray, np.ndarray] | None:
         if self._files is None or not self._neighbours:
             return None
-        # Whether a gap is short is only known once its other end is.
+        # The whole sequence is read, because a gap may extend beyond a part.
         return neighbours.fill(landmark_files.read(self._files, self._frames), self._frames)
 
 
 def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> CropRows:
-    """Return the rows of a part as its landmarks alone tell them."""
-    how = job.how
+    """Return the rows of a part before any image is read, with the outcomes to expect."""
+    alignment = job.alignment
     known, filled = landmarks.part(part)
-    transforms = how.transforms(known)
+    transforms = alignment.transforms(known)
     status = np.where(filled, outcome.NEIGHBOURS, outcome.ALIGNED).astype(np.int32)
-    asked = job.request.detector is not None and how.needs != "nothing"
+    detects = job.request.detector is not None and alignment.needs != "nothing"
     status[~np.isfinite(transforms).all((1, 2))] = (
-        outcome.DETECTED if asked else outcome.NO_LANDMARKS
+        outcome.DETECTED if detects else outcome.NO_LANDMARKS
     )
     status[~job.keep[part]] = outcome.EXCLUDED
     return CropRows(status, known, transforms)

@@ -1,4 +1,4 @@
-"""The pictures of one sequence as a stream, from a folder of images, a zip archive or a video."""
+"""Streams of the images of one sequence, from a folder of images, a zip archive or a video."""
 
 import lzma
 import struct
@@ -17,7 +17,7 @@ from fauds.errors import DataError
 from fauds.faces.image_decoding import decode, is_jpeg
 from fauds.faces.video import Video
 
-# What zipfile raises of damaged archives, by where the damage is.
+# The errors that zipfile raises for damaged archives, depending on where the damage is.
 _DAMAGE = (
     OSError,
     EOFError,
@@ -31,12 +31,12 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture.
+class DecodedImage:
+    """An image with the file that it was decoded from.
 
     Attributes:
-        image: uint8 [H, W, 3] RGB.
-        jpeg: the file that it was decoded from, where that is a JPEG.
+        image: the pixels, uint8 [H, W, 3] RGB.
+        jpeg: the content of the JPEG file; None if the image comes from another format.
     """
 
     image: np.ndarray
@@ -44,52 +44,54 @@ class Picture:
 
 
 class FrameStream(Protocol):
-    """The pictures of the N coded frames of a sequence.
+    """The interface of streams of the images of a sequence's N coded frames.
 
     Attributes:
-        there: bool [N], False where it is known beforehand that there is none.
+        available: whether a frame may have an image, bool [N]; False if it is known in advance
+            that it has none.
     """
 
-    there: np.ndarray
+    available: np.ndarray
 
     @property
     def ended_at(self) -> int | None:
-        """Of a video that ended before a frame that was asked for, its last one; else None."""
+        """The last frame of a video that ended before a requested frame; None otherwise."""
 
-    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
-        """Yield a row of 0 to N - 1 and its picture, or why it cannot be read, for each of `rows`.
+    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
+        """Yield each row with its image, or with the error if the image cannot be read.
 
-        One picture is in memory at a time. A video that ends early ends the stream.
+        One image is in memory at a time. A video that ends early ends the stream.
 
         Args:
-            rows: rising, all of them `there`; each is taken only when its picture is asked for.
+            rows: the rows to read, 0 to N - 1, increasing, all of them `available`; each row is
+                taken from the iterable only when its image is requested.
 
         Raises:
-            DataError: nothing at all can be read.
+            DataError: no image can be read at all.
         """
 
 
 class FolderStream:
-    """Image files.
+    """A stream of image files in a folder.
 
     Args:
-        root: what the paths are relative to.
-        paths: of the N frames, None where there is none.
+        root: the folder that the paths are relative to.
+        paths: the paths of the images of the N frames; None for a frame without an image.
     """
 
     ended_at = None
 
     def __init__(self, root: Path, paths: Sequence[str | None]) -> None:
-        self.there = np.array([path is not None for path in paths], bool)
+        self.available = np.array([path is not None for path in paths], bool)
         self._root = root
         self._paths = paths
 
-    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
+    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
         """See `FrameStream.stream`."""
         for row in rows:
             yield row, self._read(self._root / str(self._paths[row]))
 
-    def _read(self, path: Path) -> Picture | DataError:
+    def _read(self, path: Path) -> DecodedImage | DataError:
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -98,11 +100,11 @@ class FolderStream:
 
 
 class ArchiveStream:
-    """Images in a zip file, which stays open while they are read.
+    """A stream of images in a zip file, which stays open while they are read.
 
     Args:
-        archive: the file, and the members by label frame.
-        frames: label frame numbers, int [N].
+        archive: the zip file, with its members by label frame.
+        frames: the label frame numbers, int [N].
     """
 
     ended_at = None
@@ -110,9 +112,9 @@ class ArchiveStream:
     def __init__(self, archive: Archive, frames: np.ndarray) -> None:
         self._path = archive.path
         self._members = [archive.members.get(frame) for frame in frames.tolist()]
-        self.there = np.array([member is not None for member in self._members], bool)
+        self.available = np.array([member is not None for member in self._members], bool)
 
-    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
+    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
         """See `FrameStream.stream`."""
         try:
             file = zipfile.ZipFile(self._path)
@@ -120,78 +122,78 @@ class ArchiveStream:
             raise DataError(
                 f"{self._path.name} cannot be read as a zip file: {error}.",
                 where=self._path,
-                hint="copy it again; unzip -t says whether it is whole",
+                hint="copy it again; unzip -t checks whether it is complete",
             ) from error
         with file:
             for row in rows:
                 yield row, self._read(file, str(self._members[row]))
 
-    def _read(self, file: zipfile.ZipFile, member: str) -> Picture | DataError:
+    def _read(self, file: zipfile.ZipFile, member: str) -> DecodedImage | DataError:
         where = f"{self._path}/{member}"
         try:
             with file.open(member) as stream:
                 data = stream.read()
         except RuntimeError as error:
-            # zipfile's way to ask for a password; it is the same for all members.
+            # zipfile raises this for encrypted members; all members need the same password.
             raise DataError(
                 f"{member} in {self._path.name} cannot be read: {error}.",
                 where=self._path,
-                hint="unpack the archive, and point at the folder",
+                hint="unpack the archive, and use the folder instead",
             ) from error
         except _DAMAGE as error:
-            return DataError(f"The archive is damaged here: {error}.", where=where)
+            return DataError(f"The archive is damaged at this file: {error}.", where=where)
         return _decoded(data, where)
 
 
 class VideoStream:
-    """Frames of a video: its n-th frame, counted from 1, is label frame n.
+    """A stream of the frames of a video; its n-th frame, counted from 1, is label frame n.
 
     Args:
-        path: the video.
-        frames: label frame numbers, int [N], rising.
+        path: the path of the video.
+        frames: the label frame numbers, increasing, int [N].
     """
 
     def __init__(self, path: Path, frames: np.ndarray) -> None:
-        self.there = frames >= 1
+        self.available = frames >= 1
         # One decoder thread: other processes decode other sequences at the same time.
         self._video = Video(path, threads=1)
         self._frames = frames
 
     @property
     def declared(self) -> int:
-        """How many frames the video's header declares; 0 where it does not."""
+        """The number of frames that the header of the video declares; 0 if it declares none."""
         return self._video.frames
 
     @property
     def ended_at(self) -> int | None:
-        """See `FrameStream`."""
+        """See `FrameStream.ended_at`."""
         return self._video.ended_at
 
-    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, Picture | DataError]]:
+    def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
         """See `FrameStream.stream`."""
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
         for row, (_, image) in zip(rows, images, strict=False):
-            yield row, Picture(image)
+            yield row, DecodedImage(image)
         if self._video.ended_at == 0:
             raise DataError(
                 f"No frame of {self._video.path.name} can be decoded.",
                 where=self._video.path,
-                hint="copy it again; ffprobe says more of what is wrong with it",
+                hint="copy it again; ffprobe shows details of the error",
             )
 
 
 def open_stream(
     root: Path, paths: Sequence[str | None], source: Source | None, frames: np.ndarray
 ) -> FrameStream:
-    """Return the pictures of a sequence: its images, else those in an archive, else its video.
+    """Return the images of a sequence: its image files, or its archive, or its video.
 
     Args:
-        root: what `paths` are relative to.
-        paths: image files of the N frames, None where there is none.
-        source: what else there is.
-        frames: label frame numbers, int [N], rising.
+        root: the folder that `paths` are relative to.
+        paths: the paths of the image files of the N frames; None for a frame without a file.
+        source: the archive and the video of the sequence; None if it has neither.
+        frames: the label frame numbers, increasing, int [N].
 
     Raises:
         DataError: the video cannot be opened.
@@ -205,8 +207,8 @@ def open_stream(
     return FolderStream(root, paths)
 
 
-def _decoded(data: bytes, where: str) -> Picture | DataError:
+def _decoded(data: bytes, where: str) -> DecodedImage | DataError:
     try:
-        return Picture(decode(data, where), data if is_jpeg(data) else None)
+        return DecodedImage(decode(data, where), data if is_jpeg(data) else None)
     except DataError as error:
         return error

@@ -1,4 +1,4 @@
-"""Videos as streams of frames, one in memory at a time."""
+"""Reading of videos as streams of frames, one in memory at a time."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,20 +13,22 @@ from fauds.errors import DataError
 
 
 class Video:
-    """A video file. Frames are numbered from 1 and read in order: seeking is not exact.
+    """A video file, whose frames are numbered from 1.
+
+    Frames are read in order from the first one, because seeking is not exact.
 
     Args:
-        path: of the file.
-        threads: that decode; None leaves the number to FFmpeg.
+        path: the path of the file.
+        threads: the number of decoder threads; None lets FFmpeg choose.
 
     Attributes:
-        fps: frames a second, as the header says.
-        frames: how many there are, as the header says; 0 where it does not.
-        size: width and height in pixels, as the header says.
-        ended_at: the last frame that could be read, where `stream` came to the end; else None.
+        fps: the frames per second according to the header.
+        frames: the number of frames according to the header; 0 if it declares none.
+        size: the width and height in pixels according to the header.
+        ended_at: the last readable frame, once `stream` has reached the end; None before.
 
     Raises:
-        DataError: the file is missing, or no video that FFmpeg opens.
+        DataError: the file does not exist, or FFmpeg cannot open it as a video.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -43,24 +45,26 @@ class Video:
         capture.release()
 
     def check_whole(self) -> None:
-        """Make sure that no frame is lost inside the file: it would shift all that come after.
+        """Check that no frame is lost inside the file, which would shift all later frames.
 
-        An AVI file carries no times that would tell, but its header says how many frames there
-        are. They are counted without being decoded, which takes microseconds each. A file that
-        was cut off has lost its end only, and passes.
+        An AVI file stores no times that would show a loss, but its header declares the number of
+        frames. They are counted without being decoded, which takes microseconds each. A file that
+        was cut off passes, because it has lost only frames at its end.
 
         Raises:
-            DataError: fewer frames than the header says, and the file's end is there.
+            DataError: the file is complete but has fewer frames than its header declares.
         """
         if not self._is_whole_avi():
             return
         capture = self._open(cv2.CAP_PROP_FORMAT, -1)
-        found = 0
+        count = 0
         while capture.grab():
-            found += 1
+            count += 1
         capture.release()
-        if found < self.frames:
-            raise self._lost(f"{found:,} of the {self.frames:,} that its header names are found")
+        if count < self.frames:
+            raise self._lost(
+                f"it has {count:,} of the {self.frames:,} frames that its header declares"
+            )
 
     def _is_whole_avi(self) -> bool:
         with self.path.open("rb") as file:
@@ -69,46 +73,47 @@ class Video:
         is_avi = head[:4] == b"RIFF" and head[8:] == b"AVI "
         return is_avi and size <= self.path.stat().st_size
 
-    def _lost(self, how: str) -> DataError:
+    def _lost(self, details: str) -> DataError:
         return DataError(
-            f"Frames are lost inside {self.path.name}: {how}. Those after them would be taken for "
-            "others.",
+            f"Frames are lost inside {self.path.name}: {details}. All later frames would get wrong "
+            "numbers.",
             where=self.path,
-            hint="copy the video again; if nothing is lost and its header is wrong, write it anew: "
-            "ffmpeg -i OLD -c copy NEW",
+            hint="copy the video again; if no frame is lost and its header is wrong, rewrite the "
+            "file: ffmpeg -i OLD -c copy NEW",
         )
 
     def _open(self, *options: int) -> cv2.VideoCapture:
         _silence()
         if self._threads is not None:
             options = (*options, cv2.CAP_PROP_N_THREADS, self._threads)
-        # An absolute path cannot be taken for a protocol ("rtsp:...").
+        # FFmpeg cannot mistake an absolute path for a protocol such as "rtsp:...".
         capture = cv2.VideoCapture(str(self.path.absolute()), cv2.CAP_FFMPEG, [*options])
         if not capture.isOpened():
-            what = "cannot be opened as a video" if self.path.is_file() else "is not here"
+            problem = "cannot be opened as a video" if self.path.is_file() else "does not exist"
             raise DataError(
-                f"{self.path.name} {what}.",
+                f"{self.path.name} {problem}.",
                 where=self.path,
-                hint="copy it again; ffprobe says more of what is wrong with it",
+                hint="copy it again; ffprobe shows details of the error",
             )
         return capture
 
     def stream(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield frames as (number, uint8 [H, W, 3] RGB), in order.
+        """Yield frames in order, as their number and their pixels, uint8 [H, W, 3] RGB.
 
-        Frames that are not wanted are passed over without converting their pixels, and nothing
-        is read after the last wanted one. A video that ends before it, or is damaged there,
-        ends the stream; `ended_at` then says where.
+        Frames that are not wanted are skipped without converting their pixels, and nothing is
+        read after the last wanted one. A video that ends or is damaged before it ends the stream;
+        `ended_at` is then the last readable frame.
 
-        Where the frames' times show that some are lost, those after them keep their own numbers
-        if all frames are asked for, and are refused if some are: who names frames relies on it.
+        If the times of the frames show that some are lost, the later frames keep their own
+        numbers when all frames are read. When certain frames are wanted, the loss is an error,
+        because the numbers must be right.
 
         Args:
-            wanted: rising numbers, each taken when the one before was read; None for all
-                frames.
+            wanted: the increasing numbers of the frames to read, each taken from the iterable
+                when the frame before has been read; None reads all frames.
 
         Raises:
-            DataError: the file cannot be opened any more, or frames are lost inside it.
+            DataError: the file can no longer be opened, or frames are lost inside it.
         """
         capture = self._open()
         try:
@@ -121,7 +126,7 @@ class Video:
     ) -> Iterator[tuple[int, np.ndarray]]:
         number = 0
         clock = _Clock(capture, self.fps)
-        # Where all are wanted, 0 stands for the next one, whatever its number.
+        # If all frames are wanted, 0 stands for the next frame, whatever its number.
         for following in repeat(0) if wanted is None else wanted:
             while number < following or following == 0:
                 if not capture.grab():
@@ -130,7 +135,7 @@ class Video:
                 number += 1
                 lost = clock.lost(number)
                 if lost and wanted is not None:
-                    raise self._lost(f"{lost:,} before what was frame {number + lost:,}")
+                    raise self._lost(f"{lost:,} before frame {number + lost:,}")
                 number += lost
                 if following == 0:
                     break
@@ -142,10 +147,10 @@ class Video:
 
 
 class _Clock:
-    """Tells from frames' times whether some were passed over.
+    """Detection of lost frames by the times of the frames that are read.
 
-    Only while they come in even steps of the frame rate: of a video with an uneven rate, times
-    say nothing of numbers.
+    It works only while the times advance in steps of the frame rate; in a video with an uneven
+    rate, times do not determine frame numbers.
     """
 
     def __init__(self, capture: cv2.VideoCapture, fps: float) -> None:
@@ -155,7 +160,11 @@ class _Clock:
         self._even = fps > 0
 
     def lost(self, number: int) -> int:
-        """Return how many frames are missing before the one just read, the `number`-th."""
+        """Return the number of frames that are lost before the frame just read.
+
+        Args:
+            number: the number of the frame if no further frame is lost.
+        """
         if not self._even:
             return 0
         place = self._capture.get(cv2.CAP_PROP_POS_MSEC) * self._steps
@@ -168,6 +177,6 @@ class _Clock:
 
 @cache
 def _silence() -> None:
-    """Keep FFmpeg and OpenCV from writing to stderr; what matters is raised."""
+    """Stop FFmpeg and OpenCV from writing to stderr; errors are raised instead."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -1,4 +1,4 @@
-"""Sequences over processes: the longest first, stopped promptly, and never left behind."""
+"""Distribution of sequences over processes: longest first, with prompt and clean stopping."""
 
 import os
 import signal
@@ -18,23 +18,23 @@ from fauds.faces.plan import SequenceJob
 from fauds.faces.sequence import Stopped, crop
 
 _GO, _AFTER_PART, _NOW = range(3)
-_OFTEN = 0.3  # seconds between two looks at how far the workers are
+_PROGRESS_INTERVAL = 0.3  # seconds between two updates of the progress
 
 Advance = Callable[[int], None]
-"""Is told how many more frames are done."""
+"""A function that is called with the number of frames finished since its last call."""
 
 
 def crop_all(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> None:
-    """Crop sequences; the files do not depend on the number of processes.
+    """Crop sequences; the written files do not depend on the number of processes.
 
     Args:
-        jobs: in any order.
-        workers: processes; 1 works in this one.
-        advance: shows progress.
+        jobs: the sequences, in any order.
+        workers: the number of processes; 1 crops in this process.
+        advance: a function that receives the progress.
 
     Raises:
-        DataError: the first that a sequence raised, once the others have finished their parts;
-            or a process was ended by the operating system.
+        DataError: a sequence failed, and the other processes have finished their current parts;
+            or the operating system ended a process.
     """
     longest_first = sorted(jobs, key=lambda job: -int(job.keep.sum()))
     if workers == 1 or len(jobs) < 2:
@@ -52,15 +52,15 @@ def _crop_in_processes(jobs: Sequence[SequenceJob], workers: int, advance: Advan
     try:
         with _interrupts_ignored():
             futures = [pool.submit(_work, job) for job in jobs]
-        _watch(futures, done, advance)
+        _wait_for(futures, done, advance)
     except FaudsError:
         stop.value = _AFTER_PART
         raise
     except BrokenProcessPool as error:
         raise DataError(
-            "A worker process was ended from outside, as happens where memory is short.",
-            hint="run the same command again: it goes on where it stopped; with fewer processes "
-            "it needs less memory (--workers)",
+            "A worker process was killed from outside, probably because memory ran out.",
+            hint="run the same command again: it resumes where it stopped; fewer processes "
+            "(--workers) need less memory",
         ) from error
     except BaseException:
         stop.value = _NOW
@@ -69,12 +69,12 @@ def _crop_in_processes(jobs: Sequence[SequenceJob], workers: int, advance: Advan
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _watch(futures: Sequence[Future[None]], done: Any, advance: Advance) -> None:
+def _wait_for(futures: Sequence[Future[None]], done: Any, advance: Advance) -> None:
     shown = 0
     waiting = set(futures)
     while waiting:
-        finished, waiting = wait(waiting, _OFTEN, FIRST_EXCEPTION)
-        # Without the lock: a worker that was killed may hold it.
+        finished, waiting = wait(waiting, _PROGRESS_INTERVAL, FIRST_EXCEPTION)
+        # Read without the lock, which a killed worker may still hold.
         now = done.get_obj().value
         advance(now - shown)
         shown = now
@@ -84,7 +84,7 @@ def _watch(futures: Sequence[Future[None]], done: Any, advance: Advance) -> None
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Let processes that begin here ignore Ctrl-C from their first moment: it is ours to tell."""
+    """Let processes started here ignore Ctrl-C from the start; this process stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,7 +99,7 @@ _shared: Any = None
 
 
 def _begin(stop: Any, done: Any) -> None:
-    """Make a process ready: the shared values, one thread, and an end when the parent ends."""
+    """Set up a worker: its shared values, one OpenCV thread, and its end with the parent."""
     global _shared
     _shared = stop, done
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,7 +115,7 @@ def _end_with_parent() -> None:
 
 
 def _work(job: SequenceJob) -> None:
-    # Stopped: the run ends, and whoever ended it says why.
+    # The parent process that stopped the run reports the reason.
     with suppress(Stopped):
         crop(job, _check, _advance)
 

@@ -60,9 +60,9 @@ def test_a_complete_release_lacks_nothing(cli, bp4d_root, tmp_path):
     out = cli.ok("check", "--dataset", "bp4d", "--root", bp4d_root)
     assert f"bp4d in {bp4d_root}, synthetic" in out
     assert group(out, "missing") == [" nothing"]
-    assert "frames with a picture: 144 of 144" in out
+    assert "frames with an image: 144 of 144" in out
     assert "landmarks: 49 points for 24 of 24 sequences" in out
-    assert "64 x 64 pixels" in line(out, "the first picture of F001/T1")
+    assert "64 x 64 pixels" in line(out, "the first image of F001/T1")
     assert "144 crops (eyes-similarity 1)" in line(out, "prepare: ")
     assert f"over {os.cpu_count()} process" in line(out, "prepare: ")
     assert "48 frames in 8 sequences, published" in "\n".join(
@@ -79,7 +79,8 @@ def test_epochs_are_what_the_published_folds_leave(cli, bp4d_root):
     parts = yaml.safe_load(published)["folds"]["parts"]
     subjects = [folder.name for folder in (bp4d_root / "2D+3D").iterdir()]
     sizes = [48 * sum(name not in part for name in subjects) for part in parts.values()]
-    assert f"an epoch is {', '.join(map(str, sizes))} frames by fold" in line(out, "bench: ")
+    by_fold = ", ".join(map(str, sizes))
+    assert f"training frames per epoch, by fold: {by_fold}" in line(out, "bench: ")
 
 
 def test_labels_alone_can_be_used_and_the_rest_is_named(cli, bp4d_root, tmp_path):
@@ -87,8 +88,8 @@ def test_labels_alone_can_be_used_and_the_rest_is_named(cli, bp4d_root, tmp_path
     shutil.copytree(bp4d_root / "AUCoding", labels / "AUCoding")
     out = cli.ok("check", "--dataset", "bp4d", "--root", labels)
     missing = "\n".join(group(out, "missing"))
-    assert "fauds prepare would refuse this" in missing and "--detector" in missing
-    assert "frames without a picture: 144 (F001/T1" in missing and "F001.zip" in missing
+    assert "fauds prepare would stop with an error" in missing and "--detector" in missing
+    assert "frames without an image: 144 (F001/T1" in missing and "F001.zip" in missing
     assert "sequences without landmarks: 24 of 24 (" in missing and "2DFeatures" in missing
     assert "\n  prepare: " not in out
     assert "synthetic" not in out.splitlines()[0]
@@ -98,8 +99,8 @@ def test_images_without_landmarks_have_no_estimate_for_crops(cli, bp4d_root, tmp
     root = shutil.copytree(bp4d_root, tmp_path / "raw")
     shutil.rmtree(root / "2DFeatures")
     out = cli.ok("check", "--dataset", "bp4d", "--root", root)
-    assert "frames with a picture: 144 of 144" in out
-    assert "fauds prepare would refuse this" in out and "crops (" not in out
+    assert "frames with an image: 144 of 144" in out
+    assert "fauds prepare would stop with an error" in out and "crops (" not in out
 
 
 def test_sequences_with_missing_images_are_named(cli, bp4d_root, tmp_path):
@@ -109,11 +110,11 @@ def test_sequences_with_missing_images_are_named(cli, bp4d_root, tmp_path):
     (root / "2DFeatures" / "M002_T3.mat").unlink()
     (root / "2DFeatures" / "F001_T1.mat").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     out = cli.ok("check", "--dataset", "bp4d", "--root", root)
-    assert "frames with a picture: 143 of 144" in out
-    assert f"frames without a picture: 1 (M002/T3 1 of {len(images)})" in out
+    assert "frames with an image: 143 of 144" in out
+    assert f"frames without an image: 1 (M002/T3 1 of {len(images)})" in out
     assert "sequences without landmarks: 1 of 24 (M002/T3)" in out
     broken = [text for text in group(out, "missing") if "F001_T1.mat cannot" in text]
-    assert len(broken) == 1 and "fauds prepare would refuse this" in broken[0]
+    assert len(broken) == 1 and "fauds prepare would stop with an error" in broken[0]
     assert str(root / "2DFeatures" / "F001_T1.mat") in broken[0]
     assert cli("prepare", "--dataset", "bp4d", "--root", root, "--workers", 1).code == 1
 
@@ -163,7 +164,7 @@ def test_an_archive_that_asks_for_a_password_is_what_prepare_refuses(cli, tmp_pa
     path.write_bytes(data)
     out = cli.ok("check", "--dataset", "bp4d", "--root", root)
     (refused,) = [text for text in group(out, "missing") if "encrypted" in text]
-    assert "fauds prepare would refuse this" in refused
+    assert "fauds prepare would stop with an error" in refused
     done = cli("prepare", "--dataset", "bp4d", "--root", root, "--workers", 1)
     assert done.code == 1 and "encrypted" in done.err
 
@@ -181,22 +182,22 @@ def test_videos_are_counted_by_their_headers(cli, disfa):
     out = cli.ok("check", "--dataset", "disfa", "--root", disfa)
     cut = sum(frame > 1000 for frame in coded(disfa, "SN003"))
     assert 0 < cut < 60
-    assert f"frames with a picture: {60 + 60 - cut} of 180" in out
-    lacking = line(out, "frames without a picture")
-    assert lacking.startswith(f"frames without a picture: {60 + cut} (SN003 {cut} of 60, SN006 60")
+    assert f"frames with an image: {60 + 60 - cut} of 180" in out
+    lacking = line(out, "frames without an image")
+    assert lacking.startswith(f"frames without an image: {60 + cut} (SN003 {cut} of 60, SN006 60")
     assert "LeftVideoSN001_comp.avi" in lacking
     assert "landmarks: 66 points for 1 of 3 sequences" in out
     assert "frames with landmarks: 57 of 60 (95.0 %)" in out
     assert "sequences without landmarks: 2 of 3 (SN003, SN006)" in out
-    assert "64 x 48 pixels" in line(out, "the first picture of SN001")
+    assert "64 x 48 pixels" in line(out, "the first image of SN001")
     # A crop needs both an image and landmarks.
     assert "57 crops (eyes-similarity 1)" in line(out, "prepare: ")
     first = disfa / "Videos_LeftCamera" / "LeftVideoSN001_comp.avi"
     first.write_bytes(b"RIFF is all that is left of it")
     out = cli.ok("check", "--dataset", "disfa", "--root", disfa)
     (refused,) = [text for text in group(out, "missing") if str(first) in text]
-    assert "fauds prepare would refuse this" in refused
-    assert f"frames with a picture: {60 - cut} of 180" in out
+    assert "fauds prepare would stop with an error" in refused
+    assert f"frames with an image: {60 - cut} of 180" in out
 
 
 def test_the_other_camera_has_no_landmarks(cli, disfa):
@@ -206,9 +207,9 @@ def test_the_other_camera_has_no_landmarks(cli, disfa):
     out = cli.ok("check", "--dataset", "disfa", "--root", disfa, "--camera", "right")
     assert "camera right" in line(out, "videos: ")
     lacking = line(out, "sequences without landmarks: 3 of 3")
-    assert "left camera's" in lacking and "--detector" in lacking
+    assert "the left camera" in lacking and "--detector" in lacking
     out = cli.ok("check", "--dataset", "disfa", "--root", disfa)
-    assert "frames with a picture: 0 of 180" in out
+    assert "frames with an image: 0 of 180" in out
 
 
 def test_broken_labels_are_an_error(cli, bp4d_root, tmp_path):
@@ -225,13 +226,13 @@ def test_a_disk_that_is_too_small_is_reported_before_prepare_runs(cli, bp4d_root
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 10**6 - 1000, 1000))
     out = cli.ok("check", "--dataset", "bp4d", "--root", bp4d_root)
-    assert "room: 0.0 GB are needed and 0.0 GB are free" in "\n".join(group(out, "missing"))
+    assert "disk space: 0.0 GB are needed and 0.0 GB are free" in "\n".join(group(out, "missing"))
 
 
 class Sequence:
     """As much of a `fauds.faces.plan.SequenceJob` as an estimate reads."""
 
-    class how:
+    class alignment:
         name, version = "jaa", 1
 
     def __init__(self, frames: list[int]) -> None:

@@ -198,7 +198,7 @@ def test_a_run_ends_if_its_crops_are_replaced_meanwhile(cli, raws, work, monkeyp
 
     monkeypatch.setattr(onefold, "infer", infer_meanwhile)
     outcome = cli("bench", "vlfau", *common, *small("training.epochs=1", texts=False))
-    assert outcome.code == 1 and "made anew while this run" in outcome.err
+    assert outcome.code == 1 and "replaced while this run" in outcome.err
     (run,) = (work / "bp4d" / "runs").iterdir()
     assert not (run / "fold1" / "predictions.parquet").exists()
 

@@ -1,4 +1,4 @@
-"""A made-up dataset's frames table, pictures and landmarks, small and written by hand."""
+"""A small dataset for tests: its frames table, images and landmarks."""
 
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -20,17 +20,17 @@ RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
 def eyes_at(frame: int) -> np.ndarray:
-    """Where the eyes of a frame are, [2, 2]: the head moves and nods a little."""
+    """Return the eye centres in a frame, [2, 2]; the head moves and turns a little."""
     turn = np.deg2rad(10 * np.sin(frame / 9))
-    way = 18 * np.array([np.cos(turn), np.sin(turn)])
+    half = 18 * np.array([np.cos(turn), np.sin(turn)])
     middle = np.array([80 + 6 * np.sin(frame / 7), 50 + 4 * np.cos(frame / 5)])
-    return np.stack([middle - way, middle + way])
+    return np.stack([middle - half, middle + half])
 
 
-def picture(frame: int) -> np.ndarray:
-    """A grey picture, RGB, with a red dot on the image-left eye and a green one on the other.
+def draw_image(frame: int) -> np.ndarray:
+    """Return a grey image, RGB, with a red dot on the image-left eye and a green one on the other.
 
-    The grey level tells the frame: 6 x (frame modulo 32) + 32.
+    The grey level encodes the frame number: 6 x (frame modulo 32) + 32.
     """
     image = np.full((HEIGHT, WIDTH, 3), 32 + 6 * (frame % 32), np.uint8)
     for (x, y), colour in zip(eyes_at(frame), (RED, GREEN), strict=True):
@@ -40,12 +40,12 @@ def picture(frame: int) -> np.ndarray:
 
 
 def frame_of(image: np.ndarray) -> int:
-    """Tell the frame, modulo 32, from the grey level of a picture or crop."""
+    """Return the frame number, modulo 32, that the grey level of an image or crop encodes."""
     return round((float(np.median(image.mean(2))) - 32) / 6)
 
 
 def landmarks(frame: int) -> np.ndarray:
-    """49 points whose eye centres are exactly the eyes, [49, 2]."""
+    """Return 49 points, [49, 2], whose eye centres are exactly those of `eyes_at`."""
     left, right = eyes_at(frame)
     points = np.tile((left + right) / 2 + (0, 30), (49, 1))
     ring = 4 * np.stack([np.cos(np.arange(6) * np.pi / 3), np.sin(np.arange(6) * np.pi / 3)], 1)
@@ -56,12 +56,12 @@ def landmarks(frame: int) -> np.ndarray:
 
 
 def write_landmarks(path: Path, frames: Iterable[int]) -> LandmarkFiles:
-    """Write landmarks in JAA-Net's form: a line a frame, pixels counted from 1."""
-    there = list(frames)
-    rows = [landmarks(frame).ravel() + 1 for frame in there]
+    """Write landmarks in JAA-Net's format: a line per frame, pixels counted from 1."""
+    known = list(frames)
+    rows = [landmarks(frame).ravel() + 1 for frame in known]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(" ".join(f"{value:.4f}" for value in row) + "\n" for row in rows))
-    return LandmarkFiles("jaa-text", 49, path, {frame: line for line, frame in enumerate(there)})
+    return LandmarkFiles("jaa-text", 49, path, {frame: line for line, frame in enumerate(known)})
 
 
 def write_video(path: Path, count: int) -> Path:
@@ -70,18 +70,18 @@ def write_video(path: Path, count: int) -> Path:
     fourcc = cv2.VideoWriter_fourcc(*"MJPG")
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, 25, (WIDTH, HEIGHT))
     for frame in range(1, count + 1):
-        writer.write(np.ascontiguousarray(picture(frame)[..., ::-1]))
+        writer.write(np.ascontiguousarray(draw_image(frame)[..., ::-1]))
     writer.release()
     return path
 
 
 def jpeg(frame: int) -> bytes:
-    """A frame's picture as a JPEG file."""
-    return cv2.imencode(".jpg", picture(frame)[..., ::-1])[1].tobytes()
+    """Return the image of a frame as the content of a JPEG file."""
+    return cv2.imencode(".jpg", draw_image(frame)[..., ::-1])[1].tobytes()
 
 
 def write_zip(path: Path, frames: Iterable[int], name: str) -> Archive:
-    """Write pictures as NAME/FRAME.jpg into a zip file."""
+    """Write images as NAME/FRAME.jpg into a zip file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     members = {frame: f"{name}/{frame:04}.jpg" for frame in frames}
     with zipfile.ZipFile(path, "w") as file:
@@ -91,7 +91,7 @@ def write_zip(path: Path, frames: Iterable[int], name: str) -> Archive:
 
 
 def write_images(root: Path, name: str, frames: Iterable[int]) -> list[str]:
-    """Write pictures as NAME/FRAME.jpg; returns the paths relative to the root."""
+    """Write images as NAME/FRAME.jpg and return their paths relative to the root."""
     (root / name).mkdir(parents=True, exist_ok=True)
     paths = [f"{name}/{frame}.jpg" for frame in frames]
     for frame, path in zip(frames, paths, strict=True):
@@ -100,8 +100,8 @@ def write_images(root: Path, name: str, frames: Iterable[int]) -> list[str]:
 
 
 @dataclass
-class MadeUp:
-    """Sequences of a dataset: their frames, images and other sources."""
+class SmallDataset:
+    """A dataset for tests: the frames, images and media files of its sequences."""
 
     folder: Path
     root: Path
@@ -120,7 +120,7 @@ class MadeUp:
         landmarks: LandmarkFiles | None = None,
         digest: str = "0",
     ) -> None:
-        """Add a sequence, in the order of the table."""
+        """Add a sequence; sequences are added in the order of the frames table."""
         self.frames[sequence] = list(frames)
         self.images[sequence] = images or [None] * len(self.frames[sequence])
         self.sources[sequence] = Source(archive, video, landmarks, digest)
@@ -146,20 +146,20 @@ class MadeUp:
         return self.folder / "frames.parquet"
 
     def prepare(self, progress: Any = None, **request: Any) -> Prepared:
-        """Run the step; fields of `CropRequest` may be given."""
-        asked = CropRequest(**{"alignment": "eyes-similarity", "version": 1, **request})
+        """Run `fauds.faces.prepare.prepare`, with fields of `CropRequest` as arguments."""
+        crop_request = CropRequest(**{"alignment": "eyes-similarity", "version": 1, **request})
         footage = Footage(self.sources, ())
         frames = self.folder / "frames.parquet"
         if not frames.exists():
             self.write_frames()
-        return prepare(self.folder, frames, footage, self.root, {}, asked, progress)
+        return prepare(self.folder, frames, footage, self.root, {}, crop_request, progress)
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """Read faces.parquet."""
+        """Return the rows of faces.parquet."""
         return store.read_table(self.folder / "faces.parquet").to_pylist()
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, but for locks, by its relative path."""
+    """Return the content of every file in a folder, except locks, by its relative path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

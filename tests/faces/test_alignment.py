@@ -1,4 +1,4 @@
-"""Crops hold the face where their alignment's description says."""
+"""Crops show the face at the place that the alignment's description defines."""
 
 import cv2
 import numpy as np
@@ -16,8 +16,8 @@ from fauds.synthetic.view import draw_views
 EYES = np.array([[87.5, 80], [167.5, 80]])
 
 
-def drawn_landmarks(count: int, size: int = 256) -> np.ndarray:
-    """68 points of made-up people in all sorts of expressions, float32 [count, 68, 2]."""
+def synthetic_landmarks(count: int, size: int = 256) -> np.ndarray:
+    """Return 68 points of synthetic faces with random expressions, float32 [count, 68, 2]."""
     rng = np.random.default_rng(1)
     return np.stack(
         [
@@ -32,7 +32,7 @@ def drawn_landmarks(count: int, size: int = 256) -> np.ndarray:
     )
 
 
-FACES = drawn_landmarks(60)
+FACES = synthetic_landmarks(60)
 
 
 def moved(points: np.ndarray, transforms: np.ndarray) -> np.ndarray:
@@ -51,12 +51,14 @@ def similar(points: np.ndarray, by: tuple[float, float, float, float]) -> np.nda
 
 
 @given(by=similarities, face=st.integers(0, 59))
-def test_eyes_come_to_their_places(by: tuple[float, float, float, float], face: int) -> None:
-    found = marks(similar(FACES[[face]], by))
-    transforms = alignment("eyes-similarity").transforms(found)
-    np.testing.assert_allclose(moved(found.eyes, transforms)[0], EYES, atol=1e-6)
+def test_eyes_similarity_maps_the_eye_centres_to_fixed_places(
+    by: tuple[float, float, float, float], face: int
+) -> None:
+    known = marks(similar(FACES[[face]], by))
+    transforms = alignment("eyes-similarity").transforms(known)
+    np.testing.assert_allclose(moved(known.eyes, transforms)[0], EYES, atol=1e-6)
     linear = transforms[0, :, :2]
-    # A similarity and no more: columns of one length, at right angles, not mirrored.
+    # A similarity has perpendicular columns of equal length and does not mirror.
     np.testing.assert_allclose(
         linear.T @ linear, np.eye(2) * np.linalg.det(linear), atol=1e-9 * abs(linear).max() ** 2
     )
@@ -65,7 +67,7 @@ def test_eyes_come_to_their_places(by: tuple[float, float, float, float], face: 
 
 @pytest.mark.parametrize("name", ["eyes-similarity", "jaa"])
 @given(by=similarities)
-def test_the_crop_does_not_depend_on_where_the_face_was(
+def test_the_crop_does_not_depend_on_the_place_of_the_face(
     name: str, by: tuple[float, float, float, float]
 ) -> None:
     how, other = alignment(name), similar(FACES[:3], by)
@@ -76,8 +78,8 @@ def test_the_crop_does_not_depend_on_where_the_face_was(
     )
 
 
-def jaa_plainly(points: np.ndarray) -> np.ndarray:
-    """JAA-Net's alignment of one face [49, 2], step by step with 3 x 3 matrices."""
+def jaa_step_by_step(points: np.ndarray) -> np.ndarray:
+    """Return JAA-Net's alignment of one face [49, 2], step by step with 3 x 3 matrices."""
     left, right = points[19:25].mean(0), points[25:31].mean(0)
     angle = np.arctan2(*(right - left)[::-1])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -92,37 +94,37 @@ def jaa_plainly(points: np.ndarray) -> np.ndarray:
     return (np.diag([scale, scale, 1]) @ shift @ rotate)[:2]
 
 
-def test_jaa_is_what_jaa_net_does() -> None:
+def test_jaa_equals_the_alignment_of_jaa_net() -> None:
     turned = similar(FACES, (1.7, 0.4, 30, -12))
-    found = marks(turned)
-    expected = np.stack([jaa_plainly(points) for points in found.points])
-    np.testing.assert_allclose(alignment("jaa").transforms(found), expected, rtol=1e-9)
+    known = marks(turned)
+    expected = np.stack([jaa_step_by_step(points) for points in known.points])
+    np.testing.assert_allclose(alignment("jaa").transforms(known), expected, rtol=1e-9)
 
 
-def test_a_box_and_its_margin_fill_the_crop() -> None:
+def test_bbox_5_fills_the_crop_with_the_box_and_its_margin() -> None:
     box = np.array([[100.0, 50.0, 300.0, 150.0]])
-    nothing = np.full((1, 2, 2), np.nan)
-    found = Marks(nothing, np.full((1, 49, 2), np.nan), box)
-    (transform,) = alignment("bbox-5").transforms(found)
+    unknown_eyes = np.full((1, 2, 2), np.nan)
+    known = Marks(unknown_eyes, np.full((1, 49, 2), np.nan), box)
+    (transform,) = alignment("bbox-5").transforms(known)
     corners = np.array([[90, 45, 1], [310, 155, 1]]) @ transform.T
     np.testing.assert_allclose(corners, [[-0.5, -0.5], [223.5, 223.5]], atol=1e-9)
     assert transform[0, 1] == transform[1, 0] == 0
 
 
-def test_what_is_not_known_has_no_transform() -> None:
+def test_unknown_or_degenerate_marks_have_no_transform() -> None:
     points = FACES[:5].astype(np.float64)
     points[1] = np.nan
     points[2, 36:48] = (40, 40)  # both eyes in one place
     points[3, 36:42], points[3, 42:48] = (40, 40), (40.9, 40)
     points[4] = (7, 7)
-    found = marks(points)
+    face_marks = marks(points)
     for name, known in {
         "eyes-similarity": [True, False, False, False, False],
         "jaa": [True, False, False, False, False],
         "bbox-5": [True, False, True, True, False],
         "none": [True] * 5,
     }.items():
-        transforms = alignment(name).transforms(found)
+        transforms = alignment(name).transforms(face_marks)
         assert transforms.shape == (5, 2, 3) and transforms.dtype == np.float64
         np.testing.assert_array_equal(np.isfinite(transforms).all((1, 2)), known)
         np.testing.assert_array_equal(np.isnan(transforms).all((1, 2)), np.invert(known))
@@ -130,14 +132,14 @@ def test_what_is_not_known_has_no_transform() -> None:
 
 @pytest.mark.parametrize("size", [256, 700])
 @pytest.mark.parametrize("name", ["eyes-similarity", "jaa", "bbox-5"])
-def test_the_crop_shows_the_eyes_where_the_transform_says(name: str, size: int) -> None:
+def test_the_crop_shows_the_eyes_where_the_transform_maps_them(name: str, size: int) -> None:
     rng = np.random.default_rng(4)
     image, points = draw_face(draw_identity(rng), np.zeros(17), draw_views(rng, 1)[0], size)
-    found = marks(points[None])
+    known = marks(points[None])
     how = alignment(name)
-    (transform,) = how.transforms(found)
+    (transform,) = how.transforms(known)
     canvas = np.zeros((*image.shape[:2], 3), np.uint8)
-    for channel, eye in enumerate(found.eyes[0]):
+    for channel, eye in enumerate(known.eyes[0]):
         at = tuple(int(value) for value in eye.round())
         dot = np.zeros(image.shape[:2], np.uint8)
         cv2.circle(dot, at, size // 60, 255, -1)
@@ -145,14 +147,14 @@ def test_the_crop_shows_the_eyes_where_the_transform_says(name: str, size: int) 
         canvas[..., channel] = cv2.GaussianBlur(dot, None, 3)
         crop = warp(canvas, transform, how)[..., channel].astype(np.float64)
         rows, columns = np.indices(crop.shape)
-        seen = np.array([(columns * crop).sum(), (rows * crop).sum()]) / crop.sum()
-        np.testing.assert_allclose(seen, transform @ [*at, 1], atol=0.1)
+        centre = np.array([(columns * crop).sum(), (rows * crop).sum()]) / crop.sum()
+        np.testing.assert_allclose(centre, transform @ [*at, 1], atol=0.1)
 
 
 @pytest.mark.parametrize("name", ["eyes-similarity", "jaa", "bbox-5"])
 @pytest.mark.parametrize("scale", [0.8, 1.6, 3.3])
-def test_a_ramp_stays_the_same_ramp(name: str, scale: float) -> None:
-    """Grey that grows evenly tells of every crop pixel which place of the frame it shows."""
+def test_crop_pixels_show_the_place_that_the_transform_defines(name: str, scale: float) -> None:
+    """On a linear ramp, the grey level of a crop pixel gives its position in the frame."""
     width, height = 903, 801
     ramp = np.zeros((height, width, 3), np.uint8)
     ramp[..., 0] = np.rint(np.arange(width) * 255 / width)
@@ -172,8 +174,8 @@ def test_a_ramp_stays_the_same_ramp(name: str, scale: float) -> None:
     assert (crop[far] == how.border).all()
 
 
-def test_large_faces_are_averaged_not_skipped() -> None:
-    """A fine chequerboard far away is grey; JAA-Net's sampling keeps its squares."""
+def test_large_images_are_averaged_before_sampling() -> None:
+    """Averaging turns a fine chequerboard into grey; the sampling of JAA-Net keeps its squares."""
     board = np.indices((1000, 1000)).sum(0) % 2 * 255
     board = np.repeat(board[..., None], 3, 2).astype(np.uint8)
     points = similar(FACES[:1], (4, 0, 0, 0))
@@ -182,14 +184,15 @@ def test_large_faces_are_averaged_not_skipped() -> None:
         how = alignment(name)
         middle = warp(board, how.transforms(marks(points))[0], how)[80:120, 80:120]
         contrast[name] = np.ptp(middle)
-    # A block of 3 x 3 squares has one more of a colour: a ninth of the contrast is left.
+    # A block of 3 x 3 squares has one more square of one colour, which leaves a ninth of the
+    # contrast.
     assert contrast["eyes-similarity"] < 40 and contrast["bbox-5"] < 40
     assert contrast["jaa"] > 150
 
 
 @pytest.mark.parametrize("scale", [0.5, 4.3])
-def test_beside_the_image_is_the_border(scale: float) -> None:
-    """At its very edges too, where pixels outside are averaged with those inside."""
+def test_crop_pixels_outside_the_image_have_the_border_colour(scale: float) -> None:
+    """Outside the image, the crop has the border colour, also next to the edges."""
     for how in map(alignment, ("eyes-similarity", "jaa", "bbox-5")):
         points = similar(FACES[:1], (scale, 0.1, 0, 0))
         points += np.array([1600, 1500]) - points.mean((0, 1))  # at the corner of the image
@@ -213,19 +216,19 @@ def test_a_mirrored_frame_gives_the_mirrored_crop() -> None:
     )
 
 
-def test_the_whole_face_is_in_the_crop() -> None:
+def test_the_crop_contains_the_whole_face() -> None:
     how = alignment("eyes-similarity")
     crops = moved(FACES, how.transforms(marks(FACES)))
     assert crops.min() > 0 and crops.max() < how.size - 1
 
 
-def test_none_is_the_frame_itself() -> None:
+def test_the_alignment_none_returns_the_frame_itself() -> None:
     how = alignment("none")
     image = np.zeros((5, 7, 3), np.uint8)
     assert warp(image, how.transforms(marks(FACES[:1]))[0], how) is image
 
 
-def test_names_and_versions() -> None:
+def test_alignments_are_selected_by_name_and_version() -> None:
     assert set(ALIGNMENTS) == {"eyes-similarity", "jaa", "bbox-5", "none"}
     assert [alignment(name, 1).name for name in ALIGNMENTS] == [*ALIGNMENTS]
     with pytest.raises(UsageError, match="no alignment named 'eye-similarity'") as caught:
@@ -233,4 +236,6 @@ def test_names_and_versions() -> None:
     assert "did you mean 'eyes-similarity'?" in str(caught.value)
     with pytest.raises(UsageError) as caught:
         alignment("jaa", 2)
-    assert "jaa has version 1 in this fauds, the benchmark asks for 2." in str(caught.value)
+    assert "alignment jaa has version 1 in this fauds; the benchmark asks for version 2." in str(
+        caught.value
+    )

@@ -1,4 +1,4 @@
-"""Detectors: the bundled cascade, landmarks from files, MediaPipe's model, plug-ins."""
+"""Detectors: the cascade, landmarks from files, MediaPipe's model, and plug-ins."""
 
 import csv
 import sys
@@ -18,7 +18,7 @@ from fauds.faces.base import Face, Position
 from fauds.faces.detectors import open_detector
 from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 
-NOTHING = np.zeros((8, 8, 3), np.uint8)
+BLANK = np.zeros((8, 8, 3), np.uint8)
 POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
 
 
@@ -35,7 +35,7 @@ def write_rows(path: Path, header: list[str], rows: list[list[object]]) -> Path:
     return path
 
 
-def drawn(seed: int, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+def synthetic_face(seed: int, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([11, seed])
     return draw_face(draw_identity(rng), np.zeros(len(DRAWN_AUS)), draw_views(rng, 1)[0], size)
 
@@ -44,50 +44,52 @@ def eyes_of(landmarks: np.ndarray) -> np.ndarray:
     return np.array([landmarks[36:42].mean(0), landmarks[42:48].mean(0)])
 
 
-def off(face: Face, eyes: np.ndarray) -> float:
-    """The mean distance of a face's eyes from these, as a share of the distance between them."""
+def eye_error(face: Face, eyes: np.ndarray) -> float:
+    """Return the mean error of a face's eyes, as a share of the distance between the true ones."""
     distances = np.linalg.norm(face.eyes - eyes, axis=1)
     return float(distances.mean() / np.linalg.norm(eyes[1] - eyes[0]))
 
 
-def test_the_cascade_finds_the_astronaut() -> None:
+def test_the_cascade_finds_the_face_in_a_photograph() -> None:
     (face,) = open_detector("cascade").find(astronaut(), Position("astronaut.png", 1))
-    # Her pupils, read off the picture.
-    assert off(face, np.array([[202.0, 100.5], [247.0, 102.6]])) < 0.12
+    # The pupils, measured in the image.
+    assert eye_error(face, np.array([[202.0, 100.5], [247.0, 102.6]])) < 0.12
     assert face.landmarks is None and face.estimated
     left, top, right, bottom = face.box
     assert left < 200 < 250 < right and top < 100 < 145 < bottom < 190
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_cascade_finds_a_drawn_face_wherever_it_lies(seed: int) -> None:
-    image, landmarks = drawn(seed)
+def test_the_cascade_finds_a_synthetic_face_anywhere_in_the_image(seed: int) -> None:
+    image, landmarks = synthetic_face(seed)
     detector = open_detector("cascade")
     (whole,) = detector.find(image, Position("a.png", 1))
-    assert off(whole, eyes_of(landmarks)) < 0.15
-    # A quarter of the size, in a canvas four times as large as what is searched.
+    assert eye_error(whole, eyes_of(landmarks)) < 0.15
+    # The canvas is reduced to a quarter before it is searched.
     canvas = np.full((960, 1280, 3), 110, np.uint8)
     canvas[500:820, 100:420] = cv2.resize(image, (320, 320))
     (small,) = detector.find(canvas, Position("b.png", 1))
-    assert off(small, eyes_of((landmarks + 0.5) * 1.25 - 0.5 + [100, 500])) < 0.15
+    assert eye_error(small, eyes_of((landmarks + 0.5) * 1.25 - 0.5 + [100, 500])) < 0.15
 
 
-def test_the_cascade_gives_the_largest_of_several_faces_first() -> None:
+def test_the_cascade_returns_the_largest_face_first() -> None:
     canvas = np.full((300, 640, 3), 110, np.uint8)
-    canvas[80:240, 20:180] = cv2.resize(drawn(1)[0], (160, 160), interpolation=cv2.INTER_AREA)
-    canvas[20:276, 300:556] = drawn(2)[0]
+    canvas[80:240, 20:180] = cv2.resize(
+        synthetic_face(1)[0], (160, 160), interpolation=cv2.INTER_AREA
+    )
+    canvas[20:276, 300:556] = synthetic_face(2)[0]
     first, second = open_detector("cascade").find(canvas, Position("two.png", 1))
     assert first.box[0] > 300 and second.box[2] < 180
 
 
-def test_the_cascade_finds_nothing_where_nothing_is() -> None:
+def test_the_cascade_finds_no_face_in_noise() -> None:
     detector = open_detector("cascade")
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    for image in (NOTHING, noise, np.zeros((2, 3000, 3), np.uint8)):
+    for image in (BLANK, noise, np.zeros((2, 3000, 3), np.uint8)):
         assert detector.find(image, Position("x", 1)) == []
 
 
-def test_what_needs_a_path_says_so() -> None:
+def test_a_missing_or_superfluous_path_is_an_error() -> None:
     fails(lambda: open_detector("cascade:a.xml"), "takes no file", kind=UsageError)
     fails(lambda: open_detector("csv"), "csv:landmarks.csv", kind=UsageError)
     fails(lambda: open_detector("openface"), "openface:", kind=UsageError)
@@ -105,7 +107,7 @@ coordinates = st.floats(-1000, 4000, width=32)
     task=st.sampled_from(["T1", "", None]),
     data=st.data(),
 )
-def test_points_come_back_as_they_were_written(
+def test_points_of_a_csv_file_are_returned_exactly(
     tmp_path: Path, count: int, frames: list[int], task: str | None, data: st.DataObject
 ) -> None:
     numbers = st.lists(coordinates, min_size=2 * count, max_size=2 * count)
@@ -118,7 +120,7 @@ def test_points_come_back_as_they_were_written(
     path = write_rows(tmp_path / "points.csv", [*key, *POINTS[: 2 * count]], lines)
     detector = open_detector(f"csv:{path}")
     for frame, xy in rows.items():
-        (face,) = detector.find(NOTHING, Position("F001/T1" if task else "F001", frame))
+        (face,) = detector.find(BLANK, Position("F001/T1" if task else "F001", frame))
         expected = np.array(xy, np.float32).reshape(-1, 2)
         assert face.landmarks.dtype == np.float32 and np.array_equal(face.landmarks, expected)
         first = {68: 36, 66: 36, 49: 19}[count]
@@ -128,8 +130,8 @@ def test_points_come_back_as_they_were_written(
             assert np.isnan(face.box).all()
         else:
             assert np.allclose(face.box, [*expected.min(0), *expected.max(0)])
-    assert detector.find(NOTHING, Position("F001/T2", frames[0])) == []
-    assert detector.find(NOTHING, Position("F001", 2 * 10**6)) == []
+    assert detector.find(BLANK, Position("F001/T2", frames[0])) == []
+    assert detector.find(BLANK, Position("F001", 2 * 10**6)) == []
 
 
 def test_boxes_alone_have_no_eyes(tmp_path: Path) -> None:
@@ -138,13 +140,13 @@ def test_boxes_alone_have_no_eyes(tmp_path: Path) -> None:
         tmp_path / "b.csv", header, [["a.mp4", 1, 1, 2, 30, 40], ["a.mp4", 2] + 4 * [""]]
     )
     detector = open_detector(f"csv:{path}")
-    (face,) = detector.find(NOTHING, Position("a.mp4", 1))
+    (face,) = detector.find(BLANK, Position("a.mp4", 1))
     assert face.box == (1, 2, 30, 40) and face.landmarks is None
     assert np.isnan(face.eyes).all() and not face.estimated
-    assert detector.find(NOTHING, Position("a.mp4", 2)) == []
+    assert detector.find(BLANK, Position("a.mp4", 2)) == []
 
 
-def test_detectors_say_what_they_give_and_keep_to_it(tmp_path: Path) -> None:
+def test_every_face_has_the_parts_that_the_detector_declares(tmp_path: Path) -> None:
     box = ["left", "top", "right", "bottom"]
     wanted = {
         (): {"box"},
@@ -161,14 +163,14 @@ def test_detectors_say_what_they_give_and_keep_to_it(tmp_path: Path) -> None:
         row = ["a.mp4", 1, *numbers, *((1, 2, 30, 40) if boxed else ())]
         detector = open_detector(f"csv:{write_rows(tmp_path / 'a.csv', header, [row])}")
         assert detector.gives == gives
-        (face,) = detector.find(NOTHING, Position("a.mp4", 1))
-        found = {"eyes": face.eyes, "box": face.box}
-        known = {name for name, numbers in found.items() if np.isfinite(numbers).all()}
+        (face,) = detector.find(BLANK, Position("a.mp4", 1))
+        parts = {"eyes": face.eyes, "box": face.box}
+        known = {name for name, numbers in parts.items() if np.isfinite(numbers).all()}
         assert known | ({"points"} if face.landmarks is not None else set()) == gives
     assert open_detector("cascade").gives == {"eyes", "box"}
 
 
-def test_tables_that_cannot_be_used_say_what_to_do(tmp_path: Path) -> None:
+def test_an_unusable_table_is_an_error_with_advice(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     head = b"source,frame,left,top,right,bottom\n"
     for data, words in {
@@ -177,30 +179,30 @@ def test_tables_that_cannot_be_used_say_what_to_do(tmp_path: Path) -> None:
         b"\xe9" + head: "is not UTF-8 text",
         head + b"\xe9.mp4,1,1,2,3,4\n": "is not UTF-8 text",
         head + b"a.mp4,1,1,2\n": "The line has 4 columns",
-        head + b"a.mp4,1,9,2,3,4\n": "ends before it begins",
+        head + b"a.mp4,1,9,2,3,4\n": "no width or no height",
     }.items():
         path.write_bytes(data)
         fails(lambda: open_detector(f"csv:{path}"), words, "to do:")
     fails(lambda: open_detector(f"csv:{tmp_path / 'gone.csv'}"), "cannot be read", "to do:")
 
 
-def test_the_identity_is_the_contents(tmp_path: Path) -> None:
+def test_the_identity_depends_on_the_content_of_the_file(tmp_path: Path) -> None:
     header = ["source", "frame", "left", "top", "right", "bottom"]
-    found = [
+    identities = [
         open_detector(
             f"csv:{write_rows(tmp_path / name, header, [['a', 1, 0, 0, right, 9]])}"
         ).identity
         for name, right in (("a.csv", 9), ("b.csv", 9), ("c.csv", 8))
     ]
-    assert found[0] == found[1] != found[2]
+    assert identities[0] == identities[1] != identities[2]
 
 
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         ("", "", ["empty"]),
-        ("source,frame\na,1\n", ":1", ["lacks columns", "left,top,right,bottom"]),
-        ("source,left,top,right,bottom\na,1,2,3,4\n", ":1", ["lacks columns"]),
+        ("source,frame\na,1\n", ":1", ["Columns are missing", "left,top,right,bottom"]),
+        ("source,left,top,right,bottom\na,1,2,3,4\n", ":1", ["Columns are missing"]),
         ("source,frame,x0,y0,x1,y1\na,1,2,3,4,5\n", ":1", ["2 columns of x", "49, 66 or 68"]),
         ("source,frame,frame\na,1,1\n", ":1", ["'frame' twice"]),
         ("source,frame,left,top,right,bottom\n", "", ["no rows"]),
@@ -210,19 +212,21 @@ def test_the_identity_is_the_contents(tmp_path: Path) -> None:
         ("HEADa,1,1,2,3,4\na,2,1,2,3e,4\n", ":3", ["right", "'3e'"]),
         ("HEADa,1,1,2,3,4\na,2,1_0,2,30,4\n", ":3", ["left", "'1_0'"]),
         ("HEADa,1,1,2,3,4\na,2,1,2,inf,4\n", ":3", ["coordinates are missing"]),
-        ("HEADa,1,1,2,3,4\nb,1,1,2,3,4\na,1,1,2,3,4\n", ":4", ["Frame 1 of a comes twice"]),
-        ("HEADa,0,1,2,3,4\n", ":2", ["count from 1"]),
+        ("HEADa,1,1,2,3,4\nb,1,1,2,3,4\na,1,1,2,3,4\n", ":4", ["Frame 1 of a is listed twice"]),
+        ("HEADa,0,1,2,3,4\n", ":2", ["counted from 1"]),
         ("HEADa,,1,2,3,4\n", ":2", ["frame is empty"]),
-        ("HEADa,1,3,2,3,4\n", ":2", ["ends before it begins"]),
+        ("HEADa,1,3,2,3,4\n", ":2", ["no width or no height"]),
     ],
 )
-def test_a_bad_table_names_its_line(tmp_path: Path, text: str, line: str, words: list[str]) -> None:
+def test_an_error_in_a_table_names_its_line(
+    tmp_path: Path, text: str, line: str, words: list[str]
+) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text.replace("HEAD", "source,frame,left,top,right,bottom\n"))
     fails(lambda: open_detector(f"csv:{path}"), f"{path}{line}", *words)
 
 
-def test_a_table_that_is_no_text(tmp_path: Path) -> None:
+def test_a_table_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     fails(lambda: open_detector(f"csv:{tmp_path / 'gone.csv'}"), "gone.csv")
     fails(lambda: open_detector(f"csv:{tmp_path}"), str(tmp_path))
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
@@ -237,7 +241,7 @@ OPENFACE_POINTS = [f"{axis}_{index}" for axis in "xy" for index in range(68)]
 
 
 def write_openface(path: Path, faces: list[tuple[int, int, int, np.ndarray]]) -> Path:
-    """As OpenFace writes it: a blank after each comma, first all x, then all y."""
+    """Write a table as OpenFace does: a blank after each comma, first all x, then all y."""
     lines = [", ".join([*OPENFACE, "gaze_0_x", *OPENFACE_POINTS])]
     for frame, face, success, points in faces:
         numbers = [f"{value:.1f}" for value in points.T.ravel()]
@@ -252,7 +256,7 @@ def random_points(seed: int, spread: float = 1.0) -> np.ndarray:
     return numbers.round(1).astype(np.float32)
 
 
-def test_openface_tables_are_found_by_name(tmp_path: Path) -> None:
+def test_openface_tables_are_matched_by_name(tmp_path: Path) -> None:
     names = {
         "F001/T1": "F001_T1.csv",
         "F001/T10": "f001_t10.csv",
@@ -267,52 +271,56 @@ def test_openface_tables_are_found_by_name(tmp_path: Path) -> None:
         write_openface(tmp_path / name, [(1, 0, 1, points[source]), (2, 0, 0, points[source] * 0)])
     detector = open_detector(f"openface:{tmp_path}")
     for source, expected in points.items():
-        (face,) = detector.find(NOTHING, Position(source, 1))
+        (face,) = detector.find(BLANK, Position(source, 1))
         assert np.array_equal(face.landmarks, expected)
         assert face.score == pytest.approx(0.98)
         assert np.allclose(face.eyes, eyes_of(expected), atol=1e-3)
-        assert detector.find(NOTHING, Position(source, 2)) == []
-        assert detector.find(NOTHING, Position(source, 3)) == []
-    fails(lambda: detector.find(NOTHING, Position("SN002", 1)), "SN002", str(tmp_path))
+        assert detector.find(BLANK, Position(source, 2)) == []
+        assert detector.find(BLANK, Position(source, 3)) == []
+    fails(lambda: detector.find(BLANK, Position("SN002", 1)), "SN002", str(tmp_path))
     write_openface(tmp_path / "RightVideoSN001_comp.csv", [(1, 0, 1, points["SN001"])])
     both = open_detector(f"openface:{tmp_path}")
     assert both.identity != detector.identity
-    fails(lambda: both.find(NOTHING, Position("SN001", 1)), "LeftVideoSN001", "RightVideoSN001")
+    fails(lambda: both.find(BLANK, Position("SN001", 1)), "LeftVideoSN001", "RightVideoSN001")
 
 
-def test_openface_tables_of_other_videos_are_not_taken(tmp_path: Path) -> None:
+def test_openface_tables_of_other_videos_are_not_used(tmp_path: Path) -> None:
     write_openface(tmp_path / "smalltalk.csv", [(1, 0, 1, random_points(1))])
     write_openface(tmp_path / "2F01_T13.csv", [(1, 0, 1, random_points(1))])
     detector = open_detector(f"openface:{tmp_path}")
     for source in ("talk.mp4", "3.png"):
-        fails(lambda source=source: detector.find(NOTHING, Position(source, 1)), source)
+        fails(lambda source=source: detector.find(BLANK, Position(source, 1)), source)
 
 
-def test_openface_gives_the_largest_face_first(tmp_path: Path) -> None:
+def test_openface_returns_the_largest_face_first(tmp_path: Path) -> None:
     small, large = random_points(1), random_points(2, 3)
     faces = [(1, 0, 1, small), (1, 1, 1, large), (2, 0, 1, small)]
     detector = open_detector(f"openface:{write_openface(tmp_path / 'SN001.csv', faces)}")
-    found = detector.find(NOTHING, Position("SN001", 1))
-    assert [face.landmarks.max() for face in found] == [large.max(), small.max()]
-    assert len(detector.find(NOTHING, Position("SN001", 2))) == 1
+    detected = detector.find(BLANK, Position("SN001", 1))
+    assert [face.landmarks.max() for face in detected] == [large.max(), small.max()]
+    assert len(detector.find(BLANK, Position("SN001", 2))) == 1
 
 
-def test_openface_tables_that_lack_something(tmp_path: Path) -> None:
+def test_incomplete_openface_output_is_an_error(tmp_path: Path) -> None:
     fails(lambda: open_detector(f"openface:{tmp_path}"), "no CSV file", str(tmp_path))
     fails(lambda: open_detector(f"openface:{tmp_path / 'gone'}"), "does not exist")
     path = write_rows(tmp_path / "SN001.csv", OPENFACE, [[1, 0, 0.0, 0.9, 1]])
     fails(lambda: open_detector(f"openface:{path}"), "-2Dfp", f"{path}:1")
     write_rows(path, ["face", "confidence", *OPENFACE_POINTS], [[0, 0.9, *[1] * 136]])
-    fails(lambda: open_detector(f"openface:{path}"), "not one of a video", "frame, success")
+    fails(
+        lambda: open_detector(f"openface:{path}"),
+        "not OpenFace's output for a video",
+        "frame, success",
+    )
     write_openface(path, [(1, 0, 1, random_points(1))])
     path.write_text(path.read_text() + "2, 0, 0.0\n")
     detector = open_detector(f"openface:{path}")
-    fails(lambda: detector.find(NOTHING, Position("SN001", 1)), f"{path}:3", "3 columns")
+    fails(lambda: detector.find(BLANK, Position("SN001", 1)), f"{path}:3", "3 columns")
 
 
 @pytest.fixture
 def fake_mediapipe(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """A stand-in for MediaPipe: returns these meshes, shares of the image, [478, 2] each."""
+    """Replace MediaPipe by a fake that returns these meshes, [478, 2] each, as image shares."""
     meshes: list[np.ndarray] = []
 
     class FaceLandmarker:
@@ -354,8 +362,8 @@ def test_mediapipe_maps_its_mesh_to_68_points(
     fake_mediapipe += [0.25 + mesh / 2, mesh]
     large, small = detector.find(image, Position("a.png", 1))
     pixels = mesh * [80, 40] - 0.5
-    # The tip of the nose, the outer and inner corners of the eyes, the corners of the mouth, the
-    # chin: the vertices that everyone agrees on.
+    # The tip of the nose, the outer and inner corners of the eyes, the corners of the mouth and the
+    # chin have undisputed vertices.
     for point, vertex in {
         30: 4,
         36: 33,
@@ -375,7 +383,9 @@ def test_mediapipe_maps_its_mesh_to_68_points(
     fails(lambda: open_detector(f"mediapipe:{tmp_path / 'gone'}"), "cannot be read", "gone")
 
 
-def test_mediapipe_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_mediapipe_is_an_error_that_tells_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     model = tmp_path / "face_landmarker.task"
     model.write_bytes(b"model")
@@ -383,7 +393,7 @@ def test_mediapipe_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     fails(lambda: open_detector(f"mediapipe:{model}"), *words, kind=UsageError)
 
 
-def test_other_packages_add_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_packages_can_add_detectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "corner_faces.py").write_text(
         "import numpy as np\n"
         "from fauds.faces.base import Face\n"
@@ -403,7 +413,7 @@ def test_other_packages_add_detectors(tmp_path: Path, monkeypatch: pytest.Monkey
         "[fauds.detectors]\ncorner = corner_faces:open_corner\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    # What there is is looked up once in a process.
+    # The registry reads the entry points once per process.
     from fauds.faces.detectors import DETECTORS
 
     monkeypatch.delitem(DETECTORS.__dict__, "_targets", raising=False)
@@ -411,7 +421,7 @@ def test_other_packages_add_detectors(tmp_path: Path, monkeypatch: pytest.Monkey
         detector = open_detector("corner:~/some file")
         assert detector.identity == "corner 1"
         assert detector.path == Path("~/some file").expanduser()
-        assert detector.find(NOTHING, Position("a", 1))[0].box == (0, 0, 9, 9)
+        assert detector.find(BLANK, Position("a", 1))[0].box == (0, 0, 9, 9)
         assert {"corner", "cascade"} <= set(DETECTORS)
     finally:
         DETECTORS.__dict__.pop("_targets", None)

@@ -1,4 +1,4 @@
-"""A list of frames means the same frames, whatever it looks like."""
+"""Lists of frames in either format select the same frames."""
 
 import hashlib
 from pathlib import Path
@@ -50,7 +50,7 @@ def kept(path: Path, frames: list[Frame]) -> list[Frame]:
     suffix=st.sampled_from([".jpg", ".JPG", ".png", ".jpeg"]),
     end=st.sampled_from(["\n", "\r\n"]),
 )
-def test_paths_and_csv_name_the_same_frames(
+def test_image_paths_and_csv_select_the_same_frames(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[Frame],
     width: int,
@@ -90,15 +90,15 @@ def test_disfa_images_are_counted_from_0_or_from_1(
     assert read_manifest(csv, table(DISFA))[1].sha256 == read_manifest(path, table(DISFA))[1].sha256
 
 
-def test_disfa_images_that_do_not_tell(tmp_path: Path) -> None:
+def test_ambiguous_numbering_of_images_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("SN001/3.png\nSN001/19.png\n")
-    with pytest.raises(DataError, match="from 0 or from 1, and nothing in it tells") as caught:
+    with pytest.raises(DataError, match="from 0 or from 1: it names neither") as caught:
         read_manifest(path, table(DISFA))
     assert "subject,task,frame" in str(caught.value)
 
 
-def test_frames_that_are_not_coded_are_counted(tmp_path: Path) -> None:
+def test_listed_frames_that_are_not_coded_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     others = ["F001/T1/1.jpg", "M010/T1/900.jpg", "M010/T2/95.jpg", "F099/T1/95.jpg"]
     path.write_text("\n".join([*others, "F001/T1/95.jpg", "f001/t8/95.jpg"]))
@@ -106,11 +106,13 @@ def test_frames_that_are_not_coded_are_counted(tmp_path: Path) -> None:
     assert np.flatnonzero(keep).tolist() == [0, 10]
     assert (manifest.listed, manifest.matched) == (6, 2)
     assert manifest.notes == (
-        "list.txt lists 6 frames, of which 2 are coded here",
-        "listed frames that are not coded here: F001 1, F099 1, M010 2",
+        "list.txt lists 6 frames, of which 2 are coded in this dataset",
+        "listed frames that are not coded in this dataset: F001 1, F099 1, M010 2",
     )
     path.write_text("\n".join(others))
-    with pytest.raises(DataError, match=r"No frame that list\.txt names is coded here"):
+    with pytest.raises(
+        DataError, match=r"None of the frames that list\.txt lists is coded in this dataset"
+    ):
         read_manifest(path, table(BP4D))
 
 
@@ -128,43 +130,45 @@ def test_frames_that_are_not_coded_are_counted(tmp_path: Path) -> None:
         ("frame,subject,task\n95,F001,T1\n", 1),
     ],
 )
-def test_a_line_that_names_no_frame(tmp_path: Path, text: str, line: int) -> None:
+def test_a_line_that_names_no_frame_is_an_error(tmp_path: Path, text: str, line: int) -> None:
     path = tmp_path / "list.txt"
     path.write_text(text)
-    with pytest.raises(DataError, match="This line names no frame") as caught:
+    with pytest.raises(DataError, match="This line does not name a frame") as caught:
         read_manifest(path, table(BP4D))
     assert f"{path}:{line}\n" in str(caught.value)
 
 
-def test_a_frame_that_comes_twice(tmp_path: Path) -> None:
+def test_a_frame_that_is_listed_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("F001/T1/96.jpg\nF001/T1/95.jpg\n\nM010/T1/95.jpg\nF001/T1/0095.jpg\n")
-    with pytest.raises(DataError, match="F001,T1,95 comes twice: in lines 2 and 5") as caught:
+    with pytest.raises(DataError, match="F001,T1,95 is listed twice: in lines 2 and 5") as caught:
         read_manifest(path, table(BP4D))
     assert f"{path}:5" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("data", "what"),
+    ("data", "message"),
     [
         (b"", "is empty"),
         (b"\n  \n", "is empty"),
-        (b"subject,task,frame\n", "its header and nothing else"),
-        (b"F001/T1/95.jpg\n\xff\xfe", "not text: it holds the byte 0xff"),
+        (b"subject,task,frame\n", "holds only its header"),
+        (b"F001/T1/95.jpg\n\xff\xfe", "not UTF-8 text: it holds the byte 0xff"),
         (None, "cannot be read: No such file"),
     ],
 )
-def test_files_that_are_no_list(tmp_path: Path, data: bytes | None, what: str) -> None:
+def test_a_file_that_is_not_a_list_of_frames_is_an_error(
+    tmp_path: Path, data: bytes | None, message: str
+) -> None:
     path = tmp_path / "list.txt"
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(DataError, match=what) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_manifest(path, table(BP4D))
     assert str(path) in str(caught.value) and caught.value.hint
 
 
-def test_one_frame_is_one_frame(tmp_path: Path) -> None:
+def test_a_list_of_one_frame_is_described_in_the_singular(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("F001/T1/95.jpg\n")
     _, manifest = read_manifest(path, table(BP4D))
-    assert manifest.notes == ("list.txt lists 1 frame, of which 1 is coded here",)
+    assert manifest.notes == ("list.txt lists 1 frame, of which 1 is coded in this dataset",)

@@ -1,4 +1,4 @@
-"""Short gaps in landmarks are filled linearly in time, long ones stay."""
+"""Short gaps in landmarks are filled linearly in time; long gaps are left unchanged."""
 
 import numpy as np
 from hypothesis import given
@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from fauds.faces.landmarks import fill
 
-NOTHING = np.full((49, 2), np.nan)
+UNKNOWN = np.full((49, 2), np.nan)
 
 
-def plainly(landmarks: np.ndarray, frames: np.ndarray, row: int, longest: int) -> np.ndarray | None:
-    """What a gap's row is filled with, looking left and right step by step."""
+def filled_step_by_step(
+    landmarks: np.ndarray, frames: np.ndarray, row: int, longest: int
+) -> np.ndarray | None:
+    """Return the landmarks that fill a row of a gap, by stepping to its neighbours."""
     before = row - 1
     while before >= 0 and np.isnan(landmarks[before]).any():
         before -= 1
@@ -30,7 +32,9 @@ def plainly(landmarks: np.ndarray, frames: np.ndarray, row: int, longest: int) -
 
 
 @given(seed=st.integers(0, 2**32 - 1), longest=st.integers(0, 12), share=st.floats(0, 1))
-def test_against_a_plain_loop(seed: int, longest: int, share: float) -> None:
+def test_filling_equals_a_step_by_step_implementation(
+    seed: int, longest: int, share: float
+) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 40))
     frames = np.cumsum(rng.integers(1, 4, count))
@@ -45,14 +49,14 @@ def test_against_a_plain_loop(seed: int, longest: int, share: float) -> None:
             assert not filled[row]
             np.testing.assert_array_equal(result[row], landmarks[row])
             continue
-        expected = plainly(landmarks.astype(np.float64), frames, row, longest)
+        expected = filled_step_by_step(landmarks.astype(np.float64), frames, row, longest)
         assert filled[row] == (expected is not None)
         np.testing.assert_allclose(
-            result[row], NOTHING if expected is None else expected, atol=1e-3
+            result[row], UNKNOWN if expected is None else expected, atol=1e-3
         )
 
 
-def test_a_gap_is_filled_wholly_or_not_at_all() -> None:
+def test_a_gap_is_filled_completely_or_not_at_all() -> None:
     for gap, is_filled in ((30, True), (31, False)):
         landmarks = np.full((gap + 2, 49, 2), np.nan, np.float32)
         landmarks[0], landmarks[-1] = 10, 10 + gap + 1
@@ -62,7 +66,7 @@ def test_a_gap_is_filled_wholly_or_not_at_all() -> None:
             np.testing.assert_allclose(result[:, 0, 0], np.arange(gap + 2) + 10, rtol=1e-6)
 
 
-def test_at_the_ends_the_nearest_is_copied_for_a_second() -> None:
+def test_at_the_ends_the_nearest_landmarks_are_copied_for_30_frames() -> None:
     landmarks = np.full((101, 49, 2), np.nan, np.float32)
     landmarks[50] = 7
     result, filled = fill(landmarks, np.arange(101))
@@ -70,13 +74,13 @@ def test_at_the_ends_the_nearest_is_copied_for_a_second() -> None:
     assert (result[filled] == 7).all()
 
 
-def test_frames_that_are_not_coded_count() -> None:
-    landmarks = np.stack([np.zeros((49, 2)), NOTHING, np.full((49, 2), 40.0)])
+def test_frames_that_are_not_coded_count_for_the_length_of_a_gap() -> None:
+    landmarks = np.stack([np.zeros((49, 2)), UNKNOWN, np.full((49, 2), 40.0)])
     assert fill(landmarks, np.array([1, 2, 33]))[1].tolist() == [False, False, False]
     result, filled = fill(landmarks, np.array([1, 2, 11]))
     assert filled.tolist() == [False, True, False] and (result[1] == 4).all()
 
 
-def test_nothing_to_fill_from() -> None:
-    result, filled = fill(np.stack([NOTHING] * 3), np.array([1, 2, 3]))
+def test_a_sequence_without_landmarks_is_left_unchanged() -> None:
+    result, filled = fill(np.stack([UNKNOWN] * 3), np.array([1, 2, 3]))
     assert np.isnan(result).all() and not filled.any()

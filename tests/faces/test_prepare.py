@@ -1,4 +1,4 @@
-"""The step that crops: what it writes, what it skips, and that stopping it loses nothing."""
+"""The cropping step: what it writes and skips, and that stopped runs resume without loss."""
 
 import errno
 import gc
@@ -27,11 +27,11 @@ from fauds.faces.image_decoding import decode
 from fauds.faces.plan import CropRequest
 from fauds.faces.prepare import prepare
 from fauds.pipeline import Project
-from fauds.synthetic import release as distribution
+from fauds.synthetic import release
 from fauds.tables import store
 
 from .helpers import (
-    MadeUp,
+    SmallDataset,
     eyes_at,
     frame_of,
     jpeg,
@@ -48,20 +48,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> MadeUp:
-    """F001/T1 as images, F001/T2 in a zip, F002/T1 as a video; frames 20 to 24 lack landmarks."""
+def dataset(tmp_path: Path) -> SmallDataset:
+    """F001/T1 as images, F001/T2 in a zip file, F002/T1 as a video; frames 20 to 24 lack points."""
     root = tmp_path / "raw"
-    made = MadeUp(tmp_path / "work", root)
+    dataset = SmallDataset(tmp_path / "work", root)
     known = [*range(1, 20), *range(25, 41)]
     sources = {
         ("F001", "T1"): {"images": write_images(root, "F001/T1", ALL)},
         ("F001", "T2"): {"archive": write_zip(root / "F001.zip", ALL, "F001/T2")},
         ("F002", "T1"): {"video": write_video(root / "2F02_T1.avi", 45)},
     }
-    for number, (sequence, found) in enumerate(sources.items()):
+    for number, (sequence, media) in enumerate(sources.items()):
         points = write_landmarks(root / "landmarks" / f"{number}.txt", known)
-        made.add(sequence, ALL, landmarks=points, **found)
-    return made
+        dataset.add(sequence, ALL, landmarks=points, **media)
+    return dataset
 
 
 def read_crop(path: Path) -> np.ndarray:
@@ -69,21 +69,23 @@ def read_crop(path: Path) -> np.ndarray:
 
 
 def middle(image: np.ndarray, channel: int) -> np.ndarray:
-    """Where a red (0) or green (1) dot is, x and y."""
-    rest = image[..., 2].astype(int)
-    there = np.nonzero(image[..., channel] - rest > 70)
-    return np.array([there[1].mean(), there[0].mean()])
+    """Return the middle of the red (0) or green (1) dot, x and y."""
+    other = image[..., 2].astype(int)
+    rows_columns = np.nonzero(image[..., channel] - other > 70)
+    return np.array([rows_columns[1].mean(), rows_columns[0].mean()])
 
 
-def apply(transform: list[float], point: np.ndarray) -> np.ndarray:
+def transformed(transform: list[float], point: np.ndarray) -> np.ndarray:
     return np.array(transform).reshape(2, 3) @ [*point, 1]
 
 
-def test_every_crop_shows_its_frame_with_the_eyes_where_the_table_says(made: MadeUp) -> None:
-    done = made.prepare()
+def test_every_crop_shows_its_frame_with_the_eyes_where_the_table_says(
+    dataset: SmallDataset,
+) -> None:
+    done = dataset.prepare()
     assert done.done and done.meta["frames"] == {"aligned": 105, "no landmarks": 15}
-    frames = store.read_table(made.folder / "frames.parquet").to_pylist()
-    rows = made.rows()
+    frames = store.read_table(dataset.folder / "frames.parquet").to_pylist()
+    rows = dataset.rows()
     assert [row["frame_id"] for row in rows] == [frame["frame_id"] for frame in frames]
     for frame, row in zip(frames, rows, strict=True):
         if 20 <= frame["frame"] <= 24:
@@ -91,37 +93,39 @@ def test_every_crop_shows_its_frame_with_the_eyes_where_the_table_says(made: Mad
             for name in ("path", "transform", "eyes", "inter_ocular", "landmarks", "jump"):
                 assert not row[name]
             continue
-        place = f"{frame['subject']}/{frame['task']}/{frame['frame']}.jpg"
-        assert row["path"] == f"faces/eyes-similarity-1/{place}"
-        crop = read_crop(made.folder / row["path"])
+        name = f"{frame['subject']}/{frame['task']}/{frame['frame']}.jpg"
+        assert row["path"] == f"faces/eyes-similarity-1/{name}"
+        crop = read_crop(dataset.folder / row["path"])
         assert crop.shape == (256, 256, 3)
         assert frame_of(crop) == frame["frame"] % 32
         eyes = eyes_at(frame["frame"])
         assert np.allclose(row["eyes"], eyes.ravel(), atol=1e-3)
         assert row["inter_ocular"] == pytest.approx(36, abs=1e-3)
         for channel, eye in enumerate(eyes):
-            there = apply(row["transform"], eye)
-            assert np.abs(middle(crop, channel) - there).max() < 1.5
+            expected = transformed(row["transform"], eye)
+            assert np.abs(middle(crop, channel) - expected).max() < 1.5
         assert row["landmarks"] == "jaa-text"
         assert (row["outside"], row["eyes_crossed"], row["jump"]) == (False, False, False)
 
 
-def test_nothing_is_left_but_crops_parts_and_tables(made: MadeUp) -> None:
-    made.prepare()
-    names = Counter(Path(name).suffix for name in tree(made.folder))
+def test_only_crops_parts_and_tables_are_written(dataset: SmallDataset) -> None:
+    dataset.prepare()
+    names = Counter(Path(name).suffix for name in tree(dataset.folder))
     assert names == {".jpg": 105, ".parquet": 3 + 2}
 
 
-def test_the_table_opens_in_pandas(made: MadeUp) -> None:
-    made.prepare()
-    table = pd.read_parquet(made.folder / "faces.parquet")
+def test_the_table_opens_in_pandas(dataset: SmallDataset) -> None:
+    dataset.prepare()
+    table = pd.read_parquet(dataset.folder / "faces.parquet")
     assert len(table) == 120 and table["path"].notna().sum() == 105
     assert table["outside"].sum() == 0
 
 
-def test_metadata_and_notes(made: MadeUp) -> None:
-    meta = made.prepare().meta
-    frames = store.read_meta(made.folder / "frames.parquet")
+def test_the_metadata_hold_the_settings_the_lost_frames_and_the_notes(
+    dataset: SmallDataset,
+) -> None:
+    meta = dataset.prepare().meta
+    frames = store.read_meta(dataset.folder / "frames.parquet")
     assert meta["inputs"] == store.fingerprint(frames["inputs"], frames["settings"])
     assert meta["lost"] == {"F001": {"no landmarks": 10}, "F002": {"no landmarks": 5}}
     assert {"name": "eyes-similarity", "version": 1, "size": 256}.items() <= meta[
@@ -132,15 +136,15 @@ def test_metadata_and_notes(made: MadeUp) -> None:
         "F002/T1: the video has 45 frames, the labels end at 40: the 5 frames after are not used"
         in meta["notes"]
     )
-    assert made.prepare(**meta["request"]).done is False
-    assert made.prepare(version=None, workers=2).done is False
-    stored = store.read_meta(made.folder / "faces.parquet")
+    assert dataset.prepare(**meta["request"]).done is False
+    assert dataset.prepare(version=None, workers=2).done is False
+    stored = store.read_meta(dataset.folder / "faces.parquet")
     assert {key: stored[key] for key in meta} == meta
 
 
-def test_neighbours_are_taken_where_asked(made: MadeUp) -> None:
-    made.prepare(without_landmarks="neighbours")
-    rows = made.rows()[19:24]
+def test_gaps_are_filled_from_neighbours_on_request(dataset: SmallDataset) -> None:
+    dataset.prepare(without_landmarks="neighbours")
+    rows = dataset.rows()[19:24]
     share = (np.arange(20, 25) - 19)[:, None, None] / 6
     plain = eyes_at(19) + share * (eyes_at(25) - eyes_at(19))
     assert [row["status"] for row in rows] == ["neighbours"] * 5
@@ -149,7 +153,7 @@ def test_neighbours_are_taken_where_asked(made: MadeUp) -> None:
 
 
 class DotDetector:
-    """Finds the dots; blind to frames whose number ends in 2."""
+    """A detector that finds the dots, except in frames whose number ends in 2."""
 
     identity = "dots 1"
 
@@ -170,67 +174,73 @@ def dots(monkeypatch: pytest.MonkeyPatch) -> str:
     return "dots:somewhere"
 
 
-def test_a_detector_for_frames_without_landmarks(made: MadeUp, dots: str) -> None:
-    done = made.prepare(without_landmarks="detect", detector=dots)
+def test_a_detector_can_be_used_for_frames_without_landmarks(
+    dataset: SmallDataset, dots: str
+) -> None:
+    done = dataset.prepare(without_landmarks="detect", detector=dots)
     assert done.meta["frames"] == {"aligned": 105, "detected": 12, "no face": 3}
-    row = made.rows()[19]
+    row = dataset.rows()[19]
     assert (row["status"], row["landmarks"]) == ("detected", "dots")
     assert np.allclose(row["eyes"], eyes_at(20).ravel(), atol=1)
-    crop = read_crop(made.folder / row["path"])
-    assert np.abs(middle(crop, 0) - apply(row["transform"], row["eyes"][:2])).max() < 1.5
+    crop = read_crop(dataset.folder / row["path"])
+    assert np.abs(middle(crop, 0) - transformed(row["transform"], row["eyes"][:2])).max() < 1.5
 
 
-def test_a_detector_for_all_frames(made: MadeUp, dots: str) -> None:
-    done = made.prepare(detector=dots)
+def test_a_detector_can_be_used_for_all_frames(dataset: SmallDataset, dots: str) -> None:
+    done = dataset.prepare(detector=dots)
     assert done.meta["frames"] == {"detected": 108, "no face": 12}
     assert done.meta["settings"]["detector"] == "dots 1"
-    boxes = made.prepare(alignment="bbox-5", detector=dots)
+    boxes = dataset.prepare(alignment="bbox-5", detector=dots)
     assert boxes.meta["frames"] == {"detected": 108, "no face": 12}
 
 
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"without_landmarks": "detect"}, "none is named"),
+        ({"without_landmarks": "detect"}, "no detector is named"),
         ({"without_landmarks": "neighbours", "detector": "cascade"}, "one frame at a time"),
         ({"alignment": "eyes"}, "no alignment named 'eyes'"),
         ({"version": 7}, "version 1 in this fauds"),
-        ({"workers": 0}, "0 workers"),
+        ({"workers": 0}, "number of workers is 0"),
         ({"without_landmarks": "neighbour"}, "without_landmarks is 'neighbour'"),
         ({"camera": "Left"}, "camera is 'Left'"),
     ],
 )
-def test_settings_that_cannot_be(made: MadeUp, request_: dict, words: str) -> None:
+def test_contradictory_or_unknown_settings_are_an_error(
+    dataset: SmallDataset, request_: dict, words: str
+) -> None:
     with pytest.raises(UsageError, match=words):
-        made.prepare(**request_)
-    assert not (made.folder / "faces").exists()
+        dataset.prepare(**request_)
+    assert not (dataset.folder / "faces").exists()
 
 
-def test_an_alignment_that_needs_what_is_not_there(made: MadeUp) -> None:
+def test_an_alignment_whose_landmarks_are_missing_is_an_error(dataset: SmallDataset) -> None:
     with pytest.raises(DataError, match="49 points have no jaw") as caught:
-        made.prepare(alignment="bbox-5")
+        dataset.prepare(alignment="bbox-5")
     assert "cascade" in caught.value.hint
-    for sequence, source in made.sources.items():
-        made.sources[sequence] = type(source)(source.archive, source.video, None, "")
+    for sequence, source in dataset.sources.items():
+        dataset.sources[sequence] = type(source)(source.archive, source.video, None, "")
     with pytest.raises(DataError, match="needs landmarks") as caught:
-        made.prepare()
+        dataset.prepare()
     assert "cascade" in caught.value.hint
-    assert made.prepare(alignment="none").meta["frames"] == {"aligned": 120}
+    assert dataset.prepare(alignment="none").meta["frames"] == {"aligned": 120}
 
 
-def test_none_copies_jpeg_files(made: MadeUp) -> None:
-    made.prepare(alignment="none")
-    for row in made.rows()[:80]:
-        assert (made.folder / row["path"]).read_bytes() == jpeg(int(Path(row["path"]).stem))
-    assert frame_of(read_crop(made.folder / made.rows()[85]["path"])) == 6
-    assert made.rows()[0]["transform"] == [1, 0, 0, 0, 1, 0] and made.rows()[0]["eyes"] is None
+def test_the_alignment_none_copies_jpeg_files(dataset: SmallDataset) -> None:
+    dataset.prepare(alignment="none")
+    for row in dataset.rows()[:80]:
+        assert (dataset.folder / row["path"]).read_bytes() == jpeg(int(Path(row["path"]).stem))
+    assert frame_of(read_crop(dataset.folder / dataset.rows()[85]["path"])) == 6
+    assert (
+        dataset.rows()[0]["transform"] == [1, 0, 0, 0, 1, 0] and dataset.rows()[0]["eyes"] is None
+    )
 
 
-def test_unreadable_pictures_are_named_and_passed_over(made: MadeUp) -> None:
-    (made.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
-    (made.root / "F001/T1/9.jpg").unlink()
-    done = made.prepare()
-    assert [row["status"] for row in made.rows()[5:10]] == [
+def test_unreadable_images_are_listed_and_skipped(dataset: SmallDataset) -> None:
+    (dataset.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
+    (dataset.root / "F001/T1/9.jpg").unlink()
+    done = dataset.prepare()
+    assert [row["status"] for row in dataset.rows()[5:10]] == [
         "aligned",
         "unreadable",
         "aligned",
@@ -243,135 +253,150 @@ def test_unreadable_pictures_are_named_and_passed_over(made: MadeUp) -> None:
     )
 
 
-def test_a_video_shorter_than_its_labels(made: MadeUp) -> None:
-    write_video(made.root / "2F02_T1.avi", 33)
-    done = made.prepare()
-    assert [row["status"] for row in made.rows()[-8:]] == ["aligned"] + ["no picture"] * 7
+def test_a_video_shorter_than_its_labels_is_reported(dataset: SmallDataset) -> None:
+    write_video(dataset.root / "2F02_T1.avi", 33)
+    done = dataset.prepare()
+    assert [row["status"] for row in dataset.rows()[-8:]] == ["aligned"] + ["no picture"] * 7
     assert (
-        "F002/T1: the video ends at frame 33: frames 34 to 40 have no picture" in done.meta["notes"]
+        "F002/T1: the video ends at frame 33: frames 34 to 40 have no image" in done.meta["notes"]
     )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_broken_source_ends_the_run(made: MadeUp, workers: int) -> None:
-    (made.root / "F001.zip").write_bytes(b"no")
+def test_a_broken_source_ends_the_run(dataset: SmallDataset, workers: int) -> None:
+    (dataset.root / "F001.zip").write_bytes(b"not a zip file")
     with pytest.raises(DataError, match="cannot be read as a zip file"):
-        made.prepare(workers=workers)
-    assert not (made.folder / "faces.parquet").exists()
+        dataset.prepare(workers=workers)
+    assert not (dataset.folder / "faces.parquet").exists()
 
 
-def test_a_video_whose_end_has_no_landmarks_either(made: MadeUp) -> None:
-    write_video(made.root / "2F02_T1.avi", 33)
+def test_a_short_video_is_reported_even_if_its_last_frames_have_no_landmarks(
+    dataset: SmallDataset,
+) -> None:
+    write_video(dataset.root / "2F02_T1.avi", 33)
     sequence = ("F002", "T1")
-    points = write_landmarks(made.root / "landmarks" / "2.txt", range(1, 31))
-    made.add(sequence, ALL, video=made.root / "2F02_T1.avi", landmarks=points)
+    points = write_landmarks(dataset.root / "landmarks" / "2.txt", range(1, 31))
+    dataset.add(sequence, ALL, video=dataset.root / "2F02_T1.avi", landmarks=points)
     assert (
-        "F002/T1: the video ends at frame 33: frames 34 to 40 have no picture"
-        in made.prepare().meta["notes"]
+        "F002/T1: the video ends at frame 33: frames 34 to 40 have no image"
+        in dataset.prepare().meta["notes"]
     )
 
 
-def test_a_video_of_which_no_frame_is_wanted_may_be_broken(made: MadeUp) -> None:
-    (made.root / "2F02_T1.avi").write_bytes(b"no")
-    made.add(("F002", "T1"), ALL, video=made.root / "2F02_T1.avi")
-    assert made.prepare().meta["frames"] == {"aligned": 70, "no landmarks": 50}
+def test_a_broken_video_is_no_error_if_none_of_its_frames_is_needed(dataset: SmallDataset) -> None:
+    (dataset.root / "2F02_T1.avi").write_bytes(b"not a video")
+    dataset.add(("F002", "T1"), ALL, video=dataset.root / "2F02_T1.avi")
+    assert dataset.prepare().meta["frames"] == {"aligned": 70, "no landmarks": 50}
 
 
-def test_a_label_frame_0_has_no_frame_in_a_video(tmp_path: Path) -> None:
-    made = MadeUp(tmp_path / "work", tmp_path / "raw")
-    video = write_video(made.root / "2F01_T1.avi", 20)
-    points = write_landmarks(made.root / "l.txt", range(10))
-    made.add(("F001", "T1"), range(10), video=video, landmarks=points)
-    assert made.prepare().meta["frames"] == {"aligned": 9, "no picture": 1}
-    assert frame_of(read_crop(made.folder / made.rows()[1]["path"])) == 1
+def test_label_frame_0_has_no_image_in_a_video(tmp_path: Path) -> None:
+    dataset = SmallDataset(tmp_path / "work", tmp_path / "raw")
+    video = write_video(dataset.root / "2F01_T1.avi", 20)
+    points = write_landmarks(dataset.root / "l.txt", range(10))
+    dataset.add(("F001", "T1"), range(10), video=video, landmarks=points)
+    assert dataset.prepare().meta["frames"] == {"aligned": 9, "no picture": 1}
+    assert frame_of(read_crop(dataset.folder / dataset.rows()[1]["path"])) == 1
 
 
-def test_sources_are_closed_behind_each_sequence(made: MadeUp) -> None:
+def test_media_files_are_closed_after_each_sequence(dataset: SmallDataset) -> None:
     gc.collect()
     gc.disable()
     before = os.listdir("/proc/self/fd")
-    made.prepare()
+    dataset.prepare()
     after = os.listdir("/proc/self/fd")
     gc.enable()
     assert after == before
 
 
-def test_images_that_have_moved(made: MadeUp) -> None:
-    made.write_frames()
-    made.root.rename(made.root.with_name("moved"))
-    with pytest.raises(DataError, match="not here any more"):
-        made.prepare()
+def test_a_moved_folder_of_images_is_an_error(dataset: SmallDataset) -> None:
+    dataset.write_frames()
+    dataset.root.rename(dataset.root.with_name("moved"))
+    with pytest.raises(DataError, match="no longer exists"):
+        dataset.prepare()
 
 
-def test_a_disk_that_refuses(made: MadeUp) -> None:
-    blocked = made.folder / "faces/eyes-similarity-1/F001/T1"
+def test_a_crop_that_cannot_be_written_is_an_error(dataset: SmallDataset) -> None:
+    blocked = dataset.folder / "faces/eyes-similarity-1/F001/T1"
     blocked.parent.mkdir(parents=True)
     blocked.touch()
     with pytest.raises(DataError, match="T1 could not be written: File exists") as caught:
-        made.prepare()
+        dataset.prepare()
     assert caught.value.where == str(blocked)
 
 
-def blank_landmarks(made: MadeUp) -> None:
-    for path in (made.root / "landmarks").iterdir():
+def blank_landmarks(dataset: SmallDataset) -> None:
+    for path in (dataset.root / "landmarks").iterdir():
         lines = path.read_text().splitlines()
         path.write_text("".join(" ".join(["0"] * len(line.split())) + "\n" for line in lines))
 
 
-def no_pictures(made: MadeUp) -> None:
-    for sequence, source in made.sources.items():
-        made.images[sequence] = [None] * len(ALL)
-        made.sources[sequence] = type(source)(None, None, source.landmarks, "")
+def no_images(dataset: SmallDataset) -> None:
+    for sequence, source in dataset.sources.items():
+        dataset.images[sequence] = [None] * len(ALL)
+        dataset.sources[sequence] = type(source)(None, None, source.landmarks, "")
 
 
-def unreadable_pictures(made: MadeUp) -> None:
-    for path in (made.root / "F001/T1").iterdir():
-        path.write_text("no picture")
-    for sequence in [*made.frames][1:]:
-        for columns in (made.frames, made.images, made.sources):
+def unreadable_images(dataset: SmallDataset) -> None:
+    for path in (dataset.root / "F001/T1").iterdir():
+        path.write_text("not an image")
+    for sequence in [*dataset.frames][1:]:
+        for columns in (dataset.frames, dataset.images, dataset.sources):
             del columns[sequence]
 
 
 @pytest.mark.parametrize(
     ("spoil", "counts", "example", "where"),
     [
-        (blank_landmarks, "no landmarks 120", "0.txt holds no landmarks of F001/T1", "0.txt"),
-        (no_pictures, "no landmarks 15, no picture 105", "F001/T1 has neither images", "raw"),
-        (unreadable_pictures, "unreadable 35", "F001/T1 frame 1 (", "raw"),
+        (
+            blank_landmarks,
+            "no landmarks 120",
+            "0.txt holds no usable landmarks of F001/T1",
+            "0.txt",
+        ),
+        (no_images, "no landmarks 15, no picture 105", "F001/T1 has neither images", "raw"),
+        (unreadable_images, "unreadable 35", "F001/T1 frame 1 (", "raw"),
     ],
 )
-def test_not_one_crop_is_an_error_that_says_why(
-    made: MadeUp, spoil: Callable[[MadeUp], None], counts: str, example: str, where: str
+def test_a_run_without_any_crop_is_an_error_that_gives_the_reason(
+    dataset: SmallDataset,
+    spoil: Callable[[SmallDataset], None],
+    counts: str,
+    example: str,
+    where: str,
 ) -> None:
-    spoil(made)
-    with pytest.raises(DataError, match="Not one frame could be cropped") as caught:
-        made.prepare()
+    spoil(dataset)
+    with pytest.raises(DataError, match="No frame could be cropped") as caught:
+        dataset.prepare()
     assert counts in caught.value.what and example in caught.value.what
     assert Path(caught.value.where).name == where
-    assert caught.value.hint.endswith(f"fauds check --dataset bp4d --root {made.root}")
+    assert caught.value.hint.endswith(f"fauds check --dataset bp4d --root {dataset.root}")
 
 
-def test_faces_that_a_detector_does_not_find(made: MadeUp, monkeypatch, dots: str) -> None:
+def test_a_detector_that_finds_no_face_at_all_is_an_error(
+    dataset: SmallDataset, monkeypatch, dots: str
+) -> None:
     monkeypatch.setattr(DotDetector, "find", lambda self, image, at: [])
     with pytest.raises(DataError, match=r"the detector dots:somewhere finds no face"):
-        made.prepare(detector=dots)
+        dataset.prepare(detector=dots)
 
 
-def test_a_detector_that_never_gives_what_is_needed(made: MadeUp, monkeypatch, dots: str) -> None:
+def test_a_detector_that_lacks_what_the_alignment_needs_is_an_error(
+    dataset: SmallDataset, monkeypatch, dots: str
+) -> None:
     monkeypatch.setattr(DotDetector, "gives", frozenset({"eyes", "box"}), raising=False)
     for without in ("drop", "detect"):
         with pytest.raises(UsageError, match="jaa needs the face's points") as caught:
-            made.prepare(alignment="jaa", detector=dots, without_landmarks=without)
+            dataset.prepare(alignment="jaa", detector=dots, without_landmarks=without)
         assert "mediapipe" in caught.value.hint and "cascade" not in caught.value.hint
     monkeypatch.setattr(DotDetector, "gives", frozenset({"box"}))
     with pytest.raises(UsageError, match="needs the eyes"):
-        made.prepare(detector=dots)
-    assert not (made.folder / "faces").exists()
-    assert made.prepare(alignment="bbox-5", detector=dots).meta["frames"]["detected"] == 108
+        dataset.prepare(detector=dots)
+    assert not (dataset.folder / "faces").exists()
+    assert dataset.prepare(alignment="bbox-5", detector=dots).meta["frames"]["detected"] == 108
 
 
 def full_after(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
-    """Let the disk be full after so many crops; half of the next one is still written."""
+    """Simulate a disk that is full after `crops` crops and half of the next one."""
     real, calls = Path.write_bytes, itertools.count()
 
     def write(self, data):
@@ -383,113 +408,113 @@ def full_after(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
     monkeypatch.setattr(Path, "write_bytes", write)
 
 
-def test_a_full_disk_leaves_no_litter_and_another_alignments_table(
-    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_leaves_no_temporary_files_and_keeps_the_table_of_another_alignment(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made.prepare()
-    before = tree(made.folder)
+    dataset.prepare()
+    before = tree(dataset.folder)
     with monkeypatch.context() as full:
         full_after(full, 10)
         with pytest.raises(DataError, match="No space left on device") as caught:
-            made.prepare(alignment="jaa")
+            dataset.prepare(alignment="jaa")
     assert caught.value.hint.startswith("free space")
-    assert not list(made.folder.rglob(".*.part"))
-    after = tree(made.folder)
+    assert not list(dataset.folder.rglob(".*.part"))
+    after = tree(dataset.folder)
     assert {name: after[name] for name in before} == before
-    assert made.prepare().done is False
-    assert made.prepare(alignment="jaa").done
-    assert made.rows()[0]["path"].startswith("faces/jaa-1/")
+    assert dataset.prepare().done is False
+    assert dataset.prepare(alignment="jaa").done
+    assert dataset.rows()[0]["path"].startswith("faces/jaa-1/")
 
 
-def test_a_full_disk_takes_the_table_of_crops_that_changed(
-    made: MadeUp, dots: str, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_removes_the_table_of_crops_that_were_changed(
+    dataset: SmallDataset, dots: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made.prepare()
+    dataset.prepare()
     with monkeypatch.context() as full:
         full_after(full, 10)
         with pytest.raises(DataError, match="No space left on device"):
-            made.prepare(detector=dots)
-    assert not (made.folder / "faces.parquet").exists()
+            dataset.prepare(detector=dots)
+    assert not (dataset.folder / "faces.parquet").exists()
 
 
-def test_a_second_run_does_nothing(made: MadeUp) -> None:
-    first = made.prepare()
-    before = tree(made.folder)
-    times = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*.[jp]*")}
-    second = made.prepare()
+def test_a_second_run_does_nothing(dataset: SmallDataset) -> None:
+    first = dataset.prepare()
+    before = tree(dataset.folder)
+    times = {path: path.stat().st_mtime_ns for path in dataset.folder.rglob("*.[jp]*")}
+    second = dataset.prepare()
     assert not second.done and second.meta.items() >= first.meta.items()
-    assert tree(made.folder) == before
+    assert tree(dataset.folder) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_a_crop_that_has_gone_is_made_again(made: MadeUp) -> None:
-    made.prepare()
-    before = tree(made.folder)
-    (made.folder / made.rows()[3]["path"]).unlink()
-    assert made.prepare().done
-    assert tree(made.folder) == before
+def test_a_removed_crop_is_written_again(dataset: SmallDataset) -> None:
+    dataset.prepare()
+    before = tree(dataset.folder)
+    (dataset.folder / dataset.rows()[3]["path"]).unlink()
+    assert dataset.prepare().done
+    assert tree(dataset.folder) == before
 
 
-def test_other_landmarks_make_other_crops_and_leave_none_behind(made: MadeUp) -> None:
-    made.prepare(without_landmarks="neighbours")
-    assert len(list((made.folder / "faces").rglob("*.jpg"))) == 120
-    made.prepare()
-    assert len(list((made.folder / "faces").rglob("*.jpg"))) == 105
-    before = tree(made.folder)
+def test_changed_landmarks_change_the_crops_and_remove_outdated_ones(dataset: SmallDataset) -> None:
+    dataset.prepare(without_landmarks="neighbours")
+    assert len(list((dataset.folder / "faces").rglob("*.jpg"))) == 120
+    dataset.prepare()
+    assert len(list((dataset.folder / "faces").rglob("*.jpg"))) == 105
+    before = tree(dataset.folder)
     sequence = ("F001", "T1")
-    points = write_landmarks(made.root / "landmarks" / "new.txt", range(1, 40))
-    made.add(sequence, ALL, images=made.images[sequence], landmarks=points, digest="1")
-    assert made.prepare().meta["frames"] == {"aligned": 109, "no landmarks": 11}
-    changed = {name for name, data in tree(made.folder).items() if before.get(name) != data}
+    points = write_landmarks(dataset.root / "landmarks" / "new.txt", range(1, 40))
+    dataset.add(sequence, ALL, images=dataset.images[sequence], landmarks=points, digest="1")
+    assert dataset.prepare().meta["frames"] == {"aligned": 109, "no landmarks": 11}
+    changed = {name for name, data in tree(dataset.folder).items() if before.get(name) != data}
     assert {name for name in changed if name.endswith(".jpg")} == {
         f"faces/eyes-similarity-1/F001/T1/{frame}.jpg" for frame in range(20, 25)
     }
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
-    """Let the n-th call of a method of `CropFiles` end the run, as a kill would."""
+    """Let the `call`-th call of a method of `CropFiles` end the run, like a kill."""
     real, calls = getattr(crop_files.CropFiles, method), itertools.count(1)
 
-    def stopping(self, *given):
+    def stopping(self, *arguments):
         if next(calls) == call:
             raise KeyboardInterrupt
-        return real(self, *given)
+        return real(self, *arguments)
 
     monkeypatch.setattr(crop_files.CropFiles, method, stopping)
 
 
-def test_a_stopped_run_with_other_settings_leaves_no_crops_to_the_first_ones(
-    made: MadeUp, dots: str, monkeypatch: pytest.MonkeyPatch
+def test_crops_of_a_stopped_run_with_other_settings_are_replaced(
+    dataset: SmallDataset, dots: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop_files, "PART", 16)
-    made.prepare()
-    before = tree(made.folder)
+    dataset.prepare()
+    before = tree(dataset.folder)
     with monkeypatch.context() as killed:
         # In the middle of the second part.
         stop_at(killed, "write", 24)
         with pytest.raises(KeyboardInterrupt):
-            made.prepare(detector=dots)
-    assert any(before[name] != data for name, data in tree(made.folder).items())
-    made.prepare()
-    assert tree(made.folder) == before
+            dataset.prepare(detector=dots)
+    assert any(before[name] != data for name, data in tree(dataset.folder).items())
+    dataset.prepare()
+    assert tree(dataset.folder) == before
 
 
-def test_a_run_that_was_stopped_before_it_tidied_up(
-    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+def test_a_run_stopped_before_removing_outdated_crops_is_completed_by_the_next(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made.prepare()
-    before = tree(made.folder)
-    made.prepare(without_landmarks="neighbours")
+    dataset.prepare()
+    before = tree(dataset.folder)
+    dataset.prepare(without_landmarks="neighbours")
     with monkeypatch.context() as killed:
         stop_at(killed, "keep_only", 1)
         with pytest.raises(KeyboardInterrupt):
-            made.prepare()
-    (made.folder / "faces/eyes-similarity-1/F001/T1/.7.jpg.1.part").touch()
-    made.prepare()
-    assert tree(made.folder) == before
+            dataset.prepare()
+    (dataset.folder / "faces/eyes-similarity-1/F001/T1/.7.jpg.1.part").touch()
+    dataset.prepare()
+    assert tree(dataset.folder) == before
 
 
-def test_a_detector_whose_file_was_changed_is_asked_anew(made: MadeUp, tmp_path: Path) -> None:
+def test_a_changed_detector_file_changes_the_crops(dataset: SmallDataset, tmp_path: Path) -> None:
     table = tmp_path / "points.csv"
     eyes = []
     for shift in (0, 5):
@@ -500,97 +525,99 @@ def test_a_detector_whose_file_was_changed_is_asked_anew(made: MadeUp, tmp_path:
             for frame, row in zip(ALL, points, strict=True)
         ]
         table.write_text("\n".join([f"subject,task,frame,{names}", *rows]) + "\n")
-        made.prepare(detector=f"csv:{table}")
-        eyes.append(made.rows()[0]["eyes"])
+        dataset.prepare(detector=f"csv:{table}")
+        eyes.append(dataset.rows()[0]["eyes"])
     assert np.allclose(np.subtract(*eyes), -5, atol=1e-3)
 
 
-def test_a_request_can_be_made_again_from_any_folder(
+def test_a_saved_request_has_absolute_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = CropRequest("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
-    assert asked["detector"] == f"csv:{tmp_path.resolve() / 'points.csv'}"
-    assert asked["manifest"] == str(tmp_path.resolve() / "list.txt")
+    request = CropRequest("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
+    assert request["detector"] == f"csv:{tmp_path.resolve() / 'points.csv'}"
+    assert request["manifest"] == str(tmp_path.resolve() / "list.txt")
     assert CropRequest("jaa", 1, detector="cascade").plain()["detector"] == "cascade"
     assert CropRequest("jaa", 1).plain()["detector"] is None
 
 
-def test_a_list_of_frames(made: MadeUp, tmp_path: Path) -> None:
+def test_only_the_frames_of_a_list_are_cropped(dataset: SmallDataset, tmp_path: Path) -> None:
     listed = tmp_path / "listed.csv"
     names = [f"F001,T1,{n}" for n in (1, 2, 3)] + [f"F002,T1,{n}" for n in (5, 20)]
     listed.write_text("subject,task,frame\n" + "\n".join(names) + "\n")
-    done = made.prepare(manifest=listed)
+    done = dataset.prepare(manifest=listed)
     assert done.meta["frames"] == {"aligned": 4, "excluded": 115, "no landmarks": 1}
     assert done.meta["settings"]["manifest"]["name"] == "listed.csv"
     assert "listed.csv" in done.meta["frame_set"]
     assert done.meta["lost"] == {"F002": {"no landmarks": 1}}
 
 
-def test_jumps_are_found_across_parts(made: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jumps_are_found_across_parts(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(crop_files, "PART", 4)
-    path = made.root / "landmarks" / "0.txt"
+    path = dataset.root / "landmarks" / "0.txt"
     lines = path.read_text().splitlines()
     # Frame 9 begins the third part.
     lines[8] = " ".join(f"{value + 31:.4f}" for value in landmarks(9).ravel())
     path.write_text("\n".join(lines) + "\n")
-    made.prepare()
-    jumps = [row["jump"] for row in made.rows()[:40]]
+    dataset.prepare()
+    jumps = [row["jump"] for row in dataset.rows()[:40]]
     assert [n for n, jump in enumerate(jumps, 1) if jump] == [9, 10]
 
 
-def test_the_bytes_do_not_depend_on_workers_or_parts_done(made: MadeUp) -> None:
+def test_the_bytes_do_not_depend_on_workers_or_parts_done(dataset: SmallDataset) -> None:
     shown: list[tuple[int, int]] = []
-    made.prepare(lambda done, total: shown.append((done, total)))
+    dataset.prepare(lambda done, total: shown.append((done, total)))
     assert shown[0] == (0, 120) and shown[-1] == (120, 120)
-    before = tree(made.folder)
-    for path in made.folder.rglob("*"):
+    before = tree(dataset.folder)
+    for path in dataset.folder.rglob("*"):
         if path.name in ("faces.parquet", "F001_T2-0000.parquet"):
             path.unlink()
-    made.prepare(workers=3)
-    assert tree(made.folder) == before
+    dataset.prepare(workers=3)
+    assert tree(dataset.folder) == before
 
 
-@pytest.mark.parametrize("luck", range(4))
-def test_any_parts_can_be_made_again(
-    luck: int, made: MadeUp, dots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seed", range(4))
+def test_removed_parts_and_crops_are_written_again_with_the_same_bytes(
+    seed: int, dataset: SmallDataset, dots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crop_files, "PART", 4)
-    drawn = random.Random(luck)
-    (made.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
-    (made.root / "F001/T1/22.jpg").unlink()
-    members = made.sources["F001", "T2"].archive.members
+    rng = random.Random(seed)
+    (dataset.root / "F001/T1/7.jpg").write_bytes(jpeg(7)[:-200])
+    (dataset.root / "F001/T1/22.jpg").unlink()
+    members = dataset.sources["F001", "T2"].archive.members
     for frame in (1, 5, 6, 7, 8):
         del members[frame]
-    write_video(made.root / "2F02_T1.avi", 33)
+    write_video(dataset.root / "2F02_T1.avi", 33)
     listed = tmp_path / "listed.csv"
-    names = [f"{s},{t},{n}" for s, t in made.frames for n in ALL if drawn.random() < 0.8]
+    names = [f"{s},{t},{n}" for s, t in dataset.frames for n in ALL if rng.random() < 0.8]
     listed.write_text("\n".join(["subject,task,frame", *names]) + "\n")
-    asked = {
+    request = {
         "manifest": listed,
-        "detector": dots if luck % 2 else None,
-        "without_landmarks": "detect" if luck % 2 else "neighbours",
+        "detector": dots if seed % 2 else None,
+        "without_landmarks": "detect" if seed % 2 else "neighbours",
     }
-    made.prepare(**asked)
-    before, rows = tree(made.folder), made.rows()
+    dataset.prepare(**request)
+    before, rows = tree(dataset.folder), dataset.rows()
     assert {"unreadable", "no picture", "excluded"} <= {row["status"] for row in rows}
-    parts = sorted((made.folder / "faces").rglob("*.parquet"))
-    for path in drawn.sample(parts, 12):
+    parts = sorted((dataset.folder / "faces").rglob("*.parquet"))
+    for path in rng.sample(parts, 12):
         path.unlink()
-    for path in drawn.sample(sorted((made.folder / "faces").rglob("*.jpg")), 3):
+    for path in rng.sample(sorted((dataset.folder / "faces").rglob("*.jpg")), 3):
         path.unlink()
-    assert made.prepare(**asked).done
-    assert tree(made.folder) == before
+    assert dataset.prepare(**request).done
+    assert tree(dataset.folder) == before
 
 
-def test_disfa_sequences_have_no_task(tmp_path: Path) -> None:
-    made = MadeUp(tmp_path / "work", tmp_path)
+def test_crops_of_a_dataset_without_tasks_are_named_by_subject(tmp_path: Path) -> None:
+    dataset = SmallDataset(tmp_path / "work", tmp_path)
     points = write_landmarks(tmp_path / "l.txt", ALL)
     video = write_video(tmp_path / "LeftVideoSN001_comp.avi", 40)
-    made.add(("SN001", ""), ALL, video=video, landmarks=points)
-    made.prepare()
-    assert made.rows()[16]["path"] == "faces/eyes-similarity-1/SN001/17.jpg"
-    assert (made.folder / "faces/eyes-similarity-1/SN001/17.jpg").is_file()
+    dataset.add(("SN001", ""), ALL, video=video, landmarks=points)
+    dataset.prepare()
+    assert dataset.rows()[16]["path"] == "faces/eyes-similarity-1/SN001/17.jpg"
+    assert (dataset.folder / "faces/eyes-similarity-1/SN001/17.jpg").is_file()
 
 
 _RUN = """
@@ -604,22 +631,22 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    """Two sequences of many parts."""
+def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallDataset:
+    """Two sequences with many parts each."""
     monkeypatch.setattr(crop_files, "PART", 32)
-    made = MadeUp(tmp_path / "work", tmp_path / "raw")
-    points = write_landmarks(made.root / "l.txt", range(1, 241))
+    dataset = SmallDataset(tmp_path / "work", tmp_path / "raw")
+    points = write_landmarks(dataset.root / "l.txt", range(1, 241))
     for task in ("T1", "T2"):
-        video = write_video(made.root / f"2F01_{task}.avi", 240)
-        made.add(("F001", task), range(1, 241), video=video, landmarks=points)
-    made.write_frames()
-    (tmp_path / "made.pickle").write_bytes(pickle.dumps(made))
+        video = write_video(dataset.root / f"2F01_{task}.avi", 240)
+        dataset.add(("F001", task), range(1, 241), video=video, landmarks=points)
+    dataset.write_frames()
+    (tmp_path / "made.pickle").write_bytes(pickle.dumps(dataset))
     (tmp_path / "run.py").write_text(_RUN)
-    return made
+    return dataset
 
 
-def start(made: MadeUp, workers: int) -> subprocess.Popen:
-    folder = made.folder.parent
+def start(dataset: SmallDataset, workers: int) -> subprocess.Popen:
+    folder = dataset.folder.parent
     return subprocess.Popen(
         [sys.executable, folder / "run.py", folder / "made.pickle", str(workers)],
         cwd=ROOT,
@@ -629,25 +656,25 @@ def start(made: MadeUp, workers: int) -> subprocess.Popen:
     )
 
 
-def count(made: MadeUp) -> int:
-    return sum(1 for _ in (made.folder / "faces").rglob("[0-9]*.jpg"))
+def count(dataset: SmallDataset) -> int:
+    return sum(1 for _ in (dataset.folder / "faces").rglob("[0-9]*.jpg"))
 
 
-def run_until(made: MadeUp, process: subprocess.Popen, crops: int) -> None:
+def run_until(dataset: SmallDataset, process: subprocess.Popen, crops: int) -> None:
     until = time.monotonic() + 60
-    while count(made) < crops and process.poll() is None and time.monotonic() < until:
+    while count(dataset) < crops and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
 
 
 @pytest.mark.slow
-def test_killed_runs_leave_whole_crops_and_go_on(long: MadeUp) -> None:
-    luck = random.Random(time.time_ns())
+def test_killed_runs_leave_only_whole_crops_and_are_resumed(long: SmallDataset) -> None:
+    rng = random.Random(time.time_ns())
     for number, workers in enumerate((2, 1, 2)):
         process = start(long, workers)
-        run_until(long, process, count(long) + 1 + luck.randrange(100))
-        time.sleep(luck.random() / 20)
+        run_until(long, process, count(long) + 1 + rng.randrange(100))
+        time.sleep(rng.random() / 20)
         process.kill()
-        # Workers hold stderr open: it ends only when they have ended too.
+        # Workers keep stderr open, so this also waits for their end.
         process.communicate(timeout=20)
         for path in (long.folder / "faces").rglob("[0-9]*.jpg"):
             assert path.read_bytes()[-2:] == b"\xff\xd9", (number, path)
@@ -666,7 +693,7 @@ def test_killed_runs_leave_whole_crops_and_go_on(long: MadeUp) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: MadeUp) -> None:
+def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: SmallDataset) -> None:
     process = start(long, 2)
     run_until(long, process, 120)
     os.killpg(process.pid, signal.SIGINT)
@@ -680,7 +707,7 @@ def test_ctrl_c_stops_at_once_and_keeps_whole_parts(long: MadeUp) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_ended_from_outside(long: MadeUp) -> None:
+def test_a_killed_worker_ends_the_run_with_an_error_and_keeps_its_crops(long: SmallDataset) -> None:
     process = start(long, 2)
     run_until(long, process, 40)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -697,7 +724,7 @@ def test_a_worker_that_is_ended_from_outside(long: MadeUp) -> None:
 
 
 def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
-    """Crop a made-up distribution; returns the rows by sequence and frame, with "crop"."""
+    """Crop a synthetic release and return the rows, with "crop", by sequence and frame."""
     project = Project(work, like)
     frames = project.frames(raw)
     folder = project.workspace.folder
@@ -717,18 +744,20 @@ def crops_of(raw: Path, work: Path, like: str) -> dict[tuple[str, int], dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("like", ["bp4d", "disfa"])
-def test_made_up_distributions_in_all_their_forms(like: str, tmp_path: Path) -> None:
+def test_images_archives_and_videos_of_a_synthetic_release_give_the_same_crops(
+    like: str, tmp_path: Path
+) -> None:
     forms = ("images", "zips", "videos") if like == "bp4d" else ("images", "videos")
-    found = {}
+    crops = {}
     for form in forms:
         raw = tmp_path / form
-        distribution.write(raw, like, subjects=2, frames=16, seed=1, size=64, pictures=form)
-        found[form] = crops_of(raw, tmp_path / "work" / form, like)
-    images = found["images"]
+        release.write(raw, like, subjects=2, frames=16, seed=1, size=64, pictures=form)
+        crops[form] = crops_of(raw, tmp_path / "work" / form, like)
+    images = crops["images"]
     lost = [key for key, row in images.items() if row["status"] == "no landmarks"]
     assert lost and len(lost) < 4 and len(images) == 32
     for form in forms[1:]:
-        for key, row in found[form].items():
+        for key, row in crops[form].items():
             assert {name: row[name] for name in row if name != "crop"} == {
                 name: images[key][name] for name in row if name != "crop"
             }

@@ -1,4 +1,4 @@
-"""Videos are read in order, frame by frame, and what is wrong with them is said."""
+"""Videos are read in order, frame by frame, and damaged ones are reported."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(folder / "2F01_T1 100%d.avi", 31)
 
 
-def test_frames_come_in_order_counted_from_1(video: Path) -> None:
+def test_frames_are_read_in_order_and_numbered_from_1(video: Path) -> None:
     read = list(Video(video).stream())
     assert [number for number, _ in read] == list(range(1, 32))
     assert [frame_of(image) for _, image in read] == list(range(1, 32))
@@ -34,14 +34,16 @@ def test_colours_are_rgb(video: Path) -> None:
     assert np.nonzero(red)[1].mean() < np.nonzero(green)[1].mean()
 
 
-def test_the_header(video: Path) -> None:
+def test_the_header_gives_the_number_of_frames_the_rate_and_the_size(video: Path) -> None:
     opened = Video(video)
     assert (opened.frames, opened.fps, opened.size) == (31, 25, (WIDTH, HEIGHT))
 
 
 @pytest.mark.parametrize("wanted", [[1], [31], [2, 3, 20, 31], []])
 @pytest.mark.parametrize("threads", [None, 1])
-def test_only_wanted_frames(video: Path, wanted: list[int], threads: int | None) -> None:
+def test_only_wanted_frames_are_returned(
+    video: Path, wanted: list[int], threads: int | None
+) -> None:
     opened = Video(video, threads)
     read = list(opened.stream(np.array(wanted, np.int32)))
     assert [number for number, _ in read] == wanted
@@ -49,13 +51,13 @@ def test_only_wanted_frames(video: Path, wanted: list[int], threads: int | None)
     assert opened.ended_at is None
 
 
-def test_a_video_that_ends_early(video: Path) -> None:
+def test_a_video_that_ends_early_reports_its_last_frame(video: Path) -> None:
     opened = Video(video)
     assert [number for number, _ in opened.stream(np.array([30, 31, 32, 45]))] == [30, 31]
     assert opened.ended_at == 31
 
 
-def test_a_video_cut_off_ends_where_it_was_cut(video: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_ends_where_it_was_cut(video: Path, tmp_path: Path) -> None:
     data = video.read_bytes()
     starts = [at for at in range(len(data)) if data[at : at + 3] == b"\xff\xd8\xff"]
     cut = tmp_path / "cut.avi"
@@ -67,7 +69,7 @@ def test_a_video_cut_off_ends_where_it_was_cut(video: Path, tmp_path: Path) -> N
 
 
 def damaged(video: Path, folder: Path) -> Path:
-    """A copy in which three frames are overwritten with zeros."""
+    """Return a copy of the video in which three frames are overwritten with zeros."""
     data = bytearray(video.read_bytes())
     starts = [at for at in range(len(data)) if data[at : at + 3] == b"\xff\xd8\xff"]
     data[starts[10] - 8 : starts[13] - 8] = bytes(starts[13] - starts[10])
@@ -76,20 +78,20 @@ def damaged(video: Path, folder: Path) -> Path:
     return path
 
 
-def test_frames_that_are_lost_inside_a_file_end_the_work(video: Path, tmp_path: Path) -> None:
+def test_frames_lost_inside_a_file_are_an_error(video: Path, tmp_path: Path) -> None:
     Video(video).check_whole()
     opened = Video(damaged(video, tmp_path))
     read = [(number, frame_of(image)) for number, image in opened.stream()]
-    # An AVI file has no times: what comes after the loss is counted wrongly, and nothing shows it.
+    # An AVI file has no times, so frames after the loss silently get wrong numbers.
     assert any(number != frame for number, frame in read)
-    with pytest.raises(DataError, match=r"28 of the 31 that its header names are found"):
+    with pytest.raises(DataError, match=r"28 of the 31 frames that its header declares"):
         opened.check_whole()
-    pictures = VideoStream(opened.path, np.arange(1, 32))
+    stream = VideoStream(opened.path, np.arange(1, 32))
     with pytest.raises(DataError, match="Frames are lost inside"):
-        next(pictures.stream(range(31)))
+        next(stream.stream(range(31)))
 
 
-def test_a_video_with_times_shows_where_frames_are_lost(tmp_path: Path) -> None:
+def test_frame_times_reveal_lost_frames(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mkv", 200)
     data = bytearray(whole.read_bytes())
     middle, gone = len(data) // 2, len(data) // 5
@@ -98,24 +100,30 @@ def test_a_video_with_times_shows_where_frames_are_lost(tmp_path: Path) -> None:
     opened = Video(tmp_path / "damaged.mkv")
     read = [(number, frame_of(image)) for number, image in opened.stream()]
     assert 100 < len(read) < 200 and read[-1][0] == 200
-    # The frames' pictures show their numbers' last five bits.
+    # The grey level of an image encodes the last five bits of its frame number.
     assert [number % 32 for number, _ in read] == [frame for _, frame in read]
     with pytest.raises(DataError, match="Frames are lost inside"):
         list(opened.stream([200]))
 
 
-def test_a_video_cut_off_is_no_such_video(video: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_does_not_count_as_losing_frames_inside(
+    video: Path, tmp_path: Path
+) -> None:
     cut = tmp_path / "cut.avi"
     cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     Video(cut).check_whole()
 
 
-@pytest.mark.parametrize("content", [b"", b"no video\n" * 500, None])
-def test_what_is_no_video(tmp_path: Path, content: bytes | None, capfd) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a video\n" * 500, None])
+def test_a_file_that_is_not_a_video_is_an_error(
+    tmp_path: Path, content: bytes | None, capfd
+) -> None:
     path = tmp_path / "2F01_T1.avi"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"2F01_T1\.avi (cannot be opened|is not here)") as caught:
+    with pytest.raises(
+        DataError, match=r"2F01_T1\.avi (cannot be opened|does not exist)"
+    ) as caught:
         Video(path)
     assert caught.value.where == str(path)
     assert capfd.readouterr().err == ""

@@ -1,4 +1,8 @@
-"""Detectors: where faces and landmarks come from, if not from the distribution itself."""
+"""Face detectors: sources of boxes and landmarks other than a dataset's own landmark files.
+
+Begin with `open_detector`. `cascade` and `mediapipe` find faces in images; `face_tables` reads
+faces that other programs wrote to CSV files.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +23,15 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
 
 
 def open_detector(spec: str) -> Detector:
-    """Return the detector that a user names, ``cascade`` or ``csv:landmarks.csv``.
+    """Return the detector that a user names.
+
+    Args:
+        spec: the name, with a path where the detector reads a file: ``cascade`` or
+            ``csv:landmarks.csv``.
 
     Raises:
-        UsageError: there is no detector of that name, or it needs a path.
-        DataError: what it reads is missing or damaged.
+        UsageError: no detector has that name, or it needs a path.
+        DataError: a file that it reads is missing or damaged.
     """
     name, _, path = spec.partition(":")
     return DETECTORS[name](Path(path).expanduser() if path else None)

@@ -1,4 +1,4 @@
-"""Boxes of frontal faces by scikit-image's bundled cascade: nothing to download, no landmarks."""
+"""Boxes of frontal faces by the cascade in scikit-image: no download, no landmarks."""
 
 import hashlib
 from pathlib import Path
@@ -13,33 +13,33 @@ from skimage.feature import Cascade
 from fauds.errors import UsageError
 from fauds.faces.base import Box, Face, Position
 
-_LONGEST = 320
+_SEARCHED_SIDE = 320
 _SMALLEST_SHARE = 8
 _SMALLEST_WINDOW = 24
-_FEWEST = 4
-_SAME = 0.5
+_FEWEST_WINDOWS = 4
+_SAME_FACE = 0.5
 _OVERLAPPING = 0.3
 _EYES = np.array([[0.302, 0.390], [0.674, 0.390]])
 
 
 class CascadeDetector:
-    """Faces by scikit-image's cascade of local binary patterns, with eyes estimated from the box.
+    """A detector by scikit-image's cascade of local binary patterns; eyes are estimated.
 
-    An image is searched at most 320 pixels large on its longer side, so that the time hardly
-    depends on its size, for faces from an eighth of its shorter side on. Windows that the
-    cascade accepts and that share more than half of their union are one face, their mean its
-    box; fewer than 4 windows are none; of two boxes of which one covers 30 % of the other, the
-    one with more windows stays.
+    An image is first reduced to at most 320 pixels on its longer side, so that the time hardly
+    depends on its size. The smallest face that is searched for is an eighth of the shorter side.
+    Accepted windows that share more than half of their union count as one face, whose box is
+    their mean; groups of fewer than 4 windows are dropped. Where two boxes share 30 % of the
+    smaller one, the one with more windows is kept.
 
-    The eyes lie at fixed shares of the box's width and height, the means over 40 drawn faces in
-    three sizes. There they were off by 5 % of the distance between the eyes on average and by
-    13 % at most; in a photograph, scikit-image's astronaut, by 9 %.
+    The eyes are placed at fixed shares of the box's width and height, the means over 40 synthetic
+    faces in three sizes. On these faces the error was 5 % of the distance between the eyes on
+    average and 13 % at most; on a photograph, scikit-image's astronaut, it was 9 %.
     """
 
     gives = frozenset(("eyes", "box"))
 
     def __init__(self) -> None:
-        # scikit-image types neither of the two.
+        # scikit-image has no types for this function and for its version.
         path = lbp_frontal_face_cascade_filename()  # type: ignore[no-untyped-call]
         self._cascade = Cascade(path)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -49,7 +49,7 @@ class CascadeDetector:
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
         height, width = image.shape[:2]
-        scale = min(1.0, _LONGEST / max(height, width))
+        scale = min(1.0, _SEARCHED_SIDE / max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         boxes = _merged(self._windows(small))
@@ -62,25 +62,32 @@ class CascadeDetector:
         ]
 
     def _windows(self, image: np.ndarray) -> np.ndarray:
-        """Return all windows that the cascade accepts: left, top, right, bottom, float64 [N, 4]."""
+        """Return the accepted windows: left, top, right, bottom, float64 [N, 4]."""
         shorter = min(image.shape[:2])
         if shorter < _SMALLEST_WINDOW:
             return np.empty((0, 4))
         smallest = max(shorter // _SMALLEST_SHARE, _SMALLEST_WINDOW)
-        found = self._cascade.detect_multi_scale(
+        windows = self._cascade.detect_multi_scale(
             img=image,
             scale_factor=1.1,
             step_ratio=1,
             min_size=(smallest, smallest),
             max_size=(shorter, shorter),
-            # Its own merging keeps boxes within boxes: with a score that none reaches, it
-            # merges nothing.
+            # The merging of scikit-image keeps boxes within boxes. No window reaches this score,
+            # so it merges nothing.
             min_neighbor_number=1,
             intersection_score_threshold=2,
         )
         corners = [
-            (w["c"], w["r"], w["c"] + w["width"], w["r"] + w["height"])
-            for w in sorted(found, key=lambda w: (w["width"], w["r"], w["c"]))
+            (
+                window["c"],
+                window["r"],
+                window["c"] + window["width"],
+                window["r"] + window["height"],
+            )
+            for window in sorted(
+                windows, key=lambda window: (window["width"], window["r"], window["c"])
+            )
         ]
         return np.array(corners, np.float64).reshape(-1, 4)
 
@@ -89,27 +96,27 @@ def open_cascade(path: Path | None) -> CascadeDetector:
     """Return the detector.
 
     Raises:
-        UsageError: a path is given; it reads no file of the user's.
+        UsageError: a path is given; the cascade reads no file.
     """
     if path is not None:
         raise UsageError(
-            "The detector cascade takes no file.", where=path, hint="write cascade alone"
+            "The detector cascade takes no file.", where=path, hint="use --detector cascade"
         )
     return CascadeDetector()
 
 
 def _merged(windows: np.ndarray) -> np.ndarray:
-    """Return the boxes that windows agree on, [M, 4]."""
+    """Return one box for each group of overlapping windows, [M, 4]."""
     if len(windows) == 0:
         return windows
     shared, areas = _intersections(windows)
     union = areas[:, None] + areas - shared
-    _, group = connected_components(shared > _SAME * union, directed=False)
+    _, group = connected_components(shared > _SAME_FACE * union, directed=False)
     votes = np.bincount(group)
     sums = [np.bincount(group, column) for column in windows.T]
     boxes = np.stack(sums, axis=1) / votes[:, None]
     order = np.argsort(-votes, kind="stable")
-    boxes = boxes[order[votes[order] >= _FEWEST]]
+    boxes = boxes[order[votes[order] >= _FEWEST_WINDOWS]]
     shared, areas = _intersections(boxes)
     overlapping = shared >= _OVERLAPPING * np.minimum(areas[:, None], areas)
     kept: list[int] = []
@@ -120,7 +127,7 @@ def _merged(windows: np.ndarray) -> np.ndarray:
 
 
 def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the areas that boxes share, [N, N], and their own, [N]."""
+    """Return the areas that each two boxes share, [N, N], and the areas of the boxes, [N]."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     return np.prod(np.clip(high - low, 0, None), axis=-1), np.prod(
@@ -129,6 +136,7 @@ def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _eyes(box: Box) -> np.ndarray:
+    """Return the eye centres estimated from a box, float32 [2, 2], x and y in pixels."""
     left, top, right, bottom = box
     eyes: np.ndarray = np.array([left, top]) + _EYES * [right - left, bottom - top]
     return eyes.astype(np.float32)

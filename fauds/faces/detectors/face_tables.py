@@ -1,4 +1,4 @@
-"""Faces from files that other programs wrote: landmarks or boxes by frame in CSV files."""
+"""Detectors that read faces from CSV files of other programs: landmarks or boxes by frame."""
 
 import hashlib
 import re
@@ -19,13 +19,13 @@ from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """The faces of many images.
+    """The faces of N images, in pixels.
 
     Attributes:
-        boxes: [N, 4]; NaN where not known.
-        landmarks: float32 [N, K, 2], or None.
-        eyes: [N, 2, 2]; NaN where not known.
-        scores: [N].
+        boxes: left, top, right and bottom of the boxes, [N, 4]; NaN where unknown.
+        landmarks: the points, float32 [N, K, 2]; None if only boxes are known.
+        eyes: the eye centres, [N, 2, 2]; NaN where unknown.
+        scores: the confidences of the detector, [N], 0 to 1.
     """
 
     boxes: np.ndarray
@@ -34,7 +34,7 @@ class DetectedFaces:
     scores: np.ndarray
 
     def face(self, row: int) -> Face:
-        """Return the face of a row."""
+        """Return the face in row `row`."""
         left, top, right, bottom = self.boxes[row].tolist()
         return Face(
             (left, top, right, bottom),
@@ -50,52 +50,54 @@ def complete(
     """Return which rows have a face, bool [N].
 
     Raises:
-        DataError: a row has a part of its coordinates only, or a box without extent.
+        DataError: some but not all coordinates of a row are missing, or a box has no width or
+            height.
     """
     parts = [part.reshape(len(part), -1) for part in (landmarks, boxes) if part is not None]
     finite = np.isfinite(np.concatenate(parts, axis=1))
-    partly = np.flatnonzero(finite.any(1) & ~finite.all(1))
-    if len(partly):
+    incomplete = np.flatnonzero(finite.any(1) & ~finite.all(1))
+    if len(incomplete):
         raise file.bad(
             "Some of the face's coordinates are missing.",
-            int(partly[0]),
-            "give all of them, or leave all empty where no face was found",
+            int(incomplete[0]),
+            "fill in all of them, or leave all of them empty if no face was found",
         )
-    there: np.ndarray = finite.all(1)
+    has_face: np.ndarray = finite.all(1)
     if boxes is not None:
-        empty = np.flatnonzero(there & ~(boxes[:, 2:] > boxes[:, :2]).all(1))
+        empty = np.flatnonzero(has_face & ~(boxes[:, 2:] > boxes[:, :2]).all(1))
         if len(empty):
             raise file.bad(
-                "The box ends before it begins.",
+                "The box has no width or no height.",
                 int(empty[0]),
                 "right must be larger than left, and bottom than top",
             )
-    return there
+    return has_face
 
 
 def paired(numbers: np.ndarray) -> np.ndarray:
-    """Return columns x, y, x, y and so on, [N, 2 K], as points [N, K, 2]."""
+    """Return columns in the order x, y, x, y, ..., [N, 2 K], as points [N, K, 2]."""
     return numbers.reshape(len(numbers), -1, 2)
 
 
 def faces_of(
     landmarks: np.ndarray | None, boxes: np.ndarray | None, scores: np.ndarray | None = None
 ) -> DetectedFaces:
-    """Return faces of which at least one of landmarks and boxes is known.
+    """Return faces from their landmarks, their boxes, or both.
 
     Args:
-        landmarks: [N, K, 2], K = 49, 66 or 68; without them the eyes are NaN.
-        boxes: [N, 4]; where None, the least ones around 66 or 68 landmarks, NaN for 49.
-        scores: [N]; where None, 1.
+        landmarks: the points, [N, K, 2] with K = 49, 66 or 68; if None, the eyes are NaN.
+        boxes: the boxes, [N, 4]; if None, the bounding boxes of 66 or 68 landmarks, and NaN for
+            49.
+        scores: the confidences, [N]; if None, 1.
     """
     if landmarks is not None:
-        found = marks(landmarks)
-        eyes = found.eyes
-        boxes = found.boxes if boxes is None else boxes
+        known = marks(landmarks)
+        eyes = known.eyes
+        boxes = known.boxes if boxes is None else boxes
     elif boxes is not None:
         eyes = np.full((len(boxes), 2, 2), np.nan)
     else:
-        raise ValueError("landmarks or boxes must be known")
+        raise ValueError("landmarks and boxes cannot both be None")
     return DetectedFaces(boxes, landmarks, eyes, np.ones(len(boxes)) if scores is None else scores)
 
 
@@ -103,8 +105,8 @@ _SCHEMES = (68, 66, 49)
 _KEYS = ("source", "subject", "task")
 _BOX = ("left", "top", "right", "bottom")
 _NEEDED = (
-    "it needs frame, either source or subject (and task), and either the points x0,y0,x1,y1,... "
-    "(49, 66 or 68 of them) or the box left,top,right,bottom"
+    "the table needs the column frame, either source or subject (and task), and either the points "
+    "x0,y0,x1,y1,... (49, 66 or 68 of them) or the box left,top,right,bottom"
 )
 _MEDIA = (
     *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"),
@@ -113,39 +115,43 @@ _MEDIA = (
 
 
 class CsvDetector:
-    """Landmarks or boxes from one CSV file, a line a frame.
+    """A detector that reads landmarks or boxes from one CSV file with a row per frame.
 
-    The first line names the columns: ``subject`` and ``task`` (which may be absent, or empty) or
-    ``source`` (``F001/T1``, ``SN001``, or the name of an image or video); ``frame``, the label
-    frame, from 1; and ``x0,y0,x1,y1,...``, 49, 66 or 68 points in iBUG's order, or ``left``,
-    ``top``, ``right``, ``bottom``, or both. Pixels; (0, 0) is the middle of the first pixel. A
-    frame that has no line, or whose coordinates are all empty, has no face. A frame has one
-    line at most.
+    The header names the columns:
 
-    Without columns of a box, it is the least one around the points; it is not known (NaN) with
-    49 points, which leave the chin out. Without points the eyes are not known (NaN).
+    - ``subject`` and ``task`` (optional, or empty), or ``source`` (``F001/T1``, ``SN001``, or the
+      name of an image or video file);
+    - ``frame``, the frame number, counted from 1;
+    - ``x0,y0,x1,y1,...``, 49, 66 or 68 points in iBUG's order; or ``left``, ``top``, ``right`` and
+      ``bottom``, the box; or both.
+
+    Coordinates are in pixels; (0, 0) is the middle of the first pixel. A frame without a row, or
+    with empty coordinates, has no face. A frame has at most one row.
+
+    If the file has no box, the bounding box of the points is used; with 49 points, which exclude
+    the chin, the box is unknown (NaN). If the file has no points, the eyes are unknown (NaN).
     """
 
     def __init__(self, path: Path) -> None:
         file = open_columns(path)
         self.identity = f"csv ({hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
         points, boxed = _points(file), all(name in file.header for name in _BOX)
-        keyed = "source" in file.header or "subject" in file.header
-        if "frame" not in file.header or not keyed or not (points or boxed):
-            raise DataError("The table lacks columns.", where=f"{path}:1", hint=_NEEDED)
-        named = [name for name in _KEYS if name in file.header]
-        table = _rows(file, named, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
+        has_keys = "source" in file.header or "subject" in file.header
+        if "frame" not in file.header or not has_keys or not (points or boxed):
+            raise DataError("Columns are missing in the table.", where=f"{path}:1", hint=_NEEDED)
+        key_columns = [name for name in _KEYS if name in file.header]
+        table = _rows(file, key_columns, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
         keys = list(zip(_sources(table), to_numpy(table["frame"]).tolist(), strict=True))
         _check_frames(file, keys)
         landmarks = None if points is None else paired(stacked(table, points))
         boxes = stacked(table, _BOX).astype(np.float64) if boxed else None
-        there = complete(file, landmarks, boxes)
-        self.gives = _given(landmarks, boxes)
+        has_face = complete(file, landmarks, boxes)
+        self.gives = _gives(landmarks, boxes)
         self._faces = faces_of(landmarks, boxes)
-        self._rows = {key: row for row, key in enumerate(keys) if there[row]}
+        self._rows = {key: row for row, key in enumerate(keys) if has_face[row]}
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
-        """Return the face of a frame, as the file has it; the image is not looked at."""
+        """Return the face that the file lists for a frame; the image is not used."""
         row = self._rows.get((at.source, at.frame))
         return [] if row is None else [self._faces.face(row)]
 
@@ -155,21 +161,21 @@ def open_csv(path: Path | None) -> CsvDetector:
 
     Raises:
         UsageError: no path is given.
-        DataError: the file cannot be read or lacks columns; with its line: a cell that is no
-            number, a frame named twice, a face of which only a part is there.
+        DataError: the file cannot be read, columns are missing, a cell is not a number, a frame
+            is listed twice, or some coordinates of a face are missing. The error names the line.
     """
     if path is None:
-        raise UsageError("The detector csv needs a file.", hint="name it: csv:landmarks.csv")
+        raise UsageError("The detector csv needs a file.", hint="name the file: csv:landmarks.csv")
     return CsvDetector(path)
 
 
 def _rows(
     file: ColumnFile, texts: Sequence[str], whole: Sequence[str], numbers: Sequence[str]
 ) -> pa.Table:
-    """Read columns of text, of whole numbers and of numbers (float32; null where empty).
+    """Return columns of text, of whole numbers, and of numbers (float32; null where empty).
 
     Raises:
-        DataError: the file has no rows, or see `ColumnFile.read`.
+        DataError: the file has no rows, or `ColumnFile.read` raises it.
     """
     types = {
         **dict.fromkeys(texts, pa.string()),
@@ -179,27 +185,29 @@ def _rows(
     table = file.read(types)
     if table.num_rows == 0:
         raise file.bad(
-            "The table has no rows.", hint="run what wrote it again: only its head is there"
+            "The table has no rows.",
+            hint="run the program that wrote it again: the file holds only the header",
         )
     return table
 
 
 def _points(file: ColumnFile) -> list[str] | None:
-    """Return the columns of the points in order, x0, y0, x1 and so on; None without any."""
+    """Return the names of the point columns in order, x0, y0, x1, ...; None if there are none."""
     count = sum(re.fullmatch(r"x\d+", name) is not None for name in file.header)
     if count == 0:
         return None
     names = [f"{axis}{index}" for index in range(count) for axis in "xy"]
     absent = [name for name in names if name not in file.header]
     if count not in _SCHEMES or absent:
-        lacking = f", and {_absent(absent)}" if absent else ""
+        missing = f", and {_missing(absent)}" if absent else ""
         raise DataError(
-            f"The table has {count} columns of x{lacking}.", where=f"{file.path}:1", hint=_NEEDED
+            f"The table has {count} columns of x{missing}.", where=f"{file.path}:1", hint=_NEEDED
         )
     return names
 
 
-def _given(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[str]:
+def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[str]:
+    """Return the members of `GIVES` that the file provides for every face."""
     if landmarks is None:
         return frozenset(("box",))
     known = boxes is not None or landmarks.shape[1] > POINTS
@@ -207,6 +215,7 @@ def _given(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[
 
 
 def _sources(table: pa.Table) -> list[str]:
+    """Return the source of every row, such as ``F001/T1``."""
     names = [trimmed(table[name]) for name in table.column_names if name in _KEYS]
     if table.column_names[0] == "source" or len(names) == 1:
         return names[0]
@@ -214,32 +223,35 @@ def _sources(table: pa.Table) -> list[str]:
 
 
 def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
-    early = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
-    if early is not None:
-        raise file.bad(f"The frame is {keys[early][1]}.", early, "frames count from 1")
+    below_one = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
+    if below_one is not None:
+        raise file.bad(
+            f"The frame is {keys[below_one][1]}.", below_one, "frames are counted from 1"
+        )
     seen: set[tuple[str, int]] = set()
     for row, (source, frame) in enumerate(keys):
         if (source, frame) in seen:
             raise file.bad(
-                f"Frame {frame} of {source} comes twice.", row, "keep one face a frame in the table"
+                f"Frame {frame} of {source} is listed twice.", row, "keep one row per frame"
             )
         seen.add((source, frame))
 
 
 class OpenFaceDetector:
-    """68 landmarks from what OpenFace 2's FeatureExtraction wrote for videos.
+    """A detector that reads 68 landmarks from the output of OpenFace 2's FeatureExtraction.
 
-    A folder of CSV files, or one file, each of one video. The file of a source is the one whose
-    name without suffix equals the source, with ``_`` for ``/`` (``F001_T1.csv``,
-    ``SN001.csv``; ``talk.csv`` for ``talk.mp4``). Of a sequence that has none, it is the one
-    whose name contains the subject and after it the task, in any padding:
-    ``LeftVideoSN001_comp.csv`` is SN001, ``2F01_T5.csv`` is F001/T5. Upper and lower case are
-    the same.
+    The path names a CSV file or a folder of them, one file per video. A file belongs to a source
+    if its name without suffix equals the source with ``_`` for ``/``: ``F001_T1.csv``,
+    ``SN001.csv``, or ``talk.csv`` for ``talk.mp4``. If a sequence has no such file, the file is
+    used whose name contains the subject and then the task, with any zero padding:
+    ``LeftVideoSN001_comp.csv`` belongs to SN001, ``2F01_T5.csv`` to F001/T5. Upper and lower case
+    are not distinguished.
 
-    ``frame`` counts from 1 and is taken for the label frame, as it is for videos; a run over a
-    folder of images counts these instead, and does not fit. Points are taken for OpenCV's
-    pixels, (0, 0) the middle of the first. Rows with ``success`` 0 are no faces; several faces
-    of a frame come largest first. ``confidence`` is the score.
+    The column ``frame`` is taken as the label frame number, counted from 1. This holds for runs
+    over videos, but not for runs over a folder of images, in which OpenFace counts the images.
+    Points are in OpenCV's pixel coordinates, with (0, 0) the middle of the first pixel. Rows with
+    ``success`` 0 are not faces. The faces of a frame are returned largest first, with
+    ``confidence`` as the score.
     """
 
     gives = GIVES
@@ -256,10 +268,10 @@ class OpenFaceDetector:
         self.identity = f"openface ({digest.hexdigest()[:16]})"
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
-        """Return the faces of a frame, as the file has them; the image is not looked at.
+        """Return the faces that the files list for a frame; the image is not used.
 
         Raises:
-            DataError: no file, or more than one, is of this source; the file is damaged.
+            DataError: no file belongs to the source, or more than one does; the file is damaged.
         """
         path = self._file_of(at.source)
         if self._open is None or self._open[0] != path:
@@ -269,25 +281,25 @@ class OpenFaceDetector:
         return [faces.face(row) for row in range(first, after)]
 
     def _file_of(self, source: str) -> Path:
-        media = source.lower().endswith(_MEDIA)
-        stem = source[: -len(Path(source).suffix)] if media else source
+        is_media = source.lower().endswith(_MEDIA)
+        stem = source[: -len(Path(source).suffix)] if is_media else source
         exact = stem.replace("/", "_").casefold()
-        found = [file for file in self._files if file.stem.casefold() == exact]
-        if not (found or media):
-            found = [file for file in self._files if _names(stem).search(file.stem)]
-        if len(found) == 1:
-            return found[0]
-        names = shortened([file.name for file in found or self._files])
-        if found:
+        matches = [file for file in self._files if file.stem.casefold() == exact]
+        if not (matches or is_media):
+            matches = [file for file in self._files if _name_pattern(stem).search(file.stem)]
+        if len(matches) == 1:
+            return matches[0]
+        names = shortened([file.name for file in matches or self._files])
+        if matches:
             raise DataError(
-                f"More than one of OpenFace's tables is of {source}: {names}.",
+                f"More than one OpenFace table belongs to {source}: {names}.",
                 where=self._path,
-                hint="keep the one to use in a folder of its own",
+                hint="move the table to use to a separate folder",
             )
         raise DataError(
-            f"None of OpenFace's tables is of {source}; there is {names}.",
+            f"No OpenFace table belongs to {source}; the folder holds {names}.",
             where=self._path,
-            hint="run FeatureExtraction on its video, and name the table after it",
+            hint="run FeatureExtraction on its video, and name the table after the video",
         )
 
 
@@ -296,12 +308,12 @@ def open_openface(path: Path | None) -> OpenFaceDetector:
 
     Raises:
         UsageError: no path is given.
-        DataError: there is no table there, or the first lacks the landmarks.
+        DataError: the path holds no table, or the first table has no landmarks.
     """
     if path is None:
         raise UsageError(
             "The detector openface needs OpenFace's output.",
-            hint="name its folder, or one table: openface:processed",
+            hint="name the output folder, or one table: openface:processed",
         )
     return OpenFaceDetector(path)
 
@@ -309,40 +321,46 @@ def open_openface(path: Path | None) -> OpenFaceDetector:
 def _tables_in(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
-    if not found:
-        what = "There is no CSV file in this folder." if path.is_dir() else "This does not exist."
-        raise DataError(what, where=path, hint="name the folder that OpenFace wrote to")
-    return found
+    tables = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
+    if not tables:
+        message = (
+            "There is no CSV file in this folder." if path.is_dir() else "The path does not exist."
+        )
+        raise DataError(message, where=path, hint="name the folder that OpenFace wrote to")
+    return tables
 
 
-def _names(source: str) -> re.Pattern[str]:
-    """Return what finds the subject, and the task after it, in a file's name."""
+def _name_pattern(source: str) -> re.Pattern[str]:
+    """Return a pattern that finds the subject, and then the task, in a file's name."""
     parts = []
     for part in source.split("/"):
         ((letters, digits),) = re.findall(r"\A(.*?)0*(\d*)\Z", part, re.DOTALL)
-        # One letter is easily the end of another word.
+        # A single letter is often the end of another word.
         start = "(?<![a-z])" if len(letters) == 1 else ""
         parts.append(f"{start}{re.escape(letters)}0*{digits}(?![0-9])")
     return re.compile(".*".join(parts), re.IGNORECASE)
 
 
-def _absent(names: Sequence[str]) -> str:
-    return f"{shortened(names)} {'is' if len(names) == 1 else 'are'} absent"
+def _missing(names: Sequence[str]) -> str:
+    return f"{shortened(names)} {'is' if len(names) == 1 else 'are'} missing"
 
 
 def _check_openface(file: ColumnFile) -> list[str]:
-    """Return the columns of the points in order."""
+    """Return the names of the point columns in order.
+
+    Raises:
+        DataError: the file is not a table that OpenFace wrote for a video.
+    """
     points = [f"{axis}_{index}" for index in range(68) for axis in "xy"]
     if absent := [name for name in points if name not in file.header]:
         raise DataError(
-            f"The table has no 2D landmarks: {_absent(absent)}.",
+            f"The table has no 2D landmarks: {_missing(absent)}.",
             where=f"{file.path}:1",
             hint="run FeatureExtraction with -2Dfp",
         )
     if absent := [name for name in ("frame", "confidence", "success") if name not in file.header]:
         raise DataError(
-            f"The table is not one of a video: {_absent(absent)}.",
+            f"The table is not OpenFace's output for a video: {_missing(absent)}.",
             where=f"{file.path}:1",
             hint="run FeatureExtraction on the video",
         )
@@ -350,16 +368,16 @@ def _check_openface(file: ColumnFile) -> list[str]:
 
 
 def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
-    """Return the frames of all faces, rising, and the faces, larger ones of a frame first."""
+    """Return the frame numbers of all faces, increasing, and the faces, largest first per frame."""
     file = open_columns(path)
     points = _check_openface(file)
     table = _rows(file, (), ["frame", "success"], [*points, "confidence"])
     landmarks = paired(stacked(table, points))
     frames, success = to_numpy(table["frame"]), to_numpy(table["success"])
     scores = stacked(table, ["confidence"])[:, 0]
-    there = complete(file, landmarks, None)
+    has_face = complete(file, landmarks, None)
     boxes = marks(landmarks).boxes
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     order = np.lexsort((-area, frames))
-    order = order[there[order] & (success[order] > 0)]
+    order = order[has_face[order] & (success[order] > 0)]
     return frames[order], faces_of(landmarks[order], None, scores[order])

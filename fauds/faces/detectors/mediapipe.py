@@ -1,4 +1,4 @@
-"""Landmarks by MediaPipe's FaceLandmarker, with a model file of the user's."""
+"""Landmarks by MediaPipe's FaceLandmarker, with a model file that the user downloads."""
 
 import hashlib
 from pathlib import Path
@@ -11,13 +11,13 @@ from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.landmarks import marks
 
 _MODEL = (
-    "download face_landmarker.task from MediaPipe's page of the Face Landmarker "
+    "download face_landmarker.task from MediaPipe's page on the Face Landmarker "
     "(ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker), and name it: "
     "mediapipe:face_landmarker.task"
 )
 _MOST_FACES = 5
 
-# By iBUG's order; left and right are the image's.
+# In iBUG's order; left and right are those of the image.
 _JAW = (127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356)
 _BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 _NOSE = (168, 197, 5, 4, 98, 97, 2, 326, 327)
@@ -25,16 +25,16 @@ _EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
 _OUTER_LIPS = (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181)
 _INNER_LIPS = (78, 82, 13, 312, 308, 317, 14, 87)
 VERTICES = np.array([*_JAW, *_BROWS, *_NOSE, *_EYES, *_OUTER_LIPS, *_INNER_LIPS])
-"""The mesh's vertex for each of iBUG's 68 points, int64 [68]."""
+"""The vertex of the mesh for each of iBUG's 68 points, int64 [68]."""
 
 
 class MediaPipeDetector:
-    """68 landmarks out of the 478 vertices of MediaPipe's face mesh, of up to 5 faces.
+    """A detector of 68 landmarks, chosen from the 478 vertices of MediaPipe's face mesh.
 
-    The mesh and iBUG's scheme were not made for each other: for each of the 68 points the vertex
-    is taken that usually lies nearest. Corners of eyes and mouth and the tip of the nose agree
-    well; brows only roughly; the jaw follows the mesh's outline, the points of which are not
-    spaced as iBUG's are. The vertices of the irises are not used.
+    The mesh has no exact counterparts of iBUG's points, so each of the 68 points is the vertex
+    that usually lies nearest. The corners of the eyes and the mouth and the tip of the nose agree
+    well, the brows only roughly. The jaw follows the outline of the mesh, whose points are spaced
+    differently. The vertices of the irises are not used. At most 5 faces per image are returned.
     """
 
     gives = GIVES
@@ -46,20 +46,20 @@ class MediaPipeDetector:
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
-        picture = self._mediapipe.Image(
+        media_image = self._mediapipe.Image(
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
         )
-        meshes = self._landmarker.detect(picture).face_landmarks
+        meshes = self._landmarker.detect(media_image).face_landmarks
         if not meshes:
             return []
         shares = np.array([[(point.x, point.y) for point in mesh] for mesh in meshes])
-        # Shares of the image count from the edge of the first pixel.
+        # MediaPipe counts shares of the image from the edge of the first pixel.
         size = [image.shape[1], image.shape[0]]
         landmarks = (shares[:, VERTICES] * size - 0.5).astype(np.float32)
-        found = marks(landmarks)
-        areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+        known = marks(landmarks)
+        areas = np.prod(known.boxes[:, 2:] - known.boxes[:, :2], axis=1)
         return [
-            Face(tuple(found.boxes[row].tolist()), landmarks[row], found.eyes[row].astype("f4"))
+            Face(tuple(known.boxes[row].tolist()), landmarks[row], known.eyes[row].astype("f4"))
             for row in np.argsort(-areas, kind="stable")
         ]
 
@@ -69,10 +69,10 @@ def open_mediapipe(path: Path | None) -> MediaPipeDetector:
 
     Raises:
         UsageError: no path is given, or MediaPipe is not installed.
-        DataError: there is no such file, or MediaPipe does not take it for a model.
+        DataError: the file does not exist, or MediaPipe cannot use it as a model.
     """
     if path is None:
-        raise UsageError("The detector mediapipe needs its model file.", hint=_MODEL)
+        raise UsageError("The detector mediapipe needs a model file.", hint=_MODEL)
     try:
         model = path.read_bytes()
     except OSError as error:
