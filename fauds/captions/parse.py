@@ -218,19 +218,19 @@ class Parser:
         """Add the meanings of gaps without a fragment between them, read together or one by one."""
         if not gaps:
             return
-        meaning = self._nearest(words[gaps[0][0] : gaps[-1][1]], self._sentences)
+        meaning = self._most_similar(words[gaps[0][0] : gaps[-1][1]], self._sentences)
         if meaning:
             meanings.append(meaning)
             return
         for start, stop in gaps:
             # A part of a local sentence may assert less: only face fragments are read one by one.
-            meaning = self._nearest(words[start:stop], self.lexicon.face_fragments)
+            meaning = self._most_similar(words[start:stop], self.lexicon.face_fragments)
             if meaning:
                 meanings.append(meaning)
             else:
                 not_understood.append((start, stop))
 
-    def _nearest(self, words: WordTuple, candidates: list[WordTuple]) -> Meaning | None:
+    def _most_similar(self, words: WordTuple, candidates: list[WordTuple]) -> Meaning | None:
         """Return the meaning that the most similar fragments share; None if they share none."""
         negations = self.lexicon.negation_count(words)
         similar = [
