@@ -15,7 +15,7 @@ from matplotlib.ft2font import FT2Font
 
 from fauds.errors import DataError
 
-PLAIN = "DejaVu Sans"
+DEFAULT_FONT = "DejaVu Sans"
 """The default font. It comes with matplotlib and has Latin, Greek and Cyrillic letters."""
 
 # Parts of the file names of fonts for Chinese text, the best first.
@@ -41,12 +41,12 @@ def families(texts: Iterable[str]) -> list[str]:
     """
     missing = _visible_letters(texts) - _letters(plain_file())
     if not missing:
-        return [PLAIN]
+        return [DEFAULT_FONT]
     path = _best_font(missing)
     font_manager.fontManager.addfont(path)
     # Few of these fonts have a bold weight; matplotlib would warn about each one that has not.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    return [PLAIN, font_manager.FontProperties(fname=path).get_name()]
+    return [DEFAULT_FONT, font_manager.FontProperties(fname=path).get_name()]
 
 
 @lru_cache(maxsize=4096)
@@ -81,10 +81,10 @@ def drawable(text: str) -> str:
 def plain_file(bold: bool = False) -> str:
     """Return the path of the default font, in its normal or bold weight."""
     weight = "bold" if bold else "normal"
-    return font_manager.findfont(font_manager.FontProperties(family=PLAIN, weight=weight))
+    return font_manager.findfont(font_manager.FontProperties(family=DEFAULT_FONT, weight=weight))
 
 
-def pieces(text: str) -> Iterator[str]:
+def line_break_pieces(text: str) -> Iterator[str]:
     """Yield the parts of a text between which a line may be broken.
 
     These are words with the blanks after them, and single wide (for example Chinese) letters. The

@@ -32,7 +32,7 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Return whether the process was started by torchrun, which sets all of its variables."""
     return {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 

@@ -12,7 +12,7 @@ from fauds.errors import UsageError
 T = TypeVar("T")
 
 
-def unknown(kind: str, name: str, known: list[str]) -> UsageError:
+def unknown_name_error(kind: str, name: str, known: list[str]) -> UsageError:
     """Return the error for an unknown name, which lists the known names and suggests a similar one.
 
     Args:
@@ -57,7 +57,7 @@ class Registry(Generic[T]):
             UsageError: the name is unknown; the message lists the known names.
         """
         if name not in self._targets:
-            raise unknown(self.kind, name, list(self._targets))
+            raise unknown_name_error(self.kind, name, list(self._targets))
         module, _, attribute = self._targets[name].partition(":")
         target: T = getattr(import_module(module), attribute)
         return target

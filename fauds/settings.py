@@ -161,7 +161,7 @@ class InferenceSettings(Settings):
     described: int = Field(60, ge=0)
 
 
-DESCRIBING = ("beam_width", "length_penalty", "max_words", "described")
+DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "max_words", "described")
 """The inference settings that matter only for models that write descriptions."""
 
 M = TypeVar("M", bound=ModelSettings)
@@ -227,7 +227,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def complaint(
+def validation_error(
     model: type[Settings], error: ValidationError, source: object, usage: bool
 ) -> UsageError | DataError:
     """Return the error to raise if pydantic rejects values.

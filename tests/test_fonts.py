@@ -51,9 +51,14 @@ def test_letters_without_a_font_are_replaced_by_question_marks() -> None:
 
 @given(st.text())
 def test_the_pieces_of_a_text_together_are_the_text(text: str) -> None:
-    assert "".join(fonts.pieces(text)) == text
+    assert "".join(fonts.line_break_pieces(text)) == text
 
 
 def test_lines_break_at_blanks_and_between_wide_letters_but_not_before_marks() -> None:
-    assert list(fonts.pieces("the lip corners, up")) == ["the ", "lip ", "corners, ", "up"]
-    assert list(fonts.pieces("嘴角，上扬")) == ["嘴", "角，", "上", "扬"]
+    assert list(fonts.line_break_pieces("the lip corners, up")) == [
+        "the ",
+        "lip ",
+        "corners, ",
+        "up",
+    ]
+    assert list(fonts.line_break_pieces("嘴角，上扬")) == ["嘴", "角，", "上", "扬"]

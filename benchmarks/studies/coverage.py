@@ -184,7 +184,7 @@ class Bootstrap:
         self, counts: Additive, folds: np.ndarray, statistic, estimand, resamples: int, seed: int
     ) -> None:
         self._arguments = (counts, folds, statistic, estimand)
-        self.strata = resampling.strata_of(folds, estimand)
+        self.strata = resampling.resampling_strata(folds, estimand)
         self.value = self._figures(np.ones((1, len(folds))))[0]
         self.resampled = self._figures(resampling.draw(self.strata, resamples, seed))
 
@@ -196,7 +196,7 @@ class Bootstrap:
         ends = [
             _quantile(self.resampled, np.broadcast_to(at, self.value.shape)) for at in (low, high)
         ]
-        shown = (ends[1] > ends[0]) & ~resampling.has_single(self.strata)
+        shown = (ends[1] > ends[0]) & ~resampling.has_single_subject(self.strata)
         return Interval(self.value, *(np.where(shown, end, np.nan) for end in ends))
 
     def skewness(self) -> np.ndarray:

@@ -27,8 +27,8 @@ _OTHER_FRAMES = "The captions are of other frames than those that frames.parquet
 
 
 @dataclass(frozen=True)
-class Built:
-    """The caption tables of one dataset, checked to belong together; made by `opened`.
+class BuiltCaptions:
+    """The caption tables of one dataset, checked to belong together; made by `open_captions`.
 
     Attributes:
         dataset: the dataset's name.
@@ -106,7 +106,7 @@ class Built:
             yield table
 
 
-def opened(folder: Path, dataset: str) -> Built:
+def open_captions(folder: Path, dataset: str) -> BuiltCaptions:
     """Open the caption tables of a dataset, and check that they belong together.
 
     Args:
@@ -140,12 +140,10 @@ def opened(folder: Path, dataset: str) -> Built:
     columns = store.column_names(paths["frames"])
     aus = captions["settings"]["aus"]
     graded = tuple(au for au in aus if intensity_column(au) in columns)
-    return Built(dataset, folder, frames, captions, graded, rows)
+    return BuiltCaptions(dataset, folder, frames, captions, graded, rows)
 
 
-def refuse_other_templates(
-    dataset: str, folder: Path, captions: dict[str, Any], frames: str
-) -> None:
+def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], frames: str) -> None:
     """Refuse to rebuild captions that the shipped templates would word differently.
 
     Args:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fauds import resources
-from fauds.captions.caption_tables import Built
+from fauds.captions.caption_tables import BuiltCaptions
 from fauds.captions.export_jsonl import RowsDone, frame_columns
 from fauds.errors import UsageError
 from fauds.facs import intensity_column
 from fauds.tables import store
-from fauds.tables.atomic import unwritable, writing
+from fauds.tables.atomic import write_error, write_errors
 from fauds.tables.columns import category
 from fauds.version import VERSION
 
@@ -33,7 +33,7 @@ SHARD = 500_000_000
 """Maximum size of a shard in bytes, unless a single row group is larger."""
 
 
-def columns(built: Built) -> dict[str, pa.DataType]:
+def columns(built: BuiltCaptions) -> dict[str, pa.DataType]:
     """Return the Arrow type of every column of the shards, in their order."""
     types = {"dataset": pa.string(), "subject": pa.string(), "task": pa.string()}
     types |= {"frame": pa.int32(), "frame_id": pa.int64(), "image": pa.string()}
@@ -44,7 +44,7 @@ def columns(built: Built) -> dict[str, pa.DataType]:
 
 
 def write_folder(
-    built: Built, out: Path, access: str, progress: RowsDone = lambda rows: None
+    built: BuiltCaptions, out: Path, access: str, progress: RowsDone = lambda rows: None
 ) -> None:
     """Write data/train-*.parquet, README.md and the marker file, all of them or none.
 
@@ -58,7 +58,7 @@ def write_folder(
         UsageError: `out` is a file, or a folder that holds other files but no export.
         DataError: the folder cannot be written, or the tables hold different frames.
     """
-    with writing(out):
+    with write_errors(out):
         _check_replaceable(out)
     out = out.resolve()
     with _whole_folder(out) as temporary:
@@ -113,7 +113,7 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         else:
             content.rename(out)
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise write_error(out, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -151,7 +151,7 @@ def _undo_exchange(new: Path, out: Path, old: Path, files: Sequence[str]) -> Non
             (out / name).unlink(missing_ok=True)
 
 
-def _write_shards(built: Built, folder: Path, progress: RowsDone) -> None:
+def _write_shards(built: BuiltCaptions, folder: Path, progress: RowsDone) -> None:
     groups = _groups(built)
     group = next(groups, pa.schema(columns(built)).empty_table())
     paths: list[Path] = []
@@ -182,7 +182,7 @@ def _write_shard(
     return group
 
 
-def _groups(built: Built) -> Iterator[pa.Table]:
+def _groups(built: BuiltCaptions) -> Iterator[pa.Table]:
     """Yield the frames as tables of at most `store.ROW_GROUP` rows, one per row group."""
     parts_of_group: list[pa.Table] = []
     for part in built.read(frame_columns(built), [*built.aus, "face"]):
@@ -194,7 +194,7 @@ def _groups(built: Built) -> Iterator[pa.Table]:
         yield _as_shard(built, parts_of_group)
 
 
-def _as_shard(built: Built, parts: list[pa.Table]) -> pa.Table:
+def _as_shard(built: BuiltCaptions, parts: list[pa.Table]) -> pa.Table:
     """Return the rows of some parts as a table with the columns of the shards, in their order."""
     table = pa.concat_tables(parts).unify_dictionaries()
     dataset = category(np.zeros(len(table), np.int32), [built.dataset])
@@ -203,7 +203,7 @@ def _as_shard(built: Built, parts: list[pa.Table]) -> pa.Table:
     return table.select(list(columns(built)))
 
 
-def _marker(built: Built) -> dict[str, Any]:
+def _marker(built: BuiltCaptions) -> dict[str, Any]:
     return {
         "fauds": VERSION,
         "dataset": built.dataset,
@@ -214,7 +214,7 @@ def _marker(built: Built) -> dict[str, Any]:
     }
 
 
-def _card(built: Built, access: str) -> str:
+def _card(built: BuiltCaptions, access: str) -> str:
     from jinja2 import Environment, StrictUndefined
 
     source = resources.path("templates", "report", "dataset_card.md.j2")

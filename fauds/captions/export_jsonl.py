@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.caption_tables import Built
+from fauds.captions.caption_tables import BuiltCaptions
 from fauds.errors import UsageError
 from fauds.facs import INTENSITIES, intensity_column
-from fauds.tables.atomic import atomic, writing
+from fauds.tables.atomic import atomic, write_errors
 from fauds.tables.columns import from_numpy, from_strings
 
 JSONL_KEYS = (
@@ -37,13 +37,13 @@ RowsDone = Callable[[int], None]
 """A function called with the number of frames that were just written."""
 
 
-def frame_columns(built: Built) -> list[str]:
+def frame_columns(built: BuiltCaptions) -> list[str]:
     """Return the columns of the frames table that an export needs, besides frame_id."""
     names = ["subject", "task", "sex", "frame", "image", *built.aus]
     return [*names, *map(intensity_column, built.graded)]
 
 
-def write_jsonl(built: Built, path: Path, progress: RowsDone = lambda rows: None) -> None:
+def write_jsonl(built: BuiltCaptions, path: Path, progress: RowsDone = lambda rows: None) -> None:
     """Write captions to a JSON Lines file; an error leaves no partial file.
 
     Args:
@@ -55,14 +55,16 @@ def write_jsonl(built: Built, path: Path, progress: RowsDone = lambda rows: None
         UsageError: `path` exists and is not an earlier export.
         DataError: the file cannot be written, or the tables hold different frames.
     """
-    with writing(path):
+    with write_errors(path):
         _check_replaceable(path)
     path = path.resolve()
     with atomic(path) as temporary, temporary.open("wb") as file:
         stream_jsonl(built, file, progress)
 
 
-def stream_jsonl(built: Built, file: BinaryIO, progress: RowsDone = lambda rows: None) -> None:
+def stream_jsonl(
+    built: BuiltCaptions, file: BinaryIO, progress: RowsDone = lambda rows: None
+) -> None:
     """Write one line per frame, the same as `json.dumps(..., ensure_ascii=False)` would give.
 
     Args:
@@ -107,7 +109,7 @@ def _is_export(path: Path) -> bool:
         return False
 
 
-def _lines(built: Built, part: pa.Table) -> pa.Array:
+def _lines(built: BuiltCaptions, part: pa.Table) -> pa.Array:
     """Return the lines of some frames, each with its line end."""
     # JSON punctuation is part of the pieces next to it: each further piece costs time in every row.
     local = '}, "local": {' if built.graded else '}, "intensities": {}, "local": {'
@@ -175,7 +177,7 @@ def _joined(pieces: Sequence[Any]) -> pa.Array:
 
 
 def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
-    # The tables of `Built.read` have one chunk or none.
+    # The tables of `BuiltCaptions.read` have one chunk or none.
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 

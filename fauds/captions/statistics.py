@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.caption_tables import Built
+from fauds.captions.caption_tables import BuiltCaptions
 from fauds.captions.phrases import NOTHING
 from fauds.captions.vocabulary import SPECIALS
 from fauds.facs import STATES
@@ -99,7 +99,7 @@ class Statistics:
     Attributes:
         dataset: the dataset's name.
         synthetic: whether the dataset is synthetic.
-        settings: the settings of the captions; see `fauds.captions.caption_tables.Built`.
+        settings: the settings of the captions; see `fauds.captions.caption_tables.BuiltCaptions`.
         frames: the number of frames.
         subjects: the number of subjects.
         described: the number of frames with a global description, in which every action unit is
@@ -124,7 +124,7 @@ class Statistics:
     combinations: tuple[Combination, ...]
 
 
-def compute(built: Built) -> Statistics:
+def caption_statistics(built: BuiltCaptions) -> Statistics:
     """Return the statistics of a dataset's captions.
 
     Raises:
@@ -157,14 +157,14 @@ def compute(built: Built) -> Statistics:
 class _Tallies:
     """Counts over the rows read so far: subjects, occurrence, and every distinct text."""
 
-    def __init__(self, built: Built) -> None:
+    def __init__(self, built: BuiltCaptions) -> None:
         self.subjects: set[str] = set()
         self.coded: Counter[str] = Counter()
         self.active: Counter[str] = Counter()
         self.texts: dict[str, Counter[str]] = {name: Counter() for name in (*built.aus, "face")}
 
     def add(self, part: pa.Table) -> None:
-        """Add the counts of a part of the frames, as read by `Built.read`."""
+        """Add the counts of a part of the frames, as read by `BuiltCaptions.read`."""
         self.subjects |= set(part["subject"].unique().to_pylist())
         for name, counts in self.texts.items():
             for text, frames in _tally(part[f"{name}_text"]).items():

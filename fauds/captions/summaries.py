@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.captions.caption_tables import Built, row_at
+from fauds.captions.caption_tables import BuiltCaptions, row_at
 from fauds.captions.templates import load, subject
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
@@ -110,7 +110,7 @@ def au_sheet(
     return AuSheet(name, facts()[name], language, texts, face)
 
 
-def find_frame(built: Built, key: str) -> FrameSheet:
+def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
     """Return the labels and captions of a frame.
 
     Args:
@@ -141,7 +141,7 @@ def _number(digits: str) -> int:
     return min(int(digits.lstrip("0")[:11] or "0"), _BEYOND)
 
 
-def first_frame(built: Built) -> FrameSheet:
+def first_frame(built: BuiltCaptions) -> FrameSheet:
     """Return the first frame with a global description and an active action unit.
 
     If no frame has both, return the first frame with a global description; if none has one either,
@@ -234,7 +234,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names, key=natural))
 
 
-def _sheet(built: Built, row: int) -> FrameSheet:
+def _sheet(built: BuiltCaptions, row: int) -> FrameSheet:
     frame = row_at(built.path("frames"), row)
     texts = row_at(built.path("captions"), row)
     key = "/".join(str(frame[name]) for name in ("subject", "task", "frame") if frame[name] != "")

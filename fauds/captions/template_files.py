@@ -107,7 +107,7 @@ def _check_language(language: str, templates: Path | None) -> None:
         )
     available = languages(templates)
     if language not in available:
-        raise registry.unknown("language", language, available)
+        raise registry.unknown_name_error("language", language, available)
 
 
 def _paths(root: Path, language: str) -> dict[str, Path]:

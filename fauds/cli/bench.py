@@ -76,20 +76,20 @@ def bench(
         raise click.UsageError(
             f"{dataset} takes its faces from the crops of both datasets: leave --faces out."
         )
-    plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
+    plan = planning.make_plan(request, workspace.protocol, workspace.folder / "runs")
     if resume and any(value is not None for value in reading.values()):
         raise click.UsageError("A resumed run reads no raw files: leave the reading options out.")
-    prepares = processes.leads() and not resume
+    prepares = processes.is_leader() and not resume
     frames = read_frames(project, **reading) if prepares else None
-    with processes.together():
+    with processes.process_group():
         try:
-            with new_progress(shown=processes.leads()) as progress:
+            with new_progress(shown=processes.is_leader()) as progress:
                 project.bench(plan, frames, progress, tensorboard=log == "tensorboard")
         except BaseException:
-            if plan.begun and processes.leads():
+            if plan.begun and processes.is_leader():
                 words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
                 again = shlex.join([*words, "--resume", plan.folder.name])
                 click.echo(f"Finished work is kept. Go on with: {again}", err=True)
             raise
-        if processes.leads():
+        if processes.is_leader():
             show_results(plan.folder)

@@ -161,11 +161,11 @@ def _show_frame(what: str | None, built: Any, figure: Path | None) -> None:
 @WORKDIR
 def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
     """Count AUs, descriptions, their lengths, words, and combinations of AUs."""
-    from fauds.captions.statistics import compute
+    from fauds.captions.statistics import caption_statistics
     from fauds.report.captions import show_statistics
 
     _check_figure(figure)
-    statistics = compute(_opened(workdir, dataset))
+    statistics = caption_statistics(_opened(workdir, dataset))
     show_statistics(statistics)
     if figure:
         from fauds.report.caption_figures import draw_statistics
@@ -294,11 +294,11 @@ def _languages(templates: Path | None) -> list[str]:
 
 
 def _opened(workdir: Path, dataset: str) -> Any:
-    from fauds.captions.caption_tables import opened
+    from fauds.captions.caption_tables import open_captions
 
     # This tells a wrong name from a dataset that has not been read yet.
     workspace = new_project(workdir, dataset).workspace
-    return opened(workspace.folder, workspace.protocol.name)
+    return open_captions(workspace.folder, workspace.protocol.name)
 
 
 def _check_figure(figure: Path | None) -> None:

@@ -101,7 +101,7 @@ def show_folds(step: "Step") -> None:
     console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(step.beside("fold_statistics"))
-    numbers = folding.tested(folds)
+    numbers = folding.fold_numbers(folds)
     always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
     if always:
         console.print(f"trained on: {len(always)} subjects, who are not tested")

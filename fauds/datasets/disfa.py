@@ -24,7 +24,7 @@ from fauds.datasets.frames_table import CodedSequence, FramesTableWriter, LabelP
 from fauds.datasets.image_folders import FolderKey, Listing
 from fauds.datasets.label_files import LabelFile, LabelFileReader
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
-from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
+from fauds.datasets.media_files import LandmarkFiles, MediaSources, SequenceId
 from fauds.datasets.media_search import (
     DATASET_VIDEO_SUFFIXES,
     MediaFiles,
@@ -32,7 +32,7 @@ from fauds.datasets.media_search import (
     collect_sources,
 )
 from fauds.datasets.numbering import BaseRule, Numbering, find_base
-from fauds.datasets.subjects import differences, read_sexes, select_subjects, shortened
+from fauds.datasets.subjects import abbreviated, differences, read_sexes, select_subjects
 from fauds.errors import DataError, UsageError
 from fauds.facs import AUS, au_number
 from fauds.tables import store
@@ -95,7 +95,7 @@ def find_label_files(root: Path, options: ReadOptions) -> DisfaLabelFiles:
         else:
             by_subject[folder.name.upper()] = _subject_files(folder, ignored)
     if not by_subject:
-        present = shortened([path.name for path in locate.entries(labels)])
+        present = abbreviated([path.name for path in locate.entries(labels)])
         raise DataError(
             f"No labels found: expected {DISFA_LAYOUT}; the folder holds {present}.",
             where=labels,
@@ -154,7 +154,7 @@ def find_media(
     declared: int | None,
     camera: Literal["left", "right"],
     within: Path | None,
-) -> Footage:
+) -> MediaSources:
     """Find the archives, videos and landmarks of subjects, at any depth below a folder.
 
     Args:
@@ -405,7 +405,7 @@ class DisfaReader:
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
         images: Path | None = None,
-    ) -> Footage:
+    ) -> MediaSources:
         """Find archives, videos and landmarks; landmarks exist for the left camera only.
 
         See `find_media` for the arguments and errors.
@@ -564,5 +564,5 @@ def _label_notes(
     for au in aus:
         uncoded = [subject for subject, by_au in release.files.items() if au not in by_au]
         if uncoded:
-            notes.append(f"{au} is not coded (null) for {shortened(uncoded)}")
+            notes.append(f"{au} is not coded (null) for {abbreviated(uncoded)}")
     return notes

@@ -19,7 +19,7 @@ from fauds.datasets.archives import SequenceOf
 from fauds.datasets.base import natural
 from fauds.datasets.image_folders import Listing
 from fauds.datasets.media_files import LandmarkFiles, SequenceId, display_name, printable
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 
 ListBase = Callable[[Mapping[SequenceId, Listing]], int]
@@ -89,7 +89,7 @@ def find(
                 longest[sequence] = landmarks
     split = [s for s, landmarks in longest.items() if len(all_frames[s]) > len(landmarks.places)]
     if split:
-        names = shortened([display_name(sequence) for sequence in split])
+        names = abbreviated([display_name(sequence) for sequence in split])
         notes.append(f"several landmark files share the frames of {names}: the longest is used")
     return longest, notes
 

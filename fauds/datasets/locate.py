@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fauds.datasets.base import natural
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.tables.paths import SYNTHETIC_MARKER
 
@@ -51,7 +51,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
         folder for child in subfolders(root) for folder in _named(child, name)
     ]
     if len(candidates) > 1:
-        releases = shortened([folder.parent.name for folder in candidates])
+        releases = abbreviated([folder.parent.name for folder in candidates])
         raise DataError(
             f"The folder holds more than one release: {releases}.",
             where=root,
@@ -60,7 +60,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
     if not candidates:
         present = sorted((entry.name for entry in root.iterdir()), key=natural)
         raise DataError(
-            f"No labels found: expected {layout}; the folder holds {shortened(present)}.",
+            f"No labels found: expected {layout}; the folder holds {abbreviated(present)}.",
             where=root,
             hint=f"point --root at the folder that holds {name}/",
         )
@@ -122,7 +122,7 @@ def ignored_notes(ignored: Iterable[Path], root: Path) -> list[str]:
     """Return one message that names the ignored files and folders; none if there are none."""
     names = [os.path.relpath(path, root) for path in ignored]
     return (
-        [f"not read, because the name is not that of a sequence: {shortened(names)}"]
+        [f"not read, because the name is not that of a sequence: {abbreviated(names)}"]
         if names
         else []
     )

@@ -58,7 +58,7 @@ class LandmarkFiles:
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """The media files that faces of one sequence can be cropped from.
 
     Extracted images are not among them: the frames table names those.
@@ -78,7 +78,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Footage:
+class MediaSources:
     """The media files of sequences.
 
     Attributes:
@@ -86,5 +86,5 @@ class Footage:
         notes: messages about the files, one line each.
     """
 
-    sources: Mapping[SequenceId, Source]
+    sources: Mapping[SequenceId, MediaSource]
     notes: tuple[str, ...]

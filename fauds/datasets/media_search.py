@@ -10,14 +10,14 @@ from fauds.datasets.base import sequence_key
 from fauds.datasets.jaa_text import path_file
 from fauds.datasets.media_files import (
     Archive,
-    Footage,
     LandmarkFiles,
+    MediaSource,
+    MediaSources,
     SequenceId,
-    Source,
     display_name,
     printable,
 )
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 
 DATASET_VIDEO_SUFFIXES = (".avi", ".mp4", ".mpg", ".mov", ".mkv")
@@ -77,7 +77,7 @@ def by_sequence(
     return matches
 
 
-def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> Footage:
+def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> MediaSources:
     """Return a source for each wanted sequence, in natural order, and messages about them.
 
     Args:
@@ -87,10 +87,10 @@ def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles
     """
     order = sorted(wanted, key=lambda sequence: sequence_key(*sequence))
     sources = {sequence: _source(top, sequence, media) for sequence in order}
-    return Footage(sources, tuple(_notes(top, sources, media)))
+    return MediaSources(sources, tuple(_notes(top, sources, media)))
 
 
-def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
+def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> MediaSource:
     archive, video = media.archives.get(sequence), media.videos.get(sequence)
     landmarks = media.landmarks.get(sequence)
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
@@ -99,7 +99,7 @@ def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
     # The same files belong to other frames if their numbers count from another base.
     numbered = (archive.members if archive else {}, landmarks.places if landmarks else {})
     firsts = [next(iter(names.items()), None) for names in numbered]
-    return Source(archive, video, landmarks, _digest(top, folders, firsts))
+    return MediaSource(archive, video, landmarks, _digest(top, folders, firsts))
 
 
 def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
@@ -123,7 +123,7 @@ def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: Sequen
     return digest.hexdigest()
 
 
-def _notes(top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles) -> list[str]:
+def _notes(top: Path, sources: Mapping[SequenceId, MediaSource], media: MediaFiles) -> list[str]:
     lines = []
     archives = {s: source.archive.path for s, source in sources.items() if source.archive}
     if archives:
@@ -137,7 +137,7 @@ def _notes(top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles) -
 
 
 def _landmark_notes(
-    top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles
+    top: Path, sources: Mapping[SequenceId, MediaSource], media: MediaFiles
 ) -> list[str]:
     forms: dict[tuple[str, int], dict[SequenceId, Path]] = {}
     for sequence, source in sources.items():
@@ -154,11 +154,14 @@ def _landmark_notes(
     without = [
         display_name(sequence) for sequence, source in sources.items() if not source.landmarks
     ]
-    return [*lines, f"no landmarks of {shortened(without)}"] if without else lines
+    return [*lines, f"no landmarks of {abbreviated(without)}"] if without else lines
 
 
 def _coverage(
-    what: str, paths: Mapping[SequenceId, Path], sources: Mapping[SequenceId, Source], top: Path
+    what: str,
+    paths: Mapping[SequenceId, Path],
+    sources: Mapping[SequenceId, MediaSource],
+    top: Path,
 ) -> str:
     first = next(paths[sequence] for sequence in sources if sequence in paths)
     place = printable(os.path.relpath(first, top))

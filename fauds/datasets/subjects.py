@@ -29,12 +29,12 @@ def select_subjects(available: Sequence[str], options: ReadOptions, root: Path) 
         raise DataError(
             f"The release has no labels of subject {', '.join(absent)}.",
             where=root,
-            hint=f"choose from: {shortened(known)}",
+            hint=f"choose from: {abbreviated(known)}",
         )
     return [subject for subject in known if subject in options.subjects]
 
 
-def shortened(names: Sequence[str], most: int = 8) -> str:
+def abbreviated(names: Sequence[str], most: int = 8) -> str:
     """Return names separated by commas; a long list ends in "and n more".
 
     Args:
@@ -96,7 +96,7 @@ def _sex(
         raise DataError(
             f"The dataset has no subject {subject!r}.",
             where=where,
-            hint=f"choose from: {shortened(known)}",
+            hint=f"choose from: {abbreviated(known)}",
         )
     if sex not in ("F", "M", ""):
         raise DataError(
@@ -151,5 +151,5 @@ def _by_subject(
             lines.append(f"{line}, published {published[subject]:,} frames")
     missing = sorted(set(published) - set(read), key=natural)
     if missing:
-        lines.append(f"{len(missing)} of {len(published)} subjects missing: {shortened(missing)}")
+        lines.append(f"{len(missing)} of {len(published)} subjects missing: {abbreviated(missing)}")
     return lines

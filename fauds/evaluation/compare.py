@@ -238,7 +238,7 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
     undeclared = [words for other in (*a[1:], *b) for words in refuse_other_frames(first, other)]
     folds = first.found.folds
     # A fold with one subject has no variance between subjects, and seldom frames of all AUs.
-    estimand: Estimand = "pooled" if resampling.has_single(folds) else "mean_of_folds"
+    estimand: Estimand = "pooled" if resampling.has_single_subject(folds) else "mean_of_folds"
     counts_a, counts_b = _averaged(a), _averaged(b)
     metrics = {
         name: Compared(

@@ -14,7 +14,7 @@ from fauds.metrics import intensity, occurrence
 from fauds.metrics.intervals import LEVEL, METHOD, intervals
 from fauds.metrics.occurrence import defined_mean
 from fauds.metrics.resampling import Additive, with_overall
-from fauds.targets.base import Figure, Target
+from fauds.targets.base import MetricValues, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
 """The low and the high ends of intervals, [A + 1] each: by name, and last over all names."""
@@ -63,7 +63,7 @@ class MetricRows:
         self,
         metric: str,
         scope: str,
-        figure: Figure,
+        figure: MetricValues,
         n: Sequence[int],
         *,
         names: Sequence[str] | None = None,
@@ -193,7 +193,7 @@ def _fold_rows(
     if scores.texts is not None:
         for name, (values, frames) in scores.texts.by_au.items():
             sizes = [*frames.tolist(), int(frames.max(initial=0))]
-            lines += rows.by_name(name, "fold", Figure(values), sizes, fold=fold)
+            lines += rows.by_name(name, "fold", MetricValues(values), sizes, fold=fold)
     overall = dict(scores.measures)
     if scores.agreement is not None:
         overall["local_text_agreement"] = scores.agreement
@@ -204,7 +204,11 @@ def _fold_rows(
 
 
 def _variance(
-    metrics: Mapping[str, Figure], scope: str, n: int, rows: MetricRows, fold: int | None = None
+    metrics: Mapping[str, MetricValues],
+    scope: str,
+    n: int,
+    rows: MetricRows,
+    fold: int | None = None,
 ) -> list[MetricRow]:
     """Return the variance of F1 over names; no row for targets without an F1 by name."""
     figure = metrics.get("f1")
@@ -229,7 +233,9 @@ def _intensity_rows(
     return [
         line
         for name, values in metrics.items()
-        for line in rows.by_name(name, scope, Figure(values), n, names=intensities.aus, fold=fold)
+        for line in rows.by_name(
+            name, scope, MetricValues(values), n, names=intensities.aus, fold=fold
+        )
     ]
 
 
@@ -249,7 +255,7 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     # would include the noise within folds.
     by_name = [np.nan if m.value is None else m.value for m in means if m.metric == "f1" and m.au]
     frames = sum(line.n for line in by_figure["f1_variance", None])
-    figures = {"f1": Figure(np.array(by_name))}
+    figures = {"f1": MetricValues(np.array(by_name))}
     return means + _variance(figures, "mean_of_folds", frames, rows)
 
 
@@ -400,7 +406,7 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
         n = [*rows.target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
         for name, statistic in rows.target.statistics.items():
             computed = intervals(counts, counted.folds[of_sex], statistic, estimand="pooled")
-            figure = Figure(computed.value[:-1], float(computed.value[-1]))
+            figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
             ends = computed.low, computed.high
             lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
     return lines

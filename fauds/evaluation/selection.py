@@ -16,7 +16,7 @@ from fauds.evaluation.score import MetricRows
 from fauds.metrics import occurrence
 from fauds.metrics.occurrence import Counts, defined_mean
 from fauds.metrics.resampling import with_overall
-from fauds.targets.base import Figure, Target
+from fauds.targets.base import MetricValues, Target
 
 THRESHOLDS = np.arange(1, 100) / 100
 
@@ -231,10 +231,10 @@ def _rows(
             labels = folds[fold].labels
             counts = target.count(labels, target.decide(choice.scores, choice.threshold))
             values.append(with_overall(statistic, counts))
-            figure = Figure(values[-1][:-1], float(values[-1][-1]))
+            figure = MetricValues(values[-1][:-1], float(values[-1][-1]))
             lines += rows.by_name(metric, "fold", figure, target.coded(labels), fold=fold)
         n = target.coded(np.concatenate([fold_scores.labels for fold_scores in folds.values()]))
         means = defined_mean(np.stack(values), axis=0)
-        figure = Figure(means[:-1], float(means[-1]))
+        figure = MetricValues(means[:-1], float(means[-1]))
         lines += rows.by_name(metric, "mean_of_folds", figure, n)
     return lines

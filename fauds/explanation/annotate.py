@@ -16,7 +16,7 @@ from fauds.explanation.annotated_image import compose, lay_out
 from fauds.explanation.explained import Explanation, MediaFrame
 from fauds.explanation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video
 from fauds.faces.video import Video
-from fauds.tables.atomic import atomic, growing
+from fauds.tables.atomic import atomic, atomic_keeping_partial
 
 IMAGE_FORMATS = (".png", ".jpg", ".jpeg")
 VIDEO_FORMATS = {".mp4": "mp4v", ".avi": "MJPG"}
@@ -181,7 +181,7 @@ def _open_video(
         DataError: this version of OpenCV cannot write such a video, or frames are missing in the
             written file.
     """
-    with growing(path) as temporary:
+    with atomic_keeping_partial(path) as temporary:
         # OpenCV infers the format from the suffix.
         path_with_suffix = temporary.with_suffix(path.suffix)
         code, written = cv2.VideoWriter.fourcc(*VIDEO_FORMATS[path.suffix.lower()]), 0

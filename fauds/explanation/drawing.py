@@ -57,7 +57,7 @@ def wrap(text: str, width: float, size: int, most: int | None = None) -> tuple[s
 @lru_cache(maxsize=4096)
 def _wrapped(text: str, width: int, size: int) -> tuple[str, ...]:
     lines = [""]
-    for word in fonts.pieces(text):
+    for word in fonts.line_break_pieces(text):
         for piece in [word] if text_width(word.rstrip(), size) <= width else word:
             if lines[-1] and text_width((lines[-1] + piece).rstrip(), size) > width:
                 lines[-1] = lines[-1].rstrip()

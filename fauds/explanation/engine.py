@@ -10,7 +10,7 @@ from fauds import launcher
 from fauds.errors import UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
-from fauds.training.batches import centre_crop, scaled
+from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise, precision_on
 
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -69,7 +69,7 @@ class Explainer:
     def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[ModelOutput]:
         weights, model = self.weights, self.weights.settings.model
         size = model.image_size
-        stacked = np.stack([centre_crop(scaled(crop, size), size) for crop in crops])
+        stacked = np.stack([centre_crop(scale_shorter_side(crop, size), size) for crop in crops])
         images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
         with self._autocast():
             output = self._model.explain(normalise(images, model), **self._search())

@@ -20,7 +20,7 @@ from fauds.nn.base import Model
 from fauds.settings import ModelSettings
 from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
 from fauds.tables import atomic as files
-from fauds.training.batches import centre_crop, scaled
+from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise
 from fauds.version import VERSION
 
@@ -213,7 +213,7 @@ def _test_images(size: int) -> list[np.ndarray]:
     identity, views = draw_identity(rng), draw_views(rng, sum(_BATCHES) - 2)
     levels = rng.uniform(0, 5, (len(views), len(DRAWN_AUS))).astype(np.float32)
     images = [draw_face(identity, *face, 192)[0] for face in zip(levels, views, strict=True)]
-    pixels = [centre_crop(scaled(image, size), size) for image in images]
+    pixels = [centre_crop(scale_shorter_side(image, size), size) for image in images]
     pixels += list(rng.integers(0, 256, (2, size, size, 3), dtype=np.uint8))
     stacked = np.stack(pixels).transpose(0, 3, 1, 2).astype(np.float32)
     return np.split(stacked, np.cumsum(_BATCHES)[:-1])

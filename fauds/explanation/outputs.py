@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from fauds.errors import UsageError
 from fauds.explanation.explained import Explanation
-from fauds.tables.atomic import growing, writing
+from fauds.tables.atomic import atomic_keeping_partial, write_errors
 from fauds.tables.part_writer import TableWriter
 from fauds.tables.store import SCHEMA_VERSION
 from fauds.version import VERSION
@@ -64,7 +64,7 @@ class Output:
         self._texts = texts
         self._several = several
         self._stack = ExitStack()
-        self._open(self._stack.enter_context(growing(path)))
+        self._open(self._stack.enter_context(atomic_keeping_partial(path)))
 
     def _open(self, temporary: Path) -> None:
         """Open the temporary file; `self._stack` closes it."""
@@ -127,7 +127,7 @@ class ParquetOutput(Output):
         self._flush()
         settings = {"aus": self._aus, "texts": self._texts}
         meta = {"schema": SCHEMA_VERSION, "fauds": VERSION, "settings": settings}
-        with writing(self.path):
+        with write_errors(self.path):
             self._table.finish({b"fauds": json.dumps(meta, sort_keys=True).encode()})
 
     def _row(self, explanation: Explanation) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class JsonLinesOutput(Output):
     """
 
     def _open(self, temporary: Path) -> None:
-        with writing(self.path):
+        with write_errors(self.path):
             self._file = temporary.open("w", encoding="utf-8", newline="\n")
         self._stack.callback(self._file.close)
 
@@ -180,7 +180,7 @@ class JsonLinesOutput(Output):
             json.dumps(self._object(explanation), ensure_ascii=False, allow_nan=False) + "\n"
             for explanation in explanations
         )
-        with writing(self.path):
+        with write_errors(self.path):
             self._file.write(lines)
 
     def _object(self, explanation: Explanation) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class CsvOutput(Output):
     """
 
     def _open(self, temporary: Path) -> None:
-        with writing(self.path):
+        with write_errors(self.path):
             file = temporary.open("w", encoding="utf-8", newline="")
         self._stack.callback(file.close)
         self._writer = csv.writer(file, lineterminator="\n")
@@ -245,7 +245,7 @@ class CsvOutput(Output):
         return [*([_source(source)] if self._several else []), frame, face, time]
 
     def _flush(self, rows: list[list[Any]]) -> None:
-        with writing(self.path):
+        with write_errors(self.path):
             self._writer.writerows(rows if self._has_header else [self._header(), *rows])
         self._has_header = True
 

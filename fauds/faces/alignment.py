@@ -14,7 +14,7 @@ import numpy as np
 
 from fauds.errors import UsageError
 from fauds.faces.landmarks import MOUTH_CORNERS, NOSE_TIP, Marks, eye_centres
-from fauds.registry import unknown
+from fauds.registry import unknown_name_error
 
 # Level and symmetric about the middle of the crop, 127.5, so that a mirrored frame gives the
 # mirrored crop; high enough that the crop holds the chin of a wide open mouth, which lies about
@@ -72,7 +72,7 @@ def alignment(name: str, version: int | None = None) -> Alignment:
         UsageError: no alignment has that name, or it has another version.
     """
     if name not in ALIGNMENTS:
-        raise unknown("alignment", name, list(ALIGNMENTS))
+        raise unknown_name_error("alignment", name, list(ALIGNMENTS))
     match = ALIGNMENTS[name]
     if version not in (None, match.version):
         raise UsageError(

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions
-from fauds.datasets.media_files import Footage, LandmarkFiles
-from fauds.datasets.subjects import shortened
+from fauds.datasets.media_files import LandmarkFiles, MediaSources
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, FaudsError
 from fauds.faces import estimates, landmark_files
 from fauds.faces import plan as planning
@@ -94,7 +94,7 @@ def landmark_coverage(
         hint = "the release has landmarks of the left camera only; use a detector (--detector)"
     with_files = {job: job.source.landmarks for job in jobs if job.source and job.source.landmarks}
     if len(with_files) < len(jobs):
-        names = shortened([job.name for job in jobs if job not in with_files], 4)
+        names = abbreviated([job.name for job in jobs if job not in with_files], 4)
         without = len(jobs) - len(with_files)
         missing.add(f"sequences without landmarks: {without} of {len(jobs)} ({names}); {hint}")
     listed = [job for job, files in with_files.items() if files.places]
@@ -261,7 +261,7 @@ def _footage(
     options: ReadOptions,
     camera: Literal["left", "right"],
     frames: pa.Table,
-) -> Footage:
+) -> MediaSources:
     numbers = to_numpy(frames["frame"])
     last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
     reader = DATASETS[str(benchmark.dataset)]
@@ -273,7 +273,7 @@ def _footage(
 def _jobs(
     benchmark: Benchmark,
     frames: pa.Table,
-    footage: Footage,
+    footage: MediaSources,
     reading: Reading,
     camera: Literal["left", "right"],
     missing: Problems,
@@ -310,7 +310,7 @@ def _images(
     if incomplete:
         total = sum(int((~rows).sum()) for rows in available)
         hint = benchmark.raw.pictures
-        missing.add(f"frames without an image: {total:,} ({shortened(incomplete, 4)}); {hint}")
+        missing.add(f"frames without an image: {total:,} ({abbreviated(incomplete, 4)}); {hint}")
     return available
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from fauds.errors import DataError
 from fauds.faces.plan import SequenceJob
 from fauds.tables import store
-from fauds.tables.atomic import writing
+from fauds.tables.atomic import write_errors
 
 PART = 512
 """The number of coded frames in a part."""
@@ -76,7 +76,7 @@ class CropFiles:
 
     def prepare_folder(self) -> None:
         """Create the folder of the crops and remove temporary files of a killed run."""
-        with writing(self._folder):
+        with write_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         self._remove(name for name in self._names() if name.endswith(_TEMPORARY))
 
@@ -101,7 +101,7 @@ class CropFiles:
         path = self._folder / f"{frame}.jpg"
         # The process id keeps this file apart from that of a worker that outlives a killed run.
         temporary = self._folder / f".{frame}.jpg.{os.getpid()}{_TEMPORARY}"
-        with writing(path):
+        with write_errors(path):
             try:
                 temporary.write_bytes(data)
                 temporary.replace(path)
@@ -112,7 +112,7 @@ class CropFiles:
     def begin_part(self, number: int) -> None:
         """Remove the rows of a part, because the crops that they name are about to change."""
         path = self._part_path(number)
-        with writing(path):
+        with write_errors(path):
             path.unlink(missing_ok=True)
 
     def write_part(self, number: int, rows: pa.Table, meta: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ class CropFiles:
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
-            with writing(self._folder / name):
+            with write_errors(self._folder / name):
                 (self._folder / name).unlink(missing_ok=True)
 
     def _part_path(self, number: int) -> Path:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.datasets.base import natural
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.tables.columns import from_numpy, from_strings, to_numpy
 
@@ -216,7 +216,7 @@ def _manifest(name: str, listed: _ListedFrames, names: pa.Array, absent: np.ndar
         absent_counts = listed.subjects.take(rows).value_counts().to_pylist()
         absent_counts.sort(key=lambda count: natural(count["values"]))
         counts = [f"{count['values']} {count['counts']:,}" for count in absent_counts]
-        notes.append(f"listed frames that are not coded in this dataset: {shortened(counts)}")
+        notes.append(f"listed frames that are not coded in this dataset: {abbreviated(counts)}")
     lines = names.take(pc.array_sort_indices(names)).to_pylist()
     digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
     return Manifest(name, digest, len(names), matched, tuple(notes))

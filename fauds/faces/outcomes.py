@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.datasets.media_files import Source
-from fauds.datasets.subjects import shortened
+from fauds.datasets.media_files import MediaSource
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.faces.landmarks import MOUTH_CORNERS, Marks
 from fauds.faces.plan import NEEDED, CropPlan, SequenceJob
@@ -342,12 +342,12 @@ class Tally:
                 worst = [f"{subject} {count:,}" for subject, count in flagged.most_common()]
                 lines.append(
                     f"flagged, {_FLAGS[flag]} ({flag}): {flagged.total():,} frames; most in "
-                    f"{shortened(worst, 3)}"
+                    f"{abbreviated(worst, 3)}"
                 )
         for (observation, consequence), names in self._videos.items():
-            lines.append(f"{shortened(names)}: {observation}: {consequence}")
+            lines.append(f"{abbreviated(names)}: {observation}: {consequence}")
         if self.unreadable:
-            lines.append(f"images that cannot be read: {shortened(self.unreadable)}")
+            lines.append(f"images that cannot be read: {abbreviated(self.unreadable)}")
         return lines
 
     def _kept(self, subjects: Any) -> int:
@@ -387,7 +387,7 @@ def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
 
 
 def _no_picture(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
-    source = job.source or Source(None, None, None, "")
+    source = job.source or MediaSource(None, None, None, "")
     file = (source.archive and source.archive.path) or source.video
     if file is None:
         message = f"{job.name} has neither images nor an archive or a video in this folder"

@@ -94,7 +94,7 @@ def compare(
     value = difference(*_weights_by_model(everyone))[0]
     half = _half_width(
         lambda weights: difference(*_weights_by_model(weights)),
-        resampling.strata_of(folds, estimand),
+        resampling.resampling_strata(folds, estimand),
         resamples,
         level,
         seed,
@@ -118,9 +118,9 @@ def _half_width(
     Resampling n of n subjects makes the standard deviation too small by sqrt((n - 1) / n), which is
     corrected.
     """
-    if resampling.has_single(strata):
+    if resampling.has_single_subject(strata):
         return np.full(differences(np.ones((1, len(strata)))).shape[1], np.nan)
-    freedom = resampling.freedom(strata)
+    freedom = resampling.degrees_of_freedom(strata)
     resampled = differences(resampling.draw(strata, resamples, seed))
     variance = defined_mean((resampled - defined_mean(resampled, axis=0)) ** 2, axis=0)
     return stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance * (freedom + 1) / freedom)

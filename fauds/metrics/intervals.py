@@ -65,7 +65,7 @@ def intervals(
     Raises:
         UsageError: the estimand is unknown.
     """
-    strata = resampling.strata_of(folds, estimand)
+    strata = resampling.resampling_strata(folds, estimand)
 
     def values(weights: np.ndarray) -> np.ndarray:
         return resampling.estimates(weights, counts, folds, statistic, estimand)
@@ -78,11 +78,11 @@ def intervals(
         changes = part.mean(axis=0) - part
         variance = variance + (len(part) - 1) / len(part) * (changes**2).sum(axis=0)
     clipped = np.clip(value, _EDGE, 1 - _EDGE)
-    quantile = stats.t.ppf((1 + level) / 2, resampling.freedom(strata))
+    quantile = stats.t.ppf((1 + level) / 2, resampling.degrees_of_freedom(strata))
     half_width = quantile * np.sqrt(variance) / (clipped * (1 - clipped))
     centre = special.logit(clipped)
     low, high = special.expit(centre - half_width), special.expit(centre + half_width)
-    has_interval = (high > low) & ~resampling.has_single(strata)
+    has_interval = (high > low) & ~resampling.has_single_subject(strata)
     return Interval(
         value, np.where(has_interval, low, np.nan), np.where(has_interval, high, np.nan)
     )

@@ -144,7 +144,7 @@ def leave_one_out(subjects: int) -> np.ndarray:
     return 1.0 - np.eye(subjects)
 
 
-def strata_of(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
+def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
     """Return the strata within which subjects are resampled, int [G].
 
     The strata are the folds. But a fold with a single subject shows no spread between subjects;
@@ -154,17 +154,17 @@ def strata_of(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
         folds: the fold in whose test part each subject is, int [G].
         estimand: "mean_of_folds" or "pooled".
     """
-    if estimand == "pooled" and has_single(folds):
+    if estimand == "pooled" and has_single_subject(folds):
         return np.zeros_like(folds)
     return folds
 
 
-def has_single(strata: np.ndarray) -> bool:
+def has_single_subject(strata: np.ndarray) -> bool:
     """Return whether a stratum has only one subject."""
     return bool((np.unique(strata, return_counts=True)[1] == 1).any())
 
 
-def freedom(strata: np.ndarray) -> float:
+def degrees_of_freedom(strata: np.ndarray) -> float:
     """Return the degrees of freedom: the average number of subjects per stratum minus one.
 
     Summed over strata they would be more; the smaller number makes up for the skewed distribution

@@ -9,7 +9,7 @@ TokenisedCaptions = Iterable[tuple[Sequence[int], int]]
 _ORDER = 4
 
 
-class NoImageWords:
+class NoImageBaseline:
     """Predicts the next word of a caption from the previous words, without an image.
 
     Next words are ranked by their count in the training captions after the same beginning. If no

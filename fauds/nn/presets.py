@@ -14,8 +14,8 @@ from fauds import resources
 from fauds.errors import UsageError
 from fauds.nn import MODELS
 from fauds.nn.base import Attends, Describes
-from fauds.registry import unknown
-from fauds.settings import DESCRIBING, RunSettings, complaint, read_yaml
+from fauds.registry import unknown_name_error
+from fauds.settings import DESCRIPTION_SETTINGS, RunSettings, read_yaml, validation_error
 
 
 def folder(model: str) -> Path:
@@ -44,7 +44,7 @@ def preset_path(model: str, preset: str) -> Path:
     """
     known = names(model)
     if preset not in known:
-        raise unknown(f"preset of {model}", preset, known)
+        raise unknown_name_error(f"preset of {model}", preset, known)
     return folder(model) / f"{preset}.yaml"
 
 
@@ -84,7 +84,7 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
             settings = settings_class.model_validate(values)
     except ValidationError as error:
         changed = bool(changes) and _is_valid(settings_class, _read_with_base(path))
-        raise complaint(
+        raise validation_error(
             settings_class, error, "--set" if changed else path, usage=changed
         ) from error
     _refuse_unused(model, changes)
@@ -97,7 +97,7 @@ def _refuse_unused(model: str, changes: tuple[str, ...]) -> None:
     if issubclass(family, Describes):
         return
     # This setting is also the number of frames with attention maps.
-    unused = set(DESCRIBING) - ({"described"} if issubclass(family, Attends) else set())
+    unused = set(DESCRIPTION_SETTINGS) - ({"described"} if issubclass(family, Attends) else set())
     for change in changes:
         key = change.partition("=")[0].strip()
         if key in {f"inference.{name}" for name in unused}:

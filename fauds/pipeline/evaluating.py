@@ -23,7 +23,7 @@ from fauds.nn import presets
 from fauds.runs.illustrations import write_gallery
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
-from fauds.runs.predict import TEST, VALIDATION
+from fauds.runs.predict import TEST_EPOCHS, VALIDATION_EPOCHS
 from fauds.runs.run import Run
 from fauds.settings import BackboneSettings
 from fauds.tables import predictions as predictions_file
@@ -122,8 +122,8 @@ def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
     folder = fold_folder(plan.folder, fold)
     names, ids = inputs.target.names, inputs.faces.frame_ids
     return Epochs(
-        test=_epochs(folder / TEST, ids[inputs.tested_by(fold)], names),
-        validation=_epochs(folder / VALIDATION, ids[validation_rows], names),
+        test=_epochs(folder / TEST_EPOCHS, ids[inputs.tested_by(fold)], names),
+        validation=_epochs(folder / VALIDATION_EPOCHS, ids[validation_rows], names),
         validation_labels=inputs.faces.labels[validation_rows],
     )
 

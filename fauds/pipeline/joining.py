@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.pipeline.workspace import Step, Workspace, unchanged
 from fauds.tables import schemas, store
@@ -136,7 +136,7 @@ def _notes(members: Members, tables: list[pa.Table]) -> list[str]:
     if shared:
         raise DataError(
             f"{members[0].dataset} and {members[1].dataset} both have a subject "
-            f"{shortened(shared, 4)}: subjects that are trained on must not be tested.",
+            f"{abbreviated(shared, 4)}: subjects that are trained on must not be tested.",
             where=members[1].path("frames"),
             hint="give different ids to the subjects of one dataset, or leave them out if they are "
             "the same subjects",

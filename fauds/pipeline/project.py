@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fauds.captions import Style
-from fauds.captions.caption_tables import refuse_other_templates
+from fauds.captions.caption_tables import check_same_templates
 from fauds.errors import UsageError
 from fauds.pipeline import captioning
 from fauds.pipeline.joining import check_member, checked_faces, join_faces, join_frames
@@ -73,7 +73,7 @@ class Project:
                 protocol with the same name and version.
         """
         protocol = protocol_files.read(file)
-        protocol_files.refuse_other(protocol, file, workdir / protocol.name)
+        protocol_files.check_same_protocol(protocol, file, workdir / protocol.name)
         return cls(workdir, protocol.name, say, protocol)
 
     def of(self, dataset: str) -> "Project":
@@ -113,7 +113,7 @@ class Project:
         else:
             step = read_frames(workspace, root, options, self._say, progress)
         if workspace.from_file:
-            protocol_files.keep(workspace.protocol, workspace.folder)
+            protocol_files.store_protocol(workspace.protocol, workspace.folder)
         return step
 
     def _members(self) -> "tuple[Project, Project]":
@@ -168,7 +168,7 @@ class Project:
         expected = {"inputs": frames.fingerprint, "settings": settings}
         if unchanged(captioning.caption_tables(workspace), expected):
             return Step(path, False, old)
-        refuse_other_templates(workspace.dataset, workspace.folder, old, frames.fingerprint)
+        check_same_templates(workspace.dataset, workspace.folder, old, frames.fingerprint)
         self._say(f"building captions again ({settings['language']}): {path}")
         style = Style(
             settings["language"], settings["degrees"], settings["variants"], settings["seed"] or 0
@@ -314,23 +314,23 @@ class Project:
             DataError: images, landmarks or other files that the run needs are missing.
         """
         from fauds.pipeline.evaluating import write_results
-        from fauds.runs.run import begun
+        from fauds.runs.run import begin_run
         from fauds.training import processes
 
-        processes.join(cpu=plan.settings.training.device == "cpu")
-        plan = processes.agreed(plan)
+        processes.join_group(cpu=plan.settings.training.device == "cpu")
+        plan = processes.broadcast(plan)
         if frames is not None:
             if plan.needs_captions:
                 self.captions_as_built(frames)
             self.folds_as_made(frames)
             if plan.faces is None:
                 self.faces_as_prepared(frames, progress)
-        processes.wait()
-        with begun(self.workspace.folder, plan) as run:
+        processes.wait_for_all()
+        with begin_run(self.workspace.folder, plan) as run:
             run.predict(progress, tensorboard=tensorboard)
-            if processes.leads():
+            if processes.is_leader():
                 write_results(run)
-        if processes.leads():
+        if processes.is_leader():
             _report(plan.folder)
         return plan.folder
 

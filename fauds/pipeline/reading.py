@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from fauds.datasets import DATASETS
-from fauds.datasets.base import Reading, ReadOptions, is_written
+from fauds.datasets.base import Reading, ReadOptions, is_complete_synthetic
 from fauds.errors import UsageError
 from fauds.faces.manifest import read_manifest
 from fauds.pipeline.workspace import Step, Workspace, meta_of
@@ -99,7 +99,7 @@ def _missing_release(workspace: Workspace, root: Path) -> Synthesis | None:
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
         return None
-    return None if is_written(root, synthesis.model_dump()) else synthesis
+    return None if is_complete_synthetic(root, synthesis.model_dump()) else synthesis
 
 
 def _generate(

@@ -45,8 +45,8 @@ def split(
         if unchanged([path, workspace.path("fold_statistics")], meta):
             return Step(path, False, meta)
         table = make_table()
-        folding.check(table, counts.subjects)
-        statistics = folding.statistics(counts, table, target)
+        folding.check_folds(table, counts.subjects)
+        statistics = folding.fold_statistics(counts, table, target)
         store.write_table(workspace.path("fold_statistics"), statistics, meta)
         store.write_table(path, table, meta)
     return Step(path, True, meta)
@@ -73,10 +73,10 @@ def _folds(
         column = store.read_table(trained.path, ["subject"])["subject"]
         subjects = set(column.unique().to_pylist())
         settings = {"k": 1, "method": "across", "seed": None}
-        return lambda: folding.across(counts, subjects, workspace.dataset), settings
-    method, k = folding.choose(workspace.dataset, listed, len(counts.subjects), k, method)
+        return lambda: folding.cross_dataset_fold(counts, subjects, workspace.dataset), settings
+    method, k = folding.choose_method(workspace.dataset, listed, len(counts.subjects), k, method)
     if listed is not None and method == "published":
         settings = {"k": k, "method": method, "seed": None}
-        return lambda: folding.published(counts, listed), settings
+        return lambda: folding.published_folds(counts, listed), settings
     settings = {"k": k, "method": method, "seed": seed}
-    return lambda: folding.random(counts, k, seed), settings
+    return lambda: folding.random_folds(counts, k, seed), settings

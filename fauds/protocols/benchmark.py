@@ -17,11 +17,11 @@ from pydantic import (
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
-from fauds.registry import unknown
-from fauds.settings import Settings, complaint, read_yaml
+from fauds.registry import unknown_name_error
+from fauds.settings import Settings, read_yaml, validation_error
 from fauds.targets import TARGETS
 from fauds.targets.base import Target
-from fauds.targets.occurrence import AU, MEMBERS, RULE, Occurrence
+from fauds.targets.occurrence import AU, JOINED_RULE, RULE_PATTERN, Occurrence
 
 
 class Folds(Settings):
@@ -192,7 +192,7 @@ class Benchmark(Settings):
     train: str | None = None
     test: str | None = None
     aus: tuple[AU, ...] = Field(default=(), min_length=1)
-    occurrence: str = Field(default="", pattern=RULE)
+    occurrence: str = Field(default="", pattern=RULE_PATTERN)
     target: SerializeAsAny[Target] = cast(Target, None)
     missing_code: int | None = None
     sexes: Literal["first letter of the subject's id", "not published"] = "not published"
@@ -247,7 +247,7 @@ class Benchmark(Settings):
         except UsageError as error:
             raise ValueError(f"{error.what} {error.hint}") from error
         except ValidationError as error:
-            problem = complaint(kind, error, None, usage=False)
+            problem = validation_error(kind, error, None, usage=False)
             raise ValueError(" ".join(filter(None, (problem.what, problem.hint)))) from error
 
     @model_serializer(mode="wrap")
@@ -270,7 +270,7 @@ class Benchmark(Settings):
         if repeated:
             raise ValueError(f"aus: {', '.join(repeated)} is listed more than once")
         if not self.joins:
-            if self.dataset is None or self.occurrence == MEMBERS:
+            if self.dataset is None or self.occurrence == JOINED_RULE:
                 raise ValueError("set dataset and its rule of occurrence, or both train and test")
             return self
         if self.dataset or self.folds or self.frames.file or self.synthesis:
@@ -280,8 +280,8 @@ class Benchmark(Settings):
             )
         if not self.train or not self.test or self.train == self.test:
             raise ValueError("train and test must name two protocols")
-        if self.occurrence != MEMBERS:
-            raise ValueError(f"occurrence must be {MEMBERS!r} if train and test are set")
+        if self.occurrence != JOINED_RULE:
+            raise ValueError(f"occurrence must be {JOINED_RULE!r} if train and test are set")
         if not self.name.startswith(f"{self.train}-to-{self.test}"):
             raise ValueError(f"name must begin with {self.train}-to-{self.test}")
         return self
@@ -361,7 +361,7 @@ def benchmark(name: str) -> Benchmark:
             the key.
     """
     if name not in names():
-        raise unknown("benchmark", name, names())
+        raise unknown_name_error("benchmark", name, names())
     return read_benchmark(resources.root("benchmarks") / f"{name}.yaml")
 
 
@@ -375,7 +375,7 @@ def read_benchmark(path: Path) -> Benchmark:
     try:
         protocol = Benchmark.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise complaint(Benchmark, error, path, usage=False) from error
+        raise validation_error(Benchmark, error, path, usage=False) from error
     if protocol.frames.file is None:
         return protocol
     frame_list = path.resolve().parent / protocol.frames.file

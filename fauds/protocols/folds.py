@@ -17,7 +17,7 @@ from fauds.tables import schemas
 from fauds.tables.paths import FOLDS, FRAMES
 from fauds.targets.base import Target
 
-DEFAULT = 3
+DEFAULT_FOLDS = 3
 """Number of folds if neither the protocol nor the user sets one."""
 
 
@@ -74,7 +74,7 @@ def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, .
     return tuple(frames["sex"].take(pa.array(first_rows)).to_pylist())
 
 
-def choose(
+def choose_method(
     dataset: str, listed: Folds | None, subjects: int, k: int | None, method: str | None
 ) -> tuple[str, int]:
     """Return the method of making folds, "published" or "random", and the number of folds.
@@ -94,7 +94,7 @@ def choose(
     available = 0
     if listed is not None:
         available = len(listed.parts) if listed.rule == "listed" else subjects
-    wanted = k or (available if method != "random" and available else DEFAULT)
+    wanted = k or (available if method != "random" and available else DEFAULT_FOLDS)
     if method == "published" and wanted != available:
         if not available:
             raise UsageError(f"{dataset} lists no folds.", hint="use --method random")
@@ -105,7 +105,7 @@ def choose(
     return method or ("published" if wanted == available else "random"), wanted
 
 
-def published(counts: LabelCounts, folds: Folds) -> pa.Table:
+def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
     """Return the folds of a protocol, from its list or by its rule.
 
     Args:
@@ -143,7 +143,7 @@ def published(counts: LabelCounts, folds: Folds) -> pa.Table:
     return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
 
 
-def across(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
+def cross_dataset_fold(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
     """Return a single fold, for a protocol that trains and tests on two datasets.
 
     Args:
@@ -155,19 +155,19 @@ def across(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.T
     return _table(counts.subjects, parts, protocol)
 
 
-def tested(folds: pa.Table) -> list[int]:
+def fold_numbers(folds: pa.Table) -> list[int]:
     """Return the numbers of the folds, sorted; part 0, which is never tested, is left out."""
     return sorted(set(folds["fold"].to_pylist()) - {0})
 
 
-def offered(counts: LabelCounts, folds: pa.Table) -> int:
+def count_tested_frames(counts: LabelCounts, folds: pa.Table) -> int:
     """Return the number of frames of all subjects that the folds test."""
     part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     is_tested = [part[subject] != 0 for subject in counts.subjects]
     return int(counts.frames[is_tested].sum())
 
 
-def random(counts: LabelCounts, k: int, seed: int) -> pa.Table:
+def random_folds(counts: LabelCounts, k: int, seed: int) -> pa.Table:
     """Return random, subject-exclusive folds, balanced for AU occurrence, frames and sex.
 
     Subjects are first assigned at random to folds whose sizes differ by one at most. Pairs of
@@ -227,7 +227,7 @@ def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol:
     return pa.table(rows, schema=schemas.FOLDS_SCHEMA)
 
 
-def check(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> None:
+def check_folds(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> None:
     """Check that every subject is in exactly one part and that folds are numbered 1 to k.
 
     Args:
@@ -249,7 +249,7 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> No
     listed = Counter(folds["subject"].to_pylist())
     repeated = sorted(subject for subject, count in listed.items() if count > 1)
     missing = sorted(set(subjects) - set(listed))
-    numbers = tested(folds)
+    numbers = fold_numbers(folds)
     least = 1 if 0 in folds["fold"].to_pylist() else 2
     for names, problem in ((repeated, "in more than one fold"), (missing, "in no fold")):
         if names:
@@ -267,7 +267,7 @@ def check(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> No
         )
 
 
-def statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
+def fold_statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
     """Return the label statistics and class weights of each fold and name of the target.
 
     Args:
@@ -283,7 +283,7 @@ def statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     number = np.array([fold_of[subject] for subject in counts.subjects])
     tables = []
-    for fold in tested(folds):
+    for fold in fold_numbers(folds):
         test = number == fold
         frames, positives = counts.coded[~test].sum(axis=0), counts.positives[~test].sum(axis=0)
         weights = target.class_weights(frames, positives)

@@ -12,7 +12,7 @@ import yaml
 from fauds.errors import DataError
 from fauds.protocols import benchmark as protocols
 from fauds.protocols.benchmark import Benchmark
-from fauds.registry import unknown
+from fauds.registry import unknown_name_error
 from fauds.tables.atomic import atomic
 from fauds.tables.paths import PROTOCOL
 
@@ -92,11 +92,11 @@ def find(name: str, workdir: Path) -> Benchmark:
     if name in protocols.names():
         return protocols.benchmark(name)
     if name not in names(workdir):
-        raise unknown("benchmark", name, names(workdir))
+        raise unknown_name_error("benchmark", name, names(workdir))
     return protocols.read_benchmark(workdir / name / PROTOCOL)
 
 
-def refuse_other(protocol: Benchmark, path: Path, folder: Path) -> None:
+def check_same_protocol(protocol: Benchmark, path: Path, folder: Path) -> None:
     """Check that the tables in a folder do not belong to another protocol with the same name.
 
     Tables of an earlier version are accepted, as they will be replaced.
@@ -124,7 +124,7 @@ def refuse_other(protocol: Benchmark, path: Path, folder: Path) -> None:
     )
 
 
-def keep(protocol: Benchmark, folder: Path) -> None:
+def store_protocol(protocol: Benchmark, folder: Path) -> None:
     """Store the file of a user's protocol, and its list of frames, with its tables.
 
     Shipped protocols are not stored.

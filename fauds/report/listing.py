@@ -136,7 +136,7 @@ def _of_settings(saved: dict[str, Any]) -> dict[str, Any]:
 def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
     wanted = saved.get("folds")
     if not wanted:
-        wanted = folding.tested(store.read_table(folder / FOLDS, ["fold"]))
+        wanted = folding.fold_numbers(store.read_table(folder / FOLDS, ["fold"]))
     done = list(folder.glob("fold*/predictions.parquet"))
     return {"folds_done": len(done), "folds": len(wanted)}
 

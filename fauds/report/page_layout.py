@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from fauds.fonts import families, pieces
+from fauds.fonts import families, line_break_pieces
 from fauds.tables.atomic import atomic
 
 INK, FAINT, MARK = "#1a1a1a", "#767676", "#ffd60a"
@@ -43,7 +43,7 @@ class Page:
         """Return the lines of a text: `width` in inches, the font's `size` in points."""
         font = self._font(size, bold)
         lines = [""]
-        for piece in self._fitting(pieces(text), width, font):
+        for piece in self._fitting(line_break_pieces(text), width, font):
             if lines[-1] and self._width((lines[-1] + piece).rstrip(), font) > width:
                 lines[-1] = lines[-1].rstrip()
                 lines.append("")

@@ -177,7 +177,7 @@ class FoldRun:
         rows = np.flatnonzero(self.test_frames)
         chosen, explained = self._explained(model, rows)
         check_unchanged(inputs.found)
-        if not processes.leads():
+        if not processes.is_leader():
             return
         illustrations.write_features(self.folder, model, inputs, rows, plan.settings)
         if explained.attention is not None:
@@ -213,7 +213,7 @@ class FoldRun:
             tensors, saved = checkpoint.load(folder / WEIGHTS)
             checkpoint.check(saved, meta, folder / WEIGHTS)
             model.load_state_dict(tensors)
-            if processes.leads():
+            if processes.is_leader():
                 # The process may have been killed between writing the weights and this.
                 checkpoint.remove_checkpoints(folder)
             return model

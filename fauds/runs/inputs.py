@@ -175,7 +175,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
     frames = read_keyed(path, [*keys, *target.columns])
     counts = folding.count_subjects(frames, target)
     folds = _folds(tables, plan)
-    folding.check(folds, counts.subjects, where=plan.folder / FOLDS)
+    folding.check_folds(folds, counts.subjects, where=plan.folder / FOLDS)
     images = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
     if "landmarks" in needs:
         raise DataError(
@@ -206,7 +206,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         },
         synthetic=meta["synthetic"],
         found=images,
-        offered=folding.offered(counts, folds),
+        offered=folding.count_tested_frames(counts, folds),
         folds=folds,
         statistics=_statistics(images.frames, folds, target),
         faces=face_set(images.frames, images.root, target.labels(images.frames), tokens),
@@ -247,7 +247,7 @@ def copy_folds(tables: Path, plan: Plan) -> None:
 
 
 def _statistics(frames: pa.Table, folds: pa.Table, target: Target) -> pa.Table:
-    return folding.statistics(folding.count_subjects(frames, target), folds, target)
+    return folding.fold_statistics(folding.count_subjects(frames, target), folds, target)
 
 
 def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
@@ -268,7 +268,7 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
         DataError: a fold has nothing to train on or to test, or an AU is never active in its
             training part.
     """
-    existing = folding.tested(inputs.folds)
+    existing = folding.fold_numbers(inputs.folds)
     unknown_folds = sorted(set(plan.folds) - set(existing))
     if unknown_folds:
         raise UsageError(

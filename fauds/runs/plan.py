@@ -142,7 +142,7 @@ class Plan:
         return shlex.join([*parts, *(["--faces", str(self.faces)] if self.faces else [])])
 
 
-def make(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
+def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     """Return the plan of a new run, or of the run to resume.
 
     Args:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from fauds.captions import Words
 from fauds.errors import DataError
-from fauds.metrics.words import NoImageWords
+from fauds.metrics.words import NoImageBaseline
 from fauds.nn.base import Batch, BeamSearchOptions, Model
 from fauds.settings import RunSettings
 from fauds.tables import store
@@ -76,7 +76,7 @@ def infer(
                 test_outputs = model.test_step(batch)
             outputs.append((test_outputs.scores.cpu().numpy(), test_outputs.measures))
             advance(len(batch.rows) * accelerator.num_processes)
-    all_outputs = processes.interleave(processes.gathered(outputs))
+    all_outputs = processes.interleave(processes.gather(outputs))
     scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
     _check_finite(scores, faces)
     return Inference(
@@ -99,7 +99,7 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
         with accelerator.autocast():
             scores = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
         batch_scores.append(scores.cpu().numpy())
-    all_scores = np.concatenate(processes.interleave(processes.gathered(batch_scores)))
+    all_scores = np.concatenate(processes.interleave(processes.gather(batch_scores)))
     _check_finite(all_scores, faces)
     return all_scores
 
@@ -159,10 +159,10 @@ def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
         tested = _distinct_captions(test.captions.local[:, au], tokens.local)
         size = sum((len(caption) - 1) * times for caption, times in tested)
         if size:
-            hits += NoImageWords(training).accuracy(tested) * size
+            hits += NoImageBaseline(training).accuracy(tested) * size
             words += size
     tested = _distinct_captions(test.captions.global_, tokens.global_)
-    baseline = NoImageWords(_distinct_captions(train.captions.global_, tokens.global_))
+    baseline = NoImageBaseline(_distinct_captions(train.captions.global_, tokens.global_))
     global_words = sum((len(caption) - 1) * times for caption, times in tested)
     return {
         "local_word_top5_no_image": (hits / words if words else float("nan"), int(words)),
@@ -229,7 +229,7 @@ def explain(
         parts = (*explained.tokens, maps)
         outputs.append([None if part is None else part.cpu().numpy() for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
-    all_outputs = processes.interleave(processes.gathered(outputs))
+    all_outputs = processes.interleave(processes.gather(outputs))
     attention = [part for _, _, part in all_outputs if part is not None]
     return Explanations(
         _texts([(local, face) for local, face, _ in all_outputs], words, names),
@@ -274,7 +274,7 @@ def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
     }
 
 
-TEST, VALIDATION = "epochs", "validation"
+TEST_EPOCHS, VALIDATION_EPOCHS = "epochs", "validation"
 """Folders, in that of a fold, with predictions of the two parts after each epoch."""
 
 
@@ -283,7 +283,7 @@ class EpochPredictor:
 
     Args:
         folder: the folder of the fold.
-        parts: maps `TEST` and `VALIDATION` to the frames to predict.
+        parts: maps `TEST_EPOCHS` and `VALIDATION_EPOCHS` to the frames to predict.
         settings: the settings of the run.
         names: the names of the scores.
     """
@@ -304,7 +304,7 @@ class EpochPredictor:
         """Write the predictions of a model after an epoch, counted from 1."""
         for name, faces in self._parts.items():
             scores = predict(model, faces, self._settings)
-            if processes.leads():
+            if processes.is_leader():
                 columns = {
                     "frame_id": faces.frame_ids,
                     **dict(zip(self._names, scores.T, strict=True)),
@@ -324,9 +324,9 @@ def epoch_predictor(
 
     With validation subjects, the test part is predicted too, to score the epoch that they choose.
     """
-    parts = {TEST: testing}
+    parts = {TEST_EPOCHS: testing}
     if len(validating):
-        parts[VALIDATION] = validating
+        parts[VALIDATION_EPOCHS] = validating
     elif not settings.training.watch_test:
         return None
     return EpochPredictor(folder, parts, settings, names)

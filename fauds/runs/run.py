@@ -45,7 +45,7 @@ class Run:
         """
         unfinished = [fold for fold in self.folds if not self._predicted(fold)]
         # All processes must check for predictions before the first one writes some.
-        processes.wait()
+        processes.wait_for_all()
         for fold in unfinished:
             try:
                 FoldRun(self.plan, self.inputs, fold, progress).run(tensorboard)
@@ -59,7 +59,7 @@ class Run:
 
 
 @contextmanager
-def begun(tables: Path, plan: Plan) -> Iterator[Run]:
+def begin_run(tables: Path, plan: Plan) -> Iterator[Run]:
     """Begin or resume a run; the first process locks the run's folder.
 
     Args:
@@ -74,13 +74,13 @@ def begun(tables: Path, plan: Plan) -> Iterator[Run]:
     make_accelerator(plan.settings)
     inputs = load(tables, plan)
     run = Run(plan, inputs, folds_to_run(plan, inputs))
-    if not processes.leads():
-        processes.wait()
+    if not processes.is_leader():
+        processes.wait_for_all()
         yield run
         return
     plan.claim()
     with store.lock(plan.folder):
         copy_folds(tables, plan)
         plan.save(inputs.made_from)
-        processes.wait()
+        processes.wait_for_all()
         yield run

@@ -38,14 +38,14 @@ def atomic(path: Path) -> Iterator[Path]:
         # Code in the context may read other files, whose errors must not be reported for this one.
         if error.filename is not None and Path(error.filename).parent != path.parent:
             raise
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """Raise DataError in place of an OSError, for code that writes `path`.
 
     Raises:
@@ -55,10 +55,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> DataError:
+def write_error(path: Path, error: OSError) -> DataError:
     """Return the error to raise if a file cannot be written.
 
     Args:
@@ -87,7 +87,7 @@ def _hint(number: int | None) -> str:
 def _temporary_file(path: Path) -> Path:
     """Create an empty file in the same folder as `path`, and the folder if necessary."""
     # An error about any folder of the path is reported for the file itself.
-    with writing(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -101,7 +101,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def growing(path: Path) -> Iterator[Path]:
+def atomic_keeping_partial(path: Path) -> Iterator[Path]:
     """Yield a temporary path like `atomic`, but keep an unfinished file under another name.
 
     On an error or Ctrl-C the old file is left unchanged. The part written so far is kept as, for

@@ -198,13 +198,13 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"The table cannot be read: {reason}.", where=path, hint=hint)
 
 
-def trimmed(column: pa.ChunkedArray) -> list[str]:
+def trimmed_texts(column: pa.ChunkedArray) -> list[str]:
     """Return the texts in a column of strings, without surrounding blanks."""
     texts: list[str] = pc.utf8_trim_whitespace(column).to_pylist()
     return texts
 
 
-def stacked(table: pa.Table, names: Sequence[str]) -> np.ndarray:
+def stacked_numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     """Return columns of numbers as one array, [rows, columns]; NaN for null."""
     columns = [to_numpy(pc.fill_null(table[name], math.nan)) for name in names]
     return np.stack(columns, axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fauds.tables.atomic import unwritable
+from fauds.tables.atomic import write_error
 
 
 class RowGroups:
@@ -108,7 +108,7 @@ class TableWriter:
             for group in self._groups.add(part, starts):
                 self._put(group)
         except OSError as error:
-            raise unwritable(self._path, error) from error
+            raise write_error(self._path, error) from error
 
     def finish(self, metadata: dict[bytes, bytes]) -> None:
         """Write the remaining rows and the key-value metadata, and close the file."""

@@ -24,7 +24,7 @@ Form = Literal["multilabel", "multiclass"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricValues:
     """The values of a metric.
 
     Attributes:
@@ -174,7 +174,7 @@ class Target(Settings, ABC):
         *,
         graded: bool,
         rates: np.ndarray | None = None,
-    ) -> dict[str, Figure]:
+    ) -> dict[str, MetricValues]:
         """Return the metrics of a set of frames, in the order in which reports list them.
 
         Args:

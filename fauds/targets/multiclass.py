@@ -12,7 +12,7 @@ from fauds.errors import DataError
 from fauds.metrics import multiclass
 from fauds.metrics.multiclass import Confusion
 from fauds.metrics.resampling import Additive, Statistic, WithOverall
-from fauds.targets.base import Figure, Target
+from fauds.targets.base import MetricValues, Target
 
 _ABSENT = "no frame of the class in the test part"
 
@@ -138,15 +138,15 @@ class Multiclass(Target):
         *,
         graded: bool,
         rates: np.ndarray | None = None,
-    ) -> dict[str, Figure]:
+    ) -> dict[str, MetricValues]:
         """Return accuracy, recall and F1 by class; arguments are those of `Target.metrics`."""
         counts = self.count(labels, self.decide(scores, threshold))
         figures = {
-            name: Figure(statistic(counts), self.over_all(name, counts))
+            name: MetricValues(statistic(counts), self.over_all(name, counts))
             for name, statistic in self.statistics.items()
         }
         if rates is not None:
             coded = labels >= 0
             share = float((labels[coded] == rates.argmax()).mean()) if coded.any() else np.nan
-            figures["majority_accuracy"] = Figure(None, share)
+            figures["majority_accuracy"] = MetricValues(None, share)
         return figures

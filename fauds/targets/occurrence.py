@@ -13,9 +13,9 @@ from fauds.facs import au_name, facts
 from fauds.metrics import calibration, occurrence, ranking
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import Additive, Statistic
-from fauds.targets.base import Figure, Target
+from fauds.targets.base import MetricValues, Target
 
-MEMBERS = "as in train and test"
+JOINED_RULE = "as in train and test"
 """The rule of a protocol that joins two others, which both have rules of their own."""
 
 
@@ -29,7 +29,7 @@ def _au(spelling: int | str) -> str:
 AU = Annotated[str, BeforeValidator(_au)]
 """An action unit, converted from any common spelling to its canonical name, such as AU04."""
 
-RULE = rf"^(coded|intensity >= [1-5]|{MEMBERS})$"
+RULE_PATTERN = rf"^(coded|intensity >= [1-5]|{JOINED_RULE})$"
 """A regular expression of the rules that derive occurrence from labels."""
 
 _NO_POSITIVE = "no positive frame in the test part"
@@ -47,7 +47,7 @@ class Occurrence(Target):
 
     kind: Literal["occurrence"] = "occurrence"
     aus: tuple[AU, ...] = Field(min_length=1)
-    rule: str = Field("coded", pattern=RULE)
+    rule: str = Field("coded", pattern=RULE_PATTERN)
 
     noun: ClassVar[str] = "action unit"
     plural: ClassVar[str] = "action units"
@@ -179,7 +179,7 @@ class Occurrence(Target):
         *,
         graded: bool,
         rates: np.ndarray | None = None,
-    ) -> dict[str, Figure]:
+    ) -> dict[str, MetricValues]:
         """Return the metrics of every action unit; arguments are those of `Target.metrics`."""
         counts = occurrence.count(labels, self.decide(scores, threshold))
         values = {
@@ -197,4 +197,4 @@ class Occurrence(Target):
             values["calibration_error"] = calibration.calibration_error(labels, scores)
         if rates is not None:
             values["prevalence_f1"] = occurrence.prevalence_f1(counts, rates, threshold)
-        return {name: Figure(by_name) for name, by_name in values.items()}
+        return {name: MetricValues(by_name) for name, by_name in values.items()}

@@ -71,7 +71,7 @@ def sample(
         DataError: the file is missing or cannot be decoded.
     """
     stored = decode(_read(path), path)
-    image = scaled(stored, sampling.size)
+    image = scale_shorter_side(stored, sampling.size)
     scales = image.shape[1] / stored.shape[1], image.shape[0] / stored.shape[0]
     if epoch is not None:
         rng = np.random.default_rng([sampling.seed, epoch, frame_id])
@@ -144,10 +144,10 @@ def load_face(path: str, size: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or cannot be decoded.
     """
-    return scaled(decode(_read(path), path), size)
+    return scale_shorter_side(decode(_read(path), path), size)
 
 
-def scaled(image: np.ndarray, size: int) -> np.ndarray:
+def scale_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
     """Return an image, uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`."""
     scale = round(size * 8 / 7) / min(image.shape[:2])
     if scale != 1:

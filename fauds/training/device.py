@@ -23,7 +23,7 @@ def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
         UsageError: the device does not support the precision.
     """
     training = settings.training
-    processes.join(cpu=training.device == "cpu")
+    processes.join_group(cpu=training.device == "cpu")
     cpu = training.device == "cpu" or not torch.cuda.is_available()
     precision = precision_on("cpu" if cpu else "cuda", training.precision)
     if cpu and precision == "fp16":

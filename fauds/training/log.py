@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fauds.errors import UsageError
-from fauds.tables.atomic import atomic, writing
+from fauds.tables.atomic import atomic, write_errors
 from fauds.tables.paths import LOG, TENSORBOARD
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class TrainingLog:
         next_step, self.notes = _remove_unfinished(folder / LOG, epochs_done)
         self._path = folder / LOG
         self._losses = {*terms, "total"}
-        with writing(self._path):
+        with write_errors(self._path):
             self._file = self._path.open("a", encoding="utf-8")
         self._scalars: SummaryWriter | None = None
         self._events = folder / TENSORBOARD
         if writer is not None:
             # TensorBoard discards older points from this step on; new ones replace them.
-            with writing(self._events):
+            with write_errors(self._events):
                 self._scalars = writer(str(self._events), purge_step=next_step)
 
     def __enter__(self) -> "TrainingLog":
@@ -76,7 +76,7 @@ class TrainingLog:
         self._write({"step": step, **figures})
         if self._scalars is None:
             return
-        with writing(self._events):
+        with write_errors(self._events):
             for name, value in figures.items():
                 if name != "epoch":
                     label = f"loss/{name}" if name in self._losses else name
@@ -85,23 +85,23 @@ class TrainingLog:
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Write the figures of an epoch, counted from 1, and sync the log to disk."""
         self._write({"epoch": epoch, **figures})
-        with writing(self._path):
+        with write_errors(self._path):
             os.fsync(self._file.fileno())
         if self._scalars is not None:
-            with writing(self._events):
+            with write_errors(self._events):
                 self._scalars.flush()
 
     def close(self) -> None:
         """Write buffered lines and close the files."""
-        with writing(self._path):
+        with write_errors(self._path):
             self._file.close()
         if self._scalars is not None:
-            with writing(self._events):
+            with write_errors(self._events):
                 self._scalars.close()
 
     def _write(self, line: Mapping[str, float]) -> None:
         plain = {name: _json_number(value) for name, value in line.items()}
-        with writing(self._path):
+        with write_errors(self._path):
             self._file.write(json.dumps(plain, allow_nan=False) + "\n")
             self._file.flush()
 

@@ -91,8 +91,8 @@ def train(
     resumed = checkpoint.load_newest(folder, meta, say)
     epochs_done = 0 if resumed is None else int(resumed[1]["epochs_done"])
     # The first process must not change files before all others have read them.
-    processes.wait()
-    if processes.leads():
+    processes.wait_for_all()
+    if processes.is_leader():
         checkpoint.remove_temporary_files(folder)
     end, trained = 0, model
     with _open_log(folder, epochs_done, model.terms, tensorboard) as log:
@@ -122,10 +122,10 @@ def train(
                     state, header = training.state()
                     checkpoint.save_checkpoint(folder, state, {**meta, **header}, epoch + 1)
             trained = training.finish()
-    if processes.leads():
+    if processes.is_leader():
         checkpoint.save(folder / WEIGHTS, dict(trained.state_dict()), meta)
         checkpoint.remove_checkpoints(folder)
-    processes.wait()
+    processes.wait_for_all()
     return trained
 
 
@@ -150,7 +150,7 @@ def _open_log(
     folder: Path, epochs_done: int, terms: Sequence[str], tensorboard: bool
 ) -> AbstractContextManager[TrainingLog | None]:
     """Return the log of the first process; None for the other processes, which write no log."""
-    if not processes.leads():
+    if not processes.is_leader():
         return nullcontext()
     return TrainingLog(folder, terms=terms, epochs_done=epochs_done, tensorboard=tensorboard)
 

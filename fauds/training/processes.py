@@ -18,12 +18,12 @@ _TIMEOUT = timedelta(days=7)
 """How long the other processes wait for the leader, which may first crop faces for hours."""
 
 
-def leads() -> bool:
+def is_leader() -> bool:
     """Return whether this process is the leader, which writes files and prints messages."""
     return launcher.rank() == 0
 
 
-def join(cpu: bool) -> None:
+def join_group(cpu: bool) -> None:
     """Join the process group of the run and choose the device.
 
     Args:
@@ -37,7 +37,7 @@ def join(cpu: bool) -> None:
     from accelerate import PartialState
 
     number, count = launcher.rank(), launcher.world_size()
-    if count > 1 and not launcher.launched():
+    if count > 1 and not launcher.is_launched():
         raise _not_launched(number, count)
     gpus = 0 if cpu else torch.cuda.device_count()
     if count > 1 and 0 < gpus <= launcher.local_rank():
@@ -62,8 +62,8 @@ def _not_launched(number: int, count: int) -> UsageError:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Close the process group that `join` opened, once all processes are done or on an error.
+def process_group() -> Iterator[None]:
+    """Close the process group that `join_group` opened, once all processes are done or on an error.
 
     A launcher ends all processes when one fails, including those that were already done. A process
     that is done therefore waits until the leader has finished its part.
@@ -76,7 +76,7 @@ def together() -> Iterator[None]:
         if distributed.is_initialized():
             # If another process is gone, it or the launcher has already reported the reason.
             with suppress(RuntimeError):
-                wait()
+                wait_for_all()
                 finished = True
     finally:
         # If the group were left open, a thread of gloo could abort at the exit of Python. NCCL,
@@ -85,21 +85,21 @@ def together() -> Iterator[None]:
             distributed.destroy_process_group()
 
 
-def wait() -> None:
+def wait_for_all() -> None:
     """Wait until all processes have reached this point."""
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
 
 
-def agreed(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """Return the leader's value in every process."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
 
 
-def gathered(value: Any) -> list[Any]:
+def gather(value: Any) -> list[Any]:
     """Return the values of all processes, in the order of the processes' numbers."""
     from accelerate.utils import gather_object
 

@@ -342,7 +342,7 @@ class _RunningMeans:
     def means(self) -> dict[str, float]:
         """Return the mean losses of the epoch."""
         # `reduce` works only for tensors on the GPU, but these sums are on the CPU.
-        shares = processes.gathered(self._sums.tolist())
+        shares = processes.gather(self._sums.tolist())
         return dict(zip(self._terms, np.mean(shares, axis=0).tolist(), strict=True))
 
 

@@ -46,7 +46,7 @@ def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tupl
     project.faces()
     request = planning.RunRequest("vlfau", "tiny", changes=changes)
     workspace = project.workspace
-    plan = planning.make(request, workspace.protocol, workspace.folder / "runs")
+    plan = planning.make_plan(request, workspace.protocol, workspace.folder / "runs")
     return plan, load(workspace.folder, plan)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from fauds.captions import Builder, Style
-from fauds.captions.caption_tables import Built, opened
+from fauds.captions.caption_tables import BuiltCaptions, open_captions
 from fauds.tables import store
 
 
@@ -18,7 +18,7 @@ def write_built(
     *,
     synthetic: bool = True,
     rows_at_once: int | None = None,
-) -> Built:
+) -> BuiltCaptions:
     """Write the frames table and the three caption tables, and open them.
 
     Args:
@@ -47,4 +47,4 @@ def write_built(
         writer.meta = caption_meta
     for name, table in zip(("phrases", "vocabulary"), builder.tables(), strict=True):
         store.write_table(folder / f"{name}.parquet", table, caption_meta)
-    return opened(folder, "made")
+    return open_captions(folder, "made")

@@ -14,7 +14,7 @@ import yaml
 from fauds.captions import Style, export_hf
 from fauds.captions import caption_tables as built
 from fauds.captions import export_jsonl as export
-from fauds.captions.caption_tables import Built
+from fauds.captions.caption_tables import BuiltCaptions
 from fauds.captions.export_hf import EXPORT_MARKER, write_folder
 from fauds.captions.export_jsonl import stream_jsonl, write_jsonl
 from fauds.errors import DataError, UsageError
@@ -45,11 +45,11 @@ def awkward_frames(rows: int, intensities: bool = True) -> pa.Table:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Built:
+def made(tmp_path: Path) -> BuiltCaptions:
     return write_built(tmp_path / "made", awkward_frames(300), BP4D, Style(degrees=True))
 
 
-def plain(made: Built) -> list[dict[str, Any]]:
+def plain(made: BuiltCaptions) -> list[dict[str, Any]]:
     """Return the objects of an export, built by a plain loop over rows."""
     frames = pq.read_table(made.path("frames")).to_pylist()
     captions = pq.read_table(made.path("captions")).to_pylist()
@@ -85,7 +85,7 @@ def test_lines_equal_those_of_the_json_module(
 
 
 def test_tables_with_different_row_groups_are_read_together(
-    made: Built, monkeypatch: pytest.MonkeyPatch
+    made: BuiltCaptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = plain(made)
     meta = store.read_meta(made.path("captions"))
@@ -118,7 +118,9 @@ def test_a_dataset_without_frames_is_exported(tmp_path: Path) -> None:
     assert pq.read_schema(shard).field("global").type == pa.string()
 
 
-def test_an_earlier_export_is_replaced_but_no_other_file(made: Built, tmp_path: Path) -> None:
+def test_an_earlier_export_is_replaced_but_no_other_file(
+    made: BuiltCaptions, tmp_path: Path
+) -> None:
     out = tmp_path / "deep" / "er" / "captions.jsonl"
     write_jsonl(made, out)
     first = out.read_bytes()
@@ -136,7 +138,7 @@ def test_an_earlier_export_is_replaced_but_no_other_file(made: Built, tmp_path: 
 
 
 def test_an_earlier_export_folder_is_replaced_but_no_other_folder(
-    made: Built, tmp_path: Path
+    made: BuiltCaptions, tmp_path: Path
 ) -> None:
     out = tmp_path / "hf"
     write_folder(made, out, "")
@@ -159,7 +161,7 @@ def test_an_earlier_export_folder_is_replaced_but_no_other_folder(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_error_leaves_the_earlier_export_and_no_partial_files(
-    made: Built, tmp_path: Path, error: BaseException
+    made: BuiltCaptions, tmp_path: Path, error: BaseException
 ) -> None:
     file, folder = tmp_path / "out" / "captions.jsonl", tmp_path / "out" / "hf"
     write_jsonl(made, file)
@@ -193,7 +195,12 @@ STOPS += [("empty", at, late) for at in range(3) for late in (False, True)]
 
 @pytest.mark.parametrize(("before", "at", "late"), [*STOPS, ("nothing", 0, False)])
 def test_an_error_while_files_are_moved_restores_the_earlier_export(
-    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, at: int, late: bool
+    made: BuiltCaptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    at: int,
+    late: bool,
 ) -> None:
     out = tmp_path / "out" / "hf"
     out.parent.mkdir()
@@ -228,7 +235,7 @@ def test_an_error_while_files_are_moved_restores_the_earlier_export(
 
 
 def test_other_files_in_an_export_folder_stay(
-    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: BuiltCaptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "hf"
     write_folder(made, out, "")
@@ -245,7 +252,9 @@ def test_other_files_in_an_export_folder_stay(
     assert Path("README.md").read_text() != "old"
 
 
-def test_a_data_folder_with_another_file_is_not_replaced(made: Built, tmp_path: Path) -> None:
+def test_a_data_folder_with_another_file_is_not_replaced(
+    made: BuiltCaptions, tmp_path: Path
+) -> None:
     out = tmp_path / "hf"
     write_folder(made, out, "")
     (out / "data" / "notes.txt").write_text("mine")
@@ -255,7 +264,7 @@ def test_a_data_folder_with_another_file_is_not_replaced(made: Built, tmp_path: 
     assert sorted(os.listdir(out)) == ["README.md", "data", EXPORT_MARKER]
 
 
-def test_a_path_that_cannot_be_written_is_an_error(made: Built, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(made: BuiltCaptions, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("file/x/y", "n" * 300, f"{'n' * 300}/y"):
         for write in (write_jsonl, lambda made, out: write_folder(made, out, "")):
@@ -271,7 +280,7 @@ def test_a_path_that_cannot_be_written_is_an_error(made: Built, tmp_path: Path) 
 
 
 def test_an_export_folder_opens_in_hugging_face_datasets(
-    made: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: BuiltCaptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
@@ -343,31 +352,33 @@ def test_the_dataset_card_states_language_settings_and_access(tmp_path: Path) ->
         assert marker["settings"] == made.settings and marker["frames"] == 30
 
 
-def test_captions_of_other_frames_are_an_error_with_the_command_to_rebuild(made: Built) -> None:
+def test_captions_of_other_frames_are_an_error_with_the_command_to_rebuild(
+    made: BuiltCaptions,
+) -> None:
     meta = store.read_meta(made.path("frames"))
     frames = store.read_table(made.path("frames"))
     store.write_table(made.path("frames"), frames, {**meta, "inputs": "of others"})
     with pytest.raises(DataError, match="of other frames") as error:
-        built.opened(made.folder, "made")
+        built.open_captions(made.folder, "made")
     assert "fauds build-captions --dataset made" in error.value.hint
     assert "--degrees" in error.value.hint
     store.write_table(made.path("frames"), frames.slice(1), meta)
     with pytest.raises(DataError, match="of other frames"):
-        built.opened(made.folder, "made")
+        built.open_captions(made.folder, "made")
     at = frames.column_names.index("frame_id")
     other = frames.set_column(at, "frame_id", pa.array(range(1, 301)))
     store.write_table(made.path("frames"), other, meta)
     with pytest.raises(DataError, match="of other frames"):
-        stream_jsonl(built.opened(made.folder, "made"), io.BytesIO())
+        stream_jsonl(built.open_captions(made.folder, "made"), io.BytesIO())
 
 
-def test_tables_of_different_builds_are_an_error_of_their_own(made: Built) -> None:
+def test_tables_of_different_builds_are_an_error_of_their_own(made: BuiltCaptions) -> None:
     meta = store.read_meta(made.path("phrases"))
     phrases = store.read_table(made.path("phrases"))
     for change in ({"inputs": "of others"}, {"settings": {**meta["settings"], "degrees": False}}):
         store.write_table(made.path("phrases"), phrases, {**meta, **change})
         with pytest.raises(DataError, match="of different builds") as error:
-            built.opened(made.folder, "made")
+            built.open_captions(made.folder, "made")
         assert "of other frames" not in str(error.value)
         assert "fauds build-captions --dataset made" in error.value.hint
         assert "--degrees" in error.value.hint
@@ -386,7 +397,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def _peak(made: Built) -> int:
+def _peak(made: BuiltCaptions) -> int:
     """Return the peak of Arrow memory between the parts of an export, in bytes."""
     allocated: list[int] = []
 

@@ -10,8 +10,8 @@ import pytest
 
 from fauds.captions import Style
 from fauds.captions import caption_tables as built
-from fauds.captions.caption_tables import Built
-from fauds.captions.statistics import Lengths, compute
+from fauds.captions.caption_tables import BuiltCaptions
+from fauds.captions.statistics import Lengths, caption_statistics
 from fauds.captions.tokens import Tokeniser
 from fauds.tables import store
 
@@ -27,7 +27,9 @@ STYLES = {
 
 
 @pytest.fixture(params=STYLES)
-def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
+def made(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> BuiltCaptions:
     # Small row groups and parts, whose dictionaries differ.
     monkeypatch.setattr(store, "ROW_GROUP", 90)
     monkeypatch.setattr(built, "ROWS_AT_ONCE", 40)
@@ -35,7 +37,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return write_built(tmp_path, frames, DISFA, STYLES[request.param], rows_at_once=60)
 
 
-def rows_of(made: Built, table: str) -> list[dict[str, Any]]:
+def rows_of(made: BuiltCaptions, table: str) -> list[dict[str, Any]]:
     return pq.read_table(made.path(table)).to_pylist()
 
 
@@ -52,10 +54,10 @@ def equal(results: Lengths, values: list[int]) -> bool:
     ) and results.mean == pytest.approx(expected.mean)
 
 
-def test_action_units_are_counted_by_state(made: Built) -> None:
+def test_action_units_are_counted_by_state(made: BuiltCaptions) -> None:
     frames, captions = rows_of(made, "frames"), rows_of(made, "captions")
     phrases = {(row["au"], row["text"]): row["state"] for row in rows_of(made, "phrases")}
-    results = compute(made)
+    results = caption_statistics(made)
     assert (results.frames, results.subjects) == (500, 3)
     for au in results.aus:
         values = [row[au.au] for row in frames if row[au.au] is not None]
@@ -65,9 +67,9 @@ def test_action_units_are_counted_by_state(made: Built) -> None:
         assert len(au.states) == (7 if made.settings["degrees"] else 2)
 
 
-def test_lengths_words_and_distinct_descriptions_are_counted(made: Built) -> None:
+def test_lengths_words_and_distinct_descriptions_are_counted(made: BuiltCaptions) -> None:
     captions, tokenise = rows_of(made, "captions"), Tokeniser(made.settings["language"])
-    results = compute(made)
+    results = caption_statistics(made)
     for scope, columns, name in (
         (results.local, DISFA, "local"),
         (results.face, ["face"], "global"),
@@ -98,14 +100,14 @@ def is_word(token: str) -> bool:
     return any(letter.isalnum() for letter in token)
 
 
-def test_combinations_are_counted_with_their_most_frequent_text(made: Built) -> None:
+def test_combinations_are_counted_with_their_most_frequent_text(made: BuiltCaptions) -> None:
     frames, captions = rows_of(made, "frames"), rows_of(made, "captions")
     combinations: dict[tuple[str, ...], Counter[str]] = {}
     for row, caption_row in zip(frames, captions, strict=True):
         if all(row[au] is not None for au in DISFA):
             active = tuple(au for au in DISFA if row[au])
             combinations.setdefault(active, Counter())[caption_row["face"]] += 1
-    results = compute(made)
+    results = caption_statistics(made)
     assert results.described == sum(texts.total() for texts in combinations.values())
     assert {combination.aus: combination.frames for combination in results.combinations} == {
         aus: texts.total() for aus, texts in combinations.items()
@@ -123,10 +125,12 @@ def test_combinations_are_counted_with_their_most_frequent_text(made: Built) -> 
 
 
 def test_statistics_of_no_frames_and_of_uncoded_frames_are_zero(tmp_path: Path) -> None:
-    results = compute(write_built(tmp_path / "none", make_frames(BP4D, 0), BP4D))
+    results = caption_statistics(write_built(tmp_path / "none", make_frames(BP4D, 0), BP4D))
     assert (results.frames, results.subjects, results.described) == (0, 0, 0)
     assert results.combinations == () and results.at_once == {0: 0}
     assert results.face.tokens == Lengths(0, 0.0, 0.0, 0)
-    nulls = compute(write_built(tmp_path / "null", make_frames(BP4D, 9, nulls=1.1), BP4D))
+    nulls = caption_statistics(
+        write_built(tmp_path / "null", make_frames(BP4D, 9, nulls=1.1), BP4D)
+    )
     assert nulls.frames == 9 and nulls.described == 0
     assert {(au.coded, au.active) for au in nulls.aus} == {(0, 0)}

@@ -17,8 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fauds.captions import describe, describe_face
-from fauds.captions.caption_tables import opened
-from fauds.captions.statistics import compute
+from fauds.captions.caption_tables import open_captions
+from fauds.captions.statistics import caption_statistics
 from fauds.captions.summaries import au_sheet, find_frame
 from fauds.captions.templates import STATES
 from fauds.facs import AUS, facts
@@ -227,7 +227,7 @@ def test_statistics_are_those_of_the_tables(cli, work, bp4d):
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_nothing_is_cut_off_on_a_terminal(work, width):
-    built = opened(work / "bp4d", "bp4d")
+    built = open_captions(work / "bp4d", "bp4d")
     frames, _ = tables(work, "bp4d")
     first = frames.iloc[1]
     frame = find_frame(built, f"{first['subject']}/{first['task']}/{first['frame']}")
@@ -235,7 +235,7 @@ def test_nothing_is_cut_off_on_a_terminal(work, width):
         lambda console: show_au(au_sheet("AU12"), every=True, console=console),
         lambda console: show_au(au_sheet("AU12", "zh"), console=console),
         lambda console: show_frame(frame, console=console),
-        lambda console: show_statistics(compute(built), console),
+        lambda console: show_statistics(caption_statistics(built), console),
     ]
     for show in shows:
         file = io.StringIO()

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from fauds.metrics.words import NoImageWords
+from fauds.metrics.words import NoImageBaseline
 
 BOS, EOS = 1, 2
 
@@ -41,17 +41,17 @@ def test_hits_equal_those_of_a_plain_count():
     rng = np.random.default_rng(0)
     for k in (1, 2, 5):
         train, test = random_captions(rng, 12), random_captions(rng, 12)
-        guesser = NoImageWords(train, k)
+        guesser = NoImageBaseline(train, k)
         for words, _ in test + train:
             assert guesser.hits(words) == plain_hits(train, words, k)
 
 
 def test_accuracy_weights_captions_by_their_frames():
-    guesser = NoImageWords([([1, 5, 2], 1)], k=1)
+    guesser = NoImageBaseline([([1, 5, 2], 1)], k=1)
     assert guesser.accuracy([([1, 5, 2], 3), ([1, 6, 2], 1)]) == (3 * 2 + 1) / 8
     assert np.isnan(guesser.accuracy([]))
 
 
 def test_five_guesses_always_hit_if_there_are_only_two_captions():
     captions = [([1, 5, 6, 7, 2], 9), ([1, 5, 8, 2], 1)]
-    assert NoImageWords(captions).accuracy(captions) == 1
+    assert NoImageBaseline(captions).accuracy(captions) == 1

@@ -140,7 +140,7 @@ def test_a_protocol_and_its_list_are_stored_in_the_workdir_and_found_by_name(wri
     values = example("disfa-12au") | {"frames": {"described": "a list", "file": "list.txt"}}
     protocol = user_files.read(written(values))
     work = tmp_path / "work"
-    user_files.keep(protocol, work / protocol.name)
+    user_files.store_protocol(protocol, work / protocol.name)
     (tmp_path / "list.txt").unlink()
     stored = user_files.find("disfa-12au", work)
     assert stored.frames.file.parent == work / "disfa-12au"
@@ -154,18 +154,18 @@ def test_another_protocol_with_the_same_name_and_version_is_an_error(written, tm
     folder = tmp_path / "work" / "disfa-12au"
     values = example("disfa-12au")
     path = written(values)
-    user_files.keep(user_files.read(path), folder)
-    user_files.refuse_other(user_files.read(path), path, folder)
+    user_files.store_protocol(user_files.read(path), folder)
+    user_files.check_same_protocol(user_files.read(path), path, folder)
     path = written(values | {"occurrence": "intensity >= 1"})
     with pytest.raises(DataError, match="version: the tables of disfa-12au") as refused:
-        user_files.refuse_other(user_files.read(path), path, folder)
+        user_files.check_same_protocol(user_files.read(path), path, folder)
     assert "raise the version" in refused.value.hint
     path = written(values | {"occurrence": "intensity >= 1", "version": 2})
-    user_files.refuse_other(user_files.read(path), path, folder)
-    user_files.keep(user_files.read(path), folder)
+    user_files.check_same_protocol(user_files.read(path), path, folder)
+    user_files.store_protocol(user_files.read(path), folder)
     path = written(values)
     with pytest.raises(DataError, match=r"version: .* with a later version") as refused:
-        user_files.refuse_other(user_files.read(path), path, folder)
+        user_files.check_same_protocol(user_files.read(path), path, folder)
     assert "above 2" in refused.value.hint
 
 

@@ -66,8 +66,8 @@ def test_published_folds_are_those_of_the_protocol(name):
     folds = protocols.benchmark(name).folds
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of(subjects, 3), TARGET)
-    table = folding.published(counts, folds)
-    folding.check(table, counts.subjects)
+    table = folding.published_folds(counts, folds)
+    folding.check_folds(table, counts.subjects)
     for k, part in folds.parts.items():
         subjects = [row["subject"] for row in table.to_pylist() if row["fold"] == k]
         assert sorted(subjects) == sorted(part)
@@ -78,19 +78,19 @@ def test_missing_and_unknown_subjects_are_errors_with_published_folds():
     subjects = [subject for part in folds.parts.values() for subject in part]
     counts = folding.count_subjects(frames_of([*subjects[1:], "SN099"], 3), TARGET)
     with pytest.raises(DataError, match=f"without frames: {subjects[0]}; not in the list: SN099"):
-        folding.published(counts, folds)
+        folding.published_folds(counts, folds)
 
 
 @given(st.integers(4, 30), st.integers(2, 4), st.integers(0, 5))
 def test_random_folds_are_exclusive_equal_in_size_and_independent_of_row_order(size, k, seed):
     frames = frames_of([f"S{i:02d}" for i in range(size)], 5, seed)
     counts = folding.count_subjects(frames, TARGET)
-    table = folding.random(counts, k, seed)
-    folding.check(table, counts.subjects)
+    table = folding.random_folds(counts, k, seed)
+    folding.check_folds(table, counts.subjects)
     sizes = np.bincount(table["fold"].to_numpy())[1:]
     assert sizes.max() - sizes.min() <= 1
     shuffled = frames.take(np.random.default_rng(1).permutation(len(frames)))
-    again = folding.random(folding.count_subjects(shuffled, TARGET), k, seed)
+    again = folding.random_folds(folding.count_subjects(shuffled, TARGET), k, seed)
     assert again.equals(table)
 
 
@@ -105,15 +105,17 @@ def test_random_folds_are_better_balanced_than_unbalanced_random_ones():
 
     rng = np.random.default_rng(0)
     unbalanced = [spread(rng.permutation(np.arange(41) % 3 + 1)) for _ in range(50)]
-    balanced = [spread(folding.random(counts, 3, s)["fold"].to_numpy()) for s in range(5)]
+    balanced = [spread(folding.random_folds(counts, 3, s)["fold"].to_numpy()) for s in range(5)]
     assert max(balanced) < np.quantile(unbalanced, 0.05)
-    assert len({tuple(folding.random(counts, 3, s)["fold"].to_pylist()) for s in range(5)}) > 1
+    assert (
+        len({tuple(folding.random_folds(counts, 3, s)["fold"].to_pylist()) for s in range(5)}) > 1
+    )
 
 
 def test_more_folds_than_subjects_are_an_error():
     counts = folding.count_subjects(frames_of(["A", "B"]), TARGET)
     with pytest.raises(UsageError, match="2 subjects cannot be split into 3 folds"):
-        folding.random(counts, 3, 0)
+        folding.random_folds(counts, 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +131,16 @@ def test_an_invalid_table_of_folds_is_an_error(rows, message):
     columns = [list(column) for column in zip(*rows, strict=True)]
     table = pa.table([*columns, ["p"] * len(rows)], schema=schemas.FOLDS_SCHEMA)
     with pytest.raises(DataError, match=message):
-        folding.check(table, ["A", "B"])
+        folding.check_folds(table, ["A", "B"])
 
 
 def test_statistics_and_class_weights_follow_equation_9():
     frames = frames_of([f"S{i}" for i in range(9)], 30, 4)
     counts = folding.count_subjects(frames, TARGET)
-    folds = folding.random(counts, 3, 0)
+    folds = folding.random_folds(counts, 3, 0)
     plain = plain_counts(frames)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    rows = folding.statistics(counts, folds, TARGET).to_pylist()
+    rows = folding.fold_statistics(counts, folds, TARGET).to_pylist()
     assert len(rows) == 3 * len(AUS)
     for fold in (1, 2, 3):
         fold_rows = [row for row in rows if row["fold"] == fold]
@@ -176,9 +178,9 @@ def test_an_au_that_is_never_active_has_no_class_weight():
 def test_leave_one_subject_out_has_a_fold_for_every_subject():
     counts = folding.count_subjects(frames_of(["S1", "S2", "S3", "S4"], 5), TARGET)
     folds = protocols.Folds.model_validate({"rule": "leave-one-subject-out"})
-    assert folding.choose("own", folds, 4, None, None) == ("published", 4)
-    table = folding.published(counts, folds)
-    folding.check(table, counts.subjects)
+    assert folding.choose_method("own", folds, 4, None, None) == ("published", 4)
+    table = folding.published_folds(counts, folds)
+    folding.check_folds(table, counts.subjects)
     assert table["fold"].to_pylist() == [1, 2, 3, 4]
     assert set(table["protocol"].to_pylist()) == {"leave-one-subject-out"}
 
@@ -186,22 +188,22 @@ def test_leave_one_subject_out_has_a_fold_for_every_subject():
 def test_the_number_of_folds_is_that_of_the_protocol_unless_the_user_sets_another():
     five = {k: [f"S{k}"] for k in range(1, 6)}
     listed = protocols.Folds.model_validate({"name": "five", "parts": five})
-    assert folding.choose("own", listed, 5, None, None) == ("published", 5)
-    assert folding.choose("own", listed, 5, 3, None) == ("random", 3)
-    assert folding.choose("own", listed, 5, None, "random") == ("random", 3)
-    assert folding.choose("own", None, 5, None, None) == ("random", 3)
+    assert folding.choose_method("own", listed, 5, None, None) == ("published", 5)
+    assert folding.choose_method("own", listed, 5, 3, None) == ("random", 3)
+    assert folding.choose_method("own", listed, 5, None, "random") == ("random", 3)
+    assert folding.choose_method("own", None, 5, None, None) == ("random", 3)
     with pytest.raises(UsageError, match="own lists 5 folds, not 3"):
-        folding.choose("own", listed, 5, 3, "published")
+        folding.choose_method("own", listed, 5, 3, "published")
 
 
 def test_a_dataset_that_is_only_trained_on_is_tested_by_no_fold():
     frames = frames_of(["A1", "A2", "B1", "B2", "B3"], 30, 2)
     counts = folding.count_subjects(frames, TARGET)
-    table = folding.across(counts, {"A1", "A2"}, "a-to-b")
-    folding.check(table, counts.subjects)
-    assert folding.tested(table) == [1]
+    table = folding.cross_dataset_fold(counts, {"A1", "A2"}, "a-to-b")
+    folding.check_folds(table, counts.subjects)
+    assert folding.fold_numbers(table) == [1]
     plain = plain_counts(frames)
-    for row in folding.statistics(counts, table, TARGET).to_pylist():
+    for row in folding.fold_statistics(counts, table, TARGET).to_pylist():
         assert row["fold"] == 1
         assert row["train_frames"] == sum(plain[s][row["au"]][0] for s in ("A1", "A2"))
         assert row["test_positives"] == sum(plain[s][row["au"]][1] for s in ("B1", "B2", "B3"))

@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 
 from fauds import fonts
 from fauds.captions import Style
-from fauds.captions.statistics import Statistics, compute
+from fauds.captions.statistics import Statistics, caption_statistics
 from fauds.captions.summaries import AuSheet, FrameSheet, au_sheet, find_frame
 from fauds.errors import DataError
 from fauds.facs import AUS
@@ -165,7 +165,7 @@ def test_letters_without_a_font_are_an_error_with_a_remedy(
         draw_au(au_sheet("AU12", "zh"), tmp_path / "au.png")
     assert "fonts-noto-cjk" in error.value.hint
     assert not (tmp_path / "au.png").exists()
-    assert fonts.families(["lip corner", "的"])[0] == fonts.PLAIN
+    assert fonts.families(["lip corner", "的"])[0] == fonts.DEFAULT_FONT
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_the_suffix_decides_the_format(suffix: str, frame: FrameSheet, tmp_path:
 @pytest.fixture(scope="module")
 def statistics(tmp_path_factory: pytest.TempPathFactory) -> Statistics:
     folder = tmp_path_factory.mktemp("statistics")
-    return compute(write_built(folder, make_frames(BP4D, 600, nulls=0.01), BP4D))
+    return caption_statistics(write_built(folder, make_frames(BP4D, 600, nulls=0.01), BP4D))
 
 
 def test_statistics(statistics: Statistics, saved_figures: list[Figure], tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_statistics(statistics: Statistics, saved_figures: list[Figure], tmp_pat
 
 def test_statistics_of_nothing(tmp_path: Path) -> None:
     built = write_built(tmp_path, make_frames(BP4D, 0), BP4D)
-    draw_statistics(compute(built), tmp_path / "statistics.svg")
+    draw_statistics(caption_statistics(built), tmp_path / "statistics.svg")
     assert (tmp_path / "statistics.svg").stat().st_size > 1000
 
 

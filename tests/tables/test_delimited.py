@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fauds.errors import DataError
-from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
+from fauds.tables.delimited import ColumnFile, open_columns, stacked_numbers, trimmed_texts
 
 TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
 TYPES = {"subject": TEXT, "frame": WHOLE, "AU12": NUMBER}
@@ -63,13 +63,19 @@ def test_an_empty_cell_is_null_unless_the_column_holds_integers(tmp_path: Path) 
     assert table["AU12"].to_pylist() == [None, None, 1]
     assert table["subject"].to_pylist() == ["F001", "", "M002"]
     assert np.array_equal(
-        stacked(table, ["AU12", "AU12"]), [[math.nan] * 2, [math.nan] * 2, [1, 1]], equal_nan=True
+        stacked_numbers(table, ["AU12", "AU12"]),
+        [[math.nan] * 2, [math.nan] * 2, [1, 1]],
+        equal_nan=True,
     )
 
 
 def test_text_is_returned_without_surrounding_blanks(tmp_path: Path) -> None:
     path = written(tmp_path, 'subject\n  F001 \n"M 002"\n\t陈\n')
-    assert trimmed(open_columns(path).read({"subject": TEXT})["subject"]) == ["F001", "M 002", "陈"]
+    assert trimmed_texts(open_columns(path).read({"subject": TEXT})["subject"]) == [
+        "F001",
+        "M 002",
+        "陈",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from fauds.errors import DataError
 from fauds.tables import store
-from fauds.tables.atomic import unwritable
+from fauds.tables.atomic import write_error
 
 META = {"inputs": "abc", "settings": {"language": "en"}}
 TABLE = pa.table({"x": list(range(10))})
@@ -108,7 +108,7 @@ def test_a_path_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     ],
 )
 def test_the_hint_depends_on_the_error_of_the_file_system(tmp_path, number, hint):
-    error = unwritable(tmp_path / "t.parquet", OSError(number, os.strerror(number)))
+    error = write_error(tmp_path / "t.parquet", OSError(number, os.strerror(number)))
     assert hint in error.hint and "choose another place" in error.hint
 
 

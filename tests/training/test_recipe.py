@@ -170,7 +170,7 @@ def test_a_process_group_that_no_launcher_started_is_refused(monkeypatch, names)
     for name, value in names.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="no launcher started it"):
-        processes.join(cpu=True)
+        processes.join_group(cpu=True)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
@@ -179,7 +179,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match=r"more processes than GPUs.*has 2"):
-        processes.join(cpu=False)
+        processes.join_group(cpu=False)
 
 
 def test_the_error_names_the_batch_whose_loss_is_not_finite(faces, settings, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.evaluation.external.column_roles import ColumnRoles, Sheet, numbers, strings
 from fauds.evaluation.external.frame_names import Sequences
@@ -52,7 +52,7 @@ def kind_of(sheet: Sheet) -> str:
     if {"frame", "success"} <= names:
         return "OpenFace"
     raise DataError(
-        f"Unrecognised prediction file; its columns are {shortened(list(sheet.columns))}.",
+        f"Unrecognised prediction file; its columns are {abbreviated(list(sheet.columns))}.",
         where=sheet.path,
         hint=FORMATS,
     )

@@ -11,7 +11,7 @@ from fauds.datasets import image_folders as images
 from fauds.datasets.base import Reader
 from fauds.datasets.image_folders import Listing
 from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 
 SequenceKey = tuple[str, str]
@@ -65,7 +65,7 @@ class Sequences:
             raise DataError(
                 f"{name!r} names no sequence of the dataset.",
                 where=where,
-                hint=f"name each file after its sequence: {shortened(sequences)}",
+                hint=f"name each file after its sequence: {abbreviated(sequences)}",
             )
         return key
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.datasets import DATASETS
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, UsageError
 from fauds.evaluation.evaluate import GroundTruth, Predictions, RunDescription
 from fauds.evaluation.external.frame_names import Sequences
@@ -180,10 +180,11 @@ def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -
         folds: the table of folds.
         where: the file or folder of the predictions, for the error message.
     """
-    for number in sorted(set(folding.tested(folds)) - set(predicted.tolist())):
+    for number in sorted(set(folding.fold_numbers(folds)) - set(predicted.tolist())):
         names = folds.filter(pc.equal(folds["fold"], number))["subject"].to_pylist()
         raise DataError(
-            f"There are no predictions for fold {number}, which tests {shortened(sorted(names))}.",
+            f"There are no predictions for fold {number}, which tests "
+            f"{abbreviated(sorted(names))}.",
             where=where,
             hint="predict the test parts of all folds",
         )
@@ -202,7 +203,7 @@ def _key_list(external: ExternalPredictions, rows: np.ndarray) -> str:
 
 
 def _missing_error(missing: dict[str, int], total: int, where: object) -> DataError:
-    by_subject = shortened([f"{name} {count:,}" for name, count in missing.items()])
+    by_subject = abbreviated([f"{name} {count:,}" for name, count in missing.items()])
     return DataError(
         f"{sum(missing.values()):,} of the protocol's {total:,} frames have no prediction: "
         f"{by_subject}.",
@@ -298,7 +299,7 @@ def match(
     frames = read_keyed(frames_path, [*keys, *target.columns, *coded_intensities])
     folds = store.read_table(tables / FOLDS).replace_schema_metadata(None)
     counts = folding.count_subjects(frames, target)
-    folding.check(folds, counts.subjects, tables / FOLDS)
+    folding.check_folds(folds, counts.subjects, tables / FOLDS)
     sequences = Sequences(
         frames, meta["reader"] and DATASETS[meta["reader"]], meta["settings"].get("image_base")
     )
@@ -347,10 +348,12 @@ def match(
         frames=scored,
         fold=np.array([fold_of[name] for name in subjects]),
         folds=folds,
-        tested=folding.tested(folds),
-        statistics=folding.statistics(folding.count_subjects(trainable, target), folds, target),
+        tested=folding.fold_numbers(folds),
+        statistics=folding.fold_statistics(
+            folding.count_subjects(trainable, target), folds, target
+        ),
         synthetic=meta["synthetic"],
-        offered=folding.offered(counts, folds),
+        offered=folding.count_tested_frames(counts, folds),
         without_image={},
         provenance={
             "reading": meta["settings"],

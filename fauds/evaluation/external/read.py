@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, UsageError
 from fauds.evaluation.external.column_roles import ColumnRoles, Sheet, classify, open_sheet
 from fauds.evaluation.external.formats import FORMATS, READERS, TABLE_FORMAT, Part, kind_of, whole
@@ -119,7 +119,7 @@ def _unread_columns(columns: Sequence[ColumnRoles]) -> list[str]:
     """Return lines that tell the user which columns were not read."""
     others = list(dict.fromkeys(name for roles in columns for name in roles.others))
     foreign = list(dict.fromkeys(name for roles in columns for name in roles.foreign))
-    lines = [f"not read, unknown columns: {shortened(others)}"] if others else []
+    lines = [f"not read, unknown columns: {abbreviated(others)}"] if others else []
     return lines + (
         [f"not read, action units of another set: {', '.join(foreign)}"] if foreign else []
     )

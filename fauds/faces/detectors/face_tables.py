@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fauds.datasets.subjects import shortened
+from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, UsageError
 from fauds.faces.base import GIVES, Face, Position
 from fauds.faces.landmarks import POINTS, marks
 from fauds.tables.columns import to_numpy
-from fauds.tables.delimited import ColumnFile, open_columns, stacked, trimmed
+from fauds.tables.delimited import ColumnFile, open_columns, stacked_numbers, trimmed_texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +143,8 @@ class CsvDetector:
         table = _rows(file, key_columns, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
         keys = list(zip(_sources(table), to_numpy(table["frame"]).tolist(), strict=True))
         _check_frames(file, keys)
-        landmarks = None if points is None else paired(stacked(table, points))
-        boxes = stacked(table, _BOX).astype(np.float64) if boxed else None
+        landmarks = None if points is None else paired(stacked_numbers(table, points))
+        boxes = stacked_numbers(table, _BOX).astype(np.float64) if boxed else None
         has_face = complete(file, landmarks, boxes)
         self.gives = _gives(landmarks, boxes)
         self._faces = faces_of(landmarks, boxes)
@@ -216,7 +216,7 @@ def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[
 
 def _sources(table: pa.Table) -> list[str]:
     """Return the source of every row, such as ``F001/T1``."""
-    names = [trimmed(table[name]) for name in table.column_names if name in _KEYS]
+    names = [trimmed_texts(table[name]) for name in table.column_names if name in _KEYS]
     if table.column_names[0] == "source" or len(names) == 1:
         return names[0]
     return [f"{subject}/{task}" if task else subject for subject, task in zip(*names, strict=True)]
@@ -289,7 +289,7 @@ class OpenFaceDetector:
             matches = [file for file in self._files if _name_pattern(stem).search(file.stem)]
         if len(matches) == 1:
             return matches[0]
-        names = shortened([file.name for file in matches or self._files])
+        names = abbreviated([file.name for file in matches or self._files])
         if matches:
             raise DataError(
                 f"More than one OpenFace table belongs to {source}: {names}.",
@@ -342,7 +342,7 @@ def _name_pattern(source: str) -> re.Pattern[str]:
 
 
 def _missing(names: Sequence[str]) -> str:
-    return f"{shortened(names)} {'is' if len(names) == 1 else 'are'} missing"
+    return f"{abbreviated(names)} {'is' if len(names) == 1 else 'are'} missing"
 
 
 def _check_openface(file: ColumnFile) -> list[str]:
@@ -372,9 +372,9 @@ def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
     file = open_columns(path)
     points = _check_openface(file)
     table = _rows(file, (), ["frame", "success"], [*points, "confidence"])
-    landmarks = paired(stacked(table, points))
+    landmarks = paired(stacked_numbers(table, points))
     frames, success = to_numpy(table["frame"]), to_numpy(table["success"])
-    scores = stacked(table, ["confidence"])[:, 0]
+    scores = stacked_numbers(table, ["confidence"])[:, 0]
     has_face = complete(file, landmarks, None)
     boxes = marks(landmarks).boxes
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)

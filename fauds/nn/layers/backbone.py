@@ -11,7 +11,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
-from fauds.registry import unknown
+from fauds.registry import unknown_name_error
 
 STAGES = 4
 
@@ -242,7 +242,7 @@ class MultiScale(nn.Module):
     ) -> None:
         super().__init__()
         if pool not in POOLS:
-            raise unknown("msc_pool option", pool, list(POOLS))
+            raise unknown_name_error("msc_pool option", pool, list(POOLS))
         self.pool = pool
         self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in channels)
         self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1) for c in channels)

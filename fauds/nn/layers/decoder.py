@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fauds.nn.layers.heads import stacked_uniform
 from fauds.nn.layers.recurrence import LSTMInputs, run_lstm, step_lstm
 from fauds.nn.layers.words import PAD, PackedWords, WordLogits
-from fauds.registry import unknown
+from fauds.registry import unknown_name_error
 
 BEGINNINGS = ("mean", "zeros")
 """Choices of h0 and c0: linear in the mean feature, or zero."""
@@ -77,7 +77,7 @@ class CaptionDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if begin not in BEGINNINGS:
-            raise unknown("begin option", begin, list(BEGINNINGS))
+            raise unknown_name_error("begin option", begin, list(BEGINNINGS))
         hidden, embed_dim, attention_dim = hidden or dim, embed_dim or dim, attention_dim or dim
         self.hidden = hidden
         self.embedding: nn.Embedding | None = None
