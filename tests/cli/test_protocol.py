@@ -97,7 +97,7 @@ def test_counts_of_some_subjects_only_are_described_as_far_as_they_go(cli, tmp_p
 def test_a_file_and_a_name_together_are_refused(cli):
     outcome = cli("split", "--dataset", "bp4d", "--benchmark", EXAMPLES / "disfa-12au.yaml")
     assert outcome.code == 2
-    assert "give one of the two" in outcome.err
+    assert "use only one of the two" in outcome.err
 
 
 def test_a_protocol_of_twelve_disfa_aus_is_known_by_name_after_its_first_use(cli, work, disfa_27):

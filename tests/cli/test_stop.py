@@ -47,7 +47,7 @@ def test_prepare_stops_on_sigterm_and_resumes_with_the_remaining_sequences(
     # Workers hold stderr open: it ends only when they have ended too.
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
-    assert "Stopped. What was written is kept." in errors
+    assert "Stopped. Files already written are kept." in errors
     assert "Traceback" not in errors and "Error" not in errors
     assert not (work / "disfa" / "faces.parquet").exists()
     kept = {path: path.stat().st_mtime_ns for path in (work / "disfa/faces").rglob("*.parquet")}
@@ -72,7 +72,7 @@ def test_failures_caused_by_ctrl_c_or_sigterm_are_not_reported_as_errors(
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     monkeypatch.setattr(command_line.cli, "main", stopped)
     outcome = cli()
-    assert outcome.code == 130 and outcome.err == "Stopped. What was written is kept.\n"
+    assert outcome.code == 130 and outcome.err == "Stopped. Files already written are kept.\n"
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 

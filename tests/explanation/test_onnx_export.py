@@ -139,8 +139,8 @@ def test_the_command_prints_a_summary_and_nothing_else(written):
     assert float(lines[2].removeprefix("largest difference from PyTorch on 8 faces: ")) < 1e-4
     assert "eyes-similarity" in lines[3]
     assert written.err.splitlines() == [
-        "These weights have only ever seen drawn faces: what the file says of a photograph means "
-        "nothing yet."
+        "These weights were trained on synthetic faces only: their output for a photograph is "
+        "meaningless."
     ]
 
 
@@ -263,7 +263,7 @@ def test_weights_of_a_run_are_exported_by_its_name_which_also_names_the_file(
 
     monkeypatch.setattr(export, "write_onnx", write)
     assert "fold1 is used" in cli("export", "first").err
-    assert "whole pictures" in cli.ok("export", "first/fold2")
+    assert "whole images" in cli.ok("export", "first/fold2")
     cli.ok("export", runs / "first" / "fold2" / "weights.safetensors", "--out", "mine.onnx")
     assert exports == [
         ("fold1", "first-fold1.onnx"),
