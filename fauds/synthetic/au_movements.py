@@ -1,8 +1,9 @@
-"""How action units move a made-up face's points.
+"""Displacements of the points of a synthetic face by action units.
 
-What each one moves, and where to, follows the appearance changes of the FACS manual (Ekman,
-Friesen and Hager, 2002); how far is chosen so that B shows at 128 pixels. The lips are not
-here: `mouth.py` works them out, since their movements do not add up.
+Which points an action unit moves, and in which direction, follows the appearance changes in the
+FACS manual (Ekman, Friesen and Hager, 2002). The distances are chosen so that intensity B is
+visible at 128 pixels. The lips are not included: `mouth.py` computes them, because their movements
+do not add up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 
 from fauds.synthetic.geometry import CENTRES, DRAWN_AUS, N_POINTS, PAIRS
 
-# Displacements at intensity E in face units: (outward, down) for pairs, (0, down) in the middle.
+# Displacements at intensity E in face units: (outward, down) for pairs of points, (0, down) for
+# points on the midline.
 MOVES: dict[str, dict[str, tuple[float, float]]] = {
     "AU01": {
         "brow0": (-0.4, -7.0),
@@ -157,10 +159,10 @@ MOVES: dict[str, dict[str, tuple[float, float]]] = {
 }
 
 
-def growth(intensities: np.ndarray) -> np.ndarray:
-    """Intensities 0..5 (any shape) to how far a movement has gone, 0..1.
+def movement_fraction(intensities: np.ndarray) -> np.ndarray:
+    """Return the fraction of the full movement, 0 to 1, at intensities 0 to 5 of any shape.
 
-    A little steeper at the start than a straight line, so that a trace (A) can be seen.
+    The curve is slightly steeper than a line at low intensities, so that a trace (A) is visible.
     """
     share: np.ndarray = (np.clip(intensities, 0, 5) / 5) ** 0.8
     return share
@@ -168,7 +170,7 @@ def growth(intensities: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def move_table() -> np.ndarray:
-    """`MOVES` as an array, float32 [17, N_POINTS, 2]; read-only."""
+    """Return `MOVES` as a read-only array, float32 [17, N_POINTS, 2]."""
     table = np.zeros((len(DRAWN_AUS), N_POINTS, 2), np.float32)
     for row, au in enumerate(DRAWN_AUS):
         for name, (out, down) in MOVES[au].items():

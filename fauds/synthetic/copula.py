@@ -1,4 +1,4 @@
-"""Correlations of Gaussian latents: valid ones, and those that give published joint rates."""
+"""Correlation matrices of Gaussian latents: nearest valid ones, and those for joint rates."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,14 @@ from scipy.special import ndtr, ndtri
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _STEPS = 45
 
-# Eigenvalues below this would make calibration amplify what is left of a direction.
+# Smaller eigenvalues would make the calibration amplify the rest of a direction.
 _FLOOR = 0.05
 
 
 def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
-    """Return a correlation matrix [A, A] near a symmetric one that may not be definite.
+    """Return the correlation matrix [A, A] nearest to a symmetric matrix.
+
+    The given matrix need not be positive definite; the returned one is.
 
     Source: N. Higham, "Computing the nearest correlation matrix", IMA J. Numer. Anal. 22, 2002
     (alternating projections with Dykstra's correction).
@@ -33,12 +35,12 @@ def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
 def outside_rest(
     rates: np.ndarray, correlation: np.ndarray, rest: tuple[float, float]
 ) -> np.ndarray:
-    """Return the latent correlation [A, A] that, with rest mixed in, gives the joint rates.
+    """Return the latent correlation [A, A] that gives the joint rates despite periods of rest.
 
     Args:
-        rates: [A] occurrence rates.
-        correlation: [A, A] that would give the joint rates without rest.
-        rest: the share of time at rest, and how far rest lowers every latent.
+        rates: the occurrence rates, [A].
+        correlation: the correlation, [A, A], that would give the joint rates without rest.
+        rest: the share of time at rest, and the amount by which rest lowers every latent.
     """
     share, lowering = rest
     if share == 0:
@@ -64,7 +66,7 @@ def outside_rest(
 def tetrachoric(occurs: np.ndarray) -> np.ndarray:
     """Return the tetrachoric correlation [A, A] of binary labels, bool [N, A].
 
-    A column must hold both values. A pair that never occurs together gets almost -1.
+    Every column must contain both values. Two labels that never occur together get almost -1.
     """
     counts = occurs.astype(np.float32)
     joint = (counts.T @ counts).astype(np.float64) / len(occurs)
@@ -80,21 +82,27 @@ def tetrachoric(occurs: np.ndarray) -> np.ndarray:
 def _solve(
     rising: Callable[[np.ndarray], np.ndarray], target: np.ndarray, bound: float
 ) -> np.ndarray:
-    """Return where a rising elementwise function, on -bound to bound, meets its targets."""
+    """Return the arguments at which an increasing elementwise function takes its target values.
+
+    Args:
+        rising: the function.
+        target: the target values.
+        bound: the solutions are searched between -bound and bound.
+    """
     low, high = np.full_like(target, -bound), np.full_like(target, bound)
     for _ in range(_STEPS):
         middle = (low + high) / 2
         below = rising(middle) < target
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    met: np.ndarray = (low + high) / 2
-    return met
+    solution: np.ndarray = (low + high) / 2
+    return solution
 
 
 def _both_exceed(first: np.ndarray, second: np.ndarray, r: np.ndarray) -> np.ndarray:
     """Return P(X > first and Y > second) of standard normals with correlation r, elementwise.
 
-    Source: Z. Drezner and G. Wesolowsky, J. Stat. Comput. Simul. 35, 1990: the derivative by r
-    is the bivariate density, integrated here over arcsin(r).
+    Source: Z. Drezner and G. Wesolowsky, J. Stat. Comput. Simul. 35, 1990. The derivative with
+    respect to r is the bivariate density, which is integrated over arcsin(r).
     """
     angle = np.arcsin(r)[..., None] * (_NODES + 1) / 2
     h, k = first[..., None], second[..., None]

@@ -1,4 +1,4 @@
-"""Smooth curves through points, as a matrix product."""
+"""Smooth curves through points, computed as a matrix product."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import numpy as np
 
 
 def curve(points: np.ndarray, steps: int = 5, closed: bool = False) -> np.ndarray:
-    """A Catmull-Rom curve through points [N, 2]: `steps` samples for each piece between two.
+    """Return samples of the Catmull-Rom curve through points.
 
-    Open curves end at the last point, [steps * (N - 1) + 1, 2]; closed ones stop before coming
-    back to the first, [steps * N, 2]. float32 stays float32.
+    Args:
+        points: the points, [N, 2].
+        steps: the number of samples between two points.
+        closed: whether the curve returns to the first point.
+
+    Returns:
+        The samples, with the dtype of float32 points: [steps * (N - 1) + 1, 2] for an open curve,
+        which includes the last point; [steps * N, 2] for a closed one, which does not repeat the
+        first.
     """
     samples: np.ndarray = _weights(len(points), steps, closed) @ points
     return samples

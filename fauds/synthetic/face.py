@@ -1,9 +1,10 @@
-"""Made-up faces with exact landmarks and action units at any intensity.
+"""Synthetic faces with exact landmarks and action units at any intensity.
 
-`draw_identity` makes a person, `draw_views` the circumstances of a sequence, `draw_face` an
-image. Nothing is random beyond the generators and seeds handed in: on one machine, with the
-same versions, the same inputs give the same bytes. What belongs to a person is drawn once and
-kept for the last eight people, so a sequence costs least when its frames are drawn in a row.
+`draw_identity` samples an identity, `draw_views` the views of a sequence, and `draw_face` draws an
+image. All randomness comes from the given generators and seeds: on one machine, with the same
+versions, the same inputs give the same bytes. The parts of a face that depend only on the identity
+are drawn once and cached for the last eight identities, so drawing is fastest when the frames of a
+sequence follow each other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fauds.synthetic.au_movements import growth, move_table
+from fauds.synthetic.au_movements import move_table, movement_fraction
 from fauds.synthetic.facial_features import Paint
 from fauds.synthetic.furrows import age_map, furrow_maps
 from fauds.synthetic.geometry import DRAWN_AUS, MOUTH, neutral_points
@@ -37,145 +38,161 @@ __all__ = [
     "identity_attributes",
 ]
 
-_OUTER = slice(0, 60)  # the inner lips carry no skin: where lips part, they leave each other
+_OUTER = slice(0, 60)  # without the inner lips, which carry no skin and separate when lips part
 _SKIN = slice(68, None)
 
 
 @dataclass(frozen=True, eq=False)
-class _Rest:
-    """What of an identity does not change from frame to frame.
+class _NeutralFace:
+    """The parts of a face that depend only on its identity.
 
-    points [N, 2] and depth [N] in face units; spread [NODES * NODES, N - 8]; relief [NODES,
-    NODES]; picture uint8 [side, side, 4]; maps [19, side * side]: shade at full movement of
-    each action unit, then of light from the right and from below.
+    Attributes:
+        points: the points of the neutral face in face units, [N, 2].
+        depth: the depth of these points in face units, [N].
+        spread: the matrix from point displacements to the grid, [NODES * NODES, N - 8].
+        relief: the depth at the nodes of the grid, [NODES, NODES].
+        head: the drawn head, RGB and coverage, uint8 [side, side, 4].
+        maps: the change of shade at full movement of each action unit, and by light from the
+            right and from below, [19, side * side].
+        grid: the pixel grid of `head`.
     """
 
     points: np.ndarray
     depth: np.ndarray
     spread: np.ndarray
     relief: np.ndarray
-    picture: np.ndarray
+    head: np.ndarray
     maps: np.ndarray
-    frame: HeadGrid
+    grid: HeadGrid
 
 
 def draw_face(
     identity: Identity, intensities: np.ndarray, view: View, size: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One face.
+    """Draw a face.
+
+    AU24 presses the lips together: at intensity A and above, AU25 is not visible. AU26 lowers the
+    jaw; without AU25 the lips remain closed.
 
     Args:
-        identity: who.
-        intensities: of the AUs in `DRAWN_AUS`, [17], 0 (absent), 1 (A) to 5 (E), or between.
-        view: pose, crop, light, background, noise.
-        size: side of the image in pixels, 64 or more.
+        identity: the identity of the face.
+        intensities: the intensities of the AUs in `DRAWN_AUS`, [17]: 0 (absent), 1 (A) to 5 (E),
+            or values between.
+        view: the pose, crop, light, background and noise.
+        size: the side of the image in pixels, 64 or more.
 
     Returns:
         The image, uint8 [size, size, 3] RGB, and its 68 landmarks in iBUG's order, float32
-        [68, 2], pixels, x right, y down, (0, 0) the middle of the first pixel.
-
-    AU24 keeps the lips shut: from intensity A on, nothing of AU25 shows. AU26 lowers the jaw;
-    without AU25 the lips stay closed over it.
+        [68, 2], in pixels, x right, y down, (0, 0) the middle of the first pixel.
 
     Raises:
-        ValueError: intensities are not 17 numbers from 0 to 5, or size is too small.
+        ValueError: the intensities are not 17 numbers from 0 to 5, or the size is too small.
     """
     intensities = _checked(intensities, size)
-    rest = _rest(identity, size)
+    neutral = _neutral_face(identity, size)
     camera = Camera(view, size)
-    grown = growth(intensities)
-    part = parting(intensities)
-    points = _moved(identity, rest, grown, part)
-    marks = camera.project(points, rest.depth)
+    fractions = movement_fraction(intensities)
+    parted = parting(intensities)
+    points = _moved(identity, neutral, fractions, parted)
+    marks = camera.project(points, neutral.depth)
     light = np.array(view.tint, np.float32) * view.exposure
-    head = _lit_head(rest, grown, view, light)
-    image = _in_front(head, rest, points, camera, view)
+    head = _lit_head(neutral, fractions, view, light)
+    image = _with_background(head, neutral, points, camera, view)
     paint = Paint(image, camera, identity, light)
     paint.brows(marks)
     paint.eyes(marks, view.gaze)
-    paint.mouth(marks, grown)
+    paint.mouth(marks, fractions)
     if identity.glasses > 0.5:
-        paint.glasses(camera.project(rest.points, rest.depth))
-    return _sensed(image, view), marks[:68].astype(np.float32)
+        paint.glasses(camera.project(neutral.points, neutral.depth))
+    return _with_camera_noise(image, view), marks[:68].astype(np.float32)
 
 
 def face_landmarks(
     identity: Identity, intensities: np.ndarray, view: View, size: int = 128
 ) -> np.ndarray:
-    """The landmarks that `draw_face` returns, float32 [68, 2], without drawing."""
+    """Return the landmarks that `draw_face` would return, float32 [68, 2], without drawing."""
     intensities = _checked(intensities, size)
-    rest = _rest(identity, size)
-    points = _moved(identity, rest, growth(intensities), parting(intensities))
-    return Camera(view, size).project(points, rest.depth)[:68].astype(np.float32)
+    neutral = _neutral_face(identity, size)
+    points = _moved(identity, neutral, movement_fraction(intensities), parting(intensities))
+    return Camera(view, size).project(points, neutral.depth)[:68].astype(np.float32)
 
 
 def _checked(intensities: np.ndarray, size: int) -> np.ndarray:
     if size < 64:
-        raise ValueError(f"a face needs 64 pixels or more, not {size}")
+        raise ValueError(f"the size of a face must be 64 pixels or more, not {size}")
     values = np.asarray(intensities, np.float32)
     if values.shape != (len(DRAWN_AUS),) or not ((values >= 0) & (values <= 5)).all():
         raise ValueError(
-            f"intensities are {len(DRAWN_AUS)} numbers from 0 to 5, not {intensities!r}"
+            f"intensities must be {len(DRAWN_AUS)} numbers from 0 to 5, not {intensities!r}"
         )
     return values
 
 
-def _anchors(who: Identity) -> np.ndarray:
-    """Points that no action unit moves, face units [M, 2]: hairline, ears, neck, frame."""
+def _anchors(identity: Identity) -> np.ndarray:
+    """Return points that no action unit moves, in face units, [M, 2].
+
+    They lie on the hairline, the ears, the neck and the edge of the face frame.
+    """
     half = [
-        (10.0, who.hairline - 1),
-        (20.0, who.hairline),
-        (28.0, who.hairline + 3),
-        (who.face_width, -28.0),
-        (who.face_width + 6, -10.0),
-        (who.face_width + 9, 10.0),
-        (who.face_width + 6, 28.0),
+        (10.0, identity.hairline - 1),
+        (20.0, identity.hairline),
+        (28.0, identity.hairline + 3),
+        (identity.face_width, -28.0),
+        (identity.face_width + 6, -10.0),
+        (identity.face_width + 9, 10.0),
+        (identity.face_width + 6, 28.0),
         (30.0, 60.0),
         (12.0, 66.0),
         (60.0, 0.0),
         (60.0, 40.0),
     ]
     right = np.array(half, np.float32)
-    return np.concatenate([right, right * (-1, 1), [(0, who.hairline - 4), (0, -60), (0, 68)]])
+    return np.concatenate([right, right * (-1, 1), [(0, identity.hairline - 4), (0, -60), (0, 68)]])
 
 
 @lru_cache(maxsize=8)
-def _rest(who: Identity, size: int) -> _Rest:
-    frame = HeadGrid(size)
-    points = neutral_points(who)
-    points[MOUTH] = mouth_points(who, np.zeros(len(DRAWN_AUS)), 0.0)
-    relief = height_map(who, points, frame)
-    shade, right, down = light_maps(relief, frame)
-    furrows = furrow_maps(who, points, frame)
-    picture, creases = draw_head(who, points, shade + shade * age_map(furrows, who), frame)
+def _neutral_face(identity: Identity, size: int) -> _NeutralFace:
+    grid = HeadGrid(size)
+    points = neutral_points(identity)
+    points[MOUTH] = mouth_points(identity, np.zeros(len(DRAWN_AUS)), 0.0)
+    relief = height_map(identity, points, grid)
+    shade, right, down = light_maps(relief, grid)
+    furrows = furrow_maps(identity, points, grid)
+    head, creases = draw_head(identity, points, shade + shade * age_map(furrows, identity), grid)
     furrows *= creases
     lit = np.maximum(creases, 0.15)
     maps = np.concatenate([furrows, (right * lit)[None], (down * lit)[None]])
-    at = frame.pixels(points)
+    at = grid.pixels(points)
     depth = cv2.remap(relief, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR)[0]
     moving = np.concatenate([points[_OUTER], points[_SKIN]])
     nodes = np.linspace(-REACH, REACH, NODES, dtype=np.float32)
-    grid = frame.pixels(np.stack(np.meshgrid(nodes, nodes), -1))
+    node_pixels = grid.pixels(np.stack(np.meshgrid(nodes, nodes), -1))
     coarse = cv2.remap(
-        relief, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        relief,
+        node_pixels[..., 0],
+        node_pixels[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return _Rest(
+    return _NeutralFace(
         points=points,
         depth=depth,
-        spread=spread_matrix(moving, _anchors(who)),
+        spread=spread_matrix(moving, _anchors(identity)),
         relief=coarse,
-        picture=picture,
+        head=head,
         maps=maps.reshape(len(maps), -1),
-        frame=frame,
+        grid=grid,
     )
 
 
-def _moved(who: Identity, rest: _Rest, grown: np.ndarray, part: float) -> np.ndarray:
-    """All points of the moved face, float32 [N, 2] in face units."""
+def _moved(
+    identity: Identity, neutral: _NeutralFace, fractions: np.ndarray, parted: float
+) -> np.ndarray:
+    """Return all points of the face with its action units, float32 [N, 2], in face units."""
     table = move_table()
-    shift = (grown @ table.reshape(len(DRAWN_AUS), -1)).reshape(-1, 2) * who.mobility
-    points: np.ndarray = rest.points + shift.astype(np.float32)
-    points[MOUTH] = mouth_points(who, grown, part)
+    shift = (fractions @ table.reshape(len(DRAWN_AUS), -1)).reshape(-1, 2) * identity.mobility
+    points: np.ndarray = neutral.points + shift.astype(np.float32)
+    points[MOUTH] = mouth_points(identity, fractions, parted)
     _keep_lids_apart(points)
     return points
 
@@ -184,62 +201,66 @@ _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
 
 def _keep_lids_apart(points: np.ndarray) -> None:
-    """Lids that several action units close meet at a slit, never cross."""
+    """Keep a slit between lids that several action units close, in place."""
     for upper, lower in _LIDS:
         gap = points[lower, 1] - points[upper, 1]
         if gap < 2.4:
-            # Falls off towards 1 unit, without a corner where the rule sets in.
+            # The gap approaches 1 unit smoothly, without a kink at 2.4 units.
             wanted = 1.0 + 1.4 * np.exp((gap - 2.4) / 1.4)
             points[upper, 1] -= (wanted - gap) * 0.6
             points[lower, 1] += (wanted - gap) * 0.4
 
 
-def _lit_head(rest: _Rest, grown: np.ndarray, view: View, light: np.ndarray) -> np.ndarray:
-    """The head at rest with the skin's furrows and the frame's light, uint8 RGB + coverage."""
-    weights = np.concatenate([grown, view.light]).astype(np.float32)
-    used = np.flatnonzero(weights)
-    shade = 1 + weights[used] @ rest.maps[used]
-    shade = np.clip(shade, 0.4, 1.8, out=shade).reshape(rest.frame.side, rest.frame.side)
-    factor = cv2.merge([shade * light[0], shade * light[1], shade * light[2], np.ones_like(shade)])
-    return cv2.multiply(rest.picture, factor, dtype=cv2.CV_8U)
-
-
-def _field(rest: _Rest, points: np.ndarray) -> np.ndarray:
-    """Displacement x, y and depth over the face frame, float32 [NODES, NODES, 3]."""
-    shift = points - rest.points
-    shift = np.concatenate([shift[_OUTER], shift[_SKIN]])
-    return np.dstack([(rest.spread @ shift).reshape(NODES, NODES, 2), rest.relief])
-
-
-def _in_front(
-    head: np.ndarray, rest: _Rest, points: np.ndarray, camera: Camera, view: View
+def _lit_head(
+    neutral: _NeutralFace, fractions: np.ndarray, view: View, light: np.ndarray
 ) -> np.ndarray:
-    """The head turned and moved, in front of the background, uint8 [size, size, 3]."""
-    place = (camera.back_map(_field(rest, points)) + REACH) * rest.frame.unit - 0.5
+    """Return the neutral head with furrows and light, RGB and coverage, uint8 [side, side, 4]."""
+    weights = np.concatenate([fractions, view.light]).astype(np.float32)
+    used = np.flatnonzero(weights)
+    shade = 1 + weights[used] @ neutral.maps[used]
+    shade = np.clip(shade, 0.4, 1.8, out=shade).reshape(neutral.grid.side, neutral.grid.side)
+    factor = cv2.merge([shade * light[0], shade * light[1], shade * light[2], np.ones_like(shade)])
+    return cv2.multiply(neutral.head, factor, dtype=cv2.CV_8U)
+
+
+def _field(neutral: _NeutralFace, points: np.ndarray) -> np.ndarray:
+    """Return displacement x, y and depth over the face frame, float32 [NODES, NODES, 3]."""
+    shift = points - neutral.points
+    shift = np.concatenate([shift[_OUTER], shift[_SKIN]])
+    return np.dstack([(neutral.spread @ shift).reshape(NODES, NODES, 2), neutral.relief])
+
+
+def _with_background(
+    head: np.ndarray, neutral: _NeutralFace, points: np.ndarray, camera: Camera, view: View
+) -> np.ndarray:
+    """Return the turned and moved head in front of the background, uint8 [size, size, 3]."""
+    place = (camera.back_map(_field(neutral, points)) + REACH) * neutral.grid.unit - 0.5
     head = sampled(head, place)
     size = camera.size
     ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None]
     top, bottom = (np.array(c, np.float32) for c in view.background)
-    behind = (top + (bottom - top) * ramp).astype(np.uint8)[:, None]
-    # 0..256 instead of 0..255, so that a shift divides; division is what would cost here.
+    background = (top + (bottom - top) * ramp).astype(np.uint8)[:, None]
+    # A range of 0..256 instead of 0..255 allows a shift instead of a slow division.
     gap = (255 - head[..., 3:]).astype(np.uint16)
     gap += gap >> 7
-    seen = ((behind * gap) >> 8).astype(np.uint8)
-    return cv2.add(cv2.cvtColor(head, cv2.COLOR_RGBA2RGB), seen)
+    visible = ((background * gap) >> 8).astype(np.uint8)
+    return cv2.add(cv2.cvtColor(head, cv2.COLOR_RGBA2RGB), visible)
 
 
-def _sensed(image: np.ndarray, view: View) -> np.ndarray:
-    """The image as a camera takes it: a little soft, a little noisy."""
+def _with_camera_noise(image: np.ndarray, view: View) -> np.ndarray:
+    """Return the image with the slight blur and the noise of a camera."""
     image = cv2.GaussianBlur(image, (3, 3), 0.5)
     if view.noise <= 0:
         return image
     raw = np.random.default_rng(view.seed).integers(0, 256, image.shape, np.uint8)
-    return cv2.add(image, cv2.LUT(raw, _bell() * np.float32(view.noise)), dtype=cv2.CV_8U)
+    return cv2.add(
+        image, cv2.LUT(raw, _normal_quantiles() * np.float32(view.noise)), dtype=cv2.CV_8U
+    )
 
 
 @lru_cache(maxsize=1)
-def _bell() -> np.ndarray:
-    """256 equally likely values of a standard normal, float32 [256]: noise by table."""
+def _normal_quantiles() -> np.ndarray:
+    """Return 256 equally likely values of a standard normal, float32 [256], as a noise table."""
     rng = np.random.default_rng(0)
     means: np.ndarray = np.sort(rng.standard_normal(256 * 64)).reshape(256, 64).mean(1)
     return means.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is painted anew for every frame: brows, eyes, lips, mouth, glasses."""
+"""Drawing of the features that change from frame to frame: brows, eyes, lips, mouth, glasses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ _CREASE = ("crease_in", "crease", "crease_out")
 
 
 class Patch:
-    """A part of an image, painted finer than its pixels and then laid over it.
+    """A part of an image that is painted at a higher resolution and then blended into it.
 
-    OpenCV's own anti-aliased fill widens shapes by half a pixel, too much for lips of four:
-    shapes are filled hard at several times the resolution and averaged. Colours carry their
-    opacity as a fourth number, already multiplied in.
+    OpenCV's anti-aliased fill widens shapes by half a pixel, which is too much for lips of four
+    pixels. Instead, shapes are filled without anti-aliasing at several times the resolution and
+    averaged. Colours are RGB with premultiplied opacity as a fourth number.
+
+    Args:
+        image: the image, uint8 [H, W, 3], which `lay` modifies.
+        points: points that the patch must contain, [N, 2], in pixels of the image.
+        margin: the margin around the points, in pixels.
     """
 
     def __init__(self, image: np.ndarray, points: np.ndarray, margin: float) -> None:
@@ -40,34 +45,34 @@ class Patch:
         return scaled
 
     def fill(self, points: np.ndarray, colour: tuple[int, ...]) -> None:
-        """A polygon [N, 2], pixels of the image."""
+        """Fill a polygon [N, 2], in pixels of the image."""
         cv2.fillPoly(self.fine, [self._fixed(points)], colour, cv2.LINE_8, _SHIFT)
 
     def line(self, points: np.ndarray, colour: tuple[int, ...], width: float) -> None:
-        """A line through points [N, 2]; width in pixels of the image, fractions allowed."""
+        """Draw a line through points [N, 2]; the width in image pixels may be fractional."""
         thick = max(1, round(width * self.zoom))
         cv2.polylines(self.fine, [self._fixed(points)], False, colour, thick, cv2.LINE_8, _SHIFT)
 
     def disc(self, at: np.ndarray, radius: float, colour: tuple[int, ...]) -> None:
-        """A filled circle."""
+        """Fill a circle."""
         x, y = self._fixed(at).tolist()
         reach = round(radius * self._scale)
         cv2.circle(self.fine, (x, y), reach, colour, -1, cv2.LINE_8, _SHIFT)
 
-    def keep(self, points: np.ndarray) -> None:
-        """Wipes what lies outside a polygon."""
+    def clip(self, points: np.ndarray) -> None:
+        """Clear everything outside a polygon."""
         mask = np.zeros(self.fine.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
         self.fine = cv2.bitwise_and(self.fine, self.fine, mask=mask)
 
-    def clipped(self, other: np.ndarray, points: np.ndarray) -> None:
-        """Copies from another fine picture what lies inside a polygon."""
+    def copy_inside(self, other: np.ndarray, points: np.ndarray) -> None:
+        """Copy the inside of a polygon from another image of the same fine resolution."""
         mask = np.zeros(self.fine.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
         cv2.copyTo(other, mask, self.fine)
 
     def lay(self) -> None:
-        """Lays the patch over the image."""
+        """Blend the patch into the image."""
         height, width = self.under.shape[:2]
         over = cv2.resize(self.fine, (width, height), interpolation=cv2.INTER_AREA)
         rest = 255 - over[..., 3:].astype(np.uint16)
@@ -75,35 +80,49 @@ class Patch:
 
 
 class Paint:
-    """Paints a face's moving parts on an image, in the frame's light (an RGB factor [3])."""
+    """Paints the moving features of a face on an image.
 
-    def __init__(self, image: np.ndarray, camera: Camera, who: Identity, light: np.ndarray) -> None:
-        self.image, self.camera, self.who = image, camera, who
+    Args:
+        image: the image, uint8 [size, size, 3], which is modified.
+        camera: the projection to pixels.
+        identity: the identity of the face.
+        light: the RGB factors of the light, [3].
+    """
+
+    def __init__(
+        self, image: np.ndarray, camera: Camera, identity: Identity, light: np.ndarray
+    ) -> None:
+        self.image, self.camera, self.identity = image, camera, identity
         self._light = tuple(float(f) for f in light)
-        self.skin = who.skin_colour
+        self.skin = identity.skin_colour
 
     def colour(self, rgb: np.ndarray | tuple[float, ...], cover: float = 1.0) -> tuple[int, ...]:
-        """An RGB colour as the frame's light shows it, with its opacity multiplied in."""
+        """Return an RGB colour in the light of the frame, premultiplied with its opacity."""
         lit = (min(float(c) * f, 255.0) * cover for c, f in zip(rgb, self._light, strict=True))
         return (*map(int, lit), int(255 * cover))
 
     def brows(self, marks: np.ndarray) -> None:
-        """Both brows; marks: projected points [N, 2]."""
-        who, unit = self.who, self.camera.unit
-        colour = np.minimum(np.array(who.hair_colour) * 0.7, self.skin * 0.5)
+        """Draw both brows, from the projected points of the face, [N, 2]."""
+        identity, unit = self.identity, self.camera.unit
+        colour = np.minimum(np.array(identity.hair_colour) * 0.7, self.skin * 0.5)
         half = np.zeros((5, 2), np.float32)
-        half[:, 1] = 0.5 * who.brow_thickness * unit * _BROW
+        half[:, 1] = 0.5 * identity.brow_thickness * unit * _BROW
         for side in (0, 1):
             middle = marks[[PAIRS[f"brow{k}"][side] for k in range(5)]]
-            patch = Patch(self.image, middle, who.brow_thickness * unit)
+            patch = Patch(self.image, middle, identity.brow_thickness * unit)
             for grow, cover in ((1.25, 0.45), (0.85, 1.0)):
                 over, under = curve(middle - grow * half), curve(middle + grow * half)
                 ring = np.concatenate([over, under[::-1]])
-                patch.fill(ring, self.colour(colour, cover * who.brow_darkness))
+                patch.fill(ring, self.colour(colour, cover * identity.brow_darkness))
             patch.lay()
 
     def eyes(self, marks: np.ndarray, gaze: tuple[float, float]) -> None:
-        """Eyeballs, lids and lashes; marks: projected points [N, 2], gaze in face units."""
+        """Draw eyeballs, lids and lashes.
+
+        Args:
+            marks: the projected points of the face, [N, 2].
+            gaze: the displacement of the irises, x and y in face units.
+        """
         for side in (0, 1):
             at = [marks[PAIRS[name][side]] for name in _EYE]
             crease = curve(np.stack([marks[PAIRS[name][side]] for name in _CREASE]))
@@ -123,7 +142,7 @@ class Paint:
         gaze: tuple[float, float],
     ) -> None:
         unit = self.camera.unit
-        colour = np.array(self.who.iris_colour, np.float32)
+        colour = np.array(self.identity.iris_colour, np.float32)
         ring = np.concatenate([upper, lower[1:-1]])
         patch.fill(ring, self.colour((228, 222, 218)))
         iris = centre + np.array([gaze[0], gaze[1] - 1.0], np.float32) * unit
@@ -134,10 +153,10 @@ class Paint:
         patch.disc(glint, 0.7 * unit, self.colour((235, 235, 235)))
         shadow = upper + np.array([0, 0.9 * unit], np.float32)
         patch.line(shadow, self.colour(self.skin * 0.5), 0.6 * unit)
-        patch.keep(ring)
+        patch.clip(ring)
 
     def _lids(self, patch: Patch, upper: np.ndarray, lower: np.ndarray, crease: np.ndarray) -> None:
-        unit, woman = self.camera.unit, self.who.sex == "F"
+        unit, woman = self.camera.unit, self.identity.sex == "F"
         patch.line(lower[2:-1], self.colour(self.skin * (0.60, 0.46, 0.44), 0.8), 0.7 * unit)
         lash = np.array((34, 24, 24)) if woman else self.skin * 0.30
         patch.line(upper, self.colour(lash), (1.25 if woman else 0.9) * unit)
@@ -146,10 +165,12 @@ class Paint:
             patch.line(wing, self.colour(lash), 0.7 * unit)
         patch.line(crease, self.colour(self.skin * (0.62, 0.54, 0.54), 0.75), 0.8 * unit)
 
-    def mouth(self, marks: np.ndarray, grown: np.ndarray) -> None:
-        """Lips, and teeth and dark between them where they part.
+    def mouth(self, marks: np.ndarray, fractions: np.ndarray) -> None:
+        """Draw the lips, and the teeth and the inside of the mouth if the lips are parted.
 
-        marks: projected points [N, 2]; grown: `growth` of the intensities, [17].
+        Args:
+            marks: the projected points of the face, [N, 2].
+            fractions: the movement fractions of the action units, [17].
         """
         unit = self.camera.unit
         top, bottom = curve(marks[48:55]), curve(marks[[54, 55, 56, 57, 58, 59, 48]])
@@ -170,18 +191,18 @@ class Paint:
             self._inside(patch, inner_top, inner_bottom, gap)
         if gap < 0.9 * unit:
             dark = self.colour(self.skin * (0.34, 0.18, 0.18))
-            patch.line(line, dark, (0.75 + 0.5 * float(grown[DRAWN_AUS.index("AU24")])) * unit)
+            patch.line(line, dark, (0.75 + 0.5 * float(fractions[DRAWN_AUS.index("AU24")])) * unit)
         patch.lay()
 
     def _lip_colours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Upper and lower lip, RGB before light."""
-        red = self.who.lip_redness
+        """Return the colours of the upper and the lower lip, RGB without light."""
+        red = self.identity.lip_redness
         base = self.skin * np.array([0.90, 0.68, 0.68]) * (1 - 0.10 * red)
         base = base + (np.array([176, 52, 66]) - base) * 0.45 * red
         return base * 0.84, base * 0.98
 
     def _inside(self, patch: Patch, top: np.ndarray, bottom: np.ndarray, gap: float) -> None:
-        """Dark, tongue and teeth, kept to the opening."""
+        """Draw the dark inside, the tongue and the teeth, clipped to the opening."""
         unit = self.camera.unit
         lips, patch.fine = patch.fine, np.empty_like(patch.fine)
         patch.fine[:] = self.colour((54, 18, 20))
@@ -192,10 +213,13 @@ class Paint:
             edge = top[2:-2] + np.array([0, teeth], np.float32)
             patch.fill(np.concatenate([top, edge[::-1]]), self.colour((222, 214, 202)))
         inside, patch.fine = patch.fine, lips
-        patch.clipped(inside, np.concatenate([top, bottom[1:-1]]))
+        patch.copy_inside(inside, np.concatenate([top, bottom[1:-1]]))
 
     def glasses(self, marks: np.ndarray) -> None:
-        """Thin frames; marks are those of the neutral face, for glasses do not move with it."""
+        """Draw thin frames at the projected points of the neutral face.
+
+        Glasses do not move with the action units.
+        """
         unit, colour = self.camera.unit, self.colour((48, 42, 44))
         turn = np.linspace(0, 2 * np.pi, 25)
         rim = np.stack([np.cos(turn), np.sin(turn)], 1) * (12.3 * unit, 9.5 * unit)

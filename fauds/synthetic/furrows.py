@@ -1,8 +1,8 @@
-"""What action units do to the skin: furrows, bulges, dimples and wrinkles as shade maps.
+"""Furrows, bulges, dimples and wrinkles of the skin by action units, as shade maps.
 
-A map holds the change of brightness at full movement (E) as a fraction, in the face's own frame
-at rest; the skin's warp carries it along. Where the lines are follows the appearance changes of
-the FACS manual.
+A map holds the relative change of brightness at full movement (E), in the frame of the neutral
+face; the warp of the skin moves it with the face. The lines follow the appearance changes in the
+FACS manual.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _au17(s: Skin) -> None:
     low = float(s.at("mental")[1])
     s.line([(0, low - 0.8), (5.5, low + 0.2), (10, low + 4.0)], 0.42)
     y = float(s.at("boss")[1])
-    rng = np.random.default_rng([s.who.texture_seed, 17])
+    rng = np.random.default_rng([s.identity.texture_seed, 17])
     for k in range(12):
         x, up = 1.2 + 2.2 * (k % 4) + rng.uniform(-0.7, 0.7), 3.2 * (k // 4) - 1.5
         up += rng.uniform(-0.8, 0.8)
@@ -124,21 +124,24 @@ def _au20(s: Skin) -> None:
 
 
 def _au23(s: Skin) -> None:
-    y = s.who.mouth_y
+    y = s.identity.mouth_y
     for x in (1.6, 4.6, 7.6):
-        top = y - s.who.lip_upper - 0.2
+        top = y - s.identity.lip_upper - 0.2
         s.line([(x, top + 0.8), (x * 1.12, top - 4.4)], 0.56, THIN)
-        low = y + s.who.lip_lower + 0.2
+        low = y + s.identity.lip_lower + 0.2
         s.line([(x, low - 0.8), (x * 1.12, low + 4.0)], 0.54, THIN)
     x = float(s.at("corner")[0])
     s.shade(x - 1.5, y, 2.5, 2.5, -0.10)
 
 
 def _au24(s: Skin) -> None:
-    y = s.who.mouth_y
-    s.bulge(0, y - s.who.lip_upper - 1.6, 9.0, 1.9, 0.30)
-    s.bulge(0, y + s.who.lip_lower + 0.8, 9.0, 1.9, 0.30)
-    s.line([(0, y + s.who.lip_lower + 4.0), (6, y + s.who.lip_lower + 3.6), (11, y + 5)], 0.34)
+    y = s.identity.mouth_y
+    s.bulge(0, y - s.identity.lip_upper - 1.6, 9.0, 1.9, 0.30)
+    s.bulge(0, y + s.identity.lip_lower + 0.8, 9.0, 1.9, 0.30)
+    s.line(
+        [(0, y + s.identity.lip_lower + 4.0), (6, y + s.identity.lip_lower + 3.6), (11, y + 5)],
+        0.34,
+    )
     x = float(s.at("corner")[0])
     s.line([(x + 1.2, y - 2.4), (x + 2.0, y), (x + 1.2, y + 2.4)], 0.26, THIN)
 
@@ -153,7 +156,7 @@ def _au26(s: Skin) -> None:
     s.line([(x + 0.5, y - 7), (x + 1.5, y + 1), (x - 0.5, y + 9)], 0.24, SOFT)
 
 
-_DRAWN: dict[str, Callable[[Skin], None]] = {
+_FURROWS: dict[str, Callable[[Skin], None]] = {
     "AU01": _au01,
     "AU02": _au02,
     "AU04": _au04,
@@ -174,23 +177,31 @@ _DRAWN: dict[str, Callable[[Skin], None]] = {
 }
 
 
-def furrow_maps(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
-    """One shade map per action unit in the order of `DRAWN_AUS`, float32 [17, side, side].
+def furrow_maps(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
+    """Return a shade map per action unit in the order of `DRAWN_AUS`, float32 [17, side, side].
 
-    points: `neutral_points` with the lips filled in.
+    Args:
+        identity: the identity of the face.
+        points: the points of the neutral face, including the lips.
+        grid: the pixel grid of the maps.
     """
-    maps = np.empty((len(DRAWN_AUS), frame.side, frame.side), np.float32)
+    maps = np.empty((len(DRAWN_AUS), grid.side, grid.side), np.float32)
     for row, au in enumerate(DRAWN_AUS):
-        skin = Skin(who, points, frame)
-        _DRAWN[au](skin)
+        skin = Skin(identity, points, grid)
+        _FURROWS[au](skin)
         maps[row] = skin.finish()
     return maps
 
 
-def age_map(maps: np.ndarray, who: Identity) -> np.ndarray:
-    """The lines that years have left: faint traces of the most used movements."""
+def age_map(maps: np.ndarray, identity: Identity) -> np.ndarray:
+    """Return the wrinkles of age: faint traces of frequent movements, float32 [side, side].
+
+    Args:
+        maps: the shade maps of `furrow_maps`.
+        identity: the identity of the face, whose age scales the map.
+    """
     lines = {"AU01": 0.20, "AU02": 0.20, "AU04": 0.14, "AU06": 0.14, "AU12": 0.22, "AU15": 0.14}
     weights = np.zeros(len(DRAWN_AUS), np.float32)
     for au, weight in lines.items():
-        weights[DRAWN_AUS.index(au)] = weight * who.age
+        weights[DRAWN_AUS.index(au)] = weight * identity.age
     return np.tensordot(weights, maps, 1)

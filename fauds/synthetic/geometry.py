@@ -1,8 +1,8 @@
-"""Where the points of a made-up face are.
+"""The points of a synthetic face in its neutral state.
 
-Points are in face units: 1/128 of the image side, origin in the middle of the frame, x right,
-y down, for a frontal face. The first 68 are the landmarks in iBUG's order; the others ("skin
-points") carry the skin between them.
+Points are in face units: 1/128 of the image side, with the origin in the middle of the frame, x
+right, y down, for a frontal face. The first 68 are the landmarks in iBUG's order; the others are
+skin points, which move the skin between the landmarks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DRAWN_AUS: tuple[str, ...] = tuple(
     f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
 )
 
-# One half of the face, as (index on the right of the image, index on its left).
+# Pairs of mirrored points: (index on the right side of the image, index on the left side).
 PAIRS: dict[str, tuple[int, int]] = {
     **{f"jaw{k}": (16 - k, k) for k in range(8)},
     **{f"brow{k}": (22 + k, 21 - k) for k in range(5)},
@@ -72,7 +72,10 @@ MOUTH = slice(48, 68)
 
 
 def neutral_points(identity: Identity) -> np.ndarray:
-    """The face at rest, float32 [N_POINTS, 2] in face units; the lips are left at 0."""
+    """Return the points of the neutral face, float32 [N_POINTS, 2], in face units.
+
+    The points of the lips are left at 0, see `fauds.synthetic.mouth.mouth_points`.
+    """
     half: dict[str, tuple[float, float]] = {}
     half.update(_jaw(identity))
     half.update(_eyes_and_brows(identity))
@@ -88,48 +91,48 @@ def neutral_points(identity: Identity) -> np.ndarray:
     return points
 
 
-def _jaw(who: Identity) -> dict[str, tuple[float, float]]:
+def _jaw(identity: Identity) -> dict[str, tuple[float, float]]:
     top = -14.0
     along = (0.0, 0.175, 0.35, 0.515, 0.665, 0.79, 0.895, 0.97)
-    width = (1.0, 0.995, 0.975, 0.935, 0.865, 0.74, 0.555, 0.31 + 0.05 * who.chin_roundness)
+    width = (1.0, 0.995, 0.975, 0.935, 0.865, 0.74, 0.555, 0.31 + 0.05 * identity.chin_roundness)
     squareness = (0.0, 0.05, 0.2, 0.5, 0.9, 1.0, 1.0, 1.0)
     jaw = {}
     for k in range(8):
-        narrow = 1 + (who.jaw_width - 1) * squareness[k]
-        y = top + (who.chin_y - top) * along[k]
-        jaw[f"jaw{k}"] = (who.face_width * width[k] * narrow, y)
-    jaw["chin"] = (0.0, who.chin_y)
+        narrow = 1 + (identity.jaw_width - 1) * squareness[k]
+        y = top + (identity.chin_y - top) * along[k]
+        jaw[f"jaw{k}"] = (identity.face_width * width[k] * narrow, y)
+    jaw["chin"] = (0.0, identity.chin_y)
     return jaw
 
 
-def _eyes_and_brows(who: Identity) -> dict[str, tuple[float, float]]:
-    x, y, w, a = who.eye_spacing, -14.0, who.eye_width, who.eye_aperture
+def _eyes_and_brows(identity: Identity) -> dict[str, tuple[float, float]]:
+    x, y, w, a = identity.eye_spacing, -14.0, identity.eye_width, identity.eye_aperture
     half = {
         "eye_in": (x - w, y + 0.8),
         "upper_in": (x - 0.36 * w, y - 0.56 * a),
-        "upper_out": (x + 0.34 * w, y - 0.56 * a - 0.3 * who.eye_tilt),
-        "eye_out": (x + w, y - who.eye_tilt),
-        "lower_out": (x + 0.36 * w, y + 0.42 * a - 0.3 * who.eye_tilt),
+        "upper_out": (x + 0.34 * w, y - 0.56 * a - 0.3 * identity.eye_tilt),
+        "eye_out": (x + w, y - identity.eye_tilt),
+        "lower_out": (x + 0.36 * w, y + 0.42 * a - 0.3 * identity.eye_tilt),
         "lower_in": (x - 0.34 * w, y + 0.42 * a),
-        "crease_in": (x - 0.5 * w, y - 0.56 * a - 1.5 - who.lid_fold),
-        "crease": (x + 0.1 * w, y - 0.56 * a - 2.4 - who.lid_fold),
-        "crease_out": (x + 0.75 * w, y - 0.56 * a - 1.2 - who.lid_fold),
+        "crease_in": (x - 0.5 * w, y - 0.56 * a - 1.5 - identity.lid_fold),
+        "crease": (x + 0.1 * w, y - 0.56 * a - 2.4 - identity.lid_fold),
+        "crease_out": (x + 0.75 * w, y - 0.56 * a - 1.2 - identity.lid_fold),
     }
-    inner, outer = who.brow_gap, x + w + 3.4
-    brow_y = y - who.brow_height
-    rise = (0.0, -0.8, -1.2 - 0.5 * who.brow_arch, -0.7 - 0.8 * who.brow_arch, 1.5)
+    inner, outer = identity.brow_gap, x + w + 3.4
+    brow_y = y - identity.brow_height
+    rise = (0.0, -0.8, -1.2 - 0.5 * identity.brow_arch, -0.7 - 0.8 * identity.brow_arch, 1.5)
     for k in range(5):
         half[f"brow{k}"] = (inner + (outer - inner) * k / 4, brow_y + rise[k])
     half["forehead0"] = (0.0, brow_y - 10)
     half["forehead1"] = (19.0, brow_y - 9)
     half["temple"] = (outer + 3.0, y - 6)
-    half["canthus"] = (x + w + 4.5, y - who.eye_tilt)
+    half["canthus"] = (x + w + 4.5, y - identity.eye_tilt)
     return half
 
 
-def _nose_and_skin(who: Identity) -> dict[str, tuple[float, float]]:
-    base, wide = -14.0 + who.nose_length, who.nose_width
-    mouth, corner = who.mouth_y, who.mouth_width
+def _nose_and_skin(identity: Identity) -> dict[str, tuple[float, float]]:
+    base, wide = -14.0 + identity.nose_length, identity.nose_width
+    mouth, corner = identity.mouth_y, identity.mouth_width
     return {
         "nose0": (0.0, -13.0),
         "nose1": (0.0, -13 + (base + 9) * 0.33),
@@ -139,12 +142,12 @@ def _nose_and_skin(who: Identity) -> dict[str, tuple[float, float]]:
         "ala_in": (wide * 0.5, base - 0.3),
         "nose_base": (0.0, base + 0.3),
         "cheek": (22.0, 2.0),
-        "infra": (who.eye_spacing, -5.5),
+        "infra": (identity.eye_spacing, -5.5),
         "fold1": (wide + 3.0, base - 4.0),
         "fold2": (wide + 5.5, base + 2.5),
         "fold3": (corner + 4.0, mouth - 1.0),
         "below_corner": (corner + 1.5, mouth + 8.0),
-        "upper_lip": (0.0, (base + mouth - who.lip_upper) / 2),
-        "mental": (0.0, mouth + who.lip_lower + 3.2),
-        "boss": (0.0, (mouth + who.lip_lower + who.chin_y) / 2 + 2.0),
+        "upper_lip": (0.0, (base + mouth - identity.lip_upper) / 2),
+        "mental": (0.0, mouth + identity.lip_lower + 3.2),
+        "boss": (0.0, (mouth + identity.lip_lower + identity.chin_y) / 2 + 2.0),
     }

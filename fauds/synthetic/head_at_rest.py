@@ -1,4 +1,4 @@
-"""A head at rest in its own frame: skin, nose, ears, neck, hair and beard."""
+"""Drawing of the neutral head in the face frame: skin, nose, ears, neck, hair and beard."""
 
 from __future__ import annotations
 
@@ -17,31 +17,36 @@ _SHIFT = 4
 
 
 class Canvas:
-    """An RGB picture with coverage, painted layer on layer; colours are premultiplied."""
+    """An RGB image with coverage, painted in layers; colours are premultiplied by the coverage."""
 
-    def __init__(self, frame: HeadGrid) -> None:
-        self.frame = frame
-        self.rgb = np.zeros((frame.side, frame.side, 3), np.float32)
-        self.cover = np.zeros((frame.side, frame.side), np.float32)
+    def __init__(self, grid: HeadGrid) -> None:
+        self.grid = grid
+        self.rgb = np.zeros((grid.side, grid.side, 3), np.float32)
+        self.cover = np.zeros((grid.side, grid.side), np.float32)
 
     def mask(self, outline: np.ndarray, soft: float = 0.5) -> np.ndarray:
-        """Coverage 0..1 of a polygon in face units [N, 2], edges soft by that many units."""
-        side, zoom = self.frame.side, 3
+        """Return the coverage of a polygon, 0 to 1, float32 [side, side].
+
+        Args:
+            outline: the polygon in face units, [N, 2].
+            soft: the blur of the edges in face units.
+        """
+        side, zoom = self.grid.side, 3
         filled = np.zeros((side * zoom, side * zoom), np.uint8)
-        at = ((self.frame.pixels(outline) + 0.5) * zoom - 0.5) * (1 << _SHIFT)
+        at = ((self.grid.pixels(outline) + 0.5) * zoom - 0.5) * (1 << _SHIFT)
         cv2.fillPoly(filled, [np.rint(at).astype(np.int32)], 255, cv2.LINE_8, _SHIFT)
         mask = cv2.resize(filled, (side, side), interpolation=cv2.INTER_AREA)
-        mask = cv2.GaussianBlur(mask, (0, 0), max(soft * self.frame.unit, 0.3))
+        mask = cv2.GaussianBlur(mask, (0, 0), max(soft * self.grid.unit, 0.3))
         return mask.astype(np.float32) / 255
 
     def lay(self, colour: np.ndarray, mask: np.ndarray) -> None:
-        """Paints colour, [3] or [side, side, 3], where mask is 1."""
+        """Paint a colour, [3] or [side, side, 3], with the opacity of a mask, 0 to 1."""
         self.rgb += (np.asarray(colour, np.float32) - self.rgb) * mask[..., None]
         self.cover += (1 - self.cover) * mask
 
 
 def mirrored(half: Sequence[tuple[float, float]]) -> np.ndarray:
-    """An outline from its right half, listed from top to bottom, float32 [N, 2]."""
+    """Return a symmetric outline, float32 [N, 2], from its right half, top to bottom."""
     right = np.array(half, np.float32)
     left = right[::-1] * (-1, 1)
     if right[-1, 0] == 0:
@@ -50,105 +55,124 @@ def mirrored(half: Sequence[tuple[float, float]]) -> np.ndarray:
 
 
 def draw_head(
-    who: Identity, points: np.ndarray, shade: np.ndarray, frame: HeadGrid
+    identity: Identity, points: np.ndarray, shade: np.ndarray, grid: HeadGrid
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The head at rest without brows, eyes and lips.
+    """Draw the neutral head without brows, eyes and lips.
 
-    points: `neutral_points` with the lips filled in; shade: brightness factors [side, side].
-    Returns the picture, uint8 [side, side, 4] (RGB times coverage, coverage), and where skin
-    can crease, float32 [side, side], 0..1.
+    Args:
+        identity: the identity of the face.
+        points: the points of the neutral face, including the lips.
+        shade: the brightness factors, [side, side].
+        grid: the pixel grid of the image.
+
+    Returns:
+        The image, uint8 [side, side, 4] (RGB times coverage, and coverage), and the visibility of
+        skin creases, float32 [side, side], 0 to 1.
     """
-    rng = np.random.default_rng([who.texture_seed, 1])
-    canvas = Canvas(frame)
-    strands = _strands(rng, frame)
-    hair = np.array(who.hair_colour, np.float32) * (1 + 0.55 * strands[..., None])
-    _behind(canvas, who, hair)
-    face = canvas.mask(curve(_face_outline(who, points), closed=True), 0.6)
-    skin = _skin(rng, who, points, frame)
-    lit = skin * (shade * _features(who, points, frame))[..., None]
+    rng = np.random.default_rng([identity.texture_seed, 1])
+    canvas = Canvas(grid)
+    strands = _strands(rng, grid)
+    hair = np.array(identity.hair_colour, np.float32) * (1 + 0.55 * strands[..., None])
+    _behind(canvas, identity, hair)
+    face = canvas.mask(curve(_face_outline(identity, points), closed=True), 0.6)
+    skin = _skin(rng, identity, points, grid)
+    lit = skin * (shade * _features(identity, points, grid))[..., None]
     canvas.lay(lit, face)
     creases = face.copy()
-    creases *= 1 - 0.5 * _whiskers(canvas, who, points, hair)
-    creases *= 1 - _front_hair(canvas, who, hair)
-    picture = np.dstack([canvas.rgb, canvas.cover * 255])
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8), creases
+    creases *= 1 - 0.5 * _whiskers(canvas, identity, points, hair)
+    creases *= 1 - _front_hair(canvas, identity, hair)
+    image = np.dstack([canvas.rgb, canvas.cover * 255])
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8), creases
 
 
-def _noise(rng: np.random.Generator, frame: HeadGrid, wide: float, high: float) -> np.ndarray:
-    """Smooth noise of deviation 1, float32 [side, side]; wide and high in face units."""
-    rough = rng.standard_normal((frame.side, frame.side), dtype=np.float32)
-    soft = cv2.GaussianBlur(rough, (0, 0), sigmaX=wide * frame.unit, sigmaY=high * frame.unit)
+def _noise(rng: np.random.Generator, grid: HeadGrid, wide: float, high: float) -> np.ndarray:
+    """Return smooth noise of standard deviation 1, float32 [side, side].
+
+    Args:
+        rng: the random generator.
+        grid: the pixel grid.
+        wide: the horizontal smoothing in face units.
+        high: the vertical smoothing in face units.
+    """
+    rough = rng.standard_normal((grid.side, grid.side), dtype=np.float32)
+    soft = cv2.GaussianBlur(rough, (0, 0), sigmaX=wide * grid.unit, sigmaY=high * grid.unit)
     noise: np.ndarray = soft / (soft.std() + 1e-6)
     return noise
 
 
-def _strands(rng: np.random.Generator, frame: HeadGrid) -> np.ndarray:
-    """Hair's light and dark, float32 [side, side] near 0: strands, and shine towards the top."""
-    shine = np.exp(-0.5 * ((frame.line[:, None] + 50) / 8) ** 2) * 0.45
-    return 0.22 * _noise(rng, frame, 0.6, 5.0) + shine - 0.1
+def _strands(rng: np.random.Generator, grid: HeadGrid) -> np.ndarray:
+    """Return the relative brightness of the hair, float32 [side, side]: strands, shine on top."""
+    shine = np.exp(-0.5 * ((grid.line[:, None] + 50) / 8) ** 2) * 0.45
+    return 0.22 * _noise(rng, grid, 0.6, 5.0) + shine - 0.1
 
 
 def _skin(
-    rng: np.random.Generator, who: Identity, points: np.ndarray, frame: HeadGrid
+    rng: np.random.Generator, identity: Identity, points: np.ndarray, grid: HeadGrid
 ) -> np.ndarray:
-    """Skin colour before light, float32 [side, side, 3]: blush, mottling, pores."""
-    mottle = 0.022 * _noise(rng, frame, 3, 3) + 0.016 * _noise(rng, frame, 0.5, 0.5)
-    colour = who.skin_colour * (1 + mottle[..., None])
+    """Return the skin colour without light, float32 [side, side, 3]: blush, mottling, pores."""
+    mottle = 0.022 * _noise(rng, grid, 3, 3) + 0.016 * _noise(rng, grid, 0.5, 0.5)
+    colour = identity.skin_colour * (1 + mottle[..., None])
     base = float(points[CENTRES["nose_base"], 1])
-    blush = 0.5 * frame.pair(22, 6, 8, 6) + 0.5 * frame.hill(0, base - 3, 5, 4)
+    blush = 0.5 * grid.pair(22, 6, 8, 6) + 0.5 * grid.hill(0, base - 3, 5, 4)
     colour *= 1 + blush[..., None] * np.array([0.02, -0.07, -0.07], np.float32)
-    socket = frame.pair(who.eye_spacing, -13, 9, 6) * 0.12
+    socket = grid.pair(identity.eye_spacing, -13, 9, 6) * 0.12
     colour *= 1 - socket[..., None] * np.array([0.8, 1.0, 0.9], np.float32)
     return colour
 
 
-def _features(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
-    """Fixed shading, float32 [side, side] near 1: nose wings, nostrils, philtrum, chin."""
-    s = Skin(who, points, frame)
+def _features(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
+    """Return fixed brightness factors, float32 [side, side]: nose, nostrils, philtrum, chin."""
+    s = Skin(identity, points, grid)
     x, y = s.at("ala")
     base = float(s.at("nose_base")[1])
     s.line([(x - 1.4, y - 4.0), (x + 0.5, y - 1.6), (x, y + 1.2), (x - 1.8, y + 1.8)], 0.34)
     s.line([(x * 0.33, base + 0.2), (x * 0.55, base - 0.9), (x * 0.8, base + 0.3)], 0.62)
     s.line([(0, base + 0.9), (x * 0.4, base + 0.9), (x * 0.8, base + 1.2)], 0.22)
     s.shade(4.2, (base - 14) / 2, 1.6, (base + 9) / 2.6, -0.09)
-    s.line([(1.6, base + 2.2), (2.0, who.mouth_y - who.lip_upper - 0.4)], 0.12)
-    s.shade(0, who.mouth_y + who.lip_lower + 1.6, 6.5, 1.4, -0.20)
+    s.line([(1.6, base + 2.2), (2.0, identity.mouth_y - identity.lip_upper - 0.4)], 0.12)
+    s.shade(0, identity.mouth_y + identity.lip_lower + 1.6, 6.5, 1.4, -0.20)
     s.shade(0, base - 4.5, 2.0, 2.0, 0.10)
     x, y = s.at("ala")
-    s.line([(x + 1.4, y - 1), (x + 5, y + 5), (who.mouth_width + 2.6, who.mouth_y - 2)], 0.11, 2)
-    s.line([(0, who.chin_y - 1), (12, who.chin_y - 3), (24, who.chin_y - 10)], 0.10, 2)
+    s.line(
+        [(x + 1.4, y - 1), (x + 5, y + 5), (identity.mouth_width + 2.6, identity.mouth_y - 2)],
+        0.11,
+        2,
+    )
+    s.line(
+        [(0, identity.chin_y - 1), (12, identity.chin_y - 3), (24, identity.chin_y - 10)], 0.10, 2
+    )
     return 1 + s.finish()
 
 
-def _face_outline(who: Identity, points: np.ndarray) -> np.ndarray:
-    width = who.face_width
+def _face_outline(identity: Identity, points: np.ndarray) -> np.ndarray:
+    width = identity.face_width
     jaw = [tuple(points[PAIRS[f"jaw{k}"][0]]) for k in range(8)]
     top = [(0, -57), (width * 0.5, -54.5), (width * 0.84, -44), (width * 0.98, -29)]
-    return mirrored([*top, *jaw, (0.0, who.chin_y)])[:-1]
+    return mirrored([*top, *jaw, (0.0, identity.chin_y)])[:-1]
 
 
-def _behind(canvas: Canvas, who: Identity, hair: np.ndarray) -> None:
-    """What the face stands in front of: hair behind, neck, clothes, ears."""
-    width, vol = who.face_width, who.hair_volume
-    if who.hair_style in ("bob", "long"):
-        end = 36.0 if who.hair_style == "bob" else 74.0
+def _behind(canvas: Canvas, identity: Identity, hair: np.ndarray) -> None:
+    """Paint everything behind the face: hair, neck, clothes, ears."""
+    width, vol = identity.face_width, identity.hair_volume
+    if identity.hair_style in ("bob", "long"):
+        end = 36.0 if identity.hair_style == "bob" else 74.0
         out = width + 5 + 4 * vol
         half = [(0, -62), (out * 0.72, -54), (out, -24), (out + 2, 10), (out + 1, end)]
         half.append((width * 0.45, end + 2))
         canvas.lay(hair * 0.62, canvas.mask(curve(mirrored(half), closed=True), 1.0))
-    if who.hair_style == "tied":
+    if identity.hair_style == "tied":
         knot = [(0, -63), (9, -61), (11, -54), (0, -50)]
         canvas.lay(hair * 0.8, canvas.mask(curve(mirrored(knot), closed=True), 0.8))
-    neck_width = width * (0.66 if who.sex == "M" else 0.55)
-    skin = who.skin_colour
+    neck_width = width * (0.66 if identity.sex == "M" else 0.55)
+    skin = identity.skin_colour
     neck = [(neck_width, 18), (neck_width, 50), (neck_width + 4, 80)]
-    fade = 0.62 + 0.16 * np.clip((canvas.frame.line - 48) / 16, 0, 1)
-    neck_skin = skin * fade[:, None, None] * np.ones((1, canvas.frame.side, 1), np.float32)
+    fade = 0.62 + 0.16 * np.clip((canvas.grid.line - 48) / 16, 0, 1)
+    neck_skin = skin * fade[:, None, None] * np.ones((1, canvas.grid.side, 1), np.float32)
     canvas.lay(neck_skin, canvas.mask(mirrored(neck), 0.8))
     cloth = [(neck_width + 1, 54), (neck_width + 16, 60), (80, 70), (80, 90), (0, 90)]
     outline = mirrored(cloth)
-    canvas.lay(np.array(who.cloth_colour) * 0.9, canvas.mask(outline, 0.6))
-    if who.hair_style != "bob":
+    canvas.lay(np.array(identity.cloth_colour) * 0.9, canvas.mask(outline, 0.6))
+    if identity.hair_style != "bob":
         for side in (1, -1):
             ear = [(width - 3, -17), (width + 3.6, -18), (width + 4.6, -10), (width + 2.2, 1)]
             ear.append((width - 3, 3))
@@ -156,10 +180,10 @@ def _behind(canvas: Canvas, who: Identity, hair: np.ndarray) -> None:
             canvas.lay(skin * (0.92, 0.84, 0.82) * 0.86, canvas.mask(outline, 0.5))
 
 
-def _front_hair(canvas: Canvas, who: Identity, hair: np.ndarray) -> np.ndarray:
-    """Hair over the face's edge; returns where it is, float32 [side, side]."""
-    width, line, vol = who.face_width, who.hairline, who.hair_volume
-    style = who.hair_style
+def _front_hair(canvas: Canvas, identity: Identity, hair: np.ndarray) -> np.ndarray:
+    """Paint the hair over the edge of the face and return its coverage, float32 [side, side]."""
+    width, line, vol = identity.face_width, identity.hairline, identity.hair_volume
+    style = identity.hair_style
     if style == "bald":
         side = [(width * 0.93, -36), (width + 1.5, -30), (width + 1.5, -12), (width - 1.5, -12)]
         side.append((width - 3.0, -26))
@@ -185,30 +209,42 @@ def _front_hair(canvas: Canvas, who: Identity, hair: np.ndarray) -> np.ndarray:
         other[:, 1] -= 2.0 * (np.abs(half[:, 1] - line) < 4)
     ring = np.concatenate([curve(half, 4), curve(other, 4)[::-1]])
     mask = canvas.mask(ring, 0.7)
-    shadow = np.roll(mask, int(2 * canvas.frame.unit), 0) * (1 - mask)
+    shadow = np.roll(mask, int(2 * canvas.grid.unit), 0) * (1 - mask)
     canvas.rgb *= 1 - 0.22 * shadow[..., None]
     canvas.lay(hair, mask)
     return mask
 
 
-def _whiskers(canvas: Canvas, who: Identity, points: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """Moustache and beard; returns where they are, float32 [side, side]."""
-    frame = canvas.frame
-    total: np.ndarray = np.zeros((frame.side, frame.side), np.float32)
-    if who.sex == "F":
+def _whiskers(
+    canvas: Canvas, identity: Identity, points: np.ndarray, hair: np.ndarray
+) -> np.ndarray:
+    """Paint moustache and beard and return their coverage, float32 [side, side]."""
+    grid = canvas.grid
+    total: np.ndarray = np.zeros((grid.side, grid.side), np.float32)
+    if identity.sex == "F":
         return total
-    rng = np.random.default_rng([who.texture_seed, 2])
-    speckle = np.clip(0.8 + 0.35 * _noise(rng, frame, 0.5, 0.8), 0, 1)
+    rng = np.random.default_rng([identity.texture_seed, 2])
+    speckle = np.clip(0.8 + 0.35 * _noise(rng, grid, 0.5, 0.8), 0, 1)
     base = float(points[CENTRES["nose_base"], 1])
-    corner = who.mouth_width + 1.5
-    lip = [(0, base + 2.0), (7, base + 2.2), (corner, who.mouth_y - 1.5)]
-    lip += [(corner + 1, who.mouth_y + 2), (0, who.mouth_y)]
+    corner = identity.mouth_width + 1.5
+    lip = [(0, base + 2.0), (7, base + 2.2), (corner, identity.mouth_y - 1.5)]
+    lip += [(corner + 1, identity.mouth_y + 2), (0, identity.mouth_y)]
     jaw = [tuple(points[PAIRS[f"jaw{k}"][0]]) for k in range(1, 8)]
-    chin = [(who.face_width - 6, -2), (corner + 6, who.mouth_y - 8), (corner + 3, who.mouth_y)]
-    chin += [(9, who.mouth_y + who.lip_lower + 4), (0, who.mouth_y + who.lip_lower + 5)]
-    beard = np.array([*jaw, (0, who.chin_y), *chin[::-1]], np.float32)
+    chin = [
+        (identity.face_width - 6, -2),
+        (corner + 6, identity.mouth_y - 8),
+        (corner + 3, identity.mouth_y),
+    ]
+    chin += [
+        (9, identity.mouth_y + identity.lip_lower + 4),
+        (0, identity.mouth_y + identity.lip_lower + 5),
+    ]
+    beard = np.array([*jaw, (0, identity.chin_y), *chin[::-1]], np.float32)
     shadow = canvas.mask(np.concatenate([beard, beard[::-1] * (-1, 1)]), 2.0)
     upper = canvas.mask(curve(mirrored(lip), closed=True), 1.2)
-    total = np.maximum(upper * max(who.moustache, 0.08), shadow * max(who.beard, 0.08)) * speckle
-    canvas.lay(np.minimum(hair * 0.8, who.skin_colour * 0.6), total)
+    total = (
+        np.maximum(upper * max(identity.moustache, 0.08), shadow * max(identity.beard, 0.08))
+        * speckle
+    )
+    canvas.lay(np.minimum(hair * 0.8, identity.skin_colour * 0.6), total)
     return total

@@ -1,6 +1,6 @@
-"""Who is drawn: the parts of a made-up face that stay the same from frame to frame.
+"""Identities: the properties of a synthetic face that are the same in all its frames.
 
-Lengths are in units of 1/128 of the image side, so that a face keeps its shape at any size.
+Lengths are in units of 1/128 of the image side, so a face has the same shape at any size.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ HAIR_STYLES = ("bald", "short", "side", "tied", "bob", "long")
 
 @dataclass(frozen=True)
 class Identity:
-    """A made-up person, hashable so that what is drawn once can be kept.
+    """The properties of a synthetic face; hashable, so that drawings of it can be cached.
 
-    Lengths in 1/128 of the image side; ratios, ages and degrees of something in 0..1; colours
-    are RGB, 0 to 255. `texture_seed` fixes skin texture and hair strands.
+    Lengths are in 1/128 of the image side; ratios, the age and degrees are from 0 to 1; colours are
+    RGB, 0 to 255. `texture_seed` determines the skin texture and the strands of hair.
     """
 
     sex: str
@@ -90,7 +90,7 @@ class Identity:
 
     @property
     def skin_colour(self) -> np.ndarray:
-        """RGB float32 [3], the flat skin colour before light."""
+        """The skin colour without texture and light, RGB, float32 [3]."""
         place = np.clip(self.skin_tone, 0, 1) * (len(SKIN_TONES) - 1)
         low = min(int(place), len(SKIN_TONES) - 2)
         colour = SKIN_TONES[low] + (SKIN_TONES[low + 1] - SKIN_TONES[low]) * (place - low)
@@ -103,14 +103,14 @@ _NOT_ATTRIBUTES = ("hair_style", "hair_colour", "iris_colour", "cloth_colour", "
 ATTRIBUTES = tuple(
     f.name for f in fields(Identity) if f.name not in _NOT_ATTRIBUTES and f.name != "mobility"
 )
-"""Names of what `identity_attributes` returns, in order; `sex` is 0 for F and 1 for M."""
+"""The names of the values of `identity_attributes`, in order; `sex` is 0 for F and 1 for M."""
 
 
 def identity_attributes(identity: Identity) -> np.ndarray:
-    """The numbers that describe an identity, float32 [len(ATTRIBUTES)].
+    """Return the numbers that describe an identity, float32 [len(ATTRIBUTES)].
 
-    All of them show in the neutral face and none is an action unit, so they can serve as
-    regression targets. Units are those of `Identity`; nothing is standardised.
+    All of them are visible in the neutral face and none is an action unit, so they can serve as
+    regression targets. They have the units of `Identity` and are not standardised.
     """
     values = [
         float(identity.sex == "M") if name == "sex" else float(getattr(identity, name))
@@ -120,14 +120,19 @@ def identity_attributes(identity: Identity) -> np.ndarray:
 
 
 def draw_identity(rng: np.random.Generator, sex: str | None = None) -> Identity:
-    """A person drawn at random; `sex` is "F", "M" or None for either.
+    """Sample a random identity; the same generator state gives the same identity.
 
-    Raises ValueError for another `sex`. The same generator state gives the same person.
+    Args:
+        rng: the random generator.
+        sex: "F", "M", or None to sample it.
+
+    Raises:
+        ValueError: `sex` has another value.
     """
     if sex is None:
         sex = "M" if rng.random() < 0.5 else "F"
     if sex not in ("F", "M"):
-        raise ValueError(f"sex is 'F', 'M' or None, not {sex!r}")
+        raise ValueError(f"sex must be 'F', 'M' or None, not {sex!r}")
     man = sex == "M"
     age = float(rng.beta(1.4, 2.4))
     tone = float(rng.uniform())
@@ -145,7 +150,7 @@ def draw_identity(rng: np.random.Generator, sex: str | None = None) -> Identity:
 
 
 def _spread(rng: np.random.Generator, mean: float, deviation: float) -> float:
-    """A normal draw kept within two deviations: no face falls out of the frame."""
+    """Sample a normal value within two deviations, so that every face fits into the frame."""
     return float(mean + deviation * np.clip(rng.standard_normal(), -2, 2))
 
 

@@ -1,4 +1,4 @@
-"""The label files of a made-up distribution, as BP4D and DISFA ship theirs."""
+"""Writers of the label files of synthetic releases, in the formats of BP4D and DISFA."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,32 +8,45 @@ import numpy as np
 
 from fauds.datasets.label_text import MISSING
 from fauds.facs import au_number
-from fauds.synthetic.labels import Take, occurrence
+from fauds.synthetic.labels import CodedSequence, occurrence
 
 BP4D_INTENSITY_AUS = ("AU06", "AU10", "AU12", "AU14", "AU17")
-"""The AUs whose intensities BP4D's release codes."""
+"""The AUs whose intensities are coded in BP4D's release."""
 
 _BP4D_COLUMNS = 100
 
 
 @dataclass(frozen=True)
 class SyntheticLabels:
-    """Sequences, the A AUs, and intensities int8 [frames of all sequences, A], 0 to 5."""
+    """The labels of a synthetic release.
 
-    takes: Sequence[Take]
+    Attributes:
+        sequences: the coded sequences.
+        aus: the names of the A AUs.
+        intensities: the intensities in the frames of all sequences, in their order, int8 [N, A],
+            0 to 5.
+    """
+
+    sequences: Sequence[CodedSequence]
     aus: tuple[str, ...]
     intensities: np.ndarray
 
-    def by_take(self) -> Iterator[tuple[Take, np.ndarray]]:
-        """Yield every sequence with its own intensities, int8 [F, A]."""
+    def by_sequence(self) -> Iterator[tuple[CodedSequence, np.ndarray]]:
+        """Yield every sequence with the intensities of its F frames, int8 [F, A]."""
         start = 0
-        for take in self.takes:
-            yield take, self.intensities[start : start + len(take.frames)]
-            start += len(take.frames)
+        for sequence in self.sequences:
+            yield sequence, self.intensities[start : start + len(sequence.frames)]
+            start += len(sequence.frames)
 
 
 def write_labels(out: Path, like: str, labels: SyntheticLabels) -> None:
-    """Write the label files of all sequences into a distribution's root."""
+    """Write the label files of all sequences.
+
+    Args:
+        out: the root folder of the release.
+        like: the dataset whose format is used, ``bp4d`` or ``disfa``.
+        labels: the labels.
+    """
     _WRITERS[like](out, labels)
 
 
@@ -43,23 +56,23 @@ def _write_bp4d(out: Path, labels: SyntheticLabels) -> None:
     coder = out / "AUCoding"
     for folder in ("AU_OCC", *(f"AU_INT/{au}" for au in BP4D_INTENSITY_AUS)):
         (coder / folder).mkdir(parents=True)
-    for take, intensities in labels.by_take():
-        name = f"{take.subject}_{take.task}"
-        codes = np.full((len(take.frames), _BP4D_COLUMNS - 1), MISSING, np.uint8)
+    for sequence, intensities in labels.by_sequence():
+        name = f"{sequence.subject}_{sequence.task}"
+        codes = np.full((len(sequence.frames), _BP4D_COLUMNS - 1), MISSING, np.uint8)
         codes[:, columns] = occurrence("bp4d", intensities)
-        (coder / "AU_OCC" / f"{name}.csv").write_bytes(header + _csv(take.frames, codes))
+        (coder / "AU_OCC" / f"{name}.csv").write_bytes(header + _csv(sequence.frames, codes))
         for au in BP4D_INTENSITY_AUS:
             column = intensities[:, [labels.aus.index(au)]]
-            (coder / "AU_INT" / au / f"{name}_{au}.csv").write_bytes(_csv(take.frames, column))
+            (coder / "AU_INT" / au / f"{name}_{au}.csv").write_bytes(_csv(sequence.frames, column))
 
 
 def _write_disfa(out: Path, labels: SyntheticLabels) -> None:
-    for take, intensities in labels.by_take():
-        folder = out / "ActionUnit_Labels" / take.subject
+    for sequence, intensities in labels.by_sequence():
+        folder = out / "ActionUnit_Labels" / sequence.subject
         folder.mkdir(parents=True)
         for index, au in enumerate(labels.aus):
-            path = folder / f"{take.subject}_au{au_number(au)}.txt"
-            path.write_bytes(_csv(take.frames, intensities[:, [index]]))
+            path = folder / f"{sequence.subject}_au{au_number(au)}.txt"
+            path.write_bytes(_csv(sequence.frames, intensities[:, [index]]))
 
 
 _WRITERS: dict[str, Callable[[Path, SyntheticLabels], None]] = {
@@ -69,8 +82,8 @@ _WRITERS: dict[str, Callable[[Path, SyntheticLabels], None]] = {
 
 
 def _csv(frames: np.ndarray, values: np.ndarray) -> bytes:
-    """Return CSV rows: frame numbers [N], then values [N, K], each 0 to 9."""
-    # Numbers are padded with zero bytes to one width, which are then taken out.
+    """Return CSV rows of frame numbers [N] and values [N, K], each 0 to 9."""
+    # Numbers are padded with zero bytes to one width; the zero bytes are removed at the end.
     numbers = frames.astype("S11").view(np.uint8).reshape(len(frames), -1)
     cells = np.full((len(frames), 2 * values.shape[1] + 1), ord(","), np.uint8)
     cells[:, 1::2] = values.astype(np.uint8) + ord("0")

@@ -1,8 +1,8 @@
-"""Made-up action unit labels with the published statistics of BP4D or DISFA.
+"""Synthetic action unit labels with the published statistics of BP4D or DISFA.
 
-`lay_out` says which subjects, tasks and frames there are, `draw_intensities` gives each frame an
-intensity of 0 to 5 per action unit, `occurrence` applies the label rule. What is imitated, and
-where it was published, is in benchmarks/label_statistics.json.
+`lay_out` returns the subjects, tasks and frames, `draw_intensities` samples an intensity from 0 to
+5 for every action unit of every frame, and `occurrence` applies the rule for occurrence. The
+statistics and their sources are in benchmarks/label_statistics.json.
 """
 
 from collections.abc import Sequence
@@ -11,63 +11,69 @@ import numpy as np
 
 from fauds.errors import UsageError
 from fauds.synthetic import latent
-from fauds.synthetic.layout import Take, lay_out
+from fauds.synthetic.layout import CodedSequence, lay_out
 from fauds.synthetic.population import check_seed, population
 
-__all__ = ["OCCURRENCE_LEVEL", "Take", "draw_intensities", "lay_out", "occurrence"]
+__all__ = ["OCCURRENCE_LEVEL", "CodedSequence", "draw_intensities", "lay_out", "occurrence"]
 
 OCCURRENCE_LEVEL = 2
-"""The intensity from which an action unit counts as occurring, in both synthetic datasets."""
+"""The lowest intensity at which an action unit counts as occurring, in both synthetic datasets."""
 
 
 def draw_intensities(
-    like: str, takes: Sequence[Take], seed: int = 0
+    like: str, sequences: Sequence[CodedSequence], seed: int = 0
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Draw an intensity for every action unit of every frame.
+    """Sample an intensity for every action unit of every frame.
 
-    A frame's intensities depend on the seed, its subject, task and number, and on nothing else:
-    drawing fewer subjects, tasks or frames gives the same values for those drawn. Rates and
-    correlations are the published ones over ``lay_out(like, seed=seed)``, the full size. The
-    same arguments give the same result wherever NumPy's generators do.
+    The intensities of a frame depend only on the seed and on its subject, task and frame number,
+    so fewer subjects, tasks or frames get the same values. Over the full size,
+    ``lay_out(like, seed=seed)``, rates and correlations are the published ones. The same arguments
+    give the same result wherever NumPy's generators do.
 
-    On BP4D, whose intensities are not published, an action unit that occurs takes levels 2 to 5
-    in the shares of DISFA's mean over action units, and one that does not takes level 0, or 1
-    (trace) as often as on DISFA.
+    The intensities of BP4D are not published. There, the levels 2 to 5 of an occurring action unit
+    have the shares of DISFA's mean over action units, and an absent one has level 0, or 1 (trace)
+    as often as in DISFA.
 
     Args:
-        like: ``bp4d`` or ``disfa``.
-        takes: sequences as `lay_out` returns them, frame numbers increasing.
-        seed: 0 or more.
+        like: the dataset to imitate, ``bp4d`` or ``disfa``.
+        sequences: the sequences that `lay_out` returned, with increasing frame numbers.
+        seed: the random seed, 0 or more.
 
     Returns:
-        The A action units that the dataset codes, and intensities int8 [N, A] from 0 to 5, N
-        being the frames of all takes in their order.
+        The names of the A action units that the dataset codes, and the intensities in the N
+        frames of all sequences, in their order, int8 [N, A], 0 to 5.
 
     Raises:
-        UsageError: an unknown dataset, a negative seed, or a subject or task that it has not.
+        UsageError: the dataset is unknown, the seed is negative, or the dataset has no such
+            subject or task.
     """
     check_seed(seed)
-    people = population(like)
-    for take in takes:
-        if take.subject not in people.subjects or take.task not in people.tasks:
+    cohort = population(like)
+    for sequence in sequences:
+        if sequence.subject not in cohort.subjects or sequence.task not in cohort.tasks:
             raise UsageError(
-                f"The {like} population has no subject {take.subject!r}, task {take.task!r}.",
-                hint="draw labels for sequences that lay_out returned",
+                f"The dataset {like} has no subject {sequence.subject!r} with the task "
+                f"{sequence.task!r}.",
+                hint="use sequences that lay_out returned",
             )
-    drawn = latent.draw(like, seed)
-    blocks = [np.empty((0, len(people.aus)), np.int8)]
-    blocks += [latent.intensities(drawn, take) for take in takes]
-    return people.aus, np.concatenate(blocks)
+    sample = latent.draw(like, seed)
+    blocks = [np.empty((0, len(cohort.aus)), np.int8)]
+    blocks += [latent.intensities(sample, sequence) for sequence in sequences]
+    return cohort.aus, np.concatenate(blocks)
 
 
 def occurrence(like: str, intensities: np.ndarray) -> np.ndarray:
-    """Return bool [N, A]: whether each action unit occurs, which is intensity >= 2.
+    """Return whether each action unit occurs, bool [N, A]: its intensity is 2 or more.
 
-    That is DISFA's published rule. BP4D's own coders give occurrence apart from intensity; the
-    synthetic BP4D uses the same rule, so that its two kinds of label agree.
+    This is the published rule of DISFA. BP4D's coders code occurrence separately from intensity;
+    the synthetic BP4D uses the rule of DISFA, so its occurrence and intensity labels agree.
+
+    Args:
+        like: the dataset, ``bp4d`` or ``disfa``.
+        intensities: the intensities, [N, A], 0 to 5.
 
     Raises:
-        UsageError: an unknown dataset.
+        UsageError: the dataset is unknown.
     """
     population(like)
     return np.asarray(intensities) >= OCCURRENCE_LEVEL

@@ -1,7 +1,7 @@
-"""The landmark files of a made-up distribution, as BP4D, DISFA and JAA-Net ship theirs.
+"""Writers of the landmark files of synthetic releases, in the formats of BP4D, DISFA and JAA-Net.
 
-All of them count pixels from 1, as MATLAB does: (1, 1) is the middle of the first pixel.
-h5py and scipy.io load slowly and every dataset needs one at most, hence the late imports.
+All of these formats count pixels from 1, as MATLAB does: (1, 1) is the middle of the first pixel.
+h5py and scipy.io load slowly and a dataset needs at most one of them, so functions import them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic.layout import Take
+from fauds.synthetic.layout import CodedSequence
 from fauds.synthetic.population import generator
 
 TEXT_NAMES = {"bp4d": "BP4D_combine_1_2_3_land.txt", "disfa": "DISFA_combine_1_2_3_66land.txt"}
-"""The text file of landmarks by dataset; that of paths ends on ``_path.txt``."""
+"""The landmark text file of each dataset; the name of the image list ends in ``_path.txt``."""
 
 _INNER_CORNERS = (60, 64)
 _JAW = 17
 _SHARE_MISSING = 0.03
 _EVERY = 3
 
-# DISFA ships one subject's landmarks under other names, one of which is not there.
-_RENAMED, _NOT_THERE = "SN031", 3632
+# DISFA ships the landmarks of one subject under other names, and one of these files is missing.
+_RENAMED, _MISSING = "SN031", 3632
 
 _MAT_5 = b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(116)
 _USER_BLOCK = 512
@@ -32,25 +32,30 @@ _MAT_7 = (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(116) + bytes(8) + b"\x
 )
 
 
-def missing_landmarks(takes: Sequence[Take], seed: int) -> list[np.ndarray]:
-    """Say which frames have no landmarks, as real trackers lose some.
+def missing_landmarks(sequences: Sequence[CodedSequence], seed: int) -> list[np.ndarray]:
+    """Return which frames have no landmarks, to imitate the losses of real trackers.
 
-    In the first subject and every third one after it, one run of about 3 % of the subject's
-    frames, at least one frame, which is inside a sequence where one is long enough. Besides,
-    frame 3632 of DISFA's SN031, which the real landmarks lack too.
+    Landmarks are missing in one run of frames of the first subject and of every third one after
+    it. The run has about 3 % of the subject's frames and at least one frame; it lies inside a
+    sequence if one is long enough. In addition, frame 3632 of DISFA's SN031 has none, as in the
+    real dataset.
 
     Args:
-        takes: all sequences of the distribution.
-        seed: of the distribution.
+        sequences: all sequences of the release.
+        seed: the seed of the release.
 
     Returns:
-        Of each sequence bool [F]: whether the frame has none.
+        For each sequence, whether a frame has no landmarks, bool [F].
     """
-    missing = [(take.frames == _NOT_THERE) & (take.subject == _RENAMED) for take in takes]
-    for subject in list(dict.fromkeys(take.subject for take in takes))[::_EVERY]:
-        lengths = np.array([len(take.frames) * (take.subject == subject) for take in takes])
+    missing = [
+        (sequence.frames == _MISSING) & (sequence.subject == _RENAMED) for sequence in sequences
+    ]
+    for subject in list(dict.fromkeys(sequence.subject for sequence in sequences))[::_EVERY]:
+        lengths = np.array(
+            [len(sequence.frames) * (sequence.subject == subject) for sequence in sequences]
+        )
         count = max(1, round(_SHARE_MISSING * int(lengths.sum())))
-        # The first and the last frame tell readers how images are numbered.
+        # Readers infer the numbering of the images from the first and the last frame.
         inside = np.flatnonzero(lengths >= count + 2)
         rng = generator(seed, "no landmarks", subject)
         index = int(rng.choice(inside)) if len(inside) else int(lengths.argmax())
@@ -60,24 +65,31 @@ def missing_landmarks(takes: Sequence[Take], seed: int) -> list[np.ndarray]:
 
 
 def subset(points: np.ndarray, count: int) -> np.ndarray:
-    """Return 66 (no inner lip corners) or 49 (no jaw either) of iBUG's landmarks [F, 68, 2]."""
+    """Return a subset of iBUG's landmarks [F, 68, 2].
+
+    Args:
+        points: the 68 landmarks.
+        count: 66 (without the inner lip corners) or 49 (without the jaw too).
+    """
     kept = np.delete(points, _INNER_CORNERS, axis=1)
     return kept if count == 66 else kept[:, _JAW:]
 
 
 def write_bp4d_mat(path: Path, frames: np.ndarray, points: np.ndarray, none: np.ndarray) -> None:
-    """Write BP4D's landmark file of a sequence, MATLAB 7.3: ``fit/pred``, an entry a frame.
+    """Write BP4D's landmark file of a sequence: MATLAB 7.3, an entry of ``fit/pred`` per frame.
 
     Args:
-        path: ``2DFeatures/F001_T1.mat``.
-        frames: int32 [F], rising; the file has the frames from 1 to the last of them.
-        points: [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 49 of them are written.
-        none: bool [F], whether the frame has no landmarks; frames that are not coded have none.
+        path: the path of the file, such as ``2DFeatures/F001_T1.mat``.
+        frames: the coded frame numbers, increasing, int32 [F]; the file has entries for the
+            frames from 1 to the last of them, which are empty for frames that are not coded.
+        points: the landmarks, [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 49 of
+            them are written.
+        none: whether a frame has no landmarks, bool [F].
     """
     import h5py
 
-    # In memory first: HDF5 reports a full disk in ways of its own, and a user block is no part
-    # of a file's image.
+    # Written in memory first, so that a full disk raises OSError; the file image of HDF5 does not
+    # include the user block.
     with h5py.File(
         path.name, "w", driver="core", backing_store=False, userblock_size=_USER_BLOCK
     ) as file:
@@ -106,14 +118,15 @@ def write_bp4d_mat(path: Path, frames: np.ndarray, points: np.ndarray, none: np.
 def write_disfa_mats(
     folder: Path, subject: str, frames: np.ndarray, points: np.ndarray, none: np.ndarray
 ) -> None:
-    """Write DISFA's landmark files of a subject, MATLAB 5: ``pts``, 66 x 2, a file a frame.
+    """Write DISFA's landmark files of a subject: MATLAB 5, a file per frame with ``pts``, 66 x 2.
 
     Args:
-        folder: ``Landmark_Points/SN001/tmp_frame_lm``; the files' numbers count from 0.
-        subject: SN031's files have other names, ``l00000_lm.mat``.
-        frames: int32 [F].
-        points: [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 66 of them are written.
-        none: bool [F], whether the frame has no landmarks, and so no file.
+        folder: the folder ``Landmark_Points/SN001/tmp_frame_lm``; file numbers count from 0.
+        subject: the subject; the files of SN031 have other names, ``l00000_lm.mat``.
+        frames: the frame numbers, int32 [F].
+        points: the landmarks, [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 66 of
+            them are written.
+        none: whether a frame has no landmarks, and so no file, bool [F].
     """
     from scipy.io import savemat
 
@@ -121,9 +134,9 @@ def write_disfa_mats(
     pixels = subset(points, 66).astype(np.float64) + 1
     for index in np.flatnonzero(~none):
         buffer = BytesIO()
-        # scipy-stubs leave out that savemat takes open files.
+        # The types of SciPy do not know that savemat accepts open files.
         savemat(buffer, {"pts": pixels[index]})  # type: ignore[arg-type]
-        # SciPy's own header tells the time.
+        # The header that SciPy writes contains the time.
         data = _MAT_5 + buffer.getvalue()[len(_MAT_5) :]
         (folder / name.format(frames[index] - 1)).write_bytes(data)
 
@@ -131,31 +144,33 @@ def write_disfa_mats(
 def write_jaa_text(
     folder: Path,
     like: str,
-    sequences: Iterable[tuple[Take, np.ndarray, np.ndarray]],
+    sequences: Iterable[tuple[CodedSequence, np.ndarray, np.ndarray]],
 ) -> None:
-    """Write the landmarks of a distribution as JAA-Net has them: two text files, line by line.
+    """Write the landmarks of a release in JAA-Net's format, two text files with a line per frame.
 
-    One holds ``x1 y1 x2 y2 ...`` (49 points of BP4D, 66 of DISFA), the other the images' names:
-    ``F001/T1/0643.jpg`` for label frame 643, ``SN001/0.png`` for label frame 1. Frames without
-    landmarks are in neither.
+    One file holds ``x1 y1 x2 y2 ...`` (49 points for BP4D, 66 for DISFA), the other the names of
+    the images: ``F001/T1/0643.jpg`` for label frame 643, ``SN001/0.png`` for label frame 1. Frames
+    without landmarks are left out of both.
 
     Args:
-        folder: where to; it is made.
-        like: "bp4d" or "disfa".
-        sequences: in order, with landmarks [F, 68, 2], (0, 0) the middle of the first pixel, and
-            bool [F], whether the frame has none.
+        folder: the folder to create.
+        like: the dataset, "bp4d" or "disfa".
+        sequences: the sequences in order, each with its landmarks, [F, 68, 2], (0, 0) the middle
+            of the first pixel, and whether a frame has no landmarks, bool [F].
     """
     folder.mkdir(parents=True)
     name = TEXT_NAMES[like]
     with ExitStack() as files:
         lands = files.enter_context((folder / name).open("wb"))
         paths = files.enter_context((folder / (name[: name.rindex("_")] + "_path.txt")).open("wb"))
-        for take, points, none in sequences:
-            numbers, shown = take.frames[~none], points[~none]
+        for sequence, points, none in sequences:
+            numbers, known = sequence.frames[~none], points[~none]
             if like == "bp4d":
-                names = [f"{take.subject}/{take.task}/{number:04d}.jpg\n" for number in numbers]
+                names = [
+                    f"{sequence.subject}/{sequence.task}/{number:04d}.jpg\n" for number in numbers
+                ]
             else:
-                names = [f"{take.subject}/{number - 1}.png\n" for number in numbers]
-            chosen = subset(shown, 49 if like == "bp4d" else 66)
-            np.savetxt(lands, chosen.reshape(len(chosen), 2 * chosen.shape[1]) + 1.0, fmt="%.4f")
+                names = [f"{sequence.subject}/{number - 1}.png\n" for number in numbers]
+            written = subset(known, 49 if like == "bp4d" else 66)
+            np.savetxt(lands, written.reshape(len(written), 2 * written.shape[1]) + 1.0, fmt="%.4f")
             paths.write("".join(names).encode())

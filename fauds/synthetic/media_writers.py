@@ -1,4 +1,4 @@
-"""Writes the drawn frames of one sequence: image files, members of a zip file, or a video."""
+"""Writers of the drawn frames of a sequence: image files, members of a zip file, or a video."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def add_to_zip(
 ) -> None:
     """Add ``FOLDER/NUMBER.jpg`` of each frame, uint8 [H, W, 3] BGR, to an open archive."""
     for number, frame in zip(numbers.tolist(), frames, strict=True):
-        # A ZipInfo has a date of its own, the same at every call.
+        # A ZipInfo has a constant date, so the bytes do not depend on the time.
         member = ZipInfo(f"{folder}/{number}.jpg")
         member.create_system = 3
         member.external_attr = 0o644 << 16
@@ -37,13 +37,13 @@ def write_video(path: Path, rate: int, frames: Iterable[np.ndarray]) -> None:
     """Write frames, uint8 [H, W, 3] BGR of one even size, as motion JPEG.
 
     Args:
-        path: ends on ``.avi``.
-        rate: frames a second.
-        frames: at least one.
+        path: the path of the video, which ends in ``.avi``.
+        rate: the number of frames per second.
+        frames: the frames, at least one.
 
     Raises:
-        DataError: the video does not count as many frames when it is opened again, which is how
-            a full disk shows: OpenCV reports nothing.
+        DataError: the written video has a wrong number of frames. OpenCV does not report errors
+            such as a full disk, so the video is opened again to check.
     """
     frames = iter(frames)
     first = next(frames)
@@ -76,7 +76,7 @@ def _silence() -> Iterator[None]:
 def _is_whole(path: Path, count: int) -> bool:
     video = cv2.VideoCapture(str(path))
     try:
-        # It is written last of all: a file that is one byte short counts 0 frames.
+        # The count is written last: a file that is one byte short has a count of 0.
         return video.isOpened() and round(video.get(cv2.CAP_PROP_FRAME_COUNT)) == count
     finally:
         video.release()
@@ -84,7 +84,7 @@ def _is_whole(path: Path, count: int) -> bool:
 
 def _unwritable(path: Path) -> DataError:
     return DataError(
-        "The video could not be written whole.",
+        "The video could not be written completely.",
         where=path,
         hint="free space or choose another folder, then run the same command again",
     )

@@ -1,8 +1,8 @@
-"""The lips: where they are for any combination of action units.
+"""The points of the lips for any combination of action units.
 
-Lip movements do not simply add up (a pressed lip has no thickness left to lose, a mouth that is
-pressed shut does not part), so the mouth is built from a corner, a lip line, two thicknesses
-and an opening.
+Lip movements do not simply add up: a pressed lip cannot become much thinner, and a mouth that is
+pressed shut does not part. The mouth is therefore built from its corners, a lip line, two
+thicknesses and an opening.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from fauds.synthetic.geometry import DRAWN_AUS
 from fauds.synthetic.identity import Identity
 
-# Places along half a mouth, 0 in the middle and 1 at the corner, and the lips' shape there.
+# Positions along the mouth, 0 in the middle and 1 at a corner, and the shape of the lips there.
 _UPPER_AT = np.array([1.0, 0.64, 0.24, 0.0, -0.24, -0.64, -1.0], np.float32)
 _UPPER_SHAPE = np.array([0.0, 0.66, 1.0, 0.84, 1.0, 0.66, 0.0], np.float32)
 _LOWER_AT = np.array([0.62, 0.30, 0.0, -0.30, -0.62], np.float32)
@@ -21,33 +21,36 @@ _INNER_AT = np.array([0.86, 0.38, 0.0, -0.38, -0.86], np.float32)
 _OPEN_SHAPE = np.array([0.0, 0.80, 1.0, 0.80, 0.0], np.float32)
 _UPPER_OPEN = np.array([0.0, 0.5, 0.94, 1.0, 0.94, 0.5, 0.0], np.float32)
 _LOWER_OPEN = np.array([0.55, 0.92, 1.0, 0.92, 0.55], np.float32)
-# AU10 lifts the lip beside the middle most: the angular bend that FACS describes.
+# AU10 lifts the lip most beside the middle, which gives the angular bend described in FACS.
 _UPPER_BEND = np.array([0.0, 0.95, 1.0, 0.6, 1.0, 0.95, 0.0], np.float32)
 _INNER_BEND = np.array([0.1, 0.9, 0.7, 0.9, 0.1], np.float32)
 
 
 def parting(intensities: np.ndarray) -> float:
-    """How far the lips are free to part, 0..1: AU25 opens them, AU24 keeps them shut.
+    """Return how far the lips can part, 0 to 1: AU25 opens them, AU24 keeps them shut.
 
-    Full from AU25 = A on, and nothing is left of it once AU24 reaches A.
+    The value is 1 from intensity A of AU25 on, and 0 from intensity A of AU24 on.
     """
     au24, au25 = intensities[DRAWN_AUS.index("AU24")], intensities[DRAWN_AUS.index("AU25")]
     return float(min(1.0, max(0.0, au25)) * max(0.0, 1.0 - max(0.0, au24)))
 
 
-def mouth_points(who: Identity, grown: np.ndarray, part: float) -> np.ndarray:
-    """Landmarks 48 to 67, float32 [20, 2] in face units.
+def mouth_points(identity: Identity, fractions: np.ndarray, parted: float) -> np.ndarray:
+    """Return landmarks 48 to 67, float32 [20, 2], in face units.
 
-    grown: what `growth` gives, [17]; part: what `parting` gives.
+    Args:
+        identity: the identity of the face.
+        fractions: the movement fractions of the action units, [17].
+        parted: the result of `parting`.
     """
-    g = dict(zip(DRAWN_AUS, grown.tolist(), strict=True))
-    move = who.mobility
-    corner_x, corner_y, middle_y = _lip_line(who, g, part, move)
-    upper, lower = _thickness(who, g)
-    drop = part * (3.0 * g["AU25"] + 6.2 * g["AU26"]) * move
-    lift = part * (1.4 * g["AU25"] + 1.2 * g["AU10"]) * move
+    g = dict(zip(DRAWN_AUS, fractions.tolist(), strict=True))
+    move = identity.mobility
+    corner_x, corner_y, middle_y = _lip_line(identity, g, parted, move)
+    upper, lower = _thickness(identity, g)
+    drop = parted * (3.0 * g["AU25"] + 6.2 * g["AU26"]) * move
+    lift = parted * (1.4 * g["AU25"] + 1.2 * g["AU10"]) * move
     bend = (3.4 * g["AU10"] + 1.6 * g["AU09"]) * move
-    sag = (1 - part) * 1.6 * g["AU26"] * move
+    sag = (1 - parted) * 1.6 * g["AU26"] * move
 
     outer = np.empty((12, 2), np.float32)
     line = _line(_UPPER_AT, corner_y, middle_y)
@@ -58,9 +61,9 @@ def mouth_points(who: Identity, grown: np.ndarray, part: float) -> np.ndarray:
     outer[7:, 1] = line + lower * _LOWER_SHAPE + (drop + sag) * _LOWER_OPEN
 
     inner = np.empty((8, 2), np.float32)
-    line = _line(_INNER_AT, corner_y, middle_y) - 0.38 * bend * _INNER_BEND * (1 - part)
+    line = _line(_INNER_AT, corner_y, middle_y) - 0.38 * bend * _INNER_BEND * (1 - parted)
     inner[4::-1, 0] = corner_x * _INNER_AT
-    inner[4::-1, 1] = line - (lift + 0.45 * bend * part) * _OPEN_SHAPE
+    inner[4::-1, 1] = line - (lift + 0.45 * bend * parted) * _OPEN_SHAPE
     inner[5:, 0] = corner_x * _INNER_AT[1:4]
     inner[5:, 1] = (line + drop * _OPEN_SHAPE)[1:4]
     outer[2:5, 1] = np.minimum(outer[2:5, 1], inner[1:4, 1] - 0.8)
@@ -69,31 +72,31 @@ def mouth_points(who: Identity, grown: np.ndarray, part: float) -> np.ndarray:
 
 
 def _line(at: np.ndarray, corner_y: float, middle_y: float) -> np.ndarray:
-    """The height of the lip line at places along the mouth: flat in the middle, then a bend."""
+    """Return the height of the lip line at positions along the mouth, flat in the middle."""
     height: np.ndarray = middle_y + (corner_y - middle_y) * np.abs(at) ** 1.7
     return height
 
 
 def _lip_line(
-    who: Identity, g: dict[str, float], part: float, move: float
+    identity: Identity, g: dict[str, float], parted: float, move: float
 ) -> tuple[float, float, float]:
-    """Corner x, corner y and the height of the line's middle."""
+    """Return the corner's x and y and the height of the middle of the lip line."""
     out = 5.6 * g["AU12"] + 5.6 * g["AU20"] + 1.2 * g["AU14"] + 0.8 * g["AU15"]
-    out -= 4.2 * g["AU23"] + 0.6 * g["AU24"] + 0.8 * g["AU17"] + 1.6 * part * g["AU26"]
+    out -= 4.2 * g["AU23"] + 0.6 * g["AU24"] + 0.8 * g["AU17"] + 1.6 * parted * g["AU26"]
     down = 5.2 * g["AU15"] - 6.2 * g["AU12"] + 0.9 * g["AU20"] + 1.0 * g["AU17"]
-    down += (1.6 * part + 2.0 * (1 - part)) * g["AU26"] - 0.6 * g["AU10"] - 0.3 * g["AU09"]
+    down += (1.6 * parted + 2.0 * (1 - parted)) * g["AU26"] - 0.6 * g["AU10"] - 0.3 * g["AU09"]
     middle = 1.3 * g["AU12"] - 2.8 * g["AU17"] - 0.4 * g["AU24"] - 0.4 * g["AU15"]
-    middle += 2.4 * (1 - part) * g["AU26"] + 0.4 * part * g["AU26"]
+    middle += 2.4 * (1 - parted) * g["AU26"] + 0.4 * parted * g["AU26"]
     return (
-        who.mouth_width + out * move,
-        who.mouth_y - 0.5 + down * move,
-        who.mouth_y + middle * move,
+        identity.mouth_width + out * move,
+        identity.mouth_y - 0.5 + down * move,
+        identity.mouth_y + middle * move,
     )
 
 
-def _thickness(who: Identity, g: dict[str, float]) -> tuple[float, float]:
-    """Upper and lower red lip at their thickest."""
+def _thickness(identity: Identity, g: dict[str, float]) -> tuple[float, float]:
+    """Return the largest thickness of the upper and of the lower lip."""
     thin = (1 - 0.55 * g["AU23"]) * (1 - 0.20 * g["AU12"]) * (1 - 0.30 * g["AU20"])
-    upper = who.lip_upper * thin * (1 - 0.72 * g["AU24"]) * (1 - 0.15 * g["AU17"])
-    lower = who.lip_lower * thin * (1 - 0.76 * g["AU24"]) * (1 + 0.22 * g["AU17"])
+    upper = identity.lip_upper * thin * (1 - 0.72 * g["AU24"]) * (1 - 0.15 * g["AU17"])
+    lower = identity.lip_lower * thin * (1 - 0.76 * g["AU24"]) * (1 + 0.22 * g["AU17"])
     return upper, lower

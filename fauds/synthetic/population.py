@@ -1,13 +1,13 @@
-"""The made-up population that synthetic labels are drawn from: what no seed changes.
+"""The model of a population that synthetic labels are sampled from, independent of any seed.
 
-An action unit's latent is a sum whose variance over the population is 1::
+The latent of an action unit is a sum whose variance over the population is 1::
 
     task shift + sex shift + subject offset + slow part + movement
 
 Task and sex shifts come from the published occurrence rates. The other three share one
 correlation between action units, chosen so that the sum reproduces the published pairwise
-joint rates (a Gaussian copula). Where a dataset has stretches of rest, in which nothing moves,
-every action unit's latent is lowered together for that share of the time.
+joint rates (a Gaussian copula). If a dataset has periods of rest, in which nothing moves, the
+latents of all action units are lowered together for that share of the time.
 """
 
 import json
@@ -24,7 +24,7 @@ from fauds.errors import UsageError
 from fauds.synthetic import copula
 
 OCCURS_FROM = 2
-"""The intensity from which an action unit counts as occurring, in both synthetic datasets."""
+"""The lowest intensity at which an action unit counts as occurring, in both synthetic datasets."""
 
 # Share of BP4D's coded frames in each task, T1..T8: the non-negative least-squares solution of
 # sum over tasks of share * occurrence_rate_by_task = occurrence_rate (residual below 0.0001).
@@ -33,26 +33,29 @@ _TASK_SHARES = {
     "disfa": (1.0,),
 }
 
-# Share of time at rest, and how far rest lowers every latent, in units of what the Gaussian
-# parts vary by. Without it a Gaussian copula gives DISFA 2.2 points too few frames without any
-# action unit and 3.3 too many with one; BP4D's counts it meets within 2.
+# The share of time at rest, and the amount by which rest lowers every latent, in standard
+# deviations of the Gaussian parts. Without rest, a Gaussian copula gives DISFA 2.2 percentage
+# points too few frames without any action unit and 3.3 too many with one; it matches BP4D's counts
+# within 2.
 _REST = {"bp4d": (0.0, 0.0), "disfa": (0.35, 2.0)}
 
-# Mean absolute error of the tetrachoric correlations at which a draw's calibration stops. DISFA's
-# rare action units rest on a few moments; forcing those further distorts how long runs last.
+# The mean absolute error of the tetrachoric correlations at which calibration stops. The rare
+# action units of DISFA occur in few moments, so calibrating them further would distort the run
+# lengths.
 _NEAR_ENOUGH = {"bp4d": 0.02, "disfa": 0.06}
 
-# Knots of the slow part in a sequence: BP4D's sequences of 20 seconds keep one offset each,
-# DISFA's of four minutes drift.
+# The number of knots of the slow part in a sequence: BP4D's sequences of 20 seconds have one
+# constant offset each, while DISFA's of four minutes drift.
 KNOT_SPACING = 50
 _KNOTS = {"bp4d": 1, "disfa": 98}
 
-# Per action unit: the shares of the subject offset and of the slow part in the variance that task
-# and sex leave over, and movement's smoothing width in frames. Tuned by fixed-point iteration on
-# full-size draws (five new seeds a round, 100 and up): the subject's share by the ratio of the
-# published spread between subjects to the drawn one, the slow part's by the 90th percentile and
-# the number of runs, the width by the median run; for DISFA, correlated action units were drawn
-# together a little, since parts of very different sizes cannot correlate as published.
+# For each action unit: the shares of the subject offset and of the slow part in the variance that
+# task and sex do not explain, and the smoothing width of the movement in frames. They were tuned by
+# fixed-point iteration on samples of full size (five new seeds per round, from seed 100 on): the
+# share of the subject by the ratio of the published to the sampled spread between subjects, the
+# share of the slow part by the 90th percentile and the number of runs, and the width by the median
+# run. For DISFA, the shares of correlated action units were made slightly more similar, since parts
+# of very different sizes cannot correlate as published.
 _TUNED: dict[str, dict[str, tuple[float, float, float]]] = {
     "bp4d": {
         "AU01": (0.19, 0.67, 11.3),
@@ -87,28 +90,34 @@ _TUNED: dict[str, dict[str, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class Population:
-    """What a seed does not change. S subjects, K tasks, G knots, A action units.
+    """The parameters of a population of S subjects with K tasks, G knots and A action units.
 
     Attributes:
-        like: ``bp4d`` or ``disfa``.
-        aus: [A] names.
-        subjects: [S] ids in natural order.
-        sexes: [S] "F", "M", or None where the dataset does not publish it.
-        tasks: [K] names; the empty string where the dataset has none.
-        frames: [S] coded frames of each subject.
-        task_shares: [K] share of the coded frames, sums to 1.
-        shift: [S, K, A] latent shift of sex and task.
-        subject_sd, slow_sd, movement_sd: [A] standard deviations of the other parts.
-        width: [A] standard deviation of the Gaussian that smooths movement, frames.
-        knots: [G] frame numbers between which the slow part is interpolated.
-        published: [A, A] tetrachoric correlation of occurrence.
-        counts: [A + 1] share of frames with 0, 1, .. A active action units.
-        spread: [A] standard deviation over subjects of a subject's occurrence rate.
-        runs: [A] median length of active runs, frames.
-        correlation: [A, A] that the parts share (for movement, before smoothing).
-        rest: share of time at rest, and the lowering of every latent.
-        near_enough: mean absolute error of tetrachoric correlation at which calibration stops.
-        exceedance: [A, 5] share of frames whose intensity is at least 1, 2, .. 5.
+        like: the dataset that is imitated, ``bp4d`` or ``disfa``.
+        aus: the names of the action units, [A].
+        subjects: the ids of the subjects in natural order, [S].
+        sexes: the sexes of the subjects, [S]: "F", "M", or None if the dataset does not publish
+            them.
+        tasks: the names of the tasks, [K]; the empty string if the dataset has none.
+        frames: the number of coded frames of each subject, [S].
+        task_shares: the shares of the tasks in the coded frames, [K], which sum to 1.
+        shift: the latent shift by sex and task, [S, K, A].
+        subject_sd: the standard deviation of the subject offset, [A].
+        slow_sd: the standard deviation of the slow part, [A].
+        movement_sd: the standard deviation of the movement, [A].
+        width: the standard deviation, in frames, of the Gaussian that smooths the movement, [A].
+        knots: the frame numbers between which the slow part is interpolated, [G].
+        published: the published tetrachoric correlation of occurrence, [A, A].
+        counts: the published shares of frames with 0, 1, ..., A active action units, [A + 1].
+        spread: the published standard deviation of the occurrence rate over subjects, [A].
+        runs: the published median length of active runs in frames, [A].
+        correlation: the correlation that all parts share, [A, A] (for the movement, before
+            smoothing).
+        rest: the share of time at rest, and the amount by which rest lowers every latent.
+        near_enough: the mean absolute error of the tetrachoric correlation at which calibration
+            stops.
+        exceedance: the published shares of frames with an intensity of at least 1, 2, ..., 5,
+            [A, 5].
     """
 
     like: str
@@ -135,15 +144,15 @@ class Population:
 
 
 def statistics(like: str) -> dict[str, Any]:
-    """Return benchmarks/label_statistics.json's entry for ``bp4d`` or ``disfa``.
+    """Return the entry of benchmarks/label_statistics.json for ``bp4d`` or ``disfa``.
 
     Raises:
-        UsageError: another name.
+        UsageError: the dataset has no entry.
     """
     if like not in _TUNED:
         raise UsageError(
-            f"No synthetic labels are modelled on {like!r}.",
-            hint=f"choose one of {', '.join(sorted(_TUNED))}",
+            f"There are no synthetic labels for the dataset {like!r}.",
+            hint=f"choose from: {', '.join(sorted(_TUNED))}",
         )
     with resources.path("benchmarks", "label_statistics.json").open(encoding="utf-8") as file:
         entry: dict[str, Any] = json.load(file)[like]
@@ -151,22 +160,22 @@ def statistics(like: str) -> dict[str, Any]:
 
 
 def check_seed(seed: int) -> None:
-    """Raise UsageError where a seed is negative, which NumPy does not take."""
+    """Raise UsageError if a seed is negative, because NumPy does not accept it."""
     if seed < 0:
-        raise UsageError(f"The seed is {seed}.", hint="choose a whole number from 0 on")
+        raise UsageError(f"The seed is {seed}.", hint="choose a whole number of 0 or more")
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return the random generator of (seed, names), the same on every machine."""
+    """Return the random generator for a seed and names; it is the same on every machine."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 @cache
 def population(like: str) -> Population:
-    """Return the population modelled on ``bp4d`` or ``disfa``.
+    """Return the population that imitates ``bp4d`` or ``disfa``.
 
     Raises:
-        UsageError: another name.
+        UsageError: the dataset is unknown.
     """
     published = statistics(like)
     subjects = tuple(sorted(published["frames_per_subject"]))
@@ -212,7 +221,7 @@ def population(like: str) -> Population:
 def _sexes(
     published: dict[str, Any], subjects: tuple[str, ...], weight: np.ndarray
 ) -> tuple[tuple[str | None, ...], np.ndarray]:
-    """Return every subject's sex, None where it is not published, and latent shift [S, A]."""
+    """Return the sexes, None if they are not published, and the latent shifts by sex, [S, A]."""
     by_sex = published.get("occurrence_rate_by_sex")
     if by_sex is None:
         return (None,) * len(subjects), np.zeros((len(subjects), len(published["aus"])))
@@ -221,7 +230,7 @@ def _sexes(
 
 
 def _shift(rates: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return latent means [groups, A] that give groups these rates at total variance 1."""
+    """Return the latent means of groups that give the rates at total variance 1, [groups, A]."""
     scores = ndtri(rates)
     scores = scores - shares @ scores
     means: np.ndarray = scores / np.sqrt(1 + shares @ scores**2)
@@ -234,10 +243,14 @@ def _covariance(shift: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the one correlation with which the parts add up to a target covariance [A, A].
+    """Return the shared correlation with which the parts sum to a target covariance, [A, A].
 
-    Parts [3, A] are standard deviations, movement's last. Action units whose movement is
-    smoothed by different widths correlate less than the noise that they are made of.
+    Smoothing two action units by different widths makes them correlate less than their noise.
+
+    Args:
+        target: the covariance of the sum, [A, A].
+        parts: the standard deviations of the parts, [3, A], with the movement last.
+        width: the smoothing widths of the movement in frames, [A].
     """
     kept = np.sqrt(2 * np.outer(width, width) / np.add.outer(width**2, width**2))
     scale = np.outer(parts[0], parts[0]) + np.outer(parts[1], parts[1])
@@ -247,10 +260,10 @@ def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray
 
 
 def _exceedance(like: str) -> np.ndarray:
-    """Return the share of frames [A, 5] whose intensity is at least 1 to 5.
+    """Return the shares of frames whose intensity is at least 1, 2, ..., 5, [A, 5].
 
-    BP4D publishes no intensities: frames with the action unit take levels 2 to 5, and frames
-    without it levels 0 and 1, in the shares of DISFA's mean over action units.
+    BP4D publishes no intensities. There, the levels 2 to 5 of frames with the action unit, and the
+    levels 0 and 1 of frames without it, have the shares of DISFA's mean over action units.
     """
     shares = np.array(list(statistics("disfa")["intensity_distribution"].values()))
     if like != "disfa":

@@ -1,8 +1,8 @@
-"""A made-up distribution on disk, in the raw layout of BP4D or DISFA.
+"""Writing of a synthetic release in the raw layout of BP4D or DISFA.
 
-What is written here is read by the same reader as the real thing. A marker file in its root
-keeps it apart: without one a folder is never overwritten, and while the marker says that the
-writing is not complete, readers refuse the folder.
+A synthetic release is read by the same reader as the real one. A marker file in its root identifies
+it: a folder without the marker is never overwritten, and readers raise an error while the marker
+says that writing is incomplete.
 """
 
 import shutil
@@ -44,42 +44,44 @@ def write(
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a made-up distribution; the same arguments write the same bytes.
+    """Write a synthetic release; the same arguments write the same bytes.
 
-    Labels come with pictures of the coded frames and with landmarks, which a few frames lack,
-    see `fauds.synthetic.landmark_writers.missing_landmarks`. Pictures are
+    The release has labels, images of the coded frames, and landmarks. A few frames have no
+    landmarks, see `fauds.synthetic.landmark_writers.missing_landmarks`. The images are written as
 
-    - images: ``2D+3D/F001/T1/2440.jpg``; of DISFA ``Frames/SN001/1.jpg``, and frame 1 is there
-      whether coded or not, so that the numbering can be told;
-    - zips: of BP4D alone, the same images in ``2D+3D/F001.zip``;
-    - videos: ``Videos/2F01_T1.avi``, up to the last coded frame, or
-      ``Videos_LeftCamera/LeftVideoSN001_comp.avi``, which goes on for 9 or 10 frames. Frames that
-      are not coded repeat the coded one before.
+    - images: ``2D+3D/F001/T1/2440.jpg`` for BP4D; ``Frames/SN001/1.jpg`` for DISFA, which always
+      includes frame 1, so that readers can infer the numbering;
+    - zips: the same images in ``2D+3D/F001.zip``, for BP4D only;
+    - videos: ``Videos/2F01_T1.avi``, up to the last coded frame, for BP4D;
+      ``Videos_LeftCamera/LeftVideoSN001_comp.avi``, with 9 or 10 further frames, for DISFA. A
+      frame that is not coded repeats the coded frame before it.
 
-    BP4D's pictures are square. DISFA's are 4:3, the face's square with its edges drawn out.
+    Images of BP4D are square. Images of DISFA are 4:3: the square image of the face with its left
+    and right edges repeated.
 
     Args:
-        out: its root. A folder that an earlier call wrote is written anew.
-        like: "bp4d" or "disfa".
-        subjects: how many, None for all that the dataset has.
-        frames: coded frames a subject, None for all that it has.
-        seed: 0 or more; decides labels, faces and views.
-        labels_only: leave pictures and landmarks out.
-        pictures: their form, None for BP4D's images and DISFA's videos.
-        landmarks: MATLAB files as BP4D and DISFA ship them, or JAA-Net's text files.
-        size: height of the pictures in pixels, 64 or more, of videos an even number.
-        processes: how many draw faces; the bytes do not depend on it.
-        progress: called with the frames that are drawn and all that there will be.
+        out: the root folder. A release that an earlier call wrote there is replaced.
+        like: the dataset to imitate, "bp4d" or "disfa".
+        subjects: the number of subjects; None for all of the dataset.
+        frames: the number of coded frames per subject; None for all of the dataset.
+        seed: the random seed of labels, faces and views, 0 or more.
+        labels_only: whether to write neither images nor landmarks.
+        pictures: the form of the images; None for images of BP4D and videos of DISFA.
+        landmarks: the format of the landmarks: MATLAB files as BP4D and DISFA ship them, or
+            JAA-Net's text files.
+        size: the height of the images in pixels, 64 or more; an even number for videos.
+        processes: the number of processes that draw faces; the bytes do not depend on it.
+        progress: a function that is called with the number of drawn frames and of all frames.
 
     Raises:
-        UsageError: the folder holds something else, or pictures that this call would remove and
-            not write anew; an argument is out of its range, or zip files of DISFA are asked for.
-        DataError: the disk refuses.
+        UsageError: the folder holds other files, or images that this call would remove but not
+            replace; an argument is out of its range; or zip files of DISFA are requested.
+        DataError: a file cannot be written.
     """
     form = None if labels_only else pictures or ("images" if like == "bp4d" else "videos")
     _check(like, form, pictures, size)
-    takes = lay_out(like, subjects=subjects, frames=frames, seed=seed)
-    labels = SyntheticLabels(takes, *draw_intensities(like, takes, seed))
+    sequences = lay_out(like, subjects=subjects, frames=frames, seed=seed)
+    labels = SyntheticLabels(sequences, *draw_intensities(like, sequences, seed))
     marker = {
         "like": like,
         "seed": seed,
@@ -96,62 +98,67 @@ def write(
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
         write_labels(out, like, labels)
         if form is not None:
-            # Drawing needs OpenCV, labels do not.
-            from fauds.synthetic.sequences import MediaForm, write_footage
+            # Imported here, because only drawing needs OpenCV.
+            from fauds.synthetic.sequences import MediaForm, write_media
 
             style = MediaForm(like, form, landmarks, seed, size, _PICTURE_FOLDERS[like, form])
-            write_footage(out, style, labels, processes=processes, progress=progress)
+            write_media(out, style, labels, processes=processes, progress=progress)
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": True})
     except OSError as error:
         raise DataError(
-            f"The made-up distribution could not be written: {error.strerror or error}.",
+            f"The synthetic release could not be written: {error.strerror or error}.",
             where=error.filename or out,
             hint="free space or choose another folder, then run the same command again",
         ) from error
 
 
-def _check(like: str, form: str | None, asked: str | None, size: int) -> None:
-    if form is None and asked is not None:
+def _check(like: str, form: str | None, pictures: str | None, size: int) -> None:
+    if form is None and pictures is not None:
         raise UsageError(
-            "Labels alone have no pictures.", hint="leave --labels-only or --pictures out"
+            "A release with labels only has no images.",
+            hint="omit --labels-only or --pictures",
         )
     if (like, form) == ("disfa", "zips"):
         raise UsageError(
-            "DISFA does not come in zip files.", hint="--pictures videos or --pictures images"
+            "DISFA is not available as zip files.",
+            hint="choose --pictures videos or --pictures images",
         )
     if size < 64:
-        raise UsageError(f"The images would be {size} pixels wide.", hint="64 or more")
+        raise UsageError(
+            f"The size of the images is {size} pixels.", hint="choose 64 pixels or more (--size)"
+        )
     if form == "videos" and size % 2:
-        raise UsageError(f"A video cannot be {size} pixels high.", hint="an even number")
+        raise UsageError(
+            f"The height of the videos is {size} pixels.", hint="choose an even number (--size)"
+        )
 
 
 def _clear(out: Path, pictures: str | None) -> None:
-    """Make the folder, or empty it of what an earlier call wrote.
+    """Create the folder, or remove the files that an earlier call wrote there.
 
     Args:
         out: the folder.
-        pictures: the folder of pictures that will be written anew.
+        pictures: the name of the folder of images that will be replaced; None if none will be.
     """
     if out.exists() and not out.is_dir():
-        raise UsageError("This is a file.", where=out, hint="name a folder")
+        raise UsageError("This is a file, not a folder.", where=out, hint="name a folder")
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / SYNTHETIC_MARKER).exists():
         raise UsageError(
-            f"The folder is not empty and fauds did not make it: it has no {SYNTHETIC_MARKER}.",
+            f"The folder is not empty and was not written by fauds: it has no {SYNTHETIC_MARKER}.",
             where=out,
-            hint="name a folder that is new or empty",
+            hint="name a new or an empty folder",
         )
-    there = [name for name in sorted({*_PICTURE_FOLDERS.values()}) if (out / name).exists()]
-    lost = [name for name in there if name != pictures]
+    existing = [name for name in sorted({*_PICTURE_FOLDERS.values()}) if (out / name).exists()]
+    lost = [name for name in existing if name != pictures]
     if lost:
         raise UsageError(
-            "The folder holds pictures that would be removed and not written anew: "
-            f"{', '.join(lost)}.",
+            f"The folder holds images that would be removed but not replaced: {', '.join(lost)}.",
             where=out,
             hint="name another folder, or remove this one first",
         )
-    for name in (*there, *_OTHER_FOLDERS):
+    for name in (*existing, *_OTHER_FOLDERS):
         if (out / name).exists():
-            # The marker first: a folder half removed is not whole either.
+            # The marker comes first, so that an interrupted removal leaves an incomplete release.
             store.write_json(out / SYNTHETIC_MARKER, {"complete": False})
             shutil.rmtree(out / name)

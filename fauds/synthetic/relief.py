@@ -1,4 +1,4 @@
-"""The shape of a face as a height map, and the light that falls on it."""
+"""The shape of a face as a height map, and its shading by light."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from fauds.synthetic.warp import REACH
 
 
 class HeadGrid:
-    """The pixel grid of the face's own frame: `side` pixels for 2 * REACH face units."""
+    """The pixel grid of the face frame, which has `side` pixels for 2 * REACH face units.
+
+    Args:
+        size: the side of the image in pixels, for which the grid has the right resolution.
+    """
 
     def __init__(self, size: int) -> None:
         self.unit = size / 128.0
@@ -18,51 +22,69 @@ class HeadGrid:
         self.line = ((np.arange(self.side) + 0.5) / self.unit - REACH).astype(np.float32)
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Face units [..., 2] to pixels of this frame."""
+        """Return points [..., 2] in pixels of this grid, from face units."""
         return (np.asarray(points, np.float32) + REACH) * self.unit - 0.5
 
     def hill(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
-        """A bump of height 1 at (x, y), float32 [side, side]; wide and high are deviations."""
+        """Return a Gaussian bump of height 1, float32 [side, side].
+
+        Args:
+            x: the middle of the bump, in face units.
+            y: the middle of the bump, in face units.
+            wide: the horizontal standard deviation, in face units.
+            high: the vertical standard deviation, in face units.
+        """
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
         bump: np.ndarray = np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
         return bump
 
     def pair(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
-        """The same bump on both sides of the face."""
+        """Return the bump of `hill` on both sides of the face."""
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
         across += np.exp(-0.5 * ((self.line + x) / wide) ** 2)
         bumps: np.ndarray = np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
         return bumps
 
 
-def height_map(who: Identity, points: np.ndarray, frame: HeadGrid) -> np.ndarray:
-    """Depth of the face at rest in face units, float32 [side, side], larger is nearer.
+def height_map(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
+    """Return the depth of the neutral face in face units, float32 [side, side]; larger is nearer.
 
-    points: `neutral_points` with the lips filled in.
+    Args:
+        identity: the identity of the face.
+        points: the points of the neutral face, including the lips.
+        grid: the pixel grid of the map.
     """
-    x, y = frame.line[None], frame.line[:, None]
-    inside = 1.18 - (x / (who.face_width + 4)) ** 2 - ((y + 6) / 58) ** 2
+    x, y = grid.line[None], grid.line[:, None]
+    inside = 1.18 - (x / (identity.face_width + 4)) ** 2 - ((y + 6) / 58) ** 2
     depth = 30 * np.sqrt(np.maximum(inside, 0.02)) - 26
     base = float(points[CENTRES["nose_base"], 1])
     brow = float(points[PAIRS["brow2"][0], 1])
-    mouth = who.mouth_y
-    depth += 5.0 * frame.hill(0, (base - 8) / 2, 3.0, (base + 8) / 2.4)
-    depth += 5.2 * frame.hill(0, base - 4, 4.0, 4.0)
-    depth += 2.2 * frame.pair(who.nose_width * 0.78, base - 2.2, 2.2, 2.4)
-    depth += 1.6 * frame.pair(15, brow + 2, 9, 3.5)
-    depth -= 3.2 * frame.pair(who.eye_spacing - 2, -14, 8, 5.5)
-    depth += 2.6 * frame.pair(22, 1, 8, 7)
-    depth += 1.8 * frame.hill(0, mouth - 2.5, 10, 4.5)
-    depth -= 1.6 * frame.hill(0, mouth + who.lip_lower + 3, 8, 2.2)
-    depth += 3.2 * frame.hill(0, who.chin_y - 6, 7, 5)
-    depth -= 0.5 * frame.hill(0, (base + mouth - who.lip_upper) / 2, 1.5, 2.5)
+    mouth = identity.mouth_y
+    depth += 5.0 * grid.hill(0, (base - 8) / 2, 3.0, (base + 8) / 2.4)
+    depth += 5.2 * grid.hill(0, base - 4, 4.0, 4.0)
+    depth += 2.2 * grid.pair(identity.nose_width * 0.78, base - 2.2, 2.2, 2.4)
+    depth += 1.6 * grid.pair(15, brow + 2, 9, 3.5)
+    depth -= 3.2 * grid.pair(identity.eye_spacing - 2, -14, 8, 5.5)
+    depth += 2.6 * grid.pair(22, 1, 8, 7)
+    depth += 1.8 * grid.hill(0, mouth - 2.5, 10, 4.5)
+    depth -= 1.6 * grid.hill(0, mouth + identity.lip_lower + 3, 8, 2.2)
+    depth += 3.2 * grid.hill(0, identity.chin_y - 6, 7, 5)
+    depth -= 0.5 * grid.hill(0, (base + mouth - identity.lip_upper) / 2, 1.5, 2.5)
     return depth.astype(np.float32)
 
 
-def light_maps(depth: np.ndarray, frame: HeadGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shade under frontal light from above (near 1), and its change for light from the right
-    and from below, each float32 [side, side]."""
-    down, right = np.gradient(depth, 1 / frame.unit)
+def light_maps(depth: np.ndarray, grid: HeadGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the shade under frontal light from above, and its changes by other light.
+
+    Args:
+        depth: the depth of the face in face units, [side, side].
+        grid: the pixel grid of the maps.
+
+    Returns:
+        The brightness under frontal light from above, near 1, and its changes by light from the
+        right and by light from below, each float32 [side, side].
+    """
+    down, right = np.gradient(depth, 1 / grid.unit)
     length = np.sqrt(1 + (0.8 * right) ** 2 + (0.8 * down) ** 2)
     nx, ny, nz = -0.8 * right / length, -0.8 * down / length, 1 / length
     shade = 0.36 + 0.68 * nz - 0.26 * ny

@@ -1,7 +1,7 @@
-"""Draws the sequences of a made-up distribution into images, zip files or videos, with landmarks.
+"""Drawing of the sequences of a synthetic release to images, zip files or videos, with landmarks.
 
-A sequence is drawn frame by frame and never held as a whole, so that memory does not grow with
-its length. Only landmarks are kept until its end, since their files are written at once.
+A sequence is drawn frame by frame and never held in memory as a whole, so memory use does not grow
+with its length. Only the landmarks are kept until its end, since their files are written at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ import numpy as np
 from fauds.synthetic.face import DRAWN_AUS, draw_face
 from fauds.synthetic.identity import draw_identity
 from fauds.synthetic.label_writers import SyntheticLabels
-from fauds.synthetic.labels import Take
+from fauds.synthetic.labels import CodedSequence
 from fauds.synthetic.landmark_writers import (
     missing_landmarks,
     write_bp4d_mat,
@@ -30,16 +30,16 @@ from fauds.synthetic.media_writers import add_to_zip, write_images, write_video
 from fauds.synthetic.population import generator
 from fauds.synthetic.view import draw_views
 
-Traced = tuple[Take, np.ndarray, np.ndarray]
-"""A sequence, its landmarks float32 [F, 68, 2], and bool [F], whether a frame has none."""
+Traced = tuple[CodedSequence, np.ndarray, np.ndarray]
+"""A sequence, its landmarks, float32 [F, 68, 2], and whether a frame has none, bool [F]."""
 
 
 @dataclass(frozen=True)
 class MediaForm:
-    """What is written: see `fauds.synthetic.release.write`.
+    """The form of the media files; for the fields see `fauds.synthetic.release.write`.
 
     Attributes:
-        folder: of the pictures, in the distribution's root.
+        folder: the name of the folder of images in the root of the release.
     """
 
     like: str
@@ -55,12 +55,13 @@ class _Scene:
     """One sequence to draw.
 
     Attributes:
-        intensities: int8 [F, A].
-        none: bool [F], whether a frame's landmarks are left out.
-        spare: how many frames a video has after the last label frame.
+        sequence: the coded frames of the sequence.
+        intensities: their intensities, int8 [F, A].
+        none: whether the landmarks of a frame are left out, bool [F].
+        spare: the number of video frames after the last label frame.
     """
 
-    take: Take
+    sequence: CodedSequence
     intensities: np.ndarray
     none: np.ndarray
     spare: int
@@ -68,7 +69,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _DrawingJob:
-    """What one process draws at a time: a sequence, or all of a subject where they share a file."""
+    """A unit of work of one process: a sequence, or all sequences of a subject in one file."""
 
     out: Path
     style: MediaForm
@@ -76,7 +77,7 @@ class _DrawingJob:
     scenes: tuple[_Scene, ...]
 
 
-def write_footage(
+def write_media(
     out: Path,
     style: MediaForm,
     labels: SyntheticLabels,
@@ -84,30 +85,41 @@ def write_footage(
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write pictures and landmarks of all sequences; the bytes do not depend on the processes.
+    """Write the images and landmarks of all sequences.
+
+    Args:
+        out: the root folder of the release.
+        style: the form of the media files.
+        labels: the labels of the sequences.
+        processes: the number of processes; the bytes do not depend on it.
+        progress: a function that is called with the number of drawn frames and of all frames.
 
     Raises:
-        OSError: the disk refuses.
-        DataError: a video could not be written whole.
+        OSError: a file cannot be written.
+        DataError: a video could not be written completely.
     """
-    drawn = _counted(_run(_jobs(out, style, labels), processes), labels, progress)
+    results = _counted(_run(_jobs(out, style, labels), processes), labels, progress)
     if style.landmarks == "text":
-        lines = map(_with_first, drawn) if style.like == "disfa" else drawn
+        lines = map(_with_first, results) if style.like == "disfa" else results
         write_jaa_text(out / "landmarks", style.like, lines)
     else:
-        for _ in drawn:
+        for _ in results:
             pass
 
 
 def _jobs(out: Path, style: MediaForm, labels: SyntheticLabels) -> list[_DrawingJob]:
-    missing = missing_landmarks(labels.takes, style.seed)
+    missing = missing_landmarks(labels.sequences, style.seed)
     # DISFA's videos are longer than its labels, not all by the same number of frames.
     scenes = [
-        _Scene(take, part, none, 9 + place % 2 if style.like == "disfa" else 0)
-        for place, ((take, part), none) in enumerate(zip(labels.by_take(), missing, strict=True))
+        _Scene(sequence, part, none, 9 + place % 2 if style.like == "disfa" else 0)
+        for place, ((sequence, part), none) in enumerate(
+            zip(labels.by_sequence(), missing, strict=True)
+        )
     ]
     if style.pictures == "zips":
-        groups = [tuple(own) for _, own in groupby(scenes, key=lambda scene: scene.take.subject)]
+        groups = [
+            tuple(own) for _, own in groupby(scenes, key=lambda scene: scene.sequence.subject)
+        ]
     else:
         groups = [(scene,) for scene in scenes]
     return [_DrawingJob(out, style, labels.aus, group) for group in groups]
@@ -127,68 +139,70 @@ def _counted(
     labels: SyntheticLabels,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[Traced]:
-    """Yield the sequences one by one, and tell how many of the frames are drawn."""
+    """Yield the sequences one by one and report the number of drawn frames."""
     done, total = 0, len(labels.intensities)
-    for drawn in chain.from_iterable(results):
-        done += len(drawn[0].frames)
+    for traced in chain.from_iterable(results):
+        done += len(traced[0].frames)
         if progress is not None:
             progress(done, total)
-        yield drawn
+        yield traced
 
 
 def _draw(job: _DrawingJob) -> list[Traced]:
-    """Draw and write sequences; return their landmarks."""
+    """Draw and write the sequences of a job and return their landmarks."""
     zipped = job.style.pictures == "zips"
     folder = job.out / job.style.folder
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{job.scenes[0].take.subject}.zip"
+    name = f"{job.scenes[0].sequence.subject}.zip"
     with ZipFile(folder / name, "w") if zipped else nullcontext() as archive:
-        drawn = [_draw_sequence(job, scene, folder, archive) for scene in job.scenes]
+        results = [_draw_sequence(job, scene, folder, archive) for scene in job.scenes]
     if job.style.landmarks == "mat":
-        for traced in drawn:
+        for traced in results:
             _write_mat(job.out, job.style.like, *traced)
-    return drawn
+    return results
 
 
 def _draw_sequence(
     job: _DrawingJob, scene: _Scene, folder: Path, archive: ZipFile | None
 ) -> Traced:
-    take, style = scene.take, job.style
-    points = np.empty((len(take.frames), 68, 2), np.float32)
+    sequence, style = scene.sequence, job.style
+    points = np.empty((len(sequence.frames), 68, 2), np.float32)
     numbers = _numbers(style, scene)
-    shown = np.bincount(_nearest_before(take.frames, numbers), minlength=len(take.frames))
-    frames = _repeated(_frames(job, scene, points), shown)
+    repetitions = np.bincount(
+        _nearest_before(sequence.frames, numbers), minlength=len(sequence.frames)
+    )
+    frames = _repeated(_frames(job, scene, points), repetitions)
     if style.pictures == "videos":
-        write_video(folder / _video_name(take), 25 if style.like == "bp4d" else 20, frames)
+        write_video(folder / _video_name(sequence), 25 if style.like == "bp4d" else 20, frames)
     elif archive is not None:
-        add_to_zip(archive, f"{take.subject}/{take.task}", numbers, frames)
+        add_to_zip(archive, f"{sequence.subject}/{sequence.task}", numbers, frames)
     else:
-        write_images(folder / take.subject / take.task, numbers, frames)
-    return take, points, scene.none
+        write_images(folder / sequence.subject / sequence.task, numbers, frames)
+    return sequence, points, scene.none
 
 
 def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
-    """The numbers of the pictures of a sequence, rising."""
-    frames = scene.take.frames
+    """Return the numbers of the images of a sequence, increasing."""
+    frames = scene.sequence.frames
     if style.pictures == "videos":
         return np.arange(1, frames[-1] + scene.spare + 1)
     return frames if style.like == "bp4d" else _from_first(frames)
 
 
 def _from_first(frames: np.ndarray) -> np.ndarray:
-    """Frame 1 and the coded frames: what numbers count from is seen by the first of them."""
+    """Return frame 1 and the coded frames, since readers infer the numbering from the first."""
     return frames if frames[0] == 1 else np.concatenate([[1], frames])
 
 
 def _with_first(traced: Traced) -> Traced:
-    take, points, none = traced
-    numbers = _from_first(take.frames)
-    at = _nearest_before(take.frames, numbers)
-    return replace(take, frames=numbers), points[at], none[at]
+    sequence, points, none = traced
+    numbers = _from_first(sequence.frames)
+    at = _nearest_before(sequence.frames, numbers)
+    return replace(sequence, frames=numbers), points[at], none[at]
 
 
 def _nearest_before(frames: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The index of the coded frame before each number, or at it; of the first where none is."""
+    """Return for each number the index of the last coded frame up to it, or of the first one."""
     return np.searchsorted(frames, numbers, side="right").clip(min=1) - 1
 
 
@@ -197,16 +211,18 @@ def _repeated(frames: Iterator[np.ndarray], times: np.ndarray) -> Iterator[np.nd
 
 
 def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the drawn frames, uint8 [H, W, 3] BGR, and fill in their landmarks."""
-    take, style = scene.take, job.style
-    who = draw_identity(generator(style.seed, "identity", take.subject), take.sex)
-    views = draw_views(generator(style.seed, "views", take.subject, take.task), len(take.frames))
-    intensities = np.zeros((len(take.frames), len(DRAWN_AUS)), np.float32)
+    """Yield the drawn frames, uint8 [H, W, 3] BGR, and write their landmarks to `points`."""
+    sequence, style = scene.sequence, job.style
+    identity = draw_identity(generator(style.seed, "identity", sequence.subject), sequence.sex)
+    views = draw_views(
+        generator(style.seed, "views", sequence.subject, sequence.task), len(sequence.frames)
+    )
+    intensities = np.zeros((len(sequence.frames), len(DRAWN_AUS)), np.float32)
     intensities[:, [DRAWN_AUS.index(au) for au in job.aus]] = scene.intensities
-    # DISFA's pictures are wider than high. At 4:3, x and y cannot be taken for each other.
+    # DISFA's images are 4:3, so tests notice if x and y are swapped.
     side = style.size // 6 if style.like == "disfa" else 0
     for index, (levels, view) in enumerate(zip(intensities, views, strict=True)):
-        image, points[index] = draw_face(who, levels, view, style.size)
+        image, points[index] = draw_face(identity, levels, view, style.size)
         points[index, :, 0] += side
         frame = image[:, :, ::-1]
         if side:
@@ -214,18 +230,22 @@ def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.
         yield frame
 
 
-def _video_name(take: Take) -> str:
-    if take.task:
-        return f"2{take.subject[0]}{int(take.subject[1:]):02d}_{take.task}.avi"
-    return f"LeftVideo{take.subject}_comp.avi"
+def _video_name(sequence: CodedSequence) -> str:
+    if sequence.task:
+        return f"2{sequence.subject[0]}{int(sequence.subject[1:]):02d}_{sequence.task}.avi"
+    return f"LeftVideo{sequence.subject}_comp.avi"
 
 
-def _write_mat(out: Path, like: str, take: Take, points: np.ndarray, none: np.ndarray) -> None:
+def _write_mat(
+    out: Path, like: str, sequence: CodedSequence, points: np.ndarray, none: np.ndarray
+) -> None:
     if like == "bp4d":
         folder = out / "2DFeatures"
         folder.mkdir(exist_ok=True)
-        write_bp4d_mat(folder / f"{take.subject}_{take.task}.mat", take.frames, points, none)
+        write_bp4d_mat(
+            folder / f"{sequence.subject}_{sequence.task}.mat", sequence.frames, points, none
+        )
     else:
-        folder = out / "Landmark_Points" / take.subject / "tmp_frame_lm"
+        folder = out / "Landmark_Points" / sequence.subject / "tmp_frame_lm"
         folder.mkdir(parents=True)
-        write_disfa_mats(folder, take.subject, take.frames, points, none)
+        write_disfa_mats(folder, sequence.subject, sequence.frames, points, none)

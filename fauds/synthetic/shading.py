@@ -1,4 +1,4 @@
-"""Lines and bulges on skin, gathered into a map of light and shade."""
+"""Lines and bulges on the skin, collected in a map of light and shade."""
 
 from __future__ import annotations
 
@@ -15,62 +15,72 @@ THIN, LINE, SOFT = range(3)
 
 
 class Skin:
-    """One shade map in the making: tapered lines of three widths, and bulges."""
+    """A shade map to which tapered lines of three widths and bulges are added.
 
-    def __init__(self, who: Identity, points: np.ndarray, frame: HeadGrid) -> None:
-        self.who, self.points, self.frame = who, points, frame
-        self.drops: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in _WIDTHS]
-        self.rest = np.zeros((frame.side, frame.side), np.float32)
+    Args:
+        identity: the identity of the face.
+        points: the points of the neutral face, in face units.
+        grid: the pixel grid of the map.
+    """
+
+    def __init__(self, identity: Identity, points: np.ndarray, grid: HeadGrid) -> None:
+        self.identity, self.points, self.grid = identity, points, grid
+        self.strokes: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in _WIDTHS]
+        self.patches = np.zeros((grid.side, grid.side), np.float32)
 
     def at(self, name: str) -> np.ndarray:
-        """A named point, (x, y); the one on the right of the image for pairs."""
+        """Return a named point, (x, y); of a pair, the one on the right side of the image."""
         index = CENTRES[name] if name in CENTRES else PAIRS[name][0]
         point: np.ndarray = self.points[index]
         return point
 
     def line(self, knots: list[tuple[float, float]], depth: float, width: int = LINE) -> None:
-        """A furrow through knots on the right of the image, and its mirror image on the left.
+        """Add a furrow on the right side of the image, and its mirror image on the left side.
 
-        Dark, with a lighter edge on its outer or lower side; depth is the fraction of light
-        lost in the middle of it.
+        The furrow is dark, with a lighter edge on its outer or lower side.
+
+        Args:
+            knots: points that the furrow passes through, in face units.
+            depth: the fraction of light that is lost in its middle.
+            width: THIN, LINE or SOFT.
         """
         path, taper = _tapered(np.array(knots, np.float32))
         normal = np.gradient(path, axis=0)[:, ::-1] * (-1, 1)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
         normal *= np.where(normal[:, :1] + 2 * normal[:, 1:] < 0, -1, 1)
         edge = path + normal * 2.2 * _WIDTHS[width]
-        for mirror, skew in ((1, 1 + self.who.asymmetry), (-1, 1 - self.who.asymmetry)):
-            self.drops[width].append((path * (mirror, 1), -depth * taper * skew))
-            self.drops[width].append((edge * (mirror, 1), 0.38 * depth * taper * skew))
+        for mirror, skew in ((1, 1 + self.identity.asymmetry), (-1, 1 - self.identity.asymmetry)):
+            self.strokes[width].append((path * (mirror, 1), -depth * taper * skew))
+            self.strokes[width].append((edge * (mirror, 1), 0.38 * depth * taper * skew))
 
     def bulge(self, x: float, y: float, wide: float, high: float, amount: float) -> None:
-        """A bulge on both sides (one, where x is 0): lit above, shaded below."""
-        frame = self.frame
-        hill = frame.pair(x, y, wide, high) if x else frame.hill(0, y, wide, high)
-        tilt = -(frame.line[:, None] - y) / high
-        self.rest += amount * hill * (0.45 + 0.9 * tilt)
+        """Add a bulge, lit above and shaded below, on both sides, or in the middle if x is 0."""
+        grid = self.grid
+        hill = grid.pair(x, y, wide, high) if x else grid.hill(0, y, wide, high)
+        tilt = -(grid.line[:, None] - y) / high
+        self.patches += amount * hill * (0.45 + 0.9 * tilt)
 
     def shade(self, x: float, y: float, wide: float, high: float, amount: float) -> None:
-        """A soft light or dark patch on both sides (one, where x is 0)."""
-        frame = self.frame
-        hill = frame.pair(x, y, wide, high) if x else frame.hill(0, y, wide, high)
-        self.rest += amount * hill
+        """Add a soft light or dark patch on both sides, or in the middle if x is 0."""
+        grid = self.grid
+        hill = grid.pair(x, y, wide, high) if x else grid.hill(0, y, wide, high)
+        self.patches += amount * hill
 
     def finish(self) -> np.ndarray:
-        """The map, float32 [side, side]."""
-        total = self.rest
-        for drops, width in zip(self.drops, _WIDTHS, strict=True):
-            if drops:
-                sigma = width * self.frame.unit
-                total += cv2.GaussianBlur(self._rained(drops, sigma), (0, 0), sigma)
+        """Return the map, float32 [side, side]."""
+        total = self.patches
+        for strokes, width in zip(self.strokes, _WIDTHS, strict=True):
+            if strokes:
+                sigma = width * self.grid.unit
+                total += cv2.GaussianBlur(self._splat(strokes, sigma), (0, 0), sigma)
         return total
 
-    def _rained(self, drops: list[tuple[np.ndarray, np.ndarray]], sigma: float) -> np.ndarray:
-        """Points of light and shade, one every half unit along lines, shared among pixels."""
-        side = self.frame.side
-        at = self.frame.pixels(np.concatenate([path for path, _ in drops]))
-        # A line keeps 1 / (sqrt(2 pi) sigma) of its points' sum at its middle when blurred.
-        amount = np.concatenate([a for _, a in drops]) * 0.5 * self.frame.unit * 2.507 * sigma
+    def _splat(self, strokes: list[tuple[np.ndarray, np.ndarray]], sigma: float) -> np.ndarray:
+        """Return the sum of points of light and shade along lines, spread over pixels."""
+        side = self.grid.side
+        at = self.grid.pixels(np.concatenate([path for path, _ in strokes]))
+        # After blurring, the middle of a line has 1 / (sqrt(2 pi) sigma) of the sum of its points.
+        amount = np.concatenate([a for _, a in strokes]) * 0.5 * self.grid.unit * 2.507 * sigma
         low = np.floor(at).astype(int)
         part = at - low
         inside = ((low >= 0) & (low < side - 1)).all(1)
@@ -85,13 +95,13 @@ class Skin:
 
 
 def _tapered(knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth path through knots in half-unit steps, and its strength along the way."""
+    """Return a smooth path through knots in half-unit steps, and its strength along the path."""
     if len(knots) > 2:
         knots = curve(knots, 8)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
     steps = np.linspace(0, along[-1], max(3, int(along[-1] * 2) + 1))
     path = np.stack([np.interp(steps, along, knots[:, k]) for k in (0, 1)], 1)
-    # A line that starts in the middle of the face goes on, mirrored: it thins at one end only.
+    # A line that starts on the midline continues in its mirror image, so it tapers at one end only.
     start = 0.5 if knots[0, 0] == 0 else 0.06
     taper = np.sin(np.pi * np.linspace(start, 0.94, len(steps))) ** 0.7
     return path, taper

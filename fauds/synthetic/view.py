@@ -1,4 +1,4 @@
-"""How a made-up face is seen: head pose, crop, light, gaze, background, sensor noise."""
+"""Views of a synthetic face: head pose, crop, light, gaze, background and sensor noise."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ Shade = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class View:
-    """One frame's circumstances.
+    """The view of a face in one frame.
 
-    yaw, pitch and roll in degrees (positive yaw turns the nose to the right of the image,
-    positive pitch lifts it, positive roll turns the head clockwise on screen); scale is a
-    factor and shift (x, y) is in 1/128 of the image side. light is the direction that light
-    comes from in addition to above (x right, y down; each -1..1), exposure a factor, tint an
-    RGB factor. gaze (x, y) is in 1/128 of the side. background is two RGB colours, top and
-    bottom. noise is the standard deviation of sensor noise in grey levels, seed its seed.
+    Attributes:
+        yaw: the yaw in degrees; positive values turn the nose to the right of the image.
+        pitch: the pitch in degrees; positive values lift the nose.
+        roll: the roll in degrees; positive values turn the head clockwise on screen.
+        scale: the factor of the size of the face.
+        shift: the displacement of the face, (x, y) in 1/128 of the image side.
+        light: the direction of the light in addition to that from above, (x right, y down), each
+            -1 to 1.
+        exposure: the factor of the brightness.
+        tint: the RGB factors of the light.
+        gaze: the displacement of the irises, (x, y) in 1/128 of the image side.
+        background: the RGB colours at the top and at the bottom, 0 to 255.
+        noise: the standard deviation of the sensor noise in grey levels.
+        seed: the seed of the sensor noise.
     """
 
     yaw: float = 0.0
@@ -36,13 +44,20 @@ class View:
 
 
 def draw_views(rng: np.random.Generator, n: int) -> list[View]:
-    """Views of one sequence of n frames: light, crop and background held, pose drifting.
+    """Sample the views of a sequence: constant light, crop and background, and a drifting pose.
 
-    Yaw and pitch stay within about 10 degrees and roll within 6; the path is smooth in time,
-    whatever n. The same generator state gives the same views.
+    Yaw and pitch stay within 10 degrees and roll within 6. The pose changes smoothly in time for
+    any number of frames. The same generator state gives the same views.
+
+    Args:
+        rng: the random generator.
+        n: the number of frames.
+
+    Raises:
+        ValueError: `n` is less than 1.
     """
     if n < 1:
-        raise ValueError(f"a sequence has at least one frame, not {n}")
+        raise ValueError(f"a sequence needs at least one frame, not {n}")
     centre = rng.standard_normal(3) * (3.0, 2.2, 1.4)
     path = np.clip(centre + _drift(rng, n, 3) * (2.2, 1.8, 1.2), (-10, -10, -6), (10, 10, 6))
     crop = np.clip(rng.standard_normal(3), -2, 2) * (0.02, 0.8, 0.8) + (1.0, 0.0, 0.0)
@@ -80,7 +95,10 @@ def _shade(values: np.ndarray) -> Shade:
 
 
 def _drift(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
-    """k smooth paths of n steps, mean near 0, deviation near 1: a few slow sines each."""
+    """Return k smooth paths of n steps, [n, k], with mean near 0 and deviation near 1.
+
+    Each path is the sum of four slow sines.
+    """
     time = np.arange(n)[:, None, None] / 300.0
     frequency = rng.uniform(0.3, 3.0, (1, k, 4))
     phase = rng.uniform(0, 2 * np.pi, (1, k, 4))

@@ -1,4 +1,4 @@
-"""From moved points to moved skin, and from the face to the image."""
+"""The warp of the skin by moved points, and the projection of the face to the image."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import numpy as np
 
 from fauds.synthetic.view import View
 
-REACH = 72.0  # the face's own frame goes from -REACH to REACH face units in x and y
+REACH = 72.0  # the face frame extends from -REACH to REACH face units in x and y
 STEP = 4.0
 NODES = int(2 * REACH / STEP) + 1
 _KERNEL = 8.0
 
 
 def grid_nodes() -> np.ndarray:
-    """The face frame's coarse grid, float32 [NODES, NODES, 2], (x, y) in face units."""
+    """Return the coarse grid of the face frame, float32 [NODES, NODES, 2], (x, y) in face units."""
     line = np.linspace(-REACH, REACH, NODES, dtype=np.float32)
     return np.stack(np.meshgrid(line, line), -1)
 
 
 def spread_matrix(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """What carries point displacements to the grid, float32 [NODES * NODES, len(points)].
+    """Return the matrix from point displacements to the grid, float32 [NODES * NODES, K].
 
-    points [K, 2] move, anchors [M, 2] do not. Radial basis interpolation with a Matern kernel:
-    exact at the points (up to a small ridge), smooth between, gone a few lengths away.
+    It performs radial basis interpolation with a Matern kernel: exact at the points (up to a small
+    ridge), smooth between them, and near zero a few kernel lengths away.
+
+    Args:
+        points: the points that move, [K, 2].
+        anchors: the points that do not move, [M, 2].
     """
     fixed = np.concatenate([points, anchors]).astype(np.float32)
     gram = _matern(fixed, fixed).astype(np.float64)
@@ -40,8 +44,8 @@ def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """An image's values at places [H, W, 2] (x, y), float32; outside, those of its edge."""
-    # OpenCV's types leave out that the first map alone may hold x and y.
+    """Return the values of an image at positions [H, W, 2], (x, y), with its edges repeated."""
+    # The types of OpenCV do not know that the first map alone may hold x and y.
     values: np.ndarray = cv2.remap(  # type: ignore[call-overload]
         image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -49,7 +53,12 @@ def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 class Camera:
-    """Weak perspective: turns the head, scales, shifts; positions come out in pixels."""
+    """A weak perspective camera: it turns, scales and shifts the head and projects it to pixels.
+
+    Args:
+        view: the view of the face.
+        size: the side of the image in pixels.
+    """
 
     def __init__(self, view: View, size: int) -> None:
         yaw, pitch, roll = np.deg2rad((view.yaw, view.pitch, view.roll))
@@ -66,16 +75,21 @@ class Camera:
         self.origin = (middle + np.array(view.shift) * size / 128.0).astype(np.float32)
 
     def project(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """points [N, 2] and depth [N] in face units to pixels, float32 [N, 2]."""
+        """Return the pixels, float32 [N, 2], of points [N, 2] with depth [N] in face units."""
         pixels: np.ndarray = points @ self.matrix.T + depth[:, None] * self.depth + self.origin
         return pixels
 
     def back_map(self, field: np.ndarray) -> np.ndarray:
-        """For each pixel the place in the face at rest, float32 [size, size, 2] in face units.
+        """Return the point of the neutral face that each pixel shows.
 
-        field [NODES, NODES, 3]: displacement x, y and depth over the face frame. The forward
-        map u -> project(u + displacement(u), depth(u)) is inverted by fixed-point steps on a
-        coarse grid, then enlarged.
+        The forward map u -> project(u + displacement(u), depth(u)) is inverted by fixed-point
+        iteration on a coarse grid, which is then enlarged.
+
+        Args:
+            field: the displacements x and y and the depth over the face frame, [NODES, NODES, 3].
+
+        Returns:
+            The points, float32 [size, size, 2], in face units.
         """
         cell = max(2, round(self.size / 32))
         nodes = -(-self.size // cell) + 2  # one beyond the image on each side

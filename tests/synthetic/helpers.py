@@ -1,4 +1,4 @@
-"""Pictures and landmarks of a few short sequences, and what they must show."""
+"""Images and landmarks of a few short synthetic sequences, and the expected content."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,29 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic import sequences
 from fauds.synthetic.face import DRAWN_AUS, face_landmarks
 from fauds.synthetic.identity import draw_identity
 from fauds.synthetic.label_writers import SyntheticLabels
-from fauds.synthetic.labels import Take, draw_intensities
+from fauds.synthetic.labels import CodedSequence, draw_intensities
 from fauds.synthetic.population import generator
+from fauds.synthetic.sequences import MediaForm, write_media
 from fauds.synthetic.view import draw_views
 
 SEED, SIZE = 7, 64
-WIDE = 84  # of a 64-pixel face, 10 columns on either side
+WIDE = 84  # the width of a DISFA image with a 64-pixel face, which has 10 more columns per side
 
-# Short sequences: whole ones have thousands of frames.
+# Short sequences, because complete ones have thousands of frames.
 BP4D = [
-    Take("F001", "F", "T1", np.array([3, 4, 5, 9, 12], np.int32)),
-    Take("F001", "F", "T5", np.array([1, 2], np.int32)),
-    Take("M002", "M", "T3", np.array([5, 6, 30], np.int32)),
+    CodedSequence("F001", "F", "T1", np.array([3, 4, 5, 9, 12], np.int32)),
+    CodedSequence("F001", "F", "T5", np.array([1, 2], np.int32)),
+    CodedSequence("M002", "M", "T3", np.array([5, 6, 30], np.int32)),
 ]
 DISFA = [
-    Take("SN001", None, "", np.array([1, 2, 3, 7, 8], np.int32)),
-    Take("SN031", None, "", np.array([4, 6, 11], np.int32)),
+    CodedSequence("SN001", None, "", np.array([1, 2, 3, 7, 8], np.int32)),
+    CodedSequence("SN031", None, "", np.array([4, 6, 11], np.int32)),
 ]
-TAKES = {"bp4d": BP4D, "disfa": DISFA}
-FOLDER = {
+SEQUENCES = {"bp4d": BP4D, "disfa": DISFA}
+FOLDERS = {
     ("bp4d", "images"): "2D+3D",
     ("bp4d", "zips"): "2D+3D",
     ("bp4d", "videos"): "Videos",
@@ -37,12 +37,12 @@ FOLDER = {
 }
 
 
-def written(
+def write_sequences(
     out: Path, like: str, pictures: str, landmarks: str = "mat", processes: int = 1
 ) -> Path:
-    labels = SyntheticLabels(TAKES[like], *draw_intensities(like, TAKES[like], SEED))
-    style = sequences.MediaForm(like, pictures, landmarks, SEED, SIZE, FOLDER[like, pictures])
-    sequences.write_footage(out, style, labels, processes=processes)
+    labels = SyntheticLabels(SEQUENCES[like], *draw_intensities(like, SEQUENCES[like], SEED))
+    style = MediaForm(like, pictures, landmarks, SEED, SIZE, FOLDERS[like, pictures])
+    write_media(out, style, labels, processes=processes)
     return out
 
 
@@ -54,17 +54,19 @@ def digests(root: Path) -> dict[str, str]:
     }
 
 
-def faces(like: str, take: Take) -> Iterator[tuple]:
-    """What `draw_face` is asked for: identity, intensities, view, size."""
-    aus, intensities = draw_intensities(like, [take], SEED)
-    who = draw_identity(generator(SEED, "identity", take.subject), take.sex)
-    views = draw_views(generator(SEED, "views", take.subject, take.task), len(take.frames))
+def face_arguments(like: str, sequence: CodedSequence) -> Iterator[tuple]:
+    """Yield the arguments of `draw_face` for a sequence: identity, intensities, view, size."""
+    aus, intensities = draw_intensities(like, [sequence], SEED)
+    identity = draw_identity(generator(SEED, "identity", sequence.subject), sequence.sex)
+    views = draw_views(
+        generator(SEED, "views", sequence.subject, sequence.task), len(sequence.frames)
+    )
     for row, view in zip(intensities, views, strict=True):
         levels = dict(zip(aus, row, strict=True))
-        yield who, np.array([levels.get(au, 0) for au in DRAWN_AUS], np.float32), view, SIZE
+        yield identity, np.array([levels.get(au, 0) for au in DRAWN_AUS], np.float32), view, SIZE
 
 
-def landmarks(like: str, take: Take) -> np.ndarray:
-    """Where the drawn landmarks are in the pictures, [F, 68, 2]."""
-    points = np.stack([face_landmarks(*face) for face in faces(like, take)])
+def landmarks(like: str, sequence: CodedSequence) -> np.ndarray:
+    """Return the true landmarks in the images of a sequence, [F, 68, 2]."""
+    points = np.stack([face_landmarks(*face) for face in face_arguments(like, sequence)])
     return points + np.array([(WIDE - SIZE) / 2, 0]) if like == "disfa" else points

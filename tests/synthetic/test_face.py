@@ -1,4 +1,4 @@
-"""The made-up faces: same bytes, right landmarks, action units that do what FACS says."""
+"""Synthetic faces: reproducible bytes, correct landmarks, action units that follow FACS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fauds.synthetic import face
-from fauds.synthetic.au_movements import MOVES, growth
+from fauds.synthetic.au_movements import MOVES, movement_fraction
 from fauds.synthetic.face import (
     ATTRIBUTES,
     DRAWN_AUS,
@@ -26,23 +26,23 @@ STILL = View(noise=0.0)
 LEVELS = range(6)
 
 
-def person(seed: int, sex: str | None = None):
+def sample_identity(seed: int, sex: str | None = None):
     return draw_identity(np.random.default_rng([3, seed]), sex)
 
 
-def levels(**units: float) -> np.ndarray:
+def intensities(**units: float) -> np.ndarray:
     values = np.zeros(len(DRAWN_AUS), np.float32)
     for au, value in units.items():
         values[DRAWN_AUS.index(au)] = value
     return values
 
 
-def marks(who, view: View = STILL, **units: float) -> np.ndarray:
-    return face_landmarks(who, levels(**units), view)
+def marks(identity, view: View = STILL, **units: float) -> np.ndarray:
+    return face_landmarks(identity, intensities(**units), view)
 
 
-def grey(who, **units: float) -> np.ndarray:
-    return draw_face(who, levels(**units), STILL)[0].astype(np.float32).mean(2)
+def grey(identity, **units: float) -> np.ndarray:
+    return draw_face(identity, intensities(**units), STILL)[0].astype(np.float32).mean(2)
 
 
 def width(m: np.ndarray) -> float:
@@ -71,7 +71,7 @@ def opening(m: np.ndarray) -> float:
     return float((m[[67, 66, 65], 1] - m[[61, 62, 63], 1]).mean())
 
 
-# What grows with the action unit, and by how many pixels from absent to E at least.
+# Measures that grow with an action unit, and their least growth in pixels from absent to E.
 DIRECTIONS = [
     ("AU01", "inner brows up", up(21, 22), 4.0),
     ("AU01", "inner brows more than outer", lambda m: up(21, 22)(m) - up(17, 26)(m), 4.0),
@@ -103,26 +103,26 @@ DIRECTIONS = [
 
 
 @pytest.mark.parametrize(("au", "what", "measure", "least"), DIRECTIONS)
-def test_landmarks_go_where_facs_says(au, what, measure, least) -> None:
+def test_landmarks_move_as_facs_describes(au, what, measure, least) -> None:
     for seed in range(4):
-        who = person(seed)
-        values = [measure(marks(who, **{au: level})) for level in LEVELS]
+        identity = sample_identity(seed)
+        values = [measure(marks(identity, **{au: level})) for level in LEVELS]
         assert np.all(np.diff(values) > 0), (what, values)
         assert values[-1] - values[0] > least, (what, values)
 
 
-def test_units_leave_other_parts_alone() -> None:
-    who = person(1)
-    rest = marks(who)
+def test_action_units_do_not_move_other_parts_of_the_face() -> None:
+    identity = sample_identity(1)
+    rest = marks(identity)
     for au in ("AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25", "AU26"):
-        assert np.abs(marks(who, **{au: 5})[17:27] - rest[17:27]).max() == 0, au
+        assert np.abs(marks(identity, **{au: 5})[17:27] - rest[17:27]).max() == 0, au
     for au in ("AU01", "AU02", "AU04", "AU05", "AU07"):
-        assert np.abs(marks(who, **{au: 5})[48:68] - rest[48:68]).max() == 0, au
-    assert abs(marks(who, AU20=5)[48, 1] - rest[48, 1]) < 1.5
-    assert width(marks(who, AU24=5)) > width(marks(who, AU23=5)) + 3
+        assert np.abs(marks(identity, **{au: 5})[48:68] - rest[48:68]).max() == 0, au
+    assert abs(marks(identity, AU20=5)[48, 1] - rest[48, 1]) < 1.5
+    assert width(marks(identity, AU24=5)) > width(marks(identity, AU23=5)) + 3
 
 
-# Where each action unit shows: (x, y) from and to, in 1/128 of the image side.
+# The region in which each action unit is visible: left, top, right, bottom, in 1/128 of the side.
 REGIONS = {
     "AU01": (36, 14, 92, 54),
     "AU02": (22, 14, 106, 56),
@@ -145,17 +145,17 @@ REGIONS = {
 
 
 @pytest.mark.parametrize("au", DRAWN_AUS)
-def test_pixels_change_in_the_right_place_and_above_noise(au) -> None:
+def test_pixels_change_in_the_region_of_the_action_unit_and_above_noise(au) -> None:
     x0, y0, x1, y1 = REGIONS[au]
     for seed in range(3):
-        who = person(seed)
-        rest = grey(who)
-        changes = [np.abs(grey(who, **{au: level}) - rest) for level in LEVELS]
+        identity = sample_identity(seed)
+        rest = grey(identity)
+        changes = [np.abs(grey(identity, **{au: level}) - rest) for level in LEVELS]
         energy = [float((c**2).sum()) for c in changes]
         assert np.all(np.diff(energy) > 0), energy
         inside = float((changes[-1][y0:y1, x0:x1] ** 2).sum())
         assert inside > 0.85 * energy[-1], inside / energy[-1]
-        # At B the hundred most changed pixels stand well above noise of 2 grey levels.
+        # At B, the hundred most changed pixels are well above noise of 2 grey levels.
         assert np.sort(changes[2].ravel())[-100:].mean() > 8
 
 
@@ -172,26 +172,26 @@ def test_pixels_change_in_the_right_place_and_above_noise(au) -> None:
         ("AU23", (54, 92, 74, 100)),
     ],
 )
-def test_skin_creases(au, box) -> None:
-    """Steps between neighbouring pixels grow where the furrows are."""
-    who = person(5, "M")
+def test_furrows_are_visible_in_the_skin(au, box) -> None:
+    """Differences between neighbouring pixels grow where the furrows are."""
+    identity = sample_identity(5, "M")
     x0, y0, x1, y1 = box
     detail = []
     for level in (0, 2, 5):
-        image = grey(who, **{au: level})[y0:y1, x0:x1]
+        image = grey(identity, **{au: level})[y0:y1, x0:x1]
         steps = [np.abs(np.diff(image, axis=axis)).mean() for axis in (0, 1)]
         detail.append(float(sum(steps)))
     assert detail[0] < detail[1] < detail[2]
 
 
 @pytest.mark.parametrize("au", [None, *DRAWN_AUS])
-def test_skin_lies_where_the_landmarks_say(au) -> None:
-    """Under a landmark of the jaw or nose is the skin that was there at rest."""
-    who = person(2)
-    rest = face._rest(who, 128)
-    values = levels(**({au: 5} if au else {}))
-    grown = growth(values)
-    points = face._moved(who, rest, grown, parting(values))
+def test_the_skin_moves_with_the_landmarks(au) -> None:
+    """A landmark of the jaw or nose stays on the same point of the skin."""
+    identity = sample_identity(2)
+    rest = face._neutral_face(identity, 128)
+    values = intensities(**({au: 5} if au else {}))
+    fractions = movement_fraction(values)
+    points = face._moved(identity, rest, fractions, parting(values))
     for view in (STILL, View(yaw=9, pitch=-6, roll=5, scale=1.03, shift=(1.5, -1.0))):
         camera = Camera(view, 128)
         at = camera.project(points, rest.depth)[None]
@@ -203,39 +203,39 @@ def test_skin_lies_where_the_landmarks_say(au) -> None:
 
 
 def test_pressed_lips_do_not_part() -> None:
-    who = person(2)
-    pressed, both = marks(who, AU24=2), marks(who, AU24=2, AU25=5, AU26=3)
+    identity = sample_identity(2)
+    pressed, both = marks(identity, AU24=2), marks(identity, AU24=2, AU25=5, AU26=3)
     assert opening(pressed) == pytest.approx(0, abs=1e-4)
     assert opening(both) == pytest.approx(0, abs=1e-4)
-    assert opening(marks(who, AU26=5)) == pytest.approx(0, abs=1e-4)
-    assert opening(marks(who, AU25=2, AU26=5)) > opening(marks(who, AU25=2)) + 3
+    assert opening(marks(identity, AU26=5)) == pytest.approx(0, abs=1e-4)
+    assert opening(marks(identity, AU25=2, AU26=5)) > opening(marks(identity, AU25=2)) + 3
 
 
-def test_same_inputs_same_bytes() -> None:
+def test_the_same_inputs_give_the_same_bytes() -> None:
     def sequence() -> bytes:
         rng = np.random.default_rng([11, 4])
-        who = draw_identity(rng)
+        identity = draw_identity(rng)
         views = draw_views(rng, 3)
         values = rng.uniform(0, 5, len(DRAWN_AUS))
-        return b"".join(draw_face(who, values, v)[0].tobytes() for v in views)
+        return b"".join(draw_face(identity, values, v)[0].tobytes() for v in views)
 
     first = sequence()
     for seed in range(9):
-        draw_face(person(seed), levels(), STILL)
+        draw_face(sample_identity(seed), intensities(), STILL)
     assert sequence() == first
 
 
-def test_noise_is_seeded_and_as_asked() -> None:
-    who = person(0)
-    clean = draw_face(who, levels(), STILL)[0].astype(int)
-    one = draw_face(who, levels(), View(noise=3.0, seed=1))[0].astype(int)
-    other = draw_face(who, levels(), View(noise=3.0, seed=2))[0].astype(int)
+def test_noise_has_the_requested_strength_and_depends_on_the_seed() -> None:
+    identity = sample_identity(0)
+    clean = draw_face(identity, intensities(), STILL)[0].astype(int)
+    one = draw_face(identity, intensities(), View(noise=3.0, seed=1))[0].astype(int)
+    other = draw_face(identity, intensities(), View(noise=3.0, seed=2))[0].astype(int)
     assert 2.5 < (one - clean).std() < 3.5
     assert (one != other).mean() > 0.5
 
 
 @pytest.mark.parametrize("size", [64, 112, 128, 224])
-def test_image_and_landmarks(size) -> None:
+def test_images_and_landmarks_have_the_documented_shapes(size) -> None:
     rng = np.random.default_rng(size)
     for view in draw_views(rng, 2):
         image, found = draw_face(draw_identity(rng), rng.uniform(0, 5, len(DRAWN_AUS)), view, size)
@@ -248,12 +248,12 @@ def test_image_and_landmarks(size) -> None:
 
 
 @pytest.mark.slow
-def test_landmarks_keep_their_order_whatever_the_face_does() -> None:
+def test_landmarks_keep_their_order_for_any_action_units() -> None:
     rng = np.random.default_rng(8)
     for _ in range(150):
-        who, view = draw_identity(rng), draw_views(rng, 1)[0]
+        identity, view = draw_identity(rng), draw_views(rng, 1)[0]
         active = rng.random(len(DRAWN_AUS)) < 0.5
-        m = face_landmarks(who, np.where(active, rng.uniform(0, 5, len(DRAWN_AUS)), 0), view)
+        m = face_landmarks(identity, np.where(active, rng.uniform(0, 5, len(DRAWN_AUS)), 0), view)
         assert m.min() >= 0
         assert m.max() <= 127
         assert np.all(np.diff(m[3:14, 0]) > 0), "jaw from left to right"
@@ -270,25 +270,25 @@ def test_landmarks_keep_their_order_whatever_the_face_does() -> None:
         assert m[8, 1] > m[57, 1] > m[33, 1] > m[27, 1]
 
 
-def test_mirrored_pairs_and_known_points() -> None:
+def test_landmarks_of_a_frontal_face_are_symmetric() -> None:
     for right, left in PAIRS.values():
         assert right != left
     named = {name for moves in MOVES.values() for name in moves}
     assert set(MOVES) == set(DRAWN_AUS)
     assert named
-    who = person(6)
-    m = marks(who)
+    identity = sample_identity(6)
+    m = marks(identity)
     flipped = 127 - m[:, 0]
     assert flipped[36] == pytest.approx(m[45, 0], abs=1e-3)
     assert flipped[48] == pytest.approx(m[54, 0], abs=1e-3)
 
 
 def test_pose_moves_the_nose_as_documented() -> None:
-    who = person(3)
-    rest = marks(who)
-    assert marks(who, View(yaw=8))[30, 0] > rest[30, 0] + 1
-    assert marks(who, View(pitch=8))[30, 1] < rest[30, 1] - 1
-    turned = marks(who, View(roll=5))
+    identity = sample_identity(3)
+    rest = marks(identity)
+    assert marks(identity, View(yaw=8))[30, 0] > rest[30, 0] + 1
+    assert marks(identity, View(pitch=8))[30, 1] < rest[30, 1] - 1
+    turned = marks(identity, View(roll=5))
     assert turned[45, 1] > turned[36, 1] + 2
 
 
@@ -301,27 +301,27 @@ def test_views_are_small_and_smooth() -> None:
     assert len({v.seed for v in views}) == len(views)
 
 
-def test_identity() -> None:
-    people = [person(seed) for seed in range(60)]
-    assert {p.sex for p in people} == {"F", "M"}
-    assert {(p.beard, p.moustache) for p in people if p.sex == "F"} == {(0, 0)}
-    table = np.stack([identity_attributes(p) for p in people])
+def test_identities_vary_in_all_attributes() -> None:
+    identities = [sample_identity(seed) for seed in range(60)]
+    assert {p.sex for p in identities} == {"F", "M"}
+    assert {(p.beard, p.moustache) for p in identities if p.sex == "F"} == {(0, 0)}
+    table = np.stack([identity_attributes(p) for p in identities])
     assert table.dtype == np.float32
     assert table.shape == (60, len(ATTRIBUTES))
     assert np.isfinite(table).all()
     assert (table.std(0) > 0).all()
-    assert person(4, "F") == person(4, "F")
-    assert len({hash(p) for p in people}) == 60
+    assert sample_identity(4, "F") == sample_identity(4, "F")
+    assert len({hash(p) for p in identities}) == 60
 
 
-def test_bad_inputs() -> None:
-    who = person(0)
+def test_invalid_inputs_are_an_error() -> None:
+    identity = sample_identity(0)
     with pytest.raises(ValueError, match="17 numbers from 0 to 5"):
-        draw_face(who, np.zeros(12), STILL)
+        draw_face(identity, np.zeros(12), STILL)
     with pytest.raises(ValueError, match="17 numbers from 0 to 5"):
-        draw_face(who, np.full(17, np.nan), STILL)
+        draw_face(identity, np.full(17, np.nan), STILL)
     with pytest.raises(ValueError, match="64 pixels"):
-        draw_face(who, levels(), STILL, 16)
+        draw_face(identity, intensities(), STILL, 16)
     with pytest.raises(ValueError, match="'F', 'M' or None"):
         draw_identity(np.random.default_rng(0), "X")
     with pytest.raises(ValueError, match="at least one frame"):
