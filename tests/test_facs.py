@@ -163,7 +163,7 @@ def test_anchors_are_landmarks_and_symmetric(au):
 def neutral_face(seed: int) -> np.ndarray:
     """Return the landmarks of a synthetic neutral face that looks straight ahead."""
     identity = face.draw_identity(np.random.default_rng(seed))
-    return face.face_landmarks(identity, np.zeros(len(face.DRAWN_AUS)), face.View(noise=0.0))
+    return face.face_landmarks(identity, np.zeros(len(face.FACE_AUS)), face.View(noise=0.0))
 
 
 def is_within(anchor: np.ndarray, points: np.ndarray, margin: float = 0.0) -> bool:

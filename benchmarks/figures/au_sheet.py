@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
+from fauds.synthetic.face import FACE_AUS, View, draw_face, draw_identity
 
 SHEETS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "brows": (("AU01", "AU02", "AU04"), 13, "M"),
@@ -41,8 +41,8 @@ def sheet(aus: tuple[str, ...], seed: int, sex: str) -> np.ndarray:
         top = LABEL + SIZE * row
         _write(page, au, 1, top + SIZE // 2)
         for column in range(len(LEVELS)):
-            intensities = np.zeros(len(DRAWN_AUS), np.float32)
-            intensities[DRAWN_AUS.index(au)] = column
+            intensities = np.zeros(len(FACE_AUS), np.float32)
+            intensities[FACE_AUS.index(au)] = column
             image, _ = draw_face(identity, intensities, view, SIZE)
             left = 2 * LABEL + SIZE * column
             page[top : top + SIZE, left : left + SIZE] = image

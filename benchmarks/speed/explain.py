@@ -26,13 +26,13 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
     """Write a video of synthetic faces and the CSV file with its landmarks; return both paths."""
     import cv2
 
-    from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+    from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 
     rng = np.random.default_rng(0)
     identity = draw_identity(rng)
     faces = []
     for view in draw_views(rng, _FACES):
-        levels = np.where(rng.random(len(DRAWN_AUS)) < 0.3, 3, 0).astype(np.float32)
+        levels = np.where(rng.random(len(FACE_AUS)) < 0.3, 3, 0).astype(np.float32)
         faces.append(draw_face(identity, levels, view, _SIZE))
     video, table = folder / f"faces-{frames}.avi", folder / f"faces-{frames}.csv"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 25, (_SIZE, _SIZE))
@@ -47,15 +47,15 @@ def make(folder: Path, frames: int) -> tuple[Path, Path]:
 
 def _measure(video: Path, table: Path, text: bool) -> None:
     from fauds.explanation import media as sources
-    from fauds.explanation.cutting import cutter_for
     from fauds.explanation.engine import Explainer
+    from fauds.explanation.face_cropping import cropper_for
     from fauds.explanation.outputs import open_output
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
     weights = open_weights(None)
     explainer = Explainer(weights, device="cpu", describe=text)
-    cutter = cutter_for(weights, f"csv:{table}", aligned=False)
+    cutter = cropper_for(weights, f"csv:{table}", aligned=False)
     moments: list[tuple[float, int]] = []
     done = 0
 
@@ -64,7 +64,7 @@ def _measure(video: Path, table: Path, text: bool) -> None:
         done += images
         moments.append((time.perf_counter(), done))
 
-    files = sources.find([video])
+    files = sources.find_media([video])
     with open_output(table.with_suffix(".parquet"), weights.aus, text) as sink:
         run(sources.frames(files), cutter, explainer, [sink], [], advance)
     seconds, frames = moments[-1][0] - moments[0][0], moments[-1][1] - moments[0][1]

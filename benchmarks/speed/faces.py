@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 
 IDENTITIES, FRAMES = 8, 60
 
@@ -31,8 +31,8 @@ def main() -> None:
     for _ in range(IDENTITIES):
         identity = draw_identity(rng)
         for number, view in enumerate(draw_views(rng, FRAMES)):
-            active = rng.random(len(DRAWN_AUS)) < 0.3
-            intensities = np.where(active, rng.uniform(1, 5, len(DRAWN_AUS)), 0)
+            active = rng.random(len(FACE_AUS)) < 0.3
+            intensities = np.where(active, rng.uniform(1, 5, len(FACE_AUS)), 0)
             start = time.process_time()
             image, _ = draw_face(identity, intensities, view, size)
             finished = time.process_time()

@@ -52,7 +52,7 @@ class Scope:
         phrases: the number of distinct descriptions in the phrases table.
         used: the number of distinct descriptions that at least one frame has.
         by_variant: the number of distinct descriptions of each paraphrase.
-        said: the number of descriptions over all frames: one per frame (global), or per frame and
+        count: the number of descriptions over all frames: one per frame (global), or per frame and
             coded action unit (local).
         tokens: lengths in tokens, with punctuation, over the descriptions of all frames.
         words: lengths in tokens without punctuation, over the descriptions of all frames.
@@ -67,7 +67,7 @@ class Scope:
     phrases: int
     used: int
     by_variant: tuple[int, ...]
-    said: int
+    count: int
     tokens: Lengths
     words: Lengths
     distinct_tokens: Lengths
@@ -211,7 +211,7 @@ def _scope(
         phrases=len(scope_phrases),
         used=int((frames > 0).sum()),
         by_variant=tuple(variants[at] for at in sorted(variants)),
-        said=int(frames.sum()),
+        count=int(frames.sum()),
         tokens=_lengths(tokens, frames),
         words=_lengths(words, frames),
         distinct_tokens=_lengths(tokens, once),

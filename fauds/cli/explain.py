@@ -12,7 +12,7 @@ from fauds.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fauds.explanation.media import ProcessShare
-    from fauds.explanation.onnx_export import Exported
+    from fauds.explanation.onnx_export import ExportedModel
     from fauds.explanation.run import Summary
     from fauds.explanation.weights import Weights
 
@@ -87,21 +87,21 @@ def explain(
     """
     from fauds.explanation import media as sources
     from fauds.explanation.annotate import AnnotatedMedia
-    from fauds.explanation.cutting import check_names, cutter_for
     from fauds.explanation.engine import Explainer
+    from fauds.explanation.face_cropping import check_file_names, cropper_for
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
     _check_apart(out, annotate)
-    media = sources.find(inputs)
-    check_names(detector, media)
+    media = sources.find_media(inputs)
+    check_file_names(detector, media)
     share = sources.ProcessShare.of_environment()
     files = share.of_files(media)
     if not files:
         click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
         return
     opened = open_weights(weights, workdir / dataset / "runs")
-    cutter = cutter_for(opened, detector, aligned=aligned)
+    cutter = cropper_for(opened, detector, aligned=aligned)
     explainer = Explainer(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
@@ -110,7 +110,7 @@ def explain(
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
         painters = [stack.enter_context(AnnotatedMedia(annotate, inputs))] if annotate else []
-        advance = _bar(stack, sources.pictures(files)) if out else lambda images: None
+        advance = _bar(stack, sources.count_frames(files)) if out else lambda images: None
         summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
         _report_nothing(summary, share)
@@ -132,7 +132,7 @@ def _show_notes(weights: "Weights", aligned: bool) -> None:
         click.echo(note, err=True)
     if weights.synthetic:
         click.echo(_SYNTHETIC, err=True)
-    if weights.whole_pictures and not aligned:
+    if weights.whole_images and not aligned:
         click.echo(
             "Every image is taken as one face without detection, as in the training of these "
             "weights (on a dataset's frames, or on crops that another program made).",
@@ -226,10 +226,10 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
     RUN is a run, RUN/fold2, or a weights file. The exported model takes aligned faces and returns
     the probability of every action unit; only fauds explain writes descriptions.
     """
-    from fauds.explanation.onnx_export import need_packages, write_onnx
+    from fauds.explanation.onnx_export import check_packages, write_onnx
     from fauds.explanation.weights import open_weights
 
-    need_packages()
+    check_packages()
     weights = open_weights(run, workdir / dataset / "runs")
     for note in weights.notes:
         click.echo(note, err=True)
@@ -253,8 +253,8 @@ def _named_after(weights: Path, kind: str) -> Path:
     return Path(f"{fold.parent.name}-{fold.name}.{kind}")
 
 
-def _say_exported(exported: "Exported", weights: "Weights") -> None:
-    from fauds.explanation.onnx_export import INPUT, crop_in_words
+def _say_exported(exported: "ExportedModel", weights: "Weights") -> None:
+    from fauds.explanation.onnx_export import INPUT, crop_description
 
     size, alignment = weights.settings.model.image_size, weights.alignment
     click.echo(f"{exported.path}: {exported.size / 1e6:.1f} MB")
@@ -263,8 +263,8 @@ def _say_exported(exported: "Exported", weights: "Weights") -> None:
         f"largest difference from PyTorch on {exported.faces} faces: {exported.difference:.1e}"
     )
     aligned = f"aligned as {alignment['name']}, version {alignment['version']}"
-    whole = "whole images" if weights.whole_pictures else aligned
-    click.echo(f"faces: {whole}; {crop_in_words(size)}")
+    whole = "whole images" if weights.whole_images else aligned
+    click.echo(f"faces: {whole}; {crop_description(size)}")
     click.echo("use:")
     click.echo("  import onnxruntime")
     click.echo(f"  session = onnxruntime.InferenceSession({str(exported.path)!r})")

@@ -10,7 +10,7 @@ from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project
 from fauds.errors import UsageError
 
 if TYPE_CHECKING:
-    from fauds.evaluation.finished import Loaded
+    from fauds.evaluation.finished import CountedRun
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -89,7 +89,7 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
         _write_json(data, as_data(pair))
 
 
-def _side(joined: str, places: Path) -> "list[Loaded]":
+def _side(joined: str, places: Path) -> "list[CountedRun]":
     """Return the runs of one side, joined by commas; a comma may also be part of a path."""
     from fauds.evaluation.finished import load, locate
 

@@ -254,7 +254,7 @@ def show_check(dataset: str, check: "Check") -> None:
     synthetic = ", synthetic" if check.synthetic else ""
     console.print(f"{dataset} in {check.root}{synthetic}", soft_wrap=True)
     groups = {
-        "found": check.found,
+        "found": check.contents,
         "differs from the published counts": check.differs,
         "missing": check.missing,
     }

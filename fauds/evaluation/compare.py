@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fauds.errors import DataError, UsageError
-from fauds.evaluation.finished import Loaded
-from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.evaluation.finished import CountedRun
+from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
 from fauds.metrics.comparison import Comparison, compare
 from fauds.metrics.resampling import Additive, Estimand, Statistic
@@ -35,7 +35,7 @@ Differences in them are listed, not refused: that the same frames were scored is
 """
 
 
-def refuse_other_seeds(side: Sequence[Loaded]) -> None:
+def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
     """Raise unless the runs of one model differ only by the seed.
 
     Args:
@@ -75,7 +75,7 @@ def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     """
     of_a: dict[str, Any] = {"model": a.model}
     of_b: dict[str, Any] = {"model": b.model}
-    if ELSEWHERE not in (a.preset, b.preset):
+    if EXTERNAL not in (a.preset, b.preset):
         of_a |= {"preset": a.preset, **flattened(a.settings)}
         of_b |= {"preset": b.preset, **flattened(b.settings)}
     names = [*of_a, *(name for name in of_b if name not in of_a)]
@@ -83,7 +83,7 @@ def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:
+def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
     """Raise unless two runs were scored on the same frames by the same protocol.
 
     Returns:
@@ -94,12 +94,12 @@ def refuse_other_frames(a: Loaded, b: Loaded) -> list[str]:
         DataError: the runs differ; the message lists the differences.
     """
     differences = _differences(a.results, b.results)
-    external = ELSEWHERE in (a.results.preset, b.results.preset)
+    external = EXTERNAL in (a.results.preset, b.results.preset)
     allowed = {name for name in differences if external and name in _UNDECLARED}
     refused = [words for name, words in differences.items() if name not in allowed]
     if a.results.frames_fingerprint != b.results.frames_fingerprint:
         refused.append(_other_frames(a.results, b.results))
-    elif a.found.subjects != b.found.subjects:
+    elif a.counted.subjects != b.counted.subjects:
         refused.append("the subjects counted")
     if refused:
         raise DataError(
@@ -157,7 +157,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Compared:
+class MetricComparison:
     """One metric of both models: a figure for each of A names, and last their mean.
 
     Attributes:
@@ -182,7 +182,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelComparison:
     """The comparison of two models.
 
     Attributes:
@@ -192,9 +192,9 @@ class Pair:
         undeclared: the differences in what external predictions do not declare, one phrase each.
     """
 
-    a: tuple[Loaded, ...]
-    b: tuple[Loaded, ...]
-    metrics: dict[str, Compared]
+    a: tuple[CountedRun, ...]
+    b: tuple[CountedRun, ...]
+    metrics: dict[str, MetricComparison]
     estimand: Estimand
     undeclared: tuple[str, ...]
 
@@ -204,7 +204,7 @@ class Pair:
         return self.a[0].results.protocol.predicts
 
     @property
-    def headline(self) -> Compared:
+    def headline(self) -> MetricComparison:
         """The comparison by the target's first statistic, on which the verdict rests."""
         return self.metrics[self.target.first]
 
@@ -216,10 +216,10 @@ class Pair:
     @property
     def subjects(self) -> int:
         """The number of subjects that were tested."""
-        return len(self.a[0].found.subjects)
+        return len(self.a[0].counted.subjects)
 
 
-def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
+def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelComparison:
     """Compare two models by tests that are paired by subject.
 
     The counts of every subject are averaged over the seeds of a model, then compared once.
@@ -236,16 +236,16 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
     refuse_other_seeds(b)
     first = a[0]
     undeclared = [words for other in (*a[1:], *b) for words in refuse_other_frames(first, other)]
-    folds = first.found.folds
+    folds = first.counted.folds
     # A fold with one subject has no variance between subjects, and seldom frames of all AUs.
     estimand: Estimand = "pooled" if resampling.has_single_subject(folds) else "mean_of_folds"
     counts_a, counts_b = _averaged(a), _averaged(b)
     metrics = {
-        name: Compared(
+        name: MetricComparison(
             _figures(counts_a, folds, statistic, estimand),
             _figures(counts_b, folds, statistic, estimand),
-            tuple(float(_figures(run.found.counts, folds, statistic, estimand)[-1]) for run in a),
-            tuple(float(_figures(run.found.counts, folds, statistic, estimand)[-1]) for run in b),
+            tuple(float(_figures(run.counted.counts, folds, statistic, estimand)[-1]) for run in a),
+            tuple(float(_figures(run.counted.counts, folds, statistic, estimand)[-1]) for run in b),
             compare(
                 counts_a,
                 counts_b,
@@ -260,14 +260,14 @@ def compare_runs(a: Sequence[Loaded], b: Sequence[Loaded]) -> Pair:
         )
         for name, statistic in first.results.protocol.predicts.statistics.items()
     }
-    return Pair(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
+    return ModelComparison(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
 
 
-def _averaged(side: Sequence[Loaded]) -> Additive:
+def _averaged(side: Sequence[CountedRun]) -> Additive:
     """Return the counts of every subject, averaged over the runs of one model."""
-    of_runs = (run.found.counts.parts for run in side)
+    of_runs = (run.counted.counts.parts for run in side)
     means = (np.mean(part, axis=0) for part in zip(*of_runs, strict=True))
-    return type(side[0].found.counts)(*means)
+    return type(side[0].counted.counts)(*means)
 
 
 def _figures(

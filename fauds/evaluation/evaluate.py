@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from fauds.evaluation import score
 from fauds.evaluation.results import MissingFrames, Protocol, Results
 from fauds.evaluation.score import FoldScores, Intensities, run_figures
-from fauds.evaluation.selection import Watched, select
+from fauds.evaluation.selection import EpochScores, select
 from fauds.evaluation.texts import TextFigures, text_figures
 from fauds.facs import intensity_column
 from fauds.protocols.benchmark import Benchmark
@@ -172,7 +172,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, run.selection
     )
     evaluated = {
-        fold: Watched(
+        fold: EpochScores(
             target,
             folds[fold].labels,
             folds[fold].scores,

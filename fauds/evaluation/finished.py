@@ -77,7 +77,7 @@ def _plain(path: Path, columns: list[str]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Named:
+class FinishedRun:
     """A finished run: its name and its results."""
 
     name: str
@@ -85,10 +85,10 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Loaded(Named):
+class CountedRun(FinishedRun):
     """A finished run with the counts of every subject, which comparisons need."""
 
-    found: BySubject
+    counted: BySubject
 
 
 def locate(named: str, runs: Path) -> Path:
@@ -114,7 +114,7 @@ def locate(named: str, runs: Path) -> Path:
     )
 
 
-def read(path: Path) -> Named:
+def read(path: Path) -> FinishedRun:
     """Read the results of a finished run.
 
     Args:
@@ -127,10 +127,10 @@ def read(path: Path) -> Named:
     # Results files all have the same name, so a run is named by its folder.
     named_by_folder = path.is_dir() or path.name == RESULTS
     folder = path if path.is_dir() else path.parent
-    return Named(folder.resolve().name if named_by_folder else path.name, results)
+    return FinishedRun(folder.resolve().name if named_by_folder else path.name, results)
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> CountedRun:
     """Read a finished run with its counts by subject.
 
     Args:
@@ -152,7 +152,7 @@ def load(path: Path) -> Loaded:
             where=path,
             hint="name the run's folder instead, which contains its predictions",
         )
-    return Loaded(run.name, run.results, grouped)
+    return CountedRun(run.name, run.results, grouped)
 
 
 def _recounted(folder: Path, results: Results) -> BySubject:

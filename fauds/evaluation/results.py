@@ -121,7 +121,7 @@ class SubjectCounts(BaseModel):
 
 
 _AGAIN = "copy the file again from where it was written, or repeat the run (fauds bench or score)"
-ELSEWHERE = "elsewhere"
+EXTERNAL = "elsewhere"
 """The preset and the selection of external predictions in results.json."""
 Fraction = float | None
 """A figure from 0 to 1; None if undefined."""

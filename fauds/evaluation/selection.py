@@ -22,7 +22,7 @@ THRESHOLDS = np.arange(1, 100) / 100
 
 
 @dataclass(frozen=True)
-class Watched:
+class EpochScores:
     """The scores of one fold after each epoch.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Choice:
 
 
 def select(
-    folds: Mapping[int, Watched], target: Target, threshold: float, headline: float | None
+    folds: Mapping[int, EpochScores], target: Target, threshold: float, headline: float | None
 ) -> Selections:
     """Score every selection for which all folds have the necessary scores.
 
@@ -107,7 +107,7 @@ def select(
     return selections
 
 
-def _by_validation(fold_scores: Watched, threshold: float) -> _Choice | None:
+def _by_validation(fold_scores: EpochScores, threshold: float) -> _Choice | None:
     evaluated = fold_scores.epochs.keys() & fold_scores.validation.keys()
     scores = {
         epoch: _overall(
@@ -121,7 +121,7 @@ def _by_validation(fold_scores: Watched, threshold: float) -> _Choice | None:
     return _of_epoch(fold_scores, scores, threshold)
 
 
-def _by_test_epoch(fold_scores: Watched, threshold: float) -> _Choice | None:
+def _by_test_epoch(fold_scores: EpochScores, threshold: float) -> _Choice | None:
     scores = {
         epoch: _overall(
             fold_scores.target, fold_scores.labels, fold_scores.epochs[epoch], threshold
@@ -131,7 +131,7 @@ def _by_test_epoch(fold_scores: Watched, threshold: float) -> _Choice | None:
     return _of_epoch(fold_scores, scores, threshold)
 
 
-def _by_test_threshold(fold_scores: Watched, _: float) -> _Choice | None:
+def _by_test_threshold(fold_scores: EpochScores, _: float) -> _Choice | None:
     if not fold_scores.epochs or fold_scores.target.form != "multilabel":
         return None
     scores = _at_thresholds(fold_scores.target, fold_scores.labels, fold_scores.last)
@@ -141,7 +141,7 @@ def _by_test_threshold(fold_scores: Watched, _: float) -> _Choice | None:
     return _Choice(fold_scores.last, best, {"threshold": best})
 
 
-def _by_both(fold_scores: Watched, _: float) -> _Choice | None:
+def _by_both(fold_scores: EpochScores, _: float) -> _Choice | None:
     epochs = sorted(fold_scores.epochs)
     if not epochs or fold_scores.target.form != "multilabel":
         return None
@@ -158,7 +158,7 @@ def _by_both(fold_scores: Watched, _: float) -> _Choice | None:
     return _Choice(fold_scores.epochs[epoch], best, {"epoch": epoch, "threshold": best})
 
 
-_CHOOSERS: dict[str, Callable[[Watched, float], _Choice | None]] = {
+_CHOOSERS: dict[str, Callable[[EpochScores, float], _Choice | None]] = {
     "validation": _by_validation,
     "best_test_epoch": _by_test_epoch,
     "best_test_threshold": _by_test_threshold,
@@ -167,7 +167,7 @@ _CHOOSERS: dict[str, Callable[[Watched, float], _Choice | None]] = {
 
 
 def _of_epoch(
-    fold_scores: Watched, scores: Mapping[int, float], threshold: float
+    fold_scores: EpochScores, scores: Mapping[int, float], threshold: float
 ) -> _Choice | None:
     defined = {epoch: score for epoch, score in scores.items() if not np.isnan(score)}
     if not defined:
@@ -221,7 +221,7 @@ def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def _rows(
-    rows: MetricRows, choices: Mapping[int, _Choice], folds: Mapping[int, Watched]
+    rows: MetricRows, choices: Mapping[int, _Choice], folds: Mapping[int, EpochScores]
 ) -> list[MetricRow]:
     lines: list[MetricRow] = []
     target = rows.target

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from fauds.explanation.drawing import (
+    FACE_COLOURS,
     FAINT,
-    MARKS,
     RGB,
     TEXT_COLOUR,
     Board,
@@ -187,7 +187,7 @@ def _shown_box(explanation: Explanation, layout: Layout) -> Box:
 
 
 def _face_colour(explanation: Explanation) -> RGB:
-    return MARKS[explanation.index % len(MARKS)]
+    return FACE_COLOURS[explanation.index % len(FACE_COLOURS)]
 
 
 def _draw_number(board: Board, layout: Layout, explanation: Explanation, box: Box) -> Box:

@@ -8,9 +8,9 @@ from PIL import Image, ImageOps
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation import media as sources
-from fauds.explanation.cutting import cutter_for
 from fauds.explanation.engine import Explainer
 from fauds.explanation.explained import Explanation, MediaFrame
+from fauds.explanation.face_cropping import cropper_for
 from fauds.explanation.run import explain_crops
 from fauds.explanation.weights import locate, open_weights
 from fauds.faces.base import Position
@@ -28,7 +28,7 @@ def explain(
     frame = _frame(image)
     path, _ = locate(weights)
     explainer = _explainer(path, path.stat().st_mtime_ns, device)
-    cropper = cutter_for(explainer.weights, detector, aligned=aligned)
+    cropper = cropper_for(explainer.weights, detector, aligned=aligned)
     at = Position(Path(frame.source).name, frame.number)
     return explain_crops(frame, cropper.crop(frame.pixels, at)[:1], explainer)[0]
 
@@ -60,7 +60,7 @@ def _frame_of_file(path: Path) -> MediaFrame:
             where=path,
             hint="use the command fauds explain for folders and videos",
         )
-    (frame,) = sources.frames(sources.find([path]))
+    (frame,) = sources.frames(sources.find_media([path]))
     if isinstance(frame.image, DataError):
         raise frame.image
     return frame

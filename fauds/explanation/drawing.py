@@ -13,7 +13,7 @@ RGB = tuple[int, int, int]
 PANEL: RGB = (22, 24, 29)
 TEXT_COLOUR: RGB = (242, 242, 242)
 FAINT: RGB = (160, 166, 176)
-MARKS: tuple[RGB, ...] = (
+FACE_COLOURS: tuple[RGB, ...] = (
     (255, 214, 10),
     (76, 201, 240),
     (255, 122, 182),

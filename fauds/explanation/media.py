@@ -23,7 +23,7 @@ _SUFFIXES_READ = (
 )
 
 
-def find(inputs: Sequence[Path]) -> list[Path]:
+def find_media(inputs: Sequence[Path]) -> list[Path]:
     """Return the image and video files of the inputs, each file once.
 
     Args:
@@ -119,7 +119,7 @@ class ProcessShare:
         return path.with_name(f"{path.stem}-{self.rank + 1}of{self.world}{path.suffix}")
 
 
-def pictures(files: Sequence[Path]) -> int:
+def count_frames(files: Sequence[Path]) -> int:
     """Return the number of images and video frames, as far as the headers of videos are correct."""
     return sum(_frame_count(path) if is_video(path) else 1 for path in files)
 

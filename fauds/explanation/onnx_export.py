@@ -18,7 +18,7 @@ from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.nn.base import Model
 from fauds.settings import ModelSettings
-from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 from fauds.tables import atomic as files
 from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise
@@ -36,7 +36,7 @@ _LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """An exported ONNX file and the result of its check against PyTorch.
 
     Attributes:
@@ -71,7 +71,7 @@ class Probabilities(nn.Module):
         return self.model.scores(normalise(images, self._settings))
 
 
-def need_packages() -> None:
+def check_packages() -> None:
     """Check that the packages for exporting are installed, before any work is done.
 
     Raises:
@@ -87,7 +87,7 @@ def need_packages() -> None:
             ) from error
 
 
-def write_onnx(weights: Weights, path: Path) -> Exported:
+def write_onnx(weights: Weights, path: Path) -> ExportedModel:
     """Export the action unit probabilities as one ONNX file, and compare it with PyTorch.
 
     The input `images` is float32 [batch, 3, S, S], RGB, 0 to 255; the file includes the
@@ -104,7 +104,7 @@ def write_onnx(weights: Weights, path: Path) -> Exported:
         DataError: the model cannot be exported, the probabilities differ from PyTorch's, or the
             file cannot be written.
     """
-    need_packages()
+    check_packages()
     if path.resolve() == weights.path.resolve():
         raise UsageError(
             "The exported file would replace the weights.",
@@ -120,7 +120,7 @@ def write_onnx(weights: Weights, path: Path) -> Exported:
             message = _message(network, settings.image_size, weights)
             temporary.write_bytes(message)
             difference = _largest_difference(network, temporary, faces, path)
-    return Exported(path, len(message), sum(map(len, faces)), difference)
+    return ExportedModel(path, len(message), sum(map(len, faces)), difference)
 
 
 def _message(network: Probabilities, size: int, weights: Weights) -> bytes:
@@ -187,7 +187,7 @@ def metadata(weights: Weights) -> dict[str, str]:
         "colours": "RGB, 0 to 255",
         "normalisation": {"inside": True, "mean": settings.mean, "std": settings.std},
         "alignment": dict(weights.alignment),
-        "crop": crop_in_words(settings.image_size),
+        "crop": crop_description(settings.image_size),
         "trained_on": weights.trained_on,
         "synthetic": weights.synthetic,
         **weights.origin,
@@ -199,7 +199,7 @@ def metadata(weights: Weights) -> dict[str, str]:
     }
 
 
-def crop_in_words(size: int) -> str:
+def crop_description(size: int) -> str:
     """Return a sentence that says how a face becomes the model's input."""
     return (
         f"scale the face to {round(size * 8 / 7)} pixels on its shorter side, and cut out "
@@ -211,7 +211,7 @@ def _test_images(size: int) -> list[np.ndarray]:
     """Return batches of synthetic faces and of noise, float32 [b, 3, S, S], 0 to 255."""
     rng = np.random.default_rng(0)
     identity, views = draw_identity(rng), draw_views(rng, sum(_BATCHES) - 2)
-    levels = rng.uniform(0, 5, (len(views), len(DRAWN_AUS))).astype(np.float32)
+    levels = rng.uniform(0, 5, (len(views), len(FACE_AUS))).astype(np.float32)
     images = [draw_face(identity, *face, 192)[0] for face in zip(levels, views, strict=True)]
     pixels = [centre_crop(scale_shorter_side(image, size), size) for image in images]
     pixels += list(rng.integers(0, 256, (2, size, size, 3), dtype=np.uint8))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fauds.errors import DataError
-from fauds.explanation.cutting import Cropper, FaceCrop
 from fauds.explanation.engine import Explainer
 from fauds.explanation.explained import Explanation, ExplanationWriter, MediaFrame, Painter
+from fauds.explanation.face_cropping import Cropper, FaceCrop
 from fauds.faces.base import Position
 
 LISTED = 10
@@ -24,7 +24,7 @@ class Summary:
     """Counts of the frames that were explained or skipped.
 
     Attributes:
-        pictures: the number of images and video frames.
+        `pictures`: the number of images and video frames.
         explained: the number of frames with at least one explained face.
         faces: the number of explained faces.
         estimated: the number of faces whose eyes were estimated from the box.

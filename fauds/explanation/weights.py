@@ -70,7 +70,7 @@ class Weights:
     notes: tuple[str, ...] = ()
 
     @property
-    def whole_pictures(self) -> bool:
+    def whole_images(self) -> bool:
         """Whether the model was trained on whole images instead of cropped faces."""
         return self.alignment["name"] in _UNCROPPED
 

@@ -168,7 +168,7 @@ class Check:
     Attributes:
         root: the root folder of the release.
         synthetic: whether fauds generated the release.
-        found: messages about what the release holds.
+        contents: messages about what the release holds.
         differs: messages about differences from the published counts.
         missing: messages about missing or broken files, each with what to do.
         needs: the time and disk space that each step takes, in the order of the steps.
@@ -178,7 +178,7 @@ class Check:
 
     root: Path
     synthetic: bool
-    found: tuple[str, ...]
+    contents: tuple[str, ...]
     differs: tuple[str, ...]
     missing: tuple[str, ...]
     needs: tuple[StepEstimate, ...]
@@ -208,21 +208,21 @@ def check(
     began = perf_counter()
     frames, reading = _read(benchmark, root, options)
     reading_seconds = perf_counter() - began
-    footage = _footage(benchmark, root, options, camera, frames)
+    footage = _media_sources(benchmark, root, options, camera, frames)
     missing = Problems()
     jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
     available = _images(jobs, benchmark, missing)
-    found = [*reading.notes, *footage.notes]
-    found.append(f"frames with an image: {sum(map(np.sum, available)):,} of {len(frames):,}")
+    contents = [*reading.notes, *footage.notes]
+    contents.append(f"frames with an image: {sum(map(np.sum, available)):,} of {len(frames):,}")
     wanted = alignment(benchmark.alignment.name, benchmark.alignment.version)
     coverage = LandmarkCoverage((), 1.0, frozenset())
     if wanted.needs != "nothing":
         coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
-        found += coverage.lines
+        contents += coverage.lines
     processes = os.cpu_count() or 1
     steps = [estimates.captions(len(frames), reading_seconds), estimates.split()]
     if jobs[0].alignment == wanted:
-        steps += _prepare(jobs, available, coverage, processes, found, missing)
+        steps += _prepare(jobs, available, coverage, processes, contents, missing)
     steps.append(estimates.bench(benchmark, frames))
     free = shutil.disk_usage(_existing(workdir)).free
     total = sum(step.size or 0 for step in steps)
@@ -234,7 +234,7 @@ def check(
     return Check(
         root,
         reading.synthetic,
-        tuple(found),
+        tuple(contents),
         reading.differences,
         missing.lines,
         tuple(steps),
@@ -255,7 +255,7 @@ def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Ta
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), reading
 
 
-def _footage(
+def _media_sources(
     benchmark: Benchmark,
     root: Path,
     options: ReadOptions,
@@ -327,7 +327,7 @@ def _prepare(
     available: list[np.ndarray],
     coverage: LandmarkCoverage,
     processes: int,
-    found: list[str],
+    contents: list[str],
     missing: Problems,
 ) -> list[StepEstimate]:
     """Return the estimate for `fauds prepare` from a few crops; empty if none can be made."""
@@ -351,7 +351,7 @@ def _prepare(
     if isinstance(pace, DataError):
         missing.add(one_line(pace))
         return []
-    found.append(
+    contents.append(
         f"the first image of {first.name}: {pace.width} x {pace.height} pixels; read in "
         f"{1000 * pace.reading:.1f} ms, cropped and written in {1000 * pace.cropping:.1f} ms "
         f"(mean of {pace.images})"

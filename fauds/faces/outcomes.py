@@ -109,7 +109,7 @@ frames.
     DETECTED,
     NO_LANDMARKS,
     NO_FACE,
-    NO_PICTURE,
+    NO_IMAGE,
     UNREADABLE,
     EXCLUDED,
 ) = range(len(STATUSES))
@@ -386,7 +386,7 @@ def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
     )
 
 
-def _no_picture(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
+def _no_image(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
     source = job.source or MediaSource(None, None, None, "")
     file = (source.archive and source.archive.path) or source.video
     if file is None:
@@ -425,7 +425,7 @@ def _no_face(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
 
 # By status: functions that return an example of it, the file or folder, and what to do.
 _EXPLAINED = {
-    "no picture": _no_picture,
+    "no picture": _no_image,
     "unreadable": _unreadable,
     "no landmarks": _no_landmarks,
     "no face": _no_face,

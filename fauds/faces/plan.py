@@ -258,7 +258,7 @@ def make(
     Args:
         folder: the dataset's folder.
         frames: the columns frame_id, subject, task, frame and image of its frames table.
-        footage: the archives, videos and landmark files of the sequences.
+        `footage`: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
         image_digests: digests of the sequences' folders of images, where they have one.
         request: the user's choices.
@@ -315,10 +315,10 @@ def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None
     # A detector of another package may lack the attribute.
     gives = getattr(detector, "gives", GIVES)
     if alignment.needs != "nothing" and alignment.needs not in gives:
-        given = " and ".join(NEEDED[part] for part in NEEDED if part in gives)
+        available = " and ".join(NEEDED[part] for part in NEEDED if part in gives)
         raise UsageError(
             f"The alignment {alignment.name} needs {NEEDED[alignment.needs]}, but the detector "
-            f"{name} gives only {given or 'nothing'}.",
+            f"{name} gives only {available or 'nothing'}.",
             hint=f"use --detector {_GIVING[alignment.needs]}, or choose another --alignment",
         )
 

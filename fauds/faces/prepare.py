@@ -45,7 +45,7 @@ def prepare(
     frames: Path,
     footage: MediaSources,
     image_root: Path,
-    picture_digests: Mapping[SequenceId, str],
+    image_digests: Mapping[SequenceId, str],
     request: CropRequest,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
@@ -57,9 +57,9 @@ def prepare(
     Args:
         folder: the dataset's folder.
         frames: the path of frames.parquet.
-        footage: the archives, videos and landmark files of the sequences.
+        `footage`: the archives, videos and landmark files of the sequences.
         image_root: the folder that the image paths in frames.parquet are relative to.
-        picture_digests: digests of the names, sizes and times in the folders of images, by
+        image_digests: digests of the names, sizes and times in the folders of images, by
             sequence.
         request: the user's choices.
         progress: a function that is called with the number of finished frames and of all frames.
@@ -70,7 +70,7 @@ def prepare(
             be written.
     """
     table = store.read_table(frames, ["frame_id", "subject", "task", "frame", "image"])
-    plan = planning.make(folder, table, footage, image_root, picture_digests, request)
+    plan = planning.make(folder, table, footage, image_root, image_digests, request)
     frames_meta = store.read_meta(frames)
     meta = {
         "dataset": frames_meta["dataset"],

@@ -83,7 +83,7 @@ class _Worker:
         meta: dict[str, Any] = {"ended_at": None, "unreadable": {}}
         if planned.any():
             available = self._images.available[part]
-            rows.status[planned & ~available] = outcome.NO_PICTURE
+            rows.status[planned & ~available] = outcome.NO_IMAGE
             meta = self._crop_images(rows, np.flatnonzero(planned & available), part.start)
         frames = self._job.frames[part].tolist()
         paths = [
@@ -112,7 +112,7 @@ class _Worker:
                 unreadable[str(frame)] = f"{image.where}: {image.what}"
             else:
                 self._crop_frame(rows, place - start, frame, image)
-        rows.status[wanted[reached:]] = outcome.NO_PICTURE
+        rows.status[wanted[reached:]] = outcome.NO_IMAGE
         # The rest of a video that ended early is not requested again.
         self._requests.clear()
         return {

@@ -1,4 +1,4 @@
-"""Distribution of sequences over processes: longest first, with prompt and clean stopping."""
+"""Sequences cropped in several processes: longest first, with prompt and clean stopping."""
 
 import os
 import signal

@@ -167,8 +167,8 @@ def has_single_subject(strata: np.ndarray) -> bool:
 def degrees_of_freedom(strata: np.ndarray) -> float:
     """Return the degrees of freedom: the average number of subjects per stratum minus one.
 
-    Summed over strata they would be more; the smaller number makes up for the skewed distribution
-    of results over few subjects.
+    Summed over strata they would be more; the smaller number makes up for how skewed
+    results over few subjects are.
     """
     return len(strata) / len(np.unique(strata)) - 1
 

@@ -48,8 +48,8 @@ def write_results(run: Run) -> None:
         settings=plan.settings.model_dump(mode="json"),
         command=plan.command,
         selection=plan.benchmark.metric.selection,
-        alignment=inputs.found.described,
-        frame_set=inputs.found.frame_set,
+        alignment=inputs.face_images.described,
+        frame_set=inputs.face_images.frame_set,
         pretraining=_pretraining(plan),
         seeds=[plan.settings.training.seed],
         seconds=sum(measures["seconds"] for measures in measured.values()),
@@ -86,7 +86,7 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
         statistics=inputs.statistics,
         synthetic=inputs.synthetic,
         offered=inputs.offered,
-        without_image=inputs.found.without,
+        without_image=inputs.face_images.without,
         provenance=inputs.provenance,
         references=None
         if captions is None

@@ -145,7 +145,7 @@ class Raw(Settings):
     """Hints for error messages about missing files: what to copy from the release.
 
     Attributes:
-        pictures: the hint if images are missing.
+        `pictures`: the hint if images are missing.
         landmarks: the hint if landmarks are missing.
     """
 

@@ -43,11 +43,11 @@ def draw_au(sheet: AuSheet, path: Path) -> None:
     Raises:
         DataError: no installed font has the letters of the texts, or the file cannot be written.
     """
-    from fauds.synthetic.face import DRAWN_AUS
+    from fauds.synthetic.face import FACE_AUS
 
     texts = {state: variants[0] for state, variants in sheet.texts.items()}
     title = f"{sheet.au}  {sheet.facts['name']}"
-    if sheet.au in DRAWN_AUS:
+    if sheet.au in FACE_AUS:
         _au_faces(sheet, title, texts, path)
         return
     entries = [_Entry(state_label(state), text) for state, text in texts.items()]
@@ -85,12 +85,12 @@ def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The image, uint8 [size, size, 3] RGB, and the action unit's anchors on it, pixels [n, 2].
     """
-    from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
+    from fauds.synthetic.face import FACE_AUS, View, draw_face, draw_identity
 
     identity = draw_identity(np.random.default_rng([7, 21]), "F")
-    intensities = np.zeros(len(DRAWN_AUS), np.float32)
-    if au in DRAWN_AUS:
-        intensities[DRAWN_AUS.index(au)] = intensity
+    intensities = np.zeros(len(FACE_AUS), np.float32)
+    if au in FACE_AUS:
+        intensities[FACE_AUS.index(au)] = intensity
     pixels, points = draw_face(identity, intensities, View(light=(0.35, 0.1), noise=0.0), _PIXELS)
     return pixels, anchors(au, points)
 
@@ -209,8 +209,8 @@ def _draw_balance(axes: Any, statistics: Statistics) -> None:
 
 def _draw_lengths(axes: Any, statistics: Statistics) -> None:
     for name, scope, colour in _scopes(statistics):
-        if scope.said:
-            shares = [100 * times / scope.said for times in scope.token_histogram.values()]
+        if scope.count:
+            shares = [100 * times / scope.count for times in scope.token_histogram.values()]
             axes.bar(list(scope.token_histogram), shares, 1.0, color=colour, alpha=0.65, label=name)
     across = "length, tokens with punctuation"
     _label(axes, "How long descriptions are", across, "descriptions of frames, %")

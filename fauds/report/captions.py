@@ -157,7 +157,7 @@ def _scope_table(statistics: Statistics) -> Table:
     table = new_table("descriptions", "local", "global")
     scopes = (statistics.local, statistics.face)
     rows: list[tuple[str, list[str]]] = [
-        ("said of frames", [f"{scope.said:,}" for scope in scopes]),
+        ("said of frames", [f"{scope.count:,}" for scope in scopes]),
         ("distinct, said of frames", [f"{scope.used:,}" for scope in scopes]),
         ("distinct, there are", [f"{scope.phrases:,}" for scope in scopes]),
     ]

@@ -11,11 +11,11 @@ from fauds.evaluation.compare import (
     PERMUTATIONS,
     RESAMPLES,
     SEED,
-    Compared,
-    Pair,
+    MetricComparison,
+    ModelComparison,
     changed_settings,
 )
-from fauds.evaluation.finished import Loaded
+from fauds.evaluation.finished import CountedRun
 from fauds.report.formatting import new_console, new_table, percent, sentence_case
 
 _ESTIMANDS = {
@@ -24,7 +24,7 @@ _ESTIMANDS = {
 }
 
 
-def show_comparison(pair: Pair) -> None:
+def show_comparison(pair: ModelComparison) -> None:
     """Print the two models, a table for each metric, and the verdict."""
     console = new_console()
     results = pair.a[0].results
@@ -51,7 +51,7 @@ def show_comparison(pair: Pair) -> None:
         console.print(line, soft_wrap=True)
 
 
-def verdict(pair: Pair) -> list[str]:
+def verdict(pair: ModelComparison) -> list[str]:
     """Return the conclusions about the two models, one sentence each, the headline first."""
     lines = [_headline(pair), *_others(pair)]
     headline = pair.headline
@@ -72,7 +72,7 @@ def verdict(pair: Pair) -> list[str]:
     return lines
 
 
-def _headline(pair: Pair) -> str:
+def _headline(pair: ModelComparison) -> str:
     compared, on = pair.headline, f"on these {pair.subjects} subjects"
     figure = pair.target.overall[pair.target.first]
     if np.isnan(compared.comparison.difference[-1]):
@@ -89,7 +89,7 @@ def _headline(pair: Pair) -> str:
     )
 
 
-def _others(pair: Pair) -> Iterator[str]:
+def _others(pair: ModelComparison) -> Iterator[str]:
     """Yield the conclusion of each statistic but the headline's."""
     for name, compared in pair.metrics.items():
         if name == pair.target.first:
@@ -106,11 +106,11 @@ def _others(pair: Pair) -> Iterator[str]:
             yield f"By {figure} model {better} is better: {by}."
 
 
-def _undefined(pair: Pair, name: str) -> str:
+def _undefined(pair: ModelComparison, name: str) -> str:
     return f"The {pair.target.overall[name]} is undefined: {pair.target.undefined_overall[name]}."
 
 
-def _less(compared: Compared) -> str:
+def _less(compared: MetricComparison) -> str:
     """Return the difference a - b in points, with its interval and p-value, in words."""
     comparison = compared.comparison
     return (
@@ -119,23 +119,23 @@ def _less(compared: Compared) -> str:
     )
 
 
-def _ranked(compared: Compared) -> tuple[str, str]:
+def _ranked(compared: MetricComparison) -> tuple[str, str]:
     """Return the sides in order: the better one first."""
     return ("a", "b") if compared.comparison.difference[-1] > 0 else ("b", "a")
 
 
-def _by(compared: Compared) -> str:
+def _by(compared: MetricComparison) -> str:
     return f"{100 * abs(compared.comparison.difference[-1]):.1f} points"
 
 
-def _sure(compared: Compared) -> str:
+def _sure(compared: MetricComparison) -> str:
     """Return the interval of the better side's advantage and its p-value, in words."""
     comparison = compared.comparison
     low, high = sorted(100 * abs(end) for end in (comparison.low[-1], comparison.high[-1]))
     return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(comparison.p[-1])}"
 
 
-def _models(pair: Pair) -> Iterator[str]:
+def _models(pair: ModelComparison) -> Iterator[str]:
     """Yield a line for each side, then the settings in which they differ."""
     for side, runs, seeds in (
         ("a", pair.a, pair.headline.of_seeds_a),
@@ -155,7 +155,7 @@ def _models(pair: Pair) -> Iterator[str]:
         yield f"not declared alike: {words}"
 
 
-def _described(run: Loaded) -> str:
+def _described(run: CountedRun) -> str:
     seeds = ", ".join(map(str, run.results.seeds))
     return f"{run.name} (seed {seeds})" if seeds else run.name
 
@@ -168,7 +168,7 @@ def _spread(values: tuple[float, ...]) -> float:
     return max(values) - min(values)
 
 
-def _table(pair: Pair, name: str, compared: Compared) -> Table:
+def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Table:
     table = new_table(f"{pair.target.titles[name]} %", "a", "b", "a - b", "95 % interval", "p")
     for row in _rows(pair, compared):
         if row["au"] is None:
@@ -184,7 +184,7 @@ def _table(pair: Pair, name: str, compared: Compared) -> Table:
     return table
 
 
-def _rows(pair: Pair, compared: Compared) -> Iterator[dict[str, Any]]:
+def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[str, Any]]:
     """Yield the figures of every AU or class, and last (au None) those over all of them."""
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
@@ -212,7 +212,7 @@ def _probability(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def as_data(pair: Pair) -> dict[str, Any]:
+def as_data(pair: ModelComparison) -> dict[str, Any]:
     """Return all figures of a comparison for a JSON file: 0 to 1, null if undefined."""
     results = pair.a[0].results
     return {

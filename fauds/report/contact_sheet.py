@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation.drawing import MARKS, RGB, Board, line_height, shorten, wrap
+from fauds.explanation.drawing import FACE_COLOURS, RGB, Board, line_height, shorten, wrap
 from fauds.faces.image_decoding import decode
 from fauds.tables import store
 from fauds.tables.atomic import atomic
@@ -238,6 +238,6 @@ def _draw_crop(board: Board, folder: Path, crop: _Crop, x: int, y: int, cell: in
     for eye in () if crop.eyes is None else crop.eyes:
         at = (eye + 0.5) * scale - 0.5
         if (at >= 0).all() and (at < size).all():
-            board.cross(x + round(at[0]), y + round(at[1]), max(3, cell // 40), MARKS[0])
+            board.cross(x + round(at[0]), y + round(at[1]), max(3, cell // 40), FACE_COLOURS[0])
     text, colour = " · ".join([*crop.flags, crop.name]), _RED if crop.flags else _GREY
     board.write(shorten(text, cell, _SMALL), x, y + cell + 1, _SMALL, colour)

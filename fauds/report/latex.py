@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fauds.errors import UsageError
-from fauds.evaluation.finished import Named
-from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.evaluation.finished import FinishedRun
+from fauds.evaluation.results import EXTERNAL, Results
 from fauds.report.published import published_rows
 
 _SPECIAL = {
@@ -34,7 +34,7 @@ class _LatexRow:
     misfit: bool = False
 
 
-def latex_table(runs: Sequence[Named]) -> str:
+def latex_table(runs: Sequence[FinishedRun]) -> str:
     """Return a LaTeX table of F1 in %: published rows, then the runs.
 
     The best printed value of a column is bold and the second best underlined, ties alike. Each
@@ -83,7 +83,7 @@ def latex_table(runs: Sequence[Named]) -> str:
     )
 
 
-def _refuse_other_protocol(a: Named, b: Named) -> None:
+def _refuse_other_protocol(a: FinishedRun, b: FinishedRun) -> None:
     identity_a, identity_b = (
         (run.results.benchmark, run.results.benchmark_version, run.results.synthetic)
         for run in (a, b)
@@ -113,14 +113,14 @@ def _published(results: Results) -> list[_LatexRow]:
     ]
 
 
-def _names(runs: Sequence[Named]) -> list[str]:
+def _names(runs: Sequence[FinishedRun]) -> list[str]:
     """Return a name for each run: model and preset, and the run's name where two are alike.
 
     A run of external predictions has no preset and is called by its model alone.
     """
     names = [
         run.results.model
-        if run.results.preset == ELSEWHERE
+        if run.results.preset == EXTERNAL
         else f"{run.results.model} {run.results.preset}"
         for run in runs
     ]
@@ -180,7 +180,7 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
         parts.append(" Synthetic faces: not comparable with any published figure.")
     for field in ("alignment", "frame_set", "selection"):
         values = list(dict.fromkeys(str(getattr(run.protocol, field)) for run in runs))
-        values = ["not known" if value == ELSEWHERE else value for value in values]
+        values = ["not known" if value == EXTERNAL else value for value in values]
         title = {"alignment": "Alignment", "frame_set": "Frames", "selection": "Epoch"}[field]
         parts.append(f" {title}: {'; '.join(values)}.")
     if len({run.frames_fingerprint for run in runs}) > 1:

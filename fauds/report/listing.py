@@ -16,7 +16,7 @@ from rich.table import Table
 
 from fauds.errors import FaudsError
 from fauds.evaluation import results as results_file
-from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.evaluation.results import EXTERNAL, Results
 from fauds.protocols import folds as folding
 from fauds.report.formatting import new_console, new_table, percent, percent_range
 from fauds.tables import store
@@ -107,7 +107,7 @@ def _listed(folder: Path, workdir: Path) -> ListedRun:
 def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
     """Return the command that finishes a run; external predictions are scored again."""
     options = ["--dataset", folder.parent.parent.name, "--workdir", str(workdir)]
-    if saved.get("preset") != ELSEWHERE:
+    if saved.get("preset") != EXTERNAL:
         return shlex.join(["fauds", "bench", *options, "--resume", folder.name])
     settings = saved["settings"]
     name = ["--name", saved["model"], "--missing", settings["missing"]]

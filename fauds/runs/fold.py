@@ -80,7 +80,7 @@ def _usage_header(
     subjects = inputs.faces.subjects[training_frames]
     return {
         "threshold": plan.benchmark.metric.threshold,
-        "alignment": {key: inputs.found.alignment[key] for key in ("name", "version")},
+        "alignment": {key: inputs.face_images.alignment[key] for key in ("name", "version")},
         "trained_on": f"{plan.benchmark.name}{', synthetic' if inputs.synthetic else ''}: "
         f"{len(subjects):,} frames of {len(np.unique(subjects))} subjects, without part {fold}.",
         "synthetic": inputs.synthetic,
@@ -176,7 +176,7 @@ class FoldRun:
             }
         rows = np.flatnonzero(self.test_frames)
         chosen, explained = self._explained(model, rows)
-        check_unchanged(inputs.found)
+        check_unchanged(inputs.face_images)
         if not processes.is_leader():
             return
         illustrations.write_features(self.folder, model, inputs, rows, plan.settings)

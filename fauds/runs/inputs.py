@@ -68,8 +68,8 @@ class Inputs:
         made_from: the fingerprints of all content that training and scores depend on.
         provenance: the settings that frames, faces and captions were made with, for results.json.
         synthetic: whether the dataset is synthetic.
-        found: the frames that have a face image, in the order of `faces`, and how the images were
-            made.
+        face_images: the frames that have a face image, in the order of `faces`, and how the
+            images were made.
         offered: the number of coded frames of the tested subjects, with or without an image.
         folds: the table of folds: the subjects that each fold tests.
         statistics: the table of fold statistics.
@@ -81,7 +81,7 @@ class Inputs:
     made_from: dict[str, str]
     provenance: dict[str, Any]
     synthetic: bool
-    found: FaceImages
+    face_images: FaceImages
     offered: int
     folds: pa.Table
     statistics: pa.Table
@@ -91,7 +91,7 @@ class Inputs:
     @property
     def frames(self) -> pa.Table:
         """The frames that have a face image, in the order of `faces`."""
-        return self.found.frames
+        return self.face_images.frames
 
     def tested_by(self, fold: int) -> np.ndarray:
         """Return whether a fold tests each frame, bool [N]."""
@@ -205,7 +205,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
             "lost": images.lost,
         },
         synthetic=meta["synthetic"],
-        found=images,
+        face_images=images,
         offered=folding.count_tested_frames(counts, folds),
         folds=folds,
         statistics=_statistics(images.frames, folds, target),

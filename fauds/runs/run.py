@@ -51,7 +51,7 @@ class Run:
                 FoldRun(self.plan, self.inputs, fold, progress).run(tensorboard)
             except DataError:
                 # If an image cannot be read since crops were replaced, report that instead.
-                check_unchanged(self.inputs.found)
+                check_unchanged(self.inputs.face_images)
                 raise
 
     def _predicted(self, fold: int) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fauds.synthetic.geometry import CENTRES, DRAWN_AUS, N_POINTS, PAIRS
+from fauds.synthetic.geometry import CENTRES, FACE_AUS, N_POINTS, PAIRS
 
 # Displacements at intensity E in face units: (outward, down) for pairs of points, (0, down) for
 # points on the midline.
@@ -171,8 +171,8 @@ def movement_fraction(intensities: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def move_table() -> np.ndarray:
     """Return `MOVES` as a read-only array, float32 [17, N_POINTS, 2]."""
-    table = np.zeros((len(DRAWN_AUS), N_POINTS, 2), np.float32)
-    for row, au in enumerate(DRAWN_AUS):
+    table = np.zeros((len(FACE_AUS), N_POINTS, 2), np.float32)
+    for row, au in enumerate(FACE_AUS):
         for name, (out, down) in MOVES[au].items():
             if name in CENTRES:
                 table[row, CENTRES[name]] = (0, down)

@@ -18,7 +18,7 @@ import numpy as np
 from fauds.synthetic.au_movements import move_table, movement_fraction
 from fauds.synthetic.facial_features import Paint
 from fauds.synthetic.furrows import age_map, furrow_maps
-from fauds.synthetic.geometry import DRAWN_AUS, MOUTH, neutral_points
+from fauds.synthetic.geometry import FACE_AUS, MOUTH, neutral_points
 from fauds.synthetic.head_at_rest import draw_head
 from fauds.synthetic.identity import ATTRIBUTES, Identity, draw_identity, identity_attributes
 from fauds.synthetic.mouth import mouth_points, parting
@@ -28,7 +28,7 @@ from fauds.synthetic.warp import NODES, REACH, Camera, sampled, spread_matrix
 
 __all__ = [
     "ATTRIBUTES",
-    "DRAWN_AUS",
+    "FACE_AUS",
     "Identity",
     "View",
     "draw_face",
@@ -76,7 +76,7 @@ def draw_face(
 
     Args:
         identity: the identity of the face.
-        intensities: the intensities of the AUs in `DRAWN_AUS`, [17]: 0 (absent), 1 (A) to 5 (E),
+        intensities: the intensities of the AUs in `FACE_AUS`, [17]: 0 (absent), 1 (A) to 5 (E),
             or values between.
         view: the pose, crop, light, background and noise.
         size: the side of the image in pixels, 64 or more.
@@ -121,9 +121,9 @@ def _checked(intensities: np.ndarray, size: int) -> np.ndarray:
     if size < 64:
         raise ValueError(f"the size of a face must be 64 pixels or more, not {size}")
     values = np.asarray(intensities, np.float32)
-    if values.shape != (len(DRAWN_AUS),) or not ((values >= 0) & (values <= 5)).all():
+    if values.shape != (len(FACE_AUS),) or not ((values >= 0) & (values <= 5)).all():
         raise ValueError(
-            f"intensities must be {len(DRAWN_AUS)} numbers from 0 to 5, not {intensities!r}"
+            f"intensities must be {len(FACE_AUS)} numbers from 0 to 5, not {intensities!r}"
         )
     return values
 
@@ -154,7 +154,7 @@ def _anchors(identity: Identity) -> np.ndarray:
 def _neutral_face(identity: Identity, size: int) -> _NeutralFace:
     grid = HeadGrid(size)
     points = neutral_points(identity)
-    points[MOUTH] = mouth_points(identity, np.zeros(len(DRAWN_AUS)), 0.0)
+    points[MOUTH] = mouth_points(identity, np.zeros(len(FACE_AUS)), 0.0)
     relief = height_map(identity, points, grid)
     shade, right, down = light_maps(relief, grid)
     furrows = furrow_maps(identity, points, grid)
@@ -190,7 +190,7 @@ def _moved(
 ) -> np.ndarray:
     """Return all points of the face with its action units, float32 [N, 2], in face units."""
     table = move_table()
-    shift = (fractions @ table.reshape(len(DRAWN_AUS), -1)).reshape(-1, 2) * identity.mobility
+    shift = (fractions @ table.reshape(len(FACE_AUS), -1)).reshape(-1, 2) * identity.mobility
     points: np.ndarray = neutral.points + shift.astype(np.float32)
     points[MOUTH] = mouth_points(identity, fractions, parted)
     _keep_lids_apart(points)

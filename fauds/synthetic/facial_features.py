@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fauds.synthetic.curves import curve
-from fauds.synthetic.geometry import DRAWN_AUS, PAIRS
+from fauds.synthetic.geometry import FACE_AUS, PAIRS
 from fauds.synthetic.identity import Identity
 from fauds.synthetic.warp import Camera
 
@@ -191,7 +191,7 @@ class Paint:
             self._inside(patch, inner_top, inner_bottom, gap)
         if gap < 0.9 * unit:
             dark = self.colour(self.skin * (0.34, 0.18, 0.18))
-            patch.line(line, dark, (0.75 + 0.5 * float(fractions[DRAWN_AUS.index("AU24")])) * unit)
+            patch.line(line, dark, (0.75 + 0.5 * float(fractions[FACE_AUS.index("AU24")])) * unit)
         patch.lay()
 
     def _lip_colours(self) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fauds.synthetic.geometry import DRAWN_AUS
+from fauds.synthetic.geometry import FACE_AUS
 from fauds.synthetic.identity import Identity
 from fauds.synthetic.relief import HeadGrid
 from fauds.synthetic.shading import SOFT, THIN, Skin
@@ -178,15 +178,15 @@ _FURROWS: dict[str, Callable[[Skin], None]] = {
 
 
 def furrow_maps(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
-    """Return a shade map per action unit in the order of `DRAWN_AUS`, float32 [17, side, side].
+    """Return a shade map per action unit in the order of `FACE_AUS`, float32 [17, side, side].
 
     Args:
         identity: the identity of the face.
         points: the points of the neutral face, including the lips.
         grid: the pixel grid of the maps.
     """
-    maps = np.empty((len(DRAWN_AUS), grid.side, grid.side), np.float32)
-    for row, au in enumerate(DRAWN_AUS):
+    maps = np.empty((len(FACE_AUS), grid.side, grid.side), np.float32)
+    for row, au in enumerate(FACE_AUS):
         skin = Skin(identity, points, grid)
         _FURROWS[au](skin)
         maps[row] = skin.finish()
@@ -201,7 +201,7 @@ def age_map(maps: np.ndarray, identity: Identity) -> np.ndarray:
         identity: the identity of the face, whose age scales the map.
     """
     lines = {"AU01": 0.20, "AU02": 0.20, "AU04": 0.14, "AU06": 0.14, "AU12": 0.22, "AU15": 0.14}
-    weights = np.zeros(len(DRAWN_AUS), np.float32)
+    weights = np.zeros(len(FACE_AUS), np.float32)
     for au, weight in lines.items():
-        weights[DRAWN_AUS.index(au)] = weight * identity.age
+        weights[FACE_AUS.index(au)] = weight * identity.age
     return np.tensordot(weights, maps, 1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fauds.synthetic.identity import Identity
 
-DRAWN_AUS: tuple[str, ...] = tuple(
+FACE_AUS: tuple[str, ...] = tuple(
     f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fauds.datasets.label_text import MISSING
 from fauds.facs import au_number
-from fauds.synthetic.labels import CodedSequence, occurrence
+from fauds.synthetic.labels import SyntheticSequence, occurrence
 
 BP4D_INTENSITY_AUS = ("AU06", "AU10", "AU12", "AU14", "AU17")
 """The AUs whose intensities are coded in BP4D's release."""
@@ -27,11 +27,11 @@ class SyntheticLabels:
             0 to 5.
     """
 
-    sequences: Sequence[CodedSequence]
+    sequences: Sequence[SyntheticSequence]
     aus: tuple[str, ...]
     intensities: np.ndarray
 
-    def by_sequence(self) -> Iterator[tuple[CodedSequence, np.ndarray]]:
+    def by_sequence(self) -> Iterator[tuple[SyntheticSequence, np.ndarray]]:
         """Yield every sequence with the intensities of its F frames, int8 [F, A]."""
         start = 0
         for sequence in self.sequences:

@@ -11,17 +11,17 @@ import numpy as np
 
 from fauds.errors import UsageError
 from fauds.synthetic import latent
-from fauds.synthetic.layout import CodedSequence, lay_out
+from fauds.synthetic.layout import SyntheticSequence, lay_out
 from fauds.synthetic.population import check_seed, population
 
-__all__ = ["OCCURRENCE_LEVEL", "CodedSequence", "draw_intensities", "lay_out", "occurrence"]
+__all__ = ["OCCURRENCE_LEVEL", "SyntheticSequence", "draw_intensities", "lay_out", "occurrence"]
 
 OCCURRENCE_LEVEL = 2
 """The lowest intensity at which an action unit counts as occurring, in both synthetic datasets."""
 
 
 def draw_intensities(
-    like: str, sequences: Sequence[CodedSequence], seed: int = 0
+    like: str, sequences: Sequence[SyntheticSequence], seed: int = 0
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Sample an intensity for every action unit of every frame.
 

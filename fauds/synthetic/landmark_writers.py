@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic.layout import CodedSequence
+from fauds.synthetic.layout import SyntheticSequence
 from fauds.synthetic.population import generator
 
 TEXT_NAMES = {"bp4d": "BP4D_combine_1_2_3_land.txt", "disfa": "DISFA_combine_1_2_3_66land.txt"}
@@ -32,7 +32,7 @@ _MAT_7 = (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(116) + bytes(8) + b"\x
 )
 
 
-def missing_landmarks(sequences: Sequence[CodedSequence], seed: int) -> list[np.ndarray]:
+def missing_landmarks(sequences: Sequence[SyntheticSequence], seed: int) -> list[np.ndarray]:
     """Return which frames have no landmarks, to imitate the losses of real trackers.
 
     Landmarks are missing in one run of frames of the first subject and of every third one after
@@ -144,7 +144,7 @@ def write_disfa_mats(
 def write_jaa_text(
     folder: Path,
     like: str,
-    sequences: Iterable[tuple[CodedSequence, np.ndarray, np.ndarray]],
+    sequences: Iterable[tuple[SyntheticSequence, np.ndarray, np.ndarray]],
 ) -> None:
     """Write the landmarks of a release in JAA-Net's format, two text files with a line per frame.
 

@@ -14,14 +14,14 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr, ndtri
 
 from fauds.synthetic import copula
-from fauds.synthetic.layout import CodedSequence, lay_out
+from fauds.synthetic.layout import SyntheticSequence, lay_out
 from fauds.synthetic.population import KNOT_SPACING, OCCURS_FROM, Population, generator, population
 
 # The accepted deviations from the published statistics: a share of frames, and two factors.
 _COUNTS, _SPREAD, _RUNS = 0.027, 1.45, 1.45
 
 
-def misfit(cohort: Population, sequences: list[CodedSequence], occurs: np.ndarray) -> float:
+def misfit(cohort: Population, sequences: list[SyntheticSequence], occurs: np.ndarray) -> float:
     """Return the largest deviation from the published statistics, relative to the accepted one.
 
     The statistics are the number of active action units per frame, the spread of occurrence rates
@@ -43,13 +43,13 @@ def misfit(cohort: Population, sequences: list[CodedSequence], occurs: np.ndarra
     )
 
 
-def _starts(sequences: list[CodedSequence]) -> np.ndarray:
+def _starts(sequences: list[SyntheticSequence]) -> np.ndarray:
     """Return the first row of every sequence."""
     return np.cumsum([0, *(len(sequence.frames) for sequence in sequences[:-1])])
 
 
 def _subject_rates(
-    cohort: Population, sequences: list[CodedSequence], occurs: np.ndarray
+    cohort: Population, sequences: list[SyntheticSequence], occurs: np.ndarray
 ) -> np.ndarray:
     """Return the occurrence rates of the subjects, [S, A]."""
     active = np.add.reduceat(occurs, _starts(sequences), axis=0, dtype=np.int64)
@@ -60,7 +60,7 @@ def _subject_rates(
     return rates
 
 
-def _median_runs(sequences: list[CodedSequence], occurs: np.ndarray) -> np.ndarray:
+def _median_runs(sequences: list[SyntheticSequence], occurs: np.ndarray) -> np.ndarray:
     """Return the median length of active runs within sequences, [A], in frames."""
     # An inactive row before every sequence, and after the last, ends all runs.
     padded = np.insert(occurs, [*_starts(sequences), len(occurs)], False, axis=0)
@@ -146,7 +146,7 @@ def _uncalibrated(cohort: Population, seed: int, attempt: int) -> Draw:
     return Draw(cohort, seed, attempt, fixed, slow, rest, np.eye(size), np.zeros((size, 5)))
 
 
-def _calibrated(sample: Draw, sequences: list[CodedSequence]) -> tuple[Draw, np.ndarray]:
+def _calibrated(sample: Draw, sequences: list[SyntheticSequence]) -> tuple[Draw, np.ndarray]:
     """Return a sample with its mix and cuts, and the occurrence in all sequences, bool [N, A].
 
     With the covariance of the model alone, the correlations of rare action units, which few
@@ -174,7 +174,7 @@ def _calibrated(sample: Draw, sequences: list[CodedSequence]) -> tuple[Draw, np.
     return best
 
 
-def intensities(sample: Draw, sequence: CodedSequence) -> np.ndarray:
+def intensities(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
     """Return the intensities of one sequence, int8 [F, A], 0 to 5."""
     values = _gaussian(sample, sequence) - _lowering(sample, sequence)[:, None]
     levels: np.ndarray = (values[:, :, None] > sample.cuts).sum(axis=2, dtype=np.int8)
@@ -247,7 +247,7 @@ def _whitened(samples: np.ndarray) -> np.ndarray:
     return samples @ np.linalg.inv(sqrtm(samples.T @ samples / len(samples)).real)
 
 
-def _gaussian(sample: Draw, sequence: CodedSequence) -> np.ndarray:
+def _gaussian(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
     """Return the latents of one sequence without rest, [F, A]."""
     cohort = sample.cohort
     index = cohort.subjects.index(sequence.subject), cohort.tasks.index(sequence.task)
@@ -256,7 +256,7 @@ def _gaussian(sample: Draw, sequence: CodedSequence) -> np.ndarray:
     return latent
 
 
-def _lowering(sample: Draw, sequence: CodedSequence) -> np.ndarray:
+def _lowering(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
     """Return the amount by which rest lowers all latents, [F]."""
     cohort = sample.cohort
     knots = sample.rest[cohort.subjects.index(sequence.subject), cohort.tasks.index(sequence.task)]
@@ -273,7 +273,7 @@ def _at(cohort: Population, knots: np.ndarray, frames: np.ndarray) -> np.ndarray
     return np.stack([np.interp(frames, cohort.knots, column) for column in knots.T], axis=1)
 
 
-def _movement(sample: Draw, sequence: CodedSequence) -> np.ndarray:
+def _movement(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
     """Return the movement, [F, A]: correlated white noise, smoothed over frames.
 
     The noise is sampled from frame 0 on, so that the value of a frame does not depend on which

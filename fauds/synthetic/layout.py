@@ -28,7 +28,7 @@ _LAST_FRAME = 2992
 _SHORTEST, _LONGEST = 90, 768
 
 # The variation of a task's length between subjects, as the scale of its logarithm. Most sequences
-# of a long task have about 500 frames, while the extremes are 90 and 768, so the distribution has
+# of a long task have about 500 frames, while the extremes are 90 and 768, so lengths have
 # heavy tails (Student's t with 3 degrees of freedom).
 _LENGTH_SPREAD, _SHORT_TASK_SPREAD, _SHORT_TASK = 0.06, 0.3, 0.1
 
@@ -37,7 +37,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
-class CodedSequence:
+class SyntheticSequence:
     """The coded frames of one sequence.
 
     Attributes:
@@ -55,7 +55,7 @@ class CodedSequence:
 
 def lay_out(
     like: str, *, subjects: int | None = None, frames: int | None = None, seed: int = 0
-) -> list[CodedSequence]:
+) -> list[SyntheticSequence]:
     """Return the sequences of a synthetic release, in natural order of subject and task.
 
     The full size is the published one. BP4D: 41 subjects, tasks T1 to T8 with 90 to 768 contiguous
@@ -87,7 +87,9 @@ def lay_out(
         full = _full_sequences(cohort, row, seed)
         kept = full if frames is None else _thinned(full, frames, phase=row * _GOLDEN % 1)
         sequences += [
-            CodedSequence(cohort.subjects[row], cohort.sexes[row], task, numbers.astype(np.int32))
+            SyntheticSequence(
+                cohort.subjects[row], cohort.sexes[row], task, numbers.astype(np.int32)
+            )
             for task, numbers in zip(cohort.tasks, kept, strict=True)
             if len(numbers)
         ]

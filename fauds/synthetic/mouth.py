@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fauds.synthetic.geometry import DRAWN_AUS
+from fauds.synthetic.geometry import FACE_AUS
 from fauds.synthetic.identity import Identity
 
 # Positions along the mouth, 0 in the middle and 1 at a corner, and the shape of the lips there.
@@ -31,7 +31,7 @@ def parting(intensities: np.ndarray) -> float:
 
     The value is 1 from intensity A of AU25 on, and 0 from intensity A of AU24 on.
     """
-    au24, au25 = intensities[DRAWN_AUS.index("AU24")], intensities[DRAWN_AUS.index("AU25")]
+    au24, au25 = intensities[FACE_AUS.index("AU24")], intensities[FACE_AUS.index("AU25")]
     return float(min(1.0, max(0.0, au25)) * max(0.0, 1.0 - max(0.0, au24)))
 
 
@@ -43,7 +43,7 @@ def mouth_points(identity: Identity, fractions: np.ndarray, parted: float) -> np
         fractions: the movement fractions of the action units, [17].
         parted: the result of `parting`.
     """
-    g = dict(zip(DRAWN_AUS, fractions.tolist(), strict=True))
+    g = dict(zip(FACE_AUS, fractions.tolist(), strict=True))
     move = identity.mobility
     corner_x, corner_y, middle_y = _lip_line(identity, g, parted, move)
     upper, lower = _thickness(identity, g)

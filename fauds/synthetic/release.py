@@ -17,10 +17,10 @@ from fauds.tables import store
 from fauds.tables.paths import SYNTHETIC_MARKER
 from fauds.version import VERSION
 
-PictureForm = Literal["images", "zips", "videos"]
+ImageForm = Literal["images", "zips", "videos"]
 LandmarkForm = Literal["mat", "text"]
 
-_PICTURE_FOLDERS: dict[tuple[str, PictureForm | None], str] = {
+_IMAGE_FOLDERS: dict[tuple[str, ImageForm | None], str] = {
     ("bp4d", "images"): "2D+3D",
     ("bp4d", "zips"): "2D+3D",
     ("bp4d", "videos"): "Videos",
@@ -38,7 +38,7 @@ def write(
     frames: int | None = None,
     seed: int = 0,
     labels_only: bool = False,
-    pictures: PictureForm | None = None,
+    pictures: ImageForm | None = None,
     landmarks: LandmarkForm = "mat",
     size: int = 128,
     processes: int = 1,
@@ -66,7 +66,7 @@ def write(
         frames: the number of coded frames per subject; None for all of the dataset.
         seed: the random seed of labels, faces and views, 0 or more.
         labels_only: whether to write neither images nor landmarks.
-        pictures: the form of the images; None for images of BP4D and videos of DISFA.
+        `pictures`: the form of the images; None for images of BP4D and videos of DISFA.
         landmarks: the format of the landmarks: MATLAB files as BP4D and DISFA ship them, or
             JAA-Net's text files.
         size: the height of the images in pixels, 64 or more; an even number for videos.
@@ -94,14 +94,14 @@ def write(
         "version": VERSION,
     }
     try:
-        _clear(out, _PICTURE_FOLDERS.get((like, form)))
+        _clear(out, _IMAGE_FOLDERS.get((like, form)))
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
         write_labels(out, like, labels)
         if form is not None:
             # Imported here, because only drawing needs OpenCV.
             from fauds.synthetic.sequences import MediaForm, write_media
 
-            style = MediaForm(like, form, landmarks, seed, size, _PICTURE_FOLDERS[like, form])
+            style = MediaForm(like, form, landmarks, seed, size, _IMAGE_FOLDERS[like, form])
             write_media(out, style, labels, processes=processes, progress=progress)
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": True})
     except OSError as error:
@@ -138,7 +138,7 @@ def _clear(out: Path, pictures: str | None) -> None:
 
     Args:
         out: the folder.
-        pictures: the name of the folder of images that will be replaced; None if none will be.
+        `pictures`: the name of the folder of images that will be replaced; None if none will be.
     """
     if out.exists() and not out.is_dir():
         raise UsageError("This is a file, not a folder.", where=out, hint="name a folder")
@@ -149,7 +149,7 @@ def _clear(out: Path, pictures: str | None) -> None:
             where=out,
             hint="name a new or an empty folder",
         )
-    existing = [name for name in sorted({*_PICTURE_FOLDERS.values()}) if (out / name).exists()]
+    existing = [name for name in sorted({*_IMAGE_FOLDERS.values()}) if (out / name).exists()]
     lost = [name for name in existing if name != pictures]
     if lost:
         raise UsageError(

@@ -16,10 +16,10 @@ from zipfile import ZipFile
 import cv2
 import numpy as np
 
-from fauds.synthetic.face import DRAWN_AUS, draw_face
+from fauds.synthetic.face import FACE_AUS, draw_face
 from fauds.synthetic.identity import draw_identity
 from fauds.synthetic.label_writers import SyntheticLabels
-from fauds.synthetic.labels import CodedSequence
+from fauds.synthetic.labels import SyntheticSequence
 from fauds.synthetic.landmark_writers import (
     missing_landmarks,
     write_bp4d_mat,
@@ -30,7 +30,7 @@ from fauds.synthetic.media_writers import add_to_zip, write_images, write_video
 from fauds.synthetic.population import generator
 from fauds.synthetic.view import draw_views
 
-Traced = tuple[CodedSequence, np.ndarray, np.ndarray]
+Traced = tuple[SyntheticSequence, np.ndarray, np.ndarray]
 """A sequence, its landmarks, float32 [F, 68, 2], and whether a frame has none, bool [F]."""
 
 
@@ -61,7 +61,7 @@ class _Scene:
         spare: the number of video frames after the last label frame.
     """
 
-    sequence: CodedSequence
+    sequence: SyntheticSequence
     intensities: np.ndarray
     none: np.ndarray
     spare: int
@@ -217,8 +217,8 @@ def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.
     views = draw_views(
         generator(style.seed, "views", sequence.subject, sequence.task), len(sequence.frames)
     )
-    intensities = np.zeros((len(sequence.frames), len(DRAWN_AUS)), np.float32)
-    intensities[:, [DRAWN_AUS.index(au) for au in job.aus]] = scene.intensities
+    intensities = np.zeros((len(sequence.frames), len(FACE_AUS)), np.float32)
+    intensities[:, [FACE_AUS.index(au) for au in job.aus]] = scene.intensities
     # DISFA's images are 4:3, so tests notice if x and y are swapped.
     side = style.size // 6 if style.like == "disfa" else 0
     for index, (levels, view) in enumerate(zip(intensities, views, strict=True)):
@@ -230,14 +230,14 @@ def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.
         yield frame
 
 
-def _video_name(sequence: CodedSequence) -> str:
+def _video_name(sequence: SyntheticSequence) -> str:
     if sequence.task:
         return f"2{sequence.subject[0]}{int(sequence.subject[1:]):02d}_{sequence.task}.avi"
     return f"LeftVideo{sequence.subject}_comp.avi"
 
 
 def _write_mat(
-    out: Path, like: str, sequence: CodedSequence, points: np.ndarray, none: np.ndarray
+    out: Path, like: str, sequence: SyntheticSequence, points: np.ndarray, none: np.ndarray
 ) -> None:
     if like == "bp4d":
         folder = out / "2DFeatures"

@@ -28,7 +28,7 @@ from fauds import __version__
 from fauds.nn.layers.backbone import FourStages
 from fauds.nn.presets import run_settings
 from fauds.synthetic.face import (
-    DRAWN_AUS,
+    FACE_AUS,
     draw_face,
     draw_identity,
     draw_views,
@@ -70,7 +70,7 @@ def draw_person(number: int) -> Drawn:
     who = draw_identity(rng)
     # Short sequences of many circumstances rather than one long one.
     views = [view for _ in range(FRAMES // 2) for view in draw_views(rng, 2)]
-    active = rng.random((FRAMES, len(DRAWN_AUS))) < 0.3
+    active = rng.random((FRAMES, len(FACE_AUS))) < 0.3
     intensities = np.where(active, rng.uniform(0.5, 5, active.shape), 0).astype(np.float32)
     images = np.empty((FRAMES, SIZE, SIZE, 3), np.uint8)
     landmarks = np.empty((FRAMES, 68, 2), np.float32)
@@ -200,7 +200,7 @@ def pretrain(args: argparse.Namespace) -> None:
     held = len(images) - 40 * FRAMES
     centred = targets(landmarks - (SIZE - size) / 2, rest)
     mean, deviation = centred[:held].mean(axis=0), centred[:held].std(axis=0) + 1e-3
-    outputs = len(DRAWN_AUS) if args.on_au_labels else len(mean)
+    outputs = len(FACE_AUS) if args.on_au_labels else len(mean)
     stem = FourStages(settings.backbone.name, dict(settings.backbone.args), False, size)
     with torch.no_grad():
         grid = stem(torch.zeros(1, 3, size, size))[-1].shape[-1]

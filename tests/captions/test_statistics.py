@@ -76,7 +76,7 @@ def test_lengths_words_and_distinct_descriptions_are_counted(made: BuiltCaptions
     ):
         phrases = [row for row in rows_of(made, "phrases") if row["scope"] == name]
         texts = [row[column] for row in captions for column in columns if row[column]]
-        assert scope.said == len(texts)
+        assert scope.count == len(texts)
         assert scope.phrases == len(phrases)
         assert scope.used == len(set(texts))
         variants = Counter(row["variant"] for row in phrases)

@@ -14,7 +14,7 @@ from fauds.faces.landmarks import marks
 from fauds.pipeline import Project
 from fauds.runs import fold as onefold
 from fauds.synthetic import release
-from fauds.synthetic.face import DRAWN_AUS, draw_identity, draw_views, face_landmarks
+from fauds.synthetic.face import FACE_AUS, draw_identity, draw_views, face_landmarks
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.synthetic.population import generator
 from fauds.tables import store
@@ -53,8 +53,8 @@ def true_landmarks(like: str) -> dict[tuple[str, str, int], np.ndarray]:
         identity = draw_identity(generator(SEED, "identity", take.subject), take.sex)
         views = draw_views(generator(SEED, "views", take.subject, take.task), len(take.frames))
         for number, view in zip(take.frames.tolist(), views, strict=True):
-            levels = np.zeros(len(DRAWN_AUS), np.float32)
-            levels[[DRAWN_AUS.index(au) for au in aus]] = labelled[start]
+            levels = np.zeros(len(FACE_AUS), np.float32)
+            levels[[FACE_AUS.index(au) for au in aus]] = labelled[start]
             points = face_landmarks(identity, levels, view, SIZE)
             # DISFA's synthetic images are wider than the faces.
             points[:, 0] += SIZE // 6 if like == "disfa" else 0

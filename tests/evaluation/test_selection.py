@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fauds.evaluation.selection import THRESHOLDS, Watched, select, threshold_scores
+from fauds.evaluation.selection import THRESHOLDS, EpochScores, select, threshold_scores
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
@@ -32,7 +32,7 @@ def random_scores(seed, frames=60):
 def evaluated(seed, validation=True):
     labels, epochs = random_scores(seed)
     others, validated = random_scores(seed + 100)
-    return Watched(TARGET, labels, epochs[5], epochs, others, validated if validation else {})
+    return EpochScores(TARGET, labels, epochs[5], epochs, others, validated if validation else {})
 
 
 def test_the_f1_at_all_thresholds_equals_that_of_deciding_at_each():
@@ -82,7 +82,7 @@ def test_every_fold_chooses_by_itself_and_is_scored_on_its_test_part():
 
 
 def test_a_selection_needs_scores_after_each_epoch_of_every_fold():
-    not_evaluated = Watched(
+    not_evaluated = EpochScores(
         TARGET, *random_scores(3)[:1], random_scores(3)[1][5], {}, np.zeros((0, 2), np.int8), {}
     )
     assert select({1: not_evaluated}, TARGET, 0.5, 0.5).rows == []
@@ -94,5 +94,7 @@ def test_a_selection_needs_scores_after_each_epoch_of_every_fold():
 
 def test_the_earliest_of_equal_epochs_is_chosen():
     labels, epochs = random_scores(4)
-    same = Watched(TARGET, labels, epochs[1], dict.fromkeys((3, 1, 2), epochs[1]), labels[:0], {})
+    same = EpochScores(
+        TARGET, labels, epochs[1], dict.fromkeys((3, 1, 2), epochs[1]), labels[:0], {}
+    )
     assert select({1: same}, TARGET, 0.5, 0.5).chosen[1]["best_test_epoch"] == {"epoch": 1}

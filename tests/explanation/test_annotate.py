@@ -154,7 +154,7 @@ def test_boxes_are_drawn_around_the_faces() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     box = (40.0, 30.0, 99.0, 89.0)
     annotated = compose(lay_out(120, 160), still(image), [explanation(0, box=box)], fixed=False)
-    yellow = np.argwhere((annotated[:480, :640] == drawing.MARKS[0]).all(2))
+    yellow = np.argwhere((annotated[:480, :640] == drawing.FACE_COLOURS[0]).all(2))
     # Enlarged four times, the centre of pixel x is at 4 x + 1.5. The line is 2 pixels wide.
     top, left = yellow.min(0)
     bottom, right = yellow.max(0)
@@ -170,7 +170,7 @@ def test_the_box_of_a_face_beyond_the_edge_stays_on_the_image(
 ) -> None:
     image, _ = image_with_faces(480, 640)
     annotated = compose(lay_out(480, 640), still(image), [explanation(0, box=box)], fixed=False)
-    marked = (annotated == drawing.MARKS[0]).all(2)
+    marked = (annotated == drawing.FACE_COLOURS[0]).all(2)
     assert marked[:480, :640].any() and not marked[480:].any() and not marked[:, 640:].any()
 
 

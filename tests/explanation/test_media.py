@@ -39,26 +39,26 @@ def test_images_and_videos_of_a_folder_are_found_in_natural_order(tmp_path):
     for hidden in (".2.jpg", ".cache/1.jpg", "__MACOSX/1.jpg"):
         write_image(tmp_path / hidden)
     (tmp_path / "notes.txt").write_text("not an image")
-    files = [str(path.relative_to(tmp_path)) for path in sources.find([tmp_path])]
+    files = [str(path.relative_to(tmp_path)) for path in sources.find_media([tmp_path])]
     assert files[:4] == ["1.jpeg", "2.jpg", "10 talk.avi", "10.PNG"]
     assert sorted(files) == sorted(names)
-    assert len(list(sources.frames(sources.find([tmp_path])))) == 5 + 6
+    assert len(list(sources.frames(sources.find_media([tmp_path])))) == 5 + 6
 
 
 def test_a_file_that_is_given_twice_is_read_once(tmp_path):
     one = write_image(tmp_path / "b.png")
     write_image(tmp_path / "a.png")
-    assert [path.name for path in sources.find([one, tmp_path, one])] == ["b.png", "a.png"]
+    assert [path.name for path in sources.find_media([one, tmp_path, one])] == ["b.png", "a.png"]
 
 
 def test_missing_files_and_unknown_suffixes_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
-        sources.find([tmp_path / "missing.png"])
+        sources.find_media([tmp_path / "missing.png"])
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(UsageError, match=r"neither an image nor a video(?s:.*)\.png"):
-        sources.find([tmp_path / "notes.txt"])
+        sources.find_media([tmp_path / "notes.txt"])
     with pytest.raises(DataError, match="folder contains neither"):
-        sources.find([tmp_path])
+        sources.find_media([tmp_path])
 
 
 def test_an_image_is_a_frame_without_a_timestamp(tmp_path):
@@ -92,7 +92,7 @@ def test_frames_of_a_video_have_timestamps(tmp_path):
     for frame in frames:
         assert frame.image.shape == (48, 64, 3)
         assert frame.image.mean() == pytest.approx(10 * frame.number, abs=3)
-    assert sources.pictures([path, write_image(tmp_path / "a.png")]) == 7
+    assert sources.count_frames([path, write_image(tmp_path / "a.png")]) == 7
 
 
 def test_unreadable_files_have_an_error_and_do_not_end_the_stream(tmp_path):
@@ -102,7 +102,7 @@ def test_unreadable_files_have_an_error_and_do_not_end_the_stream(tmp_path):
     (tmp_path / "4.png").touch()
     (tmp_path / "5.mp4").write_text("not a video")
     shutil.copy(whole, tmp_path / "6.jpg")
-    frames = list(sources.frames(sources.find([tmp_path])))
+    frames = list(sources.frames(sources.find_media([tmp_path])))
     broken = [isinstance(frame.image, DataError) for frame in frames]
     assert broken == [False, True, True, True, True, False]
     assert "truncated" in frames[1].image.what

@@ -16,7 +16,7 @@ import torch
 from fauds.explanation import onnx_export as export
 from fauds.explanation.engine import Explainer
 from fauds.explanation.weights import SHIPPED, open_weights
-from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 from tests.explanation.models import write_weights
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def converted(monkeypatch, written):
 def synthetic_faces(count):
     """Return aligned crops of synthetic faces that were not trained on, uint8 [128, 128, 3]."""
     rng = np.random.default_rng(5)
-    levels = rng.uniform(0, 5, (count, len(DRAWN_AUS))).astype(np.float32)
+    levels = rng.uniform(0, 5, (count, len(FACE_AUS))).astype(np.float32)
     views = draw_views(rng, count)
     return [
         draw_face(draw_identity(rng), *face, 128)[0] for face in zip(levels, views, strict=True)
@@ -259,7 +259,7 @@ def test_weights_of_a_run_are_exported_by_its_name_which_also_names_the_file(
 
     def write(weights, path):
         exports.append((weights.path.parent.name, str(path)))
-        return export.Exported(path, 1, 8, 0.0)
+        return export.ExportedModel(path, 1, 8, 0.0)
 
     monkeypatch.setattr(export, "write_onnx", write)
     assert "fold1 is used" in cli("export", "first").err

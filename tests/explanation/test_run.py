@@ -7,9 +7,9 @@ import pytest
 
 from fauds.errors import DataError
 from fauds.explanation import run as running
-from fauds.explanation.cutting import FaceCrop
 from fauds.explanation.engine import Explainer
 from fauds.explanation.explained import MediaFrame
+from fauds.explanation.face_cropping import FaceCrop
 from fauds.explanation.weights import open_weights
 from tests.explanation.models import write_weights
 
@@ -103,7 +103,7 @@ def test_few_frames_are_in_memory_at_once(explainer, monkeypatch, painted):
     monkeypatch.setattr(explainer, "batch_size", 100)
     images, most = [], 0
 
-    def watched_frames():
+    def counted_frames():
         nonlocal most
         for frame in frames([1] * 40):
             images.append(weakref.ref(frame.image))
@@ -111,7 +111,7 @@ def test_few_frames_are_in_memory_at_once(explainer, monkeypatch, painted):
             yield frame
 
     summary = running.run(
-        watched_frames(), FakeCropper(), explainer, [], [RecordingWriter()] if painted else []
+        counted_frames(), FakeCropper(), explainer, [], [RecordingWriter()] if painted else []
     )
     assert summary.pictures == 40
     assert most <= (7 if painted else 3)

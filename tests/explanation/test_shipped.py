@@ -6,7 +6,7 @@ from skimage import data
 
 import fauds
 from fauds.explanation.weights import open_weights
-from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def synthetic_faces() -> list[tuple[np.ndarray, dict[str, float]]]:
     for sex in "FMFMFM":
         identity = draw_identity(rng, sex)
         for view in draw_views(rng, 2):
-            levels = np.where(rng.random(len(DRAWN_AUS)) < 0.3, 4.0, 0.0).astype(np.float32)
+            levels = np.where(rng.random(len(FACE_AUS)) < 0.3, 4.0, 0.0).astype(np.float32)
             image, _ = draw_face(identity, levels, view, 192)
-            faces.append((image, dict(zip(DRAWN_AUS, levels.tolist(), strict=True))))
+            faces.append((image, dict(zip(FACE_AUS, levels.tolist(), strict=True))))
     return faces
 
 

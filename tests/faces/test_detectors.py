@@ -16,7 +16,7 @@ from skimage.data import astronaut
 from fauds.errors import DataError, FaudsError, UsageError
 from fauds.faces.base import Face, Position
 from fauds.faces.detectors import open_detector
-from fauds.synthetic.face import DRAWN_AUS, draw_face, draw_identity, draw_views
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 
 BLANK = np.zeros((8, 8, 3), np.uint8)
 POINTS = [f"{axis}{index}" for index in range(68) for axis in "xy"]
@@ -37,7 +37,7 @@ def write_rows(path: Path, header: list[str], rows: list[list[object]]) -> Path:
 
 def synthetic_face(seed: int, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng([11, seed])
-    return draw_face(draw_identity(rng), np.zeros(len(DRAWN_AUS)), draw_views(rng, 1)[0], size)
+    return draw_face(draw_identity(rng), np.zeros(len(FACE_AUS)), draw_views(rng, 1)[0], size)
 
 
 def eyes_of(landmarks: np.ndarray) -> np.ndarray:

@@ -60,11 +60,11 @@ def test_the_interval_uses_the_same_resamples_for_both_models():
     a, b, folds = pair(3, better=0.1)
     result = compare(a, b, folds, occurrence.f1, estimand="pooled", resamples=400, seed=9)
     weights = draw(folds, 400, 9)
-    drawn = estimates(weights, a, folds, occurrence.f1, "pooled") - estimates(
+    resamples = estimates(weights, a, folds, occurrence.f1, "pooled") - estimates(
         weights, b, folds, occurrence.f1, "pooled"
     )
     # Three folds of three: t at 2 degrees of freedom, and 3 / 2 for the resamples' variance.
-    half = 4.302653 * drawn.std(axis=0) * np.sqrt(3 / 2)
+    half = 4.302653 * resamples.std(axis=0) * np.sqrt(3 / 2)
     assert result.high - result.difference == pytest.approx(half)
     assert result.difference - result.low == pytest.approx(half)
 

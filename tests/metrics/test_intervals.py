@@ -52,7 +52,7 @@ def plain(frames, drawn, estimand):
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-def test_a_resample_equals_the_statistic_of_the_drawn_subjects_frames(estimand):
+def test_a_resample_equals_the_statistic_of_the_sampled_subjects_frames(estimand):
     frames = some_frames(0)
     counts, folds = counts_of(frames)
     weights = draw(folds, 5, seed=3)

@@ -29,7 +29,9 @@ TRUTH = made_labels()
 
 def loaded(name, decisions, seed=0, truth=TRUTH, **changed):
     results = results_of(truth, decisions, seed, **changed)
-    return loading.Loaded(name, results, results.subject_counts.grouped(results.protocol.predicts))
+    return loading.CountedRun(
+        name, results, results.subject_counts.grouped(results.protocol.predicts)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +139,8 @@ def test_where_every_subject_is_a_fold_the_frames_of_all_are_taken_together():
 def test_one_side_holds_seeds_of_one_setting_only(models):
     first, second, _ = models
     settings = {**second.results.settings, "model": {"dim": 32}}
-    other = loading.Loaded(
-        "wider", second.results.model_copy(update={"settings": settings}), second.found
+    other = loading.CountedRun(
+        "wider", second.results.model_copy(update={"settings": settings}), second.counted
     )
     with pytest.raises(UsageError, match=r"differ by more than the seed: model\.dim"):
         compare_runs([first, other], [second])
@@ -174,7 +176,7 @@ def test_other_action_units_are_named(models):
     protocol = results.protocol.model_copy(update={"aus": ["AU01", "AU12", "AU26"]})
     other = results.model_copy(update={"protocol": protocol})
     with pytest.raises(DataError, match="only the first has AU24, only the second AU26"):
-        compare_runs([models[0]], [loading.Loaded("other", other, models[1].found)])
+        compare_runs([models[0]], [loading.CountedRun("other", other, models[1].counted)])
 
 
 def external(name, decisions, **changed):
@@ -248,10 +250,12 @@ def test_results_without_counts_are_counted_again_from_the_predictions(tmp_path)
     whole = loading.load(run)
     results_file.write(run, whole.results.model_copy(update={"subject_counts": None}))
     again = loading.load(run)
-    assert again.found.subjects == whole.found.subjects
-    assert again.found.sexes == whole.found.sexes
+    assert again.counted.subjects == whole.counted.subjects
+    assert again.counted.sexes == whole.counted.sexes
     for name in ("tp", "fp", "fn", "tn"):
-        assert np.array_equal(getattr(again.found.counts, name), getattr(whole.found.counts, name))
+        assert np.array_equal(
+            getattr(again.counted.counts, name), getattr(whole.counted.counts, name)
+        )
     with pytest.raises(DataError, match="hold no counts by subject"):
         loading.load(run / "results.json")
     write_run(tmp_path / "bp4d" / "runs" / "two", relabelled(TRUTH, 1), decisions)

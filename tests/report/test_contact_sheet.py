@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from fauds.errors import DataError, UsageError
-from fauds.explanation.drawing import MARKS, Board
+from fauds.explanation.drawing import FACE_COLOURS, Board
 from fauds.report.contact_sheet import draw_face_sheet
-from fauds.synthetic.face import DRAWN_AUS, View, draw_face, draw_identity
+from fauds.synthetic.face import FACE_AUS, View, draw_face, draw_identity
 from fauds.tables import schemas, store
 
 SIZE = 96
@@ -26,7 +26,7 @@ def people() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     faces = {}
     for seed, subject in enumerate(SUBJECTS):
         identity = draw_identity(np.random.default_rng([3, seed]))
-        image, marks = draw_face(identity, np.zeros(len(DRAWN_AUS), np.float32), View(), SIZE)
+        image, marks = draw_face(identity, np.zeros(len(FACE_AUS), np.float32), View(), SIZE)
         faces[subject] = image, np.stack([marks[36:42].mean(0), marks[42:48].mean(0)])
     return faces
 
@@ -116,7 +116,7 @@ def test_the_sheet_shows_counts_lost_frames_and_flags_by_subject(
 def test_crosses_lie_on_the_eyes(tmp_path: Path, people: dict, written: list) -> None:
     draw_face_sheet(write_dataset(tmp_path, people), tmp_path / "sheet.png", per_subject=1)
     sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_COLOR_RGB)
-    centres = np.argwhere((sheet == MARKS[0]).all(2))[:, ::-1]
+    centres = np.argwhere((sheet == FACE_COLOURS[0]).all(2))[:, ::-1]
     # Of each subject the crop of its first frame, whose name stands at the crop's lower left.
     places = [(x, y) for text, x, y in written if text == "T1 1"]
     line = sheet[places[0][1] - 50, places[0][0] :]

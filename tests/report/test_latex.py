@@ -7,7 +7,7 @@ import pytest
 
 from fauds import resources
 from fauds.errors import UsageError
-from fauds.evaluation.finished import Named
+from fauds.evaluation.finished import FinishedRun
 from fauds.evaluation.results import MetricRow
 from fauds.protocols import benchmark as protocols
 from fauds.report.latex import latex_table
@@ -36,7 +36,7 @@ def run(values, name="run", *, ends=None, **changed):
     ]
     of_protocol = {"aus": list(aus), **changed.pop("protocol", {})}
     protocol = results.protocol.model_copy(update=of_protocol)
-    return Named(
+    return FinishedRun(
         name, results.model_copy(update={"metrics": rows, "protocol": protocol, **changed})
     )
 
@@ -130,7 +130,7 @@ def test_published_rows_stand_beside_the_benchmarks_own_protocol_only():
     assert lines["vlfau tiny"] == ["1.0"] * 13
     assert lines_of(latex_table([real("bp4d", 99.0)]))["vlfau tiny"] == [r"\textbf{99.0}"] * 13
     for changed in ({"synthetic": True}, {"benchmark_version": mine.results.benchmark_version + 1}):
-        other = Named("run", mine.results.model_copy(update=changed))
+        other = FinishedRun("run", mine.results.model_copy(update=changed))
         assert "VL-FAU" not in latex_table([other])
 
 

@@ -69,18 +69,18 @@ def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli
 @pytest.mark.slow
 def test_evaluating_the_test_part_after_each_epoch_does_not_change_the_weights(cli, tables, root):
     ema = "training.ema=0.9"
-    watched = bench(cli, tables, root, "training.watch_test=true", ema)
+    evaluated = bench(cli, tables, root, "training.watch_test=true", ema)
     alone = bench(cli, tables, root, ema)
     tensors, other_tensors = (
-        checkpoint.load(fold / "weights.safetensors")[0] for fold in (watched, alone)
+        checkpoint.load(fold / "weights.safetensors")[0] for fold in (evaluated, alone)
     )
     assert len(tensors) > 10
     torch.testing.assert_close(tensors, other_tensors, rtol=0, atol=0)
-    assert sorted(path.name for path in (watched / "epochs").iterdir()) == [
+    assert sorted(path.name for path in (evaluated / "epochs").iterdir()) == [
         "epoch1.parquet",
         "epoch2.parquet",
     ]
-    assert not (watched / "validation").exists()
+    assert not (evaluated / "validation").exists()
     assert not (alone / "epochs").exists()
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fauds.synthetic.face import DRAWN_AUS, face_landmarks
+from fauds.synthetic.face import FACE_AUS, face_landmarks
 from fauds.synthetic.identity import draw_identity
 from fauds.synthetic.label_writers import SyntheticLabels
-from fauds.synthetic.labels import CodedSequence, draw_intensities
+from fauds.synthetic.labels import SyntheticSequence, draw_intensities
 from fauds.synthetic.population import generator
 from fauds.synthetic.sequences import MediaForm, write_media
 from fauds.synthetic.view import draw_views
@@ -19,13 +19,13 @@ WIDE = 84  # the width of a DISFA image with a 64-pixel face, which has 10 more 
 
 # Short sequences, because complete ones have thousands of frames.
 BP4D = [
-    CodedSequence("F001", "F", "T1", np.array([3, 4, 5, 9, 12], np.int32)),
-    CodedSequence("F001", "F", "T5", np.array([1, 2], np.int32)),
-    CodedSequence("M002", "M", "T3", np.array([5, 6, 30], np.int32)),
+    SyntheticSequence("F001", "F", "T1", np.array([3, 4, 5, 9, 12], np.int32)),
+    SyntheticSequence("F001", "F", "T5", np.array([1, 2], np.int32)),
+    SyntheticSequence("M002", "M", "T3", np.array([5, 6, 30], np.int32)),
 ]
 DISFA = [
-    CodedSequence("SN001", None, "", np.array([1, 2, 3, 7, 8], np.int32)),
-    CodedSequence("SN031", None, "", np.array([4, 6, 11], np.int32)),
+    SyntheticSequence("SN001", None, "", np.array([1, 2, 3, 7, 8], np.int32)),
+    SyntheticSequence("SN031", None, "", np.array([4, 6, 11], np.int32)),
 ]
 SEQUENCES = {"bp4d": BP4D, "disfa": DISFA}
 FOLDERS = {
@@ -54,7 +54,7 @@ def digests(root: Path) -> dict[str, str]:
     }
 
 
-def face_arguments(like: str, sequence: CodedSequence) -> Iterator[tuple]:
+def face_arguments(like: str, sequence: SyntheticSequence) -> Iterator[tuple]:
     """Yield the arguments of `draw_face` for a sequence: identity, intensities, view, size."""
     aus, intensities = draw_intensities(like, [sequence], SEED)
     identity = draw_identity(generator(SEED, "identity", sequence.subject), sequence.sex)
@@ -63,10 +63,10 @@ def face_arguments(like: str, sequence: CodedSequence) -> Iterator[tuple]:
     )
     for row, view in zip(intensities, views, strict=True):
         levels = dict(zip(aus, row, strict=True))
-        yield identity, np.array([levels.get(au, 0) for au in DRAWN_AUS], np.float32), view, SIZE
+        yield identity, np.array([levels.get(au, 0) for au in FACE_AUS], np.float32), view, SIZE
 
 
-def landmarks(like: str, sequence: CodedSequence) -> np.ndarray:
+def landmarks(like: str, sequence: SyntheticSequence) -> np.ndarray:
     """Return the true landmarks in the images of a sequence, [F, 68, 2]."""
     points = np.stack([face_landmarks(*face) for face in face_arguments(like, sequence)])
     return points + np.array([(WIDE - SIZE) / 2, 0]) if like == "disfa" else points

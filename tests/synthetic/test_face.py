@@ -10,7 +10,7 @@ from fauds.synthetic import face
 from fauds.synthetic.au_movements import MOVES, movement_fraction
 from fauds.synthetic.face import (
     ATTRIBUTES,
-    DRAWN_AUS,
+    FACE_AUS,
     View,
     draw_face,
     draw_identity,
@@ -31,9 +31,9 @@ def sample_identity(seed: int, sex: str | None = None):
 
 
 def intensities(**units: float) -> np.ndarray:
-    values = np.zeros(len(DRAWN_AUS), np.float32)
+    values = np.zeros(len(FACE_AUS), np.float32)
     for au, value in units.items():
-        values[DRAWN_AUS.index(au)] = value
+        values[FACE_AUS.index(au)] = value
     return values
 
 
@@ -144,7 +144,7 @@ REGIONS = {
 }
 
 
-@pytest.mark.parametrize("au", DRAWN_AUS)
+@pytest.mark.parametrize("au", FACE_AUS)
 def test_pixels_change_in_the_region_of_the_action_unit_and_above_noise(au) -> None:
     x0, y0, x1, y1 = REGIONS[au]
     for seed in range(3):
@@ -184,7 +184,7 @@ def test_furrows_are_visible_in_the_skin(au, box) -> None:
     assert detail[0] < detail[1] < detail[2]
 
 
-@pytest.mark.parametrize("au", [None, *DRAWN_AUS])
+@pytest.mark.parametrize("au", [None, *FACE_AUS])
 def test_the_skin_moves_with_the_landmarks(au) -> None:
     """A landmark of the jaw or nose stays on the same point of the skin."""
     identity = sample_identity(2)
@@ -196,8 +196,8 @@ def test_the_skin_moves_with_the_landmarks(au) -> None:
         camera = Camera(view, 128)
         at = camera.project(points, rest.depth)[None]
         places = np.ascontiguousarray(camera.back_map(face._field(rest, points)))
-        found = cv2.remap(places, at, None, cv2.INTER_LINEAR)[0]
-        error = np.linalg.norm(found - rest.points, axis=1)
+        values = cv2.remap(places, at, None, cv2.INTER_LINEAR)[0]
+        error = np.linalg.norm(values - rest.points, axis=1)
         assert error[np.r_[1:16, 27:36]].max() < 1.3, error
         assert error[:17].mean() < 0.3
 
@@ -216,7 +216,7 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
         rng = np.random.default_rng([11, 4])
         identity = draw_identity(rng)
         views = draw_views(rng, 3)
-        values = rng.uniform(0, 5, len(DRAWN_AUS))
+        values = rng.uniform(0, 5, len(FACE_AUS))
         return b"".join(draw_face(identity, values, v)[0].tobytes() for v in views)
 
     first = sequence()
@@ -238,13 +238,13 @@ def test_noise_has_the_requested_strength_and_depends_on_the_seed() -> None:
 def test_images_and_landmarks_have_the_documented_shapes(size) -> None:
     rng = np.random.default_rng(size)
     for view in draw_views(rng, 2):
-        image, found = draw_face(draw_identity(rng), rng.uniform(0, 5, len(DRAWN_AUS)), view, size)
+        image, points = draw_face(draw_identity(rng), rng.uniform(0, 5, len(FACE_AUS)), view, size)
         assert image.shape == (size, size, 3)
         assert image.dtype == np.uint8
-        assert found.shape == (68, 2)
-        assert found.dtype == np.float32
-        assert found.min() >= 0
-        assert found.max() <= size - 1
+        assert points.shape == (68, 2)
+        assert points.dtype == np.float32
+        assert points.min() >= 0
+        assert points.max() <= size - 1
 
 
 @pytest.mark.slow
@@ -252,8 +252,8 @@ def test_landmarks_keep_their_order_for_any_action_units() -> None:
     rng = np.random.default_rng(8)
     for _ in range(150):
         identity, view = draw_identity(rng), draw_views(rng, 1)[0]
-        active = rng.random(len(DRAWN_AUS)) < 0.5
-        m = face_landmarks(identity, np.where(active, rng.uniform(0, 5, len(DRAWN_AUS)), 0), view)
+        active = rng.random(len(FACE_AUS)) < 0.5
+        m = face_landmarks(identity, np.where(active, rng.uniform(0, 5, len(FACE_AUS)), 0), view)
         assert m.min() >= 0
         assert m.max() <= 127
         assert np.all(np.diff(m[3:14, 0]) > 0), "jaw from left to right"
@@ -274,7 +274,7 @@ def test_landmarks_of_a_frontal_face_are_symmetric() -> None:
     for right, left in PAIRS.values():
         assert right != left
     named = {name for moves in MOVES.values() for name in moves}
-    assert set(MOVES) == set(DRAWN_AUS)
+    assert set(MOVES) == set(FACE_AUS)
     assert named
     identity = sample_identity(6)
     m = marks(identity)

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import loadmat
 
 from fauds.synthetic import release
-from fauds.synthetic.labels import CodedSequence, lay_out
+from fauds.synthetic.labels import SyntheticSequence, lay_out
 from fauds.synthetic.landmark_writers import missing_landmarks
 from tests.synthetic.helpers import BP4D, DISFA, SEED, SEQUENCES, landmarks, write_sequences
 
@@ -136,5 +136,5 @@ def test_every_third_subject_has_one_run_of_frames_without_landmarks(
 
 def test_the_file_that_is_missing_in_the_real_disfa_is_missing() -> None:
     frames = np.arange(3600, 3700, dtype=np.int32)
-    sequences = [CodedSequence(subject, None, "", frames) for subject in ("SN030", "SN031")]
+    sequences = [SyntheticSequence(subject, None, "", frames) for subject in ("SN030", "SN031")]
     assert frames[missing_landmarks(sequences, 0)[1]].tolist() == [3632]

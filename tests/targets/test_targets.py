@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from fauds.errors import DataError
 from fauds.evaluation.results import SubjectCounts, by_subject
-from fauds.evaluation.selection import Watched, select
+from fauds.evaluation.selection import EpochScores, select
 from fauds.metrics.intervals import intervals
 from fauds.metrics.resampling import leave_one_out
 from fauds.targets.multiclass import Multiclass
@@ -112,8 +112,8 @@ def test_counts_are_restored_from_the_results_file(target, predictions):
 def test_the_epoch_is_selected_by_accuracy_but_no_threshold_is(predictions):
     labels, scores, _ = predictions
     epochs = {1: scores[::-1].copy(), 2: scores, 3: scores * 0 + 0.25}
-    watched = Watched(TARGET, labels, epochs[3], epochs, labels[:0], {})
-    results = select({1: watched}, TARGET, 0.5, 0.5)
+    by_epoch = EpochScores(TARGET, labels, epochs[3], epochs, labels[:0], {})
+    results = select({1: by_epoch}, TARGET, 0.5, 0.5)
     assert results.chosen[1] == {"best_test_epoch": {"epoch": 2}}
     is_correct = (scores.argmax(axis=1) == labels)[labels >= 0]
     assert results.optimism[0].f1 == pytest.approx(is_correct.mean())

@@ -19,7 +19,7 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.evaluate import GroundTruth, Predictions, RunDescription
 from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions, read
-from fauds.evaluation.results import ELSEWHERE, MissingFrames
+from fauds.evaluation.results import EXTERNAL, MissingFrames
 from fauds.facs import intensity_column
 from fauds.protocols import folds as folding
 from fauds.protocols.benchmark import Benchmark
@@ -326,18 +326,18 @@ def match(
     dropped = rule == "drop" and matched.missing
     run = RunDescription(
         model=model,
-        preset=ELSEWHERE,
+        preset=EXTERNAL,
         settings={
             "predictions": str(request.path.resolve()),
             "files": external.sources,
             "missing": rule,
         },
         command=shlex.join(command),
-        selection=ELSEWHERE,
+        selection=EXTERNAL,
         alignment="not known: predictions made elsewhere",
         frame_set="every coded frame with a prediction" if dropped else "every coded frame",
         pretraining="not known: predictions made elsewhere",
-        computed_on=[ELSEWHERE],
+        computed_on=[EXTERNAL],
     )
     predictions = Predictions(
         table=pa.table({name: values.astype(np.float32) for name, values in scores.items()}),

@@ -228,13 +228,13 @@ def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
         raise file.bad(
             f"The frame is {keys[below_one][1]}.", below_one, "frames are counted from 1"
         )
-    seen: set[tuple[str, int]] = set()
+    known: set[tuple[str, int]] = set()
     for row, (source, frame) in enumerate(keys):
-        if (source, frame) in seen:
+        if (source, frame) in known:
             raise file.bad(
                 f"Frame {frame} of {source} is listed twice.", row, "keep one row per frame"
             )
-        seen.add((source, frame))
+        known.add((source, frame))
 
 
 class OpenFaceDetector:

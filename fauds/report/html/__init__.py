@@ -9,7 +9,7 @@ from markupsafe import Markup
 from fauds import resources
 from fauds.protocols import user_files as protocol_files
 from fauds.report.html.cards import cards
-from fauds.report.html.runs import Run, read_runs
+from fauds.report.html.runs import ReportedRun, read_runs
 from fauds.report.html.sections import lost_frames, sections
 from fauds.report.html.summary import sentences
 from fauds.tables import store
@@ -63,13 +63,13 @@ def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
     return run.folder / REPORT_HTML
 
 
-def _title(runs: Sequence[Run]) -> str:
+def _title(runs: Sequence[ReportedRun]) -> str:
     subject = runs[0].title if len(runs) == 1 else f"{len(runs)} runs"
     results = runs[0].results
     return f"{subject} on {results.benchmark} v{results.benchmark_version}"
 
 
-def _dataset(run: Run) -> str:
+def _dataset(run: ReportedRun) -> str:
     """Return the benchmark's title, or its name if the run's version of it is not available."""
     name, workdir = run.results.benchmark, dataset_folder(run.folder).parent
     if name not in protocol_files.names(workdir):

@@ -6,7 +6,7 @@ import numpy as np
 
 from fauds.evaluation.results import MetricRow
 from fauds.report.formatting import percent, sentence_case
-from fauds.report.html.runs import Run
+from fauds.report.html.runs import ReportedRun
 from fauds.report.tables import Cell, Row, Table, figure, fold_table
 
 SELECTIONS = {
@@ -42,7 +42,7 @@ _TEXTS = {
 }
 
 
-def au_table(run: Run) -> Table:
+def au_table(run: ReportedRun) -> Table:
     """Return the headline and further metrics by AU, without the metrics that the run lacks."""
     title = run.target.titles[run.first]
     # In the order of _BESIDE; the titles of the target replace the common ones.
@@ -64,7 +64,7 @@ def au_table(run: Run) -> Table:
     )
 
 
-def _active_shares(run: Run) -> dict[str | None, float]:
+def _active_shares(run: ReportedRun) -> dict[str | None, float]:
     """Return the share of scored frames in which each AU is active, and their mean under None.
 
     The dictionary is empty if the results do not hold the counts.
@@ -76,11 +76,11 @@ def _active_shares(run: Run) -> dict[str | None, float]:
     return {**dict(zip(target.names, shares, strict=True)), None: float(np.mean(shares))}
 
 
-def _head(run: Run) -> str:
+def _head(run: ReportedRun) -> str:
     return sentence_case(run.target.noun)
 
 
-def by_fold(run: Run, metric: str, name: str) -> Table:
+def by_fold(run: ReportedRun, metric: str, name: str) -> Table:
     """Return one metric by AU and fold, with the mean of folds and the pooled figure."""
     table = fold_table(run.results, metric)
     rows = (replace(row, name=sentence_case(row.name)) if row.total else row for row in table.rows)
@@ -92,7 +92,7 @@ def by_fold(run: Run, metric: str, name: str) -> Table:
     )
 
 
-def undefined_table(run: Run) -> Table | None:
+def undefined_table(run: ReportedRun) -> Table | None:
     """Return the figures that are undefined, and why; None if all are defined."""
     lines = [line.partition(": ") for line in run.results.undefined]
     if not lines:
@@ -104,7 +104,7 @@ def undefined_table(run: Run) -> Table | None:
     )
 
 
-def sex_table(run: Run) -> Table | None:
+def sex_table(run: ReportedRun) -> Table | None:
     """Return the headline over the frames of women and of men; None if the run lacks these."""
     groups = run.groups("sex")
     if not groups:
@@ -131,7 +131,7 @@ def _apart(rows: list[MetricRow | None]) -> str:
     return "apart" if (first.high or 0.0) < (second.low or 0.0) else "overlap"
 
 
-def subject_table(run: Run) -> Table | None:
+def subject_table(run: ReportedRun) -> Table | None:
     """Return every subject's mean figures, the lowest first; None if the run lacks these."""
     subjects = run.groups("subject")
     if not subjects:
@@ -157,7 +157,7 @@ def _undefined_last(row: MetricRow | None) -> tuple[bool, float]:
     return value is None, 0.0 if value is None else value
 
 
-def selection_table(run: Run) -> Table | None:
+def selection_table(run: ReportedRun) -> Table | None:
     """Return the headline beside the figures of other selections; None if there are no others."""
     headline = run.row(run.first, selection="last")
     rows = []
@@ -182,7 +182,7 @@ def _difference(value: float | None, other: float | None) -> str:
     return "-" if value is None or other is None else f"{100 * (value - other):+.1f}"
 
 
-def text_table(run: Run) -> Table | None:
+def text_table(run: ReportedRun) -> Table | None:
     """Return the metrics of the generated descriptions; None if the run wrote none."""
     rows = []
     for metric, name in _TEXTS.items():
@@ -202,7 +202,7 @@ def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
     return tuple(map(figure, rows))
 
 
-def contradictions(run: Run) -> list[str]:
+def contradictions(run: ReportedRun) -> list[str]:
     """Return a sentence on how often the two descriptions of a face contradict each other.
 
     The list is empty if no face has both descriptions.

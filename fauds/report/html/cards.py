@@ -7,7 +7,7 @@ from functools import cache, partial
 from fauds.captions import Parsed, parse
 from fauds.report.described_faces import AuRow, gallery
 from fauds.report.html.face_images import attention_peak, attention_uri, face_uri, shown_images
-from fauds.report.html.runs import Run
+from fauds.report.html.runs import ReportedRun
 
 _Read = Callable[[str], Parsed]
 
@@ -102,7 +102,7 @@ class Card:
         return any(line.attention for line in self.lines)
 
 
-def cards(run: Run, with_faces: bool) -> tuple[list[Card], str]:
+def cards(run: ReportedRun, with_faces: bool) -> tuple[list[Card], str]:
     """Return a card for every face that the run kept, and why images are left out.
 
     Args:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from fauds.report.formatting import percent, sentence_case
-from fauds.report.html.runs import SWITCHES, Run, comparable
+from fauds.report.html.runs import SWITCHES, ReportedRun, comparable
 from fauds.report.published import lacking, published_rows
 from fauds.report.tables import Cell, Row, Table, best_of_columns, best_of_rows, figure
 
@@ -14,7 +14,7 @@ _WORDS = {
 }
 
 
-def overview(runs: Sequence[Run]) -> Table | None:
+def overview(runs: Sequence[ReportedRun]) -> Table | None:
     """Return the headline figures of several runs; None for a single run."""
     if len(runs) < 2:
         return None
@@ -54,7 +54,7 @@ def _marked(table: Table, figures: int) -> Table:
     return Table(table.caption, table.head, tuple(rows), table.note)
 
 
-def by_au(runs: Sequence[Run]) -> Table | None:
+def by_au(runs: Sequence[ReportedRun]) -> Table | None:
     """Return the headline of several runs by AU, the best marked; None for a single run."""
     if len(runs) < 2:
         return None
@@ -72,7 +72,7 @@ def by_au(runs: Sequence[Run]) -> Table | None:
     return best_of_rows(table) if comparable(runs) else table
 
 
-def ablation(runs: Sequence[Run]) -> Table | None:
+def ablation(runs: Sequence[ReportedRun]) -> Table | None:
     """Return the paper's Table 4; None unless the runs differ in the settings that it varies."""
     ablated = [run for run in runs if run.switches is not None]
     if len({run.switches for run in ablated}) < 2:
@@ -105,11 +105,11 @@ def _place(switches: tuple[bool, ...]) -> tuple[int, bool]:
     return sum(switches), bool(switches) and switches[-1]
 
 
-def _any(runs: Sequence[Run], metric: str) -> bool:
+def _any(runs: Sequence[ReportedRun], metric: str) -> bool:
     return any(run.value(metric) is not None for run in runs)
 
 
-def _others(runs: Sequence[Run]) -> str:
+def _others(runs: Sequence[ReportedRun]) -> str:
     """Return what the columns mean, and which other settings differ between the runs."""
     switches = {f"model.{name}" for name in SWITCHES}
     keys = {change.partition("=")[0] for run in runs for change in run.differs} - switches
@@ -120,7 +120,7 @@ def _others(runs: Sequence[Run]) -> str:
     return meaning + (f" The runs also differ in {', '.join(sorted(keys))}." if keys else "")
 
 
-def published(runs: Sequence[Run], metric: str = "F1") -> Table | None:
+def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
     """Return published figures beside the runs'; None if they may not be compared."""
     rows = published_rows(runs[0].results, metric)
     if rows is None or not comparable(runs):
@@ -162,7 +162,7 @@ def _printed(value: float) -> Cell:
     return Cell("-" if math.isnan(value) else f"{value:.1f}")
 
 
-def balance_words(runs: Sequence[Run]) -> list[str]:
+def balance_words(runs: Sequence[ReportedRun]) -> list[str]:
     """Return a sentence about each run's spread of the headline over the AUs."""
     sentences = []
     for run in runs:

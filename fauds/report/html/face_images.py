@@ -14,7 +14,7 @@ from fauds.errors import DataError
 from fauds.faces.frame_images import find_face_images
 from fauds.protocols import user_files as protocol_files
 from fauds.report.described_faces import DescribedFace
-from fauds.report.html.runs import Run
+from fauds.report.html.runs import ReportedRun
 from fauds.settings import read_yaml
 from fauds.tables import store
 from fauds.tables.paths import FRAMES, SETTINGS, dataset_folder
@@ -27,7 +27,7 @@ _COLUMNS = ("left", "middle", "right")
 
 
 def shown_images(
-    run: Run, faces: Sequence[DescribedFace], with_faces: bool
+    run: ReportedRun, faces: Sequence[DescribedFace], with_faces: bool
 ) -> tuple[Mapping[int, Path], str]:
     """Return the images to show by frame id, and why there are none.
 
@@ -54,7 +54,7 @@ def shown_images(
     return _real_images(run, [face.frame_id for face in faces]), ""
 
 
-def _real_images(run: Run, frame_ids: Sequence[int]) -> dict[int, Path]:
+def _real_images(run: ReportedRun, frame_ids: Sequence[int]) -> dict[int, Path]:
     tables = dataset_folder(run.folder)
     path = tables / FRAMES
     if not path.exists():

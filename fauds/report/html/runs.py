@@ -22,7 +22,7 @@ SWITCHES = {
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """A finished run.
 
     Attributes:
@@ -105,7 +105,7 @@ class Run:
         return None if None in values else tuple(map(bool, values))
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
     """Read finished runs of one benchmark.
 
     Raises:
@@ -130,12 +130,14 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     keys = sorted(set().union(*flat))
     varied = [key for key in keys if len({one.get(key) for one in flat}) > 1]
     return [
-        Run(folder, one, _letter(place), tuple(f"{key}={values.get(key)}" for key in varied))
+        ReportedRun(
+            folder, one, _letter(place), tuple(f"{key}={values.get(key)}" for key in varied)
+        )
         for place, (folder, one, values) in enumerate(zip(folders, results, flat, strict=True))
     ]
 
 
-def comparable(runs: Sequence[Run]) -> bool:
+def comparable(runs: Sequence[ReportedRun]) -> bool:
     """Return whether all runs were scored on the same frames by the same protocol."""
     return len({(r.results.frames_fingerprint, r.results.protocol_hash) for r in runs}) == 1
 

@@ -10,7 +10,7 @@ from fauds.report.features import draw_features, find_features
 from fauds.report.formatting import sentence_case
 from fauds.report.html import breakdowns as figures_by
 from fauds.report.html import compared
-from fauds.report.html.runs import Run, comparable
+from fauds.report.html.runs import ReportedRun, comparable
 from fauds.report.published import published_rows
 from fauds.report.svg import Drawing
 from fauds.report.tables import Table
@@ -37,7 +37,7 @@ class Section:
     folded: Sequence[Table] = field(default=())
 
 
-def sections(runs: Sequence[Run]) -> list[Section]:
+def sections(runs: Sequence[ReportedRun]) -> list[Section]:
     """Return all sections but summary, faces and provenance.
 
     A section that cannot be shown says why.
@@ -64,7 +64,7 @@ def _present(*tables: Table | None) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def _several(runs: Sequence[Run]) -> Section | None:
+def _several(runs: Sequence[ReportedRun]) -> Section | None:
     table = compared.overview(runs)
     if table is None:
         return None
@@ -72,7 +72,7 @@ def _several(runs: Sequence[Run]) -> Section | None:
     return Section("runs", "The runs", [words], tables=[table])
 
 
-def _by_au(runs: Sequence[Run]) -> Section:
+def _by_au(runs: Sequence[ReportedRun]) -> Section:
     aus, target = runs[0].results.protocol.aus, runs[0].target
     rows = {
         f"run {run.letter}" if len(runs) > 1 else "this run": [
@@ -89,7 +89,7 @@ def _by_au(runs: Sequence[Run]) -> Section:
     )
 
 
-def _by_fold(run: Run) -> Section:
+def _by_fold(run: ReportedRun) -> Section:
     lists = [
         f"Fold {fold} tests {len(ids)} subject{'s' if len(ids) > 1 else ''}: {', '.join(ids)}."
         for fold, ids in run.results.protocol.test_subjects.items()
@@ -102,7 +102,7 @@ def _by_fold(run: Run) -> Section:
     return Section("folds", "Folds", lists, tables=[first], folded=folded)
 
 
-def _balance(runs: Sequence[Run]) -> Section:
+def _balance(runs: Sequence[ReportedRun]) -> Section:
     ours = {}
     for run in runs:
         values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
@@ -125,12 +125,12 @@ def _balance(runs: Sequence[Run]) -> Section:
     return Section("balance", f"Balance over {runs[0].target.plural}", words, drawings)
 
 
-def _ablation(runs: Sequence[Run]) -> Section | None:
+def _ablation(runs: Sequence[ReportedRun]) -> Section | None:
     table = compared.ablation(runs)
     return None if table is None else Section("parts", "Parts of the model", tables=[table])
 
 
-def _published(runs: Sequence[Run]) -> Section | None:
+def _published(runs: Sequence[ReportedRun]) -> Section | None:
     tables = _present(compared.published(runs), compared.published(runs, "accuracy"))
     if not tables:
         return None
@@ -145,12 +145,12 @@ def _published(runs: Sequence[Run]) -> Section | None:
     return Section("published", "Published figures", words, tables=tables[:1], folded=tables[1:])
 
 
-def _selection(run: Run) -> Section | None:
+def _selection(run: ReportedRun) -> Section | None:
     table = figures_by.selection_table(run)
     return None if table is None else Section("selection", "Choice of the epoch", tables=[table])
 
 
-def _groups(run: Run) -> Section:
+def _groups(run: ReportedRun) -> Section:
     sex, subject = figures_by.sex_table(run), figures_by.subject_table(run)
     missing = [
         f"This run has no figures by {name}."
@@ -167,7 +167,7 @@ def _groups(run: Run) -> Section:
     )
 
 
-def _texts(run: Run) -> Section | None:
+def _texts(run: ReportedRun) -> Section | None:
     table = figures_by.text_table(run)
     if table is None:
         reason = run.results.without.get("descriptions")
@@ -186,7 +186,7 @@ def _texts(run: Run) -> Section | None:
     return Section("descriptions", "Descriptions", words, tables=[table])
 
 
-def _reliability(run: Run) -> Section | None:
+def _reliability(run: ReportedRun) -> Section | None:
     if run.target.form != "multilabel":
         return None
     title = "Do probabilities mean what they say?"
@@ -202,7 +202,7 @@ def _reliability(run: Run) -> Section | None:
     return Section("reliability", title, [words], [drawing])
 
 
-def _training(run: Run) -> Section | None:
+def _training(run: ReportedRun) -> Section | None:
     logs = figures.read_logs(run.folder, run.results.folds)
     if not logs:
         return None
@@ -210,7 +210,7 @@ def _training(run: Run) -> Section | None:
     return Section("training", "Training", [drawing.words], [drawing])
 
 
-def _features(run: Run) -> Section:
+def _features(run: ReportedRun) -> Section:
     title = "What the features tell apart"
     path = find_features(run.folder, run.results.folds)
     if path is None:
@@ -223,7 +223,7 @@ def _features(run: Run) -> Section:
     return Section("features", title, [words], [draw_features(path, run.target)])
 
 
-def lost_frames(run: Run) -> str:
+def lost_frames(run: ReportedRun) -> str:
     """Return how many frames have no face, by subject and by reason; "" if all have one."""
     results = run.results
     if not results.frames_without_image:

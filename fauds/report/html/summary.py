@@ -1,14 +1,14 @@
 """The summary of a page: the model, the data, the headline, and how certain it is."""
 
-from fauds.evaluation.results import ELSEWHERE, Results
+from fauds.evaluation.results import EXTERNAL, Results
 from fauds.report.formatting import percent, sentence_case
-from fauds.report.html.runs import Run
+from fauds.report.html.runs import ReportedRun
 from fauds.report.tables import interval
 
 _WEAK = 3
 
 
-def sentences(run: Run) -> list[str]:
+def sentences(run: ReportedRun) -> list[str]:
     """Return the paragraphs of a run's summary."""
     parts = [_run(run.results), *_missing(run.results), _result(run), _certainty(run)]
     return [*parts, *_by_au(run)]
@@ -19,7 +19,7 @@ def _run(results: Results) -> str:
     folds = len(results.folds)
     origin = (
         "was scored on external predictions"
-        if results.preset == ELSEWHERE
+        if results.preset == EXTERNAL
         else f"was trained and tested {folds} times, each time tested on subjects that it had not "
         "seen"
         if folds > 1
@@ -42,7 +42,7 @@ def _missing(results: Results) -> list[str]:
     return [f"{count:,} frames had no prediction: they were {treatment}."]
 
 
-def _result(run: Run) -> str:
+def _result(run: ReportedRun) -> str:
     row, target = run.row(run.first), run.target
     figure = target.overall[run.first]
     if row is None or row.value is None:
@@ -61,7 +61,7 @@ def _result(run: Run) -> str:
     return text
 
 
-def _without_interval(run: Run) -> str:
+def _without_interval(run: ReportedRun) -> str:
     """Return why the headline has no interval, and the pooled figure with its interval, if any."""
     if run.results.uncertainty is None:
         return "(no interval was computed)"
@@ -77,7 +77,7 @@ def _without_interval(run: Run) -> str:
     )
 
 
-def _certainty(run: Run) -> str:
+def _certainty(run: ReportedRun) -> str:
     """Return what the headline estimates, and what its interval is computed from."""
     estimand = run.target.estimand
     uncertainty = run.results.uncertainty
@@ -92,7 +92,7 @@ def _certainty(run: Run) -> str:
     return f"{estimand}. Intervals: {name}, {method}. They say {note}"
 
 
-def _by_au(run: Run) -> list[str]:
+def _by_au(run: ReportedRun) -> list[str]:
     values = [(run.value(run.first, au=au), au) for au in run.results.protocol.aus]
     defined = sorted((value, au) for value, au in values if value is not None)
     if len(defined) <= _WEAK:
@@ -103,7 +103,7 @@ def _by_au(run: Run) -> list[str]:
     return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {label(best)} {percent(value)} %."]
 
 
-def _beyond_noise(run: Run) -> str:
+def _beyond_noise(run: ReportedRun) -> str:
     """Return the AUs whose interval ends below that of the mean, in words; "" without intervals."""
     mean, highs = run.row(run.first), {}
     for au in run.results.protocol.aus:

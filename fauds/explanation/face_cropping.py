@@ -53,7 +53,7 @@ class WholeImages:
         return [FaceCrop(None, None, False, np.eye(2, 3), image)]
 
 
-class DetectedFaces:
+class DetectionCropper:
     """Crops the faces that a detector finds.
 
     Args:
@@ -108,7 +108,7 @@ def _cropped(
     return FaceCrop(box, eyes, face.estimated, transform, warp(image, transform, face_alignment))
 
 
-def check_names(detector: str | None, files: Sequence[Path]) -> None:
+def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
     """Check that a detector which identifies images by their file names gets distinct names.
 
     Args:
@@ -131,7 +131,7 @@ def check_names(detector: str | None, files: Sequence[Path]) -> None:
             )
 
 
-def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
+def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
     """Return a cropper for the faces that these weights were trained on.
 
     Args:
@@ -145,9 +145,9 @@ def cutter_for(weights: Weights, detector: str | None, *, aligned: bool = False)
             what the alignment needs, or this version of fauds does not have the alignment.
         DataError: the files of the detector are missing or damaged.
     """
-    if not (aligned or weights.whole_pictures):
+    if not (aligned or weights.whole_images):
         face_alignment = alignment(weights.alignment["name"], weights.alignment["version"])
-        return DetectedFaces(open_detector(detector or DETECTOR), face_alignment)
+        return DetectionCropper(open_detector(detector or DETECTOR), face_alignment)
     if detector is not None:
         reason = (
             "the images are already cropped"
