@@ -1,5 +1,6 @@
 """The files at the root of the repository agree with the package and with each other."""
 
+import ast
 import configparser
 import re
 from pathlib import Path
@@ -52,3 +53,20 @@ def test_the_citation_and_the_changelog_name_the_current_version():
     assert re.findall(r"^## \[(.*?)\]", changes, re.MULTILINE)[0] == VERSION
     kinds = set(re.findall(r"^### (.*)$", changes, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_no_class_and_no_public_constant_has_two_meanings():
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "fauds").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            else:
+                continue
+            for name in names:
+                if not name.startswith("_"):
+                    places.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    assert len(places) > 300
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -165,7 +165,7 @@ def test_frames_with_missing_columns_or_invalid_values_are_errors() -> None:
         build(lower_case, DISFA)
     with pytest.raises(UsageError, match="at least one"):
         build(frames, [])
-    with pytest.raises(UsageError, match="there is: en, zh"):
+    with pytest.raises(UsageError, match="choose from: en, zh"):
         build(frames, DISFA, Style("klingon"))
 
 

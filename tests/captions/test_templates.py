@@ -143,7 +143,7 @@ def test_a_folder_adds_another_language(tmp_path: Path) -> None:
     assert parse(text_of_au, "de", templates=tmp_path).degrees == {"AU12": "C"}
     made = build(make_frames(DISFA, 30), DISFA, Style("de", variants=2, templates=tmp_path))
     assert "Brauen" in made.vocabulary["token"].to_pylist()
-    with pytest.raises(UsageError, match="there is: en, zh"):
+    with pytest.raises(UsageError, match="choose from: en, zh"):
         describe(12, language="de")
 
 

@@ -172,7 +172,7 @@ def test_spellings_and_order_do_not_matter() -> None:
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="there is: en, zh"):
+    with pytest.raises(UsageError, match="choose from: en, zh"):
         describe(12, language="eo")
     with pytest.raises(UsageError, match="inactive, active"):
         describe(12, "sleepy")

@@ -107,7 +107,7 @@ def test_a_name_that_is_neither_an_au_nor_a_frame_is_an_error_that_lists_both_fo
         outcome = cli("captions", "show", name, *bp4d)
         assert outcome.code == 2 and "is not a frame" in outcome.err
     outcome = cli("captions", "show", "12", "--language", "klingon")
-    assert outcome.code == 2 and "there is: en, zh" in outcome.err
+    assert outcome.code == 2 and "choose from: en, zh" in outcome.err
     outcome = cli("captions", "show", "F001/T1/1", "--language", "zh", "--all", *bp4d)
     assert outcome.code == 2 and "--language, --all is for an action unit" in outcome.err
 

@@ -126,7 +126,7 @@ def test_runs_that_cannot_be_compared_are_refused_with_a_reason(cli, work):
     assert unknown.code == 2
     assert "There is no run 'three'" in unknown.err
     assert "There is no run ''" in cli("compare", "one,", "two", "--workdir", work).err
-    assert "there is: one, two, worse" in unknown.err
+    assert "choose from: one, two, worse" in unknown.err
     (runs / "two" / "results.json").unlink()
     unfinished = cli("compare", "one", "two", "--workdir", work)
     assert (unfinished.code, "no results yet" in unfinished.err) == (1, True)
