@@ -121,7 +121,7 @@ def test_an_unknown_folder_fold_or_part_is_an_error(workdir, tmp_path):
     ds = fauds.open(workdir / "synthetic")
     with pytest.raises(UsageError, match="no fold 9"):
         ds.torch(fold=9, part="test")
-    with pytest.raises(UsageError, match="part of a fold"):
+    with pytest.raises(UsageError, match="needs a fold"):
         ds.torch(part="test")
     with pytest.raises(UsageError, match="no part 'validation'"):
         ds.torch(fold=1, part="validation")
@@ -131,7 +131,7 @@ def test_an_unknown_folder_fold_or_part_is_an_error(workdir, tmp_path):
     ("codes", "message"),
     [
         ({"AU99": 1}, "not an action unit"),
-        ({"AU12": 2}, "no code of AU12"),
+        ({"AU12": 2}, "2 is not a code of AU12"),
         ({"AU12": "F"}, "F"),
         ({"AU12": 1, 12: 0}, "more than once"),
     ],

@@ -83,7 +83,7 @@ def _sequences(root: Path) -> dict[str, list[str | None]]:
 
 def ours(root: Path, workers: int) -> tuple[int, float]:
     """Run the step; return the number of crops, and the seconds between the first and the last."""
-    from fauds.datasets.media_files import LandmarkFiles, MediaSource, MediaSources
+    from fauds.datasets.media_files import Footage, LandmarkFiles, Source
     from fauds.faces.prepare import CropRequest, prepare
 
     sources = {}
@@ -91,14 +91,14 @@ def ours(root: Path, workers: int) -> tuple[int, float]:
         places = {frame + 1: frame for frame in range(len(images))}
         points = LandmarkFiles("jaa-text", 49, root / "landmarks.txt", places)
         video = root / f"{subject}.avi"
-        sources[subject, "T1"] = MediaSource(None, video if video.exists() else None, points, "")
+        sources[subject, "T1"] = Source(None, video if video.exists() else None, points, "")
     work = root / "work"
     request = CropRequest("eyes-similarity", 1, workers=workers)
     moments: list[float] = []
     done = prepare(
         work,
         work / "frames.parquet",
-        MediaSources(sources, ()),
+        Footage(sources, ()),
         root,
         {},
         request,

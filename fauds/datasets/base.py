@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
-from fauds.datasets.media_files import MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError, UsageError
 from fauds.tables.paths import SYNTHETIC_MARKER
 
@@ -145,7 +145,7 @@ class Reader(Protocol):
         camera: Literal["left", "right"] = ...,
         image_base: int | None = ...,
         images: Path | None = ...,
-    ) -> MediaSources:
+    ) -> Footage:
         """Find the archives, videos and landmarks that faces can be cropped from.
 
         Extracted images are not among them: `read` finds those.

@@ -28,7 +28,7 @@ from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, s
 from fauds.datasets.frames_table import CodedSequence, FramesTableWriter, LabelPart
 from fauds.datasets.label_files import LabelFile, LabelFileReader, label_error, load_first_line
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
-from fauds.datasets.media_files import LandmarkFiles, MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.media_search import (
     DATASET_VIDEO_SUFFIXES,
     MediaFiles,
@@ -198,7 +198,7 @@ _MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
 
 def find_media(
     top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
-) -> MediaSources:
+) -> Footage:
     """Find the archives, videos and landmarks of sequences, at any depth below a folder.
 
     Args:
@@ -311,7 +311,7 @@ class Bp4dReader:
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
         images: Path | None = None,
-    ) -> MediaSources:
+    ) -> Footage:
         """Find archives, videos and landmarks; `camera` has no effect, as BP4D has one camera."""
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
         return find_media(top, last, self.image_base, image_base)

@@ -24,7 +24,7 @@ from fauds.datasets.frames_table import CodedSequence, FramesTableWriter, LabelP
 from fauds.datasets.image_folders import FolderKey, Listing
 from fauds.datasets.label_files import LabelFile, LabelFileReader
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
-from fauds.datasets.media_files import LandmarkFiles, MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.datasets.media_search import (
     DATASET_VIDEO_SUFFIXES,
     MediaFiles,
@@ -154,7 +154,7 @@ def find_media(
     declared: int | None,
     camera: Literal["left", "right"],
     within: Path | None,
-) -> MediaSources:
+) -> Footage:
     """Find the archives, videos and landmarks of subjects, at any depth below a folder.
 
     Args:
@@ -405,7 +405,7 @@ class DisfaReader:
         camera: Literal["left", "right"] = "left",
         image_base: int | None = None,
         images: Path | None = None,
-    ) -> MediaSources:
+    ) -> Footage:
         """Find archives, videos and landmarks; landmarks exist for the left camera only.
 
         See `find_media` for the arguments and errors.

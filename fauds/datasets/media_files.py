@@ -58,7 +58,7 @@ class LandmarkFiles:
 
 
 @dataclass(frozen=True)
-class MediaSource:
+class Source:
     """The media files that faces of one sequence can be cropped from.
 
     Extracted images are not among them: the frames table names those.
@@ -78,7 +78,7 @@ class MediaSource:
 
 
 @dataclass(frozen=True)
-class MediaSources:
+class Footage:
     """The media files of sequences.
 
     Attributes:
@@ -86,5 +86,5 @@ class MediaSources:
         notes: messages about the files, one line each.
     """
 
-    sources: Mapping[SequenceId, MediaSource]
+    sources: Mapping[SequenceId, Source]
     notes: tuple[str, ...]

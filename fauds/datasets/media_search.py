@@ -10,10 +10,10 @@ from fauds.datasets.base import sequence_key
 from fauds.datasets.jaa_text import path_file
 from fauds.datasets.media_files import (
     Archive,
+    Footage,
     LandmarkFiles,
-    MediaSource,
-    MediaSources,
     SequenceId,
+    Source,
     display_name,
     printable,
 )
@@ -77,7 +77,7 @@ def by_sequence(
     return matches
 
 
-def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> MediaSources:
+def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> Footage:
     """Return a source for each wanted sequence, in natural order, and messages about them.
 
     Args:
@@ -87,10 +87,10 @@ def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles
     """
     order = sorted(wanted, key=lambda sequence: sequence_key(*sequence))
     sources = {sequence: _source(top, sequence, media) for sequence in order}
-    return MediaSources(sources, tuple(_notes(top, sources, media)))
+    return Footage(sources, tuple(_notes(top, sources, media)))
 
 
-def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> MediaSource:
+def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
     archive, video = media.archives.get(sequence), media.videos.get(sequence)
     landmarks = media.landmarks.get(sequence)
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
@@ -99,7 +99,7 @@ def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> MediaSource:
     # The same files belong to other frames if their numbers count from another base.
     numbered = (archive.members if archive else {}, landmarks.places if landmarks else {})
     firsts = [next(iter(names.items()), None) for names in numbered]
-    return MediaSource(archive, video, landmarks, _digest(top, folders, firsts))
+    return Source(archive, video, landmarks, _digest(top, folders, firsts))
 
 
 def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
@@ -123,7 +123,7 @@ def _digest(top: Path, folders: Iterable[tuple[Path, list[str]]], firsts: Sequen
     return digest.hexdigest()
 
 
-def _notes(top: Path, sources: Mapping[SequenceId, MediaSource], media: MediaFiles) -> list[str]:
+def _notes(top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles) -> list[str]:
     lines = []
     archives = {s: source.archive.path for s, source in sources.items() if source.archive}
     if archives:
@@ -137,7 +137,7 @@ def _notes(top: Path, sources: Mapping[SequenceId, MediaSource], media: MediaFil
 
 
 def _landmark_notes(
-    top: Path, sources: Mapping[SequenceId, MediaSource], media: MediaFiles
+    top: Path, sources: Mapping[SequenceId, Source], media: MediaFiles
 ) -> list[str]:
     forms: dict[tuple[str, int], dict[SequenceId, Path]] = {}
     for sequence, source in sources.items():
@@ -160,7 +160,7 @@ def _landmark_notes(
 def _coverage(
     what: str,
     paths: Mapping[SequenceId, Path],
-    sources: Mapping[SequenceId, MediaSource],
+    sources: Mapping[SequenceId, Source],
     top: Path,
 ) -> str:
     first = next(paths[sequence] for sequence in sources if sequence in paths)

@@ -413,12 +413,16 @@ def read_file(path: Path) -> Results:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "the whole file"
         raise DataError(
-            f"The file is not results of this fauds: {at}: {first['msg']}.", where=path, hint=_AGAIN
+            f"This is not a results file that this version of fauds reads: {at}: {first['msg']}.",
+            where=path,
+            hint=_AGAIN,
         ) from error
     except ValueError as error:
         first_line = str(error).splitlines()[0]
         raise DataError(
-            f"The file is not results of this fauds: {first_line}.", where=path, hint=_AGAIN
+            f"This is not a results file that this version of fauds reads: {first_line}.",
+            where=path,
+            hint=_AGAIN,
         ) from error
     try:
         # Reports a target that is not installed now rather than at first use.

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions
-from fauds.datasets.media_files import LandmarkFiles, MediaSources
+from fauds.datasets.media_files import Footage, LandmarkFiles
 from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, FaudsError
 from fauds.faces import estimates, landmark_files
@@ -261,7 +261,7 @@ def _media_sources(
     options: ReadOptions,
     camera: Literal["left", "right"],
     frames: pa.Table,
-) -> MediaSources:
+) -> Footage:
     numbers = to_numpy(frames["frame"])
     last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
     reader = DATASETS[str(benchmark.dataset)]
@@ -273,7 +273,7 @@ def _media_sources(
 def _jobs(
     benchmark: Benchmark,
     frames: pa.Table,
-    footage: MediaSources,
+    footage: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
     missing: Problems,

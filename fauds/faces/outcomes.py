@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.datasets.media_files import MediaSource
+from fauds.datasets.media_files import Source
 from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 from fauds.faces.landmarks import MOUTH_CORNERS, Marks
@@ -387,7 +387,7 @@ def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
 
 
 def _no_image(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
-    source = job.source or MediaSource(None, None, None, "")
+    source = job.source or Source(None, None, None, "")
     file = (source.archive and source.archive.path) or source.video
     if file is None:
         message = f"{job.name} has neither images nor an archive or a video in this folder"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from fauds.datasets.media_files import MediaSource, MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId, Source
 from fauds.errors import DataError, UsageError
 from fauds.faces.alignment import Alignment, alignment
 from fauds.faces.base import GIVES, Detector
@@ -128,7 +128,7 @@ class SequenceJob:
     keep: np.ndarray
     images: pa.Array
     image_root: Path
-    source: MediaSource | None
+    source: Source | None
     images_digest: str
     request: CropRequest
     detector_identity: str | None
@@ -248,7 +248,7 @@ class CropPlan:
 def make(
     folder: Path,
     frames: pa.Table,
-    footage: MediaSources,
+    footage: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,
@@ -343,5 +343,5 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
         )
 
 
-def _landmarks(source: MediaSource | None) -> Any:
+def _landmarks(source: Source | None) -> Any:
     return source.landmarks if source else None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fauds.datasets.media_files import MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
@@ -43,7 +43,7 @@ class Prepared:
 def prepare(
     folder: Path,
     frames: Path,
-    footage: MediaSources,
+    footage: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fauds.datasets.media_files import Archive, MediaSource
+from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.image_decoding import decode, is_jpeg
 from fauds.faces.video import Video
@@ -185,7 +185,7 @@ class VideoStream:
 
 
 def open_stream(
-    root: Path, paths: Sequence[str | None], source: MediaSource | None, frames: np.ndarray
+    root: Path, paths: Sequence[str | None], source: Source | None, frames: np.ndarray
 ) -> FrameStream:
     """Return the images of a sequence: its image files, or its archive, or its video.
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from fauds.datasets import DATASETS
 from fauds.datasets import image_folders as images
 from fauds.datasets.base import Reader, ReadOptions
-from fauds.datasets.media_files import MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError
 from fauds.faces.alignment import alignment
 from fauds.faces.plan import CropRequest
@@ -60,7 +60,7 @@ def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> Cro
 
 def find_media(
     reader: Reader, frames: Path, camera: Literal["left", "right"]
-) -> tuple[MediaSources, dict[SequenceId, str]]:
+) -> tuple[Footage, dict[SequenceId, str]]:
     """Find the image, video and landmark files that the frames can be cropped from.
 
     Args:

@@ -89,7 +89,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, ValueError, OSError) as error:
         raise DataError(
-            f"The file is not a whole safetensors file of fauds: {error}.",
+            f"The file is incomplete or not a safetensors file: {error}.",
             where=path,
             hint=_HINT,
         ) from error
@@ -134,7 +134,9 @@ def _refuse_pickle(path: Path) -> None:
 def _parse_header(header: str | None, path: Path) -> dict[str, Any]:
     if header is None:
         raise DataError(
-            "The file is safetensors, but its header is not one of fauds.", where=path, hint=_HINT
+            "The file is in safetensors format, but fauds did not write it: its header is missing.",
+            where=path,
+            hint=_HINT,
         )
     try:
         meta = json.loads(header)

@@ -174,7 +174,7 @@ def test_the_state_of_one_au_can_be_read_in_any_spelling() -> None:
     read = parse(describe_face([6, 12]))
     assert read.state(12) == "active" and read.state("AU_06") == "active"
     assert read.state(4) == "not mentioned"
-    with pytest.raises(UsageError, match="there is"):
+    with pytest.raises(UsageError, match="choose from"):
         parse("", "klingon")
 
 

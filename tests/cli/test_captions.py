@@ -302,7 +302,7 @@ def test_jsonl_can_go_to_dev_stdout_and_a_full_disk_is_an_error(work, bp4d):
         done = subprocess.run([*command, "-"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: stdout could not be written: No space left on device.\n")
-    assert len(done.stderr.splitlines()) == 2 and "choose another place" in done.stderr
+    assert len(done.stderr.splitlines()) == 2 and "write to another place" in done.stderr
 
 
 def test_an_export_does_not_overwrite_a_folder_that_is_no_export(cli, bp4d, tmp_path):

@@ -314,7 +314,7 @@ def test_outdated_captions_say_which_of_their_inputs_changed(spoilt, work):
     assert "other templates than those that fauds ships now" in error.what
     assert f"fauds build-captions --dataset bp4d --workdir '{work}' --degrees" in error.hint
     project.workspace.path("vocabulary").unlink()
-    assert "there is no vocabulary.parquet" in refused(project, frames).what
+    assert "The captions lack vocabulary.parquet" in refused(project, frames).what
     store.write_table(project.workspace.path("vocabulary"), vocabulary, meta)
     step = Step(project.workspace.path("frames"), False, frames)
     assert not project.captions_as_built(step).done

@@ -172,7 +172,7 @@ def test_weights_can_be_named_by_their_run(cli, work, whole, images):
     assert "is used" not in cli(*command, "first/fold2").err
     outcome = cli(*command, "second")
     assert outcome.code == 2
-    assert "there are: first" in outcome.err
+    assert "choose from: first" in outcome.err
 
 
 def test_processes_of_torchrun_share_the_files(cli, whole, images, tmp_path, monkeypatch):

@@ -217,7 +217,7 @@ def test_wrong_options_are_refused_before_any_work(cli, raws, work):
         (("--detector", "cascad"), "did you mean 'cascade'"),
         (("--detector", "csv:nowhere.csv"), "nowhere.csv"),
         (("--frames", "nowhere.txt"), "nowhere.txt"),
-        (("--detector", "cascade", "--alignment", "jaa"), "gives the eyes and the face's box only"),
+        (("--detector", "cascade", "--alignment", "jaa"), "gives only the eyes and the face's box"),
         (("--sheet", "faces.gif"), "cannot be written as faces.gif"),
     ):
         outcome = cli(*words, *options)

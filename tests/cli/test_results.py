@@ -109,7 +109,10 @@ def test_a_broken_results_file_is_named_with_its_problem(cli, made, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps(plain))
     outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
     assert outcome.code == 1
-    assert "not results of this fauds: metrics.2.value: Input should be" in outcome.err
+    assert (
+        "not a results file that this version of fauds reads: metrics.2.value: Input should be"
+        in outcome.err
+    )
 
 
 def test_the_figures_of_a_comparison_are_written_as_json(cli, made, tmp_path):
@@ -137,7 +140,7 @@ def test_runs_that_cannot_be_compared_are_refused_with_a_reason(cli, work):
     broken.write_text("{")
     for named in ("worse", broken):
         outcome = cli("compare", "one", named, "--workdir", work)
-        assert (outcome.code, "not results of this fauds" in outcome.err) == (1, True)
+        assert (outcome.code, "not a results file" in outcome.err) == (1, True)
     results_file.write(
         runs / "worse", results_of(TRUTH, decided(TRUTH, 0.3, 3), 3, alignment="jaa 1")
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.media_files import Archive, MediaSources, SequenceId
+from fauds.datasets.media_files import Archive, Footage, SequenceId
 
 from .helpers import fails
 
@@ -39,7 +39,7 @@ def zipped(path: Path, names: Iterable[str]) -> Path:
     return path
 
 
-def archives(footage: MediaSources) -> dict[SequenceId, Archive]:
+def archives(footage: Footage) -> dict[SequenceId, Archive]:
     return {key: source.archive for key, source in footage.sources.items() if source.archive}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fauds.datasets import jaa_text
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.media_files import LandmarkFiles, MediaSources
+from fauds.datasets.media_files import Footage, LandmarkFiles
 from fauds.errors import DataError
 
 from .helpers import fails
@@ -43,7 +43,7 @@ def pair(folder: Path, name: str, listed: Values[str], points: int = 49, end: st
     return land
 
 
-def landmarks_by_name(footage: MediaSources) -> dict[str, LandmarkFiles]:
+def landmarks_by_name(footage: Footage) -> dict[str, LandmarkFiles]:
     return {
         "/".join(filter(None, key)): source.landmarks
         for key, source in footage.sources.items()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fauds.datasets import image_folders as images
 from fauds.datasets.bp4d import BP4D
 from fauds.datasets.disfa import DISFA
-from fauds.datasets.media_files import LandmarkFiles, MediaSources, SequenceId
+from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.tables.paths import SYNTHETIC_MARKER
 
 from .helpers import fails
@@ -41,21 +41,21 @@ def put(*paths: Path) -> None:
         path.touch()
 
 
-def of_bp4d(root: Path) -> MediaSources:
+def of_bp4d(root: Path) -> Footage:
     return BP4D.footage(root, BP4D_LAST)
 
 
 def of_disfa(
     root: Path, camera: Literal["left", "right"] = "left", images: Path | None = None
-) -> MediaSources:
+) -> Footage:
     return DISFA.footage(root, DISFA_LAST, camera=camera, images=images)
 
 
-def videos(footage: MediaSources) -> dict[SequenceId, str]:
+def videos(footage: Footage) -> dict[SequenceId, str]:
     return {key: source.video.name for key, source in footage.sources.items() if source.video}
 
 
-def landmarks_of(footage: MediaSources, subject: str) -> LandmarkFiles:
+def landmarks_of(footage: Footage, subject: str) -> LandmarkFiles:
     landmarks = footage.sources[subject, ""].landmarks
     assert landmarks is not None
     return landmarks

@@ -148,7 +148,7 @@ def test_results_of_an_older_fauds_are_still_read(run, tmp_path):
     assert results.value("f1", "mean_of_folds") == figures.summary["f1"]
     plain["metrics"][0]["scope"] = "galaxy"
     (tmp_path / "results.json").write_text(json.dumps(plain))
-    with pytest.raises(DataError, match="not results of this fauds"):
+    with pytest.raises(DataError, match="not a results file"):
         results_file.read(tmp_path)
 
 

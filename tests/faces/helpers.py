@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from fauds.datasets.media_files import Archive, LandmarkFiles, MediaSource, MediaSources, SequenceId
+from fauds.datasets.media_files import Archive, Footage, LandmarkFiles, SequenceId, Source
 from fauds.faces.plan import CropRequest
 from fauds.faces.prepare import Prepared, prepare
 from fauds.tables import schemas, store
@@ -107,7 +107,7 @@ class SmallDataset:
     root: Path
     frames: dict[SequenceId, list[int]] = field(default_factory=dict)
     images: dict[SequenceId, list[str | None]] = field(default_factory=dict)
-    sources: dict[SequenceId, MediaSource] = field(default_factory=dict)
+    sources: dict[SequenceId, Source] = field(default_factory=dict)
 
     def add(
         self,
@@ -123,7 +123,7 @@ class SmallDataset:
         """Add a sequence; sequences are added in the order of the frames table."""
         self.frames[sequence] = list(frames)
         self.images[sequence] = images or [None] * len(self.frames[sequence])
-        self.sources[sequence] = MediaSource(archive, video, landmarks, digest)
+        self.sources[sequence] = Source(archive, video, landmarks, digest)
 
     def write_frames(self) -> Path:
         """Write frames.parquet."""
@@ -148,7 +148,7 @@ class SmallDataset:
     def prepare(self, progress: Any = None, **request: Any) -> Prepared:
         """Run `fauds.faces.prepare.prepare`, with fields of `CropRequest` as arguments."""
         crop_request = CropRequest(**{"alignment": "eyes-similarity", "version": 1, **request})
-        footage = MediaSources(self.sources, ())
+        footage = Footage(self.sources, ())
         frames = self.folder / "frames.parquet"
         if not frames.exists():
             self.write_frames()

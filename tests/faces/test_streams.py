@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fauds.datasets.media_files import Archive, MediaSource
+from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
 from fauds.faces.image_decoding import decode
 from fauds.faces.streams import ArchiveStream, FolderStream, VideoStream, open_stream
@@ -148,7 +148,7 @@ def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
 def test_images_are_preferred_to_archives_and_archives_to_videos(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "F001.zip", [3], "F001/T1")
     video = write_video(tmp_path / "2F01_T1.avi", 5)
-    both, only_video = MediaSource(archive, video, None, ""), MediaSource(None, video, None, "")
+    both, only_video = Source(archive, video, None, ""), Source(None, video, None, "")
     no_images, some_images = [None] * len(FRAMES), ["a.jpg", *[None] * (len(FRAMES) - 1)]
     for paths, source, expected in (
         (some_images, both, FolderStream),

@@ -94,7 +94,7 @@ def test_losses_of_parts_add_up_and_every_parameter_learns(name):
     listed = [parameter for group in groups.values() for parameter in group]
     assert {*map(id, listed)} == {*map(id, model.parameters())}
     assert len(listed) == len({*map(id, listed)})
-    assert len(listed) > 10
+    assert listed
     for parameter in listed:
         assert parameter.grad is not None and parameter.grad.isfinite().all()
     assert {id(p) for p in groups["backbone"]} == {id(p) for p in model.backbone.parameters()}
