@@ -1,4 +1,8 @@
-"""Builds the captions, phrases and vocabulary tables from a frames table, part by part."""
+"""Builds the captions, phrases and vocabulary tables from a frames table.
+
+A frames table has one row per frame (subject, task, frame number, sex, AU labels). It can be given
+in several pieces, so that it need not fit in memory.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,10 +25,10 @@ from fauds.tables.schemas import PHRASES_SCHEMA, VOCABULARY_SCHEMA, captions_sch
 
 
 def draw(frames: pa.Table, count: int, seed: int) -> np.ndarray:
-    """Choose the number of the paraphrase that each frame gets.
+    """Choose at random which paraphrase describes each frame, and return the paraphrase numbers.
 
-    The choice depends on the seed, subject, task and frame number only: neither on the labels nor
-    on which other frames or subjects the table has.
+    The choice depends on the seed, subject, task and frame number only: neither on the AU labels
+    nor on which other frames or subjects the table has.
 
     Args:
         frames: a table with the columns subject and task (dictionaries of strings) and frame
@@ -64,7 +68,15 @@ def _key(seed: int, subject: str, task: str) -> int:
 
 
 def _mixed(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return SplitMix64 (Steele et al. 2014) of each sequence's key advanced by frame number."""
+    """Return a pseudo-random number, uint64 [frames], for every frame.
+
+    The numbers are those of the generator SplitMix64 (Steele et al. 2014), seeded with the key of
+    the frame's sequence (a hash of subject and task) and advanced by the frame number.
+
+    Args:
+        keys: the key of each frame's sequence, uint64 [frames].
+        numbers: the frame numbers, uint64 [frames].
+    """
     mixed = keys + numbers * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -78,9 +90,9 @@ class Style:
     Attributes:
         language: the language's code, such as "en".
         degrees: whether descriptions include an action unit's intensity, A (trace) to E (maximum).
-        variants: the number of paraphrases of each text, 1 to 127. Which one a frame gets depends
-            on seed, subject, task and frame number. 1 gives every state the fixed description of
-            the VL-FAU paper.
+        variants: the number of paraphrases of each text, 1 to 127. Which paraphrase a frame gets
+            depends on seed, subject, task and frame number. With 1, every state of an action unit
+            has one fixed description, that of the VL-FAU paper.
         seed: the seed of the random choice of paraphrases, 0 or more.
         templates: a folder laid out like templates/ whose files override the shipped ones.
 
@@ -102,7 +114,10 @@ class Style:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The states with descriptions of their own; degrees only if they are on."""
+        """The states of an action unit that are described: inactive and active, or also A to E.
+
+        "A" to "E" (intensities, in `fauds.facs.STATES`) are included if `degrees` is True.
+        """
         return STATES if self.degrees else STATES[:2]
 
 
@@ -116,8 +131,8 @@ class Captions:
             `fauds.tables.schemas.captions_schema`.
         vocabulary: the tokens of all descriptions; its schema is
             `fauds.tables.schemas.VOCABULARY_SCHEMA`.
-        settings: the settings that made them: language, aus, degrees, variants, seed, and
-            templates (the hash of the template files).
+        settings: the settings with which the tables were made: language, aus, degrees, variants,
+            seed, and templates (the hash of the template files).
     """
 
     phrases: pa.Table
@@ -127,14 +142,17 @@ class Captions:
 
 
 class Builder:
-    """Builds captions part by part, in memory that grows with the distinct phrases only.
+    """Builds the captions of a frames table that is given in several pieces.
+
+    Call `captions` with each piece, then `tables` once. The memory needed grows with the number of
+    distinct descriptions, not with the number of frames.
 
     Args:
         aus: the benchmark's AU set, in any order.
         style: the wording of the captions; `Style()` if None.
-        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). If so,
-            every intensity above 0 is described with its degree; if not, only those of AUs that
-            occur.
+        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). If True,
+            an AU with an intensity above 0 is described with its degree, even where it does not
+            count as occurring; if False, only an AU that occurs is described with a degree.
 
     Raises:
         UsageError: the language or an action unit is unknown, or the templates have fewer
@@ -164,7 +182,7 @@ class Builder:
         self._words = {"local": Words.of(local, tokenise), "global": Words.of(faces, tokenise)}
 
     def columns(self, available: Sequence[str]) -> list[str]:
-        """Return the columns of the frames table that captions are made from.
+        """Return the names of the columns of the frames table that captions are made from.
 
         Args:
             available: the column names of the frames table.
@@ -185,19 +203,21 @@ class Builder:
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of the captions table."""
+        """The Arrow schema of the captions table."""
         return captions_schema(self.settings["aus"])
 
     def captions(self, frames: pa.Table) -> pa.Table:
-        """Return the captions of a part of the frames, and count its phrases.
+        """Return the captions of some frames, and count how many frames have each description.
+
+        `tables` returns the counts.
 
         Args:
-            frames: a table with the columns frame_id, sex and one per action unit; if degrees are
-                on, also their intensities; with more than one paraphrase, also subject, task and
-                frame.
+            frames: a piece of the frames table with the columns frame_id, sex and one per action
+                unit; for captions with degrees, also the intensity of each action unit; with more
+                than one paraphrase, also subject, task and frame.
 
         Returns:
-            A table with one row per frame, of schema `schema`.
+            A table with one row per frame, whose schema is `schema`.
 
         Raises:
             DataError: the frames lack a column or hold an invalid value.
@@ -209,7 +229,11 @@ class Builder:
         return pa.table(columns, schema=self.schema)
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Return the phrases and vocabulary tables, with the counts of all parts so far."""
+        """Return the phrases table and the vocabulary table.
+
+        They hold how often each description and token occurs in all frames that `captions` was
+        called with so far.
+        """
         local = [phrase for au_phrases in self._local.values() for phrase in au_phrases.phrases()]
         phrases_by_scope = {"local": local, "global": self._face.phrases()}
         ids = {
@@ -231,7 +255,18 @@ def build(
     style: Style | None = None,
     from_intensity: bool = False,
 ) -> Captions:
-    """Return the captions of a whole frames table; arguments and errors are those of `Builder`."""
+    """Return the captions, phrases and vocabulary tables of a whole frames table.
+
+    Args:
+        frames: the frames table, with the columns that `Builder.columns` lists.
+        aus: see `Builder`.
+        style: see `Builder`.
+        from_intensity: see `Builder`.
+
+    Raises:
+        UsageError: see `Builder`.
+        DataError: a template is broken; or the frames lack a column or hold an invalid value.
+    """
     builder = Builder(aus, style, from_intensity)
     captions = builder.captions(frames)
     phrases, vocabulary = builder.tables()
@@ -239,10 +274,10 @@ def build(
 
 
 def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict[str, Any]:
-    """Return the settings that `build` would record, without building captions.
+    """Return the settings of captions (see `Captions`) without building the captions.
 
-    Users' own templates are rendered once here, so that a broken one is reported before a release
-    is read, which can take hours. Errors are those of `Builder`.
+    Users' own templates are rendered once here, so that a broken template is reported before the
+    dataset's files are read, which can take hours. Arguments and errors are those of `Builder`.
     """
     style, names = style or Style(), canonical(aus)
     templates = load(style.language, style.templates)

@@ -1,4 +1,8 @@
-"""Opens, checks and reads the caption tables of a dataset's folder in a workdir."""
+"""Opens, checks and reads the caption tables that were built for a dataset.
+
+They are captions.parquet, phrases.parquet and vocabulary.parquet, in the dataset's folder of the
+working directory, beside frames.parquet.
+"""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,7 +22,7 @@ from fauds.tables.paths import CAPTIONS
 
 TABLES = ("captions", "phrases", "vocabulary")
 ROWS_AT_ONCE = 16 * 1024
-"""Number of rows that are read at a time; 10 to 50 MB as text."""
+"""Number of rows that are read at a time; their captions are 10 to 50 MB of text."""
 
 NO_CAPTIONS = {"language": "none", "templates": "none"}
 """The caption settings that results record for a model or program that uses no captions."""
@@ -35,7 +39,7 @@ class BuiltCaptions:
         folder: the folder that holds the tables.
         frames: the metadata of frames.parquet.
         captions: the metadata of captions.parquet.
-        graded: the captioned AUs whose intensities frames.parquet has.
+        graded: the names of the captioned AUs whose intensities frames.parquet has.
         rows: the number of frames.
     """
 
@@ -48,7 +52,7 @@ class BuiltCaptions:
 
     @property
     def aus(self) -> list[str]:
-        """The captioned action units, in FACS order."""
+        """The names of the captioned action units, in FACS order."""
         aus: list[str] = self.captions["settings"]["aus"]
         return aus
 
@@ -72,7 +76,7 @@ class BuiltCaptions:
     def pictured(self) -> int:
         """Return the number of frames that have an image file of their own.
 
-        Images inside archives and videos do not count.
+        Frames whose image is inside an archive or a video are not counted.
         """
         tables = store.read_batches(self.path("frames"), ["image"])
         return sum(len(table) - table["image"].null_count for table in tables)
@@ -82,15 +86,15 @@ class BuiltCaptions:
         return self.folder / f"{table}.parquet"
 
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pa.Table]:
-        """Read frames with their captions in order, `ROWS_AT_ONCE` rows at a time.
+        """Yield the frames with their captions, in order, in tables of at most `ROWS_AT_ONCE` rows.
 
         Args:
             columns: the columns to read from the frames table; frame_id is always read.
             texts: the columns to read from the captions table: AU names and "face".
 
         Yields:
-            Tables with frame_id, the columns in `columns`, and those in `texts` with "_text" added
-            to their names: AU12_text, face_text.
+            Tables with the column frame_id, the columns in `columns`, and the columns in `texts`
+            with "_text" added to the names of the latter, such as AU12_text and face_text.
 
         Raises:
             DataError: the frames and captions tables hold different frames.
@@ -114,8 +118,8 @@ def open_captions(folder: Path, dataset: str) -> BuiltCaptions:
         dataset: the dataset's name.
 
     Raises:
-        DataError: a table is missing or unreadable, or the tables are of different frames or of
-            different builds.
+        DataError: a table is missing or unreadable, or the tables were built from different
+            frames or with different settings.
     """
     paths = {name: folder / f"{name}.parquet" for name in ("frames", *TABLES)}
     if not all(path.exists() for path in paths.values()):
@@ -144,13 +148,15 @@ def open_captions(folder: Path, dataset: str) -> BuiltCaptions:
 
 
 def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], frames: str) -> None:
-    """Refuse to rebuild captions that the shipped templates would word differently.
+    """Raise an error if the shipped templates are not those that built some captions.
+
+    It is called before captions are rebuilt: other templates would word them differently.
 
     Args:
         dataset: the dataset's name.
-        folder: the folder that holds the tables.
+        folder: the folder that holds the caption tables.
         captions: the metadata of captions.parquet.
-        frames: the fingerprint of frames.parquet as it is now.
+        frames: the fingerprint (a hash of inputs and settings) of the present frames.parquet.
 
     Raises:
         DataError: the captions were made with other templates than those that fauds ships now; the
@@ -172,7 +178,7 @@ def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], f
 
 
 def _reason_to_rebuild(folder: Path, captions: dict[str, Any], frames: str) -> str:
-    """Return, as a sentence, the reason why captions must be rebuilt."""
+    """Return a sentence that says why the captions in a folder must be rebuilt."""
     if captions["inputs"] != frames:
         return _OTHER_FRAMES
     missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").exists()]
@@ -180,7 +186,7 @@ def _reason_to_rebuild(folder: Path, captions: dict[str, Any], frames: str) -> s
 
 
 def _rebuild_hint(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
-    """Return a hint with the command that rebuilds captions with the same settings."""
+    """Return a hint for an error: the command that rebuilds captions with the same settings."""
     command = _command(dataset, folder, settings)
     language = settings["language"]
     if language not in languages():
@@ -189,12 +195,12 @@ def _rebuild_hint(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
 
 
 def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, Any]:
-    """Return one row of a Parquet file, reading its row group only.
+    """Return one row of a Parquet file by column name; only the row's row group is read.
 
     Args:
-        path: the file.
+        path: the path of the Parquet file.
         row: the row's number, from 0.
-        columns: the columns to return; all if None.
+        columns: the names of the columns to return; None returns all columns.
 
     Raises:
         IndexError: the file has no such row.
@@ -222,7 +228,12 @@ def _read_parts(path: Path, columns: list[str]) -> Iterator[pa.Table]:
 def _side_by_side(
     lefts: Iterator[pa.Table], rights: Iterator[pa.Table]
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Yield the rows of both side by side, whatever the sizes of their parts."""
+    """Yield the rows of two tables as pairs of slices that have the same number of rows.
+
+    Args:
+        lefts: the consecutive pieces of the first table.
+        rights: the consecutive pieces of the second table, which may differ in length.
+    """
     left, right = next(lefts, None), next(rights, None)
     while left is not None and right is not None:
         rows = min(len(left), len(right))

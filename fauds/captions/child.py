@@ -1,8 +1,9 @@
 """Renders users' templates in a child process, with limits on time and memory.
 
-The sandbox denies templates access to files and attributes, but cannot stop a template that runs
-or grows without end. So templates that fauds does not ship are rendered in a child process with an
-alarm for every rendering, a limit on its memory, and no permission to open files. The two processes
+The sandbox (`fauds.captions.sandbox`) denies Jinja2 templates access to files and to Python
+attributes, but cannot stop a template that runs or grows without end. So templates that fauds does
+not ship are rendered in a child process with an alarm for every rendering, a limit on the process's
+memory, and no permission to open files. The two processes
 exchange JSON, one message per line, so that no answer of the child can run code in the parent.
 """
 
@@ -41,14 +42,14 @@ main()
 
 
 class LimitError(DataError):
-    """A template exceeded a limit on time or memory, or its process ended."""
+    """A template exceeded the limit on time or memory, or the process that rendered it ended."""
 
 
 class ChildSandbox:
     """Renders templates like `Sandbox`, in a child process started by the first rendering.
 
     Args:
-        files: the files of a language, by name.
+        files: the template files of a language, by name.
     """
 
     def __init__(self, files: dict[str, TemplateFile]) -> None:
@@ -58,16 +59,20 @@ class ChildSandbox:
         self._lock = threading.Lock()
 
     def file(self, name: str, **variables: Any) -> str:
-        """Render a .j2 file as `Sandbox.file` does.
+        """Render a .j2 file and return its text; arguments are those of `Sandbox.file`.
 
         Raises:
             DataError: see `Sandbox.file`.
-            LimitError: the template exceeded a limit, or its process ended.
+            LimitError: the template exceeded the limit on time or memory, or the child process
+                ended.
         """
         return self._ask(name, str(self._files[name].path), ["file", name, variables])
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Render a fragment as `Sandbox.fragment` does; errors are those of `file`."""
+        """Render a fragment of a YAML file and return its text.
+
+        Arguments are those of `Sandbox.fragment`, errors are those of `file`.
+        """
         if "{" not in text and text.strip():
             return text
         return self._ask(f"fragment {text!r}", where, ["fragment", text, where, variables])
@@ -118,7 +123,7 @@ class ChildSandbox:
 
 
 def _answer(process: "subprocess.Popen[str]", message: list[Any]) -> list[Any] | None:
-    """Send a message and return the answer; None if the process ended."""
+    """Send a message to the child process and return its answer; None if the process ended."""
     try:
         print(json.dumps(message), file=process.stdin, flush=True)
         line = _pipe(process.stdout).readline()
@@ -136,7 +141,7 @@ def _stop(process: "subprocess.Popen[str]") -> None:
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
-    """Return a stream of the process, which was started with all three."""
+    """Return a pipe (stdin, stdout or stderr) of a process; an error is raised if it is None."""
     if stream is None:
         raise ValueError("the process was started without this pipe")
     return stream
@@ -159,7 +164,7 @@ def _ended(name: str, where: str, status: int) -> LimitError:
 
 
 def main() -> None:
-    """Answer the parent's messages until the parent closes the pipe."""
+    """Run the child process: render what each message asks for until the parent closes stdin."""
     # Jinja2 loads these with the first template and the first error, when files cannot be opened.
     import encodings.unicode_escape  # noqa: F401
 
@@ -193,7 +198,7 @@ def _limit() -> None:
 
 
 def _address_space() -> int:
-    """Return the address space in use, in bytes; 0 on systems without /proc (macOS)."""
+    """Return the address space that this process uses, in bytes; 0 without /proc (macOS)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:

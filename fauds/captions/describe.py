@@ -1,4 +1,4 @@
-"""Describes one action unit, one face, or the codes of one face."""
+"""Returns texts that describe one action unit, one face, or the AU codes of one face."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Description:
 
     Attributes:
         face: the description of the whole face, which is also ``str(description)``.
-        local: the description of every coded action unit, by its name.
+        local: the description of every coded action unit, by the action unit's name.
         active: the names of the active action units, in FACS order.
     """
 
@@ -122,7 +122,18 @@ def describe_codes(
 
 
 def _state(au: str, code: int | str | None) -> str | None:
-    """Return the state, one of `fauds.facs.STATES`, that a code stands for; None if not coded."""
+    """Return the state that a code stands for; None if the action unit is not coded.
+
+    Args:
+        au: the action unit's name, for errors.
+        code: 1, 0, a degree "A" to "E", or a missing value (None, NaN or pandas' NA).
+
+    Returns:
+        "active", "inactive", or a degree: one of `fauds.facs.STATES`.
+
+    Raises:
+        UsageError: the code is not one of these.
+    """
     # pandas marks missing values by NaN, which is unequal to itself, or NA, which has no truth
     # value.
     if (

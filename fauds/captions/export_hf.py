@@ -1,4 +1,7 @@
-"""Exports captions as a folder for Hugging Face datasets: Parquet shards and a dataset card."""
+"""Exports captions as a folder for Hugging Face datasets.
+
+The folder holds Parquet files (shards), a dataset card, and a file that marks it as an export.
+"""
 
 import os
 import re
@@ -24,17 +27,20 @@ from fauds.tables.columns import category
 from fauds.version import VERSION
 
 EXPORT_MARKER = "fauds-export.json"
-"""The file that marks a folder as an export, and records what it was made from."""
+"""The name of the file that marks a folder as an export, and records what was exported."""
 
 _README = "README.md"
 _SHARD_NAME = re.compile(r"train-\d{5,}-of-\d{5,}\.parquet")
 
 SHARD = 500_000_000
-"""Maximum size of a shard in bytes, unless a single row group is larger."""
+"""Maximum size of a shard (a Parquet file of an export) in bytes.
+
+A single row group that is larger makes a shard of its own.
+"""
 
 
 def columns(built: BuiltCaptions) -> dict[str, pa.DataType]:
-    """Return the Arrow type of every column of the shards, in their order."""
+    """Return the Arrow type of every column of the exported Parquet files, in column order."""
     types = {"dataset": pa.string(), "subject": pa.string(), "task": pa.string()}
     types |= {"frame": pa.int32(), "frame_id": pa.int64(), "image": pa.string()}
     types |= {"sex": pa.string()}
@@ -46,17 +52,20 @@ def columns(built: BuiltCaptions) -> dict[str, pa.DataType]:
 def write_folder(
     built: BuiltCaptions, out: Path, access: str, progress: RowsDone = lambda rows: None
 ) -> None:
-    """Write data/train-*.parquet, README.md and the marker file, all of them or none.
+    """Export captions to a folder: data/train-*.parquet, README.md and `EXPORT_MARKER`.
+
+    An error leaves the folder as it was.
 
     Args:
         built: the caption tables.
         out: the folder to write; an earlier export in it is replaced, and other files in it stay.
         access: a sentence for the dataset card about how to obtain the dataset.
-        progress: called after every row group with the number of frames written.
+        progress: a function that is called after every row group with the number of its frames.
 
     Raises:
         UsageError: `out` is a file, or a folder that holds other files but no export.
-        DataError: the folder cannot be written, or the tables hold different frames.
+        DataError: the folder cannot be written, or the frames and captions tables hold different
+            frames.
     """
     with write_errors(out):
         _check_replaceable(out)
@@ -88,7 +97,10 @@ def _check_replaceable(out: Path) -> None:
 
 
 def _foreign_files(data: Path) -> list[Path]:
-    """Return the paths that replacing the folder of shards would delete but that are no shards."""
+    """Return the paths in an export's data folder that are not Parquet files of the export.
+
+    Replacing the folder would delete them. If `data` is not a folder, it is returned itself.
+    """
     if not data.is_dir():
         return [data] if os.path.lexists(data) else []
     return sorted(path for path in data.iterdir() if not _SHARD_NAME.fullmatch(path.name))
@@ -96,7 +108,10 @@ def _foreign_files(data: Path) -> list[Path]:
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose content moves to `out` unless an error occurs."""
+    """Yield a temporary folder whose content is moved to `out` at the end.
+
+    If an error occurs, `out` stays as it was, and the temporary folder is removed.
+    """
     temporary: Path | None = None
     existed = out.exists()
     # An existing folder is filled, never replaced: it may be a shell's current folder, or a mount.
@@ -120,7 +135,10 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, out: Path, old: Path) -> None:
-    """Move marker, card and data from `new` to `out`, and their earlier versions to `old`."""
+    """Move the marker file, README.md and data/ of an export from `new` to `out`.
+
+    Their earlier versions in `out` move to `old`; an error moves everything back.
+    """
     old.mkdir()
     # The marker is written first and never missing: wherever this stops, the folder is an export.
     files = (EXPORT_MARKER, _README)
@@ -139,7 +157,14 @@ def _exchange(new: Path, out: Path, old: Path) -> None:
 
 
 def _undo_exchange(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
-    """Undo an exchange that stopped at any point."""
+    """Move all files back that `_exchange` had moved when an error stopped it.
+
+    Args:
+        new: the folder that holds the new export.
+        out: the folder of the export to replace.
+        old: the folder that holds the replaced files.
+        files: the names of the files that were exchanged, besides the folder data/.
+    """
     if not (new / "data").exists():
         (out / "data").rename(new / "data")
     if (old / "data").exists():
@@ -165,7 +190,17 @@ def _write_shards(built: BuiltCaptions, folder: Path, progress: RowsDone) -> Non
 def _write_shard(
     path: Path, group: pa.Table, groups: Iterator[pa.Table], progress: RowsDone
 ) -> pa.Table | None:
-    """Write this group and the next ones while they fit; return the first that does not fit."""
+    """Write row groups to one Parquet file until it would exceed `SHARD` bytes.
+
+    Args:
+        path: the file to write.
+        group: the first row group.
+        groups: an iterator over the row groups that follow.
+        progress: a function that is called after every row group with the number of its frames.
+
+    Returns:
+        The row group with which the next file begins; None if all are written.
+    """
     written = largest = 0
     with path.open("wb") as file:
         # Without Arrow's own schema in the file, all readers see dictionary columns as strings.
@@ -183,7 +218,10 @@ def _write_shard(
 
 
 def _groups(built: BuiltCaptions) -> Iterator[pa.Table]:
-    """Yield the frames as tables of at most `store.ROW_GROUP` rows, one per row group."""
+    """Yield the frames and captions as tables of at most `store.ROW_GROUP` rows.
+
+    Each table becomes one row group of a Parquet file.
+    """
     parts_of_group: list[pa.Table] = []
     for part in built.read(frame_columns(built), [*built.aus, "face"]):
         if sum(map(len, [*parts_of_group, part])) > store.ROW_GROUP:
@@ -195,7 +233,7 @@ def _groups(built: BuiltCaptions) -> Iterator[pa.Table]:
 
 
 def _as_shard(built: BuiltCaptions, parts: list[pa.Table]) -> pa.Table:
-    """Return the rows of some parts as a table with the columns of the shards, in their order."""
+    """Join tables of `BuiltCaptions.read` into one table with the columns that are exported."""
     table = pa.concat_tables(parts).unify_dictionaries()
     dataset = category(np.zeros(len(table), np.int32), [built.dataset])
     table = table.append_column("dataset", pa.chunked_array([dataset]))

@@ -1,6 +1,7 @@
 """Exports captions as JSON Lines, one object per frame.
 
-Lines are joined column by column with Arrow; encoding row by row would take far longer.
+The text of the lines is put together column by column with Arrow; encoding the frames one by one
+with `json` would take far longer.
 """
 
 import json
@@ -31,14 +32,14 @@ JSONL_KEYS = (
     "local",
     "global",
 )
-"""The keys of each object, in order."""
+"""The keys of the JSON object of each frame, in order."""
 
 RowsDone = Callable[[int], None]
 """A function called with the number of frames that were just written."""
 
 
 def frame_columns(built: BuiltCaptions) -> list[str]:
-    """Return the columns of the frames table that an export needs, besides frame_id."""
+    """Return the columns of the frames table that an export needs, by name, without frame_id."""
     names = ["subject", "task", "sex", "frame", "image", *built.aus]
     return [*names, *map(intensity_column, built.graded)]
 
@@ -48,12 +49,13 @@ def write_jsonl(built: BuiltCaptions, path: Path, progress: RowsDone = lambda ro
 
     Args:
         built: the caption tables.
-        path: the file to write; an earlier export there is replaced.
-        progress: called after every part with the number of frames written.
+        path: the file to write; an earlier export at this path is replaced.
+        progress: a function that is called after some frames with the number that was written.
 
     Raises:
         UsageError: `path` exists and is not an earlier export.
-        DataError: the file cannot be written, or the tables hold different frames.
+        DataError: the file cannot be written, or the frames and captions tables hold different
+            frames.
     """
     with write_errors(path):
         _check_replaceable(path)
@@ -65,12 +67,14 @@ def write_jsonl(built: BuiltCaptions, path: Path, progress: RowsDone = lambda ro
 def stream_jsonl(
     built: BuiltCaptions, file: BinaryIO, progress: RowsDone = lambda rows: None
 ) -> None:
-    """Write one line per frame, the same as `json.dumps(..., ensure_ascii=False)` would give.
+    """Write captions to a stream as JSON Lines: one JSON object per frame and line.
+
+    The lines are the same as those of `json.dumps(..., ensure_ascii=False)`.
 
     Args:
         built: the caption tables.
-        file: the binary stream to write to, in UTF-8.
-        progress: called after every part with the number of frames written.
+        file: the binary stream that the lines are written to, in UTF-8.
+        progress: a function that is called after some frames with the number that was written.
 
     Raises:
         DataError: the frames and captions tables hold different frames.
@@ -97,7 +101,10 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _is_export(path: Path) -> bool:
-    """Return whether a file is empty, or begins with an object that has the keys of an export."""
+    """Return whether a path is an empty file, or a file of an earlier export of captions.
+
+    The first line of an export is a JSON object with the keys `JSONL_KEYS`.
+    """
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -110,7 +117,12 @@ def _is_export(path: Path) -> bool:
 
 
 def _lines(built: BuiltCaptions, part: pa.Table) -> pa.Array:
-    """Return the lines of some frames, each with its line end."""
+    """Return the JSON lines of some frames as an Arrow array of strings that end with a newline.
+
+    Args:
+        built: the caption tables.
+        part: a table of frames with their captions, from `BuiltCaptions.read`.
+    """
     # JSON punctuation is part of the pieces next to it: each further piece costs time in every row.
     local = '}, "local": {' if built.graded else '}, "intensities": {}, "local": {'
     pieces = [
@@ -138,12 +150,18 @@ def _lines(built: BuiltCaptions, part: pa.Table) -> pa.Array:
 
 
 def _key_prefixes(aus: Sequence[str], opening: str) -> list[tuple[str, str]]:
-    """Return, for each action unit, its name and the text before its value in a JSON object."""
+    """Return the name of each action unit with the JSON text that goes before its value.
+
+    For AU01 and AU02 this is ``opening`` + ``"AU01": `` and then ``, "AU02": ``.
+    """
     return [(au, f"{', ' if at else opening}{_json(au)}: ") for at, au in enumerate(aus)]
 
 
 def _categories(column: pa.ChunkedArray, before: str, after: str = "") -> pa.Array:
-    """Return the values of a dictionary column as JSON, encoding each distinct value once."""
+    """Return each value of a dictionary column as JSON, between the texts `before` and `after`.
+
+    Every distinct value is encoded only once. A null value gives ``null``.
+    """
     codes = _single_chunk(column)
     values = [*codes.dictionary.to_pylist(), None]
     texts = from_strings([before + _json(text) + after for text in values])
@@ -152,7 +170,10 @@ def _categories(column: pa.ChunkedArray, before: str, after: str = "") -> pa.Arr
 
 
 def _small_numbers(column: pa.ChunkedArray, before: str, most: int) -> pa.Array:
-    """Return the values of a column of integers from 0 to `most` as JSON."""
+    """Return each value of a column of integers from 0 to `most` as JSON, after the text `before`.
+
+    A null value gives ``null``.
+    """
     texts = from_strings([f"{before}{value}" for value in [*range(most + 1), "null"]])
     null = from_numpy(np.array([most + 1]), pa.int8())[0]
     return texts.take(_single_chunk(column).fill_null(null))
@@ -163,7 +184,7 @@ def _numbers(column: pa.ChunkedArray, before: str) -> list[Any]:
 
 
 def _strings(column: pa.ChunkedArray, before: str) -> list[Any]:
-    """Return the pieces that give a string column as JSON."""
+    """Return texts and arrays that join, row by row, to `before` and a string value as JSON."""
     values = _single_chunk(column)
     if values.null_count == len(values):
         return [from_strings([f"{before}null"])[0]]
@@ -182,7 +203,7 @@ def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _bytes(lines: pa.Array) -> memoryview:
-    """Return the bytes of all values, concatenated, without a copy."""
+    """Return the bytes of all strings of an Arrow array, concatenated, without copying them."""
     _, ends, data = lines.buffers()
     begin, end = np.frombuffer(ends, np.int32)[[lines.offset, lines.offset + len(lines)]].tolist()
     return memoryview(data)[begin:end]

@@ -1,7 +1,7 @@
 """Reads and checks a language's YAML files: local/AU*.yaml, global.yaml and language.yaml.
 
-The functions named *_problems yield all problems of a file, for the linter; those named read_*
-raise the first one.
+Functions named read_* return the content of a file, or raise the first problem in it; functions
+named *_problems yield all problems in a file, for ``fauds captions lint``.
 """
 
 from collections.abc import Iterator
@@ -17,20 +17,30 @@ SUBJECT_WORDS = ("F", "M", "unknown")
 """The sexes that global descriptions have words for; a null sex is "unknown"."""
 
 WORDS = ("first", "again", "their")
-"""A language's words for the subject: at the start of a description, later, and possessive."""
+"""Names of a language's words for the subject.
+
+For example, "first" is "A woman" (at the start of a description), "again" is "She" (later in it),
+and "their" is "her".
+"""
 
 States = dict[str, list[list[Text]]]
-"""The paraphrases of every state; a paraphrase is a list of sentences."""
+"""By state of an action unit ("inactive", "active", "A" to "E"), its paraphrases.
+
+A paraphrase is a list of sentences.
+"""
 
 
 @dataclass(frozen=True)
 class AuUnit:
-    """A set of action units that a global description states in one fragment.
+    """An action unit, or several, that the description of a face states in one piece of text.
+
+    The piece is called a fragment. For example, an entry AU06+AU12 of global.yaml has a fragment
+    for a smile, which is used instead of one fragment for AU06 and one for AU12.
 
     Attributes:
         aus: the names of the action units.
-        region: the region of the face, one of `FaceFragments.regions`.
-        paraphrases: the fragment's paraphrases.
+        region: the region of the face that the fragment is about, one of `FaceFragments.regions`.
+        paraphrases: the paraphrases of the fragment.
         line: the line of the entry in global.yaml, from 1.
     """
 
@@ -42,13 +52,14 @@ class AuUnit:
 
 @dataclass(frozen=True)
 class FaceFragments:
-    """The content of global.yaml.
+    """The content of a language's global.yaml: the texts that describe whole faces.
 
     Attributes:
-        subjects: by sex (`SUBJECT_WORDS`), the words for the subject by their role (`WORDS`).
+        subjects: the words for the subject, by sex (one of `SUBJECT_WORDS`) and then by the name of
+            the word (one of `WORDS`), such as "A woman" for "F" and "first".
         nothing: the paraphrases for a face on which no action unit is active.
-        regions: the regions of the face, in the order in which they are described.
-        units: the fragments, in the order of the file.
+        regions: the names of the regions of the face, in the order in which they are described.
+        units: the action units, alone or in groups, with their texts, in the order of the file.
     """
 
     subjects: dict[str, dict[str, Text]]
@@ -59,12 +70,12 @@ class FaceFragments:
 
 @dataclass(frozen=True)
 class Language:
-    """The content of language.yaml.
+    """The content of a language's language.yaml.
 
     Attributes:
-        name: the language's name.
-        negations: the words that negate a statement; one that begins with a hyphen, such as -n't,
-            is the end of a word.
+        name: the language's name, such as "English".
+        negations: the words that negate a statement; an entry that begins with a hyphen, such as
+            -n't, stands for the end of a word.
     """
 
     name: str
@@ -72,7 +83,7 @@ class Language:
 
 
 def read_states(source: TemplateFile) -> States:
-    """Return the descriptions in a file such as local/AU12.yaml.
+    """Return the texts of one action unit, by state, from a file such as local/AU12.yaml.
 
     Raises:
         DataError: the file does not have the required form; the message names file and line.
@@ -83,7 +94,12 @@ def read_states(source: TemplateFile) -> States:
 
 
 def state_problems(source: TemplateFile, table: dict[Any, Any]) -> Iterator[DataError]:
-    """Yield the problems in the form of a file such as local/AU12.yaml."""
+    """Yield an error for every problem in the form of a file such as local/AU12.yaml.
+
+    Args:
+        source: the file, for the place of each problem.
+        table: the content of the file: by state, lists of paraphrases.
+    """
     for state, paraphrases in table.items():
         line = getattr(state, "line", None)
         if state not in STATES:
@@ -98,7 +114,11 @@ def state_problems(source: TemplateFile, table: dict[Any, Any]) -> Iterator[Data
 
 
 def read_face(source: TemplateFile) -> FaceFragments:
-    """Return the content of a global.yaml; errors are those of `read_states`."""
+    """Return the content of a global.yaml, the texts that describe whole faces.
+
+    Raises:
+        DataError: the file does not have the required form; the message names file and line.
+    """
     table = parse(source)
     _raise_first(face_problems(source, table))
     units = (
@@ -110,7 +130,12 @@ def read_face(source: TemplateFile) -> FaceFragments:
 
 
 def face_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
-    """Yield the problems in the form of a global.yaml."""
+    """Yield an error for every problem in the form of a global.yaml.
+
+    Args:
+        source: the file, for the place of each problem.
+        table: the content of the file.
+    """
     kinds = {"subjects": dict, "nothing": list, "regions": list, "says": dict}
     missing = [key for key, kind in kinds.items() if not isinstance(table.get(key) or None, kind)]
     for key in missing:
@@ -159,14 +184,23 @@ def _unit_problems(
 
 
 def read_language(source: TemplateFile) -> Language:
-    """Return the content of a language.yaml; errors are those of `read_states`."""
+    """Return the content of a language.yaml: the language's name and its negations.
+
+    Raises:
+        DataError: the file does not have the required form; the message names file and line.
+    """
     table = parse(source)
     _raise_first(language_problems(source, table))
     return Language(table["name"], tuple(table["negations"]))
 
 
 def language_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
-    """Yield the problems in the form of a language.yaml."""
+    """Yield an error for every problem in the form of a language.yaml.
+
+    Args:
+        source: the file, for the place of each problem.
+        table: the content of the file.
+    """
     if not isinstance(table.get("name"), str):
         yield broken(source, "The file has no 'name' with a text.")
     if not _texts(table.get("negations"), depth=1):

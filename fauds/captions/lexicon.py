@@ -1,10 +1,10 @@
 """The words of a language's templates: fragments with their meanings, and connectors.
 
-A fragment is a piece of text from the YAML files that asserts the state of some action units. A
-connector is a sequence of words that the .j2 files put between fragments ("A woman", "and").
-Connectors are collected by rendering the templates with a placeholder for every fragment, so no
-list of them has to be kept by hand. Texts are split into words at blanks, or into characters in a
-language whose fragments have no blanks (Chinese).
+A fragment is a piece of text from the YAML files that asserts the state of some action units, such
+as "raises the cheeks". A connector is a sequence of words that the .j2 files put before or between
+fragments, such as "A woman" and "and". Connectors are collected by rendering the templates with a
+placeholder for every fragment, so no list of connectors has to be kept by hand. Texts are split
+into words at blanks, or into characters in a language whose fragments have no blanks (Chinese).
 """
 
 import re
@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
 def normalise(text: str) -> str:
-    """Return a text with compatibility forms, case, quotes and blanks normalised."""
+    """Return a text in one spelling: NFKC, lower case, straight quotes and single blanks."""
     return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
 
 
@@ -38,14 +38,19 @@ def is_punctuation(word: str) -> bool:
 
 
 class Lexicon:
-    """The fragments and the connectors of a language.
+    """The fragments and the connectors of a language's templates.
+
+    A fragment is a piece of text that asserts the state of some action units. A connector is a
+    sequence of words that the templates put before or between fragments, such as "A woman", "and".
 
     Attributes:
-        spaced: whether blanks separate words, which is so if most fragments have one.
-        fragments: the meaning of every fragment, by its words without punctuation at the end. Of
-            two equal fragments the first one counts; `fauds.captions.lint` reports the second.
-        face_fragments: the words of the fragments that describe a whole face.
-        connectors: the sequences of words between fragments.
+        spaced: whether blanks separate the words of the language; True if more than half of the
+            fragments contain a blank.
+        fragments: the meaning of every fragment (the states that it asserts), by its words without
+            punctuation at the end. Of two equal fragments, the first one is kept;
+            `fauds.captions.lint` reports the second.
+        face_fragments: the words of each fragment that descriptions of whole faces are made of.
+        connectors: the connectors, each as a tuple of words.
         punctuation: the punctuation marks between fragments.
         stops: the punctuation marks that end a sentence.
     """
@@ -65,16 +70,19 @@ class Lexicon:
         self.connectors = self._collect_connectors()
 
     def words(self, text: str) -> WordTuple:
-        """Return the words and punctuation marks of a text, normalised."""
+        """Return the words and punctuation marks of a text, in the spelling of `normalise`."""
         text = normalise(text)
         return tuple(_WORD.findall(text) if self.spaced else text.replace(" ", ""))
 
     def text(self, words: WordTuple) -> str:
-        """Return words joined into a text."""
+        """Return a text that joins the words, with blanks if the language has them."""
         return (" " if self.spaced else "").join(words)
 
     def trimmed(self, text: str) -> WordTuple:
-        """Return the words of a fragment without its final punctuation, and add that to `stops`."""
+        """Return the words of a fragment without the punctuation marks at its end.
+
+        The marks are added to `stops`.
+        """
         words = self.words(text)
         while words and is_punctuation(words[-1]):
             self.stops.add(words[-1])
@@ -82,7 +90,10 @@ class Lexicon:
         return words
 
     def negation_count(self, words: WordTuple) -> int:
-        """Return the number of negations among some words; one like -n't is the end of a word."""
+        """Return the number of negations, such as "not", among some words.
+
+        A negation that begins with a hyphen, such as -n't, is counted at the end of words.
+        """
         if not self.spaced:
             text = "".join(words)
             return sum(text.count(negation) for negation in self._negations)
@@ -141,12 +152,15 @@ class Lexicon:
 
 
 def described_aus(templates: Templates) -> list[str]:
-    """Return the action units that a language has a file of local descriptions for."""
+    """Return the names of the action units for which a language has a file local/AU*.yaml."""
     return [au for au in AUS if local_name(au) in templates.files]
 
 
 def local_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
-    """Yield every rendered sentence of the local descriptions with its meaning."""
+    """Yield every rendered sentence that describes one action unit in one state, and its meaning.
+
+    The meaning is the pair of action unit and state that the sentence asserts, in a tuple.
+    """
     for au in described_aus(templates):
         for state, paraphrases in templates.states(au).items():
             for variant in range(len(paraphrases)):
@@ -155,7 +169,12 @@ def local_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
 
 
 def face_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
-    """Yield every rendered fragment of the global descriptions, for every sex, with its meaning."""
+    """Yield every rendered fragment of the descriptions of faces, for every sex, and its meaning.
+
+    A fragment is a piece of text from global.yaml; its meaning holds the pairs of action unit and
+    state that it asserts. The text for a face without active action units asserts that all are
+    inactive.
+    """
     nothing = tuple((au, STATES[0]) for au in AUS)
     for sex in SUBJECT_WORDS:
         for variant in range(len(templates.face_file.nothing)):

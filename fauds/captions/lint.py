@@ -46,13 +46,15 @@ class Problem:
 
 @dataclass
 class Report:
-    """The result of `check`.
+    """The result of checking a language's templates with `check`.
 
     Attributes:
         problems: the problems, sorted by file and line.
-        files: the number of files checked.
-        sentences: the number of sentences and fragments checked.
-        texts: the number of rendered texts that were read back.
+        files: the number of template files checked.
+        sentences: the number of sentences (of local descriptions) and fragments (pieces of
+            descriptions of faces) checked.
+        texts: the number of rendered texts that were parsed, to compare what they assert with the
+            AU codes that they were made from.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -61,7 +63,7 @@ class Report:
     texts: int = 0
 
     def add(self, errors: Iterable[DataError]) -> None:
-        """Add errors as problems."""
+        """Add a problem for every error, with the error's place and message."""
         self.problems += [Problem(str(error.where), error.what) for error in errors]
 
 
@@ -69,9 +71,10 @@ def check(language: str, templates: Path | None = None) -> Report:
     """Check all templates of a language.
 
     The check finds broken YAML and Jinja2, undefined variables, missing states and action units,
-    texts with fewer paraphrases than others, empty and duplicate fragments, fragments that hold
-    joining words, texts that `fauds.captions.parse` reads back with another meaning, and words
-    outside the vocabulary.
+    texts with fewer paraphrases than others, empty and duplicate fragments (the pieces that texts
+    are joined from), fragments that contain words that join fragments, texts from which
+    `fauds.captions.parse` reads other AU codes than they were made from, and words outside the
+    vocabulary.
 
     Args:
         language: the language's code, such as "en".
@@ -100,7 +103,11 @@ def check(language: str, templates: Path | None = None) -> Report:
 
 
 def _form(files: dict[str, TemplateFile]) -> Iterator[DataError]:
-    """Yield the problems in the form of the YAML files."""
+    """Yield an error for every problem in the form of a language's YAML files.
+
+    Args:
+        files: the template files of the language, by name.
+    """
     yield from _table(files["language.yaml"], fragments.language_problems)
     yield from _table(files["global.yaml"], _face)
     for au in AUS:
@@ -138,7 +145,7 @@ def _states(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
 
 
 def _paraphrases(templates: Templates) -> Iterator[DataError]:
-    """Yield a problem for every text with fewer paraphrases than other texts of the language."""
+    """Yield an error for every text that has fewer paraphrases than other texts of the language."""
     states_of_files = [
         (local_name(au), states) for au in AUS for states in templates.states(au).items()
     ]
@@ -161,7 +168,10 @@ def _paraphrases(templates: Templates) -> Iterator[DataError]:
 
 
 def _rendering(templates: Templates) -> Iterator[DataError]:
-    """Yield the errors of rendering every text, each one once."""
+    """Render every text of a language and yield the errors, without repeating equal ones.
+
+    Rendering stops at the first template that exceeds the limit on time or memory.
+    """
     reported: set[tuple[str, str]] = set()
     for render in _renderings(templates):
         try:
@@ -194,7 +204,15 @@ def _face_texts(templates: Templates) -> list[tuple[Text, ...]]:
 
 
 def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
-    """Yield a problem for every fragment without words and every repeated one, in any spelling."""
+    """Yield an error for every fragment that has no words or equals an earlier fragment.
+
+    A fragment is a piece of text that asserts the state of some action units. Fragments that differ
+    only in case, quotes, blanks or final punctuation are equal.
+
+    Args:
+        templates: the language's templates.
+        report: the report, whose `sentences` is increased by the number of fragments.
+    """
     parser = Parser(templates)
     places: dict[Fragment, str] = {}
     for source, text, rendered in _rendered(templates):
@@ -210,7 +228,11 @@ def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
 
 
 def _connectors(templates: Templates) -> Iterator[DataError]:
-    """Yield a problem for every fragment of faces with words that global.j2 puts between them."""
+    """Yield an error for every fragment of global.yaml that contains words that join fragments.
+
+    A fragment is a piece of a face's description. Words that global.j2 puts between fragments, such
+    as "and", or punctuation within a fragment, would keep it from being recognised in a text.
+    """
     lexicon = Parser(templates).lexicon
     for source, text, rendered in _rendered(templates):
         words = lexicon.trimmed(rendered)
@@ -227,7 +249,12 @@ def _connectors(templates: Templates) -> Iterator[DataError]:
 
 
 def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
-    """Yield the file, the source, and the text for unknown sex of every fragment."""
+    """Yield every fragment of a language's YAML files.
+
+    Yields:
+        The file, the fragment as it is written in the file, and the text that is rendered from it
+        (for a subject of unknown sex).
+    """
     for au in AUS:
         source = templates.files[local_name(au)]
         for state, paraphrases in templates.states(au).items():
@@ -245,7 +272,12 @@ def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
 
 
 def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
-    """Yield a problem for every text that reads back with another meaning than its source."""
+    """Yield an error for every text from which the parser reads other states than it describes.
+
+    Args:
+        templates: the language's templates.
+        report: the report, whose `texts` is increased by the number of texts.
+    """
     parser = Parser(templates)
     for au in AUS:
         source = templates.files[local_name(au)]
@@ -313,7 +345,10 @@ def _misread(meaning: str, parsed: Parsed) -> str:
 
 
 def _words(templates: Templates) -> Iterator[DataError]:
-    """Yield a problem if the vocabulary lacks a word of some combination of action units."""
+    """Yield an error if the vocabulary lacks a token of a face's description.
+
+    Only the descriptions of some random combinations of action units are checked.
+    """
     tokenise = Tokeniser(templates.language)
     # Connectors are the same for all paraphrases, so the first paraphrase is enough.
     vocabulary = Words.of(global_texts(AUS, templates), tokenise).index().keys()

@@ -1,4 +1,7 @@
-"""The distinct phrases of a frames table, as codes per frame, without a loop over frames."""
+"""Finds the distinct descriptions (phrases) of a frames table and which one each frame has.
+
+All frames are handled at once, as arrays, without a loop over frames.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +20,11 @@ NOTHING = "none"
 
 @dataclass(frozen=True)
 class Phrase:
-    """One distinct description.
+    """One distinct description of an action unit or of a whole face.
 
     Attributes:
-        scope: "local" or "global".
-        au: the action unit; None for a global description.
+        scope: "local" (describes one action unit) or "global" (describes a whole face).
+        au: the name of the action unit; None for a global description.
         state: "inactive", "active" or a degree; for a global description, see `combination_state`.
         variant: the number of the paraphrase, from 0.
         text: the text of the description.
@@ -37,20 +40,27 @@ class Phrase:
 
 
 def combination_state(sex: str, aus: Sequence[str]) -> str:
-    """Return the state of a global phrase, such as ``F:AU01+AU02`` or ``unknown:none``."""
+    """Return the text that identifies the sex and the active AUs of a face's description.
+
+    For example, ``F:AU01+AU02`` for a woman with active AU01 and AU02, or ``unknown:none``.
+    """
     return f"{sex}:{'+'.join(aus) or NOTHING}"
 
 
 class LocalPhrases:
-    """The phrases of one action unit, one per state and paraphrase, and their frame counts.
+    """The descriptions of one action unit, one per state and paraphrase.
+
+    It also counts how many frames have each description.
 
     Args:
         au: the action unit's canonical name.
         templates: the language's templates.
-        states: all `fauds.facs.STATES`, or only the first two for descriptions without degrees.
+        states: the states to describe: all `fauds.facs.STATES`, or only the first two (inactive,
+            active) for descriptions without degrees.
         variants: the number of paraphrases of each state.
         from_intensity: whether the benchmark derives occurrence from intensity by a threshold
-            (DISFA). If it is coded separately (BP4D), an AU that does not occur has no degree.
+            (DISFA). If False, occurrence is coded separately from intensity (BP4D), and an AU that
+            does not occur is described without a degree.
 
     Raises:
         DataError: two texts of the action unit are equal.
@@ -80,11 +90,14 @@ class LocalPhrases:
                 )
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return the description of each frame, null if not coded, and count the frames.
+        """Return each frame's description of the action unit, and count the frames.
 
         Args:
-            frames: the frames table.
+            frames: some rows of the frames table.
             variant: the number of the paraphrase of each frame, int64 [frames].
+
+        Returns:
+            The descriptions, one per frame; null where the action unit is not coded.
         """
         states, null = self._states(frames)
         codes = states.astype(np.int64) * self._variants + variant
@@ -92,12 +105,20 @@ class LocalPhrases:
         return _encode(codes, null, self._texts)
 
     def phrases(self) -> list[Phrase]:
-        """Return all phrases, also those without frames, sorted by state and paraphrase."""
+        """Return the action unit's descriptions, sorted by state and paraphrase, with frame counts.
+
+        Descriptions that no frame has are included, with a count of 0.
+        """
         rows = zip(self._names, self._texts, self._counts.tolist(), strict=True)
         return [Phrase("local", self._au, *name, text, count) for name, text, count in rows]
 
     def _states(self, frames: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-        """Return each frame's index in `fauds.facs.STATES` (0 if null), and a mask of the nulls."""
+        """Return the action unit's state in each frame, and in which frames it is not coded.
+
+        Returns:
+            The index of the state in `fauds.facs.STATES` (0 if not coded), an integer array
+            [frames]; and a mask, bool [frames], True where not coded.
+        """
         occurs, null = occurrence(frames, self._au)
         name = intensity_column(self._au)
         if not self._degrees or name not in frames.column_names:
@@ -108,12 +129,12 @@ class LocalPhrases:
 
 
 class FacePhrases:
-    """The phrases for whole faces that occur in some frames, and their frame counts.
+    """The descriptions of whole faces that some frames have, and how many frames have each.
 
     Args:
         aus: the canonical names of the action units, at most 40.
         templates: the language's templates.
-        variants: the number of paraphrases of each face.
+        variants: the number of paraphrases of each description.
     """
 
     def __init__(self, aus: Sequence[str], templates: Templates, variants: int) -> None:
@@ -122,10 +143,14 @@ class FacePhrases:
         self._counts: dict[str, dict[int, int]] = {}
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return the description of each frame and count the frames.
+        """Return the description of the face in each frame, and count the frames.
 
-        The description is null if any action unit is not coded; arguments are those of
-        `LocalPhrases.column`.
+        Args:
+            frames: some rows of the frames table.
+            variant: the number of the paraphrase of each frame, int64 [frames].
+
+        Returns:
+            The descriptions, one per frame; null where an action unit is not coded.
         """
         keys = (_sexes(frames) * self._variants + variant) << len(self._aus)
         null = np.zeros(len(frames), bool)
@@ -145,7 +170,11 @@ class FacePhrases:
         return _encode(indices, null, list(numbers_of_texts))
 
     def phrases(self) -> list[Phrase]:
-        """Return the phrases of all frames, sorted by sex, paraphrase and combination (binary)."""
+        """Return the descriptions that at least one frame so far has, with their frame counts.
+
+        They are sorted by sex, paraphrase and combination of active action units, read as a binary
+        number whose lowest bit is the first action unit.
+        """
         first_keys = sorted((min(keys), text) for text, keys in self._counts.items())
         return [
             Phrase(
@@ -186,19 +215,34 @@ class FacePhrases:
 
 
 def occurrence(frames: pa.Table, au: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return an action unit's occurrence, and which of its labels are null.
+    """Return whether an action unit occurs in each frame, and in which frames it is not coded.
 
     Returns:
-        Occurrence, int8 [frames], 1 or 0 (0 where null), and a mask of the nulls, bool [frames].
+        The occurrence, int8 [frames], 1 or 0 (0 where not coded); and a mask, bool [frames], True
+        where not coded.
 
     Raises:
-        DataError: the table lacks the action unit's column, or the column holds other values.
+        DataError: the table lacks the action unit's column, or the column holds other values than
+            0, 1 and null.
     """
     return _values(frames, au, 1, "an occurrence is 0, 1 or null")
 
 
 def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's values, int8 [frames] from 0 to `most` (0 if null), and its null mask."""
+    """Return the values of an integer column, and which of them are null.
+
+    Args:
+        frames: some rows of the frames table.
+        name: the name of the column.
+        most: the highest valid value; the lowest is 0.
+        rule: a clause for the error message that says which values are valid.
+
+    Returns:
+        The values, int8 [frames] (0 where null); and a mask, bool [frames], True where null.
+
+    Raises:
+        DataError: the table lacks the column, or a value is invalid.
+    """
     column = column_of(frames, name).cast(pa.int8())
     null = to_numpy(column.is_null().cast(pa.int8())).astype(bool)
     values = to_numpy(column.fill_null(_scalar(0, pa.int8())))
@@ -214,10 +258,10 @@ def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarr
 
 
 def column_of(frames: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column of a frames table.
+    """Return the column of a frames table that has this name.
 
     Raises:
-        DataError: the table lacks it.
+        DataError: the table lacks the column.
     """
     if name not in frames.column_names:
         raise DataError(
@@ -231,7 +275,11 @@ def column_of(frames: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _sexes(frames: pa.Table) -> np.ndarray:
-    """Return each frame's index in SUBJECT_WORDS."""
+    """Return the sex of each frame's subject as its index in `SUBJECT_WORDS`, int64 [frames].
+
+    Raises:
+        DataError: the table lacks the column sex, or a sex is not F, M or null.
+    """
     column = column_of(frames, "sex").cast(pa.string())
     indices = pc.index_in(column, value_set=from_strings(SUBJECT_WORDS))
     invalid = pc.and_(pc.is_valid(column), pc.is_null(indices))
@@ -247,7 +295,7 @@ def _sexes(frames: pa.Table) -> np.ndarray:
 
 
 def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
-    """Return an Arrow scalar; unlike `pyarrow.scalar` this does not load pandas."""
+    """Return an integer as an Arrow scalar of a type; unlike `pyarrow.scalar`, without pandas."""
     return from_numpy(np.array([value]), kind)[0]
 
 

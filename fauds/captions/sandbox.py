@@ -25,7 +25,7 @@ _LONGEST_MESSAGE = 300
 
 
 class Sandbox:
-    """Renders the templates of one language, and the fragments that contain Jinja2.
+    """Renders one language's .j2 files, and texts of its YAML files that contain Jinja2.
 
     A template can use its variables and include the other .j2 files of its language, but it cannot
     open files or read Python attributes. An undefined variable is an error, not an empty text. The
@@ -33,7 +33,7 @@ class Sandbox:
     disabled.
 
     Args:
-        files: the files of the language, by name.
+        files: the template files of the language, by name.
     """
 
     def __init__(self, files: dict[str, TemplateFile]) -> None:
@@ -56,14 +56,23 @@ class Sandbox:
         return source.text, str(source.path), None
 
     def _refuse_imports(self, text: str, name: str | None = None, path: str | None = None) -> None:
-        """Raise if a template imports another: Jinja2 keeps the state of an imported module."""
+        """Raise `TemplateSyntaxError` if a template imports another template.
+
+        Jinja2 keeps the state of an imported template between renderings, so a text could depend on
+        what was rendered before.
+
+        Args:
+            text: the content of the template.
+            name: the template's name, for the error.
+            path: the template's path, for the error.
+        """
         tree = self._environment.parse(text, name, path)
         for node in tree.find_all((nodes.Import, nodes.FromImport)):
             message = "templates may not import: use include, or a macro in the same file"
             raise TemplateSyntaxError(message, node.lineno, name, path)
 
     def file(self, name: str, **variables: Any) -> str:
-        """Render a .j2 file, with runs of blanks and line ends replaced by one blank.
+        """Return the text of a rendered .j2 file, with blanks and line ends replaced by one blank.
 
         Args:
             name: the name of the file within its language, such as local.j2.
@@ -89,12 +98,15 @@ class Sandbox:
         return _checked_length(text, name, path)
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Render a fragment of a YAML file; errors are those of `file`.
+        """Return the rendered text of a fragment, a piece of text from a YAML file.
 
         Args:
-            text: the fragment.
-            where: its file and line, for errors.
-            variables: the variables of the fragment.
+            text: the fragment as it is written in the file, with or without Jinja2.
+            where: the file and line of the fragment, for errors.
+            variables: the variables that the fragment can use.
+
+        Raises:
+            DataError: the fragment is broken, or its text is empty or too long.
         """
         try:
             if "{" in text:
@@ -111,7 +123,7 @@ class Sandbox:
         return _checked_length(text, "A fragment", where)
 
     def _line(self, error: Exception) -> str | None:
-        """Return file:line of the innermost template line in an error's traceback."""
+        """Return the place in a template where an error occurred: path:line, or None if not known."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.filename or error.name}:{error.lineno}"
         paths = {str(source.path) for source in self._files.values()}

@@ -1,4 +1,7 @@
-"""Statistics of a dataset's captions, computed from its tables one row group at a time."""
+"""Computes statistics of a dataset's captions: counts, lengths, words and AU combinations.
+
+The tables are read in pieces, so that they need not fit in memory.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,9 +26,10 @@ class AuCount:
 
     Attributes:
         au: the action unit's canonical name.
-        coded: the number of frames in which it is coded.
-        active: the number of frames in which it occurs.
-        states: the number of frames by state, with "A" to "E" if captions have degrees.
+        coded: the number of frames in which the action unit is coded.
+        active: the number of frames in which the action unit occurs.
+        states: the number of frames whose captions describe the action unit in each state:
+            "inactive", "active", and "A" to "E" if the captions have degrees.
     """
 
     au: str
@@ -46,22 +50,22 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Scope:
-    """Statistics of the local or of the global descriptions.
+    """Statistics of the local descriptions (of single AUs) or of the global ones (of whole faces).
 
     Attributes:
         phrases: the number of distinct descriptions in the phrases table.
         used: the number of distinct descriptions that at least one frame has.
-        by_variant: the number of distinct descriptions of each paraphrase.
+        by_variant: the number of distinct descriptions by the number of their paraphrase, from 0.
         count: the number of descriptions over all frames: one per frame (global), or per frame and
             coded action unit (local).
         tokens: lengths in tokens, with punctuation, over the descriptions of all frames.
         words: lengths in tokens without punctuation, over the descriptions of all frames.
         distinct_tokens: like `tokens`, with every distinct description counted once.
         distinct_words: like `words`, with every distinct description counted once.
-        token_histogram: the number of descriptions over all frames by their length in tokens.
-        vocabulary: the size of the vocabulary, with special tokens.
+        token_histogram: the number of descriptions over all frames, by their length in tokens.
+        vocabulary: the number of tokens in the vocabulary, with special tokens such as <eos>.
         word_counts: the number of occurrences of each word, in lower case, over the descriptions
-            of all frames, sorted by decreasing count; words without occurrence are last, with 0.
+            of all frames, sorted by decreasing count; words that do not occur are last, with 0.
     """
 
     phrases: int
@@ -79,12 +83,12 @@ class Scope:
 
 @dataclass(frozen=True)
 class Combination:
-    """A combination of active action units.
+    """The frames on which exactly the same action units are active.
 
     Attributes:
-        aus: the action units; no other one is active.
-        frames: the number of frames with this combination.
-        text: the description that most of these frames have.
+        aus: the names of all active action units.
+        frames: the number of frames on which exactly these action units are active.
+        text: the most frequent description of the face in these frames.
     """
 
     aus: tuple[str, ...]
@@ -107,7 +111,8 @@ class Statistics:
         aus: the counts of each action unit, in FACS order.
         local: the statistics of the descriptions of action units.
         face: the statistics of the global descriptions.
-        at_once: the number of described frames by the number of active action units.
+        at_once: the number of described frames, by the number of action units that are active at
+            once.
         combinations: all combinations of active action units, the most frequent first.
     """
 
@@ -155,7 +160,14 @@ def caption_statistics(built: BuiltCaptions) -> Statistics:
 
 
 class _Tallies:
-    """Counts over the rows read so far: subjects, occurrence, and every distinct text."""
+    """Counts over the frames read so far.
+
+    Attributes:
+        subjects: the names of the subjects.
+        coded: the number of frames in which each action unit is coded.
+        active: the number of frames in which each action unit occurs.
+        texts: for each action unit and for "face", the number of frames with each description.
+    """
 
     def __init__(self, built: BuiltCaptions) -> None:
         self.subjects: set[str] = set()
@@ -164,7 +176,7 @@ class _Tallies:
         self.texts: dict[str, Counter[str]] = {name: Counter() for name in (*built.aus, "face")}
 
     def add(self, part: pa.Table) -> None:
-        """Add the counts of a part of the frames, as read by `BuiltCaptions.read`."""
+        """Add the counts of some frames, a table that `BuiltCaptions.read` yields."""
         self.subjects |= set(part["subject"].unique().to_pylist())
         for name, counts in self.texts.items():
             for text, frames in _tally(part[f"{name}_text"]).items():
@@ -175,7 +187,7 @@ class _Tallies:
 
 
 def _tally(column: pa.ChunkedArray) -> Counter[str]:
-    """Return the number of occurrences of each value of a dictionary column, without nulls."""
+    """Return how often each value occurs in a dictionary column; nulls are not counted."""
     tallies: Counter[str] = Counter()
     for chunk in column.chunks:
         values = to_numpy(pa.chunked_array([chunk.indices.drop_null()]))
@@ -227,7 +239,12 @@ def _is_word(token: str) -> bool:
 
 
 def _lengths(lengths: np.ndarray, counts: np.ndarray) -> Lengths:
-    """Return the summary of lengths, each counted the given number of times."""
+    """Return the least, median, mean and greatest of some lengths.
+
+    Args:
+        lengths: the lengths of descriptions in tokens, int [n].
+        counts: how often each of the lengths occurs, int [n].
+    """
     total = int(counts.sum())
     if not total:
         return Lengths(0, 0.0, 0.0, 0)
@@ -253,7 +270,12 @@ def _histogram(lengths: np.ndarray, counts: np.ndarray) -> dict[int, int]:
 
 
 def _word_counts(vocabulary: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the count of each word in lower case, whether a blank follows it or not."""
+    """Return how often each word occurs, by the word in lower case, most frequent first.
+
+    Args:
+        vocabulary: rows of the vocabulary table, where a word can have several rows: in
+            upper and lower case, with and without a blank after the word.
+    """
     counts: Counter[str] = Counter()
     for row in vocabulary:
         if _is_word(row["token"]):

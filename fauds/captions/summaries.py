@@ -28,9 +28,10 @@ class AuSheet:
 
     Attributes:
         au: the action unit's canonical name.
-        facts: its facts; see `fauds.facs.facts`.
-        language: the code of the texts' language.
-        texts: all paraphrases of its local description, by state.
+        facts: what FACS says about the action unit, such as its name; see `fauds.facs.facts`.
+        language: the code of the descriptions' language, such as "en".
+        texts: all paraphrases of the action unit's description, by state ("inactive", "active",
+            "A" to "E").
         face: the description of a face on which only this action unit is active.
     """
 
@@ -43,13 +44,13 @@ class AuSheet:
 
 @dataclass(frozen=True)
 class AuOnFrame:
-    """An action unit on one frame.
+    """The labels and the description of one action unit on one frame.
 
     Attributes:
         au: the action unit's canonical name.
-        occurs: whether it occurs; None if not coded.
-        intensity: its intensity, 0 to 5; None if not coded.
-        text: its description; None if not coded.
+        occurs: whether the action unit occurs; None if not coded.
+        intensity: the action unit's intensity, 0 to 5; None if not coded.
+        text: the description of the action unit; None if its occurrence is not coded.
     """
 
     au: str
@@ -64,11 +65,11 @@ class FrameSheet:
 
     Attributes:
         dataset: the dataset's name.
-        key: the frame's key, such as F001/T1/2440 or SN001/17.
+        key: the frame's subject, task and number, such as F001/T1/2440, or SN001/17 without tasks.
         sex: the subject's sex, "F" or "M"; None if not known.
-        aus: the labels and descriptions of its action units, in FACS order.
-        face: the global description; None if an action unit is not coded.
-        image: the path of its image according to the frames table; None if it has none.
+        aus: the labels and descriptions of the frame's action units, in FACS order.
+        face: the description of the whole face; None if an action unit is not coded.
+        image: the path of the frame's image according to the frames table; None if it has no image.
         synthetic: whether the frame is synthetic.
     """
 
@@ -115,7 +116,8 @@ def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
 
     Args:
         built: the caption tables.
-        key: the frame's key: F001/T1/2440, or SN001/17 in a dataset without tasks.
+        key: the frame's subject, task and number, such as F001/T1/2440, or SN001/17 in a dataset
+            without tasks.
 
     Raises:
         UsageError: the key is malformed, or there is no such frame; the hint lists existing
@@ -136,16 +138,17 @@ def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
 
 
 def _number(digits: str) -> int:
-    """Return the frame number, or `_BEYOND` if it is higher than any frame number."""
+    """Return the number that some digits stand for; `_BEYOND` if it is above all frame numbers."""
     # Python refuses to convert numbers of thousands of digits.
     return min(int(digits.lstrip("0")[:11] or "0"), _BEYOND)
 
 
 def first_frame(built: BuiltCaptions) -> FrameSheet:
-    """Return the first frame with a global description and an active action unit.
+    """Return the labels and captions of the first frame that makes a good example.
 
-    If no frame has both, return the first frame with a global description; if none has one either,
-    the first frame.
+    This is the first frame that has a description of the whole face and an active action unit. If
+    there is no such frame, it is the first frame that has a description of the whole face; if no
+    frame has that description, it is the first frame of all.
 
     Raises:
         DataError: the tables have no frames.
@@ -171,7 +174,14 @@ def first_frame(built: BuiltCaptions) -> FrameSheet:
 
 
 class _FrameSearch:
-    """Searches for a frame, and collects existing subjects, tasks and frames for an error hint."""
+    """Searches a table for a frame of one subject and task.
+
+    It also collects the subjects, tasks and frame numbers that exist, for the hint of an error.
+
+    Args:
+        subject_name: the name of the frame's subject.
+        task: the name of the frame's task; empty in a dataset without tasks.
+    """
 
     def __init__(self, subject_name: str, task: str) -> None:
         self._subject, self._task = subject_name, task
@@ -180,7 +190,15 @@ class _FrameSearch:
         self._frames: list[np.ndarray] = []
 
     def find(self, part: pa.Table, number: int) -> int | None:
-        """Return the row of the frame in this part of the table; None if it is not in it."""
+        """Return the row of the frame with a number in a piece of the frames table.
+
+        Args:
+            part: some rows of the table, with the columns subject, task and frame.
+            number: the frame number.
+
+        Returns:
+            The index of the row within `part`; None if the frame is not in these rows.
+        """
         of_subject, subjects = _rows_with(part["subject"], self._subject)
         self._subjects |= subjects
         if not of_subject.any():
@@ -194,7 +212,12 @@ class _FrameSearch:
         return int(matches[0]) if len(matches) else None
 
     def raise_not_found(self, key: str, number: int) -> NoReturn:
-        """Raise the error for a frame that does not exist."""
+        """Raise an error which says that the frame does not exist, with a hint what exists.
+
+        Args:
+            key: the frame's subject, task and number as the user wrote them.
+            number: the frame number.
+        """
         message = f"There is no frame {key}."
         if not self._tasks:
             raise UsageError(message, hint=f"choose from the subjects: {_listed(self._subjects)}")
@@ -214,7 +237,11 @@ class _FrameSearch:
 
 
 def _rows_with(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, set[str]]:
-    """Return a mask of the rows with a name, bool [N], and the set of all names in the column."""
+    """Return which rows of a dictionary column hold a name, and the names that the column holds.
+
+    Returns:
+        A mask, bool [rows], True where the value is `name`; and the set of all values.
+    """
     whole = column.combine_chunks()
     names = whole.dictionary.to_pylist()
     codes = to_numpy(pa.chunked_array([whole.indices]))

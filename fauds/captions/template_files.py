@@ -10,7 +10,7 @@ from fauds.facs import AUS
 from fauds.tables.store import fingerprint
 
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
-"""The files that a language needs, besides one such as local/AU12.yaml for every action unit."""
+"""The names of the files that a language needs, besides local/AU12.yaml etc. for every AU."""
 
 _PATTERNS = ("*.yaml", "*.j2", "local/*")
 _LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file has 40,000
@@ -18,12 +18,12 @@ _LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file ha
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """A template file.
+    """A template file of a language: a YAML file with texts, or a .j2 file that joins them.
 
     Attributes:
-        name: its name within the language, such as local/AU12.yaml.
-        path: its path.
-        text: its content.
+        name: the file's path within the language's folder, such as local/AU12.yaml.
+        path: the path of the file on disk.
+        text: the content of the file.
     """
 
     name: str
@@ -31,17 +31,21 @@ class TemplateFile:
     text: str
 
     def at(self, line: int | None) -> str:
-        """Return the place of a line of the file as path:line, lines from 1; the path if None."""
+        """Return the place of a line of the file, as text: path:line, or the path if line is None.
+
+        Args:
+            line: the number of the line, from 1.
+        """
         return str(self.path) if line is None else f"{self.path}:{line}"
 
 
 def local_name(au: str) -> str:
-    """Return the name of the file that describes one action unit."""
+    """Return the name of the template file that describes an action unit: local/AU12.yaml."""
     return f"local/{au}.yaml"
 
 
 def languages(templates: Path | None = None) -> list[str]:
-    """Return the codes of all languages, sorted.
+    """Return the codes of all languages that have templates, such as "en", sorted.
 
     Args:
         templates: a folder of the user's own templates, whose languages are added to the shipped
@@ -52,7 +56,7 @@ def languages(templates: Path | None = None) -> list[str]:
 
 
 def sources(language: str, templates: Path | None = None) -> dict[str, TemplateFile]:
-    """Return the files of a language, by name.
+    """Return the template files of a language, by their names, such as local/AU12.yaml.
 
     Args:
         language: the language's code, which is the name of its folder in templates/.
@@ -62,7 +66,7 @@ def sources(language: str, templates: Path | None = None) -> dict[str, TemplateF
     Raises:
         UsageError: the language or the folder does not exist.
         DataError: the folder has no file of this language; or a file is missing, is not UTF-8 text,
-            or has a name that no template file has (its content would silently have no effect).
+            or has a name that is not the name of a template file (the file would be ignored).
     """
     _check_language(language, templates)
     paths = _paths(resources.root("templates"), language)
@@ -88,7 +92,7 @@ def sources(language: str, templates: Path | None = None) -> dict[str, TemplateF
 
 
 def template_hash(language: str = "en", templates: Path | None = None) -> str:
-    """Return the SHA-256 of the names and contents of all files of a language.
+    """Return the SHA-256 of the names and contents of all template files of a language, as text.
 
     Arguments and errors are those of `sources`.
     """
@@ -96,7 +100,7 @@ def template_hash(language: str = "en", templates: Path | None = None) -> str:
 
 
 def hash_of(files: dict[str, TemplateFile]) -> str:
-    """Return the SHA-256 of the names and contents of files that were read."""
+    """Return the SHA-256 of the names and contents of some template files, as text."""
     return fingerprint([[name, files[name].text] for name in sorted(files)])
 
 

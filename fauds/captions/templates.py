@@ -47,8 +47,8 @@ class Templates:
     Args:
         language: the language's code, such as "en".
         files: the language's files, from `fauds.captions.template_files.sources`.
-        trusted: whether fauds ships all of the files. Others are rendered in a child process with
-            limits on time and memory.
+        trusted: whether fauds ships all of the files. If False, the templates are rendered in a
+            child process with limits on time and memory.
 
     Raises:
         DataError: a file is broken when it is first used; the message names file and line.
@@ -66,21 +66,28 @@ class Templates:
 
     @cached_property
     def face_file(self) -> FaceFragments:
-        """The content of global.yaml."""
+        """The content of global.yaml: the texts that describe whole faces."""
         return read_face(self.files["global.yaml"])
 
     @cached_property
     def language_file(self) -> Language:
-        """The content of language.yaml."""
+        """The content of language.yaml: the language's name and its words for negation."""
         return read_language(self.files["language.yaml"])
 
     @property
     def units(self) -> tuple[AuUnit, ...]:
-        """The fragments that descriptions of faces are made of, in the order of global.yaml."""
+        """The entries of global.yaml that descriptions of faces are made of, in their order.
+
+        Each entry has the texts for one action unit, or for several that are described together.
+        """
         return self.face_file.units
 
     def states(self, au: str) -> States:
-        """Return the descriptions of one action unit by state.
+        """Return the texts of one action unit as they are written in its YAML file, not rendered.
+
+        Returns:
+            For each state ("inactive", "active", "A" to "E"), a list of paraphrases, each of which
+            is a list of sentences.
 
         Raises:
             DataError: the language has no file for this action unit, or the file is broken.
@@ -97,9 +104,9 @@ class Templates:
         return self._states[au]
 
     def sentences(self, au: str, state: str, variant: int = 0) -> list[str]:
-        """Return the rendered sentences of a local description, in order.
+        """Return the rendered sentences that describe one action unit in one state, in order.
 
-        Arguments and errors are those of `local`.
+        Arguments and errors are those of `local`, which joins the sentences.
         """
         paraphrases = self.states(au).get(state)
         source = self.files[local_name(au)]
@@ -134,7 +141,8 @@ class Templates:
             variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: the templates lack an action unit or the paraphrase, or are broken.
+            DataError: the templates do not describe an action unit, have no paraphrase with this
+                number, or are broken.
         """
         sex = sex or "unknown"
         regions: dict[str, list[str]] = {name: [] for name in self.face_file.regions}
@@ -144,10 +152,16 @@ class Templates:
         return self.renderer.file("global.j2", regions=regions, nothing=nothing, **self.words(sex))
 
     def split(self, aus: Collection[str]) -> list[AuUnit]:
-        """Return the fragments that together state exactly these action units.
+        """Return the entries of global.yaml that together describe exactly these action units.
+
+        An entry can describe several action units together, such as AU06+AU12. Entries are chosen
+        in the order of the file, and no action unit is described twice.
+
+        Args:
+            aus: the canonical names of the action units.
 
         Raises:
-            DataError: global.yaml has no fragment for one of the action units.
+            DataError: global.yaml has no entry for one of the action units.
         """
         left, chosen = set(aus), []
         for unit in self.units:
@@ -162,7 +176,15 @@ class Templates:
         return chosen
 
     def words(self, sex: str) -> dict[str, str]:
-        """Return the words for a subject of this sex by their role: first, again, their."""
+        """Return the rendered words for a subject of this sex.
+
+        Args:
+            sex: the subject's sex, one of `SUBJECT_WORDS`.
+
+        Returns:
+            The words by name, such as "A woman" for "first" (at the start of a description), "She"
+            for "again" (later in it) and "her" for "their".
+        """
         if sex not in self._words:
             source = self.files["global.yaml"]
             self._words[sex] = {
@@ -172,15 +194,15 @@ class Templates:
         return self._words[sex]
 
     def face_fragment(self, paraphrases: Sequence[Text], sex: str, variant: int = 0) -> str:
-        """Return one paraphrase of a fragment, rendered with the subject's words.
+        """Return a fragment, a piece of a face's description, rendered for a subject of some sex.
 
         Args:
-            paraphrases: the paraphrases of the fragment.
+            paraphrases: all paraphrases of the fragment, from global.yaml.
             sex: the subject's sex, one of `SUBJECT_WORDS`.
             variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: the fragment has fewer paraphrases, or is broken.
+            DataError: the fragment has no paraphrase with this number, or is broken.
         """
         source = self.files["global.yaml"]
         if variant >= len(paraphrases):
@@ -193,11 +215,13 @@ class Templates:
         return self._fragments[text, sex]
 
     def paraphrase_count(self, aus: Iterable[str], states: Sequence[str]) -> int:
-        """Return the number of paraphrases that every text of an AU set has.
+        """Return the number of paraphrases that all texts about some action units have.
+
+        This is the smallest number that one of the texts has; 0 if a text is missing.
 
         Args:
             aus: the canonical names of the action units.
-            states: the states that are described.
+            states: the states in which each action unit is described.
         """
         names = frozenset(aus)
         local = [len(self.states(au).get(state, ())) for au in names for state in states]
@@ -206,14 +230,14 @@ class Templates:
 
 
 def load(language: str = "en", templates: Path | None = None) -> Templates:
-    """Return the templates of a language; the shipped ones are read once per process.
+    """Return the templates of a language; those that fauds ships are read once per process.
 
     Args:
         language: the language's code, such as "en".
         templates: a folder laid out like templates/ whose files override the shipped ones.
 
     Raises:
-        UsageError: the language is unknown; the hint lists the known ones.
+        UsageError: the language is unknown; the hint lists the known languages.
         DataError: a file cannot be read, is missing, or has an unknown name.
     """
     if templates is None:
@@ -240,10 +264,10 @@ def canonical(aus: Collection[int | str]) -> list[str]:
 
 
 def subject(sex: str | None) -> str:
-    """Return the key of `SUBJECT_WORDS` for a sex: "F", "M", or "unknown" for None.
+    """Return the name that templates use for a subject's sex: "F", "M", or "unknown" for None.
 
     Raises:
-        UsageError: the sex is none of these.
+        UsageError: the sex is not "F", "M", "unknown" or None.
     """
     if sex is None:
         return "unknown"

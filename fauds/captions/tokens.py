@@ -16,8 +16,8 @@ Token = tuple[str, bool]
 class Tokeniser:
     """Splits texts of one language into tokens that join into the exact text.
 
-    spaCy splits a text at blanks first and then every piece on its own. Descriptions have few
-    distinct pieces, so each one is tokenised once and kept.
+    spaCy first splits a text at blanks, and then splits every piece on its own. Descriptions have
+    few distinct pieces, so the tokens of each piece are computed once and kept.
 
     Args:
         language: the code of a language that spaCy has a blank pipeline for.
@@ -31,7 +31,11 @@ class Tokeniser:
         self._pieces: dict[str, tuple[Token, ...]] = {}
 
     def __call__(self, text: str) -> list[Token]:
-        """Return the tokens of a text without blanks at its ends and with single blanks inside."""
+        """Return the tokens of a text, each with whether a blank follows it.
+
+        Args:
+            text: the text, without blanks at its ends and with single blanks between words.
+        """
         pieces = text.split(" ")
         tokens = [token for piece in pieces[:-1] for token in self._piece(piece, True)]
         return tokens + list(self._piece(pieces[-1], False))
@@ -72,10 +76,10 @@ _FRAMEWORKS = ("torch", "cupy")
 def without_frameworks() -> Iterator[None]:
     """Hide deep learning frameworks while spaCy is imported.
 
-    Tokenising needs none of them, and importing torch alone takes more than a second and 200 MB.
-    An entry of None in sys.modules makes ``import torch`` fail, which thinc expects. Frameworks
-    that are already loaded are left alone, since they cost nothing more. The entries are removed
-    even after an error, so that later imports work.
+    Tokenising needs no such framework, and importing torch alone takes more than a second and
+    200 MB. An entry of None in sys.modules makes ``import torch`` fail, which spaCy's library thinc
+    can handle. Frameworks that are already loaded are not hidden, since they cost nothing more. The
+    entries of None are removed even after an error, so that later imports work.
     """
     hidden = [name for name in _FRAMEWORKS if name not in sys.modules]
     for name in hidden:

@@ -1,4 +1,4 @@
-"""Vocabularies of all tokens in a language's descriptions, and texts from token ids."""
+"""Collects the tokens of descriptions in vocabularies, and converts texts to token ids and back."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,14 @@ _MOST_AUS_EXHAUSTIVE = 12
 
 @dataclass(frozen=True)
 class Words:
-    """The vocabulary of the local or of the global descriptions.
+    """The vocabulary of the local descriptions (of single AUs) or of the global ones (of faces).
+
+    A token's id is its index in `tokens`. A token that occurs both with and without a blank after
+    it has two ids.
 
     Attributes:
-        tokens: the tokens by id, `SPECIALS` first.
-        spaces: whether a blank follows each token.
+        tokens: the tokens, the special ones (`SPECIALS`, such as <eos>) first.
+        spaces: for each token, whether a blank follows it.
     """
 
     tokens: tuple[str, ...]
@@ -28,14 +31,24 @@ class Words:
 
     @classmethod
     def of(cls, texts: Iterable[str], tokenise: Tokeniser) -> "Words":
-        """Return the vocabulary of some texts: their distinct (token, blank) pairs, sorted."""
+        """Return the vocabulary of some texts.
+
+        It holds every token once with and once without a blank after it, where the texts have both,
+        in alphabetical order after the special tokens.
+        """
         pairs = sorted({pair for text in texts for pair in tokenise(text)})
         tokens, spaces = zip(*pairs, strict=True) if pairs else ((), ())
         return cls((*SPECIALS, *tokens), (False,) * len(SPECIALS) + spaces)
 
     @classmethod
     def from_table(cls, vocabulary: pa.Table, scope: str) -> "Words":
-        """Return the vocabulary of one scope, "local" or "global", of a vocabulary table."""
+        """Return one of the two vocabularies that a vocabulary table holds.
+
+        Args:
+            vocabulary: the vocabulary table.
+            scope: "local" for the descriptions of single action units, "global" for those of whole
+                faces.
+        """
         rows = sorted(
             (row["id"], row["token"], row["space"])
             for row in vocabulary.to_pylist()
@@ -47,12 +60,15 @@ class Words:
         return len(self.tokens)
 
     def index(self) -> dict[Token, int]:
-        """Return the id of every (token, blank) pair, without special tokens."""
+        """Return the id of every token, by pairs of the token and whether a blank follows it.
+
+        Special tokens, such as <eos>, are left out.
+        """
         pairs = list(zip(self.tokens, self.spaces, strict=True))
         return {pair: at for at, pair in enumerate(pairs) if at >= len(SPECIALS)}
 
     def text(self, ids: Iterable[int]) -> str:
-        """Return the text of token ids up to <eos>, without special tokens."""
+        """Return the text that token ids stand for, up to <eos> and without special tokens."""
         pieces = []
         for at in ids:
             if at == EOS:
@@ -63,13 +79,14 @@ class Words:
 
 
 def detokenise(ids: Iterable[int], vocabulary: pa.Table | Words, scope: str = "global") -> str:
-    """Return the text of token ids, such as those that a decoder generates.
+    """Return the text that token ids stand for, such as the ids that a decoder generates.
 
     Args:
         ids: the token ids; <pad>, <bos> and <unk> are left out, and <eos> ends the text.
-        vocabulary: the vocabulary table. For many texts, create `Words.from_table` once and pass
-            it instead.
-        scope: the scope to use of the table, "local" or "global".
+        vocabulary: the vocabulary table. For many texts, call `Words.from_table` once and pass its
+            result instead of the table.
+        scope: which descriptions of the table the ids belong to, "local" (of single action units)
+            or "global" (of whole faces).
     """
     words = vocabulary if isinstance(vocabulary, Words) else Words.from_table(vocabulary, scope)
     return words.text(ids)
@@ -78,12 +95,12 @@ def detokenise(ids: Iterable[int], vocabulary: pa.Table | Words, scope: str = "g
 def local_texts(
     aus: Sequence[str], templates: Templates, states: Sequence[str], variants: int = 1
 ) -> list[str]:
-    """Return all local descriptions of an AU set.
+    """Return all descriptions of each of some action units: one per state and paraphrase.
 
     Args:
         aus: the canonical names of the action units.
         templates: the language's templates.
-        states: the states to describe.
+        states: the states to describe, such as "inactive" and "active".
         variants: the number of paraphrases of each state.
     """
     return [
@@ -95,17 +112,18 @@ def local_texts(
 
 
 def global_texts(aus: Sequence[str], templates: Templates, variants: int = 1) -> Iterator[str]:
-    """Yield descriptions of faces that together hold every token of all combinations of AUs.
+    """Yield descriptions of faces that together hold every token of any face's description.
 
-    Rendering all combinations would take too long: 17 action units have 131,072. A token depends on
-    its fragment, on what follows the fragment in its sentence (a comma, "and", or the end), and on
-    the words for the subject, so a few combinations around every fragment are enough. Users' own
-    templates may not follow these rules, so all combinations of up to 12 action units are rendered.
+    Rendering all combinations of action units would take too long: 17 action units have 131,072. A
+    token depends on its fragment (the text about one or a few action units), on what follows the
+    fragment in the sentence (a comma, "and", or the end), and on the words for the subject, so a
+    few combinations around every fragment are enough. Users' own templates may not follow these
+    rules; for them, all combinations of up to 12 action units are rendered.
 
     Args:
         aus: the canonical names of the action units.
         templates: the language's templates.
-        variants: the number of paraphrases of each face.
+        variants: the number of paraphrases of each description.
     """
     if not templates.trusted and len(aus) <= _MOST_AUS_EXHAUSTIVE:
         few = {
@@ -125,7 +143,12 @@ def global_texts(aus: Sequence[str], templates: Templates, variants: int = 1) ->
 
 
 def _small_combinations(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:
-    """Return every unit alone, every pair of action units, and the whole set without each unit."""
+    """Return a small set of combinations of action units, for `global_texts`.
+
+    A group is one or several action units that the templates describe in one piece of text. The
+    combinations are: no action unit, all of them, every group alone, every pair of action units,
+    and all action units without one group.
+    """
     whole = frozenset(aus)
     units = _units_within(whole, templates)
     pairs = map(frozenset, combinations(aus, 2))
@@ -133,7 +156,12 @@ def _small_combinations(aus: Sequence[str], templates: Templates) -> set[frozens
 
 
 def _neighbouring_combinations(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:
-    """Return every unit together with one and with two neighbours, and all triples."""
+    """Return more combinations of action units, for `global_texts`.
+
+    A group is one or several action units that the templates describe in one piece of text. The
+    combinations are: every group with each action unit, every group with two action units that are
+    neighbours in `aus`, and all triples of action units.
+    """
     units = _units_within(frozenset(aus), templates)
     neighbours = [
         *map(frozenset, combinations(aus, 1)),
@@ -149,5 +177,11 @@ def _units_within(aus: frozenset[str], templates: Templates) -> list[frozenset[s
 
 
 def encode(text: str, index: dict[Token, int], tokenise: Tokeniser) -> list[int]:
-    """Return the token ids of a text between <bos> and <eos>, with <unk> for unknown tokens."""
+    """Return the token ids of a text, with <bos> before and <eos> after them.
+
+    Args:
+        text: the text.
+        index: the id of every known token; see `Words.index`. Other tokens get the id of <unk>.
+        tokenise: the tokeniser of the text's language.
+    """
     return [BOS, *(index.get(token, UNK) for token in tokenise(text)), EOS]

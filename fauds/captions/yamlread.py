@@ -1,4 +1,4 @@
-"""Reads the YAML files of templates, with the line of every text; repeated keys are errors."""
+"""Reads the YAML files of templates, and keeps each text's line; repeated keys are errors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _DEEPEST = 8  # levels of nested lists and mappings; the shipped files have four
 
 
 class Text(str):
-    """A string of a YAML file.
+    """A string that was read from a YAML file, with its line.
 
     Attributes:
         line: the string's line in the file, from 1.
@@ -56,7 +56,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse(source: TemplateFile) -> dict[str, Any]:
-    """Return the content of a YAML file, with all strings as `Text`.
+    """Return the content of a YAML file as a dict in which all strings are `Text`, with lines.
 
     Raises:
         DataError: the file is not valid YAML or not a mapping; the message names the line.
@@ -77,9 +77,10 @@ def parse(source: TemplateFile) -> dict[str, Any]:
 
 
 def _check_shape(text: str) -> None:
-    """Raise an error if YAML is nested deeply or has references, before it is loaded.
+    """Raise an error if a YAML text has references (``*name``) or is nested too deeply.
 
-    Loading is recursive, and a few lines with references can expand to any amount of data.
+    It is called before the text is loaded: loading is recursive, and a few lines with references
+    can expand to any amount of data.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
@@ -97,10 +98,10 @@ def _yaml_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
 
 
 def broken(source: TemplateFile, what: str, line: int | None = None) -> DataError:
-    """Return the error for a template file with invalid content.
+    """Return, without raising it, the error for a template file with invalid content.
 
     Args:
-        source: the file.
+        source: the template file.
         what: a sentence that describes the problem.
         line: the line of the problem, from 1.
     """

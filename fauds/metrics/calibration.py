@@ -1,7 +1,8 @@
 """Calibration of probabilities: of the frames with probability 0.8, is the AU active in 80 %?
 
-Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; probabilities float [N, A]
-from 0 to 1. Bins have equal width; bin b of B holds b / B <= p < (b + 1) / B, the last also p = 1.
+For N frames and A AUs, labels are int8 [N, A] (1 active, 0 inactive, -1 not coded), probabilities
+float [N, A] from 0 to 1. The range from 0 to 1 is divided into bins of equal width: of B bins, bin
+b holds the probabilities p with b / B <= p < (b + 1) / B; the last bin also holds p = 1.
 """
 
 import numpy as np
@@ -14,14 +15,17 @@ def reliability(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the points of a reliability diagram for every AU.
 
+    The diagram compares probabilities, in bins of equal width, with the share of active frames.
+
     Args:
-        labels: the labels, int8 [N, A].
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A], for N frames and A AUs.
         probabilities: the probabilities of "active", float [N, A].
-        bins: the number of bins.
+        bins: the number of bins into which the range from 0 to 1 is divided.
 
     Returns:
-        The mean probability and the share of active frames of every bin, float64 [A, bins], NaN in
-        an empty bin; and the number of coded frames in every bin, int64 [A, bins].
+        Three arrays. The mean probability in every bin, float64 [A, bins]; the share of frames in
+        every bin in which the AU is active, float64 [A, bins]; and the number of coded frames in
+        every bin, int64 [A, bins]. The first two are NaN in an empty bin.
     """
     coded = labels >= 0
     aus = labels.shape[1]
@@ -40,13 +44,14 @@ def reliability(
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> np.ndarray:
     """Return the expected calibration error of every AU (Guo et al., 2017).
 
-    The error is the mean over frames of the absolute difference between the mean probability of
-    their bin and the bin's share of active frames.
+    Frames are grouped by probability into bins of equal width. The error of a bin is the absolute
+    difference between its mean probability and its share of active frames; the result is the mean
+    of these errors, weighted by the number of coded frames in each bin.
 
     Args:
-        labels: the labels, int8 [N, A].
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A], for N frames and A AUs.
         probabilities: the probabilities of "active", float [N, A].
-        bins: the number of bins.
+        bins: the number of bins into which the range from 0 to 1 is divided.
 
     Returns:
         The errors, float64 [A], 0 to 1; NaN for an AU without a coded frame.

@@ -1,7 +1,7 @@
-"""Paired comparison of two models on the same frames: difference, interval and test.
+"""Paired comparison of two models on the same frames: difference, confidence interval and test.
 
-The interval and the test are paired by subject: a subject that is hard for one model is mostly hard
-for the other as well, and this shared variation cancels in the difference.
+Interval and test use the difference between the two models on the same subjects: a subject that is
+hard for one model is mostly hard for the other as well, and this variation cancels.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,16 @@ _TIE = 1e-12
 
 
 class Comparison(NamedTuple):
-    """The difference of model a minus model b; each field is float64 [A + 1].
+    """The difference between two models a and b in a statistic, such as F1.
 
-    The first A values are those of the AUs, the last is that of the mean over AUs.
+    Each field is float64 [A + 1]: a value for each of the A AUs or classes, and last the value over
+    all of them, usually the mean.
 
     Attributes:
-        difference: the difference of the statistic, -1 to 1.
-        low: the lower end of the interval of the difference.
-        high: the upper end of the interval of the difference.
-        p: the two-sided p-value of the permutation test.
+        difference: the statistic of model a minus that of model b, -1 to 1.
+        low: the lower end of the confidence interval of the difference.
+        high: the upper end of the confidence interval of the difference.
+        p: the two-sided p-value of a permutation test of no difference.
     """
 
     difference: np.ndarray
@@ -51,26 +52,32 @@ def compare(
 ) -> Comparison:
     """Compare two models on the same frames of the same subjects.
 
-    The half width of the interval is the standard deviation over resamples of subjects within their
-    fold, the same subjects for both models, times the quantile of Student's t; its degrees of
-    freedom are the average number of subjects per fold minus one. The permutation test swaps the
-    two models' counts of a subject with probability 1/2, which changes nothing on average if the
-    models do not differ. p = (1 + swaps with a difference at least as large) / (1 + permutations).
+    Interval: subjects are resampled within their fold, the same subjects for both models. The half
+    width of the interval is the standard deviation of the difference over resamples, times the
+    quantile of Student's t, with the average number of subjects per fold minus one as degrees of
+    freedom.
+
+    Permutation test: the counts of the two models are swapped for each subject with probability
+    1/2, which changes nothing on average if the models do not differ. p = (1 + n) / (1 +
+    permutations), where n permutations have an absolute difference at least as large as without
+    swapping.
 
     Args:
-        a: the counts of model a for every subject, [G, ...]; float if averaged over seeds.
+        a: the counts of model a for every subject, such as its true and false positives; arrays of
+            shape [G, ...] for G subjects, float if averaged over seeds.
         b: the counts of model b, of the same shape and subjects.
-        folds: the fold in whose test part each subject is, int [G].
+        folds: the number of the fold that tests each subject, int [G].
         statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
-        estimand: "mean_of_folds" or "pooled".
+        estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
+            statistic of the frames of all folds together).
         resamples: the number of resamples for the interval.
-        permutations: the number of random swaps for the test.
+        permutations: the number of permutations for the test.
         level: the nominal coverage of the interval, above 0 and below 1.
-        seed: the seed of the resamples and of the swaps.
+        seed: the seed of the resamples and of the permutations.
 
     Returns:
-        The comparison; NaN where the statistic is undefined for either model. With mean_of_folds, a
-        fold with a single subject makes low and high NaN.
+        The comparison; NaN where the statistic is undefined for either model. With "mean_of_folds",
+        low and high are NaN if a fold has a single subject.
 
     Raises:
         DataError: the two models were not scored on the same labels.
@@ -83,7 +90,11 @@ def compare(
     both = resampling.joined(a, b)
 
     def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the difference between two sets of weights, [R, 2 G]: model a's subjects first."""
+        """Return the statistic with one set of weights minus that with another, [R, A + 1].
+
+        A set of weights, [R, 2 G], says how often each of R resamples counts each of the G
+        subjects with the counts of model a (first G columns) and of model b (last G).
+        """
         twice = np.concatenate([folds, folds])
         of_first = resampling.estimates(first, both, twice, statistic, estimand)
         of_second = resampling.estimates(second, both, twice, statistic, estimand)
@@ -113,10 +124,23 @@ def _half_width(
     level: float,
     seed: int,
 ) -> np.ndarray:
-    """Return Student's t times the standard deviation over resamples, [A + 1].
+    """Return half the width of the confidence intervals of differences, float64 [A + 1].
 
-    Resampling n of n subjects makes the standard deviation too small by sqrt((n - 1) / n), which is
-    corrected.
+    It is a quantile of Student's t times the standard deviation of the differences over resamples
+    of subjects. Resampling n of n subjects makes this standard deviation too small by the factor
+    sqrt((n - 1) / n), which is corrected.
+
+    Args:
+        differences: a function that takes the number of times that each resample contains each
+            subject, [R, G], and returns the differences, [R, A + 1].
+        strata: the group of subjects (such as a fold) within which each subject is resampled, int
+            [G].
+        resamples: the number of resamples.
+        level: the nominal coverage of the intervals, above 0 and below 1.
+        seed: the seed of the resamples.
+
+    Returns:
+        The half widths; NaN if a stratum has a single subject.
     """
     if resampling.has_single_subject(strata):
         return np.full(differences(np.ones((1, len(strata)))).shape[1], np.nan)
@@ -127,6 +151,14 @@ def _half_width(
 
 
 def _weights_by_model(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of subjects with model a's counts only, and with model b's only."""
+    """Return weights that count subjects by model a only, and weights for model b only.
+
+    Args:
+        weights: the number of times that each of R resamples contains each of G subjects, [R, G].
+
+    Returns:
+        Two arrays, [R, 2 G]. The first G columns are the weights of the subjects' counts of model
+        a, the last G those of model b; in each array, the weights of the other model are 0.
+    """
     none = np.zeros_like(weights)
     return np.hstack([weights, none]), np.hstack([none, weights])

@@ -1,7 +1,8 @@
 """Agreement of predicted with coded intensities, per AU.
 
-Arrays: labels [N, A], 0 to 5, negative if not coded; predicted finite float [N, A]. Results are
-float64 [A], NaN where undefined.
+For N frames and A AUs, labels are numbers [N, A], 0 to 5, negative if not coded; predicted
+intensities are finite floats [N, A]. The functions return a value per AU, float64 [A], NaN where
+undefined.
 """
 
 import numpy as np
@@ -10,11 +11,19 @@ from fauds.metrics.occurrence import divide
 
 
 def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the intraclass correlation ICC(3,1) of two raters, -1 to 1.
+    """Return the intraclass correlation ICC(3,1) of labels and predictions, for every AU.
 
-    ICC(3,1) is (MSR - MSE) / (MSR + MSE) with the mean squares of frames (MSR) and of the residual
-    (MSE) (Shrout and Fleiss, 1979). A constant offset between the raters does not lower it, a
-    different scale does. It is NaN if both raters are constant, or for fewer than two coded frames.
+    ICC(3,1) of two raters is (MSR - MSE) / (MSR + MSE), where MSR is the mean square between frames
+    and MSE is the residual mean square (Shrout and Fleiss, 1979). A constant offset between labels
+    and predictions does not lower ICC(3,1), but a different scale does.
+
+    Args:
+        labels: the coded intensities, 0 to 5, negative if not coded, [N, A].
+        predicted: the predicted intensities, float [N, A].
+
+    Returns:
+        ICC(3,1), float64 [A], -1 to 1; NaN if both labels and predictions are constant, or for
+        fewer than two coded frames.
     """
     coded_variance, predicted_variance, covariance, labels_vary, predicted_varies = _moments(
         labels, predicted
@@ -25,7 +34,14 @@ def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def pcc(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return Pearson's correlation, -1 to 1; NaN if labels or predictions are constant."""
+    """Return Pearson's correlation of labels and predictions for every AU, float64 [A], -1 to 1.
+
+    It is NaN if the labels or the predictions of the coded frames are constant.
+
+    Args:
+        labels: the coded intensities, 0 to 5, negative if not coded, [N, A].
+        predicted: the predicted intensities, float [N, A].
+    """
     coded_variance, predicted_variance, covariance, labels_vary, predicted_varies = _moments(
         labels, predicted
     )
@@ -35,7 +51,14 @@ def pcc(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def mae(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the mean absolute error in intensity levels; NaN without a coded frame."""
+    """Return the mean absolute error of predicted intensities for every AU, float64 [A].
+
+    The unit is intensity levels (0 to 5); the error is NaN for an AU without a coded frame.
+
+    Args:
+        labels: the coded intensities, 0 to 5, negative if not coded, [N, A].
+        predicted: the predicted intensities, float [N, A].
+    """
     coded = labels >= 0
     number = coded.sum(axis=0)
     error = np.where(coded, np.abs(predicted - labels), 0.0).sum(axis=0)
@@ -43,7 +66,12 @@ def mae(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _moments(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return both variances, the covariance, and whether labels and predictions vary, each [A]."""
+    """Return the variances and the covariance of labels and predictions over the coded frames.
+
+    Returns:
+        Five arrays [A]: the variance of the labels, the variance of the predictions and their
+        covariance, float64; whether the labels vary and whether the predictions vary, bool.
+    """
     coded = labels >= 0
     number = np.maximum(coded.sum(axis=0), 1)
     centred, varies = [], []

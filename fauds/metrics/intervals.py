@@ -1,8 +1,9 @@
-"""Confidence intervals of test results over subjects, whose frames are not independent.
+"""Confidence intervals of test results, computed from how results vary between subjects.
 
-The interval estimates the result of the same protocol on new subjects of the same population: the
-same folds with as many subjects, and the same trained models. benchmarks/studies/coverage.py
-measures how often this method and two others cover it; docs/metrics.md has the results.
+Frames of one subject are not independent, so the subjects are the sample. An interval estimates
+what the same trained models would reach on new subjects of the same population, with the same folds
+and as many subjects in each. benchmarks/studies/coverage.py measures how often the intervals of
+this method and of two others hold that value; docs/metrics.md has the results.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from fauds.metrics import resampling
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 
 METHOD, LEVEL = "jackknife_t", 0.95
-"""The method's name in results.json, and its nominal coverage."""
+"""The name of the interval method in results.json, and the intervals' nominal coverage."""
 
 # Keeps the logit of a value of 0 or 1 finite; such a value has no spread, and so no interval.
 _EDGE = 1e-9
@@ -23,13 +24,14 @@ _EDGE = 1e-9
 class Interval(NamedTuple):
     """A statistic and its confidence interval; each field is float64 [A + 1].
 
-    The first A values are those of the AUs, the last is that of the mean over AUs.
+    There is a value for each of A AUs or classes, and last the value over all of them, usually the
+    mean.
 
     Attributes:
-        value: the statistic; NaN where undefined.
-        low: the lower end of the interval; NaN where `value` is, and where subjects show no spread.
-            (An AU that is never detected has F1 0 for every subject, which does not make it
-            certain.)
+        value: the statistic, such as F1; NaN where undefined.
+        low: the lower end of the interval; NaN where `value` is NaN, and where the statistic does
+            not vary between subjects. (For example, an AU that is never detected has F1 0 for every
+            subject, but that does not make the value 0 certain.)
         high: the upper end of the interval, NaN like `low`.
     """
 
@@ -46,21 +48,24 @@ def intervals(
     estimand: Estimand,
     level: float = LEVEL,
 ) -> Interval:
-    """Return a statistic with its jackknife interval over the subjects of each fold.
+    """Return a statistic with its confidence interval, from a jackknife over subjects.
 
-    The jackknife leaves out one subject at a time. The interval is Student's t on the logit scale;
-    its degrees of freedom are the average number of subjects per fold minus one.
+    The jackknife estimates the standard error from the values without one subject at a time. The
+    interval is Student's t on the logit scale; its degrees of freedom are the average number of
+    subjects per fold minus one.
 
     Args:
-        counts: the counts of every subject, [G, ...].
-        folds: the fold in whose test part each subject is, int [G].
+        counts: the counts of every subject, such as true and false positives; arrays of shape
+            [G, ...] for G subjects.
+        folds: the number of the fold that tests each subject, int [G].
         statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
-        estimand: "mean_of_folds" or "pooled".
-        level: the nominal coverage, above 0 and below 1.
+        estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
+            statistic of the frames of all folds together).
+        level: the nominal coverage of the interval, above 0 and below 1.
 
     Returns:
         The statistic and its interval. If a fold has a single subject, low and high are NaN with
-        mean_of_folds; with pooled, all folds are then treated as one.
+        "mean_of_folds"; with "pooled", the jackknife then treats all subjects as one fold.
 
     Raises:
         UsageError: the estimand is unknown.

@@ -1,8 +1,9 @@
-"""Metrics of AU occurrence, from confusion counts without null labels.
+"""Metrics of AU occurrence, computed from confusion counts of the coded frames.
 
-Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; decisions bool [N, A];
-probabilities float [N, A] from 0 to 1. A metric takes counts of any leading shape (of a test part,
-of every subject, of every resample) and returns float64 of that shape, 0 to 1, NaN where undefined.
+For N frames and A AUs, labels are int8 [N, A] (1 active, 0 inactive, -1 not coded), decisions bool
+[N, A] and probabilities float [N, A] from 0 to 1. A metric takes counts of shape [..., A], such as
+[A] for one set of frames or [G, A] for G subjects, and returns float64 of the same shape, 0 to 1,
+NaN where undefined.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import numpy as np
 class Counts:
     """Confusion counts of every AU over the frames in which it is coded.
 
-    All arrays are [..., A]; int64, or float64 in resampling.
+    All arrays are [..., A] for A AUs, such as [A] for one set of frames or [G, A] for G subjects;
+    int64, or float64 where subjects are weighted.
 
     Attributes:
         tp: the numbers of true positives.
@@ -30,36 +32,36 @@ class Counts:
 
     @property
     def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The four arrays: tp, fp, fn, tn."""
+        """The arrays that these counts consist of: tp, fp, fn and tn."""
         return self.tp, self.fp, self.fn, self.tn
 
     @property
     def coded(self) -> np.ndarray:
-        """The numbers of coded frames, [..., A]."""
+        """The number of frames in which each AU is coded, [..., A]."""
         coded: np.ndarray = self.tp + self.fp + self.fn + self.tn
         return coded
 
     @property
     def positives(self) -> np.ndarray:
-        """The numbers of frames in which the AU is active, [..., A]."""
+        """The number of frames in which each AU is active, [..., A]."""
         positives: np.ndarray = self.tp + self.fn
         return positives
 
     @property
     def negatives(self) -> np.ndarray:
-        """The numbers of frames in which the AU is inactive, [..., A]."""
+        """The number of frames in which each AU is inactive (and coded), [..., A]."""
         negatives: np.ndarray = self.fp + self.tn
         return negatives
 
     def same_labels(self, other: "Counts") -> bool:
-        """Return whether both have the same numbers of active and inactive frames."""
+        """Return whether these counts and others have the same numbers of active and inactive frames."""
         return self.tp.shape == other.tp.shape and all(
             np.allclose(getattr(self, part), getattr(other, part))
             for part in ("positives", "negatives")
         )
 
     def total(self) -> "Counts":
-        """Return the counts summed over the first axis."""
+        """Return the counts summed over their first axis, such as over subjects."""
         return Counts(*(part.sum(axis=0) for part in self.parts))
 
 
@@ -69,7 +71,12 @@ def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def count(labels: np.ndarray, decisions: np.ndarray) -> Counts:
-    """Return the confusion counts of all frames, [A]; null labels do not count."""
+    """Return the confusion counts of every AU over all frames in which it is coded, int64 [A].
+
+    Args:
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
+        decisions: True where an AU is predicted to be active, bool [N, A].
+    """
     active, inactive = labels == 1, labels == 0
     return Counts(
         tp=(active & decisions).sum(axis=0),
@@ -80,12 +87,12 @@ def count(labels: np.ndarray, decisions: np.ndarray) -> Counts:
 
 
 def count_by(labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int) -> Counts:
-    """Return the confusion counts of every group of frames, such as those of a subject.
+    """Return the confusion counts of every group of frames, such as the frames of each subject.
 
     Args:
-        labels: the labels, int8 [N, A].
-        decisions: the decisions, bool [N, A].
-        groups: the group of every frame, int [N], 0 to size - 1.
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
+        decisions: True where an AU is predicted to be active, bool [N, A].
+        groups: the number of each frame's group, int [N], 0 to size - 1.
         size: the number of groups, G; the counts of a group without frames are 0.
 
     Returns:
@@ -122,17 +129,21 @@ def recall(counts: Counts) -> np.ndarray:
 
 
 def balanced_f1(counts: Counts) -> np.ndarray:
-    """Return the mean of the F1 of active and the F1 of inactive frames; NaN without either."""
+    """Return the mean of two F1 scores: with active, and with inactive, as the positive class.
+
+    It is NaN for an AU without active frames or without inactive frames.
+    """
     inactive = Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
     mean: np.ndarray = (f1(counts) + f1(inactive)) / 2
     return mean
 
 
 def skew_f1(counts: Counts) -> np.ndarray:
-    """Return the F1 at equal numbers of active and inactive frames; NaN without either.
+    """Return the F1 that would result if as many frames were active as inactive.
 
-    With recall r and false-positive rate q it is 2 r / (r + 1 + q), the F1 if inactive frames are
-    weighted by positives / negatives (Jeni, Cohn and De la Torre, 2013).
+    Inactive frames are weighted by the number of active frames divided by that of inactive frames
+    (Jeni, Cohn and De la Torre, 2013). With recall r and false-positive rate q, the F1 is then
+    2 r / (r + 1 + q). It is NaN for an AU without active frames or without inactive frames.
     """
     false_positives = divide(counts.fp, counts.negatives, counts.negatives > 0)
     balanced: np.ndarray = 2 * recall(counts) / (recall(counts) + 1 + false_positives)
@@ -140,19 +151,26 @@ def skew_f1(counts: Counts) -> np.ndarray:
 
 
 def always_active_f1(counts: Counts) -> np.ndarray:
-    """Return the F1 of predicting the AU active in every frame: 2 p / (1 + p) at prevalence p."""
+    """Return the F1 of a baseline that predicts every AU to be active in every frame.
+
+    If p is the share of frames in which the AU is active, the F1 is 2 p / (1 + p); it is NaN for an
+    AU without active frames.
+    """
     numerator = 2.0 * counts.positives
     return divide(numerator, counts.positives + counts.coded, counts.positives > 0)
 
 
 def prevalence_f1(counts: Counts, prevalence: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the F1 of predicting the training prevalence as the probability of every frame.
+    """Return the F1 of a baseline that gives each AU the same probability in every frame.
+
+    The probability is the share of training frames in which the AU is active (its prevalence).
 
     Args:
-        counts: the confusion counts of any predictions of the frames.
-        prevalence: the share of active frames in the training part, float [A].
-        threshold: the decision threshold; for a prevalence below it all decisions are "inactive",
-            whose F1 is 0.
+        counts: the confusion counts of the test frames, for any predictions (only the labels
+            matter).
+        prevalence: the share of training frames in which each AU is active, float [A].
+        threshold: the decision threshold. If the prevalence of an AU is below the threshold, all
+            decisions are "inactive", and F1 is 0.
 
     Returns:
         The F1, float64 [..., A]; NaN for an AU without active frames.
@@ -163,14 +181,16 @@ def prevalence_f1(counts: Counts, prevalence: np.ndarray, threshold: float) -> n
 
 
 def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the mean over an axis without NaN values; NaN if all are NaN."""
+    """Return the mean over an axis, ignoring NaN values; NaN if all values are NaN."""
     defined = ~np.isnan(values)
     defined_count = defined.sum(axis=axis)
     return divide(np.where(defined, values, 0.0).sum(axis=axis), defined_count, defined_count > 0)
 
 
 def variance_over_aus(values: np.ndarray) -> np.ndarray:
-    """Return the variance of a metric over AUs (divided by their number), without NaN values.
+    """Return the variance of a metric over AUs, ignoring NaN values.
+
+    It is the sum of squared deviations divided by the number of AUs, not by that number minus one.
 
     Args:
         values: the metric of every AU, float [..., A], 0 to 1.
@@ -182,7 +202,7 @@ def variance_over_aus(values: np.ndarray) -> np.ndarray:
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """Return the quotient as float64, NaN where `defined` is False."""
+    """Return numerator / denominator, element by element, as float64; NaN where not `defined`."""
     quotient = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=defined)
     return quotient

@@ -1,7 +1,8 @@
 """Ranking metrics of probabilities, which need no threshold.
 
-Arrays: labels int8 [N, A] with 1 active, 0 inactive, -1 not coded; probabilities finite float
-[N, A]. Results are float64 [A], 0 to 1, NaN where undefined. Equal probabilities count as a tie.
+For N frames and A AUs, labels are int8 [N, A] (1 active, 0 inactive, -1 not coded), probabilities
+are finite floats [N, A]. The functions return a value per AU, float64 [A], 0 to 1, NaN where
+undefined. Equal probabilities are ties.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,15 @@ import numpy as np
 
 
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve; NaN for an AU without active or inactive frames.
+    """Return the area under the ROC curve of every AU, float64 [A].
 
-    It is the probability that an active frame is ranked above an inactive one, with ties counted
-    half (the Mann-Whitney statistic); see `sklearn.metrics.roc_auc_score`.
+    It is the probability that a random active frame has a higher probability than a random inactive
+    frame, where ties count half (the Mann-Whitney statistic); see `sklearn.metrics.roc_auc_score`.
+    It is NaN for an AU without active frames or without inactive frames.
+
+    Args:
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
+        probabilities: the probabilities of "active", float [N, A].
     """
     # Importing scikit-learn takes a second; reading labels and writing captions do not need it.
     from sklearn.metrics import roc_auc_score
@@ -22,11 +28,16 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the mean, over active frames, of the precision at their probability as the threshold.
+    """Return the average precision of every AU, float64 [A].
 
-    It is the area under the precision-recall curve without interpolation; see
-    `sklearn.metrics.average_precision_score`. For a random order it is about the share of active
-    frames. It is NaN for an AU without active frames.
+    It is the mean over active frames of the precision that results if the frame's probability is
+    the decision threshold. This is the area under the precision-recall curve without interpolation;
+    see `sklearn.metrics.average_precision_score`. Random probabilities give about the share of
+    active frames. It is NaN for an AU without active frames.
+
+    Args:
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
+        probabilities: the probabilities of "active", float [N, A].
     """
     from sklearn.metrics import average_precision_score
 
@@ -39,7 +50,15 @@ def _by_name(
     metric: Callable[[np.ndarray, np.ndarray], float],
     needs: tuple[int, ...],
 ) -> np.ndarray:
-    """Return a metric of each column's coded frames; NaN if a label in `needs` is missing."""
+    """Return a metric of the coded frames of each AU, float64 [A].
+
+    Args:
+        labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
+        probabilities: the probabilities of "active", float [N, A].
+        metric: a function that takes the labels and the probabilities of one AU's coded frames, and
+            returns a value.
+        needs: the labels that an AU must have; the value of an AU without one of them is NaN.
+    """
     values = np.full(labels.shape[1], np.nan)
     for index, (column, scores) in enumerate(zip(labels.T, probabilities.T, strict=True)):
         if all((column == label).any() for label in needs):

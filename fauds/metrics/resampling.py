@@ -1,8 +1,8 @@
-"""Statistics of many resamples of subjects at once, from counts that add up over subjects.
+"""Computes a statistic for many resamples of subjects at once, from the counts of each subject.
 
-A resample is a weight for every subject (the number of times that it was drawn), so the counts of R
-resamples are one matrix product, weights [R, G] times counts [G, K], without going over the frames
-again.
+A resample is a weight for every subject: the number of times that the subject was drawn. Counts,
+such as true positives, add up over subjects. So the counts of R resamples of G subjects are one
+matrix product, weights [R, G] times counts [G, K], and the frames are not needed again.
 """
 
 from collections.abc import Callable
@@ -16,48 +16,56 @@ from fauds.metrics.occurrence import defined_mean
 
 
 class Additive(Protocol):
-    """Counts that add up over subjects, and can be created as ``type(counts)(*parts)``."""
+    """Interface of counts that add up over subjects, such as true and false positives.
+
+    An instance can be created from its arrays, as ``type(counts)(*counts.parts)``.
+    """
 
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
-        """The arrays of the counts, which share their leading axes."""
+        """The arrays that the counts consist of, with the same leading axes (such as subjects)."""
 
     def same_labels(self, other: Any) -> bool:
-        """Return whether both are counts over frames with the same labels."""
+        """Return whether these counts and others can be of frames with the same labels."""
 
 
 Statistic = Callable[[Any], np.ndarray]
-"""A metric: takes counts of any leading shape [...], returns float64 [..., A], a value per name."""
+"""A metric such as F1: a function of counts, which may have any leading axes [...].
+
+It returns float64 [..., A], a value for each of A names (AUs or classes).
+"""
 
 C = TypeVar("C", bound=Additive)
 
 
 @dataclass(frozen=True)
 class WithOverall:
-    """A statistic whose value over all names is not the mean of its values by name.
+    """A statistic whose value over all AUs or classes is not the mean of the single values.
+
+    An example is accuracy, which over all classes is the share of all frames decided correctly.
 
     Attributes:
-        by_name: the function that returns the values by name, float64 [..., A].
-        overall: the function that returns the value over all names, float64 [...].
+        by_name: the function of counts that returns a value for each AU or class, float64 [..., A].
+        overall: the function of counts that returns the value over all of them, float64 [...].
     """
 
     by_name: Statistic
     overall: Statistic
 
     def __call__(self, counts: Any) -> np.ndarray:
-        """Return the values by name."""
+        """Return the statistic's value for each AU or class, float64 [..., A]."""
         return self.by_name(counts)
 
 
 def with_overall(statistic: Statistic, counts: Any) -> np.ndarray:
-    """Return the values of a statistic by name, followed by its value over all names.
+    """Return a statistic's value for each AU or class, followed by its value over all of them.
 
-    The value over all names is the mean of the defined values, unless the statistic is a
-    `WithOverall`.
+    The value over all is the mean of the values that are defined (not NaN), unless the statistic
+    has a function of its own for it; see `WithOverall`.
 
     Args:
-        statistic: the statistic.
-        counts: its counts, of leading shape [...].
+        statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
+        counts: the counts to compute the statistic from, with any leading axes [...].
 
     Returns:
         The values, float64 [..., A + 1].
@@ -70,7 +78,11 @@ def with_overall(statistic: Statistic, counts: Any) -> np.ndarray:
 
 
 Estimand = Literal["mean_of_folds", "pooled"]
-"""The mean of a statistic over folds, or the statistic of the test frames of all folds together."""
+"""What is estimated from the test results of several folds.
+
+"mean_of_folds" is the statistic of each fold, averaged over folds; "pooled" is the statistic of the
+test frames of all folds together.
+"""
 
 ESTIMANDS = ("mean_of_folds", "pooled")
 
@@ -82,20 +94,24 @@ def estimates(
     statistic: Statistic,
     estimand: Estimand,
 ) -> np.ndarray:
-    """Return the values of a statistic for every resample, by name and last over all names.
+    """Return a statistic of every resample of subjects, for each AU or class and over all of them.
 
-    If a name (an AU or class) is undefined in a fold, such as an AU without active frames, the fold
-    is left out of the name's mean over folds, and the name out of the fold's mean over names.
+    If the statistic of an AU is undefined in a fold (such as F1 without active frames), its mean
+    over folds leaves out this fold, and the fold's mean over AUs leaves out this AU. The same is
+    true of classes.
 
     Args:
-        weights: the number of times that each resample contains each subject, [R, G].
-        counts: the counts of every subject, [G, ...].
-        folds: the fold in whose test part each subject is, int [G].
-        statistic: the statistic.
-        estimand: "mean_of_folds" or "pooled".
+        weights: the number of times that each of R resamples contains each of G subjects, [R, G].
+        counts: the counts of every subject, such as true and false positives; arrays of shape
+            [G, ...].
+        folds: the number of the fold that tests each subject, int [G].
+        statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
+        estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
+            statistic of the frames of all folds together).
 
     Returns:
-        The values, float64 [R, A + 1], NaN where undefined.
+        The values for each of A AUs or classes and last the value over all of them, float64
+        [R, A + 1], NaN where undefined.
 
     Raises:
         UsageError: the estimand is unknown.
@@ -116,15 +132,17 @@ def estimates(
 
 
 def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Draw subjects with replacement, from every stratum as many as it has.
+    """Resample subjects with replacement within groups (strata), such as folds.
+
+    A stratum with n subjects has n draws in every resample.
 
     Args:
-        strata: the stratum of every subject, int [G].
+        strata: the number of the stratum that each subject belongs to, int [G].
         resamples: the number of resamples.
         seed: the seed of the random draws.
 
     Returns:
-        The number of times that each subject was drawn, float64 [resamples, G].
+        The number of times that each resample contains each subject, float64 [resamples, G].
     """
     rng = np.random.default_rng(seed)
     weights = np.empty((resamples, len(strata)))
@@ -136,23 +154,27 @@ def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def leave_one_out(subjects: int) -> np.ndarray:
-    """Return the weights of the samples without one subject each, float64 [G, G].
+    """Return the weights of subjects in G samples, each of which leaves out one of G subjects.
 
     Args:
         subjects: the number of subjects, G.
+
+    Returns:
+        The weights by sample and subject, float64 [G, G]: 0 on the diagonal, 1 elsewhere.
     """
     return 1.0 - np.eye(subjects)
 
 
 def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
-    """Return the strata within which subjects are resampled, int [G].
+    """Return the group (stratum) of each subject within which subjects are resampled, int [G].
 
-    The strata are the folds. But a fold with a single subject shows no spread between subjects;
-    with the estimand "pooled", all subjects are then one stratum.
+    The strata are the folds. But if a fold has a single subject, it shows no spread between
+    subjects; with the estimand "pooled", all subjects are then one stratum.
 
     Args:
-        folds: the fold in whose test part each subject is, int [G].
-        estimand: "mean_of_folds" or "pooled".
+        folds: the number of the fold that tests each subject, int [G].
+        estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
+            statistic of the frames of all folds together).
     """
     if estimand == "pooled" and has_single_subject(folds):
         return np.zeros_like(folds)
@@ -160,15 +182,23 @@ def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
 
 
 def has_single_subject(strata: np.ndarray) -> bool:
-    """Return whether a stratum has only one subject."""
+    """Return whether any stratum (a group of subjects, such as a fold) has only one subject.
+
+    Args:
+        strata: the number of the stratum that each subject belongs to, int [G].
+    """
     return bool((np.unique(strata, return_counts=True)[1] == 1).any())
 
 
 def degrees_of_freedom(strata: np.ndarray) -> float:
-    """Return the degrees of freedom: the average number of subjects per stratum minus one.
+    """Return the degrees of freedom of Student's t for intervals over subjects.
 
-    Summed over strata they would be more; the smaller number makes up for how skewed
-    results over few subjects are.
+    They are the average number of subjects per stratum (a group such as a fold) minus one. Summed
+    over strata, the degrees of freedom would be more; the smaller number makes intervals wider, to
+    make up for the skewness of results over few subjects.
+
+    Args:
+        strata: the number of the stratum that each subject belongs to, int [G].
     """
     return len(strata) / len(np.unique(strata)) - 1
 
@@ -190,6 +220,6 @@ def _weighted_counts(
 
 
 def joined(first: C, second: C) -> C:
-    """Return the counts of the subjects of both, those of `first` first."""
+    """Return the counts of two groups of subjects, joined along the first axis (subjects)."""
     pairs = zip(first.parts, second.parts, strict=True)
     return type(first)(*(np.concatenate(pair) for pair in pairs))

@@ -1,8 +1,8 @@
 """Token-based similarity of texts to their references: BLEU-4 (by sacrebleu) and ROUGE-L.
 
-Both metrics take pairs of texts with their number of occurrences, so that every distinct pair is
-compared once: there are few distinct descriptions. Tokens are compared without normalisation,
-including punctuation and case.
+Both metrics take pairs of a reference and a candidate text, with the number of times that each pair
+occurs. So every distinct pair is compared only once, as there are few distinct descriptions. Tokens
+are compared as they are, with punctuation and case.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,16 @@ _ORDER = 4
 def bleu4(pairs: Pairs) -> float:
     """Return BLEU-4 of a corpus with one reference per text (Papineni et al. 2002).
 
-    Matches and lengths are summed over all pairs first; BLEU-4 is the geometric mean of the four
-    precisions times the brevity penalty. There is no smoothing: if no sequence of four tokens
-    matches, it is 0.
+    BLEU-4 is the geometric mean of the precisions of sequences of one to four tokens, times the
+    brevity penalty; matches and lengths are summed over all pairs first. There is no smoothing: if
+    no sequence of four tokens matches, BLEU-4 is 0.
 
     Args:
-        pairs: the tokens of references and candidates, with the occurrences of each pair.
+        pairs: tuples of the tokens of a reference, the tokens of the candidate text, and the number
+            of times that this pair occurs.
 
     Returns:
-        BLEU-4, 0 to 1; NaN if no reference has four tokens, so that none could match.
+        BLEU-4, 0 to 1; NaN if no reference has four tokens, so that nothing could match.
     """
     # sacrebleu takes long to import, and most users of this package do not compare texts.
     from sacrebleu.metrics.bleu import BLEU
@@ -56,17 +57,18 @@ def bleu4(pairs: Pairs) -> float:
 
 
 def rouge_l(pairs: Pairs) -> float:
-    """Return the mean ROUGE-L F of texts with one reference each (Lin 2004, beta 1).
+    """Return the mean ROUGE-L F score of texts with one reference each (Lin 2004, beta 1).
 
-    F is twice the length of the longest common subsequence, divided by the number of tokens of both
-    texts. The package rouge-score gives the same values for the same tokens; its own tokeniser
-    removes all letters that are not Latin.
+    The F score of a pair is twice the length of the longest common subsequence of tokens, divided
+    by the sum of the numbers of tokens of both texts. The package rouge-score gives the same values
+    for the same tokens; its own tokeniser removes all letters that are not Latin.
 
     Args:
-        pairs: the tokens of references and candidates, with the occurrences of each pair.
+        pairs: tuples of the tokens of a reference, the tokens of the candidate text, and the number
+            of times that this pair occurs.
 
     Returns:
-        The mean F over all occurrences, 0 to 1; NaN for no pairs.
+        The mean F score, 0 to 1, over pairs weighted by how often they occur; NaN for no pairs.
     """
     total = texts = 0.0
     for reference, candidate, times in pairs:

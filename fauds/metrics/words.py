@@ -1,4 +1,4 @@
-"""Top-k accuracy of the next word without an image, a baseline for decoders of captions."""
+"""Top-k accuracy of predicting a caption's next word without an image: a baseline for decoders."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,16 @@ _ORDER = 4
 class NoImageBaseline:
     """Predicts the next word of a caption from the previous words, without an image.
 
-    Next words are ranked by their count in the training captions after the same beginning. If no
-    training caption has this beginning, they are ranked by their count after the longest sequence
-    of at most four previous words that the training captions contain. On the training captions, no
-    decoder without an image can reach a higher accuracy.
+    Candidates for the next word are ranked by how often they follow the same beginning of a caption
+    in training. If no training caption has this beginning, they are ranked by how often they follow
+    the longest sequence of at most four previous words that the training captions contain. On the
+    training captions themselves, no decoder without an image can reach a higher accuracy.
 
     Args:
-        captions: the captions of the training part.
-        k: the number of highest-ranked words among which a word counts as a hit.
+        captions: the captions of the training frames, as tuples of the word ids from <bos> to <eos>
+            and the number of frames with this caption.
+        k: the number of highest-ranked words; the prediction is right (a hit) if the next word is
+            among them.
     """
 
     def __init__(self, captions: TokenisedCaptions, k: int = 5) -> None:
@@ -37,7 +39,14 @@ class NoImageBaseline:
         self._endings = {context: _most_frequent(counts, k) for context, counts in endings.items()}
 
     def hits(self, words: Sequence[int]) -> int:
-        """Return the number of hits: words after <bos>, with <eos>, among the k ranked highest."""
+        """Return for how many words of a caption the prediction is right.
+
+        It is right if the word is among the k words that are ranked highest after the words before
+        it. All words after <bos> are predicted, also <eos>.
+
+        Args:
+            words: the ids of the caption's words, from <bos> to <eos>.
+        """
         node: int | None = 0
         count = 0
         for i in range(1, len(words)):
@@ -55,7 +64,15 @@ class NoImageBaseline:
         return frozenset()
 
     def accuracy(self, captions: TokenisedCaptions) -> float:
-        """Return the top-k accuracy over all words of all frames' captions; NaN for no captions."""
+        """Return the share of words of some captions that are predicted right, 0 to 1.
+
+        A word is predicted right if it is among the k words that are ranked highest. The share is
+        NaN for no captions.
+
+        Args:
+            captions: tuples of the word ids of a caption, from <bos> to <eos>, and the number of
+                frames with this caption.
+        """
         hits = total = 0
         for words, times in captions:
             hits += self.hits(words) * times
