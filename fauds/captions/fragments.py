@@ -14,7 +14,7 @@ from fauds.errors import DataError
 from fauds.facs import AUS, STATES
 
 SUBJECT_WORDS = ("F", "M", "unknown")
-"""The sexes that global descriptions have words for; a null sex is "unknown"."""
+"""The sexes for which descriptions of faces have words; a null sex is "unknown"."""
 
 WORDS = ("first", "again", "their")
 """Names of a language's words for the subject.

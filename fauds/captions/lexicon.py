@@ -20,7 +20,10 @@ from fauds.facs import AUS, STATES
 
 WordTuple = tuple[str, ...]
 Meaning = tuple[tuple[str, str], ...]
-"""A fragment's assertions: pairs of an action unit and its state, one of `fauds.facs.STATES`."""
+"""What a fragment of text asserts: pairs of an action unit and its state.
+
+For example, ``(("AU12", "active"),)``; states are those of `fauds.facs.STATES`.
+"""
 
 _PLACEHOLDER = "\ue000"
 _MOST_FRAGMENTS = 3  # per region, when connectors are collected

@@ -123,7 +123,7 @@ class Sandbox:
         return _checked_length(text, "A fragment", where)
 
     def _line(self, error: Exception) -> str | None:
-        """Return the place in a template where an error occurred: path:line, or None if not known."""
+        """Return the place in a template where an error occurred (path:line); None if not known."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.filename or error.name}:{error.lineno}"
         paths = {str(source.path) for source in self._files.values()}

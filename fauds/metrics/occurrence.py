@@ -54,7 +54,7 @@ class Counts:
         return negatives
 
     def same_labels(self, other: "Counts") -> bool:
-        """Return whether these counts and others have the same numbers of active and inactive frames."""
+        """Return whether other counts have the same numbers of active and inactive frames."""
         return self.tp.shape == other.tp.shape and all(
             np.allclose(getattr(self, part), getattr(other, part))
             for part in ("positives", "negatives")
@@ -66,7 +66,7 @@ class Counts:
 
 
 def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return decisions, bool [N, A]: True where the probability is at least the threshold."""
+    """Return bool [N, A], True (active) where the probability is at least the threshold."""
     return probabilities >= threshold
 
 

@@ -1,10 +1,10 @@
-"""Targets: the quantities that a protocol predicts, with their labels, decisions and metrics.
+"""Targets: the quantities that models predict, with their labels, decisions and metrics.
 
-Begin with `base`, the interface. `occurrence` is the target of AU recognition, in which every
-action unit is active or inactive. `multiclass` is the base class of targets with mutually exclusive
-classes. `TARGETS` is the registry of targets by kind; other packages add subclasses of
-`fauds.targets.base.Target` through entry points of the group ``fauds.targets``, written as
-name = "module:class".
+A benchmark's protocol declares its target. Begin with `base`, the interface of targets.
+`occurrence` is the target of AU recognition, in which every action unit is active or inactive.
+`multiclass` is the base class of targets with mutually exclusive classes. `TARGETS` is the registry
+of targets by kind; other packages add subclasses of `fauds.targets.base.Target` through entry
+points of the group ``fauds.targets``, written as name = "module:class".
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +19,6 @@ TARGETS: "Registry[type[Target]]" = Registry(
     {"occurrence": "fauds.targets.occurrence:Occurrence"},
     group="fauds.targets",
 )
-"""The registry of target classes by kind."""
+"""The registry of target classes by kind, such as "occurrence"."""
 
 __all__ = ["TARGETS"]

@@ -1,11 +1,11 @@
 """The interface of a target: which columns are labels, and how predictions of them are scored.
 
-Training, prediction, evaluation, comparison and reports use this interface of the protocol's
-target, and are independent of its kind. Targets work on arrays; nothing here reads files or imports
-torch.
+A target is the quantity that models predict in a benchmark, such as the occurrence of AUs.
+Training, prediction, evaluation, comparison and reports use only this interface, so they work for
+targets of any kind. Targets work on arrays; this module reads no files and does not import torch.
 
-Shapes: N frames, A names (the AUs or classes that scores are given for), G groups of frames such as
-subjects.
+Shapes: N is the number of frames; A is the number of names, the AUs or classes that models give
+scores for; G is the number of groups of frames, such as subjects.
 """
 
 from abc import ABC, abstractmethod
@@ -20,18 +20,21 @@ from fauds.metrics.resampling import Additive, Statistic, with_overall
 from fauds.settings import Settings
 
 Form = Literal["multilabel", "multiclass"]
-"""Whether every name is either true or false for a frame, or exactly one name is true."""
+"""How many AUs or classes can be true for a frame.
+
+"multilabel": any number, each is true or false (AUs). "multiclass": exactly one (classes).
+"""
 
 
 @dataclass(frozen=True)
 class MetricValues:
-    """The values of a metric.
+    """The values of a metric for each AU or class, and over all of them.
 
     Attributes:
-        by_name: the values by name, float64 [A], NaN where undefined; None if the metric only has a
-            value over all names.
-        overall: the value over all names; None if it is the mean of the defined values of
-            `by_name`.
+        by_name: the value for each of A AUs or classes, float64 [A], NaN where undefined; None if
+            the metric has only a value over all of them.
+        overall: the value over all AUs or classes; None if it is the mean of the values in
+            `by_name` that are not NaN.
     """
 
     by_name: np.ndarray | None
@@ -39,10 +42,13 @@ class MetricValues:
 
 
 class Target(Settings, ABC):
-    """Base class of targets; the fields are the keys of ``target:`` in a protocol.
+    """Base class of targets: the quantities that models predict, such as the occurrence of AUs.
+
+    The fields of a subclass are the keys of ``target:`` in a protocol file. A name is the name of
+    an AU or class that models give a score for.
 
     Class attributes:
-        noun: the noun for a name, such as "action unit" or "class".
+        noun: the noun for what a name stands for, such as "action unit" or "class".
         plural: the plural of `noun`.
         short: the short form of `noun` in tables and short sentences, such as "AU".
         shorts: the plural of `short`.
@@ -51,14 +57,16 @@ class Target(Settings, ABC):
         remarks: sentences for reports that explain the target's metrics.
         estimand: a sentence for reports that explains what the main metric estimates.
         form: whether several names can be true for a frame; see `Form`.
-        statistics: the metrics that are computed from additive counts by subject, by their names;
-            only these have intervals, breakdowns by group, other selections and paired tests. The
-            first one is the main metric.
-        headline: the names of the metrics that summarise a run, as means over names and folds.
+        statistics: by name, the metrics that are computed from counts that add up over subjects,
+            such as true positives. Only for these metrics there are confidence intervals, values by
+            group of subjects, values at other epochs and thresholds, and paired tests. The first
+            one is the main metric.
+        headline: the names of the metrics that summarise a run, each as a mean over AUs or classes
+            and over folds.
         titles: the title of each metric in tables.
         overall: the title of each metric's value over all names, for use in sentences.
-        baselines: the metrics of predictions that ignore the image, with their titles in tables;
-            they are shown beside the headline.
+        baselines: by name, the table titles of the metrics of predictions that ignore the image;
+            they are shown beside the metrics in `headline`.
         undefined: for each metric, the reason why it can be undefined for a name.
         undefined_overall: for each metric, the reason why its value over all names can be
             undefined.
@@ -85,37 +93,47 @@ class Target(Settings, ABC):
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """The names of what is scored, AUs or classes, in the order of the scores."""
+        """The names of the AUs or classes that models score, in the order of the scores."""
 
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The columns of frames.parquet that hold the labels."""
+        """The names of the columns of frames.parquet that hold the labels."""
 
     @property
     def described(self) -> tuple[str, ...]:
-        """The action units that captions describe; none by default."""
+        """The names of the action units that captions describe; an empty tuple by default."""
         return ()
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurrence; None if occurrence is coded itself."""
+        """The lowest intensity, 1 to 5, at which an AU counts as occurring.
+
+        It is None if occurrence is not derived from intensity.
+        """
         return None
 
     def reading(self) -> dict[str, Any]:
-        """Return the reader options that the target needs, as keyword arguments of its options."""
+        """Return the options that a dataset's reader needs for this target, by name.
+
+        They say which labels to read, such as ``{"aus": ("AU01", "AU12")}``.
+        """
         return {"aus": self.columns}
 
     def declared(self) -> dict[str, Any]:
-        """Return the protocol keys that declare the target, with JSON-compatible values."""
+        """Return the keys, with JSON values, with which a protocol file declares the target."""
         return {"target": self.model_dump(mode="json", exclude_none=True)}
 
     @abstractmethod
     def labels(self, frames: pa.Table) -> np.ndarray:
-        """Return the labels of a frames table, -1 for null.
+        """Return the labels of the frames of a frames table.
+
+        Args:
+            frames: some rows of frames.parquet, with the columns `columns`.
 
         Returns:
-            int8 [N, A] for a multilabel target, int16 [N] for a multiclass target.
+            For a multilabel target, 1 or 0 for each AU, int8 [N, A]; for a multiclass target, the
+            index of the class, int16 [N]. A frame that is not labelled has -1.
 
         Raises:
             DataError: a label is invalid.
@@ -123,15 +141,21 @@ class Target(Settings, ABC):
 
     @abstractmethod
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return int8 [N, A]: 1 where a name is true for a frame, 0 where false, -1 for null."""
+        """Return whether each AU or class is true for each frame, int8 [N, A].
+
+        The values are 1 (true), 0 (false) and -1 (not labelled).
+
+        Args:
+            labels: the labels, as `labels` returns them.
+        """
 
     @abstractmethod
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Return the decisions for scores.
+        """Return which AUs or classes are predicted to be true, given a model's scores.
 
         Args:
-            scores: the scores, float [N, A].
-            threshold: the decision threshold, where the target uses one.
+            scores: the scores of each AU or class in each frame, float [N, A].
+            threshold: the decision threshold; multiclass targets do not use it.
 
         Returns:
             The decisions, bool [N, A].
@@ -141,28 +165,38 @@ class Target(Settings, ABC):
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
     ) -> Additive:
-        """Return the counts of every group of frames, which add up over groups.
+        """Count right and wrong decisions in groups of frames, such as those of each subject.
 
         Args:
             labels: the labels, as `labels` returns them.
             decisions: the decisions, bool [N, A].
-            groups: the group of every frame, int [N], 0 to size - 1.
+            groups: the number of each frame's group, int [N], 0 to size - 1.
             size: the number of groups, G.
+
+        Returns:
+            The counts, such as true and false positives, which add up over groups.
         """
 
     @abstractmethod
     def outcomes(self, counts: Additive) -> np.ndarray:
-        """Return counts as results.json stores them: int [G, A, m], m outcomes per name."""
+        """Return the counts of right and wrong decisions as results.json stores them.
+
+        Returns:
+            An array, int [G, A, m], with m numbers for each AU or class in each of G groups. An AU
+            has four (tp, fp, fn and tn); a class has one per decided class (a row of the confusion
+            matrix).
+        """
 
     @abstractmethod
     def counts_from(self, outcomes: np.ndarray) -> Additive:
-        """Return the counts that `outcomes` stored.
+        """Return the counts of right and wrong decisions from the array that `outcomes` returned.
 
         Args:
-            outcomes: the stored outcomes, int [G, A, m].
+            outcomes: the counts as results.json stores them, int [G, A, m], with m numbers for each
+                AU or class.
 
         Raises:
-            ValueError: the number of outcomes per name is not m.
+            ValueError: m is not the number that the target needs.
         """
 
     @abstractmethod
@@ -175,72 +209,103 @@ class Target(Settings, ABC):
         graded: bool,
         rates: np.ndarray | None = None,
     ) -> dict[str, MetricValues]:
-        """Return the metrics of a set of frames, in the order in which reports list them.
+        """Return the metrics of a set of frames, by name, in the order in which reports list them.
 
         Args:
             labels: the labels, as `labels` returns them.
-            scores: the scores, float [N, A].
+            scores: the scores of each AU or class in each frame, float [N, A].
             threshold: the decision threshold.
-            graded: whether scores are graded; False if they are decisions, 0 or 1, for which
+            graded: True if the scores are probabilities; False if they are decisions, 0 or 1. Then
                 metrics of ranking and calibration are left out.
-            rates: the share of the training part's coded frames in which each name is true, float
-                [A]; if None, the baselines that need it are left out.
+            rates: the share of the coded training frames in which each AU or class is true, float
+                [A]; if None, the baselines that need these shares are left out.
         """
 
     @property
     def first(self) -> str:
-        """The name of the main metric, the first of `statistics`."""
+        """The name of the target's main metric, such as "f1": the first of `statistics`."""
         return next(iter(self.statistics))
 
     def label(self, name: str) -> str:
-        """Return a name with its meaning, for use in a sentence."""
+        """Return the name of an AU or class with its meaning, such as AU12 (lip corner puller).
+
+        By default, it is the name alone.
+        """
         return name
 
     @property
     def untrained(self) -> frozenset[str]:
-        """The names of the metrics that do not depend on training: those of the baselines."""
+        """The names of the metrics that do not depend on a trained model: the baselines."""
         return frozenset(self.baselines)
 
     @abstractmethod
     def coded_counts(self, counts: Additive) -> np.ndarray:
-        """Return the number of coded frames of every name in counts, [..., A]."""
+        """Return the number of frames in which each AU is coded, or that belong to each class.
+
+        Args:
+            counts: the counts of groups of frames, as `count_by` returns them, or of all frames, as
+                `count` does.
+
+        Returns:
+            The numbers of frames, [..., A], with the leading axes of the counts, such as groups.
+        """
 
     @abstractmethod
     def shares(self, counts: Additive) -> np.ndarray:
-        """Return the share of the coded frames of all groups in which each name is true, [A]."""
+        """Return the share of coded frames in which each AU or class is true, float [A].
+
+        Args:
+            counts: the counts of every group of frames, as `count_by` returns them; the groups are
+                summed.
+        """
 
     def count(self, labels: np.ndarray, decisions: np.ndarray) -> Additive:
-        """Return the counts of all frames together, without an axis for groups; see `count_by`."""
+        """Count right and wrong decisions over all frames together.
+
+        Args:
+            labels: the labels, as `labels` returns them.
+            decisions: the decisions, bool [N, A].
+
+        Returns:
+            The counts, like those of `count_by`, but without the axis of the groups.
+        """
         counts = self.count_by(labels, decisions, np.zeros(len(labels), np.int64), 1)
         return type(counts)(*(part[0] for part in counts.parts))
 
     def over_all(self, name: str, counts: Additive) -> float:
-        """Return the value over all names of one of `statistics`; NaN if undefined.
+        """Return a metric's value over all AUs or classes, usually the mean; NaN if undefined.
 
         Args:
-            name: the name of the statistic.
+            name: the name of the metric, a key of `statistics`.
             counts: the counts of a set of frames, as `count` returns them.
         """
         return float(with_overall(self.statistics[name], counts)[..., -1])
 
     def coded(self, labels: np.ndarray) -> list[int]:
-        """Return the number of coded frames per name, and last of those with any name coded."""
+        """Return the number of frames in which each AU or class is coded, and one more number.
+
+        The last number is that of the frames in which at least one AU or class is coded.
+
+        Args:
+            labels: the labels, as `labels` returns them.
+        """
         is_coded = self.indicators(labels) >= 0
         return [*is_coded.sum(axis=0).tolist(), int(is_coded.any(axis=1).sum())]
 
     def class_weights(self, coded: np.ndarray, positives: np.ndarray) -> np.ndarray:
-        """Return the class weights of the training loss: inverse rates in the training part.
+        """Return the weight of each AU or class in the training loss, so that rare ones weigh more.
 
-        This is equation 9 of "Towards End-to-End Explainable Facial Action Unit Recognition via
-        Vision-Language Joint Learning" (ACM Multimedia 2024), except that the weights have a mean
-        of 1, as is common, rather than a sum of 1.
+        The weight is the inverse of the share of coded training frames in which the AU or class is
+        true. This is equation 9 of the VL-FAU paper, "Towards End-to-End Explainable Facial Action
+        Unit Recognition via Vision-Language Joint Learning" (ACM Multimedia 2024), except that the
+        weights have a mean of 1, as is common, rather than a sum of 1.
 
         Args:
-            coded: the number of coded frames of each name, int [A].
-            positives: the number of frames in which each name is true, int [A].
+            coded: the number of training frames in which each AU or class is coded, int [A].
+            positives: the number of training frames in which each AU or class is true, int [A].
 
         Returns:
-            The class weights, float64 [A], with mean 1; NaN for a name that is never true.
+            The weights, float64 [A], with mean 1; NaN for an AU or class that is never true.
         """
         inverse = np.full(len(coded), np.nan)
         np.divide(coded, positives, out=inverse, where=positives > 0)

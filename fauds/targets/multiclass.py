@@ -20,9 +20,9 @@ _ABSENT = "no frame of the class in the test part"
 class Multiclass(Target):
     """Base class of targets with mutually exclusive classes.
 
-    A subclass defines the names of the classes and the column of their labels. A label is the index
-    of the class in `names`, or null if the frame is not labelled. The decision is the class with
-    the highest score; the threshold is not used.
+    A subclass defines the names of the classes and the column of frames.parquet with the labels. A
+    label is the index of the class in `names`, or null if the frame is not labelled. The predicted
+    class is the one with the highest score; no decision threshold is used.
     """
 
     noun: ClassVar[str] = "class"
@@ -65,15 +65,15 @@ class Multiclass(Target):
     @property
     @abstractmethod
     def column(self) -> str:
-        """The column of frames.parquet that holds the class."""
+        """The name of the column of frames.parquet that holds the index of each frame's class."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The column of the labels, as a tuple."""
+        """The name of the column of frames.parquet that holds the labels, in a tuple."""
         return (self.column,)
 
     def labels(self, frames: pa.Table) -> np.ndarray:
-        """Return the class of every frame, int16 [N], or -1 if it is not labelled.
+        """Return the index of every frame's class, int16 [N], or -1 if the frame is not labelled.
 
         Raises:
             DataError: a label is not the index of a class.
@@ -90,38 +90,62 @@ class Multiclass(Target):
         return labels.astype(np.int16)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return int8 [N, A]: 1 for the frame's class, 0 for others, -1 if it is not labelled."""
+        """Return the classes of N frames as indicators of A classes, int8 [N, A].
+
+        The values are 1 for the frame's class and 0 for other classes; -1 if the frame is not
+        labelled.
+
+        Args:
+            labels: the index of every frame's class, or -1, int [N].
+        """
         is_class = (labels[:, None] == np.arange(len(self.names))).astype(np.int8)
         return np.where(labels[:, None] < 0, np.int8(-1), is_class)
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Return the class with the highest score, the first one of a tie, as bool [N, A]."""
+        """Return bool [N, A], True for the class with the highest score in each frame.
+
+        Of classes with equal scores, the first one is chosen.
+
+        Args:
+            scores: the scores of A classes in N frames, float [N, A].
+            threshold: not used.
+        """
         decisions: np.ndarray = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
         return decisions
 
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
     ) -> Confusion:
-        """Return the confusion matrix of every group of frames, [G, A, A]."""
+        """Return the confusion matrix of A classes for each of G groups of frames, [G, A, A].
+
+        Arguments are those of `Target.count_by`.
+        """
         return multiclass.count_by(labels, decisions, groups, size)
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
-        """Return the number of frames of each class, [..., A]."""
+        """Return the number of labelled frames that belong to each of A classes, [..., A].
+
+        The numbers have the leading axes of the counts, such as subjects.
+        """
         frames: np.ndarray = counts.parts[0].sum(axis=-1)
         return frames
 
     def shares(self, counts: Additive) -> np.ndarray:
-        """Return the share of frames of each class, [A]."""
+        """Return the share of labelled frames that belong to each of A classes, float [A].
+
+        Args:
+            counts: the confusion matrix of every group of frames; the groups are summed.
+        """
         frames = counts.parts[0].sum(axis=(0, 2))
         shares: np.ndarray = frames / max(frames.sum(), 1)
         return shares
 
     def outcomes(self, counts: Additive) -> np.ndarray:
-        """Return the confusion matrices, int [G, A, A]."""
+        """Return the confusion matrices of G groups and A classes as an array, int [G, A, A]."""
         return counts.parts[0]
 
     def counts_from(self, outcomes: np.ndarray) -> Confusion:
-        """Return the counts of confusion matrices, int [G, A, A].
+        """Return the `Confusion` whose matrices are those of an array, int [G, A, A].
 
         Raises:
             ValueError: the matrices are not square.
@@ -139,7 +163,11 @@ class Multiclass(Target):
         graded: bool,
         rates: np.ndarray | None = None,
     ) -> dict[str, MetricValues]:
-        """Return accuracy, recall and F1 by class; arguments are those of `Target.metrics`."""
+        """Return accuracy, recall and F1, by class and over all classes.
+
+        If `rates` is given, the accuracy of always predicting the class that is most frequent in
+        training is included. Arguments are those of `Target.metrics`.
+        """
         counts = self.count(labels, self.decide(scores, threshold))
         figures = {
             name: MetricValues(statistic(counts), self.over_all(name, counts))

@@ -16,7 +16,10 @@ from fauds.metrics.resampling import Additive, Statistic
 from fauds.targets.base import MetricValues, Target
 
 JOINED_RULE = "as in train and test"
-"""The rule of a protocol that joins two others, which both have rules of their own."""
+"""The occurrence rule of a protocol that trains by one protocol and tests by another one.
+
+Each of the two has a rule of its own for when an AU counts as occurring.
+"""
 
 
 def _au(spelling: int | str) -> str:
@@ -30,19 +33,23 @@ AU = Annotated[str, BeforeValidator(_au)]
 """An action unit, converted from any common spelling to its canonical name, such as AU04."""
 
 RULE_PATTERN = rf"^(coded|intensity >= [1-5]|{JOINED_RULE})$"
-"""A regular expression of the rules that derive occurrence from labels."""
+"""A regular expression for the rules by which labels say that an AU occurs.
+
+For example, "coded" (as the dataset codes it) or "intensity >= 2".
+"""
 
 _NO_POSITIVE = "no positive frame in the test part"
 _NO_CONTRAST = "no positive or no negative frame in the test part"
 
 
 class Occurrence(Target):
-    """The occurrence of action units.
+    """The target of AU recognition: whether each action unit occurs in a frame.
 
     Attributes:
-        aus: the names of the action units, in the order of the scores.
-        rule: the rule for occurrence: "coded" if the release codes it, or "intensity >= 2" (1 to 5)
-            if it is derived from intensity.
+        aus: the names of the action units, in the order of a model's scores.
+        rule: the rule by which an action unit counts as occurring: "coded" if the dataset codes
+            occurrence itself, or, for example, "intensity >= 2" (a level from 1 to 5) if occurrence
+            is derived from intensity.
     """
 
     kind: Literal["occurrence"] = "occurrence"
@@ -101,45 +108,70 @@ class Occurrence(Target):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the labels, one per action unit: 1, 0, or null if not coded."""
+        """The names of the columns of frames.parquet that hold the labels, one per action unit.
+
+        A label is 1 (active), 0 (inactive), or null if not coded.
+        """
         return self.aus
 
     @property
     def described(self) -> tuple[str, ...]:
-        """The names of the action units, which captions describe."""
+        """The names of the action units that captions describe: all of the target's."""
         return self.aus
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurrence; None if occurrence is coded itself."""
+        """The lowest intensity, 1 to 5, at which an AU counts as occurring.
+
+        It is None if occurrence is not derived from intensity.
+        """
         level = re.search(r"\d", self.rule)
         return int(level.group()) if level else None
 
     def reading(self) -> dict[str, Any]:
-        """Return the reader options: the action units and, if set, `occurrence_at`."""
+        """Return the options that a dataset's reader needs for this target, by name.
+
+        They are ``aus``, the action units to read, and, if occurrence is derived from intensity,
+        ``occurrence_at``, the lowest intensity that counts as occurring.
+        """
         threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
         return {"aus": self.aus, **threshold}
 
     def declared(self) -> dict[str, Any]:
-        """Return the protocol's short form of the target: the keys ``aus`` and ``occurrence``."""
+        """Return the keys and values with which a protocol file declares this target.
+
+        They are ``aus``, the action units, and ``occurrence``, the rule: a short form without the
+        key ``target``.
+        """
         return {"aus": list(self.aus), "occurrence": self.rule}
 
     def labels(self, frames: pa.Table) -> np.ndarray:
-        """Return the occurrence labels, int8 [N, A], -1 if not coded."""
+        """Return the labels of A action units in N frames, int8 [N, A].
+
+        The values are 1 (active), 0 (inactive) and -1 (not coded).
+        """
         return np.stack([frames[au].fill_null(-1).to_numpy() for au in self.aus], axis=1)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return the labels, which already are indicators."""
+        """Return the labels unchanged: they are 1 (active), 0 (inactive) or -1 (not coded)."""
         return labels
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
-        """Return decisions, bool [N, A]: True where the probability is at least the threshold."""
+        """Return bool [N, A], True where the score of an AU is at least the threshold.
+
+        Args:
+            scores: the probability that each of A action units occurs in each of N frames.
+            threshold: the decision threshold.
+        """
         return occurrence.decide(scores, threshold)
 
     def count_by(
         self, labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size: int
     ) -> Counts:
-        """Return the confusion counts of every group of frames, [G, A]."""
+        """Return the confusion counts of A action units in each of G groups of frames, [G, A].
+
+        Arguments are those of `Target.count_by`.
+        """
         return occurrence.count_by(labels, decisions, groups, size)
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
@@ -148,21 +180,30 @@ class Occurrence(Target):
         return frames
 
     def label(self, name: str) -> str:
-        """Return an action unit with its FACS name, such as AU12 (lip corner puller)."""
+        """Return an action unit's name with its FACS name, such as AU12 (lip corner puller)."""
         return f"{name} ({facts()[name]['name'].lower()})"
 
     def shares(self, counts: Additive) -> np.ndarray:
-        """Return the share of coded frames in which each action unit is active, [A]."""
+        """Return the share of coded frames in which each of A action units is active, float [A].
+
+        Args:
+            counts: the confusion counts of every group of frames; the groups are summed.
+        """
         tp, fp, fn, tn = (part.sum(axis=0) for part in counts.parts)
         active: np.ndarray = (tp + fn) / np.maximum(tp + fp + fn + tn, 1)
         return active
 
     def outcomes(self, counts: Additive) -> np.ndarray:
-        """Return the counts tp, fp, fn and tn, int [G, A, 4]."""
+        """Return the confusion counts of G groups and A action units as one array, int [G, A, 4].
+
+        The last axis holds tp, fp, fn and tn.
+        """
         return np.stack(counts.parts, axis=-1)
 
     def counts_from(self, outcomes: np.ndarray) -> Counts:
-        """Return the counts of stored tp, fp, fn and tn, int [G, A, 4].
+        """Return confusion counts from the array that `outcomes` returned, int [G, A, 4].
+
+        The last axis holds tp, fp, fn and tn.
 
         Raises:
             ValueError: the last axis does not have four counts.
@@ -180,7 +221,10 @@ class Occurrence(Target):
         graded: bool,
         rates: np.ndarray | None = None,
     ) -> dict[str, MetricValues]:
-        """Return the metrics of every action unit; arguments are those of `Target.metrics`."""
+        """Return the values of each metric (F1, accuracy, ...) for every action unit, by name.
+
+        Arguments are those of `Target.metrics`.
+        """
         counts = occurrence.count(labels, self.decide(scores, threshold))
         values = {
             "f1": occurrence.f1(counts),
