@@ -6,7 +6,8 @@ class FaudsError(Exception):
 
     Args:
         what: what is wrong, in one sentence.
-        where: the file (with its line, such as ``labels.csv:12``), the subject or the setting.
+        where: the place of the problem: a file (with its line, such as ``labels.csv:12``), a
+            subject or a setting.
         hint: what the user can do about it.
 
     The command line prints the message without a traceback and exits with `exit_code`.
@@ -30,7 +31,7 @@ class FaudsError(Exception):
 
 
 class DataError(FaudsError):
-    """An error in a file or folder: it is missing, damaged or not in its format. Exit code 1."""
+    """A file or folder is missing, damaged or not in the expected format. Exit code 1."""
 
 
 class UsageError(FaudsError):

@@ -1,7 +1,7 @@
-"""Action units (AUs): their names and spellings, and facts about them from FACS.
+"""The names and spellings of action units (AUs), and facts about AUs from FACS.
 
-fauds uses the names of OpenFace and py-feat, AU01 and AU12, throughout. Other spellings (1, "au1",
-"AU_12", "AU12_r") are converted with `au_name` when they are read.
+fauds spells AUs as OpenFace and py-feat do, for example AU01 and AU12. `au_name` converts other
+spellings (1, "au1", "AU_12", "AU12_r") when labels or commands are read.
 """
 
 import re
@@ -23,13 +23,13 @@ INTENSITIES = "ABCDE"
 """The FACS intensity letters, from A (trace, intensity 1) to E (maximum, intensity 5)."""
 
 STATES = ("inactive", "active", *INTENSITIES)
-"""The states of an action unit in descriptions: two for occurrence, then one per intensity."""
+"""What a description can say of an action unit: inactive, active, or an intensity from A to E."""
 
 _SPELLING = re.compile(r"^\s*(?:AU[\s_-]?)?0*(\d{1,2})(?:_[rc])?\s*$", re.IGNORECASE)
 
 
 def au_name(spelling: int | str) -> str:
-    """Return the canonical name of an action unit, such as ``AU04``.
+    """Return the name of an action unit as fauds spells it, such as ``AU04``.
 
     Args:
         spelling: any common spelling of the action unit, such as 4, "au4" or "AU04_r".
@@ -53,12 +53,13 @@ def au_number(name: str) -> int:
 
 
 def occurs(state: str, occurrence_at: int | None) -> bool:
-    """Return whether an action unit in one of `STATES` counts as occurring.
+    """Return whether an action unit that a description calls, for example, active occurs.
 
     Args:
-        state: the state in a description.
-        occurrence_at: the lowest intensity that counts as occurrence, for example 2 in DISFA's
-            benchmark; None if occurrence is coded separately, so that any intensity counts.
+        state: one of `STATES`: "inactive", "active", or an intensity letter from "A" to "E".
+        occurrence_at: the lowest intensity, 1 to 5, that counts as occurrence, for example 2 in
+            DISFA's benchmark; None if the dataset codes occurrence separately from intensity, so
+            that any intensity counts.
     """
     if state in INTENSITIES:
         return INTENSITIES.index(state) + 1 >= (occurrence_at or 1)
@@ -72,12 +73,13 @@ def intensity_column(au: str) -> str:
 
 @cache
 def facts() -> dict[str, dict[str, Any]]:
-    """Return the content of templates/facs.yaml by action unit, in FACS order.
+    """Return the facts about each action unit in templates/facs.yaml, in FACS order.
 
-    The keys of each action unit are name, muscles, region, changes (the appearance of each part
-    of the face), grows (the effect of intensity), confused_with (the difference to similar action
-    units) and landmarks (indices of the 68 points, see `anchors`). The header of the file describes
-    the keys and names the sources.
+    The keys of the result are names such as AU04. The facts about an action unit (AU) have the keys
+    name, muscles, region, changes (how each part of the face looks), grows (what a higher intensity
+    changes), confused_with (how similar AUs differ) and landmarks (for each anchor, that is, each
+    place where the AU is visible, the indices of the landmarks whose mean is the anchor). The
+    header of the file describes the keys and names the sources.
     """
     import yaml
 
@@ -89,14 +91,16 @@ def facts() -> dict[str, dict[str, Any]]:
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":
-    """Return the points on a face at which an action unit is visible.
+    """Return the points on a face at which an action unit is visible, its anchors.
 
     Args:
         au: the action unit, in any common spelling.
-        points: the 68 landmarks of the face in iBUG's order, [68, 2], for example in pixels.
+        points: the 68 landmarks of the face in iBUG's order, as an array [68, 2] of x and y, for
+            example in pixels.
 
     Returns:
-        One point per anchor in templates/facs.yaml, [n, 2], in the units of `points`.
+        An array [n, 2] of the x and y of n anchors, in the unit of `points`. An anchor is the mean
+        of the landmarks that templates/facs.yaml lists for it.
 
     Raises:
         UsageError: fauds does not know the action unit.

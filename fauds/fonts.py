@@ -34,10 +34,13 @@ _BEFORE = frozenset("，。、；：？！）》」』”’…,.;:?!)")
 
 
 def families(texts: Iterable[str]) -> list[str]:
-    """Return the font families for texts: the default one, and one for letters that it lacks.
+    """Return the names of the font families to draw texts with, for matplotlib.
+
+    The first is the default font. If that font lacks letters of the texts, the name of an installed
+    font that has these letters follows.
 
     Raises:
-        DataError: no installed font has all of these letters.
+        DataError: no installed font has all letters that the default font lacks.
     """
     missing = _visible_letters(texts) - _letters(plain_file())
     if not missing:
@@ -51,7 +54,7 @@ def families(texts: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def font_file(text: str, bold: bool = False) -> str:
-    """Return the path of a font that has all letters of a text, preferably the default one.
+    """Return the path of a font file that has all letters of a text, preferably the default font.
 
     Args:
         text: the text to draw.
@@ -68,7 +71,11 @@ def font_file(text: str, bold: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def drawable(text: str) -> str:
-    """Return a text with "?" in place of the letters that no installed font has."""
+    """Return a text that one installed font can draw completely.
+
+    This is the text itself if a font has all of its letters. Otherwise it is the text with "?" in
+    place of each letter that the default font lacks.
+    """
     try:
         font_file(text)
     except DataError:
@@ -79,16 +86,16 @@ def drawable(text: str) -> str:
 
 @lru_cache(maxsize=2)
 def plain_file(bold: bool = False) -> str:
-    """Return the path of the default font, in its normal or bold weight."""
+    """Return the path of the file of the default font, in its normal or bold weight."""
     weight = "bold" if bold else "normal"
     return font_manager.findfont(font_manager.FontProperties(family=DEFAULT_FONT, weight=weight))
 
 
 def line_break_pieces(text: str) -> Iterator[str]:
-    """Yield the parts of a text between which a line may be broken.
+    """Yield the pieces of a text between which a line may be broken.
 
-    These are words with the blanks after them, and single wide (for example Chinese) letters. The
-    parts together are the whole text.
+    A piece is a word with the blanks after it, or a single wide (for example Chinese) letter with
+    the punctuation after it. The pieces, joined, are the whole text.
     """
     piece = ""
     for letter in text:
@@ -114,7 +121,14 @@ def _is_visible(letter: str) -> bool:
 
 
 def _best_font(letters: set[int]) -> str:
-    """Return the path of the most suitable installed font that has these letters."""
+    """Return the path of the most suitable installed font that has all of the letters.
+
+    Args:
+        letters: the code points of the letters.
+
+    Raises:
+        DataError: no installed font has all of the letters.
+    """
     candidates = _candidates()
     for path in candidates:
         if letters <= _letters(path):
@@ -142,7 +156,10 @@ def _rank(path: str) -> tuple[int, bool]:
 
 @lru_cache(maxsize=64)
 def _letters(path: str) -> frozenset[int]:
-    """Return the code points in a font; none if it cannot be read (a bitmap or damaged font)."""
+    """Return the code points of the letters in a font file.
+
+    The result is empty if the file cannot be read, for example a bitmap font or a damaged file.
+    """
     try:
         return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):

@@ -6,7 +6,7 @@ from fauds.errors import UsageError
 
 
 def rank() -> int:
-    """Return the number of this process among all processes, from 0; 0 without torchrun.
+    """Return the number, from 0, of this process among all that torchrun started; 0 without it.
 
     Raises:
         UsageError: the environment variable RANK is not a number.
@@ -15,7 +15,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """Return the number of processes that were started together; 1 without torchrun.
+    """Return the number of processes that torchrun started together; 1 without torchrun.
 
     Raises:
         UsageError: the environment variable WORLD_SIZE is not a number.
@@ -24,7 +24,9 @@ def world_size() -> int:
 
 
 def local_rank() -> int:
-    """Return the number of this process on its machine, from 0; 0 without torchrun.
+    """Return the number, from 0, of this process among those of torchrun on the same machine.
+
+    Without torchrun, the result is 0.
 
     Raises:
         UsageError: the environment variable LOCAL_RANK is not a number.
@@ -33,7 +35,7 @@ def local_rank() -> int:
 
 
 def is_launched() -> bool:
-    """Return whether the process was started by torchrun, which sets all of its variables."""
+    """Return whether torchrun started this process, by the environment variables that it sets."""
     return {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 

@@ -13,12 +13,14 @@ T = TypeVar("T")
 
 
 def unknown_name_error(kind: str, name: str, known: list[str]) -> UsageError:
-    """Return the error for an unknown name, which lists the known names and suggests a similar one.
+    """Return an error that says that a name is unknown and lists the known names.
+
+    If a known name is similar to the unknown name, the error suggests it.
 
     Args:
-        kind: the kind of object, for the message ("dataset").
-        name: the unknown name.
-        known: the known names.
+        kind: what the names are names of, for the message, such as "dataset".
+        name: the name that the user gave.
+        known: the names that exist.
     """
     near = difflib.get_close_matches(name, known, n=1)
     suggestion = f"did you mean {near[0]!r}? " if near else ""
@@ -29,11 +31,11 @@ def unknown_name_error(kind: str, name: str, known: list[str]) -> UsageError:
 
 
 class Registry(Generic[T]):
-    """Objects by name, each imported when it is first used.
+    """A mapping from names to objects, each of which is imported when it is first used.
 
     Args:
-        kind: the kind of object, for error messages ("dataset").
-        builtin: the objects in fauds by name, as ``"module:attribute"``.
+        kind: what the objects are, for error messages, such as "dataset".
+        builtin: the objects that fauds itself has, by name, each as ``"module:attribute"``.
         group: the entry-point group through which other packages add objects.
     """
 

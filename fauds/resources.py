@@ -13,13 +13,13 @@ FOLDERS = ("templates", "benchmarks", "models")
 
 
 def root(folder: str) -> Path:
-    """Return the path of one of the shipped folders.
+    """Return the path of one of the folders of data that fauds ships.
 
     Args:
         folder: the name of the folder, "templates", "benchmarks" or "models".
 
     Raises:
-        ValueError: the name is another one.
+        ValueError: the name is none of these three.
         DataError: the installation lacks the folder.
     """
     if folder not in FOLDERS:
@@ -36,7 +36,11 @@ def root(folder: str) -> Path:
 
 
 def path(folder: str, *parts: str) -> Path:
-    """Return the path of a shipped file, for example ``path("benchmarks", "bp4d.yaml")``.
+    """Return the path of a file that fauds ships, such as ``path("benchmarks", "bp4d.yaml")``.
+
+    Args:
+        folder: the name of the folder, "templates", "benchmarks" or "models".
+        parts: the names of the folders in it that lead to the file, and of the file.
 
     Raises:
         DataError: the file does not exist.

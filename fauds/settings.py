@@ -1,7 +1,7 @@
-"""The typed settings that all runs have, and reading YAML files.
+"""The typed settings that all training runs have, and the reading of YAML files.
 
-The settings of a model family are defined in the module of its network. Presets are read by
-`fauds.nn.presets`.
+The settings that only one kind of model has are defined in the module of its network. Presets
+(files with the settings of a run) are read by `fauds.nn.presets`.
 """
 
 import difflib
@@ -22,16 +22,16 @@ class Settings(BaseModel):
 
 
 class BackboneSettings(Settings):
-    """The settings of the backbone, a timm model.
+    """The settings of a model's backbone: the network, from timm, that computes image features.
 
     Attributes:
         name: the name of the timm model.
-        args: further arguments of ``timm.create_model``; those that would make timm load a file
-            are not allowed.
-        pretrained: whether to start from timm's pretrained weights, which are downloaded if they
-            are not in its cache.
-        weights: a safetensors file to start from, by an absolute path or a path relative to the
-            preset; None for no file.
+        args: further arguments of ``timm.create_model``; arguments that would make timm load a
+            file are not allowed.
+        pretrained: whether training starts from timm's pretrained weights, which are downloaded
+            if timm's cache does not have them.
+        weights: the path of a safetensors file whose weights training starts from, absolute or
+            relative to the preset (the file with these settings); None for no file.
     """
 
     name: str
@@ -56,12 +56,14 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSettings(Settings):
-    """The settings that all model families have; each family adds its own in a subclass.
+    """The settings that all kinds of models have; each kind adds its own in a subclass.
 
     Attributes:
         image_size: the side length of the square input image in pixels.
-        mean: the mean of the pixels, RGB, 0 to 1; by default that of ImageNet.
-        std: the standard deviation of the pixels, RGB, 0 to 1; by default that of ImageNet.
+        mean: the mean of the pixel values, 0 to 1, in each of the channels R, G and B, which is
+            subtracted from images; by default the mean over ImageNet.
+        std: the standard deviation of the pixel values, 0 to 1, in each of the channels R, G and
+            B, which images are divided by; by default that over ImageNet.
     """
 
     image_size: int = Field(224, ge=1, le=4096)
@@ -69,7 +71,10 @@ class ModelSettings(Settings):
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
     def untrained(self) -> Self:
-        """Return the settings without initial weights, for a model whose weights are all loaded."""
+        """Return the same settings, but without weights that the backbone starts from.
+
+        They are for a model that is built to load all of its weights from a file afterwards.
+        """
         backbone = getattr(self, "backbone", None)
         if not isinstance(backbone, BackboneSettings):
             return self
@@ -80,41 +85,46 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """The settings of training.
 
-    The paper does not state the learning rates, the schedule, the clipping and the size of the
-    cutout; their defaults are those of fauds.
+    The paper whose method fauds implements does not state the learning rates, the schedule, the
+    clipping and the size of the cutout; their defaults were chosen for fauds.
 
     Attributes:
-        epochs: the number of epochs.
+        epochs: the number of times that training goes through all training frames.
         batch_size: the number of faces per step, over all processes.
         learning_rate: the learning rate after the warm-up.
-        backbone_rate: a factor of the learning rate for the backbone.
+        backbone_rate: the learning rate of the backbone, as a multiple of `learning_rate`.
         weight_decay: the weight decay of AdamW.
         betas: the betas of AdamW.
-        warmup: the share of all steps in which the learning rate rises, 0 to 1.
-        schedule: the schedule of the learning rate after the warm-up.
-        accumulate: the number of micro-batches that each process divides its part of a batch
-            into, to save memory; the step stays the same.
-        ema: the decay of the moving average of the model's weights, which is then tested and
-            saved; None for the weights themselves.
+        warmup: the share of all steps, 0 to 1, at the start of training in which the learning
+            rate rises from 0.
+        schedule: how the learning rate changes after the warm-up: it falls along a "cosine" or
+            stays "constant".
+        accumulate: the number of micro-batches into which each process divides its share of a
+            batch to save memory; the weights change once per batch all the same.
+        ema: the decay of an exponential moving average of the model's weights. The average is
+            tested and saved in place of the weights; None for no average.
         gradient_clip: the largest norm of the gradient; None for no clipping.
-        class_weights: the scaling of the class weights: "sum1" as in equation 9 of the paper, or
-            "mean1" as is usual in the field.
+        class_weights: how the weights of the AUs or classes in the loss, which rise with rarity,
+            are scaled: to the sum 1 ("sum1"), as in equation 9 of the paper, or to the mean 1
+            ("mean1"), as is usual in the field.
         flip: whether to flip images horizontally at random.
-        cutout: the side length of the erased square, as a share of that of the image, 0 to 1.
-        cutout_chance: the share of images with an erased square, 0 to 1.
+        cutout: the side length of the square that cutout erases from a training image, as a share
+            of the side length of the image, 0 to 1.
+        cutout_chance: the share of training images from which a square is erased, 0 to 1.
         seed: the seed of all random choices.
-        workers: the number of processes that load images; None chooses it by the machine.
+        workers: the number of processes that load images; None for a number that suits the
+            machine.
         device: "auto" for a GPU if there is one, or "cpu".
         precision: "auto" for bfloat16 on GPUs that support it and float32 elsewhere, "no" for
             float32, or "bf16" or "fp16".
         compile: whether to compile the backbone with torch.compile.
-        validation_subjects: the number of subjects of the training part that select an epoch
-            instead of being trained on.
-        watch_test: whether to evaluate on the test part after each epoch and report the best
-            epoch, as is common in publications.
+        validation_subjects: the number of each fold's training subjects that are not trained on,
+            but used to select the best epoch.
+        watch_test: whether to evaluate on the test subjects after each epoch, and report the
+            figures of the epoch that is best on them, as is common in publications.
 
-    The headline figures are those of the last epoch. Figures of epochs selected by
-    `validation_subjects` or `watch_test` are reported under their own names.
+    The main figures of a run are those of the model after the last epoch. The figures of an epoch
+    that `validation_subjects` or `watch_test` selects are reported in addition, under other names.
     """
 
     epochs: int = Field(15, ge=1)
@@ -142,16 +152,18 @@ class TrainingSettings(Settings):
 
 
 class InferenceSettings(Settings):
-    """The settings of prediction on the test part, none of which the paper states.
+    """The settings of predicting the test frames of a fold, and of describing faces in words.
+
+    The paper whose method fauds implements states none of them.
 
     Attributes:
         batch_size: the number of faces per batch.
-        beam_width: the number of hypotheses of beam search.
-        length_penalty: the power of the number of words by which the log-probability of a
-            hypothesis is divided, 0 to 1.
-        max_words: the largest number of words in a description; None for that of the longest
-            description in the captions.
-        described: the largest number of frames per fold that get descriptions.
+        beam_width: the number of partial texts that beam search keeps at each word.
+        length_penalty: an exponent p from 0 to 1. Beam search compares texts by their
+            log-probability divided by the p-th power of their number of words.
+        max_words: the largest number of words in a generated description; None for the number in
+            the longest description that the model is trained on.
+        described: the largest number of test frames per fold for which descriptions are generated.
     """
 
     batch_size: int = Field(64, ge=1)
@@ -162,17 +174,17 @@ class InferenceSettings(Settings):
 
 
 DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "max_words", "described")
-"""The inference settings that matter only for models that write descriptions."""
+"""The names of the inference settings that only models that describe faces in words use."""
 
 M = TypeVar("M", bound=ModelSettings)
 
 
 class RunSettings(Settings, Generic[M]):
-    """All settings of a run.
+    """All settings of a run, as a preset (a YAML file of settings) contains them.
 
     Attributes:
-        description: the description of the preset, in words.
-        model: the settings of the model, in the type of its family.
+        description: what the preset is for, in words.
+        model: the settings of the model, in the subclass of `ModelSettings` for its kind.
         training: the settings of training.
         inference: the settings of prediction.
     """
@@ -192,11 +204,11 @@ def _restored(kind: type[ModelSettings], values: dict[str, Any]) -> RunSettings[
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that contains a mapping.
+    """Return the content of a YAML file, which must be a mapping of keys to values.
 
     Raises:
-        DataError: the file cannot be read, is not valid YAML, or contains something else. The
-            message names the file and, for invalid YAML, the line.
+        DataError: the file cannot be read, is not valid YAML, or contains no mapping. The message
+            names the file and, for invalid YAML, the line.
     """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -230,16 +242,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def validation_error(
     model: type[Settings], error: ValidationError, source: object, usage: bool
 ) -> UsageError | DataError:
-    """Return the error to raise if pydantic rejects values.
+    """Return the error to raise if pydantic rejects the values in a file or option of the user.
 
     Args:
-        model: the type that the values were read into.
-        error: the error of pydantic, of which the first problem is reported.
+        model: the class of settings that the values were validated against.
+        error: the error that pydantic raised; only the first problem in it is reported.
         source: the file or option that the values come from.
         usage: whether to return a UsageError instead of a DataError.
 
     Returns:
-        An error that names the key, and suggests a similar one for an unknown key.
+        An error that names the key of the invalid value. For an unknown key, it lists the known
+        keys and suggests a similar one.
     """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
@@ -263,11 +276,13 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return settings with dotted keys, such as ``training.seed``, without descriptions.
+    """Return nested settings as one flat dictionary with dotted keys, such as ``training.seed``.
+
+    The key ``description``, which holds a text and no setting, is left out.
 
     Args:
         settings: the settings as nested mappings.
-        prefix: the text before each key.
+        prefix: the text to put before each key, such as ``training.``.
     """
     flat: dict[str, Any] = {}
     for key, value in settings.items():

@@ -1,5 +1,6 @@
-"""Dataset readers: each turns the raw files of one dataset's release into the frames table.
+"""Dataset readers: each turns the raw files of one dataset into the frames table.
 
+The frames table has one row per labelled frame, with its labels and the path of its image.
 `DATASETS` maps dataset names to readers. Another package adds a reader through the entry-point
 group ``fauds.datasets``: ``name = "module:reader"``, where the reader is an object with the methods
 of `fauds.datasets.base.Reader`. Begin with `base`; then read `bp4d` or `disfa` as an example.
@@ -21,6 +22,6 @@ DATASETS: "Registry[Reader]" = Registry(
     },
     group="fauds.datasets",
 )
-"""Readers by dataset name. The synthetic dataset has BP4D's layout and uses BP4D's reader."""
+"""The reader of each dataset. The synthetic dataset has BP4D's layout and uses BP4D's reader."""
 
 __all__ = ["DATASETS"]

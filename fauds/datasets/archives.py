@@ -18,7 +18,8 @@ from fauds.datasets.numbering import BaseRule
 from fauds.errors import DataError
 
 SequenceOf = Callable[[Iterable[str]], SequenceId | None]
-"""Takes folder names, the outermost first; returns the sequence that they name, or None."""
+"""A function that takes the names of nested folders, the outermost first, and returns the sequence
+(subject and task) that the folders belong to, or None."""
 
 
 def find(
@@ -30,18 +31,21 @@ def find(
 ) -> dict[SequenceId, Archive]:
     """Find the images of sequences in zip files, without extracting them.
 
+    A sequence is one subject's video of one task. Images are named by a number.
+
     Args:
         paths: the paths of the zip files; one file may hold several sequences.
-        last: the last labelled frame of each wanted sequence; other sequences are left out.
-        sequence_of: a function that is called with the name of the zip file without its suffix,
-            followed by the names of the folders in the zip file.
-        rule: the reader's `image_base`, which returns the number of label frame 1's image.
-        declared: the number of label frame 1's image as the user declares it, 0 or 1; None if
-            the user does not declare it.
+        last: the number of the last labelled frame of each sequence to find; images of other
+            sequences are left out.
+        sequence_of: a function that returns the sequence of an image. Its argument is a list: the
+            name of the zip file without its suffix, then the names of the folders in the zip file.
+        rule: the reader's `image_base`, which derives the number of the image that shows labelled
+            frame 1.
+        declared: this number if the user states it, 0 or 1; None to derive it.
 
     Returns:
-        The archive of every wanted sequence that has images with a number for a name in a zip
-        file.
+        The archive (a zip file and the names of the images in it) of each sequence that has images
+        in one of the zip files.
 
     Raises:
         DataError: a zip file cannot be read, two zip files hold the same sequence, two images
@@ -74,7 +78,16 @@ def find(
 def _images(
     path: Path, wanted: Collection[SequenceId], sequence_of: SequenceOf
 ) -> dict[SequenceId, dict[int, str]]:
-    """Return the names of the images in a zip file by sequence, then by number in rising order."""
+    """Return the names of the images in a zip file, by sequence and by the number in the name.
+
+    The numbers of a sequence are in rising order.
+
+    Args:
+        path: the path of the zip file.
+        wanted: the sequences (subject and task) whose images are returned.
+        sequence_of: a function that returns the sequence for the names of nested folders, the
+            first of which is the name of the zip file without its suffix; or None.
+    """
     sequences: dict[str, SequenceId | None] = {}
     images_by_sequence: dict[SequenceId, dict[int, str]] = {}
     for name in _members(path):

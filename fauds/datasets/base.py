@@ -19,22 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options of reading a release.
+    """The options with which a release, the files of a dataset, is read.
 
     Attributes:
-        aus: the benchmark's AUs, such as AU01; each must be coded and gets a column.
-        subjects: the subjects to read; None reads all subjects of the release.
-        missing_aus: what to do where a subject has no labels of an AU: raise an "error", or store
-            "null" for all of the subject's frames.
-        occurrence_at: the lowest intensity that counts as occurrence, for datasets that code
-            intensity only (DISFA); None for datasets that code occurrence.
-        image_base: the number of label frame 1's image, 0 or 1; None derives it from the images.
-        images: the folder to search for images, relative to the root; None searches all of the
-            root.
-        sex_table: a CSV file with the columns subject and sex (F or M), for DISFA.
+        aus: the action units (AUs) that the benchmark needs, such as AU01. Each gets a column in
+            the frames table, and must have labels unless `missing_aus` is "null".
+        subjects: the ids of the subjects to read; None reads all subjects of the release.
+        missing_aus: what to do if a subject has no labels of an AU: raise an error ("error"), or
+            store the AU as not coded in all of the subject's frames ("null").
+        occurrence_at: the lowest intensity, 1 to 5, that counts as occurrence, for datasets that
+            code intensity only (DISFA); None for datasets that code occurrence.
+        image_base: the number, 0 or 1, in the file name of the image that shows labelled frame 1;
+            None derives it from the images.
+        images: the folder to search for images, relative to the root (the folder that the user
+            names as the release); None searches all of the root.
+        sex_table: the path of a CSV file with the columns subject and sex (F or M), for datasets
+            whose labels do not state the sex (DISFA); None for no such file.
 
     Raises:
-        UsageError: `missing_aus`, `image_base` or `occurrence_at` has another value.
+        UsageError: `missing_aus`, `image_base` or `occurrence_at` has none of the values above.
     """
 
     aus: tuple[str, ...] = ()
@@ -56,13 +59,17 @@ class ReadOptions:
             raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="use 1 to 5")
 
     def plain(self) -> dict[str, Any]:
-        """Return the options as values that JSON can store; `fields_of` reverses this."""
+        """Return the options by name, as values that JSON can store; `fields_of` reverses this."""
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
     def fields_of(plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of `ReadOptions` from the result of `plain`, which may be partial."""
+        """Return the arguments with which to make `ReadOptions` from stored options.
+
+        Args:
+            plain: the result of `ReadOptions.plain`, or a part of it, for example read from JSON.
+        """
         paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
         lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
         return {**plain, **paths, **lists}
@@ -71,13 +78,16 @@ class ReadOptions:
     def as_last(
         cls, last: Mapping[str, Any], root: Path | None, changes: Mapping[str, Any]
     ) -> "ReadOptions":
-        """Return the options of the last reading with changes, or defaults for another root.
+        """Return the options to read a release with, if the user sets only some of them now.
+
+        The other options are those with which the same release was read last. If another release
+        was read last, or none, they have their defaults.
 
         Args:
-            last: the result of `plain` for the last reading, with its "root"; empty if nothing
-                was read yet.
-            root: the release to read now; None for the one that was read last.
-            changes: the fields that the user sets now.
+            last: the options of the last reading, as `plain` returns them, and under the key
+                "root" the folder that was read; empty if nothing was read yet.
+            root: the folder of the release to read now; None for the release that was read last.
+            changes: the options that the user sets now, by name.
         """
         kept = dict(last)
         last_root = kept.pop("root", None)
@@ -89,17 +99,21 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Reading:
-    """The result of reading a release, without the frames themselves.
+    """What a reader reports after reading a release, the files of a dataset.
+
+    The frames and their labels are not part of it; a reader passes them on while it reads.
 
     Attributes:
         root: the folder that the image paths in the frames table are relative to.
-        fingerprint: a hex digest of the label files by content, and of the images by name, size
-            and modification time.
-        synthetic: whether the release is synthetic, written by fauds.
-        image_base: the number of label frame 1's image, 0 or 1; None if there are no images.
-        differences: differences from the published counts, one line per subject.
-        notes: messages about the labels and images of the release and how they were
-            interpreted, one line each.
+        fingerprint: a hex digest of the contents of the label files, and of the names, sizes and
+            modification times of the images.
+        synthetic: whether fauds generated the release, with drawn faces.
+        image_base: the number, 0 or 1, in the file name of the image that shows labelled frame 1;
+            None if there are no images.
+        differences: texts that say how the numbers of subjects, sequences and frames differ from
+            those that the authors of the dataset published; empty if they agree.
+        notes: messages about the labels and images of the release and how fauds interpreted
+            them, one line each.
     """
 
     root: Path
@@ -111,30 +125,47 @@ class Reading:
 
 
 FramesSink = Callable[[pa.Table], None]
-"""A function that receives one part of the frames table."""
+"""A function that is called with some rows of the frames table, as an Arrow table."""
 
 
 class Reader(Protocol):
-    """A reader of one dataset's raw files. Every method raises DataError for invalid files."""
+    """The interface of an object that reads the raw files of one dataset.
+
+    Every method raises DataError for invalid files.
+    """
 
     def label_files(self, root: Path, options: ReadOptions | None = ...) -> list[Path]:
-        """Return the paths of the label files that `read` would read, in natural order."""
+        """Return the paths of the label files that `read` would read, in natural order (2 < 10).
+
+        Args:
+            root: the folder of the release, as for `read`.
+            options: the options of reading; None for the defaults of `ReadOptions`.
+        """
 
     def fingerprint(self, root: Path, options: ReadOptions | None = ...) -> str:
-        """Return the same digest as `Reading.fingerprint`, without parsing the labels."""
+        """Return a hex digest of a release, which shows whether its files have changed.
+
+        It is the same as `Reading.fingerprint`, but is computed without parsing the labels.
+
+        Args:
+            root: the folder of the release, as for `read`.
+            options: the options of reading; None for the defaults of `ReadOptions`.
+        """
 
     def image_base(
         self, folders: "Mapping[Key, Listing]", last: "Mapping[Key, int]", declared: int | None
     ) -> tuple[int | None, str]:
-        """Return the number of label frame 1's image, and a phrase that says how it is known.
+        """Return the image base: the number in the name of the image that shows labelled frame 1.
 
         Args:
-            folders: the images of each sequence that has images.
-            last: the last labelled frame of each sequence.
-            declared: the number as the user declares it, 0 or 1; None if it is not declared.
+            folders: the names and numbers of the images of each sequence (subject and task) that
+                has images.
+            last: the number of the last labelled frame of each sequence.
+            declared: the image base, 0 or 1, if the user states it; None to derive it.
 
         Returns:
-            0 or 1, or None if there are no images; and the phrase, such as "declared".
+            The image base, 0 or 1, or None if there are no images; and a phrase for messages that
+            says how it is known, such as "declared".
         """
 
     def footage(
@@ -146,17 +177,19 @@ class Reader(Protocol):
         image_base: int | None = ...,
         images: Path | None = ...,
     ) -> Footage:
-        """Find the archives, videos and landmarks that faces can be cropped from.
+        """Find the zip files of images, the videos and the landmarks to crop faces from.
 
-        Extracted images are not among them: `read` finds those.
+        Images that are already extracted to folders are not searched for here; `read` finds them.
 
         Args:
             root: the folder of the release, as for `read`.
-            last: the last labelled frame of each sequence, by subject and task; the result has a
-                source for each of these sequences.
+            last: the number of the last labelled frame of each sequence, by subject and task; the
+                result has an entry for each of these sequences.
             camera: the camera whose images are wanted, for releases with two cameras.
-            image_base: the number of label frame 1's image; None derives it from the images.
-            images: the folder that `read` searches for images, relative to the root.
+            image_base: the number, 0 or 1, in the name of the image that shows labelled frame 1;
+                None derives it from the images.
+            images: the folder that `read` searches for extracted images, relative to the root;
+                None for all of the root.
 
         Raises:
             DataError: two files belong to the same sequence, an archive is damaged, a list of
@@ -172,36 +205,41 @@ class Reader(Protocol):
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read a release, which may be incomplete, and return all but its frames.
+        """Read the labels of a release and find its images; the release may be incomplete.
+
+        The labelled frames are passed to `sink`, some rows at a time, to save memory. The result
+        describes the release as a whole.
 
         Args:
             root: the folder of the release.
-            expected: the published counts, see `fauds.datasets.subjects.differences`; None skips
-                the comparison.
+            expected: the numbers of subjects, sequences and frames that the authors of the dataset
+                published, see `fauds.datasets.subjects.differences`; None skips the comparison.
             options: the options of reading; None for the defaults of `ReadOptions`.
-            sink: a function that is called with each part of the frames table as it is read.
-                Every part holds whole sequences and has the columns of
-                `fauds.tables.schemas.frames_schema` for the same AUs; a column may be null
+            sink: a function that is called with some rows of the frames table at a time. The rows
+                of a sequence (subject and task) come in the same call. All calls have the columns
+                of `fauds.tables.schemas.frames_schema` for the same AUs; a column may be null
                 throughout. The column `key` may be left out; its values must be unique.
         """
 
 
 def natural(text: str) -> tuple[tuple[str, int], ...]:
-    """Return a sort key that orders numbers in a text by value: T2 comes before T10."""
+    """Return a key for sorting texts by the numbers in them, so that T2 comes before T10."""
     parts = re.findall(r"(\D*)(\d*)", text)
     return tuple((letters, int(digits or -1)) for letters, digits in parts)
 
 
 def sequence_key(subject: str, task: str) -> tuple[Any, ...]:
-    """Return the natural sort key of a sequence."""
+    """Return a key for sorting sequences by subject, then by task, with T2 before T10."""
     return natural(subject), natural(task)
 
 
 def read_marker(*folders: Path) -> dict[str, Any] | None:
-    """Read the marker file of a synthetic release; return None if there is no marker file.
+    """Return the content of the file that marks a release as synthetic, made by fauds.
+
+    The result is None if no folder has such a marker file.
 
     Args:
-        folders: the folders to search; the first marker file is read.
+        folders: the folders to look in; the first marker file found is read.
 
     Raises:
         DataError: the marker file cannot be read, or the release was not completely written.
@@ -227,11 +265,12 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
 
 
 def is_complete_synthetic(root: Path, expected: Mapping[str, Any]) -> bool:
-    """Return whether a folder holds a complete synthetic release with this marker content.
+    """Return whether a folder holds a complete synthetic release made with given settings.
 
     Args:
         root: the folder of the release.
-        expected: keys and values that the marker file must contain; it may contain more.
+        expected: the keys and values that the release's marker file must contain; the file may
+            contain others too.
     """
     try:
         marker = read_marker(root)

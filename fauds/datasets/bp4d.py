@@ -1,4 +1,4 @@
-"""The reader of BP4D-Spontaneous: occurrence and intensity codes to the frames table.
+"""The reader of BP4D-Spontaneous, which makes the frames table from its AU labels and images.
 
 The layout of the release (Zhang et al., BP4D-Spontaneous, Image and Vision Computing 2014, as
 public code by users of the dataset reads it)::
@@ -55,14 +55,15 @@ OCCURRENCE_COLUMNS = "occurrence"
 
 @dataclass(frozen=True)
 class Bp4dLabelFiles:
-    """The label files of a release.
+    """The paths of the label files in a release of BP4D.
 
     Attributes:
         labels: the folder AUCoding.
         image_root: the folder to search for images.
-        occurrence: the occurrence file of each sequence.
-        intensity: the intensity file of each sequence, by AU.
-        ignored: files and folders that are not read because of their names.
+        occurrence: the file with the occurrence of all AUs, by sequence (subject and task).
+        intensity: the file with the intensity of one AU, by AU and then by sequence.
+        ignored: files and folders that are not read, because their names are not those of label
+            files.
     """
 
     labels: Path
@@ -72,27 +73,31 @@ class Bp4dLabelFiles:
     ignored: list[Path]
 
     def paths(self) -> list[Path]:
-        """Return all occurrence files, then all intensity files by AU and sequence."""
+        """Return the paths of all occurrence files, then of all intensity files, sorted by AU."""
         by_au = (path for files in self.intensity.values() for path in files.values())
         return [*self.occurrence.values(), *by_au]
 
     def intensity_aus(self) -> list[str]:
-        """Return the AUs for which at least one sequence has an intensity file."""
+        """Return the names of the AUs for which at least one sequence has an intensity file."""
         return [au for au, files in self.intensity.items() if files]
 
     def sequences(self) -> Iterator[tuple[SequenceName, dict[str, Path]]]:
-        """Yield each sequence and its files, with the keys `OCCURRENCE_COLUMNS` and AU names."""
+        """Yield the subject and task of each sequence, and the paths of its label files.
+
+        The key of the occurrence file is `OCCURRENCE_COLUMNS`, and the key of an intensity file is
+        the name of its AU.
+        """
         for key, path in self.occurrence.items():
             coded = {au: files[key] for au, files in self.intensity.items() if key in files}
             yield key, {OCCURRENCE_COLUMNS: path, **coded}
 
 
 def find_label_files(root: Path, options: ReadOptions) -> Bp4dLabelFiles:
-    """Find the label files of a release, which may be incomplete.
+    """Find the label files in a release of BP4D, which may be incomplete.
 
     Args:
         root: the folder of the release, see `fauds.datasets.locate.label_folder`.
-        options: the options of reading, of which `subjects` limits the files.
+        options: the options of reading; the option `subjects` limits the files to some subjects.
 
     Raises:
         DataError: there are no label files, two files belong to the same sequence, or an
@@ -121,7 +126,10 @@ def _in_order(keys: Iterable[SequenceName]) -> list[SequenceName]:
 
 
 def _sequences(paths: Sequence[Path]) -> tuple[dict[SequenceName, Path], list[Path]]:
-    """Return the files that are named after a sequence, by sequence, and the other files."""
+    """Return the files whose names name a sequence, such as F001_T1.csv, and all other files.
+
+    The former are in a dictionary by subject and task.
+    """
     by_key: dict[SequenceName, Path] = {}
     others = []
     for path in paths:
@@ -146,7 +154,16 @@ def _add(by_key: dict[SequenceName, Path], key: SequenceName, path: Path) -> Non
 def _intensities(
     labels: Path, sequences: Mapping[SequenceName, Path]
 ) -> tuple[dict[str, dict[SequenceName, Path]], list[Path]]:
-    """Return the intensity files of the sequences by AU, and the files that are not recognised."""
+    """Return the intensity files of sequences, and the files and folders with other names.
+
+    Args:
+        labels: the folder AUCoding.
+        sequences: the sequences (subject and task) whose intensity files are wanted.
+
+    Returns:
+        The path of each intensity file, by AU and then by sequence; and the paths of files and
+        folders that do not have the names of intensity files.
+    """
     names = {name.lower() for name in INTENSITY_FOLDERS}
     candidates = [*locate.subfolders(labels), *locate.subfolders(labels.parent)]
     folders = [folder for folder in candidates if folder.name.lower() in names]
@@ -187,7 +204,7 @@ def _add_intensity(
 
 
 _FIRST_NUMBERS = ("01", "03", "07", "08", "09", "10", "11", "13")
-"""The numbers under which tasks T1 to T8 were recorded; names of video files may use them."""
+"""The numbers under which tasks T1 to T8 were recorded; some video files are named by them."""
 
 _SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE | re.ASCII)
 _TASK = re.compile(r"T\d+", re.IGNORECASE | re.ASCII)
@@ -199,14 +216,14 @@ _MATRIX_FOLDERS = ("2dfeatures", "bp4d-fpoints")
 def find_media(
     top: Path, last: Mapping[SequenceId, int], rule: BaseRule, declared: int | None
 ) -> Footage:
-    """Find the archives, videos and landmarks of sequences, at any depth below a folder.
+    """Find the zip files of images, the videos and the landmarks of BP4D, below a folder.
 
     Args:
-        top: the folder to search.
-        last: the last labelled frame of each sequence.
-        rule: the reader's `image_base`, for the images in archives.
-        declared: the number of label frame 1's image as the user declares it, 0 or 1; None if
-            the user does not declare it.
+        top: the folder to search, with all folders in it.
+        last: the number of the last labelled frame of each sequence (subject and task).
+        rule: the reader's `image_base`, which derives the number of the image that shows labelled
+            frame 1, for the images in zip files.
+        declared: this number if the user states it, 0 or 1; None to derive it.
 
     Raises:
         DataError: two files belong to the same sequence, an archive is damaged, or a list of
@@ -240,11 +257,11 @@ def find_media(
 
 
 def sequence_of(folders: Iterable[str]) -> SequenceId | None:
-    """Return the sequence that folder names stand for, or None if they name no sequence.
+    """Return the subject and task that the names of folders state, or None if they state none.
 
     Args:
-        folders: the names of nested folders, the outermost first. The last one must be a task,
-            such as T1, and one of the others a subject, such as F001.
+        folders: the names of nested folders, the outermost first. The last name must be a task,
+            such as T1, and one of the other names a subject, such as F001.
     """
     *above, task = folders
     subject = next(filter(_SUBJECT.fullmatch, reversed(above)), None)
@@ -276,7 +293,11 @@ class Bp4dReader:
 
     @locate.os_errors()
     def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:
-        """Return the occurrence files, then the intensity files, each in natural order.
+        """Return the paths of all occurrence files, then of all intensity files.
+
+        Args:
+            root: the folder of the release.
+            options: the options of reading; None for the defaults of `ReadOptions`.
 
         Raises:
             DataError: there are no label files; the message names the expected layout.
@@ -285,7 +306,11 @@ class Bp4dReader:
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
-        """Return a digest of label files by content and of images by name, size and time."""
+        """Return a hex digest of a release, which shows whether its files have changed.
+
+        It depends on the contents of the label files, and on the names, sizes and modification
+        times of the images.
+        """
         options = options or ReadOptions()
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
@@ -297,7 +322,11 @@ class Bp4dReader:
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
-        """Return the number of label frame 1's image: the declared number, or else 1."""
+        """Return the number of the image that shows labelled frame 1, and how it is known.
+
+        The number is `declared`, if the user states it, and otherwise 1, since BP4D's images have
+        the same numbers as the labels. It is None if there are no images.
+        """
         if not folders:
             return None, ""
         return (1, "numbered as the labels") if declared is None else (declared, "declared")
@@ -312,7 +341,11 @@ class Bp4dReader:
         image_base: int | None = None,
         images: Path | None = None,
     ) -> Footage:
-        """Find archives, videos and landmarks; `camera` has no effect, as BP4D has one camera."""
+        """Find the zip files of images, the videos and the landmarks to crop faces from.
+
+        See `fauds.datasets.base.Reader.footage` for the arguments. `camera` and `images` have no
+        effect: BP4D has one camera.
+        """
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
         return find_media(top, last, self.image_base, image_base)
 
@@ -325,14 +358,16 @@ class Bp4dReader:
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read a release, which may be incomplete.
+        """Read the labels of a release of BP4D and find its images; it may be incomplete.
 
         Args:
             root: the folder of the release, its AUCoding folder, or the folder above the release
                 if that holds only one release.
-            expected: the published counts, see `fauds.datasets.subjects.differences`.
+            expected: the published numbers of subjects, sequences and frames to compare with, see
+                `fauds.datasets.subjects.differences`; None skips the comparison.
             options: the options of reading; None for the defaults of `ReadOptions`.
-            sink: a function that receives the frames in parts, see `fauds.datasets.base.Reader`.
+            sink: a function that is called with some rows of the frames table at a time, see
+                `fauds.datasets.base.Reader.read`.
 
         Raises:
             DataError: a file differs from the layout of the release; the message names the file
@@ -383,7 +418,10 @@ def _fingerprint(
 
 
 def _occurrence_aus(release: Bp4dLabelFiles, options: ReadOptions) -> list[str]:
-    """Return the AUs that the options name or that an occurrence file has a column for, sorted."""
+    """Return the names of the AUs that get a column in the frames table, sorted.
+
+    These are the AUs that the options name, and the AUs that have a column in an occurrence file.
+    """
     aus = set(options.aus)
     headers: set[bytes] = set()
     for path in release.occurrence.values():
@@ -419,7 +457,17 @@ def _intensity(
     sequences: Sequence[CodedSequence],
     aus: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Return the intensities of all coded frames by AU, int8 [frames]; MISSING if not coded."""
+    """Return the intensities of all coded frames of some sequences, by AU.
+
+    Args:
+        group: each sequence (subject and task), and its label files in memory.
+        sequences: the same sequences with the numbers of their coded frames.
+        aus: the names of the AUs to read.
+
+    Returns:
+        For each AU, an int8 array with the intensities in the frames of the first sequence, then of
+        the second, and so on; MISSING where the intensity is not coded.
+    """
     present = [(au, index) for au in aus for index, (_, files) in enumerate(group) if au in files]
     blocks = text.parse([group[index][1][au] for au, index in present], _INTENSITY_COLUMNS)
     parsed = dict(zip(present, blocks, strict=True))
@@ -445,7 +493,10 @@ def _label_notes(writer: FramesTableWriter, uncoded: Mapping[str, int]) -> list[
 def _occurrence(
     files: Sequence[LabelFile], options: ReadOptions
 ) -> list[tuple[tuple[str, ...], Block]]:
-    """Return the AUs and labels of each file; files with the same header are parsed together."""
+    """Return the names of the AUs in each occurrence file, and the file's labels of these AUs.
+
+    Files with the same header are parsed together, which is faster.
+    """
     groups: dict[bytes, list[int]] = {}
     for index, file in enumerate(files):
         groups.setdefault(text.header(file), []).append(index)
@@ -458,10 +509,10 @@ def _occurrence(
 
 
 def _columns(file: LabelFile, options: ReadOptions) -> tuple[tuple[str, ...], LabelLayout]:
-    """Return the AUs in a file's header and the layout of its columns.
+    """Return the names of the AUs in the header of an occurrence file, and the file's layout.
 
-    Columns are identified by the header and not by their position, because some releases have
-    fewer columns under the same headings.
+    Columns are identified by the header and not by their position, because some releases leave
+    out columns.
     """
     cells = text.header_cells(file)
     numbers = [_header_number(cell) for cell in cells]
@@ -490,7 +541,13 @@ def _header_number(cell: str) -> int | None:
 
 
 def _aligned(frames: np.ndarray, block: Block | None) -> np.ndarray:
-    """Return the intensities of the coded frames, int8 [frames]; MISSING if not coded."""
+    """Return the intensities of an AU in given frames, int8 [frames]; MISSING if not coded.
+
+    Args:
+        frames: the numbers of the frames.
+        block: the labels in the AU's intensity file, which may have other frames; None if there
+            is no file.
+    """
     if block is not None and np.array_equal(block.frames, frames):
         intensities: np.ndarray = block.values[0]
         return intensities

@@ -1,4 +1,4 @@
-"""The reader of DISFA: intensity codes to the frames table.
+"""The reader of DISFA, which makes the frames table from its AU intensities and images.
 
 The layout of the release (Mavadati et al., DISFA, IEEE Transactions on Affective Computing 2013,
 as public code by users of the dataset reads it)::
@@ -45,14 +45,16 @@ _NAME = re.compile(r"(SN\d{3})_au0*(\d+)\.txt", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True)
 class DisfaLabelFiles:
-    """The label files of a release.
+    """The paths of the label files in a release of DISFA.
 
     Attributes:
         labels: the folder ActionUnit_Labels.
         image_root: the folder to search for images.
-        files: the label files of the subjects to read, by subject, then by AU.
-        all_subjects: all subjects with labels, including those that are not read.
-        ignored: files and folders that are not read because of their names.
+        files: the path of each label file, by subject and then by AU, for the subjects to read.
+        all_subjects: the ids of all subjects that have labels, including subjects that the user
+            chose not to read.
+        ignored: files and folders that are not read, because their names are not those of label
+            files or subjects.
     """
 
     labels: Path
@@ -62,27 +64,30 @@ class DisfaLabelFiles:
     ignored: list[Path]
 
     def paths(self) -> list[Path]:
-        """Return the paths of all label files, by subject and AU."""
+        """Return the paths of all label files, sorted by subject and AU."""
         return [path for by_au in self.files.values() for path in by_au.values()]
 
     def aus(self) -> set[str]:
-        """Return the AUs for which at least one subject has a label file."""
+        """Return the names of the AUs for which at least one subject has a label file."""
         return {au for by_au in self.files.values() for au in by_au}
 
     def keys(self) -> list[FolderKey]:
-        """Return the keys of the image folders, see `fauds.datasets.image_folders.find`."""
+        """Return the key of each subject's image folder, for example ("SN001",).
+
+        The keys are for `fauds.datasets.image_folders.find`.
+        """
         return [(subject,) for subject in self.files]
 
 
 def find_label_files(root: Path, options: ReadOptions) -> DisfaLabelFiles:
-    """Find the label files of a release, which may be incomplete.
+    """Find the label files in a release of DISFA, which may be incomplete.
 
     Args:
         root: the folder of the release, see `fauds.datasets.locate.label_folder`.
-        options: the options of reading, of which `subjects` limits the files.
+        options: the options of reading; the option `subjects` limits the files to some subjects.
 
     Raises:
-        DataError: there are no label files, a subject's folder holds no label files or those of
+        DataError: there are no label files, a subject's folder holds no label files or files of
             another subject, or two files of a subject label the same AU.
     """
     labels = locate.label_folder(root, "ActionUnit_Labels", DISFA_LAYOUT)
@@ -109,7 +114,10 @@ def find_label_files(root: Path, options: ReadOptions) -> DisfaLabelFiles:
 
 
 def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
-    """Return the label files in a subject's folder by AU, in FACS order."""
+    """Return the paths of the label files in a subject's folder, by AU, in FACS order.
+
+    Files with other names are appended to `ignored`.
+    """
     by_au: dict[str, Path] = {}
     for path in locate.files(folder, ".txt"):
         match = _NAME.fullmatch(path.name)
@@ -155,16 +163,17 @@ def find_media(
     camera: Literal["left", "right"],
     within: Path | None,
 ) -> Footage:
-    """Find the archives, videos and landmarks of subjects, at any depth below a folder.
+    """Find the zip files of images, the videos and the landmarks of DISFA, below a folder.
 
     Args:
-        top: the folder to search.
-        last: the last labelled frame of each sequence.
-        rule: the reader's `image_base`, for the images in archives.
-        declared: the number of label frame 1's image as the user declares it, 0 or 1; None if
-            the user does not declare it.
-        camera: the camera whose images are wanted. The release's landmarks are those of the left
-            camera.
+        top: the folder to search, with all folders in it.
+        last: the number of the last labelled frame of each sequence; in DISFA, every subject has
+            one sequence.
+        rule: the reader's `image_base`, which derives the number of the image that shows labelled
+            frame 1, for the images in zip files.
+        declared: this number if the user states it, 0 or 1; None to derive it.
+        camera: the camera whose images are wanted. Landmarks are found for the left camera only,
+            since the release has no others.
         within: the folder to search for extracted images, relative to `top`; None searches all
             of `top`.
 
@@ -205,11 +214,13 @@ def find_media(
 
 
 def sequence_of(folders: Iterable[str]) -> SequenceId | None:
-    """Return the sequence that folder names stand for, or None if they name no subject.
+    """Return the sequence that the names of folders state, or None if they name no subject.
+
+    In DISFA, this is the subject, such as SN001, with an empty string for the task.
 
     Args:
-        folders: the names of nested folders, the outermost first; the innermost one that names a
-            subject decides.
+        folders: the names of nested folders, the outermost first. If several name a subject, the
+            innermost of these decides.
     """
     names = map(images.sequence_name, reversed([*folders]))
     subject = next(filter(_SUBJECT.fullmatch, names), None)
@@ -217,12 +228,14 @@ def sequence_of(folders: Iterable[str]) -> SequenceId | None:
 
 
 def camera_of(names: Iterable[str]) -> str | None:
-    """Return the camera that names stand for, "left" or "right"; None if they name no camera.
+    """Return the camera that the names of folders and a file state, "left" or "right".
+
+    The result is None if they name no camera.
 
     Args:
-        names: the names of nested folders, the outermost first, and optionally of a file in
-            them, such as Frames_RightCamera, SN001. The innermost name that names one camera
-            decides.
+        names: the names of nested folders, the outermost first, and optionally the name of a file
+            in the last of them; for example Frames_RightCamera, SN001. If several name a camera,
+            the innermost of these decides. A name that has both cameras is skipped.
     """
     for name in reversed([*names]):
         sides: set[str] = {side.lower() for side in _SIDE.findall(name)}
@@ -234,11 +247,17 @@ def camera_of(names: Iterable[str]) -> str | None:
 def _check_images(
     top: Path, last: Mapping[SequenceId, int], camera: str, within: Path | None
 ) -> None:
-    """Raise DataError if the only extracted images of a subject are those of the other camera.
+    """Raise DataError if a subject's only extracted images are those of the unwanted camera.
 
-    Extracted images are used in preference to videos, and the landmarks would not match the faces
-    of the other camera. If a release has images of both cameras, `read` has already asked the
+    fauds would use these images in preference to the wanted camera's video, and the landmarks
+    would not match them. If a subject has images of both cameras, `read` has already asked the
     user to name one folder.
+
+    Args:
+        top: the folder to search.
+        last: the number of the last labelled frame of each sequence.
+        camera: the wanted camera, "left" or "right".
+        within: the folder to search, relative to `top`; None searches all of `top`.
     """
     by_subject: dict[str, dict[str | None, Path]] = {}
     for (subject,), folder in images.candidate_folders(
@@ -293,12 +312,18 @@ def _landmarks(
 def _text_base(
     listed: Mapping[SequenceId, Listing], last: Mapping[SequenceId, int], declared: int | None
 ) -> int:
-    """Return the number of label frame 1's image in lists of frames, 0 or 1.
+    """Return the number, 0 or 1, under which lists of frames with landmarks list labelled frame 1.
 
-    Lists leave out frames without landmarks, which may be the first or the last frame. The
-    subjects whose lists include both ends therefore decide for all subjects. The declared number
-    is about the extracted images, which may be numbered differently; it is used only if no
-    subject's list includes both ends.
+    A list leaves out frames without landmarks, which may include the first or the last frame. The
+    number is therefore derived from the subjects whose lists include both the first and the last
+    frame, and holds for all subjects. Only if there are no such subjects is `declared` used,
+    because it is about the extracted images, which may be numbered differently.
+
+    Args:
+        listed: the image numbers that are listed for each sequence.
+        last: the number of the last labelled frame of each sequence.
+        declared: the number of the extracted image that shows labelled frame 1, if the user states
+            it; None otherwise.
     """
     complete = {
         sequence: listing
@@ -310,7 +335,15 @@ def _text_base(
 
 
 def _matrices(folder: Path, files: list[str]) -> dict[SequenceId, dict[int, str]]:
-    """Return the landmark files in a folder by subject, then by number in rising order."""
+    """Return the names of the landmark files in a folder, by sequence and by number.
+
+    The numbers are those in the names of the files, such as 12 in SN001_0012_lm.mat, in rising
+    order.
+
+    Args:
+        folder: the path of the folder.
+        files: the names of all files in it.
+    """
     by_sequence: dict[SequenceId, dict[int, str]] = {}
     of_folder = sequence_of(folder.parts)
     for name in files:
@@ -344,10 +377,19 @@ def _matrices(folder: Path, files: list[str]) -> dict[SequenceId, dict[int, str]
 
 
 def _matrix_base(by_number: Mapping[int, str], last: int) -> tuple[int, str]:
-    """Return the number of label frame 1's landmark file, and a note if it is not certain.
+    """Return the number, 0 or 1, in the name of the landmark file of a subject's labelled frame 1.
 
-    The files of the release count from 0. Public code disagrees about the files whose names begin
-    with the letter l.
+    The release counts its landmark files from 0. Only for subjects whose files have names that
+    begin with the letter l does public code disagree about this.
+
+    Args:
+        by_number: the names of the subject's landmark files by the number in the name, in rising
+            order.
+        last: the number of the subject's last labelled frame.
+
+    Returns:
+        The number, and a text that says how it is known, which is empty unless public code
+        disagrees about the subject.
     """
     first = next(iter(by_number))
     if not any(name[0] in "lL" for name in by_number.values()) or first == 0:
@@ -371,7 +413,11 @@ class DisfaReader:
 
     @locate.os_errors()
     def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:
-        """Return the label files in natural order of subject and AU.
+        """Return the paths of all label files, sorted by subject and AU.
+
+        Args:
+            root: the folder of the release.
+            options: the options of reading; None for the defaults of `ReadOptions`.
 
         Raises:
             DataError: there are no label files; the message names the expected layout.
@@ -380,7 +426,11 @@ class DisfaReader:
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
-        """Return a digest of label files by content and of images by name, size and time."""
+        """Return a hex digest of a release, which shows whether its files have changed.
+
+        It depends on the contents of the label files and of the table of sexes, and on the names,
+        sizes and modification times of the images.
+        """
         options = options or ReadOptions()
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.keys(), options.images)
@@ -393,7 +443,10 @@ class DisfaReader:
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
-        """Return the number of label frame 1's image and how it is known, see `find_base`."""
+        """Return the number of the image that shows labelled frame 1, and how it is known.
+
+        See `fauds.datasets.numbering.find_base`.
+        """
         return find_base(folders, last, declared)
 
     @locate.os_errors()
@@ -406,9 +459,10 @@ class DisfaReader:
         image_base: int | None = None,
         images: Path | None = None,
     ) -> Footage:
-        """Find archives, videos and landmarks; landmarks exist for the left camera only.
+        """Find the zip files of images, the videos and the landmarks to crop faces from.
 
-        See `find_media` for the arguments and errors.
+        DISFA has landmarks for the left camera only. See `fauds.datasets.base.Reader.footage` for
+        the arguments and errors.
         """
         top = locate.image_root(root, locate.label_folder(root, "ActionUnit_Labels", DISFA_LAYOUT))
         return find_media(top, last, self.image_base, image_base, camera, images)
@@ -422,21 +476,23 @@ class DisfaReader:
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read a release, which may be incomplete.
+        """Read the labels of a release of DISFA and find its images; it may be incomplete.
 
         Args:
             root: the folder of the release, its ActionUnit_Labels folder, or the folder above the
                 release if that holds only one release.
-            expected: the published counts, see `fauds.datasets.subjects.differences`.
-            options: the options of reading, of which `occurrence_at` is the intensity from which
-                an AU occurs; None for the defaults of `ReadOptions`.
-            sink: a function that receives the frames in parts, see `fauds.datasets.base.Reader`.
+            expected: the published numbers of subjects, sequences and frames to compare with, see
+                `fauds.datasets.subjects.differences`; None skips the comparison.
+            options: the options of reading; None for the defaults of `ReadOptions`. The option
+                `occurrence_at` is the lowest intensity at which an AU counts as occurring.
+            sink: a function that is called with some rows of the frames table at a time, see
+                `fauds.datasets.base.Reader.read`.
 
         Raises:
             DataError: a file differs from the layout of the release (the message names the file
                 and, if possible, the line), the label file of an AU is missing, or the numbering
                 of the images cannot be determined.
-            UsageError: the options have no threshold of occurrence.
+            UsageError: the option `occurrence_at` is None.
         """
         options = options or ReadOptions()
         if options.occurrence_at is None:
@@ -511,7 +567,15 @@ def _labels(
 def _coded(
     blocks: Sequence[Mapping[str, Block]], frames: Sequence[np.ndarray], au: str
 ) -> Iterator[np.ndarray]:
-    """Yield each subject's intensities of an AU, int8 [frames]; MISSING if it has no file."""
+    """Yield an array of the intensities of one AU for each subject, int8 [frames].
+
+    All values are MISSING for a subject that has no label file of this AU.
+
+    Args:
+        blocks: the labels of each subject, by AU.
+        frames: the numbers of each subject's labelled frames.
+        au: the name of the AU.
+    """
     for by_au, labelled in zip(blocks, frames, strict=True):
         yield by_au[au].values[0] if au in by_au else np.full(len(labelled), MISSING, np.int8)
 
@@ -534,7 +598,7 @@ def _check_complete(release: DisfaLabelFiles, aus: Sequence[str]) -> None:
 
 
 def _check_agreement(by_au: Mapping[str, Block], files: Mapping[str, LabelFile]) -> None:
-    """Raise DataError unless all files of a subject label the same frames."""
+    """Raise DataError unless the label files of a subject, one per AU, have the same frames."""
     (first_au, first), *others = by_au.items()
     for au, block in others:
         if np.array_equal(first.frames, block.frames):

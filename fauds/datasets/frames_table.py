@@ -1,4 +1,7 @@
-"""Building the frames table from labels and images, in parts of whole sequences."""
+"""Building the frames table (one row per labelled frame) from labels and images.
+
+The table is built some sequences (subject and task) at a time, to save memory.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from fauds.tables.columns import category, from_numpy
 
 @dataclass(frozen=True)
 class CodedSequence:
-    """The labelled frames of one sequence.
+    """The labelled frames of one sequence, that is, of one subject in one task.
 
     Attributes:
         subject: the subject's id.
@@ -31,19 +34,24 @@ class CodedSequence:
 
     @property
     def image_key(self) -> FolderKey:
-        """The key of the sequence's image folder, see `fauds.datasets.image_folders.find`."""
+        """The names of the sequence's image folder and the folder above, for example (F001, T1).
+
+        Without tasks, it is only the subject. See `fauds.datasets.image_folders.find`.
+        """
         return (self.subject, self.task) if self.task else (self.subject,)
 
 
 @dataclass(frozen=True)
 class LabelPart:
-    """The labels of some sequences; arrays hold the frames of all of them, one after the other.
+    """The labels of some sequences (subject and task), to be added to the frames table.
+
+    Each array of labels holds the frames of the first sequence, then of the second, and so on.
 
     Attributes:
-        sequences: the sequences in natural order of subject and task.
-        occurrence: the occurrence codes of each AU, int8 [frames]: 0, 1, or MISSING.
-        intensity: the intensities of each AU, int8 [frames]: 0 to 5, or MISSING. Intensities of
-            an AU that is not in `occurrence` are left out of the table.
+        sequences: the sequences, sorted by subject and task, with T2 before T10.
+        occurrence: the occurrence codes by AU, int8 [frames]: 0, 1, or MISSING (not coded).
+        intensity: the intensities by AU, int8 [frames]: 0 to 5, or MISSING (not coded).
+            Intensities of an AU that is not in `occurrence` are left out of the table.
     """
 
     sequences: Sequence[CodedSequence]
@@ -52,16 +60,16 @@ class LabelPart:
 
 
 class FramesTableWriter:
-    """Builds the frames table part by part, passes the parts to a function and counts frames.
+    """Builds the frames table some sequences at a time, and counts the frames.
 
     Args:
-        sink: the function that receives the parts.
-        numbering: the object that assigns images to the frames.
+        sink: the function that is called with the rows of these sequences, as an Arrow table.
+        numbering: the object that finds the image of each frame.
 
     Attributes:
-        rows: the number of frames so far.
-        counts: the number of frames by subject and task.
-        without_image: the number of frames that have no image.
+        rows: the number of frames added so far.
+        counts: the number of frames added so far, by subject and task.
+        without_image: the number of frames added so far that have no image.
     """
 
     def __init__(self, sink: FramesSink, numbering: Numbering) -> None:
@@ -72,12 +80,12 @@ class FramesTableWriter:
         self._numbering = numbering
 
     def add(self, labels: LabelPart, sexes: Mapping[str, str | None]) -> None:
-        """Build the table of one part and pass it on.
+        """Build the rows of the frames table for some sequences and pass them to the sink.
 
         Args:
-            labels: the labels of sequences that come after those of earlier parts, with the same
-                AUs.
-            sexes: the sex of each subject, F, M or None if it is not known.
+            labels: the labels of the sequences. They must be sorted after the sequences of earlier
+                calls, and have the same AUs.
+            sexes: the sex of each subject: F, M, or None if it is not known.
         """
         images = self._numbering.assign([(s.image_key, s.frames) for s in labels.sequences])
         table = frames_table(labels, sexes, images, self.rows)
@@ -90,13 +98,13 @@ class FramesTableWriter:
 def frames_table(
     labels: LabelPart, sexes: Mapping[str, str | None], images: pa.Array, first_id: int
 ) -> pa.Table:
-    """Return a part of the frames table, without the column `key`.
+    """Return the rows of the frames table for some sequences, without the column `key`.
 
     Args:
-        labels: the labels of the sequences in this part.
-        sexes: the sex of each subject, F, M or None if it is not known.
-        images: the path of each frame's image, string [frames].
-        first_id: the frame_id of the first row; the others count up from it.
+        labels: the labels of the sequences (subject and task).
+        sexes: the sex of each subject: F, M, or None if it is not known.
+        images: the path of each frame's image, an Arrow array of strings [frames].
+        first_id: the number in the column frame_id of the first row; further rows count up.
     """
     lengths = [len(sequence.frames) for sequence in labels.sequences]
     subjects = [sequence.subject for sequence in labels.sequences]
@@ -123,7 +131,14 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.DictionaryArray:
-    """Repeat each value, as a dictionary array whose dictionary is in natural order."""
+    """Return an Arrow dictionary array in which each value is repeated.
+
+    The dictionary is in natural order, with T2 before T10.
+
+    Args:
+        values: the value of each sequence, for example its task.
+        lengths: the number of rows of each sequence.
+    """
     distinct = sorted({value for value in values if value is not None}, key=natural)
     codes = {value: code for code, value in enumerate(distinct)}
     rows = np.repeat(

@@ -1,7 +1,7 @@
-"""Finding extracted images: folders named by subject (and task), images named by a number.
+"""Finding the images of a dataset in folders named after subjects and tasks, such as F001/T1.
 
-Releases and exports pad the number differently (643.jpg, 0643.jpg, 00643.jpg). Images are
-therefore matched by the integer in their name and not by its text.
+An image has its number for a name, with or without zeros in front (643.jpg, 0643.jpg, 00643.jpg).
+Images are therefore matched to frames by this integer and not by its text.
 """
 
 import hashlib
@@ -31,18 +31,20 @@ Key = TypeVar("Key", bound=FolderKey)
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """A summary of the images of one sequence, without the names of the images.
+    """A summary of a folder with the images of one sequence (subject and task).
 
-    Names are left out to save memory while all sequences are searched for; `listing` reads them.
+    It has no names of images, to save memory while all sequences are searched for; `listing` reads
+    the names.
 
     Attributes:
         path: the path of the folder.
-        folder: the path of the folder relative to the root, with slashes.
-        count: the number of images.
-        suffix: the suffix of the image with the lowest number.
-        padded: the numbers of digits in names that begin with 0, except the name 0.
-        unpadded: the numbers of digits in all other names.
-        digest: a hex digest of all images by name, size and modification time.
+        folder: the path of the folder relative to the folder of the dataset, with slashes.
+        count: the number of images in the folder.
+        suffix: the suffix of the image with the lowest number, such as ".jpg".
+        padded: how many digits the names of images have that begin with 0, for example {4, 5};
+            the name 0 itself does not count.
+        unpadded: how many digits the names of all other images have, for example {1, 2, 3}.
+        digest: a hex digest of the name, size and modification time of every image.
     """
 
     path: Path
@@ -56,12 +58,13 @@ class ImageFolder:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images of one sequence.
+    """The images of one sequence (subject and task), by the numbers in their names.
 
     Attributes:
-        folder: the path of the folder relative to the root, with slashes.
-        numbers: the integers in the names, int64 [n], in rising order.
-        names: the file names, in the same order.
+        folder: the path of the folder of the images, relative to the folder of the dataset, with
+            slashes.
+        numbers: the integers in the names of the n images, int64 [n], in rising order.
+        names: the file names of the images, in the order of `numbers`.
     """
 
     folder: str
@@ -72,16 +75,18 @@ class Listing:
 def find(
     root: Path, keys: Collection[FolderKey], within: Path | None = None
 ) -> dict[FolderKey, ImageFolder]:
-    """Find the image folders of sequences, at any depth.
+    """Find the image folder of each sequence (subject and task), at any depth below a folder.
 
     Args:
-        root: the folder that `ImageFolder.folder` is relative to.
-        keys: the keys of the sequences: ("F001", "T1") for folders F001/T1, ("SN001",) for
-            folders SN001 and LeftVideoSN001_comp.
-        within: the folder to search, relative to the root; None searches all of the root.
+        root: the folder to search, usually that of the dataset; paths in the result are relative
+            to it.
+        keys: the names that stand for the sequences: ("F001", "T1") for a folder F001/T1, or
+            ("SN001",) for a folder SN001 or LeftVideoSN001_comp.
+        within: the folder in the root to search, relative to the root; None searches all of it.
 
     Returns:
-        The folders that hold at least one image with a number for a name, by key.
+        The folders that hold at least one image with a number for a name, by the key of their
+        sequence.
 
     Raises:
         DataError: the folder to search does not exist, two images in a folder have the same
@@ -118,9 +123,10 @@ def _check_utf8(name: str, path: Path) -> str:
 def candidate_folders(
     root: Path, keys: Collection[FolderKey], within: Path | None = None
 ) -> Iterator[tuple[FolderKey, Path]]:
-    """Yield each folder whose name is that of a sequence, with its key, in a fixed order.
+    """Yield the key and path of each folder that is named after a sequence, such as F001/T1.
 
-    The folders are not opened and may hold no images. See `find` for the arguments.
+    The order is always the same. The folders are not opened, and may hold no images. See `find`
+    for the arguments.
 
     Raises:
         DataError: the folder to search does not exist.
@@ -144,7 +150,11 @@ def candidate_folders(
 
 
 def sequence_name(folder: str) -> str:
-    """Return a folder's name in upper case, or the subject if the folder is named after a video."""
+    """Return a folder's name in upper case, for comparison with subjects and tasks.
+
+    For a folder that is named after a video of DISFA, such as LeftVideoSN001_comp, the result is
+    the subject, SN001.
+    """
     match = _VIDEO_FOLDER.fullmatch(folder)
     return (match[1] if match else folder).upper()
 
@@ -176,7 +186,7 @@ def _is_padded(number: str) -> bool:
 
 
 def listing(folder: ImageFolder) -> Listing | None:
-    """Read the names of the images in a folder; return None if no images are left in it.
+    """Return the names and numbers of the images in a folder; None if it has no images any more.
 
     Args:
         folder: a folder that `find` returned.
@@ -193,7 +203,7 @@ def listing(folder: ImageFolder) -> Listing | None:
 
 
 def _images(path: Path) -> dict[int, os.DirEntry[str]]:
-    """Return the images in a folder by number, in rising order."""
+    """Return the images in a folder by the number in their name, in rising order."""
     by_number: dict[int, os.DirEntry[str]] = {}
     of_videos = _is_disfa(path)
     with os.scandir(path) as entries:
@@ -209,7 +219,9 @@ def _images(path: Path) -> dict[int, os.DirEntry[str]]:
 
 
 def digits(stem: str, of_videos: bool) -> str:
-    """Return the digits of the number in an image's name; an empty string if it has no number.
+    """Return the number in an image's name, as text with any zeros in front, such as "0012".
+
+    The result is an empty string if the name is not a number.
 
     Args:
         stem: the name of the image without its suffix.
@@ -222,7 +234,7 @@ def digits(stem: str, of_videos: bool) -> str:
 
 
 def first_image_name(folder: Path) -> str | None:
-    """Return the name of the image with the lowest number; None if the folder has no images."""
+    """Return the name of the image with the lowest number in a folder; None without images."""
     return next((image.name for image in _images(folder).values()), None)
 
 
@@ -240,7 +252,7 @@ def _two_images(path: Path, number: int, *names: str) -> DataError:
 
 
 def fingerprint(folders: Mapping[FolderKey, ImageFolder]) -> str:
-    """Return a hex digest of all images by name, size and modification time."""
+    """Return a hex digest of the names, sizes and modification times of the images in folders."""
     return store.fingerprint(*sorted((folder.folder, folder.digest) for folder in folders.values()))
 
 
@@ -250,9 +262,9 @@ def notes(
     """Return messages that describe the images of a release, one line each.
 
     Args:
-        folders: the folders that `find` returned.
-        base: the number of label frame 1's image.
-        how: a phrase that says how `base` is known.
+        folders: the image folders that `find` returned.
+        base: the number, 0 or 1, in the name of the image that shows labelled frame 1.
+        how: a phrase that says how `base` is known, such as "declared".
         without_image: the number of labelled frames that have no image.
     """
     if not folders:

@@ -1,5 +1,6 @@
-"""Finding landmarks in JAA-Net's text files: a line of coordinates per frame, and a list of frames.
+"""Finding facial landmarks in text files of the format of JAA-Net, a published model.
 
+A file of landmarks has one line of coordinates per frame, and a second file lists the frames:
 ``BP4D_combine_1_2_land.txt`` has a line ``x1 y1 x2 y2 ...`` for each line ``F001/T1/2440.jpg`` of
 ``BP4D_combine_1_2_path.txt`` beside it. This module reads the lists, and counts the lines and
 points of the landmark files; `fauds.faces` reads the coordinates.
@@ -23,7 +24,8 @@ from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 
 ListBase = Callable[[Mapping[SequenceId, Listing]], int]
-"""Takes the images in a list, by sequence; returns the number of label frame 1's image."""
+"""A function that takes the images in a list of frames, by sequence (subject and task), and returns
+the number, 0 or 1, of the image that shows labelled frame 1."""
 
 _LANDMARKS = re.compile(r"_(?:\d+)?land\.txt$", re.IGNORECASE | re.ASCII)
 _LINE = r"^\s*(?:(?P<folder>.*)/)?(?P<number>\d{1,9})\.(?i:jpg|jpeg|png)\s*$"
@@ -33,11 +35,11 @@ _AGAIN = "make both files again with the same frames in the same order, or move 
 
 @dataclass(frozen=True)
 class _ListedImages:
-    """The images of one sequence in a list.
+    """The images of one sequence (subject and task) in a list of frames.
 
     Attributes:
-        numbers: the numbers in the names of the images, int64 [n], in rising order.
-        lines: the line of each image in the list, counted from 0, int64 [n].
+        numbers: the numbers in the names of the n images, int64 [n], in rising order.
+        lines: the index, from 0, of the line on which each image is listed, int64 [n].
     """
 
     numbers: np.ndarray
@@ -45,30 +47,32 @@ class _ListedImages:
 
 
 def is_landmarks(path: Path) -> bool:
-    """Return whether a file has the name of a landmark file in this format."""
+    """Return whether a file is named like a landmark file of JAA-Net: ``..._land.txt``."""
     return _LANDMARKS.search(path.name) is not None
 
 
 def path_file(landmarks: Path) -> Path:
-    """Return the path of the list of frames that belongs to a landmark file."""
+    """Return the path of the list of frames of a landmark file: x_path.txt for x_land.txt."""
     return landmarks.with_name(_LANDMARKS.sub("_path.txt", landmarks.name))
 
 
 def find(
     paths: Iterable[Path], wanted: Iterable[SequenceId], sequence_of: SequenceOf, base_of: ListBase
 ) -> tuple[dict[SequenceId, LandmarkFiles], list[str]]:
-    """Find the lines that hold the landmarks of each frame of the wanted sequences.
+    """Find on which line of which file the landmarks of each frame are.
 
     Args:
         paths: the paths of the landmark files.
-        wanted: the wanted sequences; lines of other sequences are left out.
-        sequence_of: a function that returns the sequence of an image from its folders.
-        base_of: a function that returns the number of label frame 1's image in the lists.
+        wanted: the sequences (subject and task) whose landmarks are wanted; lines of other
+            sequences are left out.
+        sequence_of: a function that returns the sequence of an image for the names of its folders.
+        base_of: a function that returns the number, 0 or 1, of the image that shows labelled frame
+            1, for the images in a list.
 
     Returns:
-        The landmarks by sequence, and messages. If several files hold frames of the same
-        sequence, the file with the most of them is used; of equal ones, the first in natural
-        order of names.
+        The landmark file and its lines for each sequence, and messages as a list of texts. If
+        several files hold frames of a sequence, the file with the most frames of this sequence is
+        used; if they have equally many, the file that comes first by name.
 
     Raises:
         DataError: a line names no image, a frame is listed twice, or a landmark file and its list
@@ -133,7 +137,11 @@ def _index(
 
 
 def _read_list(path: Path) -> pa.StructArray:
-    """Return the folder and the number on each line of a list, as a struct of two strings."""
+    """Return the folder and the image number on each line of a list of frames.
+
+    The result is an Arrow array of structs with the strings folder and number: F001/T1 and 2440 for
+    the line F001/T1/2440.jpg.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig").rstrip()
     except UnicodeDecodeError as error:
@@ -183,7 +191,7 @@ def _by_sequence(
 
 
 def _points(path: Path) -> int:
-    """Return the number of points per line, according to the first line."""
+    """Return the number of landmarks on the first line of a landmark file, 49 or 66."""
     with path.open("rb") as file:
         count = len(file.readline().split())
     if not count and not path.stat().st_size:
@@ -198,7 +206,7 @@ def _points(path: Path) -> int:
 
 
 def _count_lines(path: Path) -> int:
-    """Count the lines of a file, without empty lines at its end."""
+    """Return the number of lines of a file, without empty lines at its end."""
     lines, rest = 0, b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

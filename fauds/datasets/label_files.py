@@ -1,4 +1,7 @@
-"""Reading label files into memory, a few sequences at a time, and their digest."""
+"""Reading label files into memory, a few sequences at a time, and computing their digest.
+
+A sequence is one subject's video of one task.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +27,9 @@ class LabelFile:
 
     Attributes:
         path: the path of the file.
-        name: the path of the file relative to the folder of labels, with slashes.
-        data: the content of the file.
+        name: the path of the file relative to the folder above the dataset's label folder, with
+            slashes.
+        data: the content of the file, in bytes.
     """
 
     path: Path
@@ -34,12 +38,19 @@ class LabelFile:
 
 
 def label_error(what: str, path: Path, line: int | None = None, hint: str = _AGAIN) -> DataError:
-    """Return an error about a label file, or about one of its lines, counted from 1."""
+    """Return an error about a label file, or about one of its lines.
+
+    Args:
+        what: what is wrong, in one sentence.
+        path: the path of the label file.
+        line: the number of the line, from 1; None if the error is about the whole file.
+        hint: what the user can do about it.
+    """
     return DataError(what, where=path if line is None else f"{path}:{line}", hint=hint)
 
 
 def load(path: Path, root: Path) -> LabelFile:
-    """Read a label file.
+    """Read a label file into memory.
 
     Args:
         path: the path of the file.
@@ -55,9 +66,9 @@ def load(path: Path, root: Path) -> LabelFile:
 
 
 def load_first_line(path: Path, root: Path) -> LabelFile:
-    """Read the first line of a label file, or all of the file if that line is blank.
+    """Read only the first line of a label file, or the whole file if its first line is blank.
 
-    See `load` for the arguments and errors.
+    The result is a `LabelFile` with these bytes. See `load` for the arguments and errors.
     """
     data = _read(path, whole=False)
     return load(path, root) if _is_blank(data) else LabelFile(path, _name(path, root), data)
@@ -97,13 +108,16 @@ class LabelFileReader:
         self._digests: dict[str, bytes] = {}
 
     def load(self, path: Path) -> LabelFile:
-        """Read a file and record its digest; see `load` for the errors."""
+        """Read a label file and record its digest; see the function `load` for the errors."""
         file = load(path, self._root)
         self._digests[file.name] = hashlib.sha256(file.data).digest()
         return file
 
     def fingerprint(self, paths: Iterable[Path]) -> str:
-        """Return a hex digest of files by name and content; reads those that were not read yet."""
+        """Return one hex digest of the names and contents of label files.
+
+        Files that this reader has not read yet are read now.
+        """
         names = []
         for path in paths:
             name = _name(path, self._root)
@@ -115,14 +129,16 @@ class LabelFileReader:
     def groups(
         self, sequences: Iterable[tuple[K, Mapping[str, Path]]]
     ) -> Iterator[list[tuple[K, dict[str, LabelFile]]]]:
-        """Read the files of sequences, a few sequences at a time.
+        """Read the label files of sequences, a few sequences at a time.
 
         Args:
-            sequences: the key of each sequence, and the paths of its files by name, such as AU06.
+            sequences: the key of each sequence, for example (F001, T1), and the paths of its label
+                files by what they label, such as AU06.
 
         Yields:
-            Groups of sequences with their files in memory. A group is complete when its files
-            have `GROUP_BYTES` or more, and is emptied when the next group is requested.
+            A list of some sequences: the key of each, and its label files in memory. Sequences
+            are added to a list until their files have `GROUP_BYTES` or more. The list is emptied
+            when the next list is requested.
         """
         group: list[tuple[K, dict[str, LabelFile]]] = []
         size = 0

@@ -1,9 +1,9 @@
 """Parsing label files into numbers: fast for regular files, with exact errors for others.
 
-Files with the same columns are joined and parsed by one call of pyarrow, which neither loops over
-rows in Python nor loads pandas. A file with anything unusual (a blank, a quote, a value that is not
-allowed, a short line) is parsed cell by cell instead, which either succeeds or raises an error with
-the file and the line. Both parsers give the same numbers.
+Files with the same columns are joined and parsed by one call of pyarrow, without a loop over rows
+in Python and without loading pandas. A file with anything unusual (a blank, a quote, a value that
+is not allowed, a short line) is parsed cell by cell instead; if a cell is invalid, an error names
+the file and the line. Both ways of parsing give the same numbers.
 """
 
 import csv
@@ -20,7 +20,7 @@ from fauds.datasets.label_files import BOM, LabelFile, label_error
 from fauds.tables.columns import to_numpy
 
 MISSING = 9
-"""The code for "not coded", in BP4D's files and in arrays; tables have null instead."""
+"""The value for "not coded" in BP4D's label files and in arrays of labels; tables have null."""
 
 _PLAIN_BYTES = b"0123456789,\n"
 _COMMA, _LINE_END = b",\n"
@@ -32,11 +32,11 @@ class LabelLayout:
     """The layout of the columns in a label file.
 
     Attributes:
-        count: the number of columns in a row.
-        frame: the position of the frame number in a row, counted from 0.
-        wanted: the positions of the values to read; values in other columns are not checked.
-        header_lines: the number of lines before the first row.
-        allowed: the values allowed in the wanted columns, each 0 to 9.
+        count: the number of columns of the file.
+        frame: the index, from 0, of the column with the frame number.
+        wanted: the indices of the columns of labels to read; other columns are not checked.
+        header_lines: the number of lines before the first row of labels.
+        allowed: the values that labels in these columns may have, each an integer from 0 to 9.
     """
 
     count: int
@@ -48,11 +48,11 @@ class LabelLayout:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The labels in one file.
+    """The labels in one label file, as numbers.
 
     Attributes:
-        frames: the frame numbers, int32 [N], in rising order.
-        values: the values of the wanted columns, int8 [columns, N].
+        frames: the numbers of the N labelled frames, int32 [N], in rising order.
+        values: the labels in the columns that were read, int8 [columns, N].
     """
 
     frames: np.ndarray
@@ -60,21 +60,21 @@ class Block:
 
 
 def header(file: LabelFile) -> bytes:
-    """Return the bytes of a file's first line, without a byte-order mark and the line end."""
+    """Return the bytes of a file's first line, without its byte-order mark and line end."""
     data = file.data.removeprefix(BOM)
     end = data.find(b"\n")
     return data[: end if end >= 0 else len(data)].split(b"\r", 1)[0]
 
 
 def _unix(data: bytes) -> bytes:
-    """Return the data with all line ends replaced by line feeds."""
+    """Return the bytes of a text with line feeds in place of all other line ends."""
     if b"\r" not in data:
         return data
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def header_cells(file: LabelFile) -> list[str]:
-    """Return the cells of a file's first line, without surrounding blanks.
+    """Return the texts of the cells on a file's first line, without surrounding blanks.
 
     Raises:
         DataError: the line is not UTF-8 text, or not valid CSV.
@@ -89,10 +89,10 @@ def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
     Args:
         files: the files in memory. Windows line ends, a byte-order mark, empty lines at the end
             and a last line without a line end are accepted.
-        columns: the layout of the columns.
+        columns: the layout of the columns of every file.
 
     Returns:
-        One block per file, in the order of `files`.
+        The labels of each file, in the order of `files`.
 
     Raises:
         DataError: a line has a wrong number of columns (it may be truncated), a value is not
@@ -110,7 +110,10 @@ def parse(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block]:
 
 
 def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Block] | None:
-    """Parse files with pyarrow; return None if any of them needs the parser for single cells."""
+    """Return the labels in label files, parsed with pyarrow; None if a file is unusual.
+
+    Unusual files, for example with a blank or an invalid value, are left to `_parse_plain`.
+    """
     bodies = [_body(file, columns.header_lines) for file in files]
     joined = b"\n".join([*bodies, b""])
     if joined.translate(None, _PLAIN_BYTES):
@@ -133,7 +136,7 @@ def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Bl
 
 
 def _body(file: LabelFile, header_lines: int) -> memoryview:
-    """Return the rows of a file, without the header and the last line end."""
+    """Return the bytes of a file's rows, without the header and the line ends after the last row."""
     data = _unix(file.data)
     start = len(BOM) if data.startswith(BOM) else 0
     for _ in range(header_lines):
@@ -174,7 +177,12 @@ def _decode(data: bytes, file: LabelFile) -> str:
 
 
 def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
-    """Return the line number, counted from 1, and the cells of each row; empty rows included."""
+    """Return the line number, from 1, and the cells of each row of a CSV text; also of empty rows.
+
+    Args:
+        file: the file that the text comes from, for the error message.
+        text: the text.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         return [(reader.line_num, row) for row in reader]
@@ -185,7 +193,7 @@ def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _parse_plain(file: LabelFile, columns: LabelLayout) -> Block:
-    """Parse one file cell by cell, which is slow but finds the line of any error."""
+    """Return the labels in a file, parsed cell by cell, which is slow but finds any error's line."""
     rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
     while rows and _is_blank(rows[-1][1]):
         rows.pop()
@@ -231,7 +239,7 @@ def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayou
 
 
 def _ordered(file: LabelFile, block: Block, header_lines: int) -> Block:
-    """Return the block in rising order of frames; raise DataError if a frame occurs twice."""
+    """Return the labels of a file sorted by frame; raise DataError if a frame occurs twice."""
     if (np.diff(block.frames) > 0).all():
         return block
     order = np.argsort(block.frames, kind="stable")

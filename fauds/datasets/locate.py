@@ -1,4 +1,7 @@
-"""Finding the label folder of a release, from a folder in, at or above the release."""
+"""Finding the label folder of a release (the files of a dataset) from a folder that the user names.
+
+The user may name the folder of the release, a folder in it, or the folder above it.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +16,7 @@ from fauds.tables.paths import SYNTHETIC_MARKER
 
 @contextmanager
 def os_errors() -> Iterator[None]:
-    """Raise DataError in place of an OSError, for example for a missing permission."""
+    """Raise DataError if the code in the context raises OSError, such as a missing permission."""
     try:
         yield
     except OSError as error:
@@ -25,17 +28,17 @@ def os_errors() -> Iterator[None]:
 
 
 def label_folder(root: Path, name: str, layout: str) -> Path:
-    """Return the label folder of a release.
+    """Return the path of the folder with the labels in a release (the files of a dataset).
 
     Args:
-        root: the folder of the release, its label folder, a folder in the label folder, or the
-            folder above the release if that holds only one release.
-        name: the name of the label folder; case does not matter.
-        layout: the path of a typical label file, for error messages.
+        root: the folder that the user names: the folder of the release, its label folder, a folder
+            in the label folder, or the folder above the release if it holds only one release.
+        name: the name of the label folder, such as AUCoding; case does not matter.
+        layout: the path of a typical label file in the release, for error messages.
 
     Raises:
         DataError: the root does not exist, its path is not valid UTF-8, or it holds no label
-            folder or several.
+            folder or more than one.
     """
     _check_utf8(root)
     if not root.is_dir():
@@ -81,35 +84,43 @@ def _check_utf8(root: Path) -> None:
 
 
 def image_root(root: Path, labels: Path) -> Path:
-    """Return the folder to search for images.
+    """Return the path of the folder to search for the images of a dataset.
 
-    This is the root, which may be above the release, because images may be stored beside the
-    folder with the labels. It is the release itself if the root is inside the release or if the
-    release is synthetic.
+    This is the root, which may be the folder above the release, because images may be stored
+    beside the release. If the root is the label folder or in it, or if the release is synthetic,
+    it is the folder that holds the label folder.
 
     Args:
-        root: the folder that the user names.
-        labels: the label folder of the release.
+        root: the folder that the user names as the release.
+        labels: the label folder of the release, such as AUCoding.
     """
     inside = labels in (root.absolute(), root.absolute().parent)
     return labels.parent if inside or (labels.parent / SYNTHETIC_MARKER).exists() else root
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, except hidden ones, in natural order."""
+    """Return the paths of the folders in a folder, without hidden folders, with T2 before T10."""
     return sorted(
         (path for path in entries(folder) if path.is_dir()), key=lambda path: natural(path.name)
     )
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return the paths in a folder, except hidden files and Thumbs.db, in any order."""
+    """Return the paths of all files and folders in a folder, in any order.
+
+    Hidden files and folders, and Thumbs.db, are left out.
+    """
     names = os.listdir(folder)
     return [folder / n for n in names if not n.startswith(".") and n.lower() != "thumbs.db"]
 
 
 def files(folder: Path, suffix: str) -> list[Path]:
-    """Return the files in a folder that have a suffix, given in lower case, in natural order."""
+    """Return the paths of the files with a suffix in a folder, sorted with T2 before T10.
+
+    Args:
+        folder: the path of the folder.
+        suffix: the suffix in lower case, such as ".csv"; case in the names does not matter.
+    """
     matches = [path for path in entries(folder) if path.suffix.lower() == suffix]
     return sorted((p for p in matches if not p.is_dir()), key=lambda path: natural(path.name))
 
@@ -119,7 +130,12 @@ def _named(folder: Path, name: str) -> list[Path]:
 
 
 def ignored_notes(ignored: Iterable[Path], root: Path) -> list[str]:
-    """Return one message that names the ignored files and folders; none if there are none."""
+    """Return a list with one message that names ignored files and folders; empty without any.
+
+    Args:
+        ignored: the files and folders that were not read because of their names.
+        root: the folder that the paths in the message are relative to.
+    """
     names = [os.path.relpath(path, root) for path in ignored]
     return (
         [f"not read, because the name is not that of a sequence: {abbreviated(names)}"]

@@ -1,6 +1,7 @@
-"""The media files of sequences in a release: archives of images, videos and landmarks.
+"""Where a dataset has the images, videos and landmarks of each sequence (subject and task).
 
-The classes hold paths and names only; `fauds.faces` reads the files.
+The classes hold the paths and names of zip files, videos and landmark files; `fauds.faces` reads
+the files.
 """
 
 import os
@@ -10,26 +11,27 @@ from pathlib import Path
 from typing import Literal
 
 SequenceId = tuple[str, str]
-"""Subject and task; the task is an empty string for datasets without tasks."""
+"""A sequence, by its subject and task; the task is an empty string for datasets without tasks."""
 
 
 def display_name(sequence: SequenceId) -> str:
-    """Return the name of a sequence in messages: F001/T1, or SN001 for datasets without tasks."""
+    """Return how messages name a sequence: F001/T1, or SN001 for datasets without tasks."""
     return "/".join(filter(None, sequence))
 
 
 def printable(path: str) -> str:
-    """Return a path as valid UTF-8 text, with other bytes escaped, for tables and terminals."""
+    """Return a path as text for tables and terminals, with bytes that are not UTF-8 escaped."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file with images of one sequence.
+    """A zip file with images of one sequence (subject and task).
 
     Attributes:
         path: the path of the zip file.
-        members: the name of each labelled frame's image in the archive, by frame number.
+        members: the name that the image of each frame has in the zip file, by the frame's number
+            in the labels.
     """
 
     path: Path
@@ -38,17 +40,17 @@ class Archive:
 
 @dataclass(frozen=True)
 class LandmarkFiles:
-    """The landmark files of one sequence in a release.
+    """The files with the facial landmarks of one sequence (subject and task) in a dataset.
 
     Attributes:
-        form: the format: ``bp4d-mat`` (one HDF5 file; frame n is entry n - 1), ``disfa-mat`` (a
-            folder with one file per frame) or ``jaa-text`` (one text file with one line per
-            frame).
+        form: the format of the files: ``bp4d-mat`` (one HDF5 file; frame n is entry n - 1),
+            ``disfa-mat`` (a folder with one file per frame) or ``jaa-text`` (one text file with
+            one line per frame).
         points: the number of landmarks per frame: 49, 66 or 68.
         path: the path of the file, or of the folder for ``disfa-mat``.
-        places: the landmarks of each labelled frame, by frame number: the name of its file
-            (``disfa-mat``) or the number of its line, counted from 0 (``jaa-text``); empty for
-            ``bp4d-mat``.
+        places: where the landmarks of each frame are, by the frame's number in the labels: the
+            name of a file (``disfa-mat``) or the index of a line, from 0 (``jaa-text``); empty
+            for ``bp4d-mat``.
     """
 
     form: Literal["bp4d-mat", "disfa-mat", "jaa-text"]
@@ -59,16 +61,17 @@ class LandmarkFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """The media files that faces of one sequence can be cropped from.
+    """The files that the faces of one sequence (subject and task) can be cropped from.
 
-    Extracted images are not among them: the frames table names those.
+    Images that are extracted to folders are not part of it, since the frames table has their paths.
 
     Attributes:
-        archive: the zip file with images of the sequence; None if there is none.
-        video: the video, whose frame n (counted from 1) is label frame n; None if there is none.
-        landmarks: the landmark files; None if there are none.
-        digest: a hex digest of all these files by name, size and modification time, and of how
-            their numbers map to label frames.
+        archive: the zip file with images of the sequence; None if there is no zip file.
+        video: the path of the video, whose frame n (counted from 1) is frame n of the labels; None
+            if there is no video.
+        landmarks: the landmark files; None if there are no landmarks.
+        digest: a hex digest of the names, sizes and modification times of these files, and of how
+            the numbers in them correspond to the frames of the labels.
     """
 
     archive: Archive | None
@@ -79,11 +82,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Footage:
-    """The media files of sequences.
+    """The files that the faces of a dataset can be cropped from, and messages about them.
 
     Attributes:
-        sources: the media files of each requested sequence.
-        notes: messages about the files, one line each.
+        sources: the files of each requested sequence (subject and task).
+        notes: messages about the files, such as how many sequences have a video, one line each.
     """
 
     sources: Mapping[SequenceId, Source]

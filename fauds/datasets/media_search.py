@@ -1,4 +1,4 @@
-"""Combining the media files found in a release: a source per sequence, and messages about them."""
+"""Sorting the zip files, videos and landmarks found in a dataset by sequence (subject and task)."""
 
 import hashlib
 import os
@@ -25,14 +25,14 @@ DATASET_VIDEO_SUFFIXES = (".avi", ".mp4", ".mpg", ".mov", ".mkv")
 
 @dataclass(frozen=True)
 class MediaFiles:
-    """The media files found in a release, by sequence.
+    """The media files found in a dataset, by sequence (subject and task).
 
     Attributes:
-        archives: the archive of each sequence that has images in a zip file.
-        videos: the video of each sequence that has one.
-        landmarks: the landmark files of each sequence that has them.
-        camera: the camera to name in the message about videos; an empty string for datasets with
-            one camera.
+        archives: the zip file of each sequence that has images in a zip file.
+        videos: the path of the video of each sequence that has a video.
+        landmarks: the landmark files of each sequence that has landmarks.
+        camera: the camera to name in the message about videos, "left" or "right"; an empty string
+            for datasets with one camera.
         landmark_notes: further messages about landmarks, one line each.
         without_landmarks: the message to use if no sequence has landmarks.
     """
@@ -51,13 +51,14 @@ def by_sequence(
     wanted: Collection[SequenceId],
     what: str,
 ) -> dict[SequenceId, Path]:
-    """Return the file of each wanted sequence that has one.
+    """Return the paths of files by the sequence (subject and task) that they belong to.
 
     Args:
         paths: the paths of the files, in any order.
-        sequence_of: a function that returns the sequence that a file belongs to, or None.
-        wanted: the wanted sequences; files of other sequences are left out.
-        what: the kind of file in the plural, such as "videos", for the error message.
+        sequence_of: a function that returns the sequence that a file belongs to; None for a file
+            that belongs to no sequence, which is left out.
+        wanted: the sequences whose files are returned; files of other sequences are left out.
+        what: what the files are, in the plural, such as "videos", for the error message.
 
     Raises:
         DataError: two files belong to the same sequence.
@@ -78,12 +79,14 @@ def by_sequence(
 
 
 def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles) -> Footage:
-    """Return a source for each wanted sequence, in natural order, and messages about them.
+    """Return the media files of each wanted sequence (subject and task), and messages about them.
+
+    The sequences are sorted by subject and task, with T2 before T10.
 
     Args:
-        top: the folder that paths in digests and messages are relative to.
-        wanted: the wanted sequences, including those without media files.
-        media: the media files found in the release.
+        top: the folder of the dataset; paths in digests and messages are relative to it.
+        wanted: the sequences; the result also has those that have no media files.
+        media: the media files found in the dataset.
     """
     order = sorted(wanted, key=lambda sequence: sequence_key(*sequence))
     sources = {sequence: _source(top, sequence, media) for sequence in order}
@@ -103,7 +106,7 @@ def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
 
 
 def _files_of(landmarks: LandmarkFiles) -> tuple[Path, list[str]]:
-    """Return a folder, and the names of the files in it that landmarks are read from."""
+    """Return the folder of the landmark files of a sequence, and the names of these files."""
     path = landmarks.path
     if landmarks.form == "disfa-mat":
         return path, [str(name) for name in landmarks.places.values()]

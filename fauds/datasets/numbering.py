@@ -1,7 +1,8 @@
-"""Matching images to labelled frames by number.
+"""Matching images to labelled frames by the number in the image's name.
 
-The base is the number of label frame 1's image, 0 or 1. It is derived from the images or declared
-by the user, and never guessed, because a wrong base shifts every label by one frame.
+Some datasets number the image of labelled frame 1 with 0, others with 1. This number is called the
+base. It is derived from the images or stated by the user, and never guessed, because a wrong base
+shifts every label by one frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,10 @@ from fauds.tables.columns import from_numpy, from_strings
 
 
 class BaseRule(Protocol):
-    """The signature of `fauds.datasets.base.Reader.image_base`.
+    """The type of a function with the arguments of `fauds.datasets.base.Reader.image_base`.
 
-    The keys of one call are either all subjects or all pairs of subject and task.
+    The keys of the mappings that a function is called with stand for sequences. In one call, they
+    are either all of the form (subject,) or all of the form (subject, task).
     """
 
     def __call__(
@@ -32,16 +34,18 @@ class BaseRule(Protocol):
 
 
 class Numbering:
-    """Assigns images to labelled frames, a few sequences at a time.
+    """Finds the image of each labelled frame, a few sequences (subject and task) at a time.
 
     Args:
         folders: the image folders that `fauds.datasets.image_folders.find` returned.
-        rule: the reader's `image_base`.
-        declared: the base as the user declares it, 0 or 1; None if it is not declared.
+        rule: the reader's `image_base`, a function that derives the base.
+        declared: the base, 0 or 1, if the user states it; None to derive it.
 
     Attributes:
-        base: the number of label frame 1's image; None until a sequence has images.
-        how: a phrase that says how the base is known; empty until then.
+        base: the number, 0 or 1, in the name of the image that shows labelled frame 1; None until
+            `assign` has found images.
+        how: a phrase that says how the base is known, such as "declared"; empty until `assign` has
+            found images.
     """
 
     def __init__(
@@ -54,13 +58,14 @@ class Numbering:
         self._declared = declared
 
     def assign(self, sequences: Sequence[tuple[FolderKey, np.ndarray]]) -> pa.Array:
-        """Return the path of each frame's image, string [frames]; null if it has no image.
+        """Return the path of each frame's image, as an Arrow array of strings [frames].
 
-        The folders are read by this call, so that only files that exist now are assigned.
+        The path is null for a frame without an image. This call reads the image folders, so that
+        only images that exist now are in the result.
 
         Args:
-            sequences: the key of each sequence and its label frame numbers, int32 [N], in rising
-                order.
+            sequences: the key of each sequence, for example (F001, T1), and the numbers of its
+                N labelled frames, int32 [N], in rising order.
 
         Raises:
             DataError: the base cannot be determined, or differs from that of earlier sequences.
@@ -83,23 +88,24 @@ class Numbering:
 def find_base(
     folders: Mapping[Key, Listing], last: Mapping[Key, int], declared: int | None
 ) -> tuple[int | None, str]:
-    """Return the number of label frame 1's image, and a phrase that says how it is known.
+    """Return the base, the number in the name of the image that shows labelled frame 1.
 
     The base is 0 if the first image is number 0 and no image has the number of the last labelled
     frame. It is 1 if the first image is number 1 and an image has the number of the last labelled
-    frame. All other cases are errors.
+    frame. In all other cases the user must state the base.
 
     Args:
-        folders: the images of each sequence.
-        last: the last labelled frame of each sequence; labels begin with frame 1.
-        declared: the base as the user declares it, 0 or 1; None if it is not declared.
+        folders: the images of each sequence (subject and task) that has images.
+        last: the number of the last labelled frame of each sequence; labels begin with frame 1.
+        declared: the base, 0 or 1, if the user states it; None to derive it.
 
     Returns:
-        0 or 1, or None if there are no images; and the phrase.
+        The base, 0 or 1, or None if there are no images; and a phrase that says how it is known,
+        such as "declared".
 
     Raises:
-        DataError: the images of a sequence fit neither base, fit another base than those of other
-            sequences, or contradict the declared base.
+        DataError: the images of a sequence fit neither base 0 nor base 1, fit another base than the
+            images of other sequences, or contradict the base that the user states.
     """
     if not folders:
         return None, ""
@@ -167,17 +173,19 @@ def _match(
 def match_crops(
     folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
 ) -> pa.Array:
-    """Return the path of each frame's crop in a folder of crops that already exist.
+    """Return the path of each labelled frame's face crop, for crops that the user already has.
 
     Args:
-        folder: a folder with crops such as ``F001/T1/2440.jpg`` or, for a dataset without tasks,
-            ``SN001/0.png``.
-        frames: a frames table, sorted by sequence as fauds writes it.
+        folder: the folder of the crops, with paths such as ``F001/T1/2440.jpg`` or, for a dataset
+            without tasks, ``SN001/0.png``.
+        frames: a table with one row per labelled frame, sorted by subject, task and frame as fauds
+            writes it.
         reader: the reader of the dataset, which determines how images are numbered.
-        declared_base: the number of label frame 1's crop, 0 or 1; None derives it from the crops.
+        declared_base: the number, 0 or 1, in the name of the crop of labelled frame 1; None
+            derives it from the crops.
 
     Returns:
-        Paths relative to the folder, string [N]; null if a frame has no crop.
+        An Arrow array of N strings, the paths relative to `folder`; null if a frame has no crop.
 
     Raises:
         DataError: the folder does not exist, two crops have the same number, or the numbering

@@ -1,4 +1,4 @@
-"""Selecting subjects, reading their sexes from a table, and comparing their frame counts."""
+"""Choosing which subjects to read, reading their sexes, and comparing their numbers of frames."""
 
 import csv
 from collections import Counter
@@ -11,11 +11,11 @@ from fauds.errors import DataError
 
 
 def select_subjects(available: Sequence[str], options: ReadOptions, root: Path) -> list[str]:
-    """Return the subjects to read, in natural order.
+    """Return the ids of the subjects to read, sorted with F2 before F10.
 
     Args:
-        available: the subjects that have labels; repeated subjects are counted once.
-        options: the options of reading, of which `subjects` selects.
+        available: the ids of the subjects that have labels; an id may be repeated.
+        options: the options of reading; the option `subjects` names the subjects to read.
         root: the folder of the labels, for the error message.
 
     Raises:
@@ -35,11 +35,11 @@ def select_subjects(available: Sequence[str], options: ReadOptions, root: Path) 
 
 
 def abbreviated(names: Sequence[str], most: int = 8) -> str:
-    """Return names separated by commas; a long list ends in "and n more".
+    """Return a text with names separated by commas; for many names, it ends in "and n more".
 
     Args:
-        names: the names; an empty list gives "nothing".
-        most: the number of names to write out in a long list.
+        names: the names. If there are none, the text is "nothing".
+        most: how many names are written out if there are many.
     """
     rest = len(names) - most
     if rest <= 1:
@@ -51,11 +51,12 @@ def read_sexes(path: Path, known: Sequence[str]) -> tuple[dict[str, str | None],
     """Read the sexes of subjects from a CSV file with the columns subject and sex.
 
     Args:
-        path: the path of the file; sex is F, M, or empty if it is not known.
-        known: the subjects of the dataset; any other subject in the file is an error.
+        path: the path of the file. Its column sex has F, M, or nothing if the sex is not known.
+        known: the ids of the dataset's subjects; any other subject in the file is an error.
 
     Returns:
-        The sex by subject, and the content of the file for the fingerprint.
+        The sex by subject (None if it is not known); and the bytes of the file, from which the
+        caller computes a digest.
 
     Raises:
         DataError: the file cannot be read or lacks a column, a subject or sex is unknown, or a
@@ -110,16 +111,18 @@ def _sex(
 def differences(
     counts: Mapping[tuple[str, str], int], expected: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
-    """Compare the numbers of frames that were read with the published counts.
+    """Compare the numbers of frames that were read with those that the dataset's authors published.
 
     Args:
         counts: the number of frames that were read, by subject and task.
-        expected: the published counts, with the optional keys subjects, sequences, frames (totals)
-            and frames_per_subject (by subject); None skips the comparison.
+        expected: the published numbers. The keys subjects, sequences and frames have the totals,
+            and frames_per_subject has the number of frames by subject; each key is optional. None
+            skips the comparison.
 
     Returns:
-        One line per subject whose count differs, and one line for all missing subjects. If no
-        subject differs, one line per total that differs.
+        Texts that describe the differences: one for each subject with another number of frames,
+        and one that names all subjects that are missing. If the subjects agree, one for each total
+        that differs. Empty if everything agrees.
     """
     if not expected:
         return ()

@@ -1,4 +1,4 @@
-"""Walking through the folders of a release in search of images, archives, videos and landmarks."""
+"""Walking through the folders of a dataset in search of images, zip files, videos and landmarks."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,17 +10,18 @@ _NOT_A_RELEASE = {FRAMES, SYNTHETIC_MARKER}
 
 
 def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str] | None]]:
-    """Yield a folder and the folders in it at any depth, in a fixed order.
+    """Yield a folder and all folders in it at any depth, always in the same order.
 
-    Hidden folders are left out, and so are folders that hold a workspace or a synthetic release.
+    Hidden folders are left out, and so are folders that fauds wrote: the folder of a dataset that
+    it has read, and a synthetic dataset.
 
     Args:
         top: the folder to begin with; it is always opened.
         is_leaf: a function that returns True for folders that must not be opened.
 
     Yields:
-        The path of each folder and the names of the files in it; None in place of the names for
-        a folder that was not opened.
+        The path of each folder, and the names of the files in it. For a folder that was not
+        opened, None takes the place of the names.
     """
     visited: set[tuple[int, int]] = set()
     waiting = [top]
@@ -46,10 +47,12 @@ def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, lis
 def files_ending(
     folders: Iterable[tuple[Path, list[str]]], suffixes: tuple[str, ...]
 ) -> list[Path]:
-    """Return the files whose names end in one of the suffixes, in the order of the folders.
+    """Return the paths of the files whose names end in one of the suffixes.
+
+    The files are sorted by name within a folder; the folders keep their order.
 
     Args:
-        folders: folders and the names of the files in them.
+        folders: the path of each folder, and the names of the files in it.
         suffixes: the suffixes in lower case; case in the names of files does not matter.
     """
     return [

@@ -1,5 +1,6 @@
-"""Benchmark protocols: the data, target, folds and metric behind a figure.
+"""Benchmark protocols: which data a figure is for, what is predicted, and how it is measured.
 
-Begin with `benchmark`, the typed model of a protocol's YAML file. `user_files` reads protocols that
-users wrote, `folds` assigns subjects to folds, and `run_settings` writes the settings of a run.
+Begin with `benchmark`, the class that a protocol's YAML file is read into. `user_files` reads
+protocols that users wrote, `folds` assigns subjects to folds, and `run_settings` writes the
+settings of a run.
 """

@@ -1,4 +1,4 @@
-"""The typed model of a benchmark's YAML file, in which unknown keys are errors."""
+"""The classes that the YAML file of a benchmark protocol is read into; unknown keys are errors."""
 
 import hashlib
 import json
@@ -25,15 +25,16 @@ from fauds.targets.occurrence import AU, JOINED_RULE, RULE_PATTERN, Occurrence
 
 
 class Folds(Settings):
-    """The folds of a protocol: a list of subjects per part, or a rule. Fold k tests part k.
+    """Which subjects each fold of a protocol tests, as lists or by a rule.
 
     Attributes:
-        name: the name of the folds; the rule if the file names none.
-        source: the publication or code that the list comes from.
-        note: a remark in words.
-        rule: "listed" for the list in `parts`, or "leave-one-subject-out" for one fold per
+        name: the name of the folds; the same as `rule` if the protocol's file states no name.
+        source: the publication or code that the lists come from.
+        note: a remark for readers.
+        rule: "listed" for the lists in `parts`, or "leave-one-subject-out" for one fold per
             subject.
-        parts: the subject ids of each part, by number from 1; empty unless the rule is "listed".
+        parts: the ids of the subjects that each fold tests, by the number of the fold, from 1; it
+            trains on all other subjects. Empty unless the rule is "listed".
     """
 
     name: str
@@ -66,12 +67,12 @@ class Folds(Settings):
 
 
 class Metric(Settings):
-    """The headline metric of a protocol.
+    """The metric that is the main result of a protocol, and how it is measured.
 
     Attributes:
         name: the name of the metric, in words.
-        threshold: the probability from which an AU is predicted to occur, 0 to 1.
-        selection: the epoch whose model is tested; only "last" is supported.
+        threshold: the lowest probability, 0 to 1, at which an AU is predicted to occur.
+        selection: which epoch's model is tested; only "last", the last epoch, is supported.
     """
 
     name: str
@@ -80,13 +81,13 @@ class Metric(Settings):
 
 
 class FrameSet(Settings):
-    """The frames of a protocol: all coded frames, or those in a list.
+    """Which frames a protocol uses: all frames that have labels, or the frames in a list.
 
     Attributes:
-        described: the frames in words.
-        file: the path of the list, relative to the protocol's file. Its lines are
-            ``subject,task,frame`` or paths of images, as `fauds.faces.manifest` reads them; None
-            for all coded frames.
+        described: a description of these frames in words.
+        file: the path of the list, relative to the protocol's file; None for all frames that have
+            labels. A line of the list is ``subject,task,frame`` or the path of an image, see
+            `fauds.faces.manifest`.
     """
 
     described: str = "every coded frame that a face can be cropped from"
@@ -94,14 +95,14 @@ class FrameSet(Settings):
 
 
 class Expected(Settings):
-    """The published counts of a complete release.
+    """How many subjects and frames a complete dataset has according to a publication.
 
     Attributes:
-        source: the publication of the counts.
+        source: the publication that states these numbers.
         subjects: the number of subjects.
-        sequences: the number of sequences.
-        frames: the number of coded frames.
-        frames_per_subject: the number of coded frames of each subject, by id.
+        sequences: the number of sequences; a sequence is one subject's video of one task.
+        frames: the number of frames that have labels.
+        frames_per_subject: the number of frames that have labels, by subject id.
     """
 
     source: str
@@ -112,10 +113,10 @@ class Expected(Settings):
 
 
 class Synthesis(Settings):
-    """The synthetic release of a benchmark that has no real dataset.
+    """How to generate the dataset of a benchmark that has drawn faces instead of real ones.
 
     Attributes:
-        like: the dataset whose raw layout is written, "bp4d" or "disfa".
+        like: the real dataset whose files and folders are imitated, "bp4d" or "disfa".
         frames: the number of frames per subject.
         seed: the seed of the random faces and labels.
     """
@@ -126,14 +127,14 @@ class Synthesis(Settings):
 
 
 class AlignmentSettings(Settings):
-    """How faces are cropped from frames, see `fauds.faces.alignment`.
+    """How faces are cropped from frames and aligned, see `fauds.faces.alignment`.
 
     Attributes:
-        name: the name of the alignment.
-        version: the version of the alignment.
-        without_landmarks: what to do with a frame whose landmarks are missing from the release:
-            leave it out ("drop"), interpolate the landmarks of the frames around it
-            ("neighbours"), or run a detector ("detect").
+        name: the name of the method of alignment.
+        version: the version of this method.
+        without_landmarks: what to do with a frame for which the dataset has no landmarks: leave
+            the frame out ("drop"), interpolate the landmarks of the frames before and after it
+            ("neighbours"), or run a face detector ("detect").
     """
 
     name: str
@@ -142,11 +143,11 @@ class AlignmentSettings(Settings):
 
 
 class Raw(Settings):
-    """Hints for error messages about missing files: what to copy from the release.
+    """Hints in error messages about missing files, which say what to copy from the dataset.
 
     Attributes:
-        `pictures`: the hint if images are missing.
-        landmarks: the hint if landmarks are missing.
+        pictures: the hint to show if images are missing.
+        landmarks: the hint to show if landmarks are missing.
     """
 
     pictures: str = "copy them to any folder under the root"
@@ -154,35 +155,40 @@ class Raw(Settings):
 
 
 class Benchmark(Settings):
-    """A versioned protocol: data, target, frames, folds and metric.
+    """A benchmark protocol: the data, what is predicted, the folds and the metric.
 
     Attributes:
-        name: the name of the protocol and of its folder in a workdir.
-        version: the version; it must be raised when anything that decides figures changes.
-        title: the title in words.
-        dataset: the name of the reader; None if `train` and `test` are set.
-        train: the name of the protocol whose subjects are trained on. Protocols with `train` and
-            `test` join the tables of two other protocols over `aus`.
+        name: the name of the protocol, and of the folder in which fauds stores its tables and runs.
+        version: the version of the protocol, which must be raised with every change that can
+            change results.
+        title: a title for readers.
+        dataset: the name of the dataset, which decides how its files are read; None if `train`
+            and `test` are set.
+        train: the name of the protocol whose subjects are trained on. A protocol with `train` and
+            `test` joins the tables of these two protocols, and keeps the action units in `aus`.
         test: the name of the protocol whose subjects are tested.
-        aus: the action units, if the target is AU occurrence.
-        occurrence: the rule of occurrence, "coded" or "intensity >= 1" to "intensity >= 5".
+        aus: the action units (AUs) to predict, if the protocol predicts the occurrence of AUs.
+        occurrence: when an AU counts as occurring: "coded" if the labels say so, or "intensity >=
+            1" to "intensity >= 5".
         target: what is predicted: ``{kind: occurrence, aus: [...], rule: coded}``, for which
-            `aus` and `occurrence` are a shorthand, or another kind of `fauds.targets`.
+            `aus` and `occurrence` are a shorthand, or another kind of target in `fauds.targets`.
         missing_code: the value for "not coded" in the label files; None if there is no such value.
         sexes: how the sex of a subject is known.
-        frames: the frames of the protocol.
-        folds: the published folds; None for random folds.
-        metric: the headline metric.
+        frames: which frames are used.
+        folds: the folds from a publication; None for random folds.
+        metric: the metric that is the main result.
         missing_predictions: what to do with frames that external predictions lack: refuse the
             predictions ("refuse"), leave out the frames ("drop"), or count all AUs as inactive
             ("inactive").
         alignment: how faces are cropped.
-        published: the file of published results, relative to the folder of shipped benchmarks.
-        expected: the published counts of the dataset.
+        published: the path of the file with published results, relative to the folder of the
+            benchmarks that fauds ships; None for no such file.
+        expected: the published numbers of subjects and frames of the dataset; None if unknown.
         licence: the licence of the dataset, in words.
         access: how to get the dataset, in words.
-        raw: hints about missing files.
-        synthesis: the synthetic release to write if no release is named.
+        raw: hints for error messages about missing files.
+        synthesis: the synthetic dataset to generate if the user names no folder of a dataset; None
+            for real datasets.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -252,7 +258,10 @@ class Benchmark(Settings):
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the fields for YAML and JSON, with AU occurrence as its shorthand."""
+        """Return the protocol as a dictionary for YAML and JSON.
+
+        If the target is the occurrence of AUs, the keys `aus` and `occurrence` take its place.
+        """
         declared: dict[str, Any] = {}
         for key, value in handler(self).items():
             if key == "aus":
@@ -293,7 +302,7 @@ class Benchmark(Settings):
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity that counts as occurrence; None if occurrence itself is coded."""
+        """The lowest intensity at which an AU occurs; None if the labels state occurrence."""
         return self.target.occurrence_at
 
     def sex_of(self, subject: str) -> str | None:
@@ -302,7 +311,9 @@ class Benchmark(Settings):
         return letter if letter in ("F", "M") else None
 
     def reading(self) -> dict[str, Any]:
-        """Return the fields of `fauds.datasets.base.ReadOptions` that the protocol determines.
+        """Return the options of reading the dataset that the protocol determines.
+
+        The keys are names of fields of `fauds.datasets.base.ReadOptions`, such as "aus".
 
         Raises:
             UsageError: the protocol joins the tables of two other protocols.
@@ -316,10 +327,10 @@ class Benchmark(Settings):
         return self.target.reading()
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hex, of everything that decides figures.
+        """Return a SHA-256 digest, in hex, that changes if the protocol may give other results.
 
-        Texts such as the title, and the version, are left out. The list of frames is included by
-        its content.
+        Texts for readers, such as the title, and the version do not change it. If the protocol
+        names a file with a list of frames, the content of this file changes it, not its name.
 
         Raises:
             DataError: the list of frames cannot be read.
@@ -353,7 +364,10 @@ def names() -> list[str]:
 
 
 def benchmark(name: str) -> Benchmark:
-    """Read one of the shipped protocols.
+    """Return one of the protocols that ship with fauds.
+
+    Args:
+        name: the name of the protocol, such as "bp4d".
 
     Raises:
         UsageError: no shipped protocol has this name.
@@ -366,7 +380,9 @@ def benchmark(name: str) -> Benchmark:
 
 
 def read_benchmark(path: Path) -> Benchmark:
-    """Read the file of a protocol; the path of its list of frames becomes absolute.
+    """Return the benchmark protocol in a YAML file.
+
+    If it names a file with a list of frames, the path of this file is made absolute.
 
     Raises:
         DataError: the file cannot be read or has an unknown key or an invalid value, or the list

@@ -1,4 +1,4 @@
-"""Writing settings.yaml of a run: its protocol, model and settings."""
+"""Writing the file settings.yaml of a run, which has its protocol, its model and its settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +23,19 @@ def write_settings(
     faces: str | None = None,
     **more: Any,
 ) -> None:
-    """Write settings.yaml, which identifies a run and is written before its other files.
+    """Write settings.yaml, the file that says what a run is, before the run's other files.
 
     Args:
         folder: the folder of the run.
-        benchmark: the protocol of the run.
-        model: the name of the model family.
-        preset: the name of the preset.
-        settings: all settings with their resolved values; for external predictions, their origin.
-        changes: the changes of the preset that the user made, as ``key=value``.
+        benchmark: the protocol that the run follows.
+        model: the name of the kind of model.
+        preset: the name of the preset, the file that the settings come from.
+        settings: the values of all settings, including defaults. For predictions that another
+            program made, it says where they come from.
+        changes: the settings that the user changed from the preset, as ``key=value``.
         folds: the numbers of the folds to run; all folds if empty.
-        faces: the folder of crops; None for the crops in the workdir.
-        more: further keys, written before the others.
+        faces: the path of the user's folder of face crops; None for the crops that fauds made.
+        more: further keys and values, which are written before the others.
 
     Raises:
         DataError: the file cannot be written.

@@ -1,7 +1,8 @@
-"""Protocols that users write: YAML files with the same keys as the shipped protocols.
+"""Benchmark protocols that users write: YAML files with the same keys as those that fauds ships.
 
-A copy of the file is stored with the protocol's tables in the workdir. Later commands then need
-only the name of the protocol, and tables of two protocols with one name cannot be confused.
+A copy of the file is stored with the protocol's tables in the workdir, the folder in which fauds
+keeps its results. Later commands then need only the name of the protocol, and tables of two
+protocols with the same name cannot be confused.
 """
 
 import shutil
@@ -18,7 +19,9 @@ from fauds.tables.paths import PROTOCOL
 
 
 def read(path: Path) -> Benchmark:
-    """Read a protocol from a user's file.
+    """Read a benchmark protocol from a user's YAML file.
+
+    If the protocol is the same as one that fauds ships, the latter is returned.
 
     Raises:
         DataError: the file cannot be read, has an unknown key or an invalid value, contradicts
@@ -47,7 +50,11 @@ def read(path: Path) -> Benchmark:
 
 
 def _check_facts(protocol: Benchmark, path: Path) -> None:
-    """Raise DataError if a protocol contradicts how the labels of its dataset are coded."""
+    """Raise DataError if a user's protocol contradicts the labels of its dataset.
+
+    For example, the labels code intensity, but the protocol states that they code occurrence. The
+    facts about the labels are those in the protocol that fauds ships for the dataset.
+    """
     if protocol.dataset not in protocols.names():
         return
     shipped = protocols.benchmark(protocol.dataset)
@@ -77,13 +84,21 @@ def _contradiction(key: str, protocol: Benchmark, path: Path, hint: str) -> Data
 
 
 def names(workdir: Path) -> list[str]:
-    """Return the names of the shipped protocols and of those whose file is stored in a workdir."""
+    """Return the sorted names of all protocols: those that fauds ships, and the user's.
+
+    Args:
+        workdir: the folder in which fauds stored the user's protocols, each in a folder of its own.
+    """
     stored = (path.parent.name for path in workdir.glob(f"*/{PROTOCOL}"))
     return sorted({*protocols.names(), *stored})
 
 
 def find(name: str, workdir: Path) -> Benchmark:
-    """Return a shipped protocol, or one whose file is stored in a workdir.
+    """Return the protocol with a name: one that fauds ships, or a stored protocol of the user.
+
+    Args:
+        name: the name of the protocol, such as "bp4d".
+        workdir: the folder in which fauds stored the user's protocols, each in a folder of its own.
 
     Raises:
         UsageError: no protocol has this name.
@@ -99,16 +114,17 @@ def find(name: str, workdir: Path) -> Benchmark:
 def check_same_protocol(protocol: Benchmark, path: Path, folder: Path) -> None:
     """Check that the tables in a folder do not belong to another protocol with the same name.
 
-    Tables of an earlier version are accepted, as they will be replaced.
+    The protocol's file that is stored with the tables says which protocol they belong to. Tables
+    of an earlier version of the protocol are accepted, as they will be replaced.
 
     Args:
-        protocol: the protocol to use.
-        path: the path of its file.
+        protocol: the protocol that the user wants to use.
+        path: the path of the user's file with this protocol, for the error message.
         folder: the folder of the tables.
 
     Raises:
-        DataError: the tables belong to another protocol with the same or a later version, or
-            the stored file is damaged.
+        DataError: the tables belong to another protocol with the same name and the same or a
+            later version, or the file that is stored with the tables is damaged.
     """
     if protocol.name in protocols.names() or not (folder / PROTOCOL).exists():
         return
@@ -125,9 +141,13 @@ def check_same_protocol(protocol: Benchmark, path: Path, folder: Path) -> None:
 
 
 def store_protocol(protocol: Benchmark, folder: Path) -> None:
-    """Store the file of a user's protocol, and its list of frames, with its tables.
+    """Store a user's protocol in a folder, with the list of frames that it names, if any.
 
-    Shipped protocols are not stored.
+    A protocol that fauds ships is not stored.
+
+    Args:
+        protocol: the protocol.
+        folder: the folder of the tables that fauds makes for this protocol.
 
     Raises:
         DataError: the files cannot be written.
