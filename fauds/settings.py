@@ -104,7 +104,7 @@ class TrainingSettings(Settings):
         ema: the decay of an exponential moving average of the model's weights. The average is
             tested and saved in place of the weights; None for no average.
         gradient_clip: the largest norm of the gradient; None for no clipping.
-        class_weights: how the weights of the AUs or classes in the loss, which rise with rarity,
+        class_weights: how the class weights in the loss, which are higher for rarer AUs or classes,
             are scaled: to the sum 1 ("sum1"), as in equation 9 of the paper, or to the mean 1
             ("mean1"), as is usual in the field.
         flip: whether to flip images horizontally at random.

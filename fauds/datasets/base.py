@@ -107,7 +107,7 @@ class Reading:
         root: the folder that the image paths in the frames table are relative to.
         fingerprint: a hex digest of the contents of the label files, and of the names, sizes and
             modification times of the images.
-        synthetic: whether fauds generated the release, with drawn faces.
+        synthetic: whether fauds generated the release, with faces that are not real.
         image_base: the number, 0 or 1, in the file name of the image that shows labelled frame 1;
             None if there are no images.
         differences: texts that say how the numbers of subjects, sequences and frames differ from

@@ -136,7 +136,7 @@ def _parse_together(files: Sequence[LabelFile], columns: LabelLayout) -> list[Bl
 
 
 def _body(file: LabelFile, header_lines: int) -> memoryview:
-    """Return the bytes of a file's rows, without the header and the line ends after the last row."""
+    """Return the bytes of the rows of a file, without its header and the line ends at its end."""
     data = _unix(file.data)
     start = len(BOM) if data.startswith(BOM) else 0
     for _ in range(header_lines):
@@ -193,7 +193,7 @@ def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _parse_plain(file: LabelFile, columns: LabelLayout) -> Block:
-    """Return the labels in a file, parsed cell by cell, which is slow but finds any error's line."""
+    """Return the labels in a file, parsed cell by cell; slow, but finds the line of an error."""
     rows = _rows(file, _decode(file.data.removeprefix(BOM), file))
     while rows and _is_blank(rows[-1][1]):
         rows.pop()

@@ -113,7 +113,7 @@ class Expected(Settings):
 
 
 class Synthesis(Settings):
-    """How to generate the dataset of a benchmark that has drawn faces instead of real ones.
+    """How to generate the dataset of a benchmark that has synthetic faces instead of real ones.
 
     Attributes:
         like: the real dataset whose files and folders are imitated, "bp4d" or "disfa".
@@ -146,7 +146,7 @@ class Raw(Settings):
     """Hints in error messages about missing files, which say what to copy from the dataset.
 
     Attributes:
-        pictures: the hint to show if images are missing.
+        `pictures`: the hint to show if images are missing.
         landmarks: the hint to show if landmarks are missing.
     """
 

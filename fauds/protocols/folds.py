@@ -1,7 +1,8 @@
 """Assigning subjects to folds, published or random, and the label statistics of each fold.
 
-Every subject is in exactly one part. Fold k tests the subjects of part k and trains on all others.
-The subjects of part 0, if there is one, are tested by no fold and belong to every training part.
+Every subject is in exactly one part, a numbered set of subjects. Fold k tests the subjects of part
+k and trains on all other subjects. The subjects of part 0, if there are any, are trained on in
+every fold and never tested.
 """
 
 from collections import Counter
@@ -23,15 +24,16 @@ DEFAULT_FOLDS = 3
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """The numbers of frames and positives of each subject.
+    """How many frames and labels each subject has.
 
     Attributes:
         subjects: the ids of the S subjects, sorted.
-        sexes: the sex of each subject, F, M or None if it is not known.
+        sexes: the sex of each subject: F, M, or None if it is not known.
         frames: the number of frames of each subject, int64 [S].
-        coded: the number of frames coded for each of the target's A names (AUs or classes),
-            int64 [S, A].
-        positives: the number of frames in which each name is true, int64 [S, A].
+        coded: the number of each subject's frames that have a label for each of the A action units
+            (AUs) or classes, int64 [S, A].
+        positives: the number of each subject's frames in which each AU occurs, or which are of
+            each class, int64 [S, A].
     """
 
     subjects: tuple[str, ...]
@@ -42,11 +44,13 @@ class LabelCounts:
 
 
 def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
-    """Count frames and positives by subject; the order of the rows does not matter.
+    """Return how many frames each subject has, and in how many each AU occurs.
 
     Args:
-        frames: a frames table with the columns subject and sex and those of the target.
-        target: the target whose names are counted.
+        frames: a table with one row per frame, in any order, and the columns subject, sex and the
+            label columns of the target.
+        target: what the protocol predicts, such as the occurrence of AUs, or classes, which are
+            counted like AUs.
     """
     column = frames["subject"].combine_chunks()
     ids = column.dictionary.to_pylist()
@@ -77,19 +81,20 @@ def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, .
 def choose_method(
     dataset: str, listed: Folds | None, subjects: int, k: int | None, method: str | None
 ) -> tuple[str, int]:
-    """Return the method of making folds, "published" or "random", and the number of folds.
+    """Return how to make the folds, "published" or "random", and the number of folds.
 
     Args:
         dataset: the name of the dataset, for the error message.
-        listed: the protocol's folds; None if it has none.
+        listed: the folds that the protocol states; None if it states none.
         subjects: the number of subjects that have frames.
-        k: the number of folds that the user sets; None for the protocol's number, or 3 if the
-            protocol has no folds.
-        method: the method that the user sets; None for "published" if the protocol has this
+        k: the number of folds that the user sets. None for the number in the protocol, or for 3
+            if the protocol states no folds or the method is "random".
+        method: the method that the user sets. None for "published" if the protocol states this
             number of folds, and for "random" otherwise.
 
     Raises:
-        UsageError: the user sets "published", but the protocol does not have this number of folds.
+        UsageError: the user sets "published", but the protocol does not state this number of
+            folds.
     """
     available = 0
     if listed is not None:
@@ -106,18 +111,19 @@ def choose_method(
 
 
 def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
-    """Return the folds of a protocol, from its list or by its rule.
+    """Return a table of the folds that a protocol states, as lists of subjects or by a rule.
 
     Args:
-        counts: the subjects to assign.
-        folds: the folds of the protocol.
+        counts: the subjects that have frames.
+        folds: the folds that the protocol states.
 
     Returns:
-        A table with the columns of `fauds.tables.schemas.FOLDS_SCHEMA`.
+        A table with the fold that tests each subject, and the columns of
+        `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Raises:
-        DataError: a subject in the list has no frames, a subject with frames is not in the list,
-            or the rule needs more subjects.
+        DataError: a listed subject has no frames, a subject with frames is not listed, or the
+            rule, one fold per subject, needs more subjects.
     """
     if folds.rule == "leave-one-subject-out":
         if len(counts.subjects) < 2:
@@ -144,38 +150,49 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
 
 
 def cross_dataset_fold(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
-    """Return a single fold, for a protocol that trains and tests on two datasets.
+    """Return a table with one fold, for a protocol that trains on one dataset and tests another.
+
+    The columns of the table are those of `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Args:
         counts: the subjects of both datasets.
-        trained: the subjects to train on; the fold tests all others.
-        protocol: the name to store with the fold.
+        trained: the ids of the subjects to train on; the fold tests all other subjects.
+        protocol: the name of the folds, to store in the table.
     """
     parts = [0 if subject in trained else 1 for subject in counts.subjects]
     return _table(counts.subjects, parts, protocol)
 
 
 def fold_numbers(folds: pa.Table) -> list[int]:
-    """Return the numbers of the folds, sorted; part 0, which is never tested, is left out."""
+    """Return the sorted numbers of the folds in a table of folds.
+
+    The number 0 is left out: it marks subjects that no fold tests.
+    """
     return sorted(set(folds["fold"].to_pylist()) - {0})
 
 
 def count_tested_frames(counts: LabelCounts, folds: pa.Table) -> int:
-    """Return the number of frames of all subjects that the folds test."""
+    """Return the total number of frames of the subjects that a fold tests.
+
+    Args:
+        counts: the number of frames of each subject.
+        folds: the table of the fold that tests each subject; 0 for a subject that none tests.
+    """
     part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     is_tested = [part[subject] != 0 for subject in counts.subjects]
     return int(counts.frames[is_tested].sum())
 
 
 def random_folds(counts: LabelCounts, k: int, seed: int) -> pa.Table:
-    """Return random, subject-exclusive folds, balanced for AU occurrence, frames and sex.
+    """Return a table of random folds, with all frames of a subject in the same fold.
 
-    Subjects are first assigned at random to folds whose sizes differ by one at most. Pairs of
-    subjects are then swapped between folds as long as this brings the totals of the folds closer
-    to each other.
+    Subjects are first assigned at random to folds whose numbers of subjects differ by one at most.
+    Pairs of subjects are then swapped between folds as long as this makes the folds more alike in
+    their numbers of frames, of frames in which each AU occurs, and of subjects of each sex. The
+    columns of the table are those of `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Args:
-        counts: the subjects to assign.
+        counts: the subjects to assign, with their numbers of frames and labels.
         k: the number of folds.
         seed: the seed of the random assignment.
 
@@ -205,7 +222,14 @@ def _balance_features(counts: LabelCounts) -> np.ndarray:
 
 
 def _balance(assignment: np.ndarray, features: np.ndarray, k: int) -> None:
-    """Swap subjects between folds, in place, until no swap improves the balance."""
+    """Swap pairs of subjects between folds until no swap makes the folds more alike.
+
+    Args:
+        assignment: the fold of each of the S subjects, from 0, int64 [S]; changed in place.
+        features: the quantities to balance for each subject, such as its number of frames, each
+            divided by its total over the subjects, float64 [S, features].
+        k: the number of folds.
+    """
     totals = np.stack([features[assignment == fold].sum(axis=0) for fold in range(k)])
     while True:
         # A swap of i and j changes only the totals of their two folds, by their difference.
@@ -228,11 +252,11 @@ def _table(subjects: Sequence[str], folds: Sequence[int] | np.ndarray, protocol:
 
 
 def check_folds(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS) -> None:
-    """Check that every subject is in exactly one part and that folds are numbered 1 to k.
+    """Check that a table of folds has every subject once, and folds numbered 1 to k.
 
     Args:
-        folds: the table of folds.
-        subjects: the subjects that must be in it.
+        folds: the table of the fold that tests each subject.
+        subjects: the ids of the subjects that must be in the table.
         where: the file to name in error messages.
 
     Raises:
@@ -268,16 +292,18 @@ def check_folds(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS)
 
 
 def fold_statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
-    """Return the label statistics and class weights of each fold and name of the target.
+    """Return how often each AU or class occurs in each fold, and its class weight in the loss.
 
     Args:
-        counts: the numbers of frames and positives of each subject.
-        folds: the table of folds.
-        target: the target, which computes the class weights.
+        counts: how many frames and labels each subject has.
+        folds: the table of the fold that tests each subject.
+        target: what the protocol predicts, such as the occurrence of AUs; it computes the
+            class weights.
 
     Returns:
-        A table with the columns of `fauds.tables.schemas.FOLD_STATISTICS_SCHEMA`, one row per fold
-        and name. A class weight is null if the name is never true in the training part.
+        A table with the columns of `fauds.tables.schemas.FOLD_STATISTICS_SCHEMA` and one row per
+        fold and AU or class. A class weight is null if the AU or class never occurs in the
+        training subjects of the fold.
     """
     names = target.names
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))

@@ -1,8 +1,9 @@
 """Tables on disk: Parquet files written by fauds, and CSV or Parquet files of other programs.
 
-Begin with `store`, which reads and writes the tables of a workdir. `schemas` defines their columns
-and `paths` their names, `frames` makes keys and fingerprints of frames, `columns` converts between
-NumPy arrays and Arrow columns, `part_writer` writes a table in parts, `atomic` writes any file
-atomically, `predictions` is the table that evaluation reads, and `delimited` reads files of other
-programs.
+Begin with `store`, which reads and writes the tables that fauds keeps in its workdir. `schemas`
+defines the columns of these tables and `paths` their file names. `frames` computes the key of a
+frame, such as F001/T1/2440, and digests of sets of frames. `columns` converts between NumPy arrays
+and Arrow columns, `part_writer` writes a table some rows at a time, and `atomic` replaces a file
+completely or not at all. `predictions` reads and writes the table that evaluation reads, and
+`delimited` reads files of other programs.
 """

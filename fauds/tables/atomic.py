@@ -14,9 +14,10 @@ from fauds.errors import DataError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success, the file there replaces `path`.
+    """Yield the path of a temporary file to write, which then replaces the file at `path`.
 
-    A crash, an error or Ctrl-C leaves the old file unchanged.
+    The temporary file is in the same folder. If the code in the context fails, or the program
+    stops, the old file is unchanged.
 
     Args:
         path: the path of the file to write; its folder is created if it does not exist.
@@ -46,7 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Raise DataError in place of an OSError, for code that writes `path`.
+    """Raise DataError if the code in the context, which writes the file `path`, raises OSError.
 
     Raises:
         DataError: the file cannot be written, for example because the disk is full or read-only,
@@ -63,7 +64,7 @@ def write_error(path: Path, error: OSError) -> DataError:
 
     Args:
         path: the path of the file.
-        error: the error of the file system.
+        error: the error that writing the file raised.
     """
     return DataError(
         f"{path.name} could not be written: {error.strerror or error}.",
@@ -85,7 +86,10 @@ def _hint(number: int | None) -> str:
 
 
 def _temporary_file(path: Path) -> Path:
-    """Create an empty file in the same folder as `path`, and the folder if necessary."""
+    """Create an empty temporary file in the folder of `path`, and return its path.
+
+    The folder is created if it does not exist.
+    """
     # An error about any folder of the path is reported for the file itself.
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +106,11 @@ def _umask() -> int:
 
 @contextmanager
 def atomic_keeping_partial(path: Path) -> Iterator[Path]:
-    """Yield a temporary path like `atomic`, but keep an unfinished file under another name.
+    """Yield the path of a temporary file to write, which then replaces the file at `path`.
 
-    On an error or Ctrl-C the old file is left unchanged. The part written so far is kept as, for
-    example, ``faces.part.csv`` in the folder of ``faces.csv``, and a message on stderr names it.
+    Unlike `atomic`, an unfinished file is kept: if the code in the context fails or the user
+    presses Ctrl-C, the old file is unchanged, and what was written so far is kept under another
+    name, ``faces.part.csv`` for ``faces.csv``. A message on stderr states this path.
 
     Args:
         path: the path of the file to write; its folder is created if it does not exist.
@@ -123,7 +128,7 @@ def atomic_keeping_partial(path: Path) -> Iterator[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return the path of the unfinished file: ``faces.part.csv`` for ``faces.csv``."""
+    """Return the path to keep an unfinished file at: ``faces.part.csv`` for ``faces.csv``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 

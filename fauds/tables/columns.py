@@ -1,7 +1,7 @@
 """Converting NumPy arrays to Arrow columns and back without loading pandas.
 
-If pandas is installed, `pyarrow.array` and `to_numpy` load it on their first use, which takes as
-long as reading all labels of BP4D. The functions here do not use them.
+If pandas is installed, `pyarrow.array` and the method `to_numpy` of Arrow arrays load it on their
+first use, which takes as long as reading all labels of BP4D. The functions here use neither.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import pyarrow as pa
 
 
 def from_numpy(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None = None) -> pa.Array:
-    """Return an Arrow column of numbers.
+    """Return an Arrow array of numbers, for a column of a table.
 
     Args:
-        values: the numbers, [N].
+        values: the numbers, an array [N].
         kind: the Arrow type of the column, an integer or floating-point type.
         null: a mask that is True where the column is null, bool [N]; None for no nulls.
     """
@@ -29,7 +29,7 @@ def _validity(null: np.ndarray | None) -> pa.Buffer | None:
 
 
 def from_strings(values: Sequence[str]) -> pa.Array:
-    """Return an Arrow column of strings, without nulls."""
+    """Return an Arrow array of strings without nulls, for a column of a table."""
     encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     large = pa.LargeStringArray.from_buffers(
@@ -39,18 +39,19 @@ def from_strings(values: Sequence[str]) -> pa.Array:
 
 
 def category(codes: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:
-    """Return an Arrow dictionary column.
+    """Return an Arrow dictionary array, which stores each distinct text once.
 
     Args:
-        codes: the index in `names` of each row, int32 [N]; negative for null.
-        names: the distinct values.
+        codes: the index in `names` of the text in each of the N rows, int32 [N]; a negative index
+            makes the row null.
+        names: the distinct texts.
     """
     indices = from_numpy(codes, pa.int32(), codes < 0)
     return pa.DictionaryArray.from_arrays(indices, from_strings(names))
 
 
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column of numbers without nulls as an array of the same type, [N]."""
+    """Return a column of N numbers, without nulls, as a NumPy array [N] of the same type."""
     parts = [
         np.frombuffer(chunk.buffers()[1], chunk.type.to_pandas_dtype())[chunk.offset :][
             : len(chunk)

@@ -23,7 +23,9 @@ from fauds.tables.columns import to_numpy
 
 @dataclass(frozen=True)
 class ColumnFile:
-    """A CSV or Parquet file whose header has been read; see `open_columns`.
+    """A CSV or Parquet file of another program, whose column names have been read.
+
+    It is made by `open_columns`; `read` then reads columns.
 
     Attributes:
         path: the path of the file; the suffix .parquet marks a Parquet file.
@@ -45,7 +47,8 @@ class ColumnFile:
 
         Args:
             what: what is wrong, in one sentence.
-            row: the number of the row, counted from 0 without the header; None for the file.
+            row: the index of the row, from 0, not counting the header; None if the error is about
+                the whole file.
             hint: what the user can do about it.
         """
         if row is None:
@@ -57,11 +60,11 @@ class ColumnFile:
         return DataError(what, where=where, hint=hint)
 
     def read(self, types: Mapping[str, pa.DataType]) -> pa.Table:
-        """Read the named columns and leave out all others.
+        """Return a table with some of the columns of the file.
 
         Args:
-            types: the type of each column to read. An empty cell becomes null, which is an error
-                in a column of integers.
+            types: the type of each column to read, by its name. Other columns are left out. An
+                empty cell becomes null, which is an error in a column of integers.
 
         Raises:
             DataError: a row has more or fewer cells than the header, a cell is not a number, or a
@@ -106,7 +109,12 @@ class ColumnFile:
             ) from error
 
     def _first_error(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
-        """Return the error for the first row of a wrong length, or for the first invalid cell."""
+        """Return the error about the first row of a wrong length, or else the first invalid cell.
+
+        Args:
+            types: the type of each column that was read.
+            error: the error of pyarrow, which is reported if no such row or cell is found.
+        """
         try:
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = [cells for cells in list(csv.reader(file))[1:] if cells]
@@ -135,7 +143,7 @@ class ColumnFile:
 
 
 def open_columns(path: Path) -> ColumnFile:
-    """Read the header of a CSV or Parquet file.
+    """Open a CSV or Parquet file and read the names of its columns.
 
     Args:
         path: the path of the file; the suffix .parquet marks a Parquet file, any other suffix a
@@ -173,7 +181,10 @@ def open_columns(path: Path) -> ColumnFile:
 
 
 def _row_lines(file: TextIO) -> Iterator[int]:
-    """Yield the line on which each row begins, the header first; a quoted cell may span lines."""
+    """Yield the number of the line on which each row of a CSV file begins, first the header's.
+
+    It differs from the number of the row if a quoted cell has several lines.
+    """
     reader = csv.reader(file)
     line = 1
     for cells in reader:
@@ -199,19 +210,22 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def trimmed_texts(column: pa.ChunkedArray) -> list[str]:
-    """Return the texts in a column of strings, without surrounding blanks."""
+    """Return a list of the texts in a column, without surrounding blanks."""
     texts: list[str] = pc.utf8_trim_whitespace(column).to_pylist()
     return texts
 
 
 def stacked_numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """Return columns of numbers as one array, [rows, columns]; NaN for null."""
+    """Return columns of numbers as one NumPy array [rows, columns], with NaN in place of null."""
     columns = [to_numpy(pc.fill_null(table[name], math.nan)) for name in names]
     return np.stack(columns, axis=1)
 
 
 def _first_invalid(cells: list[str], kind: pa.DataType) -> int | None:
-    """Return the index of the first cell that is not of the type; None if all cells are."""
+    """Return the index of the first cell whose text is not of a type, such as an integer.
+
+    The result is None if all cells are of the type.
+    """
     null_values = pacsv.ConvertOptions().null_values
     text = pa.array([None if cell in null_values else cell for cell in cells], pa.string())
     if _is_valid(text, kind):

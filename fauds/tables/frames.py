@@ -1,4 +1,4 @@
-"""The keys of the rows of frames.parquet, and the fingerprint of a set of frames."""
+"""Computing the keys of frames, such as F001/T1/2440, and a digest of a set of frames."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ from fauds.tables.columns import from_strings
 
 
 def frame_keys(frames: pa.Table) -> pa.ChunkedArray:
-    """Return the unique key of each frame: F001/T1/2440, or SN003/29 for datasets without tasks.
+    """Return the key of each frame, a text that no other frame of the dataset has.
+
+    The key is made of subject, task and frame number, as in F001/T1/2440, or SN003/29 for datasets
+    without tasks.
 
     Args:
         frames: a table with the columns subject, task and frame.
@@ -29,7 +32,11 @@ def frame_keys(frames: pa.Table) -> pa.ChunkedArray:
 
 
 def with_keys(frames: pa.Table) -> pa.Table:
-    """Return frames with the column `key` after frame_id; existing keys are kept."""
+    """Return a table of frames with the column key after the column frame_id.
+
+    The column has the unique key of each frame, such as F001/T1/2440. If the table has the column
+    already, its keys are kept.
+    """
     if "key" in frames.column_names:
         keys = frames["key"].cast(pa.string())
         frames = frames.drop_columns("key")
@@ -39,7 +46,9 @@ def with_keys(frames: pa.Table) -> pa.Table:
 
 
 def read_keyed(path: Path, columns: list[str]) -> pa.Table:
-    """Read columns of frames.parquet and the column `key`, which older tables do not have.
+    """Return columns of frames.parquet, and the column key with keys such as F001/T1/2440.
+
+    Tables that older versions of fauds wrote have no column key; the keys are then computed.
 
     Args:
         path: the path of the table.
@@ -53,15 +62,15 @@ def read_keyed(path: Path, columns: list[str]) -> pa.Table:
 
 
 def frame_set_fingerprint(frames: pa.Table, columns: Sequence[str]) -> str:
-    """Return the SHA-256, in hex, of the scored frames and their labels.
+    """Return a SHA-256 digest, in hex, of the frames that results are computed on.
 
-    Two results with the same fingerprint were scored on the same frames with the same labels. The
-    digest is that of the sorted lines ``subject/task/frame labels``. The labels have one character
-    per column of labels: 0, 1, or - for not coded.
+    Two results with the same digest were computed on the same frames with the same labels. The
+    digest is that of a text with a line ``subject/task/frame labels`` for each frame, sorted. The
+    labels are written as one character per label column: 0, 1, or - for not coded.
 
     Args:
-        frames: a table with the columns subject, task and frame and those of the labels.
-        columns: the columns of the labels, in the protocol's order.
+        frames: a table with the columns subject, task and frame and the label columns.
+        columns: the names of the label columns, in the order in which the protocol lists them.
     """
     keys = [frames[name].cast(pa.string()) for name in ("subject", "task", "frame")]
     codes = [pc.fill_null(frames[name].cast(pa.string()), "-") for name in columns]

@@ -1,6 +1,6 @@
-"""Writing a Parquet table in parts, with row groups of whole sequences.
+"""Writing a Parquet table some rows at a time, with all rows of a sequence in one row group.
 
-Columns without any value can be left out.
+A sequence is one subject's video of one task. Columns without any value can be left out.
 """
 
 from pathlib import Path
@@ -14,9 +14,10 @@ from fauds.tables.atomic import write_error
 
 
 class RowGroups:
-    """Joins the parts of a table and divides the rows into groups of whole sequences.
+    """Divides the rows of a table into groups, each of one or more whole sequences.
 
-    The groups do not depend on how the table is divided into parts.
+    A sequence is the rows of one subject and task. The rows are added some at a time, in any
+    portions; the groups do not depend on the portions.
 
     Args:
         limit: the largest number of rows in a group. A longer sequence is a group by itself.
@@ -29,12 +30,12 @@ class RowGroups:
         self._starts = np.empty(0, np.int64)
 
     def add(self, part: pa.Table, starts: np.ndarray | None) -> list[pa.Table]:
-        """Add a part and return the groups that are complete.
+        """Add rows, and return the groups of rows that are now complete, as tables.
 
         Args:
-            part: the rows of whole sequences.
-            starts: the row numbers in the part at which sequences begin, in rising order, with 0
-                first; None if groups may begin at any row.
+            part: the rows to add, which are those of whole sequences.
+            starts: the indices of the rows of `part` at which a sequence begins, in rising order,
+                with 0 first; None if groups may begin at any row.
         """
         allowed = np.arange(len(part)) if starts is None else np.asarray(starts)
         self._starts = np.concatenate([self._starts, allowed + self._rows])
@@ -45,11 +46,11 @@ class RowGroups:
         return self._split(self._ends())
 
     def rest(self) -> list[pa.Table]:
-        """Return the remaining rows as a group, or nothing if no rows remain."""
+        """Return a list with the group of the remaining rows; empty if no rows remain."""
         return self._split([self._rows]) if self._rows else []
 
     def _ends(self) -> list[int]:
-        """Return the row numbers at which the complete groups end."""
+        """Return the index of the first row after each complete group, among the waiting rows."""
         bounds = np.append(self._starts, self._rows)
         ends: list[int] = []
         begin = 0
@@ -71,17 +72,18 @@ class RowGroups:
 
 
 class TableWriter:
-    """Writes a table in parts to a temporary file; made by `fauds.tables.store.table_writer`.
+    """Writes a Parquet table some rows at a time; made by `fauds.tables.store.table_writer`.
 
     Args:
         path: the final path of the table, for error messages.
-        temporary: the path of the file to write.
-        schema: the columns to write even if they are null throughout. Parts may have more
-            columns, which are written only if they have a value.
-        row_group: the largest number of rows in a row group, see `RowGroups`.
+        temporary: the path of the temporary file to write.
+        schema: the columns to write even if they have no value in any row. The rows may have
+            further columns, which are written only if they have a value in some row.
+        row_group: the largest number of rows in a row group of the file, see `RowGroups`.
 
     Attributes:
-        meta: the metadata of the table ("inputs", "settings", ...), which is written last.
+        meta: what to store with the table: a dictionary with keys such as "inputs" (a digest of
+            what the table was computed from) and "settings".
     """
 
     def __init__(self, path: Path, temporary: Path, schema: pa.Schema, row_group: int) -> None:
@@ -93,12 +95,13 @@ class TableWriter:
         self._file: pq.ParquetWriter | None = None
 
     def write(self, part: pa.Table, starts: np.ndarray | None = None) -> None:
-        """Write the rows of whole sequences.
+        """Add rows to the table, which are those of whole sequences (subject and task).
 
         Args:
-            part: the rows. All parts must have the same columns; dictionaries may differ.
-            starts: the row numbers in the part at which sequences begin, in rising order, with 0
-                first; None if row groups may begin at any row.
+            part: the rows, with the same columns in every call. The dictionaries of dictionary
+                columns may differ.
+            starts: the indices of the rows of `part` at which a sequence begins, in rising order,
+                with 0 first; None if row groups may begin at any row.
 
         Raises:
             DataError: the file cannot be written, for example because the disk is full.
@@ -111,7 +114,7 @@ class TableWriter:
             raise write_error(self._path, error) from error
 
     def finish(self, metadata: dict[bytes, bytes]) -> None:
-        """Write the remaining rows and the key-value metadata, and close the file."""
+        """Write the remaining rows and the key-value metadata of the Parquet file, and close it."""
         for group in self._groups.rest():
             self._put(group)
         file = self._file or self._open(self._schema)
@@ -119,7 +122,7 @@ class TableWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file in its current state; closing it again has no effect."""
+        """Close the file without the rows not written yet; a second call has no effect."""
         if self._file is not None:
             self._file.close()
 
@@ -143,7 +146,14 @@ class TableWriter:
         return self._file
 
     def _widen(self, schema: pa.Schema) -> pq.ParquetWriter:
-        """Rewrite the file with additional columns, which are null in the rows written so far."""
+        """Rewrite the file with more columns, which are null in the rows written so far.
+
+        Args:
+            schema: all columns that the file has then.
+
+        Returns:
+            The open writer of the new file.
+        """
         self.close()
         narrow = self._temporary.with_name(f"{self._temporary.name}.narrow")
         self._temporary.replace(narrow)

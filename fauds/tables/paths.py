@@ -1,4 +1,4 @@
-"""The names of the files in a workdir, by the folder that they are in::
+"""The names of the files in a workdir, the folder in which fauds keeps its results::
 
 fauds-work/bp4d/                    the folder of a dataset: tables, crops and runs
 fauds-work/bp4d/runs/NAME/          the folder of a run
@@ -15,11 +15,11 @@ FOLDS = "folds.parquet"
 """The folds in the folder of a dataset; the folder of a run has a copy."""
 FACES = "faces.parquet"
 PROTOCOL = "protocol.yaml"
-"""A copy of the protocol's file, if the protocol is a user's."""
+"""A copy of the file of a benchmark protocol that a user wrote, in the folder of its tables."""
 RUNS = "runs"
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
-"""In the root of a release: marks it as synthetic, written by fauds."""
+"""The name of a file that marks the folder it is in as a synthetic dataset, made by fauds."""
 
 SETTINGS = "settings.yaml"
 RESULTS = "results.json"
@@ -37,10 +37,13 @@ PREDICTIONS = "predictions.parquet"
 
 
 def fold_folder(run: Path, fold: int) -> Path:
-    """Return the path of a fold's folder in the folder of a run."""
+    """Return the path of a fold's folder in the folder of a run: ``RUN/fold1`` for fold 1."""
     return run / f"fold{fold}"
 
 
 def dataset_folder(run: Path) -> Path:
-    """Return the path of the dataset's folder that a run belongs to."""
+    """Return the path of the folder of the dataset that a run belongs to.
+
+    It is, for example, ``fauds-work/bp4d`` for the run ``fauds-work/bp4d/runs/NAME``.
+    """
     return run.resolve().parent.parent

@@ -1,4 +1,8 @@
-"""Reading and writing predictions.parquet of a fold: keys, fold, scores and generated texts."""
+"""Reading and writing predictions.parquet, the table of the predictions of a fold.
+
+It has a row per frame, with the frame's key, such as F001/T1/2440, the number of the fold, a score
+for each action unit or class, and texts that the model generated.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,19 +28,20 @@ def write(
     texts: Mapping[str, pa.Array] | None = None,
     intensities: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write the predictions of a fold's test part.
+    """Write the predictions for the test frames of a fold to a Parquet table.
 
     Args:
         path: the path of the table.
-        frames: the N frames, with the columns subject, task, frame and frame_id; the column key
-            is used if it exists.
+        frames: a table of the N frames, with the columns subject, task, frame and frame_id. If it
+            has the column key, with keys such as F001/T1/2440, these are written.
         fold: the number of the fold, from 1.
-        names: the names of the A scores, which become columns.
-        scores: the scores, float32 [N, A].
+        names: the names of the A action units (AUs) or classes, which become column names.
+        scores: the score of each AU or class in each frame, float32 [N, A].
         meta: the metadata of the table, see `fauds.tables.store.write_table`.
-        texts: the generated texts by column (``AU01_text``, ``face_text``), string [N]; null for
-            frames without a description.
-        intensities: the predicted intensities by AU, 0 to 5, [N].
+        texts: the descriptions that the model generated, an Arrow array of strings [N] for each
+            column, such as ``AU01_text`` or ``face_text``; null for frames that are not described.
+        intensities: the predicted intensity of each AU in each frame, an array [N] of numbers from
+            0 to 5 for each AU.
 
     Raises:
         DataError: the file cannot be written.
@@ -53,19 +58,25 @@ def write(
 
 
 def scores(table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """Return the scores of the named columns, float32 [N, A]."""
+    """Return the scores in a table of predictions as a NumPy array, float32 [N, A].
+
+    Args:
+        table: the predictions for N frames.
+        names: the names of the A action units or classes whose scores are returned.
+    """
     return np.stack([table[name].to_numpy() for name in names], axis=1)
 
 
 def text_columns(table: pa.Table) -> list[str]:
-    """Return the names of the columns of generated texts."""
+    """Return the names of the columns with generated texts in a table of predictions."""
     return [name for name in table.schema.names if name.endswith("_text")]
 
 
 def is_described(table: pa.Table) -> pa.ChunkedArray:
-    """Return whether each frame has a description, bool [N].
+    """Return whether the model has described each of N frames in words, an Arrow array of bool [N].
 
-    The table must have at least one column of generated texts.
+    Args:
+        table: a table of predictions, with at least one column of generated texts.
     """
     first, *rest = text_columns(table)
     described = pc.is_valid(table[first])

@@ -1,4 +1,4 @@
-"""The schemas (columns and types) of the tables that fauds writes."""
+"""The schemas of the tables that fauds writes, that is, the names and types of their columns."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of frames.parquet, with one row per coded frame.
+    """Return the schema of frames.parquet, the table with one row per labelled frame.
 
-    An AU that is not coded in a frame is null. The column `key` has the frame's unique key, see
-    `fauds.tables.frames.frame_keys`; tables written by older versions of fauds lack it.
+    An action unit (AU) that is not coded in a frame is null. The column key has a unique text for
+    each frame, such as F001/T1/2440; tables that older versions of fauds wrote lack this column.
 
     Args:
-        aus: the AUs with a column of occurrence.
-        intensity_aus: the AUs with a column of intensity.
+        aus: the names of the AUs that have a column of occurrence.
+        intensity_aus: the names of the AUs that have a column of intensity.
     """
     return pa.schema(
         [
@@ -35,7 +35,13 @@ def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.S
 
 
 def captions_schema(aus: Sequence[str]) -> pa.Schema:
-    """Return the schema of captions.parquet: a local description per AU, and the global one."""
+    """Return the schema of captions.parquet, the table with the descriptions of each frame.
+
+    A row has a description of each action unit (AU), and in the column face one of the whole face.
+
+    Args:
+        aus: the names of the AUs.
+    """
     return pa.schema(
         [("frame_id", pa.int64()), *((au, _CATEGORY) for au in aus), ("face", _CATEGORY)]
     )
@@ -78,11 +84,11 @@ FOLD_STATISTICS_SCHEMA = pa.schema(
 
 
 def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of predictions.parquet.
+    """Return the schema of predictions.parquet, the table with one row per predicted frame.
 
     Args:
-        names: the columns of scores.
-        texts: the columns of generated texts.
+        names: the names of the action units or classes, each with a column of scores.
+        texts: the names of the columns with generated texts, such as AU01_text.
     """
     return pa.schema(
         [
@@ -99,7 +105,10 @@ def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Sc
 
 
 def faces_schema() -> pa.Schema:
-    """Return the schema of faces.parquet, with one row per coded frame; null if it has no crop."""
+    """Return the schema of faces.parquet, the table with the face crop of each labelled frame.
+
+    The path of the crop is null for a frame without a crop.
+    """
     return pa.schema(
         [
             ("frame_id", pa.int64()),

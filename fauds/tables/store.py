@@ -1,8 +1,8 @@
-"""Reading and writing tables with metadata, fingerprints, and the lock of a dataset's folder.
+"""Reading and writing tables with metadata, computing digests, and locking a dataset's folder.
 
-Tables are ordinary Parquet files. The key ``fauds`` of their key-value metadata holds a JSON object
-with the schema version, the version of fauds, the fingerprint of the table's inputs and the
-settings that were used.
+Tables are Parquet files. Their key-value metadata has the key ``fauds``, which holds a JSON object
+with the version of the table's format, the version of fauds, a digest of what the table was
+computed from, and the settings that were used.
 """
 
 import fcntl
@@ -32,12 +32,15 @@ _AGAIN = "remove the file and run the command that writes it again"
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
-    """Write a table in parts, atomically: call ``writer.write`` for each part, set ``writer.meta``.
+    """Yield an object that writes a Parquet table some rows at a time.
+
+    Call its method ``write`` with rows, as often as needed, and set its attribute ``meta`` to the
+    metadata. An existing table is replaced only when all is written without an error.
 
     Args:
         path: the path of the table; its folder is created if it does not exist.
-        schema: the columns to write even if they are null throughout. Parts may have more
-            columns, which are written only if they have a value.
+        schema: the columns to write even if they have no value in any row. The rows may have
+            further columns, which are written only if they have a value in some row.
 
     Raises:
         DataError: the file cannot be written, for example because the disk is full or read-only,
@@ -60,14 +63,17 @@ def write_table(
     meta: dict[str, Any],
     sequence_starts: np.ndarray | None = None,
 ) -> None:
-    """Write a table with its metadata, atomically.
+    """Write a table and its metadata to a Parquet file.
+
+    An existing file is replaced completely or, after an error, left unchanged.
 
     Args:
-        path: the path of the table; its folder is created if it does not exist.
-        table: the rows.
-        meta: the metadata ("inputs", "settings", ...); the versions are added to it.
-        sequence_starts: the row numbers at which row groups may begin, usually those at which
-            sequences begin; None for any row.
+        path: the path of the file; its folder is created if it does not exist.
+        table: the table.
+        meta: the metadata, with keys such as "inputs" (a digest of what the table was computed
+            from) and "settings". The versions of the format and of fauds are added.
+        sequence_starts: the indices of the rows at which row groups of the file may begin, usually
+            the first row of each subject and task; None for any row.
 
     Raises:
         DataError: the file cannot be written, for example because the disk is full or read-only,
@@ -80,7 +86,11 @@ def write_table(
 
 
 def sequence_starts(frames: pa.Table) -> np.ndarray:
-    """Return the row numbers at which sequences (subject and task) begin, int64 [sequences]."""
+    """Return the index of the first row of each sequence (subject and task), int64 [sequences].
+
+    Args:
+        frames: a table of frames, sorted by subject and task.
+    """
     # The method to_numpy of Arrow would load pandas.
     subject, task = (
         np.from_dlpack(frames[name].combine_chunks().indices) for name in ("subject", "task")
@@ -90,31 +100,37 @@ def sequence_starts(frames: pa.Table) -> np.ndarray:
 
 
 def sequences(frames: pa.Table) -> Iterator[tuple[tuple[str, str], slice]]:
-    """Yield the subject and task of each sequence, and the slice of its rows."""
+    """Yield the subject and task of each sequence in a table of frames, and the slice of its rows.
+
+    A sequence is the rows of one subject and task, which must follow one another.
+    """
     for start, stop in pairwise([*sequence_starts(frames).tolist(), len(frames)]):
         yield (frames["subject"][start].as_py(), frames["task"][start].as_py()), slice(start, stop)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a table that fauds wrote; each dictionary column has one dictionary.
+    """Return a table that fauds wrote to a Parquet file.
+
+    The chunks of a dictionary column all have the same dictionary.
 
     Args:
-        path: the path of the table.
-        columns: the columns to read, in this order; None for all columns.
+        path: the path of the file.
+        columns: the names of the columns to read, in this order; None for all columns.
 
     Raises:
-        DataError: the file is missing, is not a Parquet file written by fauds, has another schema
-            version, or lacks a column.
+        DataError: the file is missing, is not a Parquet file written by fauds, has another version
+            of the format, or lacks a column.
     """
     with _opened(path, columns) as file:
         return _in_order(file.read(columns), columns).unify_dictionaries()
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a table that fauds wrote in batches of whole sequences, one per row group.
+    """Yield the rows of a table that fauds wrote, some at a time, as tables.
 
-    The dictionaries of a column may differ between batches. See `read_table` for the arguments
-    and errors.
+    Each of these tables is a row group of the file and has all rows of one or more sequences
+    (subject and task). The dictionaries of a dictionary column may differ between the tables. See
+    `read_table` for the arguments and errors.
     """
     with _opened(path, columns) as file:
         for index in range(file.num_row_groups):
@@ -127,7 +143,10 @@ def _in_order(table: pa.Table, columns: list[str] | None) -> pa.Table:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read the metadata of a table that fauds wrote; see `read_table` for the errors."""
+    """Return the metadata of a table that fauds wrote, such as the settings that were used.
+
+    See `read_table` for the errors.
+    """
     with _opened(path) as file:
         return _decoded(path, file.metadata.metadata or {})
 
@@ -147,7 +166,16 @@ def row_count(path: Path) -> int:
 
 @contextmanager
 def _opened(path: Path, columns: Sequence[str] | None = None) -> Iterator[pq.ParquetFile]:
-    """Open a table that fauds wrote and check that it has the columns."""
+    """Yield the open Parquet file of a table that fauds wrote.
+
+    Args:
+        path: the path of the file.
+        columns: the names of columns that it must have.
+
+    Raises:
+        DataError: the file is missing, is not a Parquet file written by fauds, has another version
+            of the format, or lacks a column.
+    """
     try:
         with pq.ParquetFile(path) as file:
             _decoded(path, file.metadata.metadata or {})
@@ -186,13 +214,15 @@ def _decoded(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8."""
+    """Write a text to a file as UTF-8; an error leaves an existing file unchanged."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, with indentation and keys in their order.
+    """Write a value to a JSON file, with indentation and without sorting keys.
+
+    An error leaves an existing file unchanged.
 
     Raises:
         ValueError: the value contains NaN or infinity.
@@ -202,7 +232,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return the SHA-256, in hex, of one or more parts: bytes, or values that JSON can store."""
+    """Return one SHA-256 digest, in hex, of any number of values.
+
+    Args:
+        parts: the values, each of them bytes or a value that JSON can store.
+    """
     digest = hashlib.sha256()
     for part in parts:
         if not isinstance(part, bytes):
@@ -214,7 +248,9 @@ def fingerprint(*parts: Any) -> str:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Lock a dataset's folder, so that no other process of fauds writes to it.
+    """Lock a dataset's folder while the code in the context runs.
+
+    No other process of fauds can then lock the folder and write to it.
 
     Raises:
         DataError: another process has locked the folder, or the folder cannot be written or
