@@ -26,11 +26,13 @@ class Spec:
     """The task that a network is built for: its outputs, its vocabularies and its input.
 
     Attributes:
-        names: the A names that the network scores, one score for each: action units, or classes.
-        form: "multilabel": every name is active or inactive; "multiclass": exactly one name is
-            true.
-        vocabulary: maps a scope ("local", "global") to the size of its vocabulary, in which <pad>
-            is 0, <bos> 1, <eos> 2 and <unk> 3; empty unless the model needs captions.
+        names: the names of the A outputs, which are action units or classes; the network gives
+            each name one score.
+        form: "multilabel" if every name is active or inactive on its own; "multiclass" if exactly
+            one name is true for a frame.
+        vocabulary: the number of words in the vocabulary of "local" captions (one caption for each
+            AU) and of "global" captions (one for the whole face). In both vocabularies <pad> is 0,
+            <bos> 1, <eos> 2 and <unk> 3. Empty unless the model needs captions.
         image_size: the side of the square input in pixels.
         mean, std: the mean and standard deviation of the pixels, RGB, on a scale of 0 to 1; images
             are normalised with them before `forward`.
@@ -46,19 +48,22 @@ class Spec:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of B frames.
+    """A batch of B frames, each with the labels of A action units, or with one class.
 
     Attributes:
-        images: [B, 3, S, S] RGB; uint8 as loaded, float and normalised as a model receives them.
-        labels: long, -1 where not coded; multilabel [B, A], 1 active and 0 inactive; multiclass
-            [B], the index of the true name.
+        images: [B, 3, S, S] RGB, S pixels square; uint8 when loaded, float and normalised when
+            passed to a model.
+        labels: long, -1 where not coded. For AUs [B, A], 1 active and 0 inactive; for classes that
+            exclude each other [B], the index of the true class.
         rows: [B] long, the rows of the `FaceSet` that the frames were taken from; empty if the
             batch holds only a placeholder, which is a frame without labels and captions.
         views: [B, 2, 3] float, affine maps from pixels (x right, y down, 1) of the stored face
             image to pixels of `images`: the scaling, crop and flip that the image has undergone.
-        local: [B, A, T] long, the tokens of the local captions: <bos>, words, <eos>, then <pad>;
-            all <pad> where a caption is missing. None unless the model needs "captions".
-        global_: [B, T'] long, the tokens of the global captions, laid out in the same way.
+        local: [B, A, T] long, the tokens of the local captions (one for each AU): <bos>, words,
+            <eos>, then <pad>; all <pad> where a caption is missing. None unless the model needs
+            "captions".
+        global_: [B, T'] long, the tokens of the global captions (one for the whole face), laid out
+            like `local`.
         landmarks: [B, 68, 2] float, the 68 iBUG points in pixels of `images`, NaN where a frame
             has none; None unless the model needs "landmarks".
         subjects: [B] long, the same number for frames of the same subject; None unless the model
@@ -85,11 +90,13 @@ class Batch:
 
 
 class Tokens(NamedTuple):
-    """Tokens of generated captions: the words, <eos>, then <pad>; no <bos>.
+    """Tokens of captions that a model wrote for B images: words, <eos>, then <pad>; no <bos>.
 
     Attributes:
-        local: [B, A, T] long, one caption for each name; None without a local decoder.
-        global_: [B, T] long, one caption for each image; None without a global decoder.
+        local: [B, A, T] long, one caption for each of the A action units; None if the model does
+            not write them.
+        global_: [B, T] long, one caption for the whole face; None if the model does not write
+            them.
     """
 
     local: Tensor | None
@@ -97,10 +104,10 @@ class Tokens(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """All outputs of a model for a batch of images.
+    """All outputs of a model for B images and A names (action units or classes).
 
     Attributes:
-        scores: [B, A], as the target defines them.
+        scores: [B, A], the probability that an AU is active, or of each class.
         features: [B, A, d], one feature vector for each name; None if the model has none.
         attention: [B, A, h, w], one attention map for each name; None if the model has none.
         tokens: the generated captions.
@@ -113,11 +120,12 @@ class Outputs(NamedTuple):
 
 
 class TestOutputs(NamedTuple):
-    """The outputs of a model for a labelled test batch.
+    """The outputs of a model for a labelled test batch of B frames.
 
     Attributes:
-        scores: [B, A], as the target defines them.
-        measures: the model's own measures on this batch: metric name to (sum, count).
+        scores: [B, A], the probability that each AU is active, or of each class.
+        measures: metrics that the model computes itself, such as the accuracy of its words: maps
+            the name of a metric to its sum over this batch and the number of items summed.
     """
 
     scores: Tensor
@@ -126,7 +134,7 @@ class TestOutputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the training, with its own optimiser and learning rate schedule.
+    """A stage of the training: successive epochs with one optimiser and learning rate schedule.
 
     Attributes:
         name: the name of the stage as logs show it.
@@ -138,7 +146,7 @@ class Stage:
 
 
 class BeamSearchOptions(TypedDict, total=False):
-    """Keyword arguments of `Describes.describe`."""
+    """Options of the beam search for captions: the keyword arguments of `Describes.describe`."""
 
     beam_width: int
     max_words_local: int
@@ -159,23 +167,26 @@ class Describes(ABC):
         max_words_global: int = 96,
         length_penalty: float = 1.0,
     ) -> Tokens:
-        """Write captions of images by beam search.
+        """Write captions of images by beam search, and return their tokens.
 
         Args:
             images: [B, 3, S, S], float and normalised.
             beam_width: the number of hypotheses that are kept for each caption.
-            max_words_local: the length at which local captions are cut, <eos> included.
-            max_words_global: the length at which global captions are cut, <eos> included.
-            length_penalty: the power of its length that the score of a caption is divided by.
+            max_words_local: the number of words, <eos> included, at which a local caption (about
+                one AU) is cut.
+            max_words_global: the number of words, <eos> included, at which a global caption (about
+                the whole face) is cut.
+            length_penalty: an exponent: captions are compared by their log-probability divided by
+                (number of words) ** length_penalty.
         """
 
 
 class Attends(ABC):
-    """A model that has an attention map for every name."""
+    """A model that has an attention map for every action unit or class."""
 
     @abstractmethod
     def attend(self, images: Tensor) -> Tensor:
-        """Return the attention maps [B, A, h, w], 0 or more.
+        """Return an attention map for each image and each AU or class: [B, A, h, w], 0 or more.
 
         Args:
             images: [B, 3, S, S], float and normalised.
@@ -183,11 +194,11 @@ class Attends(ABC):
 
 
 class Embeds(ABC):
-    """A model that has a feature vector for every name."""
+    """A model that has a feature vector for every action unit or class."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
-        """Return the features [B, A, d].
+        """Return a feature vector for each image and each AU or class: [B, A, d].
 
         Args:
             images: [B, 3, S, S], float and normalised.
@@ -203,14 +214,18 @@ CAPABILITIES: dict[type, str] = {
 
 
 class Model(nn.Module, ABC):
-    """A network of a model family.
+    """The base class of networks; each subclass is a model family, such as VL-FAU.
+
+    A preset is a YAML file with the settings of a network and its training.
 
     Class attributes:
-        Settings: the type of the ``model:`` part of a preset.
-        needs: the parts of a batch that the model needs besides images and labels.
+        Settings: the type of the ``model:`` section of a preset, which describes the architecture.
+        needs: what a batch must hold besides images and labels: "captions", "landmarks" or
+            "subjects".
         terms: the names of the losses, in the order in which they are summed and logged.
-        preset: the preset that is used on real data unless another is named.
-        folder: the folder of the family's presets and weights; None for models/NAME of fauds.
+        preset: the name of the preset that is used on real data unless the user names another.
+        folder: the folder with the family's presets and weights; None if it is the folder
+            models/NAME that is shipped with fauds.
     """
 
     Settings: ClassVar[type[ModelSettings]]
@@ -222,12 +237,13 @@ class Model(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def build(cls, settings: Any, spec: Spec) -> Self:
-        """Return the network.
+        """Return a new network of this family.
 
-        Pretrained weights that timm provides are loaded here; weights files are not.
+        Pretrained weights that timm provides are loaded here; files of weights that the user names
+        are loaded by the caller.
 
         Args:
-            settings: an instance of the family's own `Settings`.
+            settings: the architecture, an instance of the family's own `Settings`.
             spec: the task that the network is built for.
 
         Raises:
@@ -237,11 +253,14 @@ class Model(nn.Module, ABC):
 
     @property
     def backbone(self) -> nn.Module | None:
-        """The part that is pretrained, has its own learning rate and can be compiled."""
+        """The image network, which may be pretrained and has its own learning rate; or None."""
         return None
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights into the backbone.
+        """Load weights into the backbone, the part of the model that may be pretrained.
+
+        Args:
+            tensors: the state dict of the backbone.
 
         Raises:
             RuntimeError: the weights belong to another network, or the model has no backbone.
@@ -253,7 +272,7 @@ class Model(nn.Module, ABC):
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trainable parameters in two groups, "backbone" and "rest".
 
-        The backbone has its own learning rate.
+        They are separate because the backbone has its own learning rate.
         """
         backbone = [] if self.backbone is None else list(self.backbone.parameters())
         known = {id(parameter) for parameter in backbone}
@@ -270,44 +289,52 @@ class Model(nn.Module, ABC):
         return (Stage("training", epochs),)
 
     def begin(self, stage: Stage) -> None:
-        """Prepare the model for a stage, for example by freezing parameters.
+        """Prepare the model for a stage of its training, for example by freezing parameters.
 
-        Does nothing unless a family overrides it.
+        This method does nothing unless a model family overrides it.
         """
 
     def mix(self, batch: Batch, generator: Generator) -> Batch:
         """Return a training batch after augmentation that needs several images, such as CutMix.
 
-        The batch is unchanged unless a family overrides this method.
+        The batch is unchanged unless a model family overrides this method.
 
         Args:
-            batch: a training batch as loaded: on the CPU, images uint8.
-            generator: a generator on the CPU, seeded by the run's seed, the epoch, the micro-batch
-                and the process, so that a resumed training draws the same numbers.
+            batch: a training batch on the CPU, with uint8 images.
+            generator: the source of random numbers, on the CPU. It is seeded by the run's seed,
+                the epoch, the micro-batch and the process, so that a resumed training draws the
+                same numbers.
         """
         return batch
 
     @abstractmethod
     def forward(self, batch: Batch) -> Any:
-        """Return the output that `loss` needs, for a batch with float, normalised images."""
+        """Return whatever the model's `loss` needs, such as logits.
+
+        Args:
+            batch: a batch with float, normalised images.
+        """
 
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of items that each loss of `terms` is a mean over, as scalars.
+        """Return how many items, such as coded labels, each loss is a mean over.
 
-        The numbers follow from the batch alone and are computed before `forward`, so that the mean
-        over several micro-batches and processes is that of the whole batch: the counts of the
-        parts of a batch add up to those of the batch.
+        The counts are computed before `forward`, from the batch alone. A batch may be divided into
+        micro-batches and among processes: their counts add up to the count of the whole batch, so
+        that each loss can be divided by the latter.
+
+        Returns:
+            Scalars, by the names in `terms`.
         """
 
     @abstractmethod
     def loss(self, output: Any, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return each loss of `terms`, summed over the items that `counts` counts.
+        """Return each loss of a batch, summed (not averaged) over the items that `counts` counts.
 
         Args:
             output: the output of `forward`.
             batch: the batch that `output` belongs to.
-            weights: the class weights [A].
+            weights: the class weights [A], one for each AU or class.
 
         Returns:
             Scalars in nats, by the names in `terms`.
@@ -315,19 +342,23 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
-        """Return the scores [B, A], as the target defines them.
+        """Return the probability of each AU being active, or of each class: [B, A].
 
         Args:
             images: [B, 3, S, S], float and normalised.
         """
 
     def predict(self, images: Tensor) -> Tensor:
-        """Return the result of `scores`, computed without recording gradients."""
+        """Return the probabilities [B, A] of `scores`, computed without recording gradients.
+
+        Args:
+            images: [B, 3, S, S], float and normalised.
+        """
         with torch.inference_mode():
             return self.scores(images)
 
     def test_step(self, batch: Batch) -> TestOutputs:
-        """Return the scores of a labelled batch, and the model's own measures on it.
+        """Return the scores of a labelled batch, and metrics that the model computes itself.
 
         Args:
             batch: a batch with float, normalised images.
@@ -335,21 +366,32 @@ class Model(nn.Module, ABC):
         return TestOutputs(self.predict(batch.images), {})
 
     def reason_without(self, capability: type) -> str | None:
-        """Return why the model lacks one of `CAPABILITIES`; None if it has it."""
+        """Return why the model lacks a capability, as text; None if it has the capability.
+
+        Args:
+            capability: a key of `CAPABILITIES`, for example `Attends` (has attention maps).
+        """
         if isinstance(self, capability):
             return None
         return "the model does not produce them"
 
     def can(self, capability: type) -> bool:
-        """Return whether the model, with its present settings, has one of `CAPABILITIES`."""
+        """Return whether the model, with its present settings, has a capability.
+
+        Args:
+            capability: a key of `CAPABILITIES`, for example `Attends` (has attention maps).
+        """
         return self.reason_without(capability) is None
 
     def explain(self, images: Tensor, **search: Unpack[BeamSearchOptions]) -> Outputs:
-        """Return all outputs of the model; families may compute them in one forward pass.
+        """Return the scores, features, attention maps and captions of images.
+
+        Outputs that the model does not have are None. A model family may override this method to
+        compute all outputs in one forward pass.
 
         Args:
             images: [B, 3, S, S], float and normalised.
-            search: keyword arguments of `Describes.describe`.
+            search: options of the beam search for captions; see `Describes.describe`.
         """
         with torch.inference_mode():
             return Outputs(
@@ -368,10 +410,14 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def vocabulary_sizes(cls, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
-        """Return the vocabulary sizes, by scope, of a model whose tensors were saved.
+        """Return the sizes of the vocabularies of a saved model, read from its tensors.
 
         Args:
             tensors: the (name, tensor) pairs of the saved state dict.
+
+        Returns:
+            The number of words by kind of caption, "local" (one for each AU) and "global" (one for
+            the whole face); empty if the model writes no captions.
         """
         return {}
 
@@ -379,12 +425,12 @@ class Model(nn.Module, ABC):
 def means(sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the mean of every loss, and the sum of the means as ``total``.
 
-    A mean over nothing is 0.
+    The mean of a loss that has no items is 0.
 
     Args:
-        sums: the sums that `Model.loss` returns.
-        counts: the number that each sum is divided by: the count of the whole batch, divided by
-            the number of processes whose gradients are averaged.
+        sums: each loss by name, summed over its items, as `Model.loss` returns it.
+        counts: the number by which each sum is divided: the number of items in the whole batch,
+            divided by the number of processes, since the processes' gradients are averaged later.
     """
     losses = {
         term: value / torch.where(counts[term] > 0, counts[term], 1) for term, value in sums.items()

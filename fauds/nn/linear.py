@@ -17,7 +17,7 @@ from fauds.settings import BackboneSettings, ModelSettings
 
 
 class LinearSettings(ModelSettings):
-    """The settings of the architecture.
+    """The settings of the family "linear": a timm backbone and one linear layer.
 
     Attributes:
         backbone: the timm network and its weights.
@@ -29,11 +29,12 @@ class LinearSettings(ModelSettings):
 
 
 class Linear(Model):
-    """A backbone with a linear layer over the target's names.
+    """A baseline: a timm backbone, and a linear layer that predicts action units or classes.
 
     Args:
-        backbone: the network that returns features [B, d].
-        spec: the task: two logits for each name if multilabel, one for each class if multiclass.
+        backbone: the network that returns pooled features [B, d].
+        spec: the task. The linear layer has two outputs for each AU (inactive, active), or one for
+            each class if classes exclude each other.
         dropout: the probability of dropout on the features.
     """
 
@@ -62,11 +63,24 @@ class Linear(Model):
         return self.pooled.body
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights of the backbone, either of the whole network or of its `FourStages`."""
+        """Load weights into the timm network.
+
+        Args:
+            tensors: the state dict of the same network, with its own pooling or as `FourStages`,
+                where timm names some layers differently.
+        """
         self.pooled.load(tensors)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the logits of images [B, 3, S, S]: multilabel [B, A, 2], multiclass [B, A]."""
+        """Return the logits of images.
+
+        Args:
+            images: [B, 3, S, S], float and normalised.
+
+        Returns:
+            [B, A, 2], inactive and active, for A action units; or [B, A] for A classes that exclude
+            each other.
+        """
         logits: Tensor = self.head(self.dropout(self.pooled(images)))
         return logits if self.multiclass else torch.unflatten(logits, -1, (-1, AU_STATES))
 
@@ -75,14 +89,14 @@ class Linear(Model):
         return self.logits(batch.images)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of coded labels."""
+        """Return the number of labels in the batch that are coded, under the name "entropy"."""
         return {"entropy": class_counts(batch.labels)}
 
     def loss(self, output: Tensor, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return the class-weighted cross-entropy, summed over coded labels."""
+        """Return the class-weighted cross-entropy, summed over coded labels, as "entropy"."""
         return {"entropy": weighted_entropy(output, batch.labels, weights)}
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the probability of each name being active, or of each class [B, A]."""
+        """Return the probability of each AU being active, or of each class: [B, A]."""
         probabilities = torch.softmax(self.logits(images).float(), dim=-1)
         return probabilities if self.multiclass else probabilities[..., 1]

@@ -28,7 +28,7 @@ def folder(model: str) -> Path:
 
 
 def names(model: str) -> list[str]:
-    """Return the names of a model family's presets, sorted.
+    """Return the names of a model family's presets (files of settings), sorted.
 
     Raises:
         UsageError: there is no such model; the error lists the known ones.
@@ -37,7 +37,7 @@ def names(model: str) -> list[str]:
 
 
 def preset_path(model: str, preset: str) -> Path:
-    """Return the path of a preset's YAML file.
+    """Return the path of a preset, the YAML file with the settings of a model and its training.
 
     Raises:
         UsageError: there is no such model or preset; the error lists the known ones.
@@ -49,7 +49,10 @@ def preset_path(model: str, preset: str) -> Path:
 
 
 def settings_type(model: str) -> type[RunSettings[Any]]:
-    """Return the type of a run's settings for a model family.
+    """Return the class that holds the settings of a run (model, training, inference).
+
+    Args:
+        model: the name of the model family, whose settings it includes.
 
     Raises:
         UsageError: there is no such model; the error lists the known ones.
@@ -59,9 +62,10 @@ def settings_type(model: str) -> type[RunSettings[Any]]:
 
 
 def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunSettings[Any]:
-    """Read a preset and apply the user's changes.
+    """Return the settings of a run: those of a preset, with the user's changes.
 
-    A preset may name another one in ``base:``; its own keys then override those of the base.
+    A preset is a YAML file. With ``base: NAME`` it starts from the settings of another preset of
+    the same family, and its own keys override them.
 
     Args:
         model: the name of the model family.
@@ -92,7 +96,15 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
 
 
 def _refuse_unused(model: str, changes: tuple[str, ...]) -> None:
-    """Raise an error if a change would be silently ignored."""
+    """Raise an error if the user changes a setting about descriptions that this model ignores.
+
+    Args:
+        model: the name of the model family.
+        changes: the user's changes, ``key=value``.
+
+    Raises:
+        UsageError: the model writes no descriptions, so that a change would have no effect.
+    """
     family = MODELS[model]
     if issubclass(family, Describes):
         return

@@ -43,16 +43,20 @@ TERMS = ("fau", "lgen", "ggen", "gau")
 class VLFAUSettings(ModelSettings):
     """The settings of VL-FAU's architecture; the defaults are the paper's values where it has any.
 
+    Terms of the paper (ACM Multimedia 2024): V is the feature map of the whole face; MARL computes
+    V and the features of a branch for each AU; LLGA and GLGA are the LSTM decoders that write a
+    local caption for each AU and a global caption for the face.
+
     Attributes:
         backbone: the timm network and its weights.
         dim: d, the number of channels of V.
         hidden: h, the number of channels of the decoders' hidden state; `dim` if null.
         embed_dim: the number of channels of a word embedding; `dim` if null.
-        attention_dim: k of eq. 4; `dim` if null.
-        msc_width: the number of channels of each stage's 3 x 3 convolution in eq. 1 (4 x 256 =
-            1024).
-        msc_pool: whether stages are pooled to the size of the last one before or after that
-            convolution.
+        attention_dim: k, the number of channels of the decoders' attention in eq. 4; `dim` if null.
+        msc_width: the number of channels of the 3 x 3 convolution of each backbone stage in eq. 1
+            (the paper's 1024 channels are four stages of 256).
+        msc_pool: whether the stages are pooled to the size of the last stage "before" or "after"
+            their convolution.
         reduction: d divided by the hidden width of the channel attention's MLP in eq. 2.
         multi_level: whether to use MARL, that is MSC and the AU branches of DAIR.
         local_language: whether to use LLGA, the decoder of the local captions.
@@ -63,9 +67,10 @@ class VLFAUSettings(ModelSettings):
             of the stages differ.
         feed_words: whether the embedding of the previous word enters the gates. Eq. 5 as written
             has none, but eq. 10 and 11 need it.
-        begin: "mean" for h0 and c0 that are linear in the mean feature, "zeros" for zero.
-        dropout: the probability of dropout before the readout of the decoders.
-        head_dropout: the probability of dropout before the AU heads.
+        begin: how the decoders' hidden and cell states begin: "mean" for a linear function of the
+            mean image feature, "zeros" for zero.
+        dropout: the probability of dropout before the decoders' output layer.
+        head_dropout: the probability of dropout before the layers that classify the AUs.
     """
 
     backbone: BackboneSettings
@@ -94,16 +99,17 @@ class VLFAUSettings(ModelSettings):
 
 
 class VLFAUOutput(NamedTuple):
-    """The outputs that the losses need.
+    """The outputs of VL-FAU for B images and A action units, from which the losses are computed.
 
     Attributes:
         au_logits: [B, A, 2], the logits of inactive and active.
-        local_logits: the logits of the words of the local captions, in rows image * A + AU; None
-            without LLGA or if the batch has no local captions.
-        global_logits: the logits of the words of the global captions, one row for each image; None
-            without GLGA or if the batch has no global captions.
-        global_au_logits: [B, A, 2], predicted from the mean attended feature of the global decoder,
-            for L_Gau; None where `global_logits` is None.
+        local_logits: the logits of the words of the local captions, one for each AU, in rows
+            image * A + AU; None if the model has no local decoder or the batch no local captions.
+        global_logits: the logits of the words of the global captions, one for each image; None if
+            the model has no global decoder or the batch no global captions.
+        global_au_logits: [B, A, 2], the logits for the paper's loss L_Gau, predicted from the image
+            feature that the global decoder attends to, averaged over the words; None if
+            `global_logits` is None.
     """
 
     au_logits: Tensor
@@ -113,13 +119,13 @@ class VLFAUOutput(NamedTuple):
 
 
 class _BackboneFeatures(NamedTuple):
-    """Image features of all levels.
+    """The image features that heads and decoders read: B images, P = h * w positions, A AUs.
 
     Attributes:
-        whole: V [B, P, d].
-        branches: V-hat [B, A, P, d].
-        features: the mean of V-hat over positions [B, A, d].
-        maps: the spatial attention maps [B, A, h, w]; None without DAIR.
+        whole: the features of the whole face, V in the paper, [B, P, d].
+        branches: the features of the branch of each AU, V-hat in the paper, [B, A, P, d].
+        features: `branches` averaged over positions, [B, A, d].
+        maps: the spatial attention map of each AU, [B, A, h, w]; None if the branches are off.
     """
 
     whole: Tensor
@@ -245,10 +251,10 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return self.stem.body
 
     def forward(self, batch: Batch) -> VLFAUOutput:
-        """Return the logits for training and teacher-forced evaluation.
+        """Return the logits of AUs and words; decoders are fed the reference captions.
 
-        A caption that is all <pad> is missing and costs nothing. If the batch has no captions, the
-        decoders are not run.
+        A caption that is all <pad> counts as missing and takes no computing time. If the batch has
+        no captions, the decoders are not run.
         """
         # Packing waits for the GPU to finish its queue, which is still empty before the backbone.
         local_words = global_words = None
@@ -268,22 +274,24 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of items that each of the four losses averages; see `loss_counts`."""
+        """Return how many items, such as coded labels, each loss averages; see `loss_counts`."""
         counts = loss_counts(batch.labels, batch.local, batch.global_)
         return dict(zip(TERMS, counts, strict=True))
 
     def loss(self, output: VLFAUOutput, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return the sums of the four losses; see `loss_sums`."""
+        """Return each of the four losses by name, summed over its items; see `loss_sums`."""
         return loss_sums(output, batch.labels, weights)
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the probability of each AU being active [B, A]. The decoders are not run."""
+        """Return the probability of each AU being active, [B, A], without writing captions."""
         return self._probabilities(self._encode(images))
 
     def test_step(self, batch: Batch) -> TestOutputs:
-        """Return probabilities, and the number of words among the five most probable ones.
+        """Return the probabilities of AUs, and the top-5 accuracy of the words of captions.
 
-        The decoders are fed the words of the reference captions (teacher forcing).
+        A word of a reference caption is a hit if the decoder has it among its five most probable
+        words, after being fed the reference words before it (teacher forcing). The measures
+        "local_word_top5" and "global_word_top5" are (hits, words).
         """
         output = self(batch)
         words = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
@@ -296,15 +304,20 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:
-        """Return the branch features [B, A, d] that the heads read (the paper's Figure 4)."""
+        """Return the feature vector of each AU's branch, [B, A, d], as in the paper's Figure 4.
+
+        The AU is classified from this vector.
+        """
         return self._encode(images).features
 
     @torch.inference_mode()
     def attend(self, images: Tensor) -> Tensor:
-        """Return DAIR's spatial maps [B, A, h, w], 0 to 1 with `spatial_sigmoid`.
+        """Return the spatial attention map of each AU's branch, [B, A, h, w].
+
+        The values are 0 to 1 if the setting `spatial_sigmoid` is on, and unbounded otherwise.
 
         Raises:
-            UsageError: `multi_level` is off, so that there are no maps.
+            UsageError: the setting `multi_level` is off, so that there are no maps.
         """
         maps = self._encode(images).maps
         if maps is None:
@@ -312,14 +325,14 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return maps
 
     def describe(self, images: Tensor, **search: Unpack[BeamSearchOptions]) -> Tokens:
-        """Write captions by beam search; see `fauds.nn.layers.beam.beam_search`.
+        """Write captions by beam search, and return their tokens.
 
         All AUs, images and hypotheses are decoded together. Unlike in training, each word follows
-        the words that the model wrote, not those of a reference caption.
+        the words that the model wrote, not the words of a reference caption.
 
         Args:
             images: [B, 3, S, S], float and normalised.
-            search: keyword arguments of `explain`.
+            search: options of the beam search; see `Describes.describe`.
         """
         return self.explain(images, **search).tokens
 
@@ -333,9 +346,9 @@ class VLFAU(Model, Describes, Attends, Embeds):
         max_words_global: int = 96,
         length_penalty: float = 1.0,
     ) -> Outputs:
-        """Return probabilities, features, maps and captions from one forward pass.
+        """Return AU probabilities, AU features, attention maps and captions of images.
 
-        See `Describes.describe` for the arguments.
+        The image features are computed once. See `Describes.describe` for the arguments.
         """
         encoded = self._encode(images)
         search: dict[str, Any] = {"width": beam_width, "length_penalty": length_penalty}
@@ -353,7 +366,14 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return Outputs(self._probabilities(encoded), encoded.features, encoded.maps, tokens)
 
     def reason_without(self, capability: type) -> str | None:
-        """Return why the model, with its switches of Table 4, lacks a capability; see `Model`."""
+        """Return why the model lacks a capability, as text; None if it has the capability.
+
+        The settings `multi_level`, `local_language` and `global_language`, the ablations of the
+        paper's Table 4, switch capabilities off.
+
+        Args:
+            capability: a key of `fauds.nn.base.CAPABILITIES`, for example `Describes`.
+        """
         if capability is Describes and self.local_decoder is None and self.global_decoder is None:
             return "local_language and global_language are off: there is no decoder"
         if capability is Attends and self.dair is None:
@@ -362,12 +382,19 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     @classmethod
     def without_texts(cls, settings: VLFAUSettings) -> VLFAUSettings:
-        """Return the same settings without decoders; see `Model.without_texts`."""
+        """Return the settings of the same model without its caption decoders."""
         return settings.model_copy(update={"local_language": False, "global_language": False})
 
     @classmethod
     def vocabulary_sizes(cls, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
-        """Return the vocabulary sizes of the saved decoders; see `Model.vocabulary_sizes`."""
+        """Return the sizes of the vocabularies of a saved model, read from its decoders' weights.
+
+        Args:
+            tensors: the (name, tensor) pairs of the saved state dict.
+
+        Returns:
+            The number of words of the "local" and the "global" decoder, for those that were saved.
+        """
         saved = dict(tensors)
         readouts = {scope: f"{scope}_decoder.readout.weight" for scope in ("local", "global")}
         return {scope: len(saved[name]) for scope, name in readouts.items() if name in saved}
@@ -388,16 +415,20 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
 
 def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Return the sums of eq. 8, 10, 11 and of L_Gau that the losses are means of, in nats.
+    """Return the four losses of the VL-FAU paper, each summed over its items, in nats.
 
-    An AU that is not coded (label -1) takes no part in L_Fau, L_Lgen or L_Gau. A missing caption
-    takes no part in the losses of words, and an image without a global caption none in L_Gau. A
-    sum over nothing is 0.
+    L_Fau (eq. 8) and L_Gau are cross-entropies of AUs; L_Lgen (eq. 10) and L_Ggen (eq. 11) are
+    those of the words of local and global captions. An AU that is not coded (label -1) takes no
+    part in L_Fau, L_Lgen or L_Gau. A missing caption takes no part in the losses of words, and an
+    image without a global caption takes no part in L_Gau. A sum over no items is 0.
 
     Args:
         output: the output of the model.
-        labels: the occurrence [B, A], 1, 0, or -1 where not coded.
+        labels: the label of each image and AU, [B, A]: 1 active, 0 inactive, -1 not coded.
         weights: the class weights [A], gamma of eq. 9.
+
+    Returns:
+        Scalars, by the names ``fau``, ``lgen``, ``ggen`` and ``gau``.
     """
     coded = labels >= 0
     local, global_ = output.local_logits, output.global_logits
@@ -416,14 +447,14 @@ def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str,
 def vlfau_loss(
     output: VLFAUOutput, labels: Tensor, weights: Tensor, counts: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Return the four losses and their sum ``total``, eq. 12.
+    """Return the four losses of the VL-FAU paper and their sum ``total`` (eq. 12).
 
-    Each loss is a mean over the coded AUs or the captions that are present.
+    Each loss is a mean over the coded AUs or over the captions that are present.
 
     Args:
         output, labels, weights: see `loss_sums`.
-        counts: [4], the number that each sum is divided by; the counts of this batch unless given
-            (see `loss_counts`).
+        counts: [4], the number of items by which each summed loss is divided (see `loss_counts`);
+            the numbers of this batch unless given.
 
     Returns:
         ``fau``, ``lgen``, ``ggen``, ``gau`` and ``total``: scalars, in nats.
@@ -438,17 +469,18 @@ def vlfau_loss(
 def loss_counts(
     labels: Tensor, local_tokens: Tensor | None = None, global_tokens: Tensor | None = None
 ) -> Tensor:
-    """Return the number of items that each of the four losses averages.
+    """Return the number of items over which each of VL-FAU's four losses is averaged.
 
-    These are the coded (image, AU) pairs; the coded pairs with a local caption; the global
-    captions; and the coded pairs of images with a global caption. No forward pass is needed. The
-    counts of the parts of a batch add up to those of the batch.
+    The items of ``fau`` are the coded (image, AU) pairs; of ``lgen``, the coded pairs with a local
+    caption; of ``ggen``, the global captions; of ``gau``, the coded pairs of images with a global
+    caption. No forward pass is needed. If a batch is divided into micro-batches, their counts add
+    up to the counts of the batch.
 
     Args:
-        labels: the occurrence [B, A], -1 where not coded.
-        local_tokens: long [B, A, T], <bos>, words, <eos>, then <pad>; a caption is present if a
-            word follows <bos>. None if there are no local captions.
-        global_tokens: long [B, T], likewise.
+        labels: the label of each image and AU, [B, A], -1 where not coded.
+        local_tokens: long [B, A, T], the caption of each AU: <bos>, words, <eos>, then <pad>; a
+            caption is present if a word follows <bos>. None if there are no local captions.
+        global_tokens: long [B, T], the caption of each face, laid out like `local_tokens`.
 
     Returns:
         Counts [4], float32, in the order of `TERMS`.
@@ -461,12 +493,12 @@ def _captioned(tokens: Tensor | None) -> Tensor | None:
 
 
 def _counts(coded: Tensor, has_local: Tensor | None, has_global: Tensor | None) -> Tensor:
-    """Return the counts [4].
+    """Return the number of items over which each of VL-FAU's four losses is averaged, [4].
 
     Args:
-        coded: bool [B, A], whether each label is coded.
-        has_local: bool [B, A], whether a label has a local caption; None if there are none.
-        has_global: bool [B], whether an image has a global caption; None if there are none.
+        coded: bool [B, A], whether the label of each image and AU is coded.
+        has_local: bool [B, A], whether there is a caption of this AU; None if no AU has a caption.
+        has_global: bool [B], whether there is a caption of the face; None if no face has a caption.
     """
     none = coded.new_zeros((), dtype=torch.long)
     return torch.stack(
@@ -480,7 +512,16 @@ def _counts(coded: Tensor, has_local: Tensor | None, has_global: Tensor | None) 
 
 
 def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tensor) -> Tensor | None:
-    """Return the sum of eq. 8: the weighted cross-entropy of the coded pairs."""
+    """Return the class-weighted cross-entropy, summed over coded (image, AU) pairs.
+
+    It is the sum of eq. 8 of the VL-FAU paper; None without logits.
+
+    Args:
+        logits: [B, A, 2], inactive and active; or None.
+        labels: [B, A], 1 active and 0 inactive.
+        weights: the class weights [A].
+        coded: bool [B, A], the pairs that are counted.
+    """
     if logits is None:
         return None
     targets = labels.clamp(min=0).long()
@@ -489,7 +530,14 @@ def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tenso
 
 
 def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None:
-    """Return the sum of eq. 10 or 11: for each caption, the mean cross-entropy of its words."""
+    """Return the sum over captions of the mean cross-entropy of the caption's words.
+
+    It is the sum of eq. 10 or 11 of the VL-FAU paper; None without logits.
+
+    Args:
+        words: the logits of the words of R captions; or None.
+        counted: bool [R], the captions that are counted; all captions if None.
+    """
     if words is None:
         return None
     entropy: Tensor = _WordEntropy.apply(_at_least_float32(words.logits), words.targets)
@@ -500,15 +548,16 @@ def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None
 
 
 class _Context(FunctionCtx):
-    """What the forward pass saves for the backward pass."""
+    """The type of the autograd context, in which `forward` saves tensors for `backward`."""
 
     saved_tensors: tuple[Tensor, ...]
 
 
 class _WordEntropy(torch.autograd.Function):
-    """Computes -log p of each target [N] from logits [N, V].
+    """Cross-entropy of N words over a vocabulary of V words: logits [N, V], targets [N].
 
-    It needs one [N, V] tensor less than torch's cross-entropy, forward and backward.
+    Returns -log p of each target, [N]. In the forward and in the backward pass, it allocates one
+    [N, V] tensor fewer than torch's cross-entropy.
     """
 
     @staticmethod

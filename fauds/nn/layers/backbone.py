@@ -20,7 +20,7 @@ POOLS = ("before", "after")
 
 
 class FourStages(nn.Module):
-    """The last four feature stages of a timm backbone, all as [B, C, H, W].
+    """A timm backbone that returns its last four feature stages, each as [B, C, H, W].
 
     Args:
         name: a timm model name, with or without a weight tag.
@@ -59,7 +59,9 @@ class FourStages(nn.Module):
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four stages [B, C_s, H_s, W_s], from large to small.
+        """Return the feature maps of the four stages, from the largest map to the smallest.
+
+        Each is [B, C_s, H_s, W_s], with its own number of channels and size.
 
         Args:
             images: [B, 3, H, W], normalised.
@@ -129,10 +131,10 @@ def _refuse_reserved(args: dict[str, Any] | None) -> None:
 
 
 class Pooled(nn.Module):
-    """A whole timm backbone with its own pooling: the features that its classifier would read.
+    """A timm backbone with its own pooling, which returns one feature vector for each image.
 
-    The arguments are those of `FourStages`. Any timm backbone can be used, plain vision
-    transformers included.
+    These are the features that timm's classifier would read. Any timm backbone can be used, plain
+    vision transformers included. See `FourStages` for the arguments.
 
     Attributes:
         body: the timm network.
@@ -163,11 +165,14 @@ class Pooled(nn.Module):
         return features
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights of this network, or those of its `FourStages` version.
+        """Load weights of the same timm network, saved with its pooling or as `FourStages`.
 
         In a network that returns the features of its stages, timm names the stages differently
-        (layers_0 for layers.0) and leaves out the layers after the last one. The parameters of
-        those layers then keep their initial values.
+        (layers_0 for layers.0) and leaves out the layers after the last stage. If such weights are
+        loaded, the layers after the last stage keep their initial values.
+
+        Args:
+            tensors: the state dict of the saved network.
 
         Raises:
             RuntimeError: the weights belong to another network.
@@ -187,7 +192,11 @@ _AFTER = ("norm.", "head.", "fc_norm.")
 
 
 def _is_about_weights(error: Exception) -> bool:
-    """Return whether loading the weights failed, and not building the network."""
+    """Return whether timm failed at loading pretrained weights, rather than at building a network.
+
+    Args:
+        error: the error that timm raised.
+    """
     from_hub = type(error).__module__.split(".")[0] in {"huggingface_hub", "httpx", "requests"}
     return from_hub or isinstance(error, OSError) or "pretrained" in str(error).lower()
 
@@ -212,9 +221,10 @@ def _not_four_stages(name: str, reason: str) -> UsageError:
 
 
 class MultiScale(nn.Module):
-    """MSC: combines the four stages into the global facial representation V (paper, eq. 1).
+    """Combines the four stages of a backbone into one feature map of the face, V.
 
-    The paper says only that four 3 x 3 convolutions "learn and reshape" the stages. Here, each
+    This is MSC, eq. 1 of the VL-FAU paper (ACM Multimedia 2024), which says only that four 3 x 3
+    convolutions "learn and reshape" the stages. Here, each
     stage is average-pooled to the size of the last one (a convolution with stride 8 would read
     only a seventh of stage 1), normalised over its channels, then convolved. With `pool` "after",
     each stage is normalised and convolved at its full size, then pooled. The four results are
@@ -224,9 +234,9 @@ class MultiScale(nn.Module):
         channels: the number of channels of each stage.
         dim: d, the number of channels of V.
         width: the number of channels after each convolution (four times 256 are the paper's 1024).
-        norm: whether to apply a LayerNorm over the channels of each stage. timm's features of Swin
-            lack its final norm, and the values of its stages grow with depth.
-        pool: whether to pool "before" or "after" the convolutions.
+        norm: whether to apply a LayerNorm over the channels of each stage. The features that timm
+            returns for a Swin lack Swin's final norm, and their values grow from stage to stage.
+        pool: whether to pool the stages "before" or "after" the convolutions.
 
     Raises:
         UsageError: `pool` is neither "before" nor "after".
@@ -249,7 +259,7 @@ class MultiScale(nn.Module):
         self.combine = nn.Linear(width * len(channels), dim)
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Return V [B, h, w, d], where (h, w) is the size of the last stage.
+        """Return the feature map V, [B, h, w, d], where (h, w) is the size of the last stage.
 
         Args:
             stages: the four stages [B, C_s, H_s, W_s].
@@ -268,7 +278,15 @@ class MultiScale(nn.Module):
 
 
 class LastStage(nn.Module):
-    """The baseline of the paper's Table 4: the last stage alone, mapped to d by one Linear."""
+    """Maps the last stage of a backbone to `dim` channels with one linear layer.
+
+    It replaces `MultiScale` in the baseline of the VL-FAU paper's Table 4.
+
+    Args:
+        channels: the number of channels of each of the four stages.
+        dim: the number of channels of the result.
+        norm: whether to apply a LayerNorm over the channels first.
+    """
 
     def __init__(self, channels: list[int], dim: int, norm: bool = True) -> None:
         super().__init__()
@@ -276,7 +294,11 @@ class LastStage(nn.Module):
         self.combine = nn.Linear(channels[-1], dim)
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Return V [B, h, w, d] from the four stages [B, C_s, H_s, W_s]."""
+        """Return the feature map V, [B, h, w, d], of the last stage.
+
+        Args:
+            stages: the four stages [B, C_s, H_s, W_s]; only the last one is used.
+        """
         combined: Tensor = self.combine(self.norm(stages[-1].permute(0, 2, 3, 1)))
         return combined
 

@@ -15,7 +15,7 @@ NEVER = (PAD, BOS, UNK)
 
 @dataclass
 class _Beams:
-    """K hypotheses for each of R rows."""
+    """The beams of a search: for each of R rows of image features, K captions so far."""
 
     tokens: Tensor  # [R, K, t], the words so far, <pad> after the end
     total: Tensor  # [R, K], the sums of log-probabilities
@@ -38,25 +38,29 @@ def beam_search(
     max_words: int = 64,
     length_penalty: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Return the best caption of every row by beam search (paper, section 3.2.1).
+    """Return the best caption of every row of image features, found by beam search.
 
-    The score of a hypothesis is (sum of log-probabilities) / (number of words) ** length_penalty,
-    where <eos> counts as a word: an exponent of 1, the default, compares captions by their mean
-    log-probability, 0 by the sum. Hypotheses that have ended stay in the beam as long as no other
-    ones score higher. The first hypothesis always continues with the most probable word: width 1
-    is greedy decoding, and no width scores lower than greedy decoding. <pad>, <bos> and <unk> are
-    never written. The search stops when every hypothesis of every row has ended or holds
-    `max_words`. Finished rows are removed from the computation when they are more than a quarter.
+    A row is an image, or one AU of an image. The VL-FAU paper uses beam search in section 3.2.1.
+
+    The score of a hypothesis (a caption so far) is its sum of log-probabilities divided by (number
+    of words) ** length_penalty, where <eos> counts as a word. An exponent of 1, the default,
+    compares captions by their mean log-probability; 0 compares them by the sum. A hypothesis that
+    has ended stays in the beam until K others score higher. The first hypothesis always continues
+    with the most probable word, so that width 1 is greedy decoding, and no width scores lower than
+    greedy decoding. <pad>, <bos> and <unk> are never written. The search stops when every
+    hypothesis of every row has ended or has `max_words` words. Finished rows are removed from the
+    computation when they are more than a quarter of the rows.
 
     Args:
         decoder: the caption decoder, in eval mode.
-        values: the image features [R, P, d].
+        values: the image features [R, P, d]: R rows, P positions.
         width: K, the number of hypotheses for each row.
-        max_words: the length of the longest caption, <eos> included; longer ones are cut.
-        length_penalty: the exponent above, 0 to 1.
+        max_words: the number of words, <eos> included, at which a caption is cut.
+        length_penalty: the exponent of the number of words in the score, 0 to 1.
 
     Returns:
-        The words [R, T] long, without <bos>, with <eos> and <pad> after it; and the scores [R].
+        The words of the captions, long [R, T], that is words, <eos>, then <pad>, without <bos>; and
+        the scores of the captions, [R].
     """
     rows, device = len(values), values.device
     tokens = torch.full((rows, max_words), PAD, dtype=torch.long, device=device)
@@ -86,7 +90,15 @@ def beam_search(
 
 
 def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
-    """Return one empty hypothesis for each row; the other K - 1 have a probability of zero."""
+    """Return the beams before the first word: K empty captions for each row.
+
+    The first of them has a probability of 1, the others of 0, so that no caption is found twice.
+
+    Args:
+        rows: the number of rows of image features.
+        width: K, the number of captions that are kept for each row.
+        device: the device of the tensors.
+    """
     total = torch.full((rows, width), -math.inf, device=device)
     total[:, 0] = 0.0
     zeros = torch.zeros(rows, width, dtype=torch.long, device=device)
@@ -94,13 +106,17 @@ def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
 
 
 def _continuations(beams: _Beams, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the best next words of each hypothesis, the best first.
+    """Return the most probable next words of each hypothesis (a caption so far), the best first.
 
     A hypothesis that has ended has one continuation, <pad> with a log-probability of 0.
 
+    Args:
+        beams: K hypotheses for each of R rows of image features.
+        logits: the logits of the next word [R, K, V].
+
     Returns:
-        The log-probabilities and words, [R, K, C] each. C is at most K, since no more than K
-        continuations of one hypothesis can be kept.
+        The log-probabilities of the C best words, and the words, [R, K, C] each. C is at most K,
+        since no more than K continuations of one hypothesis can be kept.
     """
     log_probs = logits.float().log_softmax(dim=-1)
     log_probs[..., NEVER] = -math.inf
@@ -112,10 +128,15 @@ def _continuations(beams: _Beams, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _advance(beams: _Beams, logits: Tensor, length_penalty: float) -> tuple[_Beams, Tensor]:
-    """Extend every hypothesis by one word and keep the K best.
+    """Extend the captions of a beam search by one word, and keep the K best of each row.
+
+    Args:
+        beams: K captions so far for each of R rows of image features.
+        logits: the logits of the next word [R, K, V].
+        length_penalty: the exponent of the number of words in the score.
 
     Returns:
-        The new hypotheses, and the index [R, K] of the hypothesis that each one extends.
+        The new captions, and [R, K], the index of the old caption that each new caption extends.
     """
     gain, words = _continuations(beams, logits)
     total = beams.total.unsqueeze(2) + gain
@@ -137,7 +158,12 @@ def _advance(beams: _Beams, logits: Tensor, length_penalty: float) -> tuple[_Bea
 
 
 def _reorder(state: DecoderState, parents: Tensor) -> DecoderState:
-    """Give each hypothesis the decoder state of the hypothesis that it extends."""
+    """Return the decoder state of each new caption: the state of the caption that it extends.
+
+    Args:
+        state: the decoder state of the K old captions of each of R rows.
+        parents: [R, K], the index of the old caption that each new caption extends.
+    """
     rows, width = parents.shape
     # index_select copies whole states; gather would look up every channel separately.
     first = torch.arange(rows, device=parents.device) * width
@@ -150,6 +176,10 @@ def _reorder(state: DecoderState, parents: Tensor) -> DecoderState:
 
 
 def _best(beams: _Beams, length_penalty: float) -> tuple[Tensor, Tensor]:
-    """Return the best hypothesis of each row: words [R, T] and scores [R]."""
+    """Return the caption with the highest score of each of R rows.
+
+    Returns:
+        The words of these captions [R, T], and their scores [R].
+    """
     score, positions = beams.score(length_penalty).max(dim=1)
     return beams.tokens[torch.arange(len(positions), device=positions.device), positions], score

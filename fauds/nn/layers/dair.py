@@ -1,4 +1,7 @@
-"""DAIR, dual-level AU individual refinement (paper, eq. 2 and 3), for all branches at once."""
+"""DAIR, which refines image features for each AU by channel attention and spatial attention.
+
+It is "dual-level AU individual refinement", eq. 2 and 3 of the VL-FAU paper (ACM Multimedia 2024).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +11,13 @@ from fauds.nn.layers.heads import stacked_uniform
 
 
 class DAIR(nn.Module):
-    """A channel attention and a spatial attention for each AU, with weights stacked as [A, ...].
+    """A channel attention and a spatial attention for each AU (VL-FAU paper, eq. 2 and 3).
 
-    Every AU has its own two-layer MLP, which is applied to the max-pooled and the average-pooled
-    channels, and its own 3 x 3 convolution over the [max; mean] maps of its V-bar. There is no
-    loop over AUs: the MLPs are batched matrix products and the convolutions are one grouped
-    convolution.
+    Every AU has its own branch: a two-layer MLP, which is applied to the max-pooled and to the
+    average-pooled features of the face, V, and weights the channels; then a 3 x 3 convolution over
+    two maps, the maximum and the mean over the weighted channels. There is no loop over AUs: the
+    weights are stacked as [A, ...], the MLPs are batched matrix products, and the convolutions are
+    one grouped convolution.
 
     Args:
         num_aus: A, the number of AUs, each of which has a branch.
@@ -38,12 +42,14 @@ class DAIR(nn.Module):
         self.spatial_bias = stacked_uniform(num_aus, fan_in=18)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return V-hat [B, A, P, d] and the spatial maps [B, A, h, w].
-
-        The maps are between 0 and 1 with the sigmoid, and unbounded without it.
+        """Return the features of each AU's branch, and the branch's spatial attention map.
 
         Args:
-            features: V [B, h, w, d].
+            features: the features of the face, V in the paper, [B, h, w, d].
+
+        Returns:
+            The features V-hat, [B, A, h * w, d], and the maps, [B, A, h, w], which are between 0
+            and 1 with the sigmoid and unbounded without it.
         """
         batch, height, width, dim = features.shape
         values = features.reshape(batch, 1, height * width, dim)
@@ -54,7 +60,11 @@ class DAIR(nn.Module):
         return refined * maps.reshape(batch, -1, height * width, 1), maps
 
     def channel_attention(self, values: Tensor) -> Tensor:
-        """Return the channel attention of eq. 2 [B, A, d], 0 to 1, from V [B, P, d]."""
+        """Return the weight of each channel for each AU, [B, A, d], 0 to 1 (paper, eq. 2).
+
+        Args:
+            values: the features of the face at P positions, V in the paper, [B, P, d].
+        """
         pooled = torch.cat([values.amax(dim=1), values.mean(dim=1)])  # [2B, d], shared by all AUs
         hidden = torch.relu(torch.matmul(pooled, self.squeeze_weight) + self.squeeze_bias)
         both = torch.matmul(hidden, self.excite_weight) + self.excite_bias  # [A, 2B, d]
@@ -64,10 +74,10 @@ class DAIR(nn.Module):
         return torch.sigmoid(maximum + average).transpose(0, 1)
 
     def spatial_attention(self, pooled: Tensor) -> Tensor:
-        """Return the spatial attention of eq. 3 [B, A, h, w].
+        """Return the spatial attention map of each AU, [B, A, h, w] (paper, eq. 3).
 
         Args:
-            pooled: the [max; mean] maps of every AU [B, 2A, h, w].
+            pooled: for every AU, the maximum and the mean over channels, [B, 2A, h, w].
         """
         maps = F.conv2d(
             pooled, self.spatial_weight, self.spatial_bias, padding=1, groups=len(self.spatial_bias)

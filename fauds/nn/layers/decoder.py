@@ -1,4 +1,7 @@
-"""The soft-attention LSTM that writes captions (paper, eq. 4 to 6), for one or more branches."""
+"""The LSTM with soft attention to image features that writes captions.
+
+Equations are those of the VL-FAU paper (ACM Multimedia 2024), eq. 4 to 6.
+"""
 
 from typing import Literal, NamedTuple
 
@@ -15,14 +18,15 @@ BEGINNINGS = ("mean", "zeros")
 
 
 class DecoderState(NamedTuple):
-    """The state of the decoder for K hypotheses of each of R rows.
+    """The state of a caption decoder for R rows of image features, each with K captions so far.
 
     Attributes:
         values: the image features of each row [R, P, d].
-        keys: the projected image features of each row [R, P, k].
-        hidden: the hidden state of each hypothesis [R, K, h].
-        cell: the cell state of each hypothesis [R, K, h].
-        word_gates: the contribution of each word of the vocabulary to the gates [V, 4h].
+        keys: the image features of each row, projected for the attention [R, P, k].
+        hidden: the hidden state of the LSTM after each caption so far [R, K, h].
+        cell: the cell state of the LSTM after each caption so far [R, K, h].
+        word_gates: what each word of the vocabulary, when fed, adds to the LSTM's gates before
+            their sigmoid and tanh [V, 4h].
     """
 
     values: Tensor
@@ -32,7 +36,11 @@ class DecoderState(NamedTuple):
     word_gates: Tensor
 
     def rows(self, kept: Tensor) -> "DecoderState":
-        """Return the state of the rows that a bool mask [R] or row numbers select."""
+        """Return the state of some rows.
+
+        Args:
+            kept: the rows, as a bool mask [R] or as row numbers.
+        """
         parts = (self.values, self.keys, self.hidden, self.cell)
         values, keys, hidden, cell = (part[kept] for part in parts)
         return DecoderState(values, keys, hidden, cell, self.word_gates)
@@ -41,23 +49,25 @@ class DecoderState(NamedTuple):
 class CaptionDecoder(nn.Module):
     """A "show, attend and tell" LSTM that reads the previous word and the attended feature.
 
-    The paper leaves four points open, which are decided as follows. Eq. 5 has no previous word
-    but eq. 10 and 11 need it, so its embedding enters the gates (`feed_words`). h0 and c0 are
-    linear in the mean of V over the positions (`begin`). Dropout is applied to the hidden state
-    before the readout. W^a has no bias, which the softmax would cancel; W^v and the gates have
-    one.
+    It is the decoder of the VL-FAU paper (ACM Multimedia 2024), eq. 4 to 6. The paper leaves four
+    points open, which are decided as follows. Eq. 5 does not feed the previous word, but eq. 10
+    and 11 need it, so the word's embedding enters the gates (`feed_words`). The initial hidden and
+    cell states are linear in the image features V, averaged over positions (`begin`). Dropout is
+    applied to the hidden state before the output layer. The layer that scores positions, W^a, has
+    no bias, which the softmax would cancel; the projection W^v of V and the gates have a bias.
 
     Args:
         vocab: V, the number of words in the vocabulary, including the four special tokens.
         dim: d, the number of channels of the image features.
         hidden: h, the number of channels of the hidden state; d unless given.
         embed_dim: the number of channels of a word embedding; d unless given.
-        attention_dim: k, the number of channels in which eq. 4 compares V and h; d unless given,
-            as in the paper.
-        dropout: the probability of dropout on the hidden state before the readout.
+        attention_dim: k, the number of channels in which the attention (eq. 4) compares V with the
+            hidden state; d unless given, as in the paper.
+        dropout: the probability of dropout on the hidden state before the output layer.
         feed_words: whether the previous word enters the gates. False is eq. 5 as written: a
             caption depends on the image alone, and there is no embedding table.
-        begin: "mean" for h0 and c0 that are linear in the mean feature, "zeros" for zero.
+        begin: the initial hidden and cell state: "mean" for a linear function of the mean image
+            feature, "zeros" for zero.
 
     Raises:
         UsageError: `begin` is neither "mean" nor "zeros".
@@ -96,14 +106,15 @@ class CaptionDecoder(nn.Module):
         self.readout = nn.Linear(hidden, vocab)
 
     def forward(self, values: Tensor, words: PackedWords) -> tuple[WordLogits, Tensor]:
-        """Predict every word from the reference words before it (teacher forcing).
+        """Predict every word of R captions from the reference words before it (teacher forcing).
 
         Args:
-            values: the image features [R, P, d].
-            words: the words of the R captions, packed by `pack_words`.
+            values: the image features of each caption [R, P, d].
+            words: the words of the captions, packed without padding by `pack_words`.
 
         Returns:
-            The logits of the N real words, and the attended feature at each of them [N, d].
+            The logits of all N words, and the image feature that was attended to for each word,
+            [N, d].
         """
         if len(words.order) < len(values) or len(set(words.steps)) > 1:
             values = values[words.order]
@@ -122,10 +133,10 @@ class CaptionDecoder(nn.Module):
         return WordLogits(logits, words.targets, words.rows, words.lengths), contexts
 
     def _vocabulary_gates(self) -> Tensor:
-        """Return the contribution of each word of the vocabulary to the gates [V, 4h].
+        """Return what each word of the vocabulary, when fed, adds to the LSTM's gates, [V, 4h].
 
-        It is computed once for each word of the vocabulary, which has fewer words than the
-        captions of a batch.
+        It is computed for the whole vocabulary, which has fewer words than the captions of a batch
+        together.
         """
         if self.embedding is None:
             return self.gate_bias.expand(self.readout.out_features, -1)
@@ -133,7 +144,11 @@ class CaptionDecoder(nn.Module):
         return gates
 
     def _begin(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return h0 and c0, [R, h] each."""
+        """Return the initial hidden and cell states of the LSTM, [R, h] each.
+
+        Args:
+            values: the image features of R rows at P positions, [R, P, d].
+        """
         if self.begin is None:
             zeros = values.new_zeros(len(values), self.hidden)
             return zeros, zeros
@@ -146,19 +161,24 @@ class CaptionDecoder(nn.Module):
         return (self.query.weight, *gates, self.score.weight[0])
 
     def start(self, values: Tensor, width: int = 1) -> DecoderState:
-        """Return the state of `width` empty hypotheses for each row of image features [R, P, d]."""
+        """Return the state before the first word, for `width` captions of each row.
+
+        Args:
+            values: the image features of R rows at P positions, [R, P, d].
+            width: the number of captions that are written for each row (the width of the beam).
+        """
         hidden, cell = (s[:, None].expand(-1, width, -1) for s in self._begin(values))
         return DecoderState(values, self.key(values), hidden, cell, self._vocabulary_gates())
 
     def step(self, state: DecoderState, words: Tensor) -> tuple[Tensor, DecoderState]:
-        """Feed one word to each hypothesis.
+        """Feed one word to each of K captions of R rows, and predict the next word.
 
         Args:
-            state: the state before the word.
-            words: [R, K] long, the word that each hypothesis is fed.
+            state: the state before the word is fed.
+            words: [R, K] long, the last word of each caption so far.
 
         Returns:
-            The logits of the next word [R, K, V], and the new state.
+            The logits of the next word, [R, K, V], and the new state.
         """
         values, keys, hidden, cell, word_gates = state
         inputs = LSTMInputs(values, keys, word_gates, hidden, cell, *self._weights())

@@ -11,22 +11,27 @@ AU_STATES = 2
 
 
 def stacked_uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    """Return a parameter with the weights of all branches, initialised as nn.Linear does.
+    """Return a parameter that stacks the weights of a layer of all AUs, with random values.
+
+    The values are drawn from the same distribution as those of nn.Linear.
 
     Args:
         shape: the shape of the parameter.
-        fan_in: the number of inputs of each output, which sets the range of the values.
+        fan_in: the number of inputs that each output of the layer has, which sets the range of the
+            values.
     """
     bound = 1 / math.sqrt(fan_in)
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
 class BranchHeads(nn.Module):
-    """One fully connected layer for each AU branch, with two outputs (paper, section 3.3).
+    """One linear layer for each AU, which classifies the AU as inactive or active.
+
+    See section 3.3 of the VL-FAU paper (ACM Multimedia 2024).
 
     Args:
         num_aus: A, the number of AUs.
-        dim: d, the number of channels of the features.
+        dim: d, the number of features of an AU.
     """
 
     def __init__(self, num_aus: int, dim: int) -> None:
@@ -35,20 +40,25 @@ class BranchHeads(nn.Module):
         self.bias = stacked_uniform(num_aus, AU_STATES, fan_in=dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits [B, A, 2] of inactive and active from branch features [B, A, d]."""
+        """Return the logits of inactive and active, [B, A, 2].
+
+        Args:
+            features: the features of each AU, [B, A, d].
+        """
         return torch.einsum("bad,ads->bas", features, self.weight) + self.bias
 
 
 class GlobalHead(nn.Module):
-    """Predicts AU states from the mean attended feature of the global decoder (section 3.3).
+    """Predicts which AUs are active from what the decoder of global captions attends to.
 
-    Its logits are for the loss L_Gau alone. The mean is over the words of the reference caption,
-    which exists only in training and in teacher-forced evaluation. The logits therefore contain
-    what the caption says about the AUs, and must not be reported as predictions.
+    Its input is the image feature that the decoder attends to, averaged over the words of the
+    reference caption, which exists only in training and in teacher-forced evaluation. The logits
+    therefore contain what the caption says about the AUs. They are for the loss L_Gau alone (VL-FAU
+    paper, section 3.3), and must not be reported as predictions.
 
     Args:
         num_aus: A, the number of AUs.
-        dim: d, the number of channels of the attended feature.
+        dim: d, the number of channels of the image feature.
     """
 
     def __init__(self, num_aus: int, dim: int) -> None:
@@ -56,7 +66,11 @@ class GlobalHead(nn.Module):
         self.linear = nn.Linear(dim, num_aus * AU_STATES)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Return logits [B, A, 2] from the mean attended feature [B, d]."""
+        """Return the logits of inactive and active, [B, A, 2].
+
+        Args:
+            feature: the image feature that the decoder attends to, averaged over words, [B, d].
+        """
         logits: Tensor = self.linear(feature).unflatten(-1, (-1, AU_STATES))
         return logits
 
@@ -70,9 +84,11 @@ def weighted_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Return the class-weighted cross-entropy summed over coded labels, a scalar in nats.
 
     Args:
-        logits: [B, A, 2] of inactive and active, or [B, A] of classes that exclude each other.
-        labels: long [B, A], 1, 0 or -1 where not coded; or [B], the index of the class or -1.
-        weights: the class weights [A], which multiply the loss of each name, or of the frames of
+        logits: [B, A, 2], inactive and active, for A action units; or [B, A] for A classes that
+            exclude each other.
+        labels: long, -1 where not coded: [B, A], 1 active and 0 inactive; or [B], the index of the
+            true class.
+        weights: the class weights [A], which multiply the loss of each AU, or of the frames of
             each class.
     """
     coded, targets = labels >= 0, labels.clamp(min=0)

@@ -1,9 +1,10 @@
 """The loop of the soft-attention LSTM over words, with a hand-written backward pass.
 
 Automatic differentiation of the loop would compute, at every word, an outer product for the
-gradient of V and another one for each weight, and would keep every [R, P, k] activation. Here the
-gradients of V and of all weights are single matrix products after the loop, only the [R, k]
-queries are kept, and rows whose caption has ended cost nothing.
+gradient of the image features and another one for each weight, and would keep the attention's
+activations at all words (R captions, P positions, k channels). Here these gradients are single
+matrix products after the loop, only the [R, k] queries of the attention are kept, and no time is
+spent on captions that have ended.
 """
 
 from collections.abc import Sequence
@@ -18,21 +19,22 @@ _tanh_backward = torch.ops.aten.tanh_backward
 
 
 class LSTMInputs(NamedTuple):
-    """Image features, initial states and weights of the LSTM.
+    """Image features, initial states and weights of the LSTM that writes R captions.
 
-    The gates are in the order input, forget, output, candidate.
+    Symbols are those of eq. 4 and 5 of the VL-FAU paper (ACM Multimedia 2024). The gates are in
+    the order input, forget, output, candidate.
 
     Attributes:
-        values: V of each row, longest caption first [R, P, d].
-        keys: W^v V, bias included [R, P, k].
-        word_gates: the contribution of each word of the vocabulary to the gates, bias included
+        values: the image features V for each caption, the longest caption first, [R, P, d].
+        keys: the features projected for the attention, W^v V with bias, [R, P, k].
+        word_gates: what each word of the vocabulary, when fed, adds to the gates, bias included,
             [V, 4h].
-        hidden: h0 [R, h].
-        cell: c0 [R, h].
-        query_weight: W^h [k, h].
-        state_weight: the weight of the previous hidden state in the gates [4h, h].
-        context_weight: the weight of the attended feature in the gates [4h, d].
-        score_weight: W^a [k].
+        hidden: the initial hidden state h0, [R, h].
+        cell: the initial cell state c0, [R, h].
+        query_weight: the weight of the hidden state in the attention, W^h, [k, h].
+        state_weight: the weight of the previous hidden state in the gates, [4h, h].
+        context_weight: the weight of the attended feature in the gates, [4h, d].
+        score_weight: the weight that turns the attention's activations into scores, W^a, [k].
     """
 
     values: Tensor
@@ -47,15 +49,19 @@ class LSTMInputs(NamedTuple):
 
 
 def run_lstm(inputs: LSTMInputs, words: Tensor, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Run eq. 4 and 5 of the paper over packed words (see `fauds.nn.layers.words.PackedWords`).
+    """Run the LSTM with attention (VL-FAU paper, eq. 4 and 5) over all words of R captions.
+
+    The N words of all captions are packed without padding; see `fauds.nn.layers.words.PackedWords`.
 
     Args:
         inputs: the image features, initial states and weights, all of one dtype.
         words: [N] long, the words that are fed, packed.
-        steps: the number of rows that have a word at each time, never increasing; the sum is N.
+        steps: the number of captions that have a first word, a second word, and so on, which never
+            increases; the sum is N.
 
     Returns:
-        The hidden states [N, h] and the attended features [N, d], packed like the words.
+        The hidden state after each word, [N, h], and the feature attended to, [N, d], packed like
+        the words.
     """
     states, contexts = _LSTMFunction.apply(words, steps, *inputs)
     return states, contexts
@@ -63,11 +69,14 @@ def run_lstm(inputs: LSTMInputs, words: Tensor, steps: tuple[int, ...]) -> tuple
 
 @torch.no_grad()
 def step_lstm(inputs: LSTMInputs, words: Tensor) -> tuple[Tensor, Tensor]:
-    """Run eq. 4 and 5 for one word of each of K hypotheses of R rows, without gradients.
+    """Run the LSTM with attention (VL-FAU paper, eq. 4 and 5) for one word, without gradients.
+
+    There are K captions so far for each of R rows of image features, as in a beam search.
 
     Args:
-        inputs: as in `run_lstm`, except that hidden and cell are those of the hypotheses [R, K, h].
-        words: [R, K] long, the word that each hypothesis is fed.
+        inputs: as in `run_lstm`, except that hidden and cell are the states of the K captions,
+            [R, K, h].
+        words: [R, K] long, the word that is fed for each caption.
 
     Returns:
         The next hidden and cell states, [R, K, h] each.
@@ -91,12 +100,14 @@ _CACHE_SIZE = 2**19
 
 
 def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
-    """Return the attention scores W^a ReLU(keys + queries) [R, K, P].
+    """Return the attention score of each position before the softmax, [R, K, P].
+
+    It is W^a ReLU(key + query), as in eq. 4 of the VL-FAU paper.
 
     Args:
-        keys: [R, P, k].
-        queries: [R, K, k].
-        weight: W^a [k].
+        keys: the projected image features at P positions, [R, P, k].
+        queries: the projected hidden states, [R, K, k].
+        weight: W^a, [k].
     """
     keys, queries = keys.unsqueeze(1), queries.unsqueeze(2)
     scores = keys.new_empty(len(keys), queries.shape[1], keys.shape[2])
@@ -132,7 +143,7 @@ class _Trace(NamedTuple):
 
 
 class _Context(FunctionCtx):
-    """What the forward pass saves for the backward pass."""
+    """The type of the autograd context, in which `forward` saves values for `backward`."""
 
     steps: tuple[int, ...]
     saved_tensors: tuple[Tensor, ...]
@@ -178,7 +189,7 @@ def _first_rows(tensor: Tensor, rows: int) -> Tensor:
 
 
 def _tanh_(tensor: Tensor) -> Tensor:
-    """Apply tanh in place."""
+    """Replace the values of a tensor by their tanh, and return the tensor."""
     # On CPUs, torch's tanh takes five times as long as its sigmoid.
     if tensor.is_cuda:
         return tensor.tanh_()
@@ -193,7 +204,15 @@ def _step(
     hidden: Tensor,
     cell: Tensor,
 ) -> None:
-    """Feed one word to the rows that still have one, and write the results into `current`."""
+    """Run one step of the LSTM, for the captions that still have a word.
+
+    Args:
+        inputs: the image features and weights of R captions, the longest first.
+        current: the tensors into which the results are written.
+        word: [n] long, the word that is fed to each of the first n captions.
+        activations: [R, P, k], memory for the attention's activations, which is overwritten.
+        hidden, cell: the states before the step; rows after the first n are ignored.
+    """
     rows, h = len(word), hidden.shape[1]
     hidden, cell, activations = (
         _first_rows(hidden, rows),
@@ -218,7 +237,16 @@ def _step(
 
 
 class _Backward:
-    """The backward pass: gradients accumulated over time, then matrix products after the loop."""
+    """The backward pass of the LSTM with attention.
+
+    `run` goes through the words and accumulates gradients; then `gradients` computes the gradients
+    of image features and weights as single matrix products.
+
+    Args:
+        inputs: the inputs of the forward pass.
+        trace: the results that the forward pass saved.
+        steps: the number of captions that have a first word, a second word, and so on.
+    """
 
     def __init__(self, inputs: LSTMInputs, trace: _Trace, steps: tuple[int, ...]) -> None:
         self.inputs, self.trace, self.steps = inputs, trace, steps
@@ -233,11 +261,12 @@ class _Backward:
         self.grad_activated = trace.gates.new_empty(len(inputs.hidden), trace.gates.shape[1])
 
     def run(self, grad_states: Tensor | None, grad_contexts: Tensor | None) -> None:
-        """Go through all words, the last one first.
+        """Accumulate gradients over all words of the captions, the last words first.
 
         Args:
-            grad_states: the gradient of the hidden states [N, h]; None if it is zero.
-            grad_contexts: the gradient of the attended features [N, d]; None if it is zero.
+            grad_states: the gradient with respect to the hidden states, [N, h]; None if it is zero.
+            grad_contexts: the gradient with respect to the attended features, [N, d]; None if it
+                is zero.
         """
         steps = self.steps
         query_weight = self.inputs.query_weight * self.inputs.score_weight[:, None]
@@ -261,7 +290,15 @@ class _Backward:
             grad_hidden.addmm_(grad_gates, self.inputs.state_weight)
 
     def _cell_step(self, t: int, grad_hidden: Tensor, grad_gates: Tensor) -> None:
-        """Differentiate eq. 5 with respect to the gates before their sigmoid and tanh."""
+        """Write the gradient with respect to the LSTM's gates before their sigmoid and tanh.
+
+        It differentiates eq. 5 of the VL-FAU paper for one word.
+
+        Args:
+            t: the number of the word in its caption, from 0.
+            grad_hidden: the gradient with respect to the hidden state after the word, [n, h].
+            grad_gates: [n, 4h], the tensor into which the result is written.
+        """
         current, rows = self.times[t], len(grad_hidden)
         h = grad_hidden.shape[1]
         previous_cell = _first_rows(self.times[t - 1].cells if t else self.inputs.cell, rows)
@@ -286,7 +323,16 @@ class _Backward:
         _tanh_backward.grad_input(grad_candidate, candidate, grad_input=grad_gates[:, sigmoids:])
 
     def _attention_step(self, t: int, grad_context: Tensor, grad_queries: Tensor) -> None:
-        """Differentiate eq. 4; `gradients` computes the gradient of the values later."""
+        """Write the gradient with respect to the queries of the attention, for one word.
+
+        It differentiates eq. 4 of the VL-FAU paper, and adds to the gradient of the keys. The
+        gradient with respect to the image features is computed later, by `gradients`.
+
+        Args:
+            t: the number of the word in its caption, from 0.
+            grad_context: the gradient with respect to the attended feature, [n, d].
+            grad_queries: [n, k], the tensor into which the result is written.
+        """
         current, rows = self.times[t], len(grad_context)
         # A row vector times a matrix: in the other order, MKL takes seven times as long.
         values = _first_rows(self.inputs.values, rows).transpose(1, 2)
@@ -303,7 +349,11 @@ class _Backward:
         torch.sum(grad_activations, dim=1, out=grad_queries)
 
     def gradients(self, words: Tensor) -> LSTMInputs:
-        """Return the gradient of every input; call `run` first."""
+        """Return the gradient of the loss with respect to each input; call `run` first.
+
+        Args:
+            words: [N] long, the words that were fed, packed.
+        """
         inputs, trace = self.inputs, self.trace
         score = inputs.score_weight
         states = [_first_rows(s, n) for s, n in zip(self._states_before(), self.steps, strict=True)]
@@ -333,14 +383,21 @@ class _Backward:
         ]
 
     def _grad_values(self) -> Tensor:
-        """Return the sum over words of alpha times the gradient of the attended feature."""
+        """Return the gradient with respect to the image features, [R, P, d].
+
+        It is the sum over words of the attention weight times the attended feature's gradient.
+        """
         alphas = self._time_major(self.trace.weights)
         return torch.bmm(
             alphas.permute(1, 2, 0), self._time_major(self.grad_contexts).transpose(0, 1)
         )
 
     def _time_major(self, packed: Tensor) -> Tensor:
-        """Return packed values [N, n] as [T, R, n], zero where a row has ended."""
+        """Return values that are packed without padding, [N, n], on a padded grid [T, R, n].
+
+        The first axis of the grid is the number of the word in its caption, the second the caption;
+        the grid is zero where a caption has ended.
+        """
         rows, times = len(self.inputs.values), len(self.steps)
         if len(packed) == rows * times:
             return packed.view(times, rows, packed.shape[1])

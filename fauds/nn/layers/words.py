@@ -10,19 +10,20 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class PackedWords:
-    """The words of a batch of captions without padding, for teacher forcing.
+    """The N words of R captions without padding, for teacher forcing.
 
-    Words are stored time by time, and within a time in order of the rows' lengths, longest first:
-    at time t the first `steps[t]` of the sorted rows still have a word. N = sum(steps). Rows
-    without words are left out.
+    All first words are stored before all second words, and so on; within these, the words of the
+    longest caption come first. So the captions that still have a word at time t are always the
+    first `steps[t]` captions in order of length. Captions without words are left out.
 
     Attributes:
-        order: [R'] long, the row numbers, sorted by length.
-        steps: the number of rows that have a word at time 0, 1, and so on.
-        inputs: [N] long, the words that are fed.
-        targets: [N] long, the words to predict, <eos> included.
-        rows: [N] long, the row that each word belongs to.
-        lengths: [R] long, the number of words to predict in each row, 0 if it is all padding.
+        order: [R'] long, the row numbers of the captions with words, the longest caption first.
+        steps: the number of captions that have a word at time 0, at time 1, and so on; the sum
+            is N.
+        inputs: [N] long, the words that are fed, <bos> included.
+        targets: [N] long, the words to predict, that is the word after each input, <eos> included.
+        rows: [N] long, the row number of the caption that each word belongs to.
+        lengths: [R] long, the number of words to predict in each caption, 0 if it is all padding.
     """
 
     order: Tensor
@@ -34,11 +35,11 @@ class PackedWords:
 
 
 def pack_words(tokens: Tensor) -> PackedWords:
-    """Pack captions.
+    """Return the words of R captions without their padding.
 
     Args:
-        tokens: [R, T] long, rows of <bos>, words, <eos>, then <pad>; a row of <pad> alone has no
-            caption.
+        tokens: [R, T] long, one caption in each row: <bos>, words, <eos>, then <pad>; a row of
+            <pad> alone has no caption.
     """
     targets = tokens[:, 1:]
     lengths = (targets != PAD).sum(dim=1)
@@ -61,10 +62,10 @@ def pack_words(tokens: Tensor) -> PackedWords:
 
 @dataclass(frozen=True)
 class WordLogits:
-    """The predictions for the N words of R captions, without padding.
+    """The predictions for the N words of R captions, without padding; V words in the vocabulary.
 
     Attributes:
-        logits: [N, V], the logits of each word.
+        logits: [N, V], the logits over the vocabulary at the place of each word.
         targets: [N] long, the words of the reference captions, <eos> included.
         rows: [N] long, 0..R-1, the caption that each word belongs to. The row of a local caption
             is image * A + AU.
@@ -77,27 +78,28 @@ class WordLogits:
     lengths: Tensor
 
     def mean_per_row(self, values: Tensor) -> Tensor:
-        """Return the mean of per-word values over each caption.
+        """Return the mean of values over the words of each caption.
 
         Args:
-            values: [N, ..], one value for each word.
+            values: [N, ...], one number or array for each word.
 
         Returns:
-            [R, ..], 0 where a caption is missing.
+            [R, ...], one mean for each caption, 0 where a caption is missing.
         """
         total = values.new_zeros(len(self.lengths), *values.shape[1:])
         share = self.lengths.clamp(min=1).to(values.dtype).reciprocal()
         return total.index_add(0, self.rows, values) * share.view(-1, *[1] * (values.dim() - 1))
 
     def hits(self, k: int = 5) -> Tensor:
-        """Return whether each word is among the k most probable ones, bool [N]."""
+        """Return whether each reference word is among the k most probable words, bool [N]."""
         k = min(k, self.logits.shape[1])
         return (self.logits.topk(k, dim=1).indices == self.targets[:, None]).any(dim=1)
 
     def padded(self) -> Tensor:
-        """Return the logits as [R, T, V], zero where there is no word.
+        """Return the logits of all words on a padded grid [R, T, V], zero where there is no word.
 
-        It loops over rows: use it for small batches and tests.
+        R is the number of captions and T the length of the longest. This method loops over
+        captions: use it for small batches and tests.
         """
         longest = int(self.lengths.max()) if len(self.lengths) else 0
         grid = self.logits.new_zeros(len(self.lengths), longest, self.logits.shape[1])
