@@ -1,4 +1,4 @@
-"""The model contract: what a network declares so that the rest of fauds can use it.
+"""The base class of models: what a network declares so that the rest of fauds can use it.
 
 A model family is one module with a subclass of `Model`, a folder of presets with a model card,
 and a name in `fauds.nn.MODELS`. Training, testing, reports, `fauds explain` and `fauds export`

@@ -2,6 +2,6 @@
 
 Begin with `run`, which trains and tests the folds one after the other. `plan` defines a run,
 `inputs` holds the arrays that its folds read, `fold` trains and tests one fold, `predict` applies a
-trained model to its test part, and `illustrations` writes faces, features and attention maps for
-the report. Results are computed in `fauds.evaluation`, not here.
+trained model to the subjects that the fold tests, and `illustrations` writes faces, features and
+attention maps for the report. Results are computed in `fauds.evaluation`, not here.
 """

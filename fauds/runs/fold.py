@@ -28,13 +28,13 @@ from fauds.version import VERSION
 
 
 def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -> dict[str, Any]:
-    """Return the header of a fold's weights file.
+    """Return the header of a fold's weights file: metadata about the model and its training.
 
     Args:
         plan: the plan of the run.
-        inputs: the frames of the run.
+        inputs: the N frames of the run, with their folds and captions.
         fold: the number of the fold.
-        training_frames: the frames that the fold trains on, bool [N].
+        training_frames: bool [N], whether the fold trains on each frame.
     """
     target = plan.benchmark.target
     declared_target = target.declared().get("target")
@@ -60,7 +60,12 @@ def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -
 
 
 def _caption_header(inputs: Inputs) -> dict[str, Any]:
-    """Return the vocabularies of captions, and the length of the longest one, for each scope."""
+    """Return the part of a weights file's header that describes captions.
+
+    It has the vocabularies ("words") and the number of tokens of the longest caption ("longest"),
+    both for "local" captions (about one AU) and "global" captions (about the whole face). It is
+    empty if the model needs no captions.
+    """
     if inputs.captions is None or inputs.faces.captions is None:
         return {}
     tokens = inputs.faces.captions.tokens
@@ -76,7 +81,17 @@ def _caption_header(inputs: Inputs) -> dict[str, Any]:
 def _usage_header(
     plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray
 ) -> dict[str, Any]:
-    """Return the part of the header that makes the weights usable without the tables."""
+    """Return the part of a weights file's header that is needed to use the weights elsewhere.
+
+    It has the threshold of the scores, the alignment of faces, and what the model was trained on,
+    so that the tables of the dataset are not needed.
+
+    Args:
+        plan: the plan of the run.
+        inputs: the N frames of the run, with their folds.
+        fold: the number of the fold.
+        training_frames: bool [N], whether the fold trains on each frame.
+    """
     subjects = inputs.faces.subjects[training_frames]
     return {
         "threshold": plan.benchmark.metric.threshold,
@@ -88,32 +103,40 @@ def _usage_header(
 
 
 class Progress(Protocol):
-    """Shows the progress of a step to the user."""
+    """Shows the user how far the work has got, as lines of text and progress bars."""
 
     def say(self, line: str) -> None:
         """Show a line of text."""
 
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a progress bar with `total` parts.
+        """Show a progress bar until the returned context manager ends.
 
-        The context manager provides a function to call with the number of further finished parts.
+        The context manager gives a function, to be called with the number of items (such as frames)
+        that were finished since the last call.
+
+        Args:
+            description: the text beside the bar.
+            total: the number of all items.
         """
 
     def counter(self, description: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Show a progress bar whose total is not known in advance.
+        """Show a progress bar, whose total is not known yet, until the context manager ends.
 
-        The context manager provides a function to call with the number of finished parts and the
-        total.
+        The context manager gives a function, to be called with the number of all items finished so
+        far and the total number of items.
+
+        Args:
+            description: the text beside the bar.
         """
 
 
 @dataclass(frozen=True)
 class FoldRun:
-    """A fold of a run.
+    """Trains and tests one fold of a run: some subjects are tested, the others trained on.
 
     Attributes:
         plan: the plan of the run.
-        inputs: the frames of the run.
+        inputs: the N frames of the run, with their folds and captions.
         fold: the number of the fold.
         progress: shows the progress to the user.
     """
@@ -125,23 +148,26 @@ class FoldRun:
 
     @property
     def folder(self) -> Path:
-        """The folder of the fold's files."""
+        """The folder into which the files of the fold are written."""
         return fold_folder(self.plan.folder, self.fold)
 
     @cached_property
     def test_frames(self) -> np.ndarray:
-        """The frames that the fold tests, bool [N]."""
+        """Whether the fold tests each frame of the run, bool [N]."""
         return self.inputs.tested_by(self.fold)
 
     @cached_property
     def validation_frames(self) -> np.ndarray:
-        """The frames of the validation subjects, which choose an epoch, bool [N]."""
+        """Whether each frame of the run is from a validation subject, bool [N].
+
+        Validation subjects are not trained on; the epoch with the best result on them is chosen.
+        """
         training = self.plan.settings.training
         return self.inputs.validates(self.fold, training.validation_subjects, training.seed)
 
     @property
     def training_frames(self) -> np.ndarray:
-        """The frames that the fold trains on, bool [N]."""
+        """Whether the fold trains on each frame of the run, bool [N]."""
         frames: np.ndarray = ~self.test_frames & ~self.validation_frames
         return frames
 
@@ -149,10 +175,10 @@ class FoldRun:
         return self.inputs.faces.where(frames)
 
     def run(self, tensorboard: bool) -> None:
-        """Train, test and explain the model of the fold, and write the fold's files.
+        """Train and test the model of the fold, and write weights, predictions and descriptions.
 
-        With several processes, the first one writes. The predictions are written last, so that
-        they exist only if the fold is finished.
+        With several processes, only the first process writes. The predictions are written last, so
+        that they exist only if the fold is finished.
 
         Args:
             tensorboard: whether to write TensorBoard event files too.
@@ -201,7 +227,11 @@ class FoldRun:
         return self.progress.bar(f"fold {self.fold}, part {self.fold}: {step}", total)
 
     def _missing_outputs(self, model: Model) -> dict[str, str]:
-        """Return the outputs that the model does not have, each with the reason."""
+        """Return the reasons why the model lacks outputs, such as descriptions.
+
+        Returns:
+            Maps the name of each output that the model does not have to the reason, as text.
+        """
         reasons = {words: model.reason_without(kind) for kind, words in CAPABILITIES.items()}
         return {words: reason for words, reason in reasons.items() if reason is not None}
 
@@ -238,10 +268,13 @@ class FoldRun:
             )
 
     def _initial_model(self, meta: dict[str, Any]) -> Model:
-        """Return the model with its initial weights.
+        """Return the model as it is before training.
 
-        Pretrained weights are not loaded if the run already has weights or a checkpoint, since
-        these will replace the initial weights.
+        Pretrained weights are not loaded if the fold already has trained weights or a checkpoint,
+        since these will replace them.
+
+        Args:
+            meta: the metadata that a checkpoint's header must match.
         """
         plan, folder = self.plan, self.folder
         # Initial weights depend only on the seed and the fold, not on what ran before.
@@ -267,10 +300,16 @@ class FoldRun:
         return {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
 
     def _explained(self, model: Model, rows: np.ndarray) -> tuple[np.ndarray, Explanations]:
-        """Explain frames that are spread evenly over the test part.
+        """Return descriptions and attention maps of some of the fold's test frames.
+
+        The frames are spread evenly over all test frames.
+
+        Args:
+            model: the trained model.
+            rows: the row numbers of the fold's test frames.
 
         Returns:
-            The indices of these frames in the test part, and their explanations.
+            The indices of the chosen frames in `rows`, int [n], and their explanations.
         """
         settings, inputs = self.plan.settings, self.inputs
         explains = model.can(Describes) or model.can(Attends)

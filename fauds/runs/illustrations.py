@@ -31,7 +31,7 @@ def write_features(
     rows: np.ndarray,
     settings: RunSettings[Any],
 ) -> None:
-    """Write features.parquet with the features of some of a fold's test frames.
+    """Write features.parquet: the feature vector of each AU, for some test frames of a fold.
 
     Nothing is written if the model has no features.
 
@@ -66,8 +66,8 @@ def write_attention(
     Args:
         folder: the folder of the fold.
         frame_ids: the ids of the N faces.
-        maps: float [N, A, h, w].
-        names: the A names.
+        maps: the attention maps, float [N, A, h, w].
+        names: the names of the A action units or classes, which become the columns.
     """
     height, width = maps.shape[2:]
     keys = pa.table({"frame_id": frame_ids})
@@ -76,9 +76,14 @@ def write_attention(
 
 
 def _spread_rows(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
-    """Return rows of up to eight subjects, spread evenly over each subject's frames.
+    """Return the row numbers of some frames: up to 20 of each of up to eight subjects.
 
-    Women and men are chosen in turn if the sex of the subjects is known.
+    The frames are spread evenly over all frames of a subject. Women and men are chosen in turn if
+    the sex of the subjects is known.
+
+    Args:
+        inputs: the frames of the run.
+        rows: the row numbers of the frames to choose from.
     """
     subjects = inputs.faces.subjects[rows]
     sex = inputs.frames["sex"].cast(pa.string()).take(pa.array(rows)).to_pylist()
@@ -105,14 +110,14 @@ def _spread_rows(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
 def _write_arrays(
     path: Path, keys: pa.Table, arrays: np.ndarray, names: Sequence[str], settings: dict[str, int]
 ) -> None:
-    """Write a table with one column of lists for each name.
+    """Write a Parquet table in which each AU or class has a column of lists of numbers.
 
     Args:
         path: the file to write.
-        keys: the columns before them.
-        arrays: float [N, A, n], a list of n numbers for each row and name.
-        names: the A names.
-        settings: the settings in the metadata of the table.
+        keys: the first columns of the table, such as frame_id, with N rows.
+        arrays: float [N, A, n], the list of n numbers for each row and each AU or class.
+        names: the names of the A action units or classes, which become the columns.
+        settings: values to store in the metadata of the table, such as the height of maps.
     """
     size = arrays.shape[2]
     for index, name in enumerate(names):
@@ -130,7 +135,7 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
     Args:
         plan: the plan of the run.
         inputs: the frames of the run.
-        predictions: the predictions of all folds.
+        predictions: the table of the predictions of all folds.
 
     Raises:
         DataError: attention maps cannot be read.
@@ -153,10 +158,15 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
 
 
 def _gallery_frames(plan: Plan, predicted: pa.Table) -> pa.Table:
-    """Return frames that are spread evenly over those with descriptions.
+    """Return the rows of the table of predictions that are shown in the gallery.
 
-    If no frame has a description, they are spread over the frames with attention maps, or over all
-    frames. They are in the order of the predictions.
+    They are spread evenly over the frames that have descriptions. If no frame has a description,
+    they are spread over the frames that have attention maps; if there are no maps either, over all
+    frames. The order of the rows is kept.
+
+    Args:
+        plan: the plan of the run.
+        predicted: the table of the predictions of all folds.
     """
     if text_columns(predicted):
         predicted = predicted.filter(is_described(predicted))
@@ -169,7 +179,18 @@ def _gallery_frames(plan: Plan, predicted: pa.Table) -> pa.Table:
 
 
 def _copy_image(plan: Plan, inputs: Inputs, row: int) -> str | None:
-    """Copy a synthetic face into the run's folder; faces of licensed datasets are not copied."""
+    """Copy a synthetic face into the run's folder, so that the report can show it.
+
+    Faces of licensed datasets are not copied.
+
+    Args:
+        plan: the plan of the run.
+        inputs: the frames of the run.
+        row: the row number of the frame.
+
+    Returns:
+        The path of the copy relative to the run's folder; None if the face is not copied.
+    """
     if not inputs.synthetic:
         return None
     source = Path(str(inputs.faces.images[row]))
@@ -186,7 +207,16 @@ def _attention_files(plan: Plan, predicted: pa.Table) -> list[Path]:
 
 
 def _with_attention(plan: Plan, gallery: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """Add the attention maps of each AU, if folds have them; return the maps' size too."""
+    """Add a column with attention maps for each AU or class to the gallery, if folds have maps.
+
+    Args:
+        plan: the plan of the run.
+        gallery: the table of the faces in the gallery.
+
+    Returns:
+        The table with the new columns, and the "height" and "width" of the maps; the table as it
+        was and an empty dict if there are no maps.
+    """
     paths = _attention_files(plan, gallery)
     if not paths:
         return gallery, {}

@@ -29,8 +29,8 @@ class CaptionTables:
 
     Attributes:
         captions: the rows of captions.parquet for the frames of the run.
-        phrases: the table phrases.parquet.
-        vocabulary: the table vocabulary.parquet.
+        phrases: the table phrases.parquet, which has one row for each distinct caption.
+        vocabulary: the table vocabulary.parquet, which has one row for each word.
         settings: the settings that the captions were built with.
     """
 
@@ -41,40 +41,45 @@ class CaptionTables:
 
     @property
     def readable(self) -> bool:
-        """Whether captions can be read back to codes: their templates are shipped with fauds."""
+        """Whether AU labels can be read from captions: their templates are shipped with fauds.
+
+        A template is the text of a caption with places for words that depend on the labels.
+        """
         language = self.settings["language"]
         shipped = language in languages()
         return shipped and self.settings["templates"] == template_hash(language)
 
     def tokens(self, names: Sequence[str]) -> FrameCaptions:
-        """Return the captions as tokens.
+        """Return the captions of the frames as tokens.
 
         Args:
-            names: the columns of the local captions.
+            names: the AUs that have captions of their own, which are columns of `captions`.
         """
         return captions_of(self.captions, self.phrases, self.vocabulary, names)
 
     def words(self) -> dict[str, Words]:
-        """Return the vocabulary of each scope."""
+        """Return two vocabularies: of "local" captions (about an AU) and "global" (the face)."""
         return {scope: Words.from_table(self.vocabulary, scope) for scope in ("local", "global")}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The frames, folds and captions of a run.
+    """The frames, folds and captions of a run, N frames with a face image.
 
     Attributes:
-        target: the target of the protocol.
-        made_from: the fingerprints of all content that training and scores depend on.
+        target: what models predict: the AUs, or classes such as expressions, and their labels.
+        made_from: the fingerprints (hashes) of the frames, faces and captions that training and
+            scores depend on, by name.
         provenance: the settings that frames, faces and captions were made with, for results.json.
         synthetic: whether the dataset is synthetic.
-        face_images: the frames that have a face image, in the order of `faces`, and how the
-            images were made.
+        face_images: the table of the frames that have a face image, in the order of `faces`, and
+            how the images were made.
         offered: the number of coded frames of the tested subjects, with or without an image.
         folds: the table of folds: the subjects that each fold tests.
-        statistics: the table of fold statistics.
+        statistics: a table with one row for each fold and AU: the number of coded and of active
+            frames of the subjects that the fold trains on, and the class weight.
         faces: the frames that have a face image, as arrays.
-        captions: the tables of captions; None if the model needs none.
+        captions: the tables of captions; None if the model needs no captions.
     """
 
     target: Target
@@ -90,26 +95,31 @@ class Inputs:
 
     @property
     def frames(self) -> pa.Table:
-        """The frames that have a face image, in the order of `faces`."""
+        """The table of the frames that have a face image, in the order of `faces`."""
         return self.face_images.frames
 
     def tested_by(self, fold: int) -> np.ndarray:
-        """Return whether a fold tests each frame, bool [N]."""
+        """Return, for each of the N frames, whether a fold tests it, bool [N]."""
         return np.isin(self.faces.subjects, self.subjects(fold))
 
     def subjects(self, fold: int) -> list[str]:
-        """Return the subjects that a fold tests, sorted."""
+        """Return the names of the subjects (persons) that a fold tests, sorted."""
         rows = self.folds.filter(pc.equal(self.folds["fold"], fold))
         return sorted(rows["subject"].to_pylist())
 
     def training_statistics(self, fold: int) -> pa.Table:
-        """Return the rows of the fold statistics for a fold, in the order of the AUs."""
+        """Return the label statistics of the subjects that a fold trains on.
+
+        It is a table with one row for each AU or class, in their order: the number of coded and of
+        active frames, and the class weight.
+        """
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 
     def validates(self, fold: int, count: int, seed: int) -> np.ndarray:
-        """Return the frames of the fold's validation subjects, bool [N].
+        """Return, for each of the N frames, whether it is from a validation subject, bool [N].
 
-        These are training subjects that are held out from training. They are chosen at random.
+        The validation subjects of a fold are chosen at random among the subjects that the fold does
+        not test, and are not trained on.
 
         Args:
             fold: the number of the fold.
@@ -131,15 +141,16 @@ class Inputs:
         return np.isin(self.faces.subjects, chosen)
 
     def class_weights(self, fold: int, training_frames: np.ndarray, rule: str) -> np.ndarray:
-        """Return the class weights of a fold, float64 [A].
+        """Return the weight of each AU or class in the loss of a fold, float64 [A].
 
         Args:
             fold: the number of the fold.
-            training_frames: the frames that the fold trains on, bool [N].
+            training_frames: bool [N], whether the fold trains on each frame.
             rule: the scale of the weights: "mean1" for a mean of 1, "sum1" for a sum of 1.
 
         Raises:
-            DataError: an AU is never active in these frames, or a class has no frame.
+            DataError: an AU is never active in the frames that the fold trains on, or a class has
+                no frame among them.
         """
         labels = self.target.indicators(self.faces.labels[training_frames])
         positives = (labels == 1).sum(axis=0)
@@ -158,10 +169,10 @@ class Inputs:
 
 
 def load(tables: Path, plan: Plan) -> Inputs:
-    """Read the tables of a dataset's folder for a run.
+    """Return the frames, folds and captions of a run, read from the tables of a dataset.
 
     Args:
-        tables: the dataset's folder.
+        tables: the folder of the dataset's tables.
         plan: the plan of the run.
 
     Raises:
@@ -215,14 +226,14 @@ def load(tables: Path, plan: Plan) -> Inputs:
 
 
 def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
-    """Read the tables of captions in a dataset's folder.
+    """Return the captions of frames, with their vocabulary, read from the tables of a dataset.
 
     Args:
-        tables: the dataset's folder.
-        frames: the frames whose captions are read.
+        tables: the folder of the dataset's tables.
+        frames: the table of the frames whose captions are read.
 
     Raises:
-        DataError: a table is missing, or lacks some of the frames.
+        DataError: a table is missing, or the table of captions lacks some of the frames.
     """
     path = tables / CAPTIONS
     return CaptionTables(
@@ -234,13 +245,16 @@ def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
 
 
 def _folds(tables: Path, plan: Plan) -> pa.Table:
-    """Return the folds that were copied into the run, or those of the dataset for a new run."""
+    """Return the table of folds: for a resumed run its own copy, for a new run the dataset's."""
     path = (plan.folder if plan.begun else tables) / FOLDS
     return store.read_table(path).replace_schema_metadata(None)
 
 
 def copy_folds(tables: Path, plan: Plan) -> None:
-    """Copy the dataset's folds into the folder of a new run."""
+    """Copy the dataset's table of folds into the folder of a new run.
+
+    For a run that is resumed, nothing is done.
+    """
     if not plan.begun:
         source = tables / FOLDS
         store.write_table(plan.folder / FOLDS, store.read_table(source), store.read_meta(source))
@@ -261,12 +275,12 @@ def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
 
 
 def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
-    """Return the numbers of the folds to run, after checking that each one can be run.
+    """Return the numbers of the folds to run, after checking that each fold can be run.
 
     Raises:
-        UsageError: a requested fold does not exist.
-        DataError: a fold has nothing to train on or to test, or an AU is never active in its
-            training part.
+        UsageError: a fold that the user asked for does not exist.
+        DataError: a fold has no frames to train on or none to test, or an AU is never active in the
+            frames that the fold trains on.
     """
     existing = folding.fold_numbers(inputs.folds)
     unknown_folds = sorted(set(plan.folds) - set(existing))

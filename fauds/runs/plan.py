@@ -20,12 +20,12 @@ from fauds.tables.paths import SETTINGS
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The options of the user for ``fauds bench``.
+    """The options that the user gave to ``fauds bench``, which trains and tests a model.
 
     Attributes:
         model: the name of the model family; may be None if a run is resumed.
-        preset: the name of the preset; None for the default, which is "tiny" on synthetic data and
-            otherwise the family's own.
+        preset: the name of the preset (a file of settings); None for the default preset, which is
+            "tiny" on synthetic data and otherwise the one that the model family names.
         folds: the fold numbers to run; all folds if empty.
         changes: ``key=value`` changes of the preset's settings.
         faces: a folder of face crops; None for the images of the dataset's release.
@@ -42,13 +42,13 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run.
+    """What a run of ``fauds bench`` trains and tests, with which settings and on which folds.
 
     Attributes:
         folder: the folder of the run.
-        benchmark: the protocol.
+        benchmark: the protocol: the dataset, what is predicted, the folds and the metric.
         model: the name of the model family.
-        preset: the name of the preset.
+        preset: the name of the preset, the file of settings that the run started from.
         settings: the settings of the run, with the user's changes.
         changes: the ``key=value`` changes of the user.
         folds: the fold numbers to run; all folds if empty.
@@ -87,10 +87,13 @@ class Plan:
             ) from error
 
     def save(self, made_from: dict[str, str]) -> None:
-        """Write settings.yaml, or check that the tables of a resumed run have not changed.
+        """Write the settings of a new run; for a resumed run, check its tables instead.
+
+        The check is that frames, faces and captions have not changed since the run was started.
 
         Args:
-            made_from: the fingerprints of the content that the run reads.
+            made_from: the fingerprints (hashes) of the frames, faces and captions that the run
+                reads, by name.
 
         Raises:
             DataError: the tables have changed since the run was started.
@@ -122,7 +125,7 @@ class Plan:
 
     @property
     def family(self) -> type[Model]:
-        """The class of the model."""
+        """The class of the model, a subclass of `fauds.nn.base.Model`."""
         return MODELS[self.model]
 
     @property
@@ -132,7 +135,7 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command that repeats this run."""
+        """The shell command that repeats this run, such as "fauds bench vlfau ..."."""
         parts = ["fauds", "bench", self.model, "--dataset", self.benchmark.name]
         parts += ["--preset", self.preset]
         for fold in self.folds:
@@ -147,8 +150,8 @@ def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
 
     Args:
         request: the options of the user.
-        benchmark: the protocol.
-        runs: the folder that holds the dataset's runs.
+        benchmark: the protocol: the dataset, what is predicted, the folds and the metric.
+        runs: the folder that holds all runs on the dataset.
 
     Raises:
         UsageError: there is no such model, preset, setting or run, or the user gives settings for

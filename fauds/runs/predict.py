@@ -36,9 +36,10 @@ class Inference:
     """The outputs of a model for N labelled frames.
 
     Attributes:
-        scores: float32 [N, A].
-        measures: the model's own measures.
-        computed_on: the device, precision and number of processes, in words.
+        scores: float32 [N, A], the probability that each AU is active, or of each class.
+        measures: metrics that the model computes itself, such as the accuracy of its words: maps
+            the name to the mean and the number of items.
+        computed_on: the device, precision and number of processes, such as "CPU, float32".
     """
 
     scores: np.ndarray
@@ -52,16 +53,17 @@ def infer(
     settings: RunSettings[Any],
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Inference:
-    """Return the scores of all frames, and the model's own measures on them.
+    """Return the scores of all frames, and metrics that the model computes itself.
 
-    With several processes, each one predicts its share of the batches, and all of them return the
-    scores of all frames.
+    With several processes, each process predicts its share of the batches, and every process
+    returns the scores of all frames.
 
     Args:
         model: the trained model.
         faces: the frames.
         settings: the settings of the run.
-        advance: called with the number of finished frames, for a progress bar.
+        advance: called with the number of frames that were finished since the last call, for a
+            progress bar.
 
     Raises:
         DataError: a prediction is not finite.
@@ -87,7 +89,7 @@ def infer(
 
 
 def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndarray:
-    """Return the scores of all frames, float32 [N, A], without measures.
+    """Return the scores of N frames: the probability of each AU or class, float32 [N, A].
 
     Raises:
         DataError: a prediction is not finite.
@@ -107,7 +109,7 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
 def _own_batches(
     model: Model, faces: FaceSet, settings: RunSettings[Any], accelerator: Accelerator
 ) -> Iterator[Batch]:
-    """Yield this process's share of the test batches."""
+    """Yield the batches of frames that this process predicts; other processes take the others."""
     return batches(
         faces,
         settings,
@@ -143,12 +145,17 @@ def _check_finite(scores: np.ndarray, faces: FaceSet) -> None:
 def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
     """Return the top-5 word accuracy of a baseline that reads the captions but not the images.
 
-    For local captions the baseline knows the AU, as the decoder does. The result is empty if the
-    frames have no captions.
+    A word of a test caption is a hit if it is among the five words that the baseline finds most
+    probable after the words before it. For local captions, which are about one AU, the baseline
+    knows the AU, as the decoder does.
 
     Args:
-        train: the frames of the training part.
-        test: the frames of the test part.
+        train: the frames that the fold trains on.
+        test: the frames that the fold tests.
+
+    Returns:
+        Maps "local_word_top5_no_image" and "global_word_top5_no_image" to the accuracy and the
+        number of words; empty if the frames have no captions.
     """
     if train.captions is None or test.captions is None:
         return {}
@@ -171,11 +178,12 @@ def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
 
 
 def _distinct_captions(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int]]:
-    """Return the tokens of each distinct caption, with the number of its occurrences.
+    """Return the tokens of each caption that occurs, with the number of frames that have it.
 
     Args:
         codes: for each frame, the row of its caption in `tokens`.
-        tokens: the distinct captions; missing ones are all <pad>.
+        tokens: all distinct captions, one a row; a row that is all <pad> stands for a missing
+            caption, which is left out.
     """
     rows, times = np.unique(codes, return_counts=True)
     captions = [
@@ -189,7 +197,8 @@ class Explanations:
     """The descriptions and attention maps of N frames.
 
     Attributes:
-        texts: maps a column name (``AU01_text``, ``face_text``) to N texts; empty without decoders.
+        texts: maps a column name (``AU01_text``, ``face_text``) to N descriptions; empty if the
+            model writes none.
         attention: the attention maps, float32 [N, A, h, w]; None if the model has none.
     """
 
@@ -207,16 +216,18 @@ def explain(
 ) -> Explanations:
     """Return descriptions, written by beam search, and attention maps of all frames.
 
-    With several processes, each one explains its share of the batches, and all of them return the
-    result for all frames.
+    With several processes, each process handles its share of the batches, and every process returns
+    the result for all frames.
 
     Args:
         model: the trained model.
         faces: the frames.
-        words: the vocabulary of each scope; empty for models without decoders.
+        words: the vocabularies of "local" descriptions (of an AU) and "global" descriptions (of the
+            face); empty if the model writes no descriptions.
         settings: the settings of the run.
-        names: the names of the local descriptions.
-        advance: called with the number of finished frames, for a progress bar.
+        names: the names of the AUs that are described.
+        advance: called with the number of frames that were finished since the last call, for a
+            progress bar.
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
@@ -242,12 +253,17 @@ def _texts(
     words: dict[str, Words],
     names: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Return the texts of generated tokens, by column name.
+    """Return the descriptions that a model wrote as tokens, as text.
 
     Args:
-        tokens: for each batch, the local tokens [B, A, T] and the global tokens [B, T].
-        words: the vocabulary of each scope.
-        names: the names of the local descriptions.
+        tokens: for each batch, the tokens of the descriptions of AUs, [B, A, T], and of the whole
+            face, [B, T]; None where the model does not write them.
+        words: the vocabularies of "local" descriptions (of an AU) and "global" descriptions (of the
+            face).
+        names: the names of the A described AUs.
+
+    Returns:
+        Maps a column name (``AU01_text``, ``face_text``) to the texts of all frames.
     """
     texts: dict[str, list[str]] = {}
     for local, face in tokens:
@@ -262,7 +278,11 @@ def _texts(
 
 
 def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
-    """Return the options of the beam search; empty if the frames have no captions."""
+    """Return the options of the beam search that writes captions.
+
+    Unless the settings limit the number of words, it is that of the longest caption of the dataset.
+    The result is empty if the frames have no captions.
+    """
     if faces.captions is None:
         return {}
     inference, tokens = settings.inference, faces.captions.tokens
@@ -279,13 +299,16 @@ TEST_EPOCHS, VALIDATION_EPOCHS = "epochs", "validation"
 
 
 class EpochPredictor:
-    """Writes predictions after each epoch; passed to `fauds.training.loop.train`.
+    """Writes the predictions of the model after each epoch of a fold's training to a file.
+
+    An instance is passed to `fauds.training.loop.train`, which calls it after each epoch.
 
     Args:
         folder: the folder of the fold.
-        parts: maps `TEST_EPOCHS` and `VALIDATION_EPOCHS` to the frames to predict.
+        parts: the frames to predict: of the test subjects under `TEST_EPOCHS`, of the validation
+            subjects under `VALIDATION_EPOCHS`.
         settings: the settings of the run.
-        names: the names of the scores.
+        names: the names of the AUs or classes that are scored.
     """
 
     def __init__(
@@ -301,7 +324,12 @@ class EpochPredictor:
         self._names = names
 
     def __call__(self, model: Model, epoch: int) -> None:
-        """Write the predictions of a model after an epoch, counted from 1."""
+        """Write the predictions of a model after an epoch.
+
+        Args:
+            model: the model as it would be saved after this epoch.
+            epoch: the number of the epoch, from 1.
+        """
         for name, faces in self._parts.items():
             scores = predict(model, faces, self._settings)
             if processes.is_leader():
@@ -320,9 +348,17 @@ def epoch_predictor(
     settings: RunSettings[Any],
     names: Sequence[str],
 ) -> EpochPredictor | None:
-    """Return the object that writes predictions after each epoch, or None if none are needed.
+    """Return the object that writes predictions after each epoch; None if they are not needed.
 
-    With validation subjects, the test part is predicted too, to score the epoch that they choose.
+    If there are validation subjects, test subjects are predicted after each epoch too, so that the
+    epoch that is best on the validation subjects can be scored on the test subjects.
+
+    Args:
+        folder: the folder of the fold.
+        testing: the frames of the test subjects.
+        validating: the frames of the validation subjects, which may be none.
+        settings: the settings of the run.
+        names: the names of the AUs or classes that are scored.
     """
     parts = {TEST_EPOCHS: testing}
     if len(validating):

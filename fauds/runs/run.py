@@ -18,11 +18,11 @@ from fauds.training.device import make_accelerator
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has begun.
+    """A run of ``fauds bench`` that has begun.
 
     Attributes:
-        plan: the plan of the run.
-        inputs: the frames that its folds share.
+        plan: the plan of the run: model, settings and protocol.
+        inputs: the frames, folds and captions, which all folds read.
         folds: the numbers of the folds to run.
     """
 
@@ -34,7 +34,7 @@ class Run:
         """Train and test all folds that have no predictions yet.
 
         A fold that was stopped is resumed from its newest checkpoint. With several processes, all
-        of them take part, and the first one writes the files.
+        processes take part, and the first process writes the files.
 
         Args:
             progress: shows the progress to the user.
@@ -60,11 +60,13 @@ class Run:
 
 @contextmanager
 def begin_run(tables: Path, plan: Plan) -> Iterator[Run]:
-    """Begin or resume a run; the first process locks the run's folder.
+    """Return a context manager that begins or resumes a run, and gives the run.
+
+    While it is active, the first process locks the run's folder.
 
     Args:
-        tables: the dataset's folder, with frames, captions, phrases, vocabulary and folds.
-        plan: the plan of the run.
+        tables: the folder of the dataset's tables: frames, captions, phrases, vocabulary, folds.
+        plan: the plan of the run: model, settings and protocol.
 
     Raises:
         UsageError: a fold does not exist, or the device does not support the precision.

@@ -27,7 +27,7 @@ class Sampling:
 
     Attributes:
         size: the side of the square image in pixels.
-        seed: the seed of the augmentation, used together with the epoch and the frame.
+        seed: the seed of the random augmentation, used together with the epoch and the frame's id.
         flip: whether half of the training images are mirrored.
         cutout: the side of the grey square as a share of the side of the image, 0 to 1.
         cutout_chance: the share of training images that get a grey square, 0 to 1.
@@ -41,7 +41,7 @@ class Sampling:
 
     @classmethod
     def of(cls, settings: RunSettings[Any]) -> "Sampling":
-        """Return the crop and augmentation of a run."""
+        """Return the crop and augmentation that the settings of a run describe."""
         training = settings.training
         return cls(
             settings.model.image_size,
@@ -62,10 +62,11 @@ def sample(
         frame_id: the id of the frame; the augmentation depends only on it, the seed and the epoch.
         sampling: the size and the augmentation.
         epoch: the epoch, from 0; None for testing, which takes the centre crop.
-        into: uint8 [S, S, 3], the array to write the image into; a new one unless given.
+        into: uint8 [S, S, 3], the array to write the image into; a new array unless given.
 
     Returns:
-        The image, uint8 [S, S, 3] RGB, and its view, float32 [2, 3]; see `fauds.nn.base.Batch`.
+        The image, uint8 [S, S, 3] RGB; and its view, float32 [2, 3], the affine map from pixels of
+        the stored image to pixels of the returned image.
 
     Raises:
         DataError: the file is missing or cannot be decoded.
@@ -86,12 +87,14 @@ def sample(
 
 
 def _view(scales: tuple[float, float], left: int, top: int, mirrored: int | None) -> np.ndarray:
-    """Return the affine map from stored pixels to pixels of the sample, float32 [2, 3].
+    """Return the affine map from pixels of a stored image to pixels of its crop, float32 [2, 3].
+
+    The stored image is scaled, then cropped, then possibly mirrored.
 
     Args:
-        scales: the scaling along x and y.
+        scales: the scaling factors along x and y.
         left, top: the corner of the crop in pixels of the scaled image.
-        mirrored: the width of the sample if it is mirrored, else None.
+        mirrored: the width of the crop in pixels if it is mirrored; otherwise None.
     """
     # Whole coordinates are pixel centres, but scaling keeps the position of pixel edges.
     x = [scales[0], 0.0, (scales[0] - 1) / 2 - left]
@@ -116,17 +119,18 @@ MIRRORED_POINTS = np.array(
 
 
 def map_landmarks(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
-    """Return landmarks in pixels of the samples.
+    """Return the landmarks of faces in pixels of their cropped, possibly mirrored images.
 
-    In a mirrored sample, points of the left and the right side of the face are exchanged, so that
-    the order of the points stays iBUG's.
+    In a mirrored image, points of the left and the right side of the face are exchanged, so that
+    the order of the 68 points stays that of iBUG.
 
     Args:
-        landmarks: float [B, 68, 2], pixels of the stored images.
-        views: float [B, 2, 3], the views of the samples.
+        landmarks: float [B, 68, 2], x and y in pixels of the stored images.
+        views: float [B, 2, 3], the affine maps from pixels of the stored images to pixels of the
+            cropped images.
 
     Returns:
-        float32 [B, 68, 2], pixels of the samples.
+        float32 [B, 68, 2], x and y in pixels of the cropped images.
     """
     points = np.einsum("bij,bpj->bpi", views[:, :, :2], landmarks) + views[:, None, :, 2]
     mirrored = views[:, 0, 0] < 0
@@ -138,8 +142,12 @@ def map_landmarks(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
 def load_face(path: str, size: int) -> np.ndarray:
     """Read an image as RGB uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`.
 
-    The random crop has an eighth of this side as its margin: 256 for a crop of 224 pixels, 128 for
-    112.
+    The scaled image is larger than the crop that is taken from it later, so that there is room for
+    a random position: the shorter side has 256 pixels for a crop of 224 pixels, 128 for 112.
+
+    Args:
+        path: the file of the image.
+        size: the side of the later crop in pixels.
 
     Raises:
         DataError: the file is missing or cannot be decoded.
@@ -148,7 +156,7 @@ def load_face(path: str, size: int) -> np.ndarray:
 
 
 def scale_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
-    """Return an image, uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size`."""
+    """Return an image, uint8 [H, W, 3], with its shorter side scaled to 8/7 of `size` pixels."""
     scale = round(size * 8 / 7) / min(image.shape[:2])
     if scale != 1:
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -169,7 +177,12 @@ def _read(path: str) -> bytes:
 
 
 def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Return the square in the middle of an image [H, W, 3], [size, size, 3]."""
+    """Return the square in the middle of an image, with a side of `size` pixels.
+
+    Args:
+        image: the image, [H, W, 3].
+        size: the side of the square in pixels.
+    """
     top, left = ((side - size) // 2 for side in image.shape[:2])
     return image[top : top + size, left : left + size]
 
@@ -185,13 +198,14 @@ def augment(
     Cutout follows DeVries and Taylor (2017).
 
     Args:
-        image: uint8 [H, W, 3]; it is not changed.
-        sampling: the size and the augmentation.
-        rng: the generator of the random choices.
-        into: uint8 [S, S, 3], the array to write the image into; a new one unless given.
+        image: the image, uint8 [H, W, 3]; it is not changed.
+        sampling: the size of the crop and the probabilities of mirroring and cutout.
+        rng: the source of the random choices.
+        into: uint8 [S, S, 3], the array to write the crop into; a new array unless given.
 
     Returns:
-        The image, the left and top edge of the crop in pixels, and whether the image is mirrored.
+        The crop; the position of its left and of its top edge in `image`, in pixels; and whether
+        the crop is mirrored.
     """
     size = sampling.size
     top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
@@ -212,10 +226,11 @@ def augment(
 
 
 class _Slots:
-    """Images and views of micro-batches, in memory that the loader's processes share.
+    """Memory for the images of micro-batches, shared by the processes that load images.
 
-    The slots are used in turn. Allocating shared memory for every micro-batch would take half as
-    much time as decoding its images.
+    A slot holds the images of one micro-batch and their views, which are affine maps from pixels of
+    the stored image to pixels of the loaded image. The slots are used in turn, since allocating
+    shared memory for every micro-batch would take half as much time as decoding its images.
 
     Args:
         count: the number of slots.
@@ -233,21 +248,34 @@ class _Slots:
             self._views.share_memory_()  # type: ignore[no-untyped-call]
 
     def images(self, number: int) -> Tensor:
-        """Return the slot for the images [B, S, S, 3] of the micro-batch with this number."""
+        """Return the memory for the images of a micro-batch, uint8 [B, S, S, 3].
+
+        Args:
+            number: the number of the micro-batch in the epoch, from 0.
+        """
         return self._images[number % len(self._images)]
 
     def views(self, number: int) -> Tensor:
-        """Return the slot for the views [B, 2, 3] of the micro-batch with this number."""
+        """Return the memory for the views of a micro-batch, float32 [B, 2, 3].
+
+        A view is the affine map from pixels of the stored image to pixels of the loaded image.
+
+        Args:
+            number: the number of the micro-batch in the epoch, from 0.
+        """
         return self._views[number % len(self._views)]
 
 
 class _FaceDataset(Dataset[DataError | None]):
-    """Fills a slot with the images of a micro-batch; an item is the first error, or None.
+    """Loads the images of micro-batches into memory that processes share.
+
+    Getting an item loads one micro-batch. The item itself is the first error, or None if all images
+    could be loaded.
 
     Args:
-        faces: the frames.
-        sampling: the size and the augmentation.
-        slots: the memory that is filled.
+        faces: the frames whose images are loaded.
+        sampling: the size and the augmentation of the images.
+        slots: the memory into which images are loaded.
         epoch: the epoch, from 0; None for testing.
     """
 
@@ -276,14 +304,17 @@ class _FaceDataset(Dataset[DataError | None]):
 
 
 class _MicroBatchSampler(Sampler[tuple[int, np.ndarray]]):
-    """The numbered rows of each micro-batch.
+    """Yields, for each micro-batch, its number and the row numbers of its frames.
+
+    An empty micro-batch gets one frame as a placeholder, whose labels are removed later.
 
     Args:
-        shares: the rows of each micro-batch, which may be empty.
-        placeholder_rows: for each micro-batch, the row that is loaded if it is empty.
+        shares: the row numbers of the frames of each micro-batch, which may be none.
+        placeholder_rows: for each micro-batch, the row number of the frame that is loaded if it has
+            no frames.
 
     Attributes:
-        micro_batches: the rows of each micro-batch, never empty.
+        micro_batches: the row numbers of the frames of each micro-batch, at least one.
         placeholders: for each micro-batch, whether its only frame is a placeholder.
     """
 
@@ -330,14 +361,14 @@ def batches(
     world: int = 1,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch, with uint8 images.
+    """Yield the batches of this process in one epoch, with uint8 images.
 
-    In training, the batch of each step is divided among `world` processes, and the share of a
-    process among ``training.accumulate`` micro-batches; a process gets that number of
-    micro-batches for every step. If the last batch has too few frames, some micro-batches hold a
-    placeholder: a frame without labels and captions, with empty `rows`.
+    In training, the batch of each step is divided among `world` processes, and the share of each
+    process is divided into ``training.accumulate`` micro-batches, each of which is yielded. If the
+    last batch of the epoch has too few frames, some micro-batches hold a placeholder: a frame
+    without labels and captions, with empty `rows`.
 
-    In testing, all frames are yielded in order as centre crops; the processes take whole batches
+    In testing, all frames are taken in order as centre crops, and the processes take whole batches
     in turn.
 
     Args:
@@ -345,8 +376,8 @@ def batches(
         settings: the settings of the run, for batch sizes, seed and augmentation.
         epoch: the epoch, from 0; None for testing.
         workers: the number of loader processes; 0 loads images in this process.
-        needs: the parts of a batch that the model needs besides images and labels. Captions and
-            landmarks are added only if `faces` has them.
+        needs: what a batch must hold besides images and labels: "captions", "landmarks" or
+            "subjects". Captions and landmarks are added only if `faces` has them.
         rank: the number of this process, from 0.
         world: the number of processes.
         pin: whether to put images into page-locked memory, from which a GPU copies faster.
@@ -424,7 +455,10 @@ def _batch(
 
 
 def _without_content(batch: Batch) -> Batch:
-    """Return a batch of frames without labels, captions, landmarks and rows."""
+    """Return a batch as a placeholder: the images are kept, everything else is marked as missing.
+
+    Labels become -1, captions <pad>, landmarks NaN, and the row numbers are empty.
+    """
     empty = {
         name: torch.zeros_like(tokens)
         for name, tokens in (("local", batch.local), ("global_", batch.global_))

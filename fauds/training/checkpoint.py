@@ -49,12 +49,12 @@ _MISSING = object()
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write tensors with their metadata, atomically.
+    """Write tensors and their metadata to a safetensors file, atomically.
 
     Args:
         path: the file to write.
         tensors: the tensors by name.
-        meta: the metadata, as JSON can express it.
+        meta: the metadata, which is stored as JSON in the header of the file.
 
     Raises:
         DataError: the file system refuses to write.
@@ -70,13 +70,17 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
 
 
 def _file_system_error(message: str) -> OSError:
-    """Return the error of the file system, whose number is only in the text of safetensors."""
+    """Return the OSError that made safetensors fail to write a file.
+
+    Args:
+        message: the message of safetensors' own error, which contains the number of the OSError.
+    """
     number = re.search(r"\(os error (\d+)\)", message)
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(message)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors of a file, by name, and its metadata.
+    """Return the tensors of a safetensors file, by name, and the metadata in its header.
 
     Raises:
         DataError: the file is missing, cannot be read, is damaged, or is not a safetensors file
@@ -104,7 +108,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors on the CPU; safetensors checks only the file's length."""
+    """Return the SHA-256 of tensors as hexadecimal text.
+
+    With this digest, damaged files are noticed: safetensors itself checks only a file's length.
+
+    Args:
+        tensors: tensors on the CPU, by name.
+    """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -156,10 +166,11 @@ def _parse_header(header: str | None, path: Path) -> dict[str, Any]:
 
 
 def check(meta: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
-    """Check that the header of a file describes the expected model and training.
+    """Check that the header of a weights file describes the expected model and training.
 
     The model, the preset, the benchmark and its version, the fold, the action units, the
-    vocabulary, the normalisation, the architecture and the training settings are compared.
+    vocabulary, the normalisation of images, the architecture and the training settings are
+    compared.
 
     Args:
         meta: the header of the file, as `load` returns it.
@@ -220,7 +231,11 @@ def _au_difference(aus: list[str], expected: list[str]) -> str:
 
 
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state that a resumed training needs: weights and AdamW's moments, by name."""
+    """Return the tensors that a resumed training needs, by name.
+
+    They are the weights of the model ("model.NAME") and the moments that AdamW keeps of every
+    gradient ("optimizer.exp_avg.NAME").
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -229,7 +244,13 @@ def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Load a state of `training_state` into a model and its optimiser."""
+    """Load a saved state into a model and its optimiser.
+
+    Args:
+        tensors: the state, as `training_state` returned it.
+        model: the model, whose weights are replaced.
+        optimizer: the optimiser, whose moments are replaced.
+    """
     model.load_state_dict(part_of(tensors, "model."))
     for name, parameter in model.named_parameters():
         state = {
@@ -242,12 +263,16 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, under their names without it."""
+    """Return the tensors whose names begin with a prefix; the prefix is removed from the names."""
     return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}
 
 
 def load_backbone(model: Model, path: Path) -> dict[str, Any]:
-    """Load a file of backbone weights into a model; return the file's metadata.
+    """Load weights into a model's backbone (its image network); return the file's metadata.
+
+    Args:
+        model: the model.
+        path: the file of the backbone's weights.
 
     Raises:
         DataError: the file cannot be read, or its tensors do not fit the backbone.
@@ -271,20 +296,20 @@ _TEMPORARY = (".*.part", ".tmp??????")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the paths of a fold's checkpoints, the newest first."""
+    """Return the paths of the checkpoints in the folder of a fold, the newest first."""
     return sorted(folder.glob(_NAME.format("*")), key=lambda p: natural(p.name), reverse=True)
 
 
 def save_checkpoint(
     folder: Path, state: dict[str, Tensor], meta: dict[str, Any], epochs: int
 ) -> None:
-    """Save a checkpoint, and remove all others except the one of the epoch before.
+    """Save a checkpoint after an epoch; keep the checkpoint before it and remove older ones.
 
     Args:
         folder: the folder of the fold.
         state: the tensors that a resumed training needs.
-        meta: the header of the weights that are being trained.
-        epochs: the number of epochs that are finished.
+        meta: the metadata that describe the model and its training.
+        epochs: the number of finished epochs.
     """
     save(folder / _NAME.format(epochs), state, {**meta, "epochs_done": epochs})
     # Damaged checkpoints, which were skipped, may have higher numbers.
@@ -297,16 +322,16 @@ def save_checkpoint(
 def load_newest(
     folder: Path, meta: dict[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the tensors and the header of the newest undamaged checkpoint, or None.
+    """Return the tensors and the header of the newest undamaged checkpoint; None without any.
 
     Args:
         folder: the folder of the fold.
-        meta: the header of the weights that are being trained.
+        meta: the metadata that the checkpoint's header must match, as described at `check`.
         say: called with a line for the user about each damaged checkpoint, which is skipped, and
-            about the one that is used.
+            about the checkpoint that is used.
 
     Raises:
-        DataError: the checkpoint is of another model, benchmark or vocabulary.
+        DataError: the checkpoint belongs to another model, benchmark or vocabulary.
     """
     for path in list_checkpoints(folder):
         try:
@@ -321,13 +346,16 @@ def load_newest(
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove unfinished files of a killed process; only one process writes in a fold's folder."""
+    """Remove the unfinished files that a killed process left in a fold's folder.
+
+    Call it before writing: only one process at a time writes in a fold's folder.
+    """
     for pattern in _TEMPORARY:
         for path in folder.glob(pattern):
             path.unlink()
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove all checkpoints of a fold whose training is finished."""
+    """Remove all checkpoints in the folder of a fold, whose training is finished."""
     for path in list_checkpoints(folder):
         path.unlink()

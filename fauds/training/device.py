@@ -36,7 +36,9 @@ def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
 
 
 def precision_on(device: str, setting: str) -> str:
-    """Return the precision of a setting on a type of device: "no" (float32), "bf16" or "fp16".
+    """Return the floating-point precision to use: "no" for float32, "bf16" or "fp16".
+
+    "auto" becomes "bf16" on a GPU that supports it, otherwise "no".
 
     Args:
         device: the type of the device, "cpu" or "cuda".
@@ -48,7 +50,7 @@ def precision_on(device: str, setting: str) -> str:
 
 
 def device_description(accelerator: Accelerator) -> str:
-    """Return the device, precision and number of processes in words, for results."""
+    """Return the device, precision and number of processes as text, such as "CPU, float32"."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     count = accelerator.num_processes
@@ -57,7 +59,11 @@ def device_description(accelerator: Accelerator) -> str:
 
 
 def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
-    """Return the number of loader processes: none if the CPU computes, else up to 8."""
+    """Return the number of processes that load images.
+
+    It is the setting ``training.workers`` if given; otherwise 0 if the model runs on the CPU, and
+    up to 8 if it runs on a GPU.
+    """
     if settings.training.workers is not None:
         return settings.training.workers
     if accelerator.device.type == "cpu":
@@ -67,12 +73,23 @@ def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
 
 
 def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Batch:
-    """Return a loaded batch on a device, its images float and normalised."""
+    """Return a loaded batch, moved to a device, with its uint8 images made float and normalised.
+
+    Args:
+        batch: the batch as loaded.
+        device: the device.
+        settings: the settings of the model, with the mean and standard deviation of pixels.
+    """
     moved = batch.to(device)
     return replace(moved, images=normalise(moved.images, settings))
 
 
 def normalise(images: Tensor, settings: ModelSettings) -> Tensor:
-    """Return uint8 images [B, 3, S, S] as float32, normalised by the settings' mean and std."""
+    """Return images as float32: scaled to 0 to 1, minus the mean, divided by the deviation.
+
+    Args:
+        images: uint8 [B, 3, S, S] RGB.
+        settings: the settings of the model, with the mean and standard deviation of each channel.
+    """
     mean, std = (images.new_tensor(v, dtype=torch.float32) for v in (settings.mean, settings.std))
     return (images.float() / 255 - mean[:, None, None]) / std[:, None, None]

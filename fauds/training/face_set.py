@@ -19,9 +19,10 @@ class CaptionTokens:
     """The distinct captions of a dataset as padded tokens.
 
     Attributes:
-        local: int64 [L, T], the local captions: <bos>, words, <eos>, then <pad>. The last row is
-            all <pad> and stands for a missing caption.
-        global_: int64 [G, T'], the global captions, laid out in the same way.
+        local: int64 [L, T], the local captions, which are about one AU: <bos>, words, <eos>, then
+            <pad>. The last row is all <pad> and stands for a missing caption.
+        global_: int64 [G, T'], the global captions, which are about the whole face, laid out like
+            `local`.
         local_vocabulary: the size of the vocabulary of local captions.
         global_vocabulary: the size of the vocabulary of global captions.
     """
@@ -34,12 +35,12 @@ class CaptionTokens:
 
 @dataclass(frozen=True)
 class FrameCaptions:
-    """The captions of N frames.
+    """The captions of N frames: one local caption for each AU, one global caption for the face.
 
     Attributes:
-        tokens: the distinct captions.
-        local: int32 [N, A], the row of `tokens.local` for each frame and AU.
-        global_: int32 [N], the row of `tokens.global_` for each frame.
+        tokens: the distinct captions, to which the other attributes refer.
+        local: int32 [N, A], the row of each local caption in `tokens.local`.
+        global_: int32 [N], the row of each global caption in `tokens.global_`.
     """
 
     tokens: CaptionTokens
@@ -47,7 +48,11 @@ class FrameCaptions:
     global_: np.ndarray
 
     def where(self, rows: np.ndarray) -> "FrameCaptions":
-        """Return the captions of the frames that a bool mask [N] or row numbers select."""
+        """Return the captions of some frames.
+
+        Args:
+            rows: the frames, as a bool mask [N] or as row numbers.
+        """
         return FrameCaptions(self.tokens, self.local[rows], self.global_[rows])
 
 
@@ -58,12 +63,12 @@ class FaceSet:
     Attributes:
         frame_ids: int64 [N], unique ids that never change, from which the augmentation is derived.
         images: str [N], the paths of the face images.
-        labels: int8, -1 where not coded: [N, A], 1 active and 0 inactive; or [N], the index of the
-            class.
-        subjects: str [N], the subject of each frame.
+        labels: int8, -1 where not coded: for AUs [N, A], 1 active and 0 inactive; for classes that
+            exclude each other [N], the index of the true class.
+        subjects: str [N], the name of the subject (person) in each frame.
         captions: the captions of the frames; None if the model needs none.
         landmarks: float32 [N, 68, 2], the 68 iBUG points in pixels of the stored images (x right,
-            y down), NaN where a frame has none; None if no frame has any.
+            y down), NaN where a frame has no landmarks; None if no frame has landmarks.
     """
 
     frame_ids: np.ndarray
@@ -78,11 +83,18 @@ class FaceSet:
 
     @cached_property
     def subject_codes(self) -> np.ndarray:
-        """A number for each frame, the same for frames of the same subject, int64 [N]."""
+        """The subject of each frame as a number, the same for frames of the same person: int64 [N].
+
+        The numbers count the subjects from 0 in alphabetical order.
+        """
         return np.unique(self.subjects, return_inverse=True)[1].astype(np.int64)
 
     def where(self, rows: np.ndarray) -> "FaceSet":
-        """Return the frames that a bool mask [N] or row numbers select."""
+        """Return some of the frames.
+
+        Args:
+            rows: the frames, as a bool mask [N] or as row numbers.
+        """
         return FaceSet(
             self.frame_ids[rows],
             self.images[rows],
@@ -94,11 +106,13 @@ class FaceSet:
 
 
 def caption_tokens(phrases: pa.Table, vocabulary: pa.Table) -> CaptionTokens:
-    """Return the distinct captions of each scope, in the order of phrases.parquet.
+    """Return the distinct captions as padded tokens, in the order of phrases.parquet.
+
+    Local captions (about one AU) and global captions (about the whole face) are in separate arrays.
 
     Args:
-        phrases: the table phrases.parquet.
-        vocabulary: the table vocabulary.parquet.
+        phrases: the table phrases.parquet, which has one row for each distinct caption.
+        vocabulary: the table vocabulary.parquet, which has one row for each word.
     """
     sizes = {
         scope: pc.sum(pc.equal(vocabulary["scope"], scope)).as_py() for scope in ("local", "global")
@@ -121,10 +135,11 @@ def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:
 def face_set(
     frames: pa.Table, root: Path, labels: np.ndarray, captions: FrameCaptions | None = None
 ) -> FaceSet:
-    """Return a table of frames, all of which have an image, as arrays.
+    """Return frames as the arrays that training reads.
 
     Args:
-        frames: a table with the columns frame_id, image (relative to `root`) and subject.
+        frames: a table with the columns frame_id, image (a path relative to `root`, never null) and
+            subject.
         root: the folder of the images.
         labels: the labels of the frames; see `FaceSet`.
         captions: the captions of the frames; see `FaceSet`.
@@ -146,10 +161,10 @@ def captions_of(
     """Return the captions of frames as tokens.
 
     Args:
-        captions: the rows of captions.parquet for the frames, in their order.
-        phrases: the table phrases.parquet.
-        vocabulary: the table vocabulary.parquet.
-        names: the columns of the local captions.
+        captions: the rows of captions.parquet for the frames, in the order of the frames.
+        phrases: the table phrases.parquet, which has one row for each distinct caption.
+        vocabulary: the table vocabulary.parquet, which has one row for each word.
+        names: the columns of `captions` that hold local captions, one for each AU.
 
     Raises:
         DataError: a caption is missing in phrases.parquet.
@@ -163,9 +178,18 @@ def captions_of(
 
 
 def _codes(column: pa.ChunkedArray, phrases: pa.Table, scope: str, au: str | None) -> np.ndarray:
-    """Return the row of each frame's caption among the phrases of a scope, int32 [N].
+    """Return, for each frame, the row number of its caption among the distinct captions.
 
-    A missing caption has the row after the last phrase.
+    A missing caption gets the number after the last row.
+
+    Args:
+        column: the caption of each of N frames, dictionary-encoded text.
+        phrases: the table phrases.parquet, which has one row for each distinct caption.
+        scope: "local" for captions of an AU, "global" for captions of the whole face.
+        au: the AU that the local captions are about; None for global captions.
+
+    Returns:
+        int32 [N], counted among the rows of this scope.
     """
     scoped = phrases.filter(pc.equal(phrases["scope"], scope))
     rows = zip(scoped["au"].to_pylist(), scoped["text"].to_pylist(), strict=True)

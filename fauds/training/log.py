@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 class TrainingLog:
-    """Writes the figures of steps and epochs; a context manager that closes its files.
+    """Writes the log of a training: losses, learning rate and speed of steps and epochs.
 
-    When a stopped training is resumed, the lines of epochs that are trained again are removed, and
-    so are damaged lines, which never prevent a training from being resumed.
+    It is a context manager that closes its files. When a stopped training is resumed, the lines of
+    epochs that are trained again are removed from the log. Damaged lines are removed too, so that
+    they never prevent a training from being resumed.
 
     Args:
         folder: an existing folder, where ``log.jsonl`` and, if requested, ``tensorboard/`` are
             written.
-        terms: the names of the losses among the figures, besides ``total``.
+        terms: the names of the figures that are losses, besides ``total``.
         epochs_done: the number of finished epochs; lines of later epochs are removed.
         tensorboard: whether to write the figures of steps for TensorBoard too.
 
@@ -67,11 +68,11 @@ class TrainingLog:
         self.close()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Write the figures of one step.
+        """Write the figures of one optimiser step as a line of the log.
 
         Args:
             step: the number of the step, from 1, counted through all epochs.
-            figures: the figures by name, including ``epoch``, counted from 1.
+            figures: the losses and other figures by name, including ``epoch``, counted from 1.
         """
         self._write({"step": step, **figures})
         if self._scalars is None:
@@ -83,7 +84,12 @@ class TrainingLog:
                     self._scalars.add_scalar(label, float(value), step)
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Write the figures of an epoch, counted from 1, and sync the log to disk."""
+        """Write the figures of an epoch as a line of the log, and sync the log to disk.
+
+        Args:
+            epoch: the number of the epoch, from 1.
+            figures: the mean losses and other figures by name.
+        """
         self._write({"epoch": epoch, **figures})
         with write_errors(self._path):
             os.fsync(self._file.fileno())
@@ -118,17 +124,25 @@ def _summary_writer() -> type["SummaryWriter"]:
 
 
 def _json_number(value: float) -> int | float | None:
-    """Return a figure for JSON: with six significant digits, None if it is not finite."""
+    """Return a number as it is written to JSON.
+
+    An int stays as it is, a float is rounded to six significant digits, and infinity and NaN, which
+    JSON lacks, become None.
+    """
     if isinstance(value, int):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _remove_unfinished(path: Path, epochs_done: int) -> tuple[int, tuple[str, ...]]:
-    """Remove damaged lines and those of epochs that are not finished.
+    """Remove from a log the damaged lines, and the lines of epochs that are not finished.
+
+    Args:
+        path: the file log.jsonl, which need not exist.
+        epochs_done: the number of finished epochs.
 
     Returns:
-        The number of the next step, and messages for the user.
+        The number of the next step, and messages for the user about damaged lines.
     """
     if not path.exists():
         return 0, ()
@@ -151,7 +165,7 @@ def _remove_unfinished(path: Path, epochs_done: int) -> tuple[int, tuple[str, ..
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return a line of the log as a dict; None if it is damaged."""
+    """Return a line of log.jsonl as a dict; None if the line is damaged."""
     try:
         entry = json.loads(line.decode())
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The training loop of one fold: epochs and checkpoints, from the newest checkpoint to weights."""
+"""The training loop of one fold: it begins or resumes, saves checkpoints, and saves the weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,7 +30,10 @@ def build_model(
     Args:
         family: the class of the model.
         settings: the architecture, an instance of the family's own `Settings`.
-        names, form, vocabulary: see `fauds.nn.base.Spec`.
+        names: the action units or classes that the model scores.
+        form: "multilabel" for AUs, "multiclass" for classes that exclude each other.
+        vocabulary: the number of words by kind of caption, "local" and "global"; empty without
+            captions.
         folder: the folder that a relative path in ``backbone.weights`` refers to.
 
     Raises:
@@ -58,20 +61,21 @@ def train(
     after_epoch: Callable[[Model, int], None] | None = None,
     tensorboard: bool = False,
 ) -> Model:
-    """Train a model on the training part of one fold, from its newest undamaged checkpoint.
+    """Train a model on one fold, resuming from the newest undamaged checkpoint if there is one.
 
-    With several processes, each one takes its share of every batch, and the first one writes the
-    files. All means are over the whole batch, so that the result differs from that of one process
-    only by the order of sums and by the random numbers of dropout and drop path.
+    With several processes, each process takes its share of every batch, and the first process
+    writes the files. All means are over the whole batch, so that the result differs from that of
+    one process only by the order of sums and by the random numbers of dropout and drop path.
 
     Args:
         model: the model, with its initial weights.
         faces: the frames to train on.
-        class_weights: the class weights, float [A].
+        class_weights: the weight of each AU or class in the loss, float [A].
         settings: the settings of the run.
         folder: the folder for checkpoints, log.jsonl and, at the end, the weights.
-        meta: the header of the weights file.
-        advance: called with the number of finished steps, for a progress bar.
+        meta: the metadata that are written into the header of the weights file.
+        advance: called with the number of steps that were finished since the last call, for a
+            progress bar.
         say: called with lines for the user.
         after_epoch: called after every epoch, before its checkpoint, with the model as it would be
             saved now and the number of the epoch, from 1.
@@ -130,10 +134,14 @@ def train(
 
 
 def _checked_stages(model: Model, epochs: int) -> Sequence[Stage]:
-    """Return the stages of the model, after checking that their epochs add up to `epochs`.
+    """Return the stages of a model's training, after checking that their epochs add up.
+
+    Args:
+        model: the model, which defines the stages.
+        epochs: the number of epochs of the whole training.
 
     Raises:
-        UsageError: they do not, or a stage has no epoch.
+        UsageError: the epochs of the stages do not add up to `epochs`, or a stage has no epoch.
     """
     stages = model.stages(epochs)
     if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
@@ -149,7 +157,10 @@ def _checked_stages(model: Model, epochs: int) -> Sequence[Stage]:
 def _open_log(
     folder: Path, epochs_done: int, terms: Sequence[str], tensorboard: bool
 ) -> AbstractContextManager[TrainingLog | None]:
-    """Return the log of the first process; None for the other processes, which write no log."""
+    """Return a context manager for the training log; it gives None in processes without a log.
+
+    Only the first process writes a log. See `TrainingLog` for the arguments.
+    """
     if not processes.is_leader():
         return nullcontext()
     return TrainingLog(folder, terms=terms, epochs_done=epochs_done, tensorboard=tensorboard)

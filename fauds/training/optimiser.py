@@ -10,9 +10,10 @@ from fauds.settings import TrainingSettings
 
 
 def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW with parameter groups for the backbone and the rest of the model.
+    """Return an AdamW optimiser; the backbone and the rest of the model have own learning rates.
 
-    The key ``base`` of a group is its learning rate before `rate_at` scales it.
+    Each parameter group has a key ``base``, its highest learning rate, which the trainer multiplies
+    by the factor of `rate_at` at every step.
     """
     rates = {"backbone": training.learning_rate * training.backbone_rate}
     groups = [
@@ -30,15 +31,15 @@ def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.Adam
 
 
 def rate_at(step: int, steps: int, warmup: float, schedule: str = "cosine") -> float:
-    """Return the factor of the learning rate at a step, 0 to 1.
+    """Return the factor, 0 to 1, by which the learning rate is multiplied at a step.
 
-    It rises linearly to 1, then falls to 0 along half a cosine, or stays at 1.
+    The factor rises linearly to 1, then falls to 0 along half a cosine or stays at 1.
 
     Args:
         step: the number of the step, from 0.
         steps: the number of all steps.
-        warmup: the share of all steps in which the factor rises.
-        schedule: "cosine" or "constant".
+        warmup: the share of all steps in which the factor rises, 0 to 1.
+        schedule: "cosine" or "constant", for the steps after the warm-up.
     """
     rising = max(1, round(warmup * steps))
     if step < rising:
@@ -51,12 +52,13 @@ def rate_at(step: int, steps: int, warmup: float, schedule: str = "cosine") -> f
 class WeightAverage:
     """An exponential moving average of a model's weights.
 
-    After n steps the decay is min(decay, (1 + n) / (10 + n)), so that the average quickly forgets
-    the random initial weights. Buffers are copied, not averaged.
+    The decay, the share of the old average that an update keeps, is min(decay, (1 + n) / (10 + n))
+    after n updates, so that the average quickly forgets the random initial weights. Buffers, such
+    as the statistics of batch norm, are copied, not averaged.
 
     Args:
         model: the model that is trained.
-        decay: the decay, 0 to 1, for example 0.999.
+        decay: the largest decay, 0 to 1, for example 0.999.
 
     Attributes:
         steps: the number of updates.
@@ -72,7 +74,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Update the average with the model's weights after a step."""
+        """Update the average with the model's present weights; call it after every step."""
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         current = self._model.state_dict()
@@ -86,13 +88,18 @@ class WeightAverage:
 
     @torch.no_grad()
     def take_buffers(self) -> None:
-        """Copy the model's buffers, which are not averaged."""
+        """Copy the model's buffers, such as batch norm statistics, which are not averaged."""
         current = self._model.state_dict()
         for name in self.weights.keys() - self._parameters:
             self.weights[name].copy_(current[name])
 
     def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Continue with a saved average and its number of updates."""
+        """Replace the average by a saved one, for a resumed training.
+
+        Args:
+            weights: the averaged state dict that was saved.
+            steps: the number of updates that the saved average had.
+        """
         for name, tensor in weights.items():
             self.weights[name].copy_(tensor)
         self.steps = steps

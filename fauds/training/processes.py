@@ -24,7 +24,7 @@ def is_leader() -> bool:
 
 
 def join_group(cpu: bool) -> None:
-    """Join the process group of the run and choose the device.
+    """Connect this process with the other processes of the run, and choose its device.
 
     Args:
         cpu: whether to use the CPU even if there is a GPU.
@@ -63,10 +63,10 @@ def _not_launched(number: int, count: int) -> UsageError:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Close the process group that `join_group` opened, once all processes are done or on an error.
+    """Return a context manager that, on exit, closes the connection that `join_group` opened.
 
-    A launcher ends all processes when one fails, including those that were already done. A process
-    that is done therefore waits until the leader has finished its part.
+    Without an error, it first waits until all processes have reached the exit. The reason is that a
+    launcher such as torchrun, when one process fails, ends all others, even those that are done.
     """
     from torch import distributed
 
@@ -93,14 +93,14 @@ def wait_for_all() -> None:
 
 
 def broadcast(value: Any) -> Any:
-    """Return the leader's value in every process."""
+    """Return the value that the leader (the first process) passed, in every process."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
 
 
 def gather(value: Any) -> list[Any]:
-    """Return the values of all processes, in the order of the processes' numbers."""
+    """Return the values that all processes passed, in the order of the processes' numbers."""
     from accelerate.utils import gather_object
 
     values: list[Any] = gather_object([value])
@@ -108,10 +108,11 @@ def gather(value: Any) -> list[Any]:
 
 
 def interleave(shares: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return items that the processes took in turn, in their original order.
+    """Return items, which the processes took in turn, in their original order.
 
     Args:
-        hands: the items of each process.
+        shares: the items of each process. With two processes, the first process has the items 0, 2,
+            4 and so on, and the second one the items 1, 3, 5 and so on.
     """
     missing = object()
     turns = zip_longest(*shares, fillvalue=missing)

@@ -21,21 +21,24 @@ class Samples(Dataset[dict[str, Any]]):
         image: uint8 [3, S, S], RGB, or the result of `transform`.
         labels: int64, -1 where not coded: [A], 1 active and 0 inactive; or a scalar, the index of
             the class.
-        key: the unique id of the frame, for example "F001/T1/2440".
-        texts: the descriptions of the frame by AU name and "face", "" where one is missing; only
-            with captions.
-        local_tokens: int64 [A, T], <bos>, words, <eos>, then <pad>; only with captions.
-        face_tokens: int64 [T'], likewise.
+        key: the unique id of the frame, for example "F001/T1/2440" (subject, task, frame).
+        texts: a dict of the descriptions of the frame: one for each AU under its name, and one for
+            the whole face under "face"; "" where a description is missing. Only with captions.
+        local_tokens: int64 [A, T], the descriptions of the AUs as tokens: <bos>, words, <eos>, then
+            <pad>; only with captions.
+        face_tokens: int64 [T'], the description of the face, laid out like a row of
+            `local_tokens`; only with captions.
         landmarks: float32 [68, 2], pixels of the image, NaN where the frame has none; only if the
             dataset has landmarks.
 
     Args:
         faces: the frames.
         keys: the unique ids of the frames, str [N].
-        sampling: the size and the augmentation.
+        sampling: the size and the augmentation of the images.
         train: whether to augment images; otherwise they are centre crops.
-        texts: maps a scope ("local", "global") to the texts of the rows of the captions' tokens.
-        names: the names of the local descriptions.
+        texts: the distinct descriptions as text, in the order of the rows of their tokens, under
+            "local" (of an AU) and "global" (of the whole face).
+        names: the names of the AUs that have descriptions.
         transform: a function that is called with the image, uint8 [3, S, S].
     """
 
@@ -56,7 +59,7 @@ class Samples(Dataset[dict[str, Any]]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0, on which the augmentation depends.
+        """Set the number of the epoch, from 0, from which the random augmentation is derived.
 
         Call it before iterating over the DataLoader. With ``persistent_workers``, the loader's
         processes keep the epoch that they began with.

@@ -29,13 +29,13 @@ _LOG_EVERY = 20
 
 @dataclass(frozen=True)
 class _TrainingStep:
-    """The figures of one step.
+    """The figures of one optimiser step: losses, gradient norm, learning rate.
 
     Attributes:
         number: the number of the step, from 0, counted through all epochs.
         epoch: the epoch, from 0.
-        losses: this process's share of the model's losses and their total [terms + 1]; the mean
-            over processes is that of the batch.
+        losses: this process's values of the model's losses and their total, one tensor; the loss of
+            the whole batch is their mean over processes.
         norm: the norm of the gradient before clipping.
         skipped: whether the gradients overflowed in float16, so that the weights did not change.
         rate: the learning rate.
@@ -59,9 +59,9 @@ class Training:
     Args:
         model: the model.
         faces: the frames to train on.
-        class_weights: the class weights, float [A].
+        class_weights: the weight of each AU or class in the loss, float [A].
         settings: the settings of the run.
-        first: the first epoch of the stage, from 0.
+        first: the number of the stage's first epoch, from 0.
         epochs: the number of epochs of the stage.
 
     Attributes:
@@ -100,13 +100,14 @@ class Training:
     def restore(
         self, tensors: dict[str, Tensor], header: dict[str, Any], *, same_stage: bool
     ) -> None:
-        """Restore the state that `state` returned.
+        """Restore a saved state of the training, as `state` returned it.
 
         Args:
-            tensors: the tensors of the state.
-            header: the figures of the state.
-            same_stage: whether the state is of this stage; if False, this stage begins, and only
-                the weights of the model are restored.
+            tensors: the saved tensors by name.
+            header: the saved figures that are not tensors, such as the scale of float16 losses.
+            same_stage: True if the state was saved during this stage of the training. False if it
+                was saved at the end of the stage before: then only the weights of the model are
+                restored.
         """
         average = checkpoint.part_of(tensors, "average.")
         if not same_stage:
@@ -122,7 +123,7 @@ class Training:
             self._accelerator.scaler.load_state_dict(header["scaler"])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the state that a resumed training needs: tensors, and further figures."""
+        """Return what a resumed training needs: tensors by name, and figures as a dict for JSON."""
         tensors = checkpoint.training_state(self.unwrapped, self._optimiser.optimizer)
         header: dict[str, Any] = {}
         if self._average is not None:
@@ -133,7 +134,7 @@ class Training:
         return tensors, header
 
     def finish(self) -> Model:
-        """Return the trained model: with the average of its weights, if there is one."""
+        """Return the trained model; its weights are their moving average if one was kept."""
         if self._average is not None:
             self.unwrapped.load_state_dict(self._average.weights)
         # The wrapper that casts outputs must be removed, since the next stage adds its own.
@@ -142,7 +143,11 @@ class Training:
 
     @contextmanager
     def as_saved(self) -> Iterator[Model]:
-        """Provide the model with the weights that would be saved now; restore them on exit."""
+        """Return a context manager that gives the model the weights that would be saved now.
+
+        These are the moving average of the weights, if one is kept. On exit, the weights that are
+        being trained are put back.
+        """
         if self._average is None:
             yield self.unwrapped
             return
@@ -161,10 +166,11 @@ class Training:
         Args:
             epoch: the epoch, from 0.
             log: the log; None if this process writes none.
-            advance: called with the number of finished steps.
+            advance: called with 1 after every step, for a progress bar.
 
         Returns:
-            The mean losses, the learning rate and the speed.
+            The losses, averaged over the epoch, under their names, and ``learning_rate``,
+            ``frames_per_second`` and ``seconds``.
 
         Raises:
             DataError: a loss is not finite, or an image cannot be read.
@@ -196,7 +202,7 @@ class Training:
         }
 
     def _micro_batches(self, epoch: int) -> Iterator[list[Batch]]:
-        """Yield the list of micro-batches of every step."""
+        """Yield, for every optimiser step of an epoch, the list of its micro-batches."""
         accelerator = self._accelerator
         loaded: Iterable[Batch] = batches(
             self._faces,
@@ -213,7 +219,13 @@ class Training:
         return _group(loaded, self._settings.training.accumulate)
 
     def _mixed(self, loaded: Iterable[Batch], epoch: int) -> Iterator[Batch]:
-        """Yield batches after the model's `mix`, whose random numbers depend on their position."""
+        """Yield batches after augmentation that needs several images, the model's `mix`.
+
+        Args:
+            loaded: the batches of this process as loaded.
+            epoch: the epoch, from 0; it seeds the random numbers together with the number of the
+                batch.
+        """
         seed, rank = self._settings.training.seed, self._accelerator.process_index
         for number, batch in enumerate(loaded):
             state = np.random.SeedSequence([seed, epoch, number, rank]).generate_state(1)
@@ -250,17 +262,20 @@ class Training:
         )
 
     def _counts(self, batch: Batch) -> Tensor:
-        """Return the number of items that each loss is a mean over, float32 [terms]."""
+        """Return the number of items, such as coded labels, that each loss is a mean over.
+
+        The result is a float32 tensor with one number for each loss, in the order of their names.
+        """
         counts = self.unwrapped.counts(batch)
         return torch.stack([counts[term] for term in self.unwrapped.terms])
 
     def _backward(self, batch: Batch, counts: Tensor, *, last: bool) -> Tensor:
-        """Add the gradients of a micro-batch; return its share of the losses [terms + 1].
+        """Add the gradients of a micro-batch, and return its share of each loss and of their total.
 
         Args:
             batch: the micro-batch, as loaded.
-            counts: the number that each loss is divided by, [terms].
-            last: whether it is the last micro-batch of the step.
+            counts: for each loss, the number of items in the whole batch, by which it is divided.
+            last: whether this micro-batch is the last of the step.
         """
         accelerator, model = self._accelerator, self.unwrapped
         batch = on_device(batch, accelerator.device, self._settings.model)
@@ -274,9 +289,9 @@ class Training:
         return torch.stack([losses[term].detach() for term in self._terms])
 
     def _share_buffers(self) -> None:
-        """Copy the leader's buffers to all processes.
+        """Copy the buffers of the model from the leader (the first process) to all processes.
 
-        The statistics of batch norm differ, since each process has its own faces.
+        Buffers such as the statistics of batch norm differ, since each process has its own faces.
         """
         for buffer in self.unwrapped.buffers():
             broadcast(buffer)
@@ -313,7 +328,11 @@ class _RunningMeans:
         self._last_time, self._faces_since = time.perf_counter(), 0
 
     def add(self, step: _TrainingStep) -> bool:
-        """Add the figures of a step; return whether its losses and its gradient are finite."""
+        """Add the losses of a step to the means.
+
+        Returns:
+            Whether the losses and the gradient of the step are finite.
+        """
         losses = step.losses.cpu()
         self._sums += losses.double() * (step.faces / self._faces)
         self._faces_since += step.faces
@@ -340,7 +359,7 @@ class _RunningMeans:
         self._last_time, self._faces_since = now, 0
 
     def means(self) -> dict[str, float]:
-        """Return the mean losses of the epoch."""
+        """Return each loss, averaged over the epoch and all processes, by name."""
         # `reduce` works only for tensors on the GPU, but these sums are on the CPU.
         shares = processes.gather(self._sums.tolist())
         return dict(zip(self._terms, np.mean(shares, axis=0).tolist(), strict=True))

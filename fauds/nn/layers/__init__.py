@@ -1,6 +1,6 @@
 """Layers that model families share: they take and return tensors, and read no files or settings.
 
-`backbone` wraps timm networks, `heads` holds the classifiers, `dair` the AU branches, `words`
-packs captions without padding, `recurrence` is the LSTM over words, `decoder` predicts captions
-and `beam` searches for the best ones.
+`backbone` wraps timm networks, `heads` holds the classifiers, `dair` computes image features for
+each AU, `words` packs captions without padding, `recurrence` is the LSTM over words, `decoder`
+predicts the words of captions, and `beam` searches for the best captions.
 """

@@ -304,6 +304,11 @@ class LastStage(nn.Module):
 
 
 def _channel_norm(norm: nn.Module, maps: Tensor) -> Tensor:
-    """Apply a norm over the channels of maps [B, C, h, w]."""
+    """Return feature maps [B, C, h, w] normalised over their channels.
+
+    Args:
+        norm: a layer that normalises the last axis, such as nn.LayerNorm.
+        maps: the feature maps.
+    """
     normed: Tensor = norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return normed

@@ -126,7 +126,10 @@ def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Trace(NamedTuple):
-    """Results of the forward pass that the backward pass needs, packed over words [N, ..]."""
+    """Results of the LSTM's forward pass that its backward pass needs.
+
+    Each tensor has one row for each of the N words of all captions, packed without padding.
+    """
 
     states: Tensor  # h
     cells: Tensor  # c
