@@ -1,6 +1,6 @@
-"""Model families: networks that follow one contract, and the layers they are built from.
+"""Model families, such as VL-FAU: networks with a common interface, and their layers.
 
-Begin with `base`, the contract; `linear` is the shortest family. `presets` reads the settings of
+Begin with `base`, the interface; `linear` is the shortest family. `presets` reads the settings of
 a family; `layers/` holds the layers that families share. `MODELS` maps names to families. Another
 package adds a family through the entry-point group ``fauds.models``: name = "module:class", where
 the class is a subclass of `fauds.nn.base.Model`.

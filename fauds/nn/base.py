@@ -281,10 +281,13 @@ class Model(nn.Module, ABC):
         return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
 
     def stages(self, epochs: int) -> Sequence[Stage]:
-        """Return the stages of the training, whose epochs add up to `epochs`.
+        """Return the stages of the training, for example first the heads, then all parameters.
 
-        There is one stage unless a family overrides this method. Every stage begins with a new
-        optimiser over `param_groups` and a new learning rate schedule.
+        There is one stage unless a model family overrides this method. Every stage begins with a
+        new optimiser over `param_groups` and a new learning rate schedule.
+
+        Args:
+            epochs: the number of epochs of the whole training, to which those of the stages add up.
         """
         return (Stage("training", epochs),)
 

@@ -51,7 +51,12 @@ class Linear(Model):
 
     @classmethod
     def build(cls, settings: LinearSettings, spec: Spec) -> "Linear":
-        """Return the network; see `Model.build`."""
+        """Return a new network for a task, with timm's pretrained weights if the settings ask so.
+
+        Args:
+            settings: the timm network and the dropout.
+            spec: the AUs or classes to predict, and the size of the images.
+        """
         timm_model = settings.backbone
         pretrained = timm_model.pretrained and timm_model.weights is None
         pooled = Pooled(timm_model.name, timm_model.args, pretrained, spec.image_size)
@@ -59,7 +64,7 @@ class Linear(Model):
 
     @property
     def backbone(self) -> nn.Module:
-        """The timm network."""
+        """The timm network that computes image features."""
         return self.pooled.body
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
@@ -85,7 +90,7 @@ class Linear(Model):
         return logits if self.multiclass else torch.unflatten(logits, -1, (-1, AU_STATES))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch; see `logits`."""
+        """Return the logits of AUs or classes for a batch; see `logits` for their shape."""
         return self.logits(batch.images)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

@@ -135,37 +135,48 @@ class _BackboneFeatures(NamedTuple):
 
 
 class VLFAU(Model, Describes, Attends, Embeds):
-    """The network of the paper's section 3, in any of the settings of its Table 4.
+    """VL-FAU, a network that predicts AUs and describes them in words.
+
+    It is the network of section 3 of the paper (ACM Multimedia 2024), with any of the ablations of
+    the paper's Table 4. In the paper, MSC combines the stages of the backbone into a feature map V
+    of the face; DAIR derives from V the features of a branch for each AU; LLGA is the decoder that
+    writes a local caption for each AU, and GLGA the decoder that writes a global caption for the
+    face.
 
     Args:
         backbone: the timm name of a backbone with four stages.
         image_size: the side of the input in pixels.
         num_aus: A, the number of AUs.
-        local_vocab: the size of the vocabulary of local captions, including <pad> 0, <bos> 1,
-            <eos> 2 and <unk> 3.
-        global_vocab: the size of the vocabulary of global captions, likewise.
+        local_vocab: the number of words in the vocabulary of local captions, including <pad> 0,
+            <bos> 1, <eos> 2 and <unk> 3.
+        global_vocab: the number of words in the vocabulary of global captions, including the same
+            four tokens.
         backbone_args: further arguments of ``timm.create_model``.
         pretrained: whether to load timm's pretrained weights of `backbone`.
-        dim: d, 512 in the paper.
-        multi_level: whether to use MARL, that is MSC and DAIR. Without it (Table 4's baseline) the
-            last stage is mapped to d by one Linear and pooled, and each AU has one fully connected
+        dim: d, the number of channels of V, 512 in the paper.
+        multi_level: whether to use MSC and DAIR. Without them (Table 4's baseline) the last stage
+            is mapped to d channels by one linear layer and pooled, and each AU has one linear
             layer. All branches then have the same features, so that local captions cannot differ
             between AUs.
-        local_language: whether to use LLGA, the decoder that all branches share.
-        global_language: whether to use GLGA, the global decoder and L_Gau.
+        local_language: whether to use LLGA, one decoder for the captions of all AUs.
+        global_language: whether to use GLGA, and the loss L_Gau, which predicts AUs from the
+            features that GLGA attends to.
         spatial_sigmoid: whether to apply a sigmoid in eq. 3; see `DAIR`.
         embed_dim: the number of channels of a word embedding; `dim` unless given.
-        hidden: h of the decoders; `dim` unless given, as in the paper.
-        attention_dim: k of eq. 4; `dim` unless given, as in the paper.
-        dropout: the probability of dropout before the readout of the decoders; not in the paper.
-        head_dropout: the probability of dropout before the AU heads; not in the paper.
+        hidden: h, the number of channels of the decoders' hidden state; `dim` unless given, as in
+            the paper.
+        attention_dim: k, the number of channels of the decoders' attention (eq. 4); `dim` unless
+            given, as in the paper.
+        dropout: the probability of dropout before the decoders' output layer; not in the paper.
+        head_dropout: the probability of dropout before the layers that classify the AUs; not in
+            the paper.
         reduction: d divided by the hidden width of DAIR's channel MLP; 16 as in CBAM.
         msc_width: the number of channels after each convolution of MSC.
         msc_pool, stage_norm: see `MultiScale`.
         feed_words, begin: see `CaptionDecoder`.
 
     Attributes:
-        stem.body: the timm network, where weights of a backbone alone belong.
+        stem.body: the timm network, into which the weights of a backbone alone are loaded.
 
     Raises:
         UsageError, DataError: see `FourStages`, `MultiScale` and `CaptionDecoder`.
@@ -226,7 +237,15 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     @classmethod
     def build(cls, settings: VLFAUSettings, spec: Spec) -> "VLFAU":
-        """Return the network; see `Model.build`."""
+        """Return a new network for a task, with timm's pretrained weights if the settings ask so.
+
+        Args:
+            settings: the architecture.
+            spec: the AUs to predict, the sizes of the vocabularies and the size of the images.
+
+        Raises:
+            UsageError: the task is to predict classes that exclude each other, not AUs.
+        """
         if spec.form != "multilabel":
             raise UsageError(
                 "VL-FAU has a branch for every action unit, but this protocol predicts one class a "
@@ -247,7 +266,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     @property
     def backbone(self) -> nn.Module:
-        """The timm network."""
+        """The timm network that computes image features."""
         return self.stem.body
 
     def forward(self, batch: Batch) -> VLFAUOutput:

@@ -1,4 +1,4 @@
-"""The tables of a dataset's folder, read as the arrays that all folds of a run share."""
+"""Reads the tables of a dataset as the frames, folds and captions that all folds of a run share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Inputs:
         offered: the number of coded frames of the tested subjects, with or without an image.
         folds: the table of folds: the subjects that each fold tests.
         statistics: a table with one row for each fold and AU: the number of coded and of active
-            frames of the subjects that the fold trains on, and the class weight.
+            frames for training and for testing, and the class weight.
         faces: the frames that have a face image, as arrays.
         captions: the tables of captions; None if the model needs no captions.
     """
@@ -108,10 +108,10 @@ class Inputs:
         return sorted(rows["subject"].to_pylist())
 
     def training_statistics(self, fold: int) -> pa.Table:
-        """Return the label statistics of the subjects that a fold trains on.
+        """Return the label statistics of a fold, a table with one row for each AU or class.
 
-        It is a table with one row for each AU or class, in their order: the number of coded and of
-        active frames, and the class weight.
+        The columns are the number of coded and of active frames, for training and for testing, and
+        the class weight.
         """
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 

@@ -70,7 +70,9 @@ class Plan:
         return (self.folder / SETTINGS).exists()
 
     def claim(self) -> None:
-        """Create the folder of a new run; do nothing for a run that is resumed.
+        """Create the folder of a new run, so that no other process uses it.
+
+        For a run that is resumed, nothing is done.
 
         Raises:
             UsageError: another process has just begun a run of the same name.

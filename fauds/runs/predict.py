@@ -1,4 +1,4 @@
-"""Applying a trained model to frames: scores, the model's own measures, and explanations."""
+"""Applies a trained model to frames, which gives scores, descriptions and attention maps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The device and precision of a run, set up by accelerate, and batches moved to the device."""
+"""Sets up the device and precision of a run with accelerate, and moves batches to the device."""
 
 import os
 from dataclasses import replace
@@ -17,7 +17,9 @@ _NAMES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
-    """Return an accelerator with the device and precision of the settings.
+    """Return an object of accelerate that runs a model on a device, in a precision.
+
+    The settings ``training.device`` and ``training.precision`` choose them.
 
     Raises:
         UsageError: the device does not support the precision.

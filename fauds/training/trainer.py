@@ -307,8 +307,8 @@ class _RunningMeans:
     """Averages the losses of an epoch, and writes figures to the log at regular intervals.
 
     Args:
-        reduce: the function that averages figures over processes.
-        faces: the number of faces in an epoch.
+        reduce: a function that averages a tensor over processes.
+        faces: the number of faces (frames) in an epoch.
         terms: the names of the losses.
         log: the log; None if this process writes none.
     """

@@ -1,4 +1,7 @@
-"""timm backbones, with four feature stages and their combination, or with pooled features."""
+"""Image networks of timm (backbones), which return four feature stages or pooled features.
+
+It also holds the layers that combine the four stages into one feature map.
+"""
 
 import re
 from collections.abc import Mapping
@@ -156,7 +159,7 @@ class Pooled(nn.Module):
         self.channels = int(getattr(self.body, "head_hidden_size", features))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the pooled features [B, d].
+        """Return one pooled feature vector for each image, [B, d].
 
         Args:
             images: [B, 3, H, W], normalised.

@@ -1,4 +1,4 @@
-"""Beam search, for all captions of a batch at once."""
+"""Beam search for the most probable captions, for all captions of a batch at once."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Classification heads of the AU branches, and the initial values of stacked weights."""
+"""Layers that classify AUs as active or inactive, and their class-weighted loss."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Captions packed without their padding, and the logits predicted for their words."""
+"""Captions as tokens without padding, and the logits that a decoder predicts for their words."""
 
 from dataclasses import dataclass
 
