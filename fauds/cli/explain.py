@@ -1,4 +1,4 @@
-"""The commands for trained weights: explain, export."""
+"""The commands that use trained weights: explain, export."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -141,7 +141,14 @@ def _show_notes(weights: "Weights", aligned: bool) -> None:
 
 
 def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> Any:
-    """Return a context manager of the output for explanations: a file or the terminal."""
+    """Return a context manager that gives an output for explanations: a file or the terminal.
+
+    Args:
+        out: the file to write; None for the terminal.
+        weights: the trained weights, which say which AUs are predicted.
+        texts: whether descriptions are written too.
+        several: whether there are several input files.
+    """
     from fauds.cli.terminal import Printed
     from fauds.explanation.outputs import open_output
 
@@ -156,10 +163,10 @@ def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:
 
 
 def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
-    """Report that no face was explained.
+    """Tell the user that no face was explained, and why images were skipped.
 
     Raises:
-        DataError: always, unless this is one of several processes.
+        DataError: always, unless this is one of several processes, which then only prints.
     """
     if summary.unreadable == summary.pictures:
         hint = "copy these files again; ffprobe tells more about a broken video"
@@ -180,7 +187,12 @@ def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
 
 
 def _show_summary(summary: "Summary", written: list[Path]) -> None:
-    """Print what was written and what was skipped."""
+    """Print how many faces were written to which files, and which images were skipped.
+
+    Args:
+        summary: the counts of the run.
+        written: the paths of the files written.
+    """
     skipped = summary.pictures - summary.explained
     for path in written:
         faces = _counted(summary.faces, "face")
@@ -244,7 +256,14 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
 
 
 def _named_after(weights: Path, kind: str) -> Path:
-    """Return ``RUN-fold1.onnx`` for a run's weights, and the file's own name for others."""
+    """Return the default file name of an export: ``RUN-fold1.onnx`` for the weights of a run.
+
+    For other weights it is the name of their file with the suffix of the format.
+
+    Args:
+        weights: the weights file.
+        kind: the format, such as "onnx".
+    """
     from fauds.tables.paths import WEIGHTS
 
     if weights.name != WEIGHTS:

@@ -1,6 +1,6 @@
 """The group of all commands, and how errors become exit codes.
 
-Heavy modules are imported only when a command runs.
+Modules that take long to import are imported only when a command runs.
 """
 
 import signal
@@ -38,7 +38,7 @@ for _command in _COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: an error becomes one message and an exit code."""
+    """Run the command line and exit: an error is printed as one message and sets the exit code."""
     debug = "--debug" in sys.argv
     try:
         with _stoppable():
@@ -70,7 +70,7 @@ def main() -> NoReturn:
 
 
 def _process_prefix() -> str:
-    """Return ``process N: `` for messages of torchrun's further processes; "" for the first."""
+    """Return ``process N: `` for the messages of all but the first process of torchrun; else ""."""
     try:
         number = launcher.rank()
     except FaudsError:
@@ -81,7 +81,10 @@ def _process_prefix() -> str:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Treat SIGTERM, which torchrun and clusters send, like Ctrl-C: finished work is kept."""
+    """Let SIGTERM stop the program as Ctrl-C does, so that finished work is kept.
+
+    torchrun and clusters send SIGTERM.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Options and helpers that several modules of commands share."""
+"""Options that several commands share, and functions that use the values of these options."""
 
 import sys
 from collections.abc import Callable
@@ -72,7 +72,7 @@ _READING = (
 
 
 def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options --dataset and --benchmark; the command receives a name as `dataset`."""
+    """Add --dataset and --benchmark to a command; it receives the dataset's name as `dataset`."""
 
     @wraps(command)
     def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
@@ -91,14 +91,22 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of reading raw files, which `reading` and `read_frames` take."""
+    """Add the options for reading raw files to a command.
+
+    The command passes their values on to `reading` or `read_frames`.
+    """
     for option in reversed(_READING):
         command = option(command)
     return command
 
 
 def new_project(workdir: Path, dataset: str) -> Any:
-    """Return the dataset's `fauds.pipeline.Project`, which prints its messages to stderr."""
+    """Return the `fauds.pipeline.Project` that runs the steps for a dataset; it reports on stderr.
+
+    Args:
+        workdir: the folder that holds one folder per dataset.
+        dataset: the name of the dataset.
+    """
     from fauds.pipeline import Project
 
     def say(line: str) -> None:
@@ -109,7 +117,11 @@ def new_project(workdir: Path, dataset: str) -> Any:
 
 
 def new_progress(shown: bool = True) -> "ProgressBars":
-    """Return a `fauds.cli.progress.ProgressBars` on stderr; it shows nothing unless `shown`."""
+    """Return a `fauds.cli.progress.ProgressBars` that writes to stderr.
+
+    Args:
+        shown: whether to show anything at all.
+    """
     from fauds.cli.progress import ProgressBars
 
     return ProgressBars(sys.stderr if shown else None)
@@ -122,7 +134,17 @@ def reading(
     missing_aus: str | None,
     only: str | None,
 ) -> dict[str, Any]:
-    """Return the fields of `fauds.datasets.base.ReadOptions` whose options were used."""
+    """Return the values of used options by their field names in `fauds.datasets.base.ReadOptions`.
+
+    Options that were not used are left out.
+
+    Args:
+        sexes: a CSV file with columns subject and sex.
+        images: the folder of the images under the root.
+        image_base: the number of the first image, 0 or 1.
+        missing_aus: the meaning of a missing AU file: "error" or "null" (not coded).
+        only: the ids of the subjects to read, separated by commas.
+    """
     fields = {
         "sex_table": sexes.resolve() if sexes else None,
         "images": images,
@@ -134,7 +156,13 @@ def reading(
 
 
 def read_frames(project: Any, root: Path | None, **options: Any) -> Any:
-    """Read the raw files, print what was read, and return the step."""
+    """Read the raw files of a dataset into frames.parquet, print a summary, and return the `Step`.
+
+    Args:
+        project: the dataset's `fauds.pipeline.Project`.
+        root: the folder of the raw files; None for the folder used before.
+        options: the values of the options that `read_options` adds, except --root.
+    """
     from fauds.cli.terminal import show_frames
 
     with new_progress() as progress:

@@ -17,11 +17,11 @@ from rich.progress import (
 
 
 class ProgressBars:
-    """A context in which steps can show progress bars and messages.
+    """A context manager that shows progress bars and messages while steps run.
 
     Args:
-        stream: the stream to write to; bars are shown only on a terminal. None shows nothing, for
-            all processes but the first of a distributed run.
+        stream: the stream to write to, which shows bars only if it is a terminal. None shows
+            nothing, for all but the first process of a distributed run.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -45,12 +45,19 @@ class ProgressBars:
         self._bars.stop()
 
     def say(self, line: str) -> None:
-        """Write a lasting line: above the bars on a terminal, as plain text otherwise."""
+        """Write a message that stays: above the bars on a terminal, as plain text otherwise."""
         self._console.out(line, highlight=False)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar, and yield a function to call with the number of further steps done."""
+        """Show a bar, and yield a function that moves it on.
+
+        The function takes the number of steps done since its last call.
+
+        Args:
+            description: the text beside the bar.
+            total: the number of steps of the whole task.
+        """
         task = self._bars.add_task(description, total=total)
         try:
             yield lambda steps: self._bars.advance(task, steps)
@@ -59,7 +66,13 @@ class ProgressBars:
 
     @contextmanager
     def counter(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar, and yield a function to call with the steps done and their total."""
+        """Show a bar whose total may change, and yield a function that sets it.
+
+        The function takes the number of steps done so far and the total number of steps.
+
+        Args:
+            description: the text beside the bar.
+        """
         task = self._bars.add_task(description, total=None)
         try:
             yield lambda done, total: self._bars.update(task, completed=done, total=total)

@@ -90,7 +90,13 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
 
 
 def _side(joined: str, places: Path) -> "list[CountedRun]":
-    """Return the runs of one side, joined by commas; a comma may also be part of a path."""
+    """Return the runs that make up one model of a comparison.
+
+    Args:
+        joined: the names or paths of the runs, joined by commas; if it is the path of an existing
+            file or folder, that is one run, whose path may hold commas.
+        places: the folder that holds the runs of the dataset.
+    """
     from fauds.evaluation.finished import load, locate
 
     names = [joined] if Path(joined).exists() else joined.split(",")
@@ -129,7 +135,12 @@ def _write_json(file: Path, value: Any) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a text atomically and print the path to stderr; ``-`` is stdout."""
+    """Write a text to a file atomically and print its path to stderr.
+
+    Args:
+        file: the file to write; ``-`` prints the text to stdout instead.
+        text: the text.
+    """
     from fauds.tables import store
 
     if str(file) == "-":

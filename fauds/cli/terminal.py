@@ -1,4 +1,4 @@
-"""The output of the commands: short tables and messages."""
+"""Prints the results of the commands as short tables and messages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def _done(step: "Step") -> str:
 
 
 def show_frames(step: "Step") -> None:
-    """Print the number of frames and subjects, and differences from the published counts."""
+    """Print how many frames and subjects were read, and differences from the published counts."""
     console = new_console()
     subjects: set[str] = set()
     rows = 0
@@ -46,7 +46,10 @@ def show_frames(step: "Step") -> None:
 
 
 def show_captions(step: "Step") -> None:
-    """Print the number of captions, phrases and words, and an example of each scope."""
+    """Print how many distinct descriptions there are, and examples.
+
+    The counts are by scope: local descriptions are of one AU, global ones of the whole face.
+    """
     console = new_console()
     phrases = store.read_table(step.beside("phrases"))
     vocabulary = store.read_table(step.beside("vocabulary"), ["scope"])
@@ -71,7 +74,12 @@ def show_captions(step: "Step") -> None:
 
 
 def _kinds(settings: dict[str, Any], scope: str) -> str:
-    """Return how many AUs, states and paraphrases the distinct descriptions come from."""
+    """Return where the distinct descriptions come from, as text: `` (12 AUs, 2 states)``.
+
+    Args:
+        settings: the settings of the captions.
+        scope: "local" (descriptions of one AU) or "global" (descriptions of the whole face).
+    """
     states = STATES if settings["degrees"] else STATES[:2]
     kinds = [f"{len(settings['aus'])} AUs", f"{len(states)} states"] if scope == "local" else []
     if settings["variants"] > 1:
@@ -80,7 +88,7 @@ def _kinds(settings: dict[str, Any], scope: str) -> str:
 
 
 def _show_ungraded(console: Console, step: "Step") -> None:
-    """Print which action units have no degrees because their intensity is not coded."""
+    """Print which AUs are described without their intensity, because it is not coded."""
     columns = store.column_names(step.beside("frames"))
     aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
     lacking = [au for au in aus if intensity_column(au) not in columns]
@@ -89,7 +97,7 @@ def _show_ungraded(console: Console, step: "Step") -> None:
 
 
 def show_faces(step: "Step") -> None:
-    """Print how faces were aligned, and how many frames were cropped or left out."""
+    """Print how the faces were aligned, and notes such as counts of frames without a crop."""
     console = new_console()
     console.print(f"{step.path}: {step.meta['described']}{_done(step)}", soft_wrap=True)
     for line in step.meta["notes"]:
@@ -97,7 +105,11 @@ def show_faces(step: "Step") -> None:
 
 
 def show_folds(step: "Step") -> None:
-    """Print each fold's subjects, and each AU's rate in the test part and class weight."""
+    """Print the subjects that each fold tests, and a table by AU.
+
+    The table has the share of active frames in each fold's test part, and the class weight of the
+    AU in training for that fold.
+    """
     console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(step.beside("fold_statistics"))
@@ -132,7 +144,11 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def show_results(folder: Path) -> None:
-    """Print a run's table by fold, its uncertainty, and the descriptions of one test face."""
+    """Print a run's figures by fold, how certain they are, and the descriptions of one test face.
+
+    Args:
+        folder: the folder of the run.
+    """
     from fauds.evaluation import results as results_file
     from fauds.report.described_faces import gallery
 
@@ -188,7 +204,7 @@ def _interval(results: "Results", au: str | None) -> str:
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
-    """Print what the intervals cover, how other selections compare, and missing predictions."""
+    """Print what the intervals cover, other choices of the epoch, and missing predictions."""
     target = results.protocol.predicts
     first = target.first
     if results.uncertainty is not None and _interval(results, None) != "-":
@@ -249,7 +265,12 @@ _NOT_KNOWN = "-"
 
 
 def show_check(dataset: str, check: "Check") -> None:
-    """Print the media and labels of a dataset, what is missing, and what the steps need."""
+    """Print which images and labels a dataset has, what is missing, and what each step needs.
+
+    Args:
+        dataset: the name of the dataset.
+        check: the result of the check: the contents of the raw files, and times and sizes per step.
+    """
     console = new_console()
     synthetic = ", synthetic" if check.synthetic else ""
     console.print(f"{dataset} in {check.root}{synthetic}", soft_wrap=True)
@@ -293,10 +314,10 @@ def _size(size: int | None) -> str:
 
 
 class Printed:
-    """An output of ``fauds explain`` that prints explanations.
+    """An output for ``fauds explain`` that prints explanations instead of writing a file.
 
     Args:
-        echo: the function to call with every text.
+        echo: the function that prints one text, such as `click.echo`.
     """
 
     def __init__(self, echo: Callable[[str], None]) -> None:
@@ -304,7 +325,10 @@ class Printed:
         self._video: str | None = None
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Print the faces of one image: in full, or one line each for further video frames."""
+        """Print the explanations of the faces in one image.
+
+        Explanations of the first frame of a video are printed in full, later ones in one line each.
+        """
         for explanation in explanations:
             if explanation.timestamp is not None and explanation.source == self._video:
                 self._echo(explanation.line())
@@ -313,7 +337,7 @@ class Printed:
         self._video = explanations[0].source
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Print nothing: the command lists what was skipped at its end."""
+        """Do nothing for an image that was skipped: the command lists all of these at its end."""
 
     def close(self) -> None:
-        """Do nothing: no file is open."""
+        """Do nothing: there is no open file to close."""

@@ -1,4 +1,4 @@
-"""Results to tables, figures and pages: reads files, runs no model.
+"""Turns the results of runs into tables, figures and pages; reads files and runs no model.
 
 Begin with `tables`, which defines a table of figures independently of its output format.
 `markdown`, `latex` and `html/` write reports; `listing`, `compare`, `protocol` and `captions`

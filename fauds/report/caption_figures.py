@@ -1,4 +1,4 @@
-"""Figures of ``fauds captions``: an action unit, a frame, the statistics of captions."""
+"""Figures that ``fauds captions`` draws of an action unit, a frame, and a dataset's captions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _PIXELS = 420
 
 @dataclass(frozen=True)
 class _Entry:
-    """A heading over a text; an entry that is not `strong` is written in grey."""
+    """A heading with the text below it; if `strong` is False, both are written in grey."""
 
     name: str
     text: str
@@ -32,12 +32,13 @@ class _Entry:
 
 
 def draw_au(sheet: AuSheet, path: Path) -> None:
-    """Draw an action unit: faces at rest and at intensities A to E, its anchors and its texts.
+    """Draw a figure of one action unit (AU): synthetic faces that show it, and its descriptions.
 
-    For an action unit that the synthetic faces cannot show, draw one face at rest and all texts.
+    The faces show the AU at rest and at the intensities A to E; rings mark where it is seen. For an
+    AU that the synthetic faces cannot show, draw one face at rest and all descriptions.
 
     Args:
-        sheet: the facts and texts of the action unit.
+        sheet: the facts and descriptions of the action unit.
         path: the file to write: .png, .pdf or .svg.
 
     Raises:
@@ -80,10 +81,15 @@ def _au_faces(sheet: AuSheet, title: str, texts: dict[str, str], path: Path) -> 
 
 
 def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a synthetic face that shows one action unit.
+    """Draw a synthetic face that shows one action unit (AU), and say where the AU is seen.
+
+    Args:
+        au: the AU; the face is at rest if synthetic faces cannot show it.
+        intensity: 0 (at rest) to 5 (FACS intensity E).
 
     Returns:
-        The image, uint8 [size, size, 3] RGB, and the action unit's anchors on it, pixels [n, 2].
+        The image, uint8 [size, size, 3] RGB, and the places on the face where the AU is seen, float
+        [n, 2] in pixels, x then y.
     """
     from fauds.synthetic.face import FACE_AUS, View, draw_face, draw_identity
 
@@ -96,12 +102,13 @@ def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_frame(sheet: FrameSheet, path: Path) -> None:
-    """Draw a frame: the global description over its image and its local descriptions.
+    """Draw a figure of one frame: its image and its descriptions.
 
-    The descriptions of active AUs come first.
+    The description of the whole face is the title; those of the single AUs stand beside the image,
+    active AUs first.
 
     Args:
-        sheet: the labels and texts of the frame.
+        sheet: the labels and descriptions of the frame.
         path: the file to write: .png, .pdf or .svg.
 
     Raises:
@@ -126,7 +133,7 @@ def draw_frame(sheet: FrameSheet, path: Path) -> None:
     if pixels is None:
         end = _image_placeholder(page, f"No image: {place}", y)
     else:
-        # Upright images end above the fold.
+        # Upright images are at most 5 inches high.
         width = min(_IMAGE_WIDTH, 5.0 * pixels.shape[1] / pixels.shape[0])
         end = page.image(pixels, _MARGIN, y, width)
     end = page.write(page.wrap(about, _IMAGE_WIDTH, _TEXT), _MARGIN, end + 0.1, _TEXT, colour=FAINT)
@@ -134,7 +141,7 @@ def draw_frame(sheet: FrameSheet, path: Path) -> None:
 
 
 def _image(sheet: FrameSheet) -> np.ndarray | None:
-    """Return the frame's image, uint8 [rows, columns, 3] RGB; None if it has no readable image."""
+    """Return the frame's image, uint8 [rows, columns, 3] RGB; None if no image can be read."""
     import cv2
 
     if sheet.image is None or not sheet.image.is_file():
@@ -145,7 +152,7 @@ def _image(sheet: FrameSheet) -> np.ndarray | None:
 
 
 def _image_placeholder(page: Page, text: str, y: float) -> float:
-    """Draw a grey box with a text in the image's place; return the y, in inches, of its end."""
+    """Draw a grey box with a text where the image would be; return its lower edge (y in inches)."""
     lines = page.wrap(text, _IMAGE_WIDTH - 0.4, _TEXT)
     high = max(1.6, len(lines) * 0.25 + 0.4)
     page.box(_MARGIN, y, _IMAGE_WIDTH, high)
@@ -154,13 +161,13 @@ def _image_placeholder(page: Page, text: str, y: float) -> float:
 
 
 def _title(page: Page, title: str) -> float:
-    """Write the title over the whole width; return the y, in inches, of what follows it."""
+    """Write the title over the whole width of the page; return its lower edge (y in inches)."""
     lines = page.wrap(title, page.width - 2 * _MARGIN, _HEAD, bold=True)
     return page.write(lines, _MARGIN, _MARGIN * 0.8, _HEAD, bold=True) + 0.2
 
 
 def _entries(page: Page, entries: list[_Entry], y: float) -> float:
-    """Write entries to the right of the image; return the y, in inches, of their end."""
+    """Write headings and texts to the right of the image; return their lower edge (y in inches)."""
     x = _MARGIN + _IMAGE_WIDTH + _GAP
     width = page.width - x - _MARGIN
     for entry in entries:
@@ -172,10 +179,13 @@ def _entries(page: Page, entries: list[_Entry], y: float) -> float:
 
 
 def draw_statistics(statistics: Statistics, path: Path) -> None:
-    """Draw how often AUs are active, lengths of texts, word counts by rank, and AUs per frame.
+    """Draw four charts about a dataset's captions.
+
+    They show how often each AU is active, how long the descriptions are, how often words are used
+    (by rank), and how many AUs are active at once in a frame.
 
     Args:
-        statistics: the statistics of a dataset's captions.
+        statistics: the statistics of the captions.
         path: the file to write: .png, .pdf or .svg.
 
     Raises:

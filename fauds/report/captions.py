@@ -1,4 +1,4 @@
-"""Output of ``fauds captions``: an action unit, a frame, the statistics of captions."""
+"""What ``fauds captions`` prints about an action unit, a frame, and a dataset's captions."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ _MOST, _LEAST = 10, 5
 
 
 def state_label(state: str) -> str:
-    """Return a state with the name of its intensity, for example ``inactive`` or ``A trace``."""
+    """Return the state of an action unit with its intensity in words: ``inactive``, ``A trace``."""
     return f"{state} {DEGREES[state]}" if state in DEGREES else state
 
 
@@ -28,7 +28,7 @@ def label(occurs: bool | None, intensity: int | None) -> str:
 
     Args:
         occurs: whether the action unit is active; None if it is not coded.
-        intensity: 1 (A) to 5 (E); None or 0 if there is none.
+        intensity: the FACS intensity from 1 (A) to 5 (E); None or 0 if the label has no intensity.
     """
     if occurs is None:
         return "not coded"
@@ -37,11 +37,11 @@ def label(occurs: bool | None, intensity: int | None) -> str:
 
 
 def show_au(sheet: AuSheet, *, every: bool = False, console: Console | None = None) -> None:
-    """Print an action unit's facts and its texts.
+    """Print the FACS facts about an action unit and its descriptions.
 
     Args:
-        sheet: the facts and texts of the action unit.
-        every: print every paraphrase instead of the first one alone.
+        sheet: the facts and descriptions of the action unit.
+        every: print all paraphrases of a description; by default only the first.
         console: the console to print to; stdout by default.
     """
     console = console or new_console()
@@ -68,11 +68,11 @@ def show_au(sheet: AuSheet, *, every: bool = False, console: Console | None = No
 
 
 def show_frame(sheet: FrameSheet, *, chosen: bool = False, console: Console | None = None) -> None:
-    """Print a frame's labels and texts.
+    """Print the labels and descriptions of one frame.
 
     Args:
-        sheet: the labels and texts of the frame.
-        chosen: whether fauds chose the frame; the output then says how.
+        sheet: the labels and descriptions of the frame.
+        chosen: whether fauds chose the frame; the output then says by which rule.
         console: the console to print to; stdout by default.
     """
     console = console or new_console()
@@ -90,19 +90,19 @@ def show_frame(sheet: FrameSheet, *, chosen: bool = False, console: Console | No
 
 
 def image_words(sheet: FrameSheet) -> str:
-    """Return the path of a frame's image, or why there is none."""
+    """Return the path of a frame's image as text, or a text that says why there is no image."""
     if sheet.image is None:
         return "none was found for this frame"
     return str(sheet.image) if sheet.image.is_file() else f"{sheet.image} (no longer exists)"
 
 
 def _more(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Return one row per text; only the first row shows the name."""
+    """Return table rows (name, text), one per text; the name stands in the first row only."""
     return [("" if at else name, text) for at, text in enumerate(texts)]
 
 
 def _entries(console: Console, rows: list[tuple[str, str]]) -> None:
-    """Print names and texts in two columns; outside a terminal, every text is one line."""
+    """Print names and texts in two columns; if the output is no terminal, texts are not wrapped."""
     left = max(len(name) for name, _ in rows) + 4
     for name, text in rows:
         lines = [Text(text)]
@@ -114,10 +114,10 @@ def _entries(console: Console, rows: list[tuple[str, str]]) -> None:
 
 
 def show_statistics(statistics: Statistics, console: Console | None = None) -> None:
-    """Print the statistics of captions.
+    """Print tables about a dataset's captions: AUs, lengths, words, and combinations of active AUs.
 
     Args:
-        statistics: the statistics of a dataset's captions.
+        statistics: the statistics of the captions.
         console: the console to print to; stdout by default.
     """
     console = console or new_console()

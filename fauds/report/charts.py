@@ -1,4 +1,4 @@
-"""Figures of runs: the headline by AU or class, its balance, reliability, the training loss."""
+"""Charts of runs: the main metric by AU or class, balance over AUs, calibration, training loss."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ _VARIANCE, _MEAN = attrgetter("variance"), attrgetter("mean")
 
 
 def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]]) -> Drawing:
-    """Draw the headline's metric for each AU or class, with its intervals.
+    """Draw the main metric (such as F1) of each AU or class, with intervals, for one or more runs.
 
     Args:
-        target: what the runs predict.
-        runs: by the run's title, its figures in the order of the target's names; None where a
-            figure is missing.
+        target: what the runs predict: AUs or classes, and the metrics that score them.
+        runs: the figures to draw: for each run's title, one figure per AU or class in the target's
+            order, None where a figure is missing.
     """
     aus, title = target.names, target.titles[target.first]
     with drawing("f1"):
@@ -60,9 +60,15 @@ def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]])
 
 
 def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
-    """Return how far the intervals reach below and above the values, [2, n] in %.
+    """Return the lengths of error bars: the distances from each value to the ends of its interval.
 
-    None if no row has an interval.
+    Args:
+        rows: the figures, with interval ends from 0 to 1.
+        values: the values of the same figures in %.
+
+    Returns:
+        The lengths in % below (row 0) and above (row 1), float [2, n]; None if no figure has an
+        interval.
     """
     if all(row.low is None for row in rows):
         return None
@@ -75,13 +81,16 @@ def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
 def draw_balance(
     target: Target, ours: Mapping[str, tuple[float, float]], theirs: pd.DataFrame | None
 ) -> Drawing:
-    """Draw the headline over its variance across AUs or classes (after the paper's Figure 3).
+    """Draw the mean of the main metric against its variance over AUs or classes.
+
+    Each run and each published method is a point. A high variance means that a model does well on
+    some AUs only. The chart follows Figure 3 of the VL-FAU paper (Ge et al., ACM Multimedia 2024).
 
     Args:
-        target: what the runs predict.
-        ours: by the run's title, its variance in squared % and its mean in %.
-        theirs: published rows with the columns method, variance and Avg; None if no published
-            figure may be shown beside the runs.
+        target: what the runs predict: AUs or classes, and the metrics that score them.
+        ours: for each run's title, the variance in squared % and the mean in %.
+        theirs: published figures with the columns method, variance and Avg (the mean); None if none
+            may be shown beside the runs.
     """
     with drawing("balance"):
         figure = Figure((_WIDTH, 3.8), layout="constrained")
@@ -112,7 +121,7 @@ def draw_balance(
 
 
 class _Point(NamedTuple):
-    """A published method: variance in squared % and mean in %."""
+    """A published method with its mean over AUs in % and its variance over AUs in squared %."""
 
     method: str
     variance: float
@@ -125,9 +134,9 @@ def _points(theirs: pd.DataFrame) -> list[_Point]:
 
 
 def _extremes(points: Sequence[_Point]) -> list[_Point]:
-    """Return the points with the least and greatest variance and mean.
+    """Return the points with the least or the greatest variance or mean.
 
-    Only these are named in the figure: the names of all points would overlap.
+    Only these points are named in the chart: the names of all points would overlap.
     """
     if not points:
         return []
@@ -136,10 +145,12 @@ def _extremes(points: Sequence[_Point]) -> list[_Point]:
 
 
 def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
-    """Draw the share of active frames over the predicted probability.
+    """Draw a reliability diagram: the share of active frames against the predicted probability.
+
+    Faint lines are single AUs; the line with markers is over all AUs together.
 
     Args:
-        labels: the labels, int8 [N, A]: 0, 1, or -1 if not coded.
+        labels: the labels of N frames and A AUs, int8 [N, A]: 0, 1, or -1 if not coded.
         probabilities: the predicted probabilities of the same frames and AUs, float [N, A].
     """
     with drawing("reliability"):
@@ -163,11 +174,15 @@ def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
 
 
 def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, float]]]:
-    """Return the records of the epochs in each fold's log; folds without a log are left out.
+    """Read the training logs of a run.
 
     Args:
         folder: the folder of the run.
         folds: the fold numbers to read.
+
+    Returns:
+        For each fold, one record per epoch with "epoch", "total" (the training loss) and further
+        figures; folds without a log are left out.
     """
     logs = {}
     for fold in folds:
@@ -180,9 +195,12 @@ def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, fl
 
 
 def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
-    """Draw the training loss of every epoch, one line per fold.
+    """Draw the training loss after every epoch, one line per fold.
 
-    With more folds than colours, all lines are grey and have no names.
+    If there are more folds than colours, all lines are grey and unnamed.
+
+    Args:
+        logs: for each fold, one record per epoch, as `read_logs` returns them.
     """
     named = len(logs) <= len(SERIES)
     with drawing("training"):

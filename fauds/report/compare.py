@@ -1,4 +1,4 @@
-"""Output of ``fauds compare``: two models side by side, and a verdict in words."""
+"""What ``fauds compare`` prints: the figures of two models side by side, and a verdict in words."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ _ESTIMANDS = {
 
 
 def show_comparison(pair: ModelComparison) -> None:
-    """Print the two models, a table for each metric, and the verdict."""
+    """Print which two models are compared, a table for each metric, and the verdict in words."""
     console = new_console()
     results = pair.a[0].results
     synthetic = "  (synthetic faces: not comparable with any published figure)"
@@ -52,7 +52,7 @@ def show_comparison(pair: ModelComparison) -> None:
 
 
 def verdict(pair: ModelComparison) -> list[str]:
-    """Return the conclusions about the two models, one sentence each, the headline first."""
+    """Return sentences that say whether two models differ, beginning with the main metric."""
     lines = [_headline(pair), *_others(pair)]
     headline = pair.headline
     spread = max(_spread(headline.of_seeds_a), _spread(headline.of_seeds_b))
@@ -90,7 +90,7 @@ def _headline(pair: ModelComparison) -> str:
 
 
 def _others(pair: ModelComparison) -> Iterator[str]:
-    """Yield the conclusion of each statistic but the headline's."""
+    """Yield one sentence for each metric except the main one, on which model is better by it."""
     for name, compared in pair.metrics.items():
         if name == pair.target.first:
             continue
@@ -111,7 +111,7 @@ def _undefined(pair: ModelComparison, name: str) -> str:
 
 
 def _less(compared: MetricComparison) -> str:
-    """Return the difference a - b in points, with its interval and p-value, in words."""
+    """Return the difference of models a and b (a - b) as text: points, 95 % interval, p-value."""
     comparison = compared.comparison
     return (
         f"{_points(comparison.difference[-1])} points (a - b; 95 % interval "
@@ -120,7 +120,7 @@ def _less(compared: MetricComparison) -> str:
 
 
 def _ranked(compared: MetricComparison) -> tuple[str, str]:
-    """Return the sides in order: the better one first."""
+    """Return the names of the two models, "a" and "b", the better one first."""
     return ("a", "b") if compared.comparison.difference[-1] > 0 else ("b", "a")
 
 
@@ -129,14 +129,14 @@ def _by(compared: MetricComparison) -> str:
 
 
 def _sure(compared: MetricComparison) -> str:
-    """Return the interval of the better side's advantage and its p-value, in words."""
+    """Return how certain the better model's lead is, as text: 95 % interval in points, p-value."""
     comparison = compared.comparison
     low, high = sorted(100 * abs(end) for end in (comparison.low[-1], comparison.high[-1]))
     return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(comparison.p[-1])}"
 
 
 def _models(pair: ModelComparison) -> Iterator[str]:
-    """Yield a line for each side, then the settings in which they differ."""
+    """Yield lines of text: one that names the runs of each model, then the settings that differ."""
     for side, runs, seeds in (
         ("a", pair.a, pair.headline.of_seeds_a),
         ("b", pair.b, pair.headline.of_seeds_b),
@@ -185,7 +185,11 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
 
 
 def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[str, Any]]:
-    """Yield the figures of every AU or class, and last (au None) those over all of them."""
+    """Yield the rows of a comparison table as dictionaries: one per AU or class, then one for all.
+
+    A row has the keys "au" (None in the last row), "a" and "b" (the models' figures), "difference",
+    "low" and "high" (its interval) and "p"; undefined figures are None.
+    """
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
         yield {"au": au, **{name: _plain(values[i]) for name, values in figures.items()}}
@@ -213,7 +217,10 @@ def _probability(value: float | None) -> str:
 
 
 def as_data(pair: ModelComparison) -> dict[str, Any]:
-    """Return all figures of a comparison for a JSON file: 0 to 1, null if undefined."""
+    """Return a comparison as a dictionary for a JSON file.
+
+    Its figures are from 0 to 1 and its differences from -1 to 1; what is undefined is None.
+    """
     results = pair.a[0].results
     return {
         "benchmark": results.benchmark,

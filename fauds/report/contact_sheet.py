@@ -1,6 +1,6 @@
 """A contact sheet of face crops, to check by eye that every subject's faces are aligned.
 
-It shows faces of the dataset: that of a licensed dataset must not be passed on.
+It shows faces of the dataset: the sheet of a licensed dataset must not be passed on.
 """
 
 from collections import Counter
@@ -37,13 +37,13 @@ _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class _Crop:
-    """One crop to show.
+    """A face crop to show on a contact sheet.
 
     Attributes:
-        path: the crop's path relative to the dataset's folder.
-        name: the task and the frame number.
-        flags: which of `FLAGS` are set, in words.
-        eyes: the eye centres, pixels of the crop [2, 2], x then y; None if not known.
+        path: the path of the crop relative to the dataset's folder.
+        name: the task and the frame number, for the text below the crop.
+        flags: the warnings about the crop, in words: those of `FLAGS` that hold for it.
+        eyes: the centres of both eyes in pixels of the crop, [2, 2], x then y; None if not known.
     """
 
     path: str
@@ -54,13 +54,13 @@ class _Crop:
 
 @dataclass(frozen=True)
 class _SheetRow:
-    """One subject's row.
+    """The row of a contact sheet that shows one subject.
 
     Attributes:
         subject: the subject's id.
         frames: the number of the subject's frames.
-        lost: the number of frames without a crop, by the reason.
-        cropped: the number of frames with a crop.
+        lost: for each reason, the number of frames that have no crop.
+        cropped: the number of frames that have a crop.
         crops: the crops to show.
     """
 
@@ -72,10 +72,11 @@ class _SheetRow:
 
 
 def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
-    """Write a contact sheet: per subject its counts, crops spread over its frames, flagged crops.
+    """Write a contact sheet of a dataset's face crops, one row per subject.
 
-    Small crosses mark the eye centres that the alignment used. At most two flagged crops follow
-    the others, if possible with different flags; their names are red.
+    A row says how many frames have a crop, and shows crops spread over the subject's frames. After
+    these come at most two crops about which there is a warning (see `FLAGS`), if possible with
+    different warnings; their names are red. Small crosses mark the eye centres used for alignment.
 
     Args:
         folder: the dataset's folder, with frames.parquet, faces.parquet and the crops.
@@ -83,7 +84,7 @@ def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
         per_subject: the number of crops spread over a subject's frames, 1 to 24.
 
     Raises:
-        UsageError: the suffix is another, or `per_subject` is out of range.
+        UsageError: the file has another suffix, or `per_subject` is out of range.
         DataError: a table or a crop is missing or broken, or the file cannot be written.
     """
     check_sheet_name(path)
@@ -98,10 +99,10 @@ def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
 
 
 def check_sheet_name(path: Path) -> None:
-    """Check the suffix of a contact sheet's file.
+    """Check that the file name of a contact sheet ends in .jpg, .jpeg or .png.
 
     Raises:
-        UsageError: the suffix is not .jpg, .jpeg or .png.
+        UsageError: the name has another suffix.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
@@ -165,7 +166,15 @@ def _row(subject: str, faces: pa.Table, per_subject: int) -> _SheetRow:
 
 
 def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
-    """Return row numbers of the crops to show, int64: spread over all, then flagged ones."""
+    """Return which crops of a subject to show: some spread over all, then some with warnings.
+
+    Args:
+        cropped: the rows of faces.parquet for the subject's frames that have a crop.
+        per_subject: the number of crops to spread over all.
+
+    Returns:
+        Row numbers in `cropped`, int64.
+    """
     places = np.linspace(0, max(len(cropped) - 1, 0), min(per_subject, len(cropped)))
     spread = [round(place) for place in places.tolist()]
     flagged = [pc.indices_nonzero(cropped[flag].fill_null(False)).to_pylist() for flag in FLAGS]
@@ -188,7 +197,14 @@ def _crop(row: dict[str, Any]) -> _Crop:
 def _draw(
     folder: Path, rows: Sequence[_SheetRow], columns: int, title: tuple[str, str]
 ) -> np.ndarray:
-    """Return the sheet, uint8 [height, 2000, 3] RGB."""
+    """Return the contact sheet as an image, uint8 [height, 2000, 3] RGB.
+
+    Args:
+        folder: the dataset's folder.
+        rows: one row per subject.
+        columns: the number of crops for which a row has space.
+        title: the two lines above the rows.
+    """
     below = line_height(_SMALL) + _GAP
     top = _MARGIN + line_height(_BIG) + line_height(_MIDDLE) + 2 * _GAP
     widest = (_WIDTH - 2 * _MARGIN - _NAME) // columns - _GAP

@@ -13,15 +13,15 @@ from fauds.tables.paths import GALLERY
 
 @dataclass(frozen=True)
 class AuRow:
-    """One AU, or class, of one face.
+    """The label, the prediction and the description of one AU, or class, on one test face.
 
     Attributes:
         name: the AU or class.
         true: the label; None if it is not coded.
         predicted: the decision at the protocol's threshold.
         probability: the predicted probability, 0 to 1.
-        text: the generated local description; None if the model wrote none.
-        attention: the attention map over the face, float [rows, columns]; None if none was kept.
+        text: the description of this AU that the model generated; None if it generated none.
+        attention: the attention map over the face, float [rows, columns]; None if not kept.
     """
 
     name: str
@@ -34,14 +34,14 @@ class AuRow:
 
 @dataclass(frozen=True)
 class DescribedFace:
-    """One test face.
+    """A test face that a run kept for its report.
 
     Attributes:
-        key: the frame's key, such as ``F001/T1/2440``.
-        image: the path of its image relative to the run's folder; None without an image.
-        aus: a row for each AU or class.
-        face_text: the generated global description; None if the model wrote none.
-        true_face: the global description of the labels; None if a needed AU is not coded.
+        key: the name of the frame, such as ``F001/T1/2440``.
+        image: the path of the image relative to the run's folder; None without an image.
+        aus: one row for each AU or class.
+        face_text: the description of the face that the model generated; None if it generated none.
+        true_face: the description of the face by its labels; None if a needed AU is not coded.
         frame_id: the frame's number in frames.parquet.
     """
 
@@ -54,12 +54,12 @@ class DescribedFace:
 
     @property
     def wrong(self) -> list[str]:
-        """The AUs, or classes, whose prediction differs from the label."""
+        """The AUs, or classes, whose prediction differs from a coded label."""
         return [au.name for au in self.aus if au.true is not None and au.true != au.predicted]
 
 
 def gallery(folder: Path) -> list[DescribedFace]:
-    """Return the faces that the run in `folder` kept for its report; none if it kept none."""
+    """Return the test faces that the run in `folder` kept for its report; empty if it kept none."""
     path = folder / GALLERY
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""A t-SNE map of a run's features, coloured by AU (or class), subject and sex."""
+"""Draws a run's face features as t-SNE maps, coloured by AU (or class), by subject and by sex."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +18,26 @@ _PARTS = 50
 
 
 def find_features(folder: Path, folds: Sequence[int]) -> Path | None:
-    """Return the features table of the first of `folds` that kept one; None if none did."""
+    """Find the table of features that a run kept of the test faces of one of its folds.
+
+    Args:
+        folder: the folder of the run.
+        folds: the fold numbers, in the order in which to look.
+
+    Returns:
+        The path of the first table found; None if no fold kept one.
+    """
     paths = (fold_folder(folder, fold) / FEATURES for fold in folds)
     return next((path for path in paths if path.exists()), None)
 
 
 def draw_features(path: Path, target: Target) -> Drawing:
-    """Draw the map; the same table gives the same map.
+    """Draw t-SNE maps of a run's face features; the same table always gives the same maps.
 
     Args:
-        path: the features table: one row per test frame with subject, sex, and a list of numbers
-            for each AU or class of the target.
-        target: what the run predicts.
+        path: the table of features: one row per test frame with subject, sex, and one list of
+            numbers (the feature) for each AU or class.
+        target: what the run predicts: AUs or classes.
     """
     aus = target.names
     table = store.read_table(path, ["subject", "sex", *aus])
@@ -73,7 +81,11 @@ def _in_words(sexes: np.ndarray) -> np.ndarray:
 
 
 def _embedded(features: np.ndarray) -> np.ndarray:
-    """Return the t-SNE embedding, float [n, 2], of features [n, d]."""
+    """Return the t-SNE map of n features, float [n, 2].
+
+    Args:
+        features: the n features, each of d numbers, float [n, d].
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -88,7 +100,15 @@ def _embedded(features: np.ndarray) -> np.ndarray:
 def _panel(
     axes: Axes, places: np.ndarray, groups: np.ndarray, title: str, named: bool = False
 ) -> None:
-    """Draw the points coloured by group; `named` writes each group's name at its median."""
+    """Draw one t-SNE map with a colour for each group.
+
+    Args:
+        axes: the axes to draw in.
+        places: the points, [n, 2].
+        groups: the name of each point's group, such as an AU or a subject, [n].
+        title: the title of the map.
+        named: write each group's name at the median of its points; by default a legend names them.
+    """
     for at, group in enumerate(np.unique(groups).tolist()):
         points = places[groups == group]
         axes.scatter(

@@ -1,4 +1,4 @@
-"""Formatting of figures, and the console and tables that commands print with."""
+"""Functions that format figures, and the console and tables that commands print with."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -6,12 +6,12 @@ from rich.table import Table
 
 
 def percent(value: float | None) -> str:
-    """Return a share of 0 to 1 in %, without the percent sign; "-" for None."""
+    """Return a share from 0 to 1 as text in %, such as ``85.3`` (no percent sign); "-" for None."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def percent_range(low: float | None, high: float | None) -> str:
-    """Return an interval in %, such as ``83.0 to 87.2``; "" if an end is None."""
+    """Return an interval as text in %, such as ``83.0 to 87.2``; "" if either end is None."""
     return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
 
 
@@ -21,14 +21,14 @@ def sentence_case(words: str) -> str:
 
 
 def new_console() -> Console:
-    """Return a console that prints to stdout without markup."""
+    """Return a rich console that prints to stdout and takes brackets in texts literally."""
     # Paths and texts may hold brackets, which are markup. A pipe has no width of its own.
     console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=400)
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table; its first column holds text, the others right-aligned figures."""
+    """Return an empty rich table with these headings; columns after the first are right-aligned."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:

@@ -1,4 +1,4 @@
-"""A LaTeX table (booktabs) of F1 by action unit: published rows, then runs."""
+"""Writes a LaTeX table (booktabs) of F1 by action unit: published methods first, then runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _DAGGER = r"$^\dagger$"
 
 @dataclass(frozen=True)
 class _LatexRow:
-    """A row of the table.
+    """A row of the LaTeX table: a published method or a run.
 
     Attributes:
-        method: the escaped name of the method or run.
-        values: F1 in % of each AU, and last their average; None if undefined.
-        intervals: the 95 % interval under each value; empty for published rows.
-        misfit: whether the printed average is not that of the row's AUs.
+        method: the name of the method or run, with LaTeX's special characters escaped.
+        values: F1 in % of each AU, then the average over AUs; None where F1 is undefined.
+        intervals: the 95 % interval of each value; empty for a published method.
+        misfit: whether the published average is not the mean of the published figures of its AUs.
     """
 
     method: str
@@ -35,12 +35,12 @@ class _LatexRow:
 
 
 def latex_table(runs: Sequence[FinishedRun]) -> str:
-    """Return a LaTeX table of F1 in %: published rows, then the runs.
+    """Return a LaTeX table of F1 in %, with published methods first and the runs below.
 
-    The best printed value of a column is bold and the second best underlined, ties alike. Each
-    run has its 95 % intervals under its figures. Published rows are shown only if the runs follow
-    the benchmark's own protocol on real data; a dagger marks a printed average that is not the
-    mean of its AUs.
+    In each column the best printed value is bold and the second best underlined, with equal values
+    marked alike. Below each run stand its 95 % intervals. Published methods are shown only if the
+    runs follow the benchmark's own protocol on real data; a dagger marks a published average that
+    is not the mean of the method's AUs.
 
     Raises:
         UsageError: the runs follow different protocols.
@@ -114,9 +114,10 @@ def _published(results: Results) -> list[_LatexRow]:
 
 
 def _names(runs: Sequence[FinishedRun]) -> list[str]:
-    """Return a name for each run: model and preset, and the run's name where two are alike.
+    """Return a name for each run: its model and preset, such as ``vlfau tiny``.
 
-    A run of external predictions has no preset and is called by its model alone.
+    Runs that would have the same name also get the name of their folder. A run of external
+    predictions (made by another program) has no preset and is named by its model alone.
     """
     names = [
         run.results.model
@@ -144,7 +145,10 @@ def _of_run(results: Results, name: str) -> _LatexRow:
 
 
 def _marks(rows: Sequence[_LatexRow]) -> list[dict[float, str]]:
-    """Return for each column the LaTeX commands of its best and second-best printed value."""
+    """Return how to mark the best and the second-best printed value of each column.
+
+    The result has for each column a dictionary from the value to its LaTeX command.
+    """
     marks = []
     for column in zip(*(row.values for row in rows), strict=True):
         ranked = sorted({round(value, 1) for value in column if value is not None}, reverse=True)

@@ -1,4 +1,4 @@
-"""The runs of a workdir: settings, progress and headline figures of each."""
+"""Lists the runs of a workdir with their settings, progress and main figures."""
 
 import csv
 import io
@@ -33,19 +33,19 @@ class ListedRun:
         name: the name of the run's folder.
         dataset: the dataset whose folder holds the run.
         folder: the path of the run's folder.
-        begun: when the run began, local time, such as ``2026-11-21 16:20:26``.
+        begun: when the run began, in local time, such as ``2026-11-21 16:20:26``.
         state: finished, unfinished or broken.
-        synthetic: whether the data are synthetic; None if not fields yet.
-        model: the model; None if the settings cannot be read.
-        preset: the preset; None if the settings cannot be read.
+        synthetic: whether the data are synthetic; None as long as the run has no results.
+        model: the model's name; None if the settings cannot be read.
+        preset: the name of the model's preset; None if the settings cannot be read.
         seed: the training seed; None for external predictions.
         folds_done: the number of folds with predictions.
-        folds: the number of folds to run; None if not fields.
-        f1: the headline, 0 to 1: the mean over AUs and folds; None without results.
+        folds: the number of folds to run; None if not known.
+        f1: the mean of the main metric over AUs and folds, 0 to 1; None without results.
         low: the lower end of its 95 % interval; None without an interval.
         high: the upper end of its 95 % interval; None without an interval.
         changes: the settings that differ from the preset, as ``key=value``.
-        go_on: the command that finishes an unfinished run, or scores its predictions again.
+        go_on: the command that finishes an unfinished run, or scores external predictions again.
         problem: why a broken run cannot be read.
     """
 
@@ -69,7 +69,7 @@ class ListedRun:
 
 
 def list_runs(workdir: Path, dataset: str | None = None) -> list[ListedRun]:
-    """Return the runs of a workdir by dataset, oldest first.
+    """Return the runs of a workdir, sorted by dataset, then by when they began (oldest first).
 
     A run whose files cannot be read is listed as broken, with the reason.
 
@@ -105,7 +105,13 @@ def _listed(folder: Path, workdir: Path) -> ListedRun:
 
 
 def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
-    """Return the command that finishes a run; external predictions are scored again."""
+    """Return the shell command that resumes a run, or that scores external predictions again.
+
+    Args:
+        folder: the folder of the run.
+        saved: the contents of the run's settings file.
+        workdir: the folder that holds one folder per dataset.
+    """
     options = ["--dataset", folder.parent.parent.name, "--workdir", str(workdir)]
     if saved.get("preset") != EXTERNAL:
         return shlex.join(["fauds", "bench", *options, "--resume", folder.name])
@@ -115,7 +121,7 @@ def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
 
 
 def _begun(folder: Path) -> str:
-    """Return when a run began: the time in its name, or else when its settings were written."""
+    """Return when a run began, as text: the time in its name, or when its settings were written."""
     named = re.search(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(-\d+)?$", folder.name)
     if named:
         return "{}-{}-{} {}:{}:{}".format(*named.groups())
@@ -148,7 +154,7 @@ def _of_results(results: Results) -> dict[str, Any]:
 
 
 def show_runs(runs: Sequence[ListedRun]) -> None:
-    """Print a table for each dataset, each run's settings, and how to finish unfinished runs."""
+    """Print a table of runs per dataset, their settings, and how to finish unfinished ones."""
     console = new_console()
     for dataset, group in groupby(runs, key=lambda run: run.dataset):
         listed = list(group)
@@ -187,12 +193,12 @@ def _notes(runs: Sequence[ListedRun]) -> Iterator[str]:
 
 
 def as_data(runs: Sequence[ListedRun]) -> list[dict[str, Any]]:
-    """Return the runs as a list of dictionaries for a JSON file."""
+    """Return the runs as a list of dictionaries, one per run, for a JSON file."""
     return [asdict(run) for run in runs]
 
 
 def as_csv(runs: Sequence[ListedRun]) -> str:
-    """Return the runs as CSV with a header; changed settings are joined by spaces."""
+    """Return the runs as CSV text with a header line; several changed settings share one field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(ListedRun.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

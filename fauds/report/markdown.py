@@ -1,4 +1,4 @@
-"""The report of a run in Markdown, report.md, written from the run's files."""
+"""Writes report.md, the report of a run in Markdown, from the run's files."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _FACES = 6
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.md into the folder of a finished run; return its path.
+    """Write report.md into the folder of a finished run; return the path of the file.
 
     Raises:
         DataError: the run has no results.
@@ -53,20 +53,20 @@ def write_report(folder: Path) -> Path:
 
 
 def _some(faces: list[DescribedFace]) -> list[DescribedFace]:
-    """Return at most six faces, spread over all; report.html shows every one."""
+    """Return at most six of the faces, at equal steps; report.html shows all of them."""
     step = max(1, -(-len(faces) // _FACES))
     return faces[::step]
 
 
 def _interval(results: Results) -> str:
-    """Return the headline's interval in words; "" without an interval."""
+    """Return the interval of the run's main figure in words; "" if it has no interval."""
     row = results.row(results.protocol.predicts.first, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
     return interval and f", 95 % interval over subjects {interval}"
 
 
 def _reasons(results: Results) -> str:
-    """Return why frames have no face and how many: ``no landmarks 271, unreadable 2``."""
+    """Return why frames have no face, with counts, as text: ``no landmarks 271, unreadable 2``."""
     counts: Counter[str] = Counter()
     for by_status in (results.provenance.get("lost") or {}).values():
         counts.update(by_status)
@@ -89,7 +89,10 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _fold_tables(results: Results) -> dict[str, str]:
-    """Return a table by fold of each of the target's statistics; the first has the baselines."""
+    """Return a Markdown table by fold for each of the run's metrics, by the metric's title.
+
+    The table of the main metric also has columns for predictions that ignore the image.
+    """
     target = results.protocol.predicts
     tables = {}
     for place, metric in enumerate(target.statistics):
@@ -113,7 +116,7 @@ def _word_table(results: Results) -> str:
 
 
 def _published(results: Results) -> str:
-    """Return the published F1 rows and this run's; "" unless they may be compared."""
+    """Return a Markdown table of published F1 with this run's; "" if they may not be compared."""
     table = published_rows(results)
     if table is None:
         return ""

@@ -1,7 +1,7 @@
-"""Pages of images and wrapped text, laid out in inches from the top left corner.
+"""Lays out pages of images and wrapped text, in inches from the top left corner.
 
-Every text is measured before it is placed, so that nothing overlaps or is cut off. The height of a
-page follows from its content.
+Every text is measured before it is placed, so that nothing overlaps or is cut off. The height of
+a page follows from its content.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,11 +21,11 @@ _DPI = 150
 
 
 class Page:
-    """A page that is rendered when it is saved.
+    """A page of texts and images that is drawn when it is saved.
 
     Args:
         width: the width of the page in inches.
-        texts: all texts of the page; the fonts are chosen by their letters.
+        texts: all texts of the page; a font is chosen that has all their letters.
 
     Raises:
         DataError: no installed font has all letters of the texts.
@@ -40,7 +40,14 @@ class Page:
         self._renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
 
     def wrap(self, text: str, width: float, size: float, bold: bool = False) -> list[str]:
-        """Return the lines of a text: `width` in inches, the font's `size` in points."""
+        """Break a text into lines that fit a width; return the lines.
+
+        Args:
+            text: the text.
+            width: the greatest length of a line in inches.
+            size: the font size in points.
+            bold: whether the font is bold.
+        """
         font = self._font(size, bold)
         lines = [""]
         for piece in self._fitting(line_break_pieces(text), width, font):
@@ -51,7 +58,13 @@ class Page:
         return [line.rstrip() for line in lines]
 
     def _fitting(self, words: Iterable[str], width: float, font: FontProperties) -> Iterator[str]:
-        """Yield the pieces; one that is longer than a line, such as a path, letter by letter."""
+        """Yield pieces of text that fit on a line; pieces that are too long are cut into letters.
+
+        Args:
+            words: the pieces of text between which a line may break, such as words or paths.
+            width: the length of a line in inches.
+            font: the font to measure with.
+        """
         for piece in words:
             yield from [piece] if self._width(piece.rstrip(), font) <= width else piece
 
@@ -65,7 +78,7 @@ class Page:
         bold: bool = False,
         colour: str = INK,
     ) -> float:
-        """Write lines of text from y downwards; return the y of their end.
+        """Write lines of text below each other; return the y in inches where they end.
 
         Args:
             lines: the lines, as `wrap` returns them.
@@ -95,14 +108,14 @@ class Page:
     def image(
         self, pixels: np.ndarray, x: float, y: float, width: float, marks: np.ndarray | None = None
     ) -> float:
-        """Place an image; return the y of its end.
+        """Place an image on the page; return the y in inches where it ends.
 
         Args:
             pixels: the image, uint8 [rows, columns, 3] RGB.
             x: the left edge in inches.
             y: the top edge in inches.
             width: the width on the page in inches.
-            marks: points of the image to mark with rings, pixels [n, 2].
+            marks: the points of the image to mark with rings, [n, 2] in pixels; None for no rings.
         """
         rows, columns = pixels.shape[:2]
         high: float = width * rows / columns
@@ -128,11 +141,18 @@ class Page:
         return y + high
 
     def box(self, x: float, y: float, width: float, high: float) -> None:
-        """Place a grey box; all arguments are in inches."""
+        """Place a grey box on the page.
+
+        Args:
+            x: the left edge in inches.
+            y: the top edge in inches.
+            width: the width in inches.
+            high: the height in inches.
+        """
         self.image(np.full((max(round(100 * high / width), 1), 100, 3), 238, np.uint8), x, y, width)
 
     def save(self, path: Path, height: float) -> None:
-        """Write the page to a file in the format of its suffix.
+        """Draw the page and write it to a file, whose suffix decides the format.
 
         Args:
             path: the file to write: .png, .pdf or .svg.
@@ -155,7 +175,9 @@ class Page:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure atomically, in the format of the path's suffix.
+    """Write a matplotlib figure to a file; the suffix decides the format.
+
+    The file is replaced only once the figure is complete.
 
     Raises:
         DataError: the file cannot be written.

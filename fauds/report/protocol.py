@@ -1,4 +1,4 @@
-"""Output of ``fauds bench --list`` and ``--describe``: the protocols and what each one fixes."""
+"""Prints protocols and what they fix, for ``fauds bench --list`` and ``fauds bench --describe``."""
 
 import csv
 from collections import Counter
@@ -28,7 +28,7 @@ _WITHOUT = {
 
 
 def show_protocols() -> None:
-    """Print a line for each protocol that ships with fauds, and the names of the models."""
+    """Print a line for each protocol that ships with fauds, then the names of the models."""
     console = new_console()
     for name in protocols.names():
         protocol = protocols.benchmark(name)
@@ -43,7 +43,7 @@ def show_protocols() -> None:
 
 
 def show_protocol(name: str, workdir: Path) -> None:
-    """Print all that a protocol fixes.
+    """Print all that a protocol fixes: AUs, labels, folds, scoring, and published figures.
 
     Args:
         name: the name of a protocol, or the path of its YAML file.
@@ -169,7 +169,7 @@ def _counts(protocol: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[
 
 
 def _published(protocol: Benchmark) -> list[str]:
-    """Return the published methods, their sources, and how they are compared, in sentences."""
+    """Return sentences on the protocol's published methods, their sources, and how runs compare."""
     if protocol.published is None:
         return ["No published figure stands beside its results."]
     with resources.path("benchmarks", protocol.published).open(

@@ -1,4 +1,4 @@
-"""Published rows of a benchmark, and whether a run may be shown beside them."""
+"""The published figures of a benchmark, and whether a run may be shown beside them."""
 
 import pandas as pd
 
@@ -10,18 +10,19 @@ PUBLISHED_KEYS = ["method", "venue", "source", "selection"]
 
 
 def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
-    """Return the published rows that a run may stand beside.
+    """Return the published figures that may be shown beside a run.
 
-    Published rows are shown only for real faces, the benchmark's own version and its own folds.
+    They are shown only if the run has real faces and the benchmark's own version and folds.
 
     Args:
         results: the results of the run.
         metric: "F1" or "accuracy".
 
     Returns:
-        One row per method, in ascending order of the average, with the columns `PUBLISHED_KEYS`,
-        the benchmark's AUs and "Avg" in %, and "off": whether the printed average differs from
-        the mean of its AUs by more than 0.1. None if no published row may be shown.
+        A table with one row per published method, in ascending order of the average: the columns
+        `PUBLISHED_KEYS`, the benchmark's AUs and "Avg" in %, and "off". "off" is true if the
+        published average differs from the mean of its AUs by more than 0.1. None if no published
+        figure may be shown.
     """
     if (
         results.synthetic
@@ -50,7 +51,7 @@ def _is_own(results: Results, benchmark: protocols.Benchmark) -> bool:
 
 
 def lacking(results: Results) -> str:
-    """Return in words how many frames fewer than published were scored; "" if none are missing."""
+    """Return, in words, how many fewer frames the run scored than the paper; "" if not fewer."""
     expected = protocols.benchmark(results.benchmark).expected
     short = expected.frames - results.frames_scored if expected else 0
     return f"{short:,} frames fewer than published" if short > 0 else ""

@@ -1,4 +1,4 @@
-"""Figures inside a page: SVG that takes the page's colours and fonts, with a text alternative."""
+"""Figures for an HTML page: SVG in the page's own colours and fonts, with a text alternative."""
 
 import re
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ _STYLE: "dict[RcKeyType, str | float | bool]" = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of a page.
+    """A figure of an HTML page.
 
     Attributes:
-        svg: the SVG element.
-        title: the title in a few words.
-        words: the text alternative, which says what the figure shows.
+        svg: the SVG element, as text.
+        title: the title of the figure, a few words.
+        words: the text alternative: sentences that say what the figure shows.
     """
 
     svg: str
@@ -56,23 +56,23 @@ class Drawing:
 
 @contextmanager
 def drawing(name: str) -> Iterator[None]:
-    """Set matplotlib to the page's style within a ``with`` block.
+    """Set matplotlib to the page's style for the figures drawn in a ``with`` block.
 
     Args:
-        name: the figure's name; the ids inside the SVG depend on it alone.
+        name: the figure's name; the ids in the SVG depend only on it, not on chance.
     """
     with rc_context({**_STYLE, "svg.hashsalt": name}):
         yield
 
 
 def as_drawing(figure: Figure, name: str, title: str, words: str) -> Drawing:
-    """Return a figure as SVG for a page; call it within `drawing`.
+    """Turn a matplotlib figure into SVG for a page; call this within a `drawing` block.
 
     Args:
         figure: the finished figure.
-        name: the figure's name, of letters, unique on the page.
-        title: the title in a few words.
-        words: the text alternative, which says what the figure shows.
+        name: the figure's name: letters only, unique on the page.
+        title: the title of the figure, a few words.
+        words: the text alternative: sentences that say what the figure shows.
     """
     buffer = StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format")))
@@ -99,11 +99,11 @@ def _attribute(text: str) -> str:
 
 
 def grid(axes: Axes, axis: str) -> None:
-    """Draw grid lines behind the markers.
+    """Draw the grid lines of a chart, behind its markers.
 
     Args:
         axes: the axes to draw in.
-        axis: "x", "y" or "both".
+        axis: the axis whose grid lines to draw: "x", "y" or "both".
     """
     axes.grid(axis=axis, color=INK, alpha=0.15, linewidth=0.8)  # type: ignore[arg-type]
     axes.set_axisbelow(True)

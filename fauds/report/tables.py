@@ -16,9 +16,9 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: a figure in %, such as "85.3", "-" if it is undefined, or a text.
-        interval: the figure's interval, such as "83.0 to 87.2"; "" without an interval.
-        best: whether the figure is marked as the best of its row or column.
+        text: a figure in %, such as "85.3"; "-" if it is undefined; or any text.
+        interval: the 95 % interval of the figure, such as "83.0 to 87.2"; "" if it has none.
+        best: whether the figure is to be marked as the best of its row or column.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def wordy(self) -> bool:
-        """Whether the cell holds text rather than a figure."""
+        """Whether the cell holds long text, such as a sentence, instead of a figure."""
         return len(self.text) > _WORDY
 
 
@@ -36,9 +36,9 @@ class Row:
     """A row of a table.
 
     Attributes:
-        name: the row's heading.
-        cells: the cells right of the heading.
-        total: whether the row is the mean of those above it and is set apart.
+        name: the row's heading, in the first column.
+        cells: the cells of the other columns.
+        total: whether the row is the mean of the rows above it, and is set apart.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Table:
 
     Attributes:
         caption: the text above the table.
-        head: the headings of the columns, that of the rows' names first.
+        head: the headings of all columns; the first is that of the row names.
         rows: the rows.
         note: the text below the table; "" for none.
     """
@@ -63,7 +63,11 @@ class Table:
     note: str = ""
 
     def without(self, column: str) -> "Table":
-        """Return the table without one of its columns."""
+        """Return a copy of the table without one column.
+
+        Args:
+            column: the heading of the column to leave out.
+        """
         place = self.head.index(column)
         return replace(
             self,
@@ -75,7 +79,12 @@ class Table:
         )
 
     def with_intervals(self, column: str, head: str) -> "Table":
-        """Return the table with a new column `head` after `column`, which holds its intervals."""
+        """Return a copy of the table in which the intervals of a column are a column of their own.
+
+        Args:
+            column: the heading of the column whose figures have intervals.
+            head: the heading of the new column, which follows it.
+        """
         place = self.head.index(column)
         return replace(
             self,
@@ -94,7 +103,7 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """Return the table in Markdown; totals are in bold."""
+        """Return the table as Markdown text; the names of rows with means are in bold."""
         names = [f"**{row.name}**" if row.total else row.name for row in self.rows]
         cells = [[cell.text for cell in row.cells] for row in self.rows]
         lines = [list(self.head), ["---"] + ["---:"] * (len(self.head) - 1)]
@@ -102,7 +111,7 @@ class Table:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def rich(self) -> rich.table.Table:
-        """Return the table for a terminal; a rule separates totals."""
+        """Return the table for a terminal; a line separates rows with means from the others."""
         table = new_table(*self.head)
         for row in self.rows:
             if row.total:
@@ -116,12 +125,15 @@ MEAN, POOLED = "mean of folds", "pooled"
 
 
 def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None = None) -> Table:
-    """Return one metric by AU (or class) and fold, with the mean of folds and the pooled figure.
+    """Return a table of one metric: a row per AU (or class), a column per fold.
+
+    Further columns have the mean of folds and the figure over the pooled frames of all folds.
 
     Args:
         results: the results of a run.
-        metric: the metric to show.
-        beside: further metrics and their titles, whose means of folds follow.
+        metric: the name of the metric.
+        beside: further metrics to append as columns with their means of folds: from the name of the
+            metric to the heading.
     """
     target = results.protocol.predicts
     beside = beside or {}
@@ -145,12 +157,15 @@ def figure(row: MetricRow | None) -> Cell:
 
 
 def interval(row: MetricRow | None) -> str:
-    """Return the interval of a figure in %, such as ``83.0 to 87.2``; "" without an interval."""
+    """Return the interval of a figure as text in %, such as ``83.0 to 87.2``; "" without one."""
     return "" if row is None else percent_range(row.low, row.high)
 
 
 def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells with the highest figures marked, if at least two figures are defined."""
+    """Return the cells with the highest figure marked as the best, ties alike.
+
+    Nothing is marked if fewer than two cells hold a defined figure.
+    """
     figures = [float(cell.text) for cell in cells if cell.text != "-"]
     if len(figures) < 2:
         return tuple(cells)
@@ -161,12 +176,17 @@ def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def best_of_rows(table: Table) -> Table:
-    """Return the table with the highest figures of every row marked."""
+    """Return a copy of the table in which the highest figure of each row is marked as the best."""
     return replace(table, rows=tuple(replace(row, cells=best_of(row.cells)) for row in table.rows))
 
 
 def best_of_columns(table: Table, begin: int = 0) -> Table:
-    """Return the table with the highest figures of every column marked, from `begin` on."""
+    """Return a copy of the table in which the highest figure of each column is marked as the best.
+
+    Args:
+        table: the table.
+        begin: the number of columns after the row names to leave unmarked.
+    """
     columns = list(zip(*(row.cells for row in table.rows), strict=True))
     marked = [*columns[:begin], *(best_of(column) for column in columns[begin:])]
     rows = zip(table.rows, zip(*marked, strict=True), strict=True)

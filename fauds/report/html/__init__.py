@@ -17,13 +17,15 @@ from fauds.tables.paths import REPORT_HTML, dataset_folder
 
 
 def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
-    """Write report.html of finished runs into the first one's folder; return its path.
+    """Write report.html about one or more finished runs; return its path.
+
+    The file is written into the folder of the first run, and sections about a single run show this
+    run.
 
     Args:
-        folders: the folders of runs of one benchmark. Sections about a single run are about the
-            first.
-        with_faces: show faces of real people too. The licences of most datasets forbid to pass
-            them on.
+        folders: the folders of the runs, all of one benchmark.
+        with_faces: show faces of real people too. The licences of most datasets forbid passing them
+            on.
 
     Raises:
         UsageError: no run is named, or the runs are of several benchmarks.
@@ -70,7 +72,10 @@ def _title(runs: Sequence[ReportedRun]) -> str:
 
 
 def _dataset(run: ReportedRun) -> str:
-    """Return the benchmark's title, or its name if the run's version of it is not available."""
+    """Return the title of the run's benchmark, or its name.
+
+    The name stands in for the title if the workdir lacks the run's version of the benchmark.
+    """
     name, workdir = run.results.benchmark, dataset_folder(run.folder).parent
     if name not in protocol_files.names(workdir):
         return name

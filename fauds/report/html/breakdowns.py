@@ -1,4 +1,4 @@
-"""Tables of one run's figures by AU, fold, sex, subject and epoch selection."""
+"""Tables of one run's figures by AU, fold, sex, subject and choice of the epoch."""
 
 from dataclasses import replace
 
@@ -43,7 +43,10 @@ _TEXTS = {
 
 
 def au_table(run: ReportedRun) -> Table:
-    """Return the headline and further metrics by AU, without the metrics that the run lacks."""
+    """Return a table of the main metric and further metrics by AU; the last row has their means.
+
+    The figures are means of folds in %. Metrics that the run lacks are left out.
+    """
     title = run.target.titles[run.first]
     # In the order of _BESIDE; the titles of the target replace the common ones.
     titles = {**dict.fromkeys(_BESIDE, ""), **run.target.baselines, **_BESIDE, **run.target.titles}
@@ -65,9 +68,10 @@ def au_table(run: ReportedRun) -> Table:
 
 
 def _active_shares(run: ReportedRun) -> dict[str | None, float]:
-    """Return the share of scored frames in which each AU is active, and their mean under None.
+    """Return the share of scored frames, 0 to 1, in which each AU is active.
 
-    The dictionary is empty if the results do not hold the counts.
+    The key None has the mean over all AUs. The dictionary is empty if the results do not hold the
+    counts.
     """
     target, by_subject = run.target, run.results.subject_counts
     if by_subject is None or target.form != "multilabel":
@@ -81,7 +85,15 @@ def _head(run: ReportedRun) -> str:
 
 
 def by_fold(run: ReportedRun, metric: str, name: str) -> Table:
-    """Return one metric by AU and fold, with the mean of folds and the pooled figure."""
+    """Return a table of one metric: a row per AU or class, a column per fold.
+
+    Two more columns have the mean of folds and the figure over the pooled frames of all folds.
+
+    Args:
+        run: the run.
+        metric: the name of the metric, such as "f1".
+        name: the title of the metric for the caption.
+    """
     table = fold_table(run.results, metric)
     rows = (replace(row, name=sentence_case(row.name)) if row.total else row for row in table.rows)
     return replace(
@@ -93,7 +105,7 @@ def by_fold(run: ReportedRun, metric: str, name: str) -> Table:
 
 
 def undefined_table(run: ReportedRun) -> Table | None:
-    """Return the figures that are undefined, and why; None if all are defined."""
+    """Return a table of the run's undefined figures, with the reasons; None if all are defined."""
     lines = [line.partition(": ") for line in run.results.undefined]
     if not lines:
         return None
@@ -105,7 +117,11 @@ def undefined_table(run: ReportedRun) -> Table | None:
 
 
 def sex_table(run: ReportedRun) -> Table | None:
-    """Return the headline over the frames of women and of men; None if the run lacks these."""
+    """Return a table of the main metric by AU, over women's and over men's frames.
+
+    The last column says whether the intervals of the two sexes overlap. None if the run has no
+    figures by sex.
+    """
     groups = run.groups("sex")
     if not groups:
         return None
@@ -123,7 +139,7 @@ def sex_table(run: ReportedRun) -> Table | None:
 
 
 def _apart(rows: list[MetricRow | None]) -> str:
-    """Return "apart" or "overlap" for the intervals of two groups; "-" without intervals."""
+    """Return whether two groups' intervals are "apart" or "overlap"; "-" without intervals."""
     known = [row for row in rows if row is not None and row.low is not None]
     if len(known) != 2 or any(row.high is None for row in known):
         return "-"
@@ -132,7 +148,7 @@ def _apart(rows: list[MetricRow | None]) -> str:
 
 
 def subject_table(run: ReportedRun) -> Table | None:
-    """Return every subject's mean figures, the lowest first; None if the run lacks these."""
+    """Return a table of each subject's mean figures, the lowest first; None if the run has none."""
     subjects = run.groups("subject")
     if not subjects:
         return None
@@ -158,7 +174,11 @@ def _undefined_last(row: MetricRow | None) -> tuple[bool, float]:
 
 
 def selection_table(run: ReportedRun) -> Table | None:
-    """Return the headline beside the figures of other selections; None if there are no others."""
+    """Return a table of the main metric under different choices of the epoch and the threshold.
+
+    The first row is the headline: the last epoch at the declared threshold. None if the run has no
+    other row.
+    """
     headline = run.row(run.first, selection="last")
     rows = []
     for selection, words in SELECTIONS.items():
@@ -183,7 +203,7 @@ def _difference(value: float | None, other: float | None) -> str:
 
 
 def text_table(run: ReportedRun) -> Table | None:
-    """Return the metrics of the generated descriptions; None if the run wrote none."""
+    """Return a table of metrics of the generated descriptions; None if the run generated none."""
     rows = []
     for metric, name in _TEXTS.items():
         figures = [run.row(f"{scope}_{metric}") for scope in ("local", "global")]
@@ -203,9 +223,10 @@ def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
 
 
 def contradictions(run: ReportedRun) -> list[str]:
-    """Return a sentence on how often the two descriptions of a face contradict each other.
+    """Return a sentence on how often two descriptions of one face contradict each other.
 
-    The list is empty if no face has both descriptions.
+    The two are the description of the whole face and that of a single action unit. The list is
+    empty if no face has both.
     """
     row = run.row("text_contradictions")
     if row is None:

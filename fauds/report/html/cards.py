@@ -1,4 +1,4 @@
-"""A card for each test face: labels, predictions, and the states that the descriptions assert."""
+"""Cards of test faces: labels, predictions, and the states of AUs that the descriptions assert."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,23 @@ _Read = Callable[[str], Parsed]
 
 @dataclass(frozen=True)
 class Line:
-    """One AU, or class, of a card.
+    """The line about one AU, or class, on the card of a face.
+
+    A state is "active" or "inactive". The local description is the generated text about this AU,
+    the global description the generated text about the whole face.
 
     Attributes:
         name: the AU or class.
-        true: the state by the label, "active" or "inactive"; "" if it is not coded.
+        true: the state by the label; "" if the label is not coded.
         predicted: the predicted state.
-        named: whether the label or the prediction is active, or names the face's class.
+        named: whether the label or the prediction is active; for classes, whether the class is the
+            labelled or the predicted one.
         probability: the predicted probability, such as "0.93".
-        text: the generated local description; "" if the model wrote none.
-        local: the state that the local description asserts; "" for none.
-        face: the state that the global description asserts; "" for none.
-        attention: the attention map as an image URI; "" if none was kept.
-        peak: the place where attention is highest, in words; "" if none was kept.
+        text: the local description; "" if the model generated none.
+        local: the state that the local description asserts; "" if it asserts none.
+        face: the state that the global description asserts; "" if it asserts none.
+        attention: the attention map as an image URI; "" if the run kept none.
+        peak: the place where attention is highest, in words; "" if the run kept no attention map.
     """
 
     name: str
@@ -49,12 +53,12 @@ class Line:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the two descriptions assert different states."""
+        """Whether the texts on this AU and on the whole face assert different states of it."""
         return bool(self.local and self.face and self.local != self.face)
 
     @property
     def remark(self) -> str:
-        """Whether the descriptions agree with the prediction, in words; "" without descriptions."""
+        """How the descriptions agree with the prediction, in words; "" if they assert no state."""
         if self.contradicted:
             return f"own description says {self.local}, the face's says {self.face}"
         state = self.local or self.face
@@ -65,14 +69,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """One test face.
+    """The card of one test face.
 
     Attributes:
-        key: the frame's key, such as ``F001/T1/2440``.
+        key: the name of the frame, such as ``F001/T1/2440``.
         image: the image as a URI; "" without an image.
         lines: one line for each AU or class.
-        face_text: the generated global description; "" if the model wrote none.
-        true_face: the global description of the labels; "" if a needed AU is not coded.
+        face_text: the description of the face that the model generated; "" if it generated none.
+        true_face: the description of the face made from the labels; "" if a needed AU is not coded.
     """
 
     key: str
@@ -83,34 +87,34 @@ class Card:
 
     @property
     def active(self) -> list[str]:
-        """The AUs whose label or prediction is active."""
+        """The AUs that are active by the label or by the prediction."""
         return [line.name for line in self.lines if line.named]
 
     @property
     def wrong(self) -> list[str]:
-        """The AUs whose prediction differs from the label."""
+        """The AUs whose prediction differs from the label; AUs that are not coded are left out."""
         return [line.name for line in self.lines if line.verdict == "wrong"]
 
     @property
     def contradicted(self) -> list[str]:
-        """The AUs for which the two descriptions assert different states."""
+        """The AUs to which the texts on the AU and on the whole face give different states."""
         return [line.name for line in self.lines if line.contradicted]
 
     @property
     def has_attention(self) -> bool:
-        """Whether attention maps were kept."""
+        """Whether the run kept an attention map of any AU of this face."""
         return any(line.attention for line in self.lines)
 
 
 def cards(run: ReportedRun, with_faces: bool) -> tuple[list[Card], str]:
-    """Return a card for every face that the run kept, and why images are left out.
+    """Return a card for every test face that the run kept, and why the cards have no images.
 
     Args:
         run: the run.
         with_faces: show faces of real people too.
 
     Returns:
-        The cards, and the reason why they have no images, which is "" if they have.
+        The cards, and the reason why they have no images; "" if they have images.
 
     Raises:
         DataError: an image cannot be read.

@@ -15,7 +15,7 @@ _WORDS = {
 
 
 def overview(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the headline figures of several runs; None for a single run."""
+    """Return a table of several runs: main figures, differing settings; None for a single run."""
     if len(runs) < 2:
         return None
     overall = {m: sentence_case(name) for m, name in runs[0].target.overall.items()}
@@ -43,7 +43,13 @@ def overview(runs: Sequence[ReportedRun]) -> Table | None:
 
 
 def _marked(table: Table, figures: int) -> Table:
-    """Return the table with the best figures marked in its first columns, which hold figures."""
+    """Return the table with the best figure of each column marked.
+
+    Args:
+        table: the table.
+        figures: how many of the columns after the row names hold figures; the columns after these
+            hold text and are not marked.
+    """
     texts = [row.cells[figures:] for row in table.rows]
     cut = [Row(row.name, row.cells[:figures], row.total) for row in table.rows]
     marked = best_of_columns(Table(table.caption, table.head, tuple(cut), table.note))
@@ -55,7 +61,10 @@ def _marked(table: Table, figures: int) -> Table:
 
 
 def by_au(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the headline of several runs by AU, the best marked; None for a single run."""
+    """Return a table of the main metric: a row per AU, a column per run; None for a single run.
+
+    The best run of each row is marked if all were scored on the same frames by the same protocol.
+    """
     if len(runs) < 2:
         return None
     target, first = runs[0].target, runs[0].first
@@ -73,7 +82,12 @@ def by_au(runs: Sequence[ReportedRun]) -> Table | None:
 
 
 def ablation(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return the paper's Table 4; None unless the runs differ in the settings that it varies."""
+    """Return a table of what each part of the VL-FAU model adds, after Table 4 of its paper.
+
+    The settings switch three parts on and off: branches for each AU (MARL), and descriptions of
+    single AUs (LLGA) and of the face (GLGA) as further aims of training. None if no two runs differ
+    in these settings. The paper: Ge et al., ACM Multimedia 2024.
+    """
     ablated = [run for run in runs if run.switches is not None]
     if len({run.switches for run in ablated}) < 2:
         return None
@@ -101,7 +115,12 @@ def ablation(runs: Sequence[ReportedRun]) -> Table | None:
 
 
 def _place(switches: tuple[bool, ...]) -> tuple[int, bool]:
-    """Return the sort key of the paper's Table 4: fewest parts first, LLGA before GLGA."""
+    """Return the sort key of a run in the ablation table: runs with the fewest parts come first.
+
+    Args:
+        switches: whether each of the model's parts MARL, LLGA and GLGA is on. Among runs with
+            equally many parts, those without GLGA come first.
+    """
     return sum(switches), bool(switches) and switches[-1]
 
 
@@ -110,7 +129,7 @@ def _any(runs: Sequence[ReportedRun], metric: str) -> bool:
 
 
 def _others(runs: Sequence[ReportedRun]) -> str:
-    """Return what the columns mean, and which other settings differ between the runs."""
+    """Return a note for the ablation table: what its columns mean, which other settings differ."""
     switches = {f"model.{name}" for name in SWITCHES}
     keys = {change.partition("=")[0] for run in runs for change in run.differs} - switches
     meaning = (
@@ -121,7 +140,14 @@ def _others(runs: Sequence[ReportedRun]) -> str:
 
 
 def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
-    """Return published figures beside the runs'; None if they may not be compared."""
+    """Return a table of published figures by AU, with the runs' own figures below.
+
+    None if the runs may not be compared with the published figures or with each other.
+
+    Args:
+        runs: the runs of the page.
+        metric: "F1" or "accuracy".
+    """
     rows = published_rows(runs[0].results, metric)
     if rows is None or not comparable(runs):
         return None
@@ -158,12 +184,12 @@ def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
 
 
 def _printed(value: float) -> Cell:
-    """Return a published figure in %; "-" if the method leaves the action unit out."""
+    """Return a table cell with a published figure in %; "-" if none is published for the AU."""
     return Cell("-" if math.isnan(value) else f"{value:.1f}")
 
 
 def balance_words(runs: Sequence[ReportedRun]) -> list[str]:
-    """Return a sentence about each run's spread of the headline over the AUs."""
+    """Return a sentence for each run: range and variance of its main metric over the AUs."""
     sentences = []
     for run in runs:
         values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
@@ -178,7 +204,7 @@ def balance_words(runs: Sequence[ReportedRun]) -> list[str]:
 
 
 def variance(values: Sequence[float]) -> float:
-    """Return the variance of values of 0 to 1, in squared %."""
+    """Return the population variance, in squared %, of values given as shares from 0 to 1."""
     percents = [100 * value for value in values]
     mean = sum(percents) / len(percents)
     return sum((value - mean) ** 2 for value in percents) / len(percents)

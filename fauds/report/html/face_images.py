@@ -1,4 +1,4 @@
-"""Images inside a page: faces, and attention maps to lay over them."""
+"""Images for a page: faces, and attention maps to lay over the faces."""
 
 import base64
 import io
@@ -29,15 +29,16 @@ _COLUMNS = ("left", "middle", "right")
 def shown_images(
     run: ReportedRun, faces: Sequence[DescribedFace], with_faces: bool
 ) -> tuple[Mapping[int, Path], str]:
-    """Return the images to show by frame id, and why there are none.
+    """Return the paths of the face images that a page may show, and why it may show none.
 
     Args:
         run: the run whose faces are shown.
-        faces: the faces that the run kept.
+        faces: the test faces that the run kept.
         with_faces: show faces of real people too.
 
     Returns:
-        The paths of the images, and the reason why they are left out, which is "" if they are not.
+        The path of each image by frame id, and the reason why images are left out ("" if they are
+        shown).
 
     Raises:
         DataError: real faces are asked for, but the tables of their dataset are missing.
@@ -78,7 +79,7 @@ def _real_images(run: ReportedRun, frame_ids: Sequence[int]) -> dict[int, Path]:
 
 
 def face_uri(path: Path) -> str:
-    """Return a face image as the data URI of a small JPEG.
+    """Return a face image as a data URI that holds a small JPEG.
 
     Raises:
         DataError: the file is no image.
@@ -95,12 +96,12 @@ def face_uri(path: Path) -> str:
 
 
 def attention_uri(attention: np.ndarray) -> str:
-    """Return an attention map as the data URI of a PNG to lay over the face.
+    """Return an attention map as a data URI that holds a PNG to lay over the face.
 
     The PNG is transparent where attention is highest and dark where it is lowest.
 
     Args:
-        attention: the map, float [rows, columns].
+        attention: the attention map, float [rows, columns].
     """
     spread = np.ptp(attention)
     share = (attention - attention.min()) / spread if spread > 0 else np.ones_like(attention)
@@ -113,7 +114,7 @@ def attention_uri(attention: np.ndarray) -> str:
 
 
 def attention_peak(attention: np.ndarray) -> str:
-    """Return where a map [rows, columns] is highest on the image: "upper left", "middle"."""
+    """Return where an attention map [rows, columns] is highest: "upper left" or "middle", say."""
     place = np.unravel_index(int(attention.argmax()), attention.shape)
     row, column = (
         min(int(3 * (at + 0.5) / size), 2) for at, size in zip(place, attention.shape, strict=True)

@@ -1,4 +1,4 @@
-"""The finished runs of a page: access to their figures, and the settings that differ."""
+"""The runs that a page reports: access to their figures, and the settings in which they differ."""
 
 import json
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A finished run.
+    """A finished run that a page reports.
 
     Attributes:
         folder: the folder of the run.
         results: the results of the run.
-        letter: the name of the run on a page of several runs: "A", "B" and so on.
-        differs: the settings that differ between the page's runs, as ``key=value``.
+        letter: the name of the run on a page about several runs: "A", "B" and so on.
+        differs: the run's values of the settings that are not the same for all runs of the page, as
+            ``key=value``.
     """
 
     folder: Path
@@ -39,17 +40,17 @@ class ReportedRun:
 
     @property
     def title(self) -> str:
-        """The model and its preset."""
+        """The names of the model and of its preset (named settings), such as ``vlfau (tiny)``."""
         return f"{self.results.model} ({self.results.preset})"
 
     @property
     def target(self) -> Target:
-        """The target: what the run predicts."""
+        """What the run predicts: AUs or classes, and the metrics that score them."""
         return self.results.protocol.predicts
 
     @property
     def first(self) -> str:
-        """The headline's metric."""
+        """The name of the run's main metric, such as "f1"."""
         return self.target.first
 
     def row(
@@ -62,28 +63,36 @@ class ReportedRun:
         group: str | None = None,
         selection: str | None = None,
     ) -> MetricRow | None:
-        """Return one figure; None if the run lacks it.
+        """Return one figure of the run, with its interval; None if the run lacks the figure.
 
         Args:
             metric: the name of the metric.
-            scope: what the figure is computed over, such as "mean_of_folds" or "pooled".
-            au: the AU or class; None for the mean over all of them.
+            scope: what the figure is computed over: "fold" (the test frames of one fold),
+                "mean_of_folds", "pooled" (all test frames at once), "sex" or "subject".
+            au: the AU or class; None for the figure over all of them.
             fold: the fold number, for the scope "fold".
-            group: the sex or subject, for figures of groups.
-            selection: how the epoch was chosen; None for the headline's selection, "none" for
-                figures that do not depend on training.
+            group: the sex ("F" or "M") or the subject's id, for the scopes "sex" and "subject".
+            selection: how the epoch was chosen, such as "last"; None for the headline's choice,
+                "none" for figures that do not depend on training.
         """
         return self.results.row(metric, scope, au, fold, group=group, selection=selection)
 
     def value(
         self, metric: str, scope: str = "mean_of_folds", au: str | None = None
     ) -> float | None:
-        """Return the value of one figure, 0 to 1; None if the run lacks it or it is undefined."""
+        """Return one figure as a number from 0 to 1; None if the run lacks it or it is undefined.
+
+        Args:
+            metric: the name of the metric.
+            scope: what the figure is computed over, such as "mean_of_folds" or "pooled" (all test
+                frames at once).
+            au: the AU or class; None for the figure over all of them.
+        """
         row = self.row(metric, scope, au)
         return None if row is None else row.value
 
     def groups(self, scope: str) -> list[str]:
-        """Return the groups that have figures of their own, sorted.
+        """Return the sexes or the subjects for which the run has figures, sorted.
 
         Args:
             scope: "sex" or "subject".
@@ -92,7 +101,11 @@ class ReportedRun:
         return sorted(groups)
 
     def settings(self, *keys: str) -> Any:
-        """Return the resolved setting under these keys; None if the run has no such setting."""
+        """Return the value of a nested setting; None if the run has no such setting.
+
+        Args:
+            keys: the names that lead to the setting, such as "model" and "dim".
+        """
         value: Any = self.results.settings
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -100,16 +113,16 @@ class ReportedRun:
 
     @property
     def switches(self) -> tuple[bool, ...] | None:
-        """The settings of `SWITCHES`; None if the model does not have them."""
+        """Whether each of the settings in `SWITCHES` is on; None if the model lacks one of them."""
         values = [self.settings("model", name) for name in SWITCHES]
         return None if None in values else tuple(map(bool, values))
 
 
 def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
-    """Read finished runs of one benchmark.
+    """Read finished runs of one benchmark, and find the settings in which they differ.
 
     Raises:
-        UsageError: no run is named, one is named twice, or they are of several benchmarks.
+        UsageError: no run is named, a run is named twice, or the runs are of several benchmarks.
         DataError: a run has no results.
     """
     if not folders:

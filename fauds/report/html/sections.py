@@ -1,4 +1,4 @@
-"""The sections of a page: tables, figures and texts, or why one of them is missing."""
+"""The sections of report.html: tables, figures and texts, or a sentence on why they are missing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class Section:
     """A section of the page.
 
     Attributes:
-        name: the id of the section, for links.
+        name: the HTML id of the section, for links.
         title: the heading.
         words: the paragraphs.
         drawings: the figures.
         tables: the tables.
-        folded: tables that are folded until the reader opens them.
+        folded: tables that stay closed until the reader of the page opens them.
     """
 
     name: str
@@ -38,9 +38,12 @@ class Section:
 
 
 def sections(runs: Sequence[ReportedRun]) -> list[Section]:
-    """Return all sections but summary, faces and provenance.
+    """Return the sections of the page, except its summary, faces and provenance.
 
-    A section that cannot be shown says why.
+    Sections that do not apply to the runs are left out; others that lack data say why.
+
+    Args:
+        runs: the runs of the page. Sections about a single run are about the first.
     """
     run = runs[0]
     candidates = [
@@ -224,7 +227,10 @@ def _features(run: ReportedRun) -> Section:
 
 
 def lost_frames(run: ReportedRun) -> str:
-    """Return how many frames have no face, by subject and by reason; "" if all have one."""
+    """Return how many frames have no face image, as text: counts by subject, then by reason.
+
+    The text is "" if every frame has a face image.
+    """
     results = run.results
     if not results.frames_without_image:
         return ""

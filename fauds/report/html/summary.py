@@ -1,4 +1,4 @@
-"""The summary of a page: the model, the data, the headline, and how certain it is."""
+"""Sentences that sum up a run: the model, the data, the main figure, and how certain it is."""
 
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.report.formatting import percent, sentence_case
@@ -9,7 +9,7 @@ _WEAK = 3
 
 
 def sentences(run: ReportedRun) -> list[str]:
-    """Return the paragraphs of a run's summary."""
+    """Return the paragraphs that sum up a run, for the top of the page."""
     parts = [_run(run.results), *_missing(run.results), _result(run), _certainty(run)]
     return [*parts, *_by_au(run)]
 
@@ -34,7 +34,10 @@ def _run(results: Results) -> str:
 
 
 def _missing(results: Results) -> list[str]:
-    """Return how frames without an external prediction were scored; empty if there are none."""
+    """Return a sentence on how frames without an external prediction were scored.
+
+    External predictions were made by another program. The list is empty if no frame lacks one.
+    """
     if results.missing is None or not results.missing.frames:
         return []
     count = sum(results.missing.frames.values())
@@ -62,7 +65,10 @@ def _result(run: ReportedRun) -> str:
 
 
 def _without_interval(run: ReportedRun) -> str:
-    """Return why the headline has no interval, and the pooled figure with its interval, if any."""
+    """Return why the headline (the main metric as mean of folds) has no interval, in brackets.
+
+    If the figure over the pooled frames of all folds has an interval, both are added.
+    """
     if run.results.uncertainty is None:
         return "(no interval was computed)"
     single = any(len(subjects) == 1 for subjects in run.results.protocol.test_subjects.values())
@@ -78,7 +84,7 @@ def _without_interval(run: ReportedRun) -> str:
 
 
 def _certainty(run: ReportedRun) -> str:
-    """Return what the headline estimates, and what its interval is computed from."""
+    """Return sentences on what the main figure estimates and how its interval was computed."""
     estimand = run.target.estimand
     uncertainty = run.results.uncertainty
     shown = any(interval(run.row(run.first, scope)) for scope in ("mean_of_folds", "pooled"))
@@ -104,7 +110,11 @@ def _by_au(run: ReportedRun) -> list[str]:
 
 
 def _beyond_noise(run: ReportedRun) -> str:
-    """Return the AUs whose interval ends below that of the mean, in words; "" without intervals."""
+    """Return a sentence that names the AUs that are below the mean by more than noise.
+
+    These are the AUs whose interval ends before the interval of the mean over AUs begins. The text
+    is "" without intervals.
+    """
     mean, highs = run.row(run.first), {}
     for au in run.results.protocol.aus:
         row = run.row(run.first, au=au)
