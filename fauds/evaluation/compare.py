@@ -1,6 +1,6 @@
-"""Compares two models on the same frames.
+"""Compares two models on the same frames, with tests that are paired by subject.
 
-Each model is one run, or several runs that differ only by the seed.
+Each model is given as one finished run, or as several runs that differ only by the training seed.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ Differences in them are listed, not refused: that the same frames were scored is
 
 
 def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
-    """Raise unless the runs of one model differ only by the seed.
+    """Raise an error unless the runs of one model differ only by the training seed.
 
     Args:
         side: the runs of one of the two models that are compared.
 
     Raises:
-        UsageError: a run or a seed is given twice, or the runs differ by more than the seed.
+        UsageError: a run or a seed is given twice, or the runs differ in other settings too.
     """
     first = side[0]
     for other in side[1:]:
@@ -65,13 +65,14 @@ def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
 
 
 def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ between two results.
+    """Return the settings that differ between the results of two runs.
 
-    External predictions have no settings that could be compared: if either side is external, only
-    the names of the models are compared.
+    Predictions of other programs have no settings that could be compared: if `a` or `b` is of such
+    predictions, only the names of the models are compared.
 
     Returns:
-        By dotted name of the setting, the values in `a` and in `b`; None where a side lacks it.
+        A dict from the dotted name of a setting, such as "training.seed", to its values in `a` and
+        in `b`; a value is None if that run does not have the setting.
     """
     of_a: dict[str, Any] = {"model": a.model}
     of_b: dict[str, Any] = {"model": b.model}
@@ -84,11 +85,13 @@ def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
 
 
 def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
-    """Raise unless two runs were scored on the same frames by the same protocol.
+    """Raise an error unless two runs were scored on the same frames by the same protocol.
+
+    Predictions of other programs do not declare how the epoch was chosen, how faces were aligned,
+    or the frame set. Differences in these are allowed if a run is of such predictions.
 
     Returns:
-        The differences in what external predictions do not declare (see `_UNDECLARED`), one phrase
-        each; empty if both runs are of fauds' models.
+        The allowed differences, one phrase each; empty if both runs are of fauds' models.
 
     Raises:
         DataError: the runs differ; the message lists the differences.
@@ -110,7 +113,12 @@ def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
 
 
 def _differences(a: Results, b: Results) -> dict[str, str]:
-    """Return the parts of the protocol that differ: key to a phrase with both values."""
+    """Return how the protocols of two runs differ.
+
+    Returns:
+        A dict from each key of the protocol that differs, such as "threshold", to a phrase that
+        names the key and gives both values.
+    """
     of_a, of_b = (
         {
             "benchmark": results.benchmark,
@@ -128,7 +136,10 @@ def _differences(a: Results, b: Results) -> dict[str, str]:
 
 
 def _both_values(name: str, a: Any, b: Any) -> str:
-    """Return a phrase with two values of a protocol's key; long lists are summarised."""
+    """Return a phrase with the values that a key of the protocol has in two runs, `a` and `b`.
+
+    AUs and test subjects are summarised: only what differs is given, and subjects are counted.
+    """
     if name == "aus":
         if set(a) == set(b):
             return "in another order"
@@ -158,13 +169,14 @@ SEED = 0
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """One metric of both models: a figure for each of A names, and last their mean.
+    """One metric, such as F1, for two models that are compared.
 
     Attributes:
-        a, b: the figures of the two models, float64 [A + 1], 0 to 1, NaN where undefined. For a
-            model with several seeds, the metric of the counts averaged over its runs.
-        of_seeds_a, of_seeds_b: for each run of the model, the mean over names.
-        comparison: the difference a - b, with its confidence interval and p-value.
+        a, b: the metric of each model, float64 [A + 1], 0 to 1, NaN where undefined: a value for
+            each of the A names (AUs or classes), and last the value over all names. For a model
+            with several seeds, it is computed from the counts averaged over the model's runs.
+        of_seeds_a, of_seeds_b: the value over all names of each run of the model, one per seed.
+        comparison: the differences a - b, with confidence intervals and p-values.
     """
 
     a: np.ndarray
@@ -175,7 +187,10 @@ class MetricComparison:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the mean over names differs, by the test and by the confidence interval."""
+        """Whether the models differ in the value over all names.
+
+        They do if the confidence interval of the difference excludes 0 and p is below 0.05.
+        """
         comparison = self.comparison
         excludes_zero = comparison.low[-1] > 0 or comparison.high[-1] < 0
         return bool(excludes_zero and comparison.p[-1] < 1 - LEVEL)
@@ -183,13 +198,16 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """The comparison of two models.
+    """The comparison of two models on the same frames.
 
     Attributes:
-        a, b: the runs of the two models, one run for each seed.
-        metrics: the comparison for each of the target's statistics; the first is the headline.
-        estimand: "mean_of_folds", or "pooled" if a fold tests a single subject.
-        undeclared: the differences in what external predictions do not declare, one phrase each.
+        a, b: the runs of each model, one run for each seed.
+        metrics: by metric, its comparison. The metrics are the target's statistics (such as F1);
+            the verdict rests on the first one.
+        estimand: "mean_of_folds" if metrics are means over folds; "pooled" if they are computed
+            from all test frames at once, because a fold tests a single subject.
+        undeclared: differences between the protocols that are allowed because predictions of other
+            programs do not declare these parts (see `_UNDECLARED`), one phrase each.
     """
 
     a: tuple[CountedRun, ...]
@@ -200,7 +218,7 @@ class ModelComparison:
 
     @property
     def target(self) -> Target:
-        """What both models predict."""
+        """The target: the AUs or classes that both models predict."""
         return self.a[0].results.protocol.predicts
 
     @property
@@ -210,7 +228,7 @@ class ModelComparison:
 
     @property
     def aus(self) -> list[str]:
-        """The names of the scores (AUs or classes), in the order of the figures."""
+        """The names of the AUs or classes that are compared, in the order of the values."""
         return self.a[0].results.protocol.aus
 
     @property
@@ -222,7 +240,8 @@ class ModelComparison:
 def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelComparison:
     """Compare two models by tests that are paired by subject.
 
-    The counts of every subject are averaged over the seeds of a model, then compared once.
+    For each model, the counts of correct and wrong decisions on each subject are averaged over the
+    model's seeds; the averages of the two models are then compared.
 
     Args:
         a: the runs of the first model, which differ only by the seed.
@@ -264,7 +283,7 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
 
 
 def _averaged(side: Sequence[CountedRun]) -> Additive:
-    """Return the counts of every subject, averaged over the runs of one model."""
+    """Return each subject's counts of correct and wrong decisions, averaged over a model's runs."""
     of_runs = (run.counted.counts.parts for run in side)
     means = (np.mean(part, axis=0) for part in zip(*of_runs, strict=True))
     return type(side[0].counted.counts)(*means)
@@ -273,7 +292,7 @@ def _averaged(side: Sequence[CountedRun]) -> Additive:
 def _figures(
     counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
 ) -> np.ndarray:
-    """Return the statistic by name and over all names, float64 [A + 1]."""
+    """Return a statistic, such as F1, float64 [A + 1]: for each of A names, last over all names."""
     all_once = np.ones((1, len(folds)))
     figures: np.ndarray = resampling.estimates(all_once, counts, folds, statistic, estimand)[0]
     return figures

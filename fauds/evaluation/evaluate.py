@@ -1,8 +1,10 @@
-"""Scores predictions against labels by a protocol, for fauds' models and for others alike.
+"""Scores predictions against labels by a protocol, for models of fauds and of other programs.
 
 Predictions of any model are given as `Predictions`, and the labels of their frames as
-`GroundTruth`. What only a model of fauds provides (predictions after each epoch, the model's own
-measures, generated texts) is optional. No model runs here.
+`GroundTruth`. Predictions after each epoch, the model's own measures and generated texts are
+optional, since only models of fauds provide them. No model runs here.
+
+Shapes: S scored frames, A names (the AUs or classes that are predicted).
 """
 
 import platform
@@ -32,7 +34,12 @@ _PACKAGES = ("torch", "timm", "numpy", "pyarrow", "spacy")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of fauds, Python and the packages that can change figures, by name."""
+    """Return the versions of fauds, of Python and of the packages that can change the results.
+
+    Returns:
+        A dict from names, such as "torch", to versions; packages that are not installed are
+        missing.
+    """
     packages = {}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
@@ -42,12 +49,14 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Epochs:
-    """The predictions of a fold's model after each epoch.
+    """The predictions of one fold's model after each epoch of its training.
 
     Attributes:
-        test: by epoch, the scores of the fold's test part, float32 [n, A].
-        validation: by epoch, the scores of the fold's validation frames, float32 [V, A].
-        validation_labels: the target's labels of the validation frames, [V, ...].
+        test: by epoch, the predicted scores of the fold's n test frames, float32 [n, A] for A
+            names (AUs or classes).
+        validation: by epoch, the predicted scores of the fold's V validation frames, float32
+            [V, A].
+        validation_labels: the labels of the validation frames, [V, ...].
     """
 
     test: Mapping[int, np.ndarray]
@@ -57,9 +66,10 @@ class Epochs:
 
 @dataclass(frozen=True)
 class RunDescription:
-    """The model and the settings that predictions are from, as results.json describes them.
+    """The model and the settings that made the predictions, as results.json describes them.
 
-    The attributes are those of `fauds.evaluation.results.Results` and of its protocol.
+    The attributes have the meaning of the fields with the same names in
+    `fauds.evaluation.results.Results` and `fauds.evaluation.results.Protocol`.
     """
 
     model: str
@@ -78,15 +88,16 @@ class RunDescription:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of S frames.
+    """The predictions of a model for S frames.
 
     Attributes:
-        table: a table of S rows with a column of scores for each name, and, if the model generates
-            texts, columns of texts (``AU01_text``, ``face_text``), null where a frame is not
-            described.
-        run: the model and the settings that the predictions are from.
+        table: a table with one row for each frame. It has a column of scores for each AU or class,
+            and, if the model generates texts, columns of texts (``AU01_text``, ``face_text``),
+            which are null where a frame is not described.
+        run: the model and the settings that made the predictions.
         intensities: by AU, the predicted intensities, 0 to 5, float64 [S].
-        measures: by fold, the model's own measures of its test part: metric to (value, count).
+        measures: for each fold, further measures that the model itself computes on the fold's test
+            frames: by metric, the value and the number of items that it is computed from.
         epochs: by fold, the predictions after each epoch; empty if they were not kept.
     """
 
@@ -102,8 +113,8 @@ class References:
     """The reference captions that generated texts are compared with.
 
     Attributes:
-        captions: the rows of captions.parquet for the S frames.
-        phrases: the table of phrases.parquet.
+        captions: the rows of captions.parquet for the S predicted frames.
+        phrases: the table of phrases.parquet, which lists all distinct descriptions.
         language: the language of both tables, such as "en".
         readable: whether the captions follow templates that ship with fauds; only these can be
             parsed for what they assert.
@@ -120,19 +131,20 @@ class GroundTruth:
     """The labels that predictions of S frames are scored against.
 
     Attributes:
-        frames: the scored frames, in the order of the predictions: subject, task, frame, sex, the
-            target's columns, and the coded intensities if any are predicted.
-        fold: the fold that tests each frame, int [S].
-        folds: the table of folds: the fold that tests each subject.
+        frames: a table of the scored frames, in the order of the predictions, with the columns
+            subject, task, frame, sex, the labels of the target and, if intensities are predicted,
+            the coded intensities.
+        fold: the number of the fold that tests each frame, int [S].
+        folds: the table of folds, which names for each subject the fold that tests it.
         tested: the numbers of the folds that are scored.
-        statistics: the table of label counts of each fold's training and test part.
+        statistics: a table that counts the labels in the training and test frames of each fold.
         synthetic: whether the dataset is synthetic.
         offered: the number of coded frames of the tested subjects, scored or not.
         without_image: by subject, the number of frames that are not scored because they have no
             face image.
         provenance: how labels, captions and faces were made, as results.json describes it.
-        references: the reference captions; None without captions.
-        missing: the frames that external predictions lack; None for models of fauds.
+        references: the reference captions; None if the dataset has no captions.
+        missing: the frames for which another program made no prediction; None for models of fauds.
     """
 
     frames: pa.Table
@@ -149,7 +161,7 @@ class GroundTruth:
 
 
 def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark) -> Results:
-    """Score predictions by a protocol.
+    """Score predictions against labels by a protocol, and return the results of the run.
 
     Args:
         predictions: the predictions of S frames.
@@ -157,7 +169,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         protocol: the target, the threshold and the rules of the benchmark.
 
     Raises:
-        DataError: reference captions do not assert the labels.
+        DataError: a reference caption does not describe the AUs as they are labelled.
     """
     run, target, threshold = predictions.run, protocol.target, protocol.metric.threshold
     rows_of = {fold: np.flatnonzero(labels.fold == fold) for fold in labels.tested}
@@ -217,7 +229,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
 
 
 def _protocol(run: RunDescription, labels: GroundTruth, protocol: Benchmark) -> Protocol:
-    """Return the protocol as results.json describes it."""
+    """Return the protocol that the predictions were scored by, in the form of results.json."""
     parts, target = labels.folds, protocol.target
     tested = {
         fold: sorted(parts.filter(pc.equal(parts["fold"], fold))["subject"].to_pylist())
@@ -245,7 +257,16 @@ def _fold_scores(
     rows: np.ndarray,
     graded: bool,
 ) -> FoldScores:
-    """Return the scores and labels of one fold's test part, which are in these rows."""
+    """Return the predictions and labels of the frames that one fold tests.
+
+    Args:
+        predictions: the predictions of all frames.
+        labels: the labels of all frames.
+        protocol: the target, the threshold and the rules of the benchmark.
+        fold: the number of the fold.
+        rows: the rows of the fold's test frames in both tables.
+        graded: whether the scores are probabilities instead of decisions 0 or 1.
+    """
     indices = pa.array(rows)
     predicted, frames = predictions.table.take(indices), labels.frames.take(indices)
     agreement = texts = None
@@ -271,10 +292,15 @@ def _fold_scores(
 
 
 def training_rates(statistics: pa.Table, fold: int) -> np.ndarray:
-    """Return how often each name is positive in a fold's training part.
+    """Return how often each AU or class occurs in the training frames of a fold.
+
+    Args:
+        statistics: the table of label counts of all folds.
+        fold: the number of the fold.
 
     Returns:
-        Positive frames by coded frames, 0 to 1, float64 [A].
+        The number of positive frames divided by the number of coded frames, 0 to 1, float64 [A],
+        for A AUs or classes.
     """
     of_fold = statistics.filter(pc.equal(statistics["fold"], fold))
     frames = np.maximum(of_fold["train_frames"].to_numpy(), 1)
@@ -285,7 +311,16 @@ def training_rates(statistics: pa.Table, fold: int) -> np.ndarray:
 def _intensities(
     predictions: Predictions, frames: pa.Table, rows: np.ndarray
 ) -> Intensities | None:
-    """Return the coded and the predicted intensities of a fold; None if none are predicted."""
+    """Return the coded and the predicted AU intensities of a fold's test frames.
+
+    Args:
+        predictions: the predictions of all frames.
+        frames: the labels of the fold's test frames.
+        rows: the rows of the fold's test frames in the predictions.
+
+    Returns:
+        The intensities; None if the model predicts no intensities.
+    """
     aus = list(predictions.intensities)
     if not aus:
         return None
@@ -301,7 +336,12 @@ def _texts(
     rows: pa.Array,
     protocol: Benchmark,
 ) -> TextFigures | None:
-    """Score a fold's descriptions; None if the templates of the references cannot be parsed."""
+    """Score the generated descriptions of a fold's test frames against reference captions.
+
+    Returns:
+        The figures; None if the references follow templates that do not ship with fauds, and
+        therefore cannot be parsed.
+    """
     if not references.readable:
         return None
     names = protocol.target.described
@@ -321,7 +361,10 @@ def _texts(
 
 
 def _unscored_texts(predictions: Predictions, labels: GroundTruth) -> list[str]:
-    """Return a note if generated texts could not be parsed for what they assert."""
+    """Return a list with one note for the results if generated texts could not be parsed.
+
+    The list is empty if they could be parsed, or if there are no texts or no references.
+    """
     references = labels.references
     if references is None or references.readable or not text_columns(predictions.table):
         return []

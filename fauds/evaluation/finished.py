@@ -1,4 +1,4 @@
-"""Reads finished runs: their results, and the counts of every subject for comparisons."""
+"""Reads finished runs: their results, and each subject's counts of correct and wrong decisions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,11 @@ _KEYS = ("frame_id", "subject", "task", "frame", "sex")
 
 @dataclass(frozen=True)
 class Scored:
-    """The labels and scores of a run's N test frames.
+    """The labels and the predicted scores of the N frames that a run tested.
 
     Attributes:
-        labels: the target's labels, [N, ...], -1 where not coded.
-        scores: the predicted scores, float32 [N, A].
+        labels: the labels, [N, ...], -1 where not coded.
+        scores: the predicted scores, float32 [N, A], for A names (AUs or classes).
         folds: the fold that tested each frame, int16 [N].
         subjects: the subject of each frame.
         sexes: "F" or "M" for each frame; None if the subject's sex is unknown.
@@ -38,15 +38,15 @@ class Scored:
 
 
 def read_scored(run: Path, results: Results) -> Scored | None:
-    """Return the labels and scores of a run's test frames.
+    """Read the labels and the predicted scores of the frames that a run tested.
 
     Args:
         run: the run's folder.
         results: the results of the run.
 
     Returns:
-        None if the predictions, the frames or their labels are missing or have changed since the
-        run was scored.
+        The labels and scores; None if the predictions, the frames or the labels are missing or have
+        changed since the run was scored.
     """
     target = results.protocol.predicts
     path = dataset_folder(run) / FRAMES
@@ -86,7 +86,10 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class CountedRun(FinishedRun):
-    """A finished run with the counts of every subject, which comparisons need."""
+    """A finished run with each subject's counts of correct and wrong decisions.
+
+    Comparisons between runs are paired by subject, and therefore need these counts.
+    """
 
     counted: BySubject
 
@@ -131,14 +134,17 @@ def read(path: Path) -> FinishedRun:
 
 
 def load(path: Path) -> CountedRun:
-    """Read a finished run with its counts by subject.
+    """Read a finished run with each subject's counts of correct and wrong decisions.
+
+    Results of an older fauds do not contain the counts; they are then computed from the run's
+    predictions and the labels in the dataset's folder.
 
     Args:
         path: the run's folder, or a results file.
 
     Raises:
-        DataError: there are no results, or they have no counts by subject and the tables to
-            compute them from are missing.
+        DataError: there are no results, or the results have no counts and the predictions or labels
+            to compute them from are missing.
     """
     run = read(path)
     counts = run.results.subject_counts
@@ -156,7 +162,7 @@ def load(path: Path) -> CountedRun:
 
 
 def _recounted(folder: Path, results: Results) -> BySubject:
-    """Return the counts by subject, computed from the run's predictions and the labels."""
+    """Count correct and wrong decisions by subject, from a run's predictions and the labels."""
     scored = read_scored(folder, results)
     if scored is None:
         raise DataError(

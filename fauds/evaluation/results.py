@@ -26,15 +26,20 @@ from fauds.targets.base import Target
 from fauds.targets.occurrence import Occurrence
 
 Outcomes = tuple[NonNegativeInt, ...]
-"""For a subject and a name, the number of frames with each outcome, in the target's order."""
+"""The number of frames with each outcome, for one subject and one AU or class.
+
+For AU occurrence, the outcomes are true positives, false positives, false negatives and true
+negatives.
+"""
 
 
 @dataclass(frozen=True)
 class BySubject:
-    """The counts of G subjects.
+    """The counts of correct and wrong decisions on the frames of each of G subjects.
 
     Attributes:
-        counts: the target's counts of every subject, [G, ...].
+        counts: the counts of every subject, arrays [G, ...]; for AU occurrence true and false
+            positives and negatives.
         folds: the fold that tested each subject, int64 [G].
         subjects: the ids of the subjects, ordered by fold and id.
         sexes: "F" or "M" for each subject; "" if unknown.
@@ -58,8 +63,8 @@ def by_subject(
 
     Args:
         target: the target, which defines what is counted.
-        labels: the target's labels, [N, ...].
-        decisions: the decisions, bool [N, A].
+        labels: the labels of N frames, [N, ...].
+        decisions: whether each of A names (AUs or classes) is predicted, bool [N, A].
         folds: the fold that tested each frame, int [N].
         subjects: the subject of each frame, str [N].
         sexes: by subject, "F" or "M"; subjects of unknown sex may be missing.
@@ -76,11 +81,12 @@ def by_subject(
 
 
 class SubjectCounts(BaseModel):
-    """The counts by subject as results.json stores them.
+    """Each subject's counts of correct and wrong decisions, as results.json stores them.
 
     Attributes:
-        folds: by fold, subject and name (AU or class), the number of frames with each outcome; for
-            AU occurrence tp, fp, fn, tn.
+        folds: by fold, subject and name (AU or class), the number of frames with each outcome. For
+            AU occurrence these are true positives, false positives, false negatives and true
+            negatives.
         sexes: by subject, "F" or "M"; subjects of unknown sex are missing.
     """
 
@@ -91,7 +97,7 @@ class SubjectCounts(BaseModel):
 
     @classmethod
     def of(cls, counted: BySubject, target: Target) -> "SubjectCounts":
-        """Convert counts to the form of results.json."""
+        """Convert arrays of counts to the nested dicts that results.json stores."""
         outcomes = target.outcomes(counted.counts).tolist()
         folds: dict[int, dict[str, dict[str, Outcomes]]] = {}
         for fold, name, row in zip(counted.folds.tolist(), counted.subjects, outcomes, strict=True):
@@ -101,10 +107,10 @@ class SubjectCounts(BaseModel):
         return cls(folds=folds, sexes={name: sex for name, sex in known if sex})
 
     def grouped(self, target: Target) -> BySubject:
-        """Convert the counts to arrays.
+        """Convert the nested dicts of counts to arrays, ordered by fold and subject.
 
         Raises:
-            ValueError: the counts do not have this target's outcomes.
+            ValueError: the counts do not have the number of outcomes that this target defines.
         """
         rows = [
             (fold, name, [outcomes[name_] for name_ in target.names])
@@ -122,7 +128,7 @@ class SubjectCounts(BaseModel):
 
 _AGAIN = "copy the file again from where it was written, or repeat the run (fauds bench or score)"
 EXTERNAL = "elsewhere"
-"""The preset and the selection of external predictions in results.json."""
+"""What results.json gives as the preset and the selection for predictions of other programs."""
 Fraction = float | None
 """A figure from 0 to 1; None if undefined."""
 
@@ -132,14 +138,16 @@ class _Schema(BaseModel):
 
 
 class MetricRow(_Schema):
-    """One figure of the results.
+    """One figure of the results: the value of a metric, and what it was computed from.
 
     Attributes:
         metric: the name of the metric, such as "f1", "accuracy", "always_active_f1" or "auc", or of
-            one of the model's own measures.
-        scope: "fold" (one test part), "mean_of_folds", "pooled" (all test frames at once), "sex"
-            (all test frames of one sex) or "subject" (all test frames of one subject).
-        au: the name (AU or class); null for figures over all names and for metrics without names.
+            a measure that the model itself computes.
+        scope: the frames that the figure covers: "fold" (the test frames of one fold),
+            "mean_of_folds" (the mean of the folds' figures), "pooled" (all test frames at once),
+            "sex" (all test frames of one sex) or "subject" (all test frames of one subject).
+        au: the AU or class; null for figures over all AUs or classes, and for metrics that have no
+            figure for each of them.
         fold: the fold, for scope "fold".
         group: the sex, "F" or "M", for scope "sex"; the subject's id for scope "subject".
         selection: how the epoch was chosen: "last", "validation", "best_test_epoch",
@@ -149,8 +157,9 @@ class MetricRow(_Schema):
             levels; null if undefined.
         low, high: the ends of the confidence interval that `Results.uncertainty` describes; null
             for figures without an interval.
-        n: the number of coded frames that the figure is computed from; for figures over all names
-            the number of frames, for word measures of words, for text figures of texts.
+        n: the number of items that the figure is computed from: the coded frames; for measures of
+            predicted words, the words; for figures of generated texts, the texts. A figure over
+            all names counts the frames in which at least one name is coded.
     """
 
     metric: str
@@ -166,7 +175,16 @@ class MetricRow(_Schema):
 
 
 class Uncertainty(_Schema):
-    """How the confidence intervals were computed; `note` explains what they cover."""
+    """How the confidence intervals were computed.
+
+    Attributes:
+        method: the name of the method.
+        resamples: the number of random resamples; 0 for methods without random samples.
+        level: the confidence level, such as 0.95.
+        seed: the seed of the random resamples.
+        unit: what is resampled: whole subjects, since frames of one subject are alike.
+        note: sentences that explain which variation the intervals cover.
+    """
 
     method: str
     resamples: int
@@ -177,13 +195,15 @@ class Uncertainty(_Schema):
 
 
 class Optimism(_Schema):
-    """The headline figure under another selection of the epoch or threshold.
+    """How much higher the main figure is if the epoch or the threshold is chosen in another way.
+
+    The main figure is the mean over folds of the target's first statistic over all names: for AU
+    occurrence, of the mean F1 over AUs.
 
     Attributes:
         selection: how the epoch or the threshold was chosen; see `MetricRow`.
-        f1: the figure under this selection: for AU occurrence the mean F1 over AUs, for other
-            targets their first statistic.
-        headline: the same figure under the protocol's own selection.
+        f1: the main figure with this choice.
+        headline: the main figure with the protocol's own choice, which is the reported one.
         difference: `f1` minus `headline`; null if either is undefined.
     """
 
@@ -194,11 +214,11 @@ class Optimism(_Schema):
 
 
 class MissingFrames(_Schema):
-    """Frames of the protocol that have no external prediction.
+    """The frames of the protocol for which another program made no prediction.
 
     Attributes:
-        rule: how they were handled: "drop" did not score them, "inactive" scored them as inactive,
-            "refuse" allows none.
+        rule: how such frames were handled: "drop" left them out, "inactive" scored them as if all
+            AUs were predicted to be inactive, "refuse" allowed no such frame.
         frames: by subject, the number of such frames.
     """
 
@@ -211,10 +231,10 @@ class Protocol(_Schema):
 
     Attributes:
         folds: the name of the list of folds.
-        test_subjects: by fold, the ids of the subjects that it tests.
-        aus: the names of the scores: action units or classes.
+        test_subjects: by fold, the ids of the subjects that the fold tests.
+        aus: the names of the action units or classes that are scored.
         occurrence: the rule by which action units count as occurring; "" for other targets.
-        threshold: the probability from which a name counts as active.
+        threshold: the probability from which an AU or class counts as active.
         selection: how the epoch was chosen; see `MetricRow`.
         alignment: how faces were aligned and cropped.
         frame_set: which frames were scored, as a phrase.
@@ -242,7 +262,7 @@ class Protocol(_Schema):
 
     @cached_property
     def predicts(self) -> Target:
-        """The target that was predicted.
+        """The target that was predicted: AU occurrence, or the classes that the protocol declares.
 
         Raises:
             UsageError: this kind of target is not installed.
@@ -264,7 +284,7 @@ class Results(_Schema):
         protocol_hash: the SHA-256 of `protocol`.
         synthetic: whether the dataset is synthetic.
         model: the name of the model.
-        preset: the name of the model's preset; "elsewhere" for external predictions.
+        preset: the name of the model's preset; "elsewhere" for predictions of other programs.
         settings: all settings of the run, with defaults filled in.
         seeds: the random seeds of the run.
         pretraining: how the backbone was pretrained, as a phrase.
@@ -279,18 +299,21 @@ class Results(_Schema):
         undefined: phrases that name the figures that are undefined and left out of means.
         seconds: the time for training and testing all folds, without what was repeated after an
             interruption.
-        computed_on: the distinct devices, precisions and process counts of the folds' testing.
-        provenance: reading options, differences from published counts, and caption settings.
+        computed_on: phrases that name the device, the precision and the number of processes that
+            tested the folds, each distinct phrase once.
+        provenance: how the labels were read, differences from published counts, and the settings of
+            the captions.
         metrics: all figures.
-        summary: by metric, the headline figures.
+        summary: the headline figures by metric: the mean over folds of the figure over all names.
         uncertainty: how the confidence intervals were computed.
-        chosen: by fold and selection, the chosen epoch and threshold.
-        optimism: the headline figure under other selections of the epoch or the threshold.
-        subject_counts: the counts of the headline's decisions by subject, for paired tests and
-            other intervals.
-        missing: the frames that external predictions lack.
-        without: by output that the model does not provide (descriptions, attention maps, ...), the
-            reason.
+        chosen: by fold and way of choosing (such as "best_test_epoch"), the chosen "epoch" and
+            "threshold".
+        optimism: the main figure if the epoch or the threshold is chosen in other ways.
+        subject_counts: each subject's counts of correct and wrong decisions under the protocol's
+            own choice of epoch and threshold, for paired tests and other intervals.
+        missing: the frames for which another program made no prediction.
+        without: the outputs that the model does not provide (descriptions, attention maps, ...),
+            with the reasons.
     """
 
     benchmark: str
@@ -335,9 +358,9 @@ class Results(_Schema):
         """Return the row of one figure; None if the results do not contain it.
 
         Args:
-            metric: the name of the metric.
-            scope: the scope; see `MetricRow`.
-            au: the name (AU or class); None for the figure over all names.
+            metric: the name of the metric, such as "f1".
+            scope: the frames that the figure covers, such as "fold" or "pooled"; see `MetricRow`.
+            au: the AU or class; None for the figure over all AUs or classes.
             fold: the fold, for scope "fold".
             group: the sex or the subject, for scopes "sex" and "subject".
             selection: how the epoch was chosen; None for the protocol's own selection, and for
@@ -355,7 +378,11 @@ class Results(_Schema):
     def value(
         self, metric: str, scope: str, au: str | None = None, fold: int | None = None
     ) -> Fraction:
-        """Return a figure under the protocol's selection; None if undefined or missing."""
+        """Return the value of one figure; None if it is undefined or not in the results.
+
+        The figure is that under the protocol's own choice of the epoch. For the arguments see
+        `row`.
+        """
         row = self.row(metric, scope, au, fold)
         return row.value if row else None
 
@@ -442,7 +469,11 @@ def read_file(path: Path) -> Results:
 
 
 def _fit(counts: SubjectCounts, protocol: Protocol) -> bool:
-    """Whether every fold has counts of its own subjects, and each subject of all names."""
+    """Whether counts by subject agree with the protocol of the same results file.
+
+    They do if the folds are the same, every fold counts only subjects that it tests, and every
+    subject has the right number of counts for every AU or class.
+    """
     names = set(protocol.aus)
     fits = counts.folds.keys() == protocol.test_subjects.keys() and all(
         subjects

@@ -1,4 +1,7 @@
-"""Computes the rows of results.json from the scores and labels of folds."""
+"""Computes the rows of results.json from the labels and the predicted scores of each fold.
+
+Shapes: N test frames, A names (the AUs or classes that are predicted), G subjects.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +20,21 @@ from fauds.metrics.resampling import Additive, with_overall
 from fauds.targets.base import MetricValues, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
-"""The low and the high ends of intervals, [A + 1] each: by name, and last over all names."""
+"""The low and the high ends of confidence intervals, two arrays [A + 1].
+
+Each has a value for every one of A names (AUs or classes), and last one for the figure over all
+names.
+"""
 
 
 @dataclass(frozen=True)
 class MetricRows:
-    """Makes the rows of a target's figures under one selection of the epoch.
+    """Makes rows of results.json for figures that share a target and a way of choosing the epoch.
 
     Attributes:
-        target: the target, whose names the figures have.
-        selection: how the epoch was chosen; see `fauds.evaluation.results.MetricRow`.
+        target: the target, which defines the AUs or classes that have figures.
+        selection: how the epoch was chosen, such as "last"; see
+            `fauds.evaluation.results.MetricRow`.
     """
 
     target: Target
@@ -44,7 +52,12 @@ class MetricRows:
         group: str | None = None,
         ends: tuple[float, float] = (np.nan, np.nan),
     ) -> MetricRow:
-        """Return one row; NaN becomes null, and the selection "none" if no training is involved."""
+        """Return one row of results.json, in which NaN is stored as None.
+
+        For the arguments see `fauds.evaluation.results.MetricRow`; `ends` are the low and the high
+        end of the confidence interval. The row's selection is "none" if the metric does not depend
+        on training.
+        """
         untrained = metric in self.target.untrained or metric.endswith("_no_image")
         return MetricRow(
             metric=metric,
@@ -71,17 +84,19 @@ class MetricRows:
         group: str | None = None,
         ends: Bounds | None = None,
     ) -> list[MetricRow]:
-        """Return a row for every name, and last one for the figure over all names.
+        """Return the rows of one metric: one for every AU or class, and last one over all of them.
 
         Args:
-            metric: the name of the metric.
-            scope: the scope; see `fauds.evaluation.results.MetricRow`.
-            figure: the values by name, and over all names; None there is replaced by their mean.
-            n: the number of frames of every name, and last of all names.
-            names: the names; the target's if None.
+            metric: the name of the metric, such as "f1".
+            scope: the frames that the figures cover, such as "fold" or "pooled"; see
+                `fauds.evaluation.results.MetricRow`.
+            figure: the value for each name (AU or class) and the value over all names. If the value
+                over all names is None, the mean of the defined values is used.
+            n: the number of coded frames for each name, and last for all names.
+            names: the names of the AUs or classes; None for those of the target.
             fold: the fold, for scope "fold".
             group: the sex or the subject, for scopes "sex" and "subject".
-            ends: the confidence intervals; None for none.
+            ends: the ends of the confidence intervals; None if the rows have no intervals.
         """
         names = self.target.names if names is None else names
         values = [] if figure.by_name is None else figure.by_name.tolist()
@@ -116,12 +131,12 @@ _UNDEFINED = {
     "intensity_pcc": "no spread in the coded or the predicted intensities",
     "intensity_mae": "no coded intensity in the test part",
 }
-"""By metric, why figures of descriptions and intensities can be undefined."""
+"""By metric of descriptions or intensities, the reason for which it can be undefined."""
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """The coded and the predicted intensities of N frames.
+    """The coded and the predicted AU intensities of N frames.
 
     Attributes:
         aus: the AUs whose intensities are predicted.
@@ -136,17 +151,20 @@ class Intensities:
 
 @dataclass(frozen=True)
 class FoldScores:
-    """The labels and predictions of one fold's test part.
+    """The labels and predictions of the N frames that one fold tests.
 
     Attributes:
-        labels: the target's labels, [N, ...], -1 where not coded.
-        scores: the predicted scores, float32 [N, A].
-        rates: by name, the share of positive frames in the training part, 0 to 1, float [A].
-        measures: by metric, the value and the count of the model's own measures.
-        agreement: the result of `text_agreement`; None if the model generates no texts.
-        texts: the figures of the generated descriptions; None without descriptions.
-        intensities: the intensities; None if none are predicted.
-        graded: whether the scores are probabilities; False if all are decisions 0 or 1.
+        labels: the labels, [N, ...], -1 where not coded.
+        scores: the predicted scores, float32 [N, A], for A names (AUs or classes).
+        rates: for each name, the share of the training frames in which it is positive, 0 to 1,
+            float [A].
+        measures: further measures that the model itself computes: by metric, the value and the
+            number of items that it is computed from.
+        agreement: how often generated texts agree with the predicted AUs, as returned by
+            `text_agreement`; None if the model generates no texts.
+        texts: the figures of the generated descriptions; None if there are no descriptions.
+        intensities: the AU intensities; None if the model predicts no intensities.
+        graded: whether the scores are probabilities; False if all scores are decisions 0 or 1.
     """
 
     labels: np.ndarray
@@ -162,14 +180,16 @@ class FoldScores:
 def metric_rows(
     folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return the figures of every fold, their means over folds, and the pooled figures.
+    """Return the rows of every fold's figures, of their means over folds, and of pooled figures.
 
-    Each by name and over all names. Means leave undefined figures out; `undefined` lists them.
+    Pooled figures are computed from the test frames of all folds at once. Every metric has a row
+    for each AU or class, and one over all of them. Means leave undefined figures out; the function
+    `undefined` lists these.
 
     Args:
-        folds: by fold, the labels and predictions of its test part.
-        threshold: the probability from which a name counts as active.
-        rows: makes the rows.
+        folds: by fold, the labels and predictions of the fold's test frames.
+        threshold: the probability from which an AU or class counts as active.
+        rows: makes the rows of results.json.
     """
     lines: list[MetricRow] = []
     for fold, scores in folds.items():
@@ -210,7 +230,11 @@ def _variance(
     rows: MetricRows,
     fold: int | None = None,
 ) -> list[MetricRow]:
-    """Return the variance of F1 over names; no row for targets without an F1 by name."""
+    """Return the row of the variance of F1 between the AUs or classes.
+
+    The list is empty for targets that have no F1 for each AU or class. For the arguments see
+    `metric_rows` and `MetricRows`.
+    """
     figure = metrics.get("f1")
     if figure is None or figure.by_name is None:
         return []
@@ -240,7 +264,12 @@ def _intensity_rows(
 
 
 def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[MetricRow]:
-    """Return the mean over folds of every figure, in the order of the folds' rows."""
+    """Return the rows of the mean over folds of every figure.
+
+    Args:
+        lines: the rows of all folds; the means are in their order.
+        rows: makes the rows of results.json.
+    """
     by_figure: dict[tuple[str, str | None], list[MetricRow]] = {}
     for line in lines:
         by_figure.setdefault((line.metric, line.au), []).append(line)
@@ -295,19 +324,21 @@ def text_agreement(
     threshold: float,
     occurrence_at: int | None = None,
 ) -> tuple[float, int] | None:
-    """Compare generated local descriptions with the decisions of the model's heads.
+    """Compare generated descriptions of single AUs with the model's own AU predictions.
 
     Args:
         predictions: the predictions of a fold, with columns of generated descriptions.
         phrases: the table of all descriptions that captions use.
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
-        occurrence_at: the intensity from which an AU counts as occurring, by which the degree of a
-            description is active or inactive; None if the benchmark codes occurrence.
+        occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
+            description of a degree, such as "slightly", describes an active AU. None if the
+            benchmark codes occurrence.
 
     Returns:
-        The share of descriptions that equal, word for word, a description of the predicted state
-        (in any degree and paraphrase), and the number of descriptions; None if there are none.
+        The share of generated descriptions that equal, word for word, one of the captions'
+        descriptions of the predicted state (in any degree and paraphrase), and the number of
+        generated descriptions; None if there are no generated descriptions.
     """
     texts_of: dict[tuple[str, bool], list[str]] = {}
     for au, state, text in zip(
@@ -331,15 +362,17 @@ def text_agreement(
 def summary(
     lines: Sequence[MetricRow], target: Target, measures: Sequence[str] = ()
 ) -> dict[str, float | None]:
-    """Return the headline figures: the mean over folds of each figure over all names.
+    """Return the headline figures, which summarise a run.
+
+    A headline figure is the mean over folds of a metric's value over all AUs or classes.
 
     Args:
         lines: all rows of the run.
-        target: the target, which names its headline metrics.
-        measures: the names of the model's own measures, which are added.
+        target: the target, which names the metrics that are headlines.
+        measures: the names of measures that the model itself computes, which are added.
 
     Returns:
-        By metric, the figure; None if it is undefined.
+        A dict from metrics to figures; a figure is None if it is undefined.
     """
     means = {
         line.metric: line.value for line in lines if line.scope == "mean_of_folds" and not line.au
@@ -348,7 +381,14 @@ def summary(
 
 
 def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
-    """Return phrases that list undefined figures: ``f1, recall of AU24 in fold 2: reason``."""
+    """Return a phrase for each AU or class that has undefined figures in a fold.
+
+    A phrase names the metrics and the reason: ``f1, recall of AU24 in fold 2: reason``.
+
+    Args:
+        lines: all rows of the run.
+        target: the target, which knows the reasons.
+    """
     reasons = {**target.undefined, **_UNDEFINED}
     groups: dict[tuple[int | None, str, str], list[str]] = {}
     for line in lines:
@@ -367,12 +407,15 @@ _ESTIMANDS = ("mean_of_folds", "pooled")
 def with_intervals(
     lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return the rows, with confidence intervals for the target's statistics over all folds.
+    """Return the rows, after adding confidence intervals to those that have one.
+
+    These are the rows with the scopes "mean_of_folds" and "pooled" of the target's statistics, such
+    as F1, under the protocol's own choice of the epoch.
 
     Args:
-        lines: all rows.
-        counted: the counts by subject under the protocol's selection.
-        rows: makes rows under the protocol's selection.
+        lines: all rows of the run.
+        counted: each subject's counts of correct and wrong decisions.
+        rows: the maker of the rows, which names the target and the protocol's choice of the epoch.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
     for name, statistic in rows.target.statistics.items():
@@ -389,14 +432,16 @@ def with_intervals(
 
 
 def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the target's statistics for all test frames of each sex, with intervals.
+    """Return the rows of the target's statistics, such as F1, for the subjects of each sex.
 
+    A statistic is computed from all test frames of one sex at once, and has a confidence interval.
     Subjects of unknown sex are left out.
 
     Args:
-        counted: the counts of G subjects.
-        frames: for each subject, the number of frames with at least one coded name, int [G].
-        rows: makes the rows.
+        counted: the counts of correct and wrong decisions for each of G subjects.
+        frames: for each subject, the number of frames in which at least one AU or class is coded,
+            int [G].
+        rows: makes the rows of results.json.
     """
     lines: list[MetricRow] = []
     sexes = np.array(counted.sexes)
@@ -413,7 +458,10 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
 
 
 def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the target's statistics over all names for each subject; arguments as `sex_rows`."""
+    """Return the rows of the target's statistics, such as F1, for each subject's test frames.
+
+    Only the values over all AUs or classes are returned. For the arguments see `sex_rows`.
+    """
     return [
         rows.row(name, "subject", float(value), n, group=subject)
         for name, statistic in rows.target.statistics.items()
@@ -424,7 +472,7 @@ def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> li
 
 
 def uncertainty() -> Uncertainty:
-    """Return how the confidence intervals are computed and what they cover."""
+    """Return a description of the confidence intervals: how they are computed, what they cover."""
     return Uncertainty(
         method=METHOD,
         # The jackknife takes no random samples: it leaves out every subject once.
@@ -444,7 +492,11 @@ def _only(counts: Additive, selected: np.ndarray) -> Additive:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """All figures of a run; the attributes are those of `fauds.evaluation.results.Results`."""
+    """All figures of a run.
+
+    The attributes have the meaning of the fields with the same names in
+    `fauds.evaluation.results.Results`.
+    """
 
     metrics: list[MetricRow]
     summary: dict[str, float | None]
@@ -464,11 +516,11 @@ def run_figures(
     """Compute all figures of a run.
 
     Args:
-        folds: by fold, the labels and predictions of its test part.
-        subjects: by fold, the subject of each frame of its test part, str [N].
+        folds: by fold, the labels and predictions of the fold's N test frames.
+        subjects: by fold, the subject of each test frame, str [N].
         sexes: by subject, "F" or "M"; None if unknown.
         target: the target that is predicted.
-        threshold: the probability from which a name counts as active.
+        threshold: the probability from which an AU or class counts as active.
         selection: how the epoch was chosen; see `fauds.evaluation.results.MetricRow`.
     """
     rows = MetricRows(target, selection)
@@ -499,6 +551,9 @@ def run_figures(
 
 
 def _measures(folds: Mapping[int, FoldScores]) -> list[str]:
-    """Return the names of the model's own measures, without their baselines."""
+    """Return the names of the measures that the model itself computes.
+
+    Baselines, whose names end with "_no_image", are left out.
+    """
     names = dict.fromkeys(name for scores in folds.values() for name in scores.measures)
     return [name for name in names if not name.endswith("_no_image")]

@@ -1,9 +1,9 @@
-"""Computes the figures under other ways of choosing the epoch or the threshold.
+"""Computes which figures would be reported if the epoch or the threshold were chosen otherwise.
 
-The headline figure is that of the last epoch at the protocol's threshold. Here each fold also
-chooses the epoch by its validation subjects, and, as often in published work, the epoch, the
-threshold or both on the test part itself. The difference to the headline shows how optimistic such
-a choice is.
+The headline figure (for AUs, the mean F1 over AUs, averaged over folds) is that of the last epoch
+at the protocol's threshold. Here each fold also chooses the epoch by its validation subjects, and,
+as is common in published work, the epoch, the threshold or both by its own test frames. The
+difference from the headline figure shows how optimistic such a choice is.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,16 +23,17 @@ THRESHOLDS = np.arange(1, 100) / 100
 
 @dataclass(frozen=True)
 class EpochScores:
-    """The scores of one fold after each epoch.
+    """The scores that one fold's model predicted after each epoch of its training.
 
     Attributes:
         target: the target that is predicted.
-        labels: the target's labels of the test part, [N, ...], -1 where not coded.
-        last: the scores of the test part after the last epoch, float32 [N, A].
-        epochs: by epoch, the scores of the test part, float32 [N, A]; empty if the test part was
-            not evaluated after each epoch.
-        validation_labels: the target's labels of the validation frames, [V, ...].
-        validation: by epoch, the scores of the validation frames, float32 [V, A].
+        labels: the labels of the fold's N test frames, [N, ...], -1 where not coded.
+        last: the predicted scores of the test frames after the last epoch, float32 [N, A], for A
+            names (AUs or classes).
+        epochs: by epoch, the predicted scores of the test frames, float32 [N, A]; empty if the
+            model was not tested after each epoch.
+        validation_labels: the labels of the fold's V validation frames, [V, ...].
+        validation: by epoch, the predicted scores of the validation frames, float32 [V, A].
     """
 
     target: Target
@@ -45,12 +46,14 @@ class EpochScores:
 
 @dataclass(frozen=True)
 class Selections:
-    """The figures under every selection that the folds' scores allow.
+    """The figures for other ways of choosing the epoch or the threshold (selections).
 
     Attributes:
-        rows: the rows of all figures.
-        chosen: by fold and selection, the chosen "epoch" and "threshold".
-        optimism: for each selection, the headline figure and how much higher it is.
+        rows: the rows of all figures, for results.json.
+        chosen: by fold and selection (such as "best_test_epoch"), the chosen "epoch" and
+            "threshold".
+        optimism: for each selection, the headline figure and how much higher it is than with the
+            protocol's own selection.
     """
 
     rows: list[MetricRow] = field(default_factory=list)
@@ -60,7 +63,13 @@ class Selections:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The scores and the threshold that a fold chose; `chosen` is the choice for results.json."""
+    """The epoch or threshold that a fold chose.
+
+    Attributes:
+        scores: the predicted scores of the test frames after the chosen epoch, float32 [N, A].
+        threshold: the chosen threshold, or that of the protocol.
+        chosen: the choice as results.json describes it: "epoch", "threshold" or both.
+    """
 
     scores: np.ndarray
     threshold: float
@@ -70,17 +79,20 @@ class _Choice:
 def select(
     folds: Mapping[int, EpochScores], target: Target, threshold: float, headline: float | None
 ) -> Selections:
-    """Score every selection for which all folds have the necessary scores.
+    """Compute the figures for each way of choosing the epoch or the threshold.
 
-    A fold chooses the epoch or threshold with the highest value of the target's first statistic
-    over all names; of equal values, the earliest epoch and the lowest threshold.
+    The ways are: the epoch by the validation frames, the epoch by the test frames, the threshold by
+    the test frames, and both by the test frames. A way is left out unless all folds have the scores
+    that it needs. A fold chooses the epoch or threshold with the highest value of the target's
+    first statistic (for AUs, the mean F1 over AUs). Of equal values, the earliest epoch and the
+    lowest threshold are chosen.
 
     Args:
         folds: by fold, the scores after each epoch.
         target: the target that is predicted.
         threshold: the protocol's threshold.
-        headline: the value of the first statistic under the protocol's own selection, 0 to 1; None
-            if undefined.
+        headline: the mean over folds of the first statistic for the last epoch at the protocol's
+            threshold, 0 to 1; None if undefined.
     """
     selections = Selections()
     if not folds:
@@ -177,30 +189,33 @@ def _of_epoch(
 
 
 def _overall(target: Target, labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """Return the target's first statistic over all names, at a threshold."""
+    """Return the value of the target's first statistic at a threshold, over all AUs or classes."""
     counts = target.count(labels, target.decide(scores, threshold))
     return target.over_all(target.first, counts)
 
 
 def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the target's first statistic over all names at each of `THRESHOLDS`, float64 [99]."""
+    """Return the target's first statistic (for AUs, the mean F1) at each threshold, float64 [99].
+
+    The thresholds are 0.01, 0.02, ... 0.99.
+    """
     if target.statistics[target.first] is occurrence.f1:
         return threshold_scores(labels, scores)
     return np.array([_overall(target, labels, scores, at) for at in THRESHOLDS])
 
 
 def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over AUs at each of `THRESHOLDS`, which is the same for all AUs.
+    """Return the mean F1 over AUs at each of the thresholds 0.01, 0.02, ... 0.99.
 
-    Every frame is assigned to the interval between two thresholds once; the counts at a threshold
-    are cumulative sums over the intervals.
+    All AUs have the same threshold. To save time, every probability is assigned to the interval
+    between two thresholds once; the counts at a threshold are cumulative sums over the intervals.
 
     Args:
-        labels: int8 [N, A], 1 active, 0 inactive, -1 not coded.
-        probabilities: float [N, A], 0 to 1.
+        labels: the labels of N frames and A AUs, int8 [N, A]: 1 active, 0 inactive, -1 not coded.
+        probabilities: the predicted probabilities, float [N, A], 0 to 1.
 
     Returns:
-        float64 [99].
+        The mean F1 at each threshold, float64 [99].
     """
     aus, cells = labels.shape[1], len(THRESHOLDS) + 1
     # Thresholds in the precision of the probabilities, as in a decision at the threshold.

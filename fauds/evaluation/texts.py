@@ -1,10 +1,11 @@
 """Scores generated descriptions by what they assert and by their similarity to references.
 
-A local text asserts the state of its own AU; statements about other AUs are ignored, so a text
-that describes the wrong AU asserts nothing. The text of a face asserts the states of the AUs that
-it mentions, and that all other AUs are inactive. A text that cannot be parsed asserts nothing, and
-a text that calls an AU both active and inactive asserts nothing about this AU. Where a text asserts
-nothing it does not detect an active AU, agrees with no decision, and contradicts no other text.
+A local text describes one AU and asserts whether this AU is active; statements about other AUs are
+ignored, so a text that describes the wrong AU asserts nothing. A global text describes the whole
+face: it asserts the states of the AUs that it mentions, and that all other AUs are inactive. A text
+that cannot be parsed asserts nothing, and a text that calls an AU both active and inactive asserts
+nothing about this AU. A text that asserts nothing about an AU does not detect the AU, agrees with
+no prediction, and contradicts no other text.
 
 Each distinct text is parsed and compared once, not once for each frame, to save time.
 """
@@ -30,19 +31,23 @@ _NOTHING = -1
 
 @dataclass(frozen=True)
 class TextFigures:
-    """The figures of a fold's descriptions; a scope without texts has no figures.
+    """The figures of the descriptions that were generated for a fold's test frames.
+
+    Names of metrics begin with "local" for texts that describe one of A AUs, and with "global" for
+    texts that describe the whole face. There are no figures for a kind of text that the model does
+    not generate.
 
     Attributes:
         by_au: by metric, the values (float64 [A], NaN where undefined) and the numbers of coded
             frames (int64 [A]). `local_text_f1` and `global_text_f1`: the F1 of the AUs that texts
             assert to be active, against the labels.
         overall: by metric, the value and the number n of texts, pairs or faces that it is computed
-            from. `*_bleu4` and `*_rouge_l`: similarity of n texts to their references.
-            `*_text_agreement_with_head`: share of n (face, AU) pairs whose text asserts the
-            head's decision. `local_unparsed`: share of n local texts that assert nothing about
-            their AU; `global_unparsed`: share of n face texts that assert nothing about any AU.
-            `text_contradictions`: share of n faces with texts of both scopes on which the two
-            assert different states of an AU.
+            from. `*_bleu4` and `*_rouge_l`: the similarity of n texts to their references.
+            `*_text_agreement_with_head`: the share of n (face, AU) pairs for which the text
+            asserts the same state as the model's AU prediction. `local_unparsed`: the share of n
+            local texts that assert nothing about their AU. `global_unparsed`: the share of n
+            global texts that assert nothing about any AU. `text_contradictions`: the share of n
+            faces with local and global texts for which the two assert different states of an AU.
     """
 
     by_au: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -59,7 +64,7 @@ def text_figures(
     language: str,
     templates: Path | None = None,
 ) -> TextFigures:
-    """Score a fold's generated descriptions.
+    """Score the descriptions that were generated for a fold's test frames.
 
     Args:
         predictions: a table with a column of probabilities for each AU, and the generated texts in
@@ -69,15 +74,16 @@ def text_figures(
             coded, and the reference descriptions AUxx_caption and face_caption.
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
-        occurrence_at: the intensity from which an AU counts as occurring, by which the degree of a
-            description is active or inactive; None if the benchmark codes occurrence.
+        occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
+            description of a degree, such as "slightly", describes an active AU. None if the
+            benchmark codes occurrence.
         language: the language of the descriptions, such as "en".
-        templates: the folder of the templates that the references follow; None for those that ship
-            with fauds.
+        templates: the folder of the templates that the references follow; None for the templates
+            that ship with fauds.
 
     Raises:
         UsageError: the language does not exist.
-        DataError: a reference does not assert the labels of its frame.
+        DataError: a reference does not describe the AUs of its frame as they are labelled.
     """
     parser = _TextParser(aus, occurrence_at, language, templates)
     labels = np.stack([_filled(truth[au]) for au in aus], axis=1)
@@ -107,11 +113,11 @@ def text_figures(
 
 @dataclass(frozen=True)
 class _TextColumn:
-    """A column of texts.
+    """A column of N texts, in which each distinct text is stored once.
 
     Attributes:
         texts: the distinct texts.
-        places: for each row, the index of its text in `texts`, int [N], -1 where null.
+        places: for each row, the index of its text in `texts`, int [N]; -1 if it has no text.
     """
 
     texts: list[str]
@@ -120,12 +126,15 @@ class _TextColumn:
 
 @dataclass(frozen=True)
 class _Assertions:
-    """The assertions of the texts of one scope.
+    """What texts assert about each of A AUs in each of N frames.
+
+    The texts are either local, with one text for each AU, or global, with one text for each face.
 
     Attributes:
         columns: the columns of texts: one for each AU, or one for the face.
         present: whether the frame has a text, bool [N, A].
-        states: the state that the text asserts, int8 [N, A]: 1 active, 0 inactive, -1 nothing.
+        states: the state of the AU that the text asserts, int8 [N, A]: 1 active, 0 inactive, -1 if
+            it asserts nothing.
     """
 
     columns: list[_TextColumn]
@@ -134,7 +143,10 @@ class _Assertions:
 
 
 class _TextParser:
-    """Parses columns of texts for the states that they assert; every distinct text once."""
+    """Parses columns of texts for the AU states that they assert.
+
+    Every distinct text is parsed only once. For the arguments see `text_figures`.
+    """
 
     def __init__(
         self, aus: Sequence[str], occurrence_at: int | None, language: str, templates: Path | None
@@ -145,11 +157,11 @@ class _TextParser:
         self._parse: Callable[[str], Parsed] = cache(own or partial(parse, language=language))
 
     def assertions(self, table: pa.Table, scope: str, suffix: str) -> _Assertions:
-        """Return the assertions of the texts of one scope.
+        """Return what the local or the global texts of a table assert about each AU.
 
         Args:
-            table: the table of texts; without the columns of the scope, no text is present.
-            scope: "local" or "global".
+            table: the table of texts; if it lacks columns of the scope, no frame has a text.
+            scope: "local" for texts about single AUs, "global" for texts about the whole face.
             suffix: the suffix of the columns' names: "text" or "caption".
         """
         names = self._aus if scope == "local" else ["face"]
@@ -170,13 +182,16 @@ class _TextParser:
     def _states(
         self, column: _TextColumn, aus: list[str], others: bool | None = None
     ) -> np.ndarray:
-        """Return the state that every row's text asserts for some AUs, int8 [N, len(aus)].
+        """Return the states of AUs that the text of each row asserts.
 
         Args:
-            column: the texts.
-            aus: the AUs.
-            others: the state that a parsed text asserts for AUs that it does not mention; None for
-                no assertion.
+            column: the texts of N rows.
+            aus: the AUs whose states are returned.
+            others: the state that a parsed text asserts for AUs that it does not mention; None if
+                it asserts nothing about them.
+
+        Returns:
+            The states, int8 [N, len(aus)]: 1 active, 0 inactive, -1 if nothing is asserted.
         """
         states = [self._asserted_states(self._parse(text), aus, others) for text in column.texts]
         # Rows without a text have the place -1, which indexes the last entry.
@@ -204,7 +219,10 @@ def _filled(labels: pa.ChunkedArray) -> np.ndarray:
 def _refuse_other_references(
     references: _Assertions, labels: np.ndarray, aus: Sequence[str]
 ) -> None:
-    """Raise if a reference does not assert the labels, since no figure would be meaningful."""
+    """Raise an error if a reference does not describe the AUs of its frame as they are labelled.
+
+    No figure would be meaningful with such references.
+    """
     wrong = references.present & (labels >= 0) & (references.states != labels)
     if wrong.any():
         row, au = np.argwhere(wrong)[0].tolist()
@@ -220,7 +238,12 @@ def _refuse_other_references(
 
 
 def _share(correct: np.ndarray, among: np.ndarray) -> tuple[float, int]:
-    """Return the share of True among the selected values, and the number of these values."""
+    """Return the share of True among the values selected by a mask, and their number.
+
+    Args:
+        correct: the values, bool.
+        among: the mask, bool, of the same shape.
+    """
     return float(correct[among].mean()), int(among.sum())
 
 
@@ -232,7 +255,14 @@ def _unparsed(texts: _Assertions, scope: str) -> tuple[float, int]:
 
 
 def _contradictions(assertions: Mapping[str, _Assertions]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the scopes contradict each other, bool [N, A], and faces with both, bool [N]."""
+    """Find the faces whose local texts contradict their global text.
+
+    Local texts describe single AUs, and a global text the whole face.
+
+    Returns:
+        Whether the two assert different states of an AU, bool [N, A], and whether a face has both
+        kinds of text, bool [N].
+    """
     local, face = (assertions[scope] for scope in SCOPES)
     both_assert = (local.states != _NOTHING) & (face.states != _NOTHING)
     with_both: np.ndarray = np.any(local.present, axis=1) & np.any(face.present, axis=1)
@@ -242,7 +272,11 @@ def _contradictions(assertions: Mapping[str, _Assertions]) -> tuple[np.ndarray, 
 def _similarity(
     references: _Assertions, texts: _Assertions, scope: str, tokenise: Tokeniser
 ) -> dict[str, tuple[float, int]]:
-    """Return BLEU-4 and ROUGE-L of all texts that have a reference."""
+    """Compute BLEU-4 and ROUGE-L of the local or the global texts that have a reference.
+
+    Returns:
+        By metric, such as "local_bleu4", the value and the number of texts that were compared.
+    """
     words = cache(lambda text: tuple(token for token, _ in tokenise(text)))
     pairs = [
         (words(reference), words(text), times)
@@ -257,7 +291,10 @@ def _similarity(
 
 
 def _distinct_pairs(references: _TextColumn, texts: _TextColumn) -> Iterator[tuple[str, str, int]]:
-    """Yield every distinct pair of a reference and a text, and the number of rows with it."""
+    """Yield every distinct pair of a reference and a text, and the number of rows with this pair.
+
+    Rows without a reference or without a text are left out.
+    """
     present = (references.places >= 0) & (texts.places >= 0)
     codes = references.places[present].astype(np.int64) * len(texts.texts) + texts.places[present]
     distinct, times = np.unique(codes, return_counts=True)
