@@ -238,11 +238,11 @@ def _refuse_other_references(
 
 
 def _share(correct: np.ndarray, among: np.ndarray) -> tuple[float, int]:
-    """Return the share of True among the values selected by a mask, and their number.
+    """Return the share of True among the selected values, and the number of selected values.
 
     Args:
         correct: the values, bool.
-        among: the mask, bool, of the same shape.
+        among: a mask that selects values, bool, of the same shape.
     """
     return float(correct[among].mean()), int(among.sum())
 

@@ -35,15 +35,15 @@ class AnnotatedMedia:
     with the suffix ``.part``. Use as a context manager, or call `close`.
 
     Args:
-        path: an image (``.png``, ``.jpg``), a video (``.mp4``, ``.avi``), or a folder, which is
-            created if necessary. A folder receives a file for every input, with the name of the
-            input and in the same subfolders. Formats that cannot be written get another suffix:
-            ``a.bmp.png``, ``talk.mov.mp4``.
+        path: the output: an image (``.png``, ``.jpg``), a video (``.mp4``, ``.avi``), or a folder,
+            which is created if necessary. A folder receives a file for every input, with the name
+            of the input and in the same subfolders. If the format of an input cannot be written,
+            a suffix is added: ``a.bmp.png``, ``talk.mov.mp4``.
         inputs: the input files and folders.
 
     Raises:
         UsageError: `path` is a file but there may be several inputs, `path` is an image but the
-            input a video or the reverse, the format cannot be written, two inputs have the same
+            input is a video or the reverse, the format cannot be written, two inputs have the same
             name, or an input would be overwritten.
     """
 
@@ -82,11 +82,11 @@ class AnnotatedMedia:
             )
 
     def draw(self, frame: MediaFrame, explanations: Sequence[Explanation]) -> None:
-        """Draw one readable frame.
+        """Draw the explanations of one frame on it, and write the annotated frame.
 
         Args:
-            frame: the image or video frame.
-            explanations: the explanations of its faces, largest face first; may be empty.
+            frame: the image or video frame, which must be readable.
+            explanations: the explanations of the frame's faces, largest face first; may be empty.
 
         Raises:
             UsageError: the annotated file would replace its own input.
@@ -109,7 +109,16 @@ class AnnotatedMedia:
         self._write_frame(annotated)
 
     def _output_path(self, source: Path, video: bool) -> Path:
-        """Return the path of the annotated file of an image or video."""
+        """Return the path of the annotated file for an input file.
+
+        Args:
+            source: the input file.
+            video: whether the input file is a video instead of an image.
+
+        Raises:
+            UsageError: the annotated file would replace its input, or one of them is an image and
+                the other a video.
+        """
         output = self.path if self._is_file else self.path / self._relative_path(source)
         formats = VIDEO_FORMATS if video else IMAGE_FORMATS
         if self._is_file and output.suffix.lower() not in formats:
@@ -130,7 +139,11 @@ class AnnotatedMedia:
         return output
 
     def _relative_path(self, source: Path) -> Path:
-        """Return the path of an annotated file in the output folder."""
+        """Return the path of the annotated file for an input file, relative to the output folder.
+
+        The path has the subfolders of the input folder. If there are several inputs, it begins with
+        the name of the input folder.
+        """
         for path in self._inputs:
             if source != path and source.is_relative_to(path):
                 within = source.relative_to(path)
@@ -167,10 +180,10 @@ def _write_image(path: Path, annotated: np.ndarray) -> None:
 def _open_video(
     path: Path, rate: float, shape: tuple[int, ...]
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Open a video for writing; yields a function that writes a frame, uint8 [H, W, 3] RGB.
+    """Open a video file for writing, as a context manager.
 
-    After writing, the video is opened again and its frames are counted, since OpenCV reports no
-    error when the disk is full.
+    It yields a function that writes one frame, uint8 [H, W, 3] RGB. After writing, the video is
+    opened again and its frames are counted, since OpenCV reports no error when the disk is full.
 
     Args:
         path: the video file.
@@ -231,7 +244,13 @@ def _count_frames(path: Path) -> int:
 
 
 def _valid_rate(rate: float, path: Path) -> float:
-    """Return the frame rate, or a default with a warning if it is unknown."""
+    """Return a valid frame rate in frames per second for a video that is written.
+
+    Args:
+        rate: the frame rate of the original; if it is unknown, a default is used and a warning
+            printed.
+        path: the video file, for the warning.
+    """
     if np.isfinite(rate) and rate > 0:
         return rate
     print(

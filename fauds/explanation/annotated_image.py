@@ -1,4 +1,8 @@
-"""Composes an annotated image: boxes on the faces, attention tiles beside, descriptions below."""
+"""Composes an annotated image: boxes on the faces, and texts beside and below the image.
+
+The side panel shows, for each active action unit, an image tile with the model's attention map and
+a description. The descriptions of whole faces are below the image.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +28,7 @@ from fauds.faces.base import Box
 from fauds.fonts import drawable
 
 TILES = 6
-"""The number of action units in the side panel; more would be too small to read."""
+"""The maximum number of action units in the side panel; more would be too small to read."""
 
 _MIN_SIDE, _MAX_SIDE = 480, 1920
 _TEXT_LINES = 2
@@ -35,14 +39,14 @@ class Layout:
     """The layout of annotated images in pixels; the same for all images of one size.
 
     Attributes:
-        factor: the factor by which small images are enlarged; 1 for others.
-        width: the width of the image as shown.
-        height: the height of the image as shown.
-        body: the height of the image and the side panel, at least `height`.
+        factor: the factor by which small images are enlarged; 1 for all other images.
+        width: the width of the image after it is enlarged.
+        height: the height of the image after it is enlarged.
+        body: the height of the side panel, at least `height`; the texts below the image begin here.
         side: the width of the side panel.
         size: the font size.
-        slot: the height of one action unit in the side panel.
-        lines: the number of text lines in a slot, below the action unit's name.
+        slot: the height of the side panel's section for one action unit.
+        lines: the number of text lines in such a section, below the action unit's name.
     """
 
     factor: float
@@ -56,22 +60,25 @@ class Layout:
 
     @property
     def pad(self) -> int:
-        """The space between elements."""
+        """The space between elements in pixels."""
         return self.size // 2
 
     @property
     def stroke(self) -> int:
-        """The line width of boxes."""
+        """The line width of the boxes around faces in pixels."""
         return max(2, self.size // 7)
 
     @property
     def tile(self) -> int:
-        """The side of a square attention tile."""
+        """The side in pixels of a square tile, which shows the attention map of an action unit."""
         return min(self.slot - self.pad, 10 * self.size)
 
 
 def lay_out(height: int, width: int) -> Layout:
-    """Return the layout for images of a size; images smaller than 480 pixels are enlarged."""
+    """Return the layout of annotated images for original images of this height and width.
+
+    Images whose shorter side has fewer than 480 pixels are enlarged.
+    """
     factor = max(1.0, min(_MIN_SIDE / min(height, width), _MAX_SIDE / max(height, width)))
     shown = round(width * factor), round(height * factor)
     size = max(13, round(min(shown) / 42))
@@ -98,17 +105,18 @@ _VIDEO_LINES = 4
 def compose(
     layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], *, fixed: bool
 ) -> np.ndarray:
-    """Return the annotated image.
+    """Draw the explanations of an image or video frame, and return the annotated image.
 
     Args:
-        layout: the layout of `lay_out` for the size of the image.
+        layout: the layout for the size of the frame, made by `lay_out`.
         frame: a readable image or video frame.
-        explanations: the explanations of its faces, largest face first; may be empty.
-        fixed: whether all images of this layout have the same height, as videos require;
-            descriptions are then shortened to four lines.
+        explanations: the explanations of the frame's faces, largest face first; may be empty.
+        fixed: whether all images of this layout get the same height, as videos require. The
+            descriptions of all faces are then shortened to four lines.
 
     Returns:
-        uint8 [body + band, width + side, 3] RGB.
+        The annotated image, uint8 [H, W, 3] RGB, which is larger than the frame: it includes the
+        side panel and a band of text at the bottom.
     """
     texts = list(_text_lines(layout, frame, explanations, _VIDEO_LINES if fixed else None))
     step = line_height(layout.size)
@@ -133,7 +141,11 @@ def _resized(image: np.ndarray, layout: Layout) -> np.ndarray:
 def _text_lines(
     layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], most: int | None
 ) -> Iterator[tuple[str, RGB]]:
-    """Yield the lines below the image and their colours: its name, then each face's description."""
+    """Yield the lines of text below the image, and the colour of each line.
+
+    The first line names the file, and the others contain the description of each face. `most` is
+    the maximum number of lines for descriptions; None for no limit.
+    """
     width = layout.width + layout.side - 2 * layout.pad
     place = drawable(Path(frame.source).name)
     if frame.timestamp is not None:
@@ -156,7 +168,11 @@ def _text_lines(
 
 
 def _draw_faces(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
-    """Draw every face's box, and beside it the active action units with their probabilities."""
+    """Draw a box around every face, and write the active action units next to the box.
+
+    Each action unit is written with its probability. If there are several faces, each gets a
+    number.
+    """
     boxes = [_shown_box(explanation, layout) for explanation in explanations]
     for explanation, box in zip(explanations, boxes, strict=True):
         if explanation.box is not None:
@@ -173,7 +189,10 @@ def _draw_faces(board: Board, layout: Layout, explanations: Sequence[Explanation
 
 
 def _shown_box(explanation: Explanation, layout: Layout) -> Box:
-    """Return a face's box on the image as shown; the whole image if the face has no box."""
+    """Return a face's box in pixels of the image as it is shown, which may be enlarged.
+
+    If the face has no box, the box of the whole image is returned.
+    """
     if explanation.box is None:
         return (0, 0, layout.width - 1, layout.height - 1)
     ends = (layout.width, layout.height, layout.width, layout.height)
@@ -210,7 +229,18 @@ def _draw_labels(
     occupied: list[Box],
     others: list[Box],
 ) -> None:
-    """Write a face's action units beside it if there is space; the side panel lists them anyway."""
+    """Write a face's action units next to the face, if there is free space.
+
+    The side panel lists the action units in any case.
+
+    Args:
+        board: the image to draw on.
+        layout: the layout of the image.
+        labels: the action units with their probabilities, as texts.
+        box: the box of the face.
+        occupied: the boxes of labels that are already drawn; the box of the new label is added.
+        others: the boxes of other faces.
+    """
     step = line_height(layout.size)
     wide = max(text_width(label, layout.size) for label in labels) + layout.pad
     columns = int(np.clip((box[2] - box[0]) // wide, 1, min(3, len(labels))))
@@ -229,19 +259,21 @@ def _draw_labels(
 def _free_place(
     layout: Layout, size: tuple[float, float], box: Box, occupied: list[Box], others: list[Box]
 ) -> Box | None:
-    """Return a place for a label that covers no other label and, if possible, no other face.
+    """Find a free place for the label of a face.
 
-    Tried in this order: below the face's box, above, right, left, and inside it at the bottom.
+    The label must not cover another label and, if possible, covers no other face. These places are
+    tried: below the face's box, above the box, to the right, to the left, and, if these would cover
+    other faces, inside the box at the bottom.
 
     Args:
         layout: the layout of the image.
-        size: the width and height of the label.
+        size: the width and height of the label in pixels.
         box: the box of the face.
         occupied: the boxes of other labels.
         others: the boxes of other faces.
 
     Returns:
-        None if there is no such place.
+        The box of the label; None if no place is free.
     """
     wide, high = size
     left, top, right, bottom = box
@@ -268,7 +300,16 @@ def _free_place(
 
 
 def _shifted(at: float, edge: float, last: float) -> float:
-    """Return a coordinate, moved back into the image if the label is aligned with the box."""
+    """Return a coordinate of a label, moved back into the image if necessary.
+
+    Only a label that is aligned with an edge of the face's box is moved, so that it does not move
+    over the face.
+
+    Args:
+        at: the left or top coordinate of the label.
+        edge: the left or top edge of the face's box.
+        last: the largest coordinate at which the label is still inside the image.
+    """
     return min(at, max(last, 0)) if at == edge else at
 
 
@@ -277,7 +318,10 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _draw_side_panel(board: Board, layout: Layout, explanations: Sequence[Explanation]) -> None:
-    """Draw the side panel: a tile and a text for each active action unit, at most `TILES`."""
+    """Draw the side panel, which shows an attention map and a text for each active action unit.
+
+    At most `TILES` action units are shown; further ones are only named.
+    """
     rows = [(explanation, au) for explanation in explanations for au in explanation.active]
     left, wide = layout.width + layout.pad, layout.side - 2 * layout.pad
     for at, (explanation, au) in enumerate(rows[:TILES]):
@@ -320,15 +364,17 @@ def _draw_slot(
 
 
 def attention_tile(explanation: Explanation, au: str, side: int) -> np.ndarray:
-    """Return the part of a face that the model sees, overlaid with an action unit's attention.
+    """Return an image of a face, overlaid with the attention map of an action unit.
+
+    The image shows the part of the cropped face that the model gets as its input.
 
     Args:
-        explanation: the explanation of the face.
-        au: the action unit.
-        side: the longer side of the tile in pixels.
+        explanation: the explanation of the face, with attention maps.
+        au: the name of the action unit.
+        side: the longer side of the returned image in pixels.
 
     Returns:
-        uint8 [h, w, 3] RGB, the longer of h and w being `side`.
+        The image, uint8 [h, w, 3] RGB.
     """
     if explanation.attention is None:
         raise ValueError("the model has no attention maps")

@@ -24,7 +24,7 @@ def explain(
     aligned: bool = False,
     device: str = "auto",
 ) -> Explanation:
-    """See `fauds.explain`."""
+    """Apply a trained model to the largest face of one image; documented as `fauds.explain`."""
     frame = _frame(image)
     path, _ = locate(weights)
     explainer = _explainer(path, path.stat().st_mtime_ns, device)
@@ -35,7 +35,13 @@ def explain(
 
 @lru_cache(maxsize=1)
 def _explainer(path: Path, modified: int, device: str) -> Explainer:
-    """Return the model of a weights file, which is cached until the file is modified."""
+    """Return the model of a weights file, which is cached until the file is modified.
+
+    Args:
+        path: the weights file.
+        modified: the time of the file's last modification in nanoseconds.
+        device: "cpu", "cuda", or "auto" for a GPU if one is available.
+    """
     return Explainer(open_weights(path), device=device)
 
 

@@ -21,7 +21,10 @@ FACE_COLOURS: tuple[RGB, ...] = (
     (255, 159, 67),
     (178, 150, 255),
 )
-"""The colours of faces, visible on dark and light images; the largest face has the first."""
+"""The colours of the boxes around faces, visible on dark and light images.
+
+The largest face of an image gets the first colour.
+"""
 
 _SPACING = 1.35
 _MIN_OPACITY, _MAX_OPACITY = 0.12, 0.72
@@ -38,7 +41,7 @@ def text_width(text: str, size: int, bold: bool = False) -> float:
 
 
 def wrap(text: str, width: float, size: int, most: int | None = None) -> tuple[str, ...]:
-    """Break a text into lines.
+    """Break a text into lines that are not wider than a given width.
 
     Args:
         text: one paragraph.
@@ -68,7 +71,10 @@ def _wrapped(text: str, width: int, size: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def shorten(text: str, width: float, size: int, bold: bool = False) -> str:
-    """Return a line of at most this width in pixels; a longer text ends with "…"."""
+    """Return a text that fits into a line of this width in pixels.
+
+    A longer text is shortened and ends with "…". `size` is the font size in pixels.
+    """
     if text_width(text, size, bold) <= width:
         return text
     kept = text.rstrip("…")
@@ -113,7 +119,10 @@ class Board:
         colour: RGB = TEXT_COLOUR,
         bold: bool = False,
     ) -> None:
-        """Write a line of text whose line box has its top left corner at x, y."""
+        """Write a line of text in a font size in pixels.
+
+        The top left corner of the line, whose height is that of `line_height`, is at x, y.
+        """
         font = _font(fonts.font_file(text, bold), size)
         # Aligned by the baseline, so that lines in different fonts are level.
         base = y + (line_height(size) + 0.72 * size) / 2
@@ -126,7 +135,14 @@ class Board:
     def frame(
         self, box: tuple[float, float, float, float], colour: RGB, width: int, edge: int = 1
     ) -> None:
-        """Draw the outline of a box with dark edges, so that it is visible on any background."""
+        """Draw the outline of a box, with dark edges that make it visible on any background.
+
+        Args:
+            box: the left, top, right and bottom edge in pixels.
+            colour: the colour of the outline.
+            width: the line width in pixels.
+            edge: the width of the dark edges in pixels.
+        """
         left, top, right, bottom = box
         half = width / 2
         for grown, thick, paint in (
@@ -137,7 +153,10 @@ class Board:
             self._draw.rectangle(outer, outline=paint, width=thick)
 
     def cross(self, x: float, y: float, reach: int, colour: RGB) -> None:
-        """Draw a small upright cross with dark edges."""
+        """Draw a small upright cross with dark edges and its centre at x, y.
+
+        `reach` is the length of each arm in pixels.
+        """
         for thick, paint in ((3, PANEL), (1, colour)):
             longer = reach + thick // 2
             self._draw.line((x - longer, y, x + longer, y), fill=paint, width=thick)
@@ -147,14 +166,15 @@ class Board:
 def overlay_heatmap(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Overlay an image with a heatmap, from dark violet (minimum) to yellow (maximum).
 
+    The higher a value, the more opaque is the heatmap. If all values are equal, the image is
+    returned without changes.
+
     Args:
         image: the image, uint8 [H, W, 3] RGB.
         values: the values of the heatmap, float [h, w], which are resized bilinearly to the image.
-            The colours span the range from their minimum to their maximum; if all values are
-            equal, the image is returned without changes.
 
     Returns:
-        uint8 [H, W, 3] RGB; the higher the value, the more opaque the heatmap.
+        The image with the heatmap, uint8 [H, W, 3] RGB.
     """
     low, high = float(values.min()), float(values.max())
     if not high > low:

@@ -1,4 +1,4 @@
-"""Runs a trained model on cropped faces, exactly as fauds bench tests it."""
+"""Runs a trained model on cropped faces, exactly as ``fauds bench`` runs it on test frames."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,11 @@ _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
-    """The output of the model for one crop; for the attributes see `Explanation`."""
+    """The output of the model for one cropped face.
+
+    The attributes have the meaning of those with the same names in
+    `fauds.explanation.explained.Explanation`.
+    """
 
     aus: dict[str, float]
     active: tuple[str, ...]
@@ -29,18 +33,19 @@ class ModelOutput:
 
 
 class Explainer:
-    """A trained model on a device.
+    """A trained model on a device, which predicts action units and describes faces.
 
     Args:
         weights: the trained weights; see `fauds.explanation.weights.open_weights`.
         device: "cpu", "cuda", or "auto" for a GPU if one is available.
-        batch_size: the number of crops in a batch; None for the setting of the run.
-        beam_width: the number of hypotheses of the beam search; None for the setting of the run.
-        describe: whether descriptions are generated; without them the model is much faster.
+        batch_size: the number of crops in a batch; None for the setting of the training run.
+        beam_width: the number of hypotheses in the beam search that generates descriptions; None
+            for the setting of the training run.
+        describe: whether descriptions are generated; without descriptions the model is much faster.
 
     Raises:
         UsageError: the device does not exist.
-        DataError: the tensors of the weights do not fit their header.
+        DataError: the tensors in the weights file do not fit the file's header.
     """
 
     def __init__(
@@ -60,7 +65,11 @@ class Explainer:
         self._model = weights.model(describe=describe).to(self.device)
 
     def explain(self, crops: Sequence[np.ndarray]) -> list[ModelOutput]:
-        """Return the model's output for each crop, uint8 [H, W, 3] RGB of any size."""
+        """Return the model's output for each cropped face.
+
+        Args:
+            crops: the cropped faces, uint8 [H, W, 3] RGB, which may have different sizes.
+        """
         outputs: list[ModelOutput] = []
         for first in range(0, len(crops), self.batch_size):
             outputs.extend(self._batch(crops[first : first + self.batch_size]))
@@ -89,7 +98,10 @@ class Explainer:
             )
 
     def _search(self) -> dict[str, int]:
-        """Return the arguments of the beam search; none for a model without descriptions."""
+        """Return the arguments for the beam search that generates descriptions.
+
+        The dict is empty for a model that generates no descriptions.
+        """
         if not self.weights.words:
             return {}
         longest = self.weights.longest
@@ -100,7 +112,10 @@ class Explainer:
         }
 
     def _autocast(self) -> torch.autocast:
-        """Return the precision in which fauds bench tests this model, if the device supports it."""
+        """Return a context manager that runs the model in the precision of ``fauds bench``.
+
+        If the device does not support this precision, the model runs in float32.
+        """
         precision = precision_on(self.device.type, self.weights.settings.training.precision)
         usable = precision == "bf16" or (precision == "fp16" and self.device.type == "cuda")
         dtype = _PRECISIONS[precision] if usable else torch.bfloat16
@@ -108,7 +123,9 @@ class Explainer:
 
 
 def visible_part(height: int, width: int, size: int) -> Box:
-    """Return the part of a crop that the model sees: the centre, without an eighth of the side.
+    """Return the part of a cropped face that the model gets as its input.
+
+    It is a square at the centre, whose side is 7/8 of the shorter side of the crop.
 
     Args:
         height: the height of the crop in pixels.

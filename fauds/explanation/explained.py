@@ -1,7 +1,8 @@
-"""The types that explaining works with.
+"""The types for applying a model to images and videos.
 
-`MediaFrame` is an image or a video frame, `Explanation` is the model's output for one face, and
-`ExplanationWriter` and `Painter` receive the explanations.
+`MediaFrame` is an image or a video frame, and `Explanation` is the model's output for one face.
+`ExplanationWriter` is the interface of files that explanations are written to, and `Painter` that
+of images and videos that explanations are drawn on.
 """
 
 import base64
@@ -28,9 +29,9 @@ def as_html(
     local: Mapping[str, str],
     face: str,
 ) -> str:
-    """Return HTML with the crop, a bar for every action unit, and the descriptions.
+    """Return an HTML text that shows a face, a bar for every action unit, and the descriptions.
 
-    All text is escaped.
+    Special characters in names and descriptions are escaped.
 
     Args:
         title: the heading, which names the face.
@@ -182,23 +183,39 @@ class Explanation:
 
 
 class ExplanationWriter(Protocol):
-    """Writes explanations, frame by frame, in the order of the frames."""
+    """The interface of objects that write explanations to a file, in the order of the frames."""
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Write the explanations of all faces of one frame, at least one, largest face first."""
+        """Write the explanations of all faces of one frame.
+
+        Args:
+            explanations: the explanations, largest face first; there is at least one.
+        """
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Record a frame without explanations, and the reason."""
+        """Record a frame that has no explanations.
+
+        Args:
+            source: the path of the image or video file.
+            frame: the frame number, counted from 1.
+            timestamp: the time since the video's first frame in seconds; None for an image.
+            why: the reason, such as that no face was detected.
+        """
 
     def close(self) -> None:
         """Finish the file."""
 
 
 class Painter(Protocol):
-    """Draws explanations on images and video frames, in the order of the frames."""
+    """The interface of objects that draw explanations on images and video frames."""
 
     def draw(self, frame: MediaFrame, explanations: Sequence[Explanation]) -> None:
-        """Draw the explanations of a readable frame; there may be none."""
+        """Draw the explanations of a readable frame on it.
+
+        Args:
+            frame: the image or video frame.
+            explanations: the explanations of the frame's faces, largest face first; may be empty.
+        """
 
     def close(self) -> None:
         """Finish the current file."""

@@ -1,4 +1,4 @@
-"""Crops the faces of an image in the way that a model was trained on."""
+"""Crops the faces of an image in the same way as the faces that a model was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,11 @@ _BY_NAME = ("csv", "openface")
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """A cropped face; for the attributes see `fauds.explanation.explained.Explanation`."""
+    """A cropped face.
+
+    The attributes have the meaning of those with the same names in
+    `fauds.explanation.explained.Explanation`.
+    """
 
     box: Box | None
     eyes: np.ndarray | None
@@ -31,14 +35,15 @@ class FaceCrop:
 
 
 class Cropper(Protocol):
-    """Crops the faces of an image."""
+    """The interface of objects that crop the faces of an image."""
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
         """Return the cropped faces of an image, largest first.
 
         Args:
-            image: uint8 [H, W, 3] RGB.
-            at: the file name and the frame number, for detectors that read tables.
+            image: the image, uint8 [H, W, 3] RGB.
+            at: the file name and the frame number, by which detectors that read faces from tables
+                find the image.
 
         Raises:
             DataError: the image has no face.
@@ -49,7 +54,7 @@ class WholeImages:
     """Treats every image as one face, without cropping."""
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
-        """See `Cropper`."""
+        """Return the whole image as its only face; for the arguments see `Cropper.crop`."""
         return [FaceCrop(None, None, False, np.eye(2, 3), image)]
 
 
@@ -71,7 +76,7 @@ class DetectionCropper:
             raise self._unfit_detector()
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
-        """See `Cropper`."""
+        """Return the crops of the detected faces; for arguments and errors see `Cropper.crop`."""
         faces = self._detector.find(image, at)
         if not faces:
             raise DataError("No face was found.", where=at.source)
@@ -109,7 +114,7 @@ def _cropped(
 
 
 def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
-    """Check that a detector which identifies images by their file names gets distinct names.
+    """Check that files have distinct names if the detector identifies images by file name only.
 
     Args:
         detector: the name of the detector; see `fauds.faces.detectors.open_detector`.
@@ -132,12 +137,12 @@ def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
 
 
 def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
-    """Return a cropper for the faces that these weights were trained on.
+    """Return a cropper that crops faces as a model's training faces were cropped.
 
     Args:
-        weights: the trained weights, which name the alignment.
-        detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for
-            `DETECTOR`, if one is needed.
+        weights: the trained weights of the model, which name the alignment.
+        detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for the
+            default detector, if a detector is needed.
         aligned: whether the images are already cropped as the weights require.
 
     Raises:

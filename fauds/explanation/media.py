@@ -24,11 +24,11 @@ _SUFFIXES_READ = (
 
 
 def find_media(inputs: Sequence[Path]) -> list[Path]:
-    """Return the image and video files of the inputs, each file once.
+    """Return the paths of the image and video files in the inputs, each file once.
 
     Args:
-        inputs: files and folders. Folders are searched recursively, in natural order; hidden files
-            and files with other suffixes are ignored.
+        inputs: files and folders. Folders are searched recursively, in natural order (2 before 10).
+            Hidden files, and files that are neither images nor videos by their suffix, are ignored.
 
     Raises:
         UsageError: an input does not exist, or has a suffix of neither an image nor a video.
@@ -82,7 +82,7 @@ def is_video(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class ProcessShare:
-    """The share of the files that one of several torchrun processes handles.
+    """Selects the files that this process handles if torchrun started several processes.
 
     Attributes:
         rank: the index of this process, counted from 0.
@@ -94,7 +94,9 @@ class ProcessShare:
 
     @classmethod
     def of_environment(cls) -> "ProcessShare":
-        """Return the share given by torchrun's RANK and WORLD_SIZE; all files if they are not set.
+        """Return the share of this process, as torchrun's variables RANK and WORLD_SIZE define it.
+
+        If these environment variables are not set, the process handles all files.
 
         Raises:
             UsageError: the variables are not valid numbers, or RANK is not below WORLD_SIZE.
@@ -109,18 +111,25 @@ class ProcessShare:
         return cls(rank, world)
 
     def of_files(self, files: Sequence[Path]) -> list[Path]:
-        """Return the files of this process; a video is never split between processes."""
+        """Return those of the given files that this process handles; videos are never split."""
         return list(files[self.rank :: self.world])
 
     def of_output(self, path: Path) -> Path:
-        """Return the output path of this process: ``faces.csv``, or ``faces-2of4.csv``."""
+        """Return the path of the file that this process writes.
+
+        It is the given path, such as ``faces.csv``, if there is one process; otherwise a path with
+        the number of the process, such as ``faces-2of4.csv``.
+        """
         if self.world == 1:
             return path
         return path.with_name(f"{path.stem}-{self.rank + 1}of{self.world}{path.suffix}")
 
 
 def count_frames(files: Sequence[Path]) -> int:
-    """Return the number of images and video frames, as far as the headers of videos are correct."""
+    """Return the total number of images and video frames in some files.
+
+    Video frames are not counted; their number is read from the headers, which may be wrong.
+    """
     return sum(_frame_count(path) if is_video(path) else 1 for path in files)
 
 
@@ -134,8 +143,8 @@ def _frame_count(path: Path) -> int:
 def frames(files: Sequence[Path]) -> Iterator[MediaFrame]:
     """Yield the images and video frames of files, one at a time.
 
-    An unreadable image is yielded with its error. A video with fewer frames than its header says
-    ends with a frame that has an error.
+    For an unreadable image, the yielded frame contains the error instead of pixels. If a video has
+    fewer frames than its header says, such a frame with an error is yielded at its end.
     """
     for path in files:
         if is_video(path):

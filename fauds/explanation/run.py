@@ -15,13 +15,13 @@ from fauds.faces.base import Position
 LISTED = 10
 """The number of skipped frames that `Summary` lists."""
 _MAX_PENDING_BYTES = 2**28
-"""The number of bytes of frames and crops that may be held until a batch is full."""
+"""The maximum number of bytes of frames and crops that are held until a batch is full."""
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass
 class Summary:
-    """Counts of the frames that were explained or skipped.
+    """Counts of the images and video frames that were explained or skipped.
 
     Attributes:
         `pictures`: the number of images and video frames.
@@ -42,7 +42,13 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class _PendingFrame:
-    """A frame whose faces wait to be explained; `reason` says why it has none."""
+    """A frame whose faces are cropped, but not yet explained by the model.
+
+    Attributes:
+        frame: the image or video frame.
+        crops: the cropped faces, largest first; empty if there are none.
+        reason: why there are no crops; "" if there are crops.
+    """
 
     frame: MediaFrame
     crops: list[FaceCrop]
@@ -65,16 +71,16 @@ def run(
 ) -> Summary:
     """Explain all faces of a stream of frames, and write the explanations in the frames' order.
 
-    Frames are held until their faces fill a batch, in bounded memory. Frames that cannot be read or
-    have no face are skipped.
+    Frames are held until their faces fill a batch for the model, in bounded memory. Frames that
+    cannot be read or have no face are skipped. Counts of all frames are returned.
 
     Args:
         frames: the images and video frames.
-        cropper: crops the faces.
-        explainer: the model.
-        writers: the files that receive the explanations.
-        painters: the annotated images and videos that receive the explanations.
-        advance: called with the number of finished frames, for a progress bar.
+        cropper: the object that crops the faces.
+        explainer: the trained model.
+        writers: the files that explanations are written to.
+        painters: the annotated images and videos that explanations are drawn on.
+        advance: called with the number of newly finished frames, for a progress bar.
     """
     summary = Summary()
     for batch in _batches(frames, cropper, explainer.batch_size, keep=bool(painters)):
@@ -88,14 +94,21 @@ def run(
 def explain_crops(
     frame: MediaFrame, crops: Sequence[FaceCrop], explainer: Explainer
 ) -> list[Explanation]:
-    """Return the explanations of the faces of one frame."""
+    """Run the model on the cropped faces of one frame, and return an explanation for each face."""
     return next(_explained([_PendingFrame(frame, list(crops), "")], explainer))
 
 
 def _batches(
     frames: Iterable[MediaFrame], cropper: Cropper, size: int, *, keep: bool
 ) -> Iterator[list[_PendingFrame]]:
-    """Yield frames whose faces fill a batch; unless `keep`, without the frames' pixels."""
+    """Yield lists of frames whose faces fill a batch for the model.
+
+    Args:
+        frames: the images and video frames.
+        cropper: the object that crops the faces.
+        size: the number of faces in a batch.
+        keep: whether the pixels of frames are kept, to draw on them; False saves memory.
+    """
     batch: list[_PendingFrame] = []
     faces = held = 0
     for frame in frames:
@@ -113,7 +126,7 @@ def _batches(
 
 
 def _crop_faces(frame: MediaFrame, cropper: Cropper) -> _PendingFrame:
-    """Crop the faces of a frame; an error becomes the reason why it has none."""
+    """Crop the faces of a frame; an error is not raised but kept as the reason for no crops."""
     if isinstance(frame.image, DataError):
         return _PendingFrame(frame, [], frame.image.what)
     try:
@@ -125,7 +138,10 @@ def _crop_faces(frame: MediaFrame, cropper: Cropper) -> _PendingFrame:
 
 
 def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator[list[Explanation]]:
-    """Yield the explanations of each frame; the model runs once for all faces of the batch."""
+    """Yield a list of explanations for each frame, one for each of the frame's faces.
+
+    The model is called once, with the faces of all frames.
+    """
     outputs = iter(explainer.explain([face.crop for pending in batch for face in pending.crops]))
     for pending in batch:
         yield [

@@ -1,4 +1,4 @@
-"""Recognises the columns of external prediction files by their names, and reads their values."""
+"""Recognises the columns in prediction files of other programs by name, and reads their values."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ class Sheet:
 
     Attributes:
         file: the opened file.
-        made_by: the benchmark and its version that fauds wrote the file for; None if another
-            program wrote the file.
-        names: the names of the target's scores, which are recognised as well as action units.
+        made_by: if fauds wrote the file, the name and the version of the benchmark that it was
+            written for; None if another program wrote the file.
+        names: the names of the AUs or classes that the benchmark scores. Columns with these names
+            are recognised, and also columns of other action units.
     """
 
     file: ColumnFile
@@ -46,7 +47,7 @@ class Sheet:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The recognised columns: text as strings, all others as float64.
+        """A table of the recognised columns: text columns as strings, all others as float64.
 
         Raises:
             DataError: a cell of a numeric column is not a number.
@@ -62,11 +63,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """The roles of a file's columns.
+    """What the columns of a prediction file contain.
 
     Attributes:
-        occurrence: by AU of the benchmark, the name of the column with its probability or decision.
-        intensities: by AU of the benchmark, the name of the column with its intensity.
+        occurrence: for each AU of the benchmark, the name of the column with the AU's probability
+            or with a decision 0 or 1.
+        intensities: for each AU of the benchmark, the name of the column with the AU's intensity.
         foreign: the names of columns of AUs that the benchmark does not score.
         others: the names of columns that are not recognised.
     """
@@ -78,11 +80,11 @@ class ColumnRoles:
 
 
 def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
-    """Open a file and read the names of its columns, not yet their values.
+    """Open a prediction file and read the names of its columns, not yet their values.
 
     Args:
         path: a CSV or Parquet file.
-        targets: the names of the target's scores.
+        targets: the names of the AUs or classes that the benchmark scores.
 
     Raises:
         DataError: the file cannot be read, or two columns have the same name.
@@ -92,7 +94,10 @@ def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
 
 
 def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
-    """Return the benchmark and the version in a Parquet file's metadata; None without them."""
+    """Return the name and the version of the benchmark in a Parquet file's metadata, or None.
+
+    The metadata names a benchmark only if fauds wrote the file.
+    """
     if b"fauds" not in metadata:
         return None
     try:
@@ -104,16 +109,17 @@ def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
 
 
 def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
-    """Return the role of every column by its name.
+    """Determine by its name what each column of a file contains.
 
-    ``AU01``, ``au1`` and ``AU01_c`` are occurrence, ``AU01_r`` and ``AU01_intensity`` intensities.
+    Columns such as ``AU01``, ``au1`` and ``AU01_c`` contain the occurrence of an AU, and columns
+    such as ``AU01_r`` and ``AU01_intensity`` its intensity.
 
     Args:
         sheet: the file whose columns are classified.
-        aus: the names that the benchmark scores.
+        aus: the names of the AUs or classes that the benchmark scores.
 
     Raises:
-        DataError: two columns have the same role for the same AU.
+        DataError: two columns contain the occurrence, or the intensity, of the same AU.
     """
     roles = ColumnRoles({}, {}, [], [])
     for name in sheet.columns:
@@ -133,7 +139,7 @@ def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
 
 
 def _action_unit(name: str) -> str | None:
-    """Return the AU that a column's name refers to; None if it refers to none."""
+    """Return the AU that a column's name refers to; None if the name is not that of an AU."""
     try:
         return au_name(name.casefold().removesuffix("_intensity"))
     except UsageError:
@@ -145,12 +151,15 @@ def _is_intensity(name: str) -> bool:
 
 
 def numbers(sheet: Sheet, name: str) -> np.ndarray:
-    """Return a numeric column, float64 [M], NaN where a cell is empty."""
+    """Return a numeric column of a file with M rows, float64 [M], NaN where a cell is empty."""
     values: np.ndarray = pc.fill_null(sheet.table[name], np.nan).to_numpy()
     return values
 
 
 def strings(sheet: Sheet, name: str) -> np.ndarray:
-    """Return a text column, str [M], without surrounding blanks; "" where a cell is empty."""
+    """Return a text column of a file with M rows, str [M]; "" where a cell is empty.
+
+    Blanks around the texts are removed.
+    """
     trimmed = pc.utf8_trim_whitespace(pc.fill_null(sheet.table[name], ""))
     return np.array(trimmed.to_pylist(), dtype=np.str_)

@@ -1,4 +1,4 @@
-"""Interprets the rows of external prediction files, whose format depends on the program."""
+"""Interprets the rows of prediction files, whose format depends on the program that wrote them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,15 +19,16 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one file.
+    """The predictions in one file of M rows.
 
     Attributes:
         subjects: the subject of each row, str [M].
         tasks: the task of each row, str [M]; "" for datasets without tasks.
-        frames: the frame number of each row as the labels count frames, int64 [M].
-        values: by AU, probabilities or decisions 0 and 1, float64 [M], NaN where empty.
+        frames: the frame number of each row, counted as the labels count frames, int64 [M].
+        values: by AU or class, probabilities or decisions 0 and 1, float64 [M], NaN where empty.
         intensities: by AU, intensities, float64 [M], NaN where empty.
-        folds: the fold that predicted each row, int64 [M]; None if the file has no such column.
+        folds: the number of the fold whose model predicted each row, int64 [M]; None if the file
+            has no column ``fold``.
     """
 
     subjects: np.ndarray
@@ -39,10 +40,12 @@ class Part:
 
 
 def kind_of(sheet: Sheet) -> str:
-    """Return the format of a file: `TABLE_FORMAT`, "OpenFace" or "py-feat".
+    """Return the format of a prediction file: "table", "OpenFace" or "py-feat".
+
+    The format is recognised by the names of the columns.
 
     Raises:
-        DataError: the columns are of none of these formats.
+        DataError: the columns are not those of one of these formats.
     """
     names = set(sheet.columns)
     if {"subject", "frame"} <= names:
@@ -104,7 +107,10 @@ READERS: dict[str, Callable[[Sheet, ColumnRoles, Sequences], tuple[Part, int]]] 
     "OpenFace": _openface,
     "py-feat": _pyfeat,
 }
-"""By format, the function that returns a file's rows and the number of rows without a face."""
+"""For each format, the function that reads a file of this format.
+
+It returns the predictions, and the number of rows that were left out because they have no face.
+"""
 
 
 def _part(
@@ -131,7 +137,7 @@ def _only(part: Part, kept: np.ndarray) -> Part:
 
 
 def whole(sheet: Sheet, name: str) -> np.ndarray:
-    """Return a column of whole numbers, int64 [M].
+    """Return a column of whole numbers in a file with M rows, int64 [M].
 
     Raises:
         DataError: a cell is empty or not a whole number; the message gives its row.

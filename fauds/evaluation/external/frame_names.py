@@ -20,11 +20,14 @@ SequenceKey = tuple[str, str]
 class Sequences:
     """The sequences of a dataset, which can be looked up by file names.
 
+    A sequence is the recording of one subject during one task, such as ``F001_T1``.
+
     Args:
-        frames: the frames table, with subject, task and frame.
-        reader: the dataset's reader, which knows how image files are numbered; None for joined
-            datasets.
-        image_base: the number of the image file of label frame 1, if the user declared it.
+        frames: the table of frames, with the columns subject, task and frame.
+        reader: the dataset's reader, which knows how image files are numbered; None for a dataset
+            that joins two others.
+        image_base: the number in the name of the image file that shows the first labelled frame
+            (frame 1 in the labels); None if the user did not declare it.
 
     Attributes:
         last: by subject and task, the number of the last labelled frame.
@@ -48,7 +51,7 @@ class Sequences:
         self._pattern = re.compile(rf"(?<!\d)({any_subject}){task_group}(?!\d)", re.IGNORECASE)
 
     def of_name(self, name: str, where: object) -> SequenceKey:
-        """Return the subject and the task in a file name.
+        """Return the subject and the task of the sequence that a file name refers to.
 
         Args:
             name: a file name or path, such as ``F001_T1`` or ``LeftVideoSN001_comp``. If it
@@ -72,7 +75,7 @@ class Sequences:
     def of_inputs(
         self, inputs: np.ndarray, counted: np.ndarray, where: object
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the subject, task and label frame of each row.
+        """Return the subject, the task and the frame number in the labels for each of M rows.
 
         Args:
             inputs: the path of an image, such as ``F001/T1/2440.jpg``, or of a video, str [M].
@@ -85,8 +88,8 @@ class Sequences:
             frames: frame numbers as the labels count frames, int64 [M].
 
         Raises:
-            DataError: a path contains no sequence, an image's name is not a frame number, or the
-                number of the image of label frame 1 cannot be determined.
+            DataError: a path contains no sequence, an image's name is not a frame number, or it is
+                not known which image shows frame 1 of the labels.
         """
         distinct, inverse = np.unique(inputs, return_inverse=True)
         keys = [self.of_name(name, where) for name in distinct.tolist()]
@@ -99,11 +102,11 @@ class Sequences:
         return subjects, tasks, frames
 
     def _base(self, keys: list[SequenceKey], numbers: np.ndarray, where: object) -> int:
-        """Return the number of the image of label frame 1.
+        """Return the number in the file name of the image that shows frame 1 of the labels.
 
         Args:
-            keys: the sequence of each input.
-            numbers: the number of each image, -1 for videos, int64.
+            keys: the subject and the task of each input file.
+            numbers: the number in the name of each input file, int64; -1 for videos.
             where: the file that lists the inputs, for the error message.
         """
         by_key: dict[SequenceKey, list[int]] = {}
@@ -137,7 +140,7 @@ class Sequences:
 
 
 def _any_of(names: Iterable[str]) -> str:
-    """Return a pattern that matches any of the names, longer names first."""
+    """Return a regular expression that matches any of the names, and prefers longer names."""
     return "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
 
 

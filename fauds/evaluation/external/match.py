@@ -1,4 +1,4 @@
-"""Matches external predictions to the frames of a protocol."""
+"""Matches predictions of other programs to the frames of a protocol."""
 
 import re
 import shlex
@@ -33,17 +33,18 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class FrameMatch:
-    """The predictions that belong to the frames of a protocol.
+    """Which prediction belongs to which frame of a protocol.
 
     Attributes:
-        rows: the rows of the protocol's frames that are scored, ascending, int64 [S].
-        trainable: the rows of the frames that a fold may train on: the scored frames and those
-            that no fold tests, int64 [L].
-        source: for each scored frame, the row of its prediction, -1 if it has none and counts as
-            inactive, int64 [S].
+        rows: the rows of the S frames that are scored, in the table of the protocol's frames,
+            ascending, int64 [S].
+        trainable: the rows of the L frames that a fold may train on, int64 [L]: the scored frames,
+            and the frames that no fold tests.
+        source: the row of the prediction for each scored frame, int64 [S]; -1 for a frame without a
+            prediction, which is scored as if no AU were active.
         missing: by subject, the number of the protocol's frames without a prediction.
-        left_out: the number of predicted frames that are not coded; only programs that process
-            whole sequences may predict them.
+        left_out: the number of predicted frames that are left out because they are not coded. Only
+            programs that process whole sequences may predict such frames.
     """
 
     rows: np.ndarray
@@ -60,15 +61,16 @@ def match_frames(
 
     Args:
         external: the predictions as they were read.
-        frames: subject, task and frame of all coded frames, N rows.
+        frames: a table of all coded frames, with the columns subject, task and frame.
         folds: the table of folds, already checked; frames of subjects in fold 0 are not tested.
-        rule: how frames without a prediction are handled.
+        rule: how frames without a prediction are handled: "refuse" raises an error, "drop" leaves
+            them out, "inactive" scores them as if no AU were active.
         where: the file or folder of the predictions, for the error message.
 
     Raises:
         DataError: a frame is predicted twice or is not part of the protocol, a subject is predicted
-            by a fold that trained on it, a fold has no predictions, or frames lack a prediction
-            and the rule is "refuse".
+            by the model of a fold that trained on this subject, a fold has no predictions, or
+            frames lack a prediction and the rule is "refuse".
     """
     ids, tasks = (_text(frames[name]) for name in ("subject", "task"))
     pairs = sorted(set(zip(ids.tolist(), tasks.tolist(), strict=True)))
@@ -102,7 +104,17 @@ def _text(column: pa.ChunkedArray) -> np.ndarray:
 def _keys(
     subjects: np.ndarray, tasks: np.ndarray, frames: np.ndarray, codes: dict[tuple[str, str], int]
 ) -> np.ndarray:
-    """Return a number that identifies each frame; negative for frames of unknown sequences."""
+    """Return a number for each frame that identifies the frame, int64.
+
+    Args:
+        subjects: the subject of each frame.
+        tasks: the task of each frame.
+        frames: the frame numbers.
+        codes: by subject and task, the number of the sequence.
+
+    Returns:
+        The numbers; -1 for frames of unknown sequences and for impossible frame numbers.
+    """
     pairs = zip(subjects.tolist(), tasks.tolist(), strict=True)
     code = np.array([codes.get(pair, -1) for pair in pairs], np.int64)
     outside = (code < 0) | (frames < 0) | (frames >= 2**31)
@@ -112,7 +124,9 @@ def _keys(
 def _refuse_others(
     external: ExternalPredictions, belongs: np.ndarray, predicted_keys: np.ndarray, where: object
 ) -> int:
-    """Raise if a predicted frame is not part of the protocol.
+    """Raise an error if a predicted frame is not part of the protocol.
+
+    Programs that process whole sequences may also predict frames that are not coded.
 
     Returns:
         The number of predicted frames that are left out because they are not coded.
@@ -152,7 +166,13 @@ def _refuse_duplicates(
 def _refuse_trained_folds(
     external: ExternalPredictions, fold_of: dict[str, int], where: object
 ) -> None:
-    """Raise if a subject is predicted by a fold that trained on it."""
+    """Raise an error if a subject is predicted by the model of a fold that trained on this subject.
+
+    Args:
+        external: the predictions; nothing is checked if they do not name folds.
+        fold_of: by subject, the number of the fold that tests the subject.
+        where: the file or folder of the predictions, for the error message.
+    """
     if external.folds is None:
         return
     pairs = sorted(set(zip(external.subjects.tolist(), external.folds.tolist(), strict=True)))
@@ -173,10 +193,10 @@ def _refuse_trained_folds(
 
 
 def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -> None:
-    """Raise if a fold has no predictions.
+    """Raise an error if a fold has no predictions.
 
     Args:
-        predicted: the folds of the predicted frames, int.
+        predicted: the number of the fold that tests each predicted frame, int.
         folds: the table of folds.
         where: the file or folder of the predictions, for the error message.
     """
@@ -218,13 +238,14 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """The options of ``fauds score``.
+    """The options of the command ``fauds score``, which scores predictions of other programs.
 
     Attributes:
         path: a file of predictions, a folder of such files, or the folder of a run.
         name: the name of the model; None to use the name of the file.
-        missing: how the protocol's frames without a prediction are handled: "refuse", "drop" or
-            "inactive"; None for the benchmark's own rule.
+        missing: how the protocol's frames without a prediction are handled: "refuse" raises an
+            error, "drop" leaves them out, "inactive" scores them as if no AU were active. None for
+            the benchmark's own rule.
     """
 
     path: Path
@@ -270,19 +291,20 @@ def _check_rule(rule: str, benchmark: Benchmark) -> None:
 def match(
     tables: Path, benchmark: Benchmark, request: ScoreRequest, say: Callable[[str], None]
 ) -> tuple[Predictions, GroundTruth]:
-    """Read external predictions and match them to the frames of the protocol.
+    """Read predictions of another program and match them to the frames of the protocol.
 
     Args:
         tables: the dataset's folder, with the tables of frames and folds.
         benchmark: the protocol.
         request: the options of ``fauds score``.
-        say: called with each line for the user about what was read and what was not.
+        say: called with each line of text for the user about what was read and what was left out.
 
     Returns:
         The predictions and the labels of the scored frames, in the same order.
 
     Raises:
-        UsageError: the name or the rule is invalid, or there is no file to read.
+        UsageError: the model's name or the rule for frames without a prediction is invalid, or
+            there is no file to read.
         DataError: the predictions do not fit the protocol; the message says where they differ.
     """
     model = request.model
@@ -366,7 +388,12 @@ def match(
 
 
 def _values_of_frames(values: np.ndarray, matched: FrameMatch) -> np.ndarray:
-    """Return the predicted values of the scored frames; 0 for frames without a prediction."""
+    """Return the predicted values of the scored frames, in their order.
+
+    Args:
+        values: one predicted value for each row of the prediction files.
+        matched: which row belongs to which frame; frames without a prediction get the value 0.
+    """
     return np.where(matched.source >= 0, values[matched.source], 0.0)
 
 

@@ -1,9 +1,10 @@
-"""Reads files of external predictions into arrays.
+"""Reads files with predictions of other programs into arrays.
 
-Three formats are recognised by their columns. A table has subject, task and frame. OpenFace writes
-one file for each sequence, named after it, and counts frames from 1, as the labels of videos do.
-py-feat names the image, or the video, whose frames it counts from 0. The values are checked here;
-`match` checks that the frames are those of the protocol.
+Three formats are recognised by their columns. A table has the columns subject, task and frame.
+OpenFace writes one file for each sequence (one subject in one task); the file is named after the
+sequence, and frames are counted from 1, as in the labels of videos. A file of py-feat names in each
+row the image, or the video and its frame, counted from 0. The values are checked here; `match`
+checks that the frames are those of the protocol.
 """
 
 import hashlib
@@ -29,10 +30,11 @@ class ExternalPredictions:
     Attributes:
         subjects: the subject of each frame, str [M].
         tasks: the task of each frame, str [M]; "" for datasets without tasks.
-        frames: the frame numbers as the labels count frames, int64 [M].
-        occurrence: by AU, probabilities or decisions 0 and 1, float64 [M].
+        frames: the frame numbers, counted as the labels count frames, int64 [M].
+        occurrence: by AU or class, probabilities or decisions 0 and 1, float64 [M].
         intensities: by AU, intensities from 0 to 5, float64 [M].
-        folds: the fold that predicted each frame, int64 [M]; None if the files do not name folds.
+        folds: the number of the fold whose model predicted each frame, int64 [M]; None if the files
+            do not name folds.
         tracked: whether the program processed whole sequences, including frames that are not coded.
         notes: lines for the user: the recognised format, and what was not read.
         sources: by file name, the SHA-256 of the file.
@@ -52,13 +54,15 @@ class ExternalPredictions:
 def read(
     path: Path, aus: Sequence[str], benchmark: tuple[str, int], sequences: Sequences
 ) -> ExternalPredictions:
-    """Read external predictions.
+    """Read predictions of another program, and check their values.
 
     Args:
         path: a CSV or Parquet file, a folder of such files, or the folder of a run of fauds.
-        aus: the names that the benchmark scores; columns of other AUs are not read.
-        benchmark: the name and version of the benchmark; files that name another are refused.
-        sequences: the sequences of the dataset, to interpret file names.
+        aus: the names of the AUs or classes that the benchmark scores; columns of other AUs are not
+            read.
+        benchmark: the name and version of the benchmark; files that name another benchmark or
+            version are refused.
+        sequences: the sequences of the dataset, by which file names are interpreted.
 
     Raises:
         UsageError: the path does not exist, or the folder contains no CSV or Parquet file.
@@ -110,13 +114,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _recognised(kind: str, files: int) -> str:
-    """Return the line that tells the user which format was recognised."""
+    """Return a line of text that tells the user which format the files have.
+
+    Args:
+        kind: the format, such as "OpenFace".
+        files: the number of files.
+    """
     output = {TABLE_FORMAT: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
     return f"read as {output}: {files} file{'s' if files > 1 else ''}"
 
 
 def _unread_columns(columns: Sequence[ColumnRoles]) -> list[str]:
-    """Return lines that tell the user which columns were not read."""
+    """Return lines of text that tell the user which columns of the files were not read."""
     others = list(dict.fromkeys(name for roles in columns for name in roles.others))
     foreign = list(dict.fromkeys(name for roles in columns for name in roles.foreign))
     lines = [f"not read, unknown columns: {abbreviated(others)}"] if others else []
@@ -188,7 +197,11 @@ def _joined(
     sheets: Sequence[Sheet],
     path: Path,
 ) -> ExternalPredictions:
-    """Join the rows of all files; intensities are kept if every file has them."""
+    """Join the predictions of all files into one set of arrays.
+
+    The intensities of an AU are kept only if every file has them. For `tracked` and `notes` see
+    `ExternalPredictions`.
+    """
     with_intensities = [
         au for au in parts[0].intensities if all(au in part.intensities for part in parts)
     ]
