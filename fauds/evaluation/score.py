@@ -332,8 +332,8 @@ def text_agreement(
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
         occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
-            description of a degree, such as "slightly", describes an active AU. None if the
-            benchmark codes occurrence.
+            description of a degree, from A (trace) to E (maximum), describes an active AU. None if
+            the benchmark codes occurrence.
 
     Returns:
         The share of generated descriptions that equal, word for word, one of the captions'

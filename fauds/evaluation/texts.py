@@ -75,8 +75,8 @@ def text_figures(
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
         occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
-            description of a degree, such as "slightly", describes an active AU. None if the
-            benchmark codes occurrence.
+            description of a degree, from A (trace) to E (maximum), describes an active AU. None if
+            the benchmark codes occurrence.
         language: the language of the descriptions, such as "en".
         templates: the folder of the templates that the references follow; None for the templates
             that ship with fauds.

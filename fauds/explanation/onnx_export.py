@@ -27,7 +27,7 @@ from fauds.version import VERSION
 INPUT = "images"
 OUTPUT = "probabilities"
 TOLERANCE = 1e-4
-"""The largest accepted difference from PyTorch's probabilities."""
+"""The largest accepted difference between probabilities of the ONNX file and of PyTorch."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _BATCHES = (1, 2, 5)
@@ -42,8 +42,8 @@ class ExportedModel:
     Attributes:
         path: the path of the file.
         size: the size of the file in bytes.
-        faces: the number of test images that the file and PyTorch were compared on.
-        difference: the largest difference between their probabilities.
+        faces: the number of test images for which the file was compared with PyTorch.
+        difference: the largest difference between the probabilities of the file and of PyTorch.
     """
 
     path: Path
@@ -56,8 +56,8 @@ class Probabilities(nn.Module):
     """The part of a model that computes action unit probabilities, in evaluation mode.
 
     Args:
-        model: a model of any family.
-        settings: the settings of the model, whose normalisation of pixels is included.
+        model: the trained model, of any family.
+        settings: the settings of the model, which define how pixels are normalised.
     """
 
     def __init__(self, model: Model, settings: ModelSettings) -> None:
@@ -67,7 +67,11 @@ class Probabilities(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return probabilities [B, A], 0 to 1, for images [B, 3, S, S], RGB, 0 to 255."""
+        """Return the probabilities of A action units for each image, [B, A], 0 to 1.
+
+        Args:
+            images: B images of the model's input size, [B, 3, S, S], RGB, 0 to 255.
+        """
         return self.model.scores(normalise(images, self._settings))
 
 
@@ -88,11 +92,12 @@ def check_packages() -> None:
 
 
 def write_onnx(weights: Weights, path: Path) -> ExportedModel:
-    """Export the action unit probabilities as one ONNX file, and compare it with PyTorch.
+    """Export a model as an ONNX file that computes action unit probabilities, and check the file.
 
-    The input `images` is float32 [batch, 3, S, S], RGB, 0 to 255; the file includes the
-    normalisation. The output `probabilities` is float32 [batch, A], 0 to 1, in the order of `aus`
-    in the metadata. The batch size is free.
+    For the check, the file's probabilities for test images are compared with those of PyTorch. The
+    input `images` of the file is float32 [batch, 3, S, S], RGB, 0 to 255; the file normalises the
+    pixels itself. The output `probabilities` is float32 [batch, A], 0 to 1, in the order of the
+    action units under `aus` in the file's metadata. The batch may have any size.
 
     Args:
         weights: the trained weights; see `fauds.explanation.weights.open_weights`.
@@ -124,7 +129,16 @@ def write_onnx(weights: Weights, path: Path) -> ExportedModel:
 
 
 def _message(network: Probabilities, size: int, weights: Weights) -> bytes:
-    """Return the content of the ONNX file."""
+    """Return the content of the ONNX file, in bytes.
+
+    Args:
+        network: the part of the model that is exported.
+        size: the side of the input images in pixels.
+        weights: the trained weights, for the metadata and error messages.
+
+    Raises:
+        DataError: the model cannot be converted, or is too large for one ONNX file.
+    """
     import onnx
 
     model = _converted(network, size, weights)
@@ -141,7 +155,11 @@ def _message(network: Probabilities, size: int, weights: Weights) -> bytes:
 
 
 def _converted(network: Probabilities, size: int, weights: Weights) -> Any:
-    """Return the model as converted by PyTorch, with a free batch size."""
+    """Return the ONNX model that PyTorch's exporter makes, which accepts batches of any size.
+
+    Raises:
+        DataError: the exporter cannot convert the model.
+    """
     example = torch.zeros(2, 3, size, size)
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -166,7 +184,7 @@ def _backbone(weights: Weights) -> str:
 
 
 def _clean(model: Any) -> None:
-    """Name the batch dimension, and remove metadata with paths of this machine."""
+    """Name the batch dimension of an ONNX model, and remove metadata with paths of this machine."""
     graph = model.graph
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -178,7 +196,10 @@ def _clean(model: Any) -> None:
 
 
 def metadata(weights: Weights) -> dict[str, str]:
-    """Return the metadata of the ONNX file; values that are not strings are encoded as JSON."""
+    """Return the metadata of the ONNX file: what a program needs to know to use the model.
+
+    Values that are not strings are encoded as JSON.
+    """
     settings = weights.settings.model
     entries = {
         "aus": list(weights.aus),
@@ -200,7 +221,7 @@ def metadata(weights: Weights) -> dict[str, str]:
 
 
 def crop_description(size: int) -> str:
-    """Return a sentence that says how a face becomes the model's input."""
+    """Return a phrase that says how a cropped face is scaled and cut to the model's input size."""
     return (
         f"scale the face to {round(size * 8 / 7)} pixels on its shorter side, and cut out "
         f"the middle {size} x {size}"
@@ -222,7 +243,13 @@ def _test_images(size: int) -> list[np.ndarray]:
 def _largest_difference(
     network: Probabilities, written: Path, faces: list[np.ndarray], path: Path
 ) -> float:
-    """Return the largest difference between a file's probabilities and PyTorch's.
+    """Return the largest difference between the probabilities of an ONNX file and of PyTorch.
+
+    Args:
+        network: the model in PyTorch.
+        written: the ONNX file, which still has a temporary name.
+        faces: batches of test images.
+        path: the final path of the file, for error messages.
 
     Raises:
         DataError: the difference is larger than `TOLERANCE`, or the file cannot be run.
@@ -240,7 +267,7 @@ def _largest_difference(
 
 
 def _run_file(written: Path, faces: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the probabilities that the ONNX file computes for each batch."""
+    """Return the probabilities that the ONNX file computes, one array [b, A] for each batch."""
     import onnx
     import onnxruntime
 

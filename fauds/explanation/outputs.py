@@ -1,7 +1,8 @@
 """Writes explanations as Parquet, JSON Lines, or CSV with the columns of OpenFace.
 
-Faces are written one by one, in bounded memory. A file only gets its name when it is complete; if
-writing is interrupted, the faces so far are kept in a file with the suffix ``.part``.
+An explanation is the model's output for one face. Faces are written one by one, in bounded memory.
+A file only gets its name when it is complete; if writing is interrupted, the faces so far are kept
+in a file with the suffix ``.part``.
 """
 
 import csv
@@ -34,12 +35,12 @@ def open_output(path: Path, aus: Sequence[str], texts: bool, *, several: bool = 
         path: a file that ends in ``.parquet``, ``.jsonl`` or ``.csv``; its folder is created if
             necessary.
         aus: the model's action units, in the model's order.
-        texts: whether the model generates descriptions, for which the file then has columns.
-        several: whether the frames are from more than one file; CSV files then have a column
+        texts: whether the model generates descriptions; if so, the file contains the descriptions.
+        several: whether the frames are from more than one file; if so, CSV files have a column
             ``source``.
 
     Raises:
-        UsageError: the suffix is not one of these.
+        UsageError: the path ends in another suffix.
         DataError: the file cannot be created.
     """
     if path.suffix.lower() not in _FORMATS:
@@ -55,7 +56,7 @@ class Output:
     """A file that explanations are written to; use as a context manager, or call `close`.
 
     If the context ends with an error or Ctrl-C, the faces so far are kept in a file with the suffix
-    ``.part``. Without `close`, no file is left.
+    ``.part``. If `close` is never called, no file is left. For the arguments see `open_output`.
     """
 
     def __init__(self, path: Path, aus: Sequence[str], texts: bool, several: bool) -> None:
@@ -67,15 +68,19 @@ class Output:
         self._open(self._stack.enter_context(atomic_keeping_partial(path)))
 
     def _open(self, temporary: Path) -> None:
-        """Open the temporary file; `self._stack` closes it."""
+        """Open the temporary file, and add to `self._stack` what closes it."""
         raise NotImplementedError
 
     def write(self, explanations: Sequence[Explanation]) -> None:
-        """Write the explanations of faces, in this order."""
+        """Write explanations, in the given order."""
         raise NotImplementedError
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Record a frame without explanations; formats with one row for each face ignore it."""
+        """Record a frame that has no explanations, if the format can represent such a frame.
+
+        Formats with one entry for each face ignore the call. For the arguments see
+        `fauds.explanation.explained.ExplanationWriter.skip`.
+        """
 
     def close(self) -> None:
         """Finish the file and rename it to its final name."""
@@ -89,7 +94,10 @@ class Output:
 
 
 def _source(name: str) -> str:
-    """Return a file's name as one line of UTF-8, with escapes such as ``\\n`` or ``\\udce9``."""
+    """Return a file's name as one line of valid UTF-8.
+
+    Line breaks and other unprintable characters become escapes such as ``\\n`` or ``\\udce9``.
+    """
     return _UNWRITABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
@@ -228,7 +236,7 @@ class CsvOutput(Output):
         self._flush([self._row(explanation) for explanation in explanations])
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Write a row with success 0 for a frame without explanations."""
+        """Write a row in which success is 0, for a frame without explanations."""
         key_cells = self._key_cells(source, frame, 0, timestamp)
         self._flush([[*key_cells, 0, 0, *[0] * (2 * len(self._aus))]])
 

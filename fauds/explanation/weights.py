@@ -1,4 +1,7 @@
-"""Reads trained weights with the settings, vocabularies, threshold and alignment they need."""
+"""Reads weights files: a model's trained weights, and all that is needed to use the model.
+
+This includes the model's settings, vocabularies and threshold, and the alignment of its faces.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,14 +37,14 @@ _ORIGIN = ("model", "preset", "benchmark", "benchmark_version", "fold", "fauds")
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The content of a weights file: the tensors of a trained model and the settings they need.
+    """The content of a weights file: a model's trained tensors, and what is needed to use them.
 
     Attributes:
         path: the path of the file.
         tensors: the tensors of the model by name; floating-point tensors are float32.
         family: the class of the model.
         settings: the settings of the run that trained the model.
-        target: the target that the model predicts.
+        target: what the model predicts: AUs or classes.
         words: the vocabularies of the "local" and the "global" descriptions; empty for a model
             without descriptions.
         longest: the number of tokens of the longest "local" and "global" description, including the
@@ -52,7 +55,7 @@ class Weights:
         synthetic: whether the training faces were synthetic.
         origin: other entries of the file's header: model, preset, benchmark, benchmark_version,
             fold, and the version of fauds that wrote the file.
-        notes: lines for the user about choices that were made, such as that of the fold.
+        notes: lines of text for the user, for example about which fold's weights were chosen.
     """
 
     path: Path
@@ -76,7 +79,7 @@ class Weights:
 
     @property
     def aus(self) -> tuple[str, ...]:
-        """The names of the scores (AUs or classes), in the model's order."""
+        """The names of the AUs or classes that the model predicts, in the model's order."""
         return self.target.names
 
     def model(self, *, describe: bool = True) -> Model:
@@ -110,10 +113,14 @@ class Weights:
 def locate(
     weights: Path | str | None = None, runs: Path | None = None
 ) -> tuple[Path, tuple[str, ...]]:
-    """Find a weights file; for the arguments and errors see `open_weights`.
+    """Find a weights file; for the arguments see `open_weights`.
 
     Returns:
-        The path of the file, and lines for the user if it was chosen from several.
+        The path of the file, and lines of text for the user if there were several to choose from.
+
+    Raises:
+        UsageError: there is no such file or run.
+        DataError: the folder contains no weights.
     """
     if weights is None:
         return resources.path("models", *SHIPPED), ()
@@ -124,14 +131,15 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     """Read trained weights.
 
     Args:
-        weights: a weights file, the folder of a run, or the folder of one of its folds
-            (``RUN/fold2``). With `runs`, the name of a run may replace its folder. None for the
+        weights: a weights file, the folder of a run, or the folder of one fold of a run
+            (``RUN/fold2``). If `runs` is given, a run may also be given by its name. None for the
             weights that ship with fauds.
         runs: the folder in which runs are looked up by name.
 
     Raises:
         UsageError: there is no such file or run.
-        DataError: the file is damaged, or its header lacks an entry that explaining needs.
+        DataError: the file is damaged, or its header lacks an entry that is needed to use the
+            model.
     """
     path, notes = locate(weights, runs)
     tensors, meta = _load(path)
@@ -233,7 +241,15 @@ def _incomplete(path: Path, why: str) -> DataError:
 
 
 def _existing(name: Path, runs: Path | None) -> Path:
-    """Return the path of an existing file or folder, also looked up in the folder of runs."""
+    """Return the path of an existing weights file, run or fold.
+
+    Args:
+        name: the path, or the path within `runs`, such as the name of a run.
+        runs: the folder of runs; None to accept only paths.
+
+    Raises:
+        UsageError: there is no such file or folder; the hint lists what there is to choose from.
+    """
     candidates = [name, *([runs / name] if runs else [])]
     for path in candidates:
         if path.exists():
@@ -261,7 +277,18 @@ def _folds(run: Path) -> list[Path]:
 
 
 def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the weights file of a fold or run, and lines for the user if it has several."""
+    """Return the weights file in the folder of a fold or run.
+
+    Args:
+        path: the folder, or the weights file itself.
+
+    Returns:
+        The path of the file, and a line of text for the user if the run has weights of several
+        folds, of which the first is used.
+
+    Raises:
+        DataError: the folder contains no weights.
+    """
     if path.is_file():
         return path, ()
     if (path / WEIGHTS).is_file():

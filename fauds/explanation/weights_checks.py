@@ -1,8 +1,8 @@
 """Checks weights files from untrusted sources before their models are built.
 
-Weights files contain no pickle, and their headers cannot name code to run or files to open. What
-remains is a header that describes a huge model: it is compared with the tensors of the file before
-memory is allocated for the model.
+Weights files contain no pickle, and their headers cannot name code to run or files to open. The
+remaining danger is a header that describes a huge model, which would exhaust memory. The described
+model is therefore compared with the tensors in the file before memory is allocated for it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,14 +28,16 @@ _MAX_REASON_LENGTH = 300
 
 
 def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
-    """Check the sizes in a header that could exhaust memory whatever the tensors are.
+    """Check the sizes in a weights file's header that could make a model exhaust memory.
+
+    These sizes do not depend on the tensors in the file, so `check_fit` cannot check them.
 
     Args:
         settings: the settings in the header.
-        longest: the number of tokens of the longest description of each scope.
+        longest: the number of tokens of the longest "local" and "global" description.
 
     Raises:
-        ValueError: a size is out of the range that models have.
+        ValueError: a size is larger or smaller than in any real model.
     """
     for scope, words in longest.items():
         if not 1 <= words <= LONGEST_TEXT:
@@ -60,7 +62,11 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Check that all weights are finite.
+    """Check that all weights of a model are finite.
+
+    Args:
+        tensors: the tensors of the weights file by name.
+        path: the path of the file, for the error message.
 
     Raises:
         DataError: a tensor contains NaN or infinity.
@@ -75,17 +81,19 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Check that the model that a header describes has the tensors of the file.
+    """Check that the model described by a weights file's header has the tensors in the file.
 
-    The model is built on PyTorch's meta device, which allocates no memory for tensors.
+    The names and shapes of the tensors are compared. For this the model is built on PyTorch's meta
+    device, which allocates no memory for tensors.
 
     Args:
         build: a function that builds the model.
-        tensors: the tensors of the file.
+        tensors: the tensors in the file by name.
         path: the path of the file, for the error message.
 
     Raises:
-        DataError: the header does not describe a valid model, or one with other tensors.
+        DataError: the header describes no valid model, a model with other tensors, or a model whose
+            buffers are too large.
     """
     try:
         with torch.device("meta"), _parameter_limit(2 * len(tensors) + 100):
@@ -113,7 +121,10 @@ def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], pat
 
 @contextmanager
 def _parameter_limit(parameters: int) -> Iterator[None]:
-    """Raise an error while a model is built if it has more than this number of parameters."""
+    """Return a context manager that raises an error if more parameters than this are created.
+
+    It limits the size of a model that is built inside the context.
+    """
     remaining = parameters
 
     def count(*_: object) -> None:

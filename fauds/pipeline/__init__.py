@@ -1,11 +1,12 @@
-"""The steps from raw files to a scored run, and their order.
+"""The steps from a dataset's raw files to the results of a run, and their order.
 
-Begin with `project.py`: `Project` knows which steps depend on which, and runs the missing ones.
-`workspace.py` defines where the tables of a dataset are. A step is a function of a `Workspace` and
-of the finished steps that it depends on: `reading.py` (frames), `captioning.py` (captions),
-`splitting.py` (folds) and `cropping.py` (faces); `joining.py` joins the frames and faces of two
-datasets. `evaluating.py` and `scoring.py` write the results of a run and of external predictions.
-`dataset.py` opens a dataset's tables from Python.
+Begin with `project.py`: a `Project` knows which steps depend on which other steps, and runs those
+that are missing. `workspace.py` defines where the tables of a dataset are. A step is a function
+that takes a `Workspace` and the finished steps that it depends on, and writes tables: `reading.py`
+(frames), `captioning.py` (captions), `splitting.py` (folds) and `cropping.py` (faces); `joining.py`
+joins the frames and faces of two datasets. `evaluating.py` writes the results of a trained model,
+and `scoring.py` those of another program's predictions. `dataset.py` opens a dataset's tables from
+Python.
 """
 
 from fauds.pipeline.project import Project

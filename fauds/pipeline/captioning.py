@@ -1,4 +1,7 @@
-"""The step that writes captions: phrases, vocabulary and captions.parquet."""
+"""The step that writes captions, which describe the action units of every frame in words.
+
+It writes the tables phrases.parquet, vocabulary.parquet and captions.parquet.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,12 @@ from fauds.tables import store
 
 
 def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
-    """Return the settings of captions in this style, which their metadata records.
+    """Return the settings that determine captions in this style, as their metadata records them.
+
+    Args:
+        workspace: the dataset's folder and protocol.
+        style: the language, whether degrees (intensities A to E) are described, and the number of
+            paraphrases.
 
     Raises:
         UsageError: the language does not exist or has too few paraphrases.
@@ -21,7 +29,7 @@ def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
 
 
 def described(workspace: Workspace) -> tuple[str, ...]:
-    """Return the AUs that captions describe.
+    """Return the names of the AUs that the captions of a dataset describe.
 
     Raises:
         UsageError: the protocol's target has no AUs that captions could describe.
@@ -42,12 +50,16 @@ def caption_tables(workspace: Workspace) -> list[Path]:
 
 
 def build_captions(workspace: Workspace, frames: Step, style: Style) -> Step:
-    """Write phrases, vocabulary and captions.parquet for the protocol's AUs.
+    """Write the captions of all frames, which describe the protocol's AUs in words.
+
+    The tables captions.parquet, phrases.parquet and vocabulary.parquet are written, unless they are
+    up to date.
 
     Args:
         workspace: the dataset's folder and protocol.
         frames: the finished step that read the frames.
-        style: language, degrees and paraphrases.
+        style: the language, whether degrees (intensities A to E) are described, and the number of
+            paraphrases.
 
     Raises:
         UsageError: the language does not exist or has too few paraphrases, or the protocol's

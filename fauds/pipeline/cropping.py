@@ -1,4 +1,4 @@
-"""The step that crops and aligns faces: faces.parquet and the image files."""
+"""The step that crops and aligns faces; it writes image files of faces, and faces.parquet."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -38,8 +38,8 @@ def crop_faces(
     Args:
         folder: the dataset's folder, which contains frames.parquet.
         reader: the dataset's reader.
-        default: the benchmark's alignment.
-        options: fields of `CropRequest` that replace the benchmark's settings.
+        default: the benchmark's alignment, which is used unless `options` names another one.
+        options: fields of `fauds.faces.plan.CropRequest` that replace the benchmark's settings.
         progress: called with the number of finished frames and the number of all frames.
     """
     request = _crop_request(default, options)
@@ -50,7 +50,7 @@ def crop_faces(
 
 
 def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> CropRequest:
-    """Return the benchmark's crop settings, with the fields in `options` replaced."""
+    """Return the settings for cropping: those of the benchmark, except for fields in `options`."""
     name = options.get("alignment", default.name)
     # The benchmark only names the version of its own alignment.
     version = default.version if name == default.name else alignment(name).version
@@ -66,12 +66,13 @@ def find_media(
     Args:
         reader: the dataset's reader.
         frames: the path of frames.parquet.
-        camera: the camera of datasets with two; see `Reader.footage`.
+        camera: the camera whose videos are used, for datasets that were recorded by two cameras;
+            see `Reader.footage`.
 
     Returns:
-        media: the media files of every sequence.
-        digests: by sequence, the digest of its folder of images; sequences without such a folder
-            are missing.
+        media: the media files of every sequence (one subject in one task).
+        digests: by sequence, a hash of the sequence's folder of images, to detect changes;
+            sequences without such a folder are missing.
 
     Raises:
         DataError: the raw files are no longer where the frames were read from, or media files are
@@ -99,7 +100,12 @@ def find_media(
 
 
 def _sequences(frames: Path) -> tuple[dict[SequenceId, int], list[SequenceId]]:
-    """Return the last frame number of every sequence, and the sequences that have image files."""
+    """List the sequences (one subject in one task) in frames.parquet.
+
+    Returns:
+        By sequence, the number of the last frame; and a list of the sequences that have image
+        files.
+    """
     last: dict[SequenceId, int] = {}
     with_images = []
     for part in store.read_batches(frames, ["subject", "task", "frame", "image"]):
@@ -116,7 +122,7 @@ def crop(workspace: Workspace, options: Mapping[str, Any], progress: "Progress |
     """Crop the faces of the frames in frames.parquet; existing crops are kept.
 
     Args:
-        workspace: the workspace of a protocol that does not join datasets.
+        workspace: the folder and the protocol of a dataset that does not join two other datasets.
         options: fields of `fauds.faces.plan.CropRequest` that replace the protocol's settings.
         progress: shows a progress bar; None for none.
 

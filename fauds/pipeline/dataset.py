@@ -1,4 +1,4 @@
-"""Opens a dataset's folder from Python: its tables, torch samples, and evaluation."""
+"""Opens a dataset's folder from Python: its tables, a torch Dataset, and scoring of predictions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ class Dataset:
     """The tables of one dataset, each read on first access.
 
     Args:
-        folder: the dataset's folder in a workdir, for example ``fauds-work/bp4d``.
+        folder: the folder that fauds made for the dataset, for example ``fauds-work/bp4d``.
 
     Attributes:
         folder: the path of the folder.
@@ -53,7 +53,11 @@ class Dataset:
 
     @cached_property
     def frames(self) -> "pd.DataFrame":
-        """The coded frames: frame_id, key, subject, task, frame, sex, image and labels."""
+        """A table of the coded frames, one row each.
+
+        The columns are frame_id, key (such as F001/T1/2440), subject, task, frame, sex, image and
+        the labels.
+        """
         from fauds.tables.frames import read_keyed
 
         path = self.folder / FRAMES
@@ -63,22 +67,37 @@ class Dataset:
 
     @cached_property
     def captions(self) -> "pd.DataFrame":
-        """The captions of the frames: frame_id, the description of each AU, and `face`."""
+        """A table of the captions, one row for each frame.
+
+        The columns are frame_id, one description for each AU, and the description of the whole face
+        (``face``).
+        """
         return self._table("captions", "fauds build-captions")
 
     @cached_property
     def phrases(self) -> "pd.DataFrame":
-        """The distinct descriptions: scope, au, state, variant, text and tokens."""
+        """A table of all distinct descriptions that captions use, one row each.
+
+        The columns are scope ("local" for single AUs, "global" for whole faces), au, state, variant
+        (the paraphrase), text and tokens.
+        """
         return self._table("phrases", "fauds build-captions")
 
     @cached_property
     def vocabulary(self) -> "pd.DataFrame":
-        """The vocabularies of the descriptions: scope, id, token, space and count."""
+        """A table of the words in the descriptions, one row for each token.
+
+        The columns are scope (the vocabulary: "local" for descriptions of single AUs, "global" for
+        descriptions of whole faces), id, token, space and count.
+        """
         return self._table("vocabulary", "fauds build-captions")
 
     @cached_property
     def folds(self) -> "pd.DataFrame":
-        """The folds: for each subject the fold that tests it, and the name of the folds."""
+        """A table of the folds: for each subject, the fold that tests the subject.
+
+        A further column names the list of folds.
+        """
         return self._table("folds", "fauds split")
 
     def _table(self, name: str, command: str) -> "pd.DataFrame":
@@ -111,10 +130,11 @@ class Dataset:
 
         Args:
             fold: the number of the fold; None for the frames of all folds.
-            part: the fold's frames: "train" (augmented), "test" (centre crops), or "all" (centre
-                crops).
+            part: which frames of the fold: "train" (with augmentation), "test" (centre crops), or
+                "all" for both (centre crops).
             image_size: the side of the images in pixels.
-            captions: whether items include texts and tokens, if the target has captions.
+            captions: whether samples include the texts and tokens of captions, if there are
+                captions for the target.
             faces: a folder of crops made by other software; None for the crops of ``fauds
                 prepare``, or for the raw images if the protocol uses them without cropping.
             seed: the seed of the augmentation, as ``training.seed``.
@@ -171,7 +191,13 @@ class Dataset:
         )
 
     def _part(self, frames: Any, fold: int | None, part: str) -> Any:
-        """Return a mask of the frames that belong to a part of a fold, bool [N]."""
+        """Return whether each of N frames belongs to the chosen frames of a fold, bool [N].
+
+        Args:
+            frames: the table of frames.
+            fold: the number of the fold; None for the frames of all folds.
+            part: "train", "test" or "all".
+        """
         import numpy as np
         import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""The step that scores the predictions of a run: results.json and gallery.parquet."""
+"""The step that scores the predictions of a run; it writes results.json and gallery.parquet."""
 
 import json
 from collections.abc import Sequence
@@ -33,10 +33,13 @@ from fauds.training import checkpoint
 
 
 def write_results(run: Run) -> None:
-    """Write results.json and gallery.parquet of a run whose folds all have predictions.
+    """Score a run whose folds all have predictions; write its results.json and gallery.parquet.
+
+    The gallery contains example faces with their labels, predictions, descriptions and attention
+    maps.
 
     Raises:
-        DataError: the predictions of a fold are not of the frames that the fold tests.
+        DataError: the predictions of a fold are for other frames than the fold tests.
     """
     plan, inputs, folds = run.plan, run.inputs, run.folds
     tables = {fold: _predictions(plan, inputs, fold) for fold in folds}
@@ -116,7 +119,10 @@ def _check_frames(table: pa.Table, frame_ids: np.ndarray, path: Path) -> None:
 
 
 def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
-    """Return the predictions of a fold after each epoch; empty if they were not kept."""
+    """Return the predictions of a fold's model after each epoch.
+
+    If the predictions were not kept, `test` and `validation` are empty.
+    """
     settings = plan.settings.training
     validation_rows = inputs.validates(fold, settings.validation_subjects, settings.seed)
     folder = fold_folder(plan.folder, fold)

@@ -1,6 +1,6 @@
-"""The steps that join two datasets, to train on one and to test on the other.
+"""The steps that join two datasets (the members), to train on one and to test on the other.
 
-Both datasets keep their own tables and crops; the joined tables refer to the crops of both.
+Both datasets keep their own tables and cropped faces; the joined tables refer to these crops.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,14 @@ _SHARED_SETTINGS = ("name", "version", "size")
 
 
 def check_member(workspace: Workspace, role: str, member: Workspace) -> None:
-    """Check that a dataset can be a member of a joined protocol.
+    """Check that a dataset can be joined with another one by a protocol.
+
+    Such a joined protocol trains on one dataset and tests on the other; these are its members.
 
     Args:
-        workspace: the workspace of the joined protocol.
-        role: the key of the protocol that names the member: "train" or "test".
-        member: the workspace of the member.
+        workspace: the folder and the joined protocol.
+        role: whether the member is used to "train" or to "test".
+        member: the folder and the protocol of the member.
 
     Raises:
         DataError: the member lacks one of the AUs, or joins datasets itself.
@@ -51,14 +53,15 @@ def check_member(workspace: Workspace, role: str, member: Workspace) -> None:
 
 
 def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[Step]) -> Step:
-    """Write frames.parquet with the frames of both members and the AUs of the joined protocol.
+    """Write frames.parquet with the frames of two datasets, and the AUs that both have to predict.
 
-    The frames of the training dataset come first.
+    The first dataset (member) is trained on and the second is tested; their frames are in this
+    order.
 
     Args:
-        workspace: the workspace of the joined protocol.
-        members: the workspaces of both members, checked by `check_member`.
-        member_frames: the finished frames of both members.
+        workspace: the folder and the protocol that joins the datasets.
+        members: the folder and the protocol of each member, checked by `check_member`.
+        member_frames: for each member, the finished step that read its frames.
 
     Raises:
         DataError: a subject id occurs in both members, or only one member is synthetic.
@@ -96,7 +99,10 @@ def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[
 
 
 def _refuse_synthetic_beside_real(members: Members, steps: Sequence[Step]) -> None:
-    """Raise if only one dataset is synthetic, since reports show synthetic but never real faces."""
+    """Raise an error if one of two joined datasets is synthetic and the other is real.
+
+    Reports show synthetic faces but never real ones, so a mixture is refused.
+    """
     if steps[0].meta["synthetic"] == steps[1].meta["synthetic"]:
         return
     synthetic, real = members if steps[0].meta["synthetic"] else members[::-1]
@@ -108,7 +114,7 @@ def _refuse_synthetic_beside_real(members: Members, steps: Sequence[Step]) -> No
 
 
 def _description(member: Workspace, frames: Step) -> dict[str, Any]:
-    """Return the description of a member for the metadata and the results."""
+    """Return a description of one of the joined datasets, for the metadata and the results."""
     return {
         "name": member.dataset,
         "version": member.protocol.version,
@@ -153,13 +159,14 @@ def _notes(members: Members, tables: list[pa.Table]) -> list[str]:
 def join_faces(
     workspace: Workspace, members: Members, frames: Step, member_faces: Sequence[Step]
 ) -> Step:
-    """Write faces.parquet with the paths of the crops of both members.
+    """Write faces.parquet with the paths of the cropped faces of two joined datasets (members).
 
     Args:
-        workspace: the workspace of the joined protocol.
-        members: the workspaces of both members.
-        frames: the finished joined frames.
-        member_faces: the finished faces of both members, checked by `checked_faces`.
+        workspace: the folder and the protocol that joins the datasets.
+        members: the folder and the protocol of each member.
+        frames: the finished step that joined the frames.
+        member_faces: for each member, the finished step that cropped its faces, checked by
+            `checked_faces`.
     """
     metas = [step.meta for step in member_faces]
     path = workspace.path("faces")
@@ -192,15 +199,20 @@ def join_faces(
 
 
 def checked_faces(workspace: Workspace, member: Workspace, faces: Step | None) -> Step:
-    """Return a member's faces after checking that they have the joined protocol's alignment.
+    """Check that the faces of a dataset that is joined with another have the right alignment.
 
     Args:
-        workspace: the workspace of the joined protocol.
-        member: the workspace of the member.
-        faces: the finished faces of the member; None if its frames are used without cropping.
+        workspace: the folder and the protocol that joins the datasets.
+        member: the folder and the protocol of the dataset whose faces are checked.
+        faces: the finished step that cropped the member's faces; None if its frames are used
+            without cropping.
+
+    Returns:
+        The same step.
 
     Raises:
-        DataError: the member has no crops, or their alignment is not that of the joined protocol.
+        DataError: the member has no crops, or the crops have another alignment than the joining
+            protocol requires.
     """
     if faces is None:
         raise DataError(

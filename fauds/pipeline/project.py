@@ -1,7 +1,8 @@
-"""Runs the steps of a dataset in their order, and skips those that are up to date.
+"""Runs the steps from raw files to results in their order, and skips steps that are up to date.
 
-Every step reads the files of earlier steps and writes its own, together with its settings and a
-fingerprint of its inputs. A step is only repeated if its settings or its inputs have changed.
+Every step, such as reading frames or cropping faces, reads the files of earlier steps and writes
+files of its own, together with its settings and a hash of its inputs. A step is only repeated if
+its settings or its inputs have changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,10 +35,10 @@ class Project:
 
     Args:
         workdir: the folder that contains the folders of all datasets.
-        dataset: the name of the protocol; its tables are in ``workdir/dataset``.
-        say: called with a line for the user when a step runs that was not requested.
-        protocol: the protocol from the user's own file; None for a protocol that ships with fauds
-            or whose file was copied into the workdir before.
+        dataset: the name of the protocol; the tables of the protocol are in ``workdir/dataset``.
+        say: called with a line of text for the user when a step runs that was not requested.
+        protocol: the protocol from the user's own file; None for a protocol that ships with fauds,
+            or whose file was copied into the workdir earlier.
 
     Attributes:
         workspace: the dataset's folder and protocol.
@@ -61,12 +62,12 @@ class Project:
 
     @classmethod
     def by_file(cls, workdir: Path, file: Path, say: Callable[[str], None]) -> "Project":
-        """Return the project of a protocol file.
+        """Return the project of a protocol that the user defines in a file.
 
         Args:
             workdir: the folder that contains the folders of all datasets.
             file: the protocol file.
-            say: called with a line for the user when a step runs that was not requested.
+            say: called with a line of text for the user when a step runs that was not requested.
 
         Raises:
             DataError: the file is invalid, or the workdir already has tables of a different
@@ -86,14 +87,17 @@ class Project:
         options: Mapping[str, Any] = MappingProxyType({}),
         progress: "Progress | None" = None,
     ) -> Step:
-        """Read the raw files into frames.parquet, or join the frames of the protocol's members.
+        """Write frames.parquet, the table of all coded frames, unless it is up to date.
+
+        The raw files of the dataset are read. For a joined protocol, which trains on one dataset
+        and tests on another, the frames of these two datasets (its members) are joined.
 
         Args:
             root: the folder of the raw files; None for the folder that the table was last read
                 from, or, for a protocol of synthetic data, a folder in the workdir that is
                 generated on first use.
-            options: fields of `ReadOptions`; fields that are missing have the values of the last
-                reading of the same root.
+            options: fields of `fauds.datasets.base.ReadOptions`. Missing fields have the values
+                with which the same root was last read.
             progress: shows a progress bar while synthetic faces are generated; None for none.
 
         Raises:
@@ -117,11 +121,14 @@ class Project:
         return step
 
     def _members(self) -> "tuple[Project, Project]":
-        """Return the training dataset and the test dataset of a joined protocol.
+        """Return the projects of the two datasets of a joined protocol.
+
+        Returns:
+            The project of the dataset that is trained on, and of the dataset that is tested.
 
         Raises:
-            UsageError: there is no protocol with the name of a member.
-            DataError: see `fauds.pipeline.joining.check_member`.
+            UsageError: there is no protocol with the name of one of the datasets.
+            DataError: a dataset lacks one of the AUs, or itself joins datasets.
         """
         protocol = self.workspace.protocol
         return self._member("train", str(protocol.train)), self._member("test", str(protocol.test))
@@ -132,7 +139,7 @@ class Project:
         return member
 
     def caption_settings(self, style: Style) -> dict[str, Any]:
-        """Return the settings of captions in this style, which their metadata records.
+        """Return the settings that determine captions in this style, as metadata records them.
 
         Raises:
             UsageError: the language does not exist or has too few paraphrases.
@@ -141,11 +148,15 @@ class Project:
         return captioning.caption_settings(self.workspace, style)
 
     def captions(self, frames: Step, style: Style | None = None) -> Step:
-        """Write phrases, vocabulary and captions.parquet for the protocol's AUs.
+        """Write the captions of all frames, which describe the protocol's AUs in words.
+
+        The tables captions.parquet, phrases.parquet and vocabulary.parquet are written, unless they
+        are up to date.
 
         Args:
             frames: the finished step that read the frames.
-            style: language, degrees and paraphrases; None for the default style.
+            style: the language, whether degrees (intensities A to E) are described, and the number
+                of paraphrases; None for the default style.
 
         Raises:
             DataError: the style has degrees but the dataset has no intensities.
@@ -153,10 +164,16 @@ class Project:
         return captioning.build_captions(self.workspace, frames, style or Style())
 
     def captions_as_built(self, frames: Step) -> Step:
-        """Return the captions of these frames, built in their last style if they are outdated.
+        """Return the step that wrote the captions of these frames, and run it if necessary.
+
+        Captions that are outdated are built again, in the same style. If there are no captions,
+        they are built in the default style.
+
+        Args:
+            frames: the finished step that read the frames.
 
         Raises:
-            DataError: the captions must be built again but follow the user's own templates.
+            DataError: the captions must be built again, but they follow the user's own templates.
         """
         workspace = self.workspace
         path = workspace.path("captions")
@@ -182,11 +199,15 @@ class Project:
         method: str | None = None,
         seed: int = 0,
     ) -> Step:
-        """Write folds.parquet and fold_statistics.parquet.
+        """Assign every subject to a fold, unless the folds are up to date.
+
+        The tables folds.parquet, which names the fold that tests each subject, and
+        fold_statistics.parquet, which counts the labels of each fold, are written.
 
         Args:
             frames: the finished step that read the frames.
-            k: the number of folds; None for the number in the protocol, or 3 if it lists no folds.
+            k: the number of folds; None for the number in the protocol, or 3 if the protocol lists
+                no folds.
             method: "published" or "random"; None for published folds if the protocol lists k
                 folds, otherwise random folds.
             seed: the seed of random folds.
@@ -202,15 +223,18 @@ class Project:
         return split(self.workspace, frames, k, method, seed, trained)
 
     def _finished(self, table: str) -> Step:
-        """Return a step from its existing table, without checking whether it is up to date."""
+        """Return a finished step by its existing table, even if the table is not up to date.
+
+        `table` is the name of the table, such as "frames".
+        """
         path = self.workspace.path(table)
         return Step(path, False, store.read_meta(path))
 
     def folds_as_made(self, frames: Step) -> Step:
-        """Return the folds of these frames, made with their last settings if they are outdated.
+        """Return the step that made the folds of these frames, and run it if necessary.
 
-        Without earlier folds, or if these are of another version of the protocol, the protocol's
-        default folds are made.
+        Random folds that are outdated are made again with the same settings. If there are no folds,
+        or only those of another version of the protocol, the protocol's default folds are made.
         """
         workspace = self.workspace
         old = meta_of(workspace.path("folds"))
@@ -228,6 +252,8 @@ class Project:
         progress: "Progress | None" = None,
     ) -> Step:
         """Crop and align the faces of the frames in frames.parquet; existing crops are kept.
+
+        For a joined protocol, the crops of its two datasets are joined.
 
         Args:
             options: fields of `fauds.faces.plan.CropRequest` that replace the protocol's settings.
@@ -252,7 +278,14 @@ class Project:
         return self._joined_faces(self.frames(), progress)
 
     def _joined_faces(self, frames: Step, progress: "Progress | None") -> Step:
-        """Return the faces of a joined protocol, after cropping those of its members if missing."""
+        """Join the cropped faces of the two datasets of a joined protocol.
+
+        Faces that are not cropped yet are cropped first.
+
+        Args:
+            frames: the finished step that joined the frames.
+            progress: shows a progress bar; None for none.
+        """
         train, test = self._members()
         steps = []
         for member in (train, test):
@@ -262,17 +295,19 @@ class Project:
         return join_faces(self.workspace, (train.workspace, test.workspace), frames, steps)
 
     def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
-        """Return the crops of these frames, made with their last settings if they are outdated.
+        """Return the step that cropped the faces of these frames, and run it if necessary.
 
-        Without earlier crops, the protocol's alignment is used. Changes of archives, videos and
-        landmark files since are not detected here, but by `faces`.
+        Crops that are outdated are made again with the same settings. If there are no crops, faces
+        are cropped with the protocol's alignment. Later changes of archives, videos and landmark
+        files are not detected here, but by `faces`.
 
         Args:
             frames: the finished step that read the frames.
             progress: shows a progress bar; None for none.
 
         Returns:
-            None if the protocol uses the images of frames without cropping, and no crops exist.
+            The finished step; None if the protocol uses images without cropping and there are no
+            crops.
         """
         workspace = self.workspace
         if workspace.protocol.joins:
@@ -298,12 +333,13 @@ class Project:
         *,
         tensorboard: bool = False,
     ) -> Path:
-        """Train and test a model on the folds, and write results.json and a report.
+        """Train and test a model on every fold, and write results.json and a report.
 
         Args:
             plan: the model, its settings and the folds of the run.
-            frames: the finished step that read the frames; None for a resumed run, which uses the
-                tables without changes, and in all processes but the first, which prepares them.
+            frames: the finished step that read the frames, after which missing captions, folds and
+                faces are made. None for a resumed run, which uses the tables as they are, and in
+                all processes but the first if a run has several.
             progress: shows progress bars.
             tensorboard: whether TensorBoard event files are written as well.
 
@@ -340,11 +376,11 @@ class Project:
         say: Callable[[str], None],
         progress: AbstractContextManager["Progress"],
     ) -> Path:
-        """Score external predictions, and write results.json and a report.
+        """Score predictions of another program, and write results.json and a report.
 
         Args:
             request: the predictions, and how frames without a prediction are handled.
-            say: called with each line for the user about what was read and what was not.
+            say: called with each line of text for the user about what was read and left out.
             progress: a context manager that shows progress bars while the frames are read.
 
         Returns:
@@ -366,7 +402,7 @@ class Project:
 
 
 def _report(run: Path) -> None:
-    """Write report.md and report.html of a finished run."""
+    """Write report.md and report.html into the folder of a finished run."""
     from fauds.report.html import write_html
     from fauds.report.markdown import write_report
 

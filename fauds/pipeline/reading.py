@@ -1,4 +1,7 @@
-"""The step that reads raw or synthetic files into frames.parquet."""
+"""The step that reads a dataset's raw files into frames.parquet, the table of all coded frames.
+
+The raw files of a synthetic dataset are generated first.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -30,13 +33,18 @@ def read_frames(
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> Step:
-    """Read raw files into frames.parquet; for the errors see `Project.frames`.
+    """Read a dataset's raw files into frames.parquet, unless the table is up to date.
+
+    For the errors see `fauds.pipeline.project.Project.frames`.
 
     Args:
-        workspace: the workspace of a protocol that does not join datasets.
-        root: the folder of the raw files; see `Project.frames`.
-        options: fields of `ReadOptions`; see `Project.frames`.
-        say: called with a line for the user if the frames are not read from the requested root.
+        workspace: the folder and the protocol of a dataset that does not join two other datasets.
+        root: the folder of the raw files; None for the folder that was last read, or the one in
+            which synthetic files are generated.
+        options: fields of `fauds.datasets.base.ReadOptions`. Missing fields have the values with
+            which the same root was last read.
+        say: called with a line of text for the user if files are generated, or if the existing
+            table is used because the root no longer exists.
         progress: shows a progress bar while synthetic faces are generated; None for none.
     """
     path = workspace.path("frames")
@@ -69,7 +77,17 @@ def read_frames(
 
 
 def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -> Path:
-    """Return the folder to read: the given one, the generated one, or that of the last reading."""
+    """Return the folder whose raw files are read.
+
+    Args:
+        workspace: the dataset's folder and protocol.
+        old: the metadata of the existing frames.parquet; None if there is no such table.
+        root: the folder given by the user; None for the folder that was last read, or the one in
+            which synthetic files are generated.
+
+    Raises:
+        UsageError: no folder is given, and none has been read before.
+    """
     if root is not None:
         return root
     generated = workspace.folder / "raw"
@@ -95,7 +113,16 @@ def _inputs(fingerprint: str, list_digest: str | None) -> str:
 
 
 def _missing_release(workspace: Workspace, root: Path) -> Synthesis | None:
-    """Return the synthetic release that must be generated before the root is read, if any."""
+    """Return the settings of the synthetic files that must be generated before they can be read.
+
+    Args:
+        workspace: the dataset's folder and protocol.
+        root: the folder that will be read.
+
+    Returns:
+        The settings; None if the root is that of real files, or already contains all synthetic
+        files.
+    """
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
         return None
@@ -108,7 +135,14 @@ def _generate(
     say: Callable[[str], None],
     progress: "Progress | None",
 ) -> None:
-    """Write a synthetic release into the root."""
+    """Generate synthetic images and label files, in the layout of a real dataset.
+
+    Args:
+        synthesis: the settings of the synthetic files.
+        root: the folder that the files are written to.
+        say: called with a line of text for the user.
+        progress: shows a progress bar; None for none.
+    """
     from fauds.synthetic import release
 
     say(f"generating a synthetic release in the layout of {synthesis.like}: {root}")
@@ -122,7 +156,14 @@ def _generate(
 def _read(
     workspace: Workspace, root: Path, options: ReadOptions, list_digest: str | None
 ) -> dict[str, Any]:
-    """Write frames.parquet, each frame with its key, and return the metadata of the table."""
+    """Read raw files, write frames.parquet, and return the metadata of the table.
+
+    Args:
+        workspace: the dataset's folder and protocol.
+        root: the folder of the raw files.
+        options: the options for reading.
+        list_digest: the SHA-256 of the protocol's list of frames; None if it has no list.
+    """
     frame_list, expected = workspace.protocol.frames.file, workspace.protocol.expected
     published = None if expected is None else expected.model_dump()
     reader = DATASETS[str(workspace.protocol.dataset)]
@@ -173,7 +214,15 @@ def _meta(
 
 
 def _listed_frames(path: Path, frames: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the frames on the protocol's list with new frame ids, and metadata about the list."""
+    """Select the frames that are on a protocol's list of frames.
+
+    Args:
+        path: the file with the list.
+        frames: a table of all frames of the dataset.
+
+    Returns:
+        A table of the listed frames, with new frame ids from 0, and metadata about the list.
+    """
     keep, manifest = read_manifest(path, frames)
     rows = frames.filter(pa.array(keep))
     column = rows.schema.get_field_index("frame_id")

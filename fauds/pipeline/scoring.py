@@ -1,4 +1,7 @@
-"""The step that scores external predictions and writes a run's folder, as fauds bench does."""
+"""The step that scores predictions of another program.
+
+It writes a run's folder, as ``fauds bench`` does for a trained model.
+"""
 
 import time
 from collections.abc import Callable
@@ -20,19 +23,21 @@ from fauds.tables.paths import FOLDS, PREDICTIONS, RUNS, fold_folder
 def score_predictions(
     tables: Path, benchmark: Benchmark, request: ScoreRequest, say: Callable[[str], None]
 ) -> Path:
-    """Check predictions against a benchmark's protocol, score them, and write a run's folder.
+    """Score predictions of another program by a benchmark's protocol, and write a run's folder.
 
     Args:
         tables: the dataset's folder, with the tables of frames and folds.
         benchmark: the protocol.
         request: the predictions, and how frames without a prediction are handled.
-        say: called with each line for the user about what was read and what was not.
+        say: called with each line of text for the user about what was read and what was left out.
 
     Returns:
-        The run's folder, with settings.yaml, folds.parquet, predictions and results.json.
+        The path of the run's folder, with settings.yaml, folds.parquet, the predictions and
+        results.json.
 
     Raises:
-        UsageError: the name or the rule is invalid, or there is no file to read.
+        UsageError: the model's name or the rule for frames without a prediction is invalid, or
+            there is no file to read.
         DataError: the predictions do not fit the protocol; the message says where they differ.
     """
     predictions, labels = match(tables, benchmark, request, say)
@@ -55,7 +60,12 @@ def score_predictions(
 
 
 def _new_folder(runs: Path, name: str) -> Path:
-    """Create a new folder; its name gets a number if another process has already taken it."""
+    """Create a new folder for a run, and return its path.
+
+    Args:
+        runs: the folder that contains the folders of all runs.
+        name: the name of the new folder; a number is added if there already is such a folder.
+    """
     for number in range(1, 1000):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
@@ -73,7 +83,7 @@ def _new_folder(runs: Path, name: str) -> Path:
 def _write_predictions(
     folder: Path, predictions: Predictions, labels: GroundTruth, benchmark: Benchmark
 ) -> None:
-    """Write the predictions of each fold's test part to the run's folder."""
+    """Write predictions to a run's folder, one file for the test frames of each fold."""
     meta = {
         "inputs": store.fingerprint(predictions.run.settings["files"]),
         "settings": {

@@ -19,16 +19,22 @@ def split(
     seed: int,
     trained: Step | None = None,
 ) -> Step:
-    """Write folds.parquet and fold_statistics.parquet; for errors see `Project.folds`.
+    """Assign every subject to a fold, unless the folds are up to date.
+
+    The tables folds.parquet, which names the fold that tests each subject, and
+    fold_statistics.parquet, which counts the labels of each fold, are written. For the errors see
+    `fauds.pipeline.project.Project.folds`.
 
     Args:
         workspace: the dataset's folder and protocol.
         frames: the finished step that read the frames.
-        k: the number of folds; None for the number in the protocol, or 3 if it lists no folds.
+        k: the number of folds; None for the number in the protocol, or 3 if the protocol lists no
+            folds.
         method: "published" or "random"; None for published folds if the protocol lists k folds,
             otherwise random folds.
         seed: the seed of random folds.
-        trained: the finished frames of the training dataset; required for a joined protocol.
+        trained: for a joined protocol, which trains on one dataset and tests on another, the
+            finished step that read the frames of the training dataset; otherwise None.
     """
     target = workspace.protocol.target
     labels = store.read_table(frames.path, ["subject", "sex", *target.columns])
@@ -60,7 +66,10 @@ def _folds(
     seed: int,
     trained: Step | None,
 ) -> tuple[Callable[[], pa.Table], dict[str, Any]]:
-    """Return a function that makes the table of folds, and the settings that determine it."""
+    """Return a function that makes the table of folds, and the settings that determine the table.
+
+    For the arguments see `split`; `counts` are the label counts of all subjects.
+    """
     listed = workspace.protocol.folds
     if workspace.protocol.joins:
         if k is not None or method is not None:

@@ -1,4 +1,7 @@
-"""The folder and the protocol of a dataset, and the result of a step."""
+"""Where the tables of a dataset are, and what a step returns that writes some of them.
+
+A step reads frames, builds captions, makes folds or crops faces.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +15,14 @@ from fauds.tables import store
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of one dataset in a workdir, and its protocol.
+    """The folder of one dataset, which contains its tables, and the dataset's protocol.
 
-    A workspace is a plain value and runs no step. A step that writes into the folder must hold
+    A workspace is a plain value and runs nothing. Whatever writes into the folder must hold
     ``store.lock(workspace.folder)``.
 
     Attributes:
         workdir: the folder that contains the folders of all datasets.
-        dataset: the name of the protocol; its tables are in ``workdir/dataset``.
+        dataset: the name of the protocol; the tables of the protocol are in ``workdir/dataset``.
         protocol: the AUs, frames, folds and alignment of the benchmark.
         from_file: whether the protocol is from the user's own file and does not ship with fauds.
     """
@@ -46,12 +49,13 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Step:
-    """The result of a step.
+    """The result of a step that writes tables, such as reading frames or cropping faces.
 
     Attributes:
         path: the path of the step's main table.
-        done: whether the step ran now; False if its tables were up to date.
-        meta: the metadata of the table, with "inputs", "settings" and notes for the user.
+        done: whether the tables were written now; False if they were up to date.
+        meta: the metadata of the main table: "inputs" (a hash), "settings", notes for the user and
+            further entries.
     """
 
     path: Path
@@ -60,11 +64,11 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the step's inputs and settings, by which later steps detect changes."""
+        """A hash (text) of the step's inputs and settings, by which later steps detect changes."""
         return store.fingerprint(self.meta["inputs"], self.meta["settings"])
 
     def beside(self, table: str) -> Path:
-        """Return the path of another table in the folder, for example ``beside("phrases")``."""
+        """Return the path of another table in the same folder, such as ``beside("phrases")``."""
         return self.path.with_name(f"{table}.parquet")
 
 
@@ -74,7 +78,12 @@ def meta_of(path: Path) -> dict[str, Any] | None:
 
 
 def unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
-    """Whether all tables of a step exist and have this metadata."""
+    """Whether all tables of a step exist, and their metadata has all of these entries.
+
+    Args:
+        paths: the paths of the tables.
+        meta: the expected entries; further entries in the tables' metadata are ignored.
+    """
     if not all(path.exists() for path in paths):
         return False
     try:
