@@ -223,7 +223,10 @@ class ModelComparison:
 
     @property
     def headline(self) -> MetricComparison:
-        """The comparison by the target's first statistic, on which the verdict rests."""
+        """The comparison by the target's first statistic (for AUs, F1), on which the verdict rests.
+
+        The verdict is whether the two models differ.
+        """
         return self.metrics[self.target.first]
 
     @property

@@ -78,7 +78,7 @@ def _plain(path: Path, columns: list[str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run: its name and its results."""
+    """A finished run, such as one training and test of a model: its name and its results."""
 
     name: str
     results: Results

@@ -398,7 +398,7 @@ def write(folder: Path, results: Results) -> None:
 
 
 def read(folder: Path) -> Results:
-    """Read the results.json of a run.
+    """Read the file results.json in the folder of a run.
 
     Args:
         folder: the run's folder.
@@ -429,8 +429,8 @@ def read_file(path: Path) -> Results:
         path: the file, under any name and in any folder.
 
     Raises:
-        DataError: the file cannot be read, does not follow the schema, predicts a kind of target
-            that is not installed, or has counts that do not fit its protocol.
+        DataError: the file cannot be read, does not follow the schema, is for a kind of target that
+            is not installed, or has counts by subject that contradict its protocol.
     """
     try:
         results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))

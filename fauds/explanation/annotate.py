@@ -151,7 +151,7 @@ class AnnotatedMedia:
         return Path(source.name)
 
     def close(self) -> None:
-        """Finish the current video, if any.
+        """Finish the video that is being written, if there is one.
 
         Raises:
             DataError: the video was not written completely.

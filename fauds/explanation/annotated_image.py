@@ -94,7 +94,7 @@ def lay_out(height: int, width: int) -> Layout:
 
 
 def even(value: int) -> int:
-    """Return the value, rounded up to an even number."""
+    """Return a whole number, rounded up to the next even number."""
     return value + value % 2
 
 

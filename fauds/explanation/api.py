@@ -73,7 +73,10 @@ def _frame_of_file(path: Path) -> MediaFrame:
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """Return the pixels that reading the image's file would give, uint8 [H, W, 3] RGB."""
+    """Return the pixels of a PIL image, uint8 [H, W, 3] RGB.
+
+    They are the same as if the image's file were read: turned upright by its EXIF data.
+    """
     try:
         upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError) as error:

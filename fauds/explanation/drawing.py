@@ -1,4 +1,4 @@
-"""Drawing functions for annotated images: measured text, panels, boxes, crosses, heatmaps."""
+"""Drawing functions for annotated images: text, panels, boxes, crosses and heatmaps."""
 
 from functools import lru_cache
 
@@ -36,7 +36,7 @@ def line_height(size: int) -> int:
 
 
 def text_width(text: str, size: int, bold: bool = False) -> float:
-    """Return the width of a line of text in pixels."""
+    """Return the width of a line of text in pixels, for a font size in pixels."""
     return _font(fonts.font_file(text, bold), size).getlength(text)
 
 
@@ -129,7 +129,7 @@ class Board:
         self._draw.text((x, base), text, colour, font, anchor="ls")
 
     def panel(self, box: tuple[float, float, float, float], colour: RGB = PANEL) -> None:
-        """Fill a box (left, top, right, bottom) with a colour."""
+        """Fill a box, given by its left, top, right and bottom edge in pixels, with a colour."""
         self._draw.rectangle(box, fill=colour)
 
     def frame(

@@ -162,7 +162,7 @@ class Explanation:
         return f"{self.source}{frame}{face}"
 
     def line(self) -> str:
-        """Return the active action units with their probabilities, on one line."""
+        """Return one line of text: the file, and the active action units with probabilities."""
         active = "  ".join(f"{au} {self.aus[au]:.2f}" for au in self.active)
         return f"{self.place}: {active or 'no action unit is active'}"
 
@@ -203,7 +203,7 @@ class ExplanationWriter(Protocol):
         """
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file that explanations are written to."""
 
 
 class Painter(Protocol):
@@ -218,4 +218,4 @@ class Painter(Protocol):
         """
 
     def close(self) -> None:
-        """Finish the current file."""
+        """Finish the image or video file that is being written."""

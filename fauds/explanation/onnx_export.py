@@ -229,7 +229,10 @@ def crop_description(size: int) -> str:
 
 
 def _test_images(size: int) -> list[np.ndarray]:
-    """Return batches of synthetic faces and of noise, float32 [b, 3, S, S], 0 to 255."""
+    """Return batches of test images: synthetic faces and noise, float32 [b, 3, S, S], 0 to 255.
+
+    `size` is the side S of the images in pixels.
+    """
     rng = np.random.default_rng(0)
     identity, views = draw_identity(rng), draw_views(rng, sum(_BATCHES) - 2)
     levels = rng.uniform(0, 5, (len(views), len(FACE_AUS))).astype(np.float32)
@@ -289,7 +292,7 @@ def _rejected(path: Path, why: str) -> DataError:
 
 @contextmanager
 def _no_exporter_messages() -> Iterator[None]:
-    """Suppress the exporter's messages, which do not concern the user."""
+    """Return a context manager that suppresses messages of PyTorch's ONNX exporter."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -106,9 +106,10 @@ class ParquetOutput(Output):
 
     Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
     face int16 (0 is the largest face of its image), left, top, right, bottom float32 (pixels, null
-    if the whole image is the face or no box is known), estimated bool, a float32 column for each
-    action unit (probability, 0 to 1), then a text column for each action unit (``AU01_text``) and
-    ``face_text``.
+    if the whole image is the face or no box is known), estimated bool (whether the positions of the
+    eyes were estimated from the box), and a float32 column for each action unit (probability, 0 to
+    1). If the model generates descriptions, a text column for each action unit (``AU01_text``) and
+    ``face_text`` follow.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -174,8 +175,9 @@ class JsonLinesOutput(Output):
 
     Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest face
     of its image), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
-    no box is known), estimated, aus (probabilities, 0 to 1), active (names), and, if the model
-    generates descriptions, local (by action unit) and global.
+    no box is known), estimated (whether the positions of the eyes were estimated from the box), aus
+    (by action unit, the probability, 0 to 1), active (the names of active action units), and, if
+    the model generates descriptions, local (by action unit) and global (for the whole face).
     """
 
     def _open(self, temporary: Path) -> None:

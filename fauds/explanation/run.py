@@ -1,4 +1,8 @@
-"""The loop over images and video frames: faces are cropped, explained in batches, and written."""
+"""The loop over images and video frames.
+
+Faces are cropped, the model explains them in batches (it predicts action units and generates
+descriptions), and the explanations are written.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -272,7 +272,7 @@ def _existing(name: Path, runs: Path | None) -> Path:
 
 
 def _folds(run: Path) -> list[Path]:
-    """Return the weights files of a run's folds, in the order of the folds."""
+    """Return the paths of the weights files in a run's folder, one for each fold, in fold order."""
     return sorted(run.glob(f"fold*/{WEIGHTS}"), key=lambda file: natural(file.parent.name))
 
 

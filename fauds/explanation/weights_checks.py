@@ -51,7 +51,7 @@ def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Yield all numbers in nested lists and dicts."""
+    """Yield all numbers that nested lists and dicts contain."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

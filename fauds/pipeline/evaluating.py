@@ -78,7 +78,13 @@ def write_results(run: Run) -> None:
 
 
 def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> GroundTruth:
-    """Return the labels of the predicted frames, in the order of the predictions."""
+    """Return the labels of the predicted frames, in the order of the predictions.
+
+    Args:
+        inputs: the frames, labels and captions of the run.
+        predicted: the predictions of all folds.
+        folds: the numbers of the folds.
+    """
     rows = pc.index_in(predicted["frame_id"], inputs.frames["frame_id"])
     captions = inputs.captions
     return GroundTruth(

@@ -78,7 +78,7 @@ class Project:
         return cls(workdir, protocol.name, say, protocol)
 
     def of(self, dataset: str) -> "Project":
-        """Return the project of another dataset in the same workdir."""
+        """Return the project of another dataset whose folder is in the same workdir."""
         return Project(self.workspace.workdir, dataset, self._say)
 
     def frames(

@@ -1,4 +1,4 @@
-"""The step that assigns every subject to a fold, by the protocol or at random."""
+"""The step that assigns every subject to the fold that tests it, by the protocol or at random."""
 
 from collections.abc import Callable
 from typing import Any

@@ -73,7 +73,7 @@ class Step:
 
 
 def meta_of(path: Path) -> dict[str, Any] | None:
-    """Return the metadata of a table; None if the table does not exist."""
+    """Return the metadata of a table file, such as its settings; None if there is no such file."""
     return store.read_meta(path) if path.exists() else None
 
 

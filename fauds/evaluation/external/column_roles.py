@@ -42,7 +42,7 @@ class Sheet:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of all columns, without leading and trailing blanks."""
+        """The names of all columns of the file, without leading and trailing blanks."""
         return self.file.header
 
     @cached_property

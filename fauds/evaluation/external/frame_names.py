@@ -1,4 +1,7 @@
-"""Finds the sequence and the labelled frame that a file name or an image path refers to."""
+"""Finds the sequence and the labelled frame that a file name or an image path refers to.
+
+A sequence is the recording of one subject during one task, such as ``F001_T1``.
+"""
 
 import re
 from collections.abc import Iterable, Mapping

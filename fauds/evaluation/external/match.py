@@ -398,7 +398,13 @@ def _values_of_frames(values: np.ndarray, matched: FrameMatch) -> np.ndarray:
 
 
 def _report_match(matched: FrameMatch, rule: Rule, say: Callable[[str], None]) -> None:
-    """Tell the user how many frames are left out or have no prediction."""
+    """Tell the user how many frames are left out or have no prediction.
+
+    Args:
+        matched: which prediction belongs to which frame.
+        rule: how frames without a prediction are handled: "drop" or "inactive".
+        say: called with each line of text for the user.
+    """
     if matched.left_out:
         say(f"left out: {matched.left_out:,} frames that are not coded")
     if matched.missing:
