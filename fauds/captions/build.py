@@ -289,7 +289,7 @@ def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict
 
 
 def _settings(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
-    """Return the settings that the caption tables record in their metadata."""
+    """Return the settings of captions as a dict, as the caption tables record them."""
     return {
         "language": style.language,
         "aus": names,

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 16 * 1024
 """Number of rows that are read at a time; their captions are 10 to 50 MB of text."""
 
 NO_CAPTIONS = {"language": "none", "templates": "none"}
-"""The caption settings that results record for a model or program that uses no captions."""
+"""The caption settings that test results record for a model or program without captions."""
 _MIXED = "The caption tables are of different builds."
 _OTHER_FRAMES = "The captions are of other frames than those that frames.parquet holds now."
 
@@ -58,7 +58,11 @@ class BuiltCaptions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the captions: language, aus, degrees, variants, seed, templates."""
+        """The settings with which the captions were built, by name.
+
+        They are language, aus, degrees, variants and seed (see `fauds.captions.build.Style`), and
+        templates, the hash of the template files.
+        """
         settings: dict[str, Any] = self.captions["settings"]
         return settings
 
@@ -70,7 +74,7 @@ class BuiltCaptions:
 
     @property
     def image_root(self) -> Path:
-        """The folder that image paths are relative to."""
+        """The folder that the image paths in the frames table are relative to."""
         return Path(self.frames["image_root"])
 
     def pictured(self) -> int:
@@ -82,7 +86,11 @@ class BuiltCaptions:
         return sum(len(table) - table["image"].null_count for table in tables)
 
     def path(self, table: str) -> Path:
-        """Return the path of a table: "frames", "captions", "phrases" or "vocabulary"."""
+        """Return the path of the Parquet file of a table.
+
+        Args:
+            table: "frames", "captions", "phrases" or "vocabulary".
+        """
         return self.folder / f"{table}.parquet"
 
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pa.Table]:

@@ -24,7 +24,7 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 SECONDS = 5.0
-"""Time limit of one rendering, in seconds; a rendering takes about 0.0001."""
+"""Time limit for rendering one text, in seconds; rendering takes about 0.0001 seconds."""
 
 MEGABYTES = 256
 """Memory that templates may use beyond what the child process itself needs, in MiB."""

@@ -108,12 +108,12 @@ class Lexicon:
 
     @cached_property
     def fragment_lengths(self) -> list[int]:
-        """The different lengths of fragments in words, the longest first."""
+        """The lengths that fragments have, in words, each length once, the greatest first."""
         return sorted({len(words) for words in self.fragments}, reverse=True)
 
     @cached_property
     def connector_lengths(self) -> list[int]:
-        """The different lengths of connectors in words, the longest first."""
+        """The lengths that connectors have, in words, each length once, the greatest first."""
         return sorted({len(words) for words in self.connectors}, reverse=True)
 
     def _collect_connectors(self) -> frozenset[WordTuple]:

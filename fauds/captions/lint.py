@@ -1,4 +1,4 @@
-"""Checks a language's templates and lists all problems, each with its file and line.
+"""Checks the template files of a language and lists all problems with file and line.
 
 The rules are the same for the languages that fauds ships and for users' own templates.
 """

@@ -53,11 +53,13 @@ class Parsed:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The action units that the text calls active, sorted."""
+        """The names of the action units that the text calls active, sorted."""
         return tuple(sorted(au for au, state in self.states.items() if state == "active"))
 
     def state(self, au: int | str) -> str:
-        """Return an action unit's state: "active", "inactive", "contradicted" or "not mentioned".
+        """Return what the text asserts about an action unit, in a word or two.
+
+        It is "active", "inactive", "contradicted" (the text calls it both) or "not mentioned".
 
         Args:
             au: the action unit, in any common spelling.

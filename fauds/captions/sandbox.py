@@ -1,4 +1,4 @@
-"""Renders Jinja2 templates in a sandbox, with errors that name the file and the line."""
+"""Renders Jinja2 templates in a sandbox; errors name the template's file and line."""
 
 import traceback
 from typing import Any
@@ -18,7 +18,7 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 LONGEST_RENDERING = 10_000
-"""Maximum length of a rendered text in characters; a description has a few hundred."""
+"""Maximum length of a rendered text; a description has a few hundred characters."""
 
 
 _LONGEST_MESSAGE = 300

@@ -40,7 +40,10 @@ class AuCount:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Summary of the lengths of descriptions, in tokens; all 0 if there are no descriptions."""
+    """The least, median, mean and greatest length of some descriptions, in tokens or words.
+
+    All are 0 if there are no descriptions.
+    """
 
     least: int
     median: float
@@ -130,7 +133,10 @@ class Statistics:
 
 
 def caption_statistics(built: BuiltCaptions) -> Statistics:
-    """Return the statistics of a dataset's captions.
+    """Return the statistics of a dataset's captions: counts, lengths, words and combinations.
+
+    Args:
+        built: the dataset's caption tables.
 
     Raises:
         DataError: the frames and captions tables hold different frames.

@@ -1,4 +1,4 @@
-"""Finds, reads and hashes the template files of a language."""
+"""Finds, reads and hashes the files from which a language's descriptions are rendered."""
 
 import difflib
 from dataclasses import dataclass

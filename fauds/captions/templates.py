@@ -123,7 +123,7 @@ class Templates:
 
         Args:
             au: the action unit's canonical name.
-            state: the state, one of `fauds.facs.STATES`.
+            state: "inactive", "active", or a degree, "A" (trace) to "E" (maximum).
             variant: the number of the paraphrase, from 0.
 
         Raises:
@@ -277,7 +277,9 @@ def subject(sex: str | None) -> str:
 
 
 def state_name(state: str) -> str:
-    """Return a state unchanged after checking that it is one of `fauds.facs.STATES`.
+    """Return the name of an AU's state unchanged, after checking that the state exists.
+
+    The states are "inactive", "active" and "A" to "E"; see `fauds.facs.STATES`.
 
     Raises:
         UsageError: the state is unknown.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 Token = tuple[str, bool]
-"""A token and whether a blank follows it."""
+"""A token (a word or a punctuation mark), and whether a blank follows the token."""
 
 
 class Tokeniser:

@@ -107,24 +107,27 @@ def count_by(labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size
 
 
 def f1(counts: Counts) -> np.ndarray:
-    """Return F1 = 2 tp / (2 tp + fp + fn); NaN for an AU without active frames."""
+    """Return F1 = 2 tp / (2 tp + fp + fn) of every AU; NaN for an AU without active frames."""
     numerator = 2.0 * counts.tp
     return divide(numerator, numerator + counts.fp + counts.fn, counts.positives > 0)
 
 
 def accuracy(counts: Counts) -> np.ndarray:
-    """Return the share of correctly decided frames; NaN for an AU without coded frames."""
+    """Return the share of coded frames that are decided correctly, for every AU.
+
+    It is NaN for an AU without coded frames.
+    """
     return divide(counts.tp + counts.tn, counts.coded, counts.coded > 0)
 
 
 def precision(counts: Counts) -> np.ndarray:
-    """Return precision = tp / (tp + fp); NaN for an AU that is never predicted active."""
+    """Return precision = tp / (tp + fp) of every AU; NaN for an AU never predicted active."""
     predicted = counts.tp + counts.fp
     return divide(counts.tp, predicted, predicted > 0)
 
 
 def recall(counts: Counts) -> np.ndarray:
-    """Return recall = tp / (tp + fn); NaN for an AU without active frames."""
+    """Return recall = tp / (tp + fn) of every AU; NaN for an AU without active frames."""
     return divide(counts.tp, counts.positives, counts.positives > 0)
 
 

@@ -103,7 +103,7 @@ class Occurrence(Target):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the action units."""
+        """The names of the action units that models give scores for: `aus`."""
         return self.aus
 
     @property
@@ -175,7 +175,10 @@ class Occurrence(Target):
         return occurrence.count_by(labels, decisions, groups, size)
 
     def coded_counts(self, counts: Additive) -> np.ndarray:
-        """Return the number of frames in which each action unit is coded, [..., A]."""
+        """Return the number of frames in which each of A action units is coded, [..., A].
+
+        The numbers have the leading axes of the counts, such as subjects.
+        """
         frames: np.ndarray = np.sum(counts.parts, axis=0)
         return frames
 
