@@ -53,7 +53,7 @@ class Registry(Generic[T]):
         return iter(sorted(self._targets))
 
     def __getitem__(self, name: str) -> T:
-        """Return the object with this name.
+        """Return the object with a name, which is imported now if it was not used before.
 
         Raises:
             UsageError: the name is unknown; the message lists the known names.

@@ -16,7 +16,7 @@ from fauds.errors import DataError, UsageError
 
 
 class Settings(BaseModel):
-    """The base class of all settings, which are immutable and reject unknown keys."""
+    """The base class of all classes of settings, which are immutable and reject unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,8 +85,9 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """The settings of training.
 
-    The paper whose method fauds implements does not state the learning rates, the schedule, the
-    clipping and the size of the cutout; their defaults were chosen for fauds.
+    The paper of the model VL-FAU ("Towards End-to-End Explainable Facial Action Unit Recognition
+    via Vision-Language Joint Learning", ACM Multimedia 2024) does not state the learning rates, the
+    schedule, the clipping and the size of the cutout; their defaults were chosen for fauds.
 
     Attributes:
         epochs: the number of times that training goes through all training frames.
@@ -105,7 +106,7 @@ class TrainingSettings(Settings):
             tested and saved in place of the weights; None for no average.
         gradient_clip: the largest norm of the gradient; None for no clipping.
         class_weights: how the class weights in the loss, which are higher for rarer AUs or classes,
-            are scaled: to the sum 1 ("sum1"), as in equation 9 of the paper, or to the mean 1
+            are scaled: to the sum 1 ("sum1"), as in equation 9 of this paper, or to the mean 1
             ("mean1"), as is usual in the field.
         flip: whether to flip images horizontally at random.
         cutout: the side length of the square that cutout erases from a training image, as a share
@@ -118,8 +119,8 @@ class TrainingSettings(Settings):
         precision: "auto" for bfloat16 on GPUs that support it and float32 elsewhere, "no" for
             float32, or "bf16" or "fp16".
         compile: whether to compile the backbone with torch.compile.
-        validation_subjects: the number of each fold's training subjects that are not trained on,
-            but used to select the best epoch.
+        validation_subjects: how many of each fold's training subjects are left out of training
+            and used to select the best epoch.
         watch_test: whether to evaluate on the test subjects after each epoch, and report the
             figures of the epoch that is best on them, as is common in publications.
 
@@ -154,7 +155,8 @@ class TrainingSettings(Settings):
 class InferenceSettings(Settings):
     """The settings of predicting the test frames of a fold, and of describing faces in words.
 
-    The paper whose method fauds implements states none of them.
+    The paper of the model VL-FAU ("Towards End-to-End Explainable Facial Action Unit Recognition
+    via Vision-Language Joint Learning", ACM Multimedia 2024) states none of these settings.
 
     Attributes:
         batch_size: the number of faces per batch.

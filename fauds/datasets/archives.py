@@ -1,4 +1,4 @@
-"""Finding the images of sequences in zip files, without extracting them.
+"""Finding the images of sequences (subject and task) in zip files, without extracting them.
 
 BP4D, for example, is often stored as one zip file per subject.
 """

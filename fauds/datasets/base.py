@@ -1,4 +1,7 @@
-"""The interface of dataset readers, their options, and the marker file of synthetic releases."""
+"""The interface of dataset readers, and the options with which they read a release.
+
+A release is the files of a dataset. A marker file in a release says that it is synthetic.
+"""
 
 import json
 import re

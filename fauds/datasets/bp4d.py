@@ -289,7 +289,7 @@ _INTENSITY_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MIS
 
 
 class Bp4dReader:
-    """The reader of BP4D-Spontaneous, with the interface of `fauds.datasets.base.Reader`."""
+    """The object that reads BP4D's raw files; it has the interface `fauds.datasets.base.Reader`."""
 
     @locate.os_errors()
     def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:

@@ -400,15 +400,16 @@ def _matrix_base(by_number: Mapping[int, str], last: int) -> tuple[int, str]:
 
 
 CODED_AUS = tuple(f"AU{number:02d}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
-"""The AUs that the release codes for every subject."""
+"""The AUs that DISFA's labels code for every subject."""
 
 _COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset(range(6)))
 
 
 class DisfaReader:
-    """The reader of DISFA, with the interface of `fauds.datasets.base.Reader`.
+    """The object that reads DISFA's raw files, with the interface of `fauds.datasets.base.Reader`.
 
-    Every subject has one sequence, whose task is an empty string.
+    Every subject of DISFA has one sequence (one video). It has no task, so that an empty string
+    takes the place of the task.
     """
 
     @locate.os_errors()

@@ -13,7 +13,7 @@ from fauds.errors import DataError
 from fauds.tables import store
 
 GROUP_BYTES = 16 * 2**20
-"""Label files are read in groups of about this many bytes, to limit the memory used."""
+"""How many bytes of label files are in memory at a time, approximately, which limits memory."""
 
 BOM = b"\xef\xbb\xbf"
 _AGAIN = "compare the file with the original release, or extract it again"
@@ -97,10 +97,11 @@ def _name(path: Path, root: Path) -> str:
 
 
 class LabelFileReader:
-    """Reads label files and records the SHA-256 digest of each.
+    """Reads label files into memory and records the SHA-256 digest of each.
 
     Args:
-        root: the folder that `LabelFile.name` is relative to.
+        root: the folder above the dataset's label folder; the names of label files, in digests,
+            are their paths relative to it.
     """
 
     def __init__(self, root: Path) -> None:

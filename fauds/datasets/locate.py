@@ -71,7 +71,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
 
 
 def _check_utf8(root: Path) -> None:
-    """Raise DataError if tables cannot store the path, because it is not valid UTF-8."""
+    """Raise DataError if the path of a folder is not valid UTF-8, so that no table can store it."""
     path = str(root.resolve())
     try:
         path.encode()

@@ -306,7 +306,11 @@ class Benchmark(Settings):
         return self.target.occurrence_at
 
     def sex_of(self, subject: str) -> str | None:
-        """Return the sex of a subject, F or M; None if it is not known."""
+        """Return the sex of a subject, "F" or "M"; None if the protocol does not know it.
+
+        Args:
+            subject: the id of the subject, such as F001.
+        """
         letter = subject[:1] if self.sexes.startswith("first letter") else ""
         return letter if letter in ("F", "M") else None
 

@@ -19,7 +19,7 @@ from fauds.tables.paths import FOLDS, FRAMES
 from fauds.targets.base import Target
 
 DEFAULT_FOLDS = 3
-"""Number of folds if neither the protocol nor the user sets one."""
+"""The number of folds if neither the protocol nor the user sets a number."""
 
 
 @dataclass(frozen=True)

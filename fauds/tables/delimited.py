@@ -39,7 +39,7 @@ class ColumnFile:
 
     @property
     def is_parquet(self) -> bool:
-        """Whether the file is a Parquet file, by its suffix."""
+        """Whether the file is a Parquet file, that is, whether its suffix is .parquet."""
         return self.path.suffix.lower() == ".parquet"
 
     def bad(self, what: str, row: int | None = None, hint: str | None = None) -> DataError:

@@ -152,13 +152,13 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def column_names(path: Path) -> list[str]:
-    """Return the names of the columns of a table; see `read_table` for the errors."""
+    """Return the names of the columns of a table that fauds wrote; see `read_table` for errors."""
     with _opened(path) as file:
         return list(file.schema_arrow.names)
 
 
 def row_count(path: Path) -> int:
-    """Return the number of rows of a table; see `read_table` for the errors."""
+    """Return the number of rows of a table that fauds wrote; see `read_table` for the errors."""
     with _opened(path) as file:
         count: int = file.metadata.num_rows
         return count
