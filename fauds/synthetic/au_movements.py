@@ -1,9 +1,9 @@
-"""Displacements of the points of a synthetic face by action units.
+"""How far each action unit moves each point of a synthetic face.
 
 Which points an action unit moves, and in which direction, follows the appearance changes in the
 FACS manual (Ekman, Friesen and Hager, 2002). The distances are chosen so that intensity B is
-visible at 128 pixels. The lips are not included: `mouth.py` computes them, because their movements
-do not add up.
+visible in an image of 128 pixels. The points of the lips are not included: movements of the lips
+by several action units do not add up, so `mouth.py` computes these points.
 """
 
 from __future__ import annotations
@@ -160,9 +160,13 @@ MOVES: dict[str, dict[str, tuple[float, float]]] = {
 
 
 def movement_fraction(intensities: np.ndarray) -> np.ndarray:
-    """Return the fraction of the full movement, 0 to 1, at intensities 0 to 5 of any shape.
+    """Return how strongly action units move the face, from 0 to 1 (the movement at intensity E).
 
-    The curve is slightly steeper than a line at low intensities, so that a trace (A) is visible.
+    The result is an array of the same shape. It rises slightly more steeply than in proportion at
+    low intensities, so that a trace (intensity A) is visible.
+
+    Args:
+        intensities: the intensities, 0 to 5, an array of any shape.
     """
     share: np.ndarray = (np.clip(intensities, 0, 5) / 5) ** 0.8
     return share
@@ -170,7 +174,11 @@ def movement_fraction(intensities: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def move_table() -> np.ndarray:
-    """Return `MOVES` as a read-only array, float32 [17, N_POINTS, 2]."""
+    """Return the displacement of every point of the face by every action unit at intensity E.
+
+    The displacements (x, y) are those in `MOVES`, in 1/128 of the image side, as a read-only
+    array, float32 [17, N_POINTS, 2].
+    """
     table = np.zeros((len(FACE_AUS), N_POINTS, 2), np.float32)
     for row, au in enumerate(FACE_AUS):
         for name, (out, down) in MOVES[au].items():

@@ -1,4 +1,8 @@
-"""Correlation matrices of Gaussian latents: nearest valid ones, and those for joint rates."""
+"""Correlation matrices of normal variables that give binary labels where they exceed thresholds.
+
+`nearest_correlation` makes a matrix valid; `tetrachoric` and `outside_rest` return the matrices
+with which any two labels occur together as often as required.
+"""
 
 from collections.abc import Callable
 
@@ -15,7 +19,7 @@ _FLOOR = 0.05
 def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
     """Return the correlation matrix [A, A] nearest to a symmetric matrix.
 
-    The given matrix need not be positive definite; the returned one is.
+    The given matrix need not be positive definite; the returned matrix is.
 
     Source: N. Higham, "Computing the nearest correlation matrix", IMA J. Numer. Anal. 22, 2002
     (alternating projections with Dykstra's correction).
@@ -35,11 +39,16 @@ def nearest_correlation(matrix: np.ndarray, rounds: int = 100) -> np.ndarray:
 def outside_rest(
     rates: np.ndarray, correlation: np.ndarray, rest: tuple[float, float]
 ) -> np.ndarray:
-    """Return the latent correlation [A, A] that gives the joint rates despite periods of rest.
+    """Return the correlation of latents outside periods of rest, [A, A].
+
+    A latent is the normal variable of an action unit, which occurs where the latent exceeds a
+    threshold. Periods of rest lower all latents together, which makes any two action units occur
+    together more often. The returned correlation is reduced to make up for this.
 
     Args:
-        rates: the occurrence rates, [A].
-        correlation: the correlation, [A, A], that would give the joint rates without rest.
+        rates: the occurrence rates of the A action units, [A].
+        correlation: the correlation, [A, A], with which two action units would occur together as
+            often as required if there were no rest.
         rest: the share of time at rest, and the amount by which rest lowers every latent.
     """
     share, lowering = rest
@@ -66,7 +75,9 @@ def outside_rest(
 def tetrachoric(occurs: np.ndarray) -> np.ndarray:
     """Return the tetrachoric correlation [A, A] of binary labels, bool [N, A].
 
-    Every column must contain both values. Two labels that never occur together get almost -1.
+    It is the correlation of the two normal variables that, cut at thresholds, would give both
+    labels their rates and their joint rate. Every column must contain True and False. Two labels
+    that never occur together get almost -1.
     """
     counts = occurs.astype(np.float32)
     joint = (counts.T @ counts).astype(np.float64) / len(occurs)
@@ -85,9 +96,9 @@ def _solve(
     """Return the arguments at which an increasing elementwise function takes its target values.
 
     Args:
-        rising: the function.
-        target: the target values.
-        bound: the solutions are searched between -bound and bound.
+        rising: the function, from an array to an array of the same shape.
+        target: the target values, an array of that shape.
+        bound: the limit of the search, between -bound and bound.
     """
     low, high = np.full_like(target, -bound), np.full_like(target, bound)
     for _ in range(_STEPS):
@@ -101,8 +112,9 @@ def _solve(
 def _both_exceed(first: np.ndarray, second: np.ndarray, r: np.ndarray) -> np.ndarray:
     """Return P(X > first and Y > second) of standard normals with correlation r, elementwise.
 
-    Source: Z. Drezner and G. Wesolowsky, J. Stat. Comput. Simul. 35, 1990. The derivative with
-    respect to r is the bivariate density, which is integrated over arcsin(r).
+    The derivative of this probability with respect to r is the bivariate normal density, which is
+    integrated numerically over arcsin(r). Source: Z. Drezner and G. Wesolowsky, J. Stat. Comput.
+    Simul. 35, 1990.
     """
     angle = np.arcsin(r)[..., None] * (_NODES + 1) / 2
     h, k = first[..., None], second[..., None]

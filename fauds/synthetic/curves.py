@@ -16,9 +16,9 @@ def curve(points: np.ndarray, steps: int = 5, closed: bool = False) -> np.ndarra
         closed: whether the curve returns to the first point.
 
     Returns:
-        The samples, with the dtype of float32 points: [steps * (N - 1) + 1, 2] for an open curve,
-        which includes the last point; [steps * N, 2] for a closed one, which does not repeat the
-        first.
+        The samples, float32 for float32 points. An open curve has steps * (N - 1) + 1 samples,
+        including the last point. A closed curve has steps * N samples and does not repeat the
+        first point.
     """
     samples: np.ndarray = _weights(len(points), steps, closed) @ points
     return samples

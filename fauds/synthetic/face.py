@@ -1,10 +1,10 @@
 """Synthetic faces with exact landmarks and action units at any intensity.
 
-`draw_identity` samples an identity, `draw_views` the views of a sequence, and `draw_face` draws an
-image. All randomness comes from the given generators and seeds: on one machine, with the same
-versions, the same inputs give the same bytes. The parts of a face that depend only on the identity
-are drawn once and cached for the last eight identities, so drawing is fastest when the frames of a
-sequence follow each other.
+`draw_identity` samples the properties of a person, `draw_views` samples pose, crop and light for
+the frames of a sequence, and `draw_face` draws an image. All randomness comes from the given
+generators and seeds: on one machine, with the same versions of the libraries, the same inputs give
+the same bytes. What depends only on the person is drawn once and cached for the last eight
+persons, so drawing is fastest when the frames of a sequence follow each other.
 """
 
 from __future__ import annotations
@@ -44,16 +44,20 @@ _SKIN = slice(68, None)
 
 @dataclass(frozen=True, eq=False)
 class _NeutralFace:
-    """The parts of a face that depend only on its identity.
+    """A person's face without action units, with everything that is the same in all frames.
+
+    Lengths are in face units, 1/128 of the image side. Displacements of the skin are computed on
+    a coarse grid of NODES x NODES points, its nodes.
 
     Attributes:
-        points: the points of the neutral face in face units, [N, 2].
+        points: the points of the face in face units, [N, 2].
         depth: the depth of these points in face units, [N].
-        spread: the matrix from point displacements to the grid, [NODES * NODES, N - 8].
-        relief: the depth at the nodes of the grid, [NODES, NODES].
-        head: the drawn head, RGB and coverage, uint8 [side, side, 4].
-        maps: the change of shade at full movement of each action unit, and by light from the
-            right and from below, [19, side * side].
+        spread: the matrix that gives the displacements of the nodes from the displacements of the
+            points without the inner lips, [NODES * NODES, N - 8].
+        relief: the depth at the nodes in face units, [NODES, NODES].
+        head: the drawn head, uint8 [side, side, 4]: RGB, and how opaque each pixel is.
+        maps: the relative changes of brightness, [19, side * side], by each of 17 action units at
+            intensity E, by light from the right, and by light from below.
         grid: the pixel grid of `head`.
     """
 
@@ -69,21 +73,21 @@ class _NeutralFace:
 def draw_face(
     identity: Identity, intensities: np.ndarray, view: View, size: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a face.
+    """Draw a face with action units and return the image and its landmarks.
 
-    AU24 presses the lips together: at intensity A and above, AU25 is not visible. AU26 lowers the
-    jaw; without AU25 the lips remain closed.
+    AU24 presses the lips together: if its intensity is A or above, AU25 is not visible. AU26
+    lowers the jaw; without AU25 the lips remain closed.
 
     Args:
-        identity: the identity of the face.
+        identity: the properties of the person.
         intensities: the intensities of the AUs in `FACE_AUS`, [17]: 0 (absent), 1 (A) to 5 (E),
             or values between.
-        view: the pose, crop, light, background and noise.
+        view: the pose, crop, light, gaze, background and noise of this frame.
         size: the side of the image in pixels, 64 or more.
 
     Returns:
         The image, uint8 [size, size, 3] RGB, and its 68 landmarks in iBUG's order, float32
-        [68, 2], in pixels, x right, y down, (0, 0) the middle of the first pixel.
+        [68, 2]: x (right) and y (down) in pixels, where (0, 0) is the middle of the first pixel.
 
     Raises:
         ValueError: the intensities are not 17 numbers from 0 to 5, or the size is too small.
@@ -110,7 +114,10 @@ def draw_face(
 def face_landmarks(
     identity: Identity, intensities: np.ndarray, view: View, size: int = 128
 ) -> np.ndarray:
-    """Return the landmarks that `draw_face` would return, float32 [68, 2], without drawing."""
+    """Return the 68 landmarks of a face without drawing it, float32 [68, 2], in pixels.
+
+    Arguments and landmarks are those of `draw_face`.
+    """
     intensities = _checked(intensities, size)
     neutral = _neutral_face(identity, size)
     points = _moved(identity, neutral, movement_fraction(intensities), parting(intensities))
@@ -129,9 +136,9 @@ def _checked(intensities: np.ndarray, size: int) -> np.ndarray:
 
 
 def _anchors(identity: Identity) -> np.ndarray:
-    """Return points that no action unit moves, in face units, [M, 2].
+    """Return points that no action unit moves, float32 [M, 2], in 1/128 of the image side.
 
-    They lie on the hairline, the ears, the neck and the edge of the face frame.
+    They lie on the hairline, the ears, the neck and around the head.
     """
     half = [
         (10.0, identity.hairline - 1),
@@ -188,7 +195,17 @@ def _neutral_face(identity: Identity, size: int) -> _NeutralFace:
 def _moved(
     identity: Identity, neutral: _NeutralFace, fractions: np.ndarray, parted: float
 ) -> np.ndarray:
-    """Return all points of the face with its action units, float32 [N, 2], in face units."""
+    """Return the points of a face as its action units move them.
+
+    Args:
+        identity: the properties of the person.
+        neutral: the face without action units.
+        fractions: the strength of each action unit's movement, [17], from 0 to 1 (intensity E).
+        parted: how far the lips can part, 0 to 1.
+
+    Returns:
+        All points, float32 [N, 2], in 1/128 of the image side.
+    """
     table = move_table()
     shift = (fractions @ table.reshape(len(FACE_AUS), -1)).reshape(-1, 2) * identity.mobility
     points: np.ndarray = neutral.points + shift.astype(np.float32)
@@ -201,7 +218,11 @@ _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
 
 def _keep_lids_apart(points: np.ndarray) -> None:
-    """Keep a slit between lids that several action units close, in place."""
+    """Move the points of the eyelids apart where several action units together would cross them.
+
+    Args:
+        points: all points of the face, [N, 2], in 1/128 of the image side, which are modified.
+    """
     for upper, lower in _LIDS:
         gap = points[lower, 1] - points[upper, 1]
         if gap < 2.4:
@@ -214,7 +235,19 @@ def _keep_lids_apart(points: np.ndarray) -> None:
 def _lit_head(
     neutral: _NeutralFace, fractions: np.ndarray, view: View, light: np.ndarray
 ) -> np.ndarray:
-    """Return the neutral head with furrows and light, RGB and coverage, uint8 [side, side, 4]."""
+    """Return the head with the furrows of its action units, in the light of the frame.
+
+    The points of the face are not moved yet.
+
+    Args:
+        neutral: the face without action units.
+        fractions: the strength of each action unit's movement, [17], from 0 to 1 (intensity E).
+        view: the view, with the direction of the light.
+        light: the brightness factors of red, green and blue, [3].
+
+    Returns:
+        The image, uint8 [side, side, 4]: RGB, and how opaque each pixel is.
+    """
     weights = np.concatenate([fractions, view.light]).astype(np.float32)
     used = np.flatnonzero(weights)
     shade = 1 + weights[used] @ neutral.maps[used]
@@ -224,7 +257,16 @@ def _lit_head(
 
 
 def _field(neutral: _NeutralFace, points: np.ndarray) -> np.ndarray:
-    """Return displacement x, y and depth over the face frame, float32 [NODES, NODES, 3]."""
+    """Return how far the skin has moved, and its depth, on a coarse grid over the face.
+
+    Args:
+        neutral: the face without action units.
+        points: all points of the face as its action units move them, [N, 2].
+
+    Returns:
+        The displacement x and y and the depth at each point of the grid, float32
+        [NODES, NODES, 3], in 1/128 of the image side.
+    """
     shift = points - neutral.points
     shift = np.concatenate([shift[_OUTER], shift[_SKIN]])
     return np.dstack([(neutral.spread @ shift).reshape(NODES, NODES, 2), neutral.relief])
@@ -233,7 +275,15 @@ def _field(neutral: _NeutralFace, points: np.ndarray) -> np.ndarray:
 def _with_background(
     head: np.ndarray, neutral: _NeutralFace, points: np.ndarray, camera: Camera, view: View
 ) -> np.ndarray:
-    """Return the turned and moved head in front of the background, uint8 [size, size, 3]."""
+    """Return the image of the head in front of the background, uint8 [size, size, 3] RGB.
+
+    Args:
+        head: the head before its points are moved, uint8 [side, side, 4].
+        neutral: the face without action units.
+        points: all points of the face as its action units move them, [N, 2].
+        camera: the pose and the projection to pixels.
+        view: the view, with the colours of the background.
+    """
     place = (camera.back_map(_field(neutral, points)) + REACH) * neutral.grid.unit - 0.5
     head = sampled(head, place)
     size = camera.size
@@ -260,7 +310,7 @@ def _with_camera_noise(image: np.ndarray, view: View) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _normal_quantiles() -> np.ndarray:
-    """Return 256 equally likely values of a standard normal, float32 [256], as a noise table."""
+    """Return a table of 256 values, float32 [256]: a random entry is nearly standard normal."""
     rng = np.random.default_rng(0)
     means: np.ndarray = np.sort(rng.standard_normal(256 * 64)).reshape(256, 64).mean(1)
     return means.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Drawing of the features that change from frame to frame: brows, eyes, lips, mouth, glasses."""
+"""Drawing of brows, eyes, lips and mouth, which change from frame to frame, and of glasses."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _CREASE = ("crease_in", "crease", "crease_out")
 
 
 class Patch:
-    """A part of an image that is painted at a higher resolution and then blended into it.
+    """A rectangle of an image that is painted at a higher resolution, then blended into the image.
 
-    OpenCV's anti-aliased fill widens shapes by half a pixel, which is too much for lips of four
-    pixels. Instead, shapes are filled without anti-aliasing at several times the resolution and
-    averaged. Colours are RGB with premultiplied opacity as a fourth number.
+    OpenCV's anti-aliased fill widens shapes by half a pixel, which is too much for lips that are
+    four pixels thick. Instead, shapes are filled without anti-aliasing at several times the
+    resolution, which is then reduced by averaging. Colours are four numbers from 0 to 255: red,
+    green and blue, each already multiplied by the opacity, and the opacity.
 
     Args:
         image: the image, uint8 [H, W, 3], which `lay` modifies.
-        points: points that the patch must contain, [N, 2], in pixels of the image.
-        margin: the margin around the points, in pixels.
+        points: points that the rectangle must contain, [N, 2], in pixels of the image.
+        margin: the margin around these points, in pixels.
     """
 
     def __init__(self, image: np.ndarray, points: np.ndarray, margin: float) -> None:
@@ -45,34 +46,39 @@ class Patch:
         return scaled
 
     def fill(self, points: np.ndarray, colour: tuple[int, ...]) -> None:
-        """Fill a polygon [N, 2], in pixels of the image."""
+        """Fill a polygon, whose corners [N, 2] are in pixels of the image, with a colour."""
         cv2.fillPoly(self.fine, [self._fixed(points)], colour, cv2.LINE_8, _SHIFT)
 
     def line(self, points: np.ndarray, colour: tuple[int, ...], width: float) -> None:
-        """Draw a line through points [N, 2]; the width in image pixels may be fractional."""
+        """Draw a line through points [N, 2]; points and width are in image pixels, not rounded."""
         thick = max(1, round(width * self.zoom))
         cv2.polylines(self.fine, [self._fixed(points)], False, colour, thick, cv2.LINE_8, _SHIFT)
 
     def disc(self, at: np.ndarray, radius: float, colour: tuple[int, ...]) -> None:
-        """Fill a circle."""
+        """Fill a circle, whose centre and radius are in image pixels, with a colour."""
         x, y = self._fixed(at).tolist()
         reach = round(radius * self._scale)
         cv2.circle(self.fine, (x, y), reach, colour, -1, cv2.LINE_8, _SHIFT)
 
     def clip(self, points: np.ndarray) -> None:
-        """Clear everything outside a polygon."""
+        """Make the patch transparent outside a polygon [N, 2], in pixels of the image."""
         mask = np.zeros(self.fine.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
         self.fine = cv2.bitwise_and(self.fine, self.fine, mask=mask)
 
     def copy_inside(self, other: np.ndarray, points: np.ndarray) -> None:
-        """Copy the inside of a polygon from another image of the same fine resolution."""
+        """Copy the inside of a polygon from another painting of this patch.
+
+        Args:
+            other: the other painting, uint8, with the shape of `fine`.
+            points: the corners of the polygon, [N, 2], in pixels of the image.
+        """
         mask = np.zeros(self.fine.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
         cv2.copyTo(other, mask, self.fine)
 
     def lay(self) -> None:
-        """Blend the patch into the image."""
+        """Blend the painted patch into the image, which is modified."""
         height, width = self.under.shape[:2]
         over = cv2.resize(self.fine, (width, height), interpolation=cv2.INTER_AREA)
         rest = 255 - over[..., 3:].astype(np.uint16)
@@ -80,13 +86,13 @@ class Patch:
 
 
 class Paint:
-    """Paints the moving features of a face on an image.
+    """Paints brows, eyes, mouth and glasses on an image of a face.
 
     Args:
         image: the image, uint8 [size, size, 3], which is modified.
-        camera: the projection to pixels.
-        identity: the identity of the face.
-        light: the RGB factors of the light, [3].
+        camera: the projection of points of the face to pixels.
+        identity: the properties of the person, such as the colour of the irises.
+        light: the brightness factors of red, green and blue, [3].
     """
 
     def __init__(
@@ -97,12 +103,20 @@ class Paint:
         self.skin = identity.skin_colour
 
     def colour(self, rgb: np.ndarray | tuple[float, ...], cover: float = 1.0) -> tuple[int, ...]:
-        """Return an RGB colour in the light of the frame, premultiplied with its opacity."""
+        """Return a colour as it appears in the light of the frame.
+
+        Args:
+            rgb: the colour, red, green and blue from 0 to 255.
+            cover: the opacity, 0 to 1.
+
+        Returns:
+            Red, green and blue, multiplied by the opacity, and the opacity, each 0 to 255.
+        """
         lit = (min(float(c) * f, 255.0) * cover for c, f in zip(rgb, self._light, strict=True))
         return (*map(int, lit), int(255 * cover))
 
     def brows(self, marks: np.ndarray) -> None:
-        """Draw both brows, from the projected points of the face, [N, 2]."""
+        """Draw both brows; `marks` are all points of the face, [N, 2], in pixels of the image."""
         identity, unit = self.identity, self.camera.unit
         colour = np.minimum(np.array(identity.hair_colour) * 0.7, self.skin * 0.5)
         half = np.zeros((5, 2), np.float32)
@@ -117,11 +131,11 @@ class Paint:
             patch.lay()
 
     def eyes(self, marks: np.ndarray, gaze: tuple[float, float]) -> None:
-        """Draw eyeballs, lids and lashes.
+        """Draw the eyeballs, lids and lashes of both eyes.
 
         Args:
-            marks: the projected points of the face, [N, 2].
-            gaze: the displacement of the irises, x and y in face units.
+            marks: all points of the face, [N, 2], in pixels of the image.
+            gaze: the displacement of the irises, x and y in 1/128 of the image side.
         """
         for side in (0, 1):
             at = [marks[PAIRS[name][side]] for name in _EYE]
@@ -169,8 +183,9 @@ class Paint:
         """Draw the lips, and the teeth and the inside of the mouth if the lips are parted.
 
         Args:
-            marks: the projected points of the face, [N, 2].
-            fractions: the movement fractions of the action units, [17].
+            marks: all points of the face, [N, 2], in pixels of the image.
+            fractions: the strength of each action unit's movement, [17], from 0 (no movement) to
+                1 (the movement at intensity E).
         """
         unit = self.camera.unit
         top, bottom = curve(marks[48:55]), curve(marks[[54, 55, 56, 57, 58, 59, 48]])
@@ -195,14 +210,21 @@ class Paint:
         patch.lay()
 
     def _lip_colours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the colours of the upper and the lower lip, RGB without light."""
+        """Return the RGB colours of the upper and the lower lip, before light is applied."""
         red = self.identity.lip_redness
         base = self.skin * np.array([0.90, 0.68, 0.68]) * (1 - 0.10 * red)
         base = base + (np.array([176, 52, 66]) - base) * 0.45 * red
         return base * 0.84, base * 0.98
 
     def _inside(self, patch: Patch, top: np.ndarray, bottom: np.ndarray, gap: float) -> None:
-        """Draw the dark inside, the tongue and the teeth, clipped to the opening."""
+        """Draw the dark inside of an open mouth, the tongue and the teeth.
+
+        Args:
+            patch: the patch in which the lips are painted.
+            top: the lower edge of the upper lip, [N, 2], in pixels of the image.
+            bottom: the upper edge of the lower lip, [M, 2], in pixels of the image.
+            gap: the distance between the lips in pixels.
+        """
         unit = self.camera.unit
         lips, patch.fine = patch.fine, np.empty_like(patch.fine)
         patch.fine[:] = self.colour((54, 18, 20))
@@ -216,9 +238,10 @@ class Paint:
         patch.copy_inside(inside, np.concatenate([top, bottom[1:-1]]))
 
     def glasses(self, marks: np.ndarray) -> None:
-        """Draw thin frames at the projected points of the neutral face.
+        """Draw glasses with thin frames, which do not move with the action units.
 
-        Glasses do not move with the action units.
+        Args:
+            marks: all points of the face without expression, [N, 2], in pixels of the image.
         """
         unit, colour = self.camera.unit, self.colour((48, 42, 44))
         turn = np.linspace(0, 2 * np.pi, 25)

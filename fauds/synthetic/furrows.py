@@ -1,8 +1,8 @@
 """Furrows, bulges, dimples and wrinkles of the skin by action units, as shade maps.
 
-A map holds the relative change of brightness at full movement (E), in the frame of the neutral
-face; the warp of the skin moves it with the face. The lines follow the appearance changes in the
-FACS manual.
+A shade map is an image of the neutral face. It holds the relative change of brightness that an
+action unit causes at intensity E; the warp of the skin moves the map with the face. The lines
+follow the appearance changes in the FACS manual.
 """
 
 from __future__ import annotations
@@ -178,12 +178,17 @@ _FURROWS: dict[str, Callable[[Skin], None]] = {
 
 
 def furrow_maps(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
-    """Return a shade map per action unit in the order of `FACE_AUS`, float32 [17, side, side].
+    """Return how each action unit's furrows and bulges change the brightness of the skin.
 
     Args:
-        identity: the identity of the face.
-        points: the points of the neutral face, including the lips.
+        identity: the properties of the person.
+        points: the points of the neutral face, including the lips, [N, 2], in 1/128 of the image
+            side.
         grid: the pixel grid of the maps.
+
+    Returns:
+        For each action unit in `FACE_AUS`, the relative change of brightness of each pixel at
+        intensity E, float32 [17, side, side].
     """
     maps = np.empty((len(FACE_AUS), grid.side, grid.side), np.float32)
     for row, au in enumerate(FACE_AUS):
@@ -194,11 +199,13 @@ def furrow_maps(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.nd
 
 
 def age_map(maps: np.ndarray, identity: Identity) -> np.ndarray:
-    """Return the wrinkles of age: faint traces of frequent movements, float32 [side, side].
+    """Return the wrinkles of age as relative changes of brightness, float32 [side, side].
+
+    They are faint traces of the furrows that frequent action units cause.
 
     Args:
-        maps: the shade maps of `furrow_maps`.
-        identity: the identity of the face, whose age scales the map.
+        maps: the furrows of each action unit, from `furrow_maps`.
+        identity: the properties of the person; the wrinkles are in proportion to the age.
     """
     lines = {"AU01": 0.20, "AU02": 0.20, "AU04": 0.14, "AU06": 0.14, "AU12": 0.22, "AU15": 0.14}
     weights = np.zeros(len(FACE_AUS), np.float32)

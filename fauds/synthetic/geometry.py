@@ -1,8 +1,8 @@
-"""The points of a synthetic face in its neutral state.
+"""The points of a synthetic face in its neutral state, which action units then move.
 
-Points are in face units: 1/128 of the image side, with the origin in the middle of the frame, x
-right, y down, for a frontal face. The first 68 are the landmarks in iBUG's order; the others are
-skin points, which move the skin between the landmarks.
+Points are (x, y) in face units: 1/128 of the image side, with the origin in the middle of the
+image, x right, y down, for a frontal face. The first 68 points are the landmarks in iBUG's order;
+the others, such as points on the cheeks, move the skin between the landmarks.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ MOUTH = slice(48, 68)
 
 
 def neutral_points(identity: Identity) -> np.ndarray:
-    """Return the points of the neutral face, float32 [N_POINTS, 2], in face units.
+    """Return the points of a person's neutral face, float32 [N_POINTS, 2].
 
-    The points of the lips are left at 0, see `fauds.synthetic.mouth.mouth_points`.
+    Points are (x, y) in 1/128 of the image side, with the origin in the middle of the image: first
+    the 68 landmarks, then points on the skin. The points of the lips are left at 0, because
+    `fauds.synthetic.mouth.mouth_points` computes them.
     """
     half: dict[str, tuple[float, float]] = {}
     half.update(_jaw(identity))

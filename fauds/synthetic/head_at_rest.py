@@ -1,4 +1,4 @@
-"""Drawing of the neutral head in the face frame: skin, nose, ears, neck, hair and beard."""
+"""Drawing of the frontal head without expression: skin, nose, ears, neck, hair and beard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ _SHIFT = 4
 
 
 class Canvas:
-    """An RGB image with coverage, painted in layers; colours are premultiplied by the coverage."""
+    """An RGB image that is painted in layers and transparent where nothing is painted.
+
+    Attributes:
+        grid: the pixel grid of the image.
+        rgb: the colours, multiplied by `cover`, float32 [side, side, 3].
+        cover: the opacity of the pixels, 0 to 1, float32 [side, side].
+    """
 
     def __init__(self, grid: HeadGrid) -> None:
         self.grid = grid
@@ -25,11 +31,11 @@ class Canvas:
         self.cover = np.zeros((grid.side, grid.side), np.float32)
 
     def mask(self, outline: np.ndarray, soft: float = 0.5) -> np.ndarray:
-        """Return the coverage of a polygon, 0 to 1, float32 [side, side].
+        """Return the share of each pixel that a polygon covers, 0 to 1, float32 [side, side].
 
         Args:
-            outline: the polygon in face units, [N, 2].
-            soft: the blur of the edges in face units.
+            outline: the corners of the polygon, [N, 2], in face units (1/128 of the image side).
+            soft: the standard deviation, in face units, of the blur of its edges.
         """
         side, zoom = self.grid.side, 3
         filled = np.zeros((side * zoom, side * zoom), np.uint8)
@@ -40,13 +46,22 @@ class Canvas:
         return mask.astype(np.float32) / 255
 
     def lay(self, colour: np.ndarray, mask: np.ndarray) -> None:
-        """Paint a colour, [3] or [side, side, 3], with the opacity of a mask, 0 to 1."""
+        """Paint a colour over the canvas.
+
+        Args:
+            colour: one RGB colour, [3], or a colour for each pixel, [side, side, 3].
+            mask: the opacity of each pixel, 0 to 1, [side, side].
+        """
         self.rgb += (np.asarray(colour, np.float32) - self.rgb) * mask[..., None]
         self.cover += (1 - self.cover) * mask
 
 
 def mirrored(half: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Return a symmetric outline, float32 [N, 2], from its right half, top to bottom."""
+    """Return an outline that is symmetric about x = 0, float32 [N, 2].
+
+    Args:
+        half: the points (x, y) of the right half, from top to bottom.
+    """
     right = np.array(half, np.float32)
     left = right[::-1] * (-1, 1)
     if right[-1, 0] == 0:
@@ -57,17 +72,18 @@ def mirrored(half: Sequence[tuple[float, float]]) -> np.ndarray:
 def draw_head(
     identity: Identity, points: np.ndarray, shade: np.ndarray, grid: HeadGrid
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the neutral head without brows, eyes and lips.
+    """Draw the frontal head without expression, and without brows, eyes and lips.
 
     Args:
-        identity: the identity of the face.
-        points: the points of the neutral face, including the lips.
-        shade: the brightness factors, [side, side].
+        identity: the properties of the person.
+        points: the points of the neutral face, including the lips, [N, 2], in 1/128 of the image
+            side.
+        shade: the brightness factor of each pixel of the skin, [side, side].
         grid: the pixel grid of the image.
 
     Returns:
-        The image, uint8 [side, side, 4] (RGB times coverage, and coverage), and the visibility of
-        skin creases, float32 [side, side], 0 to 1.
+        The image, uint8 [side, side, 4] (RGB times opacity, and opacity), and how visible creases
+        of the skin are in each pixel, float32 [side, side], from 0 (hidden by hair) to 1.
     """
     rng = np.random.default_rng([identity.texture_seed, 1])
     canvas = Canvas(grid)
@@ -91,8 +107,8 @@ def _noise(rng: np.random.Generator, grid: HeadGrid, wide: float, high: float) -
     Args:
         rng: the random generator.
         grid: the pixel grid.
-        wide: the horizontal smoothing in face units.
-        high: the vertical smoothing in face units.
+        wide: the standard deviation of the horizontal smoothing, in 1/128 of the image side.
+        high: the standard deviation of the vertical smoothing, in the same unit.
     """
     rough = rng.standard_normal((grid.side, grid.side), dtype=np.float32)
     soft = cv2.GaussianBlur(rough, (0, 0), sigmaX=wide * grid.unit, sigmaY=high * grid.unit)
@@ -101,7 +117,10 @@ def _noise(rng: np.random.Generator, grid: HeadGrid, wide: float, high: float) -
 
 
 def _strands(rng: np.random.Generator, grid: HeadGrid) -> np.ndarray:
-    """Return the relative brightness of the hair, float32 [side, side]: strands, shine on top."""
+    """Return the relative change of the hair's brightness, float32 [side, side].
+
+    It consists of random strands and of shine at the top of the head.
+    """
     shine = np.exp(-0.5 * ((grid.line[:, None] + 50) / 8) ** 2) * 0.45
     return 0.22 * _noise(rng, grid, 0.6, 5.0) + shine - 0.1
 
@@ -109,7 +128,10 @@ def _strands(rng: np.random.Generator, grid: HeadGrid) -> np.ndarray:
 def _skin(
     rng: np.random.Generator, identity: Identity, points: np.ndarray, grid: HeadGrid
 ) -> np.ndarray:
-    """Return the skin colour without light, float32 [side, side, 3]: blush, mottling, pores."""
+    """Return the RGB colour of the skin in each pixel before light, float32 [side, side, 3].
+
+    It includes blush, mottling, pores and darker eye sockets.
+    """
     mottle = 0.022 * _noise(rng, grid, 3, 3) + 0.016 * _noise(rng, grid, 0.5, 0.5)
     colour = identity.skin_colour * (1 + mottle[..., None])
     base = float(points[CENTRES["nose_base"], 1])
@@ -121,7 +143,10 @@ def _skin(
 
 
 def _features(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
-    """Return fixed brightness factors, float32 [side, side]: nose, nostrils, philtrum, chin."""
+    """Return the brightness factors that shape nose, nostrils, philtrum, cheeks and chin.
+
+    The factors, float32 [side, side], do not depend on action units.
+    """
     s = Skin(identity, points, grid)
     x, y = s.at("ala")
     base = float(s.at("nose_base")[1])
@@ -152,7 +177,13 @@ def _face_outline(identity: Identity, points: np.ndarray) -> np.ndarray:
 
 
 def _behind(canvas: Canvas, identity: Identity, hair: np.ndarray) -> None:
-    """Paint everything behind the face: hair, neck, clothes, ears."""
+    """Paint what lies behind the face: hair, neck, clothes and ears.
+
+    Args:
+        canvas: the canvas to paint on.
+        identity: the properties of the person.
+        hair: the RGB colour of the hair in each pixel, [side, side, 3].
+    """
     width, vol = identity.face_width, identity.hair_volume
     if identity.hair_style in ("bob", "long"):
         end = 36.0 if identity.hair_style == "bob" else 74.0
@@ -181,7 +212,16 @@ def _behind(canvas: Canvas, identity: Identity, hair: np.ndarray) -> None:
 
 
 def _front_hair(canvas: Canvas, identity: Identity, hair: np.ndarray) -> np.ndarray:
-    """Paint the hair over the edge of the face and return its coverage, float32 [side, side]."""
+    """Paint the hair in front of the face.
+
+    Args:
+        canvas: the canvas to paint on.
+        identity: the properties of the person.
+        hair: the RGB colour of the hair in each pixel, [side, side, 3].
+
+    Returns:
+        The opacity of this hair in each pixel, 0 to 1, float32 [side, side].
+    """
     width, line, vol = identity.face_width, identity.hairline, identity.hair_volume
     style = identity.hair_style
     if style == "bald":
@@ -218,7 +258,17 @@ def _front_hair(canvas: Canvas, identity: Identity, hair: np.ndarray) -> np.ndar
 def _whiskers(
     canvas: Canvas, identity: Identity, points: np.ndarray, hair: np.ndarray
 ) -> np.ndarray:
-    """Paint moustache and beard and return their coverage, float32 [side, side]."""
+    """Paint the moustache and the beard.
+
+    Args:
+        canvas: the canvas to paint on.
+        identity: the properties of the person.
+        points: the points of the neutral face, [N, 2], in 1/128 of the image side.
+        hair: the RGB colour of the hair in each pixel, [side, side, 3].
+
+    Returns:
+        The opacity of moustache and beard in each pixel, 0 to 1, float32 [side, side].
+    """
     grid = canvas.grid
     total: np.ndarray = np.zeros((grid.side, grid.side), np.float32)
     if identity.sex == "F":

@@ -1,6 +1,6 @@
-"""Identities: the properties of a synthetic face that are the same in all its frames.
+"""Identities: the properties of a synthetic person's face that are the same in all frames.
 
-Lengths are in units of 1/128 of the image side, so a face has the same shape at any size.
+Lengths are in units of 1/128 of the image side, so a face has the same shape in images of any size.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ HAIR_STYLES = ("bald", "short", "side", "tied", "bob", "long")
 
 @dataclass(frozen=True)
 class Identity:
-    """The properties of a synthetic face; hashable, so that drawings of it can be cached.
+    """The properties of a synthetic person's face that are the same in all frames.
 
-    Lengths are in 1/128 of the image side; ratios, the age and degrees are from 0 to 1; colours are
-    RGB, 0 to 255. `texture_seed` determines the skin texture and the strands of hair.
+    Lengths and positions, such as `mouth_width`, are in 1/128 of the image side; strengths, such
+    as `lip_redness`, and the age are from 0 to 1; colours are RGB, 0 to 255. `texture_seed`
+    determines the skin texture and the strands of hair. Identities are hashable, so that drawings
+    of the face can be cached.
     """
 
     sex: str
@@ -90,7 +92,7 @@ class Identity:
 
     @property
     def skin_colour(self) -> np.ndarray:
-        """The skin colour without texture and light, RGB, float32 [3]."""
+        """The RGB colour of the skin before texture and light are added, 0 to 255, float32 [3]."""
         place = np.clip(self.skin_tone, 0, 1) * (len(SKIN_TONES) - 1)
         low = min(int(place), len(SKIN_TONES) - 2)
         colour = SKIN_TONES[low] + (SKIN_TONES[low + 1] - SKIN_TONES[low]) * (place - low)
@@ -107,10 +109,11 @@ ATTRIBUTES = tuple(
 
 
 def identity_attributes(identity: Identity) -> np.ndarray:
-    """Return the numbers that describe an identity, float32 [len(ATTRIBUTES)].
+    """Return the numbers in `ATTRIBUTES` that describe a person's face, float32.
 
-    All of them are visible in the neutral face and none is an action unit, so they can serve as
-    regression targets. They have the units of `Identity` and are not standardised.
+    Examples are the width of the face and the height of the brows. All of them are visible in the
+    neutral face and none depends on action units, so they can serve as regression targets. They
+    are in the units of `Identity` and not standardised.
     """
     values = [
         float(identity.sex == "M") if name == "sex" else float(getattr(identity, name))
@@ -120,7 +123,9 @@ def identity_attributes(identity: Identity) -> np.ndarray:
 
 
 def draw_identity(rng: np.random.Generator, sex: str | None = None) -> Identity:
-    """Sample a random identity; the same generator state gives the same identity.
+    """Sample the properties of a person's face.
+
+    The same state of the generator gives the same identity.
 
     Args:
         rng: the random generator.
@@ -150,7 +155,7 @@ def draw_identity(rng: np.random.Generator, sex: str | None = None) -> Identity:
 
 
 def _spread(rng: np.random.Generator, mean: float, deviation: float) -> float:
-    """Sample a normal value within two deviations, so that every face fits into the frame."""
+    """Sample a normal value, limited to two standard deviations, so that faces fit into images."""
     return float(mean + deviation * np.clip(rng.standard_normal(), -2, 2))
 
 

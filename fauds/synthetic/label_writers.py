@@ -21,10 +21,10 @@ class SyntheticLabels:
     """The labels of a synthetic release.
 
     Attributes:
-        sequences: the coded sequences.
+        sequences: the sequences, with the numbers of their coded frames.
         aus: the names of the A AUs.
-        intensities: the intensities in the frames of all sequences, in their order, int8 [N, A],
-            0 to 5.
+        intensities: the intensities, int8 [N, A], 0 to 5, in the N frames of all sequences, in
+            the order of the sequences.
     """
 
     sequences: Sequence[SyntheticSequence]
@@ -45,7 +45,7 @@ def write_labels(out: Path, like: str, labels: SyntheticLabels) -> None:
     Args:
         out: the root folder of the release.
         like: the dataset whose format is used, ``bp4d`` or ``disfa``.
-        labels: the labels.
+        labels: the sequences and the intensities of their AUs.
     """
     _WRITERS[like](out, labels)
 
@@ -82,7 +82,12 @@ _WRITERS: dict[str, Callable[[Path, SyntheticLabels], None]] = {
 
 
 def _csv(frames: np.ndarray, values: np.ndarray) -> bytes:
-    """Return CSV rows of frame numbers [N] and values [N, K], each 0 to 9."""
+    """Return lines of CSV text, each a frame number and K values, as bytes.
+
+    Args:
+        frames: the frame numbers, [N].
+        values: the values, whole numbers from 0 to 9, [N, K].
+    """
     # Numbers are padded with zero bytes to one width; the zero bytes are removed at the end.
     numbers = frames.astype("S11").view(np.uint8).reshape(len(frames), -1)
     cells = np.full((len(frames), 2 * values.shape[1] + 1), ord(","), np.uint8)

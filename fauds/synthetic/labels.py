@@ -1,7 +1,7 @@
 """Synthetic action unit labels with the published statistics of BP4D or DISFA.
 
 `lay_out` returns the subjects, tasks and frames, `draw_intensities` samples an intensity from 0 to
-5 for every action unit of every frame, and `occurrence` applies the rule for occurrence. The
+5 for every action unit of every frame, and `occurrence` turns intensities into binary labels. The
 statistics and their sources are in benchmarks/label_statistics.json.
 """
 
@@ -25,14 +25,14 @@ def draw_intensities(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Sample an intensity for every action unit of every frame.
 
-    The intensities of a frame depend only on the seed and on its subject, task and frame number,
-    so fewer subjects, tasks or frames get the same values. Over the full size,
-    ``lay_out(like, seed=seed)``, rates and correlations are the published ones. The same arguments
-    give the same result wherever NumPy's generators do.
+    The intensities of a frame depend only on the seed and on the frame's subject, task and number,
+    so they are the same in a release with fewer subjects, tasks or frames. Over all frames of the
+    imitated dataset, which ``lay_out(like, seed=seed)`` returns, rates and correlations are the
+    published ones. The same arguments give the same result wherever NumPy's generators do.
 
-    The intensities of BP4D are not published. There, the levels 2 to 5 of an occurring action unit
-    have the shares of DISFA's mean over action units, and an absent one has level 0, or 1 (trace)
-    as often as in DISFA.
+    How often the intensities occur in BP4D is not published. An action unit that occurs therefore
+    gets intensities 2 to 5 in the proportions of DISFA, averaged over action units, and an action
+    unit that does not occur gets intensities 0 and 1 (trace) in the same way.
 
     Args:
         like: the dataset to imitate, ``bp4d`` or ``disfa``.
@@ -40,8 +40,8 @@ def draw_intensities(
         seed: the random seed, 0 or more.
 
     Returns:
-        The names of the A action units that the dataset codes, and the intensities in the N
-        frames of all sequences, in their order, int8 [N, A], 0 to 5.
+        The names of the A action units that the dataset codes, and their intensities, 0 to 5,
+        int8 [N, A], in the N frames of all sequences, in the order of `sequences`.
 
     Raises:
         UsageError: the dataset is unknown, the seed is negative, or the dataset has no such
@@ -63,14 +63,17 @@ def draw_intensities(
 
 
 def occurrence(like: str, intensities: np.ndarray) -> np.ndarray:
-    """Return whether each action unit occurs, bool [N, A]: its intensity is 2 or more.
+    """Return whether each action unit occurs in each frame, which means an intensity of 2 or more.
 
     This is the published rule of DISFA. BP4D's coders code occurrence separately from intensity;
     the synthetic BP4D uses the rule of DISFA, so its occurrence and intensity labels agree.
 
     Args:
         like: the dataset, ``bp4d`` or ``disfa``.
-        intensities: the intensities, [N, A], 0 to 5.
+        intensities: the intensities, 0 to 5, of A action units in N frames, [N, A].
+
+    Returns:
+        The occurrence, bool [N, A].
 
     Raises:
         UsageError: the dataset is unknown.

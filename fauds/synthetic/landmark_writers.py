@@ -1,7 +1,8 @@
 """Writers of the landmark files of synthetic releases, in the formats of BP4D, DISFA and JAA-Net.
 
 All of these formats count pixels from 1, as MATLAB does: (1, 1) is the middle of the first pixel.
-h5py and scipy.io load slowly and a dataset needs at most one of them, so functions import them.
+The libraries h5py and scipy.io load slowly and a dataset needs at most one of them, so only the
+functions that use them import them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,19 +34,19 @@ _MAT_7 = (b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(116) + bytes(8) + b"\x
 
 
 def missing_landmarks(sequences: Sequence[SyntheticSequence], seed: int) -> list[np.ndarray]:
-    """Return which frames have no landmarks, to imitate the losses of real trackers.
+    """Return which frames of a synthetic release have no landmarks, as if a tracker had failed.
 
-    Landmarks are missing in one run of frames of the first subject and of every third one after
-    it. The run has about 3 % of the subject's frames and at least one frame; it lies inside a
-    sequence if one is long enough. In addition, frame 3632 of DISFA's SN031 has none, as in the
-    real dataset.
+    Landmarks are missing in one run of consecutive frames of the first subject, and of every third
+    subject after that. The run has about 3 % of the subject's frames and at least one frame; it
+    lies between the first and the last frame of a sequence if a sequence is long enough. In
+    addition, frame 3632 of DISFA's SN031 has no landmarks, as in the real dataset.
 
     Args:
         sequences: all sequences of the release.
         seed: the seed of the release.
 
     Returns:
-        For each sequence, whether a frame has no landmarks, bool [F].
+        An array for each sequence, bool [F]: True for frames that have no landmarks.
     """
     missing = [
         (sequence.frames == _MISSING) & (sequence.subject == _RENAMED) for sequence in sequences
@@ -65,26 +66,28 @@ def missing_landmarks(sequences: Sequence[SyntheticSequence], seed: int) -> list
 
 
 def subset(points: np.ndarray, count: int) -> np.ndarray:
-    """Return a subset of iBUG's landmarks [F, 68, 2].
+    """Return 66 or 49 of iBUG's 68 landmarks, [F, count, 2].
 
     Args:
-        points: the 68 landmarks.
-        count: 66 (without the inner lip corners) or 49 (without the jaw too).
+        points: the 68 landmarks of F frames, [F, 68, 2].
+        count: 66 to leave out the inner corners of the lips, 49 to leave out the jaw too.
     """
     kept = np.delete(points, _INNER_CORNERS, axis=1)
     return kept if count == 66 else kept[:, _JAW:]
 
 
 def write_bp4d_mat(path: Path, frames: np.ndarray, points: np.ndarray, none: np.ndarray) -> None:
-    """Write BP4D's landmark file of a sequence: MATLAB 7.3, an entry of ``fit/pred`` per frame.
+    """Write the landmark file of one sequence in BP4D's format.
+
+    The file is in MATLAB's format 7.3; its variable ``fit/pred`` has an entry for each frame.
 
     Args:
         path: the path of the file, such as ``2DFeatures/F001_T1.mat``.
-        frames: the coded frame numbers, increasing, int32 [F]; the file has entries for the
-            frames from 1 to the last of them, which are empty for frames that are not coded.
-        points: the landmarks, [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 49 of
-            them are written.
-        none: whether a frame has no landmarks, bool [F].
+        frames: the coded frame numbers, increasing, int32 [F]. The file has an entry for every
+            frame from 1 to the last coded frame; the entry of a frame that is not coded is empty.
+        points: the landmarks, [F, 68, 2], x and y in pixels, where (0, 0) is the middle of the
+            first pixel; 49 of the 68 points are written.
+        none: whether each frame lacks landmarks, bool [F]; its entry is then empty.
     """
     import h5py
 
@@ -118,15 +121,19 @@ def write_bp4d_mat(path: Path, frames: np.ndarray, points: np.ndarray, none: np.
 def write_disfa_mats(
     folder: Path, subject: str, frames: np.ndarray, points: np.ndarray, none: np.ndarray
 ) -> None:
-    """Write DISFA's landmark files of a subject: MATLAB 5, a file per frame with ``pts``, 66 x 2.
+    """Write the landmark files of one subject in DISFA's format, one file for each frame.
+
+    A file is in MATLAB's format 5 and holds 66 points in the variable ``pts``, 66 x 2. Its name,
+    such as ``SN001_0000_lm.mat``, holds the frame number minus 1.
 
     Args:
-        folder: the folder ``Landmark_Points/SN001/tmp_frame_lm``; file numbers count from 0.
-        subject: the subject; the files of SN031 have other names, ``l00000_lm.mat``.
-        frames: the frame numbers, int32 [F].
-        points: the landmarks, [F, 68, 2], x and y, (0, 0) the middle of the first pixel; 66 of
-            them are written.
-        none: whether a frame has no landmarks, and so no file, bool [F].
+        folder: the folder to write to, such as ``Landmark_Points/SN001/tmp_frame_lm``.
+        subject: the subject's id. The files of SN031 are named differently, as in the real
+            dataset: ``l00000_lm.mat``.
+        frames: the frame numbers, counted from 1, int32 [F].
+        points: the landmarks, [F, 68, 2], x and y in pixels, where (0, 0) is the middle of the
+            first pixel; 66 of the 68 points are written.
+        none: whether each frame lacks landmarks, bool [F]; no file is then written for the frame.
     """
     from scipy.io import savemat
 
@@ -146,17 +153,18 @@ def write_jaa_text(
     like: str,
     sequences: Iterable[tuple[SyntheticSequence, np.ndarray, np.ndarray]],
 ) -> None:
-    """Write the landmarks of a release in JAA-Net's format, two text files with a line per frame.
+    """Write the landmarks of a release in JAA-Net's format: two text files, a line for each frame.
 
-    One file holds ``x1 y1 x2 y2 ...`` (49 points for BP4D, 66 for DISFA), the other the names of
-    the images: ``F001/T1/0643.jpg`` for label frame 643, ``SN001/0.png`` for label frame 1. Frames
-    without landmarks are left out of both.
+    One file holds the coordinates ``x1 y1 x2 y2 ...`` (49 points for BP4D, 66 for DISFA), the
+    other the names of the images: ``F001/T1/0643.jpg`` for label frame 643 of BP4D,
+    ``SN001/0.png`` for label frame 1 of DISFA. Frames without landmarks are left out of both files.
 
     Args:
         folder: the folder to create.
         like: the dataset, "bp4d" or "disfa".
-        sequences: the sequences in order, each with its landmarks, [F, 68, 2], (0, 0) the middle
-            of the first pixel, and whether a frame has no landmarks, bool [F].
+        sequences: the sequences in order, each with its landmarks, [F, 68, 2], in pixels, where
+            (0, 0) is the middle of the first pixel, and with an array, bool [F], that is True for
+            frames without landmarks.
     """
     folder.mkdir(parents=True)
     name = TEXT_NAMES[like]

@@ -1,8 +1,12 @@
-"""Smooth latent processes over frame numbers, and the cut points between intensities.
+"""Sampling of synthetic intensities from smooth random curves over frame numbers.
 
-Every seed defines one population of full size, which is calibrated over all coded frames: cut
-points are quantiles of the latents, and latents are mixed slightly until action units correlate as
-published. A smaller dataset is a part of that population and has the same labels there.
+Every action unit of a sequence has a curve, its latent, with one value per frame. The intensity is
+the number of the action unit's five cut points that the latent exceeds.
+
+Every seed defines one population with all subjects and frames of the imitated dataset. It is
+calibrated over all coded frames: cut points are quantiles of the latents, and the latents of
+different action units are mixed slightly until the action units correlate as published. A smaller
+synthetic dataset takes some frames of that population, with the same labels.
 """
 
 from dataclasses import dataclass, replace
@@ -22,16 +26,19 @@ _COUNTS, _SPREAD, _RUNS = 0.027, 1.45, 1.45
 
 
 def misfit(cohort: Population, sequences: list[SyntheticSequence], occurs: np.ndarray) -> float:
-    """Return the largest deviation from the published statistics, relative to the accepted one.
+    """Return how far sampled labels deviate from three published statistics; up to 1 is accepted.
 
-    The statistics are the number of active action units per frame, the spread of occurrence rates
-    between subjects, and the median run lengths. Rates and pairwise correlations do not determine
-    them, and with 41 or 27 subjects they vary between samples.
+    The statistics are the number of active action units per frame, the standard deviation of
+    occurrence rates over subjects, and the median lengths of runs of active frames. They do not
+    follow from occurrence rates and pairwise correlations, and with 41 or 27 subjects they vary
+    between samples. The result is the largest of the three deviations, each divided by the
+    largest one that is accepted.
 
     Args:
-        cohort: the population.
-        sequences: all its sequences at full size.
-        occurs: the occurrence in all their frames, bool [N, A].
+        cohort: the population, with the published statistics.
+        sequences: all sequences of the population.
+        occurs: whether each of the A action units occurs in each of the N frames of these
+            sequences, bool [N, A].
     """
     counts = np.bincount(occurs.sum(axis=1), minlength=len(cohort.counts)) / len(occurs)
     spread = np.log(_subject_rates(cohort, sequences, occurs).std(axis=0) / cohort.spread)
@@ -44,14 +51,20 @@ def misfit(cohort: Population, sequences: list[SyntheticSequence], occurs: np.nd
 
 
 def _starts(sequences: list[SyntheticSequence]) -> np.ndarray:
-    """Return the first row of every sequence."""
+    """Return the row of every sequence's first frame when all frames are stacked, [sequences]."""
     return np.cumsum([0, *(len(sequence.frames) for sequence in sequences[:-1])])
 
 
 def _subject_rates(
     cohort: Population, sequences: list[SyntheticSequence], occurs: np.ndarray
 ) -> np.ndarray:
-    """Return the occurrence rates of the subjects, [S, A]."""
+    """Return the share of each subject's frames in which each action unit occurs, [S, A].
+
+    Args:
+        cohort: the population of S subjects.
+        sequences: all sequences of the population.
+        occurs: whether each of the A action units occurs in each frame, bool [N, A].
+    """
     active = np.add.reduceat(occurs, _starts(sequences), axis=0, dtype=np.int64)
     rows = [cohort.subjects.index(sequence.subject) for sequence in sequences]
     totals = np.zeros((len(cohort.subjects), occurs.shape[1]))
@@ -61,7 +74,10 @@ def _subject_rates(
 
 
 def _median_runs(sequences: list[SyntheticSequence], occurs: np.ndarray) -> np.ndarray:
-    """Return the median length of active runs within sequences, [A], in frames."""
+    """Return each action unit's median length, in frames, of runs in which it is active, [A].
+
+    A run is a stretch of consecutive rows of one sequence.
+    """
     # An inactive row before every sequence, and after the last, ends all runs.
     padded = np.insert(occurs, [*_starts(sequences), len(occurs)], False, axis=0)
     edges = np.diff(padded.astype(np.int8), axis=0)
@@ -91,17 +107,23 @@ _ATTEMPTS = 6
 
 @dataclass(frozen=True)
 class Draw:
-    """The random sample of one seed for the whole population, with its calibration.
+    """The random choices of one seed for a population of S subjects, and their calibration.
+
+    They determine the latent of each of A action units in every frame of K tasks, from which the
+    intensity follows. A latent is the sum of a fixed term, a slow curve and a fast curve (the
+    movement), minus a lowering while the face is at rest. The slow curve is interpolated between
+    G frame numbers, the knots.
 
     Attributes:
-        cohort: the population.
-        seed: the seed from which, with the attempt, every random choice is derived.
-        attempt: the number of the attempt with this seed.
-        fixed: the shift plus the subject offset, [S, K, A].
-        slow: the slow part at the knots, [S, K, G, A].
-        rest: a standard normal process, [S, K, G]; low values mean rest.
-        mix: the calibration matrix, [A, A], applied to the slow part and to the noise of the
-            movement.
+        cohort: the parameters of the population.
+        seed: the seed; all random choices follow from it and from `attempt`.
+        attempt: the number of the attempt with this seed, counted from 0.
+        fixed: the fixed term, [S, K, A]: the shift of the task and the sex plus the subject's own
+            offset.
+        slow: the slow curve at the knots, [S, K, G, A].
+        rest: a standard normal curve at the knots, [S, K, G]; low values mean rest.
+        mix: the matrix, [A, A], that corrects the correlation between action units; the slow
+            curve and the noise that the movement is made of are multiplied by it.
         cuts: the ascending cut points, [A, 5]; an intensity is the number of cut points that the
             latent exceeds.
     """
@@ -118,10 +140,14 @@ class Draw:
 
 @lru_cache(maxsize=4)
 def draw(like: str, seed: int) -> Draw:
-    """Return the population of a seed, sampled at full size and calibrated.
+    """Return the calibrated random sample of a seed, with all subjects and frames of a dataset.
 
-    It is the first of a few attempts that deviates acceptably from the published statistics, or
-    the best one if none does.
+    A few samples are tried. The first one whose deviation from the published statistics is
+    accepted (`misfit` below 1) is returned, or the one with the smallest deviation if none is.
+
+    Args:
+        like: the dataset to imitate, ``bp4d`` or ``disfa``.
+        seed: the random seed, 0 or more.
 
     Raises:
         UsageError: the dataset is unknown, or the seed is negative.
@@ -147,12 +173,20 @@ def _uncalibrated(cohort: Population, seed: int, attempt: int) -> Draw:
 
 
 def _calibrated(sample: Draw, sequences: list[SyntheticSequence]) -> tuple[Draw, np.ndarray]:
-    """Return a sample with its mix and cuts, and the occurrence in all sequences, bool [N, A].
+    """Calibrate a sample, so that occurrence rates and correlations are the published ones.
 
-    With the covariance of the model alone, the correlations of rare action units, which few
-    subjects show at few moments, depend on which moments coincide. Therefore each round changes
-    the correlation of the latents by the error of the labels' tetrachoric correlation; the best
-    round is kept.
+    Few subjects show a rare action unit, at few moments. Its correlations with other action units
+    therefore depend on which of these moments coincide by chance, even if the latents have the
+    right covariance. To correct this, each round changes the correlation of the latents by the
+    error of the labels' tetrachoric correlation. The round with the smallest error is kept.
+
+    Args:
+        sample: the sample, whose cut points are not set yet.
+        sequences: all sequences of the population.
+
+    Returns:
+        The sample with its fields `mix` and `cuts` set, and whether each of the A action units
+        occurs in each of the N frames of all sequences, bool [N, A].
     """
     cohort = sample.cohort
     lowering = np.concatenate([_lowering(sample, sequence) for sequence in sequences])[:, None]
@@ -175,24 +209,39 @@ def _calibrated(sample: Draw, sequences: list[SyntheticSequence]) -> tuple[Draw,
 
 
 def intensities(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
-    """Return the intensities of one sequence, int8 [F, A], 0 to 5."""
+    """Return the intensities of A action units in the F frames of a sequence, int8 [F, A], 0 to 5.
+
+    Args:
+        sample: the calibrated sample that `draw` returned.
+        sequence: the sequence.
+    """
     values = _gaussian(sample, sequence) - _lowering(sample, sequence)[:, None]
     levels: np.ndarray = (values[:, :, None] > sample.cuts).sum(axis=2, dtype=np.int8)
     return levels
 
 
 def _cuts(values: np.ndarray, exceedance: np.ndarray) -> np.ndarray:
-    """Return the cut points [A, L] that the given shares [A, L] of the values [N, A] exceed."""
+    """Return the cut points between levels, [A, L], as quantiles of the values.
+
+    Args:
+        values: N values of each of A action units, [N, A].
+        exceedance: the share of the values that must exceed each of the L cut points, [A, L].
+    """
     cuts = [np.quantile(*pair) for pair in zip(values.T, 1 - exceedance, strict=True)]
     # An infinite cut point keeps a published share of 0 at 0, whatever the largest value is.
     return np.where(exceedance > 0.5 / len(values), np.stack(cuts), np.inf)
 
 
 def _recolouring(values: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Return the symmetric matrix that changes the correlation of values [N, A] by `change`.
+    """Return a symmetric matrix [A, A] that changes the correlation of values by `change`.
 
-    It is the optimal transport map between two Gaussians, which changes the values least; unlike
-    a Cholesky factor it treats all action units alike.
+    The values must be multiplied by the matrix from the right. It is the optimal transport map
+    between two Gaussians: of all matrices with this effect, it changes the values least. Unlike a
+    Cholesky factor, it treats all action units alike.
+
+    Args:
+        values: N values of each of A action units, [N, A].
+        change: the change of their correlation matrix, [A, A].
     """
     target = copula.nearest_correlation(np.corrcoef(values.T) + change)
     root = sqrtm(np.cov(values.T)).real
@@ -224,9 +273,15 @@ def _slow(cohort: Population, rng: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def _scores(rng: np.random.Generator, count: int, correlation: np.ndarray) -> np.ndarray:
-    """Return correlated normal scores, [count, A]; every column holds the same quantiles.
+    """Return correlated, nearly normal numbers, [count, A], a row for each subject.
 
-    Independent samples for 41 or 27 subjects would miss the published spread between them.
+    Every column holds the same `count` quantiles of the standard normal, in another order.
+    Independent samples for 41 or 27 subjects would miss the published spread between subjects.
+
+    Args:
+        rng: the random generator.
+        count: the number of rows.
+        correlation: the correlation between the columns, [A, A].
     """
     scores = _whitened(rng.standard_normal((count, len(correlation))))
     ranks = np.argsort(np.argsort(scores @ np.linalg.cholesky(correlation).T, axis=0), axis=0)
@@ -234,7 +289,16 @@ def _scores(rng: np.random.Generator, count: int, correlation: np.ndarray) -> np
 
 
 def _drift(rng: np.random.Generator, cohort: Population, correlation: np.ndarray) -> np.ndarray:
-    """Return a process, [S, K, G, A], that is smooth along the knots and correlated across AUs."""
+    """Return random curves, smooth in time and correlated with each other, [S, K, G, A].
+
+    S is the number of subjects, K of tasks and G of knots, the frame numbers at which the curves
+    are given.
+
+    Args:
+        rng: the random generator.
+        cohort: the population, with its subjects, tasks and knots.
+        correlation: the correlation between the A curves of a subject and task, [A, A].
+    """
     shape = (len(cohort.subjects), len(cohort.tasks), len(cohort.knots), len(correlation))
     smooth = gaussian_filter1d(rng.standard_normal(shape), _SLOW_WIDTH / KNOT_SPACING, axis=2)
     white = _whitened(smooth.reshape(-1, len(correlation)))
@@ -248,7 +312,11 @@ def _whitened(samples: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
-    """Return the latents of one sequence without rest, [F, A]."""
+    """Return the latents of a sequence, [F, A], before they are lowered in periods of rest.
+
+    The latent of an action unit is a random curve; the intensity is the number of cut points
+    that it exceeds.
+    """
     cohort = sample.cohort
     index = cohort.subjects.index(sequence.subject), cohort.tasks.index(sequence.task)
     slow = _at(cohort, sample.slow[index] @ sample.mix, sequence.frames)
@@ -257,7 +325,10 @@ def _gaussian(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
 
 
 def _lowering(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
-    """Return the amount by which rest lowers all latents, [F]."""
+    """Return the amount, [F], by which the latents of all action units are lowered in each frame.
+
+    The amount is large in periods of rest, in which nothing moves, and near 0 outside of them.
+    """
     cohort = sample.cohort
     knots = sample.rest[cohort.subjects.index(sequence.subject), cohort.tasks.index(sequence.task)]
     share, lowering = cohort.rest
@@ -274,10 +345,11 @@ def _at(cohort: Population, knots: np.ndarray, frames: np.ndarray) -> np.ndarray
 
 
 def _movement(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
-    """Return the movement, [F, A]: correlated white noise, smoothed over frames.
+    """Return the fast part of a sequence's latents, [F, A].
 
-    The noise is sampled from frame 0 on, so that the value of a frame does not depend on which
-    other frames are requested.
+    It is white noise, correlated between the A action units and smoothed over frames. The noise
+    is sampled from frame 0 on, so that the value of a frame does not depend on which other frames
+    the sequence has.
     """
     cohort = sample.cohort
     first, last = int(sequence.frames[0]), int(sequence.frames[-1])
@@ -296,7 +368,11 @@ def _movement(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
 
 @cache
 def _restoring_factor(width: float) -> float:
-    """Return the factor that restores variance 1 to smoothed unit white noise."""
+    """Return the factor that gives smoothed white noise its variance of 1 again.
+
+    Args:
+        width: the standard deviation, in frames, of the Gaussian that smoothed the noise.
+    """
     lags = np.arange(-int(_TRUNCATE * width + 0.5), int(_TRUNCATE * width + 0.5) + 1)
     kernel = np.exp(-0.5 * (lags / width) ** 2)
     return float(kernel.sum() / np.sqrt((kernel**2).sum()))

@@ -44,7 +44,8 @@ class SyntheticSequence:
         subject: the id of the subject as in the dataset, such as ``F001`` or ``SN001``.
         sex: "F", "M", or None if the dataset does not publish it.
         task: ``T1`` to ``T8`` in BP4D, the empty string in DISFA.
-        frames: the label frame numbers, increasing, counted from 1, int32 [F].
+        frames: the numbers of the F coded frames, as in the label files: increasing, counted from
+            1, int32 [F].
     """
 
     subject: str
@@ -58,20 +59,20 @@ def lay_out(
 ) -> list[SyntheticSequence]:
     """Return the sequences of a synthetic release, in natural order of subject and task.
 
-    The full size is the published one. BP4D: 41 subjects, tasks T1 to T8 with 90 to 768 contiguous
-    frames each, and the published total of every subject (146,847 frames in all). DISFA: 27
-    subjects, frames 1 to 4845 (SN010: 4844). The sequences of a subject do not depend on which
-    other subjects are included.
+    Without limits, the release is as large as the real one. BP4D has 41 subjects and tasks T1 to
+    T8; each task has 90 to 768 consecutive coded frames, which add up to the published total of
+    the subject (146,847 frames in all). DISFA has 27 subjects with frames 1 to 4845 each (SN010:
+    4844). The sequences of a subject do not depend on which other subjects are included.
 
     Args:
         like: the dataset to imitate, ``bp4d`` or ``disfa``.
-        subjects: the number of subjects; None for all. They are taken in a fixed order that
+        subjects: the number of subjects; None for all. Subjects are taken in a fixed order that
             cycles through the three published folds and alternates the sexes.
-        frames: the number of coded frames per subject; None for all. They are spaced evenly over
-            the frames of the full size, so each task gets a number in proportion to its length; a
-            sequence without frames is left out.
-        seed: the random seed, 0 or more, which determines the start and the length of the coded
-            stretches of BP4D.
+        frames: the number of coded frames per subject; None for all. A smaller number is spaced
+            evenly over all frames of the subject, so each task keeps frames in proportion to its
+            length; a sequence that keeps none is left out.
+        seed: the random seed, 0 or more, which determines where the coded frames of each task of
+            BP4D begin and how many there are.
 
     Raises:
         UsageError: the dataset is unknown, the seed is negative, or the number of subjects or
@@ -118,7 +119,13 @@ def _check_frames(cohort: Population, rows: list[int], frames: int | None) -> No
 
 
 def _full_sequences(cohort: Population, row: int, seed: int) -> list[np.ndarray]:
-    """Return the frame numbers of each task of one subject at full size."""
+    """Return the numbers of all coded frames of one subject, an array for each task.
+
+    Args:
+        cohort: the population.
+        row: the position of the subject in the population.
+        seed: the random seed.
+    """
     total = int(cohort.frames[row])
     if len(cohort.tasks) == 1:
         return [np.arange(1, total + 1)]
@@ -129,7 +136,13 @@ def _full_sequences(cohort: Population, row: int, seed: int) -> list[np.ndarray]
 
 
 def _lengths(rng: np.random.Generator, total: int, shares: np.ndarray) -> np.ndarray:
-    """Return the lengths of the sequences, int64 [K], 90 to 768, which add up to the total."""
+    """Return random numbers of frames for K sequences, int64 [K], each 90 to 768.
+
+    Args:
+        rng: the random generator.
+        total: the sum of the returned numbers.
+        shares: the average share of each sequence in the total, [K].
+    """
     spread = np.where(shares < _SHORT_TASK, _SHORT_TASK_SPREAD, _LENGTH_SPREAD)
     wanted = shares * np.exp(spread * rng.standard_t(3, len(shares)))
     for _ in range(20):
@@ -139,7 +152,13 @@ def _lengths(rng: np.random.Generator, total: int, shares: np.ndarray) -> np.nda
 
 
 def _thinned(full: list[np.ndarray], frames: int, phase: float) -> list[np.ndarray]:
-    """Return the given number of frames, evenly spaced over the concatenated sequences."""
+    """Return some of a subject's frame numbers, evenly spaced, as an array for each sequence.
+
+    Args:
+        full: the frame numbers of each sequence.
+        frames: how many frames to keep in all sequences together.
+        phase: the position of the first kept frame, as a fraction, 0 to 1, of the spacing.
+    """
     ends = np.cumsum([len(numbers) for numbers in full])
     starts = ends - [len(numbers) for numbers in full]
     picked = ((np.arange(frames) + phase) * (ends[-1] / frames)).astype(np.int64)

@@ -15,7 +15,13 @@ _JPEG_QUALITY = 92
 
 
 def write_images(folder: Path, numbers: np.ndarray, frames: Iterable[np.ndarray]) -> None:
-    """Write ``NUMBER.jpg`` of each frame, uint8 [H, W, 3] BGR, into a new folder."""
+    """Write frames as JPEG files ``NUMBER.jpg`` into a new folder.
+
+    Args:
+        folder: the folder, which must not exist.
+        numbers: the number of each frame, int [F].
+        frames: the F frames, each uint8 [H, W, 3] BGR.
+    """
     folder.mkdir(parents=True)
     for number, frame in zip(numbers.tolist(), frames, strict=True):
         (folder / f"{number}.jpg").write_bytes(_jpeg(frame))
@@ -24,7 +30,14 @@ def write_images(folder: Path, numbers: np.ndarray, frames: Iterable[np.ndarray]
 def add_to_zip(
     archive: ZipFile, folder: str, numbers: np.ndarray, frames: Iterable[np.ndarray]
 ) -> None:
-    """Add ``FOLDER/NUMBER.jpg`` of each frame, uint8 [H, W, 3] BGR, to an open archive."""
+    """Add frames as JPEG files ``FOLDER/NUMBER.jpg`` to an open zip archive.
+
+    Args:
+        archive: the archive.
+        folder: the folder inside the archive.
+        numbers: the number of each frame, int [F].
+        frames: the F frames, each uint8 [H, W, 3] BGR.
+    """
     for number, frame in zip(numbers.tolist(), frames, strict=True):
         # A ZipInfo has a constant date, so the bytes do not depend on the time.
         member = ZipInfo(f"{folder}/{number}.jpg")
@@ -34,12 +47,13 @@ def add_to_zip(
 
 
 def write_video(path: Path, rate: int, frames: Iterable[np.ndarray]) -> None:
-    """Write frames, uint8 [H, W, 3] BGR of one even size, as motion JPEG.
+    """Write frames as a video in motion JPEG.
 
     Args:
         path: the path of the video, which ends in ``.avi``.
         rate: the number of frames per second.
-        frames: the frames, at least one.
+        frames: the frames, at least one, each uint8 [H, W, 3] BGR; H and W are even and the same
+            for all frames.
 
     Raises:
         DataError: the written video has a wrong number of frames. OpenCV does not report errors

@@ -27,21 +27,28 @@ _INNER_BEND = np.array([0.1, 0.9, 0.7, 0.9, 0.1], np.float32)
 
 
 def parting(intensities: np.ndarray) -> float:
-    """Return how far the lips can part, 0 to 1: AU25 opens them, AU24 keeps them shut.
+    """Return how far AU25 and AU24 let the lips part, from 0 (not at all) to 1.
 
-    The value is 1 from intensity A of AU25 on, and 0 from intensity A of AU24 on.
+    AU25 parts the lips: without AU24, the value is 1 if the intensity of AU25 is A or above. AU24
+    presses them together: the value is 0 if the intensity of AU24 is A or above.
+
+    Args:
+        intensities: the intensities, 0 to 5, of the AUs in `FACE_AUS`, [17].
     """
     au24, au25 = intensities[FACE_AUS.index("AU24")], intensities[FACE_AUS.index("AU25")]
     return float(min(1.0, max(0.0, au25)) * max(0.0, 1.0 - max(0.0, au24)))
 
 
 def mouth_points(identity: Identity, fractions: np.ndarray, parted: float) -> np.ndarray:
-    """Return landmarks 48 to 67, float32 [20, 2], in face units.
+    """Return the 20 landmarks of the lips, float32 [20, 2], in 1/128 of the image side.
+
+    They are landmarks 48 to 67 of iBUG's 68, counted from 0.
 
     Args:
-        identity: the identity of the face.
-        fractions: the movement fractions of the action units, [17].
-        parted: the result of `parting`.
+        identity: the properties of the person, such as the thickness of the lips.
+        fractions: the strength of each action unit's movement, [17], from 0 (no movement) to 1
+            (the movement at intensity E).
+        parted: how far the lips can part, 0 to 1, from `parting`.
     """
     g = dict(zip(FACE_AUS, fractions.tolist(), strict=True))
     move = identity.mobility
@@ -72,7 +79,14 @@ def mouth_points(identity: Identity, fractions: np.ndarray, parted: float) -> np
 
 
 def _line(at: np.ndarray, corner_y: float, middle_y: float) -> np.ndarray:
-    """Return the height of the lip line at positions along the mouth, flat in the middle."""
+    """Return the y coordinates of the line between the lips, which is flat in the middle.
+
+    Args:
+        at: positions along the mouth, from -1 at one corner over 0 in the middle to 1 at the
+            other corner.
+        corner_y: the y coordinate of the corners.
+        middle_y: the y coordinate of the middle.
+    """
     height: np.ndarray = middle_y + (corner_y - middle_y) * np.abs(at) ** 1.7
     return height
 
@@ -80,7 +94,18 @@ def _line(at: np.ndarray, corner_y: float, middle_y: float) -> np.ndarray:
 def _lip_line(
     identity: Identity, g: dict[str, float], parted: float, move: float
 ) -> tuple[float, float, float]:
-    """Return the corner's x and y and the height of the middle of the lip line."""
+    """Return where the line between the lips ends, and its height in the middle.
+
+    Args:
+        identity: the properties of the person.
+        g: the strength of each action unit's movement, 0 to 1, by name.
+        parted: how far the lips can part, 0 to 1.
+        move: the person's mobility, a factor near 1 of all movements.
+
+    Returns:
+        The x and the y coordinate of the right corner of the mouth, and the y coordinate of the
+        line's middle, in 1/128 of the image side.
+    """
     out = 5.6 * g["AU12"] + 5.6 * g["AU20"] + 1.2 * g["AU14"] + 0.8 * g["AU15"]
     out -= 4.2 * g["AU23"] + 0.6 * g["AU24"] + 0.8 * g["AU17"] + 1.6 * parted * g["AU26"]
     down = 5.2 * g["AU15"] - 6.2 * g["AU12"] + 0.9 * g["AU20"] + 1.0 * g["AU17"]
@@ -95,7 +120,15 @@ def _lip_line(
 
 
 def _thickness(identity: Identity, g: dict[str, float]) -> tuple[float, float]:
-    """Return the largest thickness of the upper and of the lower lip."""
+    """Return the thickness of the upper and of the lower lip where they are thickest.
+
+    Args:
+        identity: the properties of the person.
+        g: the strength of each action unit's movement, 0 to 1, by name.
+
+    Returns:
+        The two thicknesses in 1/128 of the image side.
+    """
     thin = (1 - 0.55 * g["AU23"]) * (1 - 0.20 * g["AU12"]) * (1 - 0.30 * g["AU20"])
     upper = identity.lip_upper * thin * (1 - 0.72 * g["AU24"]) * (1 - 0.15 * g["AU17"])
     lower = identity.lip_lower * thin * (1 - 0.76 * g["AU24"]) * (1 + 0.22 * g["AU17"])

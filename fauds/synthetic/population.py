@@ -1,12 +1,14 @@
 """The model of a population that synthetic labels are sampled from, independent of any seed.
 
-The latent of an action unit is a sum whose variance over the population is 1::
+Every action unit has a latent: a number per frame, which gives the intensity by the cut points
+that it exceeds. The latent is a sum whose variance over the population is 1::
 
     task shift + sex shift + subject offset + slow part + movement
 
-Task and sex shifts come from the published occurrence rates. The other three share one
-correlation between action units, chosen so that the sum reproduces the published pairwise
-joint rates (a Gaussian copula). If a dataset has periods of rest, in which nothing moves, the
+Task and sex shifts come from the published occurrence rates. The subject offset is constant for a
+subject; the slow part and the movement change slowly and fast in time. These three terms have the
+same correlation between action units, chosen so that any two action units occur together as often
+as published (a Gaussian copula). If a dataset has periods of rest, in which nothing moves, the
 latents of all action units are lowered together for that share of the time.
 """
 
@@ -90,7 +92,11 @@ _TUNED: dict[str, dict[str, tuple[float, float, float]]] = {
 
 @dataclass(frozen=True)
 class Population:
-    """The parameters of a population of S subjects with K tasks, G knots and A action units.
+    """The parameters of a population of S subjects with K tasks and A action units.
+
+    An action unit's intensity in a frame follows from its latent, a normal variable that is the
+    sum of a shift by task and sex, a subject offset, a slow part and a fast part, the movement.
+    The slow part is interpolated between G frame numbers, the knots.
 
     Attributes:
         like: the dataset that is imitated, ``bp4d`` or ``disfa``.
@@ -101,7 +107,7 @@ class Population:
         tasks: the names of the tasks, [K]; the empty string if the dataset has none.
         frames: the number of coded frames of each subject, [S].
         task_shares: the shares of the tasks in the coded frames, [K], which sum to 1.
-        shift: the latent shift by sex and task, [S, K, A].
+        shift: the part of the latent that depends on sex and task only, [S, K, A].
         subject_sd: the standard deviation of the subject offset, [A].
         slow_sd: the standard deviation of the slow part, [A].
         movement_sd: the standard deviation of the movement, [A].
@@ -111,11 +117,11 @@ class Population:
         counts: the published shares of frames with 0, 1, ..., A active action units, [A + 1].
         spread: the published standard deviation of the occurrence rate over subjects, [A].
         runs: the published median length of active runs in frames, [A].
-        correlation: the correlation that all parts share, [A, A] (for the movement, before
-            smoothing).
+        correlation: the correlation between action units, [A, A], which is the same for the
+            subject offset, the slow part, and the movement before it is smoothed.
         rest: the share of time at rest, and the amount by which rest lowers every latent.
-        near_enough: the mean absolute error of the tetrachoric correlation at which calibration
-            stops.
+        near_enough: the mean absolute error of the sampled labels' tetrachoric correlation below
+            which calibration stops.
         exceedance: the published shares of frames with an intensity of at least 1, 2, ..., 5,
             [A, 5].
     """
@@ -144,7 +150,9 @@ class Population:
 
 
 def statistics(like: str) -> dict[str, Any]:
-    """Return the entry of benchmarks/label_statistics.json for ``bp4d`` or ``disfa``.
+    """Return the published label statistics of ``bp4d`` or ``disfa``.
+
+    They are the dataset's entry in benchmarks/label_statistics.json.
 
     Raises:
         UsageError: the dataset has no entry.
@@ -166,13 +174,16 @@ def check_seed(seed: int) -> None:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return the random generator for a seed and names; it is the same on every machine."""
+    """Return a random generator that depends only on a seed and names, on every machine.
+
+    The names say what is sampled, such as "identity" and the subject's id.
+    """
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 @cache
 def population(like: str) -> Population:
-    """Return the population that imitates ``bp4d`` or ``disfa``.
+    """Return the parameters of the population that imitates ``bp4d`` or ``disfa``.
 
     Raises:
         UsageError: the dataset is unknown.
@@ -221,7 +232,16 @@ def population(like: str) -> Population:
 def _sexes(
     published: dict[str, Any], subjects: tuple[str, ...], weight: np.ndarray
 ) -> tuple[tuple[str | None, ...], np.ndarray]:
-    """Return the sexes, None if they are not published, and the latent shifts by sex, [S, A]."""
+    """Return the sexes of S subjects, and what their sex adds to the latents, [S, A].
+
+    An action unit's latent is the normal variable that its intensity follows from. If the
+    dataset does not publish the sexes, they are None and the added amounts are 0.
+
+    Args:
+        published: the published label statistics of the dataset.
+        subjects: the ids of the subjects.
+        weight: the share of each subject in all coded frames, [S].
+    """
     by_sex = published.get("occurrence_rate_by_sex")
     if by_sex is None:
         return (None,) * len(subjects), np.zeros((len(subjects), len(published["aus"])))
@@ -230,7 +250,15 @@ def _sexes(
 
 
 def _shift(rates: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return the latent means of groups that give the rates at total variance 1, [groups, A]."""
+    """Return the mean latent of each action unit in each group of frames, [groups, A].
+
+    With these means, a latent that is normal in each group, has variance 1 over all groups and
+    is compared with one threshold gives the occurrence rates of the groups.
+
+    Args:
+        rates: the occurrence rates, [groups, A].
+        shares: the share of each group in all frames, [groups].
+    """
     scores = ndtri(rates)
     scores = scores - shares @ scores
     means: np.ndarray = scores / np.sqrt(1 + shares @ scores**2)
@@ -243,14 +271,16 @@ def _covariance(shift: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the shared correlation with which the parts sum to a target covariance, [A, A].
+    """Return a correlation between action units, [A, A], that is shared by three random terms.
 
-    Smoothing two action units by different widths makes them correlate less than their noise.
+    The terms are the subject offset, the slow part and the movement; if each has this
+    correlation, their sum has the target covariance. The movement is smoothed noise: where two
+    action units are smoothed by different widths, it correlates less than the noise does.
 
     Args:
         target: the covariance of the sum, [A, A].
-        parts: the standard deviations of the parts, [3, A], with the movement last.
-        width: the smoothing widths of the movement in frames, [A].
+        parts: the standard deviations of the three terms, [3, A], in the order above.
+        width: the standard deviations, in frames, of the Gaussians that smooth the movement, [A].
     """
     kept = np.sqrt(2 * np.outer(width, width) / np.add.outer(width**2, width**2))
     scale = np.outer(parts[0], parts[0]) + np.outer(parts[1], parts[1])
@@ -262,8 +292,9 @@ def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray
 def _exceedance(like: str) -> np.ndarray:
     """Return the shares of frames whose intensity is at least 1, 2, ..., 5, [A, 5].
 
-    BP4D publishes no intensities. There, the levels 2 to 5 of frames with the action unit, and the
-    levels 0 and 1 of frames without it, have the shares of DISFA's mean over action units.
+    BP4D publishes rates of occurrence but not of intensities. Its frames with an action unit are
+    divided into intensities 2 to 5, and its frames without the action unit into 0 and 1, in the
+    proportions of DISFA, averaged over action units.
     """
     shares = np.array(list(statistics("disfa")["intensity_distribution"].values()))
     if like != "disfa":

@@ -47,7 +47,8 @@ def write(
     """Write a synthetic release; the same arguments write the same bytes.
 
     The release has labels, images of the coded frames, and landmarks. A few frames have no
-    landmarks, see `fauds.synthetic.landmark_writers.missing_landmarks`. The images are written as
+    landmarks, see `fauds.synthetic.landmark_writers.missing_landmarks`. The images are written in
+    one of three forms:
 
     - images: ``2D+3D/F001/T1/2440.jpg`` for BP4D; ``Frames/SN001/1.jpg`` for DISFA, which always
       includes frame 1, so that readers can infer the numbering;
@@ -71,7 +72,8 @@ def write(
             JAA-Net's text files.
         size: the height of the images in pixels, 64 or more; an even number for videos.
         processes: the number of processes that draw faces; the bytes do not depend on it.
-        progress: a function that is called with the number of drawn frames and of all frames.
+        progress: a function that is called with the number of frames drawn so far and the number
+            of all frames.
 
     Raises:
         UsageError: the folder holds other files, or images that this call would remove but not
@@ -134,11 +136,12 @@ def _check(like: str, form: str | None, pictures: str | None, size: int) -> None
 
 
 def _clear(out: Path, pictures: str | None) -> None:
-    """Create the folder, or remove the files that an earlier call wrote there.
+    """Create the folder of a release, or remove the files that an earlier call wrote there.
 
     Args:
-        out: the folder.
-        `pictures`: the name of the folder of images that will be replaced; None if none will be.
+        out: the root folder of the release.
+        `pictures`: the name of the subfolder of images that this call writes anew; None if it
+            writes no images.
     """
     if out.exists() and not out.is_dir():
         raise UsageError("This is a file, not a folder.", where=out, hint="name a folder")

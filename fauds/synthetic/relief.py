@@ -1,4 +1,4 @@
-"""The shape of a face as a height map, and its shading by light."""
+"""The shape of a neutral face as a height map, and how light makes it brighter or darker."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from fauds.synthetic.warp import REACH
 
 
 class HeadGrid:
-    """The pixel grid of the face frame, which has `side` pixels for 2 * REACH face units.
+    """The pixel grid on which the frontal neutral head is drawn.
+
+    A face unit is 1/128 of the side of the final image. The grid extends from -REACH to REACH
+    face units in x and y.
 
     Args:
-        size: the side of the image in pixels, for which the grid has the right resolution.
+        size: the side of the final image in pixels; the grid has the same resolution.
+
+    Attributes:
+        unit: the number of pixels in a face unit.
+        side: the side of the grid in pixels.
+        line: the coordinates of the pixels along a side, in face units, float32 [side].
     """
 
     def __init__(self, size: int) -> None:
@@ -22,15 +30,15 @@ class HeadGrid:
         self.line = ((np.arange(self.side) + 0.5) / self.unit - REACH).astype(np.float32)
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Return points [..., 2] in pixels of this grid, from face units."""
+        """Return points [..., 2], given in face units, in pixels of this grid."""
         return (np.asarray(points, np.float32) + REACH) * self.unit - 0.5
 
     def hill(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
-        """Return a Gaussian bump of height 1, float32 [side, side].
+        """Return an image of a Gaussian bump of height 1, float32 [side, side].
 
         Args:
-            x: the middle of the bump, in face units.
-            y: the middle of the bump, in face units.
+            x: the horizontal position of the centre, in face units (1/128 of the image side).
+            y: the vertical position of the centre, in face units.
             wide: the horizontal standard deviation, in face units.
             high: the vertical standard deviation, in face units.
         """
@@ -39,7 +47,10 @@ class HeadGrid:
         return bump
 
     def pair(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
-        """Return the bump of `hill` on both sides of the face."""
+        """Return an image of a Gaussian bump and its mirror image on the other side of the face.
+
+        Arguments and shape are those of `hill`.
+        """
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
         across += np.exp(-0.5 * ((self.line + x) / wide) ** 2)
         bumps: np.ndarray = np.exp(-0.5 * ((self.line - y) / high) ** 2)[:, None] * across
@@ -47,11 +58,13 @@ class HeadGrid:
 
 
 def height_map(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.ndarray:
-    """Return the depth of the neutral face in face units, float32 [side, side]; larger is nearer.
+    """Return the depth of each pixel of the neutral face, float32 [side, side].
+
+    Depths are in face units, 1/128 of the image side; larger values are nearer to the viewer.
 
     Args:
-        identity: the identity of the face.
-        points: the points of the neutral face, including the lips.
+        identity: the properties of the person.
+        points: the points of the neutral face, including the lips, [N, 2], in face units.
         grid: the pixel grid of the map.
     """
     x, y = grid.line[None], grid.line[:, None]
@@ -74,15 +87,15 @@ def height_map(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.nda
 
 
 def light_maps(depth: np.ndarray, grid: HeadGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the shade under frontal light from above, and its changes by other light.
+    """Return how bright each pixel of a face is under light from three directions.
 
     Args:
-        depth: the depth of the face in face units, [side, side].
-        grid: the pixel grid of the maps.
+        depth: the depth of each pixel of the face, [side, side], in 1/128 of the image side.
+        grid: the pixel grid of `depth`.
 
     Returns:
-        The brightness under frontal light from above, near 1, and its changes by light from the
-        right and by light from below, each float32 [side, side].
+        Three images, float32 [side, side]: the brightness factor under light from the front and
+        above, near 1, and the amounts that light from the right and light from below add to it.
     """
     down, right = np.gradient(depth, 1 / grid.unit)
     length = np.sqrt(1 + (0.8 * right) ** 2 + (0.8 * down) ** 2)

@@ -1,7 +1,8 @@
 """Drawing of the sequences of a synthetic release to images, zip files or videos, with landmarks.
 
-A sequence is drawn frame by frame and never held in memory as a whole, so memory use does not grow
-with its length. Only the landmarks are kept until its end, since their files are written at once.
+The images of a sequence are drawn and written one by one, so memory use does not grow with the
+length of the sequence. Only the landmarks are kept until the end of the sequence, since a landmark
+file is written at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,14 +32,19 @@ from fauds.synthetic.population import generator
 from fauds.synthetic.view import draw_views
 
 Traced = tuple[SyntheticSequence, np.ndarray, np.ndarray]
-"""A sequence, its landmarks, float32 [F, 68, 2], and whether a frame has none, bool [F]."""
+"""A sequence, its landmarks, float32 [F, 68, 2], and which frames have no landmarks, bool [F]."""
 
 
 @dataclass(frozen=True)
 class MediaForm:
-    """The form of the media files; for the fields see `fauds.synthetic.release.write`.
+    """The settings that determine the images and landmark files of a synthetic release.
 
     Attributes:
+        like: the dataset that is imitated, "bp4d" or "disfa".
+        `pictures`: the form of the images: "images", "zips" or "videos".
+        landmarks: the format of the landmark files: "mat" for MATLAB files, "text" for JAA-Net's.
+        seed: the random seed of faces and views.
+        size: the height of the images in pixels.
         folder: the name of the folder of images in the root of the release.
     """
 
@@ -55,10 +61,10 @@ class _Scene:
     """One sequence to draw.
 
     Attributes:
-        sequence: the coded frames of the sequence.
-        intensities: their intensities, int8 [F, A].
-        none: whether the landmarks of a frame are left out, bool [F].
-        spare: the number of video frames after the last label frame.
+        sequence: the sequence, with the numbers of its F coded frames.
+        intensities: the intensities, 0 to 5, of A action units in these frames, int8 [F, A].
+        none: the frames whose landmarks are left out, bool [F].
+        spare: the number of frames that a video has after the last coded frame.
     """
 
     sequence: SyntheticSequence
@@ -69,7 +75,14 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _DrawingJob:
-    """A unit of work of one process: a sequence, or all sequences of a subject in one file."""
+    """What one process draws at a time: a sequence, or a subject's sequences in one zip file.
+
+    Attributes:
+        out: the root folder of the release.
+        style: the form of the images and landmark files.
+        aus: the names of the action units that have intensities.
+        scenes: the sequences to draw.
+    """
 
     out: Path
     style: MediaForm
@@ -92,7 +105,8 @@ def write_media(
         style: the form of the media files.
         labels: the labels of the sequences.
         processes: the number of processes; the bytes do not depend on it.
-        progress: a function that is called with the number of drawn frames and of all frames.
+        progress: a function that is called with the number of frames drawn so far and the number
+            of all frames.
 
     Raises:
         OSError: a file cannot be written.
@@ -139,7 +153,14 @@ def _counted(
     labels: SyntheticLabels,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[Traced]:
-    """Yield the sequences one by one and report the number of drawn frames."""
+    """Yield the drawn sequences one by one and report the number of frames drawn so far.
+
+    Args:
+        results: lists of drawn sequences with their landmarks.
+        labels: the labels, which determine the number of all frames.
+        progress: a function that is called with the number of frames drawn so far and the number
+            of all frames; None reports nothing.
+    """
     done, total = 0, len(labels.intensities)
     for traced in chain.from_iterable(results):
         done += len(traced[0].frames)
@@ -149,7 +170,10 @@ def _counted(
 
 
 def _draw(job: _DrawingJob) -> list[Traced]:
-    """Draw and write the sequences of a job and return their landmarks."""
+    """Draw the sequences of a job, write their images and return them with their landmarks.
+
+    Landmarks in MATLAB's format are written too.
+    """
     zipped = job.style.pictures == "zips"
     folder = job.out / job.style.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,7 +206,10 @@ def _draw_sequence(
 
 
 def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
-    """Return the numbers of the images of a sequence, increasing."""
+    """Return the frame numbers, increasing, int [M], of all images that a sequence gets.
+
+    Videos, and image folders of DISFA, have images of frames that are not coded too.
+    """
     frames = scene.sequence.frames
     if style.pictures == "videos":
         return np.arange(1, frames[-1] + scene.spare + 1)
@@ -190,7 +217,10 @@ def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
 
 
 def _from_first(frames: np.ndarray) -> np.ndarray:
-    """Return frame 1 and the coded frames, since readers infer the numbering from the first."""
+    """Return frame numbers with 1 added in front if it is missing.
+
+    Readers infer from the first image whether images are numbered from 0 or from 1.
+    """
     return frames if frames[0] == 1 else np.concatenate([[1], frames])
 
 
@@ -202,7 +232,15 @@ def _with_first(traced: Traced) -> Traced:
 
 
 def _nearest_before(frames: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return for each number the index of the last coded frame up to it, or of the first one."""
+    """Return the index of the coded frame that each image repeats, int [M].
+
+    It is the last coded frame whose number is not larger than the image's number. An image before
+    all coded frames repeats the first one.
+
+    Args:
+        frames: the numbers of the coded frames, increasing, [F].
+        numbers: the numbers of the images, [M].
+    """
     return np.searchsorted(frames, numbers, side="right").clip(min=1) - 1
 
 
@@ -211,7 +249,13 @@ def _repeated(frames: Iterator[np.ndarray], times: np.ndarray) -> Iterator[np.nd
 
 
 def _frames(job: _DrawingJob, scene: _Scene, points: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the drawn frames, uint8 [H, W, 3] BGR, and write their landmarks to `points`."""
+    """Draw and yield the coded frames of a sequence, each uint8 [H, W, 3] BGR.
+
+    Args:
+        job: the job, with the form of the images and the names of the action units.
+        scene: the sequence.
+        points: an array, [F, 68, 2], that receives the landmarks of each frame as it is drawn.
+    """
     sequence, style = scene.sequence, job.style
     identity = draw_identity(generator(style.seed, "identity", sequence.subject), sequence.sex)
     views = draw_views(

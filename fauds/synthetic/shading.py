@@ -1,4 +1,4 @@
-"""Lines and bulges on the skin, collected in a map of light and shade."""
+"""Lines and bulges of the skin, collected in a map of the relative changes of brightness."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ THIN, LINE, SOFT = range(3)
 
 
 class Skin:
-    """A shade map to which tapered lines of three widths and bulges are added.
+    """A map of relative changes of the skin's brightness, to which lines and bulges are added.
+
+    Lines taper towards their ends and have one of three widths. All lengths are in face units,
+    1/128 of the image side.
 
     Args:
-        identity: the identity of the face.
-        points: the points of the neutral face, in face units.
+        identity: the properties of the person.
+        points: the points of the neutral face, [N, 2], in face units.
         grid: the pixel grid of the map.
     """
 
@@ -29,7 +32,11 @@ class Skin:
         self.patches = np.zeros((grid.side, grid.side), np.float32)
 
     def at(self, name: str) -> np.ndarray:
-        """Return a named point, (x, y); of a pair, the one on the right side of the image."""
+        """Return a point of the neutral face, (x, y), by its name, such as "corner".
+
+        Where the name stands for a point on each side, the one on the right side of the image is
+        returned.
+        """
         index = CENTRES[name] if name in CENTRES else PAIRS[name][0]
         point: np.ndarray = self.points[index]
         return point
@@ -41,8 +48,8 @@ class Skin:
 
         Args:
             knots: points that the furrow passes through, in face units.
-            depth: the fraction of light that is lost in its middle.
-            width: THIN, LINE or SOFT.
+            depth: the fraction of the light, 0 to 1, that is lost in the middle of the furrow.
+            width: the width: THIN, LINE or SOFT.
         """
         path, taper = _tapered(np.array(knots, np.float32))
         normal = np.gradient(path, axis=0)[:, ::-1] * (-1, 1)
@@ -54,20 +61,36 @@ class Skin:
             self.strokes[width].append((edge * (mirror, 1), 0.38 * depth * taper * skew))
 
     def bulge(self, x: float, y: float, wide: float, high: float, amount: float) -> None:
-        """Add a bulge, lit above and shaded below, on both sides, or in the middle if x is 0."""
+        """Add a bulge, which is bright above and dark below, and its mirror image.
+
+        Args:
+            x: the centre of the bulge; 0 for a single bulge in the middle of the face.
+            y: the centre of the bulge.
+            wide: the horizontal standard deviation.
+            high: the vertical standard deviation.
+            amount: the strength, as a relative change of brightness.
+        """
         grid = self.grid
         hill = grid.pair(x, y, wide, high) if x else grid.hill(0, y, wide, high)
         tilt = -(grid.line[:, None] - y) / high
         self.patches += amount * hill * (0.45 + 0.9 * tilt)
 
     def shade(self, x: float, y: float, wide: float, high: float, amount: float) -> None:
-        """Add a soft light or dark patch on both sides, or in the middle if x is 0."""
+        """Add a soft bright or dark patch and its mirror image.
+
+        Args:
+            x: the centre of the patch; 0 for a single patch in the middle of the face.
+            y: the centre of the patch.
+            wide: the horizontal standard deviation.
+            high: the vertical standard deviation.
+            amount: the relative change of brightness in the centre; negative values darken.
+        """
         grid = self.grid
         hill = grid.pair(x, y, wide, high) if x else grid.hill(0, y, wide, high)
         self.patches += amount * hill
 
     def finish(self) -> np.ndarray:
-        """Return the map, float32 [side, side]."""
+        """Return the map of relative changes of brightness, float32 [side, side]."""
         total = self.patches
         for strokes, width in zip(self.strokes, _WIDTHS, strict=True):
             if strokes:
@@ -76,7 +99,15 @@ class Skin:
         return total
 
     def _splat(self, strokes: list[tuple[np.ndarray, np.ndarray]], sigma: float) -> np.ndarray:
-        """Return the sum of points of light and shade along lines, spread over pixels."""
+        """Return an image, float32 [side, side], of lines before they are blurred.
+
+        Every point of a line adds its brightness to the four pixels around it.
+
+        Args:
+            strokes: for each line, its points, [N, 2], in face units, and their changes of
+                brightness, [N].
+            sigma: the standard deviation, in pixels, of the blur that will follow.
+        """
         side = self.grid.side
         at = self.grid.pixels(np.concatenate([path for path, _ in strokes]))
         # After blurring, the middle of a line has 1 / (sqrt(2 pi) sigma) of the sum of its points.
@@ -95,7 +126,14 @@ class Skin:
 
 
 def _tapered(knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a smooth path through knots in half-unit steps, and its strength along the path."""
+    """Return a smooth path through points, and a strength that fades towards its ends.
+
+    Args:
+        knots: the points, [K, 2], in 1/128 of the image side.
+
+    Returns:
+        Points in steps of about half a unit, [N, 2], and the strength at each of them, [N], 0 to 1.
+    """
     if len(knots) > 2:
         knots = curve(knots, 8)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])

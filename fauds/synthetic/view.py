@@ -11,20 +11,20 @@ Shade = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class View:
-    """The view of a face in one frame.
+    """How a face is shown in one frame: pose, crop, light, gaze, background and noise.
 
     Attributes:
         yaw: the yaw in degrees; positive values turn the nose to the right of the image.
         pitch: the pitch in degrees; positive values lift the nose.
         roll: the roll in degrees; positive values turn the head clockwise on screen.
-        scale: the factor of the size of the face.
+        scale: the factor by which the face is enlarged.
         shift: the displacement of the face, (x, y) in 1/128 of the image side.
-        light: the direction of the light in addition to that from above, (x right, y down), each
-            -1 to 1.
-        exposure: the factor of the brightness.
-        tint: the RGB factors of the light.
+        light: the strength of light from the right and of light from below, each -1 to 1, which
+            is added to the light from above.
+        exposure: the factor by which the image is brightened.
+        tint: the colour of the light, as factors of red, green and blue.
         gaze: the displacement of the irises, (x, y) in 1/128 of the image side.
-        background: the RGB colours at the top and at the bottom, 0 to 255.
+        background: the RGB colours, 0 to 255, of the background at the top and at the bottom.
         noise: the standard deviation of the sensor noise in grey levels.
         seed: the seed of the sensor noise.
     """
@@ -44,10 +44,11 @@ class View:
 
 
 def draw_views(rng: np.random.Generator, n: int) -> list[View]:
-    """Sample the views of a sequence: constant light, crop and background, and a drifting pose.
+    """Sample how the face is shown in each frame of a sequence.
 
-    Yaw and pitch stay within 10 degrees and roll within 6. The pose changes smoothly in time for
-    any number of frames. The same generator state gives the same views.
+    Light and background are the same in all frames, and the crop nearly so. The pose drifts
+    smoothly in time; yaw and pitch stay within 10 degrees and roll within 6. The same state of the
+    generator gives the same views.
 
     Args:
         rng: the random generator.
@@ -95,9 +96,9 @@ def _shade(values: np.ndarray) -> Shade:
 
 
 def _drift(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
-    """Return k smooth paths of n steps, [n, k], with mean near 0 and deviation near 1.
+    """Return k smooth random curves over n frames, [n, k], each the sum of four slow sines.
 
-    Each path is the sum of four slow sines.
+    Their means are near 0 and their standard deviations near 1.
     """
     time = np.arange(n)[:, None, None] / 300.0
     frequency = rng.uniform(0.3, 3.0, (1, k, 4))

@@ -1,4 +1,4 @@
-"""The warp of the skin by moved points, and the projection of the face to the image."""
+"""The warp of a face's skin when its points move, and the projection of the face to the image."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ _KERNEL = 8.0
 
 
 def grid_nodes() -> np.ndarray:
-    """Return the coarse grid of the face frame, float32 [NODES, NODES, 2], (x, y) in face units."""
+    """Return the points of the coarse grid on which displacements of the skin are computed.
+
+    The points are (x, y) in face units (1/128 of the image side), float32 [NODES, NODES, 2].
+    """
     line = np.linspace(-REACH, REACH, NODES, dtype=np.float32)
     return np.stack(np.meshgrid(line, line), -1)
 
 
 def spread_matrix(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Return the matrix from point displacements to the grid, float32 [NODES * NODES, K].
+    """Return the matrix that interpolates displacements, float32 [NODES * NODES, K].
 
-    It performs radial basis interpolation with a Matern kernel: exact at the points (up to a small
-    ridge), smooth between them, and near zero a few kernel lengths away.
+    Multiplied by the displacements of K points, it gives the displacements at the points of a
+    coarse grid over the face. The interpolation uses radial basis functions with a Matern kernel:
+    it is exact at the points (up to a small ridge), smooth between them, and near zero a few
+    kernel lengths away.
 
     Args:
-        points: the points that move, [K, 2].
-        anchors: the points that do not move, [M, 2].
+        points: the points that move, [K, 2], in face units (1/128 of the image side).
+        anchors: the points that do not move, [M, 2], in face units.
     """
     fixed = np.concatenate([points, anchors]).astype(np.float32)
     gram = _matern(fixed, fixed).astype(np.float64)
@@ -44,7 +49,15 @@ def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the values of an image at positions [H, W, 2], (x, y), with its edges repeated."""
+    """Return the values of an image at fractional positions, by linear interpolation.
+
+    Args:
+        image: the image; beyond its edges, the nearest pixel is repeated.
+        places: the positions (x, y) in pixels, float32 [H, W, 2].
+
+    Returns:
+        The values, [H, W], with the channels of the image.
+    """
     # The types of OpenCV do not know that the first map alone may hold x and y.
     values: np.ndarray = cv2.remap(  # type: ignore[call-overload]
         image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -56,8 +69,8 @@ class Camera:
     """A weak perspective camera: it turns, scales and shifts the head and projects it to pixels.
 
     Args:
-        view: the view of the face.
-        size: the side of the image in pixels.
+        view: the pose, size and place of the head in the image.
+        size: the side of the square image in pixels.
     """
 
     def __init__(self, view: View, size: int) -> None:
@@ -75,18 +88,24 @@ class Camera:
         self.origin = (middle + np.array(view.shift) * size / 128.0).astype(np.float32)
 
     def project(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Return the pixels, float32 [N, 2], of points [N, 2] with depth [N] in face units."""
+        """Return the positions of points in the image, float32 [N, 2], in pixels.
+
+        Args:
+            points: the points of the frontal face, [N, 2], in 1/128 of the image side.
+            depth: how far each point lies towards the viewer, [N], in the same unit.
+        """
         pixels: np.ndarray = points @ self.matrix.T + depth[:, None] * self.depth + self.origin
         return pixels
 
     def back_map(self, field: np.ndarray) -> np.ndarray:
-        """Return the point of the neutral face that each pixel shows.
+        """Return the point of the expressionless face that each pixel of the image shows.
 
-        The forward map u -> project(u + displacement(u), depth(u)) is inverted by fixed-point
-        iteration on a coarse grid, which is then enlarged.
+        The camera maps a point u of that face to project(u + displacement(u), depth(u)). This map
+        is inverted by fixed-point iteration on a coarse grid of pixels, which is then enlarged.
 
         Args:
-            field: the displacements x and y and the depth over the face frame, [NODES, NODES, 3].
+            field: the displacement x and y and the depth at the points of `grid_nodes`, in face
+                units (1/128 of the image side), [NODES, NODES, 3].
 
         Returns:
             The points, float32 [size, size, 2], in face units.
