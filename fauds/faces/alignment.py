@@ -1,4 +1,7 @@
-"""Alignments: the transforms that turn the marks of a face into its crop.
+"""Alignments: the rules by which faces are cropped.
+
+An alignment computes an affine map from pixels of the image to pixels of the crop, from marks of
+the face such as its eye centres.
 
 Pixel coordinates are the same throughout fauds: (0, 0) is the middle of the first pixel, so an
 image of width W extends from -0.5 to W - 0.5. The version of an alignment is raised whenever its
@@ -34,11 +37,12 @@ class Alignment:
         version: the version of the rule, raised whenever its crops change.
         size: the side of the crop in pixels; None keeps the frame's own size.
         border: the grey level, 0 to 255, of crop pixels that lie outside the image.
-        needs: the part of `Marks` that the alignment reads.
-        averages: whether an image that shrinks to half or less is averaged over whole pixels
-            before it is sampled; without averaging, bilinear sampling skips pixels.
+        needs: what the alignment must know of a face: "eyes", "points", "box" or "nothing".
+        averages: whether an image that is reduced to half its size or less is first averaged over
+            blocks of pixels; without averaging, bilinear sampling skips pixels.
         description: one sentence that defines the crop exactly.
-        compute: the function that returns the transforms, float64 [N, 2, 3], of N faces.
+        compute: the function that returns the affine maps from pixels of the image to pixels of
+            the crop, float64 [N, 2, 3], of N faces.
     """
 
     name: str
@@ -51,10 +55,13 @@ class Alignment:
     compute: Callable[[Marks], np.ndarray] = field(repr=False)
 
     def transforms(self, marks: Marks) -> np.ndarray:
-        """Return the affine maps from frame pixels to crop pixels, float64 [N, 2, 3].
+        """Return the affine maps from pixels of images to pixels of crops, float64 [N, 2, 3].
 
-        The map of a face is NaN where the marks that the alignment needs are unknown or
-        degenerate: eyes less than one pixel apart, a box without width or height.
+        The map of a face is NaN if what the alignment needs of the face is unknown or cannot be
+        used: if the eyes are less than one pixel apart, or the box has no width or height.
+
+        Args:
+            marks: the eye centres, 49 points and boxes of N faces.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             transforms = self.compute(marks)
@@ -89,8 +96,9 @@ def warp(image: np.ndarray, transform: np.ndarray, how: Alignment) -> np.ndarray
 
     Args:
         image: the image, uint8 [H, W, 3].
-        transform: the finite map, [2, 3], that `Alignment.transforms` returns for this image.
-        how: the alignment.
+        transform: the affine map from pixels of the image to pixels of the crop, [2, 3], from
+            `Alignment.transforms`; it must not be NaN.
+        how: the alignment, which determines the size and border of the crop.
 
     Returns:
         The crop, uint8 [size, size, 3], sampled bilinearly; the image itself where the alignment
@@ -113,9 +121,15 @@ def warp(image: np.ndarray, transform: np.ndarray, how: Alignment) -> np.ndarray
 def _averaged(
     image: np.ndarray, transform: np.ndarray, border: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image averaged over blocks of whole pixels, and the transform from its pixels.
+    """Return a smaller image, averaged over blocks of pixels, and the map from it to the crop.
 
-    The returned transform shrinks the averaged image by less than a factor of 2.
+    The size of a block is chosen so that this map reduces the averaged image by less than a
+    factor of 2.
+
+    Args:
+        image: the image, uint8 [H, W, 3].
+        transform: the affine map from pixels of the image to pixels of the crop, [2, 3].
+        border: the grey level of pixels that lie outside the image.
     """
     height, width = image.shape[:2]
     # A block larger than the image would only add border.
@@ -173,18 +187,29 @@ def _unchanged(marks: Marks) -> np.ndarray:
 
 
 def _complex(points: np.ndarray) -> np.ndarray:
-    """Return points [..., 2] as x + iy, so that one product rotates and scales them."""
+    """Return points (x, y), [..., 2], as complex numbers x + iy, [...].
+
+    Multiplication by a complex number then rotates and scales the points.
+    """
     return points[..., 0] + 1j * points[..., 1]
 
 
 def _eye_to_eye(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the vectors from left to right eye; NaN where they are too short for a direction."""
+    """Return the vectors from the left to the right eye of N faces, as complex numbers.
+
+    A vector is NaN if the eyes are too close together to define a direction.
+    """
     vectors = right - left
     return np.where(np.abs(vectors) < _LEAST_EYE_DISTANCE, np.nan, vectors)
 
 
 def _similarity(turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return the maps z -> turn * z + shift as matrices [N, 2, 3]."""
+    """Return affine maps, [N, 2, 3], that rotate, scale and shift points of the plane.
+
+    Args:
+        turn: the rotation and scale of each map, a complex number by which x + iy is multiplied.
+        shift: the shift of each map, a complex number that is then added.
+    """
     rows = [turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag]
     return np.stack(rows, 1).reshape(-1, 2, 3)
 

@@ -1,4 +1,4 @@
-"""The types that detectors share: a face in an image, the position of an image, a detector."""
+"""The types that all face detectors share: `Face`, `Position` (of an image) and `Detector`."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,14 +18,14 @@ class Face:
     """A face in an image.
 
     Attributes:
-        box: the box around the face, in pixels.
+        box: left, top, right and bottom of the box around the face, in pixels.
         landmarks: the points, float32 [K, 2], x and y in pixels, in iBUG's order: K = 68, or 66
-            (without the inner corners of the lips), or 49 (without the jaw too); None where a
+            (without the inner corners of the lips), or 49 (without the jaw too); None if the
             detector gives boxes only. (0, 0) is the middle of the first pixel.
         eyes: the eye centres, float32 [2, 2], x and y in pixels: first the eye on the left side
             of the image, then the other.
         estimated: whether `eyes` were estimated from the box.
-        score: the detector's own confidence, 0 to 1; 1 where it reports none.
+        score: the detector's confidence, 0 to 1; 1 if the detector reports no confidence.
     """
 
     box: Box
@@ -42,9 +42,10 @@ class Position:
     Detectors that read faces from files use it to look up the faces of an image.
 
     Attributes:
-        source: the sequence, ``F001/T1`` or ``SN001``, or the name of an image or video file.
-        frame: the frame number: that of the labels, or for a video file the number counted from
-            1; 1 for an image.
+        source: the sequence, such as ``F001/T1`` or ``SN001``, or the name of an image or video
+            file.
+        frame: the frame number: in a sequence, the number in the label files; in a video file,
+            the number counted from 1; for an image file, 1.
     """
 
     source: str
@@ -62,10 +63,10 @@ class Detector(Protocol):
     Attributes:
         identity: the detector's name and version, and a fingerprint of the files that it reads:
             everything that its results depend on.
-        gives: the members of `GIVES` that every detected face comes with; "eyes" includes
-            estimated eyes. An alignment that needs something else is an error before any image
-            is read. A detector of another package that lacks this attribute is assumed to give
-            everything.
+        gives: what every detected face comes with: a subset of "eyes" (the eye centres, which may
+            be estimated), "points" (49 landmarks) and "box". An alignment that needs something
+            else is an error before any image is read. A detector of another package that lacks
+            this attribute is assumed to give everything.
     """
 
     identity: str
@@ -76,5 +77,5 @@ class Detector(Protocol):
 
         Args:
             image: the image, uint8 [H, W, 3] RGB.
-            at: the place that the image comes from.
+            at: the sequence or file, and the frame number, that the image comes from.
         """

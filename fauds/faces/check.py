@@ -1,8 +1,9 @@
-"""Inspection of a release before any work: what it holds, what is missing, what the steps cost.
+"""Inspection of a dataset's release before any work: what it holds and what is missing.
 
-Labels are read completely, which takes seconds. Images are counted by their file names, video
-frames by the video's header. A few frames are cropped into a temporary folder to measure the speed
-and the size of a crop.
+It also estimates the time and disk space that the following steps need. Labels are read
+completely, which takes seconds. Images are counted by their file names, and frames of a video by
+the video's header. A few frames are cropped into a temporary folder to measure the speed and the
+size of a crop.
 """
 
 import os
@@ -33,14 +34,14 @@ from fauds.tables.columns import to_numpy
 
 
 class Problems:
-    """Messages about missing or broken files, without repetition, in the order of discovery."""
+    """Messages about missing or broken files, each only once, in the order of discovery."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All messages."""
+        """All messages, in the order in which they were added."""
         return tuple(self._lines)
 
     def add(self, line: str) -> None:
@@ -48,7 +49,7 @@ class Problems:
         self._lines[line] = None
 
     def add_fatal(self, error: FaudsError) -> None:
-        """Add an error that would also end `fauds prepare`."""
+        """Add the message of an error that would also end a run of `fauds prepare`."""
         self.add(f"fauds prepare would stop with an error: {one_line(error)}")
 
 
@@ -63,11 +64,11 @@ _SAMPLED_FILES = 8
 
 @dataclass(frozen=True)
 class LandmarkCoverage:
-    """How many frames have landmarks.
+    """How many frames of a release have landmarks.
 
     Attributes:
-        lines: messages for the user; if no frame has landmarks, a message about missing
-            landmarks is reported instead.
+        lines: messages for the user about the number of frames with landmarks; empty if no frame
+            has landmarks, which is reported as a missing file instead.
         share: the share, 0 to 1, of frames that have landmarks, among the frames of sequences
             with landmark files.
         broken: the sequences whose landmarks cannot be read.
@@ -81,14 +82,14 @@ class LandmarkCoverage:
 def landmark_coverage(
     jobs: Sequence[SequenceJob], hint: str, missing: Problems
 ) -> LandmarkCoverage:
-    """Count the frames that have landmarks.
+    """Count the frames of a release that have landmarks.
 
-    Where a file must be opened to count its frames, a sample of the files is opened.
+    Files that must be opened to count their frames are counted by a sample.
 
     Args:
         jobs: all sequences.
-        hint: what to do where landmarks are missing.
-        missing: receives messages about landmarks that are missing or cannot be read.
+        hint: a sentence for the user: what to do if landmarks are missing.
+        missing: the list to which messages about missing or unreadable landmarks are added.
     """
     if jobs[0].request.camera == "right":
         hint = "the release has landmarks of the left camera only; use a detector (--detector)"
@@ -141,13 +142,16 @@ def _mean(
     packed: Sequence[SequenceJob],
     read: dict[SequenceJob, int],
 ) -> float:
-    """Return the share of frames with landmarks, 0 to 1; the sample stands for all packed files.
+    """Return the share of all frames that have landmarks, 0 to 1.
+
+    A sequence has either a landmark file for each frame, which can be counted by name, or one
+    file, which must be read. Only a sample of the latter was read; its share stands for all.
 
     Args:
-        listed: the sequences whose frames were counted by file names.
-        known: the number of frames with landmarks of each of them.
-        packed: the sequences whose landmarks are packed in one file each.
-        read: the number of frames with landmarks of each packed sequence in the sample.
+        listed: the sequences with a landmark file for each frame.
+        known: the number of frames with landmarks in each of the `listed` sequences.
+        packed: the sequences whose landmarks are in one file.
+        read: the number of frames with landmarks in each `packed` sequence of the sample.
     """
     sampled = sum(read.values()) / max(_frames(read), 1)
     total = _frames(listed) + _frames(packed)
@@ -278,7 +282,18 @@ def _jobs(
     camera: Literal["left", "right"],
     missing: Problems,
 ) -> tuple[SequenceJob, ...]:
-    """Return the sequences that `fauds prepare` would crop; report errors that would stop it."""
+    """Return the sequences that `fauds prepare` would crop.
+
+    Errors that would end `fauds prepare` are added to `missing` instead of being raised.
+
+    Args:
+        benchmark: the benchmark, with its alignment.
+        frames: the frames table: a row for each coded frame.
+        `footage`: the archives, videos and landmark files of the sequences.
+        reading: what the reader of the release found.
+        camera: the camera whose videos are used.
+        missing: the list to which messages about missing or broken files are added.
+    """
     wanted = benchmark.alignment
     request = CropRequest(wanted.name, wanted.version, wanted.without_landmarks, camera=camera)
 
@@ -296,7 +311,13 @@ def _jobs(
 def _images(
     jobs: tuple[SequenceJob, ...], benchmark: Benchmark, missing: Problems
 ) -> list[np.ndarray]:
-    """Return which frames of each sequence have an image, bool [N], and report those that lack."""
+    """Return which frames have an image, an array, bool [N], for each sequence.
+
+    Args:
+        jobs: the sequences.
+        benchmark: the benchmark, which names the dataset.
+        missing: the list to which messages about frames without an image are added.
+    """
     available = []
     incomplete: list[str] = []
     for job in jobs:
@@ -330,7 +351,18 @@ def _prepare(
     contents: list[str],
     missing: Problems,
 ) -> list[StepEstimate]:
-    """Return the estimate for `fauds prepare` from a few crops; empty if none can be made."""
+    """Return the estimated time and disk space of `fauds prepare`, measured by making a few crops.
+
+    The list holds one estimate; it is empty if no crop can be made.
+
+    Args:
+        jobs: the sequences that would be cropped.
+        available: which frames of each sequence have an image, bool [N] each.
+        coverage: how many frames have landmarks.
+        processes: the number of processes that would share the work.
+        contents: the list to which messages about what the release holds are added.
+        missing: the list to which messages about missing or broken files are added.
+    """
     needs, detects = jobs[0].alignment.needs, jobs[0].request.without_landmarks == "detect"
     croppable = {
         job: rows

@@ -1,11 +1,12 @@
-"""The files of one sequence's crops: its images, and its table rows in parts.
+"""The files that cropping one sequence writes: crops, and table rows with their outcomes.
 
     faces/eyes-similarity-1/F001/T1/2440.jpg
     faces/eyes-similarity-1/.parts/F001_T1-0000.parquet
 
-A part holds the rows of 512 coded frames. It is removed before the first crop that it names is
-changed, and written after the last one; it carries the fingerprint of the inputs and settings. A
-run that was stopped therefore resumes after the last complete part.
+The rows of a sequence are stored in parts of 512 coded frames, a file for each part. The file is
+removed before the first crop that its rows name is changed, and written after the last of these
+crops; it holds the fingerprint of the inputs and settings. A run that was stopped therefore resumes
+after the last complete part.
 """
 
 import os
@@ -31,7 +32,9 @@ _TEMPORARY = ".part"
 
 
 class CropFiles:
-    """The crops and parts of one sequence.
+    """The crops of one sequence, and the files with its table rows.
+
+    A file of rows is called a part; it belongs to 512 coded frames.
 
     Args:
         job: the sequence.
@@ -49,23 +52,32 @@ class CropFiles:
 
     @cached_property
     def slices(self) -> list[slice]:
-        """The rows of the sequence that belong to each part."""
+        """The positions in the sequence of each part's frames; a part has up to 512 frames."""
         count = len(self._job.frames)
         return [slice(begin, min(begin + PART, count)) for begin in range(0, count, PART)]
 
     def pending(self) -> list[int]:
-        """Return the numbers of the parts that are missing or made from other inputs."""
+        """Return the numbers of the parts that must be made, counted from 0.
+
+        A part, the rows of up to 512 coded frames, must be made if its file or one of its crops is
+        missing, or if it was made from other inputs or settings.
+        """
         names = self._names()
         return [number for number in range(len(self.slices)) if not self._is_done(number, names)]
 
     def frames_left(self) -> int:
-        """Return the number of coded frames in the pending parts."""
+        """Return the number of coded frames in the parts that must be made (see `pending`)."""
         return sum(
             self.slices[number].stop - self.slices[number].start for number in self.pending()
         )
 
     def _is_done(self, number: int, names: set[str]) -> bool:
-        """Return whether a part is up to date and all its crops are among the file names."""
+        """Return whether a part is up to date and all its crops exist.
+
+        Args:
+            number: the number of the part, counted from 0.
+            names: the names of the files in the folder of crops.
+        """
         try:
             if self.meta(number).get("crops") != self._job.fingerprint:
                 return False
@@ -110,27 +122,42 @@ class CropFiles:
                 raise
 
     def begin_part(self, number: int) -> None:
-        """Remove the rows of a part, because the crops that they name are about to change."""
+        """Remove the file of a part, because the crops that its rows name are about to change."""
         path = self._part_path(number)
         with write_errors(path):
             path.unlink(missing_ok=True)
 
     def write_part(self, number: int, rows: pa.Table, meta: dict[str, Any]) -> None:
-        """Write the rows of a part, with metadata as JSON values."""
+        """Write the file of a part.
+
+        Args:
+            number: the number of the part, counted from 0.
+            rows: the rows of faces.parquet for the part's frames.
+            meta: further information to store in the file, as JSON values.
+        """
         store.write_table(self._part_path(number), rows, meta | {"crops": self._job.fingerprint})
 
     def part(self, number: int) -> pa.Table:
-        """Return the rows of a part; raises what `fauds.tables.store.read_table` raises."""
+        """Return the rows in the file of a part, a table.
+
+        Raises the errors of `fauds.tables.store.read_table`.
+        """
         return store.read_table(self._part_path(number))
 
     def meta(self, number: int) -> dict[str, Any]:
-        """Return the metadata of a part; raises what `fauds.tables.store.read_meta` raises."""
+        """Return the metadata in the file of a part, as JSON values by name.
+
+        Raises the errors of `fauds.tables.store.read_meta`.
+        """
         return store.read_meta(self._part_path(number))
 
     def keep_only(self, paths: Sequence[str]) -> None:
-        """Remove all crops and temporary files other than these paths.
+        """Remove the sequence's crops that are not in a list, and temporary files.
 
-        Crops may remain from runs with other settings, temporary files from killed runs.
+        Such crops may remain from runs with other settings, temporary files from killed runs.
+
+        Args:
+            paths: the paths of the crops to keep, relative to the dataset's folder.
         """
         wanted = {path.rsplit("/", 1)[1] for path in paths}
         suffixes = (".jpg", _TEMPORARY)
@@ -154,7 +181,7 @@ class CropFiles:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove temporary files of a killed run beside the table and among the parts.
+    """Remove temporary files that a killed run left beside faces.parquet and in its parts' folder.
 
     Args:
         folder: the dataset's folder.

@@ -1,4 +1,7 @@
-"""Estimates of the time and disk space of each step, from measurements and stated constants."""
+"""Estimates of the time and disk space that each step needs, such as `fauds prepare`.
+
+They are based on measurements and on constants that the messages state.
+"""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -23,7 +26,7 @@ _MEASURED = 20
 
 @dataclass(frozen=True)
 class Pace:
-    """The average time and disk space of one image in one process.
+    """The average time and disk space that cropping one image takes in one process.
 
     Attributes:
         images: the number of images that were measured.
@@ -45,14 +48,15 @@ class Pace:
 
 
 def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
-    """Crop the first images of a sequence into a temporary folder and measure the pace.
+    """Crop the first images of a sequence into a temporary folder and measure time and space.
 
     Args:
         job: the sequence.
-        available: which of its frames have an image, bool [N], at least one.
+        available: which of the sequence's frames have an image, bool [N]; at least one has.
 
     Returns:
-        The pace, or the error of an image that cannot be read; a run would skip that image.
+        The average time and space of an image, or the error of an image that cannot be read; a
+        real run would skip that image.
 
     Raises:
         DataError: an error that would also end a run: no image or no landmarks can be read.
@@ -83,7 +87,14 @@ def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
 
 
 def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:
-    """Return the job with its first images only; for a video, the first frames of the video."""
+    """Return a job that crops only the first few images of a sequence.
+
+    If the images come from a video, these are the first frames of the video, coded or not.
+
+    Args:
+        job: the job that crops the whole sequence.
+        available: which frames have an image, bool [N].
+    """
     rows = np.flatnonzero(available)[:_MEASURED]
     images = job.images.take(from_numpy(rows, pa.int64()))
     in_video = images.null_count and job.source and job.source.video and not job.source.archive
@@ -93,7 +104,16 @@ def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:
 
 
 def _transforms(job: SequenceJob, height: int, width: int) -> np.ndarray:
-    """Return the transforms of the frames; an unknown one scales the image to the crop's size."""
+    """Return the affine maps from pixels of images to pixels of crops, one for each frame.
+
+    Where the landmarks that would determine the map are unknown, it scales the whole image to the
+    size of the crop, which takes the same time.
+
+    Args:
+        job: the sequence.
+        height: the height of the images in pixels.
+        width: the width of the images in pixels.
+    """
     side = job.alignment.size or 1
     transforms = np.tile(np.eye(2, 3) * side / min(height, width), (len(job.frames), 1, 1))
     if job.source and job.source.landmarks and job.alignment.needs != "nothing":
@@ -112,13 +132,13 @@ _REFERENCE = "as measured on two cores of another machine"
 
 @dataclass(frozen=True)
 class StepEstimate:
-    """The estimated time and disk space of a step.
+    """The estimated time and disk space of a step, such as cropping.
 
     Attributes:
-        step: the name of the command.
+        step: the name of the command that runs the step.
         seconds: the time in seconds; None if it cannot be estimated.
         size: the bytes that the step writes; None if they cannot be estimated.
-        basis: the basis of the figures, as a message for the user.
+        basis: what the estimate is based on, as a message for the user.
     """
 
     step: str
@@ -128,11 +148,11 @@ class StepEstimate:
 
 
 def captions(frames: int, reading: float) -> StepEstimate:
-    """Return the estimate for building the captions.
+    """Return the estimated time and disk space of building the captions of all frames.
 
     Args:
         frames: the number of frames.
-        reading: the seconds that reading their labels took.
+        reading: the seconds that reading the labels of these frames took.
     """
     return StepEstimate(
         "build-captions",
@@ -149,15 +169,15 @@ def prepare(
     processes: int,
     share: float = 1.0,
 ) -> StepEstimate:
-    """Return the estimate for cropping sequences.
+    """Return the estimated time and disk space of cropping all sequences.
 
     Args:
         jobs: the sequences.
-        available: which of their frames have an image, bool [N] for each sequence, with at least
-            one True each.
-        pace: the pace of one process.
+        available: for each sequence, which of its frames have an image, bool [N]; at least one
+            frame of each sequence has.
+        pace: the average time and space of an image in one process.
         processes: the number of processes that share the work.
-        share: the share of these frames that can be cropped, 0 to 1.
+        share: the share, 0 to 1, of the frames with an image that can be cropped.
     """
     crops = round(share * sum(int(rows.sum()) for rows in available))
     # All frames of a video up to the last coded one are read.
@@ -174,12 +194,17 @@ def prepare(
 
 
 def split() -> StepEstimate:
-    """Return the estimate for drawing the folds."""
+    """Return the estimated time and disk space of dividing the subjects into folds."""
     return StepEstimate("split", 1.0, _TABLES, _REFERENCE)
 
 
 def bench(benchmark: Benchmark, frames: pa.Table) -> StepEstimate:
-    """Return the number of training frames of each published fold; no time is estimated."""
+    """Return an estimate without a time, which states the number of training frames of each fold.
+
+    Args:
+        benchmark: the benchmark, with its published folds.
+        frames: the frames table: a row for each coded frame.
+    """
     unknown = "no time estimate: it depends on the model and the device"
     if benchmark.folds is None or not benchmark.folds.parts:
         return StepEstimate("bench", None, None, unknown)

@@ -1,4 +1,4 @@
-"""The face image of every frame: its path, its alignment, and the frames without an image."""
+"""Finding of the face image of every coded frame, and of the frames that have no image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,15 +26,16 @@ class FaceImages:
             to `root`.
         root: the folder that the paths are relative to.
         without: the number of frames without an image, by subject.
-        alignment: the name and version of the alignment; the name is "elsewhere" for crops that
-            fauds did not make.
-        described: a description of the alignment for results.
-        frame_set: a description of the frames that were considered, for results.
-        made_with: the settings that determine the crops of `fauds prepare`; None for other images.
-        crops: the fingerprint of the crops of `fauds prepare`, which covers the images and
-            landmarks that they were made from; None for other images.
-        lost: the number of frames without a crop of `fauds prepare`, by subject and status; None
-            for other images.
+        alignment: the name and version of the rule by which faces were cropped; the name is
+            "elsewhere" for crops that fauds did not make.
+        described: a description of this rule, which is written to results.
+        frame_set: a description of the frames that were to have images, which is written to
+            results.
+        made_with: the settings with which `fauds prepare` made the crops; None for other images.
+        crops: the fingerprint of the crops that `fauds prepare` made, which also depends on the
+            images and landmarks that were used; None for other images.
+        lost: the number of frames that `fauds prepare` could not crop, by subject and reason (a
+            status such as "no face"); None for other images.
     """
 
     frames: pa.Table
@@ -55,16 +56,16 @@ def find_face_images(
     crops: Path | None,
     alignment: AlignmentSettings,
 ) -> FaceImages:
-    """Find the face image of every frame.
+    """Find the image of the face in every coded frame of a dataset.
 
     Args:
-        tables: the dataset's folder.
-        frames: the dataset's frames table.
+        tables: the dataset's folder, in which fauds keeps tables and crops.
+        frames: the dataset's frames table: a row for each coded frame.
         meta: the metadata of the frames table.
-        crops: a folder of external crops, ``F001/T1/2440.jpg`` or ``SN001/0.png``; None for the
-            crops of ``fauds prepare``, or the images of the release if there are no crops and the
-            alignment is "none".
-        alignment: the alignment of the benchmark.
+        crops: a folder of crops that fauds did not make, such as ``F001/T1/2440.jpg`` or
+            ``SN001/0.png``. If None, the crops of ``fauds prepare`` are used; if there are none
+            and the alignment is "none", the images of the release are used.
+        alignment: the rule by which the benchmark requires faces to be cropped.
 
     Raises:
         DataError: no frame has an image, or the crops were made for other frames.
@@ -92,7 +93,7 @@ def find_face_images(
 
 
 def check_unchanged(images: FaceImages) -> None:
-    """Check that the crops have not been replaced since they were found.
+    """Check that face crops have not been replaced since `find_face_images` found them.
 
     Raises:
         DataError: the crops were replaced, so a run may have read both old and new ones.
@@ -110,7 +111,11 @@ def check_unchanged(images: FaceImages) -> None:
 
 
 def _frame_set(meta: Mapping[str, Any]) -> str:
-    """Return a description of the frames that the table holds."""
+    """Return a description, as text, of the frames that a frames table holds.
+
+    Args:
+        meta: the metadata of the table.
+    """
     frame_set: str = meta.get("frame_set", "every coded frame")
     return frame_set
 

@@ -1,4 +1,4 @@
-"""Decoding of compressed images; a broken image is an error, never filled in."""
+"""Decoding of compressed images. A broken image is an error: missing pixels are never filled in."""
 
 from pathlib import Path
 
@@ -38,10 +38,10 @@ def decode(data: bytes, where: Path | str) -> np.ndarray:
 
 
 def _has_end(data: bytes) -> bool:
-    """Return whether the end marker of a JPEG follows its pixels.
+    """Return whether the data of a JPEG file hold the end marker that follows the pixels.
 
-    It is not enough to search for the marker: a thumbnail in the header has an end marker too,
-    and phones append videos after the image.
+    It is not enough to search the data for a marker: a thumbnail in the header has an end marker
+    too, and phones append videos after the image.
     """
     offset = 2
     while data[offset : offset + 1] == b"\xff" and data[offset + 1 : offset + 2] != _START_OF_SCAN:

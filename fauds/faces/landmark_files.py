@@ -1,6 +1,7 @@
-"""Readers of the landmark files that releases ship, for the frames of one sequence.
+"""Readers of the landmark files that are shipped with datasets, for the frames of one sequence.
 
-All three file formats count pixels from 1, as MATLAB does; the returned landmarks count from 0.
+All three file formats count pixels from 1, as MATLAB does; in the returned landmarks, pixels are
+counted from 0.
 """
 
 from functools import lru_cache
@@ -18,14 +19,14 @@ _CHUNK = 2**20
 
 
 def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
-    """Read lines of a text file of numbers that are separated by blanks or tabs.
+    """Read some lines of a text file whose numbers are separated by blanks or tabs.
 
-    Only the requested lines, and an index of 8 bytes per line, are kept in memory.
+    Only these lines, and an index with 8 bytes for each line of the file, are kept in memory.
 
     Args:
         path: the file.
         lines: the line numbers to read, counted from 0, int64 [N], in any order.
-        count: the number of numbers in each of these lines.
+        count: how many numbers each of these lines must hold.
 
     Returns:
         The numbers, float64 [N, count].
@@ -53,13 +54,13 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
-    """Return the offsets of the lines' first bytes, and of the file's end, int64 [lines + 1].
+    """Return where each line of a file begins, in bytes, int64 [lines + 1], with the file's end.
 
     Args:
         path: the file.
-        changed: its modification time; with `size`, it keeps the cache from returning the offsets
-            of an earlier version of the file.
-        size: its size in bytes.
+        changed: the modification time of the file; results are cached, and time and size tell
+            versions of a file apart.
+        size: the size of the file in bytes.
     """
     ends, done = [np.zeros(1, np.int64)], 0
     with path.open("rb") as file:
@@ -85,7 +86,13 @@ def _cells(file: BinaryIO, starts: np.ndarray, line: int) -> list[bytes]:
 
 
 def _first_word(path: Path, lines: list[int], rows: list[list[bytes]]) -> DataError:
-    """Return the error for the first cell that is not a number."""
+    """Return the error that names the first word in a text file that is not a number.
+
+    Args:
+        path: the file.
+        lines: the line numbers of the given rows, counted from 0.
+        rows: the words of each line.
+    """
     for line, row in zip(lines, rows, strict=True):
         for cell in row:
             try:
@@ -106,16 +113,17 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
-    """Read the landmarks of frames.
+    """Read the landmarks of some frames of a sequence.
 
     Args:
         files: the landmark files of the sequence.
-        frames: the label frame numbers, int [N].
+        frames: the numbers of the frames, as in the label files, int [N].
 
     Returns:
-        The landmarks, float32 [N, K, 2] with K = `files.points`, x and y in pixels, (0, 0) the
-        middle of the first pixel. A frame without landmarks is NaN: it is not listed, its entry
-        is empty, all its coordinates are zero, or one of them is not a number.
+        The landmarks, float32 [N, K, 2] with K = `files.points`: x and y in pixels, where (0, 0)
+        is the middle of the first pixel. The landmarks of a frame are NaN if the files do not
+        list the frame, if its entry is empty, if all its coordinates are zero, or if one of its
+        coordinates is NaN.
 
     Raises:
         DataError: a file cannot be read, or its content is not as expected. The error names the
@@ -150,7 +158,7 @@ def _read_bp4d(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 
 
 def _references(file: h5py.File, path: Path) -> np.ndarray:
-    """Return the references to the entries of all frames, [N]."""
+    """Return the references in ``fit/pred`` of a BP4D landmark file, one for each frame, [N]."""
     entries = file.get("fit/pred")
     if not isinstance(entries, h5py.Dataset) or h5py.check_ref_dtype(entries.dtype) is None:
         raise DataError(
@@ -163,7 +171,16 @@ def _references(file: h5py.File, path: Path) -> np.ndarray:
 
 
 def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -> np.ndarray | None:
-    """Return the points of a frame, [49, 2], or None if the tracker found no face."""
+    """Return the landmarks of a frame in a BP4D landmark file, [49, 2].
+
+    None if the entry of the frame is empty, because the tracker found no face.
+
+    Args:
+        file: the open file.
+        reference: the HDF5 reference to the entry of the frame.
+        path: the path of the file, for error messages.
+        frame: the number of the frame, for error messages.
+    """
     if not reference:
         return None
     entry = file[reference]
@@ -210,7 +227,7 @@ def _read_disfa(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 
 
 def _read_points(path: Path) -> np.ndarray | float:
-    """Return the points of one file, [66, 2], or NaN if the file does not exist."""
+    """Return the landmarks in a DISFA landmark file, [66, 2], or NaN if the file does not exist."""
     try:
         data = path.read_bytes()
         _check_is_version_5(path, data)
@@ -234,7 +251,7 @@ def _read_points(path: Path) -> np.ndarray | float:
 
 
 def _check_is_version_5(path: Path, data: bytes) -> None:
-    """Raise a precise error for an empty file and for a MATLAB v7.3 file."""
+    """Raise DataError if a landmark file is empty or in MATLAB's format 7.3 instead of 5."""
     if not data:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
     # HDF5 data begin after MATLAB's header, or at the first byte if another program wrote them.

@@ -1,4 +1,7 @@
-"""Marks of a face that alignments need, the eye centres, 49 points and a box, from landmarks."""
+"""Computation of a face's marks from its landmarks: the eye centres, 49 points and a box.
+
+Alignments, the rules by which faces are cropped, are defined by these marks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +23,13 @@ _INNER_LIP_CORNERS = (60, 64)
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """The marks of N faces, float64, in pixels; NaN where unknown.
+    """The eye centres, landmarks and boxes of N faces, float64, in pixels; NaN where unknown.
 
     Attributes:
         eyes: the eye centres, [N, 2, 2], x and y: first the eye on the left side of the image,
             then the other.
-        points: the 49 points, [N, 49, 2], x and y.
-        boxes: the boxes, [N, 4], left, top, right, bottom.
+        points: the 49 landmarks without the jaw, [N, 49, 2], x and y.
+        boxes: left, top, right and bottom of the boxes around the faces, [N, 4].
     """
 
     eyes: np.ndarray
@@ -35,7 +38,7 @@ class Marks:
 
 
 def marks(landmarks: np.ndarray) -> Marks:
-    """Return the marks of faces from their landmarks.
+    """Return the eye centres, 49 points and boxes of N faces from their landmarks.
 
     Args:
         landmarks: the points, [N, K, 2] with K = 49, 66 or 68, in pixels; NaN for a face without
@@ -43,8 +46,8 @@ def marks(landmarks: np.ndarray) -> Marks:
 
     Returns:
         The marks. An eye centre is the mean of the eye's six points. The box is the bounding box
-        of all points; with 49 points it is unknown (NaN), because these do not include the jaw
-        and the box would end below the lips.
+        of all points; if only 49 points are given, it is unknown (NaN), because these do not
+        include the jaw and the box would end below the lips.
 
     Raises:
         DataError: the number of points is not 49, 66 or 68.
@@ -57,10 +60,13 @@ def marks(landmarks: np.ndarray) -> Marks:
 
 
 def to_49(landmarks: np.ndarray) -> np.ndarray:
-    """Return the 49 points, [N, 49, 2], of landmarks [N, K, 2] with K = 49, 66 or 68.
+    """Return the 49 landmarks without the jaw, [N, 49, 2], from 49, 66 or 68 landmarks.
 
-    The 66 points are iBUG's 68 without the inner corners of the lips (points 60 and 64, counted
-    from 0); the 49 points are the 66 without the 17 points of the jaw.
+    A set of 66 landmarks is iBUG's 68 without the inner corners of the lips (points 60 and 64,
+    counted from 0). The 49 landmarks are these 66 without the 17 points of the jaw.
+
+    Args:
+        landmarks: the landmarks of N faces, [N, K, 2] with K = 49, 66 or 68.
 
     Raises:
         DataError: the number of points is not 49, 66 or 68.
@@ -80,15 +86,21 @@ def to_49(landmarks: np.ndarray) -> np.ndarray:
 
 
 def eye_centres(points: np.ndarray) -> np.ndarray:
-    """Return the eye centres, [N, 2, 2], each the mean of six of the 49 points [N, 49, 2]."""
+    """Return the eye centres of N faces, [N, 2, 2], each the mean of the eye's six points.
+
+    Args:
+        points: the 49 landmarks without the jaw, [N, 49, 2].
+    """
     return np.stack([points[:, LEFT_EYE].mean(1), points[:, RIGHT_EYE].mean(1)], 1)
 
 
 def of_faces(faces: Sequence[Face | None]) -> Marks:
-    """Return the marks of detected faces, with the detector's own eye centres and boxes.
+    """Return the eye centres, 49 points and boxes of faces that a detector found.
+
+    Eye centres and boxes are the detector's own.
 
     Args:
-        faces: the faces; None gives marks of NaN.
+        faces: the faces; None, for an image without a face, gives NaN.
 
     Raises:
         DataError: the number of landmarks of a face is not 49, 66 or 68.
@@ -128,7 +140,8 @@ def fill(
         longest: the largest number of frames in a gap that is filled.
 
     Returns:
-        The landmarks, with the same dtype, and which rows were filled, bool [N].
+        The landmarks with gaps filled, [N, K, 2], with the same dtype, and which frames were
+        filled, bool [N].
     """
     known = np.isfinite(landmarks).all((1, 2))
     known_rows = np.flatnonzero(known)

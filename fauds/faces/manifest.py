@@ -2,8 +2,8 @@
 
 Two formats are read: CSV with the header ``subject,task,frame`` (label frame numbers; the task is
 empty if the dataset has no tasks), and image paths, one per line, such as ``F001/T1/0111.jpg`` or
-``SN001/0.png``. Only the last parts of a path are used; the folders before them, and anything after
-a blank (some lists hold labels there), are ignored.
+``SN001/0.png``. In a path, only subject, task and number are used; the folders before them, and
+anything after a blank (some lists hold labels there), are ignored.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ _EXAMPLE = "F001/T1/0111.jpg"
 
 @dataclass(frozen=True)
 class Manifest:
-    """A summary of a list of frames.
+    """A summary of a user's list of frames, such as the frames that a published experiment used.
 
     Attributes:
         name: the name of the file.
         sha256: the SHA-256, in hexadecimal, of the sorted lines ``subject,task,frame``; it does
             not depend on the format of the file.
         listed: the number of frames that the list names.
-        matched: the number of these frames that are in the frames table.
+        matched: the number of these frames that are coded frames of the dataset.
         notes: messages for the user, one per line.
     """
 
@@ -57,13 +57,13 @@ class Manifest:
 
 @dataclass(frozen=True, eq=False)
 class _ListedFrames:
-    """The N frames that a list names.
+    """The N frames that a file lists, one in each line.
 
     Attributes:
-        subjects: the subjects in capitals, string [N].
-        tasks: the tasks in capitals, string [N].
-        numbers: the frame or image numbers, int64 [N].
-        lines: the line numbers in the file, counted from 1, int64 [N].
+        subjects: the subject of each frame in capitals, string [N].
+        tasks: the task of each frame in capitals, string [N]; empty if the dataset has no tasks.
+        numbers: the number of each frame, or of its image, int64 [N].
+        lines: the number of each frame's line in the file, counted from 1, int64 [N].
     """
 
     subjects: pa.Array
@@ -73,20 +73,20 @@ class _ListedFrames:
 
 
 def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
-    """Read a list of frames.
+    """Read a list of frames from a file and find these frames in a dataset's frames table.
 
-    The number in an image path is the number of the image. In a dataset with tasks (BP4D) it
-    equals the label frame number. In a dataset without tasks (DISFA), images are numbered from 0
-    or from 1: if any number in the file is 0, they are numbered from 0; otherwise, if the number
-    of some subject's last label frame is listed, they are numbered from 1.
+    If the file lists paths of images, such as ``F001/T1/0111.jpg``, the number in a path is that
+    of the image. In a dataset with tasks (BP4D) it equals the frame number in the label files. In
+    a dataset without tasks (DISFA), images are numbered from 0 or from 1: from 0 if any number in
+    the file is 0; otherwise from 1 if the number of some subject's last coded frame is listed.
 
     Args:
         path: the file.
         frames: the frames table, with the columns subject, task and frame.
 
     Returns:
-        Which rows of `frames` are listed, bool [rows], and a summary of the list. Its notes count
-        the listed frames that are not in the table.
+        Which rows of `frames` are listed, bool [rows], and a summary of the list, whose notes say
+        how many listed frames are not in the table.
 
     Raises:
         DataError: a line has neither format, or a frame is listed twice (the error names the
@@ -125,7 +125,7 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
 
 
 def _lines(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the lines that are not blank, and their line numbers counted from 1."""
+    """Return the lines of a file that are not blank, and their line numbers, counted from 1."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -172,7 +172,14 @@ def _parsed(
 def _counted_from_1(
     path: Path, listed: _ListedFrames, subjects: pa.Array, numbers: np.ndarray
 ) -> _ListedFrames:
-    """Return the list with image numbers converted to label frame numbers."""
+    """Return a list of frames with image numbers converted to the frame numbers of label files.
+
+    Args:
+        path: the file with the list, for error messages.
+        listed: the frames of the list, with image numbers.
+        subjects: the subject of every row of the frames table.
+        numbers: the frame number of every row of the frames table.
+    """
     if (listed.numbers == 0).any():
         return _ListedFrames(listed.subjects, listed.tasks, listed.numbers + 1, listed.lines)
     frames = from_numpy(numbers, pa.int64())
@@ -231,7 +238,7 @@ def _names(subjects: pa.Array, tasks: pa.Array, numbers: np.ndarray) -> pa.Array
 
 
 def _joined(*parts: pa.Array) -> pa.Array:
-    """Return the parts of every row joined by commas, string [N]."""
+    """Return the N rows of some columns as text, in which commas join the values, string [N]."""
     return pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), ",")
 
 

@@ -19,7 +19,7 @@ _LARGEST = 2**20
 
 
 def read_matrix(data: bytes, name: str) -> np.ndarray | None:
-    """Return the matrix of a variable, or None if the file has no variable of that name.
+    """Return the matrix that a variable in a MATLAB file holds, or None without such a variable.
 
     Args:
         data: the content of the file; a compressed variable may hold at most 1 MiB.
@@ -74,7 +74,12 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the types and contents of consecutive data elements."""
+    """Yield the data elements that a MATLAB file consists of, as type number and content.
+
+    Args:
+        data: the bytes of consecutive data elements.
+        order: the byte order, "<" or ">".
+    """
     offset = 0
     while offset < len(data):
         if offset + 8 > len(data):

@@ -1,7 +1,7 @@
-"""The outcome of every frame: cropped, or why not; and flags for implausible landmarks.
+"""The outcome of every frame: cropped, or the reason why not; and flags of implausible landmarks.
 
-Workers collect outcomes as arrays (`CropRows`), which become rows of faces.parquet. `Tally` counts
-the rows and writes the messages for the user.
+While frames are cropped, `CropRows` collects their outcomes as arrays, which become rows of the
+table faces.parquet. `Tally` counts these rows and writes the messages for the user.
 """
 
 from collections import Counter
@@ -27,21 +27,23 @@ _LARGEST_GROWTH = 1 / 3
 
 
 def inter_ocular(marks: Marks) -> np.ndarray:
-    """Return the distance between the eye centres in pixels, float32 [N]; NaN where unknown."""
+    """Return the distance between the eye centres of N faces, float32 [N], in pixels.
+
+    It is NaN for a face whose eye centres are unknown.
+    """
     distances: np.ndarray = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
     return distances.astype(np.float32)
 
 
 def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
-    """Return for which faces a known point, eye centre or box edge lies outside the image.
+    """Return which faces reach out of their image, bool [N].
+
+    That is the case if any known landmark, eye centre or edge of the box lies outside the image.
 
     Args:
-        marks: the marks of N faces.
-        sizes: the width and height of their images in pixels, int [N, 2]. An image extends from
-            -0.5, half a pixel before the middle of its first pixel, to its size - 0.5.
-
-    Returns:
-        The faces that reach out of their image, bool [N].
+        marks: the eye centres, 49 points and boxes of N faces, in pixels.
+        sizes: the width and height of the faces' images in pixels, int [N, 2]. An image of width W
+            extends from -0.5, half a pixel before the middle of its first pixel, to W - 0.5.
     """
     points = np.concatenate([marks.points, marks.eyes, marks.boxes.reshape(-1, 2, 2)], 1)
     # Comparisons with NaN are False.
@@ -52,8 +54,12 @@ def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
 def eyes_crossed(marks: Marks) -> np.ndarray:
     """Return which faces have eyes or a mouth in an impossible place, bool [N].
 
-    That is the case if the centre of the image-left eye is not left of the other's, or if the
-    middle of the mouth corners lies above the line through the eyes, measured perpendicular to it.
+    That is the case if the eye that should be on the left side of the image is not left of the
+    other eye, or if the middle between the corners of the mouth is on the upper side of the line
+    through the eye centres.
+
+    Args:
+        marks: the eye centres and the 49 points of N faces.
     """
     left, right = marks.eyes[:, 0], marks.eyes[:, 1]
     across = right - left
@@ -64,17 +70,16 @@ def eyes_crossed(marks: Marks) -> np.ndarray:
 
 
 def jump(marks: Marks, frames: np.ndarray) -> np.ndarray:
-    """Return in which frames the eyes moved further than heads move within one frame.
+    """Return in which frames the eyes moved further than heads move within one frame, bool [N].
+
+    A frame is compared with the frame whose number is one smaller. It has a jump if the middle
+    between the eyes moved by more than half of the earlier frame's inter-ocular distance, or if
+    this distance changed by more than a third. It has none if the eyes of either frame are
+    unknown.
 
     Args:
-        marks: the marks of one sequence.
-        frames: its label frame numbers, increasing, int [N].
-
-    Returns:
-        The frames with a jump, bool [N]: compared with the frame whose number is one less, the
-        middle between the eyes moved by more than half of that frame's inter-ocular distance, or
-        the distance changed by more than a third. False where the eyes of either frame are
-        unknown.
+        marks: the eye centres of the N frames of one sequence, with other marks.
+        frames: the numbers of these frames, increasing, int [N].
     """
     distance = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
     moved = np.linalg.norm(np.diff(marks.eyes.mean(1), axis=0), axis=1)
@@ -119,13 +124,15 @@ CROPPED = STATUSES[: DETECTED + 1]
 
 
 class CropRows:
-    """The outcomes of the N frames of a part, filled in while the frames are cropped.
+    """The outcomes of up to 512 frames of a sequence, filled in while the frames are cropped.
 
     Attributes:
-        status: the positions in `STATUSES`, int32 [N]. Until the image of a frame is reached, its
-            status is the one that it gets if the image can be read.
-        marks: the marks of the frames' faces.
-        transforms: the maps from frame to crop pixels, float64 [N, 2, 3].
+        status: the status of each of the N frames, as a position in `STATUSES`, int32 [N]. Until
+            the image of a frame is reached, this is the status that the frame will get if the
+            image can be read.
+        marks: the eye centres, 49 points and boxes of the faces, in pixels.
+        transforms: the affine maps from pixels of the image to pixels of the crop, float64
+            [N, 2, 3].
         sizes: the width and height of the images in pixels, int64 [N, 2].
     """
 
@@ -136,12 +143,12 @@ class CropRows:
         self.sizes = np.zeros((len(status), 2), np.int64)
 
     def put_face(self, row: int, marks: Marks, transform: np.ndarray) -> None:
-        """Set the marks and the transform of a row to those of a detected face.
+        """Store a detected face as the face of a frame.
 
         Args:
-            row: the row of the frame.
-            marks: the marks of one face.
-            transform: the transform of that face, [2, 3].
+            row: the row of the frame in these arrays.
+            marks: the eye centres, 49 points and box of one face.
+            transform: the affine map from pixels of the image to pixels of the crop, [2, 3].
         """
         self.marks.eyes[row] = marks.eyes[0]
         self.marks.points[row] = marks.points[0]
@@ -149,12 +156,13 @@ class CropRows:
         self.transforms[row] = transform
 
     def table(self, paths: Sequence[str | None], origins: Sequence[str]) -> pa.Table:
-        """Return the rows of faces.parquet without the columns ``frame_id`` and ``jump``.
+        """Return the outcomes as rows of faces.parquet, without the columns frame_id and jump.
 
         Args:
-            paths: the paths of the crops, relative to the dataset's folder; None without a crop.
-            origins: the names of the origins of landmarks, for the statuses "aligned",
-                "neighbours" and "detected" in this order.
+            paths: the paths of the N crops, relative to the dataset's folder; None for a frame
+                without a crop.
+            origins: three names that say where landmarks come from: for frames with the status
+                "aligned", "neighbours" and "detected".
         """
         marks, status = self.marks, self.status
         lost = status > DETECTED
@@ -176,12 +184,12 @@ class CropRows:
 
 
 def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray) -> pa.Table:
-    """Return the complete rows of faces.parquet for a sequence.
+    """Return the complete rows of faces.parquet for the N frames of a sequence, as a table.
 
     Args:
-        parts: the tables that `CropRows.table` returned, in order.
-        ids: the frame_id of every row.
-        frames: the label frame numbers, int [N].
+        parts: the tables that `CropRows.table` returned for up to 512 frames each, in order.
+        ids: the value of the column frame_id for every row.
+        frames: the numbers of the frames, as in the label files, int [N].
     """
     table = pa.concat_tables(parts).combine_chunks()
     known = _bits(table["eyes"].is_valid().combine_chunks())
@@ -198,7 +206,13 @@ def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray
 
 
 def _fixed(values: np.ndarray, kind: pa.DataType, null: np.ndarray) -> pa.Array:
-    """Return values [N, K] as a column of lists of length K; a row is null where `null` is True."""
+    """Return an array as a column of an Arrow table, each row a list of fixed length.
+
+    Args:
+        values: the values, [N, K], for N lists of length K.
+        kind: the Arrow type of a value.
+        null: the rows that are null in the column, bool [N].
+    """
     values = np.where(null[:, None], 0, values)
     flat = from_numpy(values.ravel(), kind)
     layout = pa.list_(kind, values.shape[1])
@@ -220,7 +234,7 @@ def _strings(values: Sequence[str | None]) -> pa.Array:
 
 
 def _bits(column: pa.Array) -> np.ndarray:
-    """Return a boolean column without nulls as bool [N]."""
+    """Return a boolean column of a table, which has no nulls, as an array, bool [N]."""
     return to_numpy(pa.chunked_array([column.cast(pa.uint8())])).astype(bool)
 
 
@@ -233,12 +247,15 @@ _FLAGS = {
 
 
 class Tally:
-    """Counts of the rows of faces.parquet, collected sequence by sequence.
+    """Counts of the outcomes of frames that were cropped or not, collected sequence by sequence.
+
+    The status of a frame says whether it was cropped, or why not, such as "no face". A flag, such
+    as "jump", marks implausible landmarks.
 
     Attributes:
         statuses: the number of frames of each status, by subject.
         flags: the number of flagged frames of each subject, by flag.
-        first: the first sequence with a frame of that status, by status.
+        first: the first sequence that has a frame of a status, by status.
         unreadable: messages about images that cannot be read, with sequence, frame and reason.
     """
 
@@ -250,12 +267,12 @@ class Tally:
         self.unreadable: list[str] = []
 
     def add(self, job: SequenceJob, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
-        """Count the rows of a sequence.
+        """Count the outcomes of the frames of a sequence.
 
         Args:
             job: the sequence.
-            rows: its rows of faces.parquet.
-            metas: the metadata of its parts.
+            rows: the rows of faces.parquet for this sequence.
+            metas: the metadata that were stored with each 512 rows.
         """
         subject = job.sequence[0]
         counts = self.statuses.setdefault(subject, Counter())
@@ -303,7 +320,7 @@ class Tally:
 
     @property
     def totals(self) -> Counter[str]:
-        """The number of frames of each status."""
+        """The number of frames of each status, such as "aligned" or "no face"."""
         return sum(self.statuses.values(), Counter())
 
     @property
@@ -312,9 +329,9 @@ class Tally:
         return sum(self.totals[status] for status in CROPPED)
 
     def lost(self) -> dict[str, dict[str, int]]:
-        """Return the number of frames without a crop, by subject and status.
+        """Return the number of frames without a crop, by subject and status (the reason).
 
-        Frames that are "excluded" by a list of frames do not count as lost.
+        Frames that are not in the user's list of frames to crop (status "excluded") do not count.
         """
         lost = {
             subject: {
@@ -327,7 +344,7 @@ class Tally:
         return {subject: counts for subject, counts in lost.items() if counts}
 
     def notes(self) -> list[str]:
-        """Return the messages for the user, one per line."""
+        """Return messages for the user about frames without a crop and flagged frames, as lines."""
         lines = [f"frames with a crop: {self.cropped:,} of {self._kept(self.statuses):,}"]
         lines.append(f"by status: {_counts(self.totals)}")
         for subject, lost in self.lost().items():
@@ -351,7 +368,11 @@ class Tally:
         return lines
 
     def _kept(self, subjects: Any) -> int:
-        """Return the number of frames of these subjects that were to be cropped."""
+        """Return the number of frames of some subjects that were to be cropped.
+
+        Args:
+            subjects: the ids of the subjects.
+        """
         return sum(
             self.statuses[subject].total() - self.statuses[subject]["excluded"]
             for subject in subjects
@@ -364,11 +385,13 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
-    """Return the error for a run without any crop: the most frequent reason, with an example.
+    """Return the error to raise if no frame could be cropped.
+
+    It names the most frequent reason and an example.
 
     Args:
         plan: the plan of the run.
-        tally: the counts of all sequences; no frame has a crop.
+        tally: the counts of the outcomes of all frames, of which none has a crop.
         dataset: the name of the dataset, for the command in the hint.
     """
     lost = {

@@ -26,12 +26,13 @@ class CropRequest:
     """The user's choices for a cropping run.
 
     Attributes:
-        alignment: the name of the alignment, see `fauds.faces.alignment`.
+        alignment: the name of the rule by which faces are cropped, see `fauds.faces.alignment`.
         version: the required version of the alignment; None accepts the current one.
         without_landmarks: the treatment of frames for which the release has no landmarks: leave
             them out, interpolate from neighbouring frames, or use the detector.
-        detector: the detector, as `fauds.faces.detectors.open_detector` takes it. With "detect"
-            it is used for frames without landmarks, otherwise for all frames.
+        detector: the name of the face detector, as `fauds.faces.detectors.open_detector` takes it.
+            If `without_landmarks` is "detect", the detector is used only for frames for which the
+            release has no landmarks, otherwise for all frames.
         camera: the camera whose videos and landmarks are used.
         manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
             all frames.
@@ -47,7 +48,7 @@ class CropRequest:
     workers: int = 1
 
     def plain(self) -> dict[str, Any]:
-        """Return the fields that determine the crops, as JSON values with absolute paths."""
+        """Return the choices that affect the crops, by name, as JSON values with absolute paths."""
         fields = asdict(self)
         del fields["workers"]
         manifest = self.manifest and str(Path(self.manifest).resolve())
@@ -56,13 +57,13 @@ class CropRequest:
 
 
 def _with_absolute_path(detector: str) -> str:
-    """Return the name of a detector with an absolute path, valid from any working folder."""
+    """Return a detector's name, such as ``csv:faces.csv``, with its path made absolute."""
     name, _, path = detector.partition(":")
     return f"{name}:{Path(path).expanduser().resolve()}" if path else detector
 
 
 def check(request: CropRequest) -> None:
-    """Check the settings of a request.
+    """Check the user's choices for a cropping run.
 
     Raises:
         UsageError: a setting is unknown, or settings contradict each other.
@@ -111,15 +112,17 @@ class SequenceJob:
     Attributes:
         folder: the dataset's folder.
         sequence: the subject and the task.
-        frames: the label frame numbers, increasing, int32 [N].
+        frames: the numbers of the N coded frames, as in the label files, increasing, int32 [N].
         keep: the frames to crop, bool [N].
-        images: the paths of the frames' images, relative to `image_root`, string [N] with nulls.
+        images: the paths of the frames' images, relative to `image_root`, string [N]; null for a
+            frame without an image file.
         image_root: the folder that the image paths are relative to.
         source: the archive, video and landmark files of the sequence; None if it has none.
-        images_digest: a digest of the names, sizes and times in the folder of images; empty
-            without such a folder.
+        images_digest: a digest of the names, sizes and modification times of the files in the
+            folder of images, which shows whether they have changed; empty without such a folder.
         request: the user's choices.
-        detector_identity: the identity of the detector; None without a detector.
+        detector_identity: the name and version of the detector, and a fingerprint of its files;
+            None without a detector.
     """
 
     folder: Path
@@ -140,7 +143,7 @@ class SequenceJob:
 
     @property
     def alignment(self) -> Alignment:
-        """The alignment."""
+        """The rule by which faces are cropped."""
         return alignment(self.request.alignment, self.request.version)
 
     @property
@@ -177,8 +180,9 @@ class CropPlan:
         request: the user's choices.
         frames: the columns frame_id, subject, task, frame and image of the frames table.
         jobs: the sequences, in the order of the frames table.
-        detector_identity: the identity of the detector; None without a detector.
-        manifest: the list of frames to crop; None to crop all.
+        detector_identity: the name and version of the detector, and a fingerprint of its files;
+            None without a detector.
+        manifest: a summary of the user's list of frames to crop; None if all are to be cropped.
         notes: messages about the media and landmark files, one per line.
     """
 
@@ -208,14 +212,14 @@ class CropPlan:
 
     @property
     def landmarks(self) -> list[str]:
-        """The formats of the release's landmark files that are used."""
+        """The names of the formats of the release's landmark files that the run uses."""
         if self.jobs[0].detects_all or self.jobs[0].alignment.needs == "nothing":
             return []
         files = [_landmarks(job.source) for job in self.jobs]
         return sorted({file.form for file in files if file})
 
     def describe(self) -> str:
-        """Return a description of the alignment for results."""
+        """Return a description of how faces are cropped, as text that is written to results."""
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
         if alignment.needs == "nothing":
@@ -231,10 +235,10 @@ class CropPlan:
         return f"{definition} Landmarks: {landmarks}; frames without them are {rest}."
 
     def describe_frames(self, in_table: str = "every coded frame") -> str:
-        """Return a description of the frames that can have a crop, for results.
+        """Return a description of the frames that can have a crop, as text written to results.
 
         Args:
-            in_table: a description of the frames in the frames table.
+            in_table: a description of the frames in the dataset's frames table.
         """
         needs = "a picture" if self.jobs[0].alignment.needs == "nothing" else "a face crop"
         if self.manifest is None:
@@ -257,10 +261,12 @@ def make(
 
     Args:
         folder: the dataset's folder.
-        frames: the columns frame_id, subject, task, frame and image of its frames table.
+        frames: the columns frame_id, subject, task, frame and image of the dataset's frames table,
+            which has a row for each coded frame.
         `footage`: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
-        image_digests: digests of the sequences' folders of images, where they have one.
+        image_digests: a digest of the files in a sequence's folder of images, for each sequence
+            that has such a folder.
         request: the user's choices.
 
     Raises:

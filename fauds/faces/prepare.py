@@ -25,11 +25,11 @@ from fauds.tables.paths import FACES
 
 @dataclass(frozen=True)
 class Prepared:
-    """The result of the step.
+    """The result of cropping the faces of a dataset.
 
     Attributes:
-        path: the path of faces.parquet.
-        done: whether there was anything to do.
+        path: the path of faces.parquet, the table of the outcomes of all frames.
+        done: whether there was anything to do; False if an earlier run had done everything.
         meta: the metadata of the table: "settings" (alignment, version and so on), "described",
             "frame_set", "request" (fields of `CropRequest`), "frames" (the number of frames of
             each status), "lost" (by subject and status) and "notes".
@@ -49,20 +49,21 @@ def prepare(
     request: CropRequest,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Write the crops of all coded frames, and faces.parquet.
+    """Crop the faces of all coded frames, and write the table faces.parquet with their outcomes.
 
-    Crops are written to ``faces/NAME-VERSION/`` in the dataset's folder, whose lock is held
-    meanwhile.
+    Crops are written to ``faces/NAME-VERSION/`` in the dataset's folder, where NAME and VERSION
+    are those of the alignment. The lock of the dataset's folder is held meanwhile.
 
     Args:
         folder: the dataset's folder.
         frames: the path of frames.parquet.
         `footage`: the archives, videos and landmark files of the sequences.
         image_root: the folder that the image paths in frames.parquet are relative to.
-        image_digests: digests of the names, sizes and times in the folders of images, by
-            sequence.
+        image_digests: a digest of the names, sizes and modification times of the files in a
+            sequence's folder of images, by sequence.
         request: the user's choices.
-        progress: a function that is called with the number of finished frames and of all frames.
+        progress: a function that is called with the number of frames finished so far and the
+            number of all frames.
 
     Raises:
         UsageError: settings contradict each other, or the alignment or the detector is unknown.
@@ -111,7 +112,12 @@ def _run(
 
 
 def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the metadata of the table if it was made from the same inputs and settings."""
+    """Return the metadata of an existing faces.parquet if it needs no new run, otherwise None.
+
+    Args:
+        path: the path of faces.parquet.
+        meta: the metadata that a new run would write, with its inputs and settings.
+    """
     try:
         old = store.read_meta(path)
     except DataError:
@@ -120,7 +126,12 @@ def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _names_crops_of(path: Path, plan: CropPlan) -> bool:
-    """Return whether the table may name crops in the folder that the plan writes to."""
+    """Return whether an existing faces.parquet may name crops that a new run would replace.
+
+    Args:
+        path: the path of faces.parquet.
+        plan: the plan of the new run, with the folder that crops are written to.
+    """
     try:
         old = store.read_meta(path)
     except DataError:
@@ -130,7 +141,10 @@ def _names_crops_of(path: Path, plan: CropPlan) -> bool:
 
 
 def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
-    """Return a message about frames in gaps that are too long to fill, if there are any."""
+    """Return a message about frames without landmarks that neighbouring frames could not provide.
+
+    The list is empty if there are no frames in gaps that are too long to interpolate.
+    """
     left = tally.totals["no landmarks"]
     if plan.request.without_landmarks != "neighbours" or not left:
         return []
@@ -141,10 +155,15 @@ def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
 
 
 def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    """Write the parts of all sequences to one table, in the order of the frames table.
+    """Write faces.parquet: the rows of all sequences, in the order of the frames table.
+
+    Args:
+        plan: the plan of the run; the crops of all its sequences exist.
+        path: the path of faces.parquet.
+        meta: the metadata to write, to which counts and messages are added.
 
     Returns:
-        The metadata of the table.
+        The complete metadata of the table.
     """
     tally, start = Tally(), 0
     with store.table_writer(path, schemas.faces_schema()) as writer:

@@ -1,4 +1,4 @@
-"""Cropping of one sequence: its images are read once, in order, one at a time."""
+"""Cropping of the faces of one sequence, whose images are read once, in order, one at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,17 +25,20 @@ _LISTED = 20  # the largest number of unreadable images of a part that are liste
 
 
 class Stopped(Exception):
-    """Raised to end a run early; completed parts remain on disk."""
+    """Raised to end a cropping run early; the files of completed frames remain on disk."""
 
 
 def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int], None]) -> None:
-    """Write the missing crops and parts of a sequence.
+    """Write the crops and table rows of a sequence that earlier runs have not written.
+
+    The sequence is divided into parts of 512 coded frames; the rows of a part are written when all
+    its crops are.
 
     Args:
         job: the sequence.
-        check: a function that is called before every image, with whether a part begins; it
-            raises `Stopped` to end the run.
-        advance: a function that is called with the number of frames of each finished part.
+        check: a function that is called before every image; its argument says whether this image
+            is the first of a part. It raises `Stopped` to end the run.
+        advance: a function that is called after each part with the number of its frames.
 
     Raises:
         DataError: landmarks, a video or an archive cannot be read, or a file cannot be written.
@@ -49,7 +52,7 @@ def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int
 
 
 class _Worker:
-    """The state while one sequence is cropped: its files, landmarks and stream of images."""
+    """What is needed while one sequence is cropped: its files, landmarks and stream of images."""
 
     def __init__(self, job: SequenceJob, files: CropFiles, check: Callable[[bool], None]) -> None:
         self._job = job
@@ -95,10 +98,16 @@ class _Worker:
         self._files.write_part(number, rows.table(paths, origins), meta)
 
     def _crop_images(self, rows: CropRows, wanted: np.ndarray, start: int) -> dict[str, Any]:
-        """Crop the wanted rows of a part that begins at row `start` of the sequence.
+        """Crop some frames of a part of the sequence, which is a run of up to 512 coded frames.
+
+        Args:
+            rows: the outcomes of the part's frames, which are filled in.
+            wanted: the rows of the part whose images are to be read.
+            start: the position of the part's first frame in the sequence.
 
         Returns:
-            The metadata of the part: where the video ended, and the unreadable images.
+            The metadata of the part, which name the last readable frame of a video that ended too
+            early, and the images that cannot be read.
         """
         unreadable: dict[str, str] = {}
         reached = 0
@@ -133,7 +142,14 @@ class _Worker:
             self._files.write(frame, warp(decoded.image, rows.transforms[row], self._alignment))
 
     def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
-        """Run the detector and return whether the frame can be cropped by its largest face."""
+        """Find the largest face in an image, store it, and return whether it can be cropped.
+
+        Args:
+            rows: the outcomes of frames, which receive the face or the reason why there is none.
+            row: the row of this frame in `rows`.
+            frame: the number of the frame, as in the label files.
+            image: the image, uint8 [H, W, 3] RGB.
+        """
         at = Position(self._job.name, frame)
         spec, identity = self._job.request.detector, self._job.detector_identity
         faces = _detector(str(spec), str(identity)).find(image, at)
@@ -161,11 +177,11 @@ def _detector(spec: str, identity: str) -> Detector:
 
 
 class _SequenceLandmarks:
-    """The landmarks that the release holds for a sequence, read when they are needed.
+    """The landmarks that a dataset's release holds for a sequence, read when they are needed.
 
     Attributes:
-        form: the file format, see `fauds.datasets.media_files.LandmarkFiles`; empty if the
-            landmarks are not used.
+        form: the name of the file format, see `fauds.datasets.media_files.LandmarkFiles`; empty
+            if the landmarks are not used.
     """
 
     def __init__(self, job: SequenceJob) -> None:
@@ -177,7 +193,15 @@ class _SequenceLandmarks:
         self.form = self._files.form if self._files else ""
 
     def part(self, part: slice) -> tuple[Marks, np.ndarray]:
-        """Return the marks of a part's frames, and which were filled from neighbours, bool [N]."""
+        """Return the eye centres, 49 points and boxes of some frames of the sequence.
+
+        Args:
+            part: the positions of the frames in the sequence.
+
+        Returns:
+            The marks of the N frames, and which of them were interpolated from neighbouring
+            frames, bool [N].
+        """
         frames = self._frames[part]
         filled = np.zeros(len(frames), bool)
         if self._files is None:
@@ -196,7 +220,13 @@ class _SequenceLandmarks:
 
 
 def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> CropRows:
-    """Return the rows of a part before any image is read, with the outcomes to expect."""
+    """Return the outcomes of some frames that are expected before any image is read.
+
+    Args:
+        job: the sequence.
+        landmarks: the landmarks that the release holds for the sequence.
+        part: the positions of the frames in the sequence.
+    """
     alignment = job.alignment
     known, filled = landmarks.part(part)
     transforms = alignment.transforms(known)

@@ -44,23 +44,28 @@ class DecodedImage:
 
 
 class FrameStream(Protocol):
-    """The interface of streams of the images of a sequence's N coded frames.
+    """The interface of objects that read the images of a sequence's N coded frames one by one.
 
     Attributes:
-        available: whether a frame may have an image, bool [N]; False if it is known in advance
-            that it has none.
+        available: which frames may have an image, bool [N]; False for a frame that is known in
+            advance to have no image.
     """
 
     available: np.ndarray
 
     @property
     def ended_at(self) -> int | None:
-        """The last frame of a video that ended before a requested frame; None otherwise."""
+        """The number of a video's last readable frame, if the video ended too early.
+
+        None if no video ended before a frame that was requested from it.
+        """
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """Yield each row with its image, or with the error if the image cannot be read.
+        """Yield images of the sequence, each with the row of its frame.
 
-        One image is in memory at a time. A video that ends early ends the stream.
+        The row is the position of the frame among the N coded frames of the sequence. If an image
+        cannot be read, the row is yielded with the error instead. One image is in memory at a
+        time. A video that ends early ends the stream.
 
         Args:
             rows: the rows to read, 0 to N - 1, increasing, all of them `available`; each row is
@@ -72,10 +77,10 @@ class FrameStream(Protocol):
 
 
 class FolderStream:
-    """A stream of image files in a folder.
+    """A stream of a sequence's images from image files in a folder.
 
     Args:
-        root: the folder that the paths are relative to.
+        root: the folder that `paths` are relative to.
         paths: the paths of the images of the N frames; None for a frame without an image.
     """
 
@@ -87,7 +92,7 @@ class FolderStream:
         self._paths = paths
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """See `FrameStream.stream`."""
+        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
         for row in rows:
             yield row, self._read(self._root / str(self._paths[row]))
 
@@ -100,11 +105,11 @@ class FolderStream:
 
 
 class ArchiveStream:
-    """A stream of images in a zip file, which stays open while they are read.
+    """A stream of a sequence's images from a zip file, which stays open while images are read.
 
     Args:
-        archive: the zip file, with its members by label frame.
-        frames: the label frame numbers, int [N].
+        archive: the zip file, with the name of the image file inside it for each frame number.
+        frames: the numbers of the N coded frames, as in the label files, int [N].
     """
 
     ended_at = None
@@ -115,7 +120,7 @@ class ArchiveStream:
         self.available = np.array([member is not None for member in self._members], bool)
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """See `FrameStream.stream`."""
+        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
         try:
             file = zipfile.ZipFile(self._path)
         except (*_DAMAGE, NotImplementedError) as error:
@@ -146,11 +151,13 @@ class ArchiveStream:
 
 
 class VideoStream:
-    """A stream of the frames of a video; its n-th frame, counted from 1, is label frame n.
+    """A stream of a sequence's images from a video.
+
+    The first frame of the video is frame 1 of the label files, the second is frame 2, and so on.
 
     Args:
         path: the path of the video.
-        frames: the label frame numbers, increasing, int [N].
+        frames: the numbers of the N coded frames, as in the label files, increasing, int [N].
     """
 
     def __init__(self, path: Path, frames: np.ndarray) -> None:
@@ -166,11 +173,11 @@ class VideoStream:
 
     @property
     def ended_at(self) -> int | None:
-        """See `FrameStream.ended_at`."""
+        """The last readable frame, if the video ended too early; see `FrameStream.ended_at`."""
         return self._video.ended_at
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """See `FrameStream.stream`."""
+        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
@@ -187,13 +194,13 @@ class VideoStream:
 def open_stream(
     root: Path, paths: Sequence[str | None], source: Source | None, frames: np.ndarray
 ) -> FrameStream:
-    """Return the images of a sequence: its image files, or its archive, or its video.
+    """Return a stream of the images of a sequence from its image files, its zip file or its video.
 
     Args:
         root: the folder that `paths` are relative to.
         paths: the paths of the image files of the N frames; None for a frame without a file.
-        source: the archive and the video of the sequence; None if it has neither.
-        frames: the label frame numbers, increasing, int [N].
+        source: the zip file and the video of the sequence; None if it has neither.
+        frames: the numbers of the N coded frames, as in the label files, increasing, int [N].
 
     Raises:
         DataError: the video cannot be opened.

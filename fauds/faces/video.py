@@ -25,7 +25,7 @@ class Video:
         fps: the frames per second according to the header.
         frames: the number of frames according to the header; 0 if it declares none.
         size: the width and height in pixels according to the header.
-        ended_at: the last readable frame, once `stream` has reached the end; None before.
+        ended_at: the number of the last readable frame; None until `stream` has reached the end.
 
     Raises:
         DataError: the file does not exist, or FFmpeg cannot open it as a video.
@@ -48,8 +48,8 @@ class Video:
         """Check that no frame is lost inside the file, which would shift all later frames.
 
         An AVI file stores no times that would show a loss, but its header declares the number of
-        frames. They are counted without being decoded, which takes microseconds each. A file that
-        was cut off passes, because it has lost only frames at its end.
+        frames. The frames are counted without being decoded, which takes microseconds per frame.
+        A file that was cut off passes the check, because it has lost only frames at its end.
 
         Raises:
             DataError: the file is complete but has fewer frames than its header declares.
@@ -98,15 +98,15 @@ class Video:
         return capture
 
     def stream(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield frames in order, as their number and their pixels, uint8 [H, W, 3] RGB.
+        """Yield frames in order, each as its number and its pixels, uint8 [H, W, 3] RGB.
 
         Frames that are not wanted are skipped without converting their pixels, and nothing is
-        read after the last wanted one. A video that ends or is damaged before it ends the stream;
-        `ended_at` is then the last readable frame.
+        read after the last wanted frame. If the video ends or is damaged before that frame, the
+        stream ends early; `ended_at` is then the number of the last readable frame.
 
-        If the times of the frames show that some are lost, the later frames keep their own
-        numbers when all frames are read. When certain frames are wanted, the loss is an error,
-        because the numbers must be right.
+        If the times of the frames show that frames are lost and all frames are read, the frames
+        after the loss keep their own numbers. If only certain frames are wanted, the loss is an
+        error, because the numbers must be right.
 
         Args:
             wanted: the increasing numbers of the frames to read, each taken from the iterable
@@ -147,10 +147,10 @@ class Video:
 
 
 class _Clock:
-    """Detection of lost frames by the times of the frames that are read.
+    """Detection of frames that are lost inside a video, by the times of the frames that are read.
 
-    It works only while the times advance in steps of the frame rate; in a video with an uneven
-    rate, times do not determine frame numbers.
+    Losses are detected only while the times advance in even steps, as the frame rate says; in a
+    video with an uneven rate, times do not determine frame numbers.
     """
 
     def __init__(self, capture: cv2.VideoCapture, fps: float) -> None:

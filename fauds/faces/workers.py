@@ -1,4 +1,4 @@
-"""Sequences cropped in several processes: longest first, with prompt and clean stopping."""
+"""Cropping of sequences in several processes, the longest first, which can be stopped cleanly."""
 
 import os
 import signal
@@ -25,16 +25,18 @@ Advance = Callable[[int], None]
 
 
 def crop_all(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> None:
-    """Crop sequences; the written files do not depend on the number of processes.
+    """Crop the faces of all sequences; the files do not depend on the number of processes.
+
+    If a sequence fails, the other processes first finish the up to 512 frames at which they are,
+    so that a later run can resume there.
 
     Args:
         jobs: the sequences, in any order.
-        workers: the number of processes; 1 crops in this process.
-        advance: a function that receives the progress.
+        workers: the number of processes; with 1, this process does the work.
+        advance: a function that is called with the number of frames finished since its last call.
 
     Raises:
-        DataError: a sequence failed, and the other processes have finished their current parts;
-            or the operating system ended a process.
+        DataError: a sequence failed, or the operating system ended a process.
     """
     longest_first = sorted(jobs, key=lambda job: -int(job.keep.sum()))
     if workers == 1 or len(jobs) < 2:
@@ -84,7 +86,10 @@ def _wait_for(futures: Sequence[Future[None]], done: Any, advance: Advance) -> N
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Let processes started here ignore Ctrl-C from the start; this process stops them."""
+    """Make processes that start in this context ignore Ctrl-C from the start.
+
+    Only the parent process reacts to Ctrl-C, and stops the others.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -99,7 +104,12 @@ _shared: Any = None
 
 
 def _begin(stop: Any, done: Any) -> None:
-    """Set up a worker: its shared values, one OpenCV thread, and its end with the parent."""
+    """Set up a worker process, which uses one OpenCV thread and ends when its parent ends.
+
+    Args:
+        stop: the value in shared memory by which the parent stops workers.
+        done: the number of finished frames in shared memory, to which all workers add.
+    """
     global _shared
     _shared = stop, done
     signal.signal(signal.SIGINT, signal.SIG_IGN)

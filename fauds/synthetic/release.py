@@ -1,8 +1,8 @@
 """Writing of a synthetic release in the raw layout of BP4D or DISFA.
 
-A synthetic release is read by the same reader as the real one. A marker file in its root identifies
-it: a folder without the marker is never overwritten, and readers raise an error while the marker
-says that writing is incomplete.
+A synthetic release is read by the same reader as the real dataset. A marker file in its root folder
+says that it is synthetic: a folder without the marker is never overwritten, and readers raise an
+error while the marker says that writing is incomplete.
 """
 
 import shutil

@@ -23,15 +23,15 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
 
 
 def open_detector(spec: str) -> Detector:
-    """Return the detector that a user names.
+    """Return the face detector that a user names.
 
     Args:
-        spec: the name, with a path where the detector reads a file: ``cascade`` or
-            ``csv:landmarks.csv``.
+        spec: the name of the detector, such as ``cascade``, followed by a path if the detector
+            reads a file, such as ``csv:landmarks.csv``.
 
     Raises:
-        UsageError: no detector has that name, or it needs a path.
-        DataError: a file that it reads is missing or damaged.
+        UsageError: no detector has that name, or the detector needs a path.
+        DataError: a file that the detector reads is missing or damaged.
     """
     name, _, path = spec.partition(":")
     return DETECTORS[name](Path(path).expanduser() if path else None)

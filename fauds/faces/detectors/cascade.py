@@ -1,4 +1,7 @@
-"""Boxes of frontal faces by the cascade in scikit-image: no download, no landmarks."""
+"""Detection of frontal faces by the cascade in scikit-image, which gives boxes but no landmarks.
+
+Nothing needs to be downloaded.
+"""
 
 import hashlib
 from pathlib import Path
@@ -27,13 +30,14 @@ class CascadeDetector:
 
     An image is first reduced to at most 320 pixels on its longer side, so that the time hardly
     depends on its size. The smallest face that is searched for is an eighth of the shorter side.
-    Accepted windows that share more than half of their union count as one face, whose box is
-    their mean; groups of fewer than 4 windows are dropped. Where two boxes share 30 % of the
-    smaller one, the one with more windows is kept.
+    The cascade accepts many overlapping windows around a face. Windows whose intersection is more
+    than half of their union count as one face, whose box is the mean of the windows; groups of
+    fewer than 4 windows are dropped. If the intersection of two boxes is 30 % of the smaller box,
+    only the box with more windows is kept.
 
     The eyes are placed at fixed shares of the box's width and height, the means over 40 synthetic
-    faces in three sizes. On these faces the error was 5 % of the distance between the eyes on
-    average and 13 % at most; on a photograph, scikit-image's astronaut, it was 9 %.
+    faces in three sizes. On these faces the error of the eyes was 5 % of the distance between them
+    on average and 13 % at most; on a photograph, scikit-image's astronaut, it was 9 %.
     """
 
     gives = frozenset(("eyes", "box"))
@@ -47,7 +51,7 @@ class CascadeDetector:
         self.identity = f"cascade (scikit-image {version}, {digest[:16]})"
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
-        """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
+        """Return the faces found in an image, uint8 [H, W, 3] RGB, largest first."""
         height, width = image.shape[:2]
         scale = min(1.0, _SEARCHED_SIDE / max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -62,7 +66,10 @@ class CascadeDetector:
         ]
 
     def _windows(self, image: np.ndarray) -> np.ndarray:
-        """Return the accepted windows: left, top, right, bottom, float64 [N, 4]."""
+        """Return the windows of an image that the cascade accepts as faces, float64 [N, 4].
+
+        A window is given by left, top, right and bottom.
+        """
         shorter = min(image.shape[:2])
         if shorter < _SMALLEST_WINDOW:
             return np.empty((0, 4))
@@ -93,10 +100,10 @@ class CascadeDetector:
 
 
 def open_cascade(path: Path | None) -> CascadeDetector:
-    """Return the detector.
+    """Return the detector that uses scikit-image's cascade.
 
     Raises:
-        UsageError: a path is given; the cascade reads no file.
+        UsageError: a path is given, although the cascade reads no file.
     """
     if path is not None:
         raise UsageError(
@@ -106,7 +113,11 @@ def open_cascade(path: Path | None) -> CascadeDetector:
 
 
 def _merged(windows: np.ndarray) -> np.ndarray:
-    """Return one box for each group of overlapping windows, [M, 4]."""
+    """Return one box for each group of overlapping windows, [M, 4], which are likely faces.
+
+    Args:
+        windows: left, top, right and bottom of each window, [N, 4].
+    """
     if len(windows) == 0:
         return windows
     shared, areas = _intersections(windows)
@@ -127,7 +138,7 @@ def _merged(windows: np.ndarray) -> np.ndarray:
 
 
 def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the areas that each two boxes share, [N, N], and the areas of the boxes, [N]."""
+    """Return the area of the intersection of each two boxes, [N, N], and of each box, [N]."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     return np.prod(np.clip(high - low, 0, None), axis=-1), np.prod(
@@ -136,7 +147,7 @@ def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _eyes(box: Box) -> np.ndarray:
-    """Return the eye centres estimated from a box, float32 [2, 2], x and y in pixels."""
+    """Return the eye centres estimated from the box around a face, float32 [2, 2], in pixels."""
     left, top, right, bottom = box
     eyes: np.ndarray = np.array([left, top]) + _EYES * [right - left, bottom - top]
     return eyes.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Detectors that read faces from CSV files of other programs: landmarks or boxes by frame."""
+"""Detectors that read each frame's landmarks or boxes from CSV files that other programs wrote."""
 
 import hashlib
 import re
@@ -19,13 +19,13 @@ from fauds.tables.delimited import ColumnFile, open_columns, stacked_numbers, tr
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """The faces of N images, in pixels.
+    """N faces that were read from a CSV file, one in each row of these arrays; unit: pixels.
 
     Attributes:
-        boxes: left, top, right and bottom of the boxes, [N, 4]; NaN where unknown.
+        boxes: left, top, right and bottom of the boxes, [N, 4]; NaN for an unknown box.
         landmarks: the points, float32 [N, K, 2]; None if only boxes are known.
-        eyes: the eye centres, [N, 2, 2]; NaN where unknown.
-        scores: the confidences of the detector, [N], 0 to 1.
+        eyes: the eye centres, [N, 2, 2]; NaN if they are unknown.
+        scores: the detector's confidence in each face, [N], 0 to 1.
     """
 
     boxes: np.ndarray
@@ -34,7 +34,7 @@ class DetectedFaces:
     scores: np.ndarray
 
     def face(self, row: int) -> Face:
-        """Return the face in row `row`."""
+        """Return the face in a row of these arrays, counted from 0."""
         left, top, right, bottom = self.boxes[row].tolist()
         return Face(
             (left, top, right, bottom),
@@ -47,7 +47,12 @@ class DetectedFaces:
 def complete(
     file: ColumnFile, landmarks: np.ndarray | None, boxes: np.ndarray | None
 ) -> np.ndarray:
-    """Return which rows have a face, bool [N].
+    """Return which rows of a CSV file have a face, bool [N].
+
+    Args:
+        file: the CSV file, for error messages.
+        landmarks: the points of every row, [N, K, 2]; None if the file has none.
+        boxes: the box of every row, [N, 4]; None if the file has none.
 
     Raises:
         DataError: some but not all coordinates of a row are missing, or a box has no width or
@@ -75,7 +80,7 @@ def complete(
 
 
 def paired(numbers: np.ndarray) -> np.ndarray:
-    """Return columns in the order x, y, x, y, ..., [N, 2 K], as points [N, K, 2]."""
+    """Return points, [N, K, 2], from a table whose columns are x, y, x, y, ..., [N, 2 K]."""
     return numbers.reshape(len(numbers), -1, 2)
 
 
@@ -85,10 +90,11 @@ def faces_of(
     """Return faces from their landmarks, their boxes, or both.
 
     Args:
-        landmarks: the points, [N, K, 2] with K = 49, 66 or 68; if None, the eyes are NaN.
-        boxes: the boxes, [N, 4]; if None, the bounding boxes of 66 or 68 landmarks, and NaN for
-            49.
-        scores: the confidences, [N]; if None, 1.
+        landmarks: the points, [N, K, 2] with K = 49, 66 or 68. If None, the eye centres are
+            unknown (NaN).
+        boxes: the boxes, [N, 4]. If None, the bounding boxes of the landmarks are used; with 49
+            landmarks, which lack the jaw, boxes are unknown (NaN).
+        scores: the detector's confidence in each face, [N], 0 to 1; if None, it is 1.
     """
     if landmarks is not None:
         known = marks(landmarks)
@@ -157,7 +163,7 @@ class CsvDetector:
 
 
 def open_csv(path: Path | None) -> CsvDetector:
-    """Return the detector of a CSV file; see `CsvDetector` for its columns.
+    """Return a detector that reads faces from a CSV file; `CsvDetector` describes its columns.
 
     Raises:
         UsageError: no path is given.
@@ -172,7 +178,14 @@ def open_csv(path: Path | None) -> CsvDetector:
 def _rows(
     file: ColumnFile, texts: Sequence[str], whole: Sequence[str], numbers: Sequence[str]
 ) -> pa.Table:
-    """Return columns of text, of whole numbers, and of numbers (float32; null where empty).
+    """Return the wanted columns of a CSV file as a table.
+
+    Args:
+        file: the CSV file.
+        texts: the names of the columns that hold text.
+        whole: the names of the columns that hold whole numbers.
+        numbers: the names of the columns that hold numbers, which are read as float32; empty cells
+            become null.
 
     Raises:
         DataError: the file has no rows, or `ColumnFile.read` raises it.
@@ -192,7 +205,10 @@ def _rows(
 
 
 def _points(file: ColumnFile) -> list[str] | None:
-    """Return the names of the point columns in order, x0, y0, x1, ...; None if there are none."""
+    """Return the names of a CSV file's landmark columns in the order x0, y0, x1, y1, ...
+
+    None if the file has no such columns.
+    """
     count = sum(re.fullmatch(r"x\d+", name) is not None for name in file.header)
     if count == 0:
         return None
@@ -207,7 +223,12 @@ def _points(file: ColumnFile) -> list[str] | None:
 
 
 def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[str]:
-    """Return the members of `GIVES` that the file provides for every face."""
+    """Return what is known of every face in a file: a subset of "eyes", "points" and "box".
+
+    Args:
+        landmarks: the points, [N, K, 2]; None if the file has none.
+        boxes: the boxes, [N, 4]; None if the file has none.
+    """
     if landmarks is None:
         return frozenset(("box",))
     known = boxes is not None or landmarks.shape[1] > POINTS
@@ -215,7 +236,10 @@ def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[
 
 
 def _sources(table: pa.Table) -> list[str]:
-    """Return the source of every row, such as ``F001/T1``."""
+    """Return where the face in every row of a CSV file was found.
+
+    That is the sequence, such as ``F001/T1``, or the name of an image or video file.
+    """
     names = [trimmed_texts(table[name]) for name in table.column_names if name in _KEYS]
     if table.column_names[0] == "source" or len(names) == 1:
         return names[0]
@@ -240,10 +264,10 @@ def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
 class OpenFaceDetector:
     """A detector that reads 68 landmarks from the output of OpenFace 2's FeatureExtraction.
 
-    The path names a CSV file or a folder of them, one file per video. A file belongs to a source
-    if its name without suffix equals the source with ``_`` for ``/``: ``F001_T1.csv``,
-    ``SN001.csv``, or ``talk.csv`` for ``talk.mp4``. If a sequence has no such file, the file is
-    used whose name contains the subject and then the task, with any zero padding:
+    The path names a CSV file, or a folder of CSV files, one for each video. A file belongs to a
+    sequence or video of the same name, in which ``_`` replaces ``/``: ``F001_T1.csv`` to F001/T1,
+    ``SN001.csv`` to SN001, ``talk.csv`` to ``talk.mp4``. If a sequence has no such file, the file
+    is used whose name contains the subject and then the task, with any zero padding:
     ``LeftVideoSN001_comp.csv`` belongs to SN001, ``2F01_T5.csv`` to F001/T5. Upper and lower case
     are not distinguished.
 
@@ -271,7 +295,8 @@ class OpenFaceDetector:
         """Return the faces that the files list for a frame; the image is not used.
 
         Raises:
-            DataError: no file belongs to the source, or more than one does; the file is damaged.
+            DataError: no file belongs to the sequence or video, or several files do, or the file
+                is damaged.
         """
         path = self._file_of(at.source)
         if self._open is None or self._open[0] != path:
@@ -304,7 +329,7 @@ class OpenFaceDetector:
 
 
 def open_openface(path: Path | None) -> OpenFaceDetector:
-    """Return the detector of OpenFace's output; see `OpenFaceDetector`.
+    """Return a detector that reads landmarks from OpenFace's output; see `OpenFaceDetector`.
 
     Raises:
         UsageError: no path is given.
@@ -331,7 +356,11 @@ def _tables_in(path: Path) -> list[Path]:
 
 
 def _name_pattern(source: str) -> re.Pattern[str]:
-    """Return a pattern that finds the subject, and then the task, in a file's name."""
+    """Return a regular expression that matches file names with a given subject and then task.
+
+    Args:
+        source: the subject and the task, such as ``F001/T1``, or only the subject.
+    """
     parts = []
     for part in source.split("/"):
         ((letters, digits),) = re.findall(r"\A(.*?)0*(\d*)\Z", part, re.DOTALL)
@@ -346,7 +375,7 @@ def _missing(names: Sequence[str]) -> str:
 
 
 def _check_openface(file: ColumnFile) -> list[str]:
-    """Return the names of the point columns in order.
+    """Return the names of the landmark columns of an OpenFace file in the order x_0, y_0, x_1, ...
 
     Raises:
         DataError: the file is not a table that OpenFace wrote for a video.
@@ -368,7 +397,10 @@ def _check_openface(file: ColumnFile) -> list[str]:
 
 
 def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
-    """Return the frame numbers of all faces, increasing, and the faces, largest first per frame."""
+    """Return the faces in a file that OpenFace wrote, and the frame number of each face.
+
+    Frame numbers increase; the faces of the same frame follow each other, the largest first.
+    """
     file = open_columns(path)
     points = _check_openface(file)
     table = _rows(file, (), ["frame", "success"], [*points, "confidence"])

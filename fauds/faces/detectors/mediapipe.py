@@ -45,7 +45,7 @@ class MediaPipeDetector:
         self.identity = identity
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
-        """Return the faces of an image, uint8 [H, W, 3] RGB, largest first; see `Detector`."""
+        """Return the faces found in an image, uint8 [H, W, 3] RGB, largest first."""
         media_image = self._mediapipe.Image(
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
         )
@@ -65,7 +65,7 @@ class MediaPipeDetector:
 
 
 def open_mediapipe(path: Path | None) -> MediaPipeDetector:
-    """Return the detector of a model file, face_landmarker.task.
+    """Return MediaPipe's detector with the model in a file, such as face_landmarker.task.
 
     Raises:
         UsageError: no path is given, or MediaPipe is not installed.
