@@ -75,6 +75,7 @@ EXCEPTIONS = {
     "seen": "Explanation.seen is public: the part of the image that the model was shown",
     "drawn": "statistics: what was sampled at random",
     "watch_test": "the key of the setting, which outlives any renaming in the code",
+    "Footage": "the class that Reader.footage returns, public as it is",
     "footage": "Reader.footage is a public interface that plugins implement",
     "pictures": "the option --pictures of fauds synth, whose parameter is called by its name",
 }

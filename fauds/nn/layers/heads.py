@@ -13,7 +13,7 @@ AU_STATES = 2
 def stacked_uniform(*shape: int, fan_in: int) -> nn.Parameter:
     """Return a parameter that stacks the weights of a layer of all AUs, with random values.
 
-    The values are drawn from the same distribution as those of nn.Linear.
+    The values are sampled in the same way as those of nn.Linear.
 
     Args:
         shape: the shape of the parameter.
