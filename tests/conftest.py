@@ -44,7 +44,7 @@ def six_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def six_run(six_root: Path, quick_maps: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def six_run(six_root: Path, quick_tsne: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a workdir of `six_root` with two random folds and a finished run of VL-FAU."""
     work = tmp_path_factory.mktemp("six") / "work"
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def six_run(six_root: Path, quick_maps: None, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
-def quick_maps() -> Iterator[None]:
+def quick_tsne() -> Iterator[None]:
     """Limit t-SNE, which takes a quarter of the time of a small run, to its fewest steps."""
     from sklearn import manifold
 
@@ -77,7 +77,7 @@ def bp4d_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def few_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a synthetic release of BP4D: F001's occurrence, and intensities of AU06 and AU12."""
     root = tmp_path_factory.mktemp("synthetic") / "bp4d"
     release.write(root, "bp4d", subjects=1, frames=48, seed=3, labels_only=True)

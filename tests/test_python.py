@@ -17,7 +17,7 @@ from fauds.nn.presets import run_settings
 from fauds.training.batches import batches
 from tests.helpers import SMALL, Cli, small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -67,7 +67,7 @@ class Report:
         self.problems += [Problem(str(error.where), error.what) for error in errors]
 
 
-def check(language: str, templates: Path | None = None) -> Report:
+def check_templates(language: str, templates: Path | None = None) -> Report:
     """Check all templates of a language.
 
     The check finds broken YAML and Jinja2, undefined variables, missing states and action units,

@@ -72,7 +72,7 @@ def bench(
     project = new_project(workdir, dataset)
     workspace = project.workspace
     request = planning.RunRequest(model, preset, folds, changes, faces, resume)
-    if faces is not None and workspace.protocol.joins:
+    if faces is not None and workspace.protocol.is_joined:
         raise click.UsageError(
             f"{dataset} takes its faces from the crops of both datasets: leave --faces out."
         )
@@ -86,7 +86,7 @@ def bench(
             with new_progress(shown=processes.is_leader()) as progress:
                 project.bench(plan, frames, progress, tensorboard=log == "tensorboard")
         except BaseException:
-            if plan.begun and processes.is_leader():
+            if plan.exists and processes.is_leader():
                 words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
                 again = shlex.join([*words, "--resume", plan.folder.name])
                 click.echo(f"Finished work is kept. Go on with: {again}", err=True)

@@ -260,11 +260,11 @@ def _described(built: Any) -> str:
 @_TEMPLATES
 def lint(language: str | None, templates: Path | None) -> None:
     """Check templates and list their problems, one per line; the exit code is 1 if any exist."""
-    from fauds.captions.lint import check
+    from fauds.captions.lint import check_templates
 
     wrong = 0
     for name in [language] if language else _languages(templates):
-        report = check(name, templates)
+        report = check_templates(name, templates)
         for problem in report.problems:
             click.echo(problem)
         number = len(report.problems)

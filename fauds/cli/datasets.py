@@ -101,7 +101,7 @@ def check(
     if root is None:
         raise click.UsageError("Name the folder of the raw files to check: --root FOLDER.")
     benchmark = new_project(workdir, dataset).workspace.protocol
-    reader_options = ReadOptions(**reading(**options), **benchmark.reading())
+    reader_options = ReadOptions(**reading(**options), **benchmark.reader_options())
     show_check(dataset, checking.check(benchmark, root, reader_options, camera or "left", workdir))
 
 

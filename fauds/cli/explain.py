@@ -168,7 +168,7 @@ def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
     Raises:
         DataError: always, unless this is one of several processes, which then only prints.
     """
-    if summary.unreadable == summary.pictures:
+    if summary.unreadable == summary.images:
         hint = "copy these files again; ffprobe tells more about a broken video"
     else:
         hint = (
@@ -176,7 +176,7 @@ def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
             "crops need no detector (--aligned)"
         )
     error = DataError(
-        f"Nothing was explained: {_counted(summary.pictures, 'image')} skipped.",
+        f"Nothing was explained: {_counted(summary.images, 'image')} skipped.",
         where="; ".join(summary.skipped),
         hint=hint,
     )
@@ -193,7 +193,7 @@ def _show_summary(summary: "Summary", written: list[Path]) -> None:
         summary: the counts of the run.
         written: the paths of the files written.
     """
-    skipped = summary.pictures - summary.explained
+    skipped = summary.images - summary.explained
     for path in written:
         faces = _counted(summary.faces, "face")
         click.echo(f"{path}: {faces} in {_counted(summary.explained, 'image')}")

@@ -199,14 +199,14 @@ def _fold_table(results: "Results") -> Table:
 
 
 def _interval(results: "Results", au: str | None) -> str:
-    row = results.row(results.protocol.predicts.first, "mean_of_folds", au)
+    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds", au)
     return "-" if row is None else percent_range(row.low, row.high) or "-"
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
     """Print what the intervals cover, other choices of the epoch, and missing predictions."""
     target = results.protocol.predicts
-    first = target.first
+    first = target.main_metric
     if results.uncertainty is not None and _interval(results, None) != "-":
         subjects = sum(row.scope == "subject" and row.metric == first for row in results.metrics)
         console.print(
@@ -276,7 +276,7 @@ def show_check(dataset: str, check: "Check") -> None:
     console.print(f"{dataset} in {check.root}{synthetic}", soft_wrap=True)
     groups = {
         "found": check.contents,
-        "differs from the published counts": check.differs,
+        "differs from the published counts": check.differences,
         "missing": check.missing,
     }
     for head, lines in groups.items():

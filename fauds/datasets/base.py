@@ -61,24 +61,28 @@ class ReadOptions:
         if self.occurrence_at is not None and not 1 <= self.occurrence_at <= 5:
             raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="use 1 to 5")
 
-    def plain(self) -> dict[str, Any]:
-        """Return the options by name, as values that JSON can store; `fields_of` reverses this."""
+    def json_values(self) -> dict[str, Any]:
+        """Return the options by name, as values that JSON can store.
+
+        `from_json_values` reverses this.
+        """
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
-    def fields_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+    def from_json_values(values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments with which to make `ReadOptions` from stored options.
 
         Args:
-            plain: the result of `ReadOptions.plain`, or a part of it, for example read from JSON.
+            values: the result of `ReadOptions.json_values`, or a part of it, for example as read
+                from JSON.
         """
-        paths = {key: Path(plain[key]) for key in ("sex_table", "images") if plain.get(key)}
-        lists = {key: tuple(plain[key]) for key in ("subjects", "aus") if plain.get(key)}
-        return {**plain, **paths, **lists}
+        paths = {key: Path(values[key]) for key in ("sex_table", "images") if values.get(key)}
+        lists = {key: tuple(values[key]) for key in ("subjects", "aus") if values.get(key)}
+        return {**values, **paths, **lists}
 
     @classmethod
-    def as_last(
+    def like_last_read(
         cls, last: Mapping[str, Any], root: Path | None, changes: Mapping[str, Any]
     ) -> "ReadOptions":
         """Return the options to read a release with, if the user sets only some of them now.
@@ -97,7 +101,7 @@ class ReadOptions:
         # Options that suit one release need not suit another.
         if root is not None and str(root.resolve()) != last_root:
             kept = {}
-        return cls(**{**cls.fields_of(kept), **changes})
+        return cls(**{**cls.from_json_values(kept), **changes})
 
 
 @dataclass(frozen=True)

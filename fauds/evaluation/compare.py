@@ -227,7 +227,7 @@ class ModelComparison:
 
         The verdict is whether the two models differ.
         """
-        return self.metrics[self.target.first]
+        return self.metrics[self.target.main_metric]
 
     @property
     def aus(self) -> list[str]:

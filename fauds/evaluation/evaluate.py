@@ -116,14 +116,14 @@ class References:
         captions: the rows of captions.parquet for the S predicted frames.
         phrases: the table of phrases.parquet, which lists all distinct descriptions.
         language: the language of both tables, such as "en".
-        readable: whether the captions follow templates that ship with fauds; only these can be
-            parsed for what they assert.
+        can_be_read_back: whether the captions follow templates that ship with fauds; only these can
+            be parsed for what they assert.
     """
 
     captions: pa.Table
     phrases: pa.Table
     language: str
-    readable: bool
+    can_be_read_back: bool
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class GroundTruth:
         tested: the numbers of the folds that are scored.
         statistics: a table that counts the labels in the training and test frames of each fold.
         synthetic: whether the dataset is synthetic.
-        offered: the number of coded frames of the tested subjects, scored or not.
+        coded_frames: the number of coded frames of the tested subjects, scored or not.
         without_image: by subject, the number of frames that are not scored because they have no
             face image.
         provenance: how labels, captions and faces were made, as results.json describes it.
@@ -153,7 +153,7 @@ class GroundTruth:
     tested: Sequence[int]
     statistics: pa.Table
     synthetic: bool
-    offered: int
+    coded_frames: int
     without_image: Mapping[str, int]
     provenance: dict[str, Any]
     references: References | None = None
@@ -194,7 +194,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         )
         for fold, epochs in predictions.epochs.items()
     }
-    selections = select(evaluated, target, threshold, all_figures.summary.get(target.first))
+    selections = select(evaluated, target, threshold, all_figures.summary.get(target.main_metric))
     declared = _protocol(run, labels, protocol)
     return Results(
         benchmark=protocol.name,
@@ -210,7 +210,7 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         versions=versions(),
         command=run.command,
         frames_fingerprint=frame_set_fingerprint(labels.frames, target.columns),
-        frames_offered=labels.offered,
+        frames_offered=labels.coded_frames,
         frames_scored=len(labels.frames),
         frames_without_image=dict(labels.without_image),
         undefined=[*all_figures.undefined, *_unscored_texts(predictions, labels)],
@@ -235,7 +235,7 @@ def _protocol(run: RunDescription, labels: GroundTruth, protocol: Benchmark) -> 
         fold: sorted(parts.filter(pc.equal(parts["fold"], fold))["subject"].to_pylist())
         for fold in labels.tested
     }
-    declared = target.declared().get("target")
+    declared = target.protocol_keys().get("target")
     return Protocol(
         folds=parts["protocol"][0].as_py(),
         test_subjects=tested,
@@ -274,7 +274,7 @@ def _fold_scores(
         agreement = score.text_agreement(
             predicted,
             labels.references.phrases,
-            protocol.target.described,
+            protocol.target.described_aus,
             protocol.metric.threshold,
             protocol.occurrence_at,
         )
@@ -342,9 +342,9 @@ def _texts(
         The figures; None if the references follow templates that do not ship with fauds, and
         therefore cannot be parsed.
     """
-    if not references.readable:
+    if not references.can_be_read_back:
         return None
-    names = protocol.target.described
+    names = protocol.target.described_aus
     described = is_described(predicted).combine_chunks()
     reference = frames.select(names).filter(described)
     captions = references.captions.take(rows).filter(described)
@@ -366,7 +366,7 @@ def _unscored_texts(predictions: Predictions, labels: GroundTruth) -> list[str]:
     The list is empty if they could be parsed, or if there are no texts or no references.
     """
     references = labels.references
-    if references is None or references.readable or not text_columns(predictions.table):
+    if references is None or references.can_be_read_back or not text_columns(predictions.table):
         return []
     return [
         "what generated descriptions assert: they follow templates that do not ship with fauds, "

@@ -58,7 +58,7 @@ class MetricRows:
         end of the confidence interval. The row's selection is "none" if the metric does not depend
         on training.
         """
-        untrained = metric in self.target.untrained or metric.endswith("_no_image")
+        untrained = metric in self.target.baseline_metrics or metric.endswith("_no_image")
         return MetricRow(
             metric=metric,
             scope=scope,  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ def select(
     selections = Selections()
     if not folds:
         return selections
-    first = target.first
+    first = target.main_metric
     for name, choose in _CHOOSERS.items():
         choices = {fold: choose(scores, threshold) for fold, scores in folds.items()}
         possible = {fold: choice for fold, choice in choices.items() if choice is not None}
@@ -191,7 +191,7 @@ def _of_epoch(
 def _overall(target: Target, labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """Return the value of the target's first statistic at a threshold, over all AUs or classes."""
     counts = target.count(labels, target.decide(scores, threshold))
-    return target.over_all(target.first, counts)
+    return target.over_all(target.main_metric, counts)
 
 
 def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np
 
     The thresholds are 0.01, 0.02, ... 0.99.
     """
-    if target.statistics[target.first] is occurrence.f1:
+    if target.statistics[target.main_metric] is occurrence.f1:
         return threshold_scores(labels, scores)
     return np.array([_overall(target, labels, scores, at) for at in THRESHOLDS])
 

@@ -104,7 +104,7 @@ class Explainer:
         """
         if not self.weights.words:
             return {}
-        longest = self.weights.longest
+        longest = self.weights.max_words
         return {
             "beam_width": self._beam_width,
             "max_words_local": longest["local"],

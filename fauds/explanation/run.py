@@ -28,7 +28,7 @@ class Summary:
     """Counts of the images and video frames that were explained or skipped.
 
     Attributes:
-        `pictures`: the number of images and video frames.
+        images: the number of images and video frames.
         explained: the number of frames with at least one explained face.
         faces: the number of explained faces.
         estimated: the number of faces whose eyes were estimated from the box.
@@ -36,7 +36,7 @@ class Summary:
         skipped: lines that name the first `LISTED` skipped frames and the reasons.
     """
 
-    pictures: int = 0
+    images: int = 0
     explained: int = 0
     faces: int = 0
     estimated: int = 0
@@ -179,7 +179,7 @@ def _write(
 
 
 def _count(summary: Summary, pending: _PendingFrame, explanations: Sequence[Explanation]) -> None:
-    summary.pictures += 1
+    summary.images += 1
     summary.explained += bool(explanations)
     summary.faces += len(explanations)
     summary.unreadable += isinstance(pending.frame.image, DataError)

@@ -47,8 +47,8 @@ class Weights:
         target: what the model predicts: AUs or classes.
         words: the vocabularies of the "local" and the "global" descriptions; empty for a model
             without descriptions.
-        longest: the number of tokens of the longest "local" and "global" description, including the
-            begin and end tokens.
+        max_words: the number of tokens of the longest "local" and "global" description, including
+            the begin and end tokens.
         threshold: the probability from which an action unit counts as active.
         alignment: the `name` and the `version` of the alignment of the training faces.
         trained_on: a sentence that describes the training data.
@@ -64,7 +64,7 @@ class Weights:
     settings: RunSettings[Any] = field(repr=False)
     target: Target
     words: Mapping[str, Words] = field(repr=False)
-    longest: Mapping[str, int]
+    max_words: Mapping[str, int]
     threshold: float
     alignment: Mapping[str, Any]
     trained_on: str
@@ -96,7 +96,7 @@ class Weights:
         build = self._builder(architecture)
         checks.check_fit(build, tensors, self.path)
         if not describe:
-            build = self._builder(self.family.without_texts(architecture))
+            build = self._builder(self.family.without_text_settings(architecture))
         model = build()
         needed = model.state_dict().keys()
         # All tensors were checked; without descriptions, only some of them are loaded.
@@ -162,7 +162,7 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
             settings=settings,
             target=_target(meta),
             words=words,
-            longest=longest,
+            max_words=longest,
             threshold=_threshold(meta["threshold"]),
             alignment={key: meta["alignment"][key] for key in ("name", "version")},
             trained_on=str(meta["trained_on"]),

@@ -91,30 +91,30 @@ def alignment(name: str, version: int | None = None) -> Alignment:
     return match
 
 
-def warp(image: np.ndarray, transform: np.ndarray, how: Alignment) -> np.ndarray:
+def warp(image: np.ndarray, transform: np.ndarray, alignment: Alignment) -> np.ndarray:
     """Return the crop of an image.
 
     Args:
         image: the image, uint8 [H, W, 3].
         transform: the affine map from pixels of the image to pixels of the crop, [2, 3], from
             `Alignment.transforms`; it must not be NaN.
-        how: the alignment, which determines the size and border of the crop.
+        alignment: the alignment, which determines the size and border of the crop.
 
     Returns:
         The crop, uint8 [size, size, 3], sampled bilinearly; the image itself where the alignment
         has no size.
     """
-    if how.size is None:
+    if alignment.size is None:
         return image
-    if how.averages:
-        image, transform = _averaged(image, transform, how.border)
+    if alignment.averages:
+        image, transform = _averaged(image, transform, alignment.border)
     return cv2.warpAffine(
         image,
         transform,
-        (how.size, how.size),
+        (alignment.size, alignment.size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(how.border,) * 3,
+        borderValue=(alignment.border,) * 3,
     )
 
 

@@ -173,7 +173,7 @@ class Check:
         root: the root folder of the release.
         synthetic: whether fauds generated the release.
         contents: messages about what the release holds.
-        differs: messages about differences from the published counts.
+        differences: messages about differences from the published counts.
         missing: messages about missing or broken files, each with what to do.
         needs: the time and disk space that each step takes, in the order of the steps.
         free: the free bytes on the disk of the working folder.
@@ -183,7 +183,7 @@ class Check:
     root: Path
     synthetic: bool
     contents: tuple[str, ...]
-    differs: tuple[str, ...]
+    differences: tuple[str, ...]
     missing: tuple[str, ...]
     needs: tuple[StepEstimate, ...]
     free: int

@@ -25,7 +25,7 @@ class FaceImages:
         frames: the frames that have an image; the paths in their column ``image`` are relative
             to `root`.
         root: the folder that the paths are relative to.
-        without: the number of frames without an image, by subject.
+        without_image: the number of frames without an image, by subject.
         alignment: the name and version of the rule by which faces were cropped; the name is
             "elsewhere" for crops that fauds did not make.
         described: a description of this rule, which is written to results.
@@ -40,7 +40,7 @@ class FaceImages:
 
     frames: pa.Table
     root: Path
-    without: Mapping[str, int]
+    without_image: Mapping[str, int]
     alignment: Mapping[str, Any]
     described: str
     frame_set: str

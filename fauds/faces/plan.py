@@ -47,7 +47,7 @@ class CropRequest:
     manifest: Path | str | None = None
     workers: int = 1
 
-    def plain(self) -> dict[str, Any]:
+    def json_values(self) -> dict[str, Any]:
         """Return the choices that affect the crops, by name, as JSON values with absolute paths."""
         fields = asdict(self)
         del fields["workers"]

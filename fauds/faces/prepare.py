@@ -180,7 +180,7 @@ def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
         if not tally.cropped:
             raise no_crops(plan, tally, meta["dataset"])
         writer.meta = meta | {
-            "request": plan.request.plain(),
+            "request": plan.request.json_values(),
             "frames": dict(sorted(tally.totals.items())),
             "lost": tally.lost(),
             "notes": [*plan.notes, *tally.notes(), *_unfilled(plan, tally)],

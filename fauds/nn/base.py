@@ -407,7 +407,7 @@ class Model(nn.Module, ABC):
             )
 
     @classmethod
-    def without_texts(cls, settings: Any) -> Any:
+    def without_text_settings(cls, settings: Any) -> Any:
         """Return the settings of the same model without its caption decoders."""
         return settings
 

@@ -400,7 +400,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return super().reason_without(capability)
 
     @classmethod
-    def without_texts(cls, settings: VLFAUSettings) -> VLFAUSettings:
+    def without_text_settings(cls, settings: VLFAUSettings) -> VLFAUSettings:
         """Return the settings of the same model without its caption decoders."""
         return settings.model_copy(update={"local_language": False, "global_language": False})
 

@@ -34,7 +34,7 @@ def described(workspace: Workspace) -> tuple[str, ...]:
     Raises:
         UsageError: the protocol's target has no AUs that captions could describe.
     """
-    names = workspace.protocol.target.described
+    names = workspace.protocol.target.described_aus
     if not names:
         raise UsageError(
             f"{workspace.dataset} predicts {workspace.protocol.target.kind}: captions describe "

@@ -87,7 +87,7 @@ def find_media(
             where=root,
             hint="give their new location: --root FOLDER",
         )
-    options = ReadOptions(**ReadOptions.fields_of(settings))
+    options = ReadOptions(**ReadOptions.from_json_values(settings))
     last, with_images = _sequences(frames)
     media = reader.footage(
         root, last, camera=camera, image_base=options.image_base, images=options.images

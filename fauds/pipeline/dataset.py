@@ -165,9 +165,9 @@ class Dataset:
         images = find_face_images(self.folder, table, meta, crops, self.protocol.alignment)
         frames = images.frames.filter(pa.array(self._part(images.frames, fold, part)))
         texts = None
-        if captions and target.described:
+        if captions and target.described_aus:
             texts = caption_tables(self.folder, frames)
-        tokens = None if texts is None else texts.tokens(target.described)
+        tokens = None if texts is None else texts.tokens(target.described_aus)
         return Samples(
             face_set(frames, images.root, target.labels(frames), tokens),
             np.array(frames["key"].to_pylist(), np.str_),
@@ -186,7 +186,7 @@ class Dataset:
                 ]
                 for scope in ("local", "global")
             },
-            names=target.described,
+            names=target.described_aus,
             transform=transform,
         )
 

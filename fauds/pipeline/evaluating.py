@@ -94,8 +94,8 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
         tested=folds,
         statistics=inputs.statistics,
         synthetic=inputs.synthetic,
-        offered=inputs.offered,
-        without_image=inputs.face_images.without,
+        coded_frames=inputs.coded_frames,
+        without_image=inputs.face_images.without_image,
         provenance=inputs.provenance,
         references=None
         if captions is None
@@ -103,7 +103,7 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
             captions.captions.take(rows),
             captions.phrases,
             captions.settings["language"],
-            captions.readable,
+            captions.can_be_read_back,
         ),
     )
 
@@ -111,7 +111,7 @@ def _labels(inputs: Inputs, predicted: pa.Table, folds: Sequence[int]) -> Ground
 def _predictions(plan: Plan, inputs: Inputs, fold: int) -> pa.Table:
     path = fold_folder(plan.folder, fold) / PREDICTIONS
     table = store.read_table(path).replace_schema_metadata(None)
-    _check_frames(table, inputs.faces.frame_ids[inputs.tested_by(fold)], path)
+    _check_frames(table, inputs.faces.frame_ids[inputs.test_frames(fold)], path)
     return table
 
 
@@ -130,11 +130,11 @@ def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
     If the predictions were not kept, `test` and `validation` are empty.
     """
     settings = plan.settings.training
-    validation_rows = inputs.validates(fold, settings.validation_subjects, settings.seed)
+    validation_rows = inputs.validation_frames(fold, settings.validation_subjects, settings.seed)
     folder = fold_folder(plan.folder, fold)
     names, ids = inputs.target.names, inputs.faces.frame_ids
     return Epochs(
-        test=_epochs(folder / TEST_EPOCHS, ids[inputs.tested_by(fold)], names),
+        test=_epochs(folder / TEST_EPOCHS, ids[inputs.test_frames(fold)], names),
         validation=_epochs(folder / VALIDATION_EPOCHS, ids[validation_rows], names),
         validation_labels=inputs.faces.labels[validation_rows],
     )

@@ -37,7 +37,7 @@ def check_member(workspace: Workspace, role: str, member: Workspace) -> None:
         DataError: the member lacks one of the AUs, or joins datasets itself.
     """
     protocol = workspace.protocol
-    if member.protocol.joins:
+    if member.protocol.is_joined:
         raise DataError(
             f"{role}: {member.dataset} joins two datasets itself and cannot be joined again.",
             where=protocol.name,

@@ -107,10 +107,10 @@ class Project:
                 or the members of a joined protocol do not fit together.
         """
         workspace = self.workspace
-        if workspace.protocol.joins:
+        if workspace.protocol.is_joined:
             if root or options:
                 # Raises an error, since joined protocols read no raw files.
-                workspace.protocol.reading()
+                workspace.protocol.reader_options()
             train, test = self._members()
             steps = [member.frames() for member in (train, test)]
             step = join_frames(workspace, (train.workspace, test.workspace), steps)
@@ -217,7 +217,7 @@ class Project:
             DataError: the subjects of the frames are not those of the published folds.
         """
         trained = None
-        if self.workspace.protocol.joins:
+        if self.workspace.protocol.is_joined:
             train, _ = self._members()
             trained = train._finished("frames")
         return split(self.workspace, frames, k, method, seed, trained)
@@ -265,7 +265,7 @@ class Project:
             DataError: images or landmarks are missing or damaged.
         """
         protocol = self.workspace.protocol
-        if not protocol.joins:
+        if not protocol.is_joined:
             # Imported here because it loads OpenCV, which reading labels does not need.
             from fauds.pipeline.cropping import crop
 
@@ -310,7 +310,7 @@ class Project:
             crops.
         """
         workspace = self.workspace
-        if workspace.protocol.joins:
+        if workspace.protocol.is_joined:
             return self._joined_faces(frames, progress)
         old = meta_of(workspace.path("faces"))
         if old is None:

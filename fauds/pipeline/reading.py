@@ -48,13 +48,13 @@ def read_frames(
         progress: shows a progress bar while synthetic faces are generated; None for none.
     """
     path = workspace.path("frames")
-    protocol = workspace.protocol.reading()
+    protocol = workspace.protocol.reader_options()
     old = meta_of(path)
     requested, root = root, _root(workspace, old, root)
     last = (old and old["settings"]) or {}
-    chosen = ReadOptions.as_last(last, root if requested else None, {**options, **protocol})
+    chosen = ReadOptions.like_last_read(last, root if requested else None, {**options, **protocol})
     list_digest = _digest(workspace.protocol.frames.file)
-    settings = {"root": str(root.resolve()), **chosen.plain()}
+    settings = {"root": str(root.resolve()), **chosen.json_values()}
     synthesis = _missing_release(workspace, root)
     current = old if synthesis is None else None
     if current is not None and (
@@ -207,7 +207,7 @@ def _meta(
         "synthetic": reading.synthetic,
         "image_root": str(reading.root.resolve()),
         "inputs": reading.fingerprint,
-        "settings": {"root": str(root.resolve()), **options.plain()},
+        "settings": {"root": str(root.resolve()), **options.json_values()},
         "differences": list(reading.differences),
         "notes": list(reading.notes),
     }

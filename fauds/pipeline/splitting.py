@@ -71,7 +71,7 @@ def _folds(
     For the arguments see `split`; `counts` are the label counts of all subjects.
     """
     listed = workspace.protocol.folds
-    if workspace.protocol.joins:
+    if workspace.protocol.is_joined:
         if k is not None or method is not None:
             raise UsageError(
                 f"{workspace.dataset} has one fold: it tests all of {workspace.protocol.test}.",

@@ -265,7 +265,7 @@ class Benchmark(Settings):
         declared: dict[str, Any] = {}
         for key, value in handler(self).items():
             if key == "aus":
-                declared |= self.target.declared()
+                declared |= self.target.protocol_keys()
             elif key not in ("occurrence", "target"):
                 declared[key] = value
         return declared
@@ -278,7 +278,7 @@ class Benchmark(Settings):
         repeated = sorted({au for au in self.aus if self.aus.count(au) > 1})
         if repeated:
             raise ValueError(f"aus: {', '.join(repeated)} is listed more than once")
-        if not self.joins:
+        if not self.is_joined:
             if self.dataset is None or self.occurrence == JOINED_RULE:
                 raise ValueError("set dataset and its rule of occurrence, or both train and test")
             return self
@@ -296,7 +296,7 @@ class Benchmark(Settings):
         return self
 
     @property
-    def joins(self) -> bool:
+    def is_joined(self) -> bool:
         """Whether the protocol trains on one dataset and tests on another."""
         return self.train is not None or self.test is not None
 
@@ -314,7 +314,7 @@ class Benchmark(Settings):
         letter = subject[:1] if self.sexes.startswith("first letter") else ""
         return letter if letter in ("F", "M") else None
 
-    def reading(self) -> dict[str, Any]:
+    def reader_options(self) -> dict[str, Any]:
         """Return the options of reading the dataset that the protocol determines.
 
         The keys are names of fields of `fauds.datasets.base.ReadOptions`, such as "aus".
@@ -322,13 +322,13 @@ class Benchmark(Settings):
         Raises:
             UsageError: the protocol joins the tables of two other protocols.
         """
-        if self.joins:
+        if self.is_joined:
             raise UsageError(
                 f"{self.name} has no raw files of its own: it joins the tables of {self.train} "
                 f"and {self.test}.",
                 hint=f"read one of these two: --dataset {self.train}, --dataset {self.test}",
             )
-        return self.target.reading()
+        return self.target.reader_options()
 
     def fingerprint(self) -> str:
         """Return a SHA-256 digest, in hex, that changes if the protocol may give other results.

@@ -29,7 +29,7 @@ def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]])
         runs: the figures to draw: for each run's title, one figure per AU or class in the target's
             order, None where a figure is missing.
     """
-    aus, title = target.names, target.titles[target.first]
+    aus, title = target.names, target.titles[target.main_metric]
     with drawing("f1"):
         height = 1.1 + len(aus) * max(0.28, 0.13 * len(runs))
         figure = Figure((_WIDTH, height), layout="constrained")
@@ -106,7 +106,7 @@ def draw_balance(
             axes.annotate(
                 name, (variance, mean), (7, -4), textcoords="offset points", weight="bold"
             )
-        title, mean_of = target.titles[target.first], target.overall[target.first]
+        title, mean_of = target.titles[target.main_metric], target.overall[target.main_metric]
         across = f"variance of {title} over {target.plural}, squared %"
         axes.set(xlabel=across, ylabel=f"{mean_of}, %")
         axes.margins(0.15)

@@ -74,9 +74,9 @@ def verdict(pair: ModelComparison) -> list[str]:
 
 def _headline(pair: ModelComparison) -> str:
     compared, on = pair.headline, f"on these {pair.subjects} subjects"
-    figure = pair.target.overall[pair.target.first]
+    figure = pair.target.overall[pair.target.main_metric]
     if np.isnan(compared.comparison.difference[-1]):
-        return _undefined(pair, pair.target.first)
+        return _undefined(pair, pair.target.main_metric)
     if not compared.told_apart:
         return (
             f"These two models cannot be told apart {on}: their {figure} differs by "
@@ -92,7 +92,7 @@ def _headline(pair: ModelComparison) -> str:
 def _others(pair: ModelComparison) -> Iterator[str]:
     """Yield one sentence for each metric except the main one, on which model is better by it."""
     for name, compared in pair.metrics.items():
-        if name == pair.target.first:
+        if name == pair.target.main_metric:
             continue
         figure = pair.target.overall[name]
         if np.isnan(compared.comparison.difference[-1]):
@@ -144,7 +144,7 @@ def _models(pair: ModelComparison) -> Iterator[str]:
         yield f"{side}: {', '.join(map(_described, runs))}"
         if len(runs) > 1:
             each = ", ".join(f"{100 * value:.1f}" for value in seeds)
-            figure, spread = pair.target.overall[pair.target.first], 100 * _spread(seeds)
+            figure, spread = pair.target.overall[pair.target.main_metric], 100 * _spread(seeds)
             yield f"   {figure} of each seed: {each} (spread {spread:.1f} points)"
     changed = changed_settings(pair.a[0].results, pair.b[0].results)
     if len(pair.a) > 1 or len(pair.b) > 1:

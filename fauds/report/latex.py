@@ -132,7 +132,7 @@ def _names(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def _of_run(results: Results, name: str) -> _LatexRow:
-    first = results.protocol.predicts.first
+    first = results.protocol.predicts.main_metric
     rows = [results.row(first, "mean_of_folds", au) for au in (*results.protocol.aus, None)]
     values = tuple(100 * row.value if row and row.value is not None else None for row in rows)
     intervals = tuple(
@@ -177,7 +177,7 @@ def _interval_line(row: _LatexRow) -> str:
 def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     first = runs[0]
     target = first.protocol.predicts
-    title = f"{target.titles[target.first]} in % by {target.noun}"
+    title = f"{target.titles[target.main_metric]} in % by {target.noun}"
     parts = [f"{title} on {first.benchmark} (version {first.benchmark_version}), "]
     parts.append(f"{first.protocol.folds}, mean of folds, threshold {first.protocol.threshold}.")
     if first.synthetic:

@@ -149,7 +149,7 @@ def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _of_results(results: Results) -> dict[str, Any]:
     fields = {"synthetic": results.synthetic, "model": results.model, "preset": results.preset}
-    row = results.row(results.protocol.predicts.first, "mean_of_folds")
+    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
     return fields if row is None else {**fields, "f1": row.value, "low": row.low, "high": row.high}
 
 

@@ -60,7 +60,7 @@ def _some(faces: list[DescribedFace]) -> list[DescribedFace]:
 
 def _interval(results: Results) -> str:
     """Return the interval of the run's main figure in words; "" if it has no interval."""
-    row = results.row(results.protocol.predicts.first, "mean_of_folds")
+    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
     return interval and f", 95 % interval over subjects {interval}"
 

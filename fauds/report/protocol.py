@@ -82,7 +82,7 @@ def _filled(text: str, indent: int = 0) -> str:
 
 
 def _lines(protocol: Benchmark) -> list[tuple[str, str]]:
-    if protocol.joins:
+    if protocol.is_joined:
         data = f"trained on all of {protocol.train}, tested on all of {protocol.test}"
     else:
         data = str(protocol.dataset)
@@ -131,7 +131,7 @@ def _frames(protocol: Benchmark) -> str:
 
 
 def _show_folds(console: Console, protocol: Benchmark) -> None:
-    if protocol.joins:
+    if protocol.is_joined:
         console.print(f"\nOne fold: it tests every subject of {protocol.test}.")
         return
     if protocol.folds is None:

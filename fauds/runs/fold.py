@@ -37,7 +37,7 @@ def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -
         training_frames: bool [N], whether the fold trains on each frame.
     """
     target = plan.benchmark.target
-    declared_target = target.declared().get("target")
+    declared_target = target.protocol_keys().get("target")
     captions = inputs.captions
     vocabulary = None if captions is None else captions.vocabulary["token"].to_pylist()
     return {
@@ -154,7 +154,7 @@ class FoldRun:
     @cached_property
     def test_frames(self) -> np.ndarray:
         """Whether the fold tests each frame of the run, bool [N]."""
-        return self.inputs.tested_by(self.fold)
+        return self.inputs.test_frames(self.fold)
 
     @cached_property
     def validation_frames(self) -> np.ndarray:
@@ -163,7 +163,7 @@ class FoldRun:
         Validation subjects are not trained on; the epoch with the best result on them is chosen.
         """
         training = self.plan.settings.training
-        return self.inputs.validates(self.fold, training.validation_subjects, training.seed)
+        return self.inputs.validation_frames(self.fold, training.validation_subjects, training.seed)
 
     @property
     def training_frames(self) -> np.ndarray:
@@ -172,7 +172,7 @@ class FoldRun:
         return frames
 
     def _faces(self, frames: np.ndarray) -> FaceSet:
-        return self.inputs.faces.where(frames)
+        return self.inputs.faces.select(frames)
 
     def run(self, tensorboard: bool) -> None:
         """Train and test the model of the fold, and write weights, predictions and descriptions.
@@ -325,7 +325,7 @@ class FoldRun:
                 self._faces(rows[chosen]),
                 words,
                 settings,
-                inputs.target.described,
+                inputs.target.described_aus,
                 advance,
             )
         return chosen, explained
@@ -336,7 +336,7 @@ class FoldRun:
         target, rows = self.inputs.target, np.flatnonzero(self.test_frames)
         positions = np.full(len(rows), len(chosen))
         positions[chosen] = np.arange(len(chosen))
-        names = [f"{name}_text" for name in target.described] + ["face_text"]
+        names = [f"{name}_text" for name in target.described_aus] + ["face_text"]
         texts = {
             name: pa.array([*explained.texts.get(name, [None] * len(chosen)), None], pa.string())
             for name in (names if explained.texts else ())

@@ -49,7 +49,7 @@ def write_features(
     accelerator = make_accelerator(settings)
     model.to(accelerator.device).eval()
     workers = loader_workers(settings, accelerator)
-    faces = inputs.faces.where(chosen)
+    faces = inputs.faces.select(chosen)
     for batch in batches(faces, settings, epoch=None, workers=workers):
         with torch.inference_mode(), accelerator.autocast():
             features = model.embed(normalise(batch.images.to(accelerator.device), settings.model))
@@ -153,7 +153,7 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
     images = [_copy_image(plan, inputs, row) for row in positions.to_pylist()]
     gallery = gallery.append_column("image", pa.array(images, pa.string()))
     gallery, size = _with_attention(plan, gallery)
-    meta = {"inputs": inputs.offered, "settings": {"faces": len(gallery), **size}}
+    meta = {"inputs": inputs.coded_frames, "settings": {"faces": len(gallery), **size}}
     store.write_table(plan.folder / GALLERY, gallery, meta)
 
 

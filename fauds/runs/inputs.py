@@ -40,7 +40,7 @@ class CaptionTables:
     settings: dict[str, Any]
 
     @property
-    def readable(self) -> bool:
+    def can_be_read_back(self) -> bool:
         """Whether AU labels can be read from captions: their templates are shipped with fauds.
 
         A template is the text of a caption with places for words that depend on the labels.
@@ -74,7 +74,7 @@ class Inputs:
         synthetic: whether the dataset is synthetic.
         face_images: the table of the frames that have a face image, in the order of `faces`, and
             how the images were made.
-        offered: the number of coded frames of the tested subjects, with or without an image.
+        coded_frames: the number of coded frames of the tested subjects, with or without an image.
         folds: the table of folds: the subjects that each fold tests.
         statistics: a table with one row for each fold and AU: the number of coded and of active
             frames for training and for testing, and the class weight.
@@ -87,7 +87,7 @@ class Inputs:
     provenance: dict[str, Any]
     synthetic: bool
     face_images: FaceImages
-    offered: int
+    coded_frames: int
     folds: pa.Table
     statistics: pa.Table
     faces: FaceSet
@@ -98,7 +98,7 @@ class Inputs:
         """The table of the frames that have a face image, in the order of `faces`."""
         return self.face_images.frames
 
-    def tested_by(self, fold: int) -> np.ndarray:
+    def test_frames(self, fold: int) -> np.ndarray:
         """Return, for each of the N frames, whether a fold tests it, bool [N]."""
         return np.isin(self.faces.subjects, self.subjects(fold))
 
@@ -115,7 +115,7 @@ class Inputs:
         """
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 
-    def validates(self, fold: int, count: int, seed: int) -> np.ndarray:
+    def validation_frames(self, fold: int, count: int, seed: int) -> np.ndarray:
         """Return, for each of the N frames, whether it is from a validation subject, bool [N].
 
         The validation subjects of a fold are chosen at random among the subjects that the fold does
@@ -129,7 +129,7 @@ class Inputs:
         Raises:
             UsageError: no subject would be left to train on.
         """
-        subjects = np.unique(self.faces.subjects[~self.tested_by(fold)])
+        subjects = np.unique(self.faces.subjects[~self.test_frames(fold)])
         if count >= len(subjects) > 0:
             raise UsageError(
                 f"With {count} validation subjects, none of the {len(subjects)} training subjects "
@@ -204,7 +204,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         made_from["captions"] = store.fingerprint(
             captions.phrases.to_pydict(), captions.vocabulary.to_pydict()
         )
-        tokens = captions.tokens(target.described)
+        tokens = captions.tokens(target.described_aus)
     return Inputs(
         target=target,
         made_from=made_from,
@@ -217,7 +217,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         },
         synthetic=meta["synthetic"],
         face_images=images,
-        offered=folding.count_tested_frames(counts, folds),
+        coded_frames=folding.count_tested_frames(counts, folds),
         folds=folds,
         statistics=_statistics(images.frames, folds, target),
         faces=face_set(images.frames, images.root, target.labels(images.frames), tokens),
@@ -246,7 +246,7 @@ def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
 
 def _folds(tables: Path, plan: Plan) -> pa.Table:
     """Return the table of folds: for a resumed run its own copy, for a new run the dataset's."""
-    path = (plan.folder if plan.begun else tables) / FOLDS
+    path = (plan.folder if plan.exists else tables) / FOLDS
     return store.read_table(path).replace_schema_metadata(None)
 
 
@@ -255,7 +255,7 @@ def copy_folds(tables: Path, plan: Plan) -> None:
 
     For a run that is resumed, nothing is done.
     """
-    if not plan.begun:
+    if not plan.exists:
         source = tables / FOLDS
         store.write_table(plan.folder / FOLDS, store.read_table(source), store.read_meta(source))
 
@@ -292,7 +292,7 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
         )
     numbers = sorted(set(plan.folds)) or existing
     for fold in numbers:
-        test = inputs.tested_by(fold)
+        test = inputs.test_frames(fold)
         if not test.any() or test.all():
             part = "training part" if test.all() else "test part"
             raise DataError(
@@ -302,6 +302,6 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
                 hint="add the images of these subjects, or make folds of subjects with images",
             )
         training = plan.settings.training
-        validation_frames = inputs.validates(fold, training.validation_subjects, training.seed)
-        inputs.class_weights(fold, ~test & ~validation_frames, training.class_weights)
+        validation = inputs.validation_frames(fold, training.validation_subjects, training.seed)
+        inputs.class_weights(fold, ~test & ~validation, training.class_weights)
     return numbers

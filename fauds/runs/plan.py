@@ -65,7 +65,7 @@ class Plan:
     faces: Path | None
 
     @property
-    def begun(self) -> bool:
+    def exists(self) -> bool:
         """Whether the run has begun, so that it can be resumed."""
         return (self.folder / SETTINGS).exists()
 
@@ -77,7 +77,7 @@ class Plan:
         Raises:
             UsageError: another process has just begun a run of the same name.
         """
-        if self.begun:
+        if self.exists:
             return
         try:
             self.folder.mkdir(parents=True)
@@ -101,7 +101,7 @@ class Plan:
             DataError: the tables have changed since the run was started.
         """
         path = self.folder / SETTINGS
-        if self.begun:
+        if self.exists:
             saved = _read_settings(path).get("made_from", {})
             changed = [
                 name for name, fingerprint in made_from.items() if saved.get(name) != fingerprint

@@ -42,7 +42,7 @@ class ColumnFile:
         """Whether the file is a Parquet file, that is, whether its suffix is .parquet."""
         return self.path.suffix.lower() == ".parquet"
 
-    def bad(self, what: str, row: int | None = None, hint: str | None = None) -> DataError:
+    def error(self, what: str, row: int | None = None, hint: str | None = None) -> DataError:
         """Return an error about the file or one of its rows.
 
         Args:
@@ -74,7 +74,7 @@ class ColumnFile:
         for name, kind in types.items():
             if pa.types.is_integer(kind) and table[name].null_count:
                 row = table[name].is_null().to_pylist().index(True)
-                raise self.bad(f"The cell in column {name} is empty.", row)
+                raise self.error(f"The cell in column {name} is empty.", row)
         return table
 
     def _read_csv(self, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -104,7 +104,7 @@ class ColumnFile:
             return column.cast(kind)
         except pa.ArrowException as error:
             reason = str(error).splitlines()[0].rstrip(".")
-            raise self.bad(
+            raise self.error(
                 f"Column {name} has type {column.type}, which cannot be read as {kind}: {reason}."
             ) from error
 
@@ -122,7 +122,7 @@ class ColumnFile:
             return _unreadable(self.path, unreadable)
         for row, cells in enumerate(rows):
             if len(cells) != len(self.header):
-                return self.bad(
+                return self.error(
                     f"The line has {len(cells)} columns, but the first line has "
                     f"{len(self.header)}.",
                     row,
@@ -134,7 +134,7 @@ class ColumnFile:
             if invalid is not None:
                 number = "whole number" if pa.types.is_integer(kind) else "number"
                 content = rows[invalid][column]
-                return self.bad(f"Column {name} holds {content!r}, not a {number}.", invalid)
+                return self.error(f"Column {name} holds {content!r}, not a {number}.", invalid)
         return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:

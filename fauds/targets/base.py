@@ -101,7 +101,7 @@ class Target(Settings, ABC):
         """The names of the columns of frames.parquet that hold the labels."""
 
     @property
-    def described(self) -> tuple[str, ...]:
+    def described_aus(self) -> tuple[str, ...]:
         """The names of the action units that captions describe; an empty tuple by default."""
         return ()
 
@@ -113,14 +113,14 @@ class Target(Settings, ABC):
         """
         return None
 
-    def reading(self) -> dict[str, Any]:
+    def reader_options(self) -> dict[str, Any]:
         """Return the options that a dataset's reader needs for this target, by name.
 
         They say which labels to read, such as ``{"aus": ("AU01", "AU12")}``.
         """
         return {"aus": self.columns}
 
-    def declared(self) -> dict[str, Any]:
+    def protocol_keys(self) -> dict[str, Any]:
         """Return the keys, with JSON values, with which a protocol file declares the target."""
         return {"target": self.model_dump(mode="json", exclude_none=True)}
 
@@ -222,7 +222,7 @@ class Target(Settings, ABC):
         """
 
     @property
-    def first(self) -> str:
+    def main_metric(self) -> str:
         """The name of the target's main metric, such as "f1": the first of `statistics`."""
         return next(iter(self.statistics))
 
@@ -234,7 +234,7 @@ class Target(Settings, ABC):
         return name
 
     @property
-    def untrained(self) -> frozenset[str]:
+    def baseline_metrics(self) -> frozenset[str]:
         """The names of the metrics that do not depend on a trained model: the baselines."""
         return frozenset(self.baselines)
 

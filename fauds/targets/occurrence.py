@@ -115,7 +115,7 @@ class Occurrence(Target):
         return self.aus
 
     @property
-    def described(self) -> tuple[str, ...]:
+    def described_aus(self) -> tuple[str, ...]:
         """The names of the action units that captions describe: all of the target's."""
         return self.aus
 
@@ -128,7 +128,7 @@ class Occurrence(Target):
         level = re.search(r"\d", self.rule)
         return int(level.group()) if level else None
 
-    def reading(self) -> dict[str, Any]:
+    def reader_options(self) -> dict[str, Any]:
         """Return the options that a dataset's reader needs for this target, by name.
 
         They are ``aus``, the action units to read, and, if occurrence is derived from intensity,
@@ -137,7 +137,7 @@ class Occurrence(Target):
         threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
         return {"aus": self.aus, **threshold}
 
-    def declared(self) -> dict[str, Any]:
+    def protocol_keys(self) -> dict[str, Any]:
         """Return the keys and values with which a protocol file declares this target.
 
         They are ``aus``, the action units, and ``occurrence``, the rule: a short form without the

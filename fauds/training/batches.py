@@ -40,7 +40,7 @@ class Sampling:
     cutout_chance: float = 0.5
 
     @classmethod
-    def of(cls, settings: RunSettings[Any]) -> "Sampling":
+    def from_settings(cls, settings: RunSettings[Any]) -> "Sampling":
         """Return the crop and augmentation that the settings of a run describe."""
         training = settings.training
         return cls(
@@ -390,7 +390,7 @@ def batches(
         order = _testing_order(len(faces), size, rank, world)
     else:
         order = _training_order(len(faces), settings.training, epoch, rank, world)
-    sampling = Sampling.of(settings)
+    sampling = Sampling.from_settings(settings)
     # One slot for each micro-batch that is being loaded, and one for the one that is copied.
     largest = max(map(len, order.micro_batches), default=0)
     slots = _Slots(_PREFETCH * workers + 1, largest, sampling.size, shared=workers > 0)

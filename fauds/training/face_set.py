@@ -47,7 +47,7 @@ class FrameCaptions:
     local: np.ndarray
     global_: np.ndarray
 
-    def where(self, rows: np.ndarray) -> "FrameCaptions":
+    def select(self, rows: np.ndarray) -> "FrameCaptions":
         """Return the captions of some frames.
 
         Args:
@@ -89,7 +89,7 @@ class FaceSet:
         """
         return np.unique(self.subjects, return_inverse=True)[1].astype(np.int64)
 
-    def where(self, rows: np.ndarray) -> "FaceSet":
+    def select(self, rows: np.ndarray) -> "FaceSet":
         """Return some of the frames.
 
         Args:
@@ -100,7 +100,7 @@ class FaceSet:
             self.images[rows],
             self.labels[rows],
             self.subjects[rows],
-            self.captions and self.captions.where(rows),
+            self.captions and self.captions.select(rows),
             None if self.landmarks is None else self.landmarks[rows],
         )
 

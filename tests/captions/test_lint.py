@@ -14,7 +14,7 @@ Change = Callable[..., Path]
 @pytest.mark.slow
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_shipped_languages_have_no_problems(language: str) -> None:
-    report = lint.check(language)
+    report = lint.check_templates(language)
     assert [str(problem) for problem in report.problems] == []
     assert report.files == 4 + len(AUS)
     assert report.sentences > len(AUS) * 7 * 3 * 2 and report.texts > 2500
@@ -48,7 +48,7 @@ def test_a_broken_file_is_named_with_its_line(
     own_templates: Change, name: str, old: str, new: str, message: str, near: str | None
 ) -> None:
     root = own_templates(name, old, new)
-    problems = lint.check("en", root).problems
+    problems = lint.check_templates("en", root).problems
     matches = [problem for problem in problems if message in problem.what]
     assert matches, [str(problem) for problem in problems]
     path = root / "en" / name
@@ -59,7 +59,7 @@ def test_a_broken_file_is_named_with_its_line(
 
 def test_missing_states_are_reported(own_templates: Change) -> None:
     root = own_templates("local/AU12.yaml", new="active:\n  - - The lips glow.\n")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     path = root / "en" / "local" / "AU12.yaml"
     for state in ("inactive", "A", "E"):
         assert f"{path}: The state {state!r} is missing." in problems
@@ -71,7 +71,7 @@ def test_texts_with_fewer_paraphrases_than_others_are_reported(own_templates: Ch
     path = root / "en" / "local" / "AU12.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text[: text.index("\nX:")] + text[text.index("\nD:") :], encoding="utf-8")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("C has 1 of 3 paraphrases" in p and f"{path}:" in p for p in problems), problems
 
 
@@ -83,7 +83,7 @@ def test_a_language_without_an_action_unit_is_reported(tmp_path: Path) -> None:
     for name in ("language.yaml", "global.yaml", "global.j2", "local.j2"):
         text = (resources.root("templates") / "en" / name).read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
-    problems = [str(problem) for problem in lint.check("xx", tmp_path).problems]
+    problems = [str(problem) for problem in lint.check_templates("xx", tmp_path).problems]
     assert f"{folder / 'local' / 'AU12.yaml'}: AU12 has no file." in problems
 
 
@@ -93,7 +93,7 @@ def test_a_repeated_fragment_is_reported_with_both_places(own_templates: Change)
     path = root / "en" / "global.yaml"
     text = path.read_text(encoding="utf-8").replace("winks with one eye", "their brows raise")
     path.write_text(text, encoding="utf-8")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("repeats the one at" in problem for problem in problems), problems
 
 
@@ -102,7 +102,7 @@ def test_a_fragment_made_of_two_others_is_reported_as_misread(own_templates: Cha
     root = own_templates(
         "global.yaml", "winks with one eye", "blinks and wrinkles {{ their }} nose"
     )
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     # The parser takes the longest fragment, the wink, where two others were meant.
     assert any("reads back as" in problem for problem in problems), problems
 
@@ -113,14 +113,14 @@ def test_words_outside_the_vocabulary_are_reported(own_templates: Change) -> Non
     root = own_templates("global.j2", "{%- endfor -%}\n", "{%- endfor -%}\n")
     path = root / "en" / "global.j2"
     path.write_text(path.read_text(encoding="utf-8") + tail, encoding="utf-8")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("outside the vocabulary" in p or "reads back" in p for p in problems), problems
 
 
 @pytest.mark.slow
 def test_a_local_template_that_leaves_a_sentence_out_is_reported(own_templates: Change) -> None:
     root = own_templates("local.j2", new="{{ fragments[0] }}")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("local.j2 leaves a sentence out" in p for p in problems), problems[:3]
 
 
@@ -128,7 +128,7 @@ def test_a_local_template_that_leaves_a_sentence_out_is_reported(own_templates: 
 @pytest.mark.parametrize("word", ["pouts and blinks", "blinks, twice"])
 def test_a_fragment_with_a_joining_word_is_reported(own_templates: Change, word: str) -> None:
     root = own_templates("global.yaml", "- blinks\n", f"- {word}\n")
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("which joins fragments" in p and repr(word) in p for p in problems), problems[:3]
 
 
@@ -138,5 +138,5 @@ def test_an_endless_template_is_reported_once_within_the_time_limit(
     monkeypatch.setattr("fauds.captions.child.SECONDS", 0.5)
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     root = own_templates("local.j2", new=loop)
-    problems = [str(problem) for problem in lint.check("en", root).problems]
+    problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert len(problems) == 1 and "did not end within" in problems[0]

@@ -21,7 +21,7 @@ from fauds.tables import store
 from fauds.training import checkpoint
 from tests.helpers import small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 
 def test_help_is_quick_and_loads_nothing_heavy():

@@ -20,7 +20,7 @@ from fauds.synthetic.population import generator
 from fauds.tables import store
 from tests.helpers import small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 SEED, FRAMES, SIZE = 5, 40, 64
 ALONE = ("--workers", 1)

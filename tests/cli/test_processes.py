@@ -114,7 +114,7 @@ def outcome(workdir: Path) -> tuple[list[dict], dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def alone(tables, bp4d_root, quick_maps, tmp_path_factory) -> tuple[list[dict], dict, dict]:
+def alone(tables, bp4d_root, quick_tsne, tmp_path_factory) -> tuple[list[dict], dict, dict]:
     """What one process comes to."""
     workdir = Path(copytree(tables, tmp_path_factory.mktemp("alone") / "workdir"))
     with pytest.MonkeyPatch.context() as patch:
@@ -155,7 +155,7 @@ def test_processes_of_gpus_exchange_only_what_is_on_them(tables, bp4d_root, tmp_
 
 
 def test_statistics_of_batch_norm_are_the_first_process_s(
-    tables, bp4d_root, cli, quick_maps, tmp_path
+    tables, bp4d_root, cli, quick_tsne, tmp_path
 ):
     """Two processes predict with the weights that are kept: one alone predicts the same."""
     workdir = Path(copytree(tables, tmp_path / "workdir"))

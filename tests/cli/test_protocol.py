@@ -15,7 +15,7 @@ from fauds.pipeline import Project
 from fauds.synthetic import release
 from tests.helpers import small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 EXAMPLES = resources.path("benchmarks", "examples")
 QUICK = small("training.epochs=1", texts=False)

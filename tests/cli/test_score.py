@@ -14,7 +14,7 @@ from fauds.protocols import benchmark as protocols
 from fauds.tables import store
 from tests.helpers import Cli, small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 BP4D = [
     "AU01",

@@ -84,16 +84,16 @@ INTENSITY = {
 
 @pytest.mark.parametrize("name", OCCURRENCE)
 def test_an_invalid_occurrence_file_is_an_error_with_its_line(
-    few_labels: Path, copy: Copy, name: str
+    small_labels: Path, copy: Copy, name: str
 ) -> None:
-    check(copy(few_labels), occurrence, *OCCURRENCE[name])
+    check(copy(small_labels), occurrence, *OCCURRENCE[name])
 
 
 @pytest.mark.parametrize("name", INTENSITY)
 def test_an_invalid_intensity_file_is_an_error_with_its_line(
-    few_labels: Path, copy: Copy, name: str
+    small_labels: Path, copy: Copy, name: str
 ) -> None:
-    check(copy(few_labels), intensity, *INTENSITY[name])
+    check(copy(small_labels), intensity, *INTENSITY[name])
 
 
 def check(
@@ -107,9 +107,9 @@ def check(
 
 
 def test_a_missing_column_of_the_benchmark_is_an_error_or_null(
-    few_labels: Path, copy: Copy
+    small_labels: Path, copy: Copy
 ) -> None:
-    root = copy(few_labels)
+    root = copy(small_labels)
     for number in range(len(occurrence(root).read_text().splitlines())):
         change(occurrence(root), number + 1, lambda cells: [*cells[:12], *cells[13:]])
     where = f"{occurrence(root)}:1"
@@ -120,57 +120,61 @@ def test_a_missing_column_of_the_benchmark_is_an_error_or_null(
     assert lenient.table["AU12"].null_count == len(first)
 
 
-def test_two_files_of_one_sequence_are_an_error(few_labels: Path, copy: Copy) -> None:
-    root = copy(few_labels)
+def test_two_files_of_one_sequence_are_an_error(small_labels: Path, copy: Copy) -> None:
+    root = copy(small_labels)
     (occurrence(root).parent / "f001_t1.CSV").write_bytes(occurrence(root).read_bytes())
     fails(lambda: read(BP4D, root), "F001_T1.csv", "f001_t1.CSV", "both labels of F001/T1")
 
 
 def test_an_intensity_file_in_the_folder_of_another_au_is_an_error(
-    few_labels: Path, copy: Copy
+    small_labels: Path, copy: Copy
 ) -> None:
-    root = copy(few_labels)
+    root = copy(small_labels)
     stray = intensity(root, "AU12").parent / "F001_T1_AU06.csv"
     intensity(root).rename(stray)
     fails(lambda: read(BP4D, root), "for another AU", where=stray)
 
 
-def test_two_intensity_folders_are_an_error(few_labels: Path, copy: Copy) -> None:
-    root = copy(few_labels)
+def test_two_intensity_folders_are_an_error(small_labels: Path, copy: Copy) -> None:
+    root = copy(small_labels)
     (root / "AU-Intensity-Codes3.0" / "AU06").mkdir(parents=True)
     fails(lambda: read(BP4D, root), "two folders of intensities")
 
 
 def test_a_file_without_read_permission_is_an_error(
-    few_labels: Path, monkeypatch: pytest.MonkeyPatch
+    small_labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(label_files, "open", refuse, raising=False)
-    fails(lambda: read(BP4D, few_labels), "Permission denied", where=occurrence(few_labels))
+    fails(
+        lambda: read(BP4D, small_labels),
+        "Permission denied",
+        where=occurrence(small_labels),
+    )
 
 
-def test_a_broken_symbolic_link_is_an_error(few_labels: Path, copy: Copy) -> None:
-    root = copy(few_labels)
+def test_a_broken_symbolic_link_is_an_error(small_labels: Path, copy: Copy) -> None:
+    root = copy(small_labels)
     occurrence(root).unlink()
     occurrence(root).symlink_to(root / "gone.csv")
     fails(lambda: read(BP4D, root), "No such file", where=occurrence(root))
 
 
 def test_a_folder_without_read_permission_is_an_error(
-    few_labels: Path, monkeypatch: pytest.MonkeyPatch
+    small_labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("os.listdir", refuse)
-    fails(lambda: read(BP4D, few_labels), "Permission denied", where=few_labels)
+    fails(lambda: read(BP4D, small_labels), "Permission denied", where=small_labels)
 
 
-def test_a_root_that_is_missing_or_a_file_is_an_error(few_labels: Path, tmp_path: Path) -> None:
+def test_a_root_that_is_missing_or_a_file_is_an_error(small_labels: Path, tmp_path: Path) -> None:
     fails(lambda: read(BP4D, tmp_path / "gone"), "does not exist", where=tmp_path / "gone")
-    path = occurrence(few_labels)
+    path = occurrence(small_labels)
     fails(lambda: read(BP4D, path), "not a folder", where=path)
 
 

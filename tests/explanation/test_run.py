@@ -83,7 +83,7 @@ def test_every_frame_is_written_once_and_in_order(explainer):
     ]
     assert writer.received == expected
     assert painter.received == [(n, c) for n, c in enumerate(COUNTS, start=1) if c is not None]
-    assert sum(steps) == summary.pictures == len(COUNTS)
+    assert sum(steps) == summary.images == len(COUNTS)
     assert (summary.explained, summary.faces, summary.estimated) == (6, 17, 17)
     assert summary.skipped[:2] == [
         "talk.avi, frame 2: No face was found.",
@@ -93,7 +93,7 @@ def test_every_frame_is_written_once_and_in_order(explainer):
 
 def test_the_summary_lists_only_the_first_skipped_frames(explainer):
     summary = running.run(frames([0] * 50), FakeCropper(), explainer)
-    assert (summary.pictures, summary.explained, len(summary.skipped)) == (50, 0, 10)
+    assert (summary.images, summary.explained, len(summary.skipped)) == (50, 0, 10)
 
 
 @pytest.mark.parametrize("painted", [False, True])
@@ -113,5 +113,5 @@ def test_few_frames_are_in_memory_at_once(explainer, monkeypatch, painted):
     summary = running.run(
         counted_frames(), FakeCropper(), explainer, [], [RecordingWriter()] if painted else []
     )
-    assert summary.pictures == 40
+    assert summary.images == 40
     assert most <= (7 if painted else 3)

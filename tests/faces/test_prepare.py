@@ -534,11 +534,11 @@ def test_a_saved_request_has_absolute_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    request = CropRequest("jaa", 1, detector="csv:points.csv", manifest="list.txt").plain()
+    request = CropRequest("jaa", 1, detector="csv:points.csv", manifest="list.txt").json_values()
     assert request["detector"] == f"csv:{tmp_path.resolve() / 'points.csv'}"
     assert request["manifest"] == str(tmp_path.resolve() / "list.txt")
-    assert CropRequest("jaa", 1, detector="cascade").plain()["detector"] == "cascade"
-    assert CropRequest("jaa", 1).plain()["detector"] is None
+    assert CropRequest("jaa", 1, detector="cascade").json_values()["detector"] == "cascade"
+    assert CropRequest("jaa", 1).json_values()["detector"] is None
 
 
 def test_only_the_frames_of_a_list_are_cropped(dataset: SmallDataset, tmp_path: Path) -> None:

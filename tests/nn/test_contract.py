@@ -148,10 +148,10 @@ def test_a_model_is_restored_from_its_settings_and_tensors(name):
     restored.load_state_dict(model.state_dict())
     images = batch_for(model).images
     assert torch.equal(restored.predict(images), model.predict(images))
-    without_texts = MODELS[name].without_texts(settings.model)
+    settings_without = MODELS[name].without_text_settings(settings.model)
     vocabulary = {"local": WORDS, "global": WORDS}
-    spec = Spec(NAMES, "multilabel", vocabulary, SIDE, without_texts.mean, without_texts.std)
-    small = MODELS[name].build(without_texts, spec).eval()
+    spec = Spec(NAMES, "multilabel", vocabulary, SIDE, settings_without.mean, settings_without.std)
+    small = MODELS[name].build(settings_without, spec).eval()
     assert not small.can(Describes)
     known = model.state_dict()
     small.load_state_dict({key: known[key] for key in small.state_dict()})

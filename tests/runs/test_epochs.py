@@ -13,7 +13,7 @@ from fauds.tables.paths import ATTENTION, FEATURES
 from fauds.training import checkpoint
 from tests.helpers import small
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_tsne")
 
 
 @pytest.fixture(scope="module")

@@ -243,8 +243,8 @@ def test_a_fraction_in_parquet_is_not_a_whole_number(tmp_path: Path) -> None:
 def test_an_error_names_the_file_or_one_of_its_rows(tmp_path: Path) -> None:
     path = written(tmp_path, "frame\n\n5\n6\n")
     file = open_columns(path)
-    assert file.bad("Wrong.").where == str(path)
-    assert [file.bad("Wrong.", row).where for row in (0, 1)] == [f"{path}:3", f"{path}:4"]
+    assert file.error("Wrong.").where == str(path)
+    assert [file.error("Wrong.", row).where for row in (0, 1)] == [f"{path}:3", f"{path}:4"]
     other = ColumnFile(tmp_path / "a.parquet", ("frame",))
-    assert other.bad("Wrong.", 1, "do this").where == f"{tmp_path}/a.parquet: row 2"
-    assert other.bad("Wrong.", 1, "do this").hint == "do this"
+    assert other.error("Wrong.", 1, "do this").where == f"{tmp_path}/a.parquet: row 2"
+    assert other.error("Wrong.", 1, "do this").hint == "do this"

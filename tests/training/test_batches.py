@@ -74,7 +74,7 @@ def test_augmentation_does_not_change_its_input(faces, settings):
     image = stored(faces, 0).copy()
     before = image.copy()
     for seed in range(8):
-        augment(image, Sampling.of(settings), np.random.default_rng(seed))
+        augment(image, Sampling.from_settings(settings), np.random.default_rng(seed))
     assert np.array_equal(image, before)
 
 

@@ -43,7 +43,7 @@ class Result:
 @pytest.fixture(scope="module")
 def begin(faces: FaceSet, settings: RunSettings) -> Iterator[Begin]:
     """The training that is killed: three epochs of three steps; every second step is logged."""
-    few = faces.where(np.arange(len(faces)) < 12)
+    few = faces.select(np.arange(len(faces)) < 12)
     training = settings.training.model_copy(update={"batch_size": 4})
     small = settings.model_copy(update={"training": training})
     with pytest.MonkeyPatch.context() as patch:

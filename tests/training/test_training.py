@@ -50,7 +50,7 @@ def test_loader_processes_do_not_change_the_batches(faces, settings):
 
 def test_augmentation_depends_only_on_its_generator(faces, settings):
     image = load_face(str(faces.images[0]), settings.model.image_size)
-    sampling = Sampling.of(settings)
+    sampling = Sampling.from_settings(settings)
     views = [augment(image, sampling, np.random.default_rng(seed))[0] for seed in range(40)]
     again = augment(image, sampling, np.random.default_rng(3))[0]
     assert np.array_equal(again, views[3])
@@ -114,7 +114,7 @@ def test_the_error_about_a_loss_that_is_not_finite_names_the_batch(
 def test_the_error_about_a_damaged_image_names_it(faces, settings, tmp_path):
     whole = cv2.imencode(".jpg", cv2.imread(faces.images[0]))[1].tobytes()
     bad = tmp_path / "bad.jpg"
-    broken = faces.where(np.arange(FRAMES) < 4)
+    broken = faces.select(np.arange(FRAMES) < 4)
     paths = broken.images.astype(object)
     paths[2] = str(bad)
     broken = replace(broken, images=paths)

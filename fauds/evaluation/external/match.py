@@ -314,7 +314,7 @@ def match(
     meta = store.read_meta(frames_path)
     coded_intensities = [
         name
-        for name in map(intensity_column, target.described)
+        for name in map(intensity_column, target.described_aus)
         if name in store.column_names(frames_path)
     ]
     keys = ["frame_id", "subject", "task", "frame", "sex"]
@@ -375,7 +375,7 @@ def match(
             folding.count_subjects(trainable, target), folds, target
         ),
         synthetic=meta["synthetic"],
-        offered=folding.count_tested_frames(counts, folds),
+        coded_frames=folding.count_tested_frames(counts, folds),
         without_image={},
         provenance={
             "reading": meta["settings"],

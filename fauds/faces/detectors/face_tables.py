@@ -62,7 +62,7 @@ def complete(
     finite = np.isfinite(np.concatenate(parts, axis=1))
     incomplete = np.flatnonzero(finite.any(1) & ~finite.all(1))
     if len(incomplete):
-        raise file.bad(
+        raise file.error(
             "Some of the face's coordinates are missing.",
             int(incomplete[0]),
             "fill in all of them, or leave all of them empty if no face was found",
@@ -71,7 +71,7 @@ def complete(
     if boxes is not None:
         empty = np.flatnonzero(has_face & ~(boxes[:, 2:] > boxes[:, :2]).all(1))
         if len(empty):
-            raise file.bad(
+            raise file.error(
                 "The box has no width or no height.",
                 int(empty[0]),
                 "right must be larger than left, and bottom than top",
@@ -197,7 +197,7 @@ def _rows(
     }
     table = file.read(types)
     if table.num_rows == 0:
-        raise file.bad(
+        raise file.error(
             "The table has no rows.",
             hint="run the program that wrote it again: the file holds only the header",
         )
@@ -249,13 +249,13 @@ def _sources(table: pa.Table) -> list[str]:
 def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
     below_one = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
     if below_one is not None:
-        raise file.bad(
+        raise file.error(
             f"The frame is {keys[below_one][1]}.", below_one, "frames are counted from 1"
         )
     known: set[tuple[str, int]] = set()
     for row, (source, frame) in enumerate(keys):
         if (source, frame) in known:
-            raise file.bad(
+            raise file.error(
                 f"Frame {frame} of {source} is listed twice.", row, "keep one row per frame"
             )
         known.add((source, frame))

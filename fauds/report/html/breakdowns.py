@@ -47,13 +47,13 @@ def au_table(run: ReportedRun) -> Table:
 
     The figures are means of folds in %. Metrics that the run lacks are left out.
     """
-    title = run.target.titles[run.first]
+    title = run.target.titles[run.main_metric]
     # In the order of _BESIDE; the titles of the target replace the common ones.
     titles = {**dict.fromkeys(_BESIDE, ""), **run.target.baselines, **_BESIDE, **run.target.titles}
-    columns = {run.first: sentence_case(title)} | {
+    columns = {run.main_metric: sentence_case(title)} | {
         metric: sentence_case(name)
         for metric, name in titles.items()
-        if metric != run.first and run.row(metric) is not None
+        if metric != run.main_metric and run.row(metric) is not None
     }
     shares = _active_shares(run)
     names = (_head(run), *(["Active frames"] if shares else []), *columns.values())
@@ -127,10 +127,10 @@ def sex_table(run: ReportedRun) -> Table | None:
         return None
     rows = []
     for au in (*run.results.protocol.aus, None):
-        figures = [run.row(run.first, "sex", au, group=group) for group in groups]
+        figures = [run.row(run.main_metric, "sex", au, group=group) for group in groups]
         cells = (*map(figure, figures), Cell(_apart(figures)))
         rows.append(Row(au or sentence_case(run.target.total), cells, not au))
-    names, title = {"F": "Women", "M": "Men"}, sentence_case(run.target.titles[run.first])
+    names, title = {"F": "Women", "M": "Men"}, sentence_case(run.target.titles[run.main_metric])
     return Table(
         caption=f"{title} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Intervals"),
@@ -179,19 +179,19 @@ def selection_table(run: ReportedRun) -> Table | None:
     The first row is the headline: the last epoch at the declared threshold. None if the run has no
     other row.
     """
-    headline = run.row(run.first, selection="last")
+    headline = run.row(run.main_metric, selection="last")
     rows = []
     for selection, words in SELECTIONS.items():
-        row = run.row(run.first, selection=selection)
+        row = run.row(run.main_metric, selection=selection)
         if row is not None and headline is not None:
             gap = _difference(row.value, headline.value)
             rows.append(Row(words, (figure(row), Cell(gap))))
     if len(rows) < 2:
         return None
-    figure_of = sentence_case(run.target.overall[run.first])
+    figure_of = sentence_case(run.target.overall[run.main_metric])
     return Table(
         caption=f"{figure_of} by how the epoch and the threshold are chosen, in %",
-        head=("Chosen", sentence_case(run.target.titles[run.first]), "Above the headline"),
+        head=("Chosen", sentence_case(run.target.titles[run.main_metric]), "Above the headline"),
         rows=tuple(rows),
         note="What is chosen on the test part is too good: it is shown so that figures chosen that "
         "way elsewhere can be judged.",

@@ -67,7 +67,7 @@ def by_au(runs: Sequence[ReportedRun]) -> Table | None:
     """
     if len(runs) < 2:
         return None
-    target, first = runs[0].target, runs[0].first
+    target, first = runs[0].target, runs[0].main_metric
     aus, total = target.names, sentence_case(target.total)
     title = sentence_case(target.titles[first])
     table = Table(
@@ -192,12 +192,12 @@ def balance_words(runs: Sequence[ReportedRun]) -> list[str]:
     """Return a sentence for each run: range and variance of its main metric over the AUs."""
     sentences = []
     for run in runs:
-        values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
+        values = [run.value(run.main_metric, au=au) for au in run.results.protocol.aus]
         defined = [value for value in values if value is not None]
         if defined:
             name = f"Run {run.letter}" if len(runs) > 1 else "This run"
             sentences.append(
-                f"{name}: {run.target.titles[run.first]} from {percent(min(defined))} to "
+                f"{name}: {run.target.titles[run.main_metric]} from {percent(min(defined))} to "
                 f"{percent(max(defined))} %, variance {variance(defined):.1f} (in squared %)."
             )
     return sentences

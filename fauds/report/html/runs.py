@@ -49,9 +49,9 @@ class ReportedRun:
         return self.results.protocol.predicts
 
     @property
-    def first(self) -> str:
+    def main_metric(self) -> str:
         """The name of the run's main metric, such as "f1"."""
-        return self.target.first
+        return self.target.main_metric
 
     def row(
         self,

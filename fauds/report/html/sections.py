@@ -79,7 +79,7 @@ def _by_au(runs: Sequence[ReportedRun]) -> Section:
     aus, target = runs[0].results.protocol.aus, runs[0].target
     rows = {
         f"run {run.letter}" if len(runs) > 1 else "this run": [
-            run.row(run.first, au=au) for au in aus
+            run.row(run.main_metric, au=au) for au in aus
         ]
         for run in runs
     }
@@ -108,9 +108,9 @@ def _by_fold(run: ReportedRun) -> Section:
 def _balance(runs: Sequence[ReportedRun]) -> Section:
     ours = {}
     for run in runs:
-        values = [run.value(run.first, au=au) for au in run.results.protocol.aus]
+        values = [run.value(run.main_metric, au=au) for au in run.results.protocol.aus]
         defined = [value for value in values if value is not None]
-        mean = run.value(run.first)
+        mean = run.value(run.main_metric)
         if defined and mean is not None:
             name = run.letter if len(runs) > 1 else run.title
             ours[name] = (compared.variance(defined), 100 * mean)
@@ -120,7 +120,7 @@ def _balance(runs: Sequence[ReportedRun]) -> Section:
         theirs = theirs.assign(variance=theirs[aus].var(axis=1, ddof=0))
     words = [
         f"A model that does well on some {runs[0].target.plural} only has a high variance of "
-        f"{runs[0].target.titles[runs[0].first]} over them.",
+        f"{runs[0].target.titles[runs[0].main_metric]} over them.",
         *compared.balance_words(runs),
     ]
     points = len(ours) + (0 if theirs is None else len(theirs))

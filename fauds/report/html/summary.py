@@ -46,10 +46,10 @@ def _missing(results: Results) -> list[str]:
 
 
 def _result(run: ReportedRun) -> str:
-    row, target = run.row(run.first), run.target
-    figure = target.overall[run.first]
+    row, target = run.row(run.main_metric), run.target
+    figure = target.overall[run.main_metric]
     if row is None or row.value is None:
-        return f"The {figure} is undefined: {target.undefined_overall[run.first]}."
+        return f"The {figure} is undefined: {target.undefined_overall[run.main_metric]}."
     spread = interval(row)
     text = f"{sentence_case(figure)} is {percent(row.value)} %"
     text += f", 95 % interval {spread} %." if spread else f" {_without_interval(run)}."
@@ -73,7 +73,7 @@ def _without_interval(run: ReportedRun) -> str:
         return "(no interval was computed)"
     single = any(len(subjects) == 1 for subjects in run.results.protocol.test_subjects.values())
     reason = "a test part has one subject" if single else "the subjects show no spread"
-    pooled = run.row(run.first, "pooled")
+    pooled = run.row(run.main_metric, "pooled")
     spread = interval(pooled)
     if pooled is None or not spread:
         return f"(no interval: {reason})"
@@ -87,7 +87,7 @@ def _certainty(run: ReportedRun) -> str:
     """Return sentences on what the main figure estimates and how its interval was computed."""
     estimand = run.target.estimand
     uncertainty = run.results.uncertainty
-    shown = any(interval(run.row(run.first, scope)) for scope in ("mean_of_folds", "pooled"))
+    shown = any(interval(run.row(run.main_metric, scope)) for scope in ("mean_of_folds", "pooled"))
     if uncertainty is None or not shown:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
     method = "one subject left out at a time"
@@ -99,7 +99,7 @@ def _certainty(run: ReportedRun) -> str:
 
 
 def _by_au(run: ReportedRun) -> list[str]:
-    values = [(run.value(run.first, au=au), au) for au in run.results.protocol.aus]
+    values = [(run.value(run.main_metric, au=au), au) for au in run.results.protocol.aus]
     defined = sorted((value, au) for value, au in values if value is not None)
     if len(defined) <= _WEAK:
         return []
@@ -115,9 +115,9 @@ def _beyond_noise(run: ReportedRun) -> str:
     These are the AUs whose interval ends before the interval of the mean over AUs begins. The text
     is "" without intervals.
     """
-    mean, highs = run.row(run.first), {}
+    mean, highs = run.row(run.main_metric), {}
     for au in run.results.protocol.aus:
-        row = run.row(run.first, au=au)
+        row = run.row(run.main_metric, au=au)
         if row is not None and row.high is not None:
             highs[au] = row.high
     if mean is None or mean.low is None or not highs:
