@@ -5,6 +5,7 @@ Tests that change a release use a copy.
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of test processes: 0, to start at once, if test files are named."""
     files_only = all(".py" in argument for argument in config.args)
     return 0 if files_only else min(_MOST_PROCESSES, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that no process is left with a long file at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

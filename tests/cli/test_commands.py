@@ -36,6 +36,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert done.stdout.endswith("[]\n")
 
 
+@pytest.mark.slow
 def test_synth_then_captions_then_folds(cli, tmp_path, work):
     raw = tmp_path / "rÄw data"
     cli.ok("synth", raw, "--like", "bp4d", "--frames", 24, "--seed", 2, "--labels-only")
@@ -53,6 +54,7 @@ def test_synth_then_captions_then_folds(cli, tmp_path, work):
     assert "published-3fold" in out
 
 
+@pytest.mark.slow
 def test_steps_are_not_repeated_until_an_input_changes(cli, tmp_path, work):
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "disfa", "--frames", 30, "--labels-only")
@@ -71,6 +73,7 @@ def test_steps_are_not_repeated_until_an_input_changes(cli, tmp_path, work):
     assert tables[1].stat().st_mtime_ns > stamps[1]
 
 
+@pytest.mark.slow
 def test_tables_are_kept_when_the_raw_files_are_moved(cli, tmp_path, work):
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "bp4d", "--frames", 16, "--labels-only")
@@ -89,6 +92,7 @@ def finished(six_run, tmp_path_factory):
     return work, result
 
 
+@pytest.mark.slow
 def test_a_bench_scores_every_frame_once_by_a_model_that_never_saw_its_subject(finished):
     work, run = finished
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas()
@@ -103,6 +107,7 @@ def test_a_bench_scores_every_frame_once_by_a_model_that_never_saw_its_subject(f
         assert table["AU12"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_results_are_those_of_a_plain_computation_from_the_predictions(finished):
     work, run = finished
     frames = pq.read_table(work / "bp4d" / "frames.parquet").to_pandas().set_index("frame_id")
@@ -131,6 +136,7 @@ def test_results_are_those_of_a_plain_computation_from_the_predictions(finished)
     assert results.value("local_word_top5_no_image", "mean_of_folds") == 1
 
 
+@pytest.mark.slow
 def test_the_report_shows_faces_words_and_provenance_and_nothing_published(finished):
     _, run = finished
     report = (run / "report.md").read_text()
@@ -148,6 +154,7 @@ def test_the_report_shows_faces_words_and_provenance_and_nothing_published(finis
     assert " nan" not in report
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again_and_a_stopped_one_goes_on(finished, cli):
     work, run = finished
     before = {p: p.stat().st_mtime_ns for p in run.glob("fold*/weights.safetensors")}
@@ -174,6 +181,7 @@ def test_the_log_goes_to_tensorboard_too_where_asked_for(finished, cli, tmp_path
     assert len((run / "fold2" / "log.jsonl").read_text().splitlines()) >= 2
 
 
+@pytest.mark.slow
 def test_weights_of_another_fold_or_preset_do_not_pass_for_a_runs_own(finished, cli, tmp_path):
     work, run = finished
     copied = shutil.copytree(work, tmp_path / "copy")
@@ -232,6 +240,7 @@ def test_face_crops_of_another_program_replace_the_images(finished, six_root, cl
     assert "F001 3" in (newest / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_real_data_stands_beside_the_published_rows_and_shows_no_face(finished, tmp_path):
     _, run = finished
     results = results_file.read(run)
@@ -342,6 +351,7 @@ def test_reading_options_are_not_remembered_for_other_raw_files(cli, tmp_path):
     assert "of 27 subjects" in cli.ok(*command, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_fold_without_any_crop_is_named_before_anything_is_trained(
     finished, six_root, cli, tmp_path
 ):
@@ -410,6 +420,7 @@ def test_wrong_usage_is_reported_in_one_message(cli, words, code, message, monke
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_a_run_whose_settings_are_cut_off_is_not_resumed_with_defaults(finished, cli, tmp_path):
     work, run = finished
     copied = shutil.copytree(work, tmp_path / "copy")

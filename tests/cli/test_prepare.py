@@ -77,6 +77,7 @@ def wanted_eyes(points: np.ndarray, alignment: str) -> np.ndarray:
     return (level[:2] - corner) * 199 / side
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alignment", ["eyes-similarity", "jaa"])
 @pytest.mark.parametrize("like", ["bp4d", "disfa"])
 def test_eyes_lie_where_the_protocol_says(cli, raws, work, like, alignment):
@@ -96,6 +97,7 @@ def test_eyes_lie_where_the_protocol_says(cli, raws, work, like, alignment):
         assert (work / like / row.path).stat().st_size > 500
 
 
+@pytest.mark.slow
 def test_lost_frames_are_counted_by_subject_and_a_second_run_does_nothing(
     cli, raws, work, tmp_path
 ):
@@ -110,6 +112,7 @@ def test_lost_frames_are_counted_by_subject_and_a_second_run_does_nothing(
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
 def test_neighbours_and_detectors_close_the_gaps(cli, raws, work):
     words = ("prepare", "--dataset", "bp4d", "--root", raws["bp4d"], *ALONE)
     lost = "no landmarks"
@@ -185,6 +188,7 @@ def test_a_run_says_how_its_faces_were_made_and_will_not_go_on_with_others(
         assert outcome.code == 1 and "faces changed since" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_run_ends_if_its_crops_are_replaced_meanwhile(cli, raws, work, monkeypatch):
     common = ("--dataset", "bp4d")
     cli.ok("split", *common, "--root", raws["bp4d"], "--method", "random", "--folds", 2)
@@ -226,6 +230,7 @@ def test_wrong_options_are_refused_before_any_work(cli, raws, work):
     assert not (work / "bp4d" / "faces").exists()
 
 
+@pytest.mark.slow
 def test_check_says_the_same_as_prepare_finds(cli, raws, work):
     out = cli.ok("check", "--dataset", "disfa", "--root", raws["disfa"])
     assert "videos: 4 of 4 sequences" in out and not (work / "disfa").exists()

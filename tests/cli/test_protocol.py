@@ -123,6 +123,7 @@ def test_occurrence_can_begin_at_a_trace(cli, work, disfa_27):
         assert (truth[row.subject, row.frame] >= 1) == row.AU12
 
 
+@pytest.mark.slow
 def test_leave_one_subject_out_is_run_from_its_file(cli, work, bp4d_images):
     # The synthetic images are face crops already.
     cli.ok(

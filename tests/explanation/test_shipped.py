@@ -23,6 +23,7 @@ def synthetic_faces() -> list[tuple[np.ndarray, dict[str, float]]]:
     return faces
 
 
+@pytest.mark.slow
 def test_action_units_of_new_synthetic_faces_are_mostly_correct(synthetic_faces):
     correct = []
     for image, levels in synthetic_faces:

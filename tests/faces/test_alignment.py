@@ -1,5 +1,7 @@
 """Crops show the face at the place that the alignment's description defines."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -32,7 +34,10 @@ def synthetic_landmarks(count: int, size: int = 256) -> np.ndarray:
     )
 
 
-FACES = synthetic_landmarks(60)
+@cache
+def faces() -> np.ndarray:
+    """Return 68 points of 60 synthetic faces, float32 [60, 68, 2]."""
+    return synthetic_landmarks(60)
 
 
 def moved(points: np.ndarray, transforms: np.ndarray) -> np.ndarray:
@@ -54,7 +59,7 @@ def similar(points: np.ndarray, by: tuple[float, float, float, float]) -> np.nda
 def test_eyes_similarity_maps_the_eye_centres_to_fixed_places(
     by: tuple[float, float, float, float], face: int
 ) -> None:
-    known = marks(similar(FACES[[face]], by))
+    known = marks(similar(faces()[[face]], by))
     transforms = alignment("eyes-similarity").transforms(known)
     np.testing.assert_allclose(moved(known.eyes, transforms)[0], EYES, atol=1e-6)
     linear = transforms[0, :, :2]
@@ -70,10 +75,10 @@ def test_eyes_similarity_maps_the_eye_centres_to_fixed_places(
 def test_the_crop_does_not_depend_on_the_place_of_the_face(
     name: str, by: tuple[float, float, float, float]
 ) -> None:
-    how, other = alignment(name), similar(FACES[:3], by)
+    how, other = alignment(name), similar(faces()[:3], by)
     np.testing.assert_allclose(
         moved(other, how.transforms(marks(other))),
-        moved(FACES[:3], how.transforms(marks(FACES[:3]))),
+        moved(faces()[:3], how.transforms(marks(faces()[:3]))),
         atol=1e-4,
     )
 
@@ -95,7 +100,7 @@ def jaa_step_by_step(points: np.ndarray) -> np.ndarray:
 
 
 def test_jaa_equals_the_alignment_of_jaa_net() -> None:
-    turned = similar(FACES, (1.7, 0.4, 30, -12))
+    turned = similar(faces(), (1.7, 0.4, 30, -12))
     known = marks(turned)
     expected = np.stack([jaa_step_by_step(points) for points in known.points])
     np.testing.assert_allclose(alignment("jaa").transforms(known), expected, rtol=1e-9)
@@ -112,7 +117,7 @@ def test_bbox_5_fills_the_crop_with_the_box_and_its_margin() -> None:
 
 
 def test_unknown_or_degenerate_marks_have_no_transform() -> None:
-    points = FACES[:5].astype(np.float64)
+    points = faces()[:5].astype(np.float64)
     points[1] = np.nan
     points[2, 36:48] = (40, 40)  # both eyes in one place
     points[3, 36:42], points[3, 42:48] = (40, 40), (40.9, 40)
@@ -159,7 +164,7 @@ def test_crop_pixels_show_the_place_that_the_transform_defines(name: str, scale:
     ramp = np.zeros((height, width, 3), np.uint8)
     ramp[..., 0] = np.rint(np.arange(width) * 255 / width)
     ramp[..., 1] = np.rint(np.arange(height) * 255 / height)[:, None]
-    points = similar(FACES[:1], (scale, 0.3, 60, -90))
+    points = similar(faces()[:1], (scale, 0.3, 60, -90))
     how = alignment(name)
     (transform,) = how.transforms(marks(points))
     crop = warp(ramp, transform, how)
@@ -178,7 +183,7 @@ def test_large_images_are_averaged_before_sampling() -> None:
     """Averaging turns a fine chequerboard into grey; the sampling of JAA-Net keeps its squares."""
     board = np.indices((1000, 1000)).sum(0) % 2 * 255
     board = np.repeat(board[..., None], 3, 2).astype(np.uint8)
-    points = similar(FACES[:1], (4, 0, 0, 0))
+    points = similar(faces()[:1], (4, 0, 0, 0))
     contrast = {}
     for name in ("eyes-similarity", "bbox-5", "jaa"):
         how = alignment(name)
@@ -194,7 +199,7 @@ def test_large_images_are_averaged_before_sampling() -> None:
 def test_crop_pixels_outside_the_image_have_the_border_colour(scale: float) -> None:
     """Outside the image, the crop has the border colour, also next to the edges."""
     for how in map(alignment, ("eyes-similarity", "jaa", "bbox-5")):
-        points = similar(FACES[:1], (scale, 0.1, 0, 0))
+        points = similar(faces()[:1], (scale, 0.1, 0, 0))
         points += np.array([1600, 1500]) - points.mean((0, 1))  # at the corner of the image
         frame = np.full((1500, 1601, 3), how.border, np.uint8)
         assert (warp(frame, how.transforms(marks(points))[0], how) == how.border).all()
@@ -205,27 +210,27 @@ def test_crop_pixels_outside_the_image_have_the_border_colour(scale: float) -> N
 
 def test_a_mirrored_frame_gives_the_mirrored_crop() -> None:
     width = 256
-    mirrored = FACES[:8, :, :].astype(np.float64) * (-1, 1) + (width - 1, 0)
-    eyes = marks(FACES[:8]).eyes
+    mirrored = faces()[:8, :, :].astype(np.float64) * (-1, 1) + (width - 1, 0)
+    eyes = marks(faces()[:8]).eyes
     other = Marks(eyes[:, ::-1] * (-1, 1) + (width - 1, 0), np.zeros((8, 49, 2)), np.zeros((8, 4)))
     how = alignment("eyes-similarity")
     np.testing.assert_allclose(
         moved(mirrored, how.transforms(other)),
-        moved(FACES[:8], how.transforms(marks(FACES[:8]))) * (-1, 1) + (255, 0),
+        moved(faces()[:8], how.transforms(marks(faces()[:8]))) * (-1, 1) + (255, 0),
         atol=1e-3,
     )
 
 
 def test_the_crop_contains_the_whole_face() -> None:
     how = alignment("eyes-similarity")
-    crops = moved(FACES, how.transforms(marks(FACES)))
+    crops = moved(faces(), how.transforms(marks(faces())))
     assert crops.min() > 0 and crops.max() < how.size - 1
 
 
 def test_the_alignment_none_returns_the_frame_itself() -> None:
     how = alignment("none")
     image = np.zeros((5, 7, 3), np.uint8)
-    assert warp(image, how.transforms(marks(FACES[:1]))[0], how) is image
+    assert warp(image, how.transforms(marks(faces()[:1]))[0], how) is image
 
 
 def test_alignments_are_selected_by_name_and_version() -> None:

@@ -236,6 +236,7 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Statistics:
     return caption_statistics(write_built(folder, make_frames(BP4D, 600, nulls=0.01), BP4D))
 
 
+@pytest.mark.slow
 def test_statistics(statistics: Statistics, saved_figures: list[Figure], tmp_path: Path) -> None:
     draw_statistics(statistics, tmp_path / "statistics.png")
     (figure,) = saved_figures

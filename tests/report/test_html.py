@@ -273,6 +273,7 @@ def test_the_peak_of_attention_is_described_in_words():
     assert attention_peak(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])) == "middle"
 
 
+@pytest.mark.slow
 def test_a_page_of_many_faces_is_small(run):
     write_gallery(run, {}, side=300)
     many = store.read_table(run / "gallery.parquet")

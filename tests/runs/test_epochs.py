@@ -42,6 +42,7 @@ def bench(cli, work, root, *changes, texts=False):
     return run / "fold1"
 
 
+@pytest.mark.slow
 def test_validation_subjects_are_not_trained_on_and_every_epoch_is_predicted(cli, tables, root):
     fold = bench(cli, tables, root, "training.validation_subjects=1")
     measured = json.loads((fold / "measured.json").read_text())

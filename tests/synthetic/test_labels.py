@@ -82,6 +82,7 @@ def within_factor(measured, published, factor):
     assert np.all((ratio < factor) & (ratio > 1 / factor)), ratio.round(2)
 
 
+@pytest.mark.slow
 def test_full_size_has_the_published_frames(full):
     counted = dict(zip(*np.unique(full.subject, return_counts=True), strict=True))
     assert counted == full.published["frames_per_subject"]

@@ -38,6 +38,7 @@ def video_frames(path: Path) -> list[np.ndarray]:
     return frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("like", "pictures", "form"),
     [
@@ -56,6 +57,7 @@ def test_the_same_call_writes_the_same_bytes(
     assert digests(write_sequences(tmp_path / "b", like, pictures, form)) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("like", "pictures"), [("bp4d", "zips"), ("disfa", "videos")])
 def test_processes_do_not_change_the_bytes(tmp_path: Path, like: str, pictures: str) -> None:
     alone = digests(write_sequences(tmp_path / "a", like, pictures, "text"))

@@ -63,6 +63,7 @@ def test_labels_of_bp4d_are_read_back(bp4d_root: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_intensities_of_disfa_are_read_back(disfa_root: Path) -> None:
     coded = lay_out("disfa", subjects=3, frames=60, seed=3)
     aus, intensities = draw_intensities("disfa", coded, 3)
@@ -91,6 +92,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(tmp_path:
     )
 
 
+@pytest.mark.slow
 def test_an_earlier_release_is_replaced_and_other_files_are_kept(tmp_path: Path) -> None:
     root = write_small(tmp_path / "a", subjects=3)
     (root / "own notes.txt").write_text("kept")

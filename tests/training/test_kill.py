@@ -256,6 +256,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_message(
     check(stopped, whole)
 
 
+@pytest.mark.slow
 def test_training_begins_again_if_all_checkpoints_are_damaged(
     begin: Begin, whole: Result, stopped: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_processes_take_test_batches_in_turn(faces, settings, world):
     assert [len(batch) for batch in in_order] == [7, 7, 7, 7, 7, 5]
 
 
+@pytest.mark.slow
 def test_the_number_of_micro_batches_does_not_change_the_training(faces, settings, tmp_path):
     models = [
         train(
