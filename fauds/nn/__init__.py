@@ -1,9 +1,10 @@
 """Model families, such as VL-FAU: networks with a common interface, and their layers.
 
 Begin with `base`, the interface; `linear` is the shortest family. `presets` reads the settings of
-a family; `layers/` holds the layers that families share. `MODELS` maps names to families. Another
-package adds a family through the entry-point group ``fauds.models``: name = "module:class", where
-the class is a subclass of `fauds.nn.base.Model`.
+a family; `layers/` holds the layers that families share. `MODELS` maps the names of models to their
+families. Another package adds a family through an entry point in the group ``fauds.models``. The
+entry point's name is the name of the model; its value is ``module:class``, where the class is a
+subclass of `fauds.nn.base.Model`.
 """
 
 from typing import TYPE_CHECKING

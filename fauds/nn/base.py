@@ -2,8 +2,8 @@
 
 A model family is one module with a subclass of `Model`, a folder of presets with a model card,
 and a name in `fauds.nn.MODELS`. Training, testing, reports, `fauds explain` and `fauds export`
-know this module only. They ask a model for its capabilities (`Describes`, `Attends`, `Embeds`),
-never for its name. This module reads no files.
+use models only through the classes of this module. They ask a model for its capabilities
+(`Describes`, `Attends`, `Embeds`), never for its name. This module reads no files.
 """
 
 from abc import ABC, abstractmethod
@@ -30,12 +30,12 @@ class Spec:
             each name one score.
         form: "multilabel" if every name is active or inactive on its own; "multiclass" if exactly
             one name is true for a frame.
-        vocabulary: the number of words in the vocabulary of "local" captions (one caption for each
-            AU) and of "global" captions (one for the whole face). In both vocabularies <pad> is 0,
-            <bos> 1, <eos> 2 and <unk> 3. Empty unless the model needs captions.
+        vocabulary: maps each kind of caption, "local" (of one AU) and "global" (of the whole
+            face), to the number of words in its vocabulary. In both vocabularies <pad> is 0, <bos>
+            1, <eos> 2 and <unk> 3. Empty unless the model needs captions.
         image_size: the side of the square input in pixels.
-        mean, std: the mean and standard deviation of the pixels, RGB, on a scale of 0 to 1; images
-            are normalised with them before `forward`.
+        mean, std: the mean and standard deviation of each RGB channel, for pixels scaled to 0 to
+            1; images are normalised with these values before `forward`.
     """
 
     names: tuple[str, ...]
@@ -66,8 +66,8 @@ class Batch:
             like `local`.
         landmarks: [B, 68, 2] float, the 68 iBUG points in pixels of `images`, NaN where a frame
             has none; None unless the model needs "landmarks".
-        subjects: [B] long, the same number for frames of the same subject; None unless the model
-            needs "subjects".
+        subjects: [B] long, the number of the subject in each frame, equal for all frames of one
+            subject; None unless the model needs "subjects".
     """
 
     images: Tensor
@@ -107,7 +107,7 @@ class Outputs(NamedTuple):
     """All outputs of a model for B images and A names (action units or classes).
 
     Attributes:
-        scores: [B, A], the probability that an AU is active, or of each class.
+        scores: [B, A], the probability that each AU is active, or the probability of each class.
         features: [B, A, d], one feature vector for each name; None if the model has none.
         attention: [B, A, h, w], one attention map for each name; None if the model has none.
         tokens: the generated captions.
@@ -123,9 +123,10 @@ class TestOutputs(NamedTuple):
     """The outputs of a model for a labelled test batch of B frames.
 
     Attributes:
-        scores: [B, A], the probability that each AU is active, or of each class.
+        scores: [B, A], the probability that each AU is active, or the probability of each class.
         measures: metrics that the model computes itself, such as the accuracy of its words: maps
-            the name of a metric to its sum over this batch and the number of items summed.
+            the name of a metric to (sum, count), its sum over the items of this batch and the
+            number of these items.
     """
 
     scores: Tensor
@@ -172,10 +173,10 @@ class Describes(ABC):
         Args:
             images: [B, 3, S, S], float and normalised.
             beam_width: the number of hypotheses that are kept for each caption.
-            max_words_local: the number of words, <eos> included, at which a local caption (about
-                one AU) is cut.
-            max_words_global: the number of words, <eos> included, at which a global caption (about
-                the whole face) is cut.
+            max_words_local: the largest number of words, <eos> included, of a local caption (of
+                one AU); longer captions are cut.
+            max_words_global: the largest number of words, <eos> included, of a global caption (of
+                the whole face); longer captions are cut.
             length_penalty: an exponent: captions are compared by their log-probability divided by
                 (number of words) ** length_penalty.
         """
@@ -253,7 +254,10 @@ class Model(nn.Module, ABC):
 
     @property
     def backbone(self) -> nn.Module | None:
-        """The image network, which may be pretrained and has its own learning rate; or None."""
+        """The image network, which may be pretrained and has its own learning rate.
+
+        None if the model has no such part.
+        """
         return None
 
     def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
@@ -266,13 +270,13 @@ class Model(nn.Module, ABC):
             RuntimeError: the weights belong to another network, or the model has no backbone.
         """
         if self.backbone is None:
-            raise RuntimeError("the model has no backbone")
+            raise RuntimeError("the model has no backbone to load weights into")
         self.backbone.load_state_dict(dict(tensors))
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trainable parameters in two groups, "backbone" and "rest".
 
-        They are separate because the backbone has its own learning rate.
+        The groups are separate because the backbone has its own learning rate.
         """
         backbone = [] if self.backbone is None else list(self.backbone.parameters())
         known = {id(parameter) for parameter in backbone}
@@ -287,7 +291,8 @@ class Model(nn.Module, ABC):
         new optimiser over `param_groups` and a new learning rate schedule.
 
         Args:
-            epochs: the number of epochs of the whole training, to which those of the stages add up.
+            epochs: the number of epochs of the whole training. The numbers of epochs of the stages
+                must add up to it.
         """
         return (Stage("training", epochs),)
 
@@ -320,14 +325,14 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return how many items, such as coded labels, each loss is a mean over.
+        """Return the number of items, such as coded labels, over which each loss is averaged.
 
         The counts are computed before `forward`, from the batch alone. A batch may be divided into
-        micro-batches and among processes: their counts add up to the count of the whole batch, so
-        that each loss can be divided by the latter.
+        micro-batches and among processes. The counts of all parts are then added up, and each loss
+        is divided by the count of the whole batch.
 
         Returns:
-            Scalars, by the names in `terms`.
+            A scalar for each name in `terms`.
         """
 
     @abstractmethod
@@ -340,12 +345,12 @@ class Model(nn.Module, ABC):
             weights: the class weights [A], one for each AU or class.
 
         Returns:
-            Scalars in nats, by the names in `terms`.
+            A scalar in nats for each name in `terms`.
         """
 
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
-        """Return the probability of each AU being active, or of each class: [B, A].
+        """Return the probability that each AU is active, or the probability of each class: [B, A].
 
         Args:
             images: [B, 3, S, S], float and normalised.
@@ -408,7 +413,13 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def without_text_settings(cls, settings: Any) -> Any:
-        """Return the settings of the same model without its caption decoders."""
+        """Return the settings of the same model without its caption decoders.
+
+        The settings are unchanged unless a model family overrides this method.
+
+        Args:
+            settings: the architecture, an instance of the family's own `Settings`.
+        """
         return settings
 
     @classmethod
@@ -419,8 +430,8 @@ class Model(nn.Module, ABC):
             tensors: the (name, tensor) pairs of the saved state dict.
 
         Returns:
-            The number of words by kind of caption, "local" (one for each AU) and "global" (one for
-            the whole face); empty if the model writes no captions.
+            Maps each kind of caption, "local" (of one AU) and "global" (of the whole face), to the
+            number of words in its vocabulary; empty if the model writes no captions.
         """
         return {}
 

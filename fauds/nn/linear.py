@@ -51,7 +51,7 @@ class Linear(Model):
 
     @classmethod
     def build(cls, settings: LinearSettings, spec: Spec) -> "Linear":
-        """Return a new network for a task, with timm's pretrained weights if the settings ask so.
+        """Return a new network for a task, with timm's pretrained weights if the settings say so.
 
         Args:
             settings: the timm network and the dropout.
@@ -71,8 +71,8 @@ class Linear(Model):
         """Load weights into the timm network.
 
         Args:
-            tensors: the state dict of the same network, with its own pooling or as `FourStages`,
-                where timm names some layers differently.
+            tensors: the state dict of the same timm network, saved with its own pooling or as
+                `FourStages`, in which timm names some layers differently.
         """
         self.pooled.load(tensors)
 
@@ -102,6 +102,6 @@ class Linear(Model):
         return {"entropy": weighted_entropy(output, batch.labels, weights)}
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the probability of each AU being active, or of each class: [B, A]."""
+        """Return the probability that each AU is active, or that of each class: [B, A]."""
         probabilities = torch.softmax(self.logits(images).float(), dim=-1)
         return probabilities if self.multiclass else probabilities[..., 1]

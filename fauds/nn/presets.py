@@ -22,7 +22,7 @@ def folder(model: str) -> Path:
     """Return the folder with the presets, weights and model card of a model family.
 
     Raises:
-        UsageError: there is no such model; the error lists the known ones.
+        UsageError: there is no such model; the error lists the known models.
     """
     return MODELS[model].folder or resources.root("models") / model
 
@@ -31,7 +31,7 @@ def names(model: str) -> list[str]:
     """Return the names of a model family's presets (files of settings), sorted.
 
     Raises:
-        UsageError: there is no such model; the error lists the known ones.
+        UsageError: there is no such model; the error lists the known models.
     """
     return sorted(path.stem for path in folder(model).glob("*.yaml"))
 
@@ -40,7 +40,7 @@ def preset_path(model: str, preset: str) -> Path:
     """Return the path of a preset, the YAML file with the settings of a model and its training.
 
     Raises:
-        UsageError: there is no such model or preset; the error lists the known ones.
+        UsageError: there is no such model or preset; the error lists the known names.
     """
     known = names(model)
     if preset not in known:
@@ -52,10 +52,10 @@ def settings_type(model: str) -> type[RunSettings[Any]]:
     """Return the class that holds the settings of a run (model, training, inference).
 
     Args:
-        model: the name of the model family, whose settings it includes.
+        model: the name of the model family, whose own settings are the ``model:`` section.
 
     Raises:
-        UsageError: there is no such model; the error lists the known ones.
+        UsageError: there is no such model; the error lists the known models.
     """
     # mypy cannot check this type: the family is known only at run time.
     return RunSettings[MODELS[model].Settings]  # type: ignore[misc, return-value]
@@ -154,12 +154,16 @@ def _apply_change(values: dict[str, Any], change: str) -> None:
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise UsageError(f"{key!r} names no setting.", where="--set")
+            raise UsageError(
+                f"{key!r} names no setting: {parent!r} is a single value, not a section.",
+                where="--set",
+                hint="write the full name of a setting, for example training.epochs",
+            )
     try:
         values[leaf] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(
-            f"{text!r} is not a value in YAML.",
+            f"{text!r} is not a valid YAML value.",
             where=f"--set {key}",
             hint="write lists and mappings as in YAML, for example [0.9, 0.999]",
         ) from error

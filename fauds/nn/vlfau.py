@@ -58,7 +58,8 @@ class VLFAUSettings(ModelSettings):
         msc_pool: whether the stages are pooled to the size of the last stage "before" or "after"
             their convolution.
         reduction: d divided by the hidden width of the channel attention's MLP in eq. 2.
-        multi_level: whether to use MARL, that is MSC and the AU branches of DAIR.
+        multi_level: whether to use MARL, which consists of MSC (eq. 1, which combines the stages
+            of the backbone) and DAIR (eq. 2 and 3, the branches of the AUs).
         local_language: whether to use LLGA, the decoder of the local captions.
         global_language: whether to use GLGA, the decoder of the global captions.
         spatial_sigmoid: whether to apply a sigmoid in eq. 3. The paper writes none, but CBAM, on
@@ -94,7 +95,10 @@ class VLFAUSettings(ModelSettings):
     @model_validator(mode="after")
     def _languages_need_branches(self) -> "VLFAUSettings":
         if self.local_language and not self.multi_level:
-            raise ValueError("local_language needs multi_level: it reads the AU branches")
+            raise ValueError(
+                "local_language needs multi_level, since its decoder reads the AU branches: "
+                "set model.multi_level=true or model.local_language=false"
+            )
         return self
 
 
@@ -125,7 +129,8 @@ class _BackboneFeatures(NamedTuple):
         whole: the features of the whole face, V in the paper, [B, P, d].
         branches: the features of the branch of each AU, V-hat in the paper, [B, A, P, d].
         features: `branches` averaged over positions, [B, A, d].
-        maps: the spatial attention map of each AU, [B, A, h, w]; None if the branches are off.
+        maps: the spatial attention map of each AU, [B, A, h, w]; None if the model has no AU
+            branches (`multi_level` is off).
     """
 
     whole: Tensor
@@ -237,7 +242,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     @classmethod
     def build(cls, settings: VLFAUSettings, spec: Spec) -> "VLFAU":
-        """Return a new network for a task, with timm's pretrained weights if the settings ask so.
+        """Return a new network for a task, with timm's pretrained weights if the settings say so.
 
         Args:
             settings: the architecture.
@@ -248,8 +253,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
         """
         if spec.form != "multilabel":
             raise UsageError(
-                "VL-FAU has a branch for every action unit, but this protocol predicts one class a "
-                "frame.",
+                "VL-FAU has a branch for every action unit and cannot predict the classes of this "
+                "protocol, of which each frame has one.",
                 where="model",
                 hint="choose another model, for example linear",
             )
@@ -293,7 +298,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return how many items, such as coded labels, each loss averages; see `loss_counts`."""
+        """Return the number of items over which each loss is averaged; see `loss_counts`."""
         counts = loss_counts(batch.labels, batch.local, batch.global_)
         return dict(zip(TERMS, counts, strict=True))
 
@@ -340,7 +345,10 @@ class VLFAU(Model, Describes, Attends, Embeds):
         """
         maps = self._encode(images).maps
         if maps is None:
-            raise UsageError(str(self.reason_without(Attends)))
+            raise UsageError(
+                f"The model has no attention maps: {self.reason_without(Attends)}.",
+                hint="use a model that was trained with model.multi_level=true",
+            )
         return maps
 
     def describe(self, images: Tensor, **search: Unpack[BeamSearchOptions]) -> Tokens:
@@ -394,7 +402,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
             capability: a key of `fauds.nn.base.CAPABILITIES`, for example `Describes`.
         """
         if capability is Describes and self.local_decoder is None and self.global_decoder is None:
-            return "local_language and global_language are off: there is no decoder"
+            return "local_language and global_language are off: there is no caption decoder"
         if capability is Attends and self.dair is None:
             return "multi_level is off: there are no AU branches with attention maps"
         return super().reason_without(capability)
@@ -412,7 +420,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
             tensors: the (name, tensor) pairs of the saved state dict.
 
         Returns:
-            The number of words of the "local" and the "global" decoder, for those that were saved.
+            Maps each kind of caption, "local" (of one AU) and "global" (of the whole face), to the
+            number of words in its vocabulary. A kind is left out if its decoder was not saved.
         """
         saved = dict(tensors)
         readouts = {scope: f"{scope}_decoder.readout.weight" for scope in ("local", "global")}
@@ -436,10 +445,11 @@ class VLFAU(Model, Describes, Attends, Embeds):
 def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Return the four losses of the VL-FAU paper, each summed over its items, in nats.
 
-    L_Fau (eq. 8) and L_Gau are cross-entropies of AUs; L_Lgen (eq. 10) and L_Ggen (eq. 11) are
-    those of the words of local and global captions. An AU that is not coded (label -1) takes no
-    part in L_Fau, L_Lgen or L_Gau. A missing caption takes no part in the losses of words, and an
-    image without a global caption takes no part in L_Gau. A sum over no items is 0.
+    L_Fau (eq. 8) and L_Gau are cross-entropies of AUs. L_Lgen (eq. 10) and L_Ggen (eq. 11) are
+    cross-entropies of the words of local captions (of one AU) and of global captions. An AU
+    that is not coded (label -1) takes no part in L_Fau, L_Lgen or L_Gau. A missing caption takes
+    no part in the losses of words, and an image without a global caption takes no part in L_Gau. A
+    sum over no items is 0.
 
     Args:
         output: the output of the model.
@@ -447,7 +457,7 @@ def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str,
         weights: the class weights [A], gamma of eq. 9.
 
     Returns:
-        Scalars, by the names ``fau``, ``lgen``, ``ggen`` and ``gau``.
+        Four scalars with the names ``fau``, ``lgen``, ``ggen`` and ``gau``.
     """
     coded = labels >= 0
     local, global_ = output.local_logits, output.global_logits
@@ -473,7 +483,7 @@ def vlfau_loss(
     Args:
         output, labels, weights: see `loss_sums`.
         counts: [4], the number of items by which each summed loss is divided (see `loss_counts`);
-            the numbers of this batch unless given.
+            computed from this batch unless given.
 
     Returns:
         ``fau``, ``lgen``, ``ggen``, ``gau`` and ``total``: scalars, in nats.
@@ -533,7 +543,7 @@ def _counts(coded: Tensor, has_local: Tensor | None, has_global: Tensor | None) 
 def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tensor) -> Tensor | None:
     """Return the class-weighted cross-entropy, summed over coded (image, AU) pairs.
 
-    It is the sum of eq. 8 of the VL-FAU paper; None without logits.
+    This is the sum in eq. 8 of the VL-FAU paper. The result is None if `logits` is None.
 
     Args:
         logits: [B, A, 2], inactive and active; or None.
@@ -551,7 +561,7 @@ def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tenso
 def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None:
     """Return the sum over captions of the mean cross-entropy of the caption's words.
 
-    It is the sum of eq. 10 or 11 of the VL-FAU paper; None without logits.
+    This is the sum in eq. 10 or 11 of the VL-FAU paper. The result is None if `words` is None.
 
     Args:
         words: the logits of the words of R captions; or None.
@@ -575,7 +585,7 @@ class _Context(FunctionCtx):
 class _WordEntropy(torch.autograd.Function):
     """Cross-entropy of N words over a vocabulary of V words: logits [N, V], targets [N].
 
-    Returns -log p of each target, [N]. In the forward and in the backward pass, it allocates one
+    Returns -log p of each target, [N]. The forward pass and the backward pass each allocate one
     [N, V] tensor fewer than torch's cross-entropy.
     """
 

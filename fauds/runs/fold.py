@@ -62,9 +62,9 @@ def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -
 def _caption_header(inputs: Inputs) -> dict[str, Any]:
     """Return the part of a weights file's header that describes captions.
 
-    It has the vocabularies ("words") and the number of tokens of the longest caption ("longest"),
-    both for "local" captions (about one AU) and "global" captions (about the whole face). It is
-    empty if the model needs no captions.
+    This part has the vocabularies ("words") and the number of tokens of the longest caption
+    ("longest"), each for "local" captions (of one AU) and for "global" captions (of the whole
+    face). It is empty if the model needs no captions.
     """
     if inputs.captions is None or inputs.faces.captions is None:
         return {}
@@ -83,8 +83,8 @@ def _usage_header(
 ) -> dict[str, Any]:
     """Return the part of a weights file's header that is needed to use the weights elsewhere.
 
-    It has the threshold of the scores, the alignment of faces, and what the model was trained on,
-    so that the tables of the dataset are not needed.
+    This part has the threshold of the scores, the alignment of faces, and what the model was
+    trained on, so that the weights can be used without the tables of the dataset.
 
     Args:
         plan: the plan of the run.
@@ -111,8 +111,8 @@ class Progress(Protocol):
     def bar(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show a progress bar until the returned context manager ends.
 
-        The context manager gives a function, to be called with the number of items (such as frames)
-        that were finished since the last call.
+        The context manager gives a function; call this function with the number of items (such as
+        frames) that were finished since its last call.
 
         Args:
             description: the text beside the bar.
@@ -120,10 +120,10 @@ class Progress(Protocol):
         """
 
     def counter(self, description: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Show a progress bar, whose total is not known yet, until the context manager ends.
+        """Show a progress bar whose total is not known yet, until the context manager ends.
 
-        The context manager gives a function, to be called with the number of all items finished so
-        far and the total number of items.
+        The context manager gives a function; call this function with the number of items finished
+        so far and the total number of items.
 
         Args:
             description: the text beside the bar.
@@ -132,7 +132,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class FoldRun:
-    """Trains and tests one fold of a run: some subjects are tested, the others trained on.
+    """One fold of a run: trains the model, and tests it on the subjects that the fold tests.
 
     Attributes:
         plan: the plan of the run.
@@ -153,21 +153,22 @@ class FoldRun:
 
     @cached_property
     def test_frames(self) -> np.ndarray:
-        """Whether the fold tests each frame of the run, bool [N]."""
+        """For each frame of the run, whether the fold tests the model on this frame, bool [N]."""
         return self.inputs.test_frames(self.fold)
 
     @cached_property
     def validation_frames(self) -> np.ndarray:
-        """Whether each frame of the run is from a validation subject, bool [N].
+        """For each frame of the run, whether it shows a validation subject, bool [N].
 
-        Validation subjects are not trained on; the epoch with the best result on them is chosen.
+        The model is not trained on validation subjects: the epoch with the best result on their
+        frames is chosen.
         """
         training = self.plan.settings.training
         return self.inputs.validation_frames(self.fold, training.validation_subjects, training.seed)
 
     @property
     def training_frames(self) -> np.ndarray:
-        """Whether the fold trains on each frame of the run, bool [N]."""
+        """For each frame of the run, whether the fold trains the model on this frame, bool [N]."""
         frames: np.ndarray = ~self.test_frames & ~self.validation_frames
         return frames
 
@@ -177,8 +178,8 @@ class FoldRun:
     def run(self, tensorboard: bool) -> None:
         """Train and test the model of the fold, and write weights, predictions and descriptions.
 
-        With several processes, only the first process writes. The predictions are written last, so
-        that they exist only if the fold is finished.
+        With several processes, only the first process writes files. The predictions are written
+        last, so that their file exists only if the fold is finished.
 
         Args:
             tensorboard: whether to write TensorBoard event files too.
@@ -271,7 +272,7 @@ class FoldRun:
         """Return the model as it is before training.
 
         Pretrained weights are not loaded if the fold already has trained weights or a checkpoint,
-        since these will replace them.
+        from which all weights are loaded later.
 
         Args:
             meta: the metadata that a checkpoint's header must match.

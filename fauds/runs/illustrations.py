@@ -1,4 +1,4 @@
-"""Files of a run for its report: features, attention maps, and a gallery of described faces."""
+"""Writes files that a run's report shows: features, attention maps and a gallery of faces."""
 
 import shutil
 from collections.abc import Sequence
@@ -160,9 +160,9 @@ def write_gallery(plan: Plan, inputs: Inputs, predictions: pa.Table) -> None:
 def _gallery_frames(plan: Plan, predicted: pa.Table) -> pa.Table:
     """Return the rows of the table of predictions that are shown in the gallery.
 
-    They are spread evenly over the frames that have descriptions. If no frame has a description,
-    they are spread over the frames that have attention maps; if there are no maps either, over all
-    frames. The order of the rows is kept.
+    The rows are spread evenly over the frames that have descriptions. If no frame has a
+    description, the rows are spread over the frames that have attention maps; if no frame has a map
+    either, over all frames. The order of the rows is kept.
 
     Args:
         plan: the plan of the run.
@@ -214,8 +214,8 @@ def _with_attention(plan: Plan, gallery: pa.Table) -> tuple[pa.Table, dict[str, 
         gallery: the table of the faces in the gallery.
 
     Returns:
-        The table with the new columns, and the "height" and "width" of the maps; the table as it
-        was and an empty dict if there are no maps.
+        The table with the new columns, and a dict with the "height" and "width" of the maps. If
+        there are no maps, the unchanged table and an empty dict.
     """
     paths = _attention_files(plan, gallery)
     if not paths:

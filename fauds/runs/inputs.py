@@ -1,4 +1,4 @@
-"""Reads the tables of a dataset as the frames, folds and captions that all folds of a run share."""
+"""Reads the frames, folds and captions of a run from the tables of a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,9 +41,10 @@ class CaptionTables:
 
     @property
     def can_be_read_back(self) -> bool:
-        """Whether AU labels can be read from captions: their templates are shipped with fauds.
+        """Whether the AU labels can be read from the captions.
 
-        A template is the text of a caption with places for words that depend on the labels.
+        They can if the captions were made with the templates that are shipped with fauds. A
+        template is the text of a caption with placeholders for words that depend on the labels.
         """
         language = self.settings["language"]
         shipped = language in languages()
@@ -58,19 +59,20 @@ class CaptionTables:
         return captions_of(self.captions, self.phrases, self.vocabulary, names)
 
     def words(self) -> dict[str, Words]:
-        """Return two vocabularies: of "local" captions (about an AU) and "global" (the face)."""
+        """Return the vocabularies of "local" (of one AU) and "global" (of the face) captions."""
         return {scope: Words.from_table(self.vocabulary, scope) for scope in ("local", "global")}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The frames, folds and captions of a run, N frames with a face image.
+    """The N frames of a run, each of which has a face image, with their folds and captions.
 
     Attributes:
         target: what models predict: the AUs, or classes such as expressions, and their labels.
         made_from: the fingerprints (hashes) of the frames, faces and captions that training and
             scores depend on, by name.
-        provenance: the settings that frames, faces and captions were made with, for results.json.
+        provenance: the settings with which the frames, faces and captions were prepared, for
+            results.json.
         synthetic: whether the dataset is synthetic.
         face_images: the table of the frames that have a face image, in the order of `faces`, and
             how the images were made.
@@ -99,7 +101,7 @@ class Inputs:
         return self.face_images.frames
 
     def test_frames(self, fold: int) -> np.ndarray:
-        """Return, for each of the N frames, whether a fold tests it, bool [N]."""
+        """Return, for each of the N frames, whether a fold tests the model on it, bool [N]."""
         return np.isin(self.faces.subjects, self.subjects(fold))
 
     def subjects(self, fold: int) -> list[str]:
@@ -116,10 +118,10 @@ class Inputs:
         return self.statistics.filter(pc.equal(self.statistics["fold"], fold))
 
     def validation_frames(self, fold: int, count: int, seed: int) -> np.ndarray:
-        """Return, for each of the N frames, whether it is from a validation subject, bool [N].
+        """Return, for each of the N frames, whether it shows a validation subject, bool [N].
 
         The validation subjects of a fold are chosen at random among the subjects that the fold does
-        not test, and are not trained on.
+        not test. The model is not trained on their frames.
 
         Args:
             fold: the number of the fold.
@@ -135,7 +137,7 @@ class Inputs:
                 f"With {count} validation subjects, none of the {len(subjects)} training subjects "
                 f"of fold {fold} are left to train on.",
                 where="training.validation_subjects",
-                hint=f"give at most {len(subjects) - 1}",
+                hint=f"set training.validation_subjects to at most {len(subjects) - 1}",
             )
         chosen = np.random.default_rng([seed, fold]).permutation(subjects)[:count]
         return np.isin(self.faces.subjects, chosen)
@@ -192,7 +194,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         raise DataError(
             f"{plan.model} needs landmarks, but no table of {plan.benchmark.name} has any.",
             where=tables,
-            hint="choose a model that needs no landmarks: fauds bench --list",
+            hint="choose a model that needs no landmarks; fauds bench --list shows the models",
         )
     captions = caption_tables(tables, images.frames) if "captions" in needs else None
     made_from = {
@@ -268,7 +270,9 @@ def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
     positions = pc.index_in(frames["frame_id"], captions["frame_id"])
     if positions.null_count:
         raise DataError(
-            "captions.parquet lacks some frames of frames.parquet.",
+            f"captions.parquet has no captions for {positions.null_count:,} of the "
+            f"{len(positions):,} frames with a face image.",
+            where=CAPTIONS,
             hint="run fauds build-captions again",
         )
     return captions.take(positions)
@@ -297,7 +301,7 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
             part = "training part" if test.all() else "test part"
             raise DataError(
                 f"No frame of fold {fold}'s {part} has a face image "
-                f"(it tests {', '.join(inputs.subjects(fold))}).",
+                f"(the fold tests {', '.join(inputs.subjects(fold))}).",
                 where=plan.faces or inputs.provenance["reading"]["root"],
                 hint="add the images of these subjects, or make folds of subjects with images",
             )

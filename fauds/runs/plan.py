@@ -108,7 +108,7 @@ class Plan:
             ]
             if changed:
                 raise DataError(
-                    f"{', '.join(changed)} changed since the run was started.",
+                    f"The {' and the '.join(changed)} changed since the run was started.",
                     where=path,
                     hint="build them again as they were, or start a new run without --resume",
                 )
@@ -188,7 +188,8 @@ def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
 def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     if request.preset or request.changes or request.folds or request.faces:
         raise UsageError(
-            "A resumed run keeps its settings.",
+            "A resumed run keeps its settings, so that other settings cannot be given.",
+            where="--resume",
             hint="leave --preset, --set, --fold and --faces out",
         )
     folder = runs / Path(name).name
@@ -211,15 +212,15 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
     if saved.get("benchmark_version") != benchmark.version:
         raise UsageError(
             f"The run was started with version {saved.get('benchmark_version')} of "
-            f"{benchmark.name}; this fauds has version {benchmark.version}.",
+            f"{benchmark.name}; the installed fauds has version {benchmark.version}.",
             where=folder / SETTINGS,
-            hint="start a new run",
+            hint="start a new run, without --resume",
         )
     try:
         settings = presets.settings_type(saved["model"]).model_validate(saved["settings"])
         # All settings are saved, so that a missing one is an error and not a default.
         if settings.model_dump(mode="json") != saved["settings"]:
-            raise _unreadable(folder / SETTINGS, "some are missing")
+            raise _unreadable(folder / SETTINGS, "some settings are missing")
         return Plan(
             folder,
             benchmark,
@@ -250,5 +251,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
-        f"The run's settings cannot be read: {reason}.", where=path, hint="start a new run"
+        f"The run's settings cannot be read: {reason}.",
+        where=path,
+        hint="start a new run, without --resume",
     )

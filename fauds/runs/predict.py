@@ -1,4 +1,4 @@
-"""Applies a trained model to frames, which gives scores, descriptions and attention maps."""
+"""Applies a trained model to frames to get scores, descriptions and attention maps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from fauds.training.device import (
 from fauds.training.face_set import FaceSet
 
 Measures = dict[str, tuple[float, int]]
-"""Maps the name of a measure to its (value, count)."""
+"""Maps the name of a metric to (mean, count), its mean over items and the number of items."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Inference:
     Attributes:
         scores: float32 [N, A], the probability that each AU is active, or of each class.
         measures: metrics that the model computes itself, such as the accuracy of its words: maps
-            the name to the mean and the number of items.
+            the name of a metric to its mean over items and the number of items.
         computed_on: the device, precision and number of processes, such as "CPU, float32".
     """
 
@@ -109,7 +109,7 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
 def _own_batches(
     model: Model, faces: FaceSet, settings: RunSettings[Any], accelerator: Accelerator
 ) -> Iterator[Batch]:
-    """Yield the batches of frames that this process predicts; other processes take the others."""
+    """Yield this process's share of the batches; other processes predict the other batches."""
     return batches(
         faces,
         settings,
@@ -136,9 +136,10 @@ def _check_finite(scores: np.ndarray, faces: FaceSet) -> None:
     broken = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(broken):
         raise DataError(
-            f"The model's scores are not finite for {len(broken):,} frames.",
+            f"The model's scores are not finite for {len(broken):,} frames; the image of the first "
+            "one is named here.",
             where=str(faces.images[broken[0]]),
-            hint="train again with a lower training.learning_rate, or training.precision=no",
+            hint="train again with a lower training.learning_rate, or with training.precision=no",
         )
 
 
@@ -280,8 +281,9 @@ def _texts(
 def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
     """Return the options of the beam search that writes captions.
 
-    Unless the settings limit the number of words, it is that of the longest caption of the dataset.
-    The result is empty if the frames have no captions.
+    Captions are cut after ``inference.max_words`` words; if this setting has no value, after as
+    many words as the longest caption of the dataset has. The result is empty if the frames have no
+    captions.
     """
     if faces.captions is None:
         return {}
@@ -295,7 +297,7 @@ def _search(faces: FaceSet, settings: RunSettings[Any]) -> BeamSearchOptions:
 
 
 TEST_EPOCHS, VALIDATION_EPOCHS = "epochs", "validation"
-"""Folders, in that of a fold, with predictions of the two parts after each epoch."""
+"""Folders in a fold's folder: predictions of its test and validation frames after each epoch."""
 
 
 class EpochPredictor:
@@ -305,8 +307,8 @@ class EpochPredictor:
 
     Args:
         folder: the folder of the fold.
-        parts: the frames to predict: of the test subjects under `TEST_EPOCHS`, of the validation
-            subjects under `VALIDATION_EPOCHS`.
+        parts: maps the name of a folder to the frames to predict: `TEST_EPOCHS` to the frames of
+            the test subjects, `VALIDATION_EPOCHS` to the frames of the validation subjects.
         settings: the settings of the run.
         names: the names of the AUs or classes that are scored.
     """
@@ -350,8 +352,9 @@ def epoch_predictor(
 ) -> EpochPredictor | None:
     """Return the object that writes predictions after each epoch; None if they are not needed.
 
-    If there are validation subjects, test subjects are predicted after each epoch too, so that the
-    epoch that is best on the validation subjects can be scored on the test subjects.
+    They are needed if there are validation subjects or ``training.watch_test`` is on. If there are
+    validation subjects, test subjects are predicted after each epoch too, so that the epoch that is
+    best on the validation subjects can be scored on the test subjects.
 
     Args:
         folder: the folder of the fold.

@@ -62,7 +62,7 @@ class Run:
 def begin_run(tables: Path, plan: Plan) -> Iterator[Run]:
     """Return a context manager that begins or resumes a run, and gives the run.
 
-    While it is active, the first process locks the run's folder.
+    Until the context manager ends, the first process locks the run's folder.
 
     Args:
         tables: the folder of the dataset's tables: frames, captions, phrases, vocabulary, folds.

@@ -1,7 +1,7 @@
 """Training: batches of faces and captions, the training loop, checkpoints and the log.
 
 Begin with `loop.train`. The code here works for every model family, and for AUs as well as classes:
-it refers to none by name.
+it refers to no family by name.
 """
 
 import os

@@ -29,7 +29,8 @@ class Sampling:
         size: the side of the square image in pixels.
         seed: the seed of the random augmentation, used together with the epoch and the frame's id.
         flip: whether half of the training images are mirrored.
-        cutout: the side of the grey square as a share of the side of the image, 0 to 1.
+        cutout: the side of the grey square that hides a part of the image (cutout), as a share of
+            the side of the image, 0 to 1.
         cutout_chance: the share of training images that get a grey square, 0 to 1.
     """
 
@@ -455,7 +456,7 @@ def _batch(
 
 
 def _without_content(batch: Batch) -> Batch:
-    """Return a batch as a placeholder: the images are kept, everything else is marked as missing.
+    """Return a batch as a placeholder: with its images, and with all other content marked missing.
 
     Labels become -1, captions <pad>, landmarks NaN, and the row numbers are empty.
     """

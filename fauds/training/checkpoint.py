@@ -24,7 +24,7 @@ from fauds.tables.atomic import atomic
 
 _HEADER_KEY = "fauds"
 _DIGEST_KEY = "sha256"
-_HINT = "copy it again, or name another file"
+_HINT = "copy the file again, or name another file"
 _PICKLES = (b"PK", *(bytes([0x80, version]) for version in range(2, 6)))
 """The first bytes of files of torch.save: a zip of pickles, or, before PyTorch 1.6, a pickle."""
 
@@ -110,7 +110,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _digest(tensors: dict[str, Tensor]) -> str:
     """Return the SHA-256 of tensors as hexadecimal text.
 
-    With this digest, damaged files are noticed: safetensors itself checks only a file's length.
+    The digest shows whether a file is damaged: safetensors itself checks only the file's length.
 
     Args:
         tensors: tensors on the CPU, by name.
@@ -127,7 +127,9 @@ def _refuse_pickle(path: Path) -> None:
         with path.open("rb") as file:
             first_bytes = file.read(9)
     except FileNotFoundError as error:
-        raise DataError("There is no such weights file.", where=path, hint=_HINT) from error
+        raise DataError(
+            "There is no such weights file.", where=path, hint="check the path of the file"
+        ) from error
     except OSError as error:
         raise DataError(
             f"The weights file cannot be read: {error.strerror}.", where=path, hint=_HINT
@@ -161,7 +163,11 @@ def _parse_header(header: str | None, path: Path) -> dict[str, Any]:
             hint=_HINT,
         ) from error
     if not isinstance(meta, dict):
-        raise DataError("The file's header has no keys and values.", where=path, hint=_HINT)
+        raise DataError(
+            "The file's header is not a JSON object: it has no keys and values.",
+            where=path,
+            hint=_HINT,
+        )
     return meta
 
 
@@ -192,7 +198,8 @@ def check(meta: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     ]
     if differences:
         raise DataError(
-            f"The weights were trained with other settings or tables. {'; '.join(differences)}.",
+            "The weights were trained with other settings or tables than this run has: "
+            f"{'; '.join(differences)}.",
             where=path,
             hint="use the settings and tables that the weights were trained with, or move the "
             "file away and train again",
@@ -284,8 +291,8 @@ def load_backbone(model: Model, path: Path) -> dict[str, Any]:
         raise DataError(
             f"The weights do not fit this backbone: {str(error).splitlines()[-1].strip()}",
             where=path,
-            hint="give model.backbone.args as for the training of the weights, or start from "
-            "scratch: --set model.backbone.weights=null",
+            hint="set model.backbone.args to the values that these weights were trained with, or "
+            "start without them: --set model.backbone.weights=null",
         ) from error
     return meta
 
@@ -322,11 +329,11 @@ def save_checkpoint(
 def load_newest(
     folder: Path, meta: dict[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the tensors and the header of the newest undamaged checkpoint; None without any.
+    """Return the tensors and header of the newest undamaged checkpoint; None if there is none.
 
     Args:
         folder: the folder of the fold.
-        meta: the metadata that the checkpoint's header must match, as described at `check`.
+        meta: the metadata that the checkpoint's header must match; see `check`.
         say: called with a line for the user about each damaged checkpoint, which is skipped, and
             about the checkpoint that is used.
 

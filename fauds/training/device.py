@@ -17,9 +17,10 @@ _NAMES = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
-    """Return an object of accelerate that runs a model on a device, in a precision.
+    """Return accelerate's `Accelerator`, which runs a model on a device, in a precision.
 
-    The settings ``training.device`` and ``training.precision`` choose them.
+    The settings ``training.device`` and ``training.precision`` choose the device and the
+    floating-point precision.
 
     Raises:
         UsageError: the device does not support the precision.
@@ -32,7 +33,8 @@ def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
         raise UsageError(
             "Training in float16 needs a GPU.",
             where="training.precision",
-            hint="give --set training.precision=bf16, or no for float32; or train on a GPU",
+            hint="give --set training.precision=bf16, or training.precision=no for float32; or "
+            "train on a GPU",
         )
     return Accelerator(cpu=training.device == "cpu", mixed_precision=precision)
 
@@ -63,8 +65,8 @@ def device_description(accelerator: Accelerator) -> str:
 def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
     """Return the number of processes that load images.
 
-    It is the setting ``training.workers`` if given; otherwise 0 if the model runs on the CPU, and
-    up to 8 if it runs on a GPU.
+    The number is the setting ``training.workers`` if this has a value; otherwise 0 if the model
+    runs on the CPU, and up to 8 if it runs on a GPU.
     """
     if settings.training.workers is not None:
         return settings.training.workers
@@ -87,7 +89,7 @@ def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Ba
 
 
 def normalise(images: Tensor, settings: ModelSettings) -> Tensor:
-    """Return images as float32: scaled to 0 to 1, minus the mean, divided by the deviation.
+    """Return images as float32, scaled to 0 to 1, then normalised by mean and standard deviation.
 
     Args:
         images: uint8 [B, 3, S, S] RGB.

@@ -189,7 +189,7 @@ def _codes(column: pa.ChunkedArray, phrases: pa.Table, scope: str, au: str | Non
         au: the AU that the local captions are about; None for global captions.
 
     Returns:
-        int32 [N], counted among the rows of this scope.
+        int32 [N], the row numbers, counted among the captions of the same scope.
     """
     scoped = phrases.filter(pc.equal(phrases["scope"], scope))
     rows = zip(scoped["au"].to_pylist(), scoped["text"].to_pylist(), strict=True)
@@ -199,7 +199,8 @@ def _codes(column: pa.ChunkedArray, phrases: pa.Table, scope: str, au: str | Non
         phrase_rows = [row_of_text[text] for text in encoded.dictionary.to_pylist()]
     except KeyError as error:
         raise DataError(
-            f"A caption is missing in phrases.parquet: {error.args[0]!r}.",
+            f"A caption of captions.parquet is missing in phrases.parquet: {error.args[0]!r}.",
+            where=f"captions.parquet, column {au or 'face'}",
             hint="run fauds build-captions again",
         ) from error
     codes = encoded.indices.fill_null(len(phrase_rows)).to_numpy()

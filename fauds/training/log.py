@@ -25,9 +25,9 @@ class TrainingLog:
     Args:
         folder: an existing folder, where ``log.jsonl`` and, if requested, ``tensorboard/`` are
             written.
-        terms: the names of the figures that are losses, besides ``total``.
+        terms: the names of the logged values that are losses, besides ``total``.
         epochs_done: the number of finished epochs; lines of later epochs are removed.
-        tensorboard: whether to write the figures of steps for TensorBoard too.
+        tensorboard: whether to write the values of steps for TensorBoard too.
 
     Attributes:
         notes: messages for the user about damaged lines that were removed.
@@ -68,11 +68,11 @@ class TrainingLog:
         self.close()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Write the figures of one optimiser step as a line of the log.
+        """Write the values of one optimiser step as a line of the log.
 
         Args:
             step: the number of the step, from 1, counted through all epochs.
-            figures: the losses and other figures by name, including ``epoch``, counted from 1.
+            figures: the losses and other values by name, including ``epoch``, counted from 1.
         """
         self._write({"step": step, **figures})
         if self._scalars is None:
@@ -84,11 +84,11 @@ class TrainingLog:
                     self._scalars.add_scalar(label, float(value), step)
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Write the figures of an epoch as a line of the log, and sync the log to disk.
+        """Write the values of an epoch as a line of the log, and sync the log to disk.
 
         Args:
             epoch: the number of the epoch, from 1.
-            figures: the mean losses and other figures by name.
+            figures: the mean losses and other values by name.
         """
         self._write({"epoch": epoch, **figures})
         with write_errors(self._path):
@@ -160,7 +160,7 @@ def _remove_unfinished(path: Path, epochs_done: int) -> tuple[int, tuple[str, ..
     damaged = [number for number, (_, entry) in enumerate(lines, 1) if not entry]
     if not damaged:
         return next_step, ()
-    note = f"{path}: removed damaged lines: {len(damaged)}, the first is line {damaged[0]}"
+    note = f"{path}: damaged lines removed: {len(damaged)}, the first was line {damaged[0]}"
     return next_step, (note,)
 
 

@@ -1,4 +1,4 @@
-"""The training loop of one fold: it begins or resumes, saves checkpoints, and saves the weights."""
+"""The training of one fold: begins or resumes it, saves checkpoints and the trained weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,8 +32,8 @@ def build_model(
         settings: the architecture, an instance of the family's own `Settings`.
         names: the action units or classes that the model scores.
         form: "multilabel" for AUs, "multiclass" for classes that exclude each other.
-        vocabulary: the number of words by kind of caption, "local" and "global"; empty without
-            captions.
+        vocabulary: maps each kind of caption, "local" (of one AU) and "global" (of the whole
+            face), to the number of words in its vocabulary; empty without captions.
         folder: the folder that a relative path in ``backbone.weights`` refers to.
 
     Raises:
@@ -76,7 +76,7 @@ def train(
         meta: the metadata that are written into the header of the weights file.
         advance: called with the number of steps that were finished since the last call, for a
             progress bar.
-        say: called with lines for the user.
+        say: called with each line of text for the user.
         after_epoch: called after every epoch, before its checkpoint, with the model as it would be
             saved now and the number of the epoch, from 1.
         tensorboard: whether to write TensorBoard event files too.
@@ -147,9 +147,10 @@ def _checked_stages(model: Model, epochs: int) -> Sequence[Stage]:
     if sum(stage.epochs for stage in stages) != epochs or any(s.epochs < 1 for s in stages):
         listed = ", ".join(f"{stage.name} {stage.epochs}" for stage in stages)
         raise UsageError(
-            f"{epochs} epochs do not match the stages of this model: {listed}.",
+            f"{epochs} epochs do not match the stages of this model, which take these numbers of "
+            f"epochs: {listed}.",
             where="training.epochs",
-            hint=f"every stage needs at least one epoch: train for {len(stages)} or more",
+            hint=f"set training.epochs to {len(stages)} or more: every stage needs an epoch",
         )
     return stages
 
@@ -157,7 +158,7 @@ def _checked_stages(model: Model, epochs: int) -> Sequence[Stage]:
 def _open_log(
     folder: Path, epochs_done: int, terms: Sequence[str], tensorboard: bool
 ) -> AbstractContextManager[TrainingLog | None]:
-    """Return a context manager for the training log; it gives None in processes without a log.
+    """Return a context manager that gives the training log, or None in all but the first process.
 
     Only the first process writes a log. See `TrainingLog` for the arguments.
     """

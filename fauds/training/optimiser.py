@@ -10,7 +10,7 @@ from fauds.settings import TrainingSettings
 
 
 def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
-    """Return an AdamW optimiser; the backbone and the rest of the model have own learning rates.
+    """Return AdamW with one learning rate for the backbone and one for the rest of the model.
 
     Each parameter group has a key ``base``, its highest learning rate, which the trainer multiplies
     by the factor of `rate_at` at every step.

@@ -1,8 +1,8 @@
 """The processes of a run: one, or as many as torchrun started.
 
 The first process is the leader: it prepares tables, writes all files and prints messages. The
-others take part in training and testing. How a batch is divided among them is in
-`fauds.training.batches`.
+other processes take part in training and testing only. `fauds.training.batches` divides the batches
+among the processes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -108,7 +108,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def interleave(shares: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return items, which the processes took in turn, in their original order.
+    """Return the items of all processes, which took the items in turn, in their original order.
 
     Args:
         shares: the items of each process. With two processes, the first process has the items 0, 2,

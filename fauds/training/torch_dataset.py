@@ -19,8 +19,8 @@ class Samples(Dataset[dict[str, Any]]):
 
     Keys of an item:
         image: uint8 [3, S, S], RGB, or the result of `transform`.
-        labels: int64, -1 where not coded: [A], 1 active and 0 inactive; or a scalar, the index of
-            the class.
+        labels: int64, -1 where not coded: for AUs [A], 1 active and 0 inactive; for classes that
+            exclude each other a scalar, the index of the class.
         key: the unique id of the frame, for example "F001/T1/2440" (subject, task, frame).
         texts: a dict of the descriptions of the frame: one for each AU under its name, and one for
             the whole face under "face"; "" where a description is missing. Only with captions.
@@ -39,7 +39,8 @@ class Samples(Dataset[dict[str, Any]]):
         texts: the distinct descriptions as text, in the order of the rows of their tokens, under
             "local" (of an AU) and "global" (of the whole face).
         names: the names of the AUs that have descriptions.
-        transform: a function that is called with the image, uint8 [3, S, S].
+        transform: a function that is called with the image, uint8 [3, S, S]; its result replaces
+            the image.
     """
 
     def __init__(

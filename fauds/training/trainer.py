@@ -1,4 +1,4 @@
-"""The steps of a training: gradients of micro-batches, the optimiser, and the logged figures."""
+"""The steps of a training: gradients of micro-batches, the optimiser, and the logged values."""
 
 import math
 import time
@@ -29,13 +29,13 @@ _LOG_EVERY = 20
 
 @dataclass(frozen=True)
 class _TrainingStep:
-    """The figures of one optimiser step: losses, gradient norm, learning rate.
+    """The results of one optimiser step, such as losses, gradient norm and learning rate.
 
     Attributes:
         number: the number of the step, from 0, counted through all epochs.
         epoch: the epoch, from 0.
-        losses: this process's values of the model's losses and their total, one tensor; the loss of
-            the whole batch is their mean over processes.
+        losses: this process's values of the model's losses and of their total, in one tensor. The
+            mean of this tensor over all processes has the losses of the whole batch.
         norm: the norm of the gradient before clipping.
         skipped: whether the gradients overflowed in float16, so that the weights did not change.
         rate: the learning rate.
@@ -104,10 +104,10 @@ class Training:
 
         Args:
             tensors: the saved tensors by name.
-            header: the saved figures that are not tensors, such as the scale of float16 losses.
-            same_stage: True if the state was saved during this stage of the training. False if it
-                was saved at the end of the stage before: then only the weights of the model are
-                restored.
+            header: the saved values that are not tensors, such as the scale of float16 losses.
+            same_stage: True if the state was saved during this stage of the training; False if it
+                was saved at the end of the previous stage. If False, only the weights of the model
+                are restored.
         """
         average = checkpoint.part_of(tensors, "average.")
         if not same_stage:
@@ -123,7 +123,7 @@ class Training:
             self._accelerator.scaler.load_state_dict(header["scaler"])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what a resumed training needs: tensors by name, and figures as a dict for JSON."""
+        """Return what a resumed training needs: tensors by name, and other values for JSON."""
         tensors = checkpoint.training_state(self.unwrapped, self._optimiser.optimizer)
         header: dict[str, Any] = {}
         if self._average is not None:
@@ -145,8 +145,8 @@ class Training:
     def as_saved(self) -> Iterator[Model]:
         """Return a context manager that gives the model the weights that would be saved now.
 
-        These are the moving average of the weights, if one is kept. On exit, the weights that are
-        being trained are put back.
+        The saved weights are the moving average of the weights, if one is kept. On exit, the
+        weights that are being trained are put back.
         """
         if self._average is None:
             yield self.unwrapped
@@ -185,7 +185,7 @@ class Training:
         last: _TrainingStep | None = None
         for number, micro_batches in enumerate(self._micro_batches(epoch)):
             step = self._step(number, epoch, micro_batches)
-            # Figures are read one step late, so that the GPU need not be waited for.
+            # Values are read one step late, so that the GPU need not be waited for.
             self._add_figures(last, figures)
             last = step
             advance(1)
@@ -219,7 +219,7 @@ class Training:
         return _group(loaded, self._settings.training.accumulate)
 
     def _mixed(self, loaded: Iterable[Batch], epoch: int) -> Iterator[Batch]:
-        """Yield batches after augmentation that needs several images, the model's `mix`.
+        """Yield batches after the model's `mix`, an augmentation that needs several images.
 
         Args:
             loaded: the batches of this process as loaded.
@@ -262,7 +262,7 @@ class Training:
         )
 
     def _counts(self, batch: Batch) -> Tensor:
-        """Return the number of items, such as coded labels, that each loss is a mean over.
+        """Return the number of items, such as coded labels, over which each loss is averaged.
 
         The result is a float32 tensor with one number for each loss, in the order of their names.
         """
@@ -304,7 +304,7 @@ class Training:
 
 
 class _RunningMeans:
-    """Averages the losses of an epoch, and writes figures to the log at regular intervals.
+    """Averages the losses of an epoch, and writes values to the log at regular intervals.
 
     Args:
         reduce: a function that averages a tensor over processes.

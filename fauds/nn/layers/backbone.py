@@ -1,6 +1,6 @@
 """Image networks of timm (backbones), which return four feature stages or pooled features.
 
-It also holds the layers that combine the four stages into one feature map.
+The module also has the layers that combine the four stages into one feature map.
 """
 
 import re
@@ -19,14 +19,14 @@ from fauds.registry import unknown_name_error
 STAGES = 4
 
 POOLS = ("before", "after")
-"""Whether stages are pooled to the size of the last one before or after their convolution."""
+"""When the stages are pooled to the size of the last stage: before or after their convolution."""
 
 
 class FourStages(nn.Module):
     """A timm backbone that returns its last four feature stages, each as [B, C, H, W].
 
     Args:
-        name: a timm model name, with or without a weight tag.
+        name: a timm model name, with or without the tag of its pretrained weights.
         args: further arguments of ``timm.create_model``, such as ``embed_dim`` and ``depths``
             of a small Swin, or ``drop_path_rate``.
         pretrained: whether to load the pretrained weights that timm has for this name.
@@ -57,14 +57,14 @@ class FourStages(nn.Module):
         info = cast(FeatureInfo, self.body.feature_info)
         reductions = info.reduction()
         if len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
-            raise _not_four_stages(name, f"its features are at 1/{reductions} of the input")
+            raise _not_four_stages(name, f"its features have the strides {reductions}")
         self.channels: list[int] = info.channels()
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the feature maps of the four stages, from the largest map to the smallest.
 
-        Each is [B, C_s, H_s, W_s], with its own number of channels and size.
+        Each map is [B, C_s, H_s, W_s], with its own number of channels and size.
 
         Args:
             images: [B, 3, H, W], normalised.
@@ -79,7 +79,7 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
     """Return a timm network.
 
     Args:
-        name: a timm model name, with or without a weight tag.
+        name: a timm model name, with or without the tag of its pretrained weights.
         args: further arguments of ``timm.create_model``.
         pretrained: whether to load the pretrained weights that timm has for this name.
         image_size: the side of the square input in pixels; passed to networks with a fixed input
@@ -91,16 +91,17 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
     """
     if ":" in name:  # With "hf-hub:" or "local-dir:" timm would read settings from other sources.
         raise UsageError(
-            f"{name!r} is not the name of a timm backbone: it contains a colon",
-            where="backbone",
+            f"{name!r} is not the name of a timm backbone: it contains a colon.",
+            where="model.backbone.name",
             hint="choose from timm.list_models(); to use weights from another source, give their "
             "file in model.backbone.weights",
         )
     if not timm.is_model(name):
         raise UsageError(
-            f"timm has no backbone called {name!r}",
-            hint="timm.list_models('swin*') lists names; the part after the dot names the "
-            "pretrained weights",
+            f"timm has no backbone called {name!r}.",
+            where="model.backbone.name",
+            hint="list the names with timm.list_models('swin*'); the part after the dot is the tag "
+            "of the pretrained weights",
         )
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
@@ -113,10 +114,18 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, TypeError):
             shown = {key: value for key, value in args.items() if key not in _FEATURES}
-            raise UsageError(f"timm cannot build {name!r} with {shown}: {error}") from error
+            raise UsageError(
+                f"timm cannot build {name!r} with the arguments {shown}: {error}",
+                where="model.backbone.args",
+                hint="correct these arguments of timm.create_model, or leave them out",
+            ) from error
         if "features_only" in args:
             raise _not_four_stages(name, reason) from error
-        raise UsageError(f"timm cannot build {name!r} with {args}: {reason}") from error
+        raise UsageError(
+            f"timm cannot build {name!r} with the arguments {args}: {reason}",
+            where="model.backbone.args",
+            hint="correct these arguments of timm.create_model, or choose another backbone",
+        ) from error
 
 
 _FEATURES = ("features_only", "out_indices")
@@ -127,9 +136,9 @@ def _refuse_reserved(args: dict[str, Any] | None) -> None:
     reserved = sorted({*_FEATURES, "num_classes", "model_name", "pretrained"} & (args or {}).keys())
     if reserved:
         raise UsageError(
-            f"backbone.args cannot set {', '.join(reserved)}, which the model sets itself",
-            where="backbone",
-            hint=f"leave {', '.join(reserved)} out",
+            f"backbone.args must not contain {', '.join(reserved)}: fauds sets this itself.",
+            where="model.backbone.args",
+            hint=f"leave {', '.join(reserved)} out of backbone.args",
         )
 
 
@@ -186,7 +195,7 @@ class Pooled(nn.Module):
         missing, unknown_names = self.body.load_state_dict(matching, strict=False)
         differing = [*unknown_names, *(name for name in missing if not name.startswith(_AFTER))]
         if differing:
-            raise RuntimeError(f"not in both: {', '.join(differing[:3])}")
+            raise RuntimeError(f"tensors not in both networks: {', '.join(differing[:3])}")
 
 
 _STAGE = re.compile(r"^(layers|stages|blocks)_(\d+)\.")
@@ -217,8 +226,8 @@ def _no_weights(name: str, error: Exception) -> DataError:
 
 def _not_four_stages(name: str, reason: str) -> UsageError:
     return UsageError(
-        f"{name!r} is not a backbone with four feature stages ({reason})",
-        where="backbone",
+        f"{name!r} is not a backbone with four feature stages ({reason}).",
+        where="model.backbone.name",
         hint="choose one with a feature pyramid, for example Swin, ConvNeXt or ResNet",
     )
 
@@ -226,10 +235,10 @@ def _not_four_stages(name: str, reason: str) -> UsageError:
 class MultiScale(nn.Module):
     """Combines the four stages of a backbone into one feature map of the face, V.
 
-    This is MSC, eq. 1 of the VL-FAU paper (ACM Multimedia 2024), which says only that four 3 x 3
-    convolutions "learn and reshape" the stages. Here, each
-    stage is average-pooled to the size of the last one (a convolution with stride 8 would read
-    only a seventh of stage 1), normalised over its channels, then convolved. With `pool` "after",
+    This is MSC, eq. 1 of the VL-FAU paper (ACM Multimedia 2024). The paper says only that four
+    3 x 3 convolutions "learn and reshape" the stages. Here, each stage is average-pooled to the
+    size of the last stage, normalised over its channels, then convolved. (A convolution with
+    stride 8 instead of the pooling would read only a seventh of stage 1.) With `pool` "after",
     each stage is normalised and convolved at its full size, then pooled. The four results are
     concatenated and mapped to `dim` channels.
 

@@ -45,11 +45,11 @@ def beam_search(
     The score of a hypothesis (a caption so far) is its sum of log-probabilities divided by (number
     of words) ** length_penalty, where <eos> counts as a word. An exponent of 1, the default,
     compares captions by their mean log-probability; 0 compares them by the sum. A hypothesis that
-    has ended stays in the beam until K others score higher. The first hypothesis always continues
-    with the most probable word, so that width 1 is greedy decoding, and no width scores lower than
-    greedy decoding. <pad>, <bos> and <unk> are never written. The search stops when every
-    hypothesis of every row has ended or has `max_words` words. Finished rows are removed from the
-    computation when they are more than a quarter of the rows.
+    has ended stays in the beam until K other hypotheses score higher. The first hypothesis always
+    continues with the most probable word, so that width 1 is greedy decoding, and no width scores
+    lower than greedy decoding. <pad>, <bos> and <unk> are never written. The search stops when
+    every hypothesis of every row has ended or has `max_words` words. Finished rows are removed from
+    the computation when they are more than a quarter of the rows.
 
     Args:
         decoder: the caption decoder, in eval mode.
@@ -59,8 +59,8 @@ def beam_search(
         length_penalty: the exponent of the number of words in the score, 0 to 1.
 
     Returns:
-        The words of the captions, long [R, T], that is words, <eos>, then <pad>, without <bos>; and
-        the scores of the captions, [R].
+        The captions, long [R, T], as words, <eos>, then <pad>, without <bos>; and the scores of the
+        captions, [R].
     """
     rows, device = len(values), values.device
     tokens = torch.full((rows, max_words), PAD, dtype=torch.long, device=device)
@@ -92,7 +92,8 @@ def beam_search(
 def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
     """Return the beams before the first word: K empty captions for each row.
 
-    The first of them has a probability of 1, the others of 0, so that no caption is found twice.
+    The first caption of each row has a probability of 1 and the other captions have 0, so that the
+    search never returns the same caption twice.
 
     Args:
         rows: the number of rows of image features.

@@ -1,6 +1,7 @@
 """DAIR, which refines image features for each AU by channel attention and spatial attention.
 
-It is "dual-level AU individual refinement", eq. 2 and 3 of the VL-FAU paper (ACM Multimedia 2024).
+DAIR stands for "dual-level AU individual refinement", eq. 2 and 3 of the VL-FAU paper (ACM
+Multimedia 2024).
 """
 
 import torch
@@ -13,9 +14,10 @@ from fauds.nn.layers.heads import stacked_uniform
 class DAIR(nn.Module):
     """A channel attention and a spatial attention for each AU (VL-FAU paper, eq. 2 and 3).
 
-    Every AU has its own branch: a two-layer MLP, which is applied to the max-pooled and to the
-    average-pooled features of the face, V, and weights the channels; then a 3 x 3 convolution over
-    two maps, the maximum and the mean over the weighted channels. There is no loop over AUs: the
+    Every AU has its own branch, in two steps. First, a two-layer MLP computes weights of the
+    channels from the max-pooled and the average-pooled features of the face, V. Then, a 3 x 3
+    convolution computes weights of the positions from two maps: the maximum and the mean over the
+    weighted channels. There is no loop over AUs: the
     weights are stacked as [A, ...], the MLPs are batched matrix products, and the convolutions are
     one grouped convolution.
 

@@ -14,7 +14,7 @@ from fauds.nn.layers.words import PAD, PackedWords, WordLogits
 from fauds.registry import unknown_name_error
 
 BEGINNINGS = ("mean", "zeros")
-"""Choices of h0 and c0: linear in the mean feature, or zero."""
+"""Choices for the LSTM's initial states h0 and c0: linear in the mean image feature, or zero."""
 
 
 class DecoderState(NamedTuple):

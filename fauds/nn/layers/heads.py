@@ -11,9 +11,9 @@ AU_STATES = 2
 
 
 def stacked_uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    """Return a parameter that stacks the weights of a layer of all AUs, with random values.
+    """Return a parameter with random values: the weights of one layer, stacked for all AUs.
 
-    The values are sampled in the same way as those of nn.Linear.
+    The values are sampled in the same way as the weights of nn.Linear.
 
     Args:
         shape: the shape of the parameter.
@@ -53,8 +53,8 @@ class GlobalHead(nn.Module):
 
     Its input is the image feature that the decoder attends to, averaged over the words of the
     reference caption, which exists only in training and in teacher-forced evaluation. The logits
-    therefore contain what the caption says about the AUs. They are for the loss L_Gau alone (VL-FAU
-    paper, section 3.3), and must not be reported as predictions.
+    therefore contain what the caption says about the AUs. They are used for the loss L_Gau alone
+    (VL-FAU paper, section 3.3), and must not be reported as predictions.
 
     Args:
         num_aus: A, the number of AUs.

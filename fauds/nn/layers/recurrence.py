@@ -1,10 +1,10 @@
 """The loop of the soft-attention LSTM over words, with a hand-written backward pass.
 
 Automatic differentiation of the loop would compute, at every word, an outer product for the
-gradient of the image features and another one for each weight, and would keep the attention's
-activations at all words (R captions, P positions, k channels). Here these gradients are single
-matrix products after the loop, only the [R, k] queries of the attention are kept, and no time is
-spent on captions that have ended.
+gradient of the image features and another one for each weight. It would also keep the activations
+of the attention, [R captions, P positions, k channels], at every word. Here, each of these
+gradients is a single matrix product after the loop, only the [R, k] queries of the attention are
+kept, and no time is spent on captions that have ended.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ _CACHE_SIZE = 2**19
 def _scores(keys: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
     """Return the attention score of each position before the softmax, [R, K, P].
 
-    It is W^a ReLU(key + query), as in eq. 4 of the VL-FAU paper.
+    The score is W^a ReLU(key + query), as in eq. 4 of the VL-FAU paper.
 
     Args:
         keys: the projected image features at P positions, [R, P, k].
@@ -295,7 +295,7 @@ class _Backward:
     def _cell_step(self, t: int, grad_hidden: Tensor, grad_gates: Tensor) -> None:
         """Write the gradient with respect to the LSTM's gates before their sigmoid and tanh.
 
-        It differentiates eq. 5 of the VL-FAU paper for one word.
+        This is the derivative of eq. 5 of the VL-FAU paper for one word.
 
         Args:
             t: the number of the word in its caption, from 0.
@@ -328,8 +328,9 @@ class _Backward:
     def _attention_step(self, t: int, grad_context: Tensor, grad_queries: Tensor) -> None:
         """Write the gradient with respect to the queries of the attention, for one word.
 
-        It differentiates eq. 4 of the VL-FAU paper, and adds to the gradient of the keys. The
-        gradient with respect to the image features is computed later, by `gradients`.
+        This is the derivative of eq. 4 of the VL-FAU paper. The method also adds to the gradient
+        with respect to the keys. The gradient with respect to the image features is computed later,
+        by `gradients`.
 
         Args:
             t: the number of the word in its caption, from 0.
@@ -388,7 +389,8 @@ class _Backward:
     def _grad_values(self) -> Tensor:
         """Return the gradient with respect to the image features, [R, P, d].
 
-        It is the sum over words of the attention weight times the attended feature's gradient.
+        The gradient is the sum over words of the attention weight times the gradient with respect
+        to the attended feature.
         """
         alphas = self._time_major(self.trace.weights)
         return torch.bmm(

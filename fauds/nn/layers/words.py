@@ -12,9 +12,10 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3
 class PackedWords:
     """The N words of R captions without padding, for teacher forcing.
 
-    All first words are stored before all second words, and so on; within these, the words of the
-    longest caption come first. So the captions that still have a word at time t are always the
-    first `steps[t]` captions in order of length. Captions without words are left out.
+    The first words of all captions are stored before all second words, and so on. Words at the
+    same place in their captions are ordered by the length of the caption, the longest first.
+    So the captions that still have a word at time t are always the first `steps[t]` captions in
+    this order. Captions without words are left out.
 
     Attributes:
         order: [R'] long, the row numbers of the captions with words, the longest caption first.
