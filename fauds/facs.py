@@ -53,13 +53,13 @@ def au_number(name: str) -> int:
 
 
 def occurs(state: str, occurrence_at: int | None) -> bool:
-    """Return whether an action unit that a description calls, for example, active occurs.
+    """Return whether an action unit (AU) counts as occurring, given its state in a description.
 
     Args:
-        state: one of `STATES`: "inactive", "active", or an intensity letter from "A" to "E".
+        state: the state, one of `STATES`: "inactive", "active", or an intensity from "A" to "E".
         occurrence_at: the lowest intensity, 1 to 5, that counts as occurrence, for example 2 in
-            DISFA's benchmark; None if the dataset codes occurrence separately from intensity, so
-            that any intensity counts.
+            DISFA's benchmark; None if the dataset codes occurrence separately from intensity. In
+            this case, any intensity from "A" to "E" counts as occurrence.
     """
     if state in INTENSITIES:
         return INTENSITIES.index(state) + 1 >= (occurrence_at or 1)
@@ -76,10 +76,11 @@ def facts() -> dict[str, dict[str, Any]]:
     """Return the facts about each action unit in templates/facs.yaml, in FACS order.
 
     The keys of the result are names such as AU04. The facts about an action unit (AU) have the keys
-    name, muscles, region, changes (how each part of the face looks), grows (what a higher intensity
-    changes), confused_with (how similar AUs differ) and landmarks (for each anchor, that is, each
-    place where the AU is visible, the indices of the landmarks whose mean is the anchor). The
-    header of the file describes the keys and names the sources.
+    name, muscles, region, changes (how the AU changes each part of the face), grows (what becomes
+    stronger with intensity), confused_with (how each similar AU differs from this AU) and landmarks
+    (the anchors, that is, the places where the AU is visible; each anchor is a list of indices of
+    landmarks, and lies at their mean). The header of templates/facs.yaml describes the keys and
+    names the sources.
     """
     import yaml
 
@@ -91,7 +92,7 @@ def facts() -> dict[str, dict[str, Any]]:
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":
-    """Return the points on a face at which an action unit is visible, its anchors.
+    """Return the anchors of an action unit: the points on a face at which it is visible.
 
     Args:
         au: the action unit, in any common spelling.

@@ -47,7 +47,7 @@ def families(texts: Iterable[str]) -> list[str]:
         return [DEFAULT_FONT]
     path = _best_font(missing)
     font_manager.fontManager.addfont(path)
-    # Few of these fonts have a bold weight; matplotlib would warn about each one that has not.
+    # Few of these fonts have a bold weight; matplotlib would warn about each font that lacks it.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     return [DEFAULT_FONT, font_manager.FontProperties(fname=path).get_name()]
 
@@ -71,10 +71,9 @@ def font_file(text: str, bold: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def drawable(text: str) -> str:
-    """Return a text that one installed font can draw completely.
+    """Return a text, changed if necessary so that one installed font can draw all of it.
 
-    This is the text itself if a font has all of its letters. Otherwise it is the text with "?" in
-    place of each letter that the default font lacks.
+    If no font has all letters of the text, "?" replaces each letter that the default font lacks.
     """
     try:
         font_file(text)

@@ -6,7 +6,9 @@ from fauds.errors import UsageError
 
 
 def rank() -> int:
-    """Return the number, from 0, of this process among all that torchrun started; 0 without it.
+    """Return the rank of this process: its number, from 0, among all processes of torchrun.
+
+    Without torchrun, the result is 0.
 
     Raises:
         UsageError: the environment variable RANK is not a number.
@@ -24,7 +26,7 @@ def world_size() -> int:
 
 
 def local_rank() -> int:
-    """Return the number, from 0, of this process among those of torchrun on the same machine.
+    """Return the number, from 0, of this process among torchrun's processes on this machine.
 
     Without torchrun, the result is 0.
 
@@ -35,7 +37,7 @@ def local_rank() -> int:
 
 
 def is_launched() -> bool:
-    """Return whether torchrun started this process, by the environment variables that it sets."""
+    """Return whether torchrun started this process, according to the environment variables."""
     return {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
 
 
@@ -43,7 +45,7 @@ def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise UsageError(
-            f"{name} is {text!r}, which is not a whole number from 0.",
+            f"{name} is {text!r}, but must be a whole number, 0 or more.",
             where="environment variables",
             hint=f"start the command with torchrun, which sets {name}, or unset {name}",
         )

@@ -15,10 +15,10 @@ T = TypeVar("T")
 def unknown_name_error(kind: str, name: str, known: list[str]) -> UsageError:
     """Return an error that says that a name is unknown and lists the known names.
 
-    If a known name is similar to the unknown name, the error suggests it.
+    If a known name is similar to the unknown name, the error suggests the known name.
 
     Args:
-        kind: what the names are names of, for the message, such as "dataset".
+        kind: what kind of object the names stand for, such as "dataset", for the message.
         name: the name that the user gave.
         known: the names that exist.
     """
@@ -31,11 +31,11 @@ def unknown_name_error(kind: str, name: str, known: list[str]) -> UsageError:
 
 
 class Registry(Generic[T]):
-    """A mapping from names to objects, each of which is imported when it is first used.
+    """A mapping from names to objects that imports each object when it is first used.
 
     Args:
-        kind: what the objects are, for error messages, such as "dataset".
-        builtin: the objects that fauds itself has, by name, each as ``"module:attribute"``.
+        kind: what the objects are, such as "dataset", for error messages.
+        builtin: where the objects of fauds itself are, as ``"module:attribute"``, by name.
         group: the entry-point group through which other packages add objects.
     """
 
@@ -53,7 +53,7 @@ class Registry(Generic[T]):
         return iter(sorted(self._targets))
 
     def __getitem__(self, name: str) -> T:
-        """Return the object with a name, which is imported now if it was not used before.
+        """Return the object with a name; the first use of an object imports it.
 
         Raises:
             UsageError: the name is unknown; the message lists the known names.

@@ -26,12 +26,13 @@ class BackboneSettings(Settings):
 
     Attributes:
         name: the name of the timm model.
-        args: further arguments of ``timm.create_model``; arguments that would make timm load a
+        args: further arguments for ``timm.create_model``; arguments that would make timm load a
             file are not allowed.
         pretrained: whether training starts from timm's pretrained weights, which are downloaded
             if timm's cache does not have them.
-        weights: the path of a safetensors file whose weights training starts from, absolute or
-            relative to the preset (the file with these settings); None for no file.
+        weights: the path of a safetensors file with the weights from which training starts. A
+            relative path is relative to the preset (the file with these settings). None for no
+            such file.
     """
 
     name: str
@@ -63,7 +64,7 @@ class ModelSettings(Settings):
         mean: the mean of the pixel values, 0 to 1, in each of the channels R, G and B, which is
             subtracted from images; by default the mean over ImageNet.
         std: the standard deviation of the pixel values, 0 to 1, in each of the channels R, G and
-            B, which images are divided by; by default that over ImageNet.
+            B, by which images are divided; by default the standard deviation over ImageNet.
     """
 
     image_size: int = Field(224, ge=1, le=4096)
@@ -71,9 +72,9 @@ class ModelSettings(Settings):
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
 
     def untrained(self) -> Self:
-        """Return the same settings, but without weights that the backbone starts from.
+        """Return a copy of these settings that names no weights for the backbone to start from.
 
-        They are for a model that is built to load all of its weights from a file afterwards.
+        The copy is for building a model that then loads all of its weights from a file.
         """
         backbone = getattr(self, "backbone", None)
         if not isinstance(backbone, BackboneSettings):
@@ -91,7 +92,7 @@ class TrainingSettings(Settings):
 
     Attributes:
         epochs: the number of times that training goes through all training frames.
-        batch_size: the number of faces per step, over all processes.
+        batch_size: the total number of faces per step in all processes.
         learning_rate: the learning rate after the warm-up.
         backbone_rate: the learning rate of the backbone, as a multiple of `learning_rate`.
         weight_decay: the weight decay of AdamW.
@@ -104,10 +105,11 @@ class TrainingSettings(Settings):
             batch to save memory; the weights change once per batch all the same.
         ema: the decay of an exponential moving average of the model's weights. The average is
             tested and saved in place of the weights; None for no average.
-        gradient_clip: the largest norm of the gradient; None for no clipping.
-        class_weights: how the class weights in the loss, which are higher for rarer AUs or classes,
-            are scaled: to the sum 1 ("sum1"), as in equation 9 of this paper, or to the mean 1
-            ("mean1"), as is usual in the field.
+        gradient_clip: the norm to which gradients with a larger norm are scaled; None for no
+            clipping.
+        class_weights: how the class weights in the loss, which are higher for rarer action units
+            (AUs) or classes, are scaled: to the sum 1 ("sum1"), as in equation 9 of the VL-FAU
+            paper, or to the mean 1 ("mean1"), as is usual in the field.
         flip: whether to flip images horizontally at random.
         cutout: the side length of the square that cutout erases from a training image, as a share
             of the side length of the image, 0 to 1.
@@ -116,16 +118,17 @@ class TrainingSettings(Settings):
         workers: the number of processes that load images; None for a number that suits the
             machine.
         device: "auto" for a GPU if there is one, or "cpu".
-        precision: "auto" for bfloat16 on GPUs that support it and float32 elsewhere, "no" for
-            float32, or "bf16" or "fp16".
+        precision: "no" for float32, "bf16" or "fp16" for mixed precision with bfloat16 or float16,
+            or "auto" for "bf16" on GPUs that support bfloat16 and "no" on other devices.
         compile: whether to compile the backbone with torch.compile.
         validation_subjects: how many of each fold's training subjects are left out of training
             and used to select the best epoch.
         watch_test: whether to evaluate on the test subjects after each epoch, and report the
-            figures of the epoch that is best on them, as is common in publications.
+            results of the epoch that is best on the test subjects, as is common in publications.
 
-    The main figures of a run are those of the model after the last epoch. The figures of an epoch
-    that `validation_subjects` or `watch_test` selects are reported in addition, under other names.
+    The main results of a run are those of the model after the last epoch. If `validation_subjects`
+    or `watch_test` selects an epoch, the results of this epoch are reported in addition, under
+    other names.
     """
 
     epochs: int = Field(15, ge=1)
@@ -182,7 +185,7 @@ M = TypeVar("M", bound=ModelSettings)
 
 
 class RunSettings(Settings, Generic[M]):
-    """All settings of a run, as a preset (a YAML file of settings) contains them.
+    """All settings of a run; a preset is a YAML file with these keys.
 
     Attributes:
         description: what the preset is for, in words.
@@ -244,7 +247,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def validation_error(
     model: type[Settings], error: ValidationError, source: object, usage: bool
 ) -> UsageError | DataError:
-    """Return the error to raise if pydantic rejects the values in a file or option of the user.
+    """Return the error to raise if pydantic rejects values in a file or an option of the user.
 
     Args:
         model: the class of settings that the values were validated against.

@@ -124,7 +124,7 @@ def test_the_paper_preset_lists_all_settings_and_marks_those_of_the_paper():
         ("epochs", "not key=value"),
         ("=3", "not key=value"),
         ("description.x=3", "names no setting"),
-        ("training.epochs=[", "not a value"),
+        ("training.epochs=[", "not a valid YAML value"),
         ("model.multi_level=false", "local_language needs multi_level"),
         ("model.msc_pool=never", "model.msc_pool"),
         ("model.begin=ones", "model.begin"),

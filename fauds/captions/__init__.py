@@ -1,9 +1,9 @@
-"""Captions: texts made from AU codes with templates, and AU codes read back from texts.
+"""Captions: texts rendered from AU codes with templates, and AU codes read back from texts.
 
-Begin with `describe` (one description) and `build` (the captions, phrases and vocabulary of a
-frames table). `templates` renders the template files of a language, `parse` reads AU codes back
-from texts, and `lint` checks the template files. Importing this package loads neither spaCy nor
-torch: spaCy is imported when the first text is tokenised.
+Begin with `describe` (one description) and `build` (the tables of captions, phrases and vocabulary
+of a frames table). `templates` renders the template files of a language, `parse` reads AU codes
+back from texts, and `lint` checks the template files. Importing this package loads neither spaCy
+nor torch: spaCy is imported when the first text is tokenised.
 """
 
 from fauds.captions.build import Builder, Captions, Style, build, build_settings

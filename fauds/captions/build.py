@@ -1,7 +1,7 @@
 """Builds the captions, phrases and vocabulary tables from a frames table.
 
-A frames table has one row per frame (subject, task, frame number, sex, AU labels). It can be given
-in several pieces, so that it need not fit in memory.
+A frames table has one row per frame (subject, task, frame number, sex, AU labels). The table can be
+passed in several pieces, so that it need not fit in memory.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from fauds.tables.schemas import PHRASES_SCHEMA, VOCABULARY_SCHEMA, captions_sch
 def draw(frames: pa.Table, count: int, seed: int) -> np.ndarray:
     """Choose at random which paraphrase describes each frame, and return the paraphrase numbers.
 
-    The choice depends on the seed, subject, task and frame number only: neither on the AU labels
-    nor on which other frames or subjects the table has.
+    The choice depends only on the seed and on the frame's subject, task and number. It depends
+    neither on the AU labels nor on the other frames and subjects in the table.
 
     Args:
         frames: a table with the columns subject and task (dictionaries of strings) and frame
@@ -37,7 +37,7 @@ def draw(frames: pa.Table, count: int, seed: int) -> np.ndarray:
         seed: the seed of the random choice.
 
     Returns:
-        Paraphrase numbers, int64 [frames], from 0 to count - 1.
+        The number of each frame's paraphrase, int64 [frames], from 0 to count - 1.
     """
     if count == 1:
         return np.zeros(len(frames), np.int64)
@@ -89,15 +89,16 @@ class Style:
 
     Attributes:
         language: the language's code, such as "en".
-        degrees: whether descriptions include an action unit's intensity, A (trace) to E (maximum).
+        degrees: whether local descriptions (of one action unit) include the action unit's
+            intensity, A (trace) to E (maximum).
         variants: the number of paraphrases of each text, 1 to 127. Which paraphrase a frame gets
-            depends on seed, subject, task and frame number. With 1, every state of an action unit
-            has one fixed description, that of the VL-FAU paper.
+            depends on the seed and on the frame's subject, task and number. With 1, every state of
+            an action unit has one fixed description, as in the VL-FAU paper.
         seed: the seed of the random choice of paraphrases, 0 or more.
-        templates: a folder laid out like templates/ whose files override the shipped ones.
+        templates: a folder laid out like templates/, whose files override the shipped ones.
 
     Raises:
-        UsageError: variants or seed is out of range.
+        UsageError: `variants` or `seed` is out of range.
     """
 
     language: str = "en"
@@ -108,22 +109,28 @@ class Style:
 
     def __post_init__(self) -> None:
         if not 1 <= self.variants <= 127:
-            raise UsageError(f"variants is {self.variants}.", hint="choose a number from 1 to 127")
+            raise UsageError(
+                f"The number of paraphrases must be from 1 to 127, not {self.variants}.",
+                hint="choose another value of variants (--variants)",
+            )
         if self.seed < 0:
-            raise UsageError(f"The seed is {self.seed}.", hint="choose a whole number from 0 on")
+            raise UsageError(
+                f"The seed must be 0 or more, not {self.seed}.",
+                hint="choose another seed (--seed)",
+            )
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The states of an action unit that are described: inactive and active, or also A to E.
+        """The states of an action unit that have descriptions of their own.
 
-        "A" to "E" (intensities, in `fauds.facs.STATES`) are included if `degrees` is True.
+        They are "inactive" and "active", and also the intensities "A" to "E" if `degrees` is True.
         """
         return STATES if self.degrees else STATES[:2]
 
 
 @dataclass(frozen=True)
 class Captions:
-    """The tables that `build` makes.
+    """The tables that `build` returns.
 
     Attributes:
         phrases: the distinct descriptions; its schema is `fauds.tables.schemas.PHRASES_SCHEMA`.
@@ -131,7 +138,7 @@ class Captions:
             `fauds.tables.schemas.captions_schema`.
         vocabulary: the tokens of all descriptions; its schema is
             `fauds.tables.schemas.VOCABULARY_SCHEMA`.
-        settings: the settings with which the tables were made: language, aus, degrees, variants,
+        settings: the settings with which the tables were built: language, aus, degrees, variants,
             seed, and templates (the hash of the template files).
     """
 
@@ -142,17 +149,18 @@ class Captions:
 
 
 class Builder:
-    """Builds the captions of a frames table that is given in several pieces.
+    """Builds the captions of a frames table that is passed in several pieces.
 
-    Call `captions` with each piece, then `tables` once. The memory needed grows with the number of
+    Call `captions` with each piece, then `tables` once. The memory in use grows with the number of
     distinct descriptions, not with the number of frames.
 
     Args:
         aus: the benchmark's AU set, in any order.
         style: the wording of the captions; `Style()` if None.
-        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). If True,
-            an AU with an intensity above 0 is described with its degree, even where it does not
-            count as occurring; if False, only an AU that occurs is described with a degree.
+        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). With
+            `Style.degrees`, this decides which AUs are described with a degree: if True, each AU
+            whose intensity is above 0, even if it does not count as occurring; if False, only AUs
+            that occur.
 
     Raises:
         UsageError: the language or an action unit is unknown, or the templates have fewer
@@ -166,7 +174,9 @@ class Builder:
         style = style or Style()
         names = canonical(aus)
         if not names:
-            raise UsageError("Captions need at least one action unit.")
+            raise UsageError(
+                "Captions need at least one action unit.", hint="name action units, such as AU12"
+            )
         templates = load(style.language, style.templates)
         _check_paraphrases(names, style, templates)
         tokenise = Tokeniser(style.language)
@@ -182,22 +192,22 @@ class Builder:
         self._words = {"local": Words.of(local, tokenise), "global": Words.of(faces, tokenise)}
 
     def columns(self, available: Sequence[str]) -> list[str]:
-        """Return the names of the columns of the frames table that captions are made from.
+        """Return the names of the columns of the frames table that captions are built from.
 
         Args:
             available: the column names of the frames table.
 
         Raises:
-            DataError: the style has degrees, but the frames table has no intensities.
+            DataError: captions with degrees need intensities, but the frames table has none.
         """
         aus = self.settings["aus"]
         intensities = [intensity_column(au) for au in aus] if self._style.degrees else []
         present = [name for name in intensities if name in available]
         if intensities and not present:
             raise DataError(
-                "These frames have no intensities, so captions cannot give degrees.",
+                "The frames have no intensities, so captions cannot include degrees (A to E).",
                 where="frames table",
-                hint="leave --degrees out, or read a release with intensity codes",
+                hint="leave --degrees out, or read a release whose labels have intensities",
             )
         return ["frame_id", "subject", "task", "frame", "sex", *aus, *present]
 
@@ -207,9 +217,9 @@ class Builder:
         return captions_schema(self.settings["aus"])
 
     def captions(self, frames: pa.Table) -> pa.Table:
-        """Return the captions of some frames, and count how many frames have each description.
+        """Return the captions of some frames, and update the number of frames per description.
 
-        `tables` returns the counts.
+        `tables` uses these numbers.
 
         Args:
             frames: a piece of the frames table with the columns frame_id, sex and one per action
@@ -231,8 +241,8 @@ class Builder:
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """Return the phrases table and the vocabulary table.
 
-        They hold how often each description and token occurs in all frames that `captions` was
-        called with so far.
+        The vocabulary table holds how often each token occurs in the captions of all frames that
+        `captions` was called with so far.
         """
         local = [phrase for au_phrases in self._local.values() for phrase in au_phrases.phrases()]
         phrases_by_scope = {"local": local, "global": self._face.phrases()}
@@ -258,7 +268,7 @@ def build(
     """Return the captions, phrases and vocabulary tables of a whole frames table.
 
     Args:
-        frames: the frames table, with the columns that `Builder.columns` lists.
+        frames: the frames table, with the columns that `Builder.columns` returns.
         aus: see `Builder`.
         style: see `Builder`.
         from_intensity: see `Builder`.
@@ -305,11 +315,11 @@ def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates)
     # For a state without any text, rendering raises an error that names the file.
     if style.variants > max(available, 1):
         raise UsageError(
-            f"The templates of {style.language!r} have {available} paraphrases of every text, "
-            f"not {style.variants}.",
+            f"The templates of the language {style.language!r} have {available} paraphrases of "
+            f"every text, but {style.variants} are needed.",
             where=templates.files["global.yaml"].path.parent,
-            hint=f"use --variants {available}, or write more paraphrases; fauds captions lint "
-            "lists the texts that need them",
+            hint=f"use --variants {max(available, 1)}, or write more paraphrases; fauds captions "
+            "lint lists the texts that need them",
         )
 
 
@@ -319,10 +329,10 @@ def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[li
     for phrase, tokens in zip(phrases, ids, strict=True):
         if UNK in tokens:
             raise DataError(
-                f"A word of {phrase.text!r} is not in the vocabulary.",
-                where=f"templates, {phrase.scope} {phrase.state}",
-                hint="write fragments whose words depend only on their own action units, and "
-                "joining words that depend only on the fragments next to them",
+                f"A word of the text {phrase.text!r} is not in the vocabulary.",
+                where=f"templates, {phrase.scope} description of {phrase.state}",
+                hint="change the templates: the text about an action unit must depend on that "
+                "action unit only, and the words between two such texts on these two only",
             )
     return ids
 

@@ -1,7 +1,7 @@
 """Opens, checks and reads the caption tables that were built for a dataset.
 
-They are captions.parquet, phrases.parquet and vocabulary.parquet, in the dataset's folder of the
-working directory, beside frames.parquet.
+The caption tables are captions.parquet, phrases.parquet and vocabulary.parquet. They are in the
+dataset's folder within the working directory, beside frames.parquet.
 """
 
 import shlex
@@ -22,24 +22,24 @@ from fauds.tables.paths import CAPTIONS
 
 TABLES = ("captions", "phrases", "vocabulary")
 ROWS_AT_ONCE = 16 * 1024
-"""Number of rows that are read at a time; their captions are 10 to 50 MB of text."""
+"""Number of rows that are read at a time; the captions of so many rows are 10 to 50 MB of text."""
 
 NO_CAPTIONS = {"language": "none", "templates": "none"}
 """The caption settings that test results record for a model or program without captions."""
-_MIXED = "The caption tables are of different builds."
-_OTHER_FRAMES = "The captions are of other frames than those that frames.parquet holds now."
+_MIXED = "The caption tables do not belong together: they come from different builds."
+_OTHER_FRAMES = "The captions were built from other frames than frames.parquet contains now."
 
 
 @dataclass(frozen=True)
 class BuiltCaptions:
-    """The caption tables of one dataset, checked to belong together; made by `open_captions`.
+    """The caption tables of one dataset, which `open_captions` has checked to belong together.
 
     Attributes:
         dataset: the dataset's name.
         folder: the folder that holds the tables.
         frames: the metadata of frames.parquet.
         captions: the metadata of captions.parquet.
-        graded: the names of the captioned AUs whose intensities frames.parquet has.
+        graded: the names of the captioned AUs that have an intensity column in frames.parquet.
         rows: the number of frames.
     """
 
@@ -60,8 +60,8 @@ class BuiltCaptions:
     def settings(self) -> dict[str, Any]:
         """The settings with which the captions were built, by name.
 
-        They are language, aus, degrees, variants and seed (see `fauds.captions.build.Style`), and
-        templates, the hash of the template files.
+        They are language, aus (the captioned AUs), degrees, variants and seed (see
+        `fauds.captions.build.Style`), and templates (the hash of the template files).
         """
         settings: dict[str, Any] = self.captions["settings"]
         return settings
@@ -101,8 +101,8 @@ class BuiltCaptions:
             texts: the columns to read from the captions table: AU names and "face".
 
         Yields:
-            Tables with the column frame_id, the columns in `columns`, and the columns in `texts`
-            with "_text" added to the names of the latter, such as AU12_text and face_text.
+            Tables with the column frame_id, the columns in `columns`, and the columns in `texts`.
+            The names of the columns in `texts` end with "_text", such as AU12_text and face_text.
 
         Raises:
             DataError: the frames and captions tables hold different frames.
@@ -126,8 +126,8 @@ def open_captions(folder: Path, dataset: str) -> BuiltCaptions:
         dataset: the dataset's name.
 
     Raises:
-        DataError: a table is missing or unreadable, or the tables were built from different
-            frames or with different settings.
+        DataError: a table is missing or unreadable, the captions were built from other frames than
+            frames.parquet contains, or the caption tables come from different builds.
     """
     paths = {name: folder / f"{name}.parquet" for name in ("frames", *TABLES)}
     if not all(path.exists() for path in paths.values()):
@@ -156,9 +156,9 @@ def open_captions(folder: Path, dataset: str) -> BuiltCaptions:
 
 
 def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], frames: str) -> None:
-    """Raise an error if the shipped templates are not those that built some captions.
+    """Raise an error unless captions were built with the templates that fauds ships now.
 
-    It is called before captions are rebuilt: other templates would word them differently.
+    This is checked before captions are rebuilt, because other templates would change their wording.
 
     Args:
         dataset: the dataset's name.
@@ -167,8 +167,8 @@ def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], f
         frames: the fingerprint (a hash of inputs and settings) of the present frames.parquet.
 
     Raises:
-        DataError: the captions were made with other templates than those that fauds ships now; the
-            message says why they must be rebuilt, and with which command.
+        DataError: the captions were built with other templates than those that fauds ships now; the
+            message says why the captions must be rebuilt, and with which command.
     """
     settings = captions["settings"]
     language = settings["language"]
@@ -179,7 +179,7 @@ def check_same_templates(dataset: str, folder: Path, captions: dict[str, Any], f
     else:
         return
     raise DataError(
-        f"{_reason_to_rebuild(folder, captions, frames)} They were made {difference}.",
+        f"{_reason_to_rebuild(folder, captions, frames)} They were built {difference}.",
         where=folder / CAPTIONS,
         hint=_rebuild_hint(dataset, folder, settings),
     )
@@ -190,7 +190,7 @@ def _reason_to_rebuild(folder: Path, captions: dict[str, Any], frames: str) -> s
     if captions["inputs"] != frames:
         return _OTHER_FRAMES
     missing = [f"{name}.parquet" for name in TABLES if not (folder / f"{name}.parquet").exists()]
-    return f"The captions lack {', '.join(missing)}." if missing else _MIXED
+    return f"The caption tables lack {', '.join(missing)}." if missing else _MIXED
 
 
 def _rebuild_hint(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
@@ -203,7 +203,7 @@ def _rebuild_hint(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
 
 
 def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, Any]:
-    """Return one row of a Parquet file by column name; only the row's row group is read.
+    """Return one row of a Parquet file as a dict; only the row group that contains it is read.
 
     Args:
         path: the path of the Parquet file.
@@ -221,7 +221,7 @@ def row_at(path: Path, row: int, columns: list[str] | None = None) -> dict[str, 
                 (values,) = file.read_row_group(group, columns).slice(row, 1).to_pylist()
                 return values
             row -= rows
-    raise IndexError(row)
+    raise IndexError(f"{path} has fewer rows than the requested row number")
 
 
 def _read_parts(path: Path, columns: list[str]) -> Iterator[pa.Table]:

@@ -2,9 +2,9 @@
 
 The sandbox (`fauds.captions.sandbox`) denies Jinja2 templates access to files and to Python
 attributes, but cannot stop a template that runs or grows without end. So templates that fauds does
-not ship are rendered in a child process with an alarm for every rendering, a limit on the process's
-memory, and no permission to open files. The two processes
-exchange JSON, one message per line, so that no answer of the child can run code in the parent.
+not ship are rendered in a child process, with limits on the time of every rendering and on memory,
+and without permission to open files. Parent and child exchange JSON, one message per line, so that
+no answer of the child can run code in the parent.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ SECONDS = 5.0
 """Time limit for rendering one text, in seconds; rendering takes about 0.0001 seconds."""
 
 MEGABYTES = 256
-"""Memory that templates may use beyond what the child process itself needs, in MiB."""
+"""Memory in MiB that templates may use in addition to what the child process itself needs."""
 
 
 # The child imports the same copy of fauds as its parent, and nothing else from that folder.
@@ -117,7 +117,8 @@ class ChildSandbox:
             raise LimitError(
                 f"The process that renders templates could not start: {lines[-1]}.",
                 where=sys.executable,
-                hint="it imports jinja2 and fauds: check that PYTHONPATH has no other versions",
+                hint="check that PYTHONPATH has no other versions of jinja2 and fauds, which the "
+                "process imports",
             )
         return process
 
@@ -141,7 +142,7 @@ def _stop(process: "subprocess.Popen[str]") -> None:
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
-    """Return a pipe (stdin, stdout or stderr) of a process; an error is raised if it is None."""
+    """Return a pipe of a process (stdin, stdout or stderr) after checking that it is not None."""
     if stream is None:
         raise ValueError("the process was started without this pipe")
     return stream
@@ -152,19 +153,19 @@ def _ended(name: str, where: str, status: int) -> LimitError:
         return LimitError(
             f"{name} did not end within {SECONDS:g} seconds.",
             where=where,
-            hint="look for nested loops in it; a description takes far less than a second",
+            hint="look for nested loops in the template; rendering takes far less than a second",
         )
     ending = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
     return LimitError(
         f"The process that rendered {name} {ending}.",
         where=where,
-        hint="unless someone stopped it, the template used more than the "
-        f"{MEGABYTES} MB of memory that it may use: look for a text that grows without end",
+        hint=f"the template probably used more than the {MEGABYTES} MB of memory that it may use: "
+        "look for a text that grows without end",
     )
 
 
 def main() -> None:
-    """Run the child process: render what each message asks for until the parent closes stdin."""
+    """Run the child process: answer each message with a rendered text until stdin is closed."""
     # Jinja2 loads these with the first template and the first error, when files cannot be opened.
     import encodings.unicode_escape  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Returns texts that describe one action unit, one face, or the AU codes of one face."""
+"""Functions that return a text about one action unit, about a face, or about a face's AU codes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def describe(
 
     Args:
         au: the action unit, in any common spelling.
-        state: "inactive", "active", or a FACS degree, "A" (trace) to "E" (maximum).
+        state: "inactive", "active", or a degree (FACS intensity), "A" (trace) to "E" (maximum).
         language: the language's code, such as "en".
         variant: the number of the paraphrase, from 0.
         templates: a folder whose files override the shipped templates.
@@ -60,10 +60,10 @@ def describe_face(
 
 @dataclass(frozen=True)
 class Description:
-    """The descriptions of one face and of its action units.
+    """The description of one face, and the descriptions of its single action units.
 
     Attributes:
-        face: the description of the whole face, which is also ``str(description)``.
+        face: the description of the whole face; ``str()`` of this object returns it too.
         local: the description of every coded action unit, by the action unit's name.
         active: the names of the active action units, in FACS order.
     """
@@ -87,9 +87,9 @@ def describe_codes(
     """Return the descriptions of one face from its codes, such as ``{"AU06": 1, "AU12": "C"}``.
 
     Args:
-        codes: the code of each action unit, in any common spelling: 1 (active), 0 (inactive), a
-            FACS degree "A" (trace) to "E" (maximum), or None (also NaN or pandas' NA) if the action
-            unit is not coded.
+        codes: the code of each action unit; the keys are action units in any common spelling. A
+            code is 1 (active), 0 (inactive), a degree (FACS intensity) "A" (trace) to "E"
+            (maximum), or None (also NaN or pandas' NA) if the action unit is not coded.
         sex: "F", "M", or None if not known.
         language: the language's code, such as "en".
         variant: the number of the paraphrase, from 0.
@@ -105,7 +105,7 @@ def describe_codes(
         au = au_name(spelling)
         if au in states:
             raise UsageError(
-                f"{au} occurs more than once.",
+                f"The codes contain {au} more than once.",
                 where=str(spelling),
                 hint="give one code per action unit",
             )
@@ -126,13 +126,14 @@ def _state(au: str, code: int | str | None) -> str | None:
 
     Args:
         au: the action unit's name, for errors.
-        code: 1, 0, a degree "A" to "E", or a missing value (None, NaN or pandas' NA).
+        code: 1 (active), 0 (inactive), a degree "A" to "E", or a missing value (None, NaN or
+            pandas' NA).
 
     Returns:
         "active", "inactive", or a degree: one of `fauds.facs.STATES`.
 
     Raises:
-        UsageError: the code is not one of these.
+        UsageError: the code has another value.
     """
     # pandas marks missing values by NaN, which is unequal to itself, or NA, which has no truth
     # value.

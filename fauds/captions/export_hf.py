@@ -1,6 +1,7 @@
 """Exports captions as a folder for Hugging Face datasets.
 
-The folder holds Parquet files (shards), a dataset card, and a file that marks it as an export.
+The folder contains Parquet files (shards), a dataset card, and a file that marks the folder as an
+export.
 """
 
 import os
@@ -35,7 +36,7 @@ _SHARD_NAME = re.compile(r"train-\d{5,}-of-\d{5,}\.parquet")
 SHARD = 500_000_000
 """Maximum size of a shard (a Parquet file of an export) in bytes.
 
-A single row group that is larger makes a shard of its own.
+A row group that is larger than this forms a shard of its own.
 """
 
 
@@ -58,9 +59,10 @@ def write_folder(
 
     Args:
         built: the caption tables.
-        out: the folder to write; an earlier export in it is replaced, and other files in it stay.
+        out: the folder to write. An earlier export in this folder is replaced; other files stay.
         access: a sentence for the dataset card about how to obtain the dataset.
-        progress: a function that is called after every row group with the number of its frames.
+        progress: a function that is called after every row group that was written, with the number
+            of frames in the row group.
 
     Raises:
         UsageError: `out` is a file, or a folder that holds other files but no export.
@@ -82,24 +84,25 @@ def _check_replaceable(out: Path) -> None:
         return
     if not (out / EXPORT_MARKER).is_file():
         raise UsageError(
-            "This is not an export of captions, so it is not replaced.",
+            "The output folder is not an export of captions, so fauds does not replace it.",
             where=out,
             hint="choose an empty or a new folder with --out",
         )
     foreign_files = _foreign_files(out / "data")
     if foreign_files:
         raise UsageError(
-            "The data folder of the export holds a file that is not part of an export of captions.",
+            "The export's folder data/ contains a file that is not part of an export of captions.",
             where=foreign_files[0],
-            hint="move it out of data/, which is replaced as a whole, or choose another folder "
-            "with --out",
+            hint="move this file out of data/, which is replaced as a whole, or choose another "
+            "folder with --out",
         )
 
 
 def _foreign_files(data: Path) -> list[Path]:
     """Return the paths in an export's data folder that are not Parquet files of the export.
 
-    Replacing the folder would delete them. If `data` is not a folder, it is returned itself.
+    Replacing the folder would delete these files. If `data` exists but is not a folder, the list
+    contains `data` itself.
     """
     if not data.is_dir():
         return [data] if os.path.lexists(data) else []
@@ -157,13 +160,13 @@ def _exchange(new: Path, out: Path, old: Path) -> None:
 
 
 def _undo_exchange(new: Path, out: Path, old: Path, files: Sequence[str]) -> None:
-    """Move all files back that `_exchange` had moved when an error stopped it.
+    """Move back all files that `_exchange` had moved before an error.
 
     Args:
         new: the folder that holds the new export.
         out: the folder of the export to replace.
         old: the folder that holds the replaced files.
-        files: the names of the files that were exchanged, besides the folder data/.
+        files: the names of the exchanged files outside the folder data/.
     """
     if not (new / "data").exists():
         (out / "data").rename(new / "data")
@@ -196,10 +199,11 @@ def _write_shard(
         path: the file to write.
         group: the first row group.
         groups: an iterator over the row groups that follow.
-        progress: a function that is called after every row group with the number of its frames.
+        progress: a function that is called after every row group that was written, with the number
+            of frames in the row group.
 
     Returns:
-        The row group with which the next file begins; None if all are written.
+        The first row group of the next file; None if all row groups are written.
     """
     written = largest = 0
     with path.open("wb") as file:

@@ -35,11 +35,11 @@ JSONL_KEYS = (
 """The keys of the JSON object of each frame, in order."""
 
 RowsDone = Callable[[int], None]
-"""A function called with the number of frames that were just written."""
+"""A progress function: it is called with the number of frames that were just written."""
 
 
 def frame_columns(built: BuiltCaptions) -> list[str]:
-    """Return the columns of the frames table that an export needs, by name, without frame_id."""
+    """Return the names of the frames table's columns that an export needs, except frame_id."""
     names = ["subject", "task", "sex", "frame", "image", *built.aus]
     return [*names, *map(intensity_column, built.graded)]
 
@@ -50,7 +50,7 @@ def write_jsonl(built: BuiltCaptions, path: Path, progress: RowsDone = lambda ro
     Args:
         built: the caption tables.
         path: the file to write; an earlier export at this path is replaced.
-        progress: a function that is called after some frames with the number that was written.
+        progress: a function that is called whenever some frames were written, with their number.
 
     Raises:
         UsageError: `path` exists and is not an earlier export.
@@ -74,7 +74,7 @@ def stream_jsonl(
     Args:
         built: the caption tables.
         file: the binary stream that the lines are written to, in UTF-8.
-        progress: a function that is called after some frames with the number that was written.
+        progress: a function that is called whenever some frames were written, with their number.
 
     Raises:
         DataError: the frames and captions tables hold different frames.
@@ -89,14 +89,14 @@ def _check_replaceable(path: Path) -> None:
         return
     if not path.is_file() and not path.is_dir():
         raise UsageError(
-            "This is not a file, so captions cannot be exported to it.",
+            "The output path is not a regular file, so captions cannot be exported to it.",
             where=path,
             hint="choose a file with --out, or - for stdout",
         )
     raise UsageError(
-        "This is not an export of captions, so it is not replaced.",
+        "The output file is not an export of captions, so fauds does not replace it.",
         where=path,
-        hint="choose another file with --out, or remove this one yourself",
+        hint="choose another file with --out, or remove this file yourself",
     )
 
 
@@ -160,7 +160,7 @@ def _key_prefixes(aus: Sequence[str], opening: str) -> list[tuple[str, str]]:
 def _categories(column: pa.ChunkedArray, before: str, after: str = "") -> pa.Array:
     """Return each value of a dictionary column as JSON, between the texts `before` and `after`.
 
-    Every distinct value is encoded only once. A null value gives ``null``.
+    Every distinct value is encoded only once. A null value becomes ``null``.
     """
     codes = _single_chunk(column)
     values = [*codes.dictionary.to_pylist(), None]
@@ -172,7 +172,7 @@ def _categories(column: pa.ChunkedArray, before: str, after: str = "") -> pa.Arr
 def _small_numbers(column: pa.ChunkedArray, before: str, most: int) -> pa.Array:
     """Return each value of a column of integers from 0 to `most` as JSON, after the text `before`.
 
-    A null value gives ``null``.
+    A null value becomes ``null``.
     """
     texts = from_strings([f"{before}{value}" for value in [*range(most + 1), "null"]])
     null = from_numpy(np.array([most + 1]), pa.int8())[0]
@@ -184,7 +184,7 @@ def _numbers(column: pa.ChunkedArray, before: str) -> list[Any]:
 
 
 def _strings(column: pa.ChunkedArray, before: str) -> list[Any]:
-    """Return texts and arrays that join, row by row, to `before` and a string value as JSON."""
+    """Return texts and arrays which, joined row by row, are `before` and a string value as JSON."""
     values = _single_chunk(column)
     if values.null_count == len(values):
         return [from_strings([f"{before}null"])[0]]

@@ -14,28 +14,32 @@ from fauds.errors import DataError
 from fauds.facs import AUS, STATES
 
 SUBJECT_WORDS = ("F", "M", "unknown")
-"""The sexes for which descriptions of faces have words; a null sex is "unknown"."""
+"""The sexes of subjects for which global.yaml has words such as "A woman".
+
+"unknown" stands for a sex that is null in the frames table.
+"""
 
 WORDS = ("first", "again", "their")
-"""Names of a language's words for the subject.
+"""The names of the words that a language has for subjects of each sex.
 
-For example, "first" is "A woman" (at the start of a description), "again" is "She" (later in it),
-and "their" is "her".
+In English, the words for a woman are "A woman" for "first" (at the start of a description), "She"
+for "again" (later in the description) and "her" for "their".
 """
 
 States = dict[str, list[list[Text]]]
-"""By state of an action unit ("inactive", "active", "A" to "E"), its paraphrases.
+"""The texts of one action unit: for each state, a list of paraphrases.
 
-A paraphrase is a list of sentences.
+The states are "inactive", "active" and "A" to "E" (intensities). A paraphrase is a list of
+sentences.
 """
 
 
 @dataclass(frozen=True)
 class AuUnit:
-    """An action unit, or several, that the description of a face states in one piece of text.
+    """One or several action units that descriptions of faces mention in one piece of text.
 
-    The piece is called a fragment. For example, an entry AU06+AU12 of global.yaml has a fragment
-    for a smile, which is used instead of one fragment for AU06 and one for AU12.
+    The piece of text is called a fragment. For example, the entry AU06+AU12 of global.yaml has a
+    fragment for a smile, which replaces the fragment for AU06 and the fragment for AU12.
 
     Attributes:
         aus: the names of the action units.
@@ -57,9 +61,10 @@ class FaceFragments:
     Attributes:
         subjects: the words for the subject, by sex (one of `SUBJECT_WORDS`) and then by the name of
             the word (one of `WORDS`), such as "A woman" for "F" and "first".
-        nothing: the paraphrases for a face on which no action unit is active.
+        nothing: the paraphrases of the text for a face on which no action unit is active.
         regions: the names of the regions of the face, in the order in which they are described.
-        units: the action units, alone or in groups, with their texts, in the order of the file.
+        units: the entries for single action units and for groups of action units, in the order of
+            the file.
     """
 
     subjects: dict[str, dict[str, Text]]
@@ -74,8 +79,8 @@ class Language:
 
     Attributes:
         name: the language's name, such as "English".
-        negations: the words that negate a statement; an entry that begins with a hyphen, such as
-            -n't, stands for the end of a word.
+        negations: the words that negate a statement, such as "not". An entry that begins with a
+            hyphen, such as "-n't", is the end of a word.
     """
 
     name: str
@@ -104,11 +109,11 @@ def state_problems(source: TemplateFile, table: dict[Any, Any]) -> Iterator[Data
         line = getattr(state, "line", None)
         if state not in STATES:
             known = ", ".join(STATES)
-            yield broken(source, f"{state!r} is not a state; the states are {known}.", line)
+            yield broken(source, f"{state!r} is not a state: the states are {known}.", line)
         elif not _texts(paraphrases, depth=2):
             what = (
-                f"{state}: not a list of paraphrases, each a list of sentences (no list may be "
-                "empty, and a sentence with a colon needs quotes)."
+                f"The state {state!r} must have a list of paraphrases, each of which is a list of "
+                "sentences (no list may be empty, and a sentence with a colon needs quotes)."
             )
             yield broken(source, what, line)
 
@@ -139,13 +144,13 @@ def face_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataE
     kinds = {"subjects": dict, "nothing": list, "regions": list, "says": dict}
     missing = [key for key, kind in kinds.items() if not isinstance(table.get(key) or None, kind)]
     for key in missing:
-        yield broken(source, f"{source.name} lacks {key!r}, a {kinds[key].__name__}.")
+        yield broken(source, f"{source.name} needs {key!r}, a {kinds[key].__name__} with content.")
     if "subjects" not in missing:
         yield from _subject_problems(source, table["subjects"])
     for key in ("nothing", "regions"):
         if key not in missing and not _texts(table[key], depth=1):
             missing.append(key)
-            yield broken(source, f"{key!r} is not a list of texts.")
+            yield broken(source, f"{key!r} must be a list of texts.")
     if not {"says", "regions"} & set(missing):
         yield from _unit_problems(source, table["says"], table["regions"])
 
@@ -156,12 +161,12 @@ def _subject_problems(source: TemplateFile, subjects: dict[Any, Any]) -> Iterato
         words = subjects.get(sex)
         for name in WORDS:
             if not isinstance(words, dict) or not isinstance(words.get(name), str):
-                what = f"The subject {sex!r} has no word {name!r}."
+                what = f"Under 'subjects', {sex!r} has no word {name!r}."
                 yield broken(source, what, lines.get(sex))
         for name in words if isinstance(words, dict) else ():
             if name not in WORDS:
                 known = ", ".join(WORDS)
-                what = f"The subject {sex!r} has a word {name!r}; the words are {known}."
+                what = f"Under 'subjects', {sex!r} has a word {name!r}; the words are {known}."
                 yield broken(source, what, lines.get(sex))
 
 
@@ -176,11 +181,11 @@ def _unit_problems(
                 yield broken(source, f"{name!r} is not an action unit that fauds knows.", line)
         first = first_keys.setdefault(frozenset(names), key)
         if first is not key or len(set(names)) != len(names):
-            yield broken(source, f"{key} repeats the action units of {first}.", line)
+            yield broken(source, f"The entry {key} repeats the action units of {first}.", line)
         if not isinstance(entry, dict) or not _texts(entry.get("say"), depth=1):
-            yield broken(source, f"{key}: 'say' is not a list of texts.", line)
+            yield broken(source, f"The entry {key} needs 'say' with a list of texts.", line)
         elif entry.get("region") not in regions:
-            yield broken(source, f"{key}: the region is not one of 'regions'.", line)
+            yield broken(source, f"The region of the entry {key} is not listed in 'regions'.", line)
 
 
 def read_language(source: TemplateFile) -> Language:
@@ -202,9 +207,9 @@ def language_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[D
         table: the content of the file.
     """
     if not isinstance(table.get("name"), str):
-        yield broken(source, "The file has no 'name' with a text.")
+        yield broken(source, f"{source.name} needs 'name', a text such as English.")
     if not _texts(table.get("negations"), depth=1):
-        yield broken(source, "'negations' is not a list of texts (no and yes need quotes).")
+        yield broken(source, "'negations' must be a list of texts (no and yes need quotes).")
 
 
 def _raise_first(problems: Iterator[DataError]) -> None:

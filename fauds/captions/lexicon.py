@@ -1,4 +1,4 @@
-"""The words of a language's templates: fragments with their meanings, and connectors.
+"""The fragments of a language's templates, with their meanings, and the connectors between them.
 
 A fragment is a piece of text from the YAML files that asserts the state of some action units, such
 as "raises the cheeks". A connector is a sequence of words that the .j2 files put before or between
@@ -31,7 +31,7 @@ _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
 def normalise(text: str) -> str:
-    """Return a text in one spelling: NFKC, lower case, straight quotes and single blanks."""
+    """Return a text in normalised form: NFKC, lower case, straight quotes and single blanks."""
     return " ".join(unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split())
 
 
@@ -49,10 +49,10 @@ class Lexicon:
     Attributes:
         spaced: whether blanks separate the words of the language; True if more than half of the
             fragments contain a blank.
-        fragments: the meaning of every fragment (the states that it asserts), by its words without
-            punctuation at the end. Of two equal fragments, the first one is kept;
-            `fauds.captions.lint` reports the second.
-        face_fragments: the words of each fragment that descriptions of whole faces are made of.
+        fragments: the meaning of every fragment (the states that the fragment asserts); the keys
+            are the words of the fragments, without punctuation at the end. Of equal fragments, only
+            the first is kept; `fauds.captions.lint` reports the others.
+        face_fragments: the words of each fragment that descriptions of whole faces consist of.
         connectors: the connectors, each as a tuple of words.
         punctuation: the punctuation marks between fragments.
         stops: the punctuation marks that end a sentence.
@@ -73,18 +73,18 @@ class Lexicon:
         self.connectors = self._collect_connectors()
 
     def words(self, text: str) -> WordTuple:
-        """Return the words and punctuation marks of a text, in the spelling of `normalise`."""
+        """Return the words and punctuation marks of a text, as normalised by `normalise`."""
         text = normalise(text)
         return tuple(_WORD.findall(text) if self.spaced else text.replace(" ", ""))
 
     def text(self, words: WordTuple) -> str:
-        """Return a text that joins the words, with blanks if the language has them."""
+        """Join words into a text, with blanks between them unless the language has no blanks."""
         return (" " if self.spaced else "").join(words)
 
     def trimmed(self, text: str) -> WordTuple:
         """Return the words of a fragment without the punctuation marks at its end.
 
-        The marks are added to `stops`.
+        The removed marks are added to `stops`.
         """
         words = self.words(text)
         while words and is_punctuation(words[-1]):
@@ -95,7 +95,7 @@ class Lexicon:
     def negation_count(self, words: WordTuple) -> int:
         """Return the number of negations, such as "not", among some words.
 
-        A negation that begins with a hyphen, such as -n't, is counted at the end of words.
+        A negation that begins with a hyphen, such as "-n't", is counted at the end of words.
         """
         if not self.spaced:
             text = "".join(words)
@@ -108,12 +108,12 @@ class Lexicon:
 
     @cached_property
     def fragment_lengths(self) -> list[int]:
-        """The lengths that fragments have, in words, each length once, the greatest first."""
+        """The distinct lengths of fragments, in words, in decreasing order."""
         return sorted({len(words) for words in self.fragments}, reverse=True)
 
     @cached_property
     def connector_lengths(self) -> list[int]:
-        """The lengths that connectors have, in words, each length once, the greatest first."""
+        """The distinct lengths of connectors, in words, in decreasing order."""
         return sorted({len(words) for words in self.connectors}, reverse=True)
 
     def _collect_connectors(self) -> frozenset[WordTuple]:
@@ -162,7 +162,7 @@ def described_aus(templates: Templates) -> list[str]:
 def local_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
     """Yield every rendered sentence that describes one action unit in one state, and its meaning.
 
-    The meaning is the pair of action unit and state that the sentence asserts, in a tuple.
+    The meaning is a tuple with one pair: the action unit, and the state that the sentence asserts.
     """
     for au in described_aus(templates):
         for state, paraphrases in templates.states(au).items():
@@ -174,9 +174,9 @@ def local_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
 def face_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
     """Yield every rendered fragment of the descriptions of faces, for every sex, and its meaning.
 
-    A fragment is a piece of text from global.yaml; its meaning holds the pairs of action unit and
-    state that it asserts. The text for a face without active action units asserts that all are
-    inactive.
+    A fragment is a piece of text from global.yaml. Its meaning is a tuple of pairs: an action unit,
+    and the state that the fragment asserts. The text for a face without active action units asserts
+    that all action units are inactive.
     """
     nothing = tuple((au, STATES[0]) for au in AUS)
     for sex in SUBJECT_WORDS:

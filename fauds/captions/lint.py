@@ -1,6 +1,6 @@
 """Checks the template files of a language and lists all problems with file and line.
 
-The rules are the same for the languages that fauds ships and for users' own templates.
+The same rules apply to the languages that fauds ships and to users' own templates.
 """
 
 import random
@@ -46,15 +46,15 @@ class Problem:
 
 @dataclass
 class Report:
-    """The result of checking a language's templates with `check`.
+    """The result of checking a language's templates with `check_templates`.
 
     Attributes:
         problems: the problems, sorted by file and line.
         files: the number of template files checked.
-        sentences: the number of sentences (of local descriptions) and fragments (pieces of
-            descriptions of faces) checked.
-        texts: the number of rendered texts that were parsed, to compare what they assert with the
-            AU codes that they were made from.
+        sentences: the number of sentences (of descriptions of one action unit) and fragments
+            (pieces of descriptions of faces) checked.
+        texts: the number of rendered texts that were read back with `fauds.captions.parse`, to
+            compare the AU codes read with those that the text was rendered from.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -70,15 +70,24 @@ class Report:
 def check_templates(language: str, templates: Path | None = None) -> Report:
     """Check all templates of a language.
 
-    The check finds broken YAML and Jinja2, undefined variables, missing states and action units,
-    texts with fewer paraphrases than others, empty and duplicate fragments (the pieces that texts
-    are joined from), fragments that contain words that join fragments, texts from which
-    `fauds.captions.parse` reads other AU codes than they were made from, and words outside the
-    vocabulary.
+    Texts are joined from fragments, which are single sentences or parts of sentences. The check
+    finds:
+
+    - broken YAML and Jinja2, and undefined variables;
+    - action units and states without a text, and texts with fewer paraphrases than other texts;
+    - empty and duplicate fragments;
+    - fragments that contain a joining word, such as "and", which the templates put between
+      fragments;
+    - texts from which `fauds.captions.parse` reads other AU codes than those that the text was
+      rendered from;
+    - words outside the vocabulary.
 
     Args:
         language: the language's code, such as "en".
         templates: a folder whose files override the shipped templates.
+
+    Returns:
+        The problems, and the numbers of files and texts checked.
 
     Raises:
         UsageError: the language is unknown.
@@ -116,7 +125,7 @@ def _form(files: dict[str, TemplateFile]) -> Iterator[DataError]:
             yield from _table(files[name], _states)
         else:
             where = files["global.yaml"].path.parent / name
-            yield DataError(f"{au} has no file.", where=where)
+            yield DataError(f"{au} has no file in this language.", where=where)
 
 
 _Rule = Callable[[TemplateFile, dict[str, Any]], Iterator[DataError]]
@@ -134,7 +143,7 @@ def _face(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
     if isinstance(table.get("says"), dict):
         for au in AUS:
             if au not in table["says"]:
-                yield broken(source, f"{au} alone has no fragment.")
+                yield broken(source, f"{au} alone has no fragment under 'says'.")
 
 
 def _states(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
@@ -145,7 +154,7 @@ def _states(source: TemplateFile, table: dict[str, Any]) -> Iterator[DataError]:
 
 
 def _paraphrases(templates: Templates) -> Iterator[DataError]:
-    """Yield an error for every text that has fewer paraphrases than other texts of the language."""
+    """Yield an error for every text with fewer paraphrases than another text of the language."""
     states_of_files = [
         (local_name(au), states) for au in AUS for states in templates.states(au).items()
     ]
@@ -164,7 +173,9 @@ def _paraphrases(templates: Templates) -> Iterator[DataError]:
     most = max(count for _, _, count, _ in counts)
     for name, text, count, line in counts:
         if count < most:
-            yield broken(templates.files[name], f"{text} has {count} of {most} paraphrases.", line)
+            yield broken(
+                templates.files[name], f"The text {text!r} has {count} of {most} paraphrases.", line
+            )
 
 
 def _rendering(templates: Templates) -> Iterator[DataError]:
@@ -207,7 +218,7 @@ def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
     """Yield an error for every fragment that has no words or equals an earlier fragment.
 
     A fragment is a piece of text that asserts the state of some action units. Fragments that differ
-    only in case, quotes, blanks or final punctuation are equal.
+    only in case, quotes, blanks or final punctuation count as equal.
 
     Args:
         templates: the language's templates.
@@ -219,7 +230,7 @@ def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
         report.sentences += 1
         words = parser.lexicon.trimmed(rendered)
         if not words:
-            yield broken(source, f"The fragment {str(text)!r} holds no word.", text.line)
+            yield broken(source, f"The fragment {str(text)!r} contains no word.", text.line)
         elif words in places:
             what = f"The fragment {str(text)!r} repeats the one at {places[words]}."
             yield broken(source, what, text.line)
@@ -228,10 +239,11 @@ def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
 
 
 def _connectors(templates: Templates) -> Iterator[DataError]:
-    """Yield an error for every fragment of global.yaml that contains words that join fragments.
+    """Yield an error for every fragment of global.yaml that contains a joining word.
 
-    A fragment is a piece of a face's description. Words that global.j2 puts between fragments, such
-    as "and", or punctuation within a fragment, would keep it from being recognised in a text.
+    A fragment is a piece of a face's description. Joining words are words and punctuation marks
+    that global.j2 puts between fragments, such as "and". The parser could not recognise a fragment
+    that contains one of them.
     """
     lexicon = Parser(templates).lexicon
     for source, text, rendered in _rendered(templates):
@@ -244,7 +256,7 @@ def _connectors(templates: Templates) -> Iterator[DataError]:
         )
         if connectors and source.name == "global.yaml":
             word = lexicon.text(connectors[0])
-            what = f"The fragment {str(text)!r} holds {word!r}, which joins fragments."
+            what = f"The fragment {str(text)!r} contains {word!r}, which joins fragments."
             yield broken(source, what, text.line)
 
 
@@ -272,7 +284,7 @@ def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
 
 
 def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
-    """Yield an error for every text from which the parser reads other states than it describes.
+    """Yield an error for every text from which the parser reads other states than the text's own.
 
     Args:
         templates: the language's templates.
@@ -341,13 +353,13 @@ def _misread(meaning: str, parsed: Parsed) -> str:
     assertions = [f"{au} {parsed.degrees.get(au, state)}" for au, state in parsed.states.items()]
     assertions += [f"{au} contradicted" for au in parsed.contradicted]
     assertions += [f"not understood: {piece!r}" for piece in parsed.unknown]
-    return f"{meaning} reads back as {', '.join(assertions[:8]) or 'nothing'}."
+    return f"The text of {meaning} reads back as {', '.join(assertions[:8]) or 'nothing'}."
 
 
 def _words(templates: Templates) -> Iterator[DataError]:
     """Yield an error if the vocabulary lacks a token of a face's description.
 
-    Only the descriptions of some random combinations of action units are checked.
+    Only descriptions of random combinations of active action units are checked.
     """
     tokenise = Tokeniser(templates.language)
     # Connectors are the same for all paraphrases, so the first paraphrase is enough.
@@ -358,6 +370,9 @@ def _words(templates: Templates) -> Iterator[DataError]:
         text = templates.face(active, rng.choice(SUBJECT_WORDS))
         missing = [token for token in tokenise(text) if token not in vocabulary]
         if missing:
-            what = f"{'+'.join(sorted(active))}: {missing[0][0]!r} is outside the vocabulary."
+            what = (
+                f"The text of {'+'.join(sorted(active))} contains {missing[0][0]!r}, which is "
+                "outside the vocabulary."
+            )
             yield broken(source, what)
             return

@@ -1,12 +1,13 @@
 """Reads a text and returns what it asserts about each action unit.
 
 A fragment is a piece of text from a language's templates that asserts the state of some action
-units; connectors are the words between fragments, such as "and". A text that the templates made is
-read exactly: it is split into fragments, the longest first, and connectors. Other words, such as in
-a text that a model generated, are compared with all fragments; they mean the same as the most
-similar fragment, if it has the same number of negations and no fragment of about the same
-similarity asserts something else. The remaining words are returned as not understood. Reading needs
-no spaCy.
+units; connectors are the words between fragments, such as "and". A text rendered from the templates
+is read exactly: it is split into fragments, the longest first, and connectors.
+
+Other words, such as those of a text that a model generated, are compared with all fragments. They
+are read as the most similar fragment if two conditions are met: both have the same number of
+negations, and no fragment of about the same similarity asserts something else. The remaining words
+are returned as not understood. Parsing needs no spaCy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,8 @@ from fauds.facs import INTENSITIES, au_name, occurs
 NEAR = 0.8
 """Similarity above which words are read as a fragment of the templates, 0 to 1.
 
-The similarity is twice the number of common words (in the same order), divided by the number of
-words of both.
+The similarity is twice the number of common words (in the same order), divided by the sum of the
+numbers of words of the text and of the fragment.
 """
 
 _TIE = 0.05  # fragments whose similarities differ by less count as equally similar
@@ -37,10 +38,11 @@ class Parsed:
     """What a text asserts about action units.
 
     Attributes:
-        states: "active" or "inactive", by the name of each action unit that the text mentions. A
-            text such as "no visible movement" asserts that all action units are inactive.
-        degrees: "A" (trace) to "E" (maximum), by the name of each action unit for which the text
-            gives a degree.
+        states: "active" or "inactive" for each action unit that the text mentions; the keys are
+            names such as AU12. A text such as "no visible movement" asserts that all action units
+            are inactive.
+        degrees: the degree (intensity), "A" (trace) to "E" (maximum), of each action unit for which
+            the text includes one; the keys are names such as AU12.
         contradicted: the action units that the text calls both active and inactive; they are not
             in `states`.
         unknown: the pieces of the text that were not understood, with normalised spelling.
@@ -57,9 +59,10 @@ class Parsed:
         return tuple(sorted(au for au, state in self.states.items() if state == "active"))
 
     def state(self, au: int | str) -> str:
-        """Return what the text asserts about an action unit, in a word or two.
+        """Return the state of an action unit according to the text.
 
-        It is "active", "inactive", "contradicted" (the text calls it both) or "not mentioned".
+        It is "active", "inactive", "contradicted" (the text calls the action unit both active and
+        inactive) or "not mentioned".
 
         Args:
             au: the action unit, in any common spelling.
@@ -76,16 +79,16 @@ class Parsed:
 
         Args:
             au: the action unit's name, such as AU12.
-            occurrence_at: the lowest intensity, 1 to 5, that counts as occurring if the text gives
-                a degree; None if every degree counts.
-            others: the value returned for an action unit that the text does not mention, if
-                anything in the text was understood. Use False for the description of a face, which
-                names all active action units.
+            occurrence_at: the lowest intensity, 1 to 5, that counts as occurring, for a text with a
+                degree; None if every degree counts.
+            others: the value to return for an action unit that the text does not mention. Use False
+                for the description of a face, which mentions all active action units.
 
         Returns:
-            True if the text asserts that it occurs, False if it asserts that it does not occur;
-            None if the text contradicts itself or nothing in it was understood. For an action unit
-            that is not mentioned, `others`.
+            True if the text asserts that the action unit occurs, False if the text asserts that the
+            action unit does not occur, and `others` if the text does not mention the action unit;
+            None if the text calls the action unit both active and inactive, or if nothing in the
+            text was understood.
         """
         if not self.states or au in self.contradicted:
             return None
@@ -95,13 +98,13 @@ class Parsed:
 
 
 def parse(text: str, language: str = "en", *, templates: Path | None = None) -> Parsed:
-    """Return what a local or global description asserts about each action unit.
+    """Return what a description of one action unit or of a face asserts about each action unit.
 
     Args:
-        text: the description, made by templates or generated by a model.
+        text: the description, rendered from templates or generated by a model.
         language: the language's code, such as "en".
-        templates: a folder whose files override the shipped templates. To read many texts with
-            such a folder, create a `Parser` once.
+        templates: a folder whose files override the shipped templates. To parse many texts with
+            such a folder, create a `Parser` once and call it.
 
     Raises:
         UsageError: the language is unknown.
@@ -118,7 +121,7 @@ def _shipped(language: str) -> "Parser":
 
 
 Piece = tuple[int, int, str]
-"""A piece of a text: the index of its first word, of the word after its last, and its kind.
+"""A piece of a text: the index of its first word, the index after its last word, and its kind.
 
 The kind is "fragment" (asserts the state of action units), "connector" (joins fragments), "stop"
 (ends a sentence) or "gap" (other words).
@@ -127,10 +130,11 @@ The kind is "fragment" (asserts the state of action units), "connector" (joins f
 
 @dataclass
 class _Reading:
-    """The result of reading the first sentences of a text.
+    """The result of reading the sentences of a text so far.
 
     Attributes:
-        meanings: the states of action units that each piece asserts.
+        meanings: for each piece of text that was understood, the states of action units that the
+            piece asserts.
         unknown: the pieces of text that were not understood.
     """
 
@@ -182,15 +186,16 @@ class Parser:
     def _connector(self, words: WordTuple, at: int) -> tuple[int, str]:
         """Return the length in words and the kind of the connector that begins at a position.
 
-        A punctuation mark is a connector, or a "stop" if it ends sentences. The length is 0 if
-        neither begins at this position.
+        A punctuation mark that ends sentences is of the kind "stop"; words and other punctuation
+        marks between fragments are of the kind "connector". The length is 0 if neither begins at
+        this position.
         """
         if is_punctuation(words[at]):
             return 1, "stop" if words[at] in self.lexicon.stops else "connector"
         return self._longest_connector(words, at), "connector"
 
     def _gap(self, words: WordTuple, at: int) -> int:
-        """Return the number of words, at least 1, up to the next connector or punctuation mark."""
+        """Return the number of words, at least 1, before the next connector or punctuation mark."""
         stop = at + 1
         while stop < len(words) and not self._connector(words, stop)[0]:
             stop += 1
@@ -199,7 +204,8 @@ class Parser:
     def _fragment(self, words: WordTuple, at: int) -> int:
         """Return the length in words of the longest fragment that begins at a position; 0 if none.
 
-        Fragments that cannot end where they would end (see `_can_end`) are left out.
+        A fragment only counts if the text ends after it, or goes on with a connector, a punctuation
+        mark or another fragment.
         """
         for length in self.lexicon.fragment_lengths:
             if words[at : at + length] in self.lexicon.fragments and self._can_end(
@@ -227,9 +233,9 @@ class Parser:
 
         Args:
             words: the words of the whole text.
-            sentence: the pieces of the sentence. A fragment has a known meaning; a gap, which is
-                not a fragment, has the meaning of a similar fragment, if there is one.
-            reading: the reading to add to.
+            sentence: the pieces of the sentence. A fragment has a known meaning. A gap (words that
+                are no fragment) has the meaning of a similar fragment, if there is one.
+            reading: the reading that the results are added to.
         """
         meanings: list[Meaning] = []
         not_understood: list[tuple[int, int]] = []
@@ -258,12 +264,13 @@ class Parser:
     ) -> None:
         """Read gaps (words that are no fragment) that have no fragment between them.
 
-        They are compared with fragments together first, and one by one if that fails.
+        First, the words from the first to the last gap are compared with all fragments. If no
+        fragment is similar, each gap is compared on its own.
 
         Args:
             words: the words of the whole text.
-            gaps: the first word of each gap, and the word after its last.
-            meanings: the list that the meanings are added to.
+            gaps: for each gap, the index of its first word and the index after its last word.
+            meanings: the list that the meanings of gaps are added to.
             not_understood: the list that gaps that were not understood are added to.
         """
         if not gaps:
@@ -288,8 +295,9 @@ class Parser:
             candidates: the words of each fragment to compare with.
 
         Returns:
-            The states that the most similar fragments assert, without degrees where only the
-            degrees differ; None if no fragment is similar, or if they assert different states.
+            The states that the most similar fragments assert. If these fragments differ in degrees
+            only, the state is "active". None if no fragment is similar, or if the most similar
+            fragments assert different states.
         """
         negations = self.lexicon.negation_count(words)
         similar = [

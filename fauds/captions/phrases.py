@@ -1,6 +1,6 @@
-"""Finds the distinct descriptions (phrases) of a frames table and which one each frame has.
+"""Finds the distinct descriptions (phrases) of a table's frames, and which one each frame has.
 
-All frames are handled at once, as arrays, without a loop over frames.
+Frames are processed as arrays, without a loop over frames.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,11 @@ class Phrase:
     Attributes:
         scope: "local" (describes one action unit) or "global" (describes a whole face).
         au: the name of the action unit; None for a global description.
-        state: "inactive", "active" or a degree; for a global description, see `combination_state`.
+        state: for a local description, "inactive", "active" or a degree ("A" to "E"); for a global
+            one, the sex and the active action units, as `combination_state` returns them.
         variant: the number of the paraphrase, from 0.
         text: the text of the description.
-        frames: the number of frames that have it.
+        frames: the number of frames that have this description.
     """
 
     scope: str
@@ -40,23 +41,22 @@ class Phrase:
 
 
 def combination_state(sex: str, aus: Sequence[str]) -> str:
-    """Return the text that identifies the sex and the active AUs of a face's description.
+    """Return a text that identifies the sex and the active AUs of a face's description.
 
-    For example, ``F:AU01+AU02`` for a woman with active AU01 and AU02, or ``unknown:none``.
+    It is, for example, ``F:AU01+AU02`` for a woman with active AU01 and AU02, or ``unknown:none``
+    for a subject of unknown sex without active AUs.
     """
     return f"{sex}:{'+'.join(aus) or NOTHING}"
 
 
 class LocalPhrases:
-    """The descriptions of one action unit, one per state and paraphrase.
-
-    It also counts how many frames have each description.
+    """The descriptions of one action unit, one per state and paraphrase, with frame counts.
 
     Args:
         au: the action unit's canonical name.
         templates: the language's templates.
-        states: the states to describe: all `fauds.facs.STATES`, or only the first two (inactive,
-            active) for descriptions without degrees.
+        states: the states to describe: all of `fauds.facs.STATES`, or only the first two (inactive
+            and active) for descriptions without degrees (intensities A to E).
         variants: the number of paraphrases of each state.
         from_intensity: whether the benchmark derives occurrence from intensity by a threshold
             (DISFA). If False, occurrence is coded separately from intensity (BP4D), and an AU that
@@ -86,11 +86,11 @@ class LocalPhrases:
                     f"{au} has the same text in state {first[0]} (paraphrase {first[1] + 1}) and "
                     f"in state {second[0]} (paraphrase {second[1] + 1}): {text!r}.",
                     where=f"templates, {au}",
-                    hint="write different texts; fauds captions lint lists equal fragments",
+                    hint="write different texts; fauds captions lint lists equal texts",
                 )
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return each frame's description of the action unit, and count the frames.
+        """Return the action unit's description in each frame, and update the frame counts.
 
         Args:
             frames: some rows of the frames table.
@@ -123,7 +123,7 @@ class LocalPhrases:
         name = intensity_column(self._au)
         if not self._degrees or name not in frames.column_names:
             return occurs, null
-        intensity, _ = _values(frames, name, len(INTENSITIES), "an intensity is 0 to 5 or null")
+        intensity, _ = _values(frames, name, len(INTENSITIES), "intensities must be 0 to 5 or null")
         has_degree = (intensity > 0) if self._from_intensity else (intensity > 0) & (occurs == 1)
         return np.where(has_degree, intensity + 1, occurs), null
 
@@ -143,14 +143,14 @@ class FacePhrases:
         self._counts: dict[str, dict[int, int]] = {}
 
     def column(self, frames: pa.Table, variant: np.ndarray) -> pa.DictionaryArray:
-        """Return the description of the face in each frame, and count the frames.
+        """Return the description of the face in each frame, and update the frame counts.
 
         Args:
             frames: some rows of the frames table.
             variant: the number of the paraphrase of each frame, int64 [frames].
 
         Returns:
-            The descriptions, one per frame; null where an action unit is not coded.
+            The descriptions, one per frame; null where any action unit is not coded.
         """
         keys = (_sexes(frames) * self._variants + variant) << len(self._aus)
         null = np.zeros(len(frames), bool)
@@ -172,8 +172,8 @@ class FacePhrases:
     def phrases(self) -> list[Phrase]:
         """Return the descriptions that at least one frame so far has, with their frame counts.
 
-        They are sorted by sex, paraphrase and combination of active action units, read as a binary
-        number whose lowest bit is the first action unit.
+        The descriptions are sorted by sex, then paraphrase, then combination of active action
+        units. A combination is read as a binary number, whose lowest bit is the first action unit.
         """
         first_keys = sorted((min(keys), text) for text, keys in self._counts.items())
         return [
@@ -196,10 +196,11 @@ class FacePhrases:
             for other in self._counts.setdefault(text, {}):
                 if self._active(other) != active:
                     raise DataError(
-                        f"{'+'.join(self._active(other)) or NOTHING} and "
-                        f"{'+'.join(active) or NOTHING} have the same text: {text!r}.",
+                        "Faces with different active action units "
+                        f"({'+'.join(self._active(other)) or NOTHING} and "
+                        f"{'+'.join(active) or NOTHING}) have the same text: {text!r}.",
                         where=self._templates.files["global.yaml"].path,
-                        hint="write different texts; fauds captions lint lists equal fragments",
+                        hint="write different texts; fauds captions lint lists equal texts",
                     )
             self._texts[key] = text
         return self._texts[key]
@@ -225,7 +226,7 @@ def occurrence(frames: pa.Table, au: str) -> tuple[np.ndarray, np.ndarray]:
         DataError: the table lacks the action unit's column, or the column holds other values than
             0, 1 and null.
     """
-    return _values(frames, au, 1, "an occurrence is 0, 1 or null")
+    return _values(frames, au, 1, "occurrences must be 0, 1 or null")
 
 
 def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarray, np.ndarray]:
@@ -250,7 +251,7 @@ def _values(frames: pa.Table, name: str, most: int, rule: str) -> tuple[np.ndarr
     if invalid.any():
         row = int(invalid.argmax())
         raise DataError(
-            f"{name} is {values[row]}: {rule}.",
+            f"{name} is {values[row]}, but {rule}.",
             where=f"frames table, row {row}",
             hint="build the frames again from the raw labels",
         )
@@ -265,11 +266,11 @@ def column_of(frames: pa.Table, name: str) -> pa.ChunkedArray:
     """
     if name not in frames.column_names:
         raise DataError(
-            f"The frames have no {name}.",
+            f"The frames table has no column {name}.",
             where="frames table",
-            hint="read labels that code it, or build captions of fewer action units"
+            hint="read labels that code this action unit, or build captions without it"
             if name.startswith("AU")
-            else "add it: a frames table has frame_id, sex and a column for every action unit",
+            else "add the column: captions need frame_id, sex and a column for every action unit",
         )
     return frames[name]
 
@@ -286,7 +287,7 @@ def _sexes(frames: pa.Table) -> np.ndarray:
     if pc.any(invalid).as_py():
         row = pc.index(invalid, True).as_py()
         raise DataError(
-            f"A sex is {column[row].as_py()!r}: it is F, M or null.",
+            f"The sex is {column[row].as_py()!r}, but must be F, M or null.",
             where=f"frames table, row {row}",
             hint="correct the table of sexes, then build the frames again",
         )
@@ -295,7 +296,7 @@ def _sexes(frames: pa.Table) -> np.ndarray:
 
 
 def _scalar(value: int, kind: pa.DataType) -> pa.Scalar:
-    """Return an integer as an Arrow scalar of a type; unlike `pyarrow.scalar`, without pandas."""
+    """Return an integer as an Arrow scalar; `pyarrow.scalar` would import pandas."""
     return from_numpy(np.array([value]), kind)[0]
 
 

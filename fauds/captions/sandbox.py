@@ -18,7 +18,7 @@ from fauds.captions.template_files import TemplateFile
 from fauds.errors import DataError
 
 LONGEST_RENDERING = 10_000
-"""Maximum length of a rendered text; a description has a few hundred characters."""
+"""Maximum length of a rendered text in characters; a description has a few hundred."""
 
 
 _LONGEST_MESSAGE = 300
@@ -72,7 +72,7 @@ class Sandbox:
             raise TemplateSyntaxError(message, node.lineno, name, path)
 
     def file(self, name: str, **variables: Any) -> str:
-        """Return the text of a rendered .j2 file, with blanks and line ends replaced by one blank.
+        """Render a .j2 file and return its text, with each run of white space as one blank.
 
         Args:
             name: the name of the file within its language, such as local.j2.
@@ -93,12 +93,12 @@ class Sandbox:
             raise DataError(
                 f"{name} rendered an empty description.",
                 where=path,
-                hint=f"write a text for these variables: {variables}",
+                hint=f"let the template return a text for these variables: {variables}",
             )
         return _checked_length(text, name, path)
 
     def fragment(self, text: str, where: str, **variables: Any) -> str:
-        """Return the rendered text of a fragment, a piece of text from a YAML file.
+        """Render a fragment (a piece of text from a YAML file) and return its text.
 
         Args:
             text: the fragment as it is written in the file, with or without Jinja2.
@@ -118,12 +118,12 @@ class Sandbox:
             raise _error(error, f"fragment {text!r}", where) from error
         if not text.strip():
             raise DataError(
-                "A fragment is empty.", where=where, hint="write a text, or remove the entry"
+                "A fragment is empty.", where=where, hint="write a text, or remove this entry"
             )
         return _checked_length(text, "A fragment", where)
 
     def _line(self, error: Exception) -> str | None:
-        """Return the place in a template where an error occurred (path:line); None if not known."""
+        """Return the place where an error occurred in a template, path:line; None if not known."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.filename or error.name}:{error.lineno}"
         paths = {str(source.path) for source in self._files.values()}
@@ -138,9 +138,9 @@ class Sandbox:
 def _checked_length(text: str, name: str, where: str) -> str:
     if len(text) > LONGEST_RENDERING:
         raise DataError(
-            f"{name} rendered a text of {len(text):,} characters.",
+            f"{name} rendered a text of {len(text):,} characters, which is too long.",
             where=where,
-            hint=f"shorten it to at most {LONGEST_RENDERING:,} characters",
+            hint=f"shorten the text to at most {LONGEST_RENDERING:,} characters",
         )
     return text
 
@@ -162,17 +162,17 @@ def _error(error: Exception, source: str, where: str) -> DataError:
             hint="a template may include the .j2 files of its own language folder",
         )
     if isinstance(error, UndefinedError):
-        hint = "check the spelling; the head of the shipped file lists the variables"
+        hint = "check the spelling; the comment at the top of the shipped file lists the variables"
         return DataError(f"{name} uses something undefined: {message}.", where=where, hint=hint)
     if isinstance(error, MemoryError):
         return DataError(
             f"{name} needs more memory than templates may use.",
             where=where,
-            hint="a description is a few sentences: look for a loop or a product that grows",
+            hint="look for a loop or a product whose text grows; a description is a few sentences",
         )
     kind = "is broken" if isinstance(error, TemplateError) else "failed"
     return DataError(
         f"{name} {kind}: {type(error).__name__}: {message}.",
         where=where,
-        hint="correct the template; the shipped one of the same name shows the form",
+        hint="correct the template; the shipped file of the same name shows the form",
     )

@@ -28,8 +28,8 @@ class AuCount:
         au: the action unit's canonical name.
         coded: the number of frames in which the action unit is coded.
         active: the number of frames in which the action unit occurs.
-        states: the number of frames whose captions describe the action unit in each state:
-            "inactive", "active", and "A" to "E" if the captions have degrees.
+        states: the number of frames whose captions describe the action unit in each state; the
+            keys are "inactive", "active", and "A" to "E" (intensities) if captions have degrees.
     """
 
     au: str
@@ -42,7 +42,7 @@ class AuCount:
 class Lengths:
     """The least, median, mean and greatest length of some descriptions, in tokens or words.
 
-    All are 0 if there are no descriptions.
+    All values are 0 if there are no descriptions.
     """
 
     least: int
@@ -58,15 +58,16 @@ class Scope:
     Attributes:
         phrases: the number of distinct descriptions in the phrases table.
         used: the number of distinct descriptions that at least one frame has.
-        by_variant: the number of distinct descriptions by the number of their paraphrase, from 0.
-        count: the number of descriptions over all frames: one per frame (global), or per frame and
-            coded action unit (local).
+        by_variant: the number of distinct descriptions with paraphrase number 0, 1 and so on.
+        count: the number of descriptions over all frames: one per frame (global), or one per frame
+            and coded action unit (local).
         tokens: lengths in tokens, with punctuation, over the descriptions of all frames.
         words: lengths in tokens without punctuation, over the descriptions of all frames.
         distinct_tokens: like `tokens`, with every distinct description counted once.
         distinct_words: like `words`, with every distinct description counted once.
-        token_histogram: the number of descriptions over all frames, by their length in tokens.
-        vocabulary: the number of tokens in the vocabulary, with special tokens such as <eos>.
+        token_histogram: the number of descriptions over all frames of each length in tokens; the
+            keys are the lengths.
+        vocabulary: the number of tokens in the vocabulary, including special ones such as <eos>.
         word_counts: the number of occurrences of each word, in lower case, over the descriptions
             of all frames, sorted by decreasing count; words that do not occur are last, with 0.
     """
@@ -109,13 +110,13 @@ class Statistics:
         settings: the settings of the captions; see `fauds.captions.caption_tables.BuiltCaptions`.
         frames: the number of frames.
         subjects: the number of subjects.
-        described: the number of frames with a global description, in which every action unit is
-            coded.
+        described: the number of frames with a global description (of the whole face); these are the
+            frames in which every action unit is coded.
         aus: the counts of each action unit, in FACS order.
-        local: the statistics of the descriptions of action units.
+        local: the statistics of the local descriptions (of one action unit).
         face: the statistics of the global descriptions.
-        at_once: the number of described frames, by the number of action units that are active at
-            once.
+        at_once: the number of frames with a global description in which 0, 1, 2 and so on action
+            units are active; the keys are the numbers of active action units.
         combinations: all combinations of active action units, the most frequent first.
     """
 
@@ -248,15 +249,15 @@ def _lengths(lengths: np.ndarray, counts: np.ndarray) -> Lengths:
     """Return the least, median, mean and greatest of some lengths.
 
     Args:
-        lengths: the lengths of descriptions in tokens, int [n].
-        counts: how often each of the lengths occurs, int [n].
+        lengths: the lengths of descriptions, in tokens or words, int [n].
+        counts: the number of times to count each of the lengths, int [n].
     """
     total = int(counts.sum())
     if not total:
         return Lengths(0, 0.0, 0.0, 0)
     order = np.argsort(lengths)
     lengths, ends = lengths[order], np.cumsum(counts[order])
-    # The median is the middle one, or the mean of the two in the middle.
+    # The median is the middle length, or the mean of the two lengths in the middle.
     middle = np.searchsorted(ends, [(total - 1) // 2, total // 2], side="right")
     present = lengths[counts[order] > 0]
     return Lengths(
@@ -276,7 +277,7 @@ def _histogram(lengths: np.ndarray, counts: np.ndarray) -> dict[int, int]:
 
 
 def _word_counts(vocabulary: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how often each word occurs, by the word in lower case, most frequent first.
+    """Return how often each word (the key, in lower case) occurs, the most frequent word first.
 
     Args:
         vocabulary: rows of the vocabulary table, where a word can have several rows: in

@@ -16,7 +16,7 @@ from fauds.errors import DataError, UsageError
 from fauds.facs import STATES, au_name, facts, intensity_column
 from fauds.tables.columns import from_numpy, to_numpy
 
-_FORMS = "an action unit is AU12; a frame is F001/T1/2440 (BP4D) or SN001/17 (DISFA)"
+_FORMS = "write an action unit as AU12, and a frame as F001/T1/2440 (BP4D) or SN001/17 (DISFA)"
 _NEAREST = 6
 _BEYOND = 2**31
 """A number above all frame numbers, which are int32."""
@@ -68,7 +68,7 @@ class FrameSheet:
         key: the frame's subject, task and number, such as F001/T1/2440, or SN001/17 without tasks.
         sex: the subject's sex, "F" or "M"; None if not known.
         aus: the labels and descriptions of the frame's action units, in FACS order.
-        face: the description of the whole face; None if an action unit is not coded.
+        face: the description of the whole face; None if any action unit is not coded.
         image: the path of the frame's image according to the frames table; None if it has no image.
         synthetic: whether the frame is synthetic.
     """
@@ -120,12 +120,12 @@ def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
             without tasks.
 
     Raises:
-        UsageError: the key is malformed, or there is no such frame; the hint lists existing
+        UsageError: the key is malformed, or the frame does not exist; the hint then lists existing
             subjects, tasks or frames.
     """
     parts = key.strip().split("/")
     if len(parts) not in (2, 3) or not parts[-1].isdecimal() or not all(parts):
-        raise UsageError(f"{key!r} is not a frame.", hint=_FORMS)
+        raise UsageError(f"{key!r} is not a frame key.", hint=_FORMS)
     subject_name, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
     search = _FrameSearch(subject_name, task)
     row = 0
@@ -138,20 +138,20 @@ def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
 
 
 def _number(digits: str) -> int:
-    """Return the number that some digits stand for; `_BEYOND` if it is above all frame numbers."""
+    """Convert digits to a frame number; return `_BEYOND` if it is above all frame numbers."""
     # Python refuses to convert numbers of thousands of digits.
     return min(int(digits.lstrip("0")[:11] or "0"), _BEYOND)
 
 
 def first_frame(built: BuiltCaptions) -> FrameSheet:
-    """Return the labels and captions of the first frame that makes a good example.
+    """Return the labels and captions of the first frame that is a good example.
 
-    This is the first frame that has a description of the whole face and an active action unit. If
-    there is no such frame, it is the first frame that has a description of the whole face; if no
-    frame has that description, it is the first frame of all.
+    A good example has a description of the whole face and at least one active action unit. If no
+    frame has both, the first frame with a description of the whole face is returned, or else the
+    first frame of all.
 
     Raises:
-        DataError: the tables have no frames.
+        DataError: the frames table has no rows.
     """
     row, described = 0, None
     for part in built.read(built.aus, ["face"]):
@@ -166,7 +166,7 @@ def first_frame(built: BuiltCaptions) -> FrameSheet:
         row += len(part)
     if not row:
         raise DataError(
-            "The table has no frames.",
+            "The frames table has no rows.",
             where=built.path("frames"),
             hint="build the frames again from the raw labels",
         )
@@ -174,13 +174,14 @@ def first_frame(built: BuiltCaptions) -> FrameSheet:
 
 
 class _FrameSearch:
-    """Searches a table for a frame of one subject and task.
+    """Searches a frames table, piece by piece, for frames of one subject and task.
 
-    It also collects the subjects, tasks and frame numbers that exist, for the hint of an error.
+    The search also collects the existing subjects, tasks and frame numbers, for the hint of an
+    error.
 
     Args:
-        subject_name: the name of the frame's subject.
-        task: the name of the frame's task; empty in a dataset without tasks.
+        subject_name: the name of the subject.
+        task: the name of the task; empty in a dataset without tasks.
     """
 
     def __init__(self, subject_name: str, task: str) -> None:
@@ -190,7 +191,7 @@ class _FrameSearch:
         self._frames: list[np.ndarray] = []
 
     def find(self, part: pa.Table, number: int) -> int | None:
-        """Return the row of the frame with a number in a piece of the frames table.
+        """Return the row of the frame with this number in a piece of the frames table.
 
         Args:
             part: some rows of the table, with the columns subject, task and frame.
@@ -212,7 +213,7 @@ class _FrameSearch:
         return int(matches[0]) if len(matches) else None
 
     def raise_not_found(self, key: str, number: int) -> NoReturn:
-        """Raise an error which says that the frame does not exist, with a hint what exists.
+        """Raise an error for a frame that does not exist, with a hint about existing frames.
 
         Args:
             key: the frame's subject, task and number as the user wrote them.
@@ -224,20 +225,24 @@ class _FrameSearch:
         frames = np.sort(np.concatenate(self._frames))
         if not len(frames) and self._tasks == {""}:
             raise UsageError(
-                message, hint=f"{self._subject} has no tasks: {self._subject}/{_last(key)}"
+                message,
+                hint=f"{self._subject} has no tasks: use {self._subject}/{_last(key)}",
             )
         if not len(frames):
-            raise UsageError(message, hint=f"{self._subject} has the tasks {_listed(self._tasks)}")
+            raise UsageError(
+                message,
+                hint=f"choose from the tasks of {self._subject}: {_listed(self._tasks)}",
+            )
         nearest = np.sort(frames[np.argsort(np.abs(frames - number), kind="stable")[:_NEAREST]])
         raise UsageError(
             message,
-            hint=f"{len(frames):,} frames from {frames[0]} to {frames[-1]} are coded; "
+            hint=f"{len(frames):,} frames from {frames[0]} to {frames[-1]} are coded; choose from "
             f"the nearest: {', '.join(map(str, nearest))}",
         )
 
 
 def _rows_with(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, set[str]]:
-    """Return which rows of a dictionary column hold a name, and the names that the column holds.
+    """Return in which rows a dictionary column holds a name, and all names that it holds.
 
     Returns:
         A mask, bool [rows], True where the value is `name`; and the set of all values.

@@ -10,7 +10,7 @@ from fauds.facs import AUS
 from fauds.tables.store import fingerprint
 
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
-"""The names of the files that a language needs, besides local/AU12.yaml etc. for every AU."""
+"""The names of the files that a language needs besides a file like local/AU12.yaml for each AU."""
 
 _PATTERNS = ("*.yaml", "*.j2", "local/*")
 _LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file has 40,000
@@ -31,10 +31,10 @@ class TemplateFile:
     text: str
 
     def at(self, line: int | None) -> str:
-        """Return the place of a line of the file, as text: path:line, or the path if line is None.
+        """Return a place in the file for an error message, as text: path:line.
 
         Args:
-            line: the number of the line, from 1.
+            line: the number of the line, from 1; if None, only the path is returned.
         """
         return str(self.path) if line is None else f"{self.path}:{line}"
 
@@ -60,13 +60,13 @@ def sources(language: str, templates: Path | None = None) -> dict[str, TemplateF
 
     Args:
         language: the language's code, which is the name of its folder in templates/.
-        templates: a folder laid out like templates/ whose files override the shipped ones of the
-            same name; further .j2 files can be included by name.
+        templates: a folder laid out like templates/, whose files override the shipped files of the
+            same name. It can hold more .j2 files, which templates include by name.
 
     Raises:
         UsageError: the language or the folder does not exist.
         DataError: the folder has no file of this language; or a file is missing, is not UTF-8 text,
-            or has a name that is not the name of a template file (the file would be ignored).
+            or does not have the name of a template file (such a file would be ignored).
     """
     _check_language(language, templates)
     paths = _paths(resources.root("templates"), language)
@@ -76,8 +76,8 @@ def sources(language: str, templates: Path | None = None) -> dict[str, TemplateF
             raise DataError(
                 f"The templates folder has no file for the language {language!r}.",
                 where=templates / language,
-                hint=f"put one of {', '.join((*FILES, local_name('AU12')))} in it; the shipped "
-                "files are used for the others",
+                hint=f"put at least one of these files into this folder: {', '.join(FILES)}, "
+                f"{local_name('AU12')} etc.; fauds uses its own files for the rest",
             )
         paths |= own_paths
     for name in FILES:
@@ -86,7 +86,8 @@ def sources(language: str, templates: Path | None = None) -> dict[str, TemplateF
             raise DataError(
                 f"The language {language!r} has no {name}.",
                 where=folder / name,
-                hint=f"add it: a language needs {', '.join(FILES)} and {local_name('AU12')} etc.",
+                hint=f"add this file: a language needs {', '.join(FILES)}, and a file like "
+                f"{local_name('AU12')} for every action unit",
             )
     return {name: TemplateFile(name, path, _read(path)) for name, path in sorted(paths.items())}
 
@@ -107,7 +108,9 @@ def hash_of(files: dict[str, TemplateFile]) -> str:
 def _check_language(language: str, templates: Path | None) -> None:
     if templates is not None and not templates.is_dir():
         raise UsageError(
-            "The templates folder does not exist.", where=templates, hint="check its path"
+            "The templates folder does not exist.",
+            where=templates,
+            hint="check the path, or create the folder",
         )
     available = languages(templates)
     if language not in available:
@@ -127,7 +130,7 @@ def _paths(root: Path, language: str) -> dict[str, Path]:
                 f"{name} is not the name of a template file.",
                 where=path,
                 hint=(f"did you mean {near[0]}? " if near else "")
-                + f"choose from: {', '.join(FILES)}, {local_name('AU12')} etc.",
+                + f"rename it to one of {', '.join(FILES)}, {local_name('AU12')} etc.",
             )
     return paths_by_name
 
@@ -137,9 +140,9 @@ def _read(path: Path) -> str:
         # Reading a device or a pipe might never end.
         if not path.is_file() or path.stat().st_size > _LARGEST:
             raise DataError(
-                f"{path.name} is not a file of at most {_LARGEST:,} bytes.",
+                f"{path.name} must be a regular file of at most {_LARGEST:,} bytes.",
                 where=path,
-                hint="replace it by a text file",
+                hint="replace it by a text file, or remove it",
             )
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

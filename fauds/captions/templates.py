@@ -46,12 +46,12 @@ class Templates:
 
     Args:
         language: the language's code, such as "en".
-        files: the language's files, from `fauds.captions.template_files.sources`.
+        files: the language's template files, by name; see `fauds.captions.template_files.sources`.
         trusted: whether fauds ships all of the files. If False, the templates are rendered in a
             child process with limits on time and memory.
 
     Raises:
-        DataError: a file is broken when it is first used; the message names file and line.
+        DataError: a file is broken; raised when it is first used. The message names file and line.
     """
 
     def __init__(self, language: str, files: dict[str, TemplateFile], trusted: bool) -> None:
@@ -76,9 +76,10 @@ class Templates:
 
     @property
     def units(self) -> tuple[AuUnit, ...]:
-        """The entries of global.yaml that descriptions of faces are made of, in their order.
+        """The entries of global.yaml that descriptions of faces are joined from, in file order.
 
-        Each entry has the texts for one action unit, or for several that are described together.
+        Each entry has the texts for one action unit, or for several action units that are described
+        together.
         """
         return self.face_file.units
 
@@ -98,7 +99,7 @@ class Templates:
                 raise DataError(
                     f"The language {self.language!r} does not describe {au}.",
                     where=self.files["global.yaml"].path.parent / name,
-                    hint="write the file; the one of the same name in templates/en/ shows the form",
+                    hint=f"write this file; templates/en/{name} shows the form",
                 )
             self._states[au] = read_states(self.files[name])
         return self._states[au]
@@ -106,12 +107,12 @@ class Templates:
     def sentences(self, au: str, state: str, variant: int = 0) -> list[str]:
         """Return the rendered sentences that describe one action unit in one state, in order.
 
-        Arguments and errors are those of `local`, which joins the sentences.
+        Arguments and errors are those of `local`, which joins the sentences into one text.
         """
         paraphrases = self.states(au).get(state)
         source = self.files[local_name(au)]
         if not paraphrases or variant >= len(paraphrases):
-            missing = f"paraphrase {variant + 1} of " if paraphrases else ""
+            missing = f"paraphrase {variant + 1} of the " if paraphrases else ""
             raise broken(source, f"{source.name} has no {missing}state {state!r}.")
         return [
             self.renderer.fragment(text, source.at(text.line), au=au, state=state)
@@ -123,11 +124,12 @@ class Templates:
 
         Args:
             au: the action unit's canonical name.
-            state: "inactive", "active", or a degree, "A" (trace) to "E" (maximum).
+            state: "inactive", "active", or a degree (intensity), "A" (trace) to "E" (maximum).
             variant: the number of the paraphrase, from 0.
 
         Raises:
-            DataError: the templates have no such description, or are broken.
+            DataError: the templates have no text for this action unit, state and paraphrase, or are
+                broken.
         """
         fragments = self.sentences(au, state, variant)
         return self.renderer.file("local.j2", fragments=fragments, au=au, state=state)
@@ -171,7 +173,8 @@ class Templates:
         if left:
             source = self.files["global.yaml"]
             raise broken(
-                source, f"{source.name} has no fragment for {', '.join(sorted(left))} alone."
+                source,
+                f"{source.name} has no fragment for {', '.join(sorted(left))} alone under 'says'.",
             )
         return chosen
 
@@ -194,7 +197,7 @@ class Templates:
         return self._words[sex]
 
     def face_fragment(self, paraphrases: Sequence[Text], sex: str, variant: int = 0) -> str:
-        """Return a fragment, a piece of a face's description, rendered for a subject of some sex.
+        """Return a fragment (a piece of a face's description), rendered for a subject of one sex.
 
         Args:
             paraphrases: all paraphrases of the fragment, from global.yaml.
@@ -207,7 +210,7 @@ class Templates:
         source = self.files["global.yaml"]
         if variant >= len(paraphrases):
             line = paraphrases[0].line
-            raise broken(source, f"This text has no paraphrase {variant + 1}.", line)
+            raise broken(source, f"This text lacks paraphrase {variant + 1}.", line)
         text = paraphrases[variant]
         if (text, sex) not in self._fragments:
             rendered = self.renderer.fragment(text, source.at(text.line), **self.words(sex))
@@ -215,13 +218,14 @@ class Templates:
         return self._fragments[text, sex]
 
     def paraphrase_count(self, aus: Iterable[str], states: Sequence[str]) -> int:
-        """Return the number of paraphrases that all texts about some action units have.
+        """Return the smallest number of paraphrases that a text about some action units has.
 
-        This is the smallest number that one of the texts has; 0 if a text is missing.
+        The texts are those of single action units and those of faces. The number is 0 if a state
+        has no text.
 
         Args:
             aus: the canonical names of the action units.
-            states: the states in which each action unit is described.
+            states: the states in which each single action unit is described.
         """
         names = frozenset(aus)
         local = [len(self.states(au).get(state, ())) for au in names for state in states]
@@ -230,11 +234,11 @@ class Templates:
 
 
 def load(language: str = "en", templates: Path | None = None) -> Templates:
-    """Return the templates of a language; those that fauds ships are read once per process.
+    """Return the templates of a language; the shipped ones are read only once per process.
 
     Args:
         language: the language's code, such as "en".
-        templates: a folder laid out like templates/ whose files override the shipped ones.
+        templates: a folder laid out like templates/, whose files override the shipped ones.
 
     Raises:
         UsageError: the language is unknown; the hint lists the known languages.
@@ -264,7 +268,7 @@ def canonical(aus: Collection[int | str]) -> list[str]:
 
 
 def subject(sex: str | None) -> str:
-    """Return the name that templates use for a subject's sex: "F", "M", or "unknown" for None.
+    """Return the word for a subject's sex in templates: "F", "M", or "unknown" for None.
 
     Raises:
         UsageError: the sex is not "F", "M", "unknown" or None.
@@ -272,12 +276,14 @@ def subject(sex: str | None) -> str:
     if sex is None:
         return "unknown"
     if sex not in SUBJECT_WORDS:
-        raise UsageError(f"{sex!r} is not a sex.", hint="use F or M, or leave it out if not known")
+        raise UsageError(
+            f"The sex must be F or M, not {sex!r}.", hint="leave the sex out if it is not known"
+        )
     return sex
 
 
 def state_name(state: str) -> str:
-    """Return the name of an AU's state unchanged, after checking that the state exists.
+    """Check that an AU's state exists, and return its name unchanged.
 
     The states are "inactive", "active" and "A" to "E"; see `fauds.facs.STATES`.
 
@@ -285,5 +291,7 @@ def state_name(state: str) -> str:
         UsageError: the state is unknown.
     """
     if state not in STATES:
-        raise UsageError(f"{state!r} is not a state.", hint=f"choose from: {', '.join(STATES)}")
+        raise UsageError(
+            f"{state!r} is not a state of an action unit.", hint=f"choose from: {', '.join(STATES)}"
+        )
     return state

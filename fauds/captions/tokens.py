@@ -14,10 +14,10 @@ Token = tuple[str, bool]
 
 
 class Tokeniser:
-    """Splits texts of one language into tokens that join into the exact text.
+    """Splits texts of one language into tokens, from which the exact text can be restored.
 
     spaCy first splits a text at blanks, and then splits every piece on its own. Descriptions have
-    few distinct pieces, so the tokens of each piece are computed once and kept.
+    few distinct pieces, so the tokens of each piece are computed only once.
 
     Args:
         language: the code of a language that spaCy has a blank pipeline for.
@@ -31,7 +31,7 @@ class Tokeniser:
         self._pieces: dict[str, tuple[Token, ...]] = {}
 
     def __call__(self, text: str) -> list[Token]:
-        """Return the tokens of a text, each with whether a blank follows it.
+        """Return the tokens of a text as pairs: the token, and whether a blank follows it.
 
         Args:
             text: the text, without blanks at its ends and with single blanks between words.
@@ -64,7 +64,7 @@ def _pipeline(language: str) -> "Language":
             f"spaCy has no tokeniser for the language {language!r}.",
             where=f"templates/{language}",
             hint="name the folder by a code listed at spacy.io/usage/models, or install what spaCy "
-            f"needs for it ({str(error).splitlines()[0]})",
+            f"needs for the language ({str(error).splitlines()[0]})",
         ) from error
 
 
@@ -77,9 +77,9 @@ def without_frameworks() -> Iterator[None]:
     """Hide deep learning frameworks while spaCy is imported.
 
     Tokenising needs no such framework, and importing torch alone takes more than a second and
-    200 MB. An entry of None in sys.modules makes ``import torch`` fail, which spaCy's library thinc
-    can handle. Frameworks that are already loaded are not hidden, since they cost nothing more. The
-    entries of None are removed even after an error, so that later imports work.
+    200 MB. An entry None in sys.modules makes ``import torch`` fail, which spaCy's library thinc
+    can handle. Frameworks that are already loaded are not hidden, since importing them again costs
+    nothing. The entries None are removed even after an error, so that later imports work.
     """
     hidden = [name for name in _FRAMEWORKS if name not in sys.modules]
     for name in hidden:

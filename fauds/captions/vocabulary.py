@@ -22,7 +22,7 @@ class Words:
     it has two ids.
 
     Attributes:
-        tokens: the tokens, the special ones (`SPECIALS`, such as <eos>) first.
+        tokens: the tokens; the special tokens (`SPECIALS`, such as <eos>) are the first ones.
         spaces: for each token, whether a blank follows it.
     """
 
@@ -33,8 +33,8 @@ class Words:
     def of(cls, texts: Iterable[str], tokenise: Tokeniser) -> "Words":
         """Return the vocabulary of some texts.
 
-        It holds every token once with and once without a blank after it, where the texts have both,
-        in alphabetical order after the special tokens.
+        The special tokens come first, then the tokens of the texts in alphabetical order. A token
+        that occurs both with and without a blank after it is listed twice.
         """
         pairs = sorted({pair for text in texts for pair in tokenise(text)})
         tokens, spaces = zip(*pairs, strict=True) if pairs else ((), ())
@@ -60,15 +60,15 @@ class Words:
         return len(self.tokens)
 
     def index(self) -> dict[Token, int]:
-        """Return the id of every token, by pairs of the token and whether a blank follows it.
+        """Return the id of every token except special ones, such as <eos>.
 
-        Special tokens, such as <eos>, are left out.
+        The keys are pairs of a token and whether a blank follows it.
         """
         pairs = list(zip(self.tokens, self.spaces, strict=True))
         return {pair: at for at, pair in enumerate(pairs) if at >= len(SPECIALS)}
 
     def text(self, ids: Iterable[int]) -> str:
-        """Return the text that token ids stand for, up to <eos> and without special tokens."""
+        """Return the text that token ids represent, up to <eos> and without special tokens."""
         pieces = []
         for at in ids:
             if at == EOS:
@@ -79,7 +79,7 @@ class Words:
 
 
 def detokenise(ids: Iterable[int], vocabulary: pa.Table | Words, scope: str = "global") -> str:
-    """Return the text that token ids stand for, such as the ids that a decoder generates.
+    """Return the text that token ids represent, such as the ids that a decoder generates.
 
     Args:
         ids: the token ids; <pad>, <bos> and <unk> are left out, and <eos> ends the text.
@@ -95,7 +95,7 @@ def detokenise(ids: Iterable[int], vocabulary: pa.Table | Words, scope: str = "g
 def local_texts(
     aus: Sequence[str], templates: Templates, states: Sequence[str], variants: int = 1
 ) -> list[str]:
-    """Return all descriptions of each of some action units: one per state and paraphrase.
+    """Return all descriptions of single action units: one per action unit, state and paraphrase.
 
     Args:
         aus: the canonical names of the action units.
@@ -112,13 +112,14 @@ def local_texts(
 
 
 def global_texts(aus: Sequence[str], templates: Templates, variants: int = 1) -> Iterator[str]:
-    """Yield descriptions of faces that together hold every token of any face's description.
+    """Yield descriptions of faces that together contain every token of all possible descriptions.
 
-    Rendering all combinations of action units would take too long: 17 action units have 131,072. A
-    token depends on its fragment (the text about one or a few action units), on what follows the
-    fragment in the sentence (a comma, "and", or the end), and on the words for the subject, so a
-    few combinations around every fragment are enough. Users' own templates may not follow these
-    rules; for them, all combinations of up to 12 action units are rendered.
+    Rendering all combinations of action units would take too long: 17 action units have 131,072
+    combinations. A few combinations per fragment (the text about one or a few action units) are
+    enough, because a token depends only on its fragment, on what follows the fragment in the
+    sentence (a comma, "and", or the end), and on the words for the subject. Users' own templates
+    may not follow this rule; for them, all combinations are rendered if there are at most 12 action
+    units.
 
     Args:
         aus: the canonical names of the action units.
@@ -181,7 +182,8 @@ def encode(text: str, index: dict[Token, int], tokenise: Tokeniser) -> list[int]
 
     Args:
         text: the text.
-        index: the id of every known token; see `Words.index`. Other tokens get the id of <unk>.
+        index: the ids of the vocabulary's tokens, from `Words.index`; any other token gets the id
+            of <unk>.
         tokenise: the tokeniser of the text's language.
     """
     return [BOS, *(index.get(token, UNK) for token in tokenise(text)), EOS]

@@ -1,4 +1,7 @@
-"""Reads the YAML files of templates, and keeps each text's line; repeated keys are errors."""
+"""Reads the YAML files of templates, and records the line of every text.
+
+A key that occurs twice in a mapping is an error, unlike in PyYAML.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ _DEEPEST = 8  # levels of nested lists and mappings; the shipped files have four
 
 
 class Text(str):
-    """A string that was read from a YAML file, with its line.
+    """A string that was read from a YAML file, with its line number.
 
     Attributes:
         line: the string's line in the file, from 1.
@@ -41,11 +44,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(
-                problem="a key is not a text", problem_mark=key.start_mark
+                problem="a key is a list or a mapping, not a text", problem_mark=key.start_mark
             )
         if key.value in keys:
             raise yaml.constructor.ConstructorError(
-                problem=f"{key.value!r} occurs twice", problem_mark=key.start_mark
+                problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark
             )
         keys.add(key.value)
     return loader.construct_mapping(node, deep=True)
@@ -56,7 +59,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse(source: TemplateFile) -> dict[str, Any]:
-    """Return the content of a YAML file as a dict in which all strings are `Text`, with lines.
+    """Return the content of a YAML file as a dict; its strings are `Text`, which have a line.
 
     Raises:
         DataError: the file is not valid YAML or not a mapping; the message names the line.
@@ -72,15 +75,15 @@ def parse(source: TemplateFile) -> dict[str, Any]:
             None if mark is None else mark.line + 1,
         ) from error
     if not isinstance(value, dict):
-        raise broken(source, f"{source.name} is not a mapping.")
+        raise broken(source, f"{source.name} is not a mapping of keys to values.")
     return value
 
 
 def _check_shape(text: str) -> None:
     """Raise an error if a YAML text has references (``*name``) or is nested too deeply.
 
-    It is called before the text is loaded: loading is recursive, and a few lines with references
-    can expand to any amount of data.
+    The check comes before loading, because loading is recursive, and because a few lines with
+    references can expand to any amount of data.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Base):
@@ -89,7 +92,7 @@ def _check_shape(text: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             raise _yaml_error(f"*{event.anchor} is a reference: write the text out instead", event)
         if depth > _DEEPEST:
-            raise _yaml_error("it is nested too deeply", event)
+            raise _yaml_error(f"it is nested too deeply (more than {_DEEPEST} levels)", event)
 
 
 def _yaml_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
@@ -98,12 +101,12 @@ def _yaml_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
 
 
 def broken(source: TemplateFile, what: str, line: int | None = None) -> DataError:
-    """Return, without raising it, the error for a template file with invalid content.
+    """Return (but do not raise) the error for a template file with invalid content.
 
     Args:
         source: the template file.
         what: a sentence that describes the problem.
-        line: the line of the problem, from 1.
+        line: the line of the problem, from 1; None if not known.
     """
-    hint = "correct the file; templates/en/ shows the form"
+    hint = "correct the file; the file of the same name in templates/en/ shows the form"
     return DataError(what, where=source.at(line), hint=hint)

@@ -1,6 +1,6 @@
-"""The command line: every command parses its options, calls one function and prints.
+"""The command line: every command parses its options, calls one function and prints the result.
 
-Begin with `main`, the group of all commands. Most further modules hold commands, grouped by what
-they work on; `options` holds the options that several commands share, `terminal` prints results,
-and `progress` shows progress bars on stderr.
+Begin with `main`, which defines the group of all commands. The commands are in the modules
+`datasets`, `captions`, `bench`, `results` and `explain`. `options` defines the options that several
+commands share, `terminal` prints results, and `progress` shows progress bars on stderr.
 """

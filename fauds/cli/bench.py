@@ -17,22 +17,34 @@ from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_
 @click.option(
     "--describe",
     metavar="NAME|FILE",
-    help="Print all that a benchmark fixes (folds, frames, metric, licence), and exit.",
+    help="Print the definition of a benchmark (folds, frames, metric, licence), and exit.",
 )
 @DATASET
 @read_options
 @click.option(
     "--preset",
-    help="Named settings of the model.  [default: tiny on synthetic, else the model's own]",
+    help="Named set of settings of the model.  [default: tiny for the dataset synthetic, otherwise "
+    "the model's default preset]",
 )
 @click.option(
-    "--fold", "folds", type=int, multiple=True, help="Run only this fold; may be repeated."
+    "--fold",
+    "folds",
+    type=int,
+    multiple=True,
+    help="Train and test only this fold; may be repeated.",
 )
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting, such as training.epochs=5; may be repeated.",
+)
 @click.option(
     "--faces",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of face crops that another program made: F001/T1/2440.jpg, SN001/0.png.",
+    help="Folder of face crops that another program made, such as F001/T1/2440.jpg (BP4D) or "
+    "SN001/0.png (DISFA).",
 )
 @click.option("--resume", metavar="RUN", help="Resume a run that was stopped.")
 @click.option(
@@ -57,9 +69,9 @@ def bench(
 ) -> None:
     """Train MODEL on every fold, test it on the fold's test part, and write a report.
 
-    MODEL is one of the models that --list names; leave it out with --resume.
+    MODEL is one of the models that --list shows; leave it out with --resume.
 
-    On several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
+    To use several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
     """
     if listing or describe:
         from fauds.report.protocol import show_protocol, show_protocols
@@ -74,11 +86,13 @@ def bench(
     request = planning.RunRequest(model, preset, folds, changes, faces, resume)
     if faces is not None and workspace.protocol.is_joined:
         raise click.UsageError(
-            f"{dataset} takes its faces from the crops of both datasets: leave --faces out."
+            f"{dataset} joins two datasets and uses their crops: leave out --faces."
         )
     plan = planning.make_plan(request, workspace.protocol, workspace.folder / "runs")
     if resume and any(value is not None for value in reading.values()):
-        raise click.UsageError("A resumed run reads no raw files: leave the reading options out.")
+        raise click.UsageError(
+            "A resumed run reads no raw files: leave out --root and the options for reading them."
+        )
     prepares = processes.is_leader() and not resume
     frames = read_frames(project, **reading) if prepares else None
     with processes.process_group():

@@ -20,12 +20,12 @@ from fauds.errors import DataError, UsageError
 _TEMPLATES = click.option(
     "--templates",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of templates, which replace the shipped ones of the language.",
+    help="Folder of your own sentence templates, which override those of fauds.",
 )
 _FIGURE = click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also draw a figure: a .png, .pdf or .svg file.",
+    help="Also draw a figure and write it to this .png, .pdf or .svg file.",
 )
 
 
@@ -33,15 +33,20 @@ _FIGURE = click.option(
 @DATASET
 @read_options
 @click.option(
-    "--language", default="en", show_default=True, help="Language: en, zh, or one of --templates."
+    "--language",
+    default="en",
+    show_default=True,
+    help="Language of the descriptions: en, zh, or a language of --templates.",
 )
-@click.option("--degrees", is_flag=True, help="Describe the intensity, A (trace) to E (maximum).")
+@click.option(
+    "--degrees", is_flag=True, help="Describe degrees: intensities from A (trace) to E (maximum)."
+)
 @click.option(
     "--variants",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Number of paraphrases per state.",
+    help="Number of paraphrases of each description.",
 )
 @click.option(
     "--seed",
@@ -62,7 +67,7 @@ def build_captions(
     templates: Path | None,
     **reading: Any,
 ) -> None:
-    """Read the labels and write each frame's local and global descriptions."""
+    """Read the labels and describe each frame: each AU (locally) and the whole face (globally)."""
     from fauds.captions import Style
     from fauds.cli.terminal import show_captions
 
@@ -87,9 +92,9 @@ def captions() -> None:
 @click.option(
     "--sex",
     type=click.Choice(["F", "M"]),
-    help="Sex of the subject, in the global description of an AU.",
+    help="Sex of the person, for the description of a face on which only this AU is active.",
 )
-@click.option("--all", "every", is_flag=True, help="Show every paraphrase of an AU.")
+@click.option("--all", "every", is_flag=True, help="Show all paraphrases of an AU's descriptions.")
 @_FIGURE
 @WORKDIR
 def show(
@@ -104,8 +109,9 @@ def show(
 ) -> None:
     """Show the descriptions of WHAT: an action unit or a frame.
 
-    An action unit is AU12 or 12, and needs no dataset. A frame is F001/T1/2440 (BP4D) or SN001/17
-    (DISFA) of a dataset with captions. Without WHAT, the first frame with an active AU is shown.
+    WHAT is an action unit, such as AU12 or 12, for which no dataset is needed; or a frame of a
+    dataset with captions, such as F001/T1/2440 (BP4D) or SN001/17 (DISFA). Without WHAT, the first
+    frame with an active AU is shown.
     """
     _check_figure(figure)
     au_options = {"--language": language, "--templates": templates, "--sex": sex, "--all": every}
@@ -114,9 +120,9 @@ def show(
         _show_au(what, language or "en", templates, sex, every, figure)
     elif used:
         raise UsageError(
-            f"{', '.join(used)} is for an action unit: the descriptions of a frame are already "
-            "built.",
-            hint="name an action unit (fauds captions show AU12), or run build-captions again",
+            f"{', '.join(used)} cannot be used for a frame, whose descriptions are already built.",
+            hint="give an action unit (fauds captions show AU12), or run fauds build-captions with "
+            "other options",
         )
     else:
         _show_frame(what, _opened(workdir, dataset), figure)
@@ -160,7 +166,7 @@ def _show_frame(what: str | None, built: Any, figure: Path | None) -> None:
 @_FIGURE
 @WORKDIR
 def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
-    """Count AUs, descriptions, their lengths, words, and combinations of AUs."""
+    """Show how often AUs, combinations of AUs, descriptions, their lengths and words occur."""
     from fauds.captions.statistics import caption_statistics
     from fauds.report.captions import show_statistics
 
@@ -180,14 +186,14 @@ def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
     "kind",
     type=click.Choice(["jsonl", "hf"]),
     required=True,
-    help="JSON Lines, or a Hugging Face dataset.",
+    help="Format of the export: JSON Lines (jsonl) or a Hugging Face dataset (hf).",
 )
 @DATASET
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File (jsonl; - is stdout) or folder (hf) to write.  [default: in export/ of the "
-    "dataset's folder]",
+    help="File (jsonl; - for stdout) or folder (hf) to write.  [default: in the subfolder export/ "
+    "of the dataset's folder]",
 )
 @WORKDIR
 def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
@@ -197,7 +203,8 @@ def export(kind: str, dataset: str, workdir: Path, out: Path | None) -> None:
     if kind == "hf":
         if to_stdout:
             raise UsageError(
-                "A folder cannot be written to stdout.", hint="name a folder with --out"
+                "The format hf is a folder, which cannot be written to stdout.",
+                hint="give a folder with --out",
             )
         out = out or built.folder / "export" / "hf"
         _export_hf(built, out, new_project(workdir, dataset).workspace.protocol.access)
@@ -213,7 +220,7 @@ def _export_hf(built: Any, out: Path, access: str) -> None:
     with new_progress() as bars, bars.bar("exporting", built.rows) as written:
         write_folder(built, out, access, written)
     click.echo(f"{out}: {_described(built)}")
-    click.echo(f'  load_dataset("{out}", split="train"); README.md describes it')
+    click.echo(f'  load_dataset("{out}", split="train"); its README.md describes the columns')
 
 
 def _export_jsonl(built: Any, out: Path) -> None:
@@ -238,7 +245,7 @@ def _print_jsonl(built: Any) -> None:
             return
         raise DataError(
             f"stdout could not be written: {error.strerror or error}.",
-            hint="free disk space or write to another place; what was written is incomplete",
+            hint="free disk space or write to another file; the output so far is incomplete",
         ) from error
     click.echo(_described(built), err=True)
 
@@ -248,8 +255,8 @@ def _described(built: Any) -> str:
     pictured = built.pictured()
     if not pictured:
         return (
-            f"{built.rows:,} frames{synthetic}, none with an image file of its own: the crops of "
-            "fauds prepare are in faces.parquet, by frame_id"
+            f"{built.rows:,} frames{synthetic}, none with an image file of its own: the paths of "
+            "the crops that fauds prepare wrote are in faces.parquet, by frame_id"
         )
     some = "" if pictured == built.rows else f", {pictured:,} with an image"
     return f"{built.rows:,} frames{synthetic}{some}; images are relative to {built.image_root}"
@@ -259,7 +266,10 @@ def _described(built: Any) -> str:
 @click.option("--language", help="Check only this language.  [default: all languages]")
 @_TEMPLATES
 def lint(language: str | None, templates: Path | None) -> None:
-    """Check templates and list their problems, one per line; the exit code is 1 if any exist."""
+    """Check templates and list their problems, one per line.
+
+    The exit code is 1 if there are problems.
+    """
     from fauds.captions.lint import check_templates
 
     wrong = 0
@@ -282,13 +292,18 @@ def _languages(templates: Path | None) -> list[str]:
     if templates is None:
         return names
     if not templates.is_dir():
-        raise UsageError("The templates folder does not exist.", where=templates)
+        raise UsageError(
+            "The folder given with --templates does not exist.",
+            where=templates,
+            hint="give an existing folder",
+        )
     own = [name for name in names if (templates / name).is_dir()]
     if not own:
         raise UsageError(
-            "The templates folder holds no language.",
+            "The folder given with --templates contains no language.",
             where=templates,
-            hint=f"it has a folder by language, such as {templates}/en; see templates/",
+            hint=f"add a folder for each language, such as {templates}/en; its files are named as "
+            "in the folder templates/en of fauds",
         )
     return own
 
@@ -296,7 +311,7 @@ def _languages(templates: Path | None) -> list[str]:
 def _opened(workdir: Path, dataset: str) -> Any:
     from fauds.captions.caption_tables import open_captions
 
-    # This tells a wrong name from a dataset that has not been read yet.
+    # A wrong name is reported here, and a dataset that has not been read yet by open_captions.
     workspace = new_project(workdir, dataset).workspace
     return open_captions(workspace.folder, workspace.protocol.name)
 
@@ -304,7 +319,7 @@ def _opened(workdir: Path, dataset: str) -> Any:
 def _check_figure(figure: Path | None) -> None:
     if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UsageError(
-            f"A figure cannot be a {figure.suffix or 'file without suffix'}.",
+            f"A figure cannot be written as a {figure.suffix or 'suffix-less'} file.",
             where=figure,
-            hint="name a .png, .pdf or .svg file",
+            hint="give a .png, .pdf or .svg file",
         )

@@ -24,23 +24,27 @@ from fauds.cli.options import (
     "--like",
     type=click.Choice(["bp4d", "disfa"]),
     required=True,
-    help="The dataset whose raw layout to write.",
+    help="The dataset whose layout of raw files is used.",
 )
-@click.option("--subjects", type=click.IntRange(1), help="Number of subjects.  [default: all]")
+@click.option(
+    "--subjects", type=click.IntRange(1), help="Number of subjects.  [default: as in the dataset]"
+)
 @click.option(
     "--frames",
     type=click.IntRange(1),
-    help="Number of coded frames per subject.  [default: as published]",
+    help="Number of coded (labelled) frames per subject.  [default: as in the dataset]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random data."
 )
-@click.option("--labels-only", is_flag=True, help="Write neither images nor landmarks.")
+@click.option(
+    "--labels-only", is_flag=True, help="Write labels only, without images and landmarks."
+)
 @click.option(
     "--pictures",
     type=click.Choice(["images", "zips", "videos"]),
-    help="Form of the images: files, zip archives or videos.  [default: images for bp4d, videos "
-    "for disfa]",
+    help="Write the images as image files, zip archives or videos.  [default: images for bp4d, "
+    "videos for disfa]",
 )
 @click.option(
     "--landmarks",
@@ -59,10 +63,10 @@ def synth(
     pictures: Literal["images", "zips", "videos"] | None,
     landmarks: Literal["mat", "text"],
 ) -> None:
-    """Write a synthetic release in a dataset's own raw layout into OUT."""
+    """Write a synthetic release into the folder OUT, in the layout of a dataset's raw files."""
     from fauds.synthetic import release
 
-    with new_progress() as progress, progress.counter("drawing faces") as report:
+    with new_progress() as progress, progress.counter("generating faces") as report:
         release.write(
             out,
             like,
@@ -74,7 +78,7 @@ def synth(
             landmarks=landmarks,
             progress=report,
         )
-    click.echo(f"{out}: a synthetic release in {like}'s raw layout, seed {seed}")
+    click.echo(f"{out}: a synthetic release in the layout of {like}, seed {seed}")
 
 
 @click.command()
@@ -89,9 +93,9 @@ def check(
     camera: Literal["left", "right"] | None,
     **options: Any,
 ) -> None:
-    """List what the raw files hold and what is missing, and estimate the time of each step.
+    """List the contents of the raw files and what is missing, and estimate each step's time.
 
-    It takes seconds and writes nothing. The exit code is 1 if labels are missing or broken;
+    The check takes seconds and writes nothing. The exit code is 1 if labels are missing or broken;
     missing images and landmarks are only listed.
     """
     from fauds.cli.terminal import show_check
@@ -99,7 +103,7 @@ def check(
     from fauds.faces import check as checking
 
     if root is None:
-        raise click.UsageError("Name the folder of the raw files to check: --root FOLDER.")
+        raise click.UsageError("The folder of the raw files is not given: use --root FOLDER.")
     benchmark = new_project(workdir, dataset).workspace.protocol
     reader_options = ReadOptions(**reading(**options), **benchmark.reader_options())
     show_check(dataset, checking.check(benchmark, root, reader_options, camera or "left", workdir))
@@ -111,27 +115,30 @@ def check(
 @click.option(
     "--alignment",
     metavar="NAME",
-    help="Alignment of the crops: eyes-similarity, jaa, bbox-5 or none.  [default: the "
-    "benchmark's]",
+    help="Alignment of the face crops: eyes-similarity, jaa, bbox-5 or none.  [default: as in the "
+    "benchmark]",
 )
 @click.option(
     "--without-landmarks",
     type=click.Choice(["drop", "neighbours", "detect"]),
-    help="Treatment of frames without landmarks: leave them out, use the landmarks of neighbouring "
-    "frames, or run a detector.  [default: the benchmark's]",
+    help="What to do with frames without landmarks: leave the frames out (drop), use the landmarks "
+    "of neighbouring frames (neighbours), or run a face detector (detect).  [default: as in the "
+    "benchmark]",
 )
 @click.option(
     "--detector",
     metavar="NAME[:PATH]",
-    help="Detector to use instead of the dataset's landmarks or, with --without-landmarks detect, "
-    "for frames without landmarks: cascade, csv:FILE, openface:FOLDER, mediapipe:MODEL.",
+    help="Face detector: cascade, csv:FILE, openface:FOLDER or mediapipe:MODEL. It replaces the "
+    "dataset's landmarks or, with --without-landmarks detect, is used only for frames without "
+    "landmarks.",
 )
 @CAMERA
 @click.option(
     "--frames",
     "manifest",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Crop only the frames in this list: a CSV subject,task,frame, or image paths.",
+    help="Crop only the frames that this file lists: a CSV file with the columns "
+    "subject,task,frame, or one image path per line.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]"
@@ -147,7 +154,7 @@ def prepare(
 ) -> None:
     """Crop and align the face of every coded frame.
 
-    If it was stopped, run it again: it goes on with the remaining sequences.
+    If the command was stopped, run it again: it continues with the remaining sequences.
     """
     # Arrow's own allocator keeps freed memory, which grows with a video's length.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
@@ -167,7 +174,7 @@ def prepare(
     show_faces(step)
     if sheet is not None:
         draw_face_sheet(project.workspace.folder, sheet)
-        click.echo(f"{sheet}: check the crops by eye")
+        click.echo(f"{sheet}: a contact sheet of the crops, to check them by eye")
 
 
 @click.command()
@@ -177,13 +184,13 @@ def prepare(
     "--folds",
     "k",
     type=click.IntRange(2),
-    help="Number of folds.  [default: that of the benchmark, else 3]",
+    help="Number of folds.  [default: as in the benchmark, or 3]",
 )
 @click.option(
     "--method",
     type=click.Choice(["published", "random"]),
-    help="Published folds of the benchmark, or random ones.  [default: published if the benchmark "
-    "has that many folds]",
+    help="Use the published folds of the benchmark, or random folds.  [default: published if the "
+    "benchmark lists this number of folds, otherwise random]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random folds."
@@ -197,7 +204,7 @@ def split(
     seed: int,
     **reading: Any,
 ) -> None:
-    """Assign every subject to one of K parts; fold k tests part k and trains on the others."""
+    """Assign every subject to one of K parts; fold k tests part k and trains on all other parts."""
     from fauds.cli.terminal import show_folds
 
     project = new_project(workdir, dataset)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SYNTHETIC = (
     "These weights were trained on synthetic faces only: their output for a photograph is "
-    "meaningless. Train on a real dataset (fauds bench) and name the run with --weights."
+    "meaningless. Train on a real dataset (fauds bench) and give the run with --weights."
 )
 
 
@@ -47,9 +47,11 @@ _SYNTHETIC = (
     help="Face detector: cascade, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
     "[default: cascade, if the weights need aligned faces]",
 )
-@click.option("--aligned", is_flag=True, help="Take every image as an aligned face crop.")
 @click.option(
-    "--batch", type=click.IntRange(1), help="Number of faces per batch.  [default: the run's]"
+    "--aligned", is_flag=True, help="Treat every image as a face crop that is already aligned."
+)
+@click.option(
+    "--batch", type=click.IntRange(1), help="Number of faces per batch.  [default: as in the run]"
 )
 @click.option(
     "--device",
@@ -59,10 +61,14 @@ _SYNTHETIC = (
     help="Device to compute on.",
 )
 @click.option(
-    "--beam", type=click.IntRange(1), help="Beam width of the text decoder.  [default: the run's]"
+    "--beam",
+    type=click.IntRange(1),
+    help="Beam width of the text decoder.  [default: as in the run]",
 )
 @click.option(
-    "--no-text", is_flag=True, help="Write probabilities without texts, which is much faster."
+    "--no-text",
+    is_flag=True,
+    help="Predict probabilities without descriptions, which is much faster.",
 )
 @DATASET
 @WORKDIR
@@ -82,8 +88,8 @@ def explain(
 ) -> None:
     """Predict the active action units of the faces in INPUTS and describe them in words.
 
-    INPUTS are images, videos, or folders of them. Under torchrun, the files are divided among the
-    processes, and each writes its own output file.
+    INPUTS are images, videos, or folders of images and videos. If torchrun starts several
+    processes, the files are divided among them, and each process writes its own output file.
     """
     from fauds.explanation import media as sources
     from fauds.explanation.annotate import AnnotatedMedia
@@ -123,7 +129,7 @@ def _check_apart(out: Path | None, annotate: Path | None) -> None:
         raise UsageError(
             f"{out.name} cannot hold both the table (--out) and the annotated images (--annotate).",
             where=out,
-            hint="name two files, or a file and a folder",
+            hint="give two different paths",
         )
 
 
@@ -134,18 +140,18 @@ def _show_notes(weights: "Weights", aligned: bool) -> None:
         click.echo(_SYNTHETIC, err=True)
     if weights.whole_images and not aligned:
         click.echo(
-            "Every image is taken as one face without detection, as in the training of these "
-            "weights (on a dataset's frames, or on crops that another program made).",
+            "Every image is taken as one face, without detection: these weights were trained on "
+            "whole images (frames of a dataset, or crops that another program made).",
             err=True,
         )
 
 
 def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> Any:
-    """Return a context manager that gives an output for explanations: a file or the terminal.
+    """Return a context manager that yields the output for explanations: a file or the terminal.
 
     Args:
         out: the file to write; None for the terminal.
-        weights: the trained weights, which say which AUs are predicted.
+        weights: the trained weights, which define the predicted AUs.
         texts: whether descriptions are written too.
         several: whether there are several input files.
     """
@@ -163,17 +169,18 @@ def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:
 
 
 def _report_nothing(summary: "Summary", share: "ProcessShare") -> None:
-    """Tell the user that no face was explained, and why images were skipped.
+    """Report as an error that no face was explained, and why images were skipped.
 
     Raises:
-        DataError: always, unless this is one of several processes, which then only prints.
+        DataError: always, except if torchrun started several processes: the error is then only
+            printed.
     """
     if summary.unreadable == summary.images:
-        hint = "copy these files again; ffprobe tells more about a broken video"
+        hint = "copy these files again; for a broken video, see the messages of ffprobe"
     else:
         hint = (
-            "look at these images; another detector (--detector) may find their faces, and face "
-            "crops need no detector (--aligned)"
+            "check these images; try another detector (--detector), or use --aligned if the images "
+            "are face crops"
         )
     error = DataError(
         f"Nothing was explained: {_counted(summary.images, 'image')} skipped.",
@@ -200,7 +207,7 @@ def _show_summary(summary: "Summary", written: list[Path]) -> None:
     if summary.estimated:
         click.echo(
             f"{_counted(summary.estimated, 'face')} cropped by eyes that were estimated from the "
-            "face's box: a detector of landmarks is more exact (--detector).",
+            "face's box: a detector that provides landmarks is more exact (--detector).",
             err=True,
         )
     if skipped:
@@ -233,10 +240,11 @@ def _counted(number: int, noun: str) -> str:
 @DATASET
 @WORKDIR
 def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -> None:
-    """Write the trained model of RUN for other programs.
+    """Export the trained model of RUN to a file for other programs.
 
     RUN is a run, RUN/fold2, or a weights file. The exported model takes aligned faces and returns
-    the probability of every action unit; only fauds explain writes descriptions.
+    the probability of every action unit. It generates no descriptions; for these, use fauds
+    explain.
     """
     from fauds.explanation.onnx_export import check_packages, write_onnx
     from fauds.explanation.weights import open_weights
@@ -258,7 +266,7 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
 def _named_after(weights: Path, kind: str) -> Path:
     """Return the default file name of an export: ``RUN-fold1.onnx`` for the weights of a run.
 
-    For other weights it is the name of their file with the suffix of the format.
+    For another weights file, it is the name of this file with the suffix of the format.
 
     Args:
         weights: the weights file.

@@ -1,6 +1,6 @@
-"""The group of all commands, and how errors become exit codes.
+"""The group of all commands, and the conversion of errors into messages and exit codes.
 
-Modules that take long to import are imported only when a command runs.
+Modules that take long to import, such as PyTorch, are imported only when a command needs them.
 """
 
 import signal
@@ -38,7 +38,10 @@ for _command in _COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: an error is printed as one message and sets the exit code."""
+    """Run the command line and exit.
+
+    An error is printed as a message without a traceback, and determines the exit code.
+    """
     debug = "--debug" in sys.argv
     try:
         with _stoppable():
@@ -63,14 +66,18 @@ def main() -> NoReturn:
             raise
         click.echo(
             f"{_process_prefix()}Error: {type(error).__name__}: {error}\n"
-            "  to do: run fauds --debug ... to see where",
+            "  to do: run fauds --debug COMMAND ... to see the traceback",
             err=True,
         )
         sys.exit(1)
 
 
 def _process_prefix() -> str:
-    """Return ``process N: `` for the messages of all but the first process of torchrun; else ""."""
+    """Return ``process N: ``, which begins the error messages of this process.
+
+    N is the number, from 0, of the process among all that torchrun started. The text is empty for
+    process 0, and without torchrun.
+    """
     try:
         number = launcher.rank()
     except FaudsError:
@@ -81,9 +88,9 @@ def _process_prefix() -> str:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM stop the program as Ctrl-C does, so that finished work is kept.
+    """Return a context manager in which SIGTERM stops the program as Ctrl-C does.
 
-    torchrun and clusters send SIGTERM.
+    Finished work is then kept when torchrun or the scheduler of a cluster stops the program.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,7 +102,8 @@ def _stoppable() -> Iterator[None]:
         # torchrun repeats the terminal's Ctrl-C, which would interrupt the closing of files.
         if not stopping:
             stopping = True
-            # A signal to the process group ends torch's loaders too, which torch calls an error.
+            # A signal to the process group also ends the worker processes that load data. torch
+            # would report their end as an error.
             signal.signal(signal.SIGCHLD, lambda *_: None)
             raise KeyboardInterrupt
 
@@ -109,7 +117,7 @@ def _stoppable() -> Iterator[None]:
     except FaudsError:
         raise
     except Exception as error:
-        # A signal to the process group also ends worker processes; the resulting error is no error.
+        # A signal to the process group also ends worker processes, which may raise this error.
         if stopping:
             raise KeyboardInterrupt from error
         raise

@@ -18,14 +18,14 @@ WORKDIR = click.option(
     envvar="FAUDS_WORKDIR",
     show_default=True,
     show_envvar=True,
-    help="Folder that holds one folder per dataset.",
+    help="Folder in which fauds keeps its files, in one folder per dataset.",
 )
 _FILE = "fauds.protocol"
 """The key under which click's context holds the file of --benchmark."""
 _DATASET = click.option(
     "--dataset",
     metavar="D",
-    help="Dataset: synthetic, bp4d, disfa, or the name of a protocol read before with "
+    help="Dataset: synthetic, bp4d, disfa, or the name of a protocol that was given before with "
     "--benchmark.  [default: synthetic]",
 )
 _BENCHMARK = click.option(
@@ -33,7 +33,7 @@ _BENCHMARK = click.option(
     "protocol",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="A protocol of your own as a YAML file: see docs/protocols.md.",
+    help="YAML file with a protocol of your own; see docs/protocols.md.",
 )
 CAMERA = click.option(
     "--camera", type=click.Choice(["left", "right"]), help="Camera of DISFA.  [default: left]"
@@ -42,12 +42,13 @@ _READING = (
     click.option(
         "--root",
         type=click.Path(path_type=Path),
-        help="Folder of the raw files; needed once, remembered in the workdir.",
+        help="Folder of the raw files; needed only once, as the workdir stores its path.",
     ),
     click.option(
         "--sexes",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="CSV with columns subject,sex (F or M), for datasets that do not publish the sexes.",
+        help="CSV file with the columns subject,sex (F or M), for datasets that do not publish the "
+        "sexes.",
     ),
     click.option(
         "--images",
@@ -57,13 +58,14 @@ _READING = (
     click.option(
         "--image-base",
         type=click.IntRange(0, 1),
-        help="Number of the first image, if it cannot be inferred from the files.",
+        help="Number of the first image of every sequence, if it cannot be inferred from the "
+        "files.",
     ),
     click.option(
         "--missing-aus",
         type=click.Choice(["error", "null"]),
-        help="Meaning of a missing AU file: an error, or labels that are not coded (null).  "
-        "[default: error]",
+        help="Meaning of a missing AU file: an error (error), or labels that are not coded (null)."
+        "  [default: error]",
     ),
     click.option(
         "--subjects", "only", metavar="ID,ID", help="Read only these subjects, separated by commas."
@@ -72,7 +74,7 @@ _READING = (
 
 
 def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --dataset and --benchmark to a command; it receives the dataset's name as `dataset`."""
+    """Add --dataset and --benchmark to a command, which gets the dataset's name as `dataset`."""
 
     @wraps(command)
     def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
@@ -80,7 +82,8 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, dataset=dataset or "synthetic", **options)
         if dataset is not None:
             raise click.UsageError(
-                "--dataset is a protocol's name and --benchmark its file: use only one of the two."
+                "--dataset (the name of a protocol) and --benchmark (a protocol's file) cannot be "
+                "used together: leave one of them out."
             )
         from fauds.protocols import user_files as protocol_files
 
@@ -93,7 +96,8 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
 def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for reading raw files to a command.
 
-    The command passes their values on to `reading` or `read_frames`.
+    The command gets the values as keyword arguments, and passes them on to `reading` or
+    `read_frames`.
     """
     for option in reversed(_READING):
         command = option(command)
@@ -101,10 +105,13 @@ def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def new_project(workdir: Path, dataset: str) -> Any:
-    """Return the `fauds.pipeline.Project` that runs the steps for a dataset; it reports on stderr.
+    """Return the `fauds.pipeline.Project` that runs the steps for a dataset.
+
+    The project writes its messages to stderr. If the command has the option --benchmark, the
+    project follows the protocol in this file.
 
     Args:
-        workdir: the folder that holds one folder per dataset.
+        workdir: the folder that contains one folder per dataset.
         dataset: the name of the dataset.
     """
     from fauds.pipeline import Project
@@ -134,9 +141,10 @@ def reading(
     missing_aus: str | None,
     only: str | None,
 ) -> dict[str, Any]:
-    """Return the values of used options by their field names in `fauds.datasets.base.ReadOptions`.
+    """Return the options that the user gave, as fields of `fauds.datasets.base.ReadOptions`.
 
-    Options that were not used are left out.
+    The keys of the dict are the names of the fields. Options that the user did not give are left
+    out.
 
     Args:
         sexes: a CSV file with columns subject and sex.
@@ -156,7 +164,7 @@ def reading(
 
 
 def read_frames(project: Any, root: Path | None, **options: Any) -> Any:
-    """Read the raw files of a dataset into frames.parquet, print a summary, and return the `Step`.
+    """Read a dataset's raw files into frames.parquet, print a summary, and return the `Step`.
 
     Args:
         project: the dataset's `fauds.pipeline.Project`.

@@ -1,4 +1,4 @@
-"""Progress on stderr: messages, and bars if stderr is a terminal."""
+"""Shows progress on stderr: messages, and progress bars if stderr is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ class ProgressBars:
     """A context manager that shows progress bars and messages while steps run.
 
     Args:
-        stream: the stream to write to, which shows bars only if it is a terminal. None shows
-            nothing, for all but the first process of a distributed run.
+        stream: the stream to write to; progress bars are shown only if the stream is a terminal.
+            None to show nothing, as in every process of a distributed run except the first.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -45,14 +45,14 @@ class ProgressBars:
         self._bars.stop()
 
     def say(self, line: str) -> None:
-        """Write a message that stays: above the bars on a terminal, as plain text otherwise."""
+        """Write a message as one line, which stays visible above the progress bars."""
         self._console.out(line, highlight=False)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar, and yield a function that moves it on.
+        """Return a context manager that shows a progress bar and yields a function to advance it.
 
-        The function takes the number of steps done since its last call.
+        The function takes the number of steps that were finished since its last call.
 
         Args:
             description: the text beside the bar.
@@ -66,9 +66,10 @@ class ProgressBars:
 
     @contextmanager
     def counter(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar whose total may change, and yield a function that sets it.
+        """Return a context manager that shows a progress bar whose total may change.
 
-        The function takes the number of steps done so far and the total number of steps.
+        The context manager yields a function that updates the bar. The function takes the number of
+        steps finished so far and the total number of steps.
 
         Args:
             description: the text beside the bar.

@@ -18,7 +18,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--with-faces", is_flag=True, help="Also show faces of licensed datasets.")
+@click.option(
+    "--with-faces", is_flag=True, help="Also show faces of licensed datasets in report.html."
+)
 @click.option(
     "--latex",
     type=_FILE,
@@ -34,8 +36,8 @@ def report(
 ) -> None:
     """Write the reports of finished RUNs again from their files, and show their tables.
 
-    RUN is a run's folder, or the name of a run of --dataset. Each run gets its own report.md;
-    report.html compares all of them and is written into the first one's folder.
+    RUN is a run's folder, or the name of a run of --dataset. Each run gets its own report.md. One
+    report.html compares all runs, and is written into the folder of the first run.
     """
     from fauds.evaluation.finished import locate, read
 
@@ -49,9 +51,9 @@ def report(
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(
-                "A report is written into a run's folder; this is a file.",
+                "A report is written into a run's folder, but this is a file.",
                 where=folder,
-                hint="name the folder; --latex takes results files too",
+                hint="give the run's folder; only with --latex can results.json files be given",
             )
     from fauds.cli.terminal import show_results
     from fauds.report.html import write_html
@@ -67,16 +69,16 @@ def report(
 @click.argument("a", metavar="RUN_A")
 @click.argument("b", metavar="RUN_B")
 @click.option(
-    "--json", "data", type=_FILE, metavar="FILE", help="Write all figures as JSON; - is stdout."
+    "--json", "data", type=_FILE, metavar="FILE", help="Write all values as JSON; - for stdout."
 )
 @DATASET
 @WORKDIR
 def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> None:
     """Test whether two models differ on the same frames, and by how much.
 
-    RUN_A and RUN_B are a run's folder, the name of a run of --dataset, or a results.json file, for
-    which no other file of the run is needed. Join runs of one model that differ by the seed with
-    commas: RUN,RUN,RUN.
+    RUN_A and RUN_B are each a run's folder, the name of a run of --dataset, or a results.json file
+    (the other files of the run are not needed). For a model that was trained with several seeds,
+    separate its runs by commas: RUN,RUN,RUN.
     """
     from fauds.evaluation.compare import compare_runs
     from fauds.report.compare import as_data, show_comparison
@@ -90,12 +92,12 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
 
 
 def _side(joined: str, places: Path) -> "list[CountedRun]":
-    """Return the runs that make up one model of a comparison.
+    """Return the runs of one of the two models that are compared.
 
     Args:
-        joined: the names or paths of the runs, joined by commas; if it is the path of an existing
-            file or folder, that is one run, whose path may hold commas.
-        places: the folder that holds the runs of the dataset.
+        joined: the names or paths of the runs, separated by commas. A text that is the path of an
+            existing file or folder is not split, as a path may contain commas.
+        places: the folder that contains the runs of the dataset.
     """
     from fauds.evaluation.finished import load, locate
 
@@ -108,14 +110,14 @@ def _side(joined: str, places: Path) -> "list[CountedRun]":
     "--dataset", metavar="D", help="List only the runs of this dataset.  [default: all datasets]"
 )
 @click.option(
-    "--json", "data", type=_FILE, metavar="FILE", help="Write the list as JSON; - is stdout."
+    "--json", "data", type=_FILE, metavar="FILE", help="Write the list as JSON; - for stdout."
 )
 @click.option(
-    "--csv", "table", type=_FILE, metavar="FILE", help="Write the list as CSV; - is stdout."
+    "--csv", "table", type=_FILE, metavar="FILE", help="Write the list as CSV; - for stdout."
 )
 @WORKDIR
 def results(dataset: str | None, data: Path | None, table: Path | None, workdir: Path) -> None:
-    """List all runs of the workdir, finished and unfinished."""
+    """List all runs in the workdir, finished and unfinished."""
     from fauds.report.listing import as_csv, as_data, list_runs, show_runs
 
     runs = list_runs(workdir, dataset)
@@ -123,7 +125,7 @@ def results(dataset: str | None, data: Path | None, table: Path | None, workdir:
         if runs:
             show_runs(runs)
         else:
-            click.echo(f"{workdir / (dataset or '')}: no run yet; start one: fauds bench MODEL")
+            click.echo(f"{workdir / (dataset or '')}: no run yet; start one with fauds bench MODEL")
     if data is not None:
         _write_json(data, as_data(runs))
     if table is not None:
@@ -135,7 +137,7 @@ def _write_json(file: Path, value: Any) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a text to a file atomically and print its path to stderr.
+    """Write a text to a file atomically, and print the file's path to stderr.
 
     Args:
         file: the file to write; ``-`` prints the text to stdout instead.
@@ -159,8 +161,9 @@ def _write(file: Path, text: str) -> None:
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "drop", "inactive"]),
-    help="Treatment of frames without a prediction: refuse the file, score without them, or score "
-    "them as inactive.  [default: the benchmark's rule, which is refuse]",
+    help="What to do with frames without a prediction: report an error (refuse), leave the frames "
+    "out (drop), or score all AUs as inactive in them (inactive).  [default: as in the benchmark, "
+    "which is refuse in those of fauds]",
 )
 @WORKDIR
 def score(
@@ -170,7 +173,7 @@ def score(
     missing: Literal["refuse", "drop", "inactive"] | None,
     workdir: Path,
 ) -> None:
-    """Score external PREDICTIONS exactly as fauds bench scores its own.
+    """Score the PREDICTIONS of another program exactly as fauds bench scores its own models.
 
     PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame and one column
     per action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5);

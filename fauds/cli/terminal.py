@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _UNDEFINED = 8
-"""The most undefined figures to print: leave-one-subject-out can have hundreds."""
+"""The maximum number of undefined scores to print; leave-one-subject-out folds have hundreds."""
 
 
 def _done(step: "Step") -> str:
@@ -46,9 +46,9 @@ def show_frames(step: "Step") -> None:
 
 
 def show_captions(step: "Step") -> None:
-    """Print how many distinct descriptions there are, and examples.
+    """Print the numbers of distinct descriptions, the longest lengths, and examples.
 
-    The counts are by scope: local descriptions are of one AU, global ones of the whole face.
+    Local descriptions (of one AU) and global descriptions (of the whole face) are counted apart.
     """
     console = new_console()
     phrases = store.read_table(step.beside("phrases"))
@@ -60,21 +60,24 @@ def show_captions(step: "Step") -> None:
         longest = f"longest {pc.max(lengths).as_py() - 2} tokens" if len(scoped) else "none"
         kinds = _kinds(step.meta["settings"], scope)
         console.print(
-            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, vocabulary {size}"
+            f"{scope}: {len(scoped):,} distinct descriptions{kinds}, {longest}, "
+            f"vocabulary of {size} tokens"
         )
     _show_ungraded(console, step)
     for row in phrases.filter(pc.equal(phrases["state"], "active")).slice(0, 1).to_pylist():
         console.print(f"  {row['au']} active: {row['text']}", soft_wrap=True)
     part = next(iter(store.read_batches(step.path, ["face"])), None)
     if part is not None and len(part):
-        middle = part["face"][len(part) // 2].as_py() or "(a needed AU is not coded)"
-        console.print(f"  a face: {middle}", soft_wrap=True)
+        middle = part["face"][len(part) // 2].as_py() or "(no description: an AU is not coded)"
+        console.print(f"  whole face: {middle}", soft_wrap=True)
     rows = store.row_count(step.path)
     console.print(f"{step.path}: {rows:,} frames captioned{_done(step)}")
 
 
 def _kinds(settings: dict[str, Any], scope: str) -> str:
-    """Return where the distinct descriptions come from, as text: `` (12 AUs, 2 states)``.
+    """Return the numbers of AUs, states and paraphrases as text, such as `` (12 AUs, 2 states)``.
+
+    Only the number of paraphrases is given for global descriptions, and only if there are several.
 
     Args:
         settings: the settings of the captions.
@@ -93,7 +96,9 @@ def _show_ungraded(console: Console, step: "Step") -> None:
     aus = step.meta["settings"]["aus"] if step.meta["settings"]["degrees"] else ()
     lacking = [au for au in aus if intensity_column(au) not in columns]
     if lacking:
-        console.print(f"  no intensity is coded of {', '.join(lacking)}: said without a degree")
+        console.print(
+            f"  {', '.join(lacking)}: described without a degree, as the intensity is not coded"
+        )
 
 
 def show_faces(step: "Step") -> None:
@@ -105,10 +110,10 @@ def show_faces(step: "Step") -> None:
 
 
 def show_folds(step: "Step") -> None:
-    """Print the subjects that each fold tests, and a table by AU.
+    """Print the subjects that each fold tests, and a table with a row for each AU.
 
-    The table has the share of active frames in each fold's test part, and the class weight of the
-    AU in training for that fold.
+    The table has, for each fold, the share of the test part's frames in which the AU is active, and
+    the class weight of the AU when the model of this fold is trained.
     """
     console = new_console()
     folds = store.read_table(step.path)
@@ -116,7 +121,7 @@ def show_folds(step: "Step") -> None:
     numbers = folding.fold_numbers(folds)
     always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
     if always:
-        console.print(f"trained on: {len(always)} subjects, who are not tested")
+        console.print(f"only trained on: {len(always)} subjects, whom no fold tests")
     for fold in numbers:
         names = folds.filter(pc.equal(folds["fold"], fold))["subject"].to_pylist()
         console.print(
@@ -132,8 +137,8 @@ def show_folds(step: "Step") -> None:
         table.add_row(au, *rates, *weights)
     console.print(table)
     console.print(
-        "part k %: frames of part k with the AU active; weight k: 1 / rate of active frames in the "
-        "other parts, scaled to mean 1",
+        "part k %: share of the frames of part k in which the AU is active; weight k: class weight "
+        "of the AU in fold k, 1 / share of active frames in all other parts, scaled to a mean of 1",
         soft_wrap=True,
     )
     console.print(f"{step.path}: {folds['protocol'][0].as_py()}{_done(step)}")
@@ -144,7 +149,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def show_results(folder: Path) -> None:
-    """Print a run's figures by fold, how certain they are, and the descriptions of one test face.
+    """Print a run's scores by fold, confidence intervals, and the descriptions of one test face.
 
     Args:
         folder: the folder of the run.
@@ -154,7 +159,7 @@ def show_results(folder: Path) -> None:
 
     console = new_console()
     results = results_file.read(folder)
-    synthetic = "  (synthetic faces: not comparable with any published figure)"
+    synthetic = "  (synthetic faces: not comparable with any published result)"
     console.print(
         f"{results.model} {results.preset} on {results.benchmark} v{results.benchmark_version}, "
         f"{results.protocol.folds} (fold k tests part k), "
@@ -167,9 +172,9 @@ def show_results(folder: Path) -> None:
     _show_certainty(console, results)
     _show_words(console, results)
     for line in results.undefined[:_UNDEFINED]:
-        console.print(f"undefined, left out of means: {line}", soft_wrap=True)
+        console.print(f"undefined and left out of means: {line}", soft_wrap=True)
     if more := results.undefined[_UNDEFINED:]:
-        console.print(f"undefined, left out of means: {len(more)} more, see report.html")
+        console.print(f"undefined and left out of means: {len(more)} more, see report.html")
     # Show the face with most active labels, whether or not its prediction is right.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
     for reason in dict.fromkeys(results.without.values()):
@@ -204,19 +209,25 @@ def _interval(results: "Results", au: str | None) -> str:
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
-    """Print what the intervals cover, other choices of the epoch, and missing predictions."""
+    """Print what the intervals cover, scores with other choices of the epoch, and missing frames.
+
+    Missing frames are those for which another program made no prediction.
+    """
     target = results.protocol.predicts
     first = target.main_metric
     if results.uncertainty is not None and _interval(results, None) != "-":
         subjects = sum(row.scope == "subject" and row.metric == first for row in results.metrics)
         console.print(
-            f"interval: what this protocol would give on other people, from {subjects} subjects "
-            f"({results.uncertainty.method.replace('_', ' ')}); training again is not in it",
+            f"interval: range of the score on other people, estimated from {subjects} subjects "
+            f"({results.uncertainty.method.replace('_', ' ')}); variation between training runs is "
+            "not included",
             soft_wrap=True,
         )
     for chosen in results.optimism:
         words = chosen.selection.replace("_", " ")
-        flatters = "" if chosen.selection == "validation" else ": chosen on the test part, flatters"
+        flatters = (
+            "" if chosen.selection == "validation" else ": chosen on the test part, optimistic"
+        )
         gap = 0.0 if chosen.difference is None else 100 * chosen.difference
         console.print(
             f"{words}: {target.titles[first]} {percent(chosen.f1)} ({gap:+.1f}){flatters}",
@@ -238,26 +249,29 @@ def _show_words(console: Console, results: "Results") -> None:
     if asserted is not None:
         whole = results.value("global_text_f1", "mean_of_folds")
         contradicted = results.value("text_contradictions", "mean_of_folds")
-        more = "" if whole is None else f", of the whole face {percent(whole)}"
+        more = "" if whole is None else f", global {percent(whole)}"
         faces = (
             ""
             if contradicted is None
-            else f"; the two contradict each other in {percent(contradicted)} % of the faces"
+            else "; local and global descriptions contradict each other in "
+            f"{percent(contradicted)} % of the faces"
         )
-        console.print(f"F1 of what the texts assert: local {percent(asserted)}{more}{faces}")
+        console.print(
+            f"F1 of the AUs that the descriptions assert: local {percent(asserted)}{more}{faces}"
+        )
     agreement = results.value("local_text_agreement", "mean_of_folds")
     if agreement is not None:
         console.print(
-            f"{percent(agreement)} % of the local descriptions are word for word that of the "
-            "AU state predicted beside them"
+            f"{percent(agreement)} % of the local descriptions equal, word for word, a template's "
+            "description of the predicted AU state"
         )
     for scope in ("local", "global"):
         value = results.value(f"{scope}_word_top5", "mean_of_folds")
         if value is not None:
             baseline = results.value(f"{scope}_word_top5_no_image", "mean_of_folds")
             console.print(
-                f"{scope} descriptions: word top-5 {percent(value)} %, "
-                f"{percent(baseline)} % without looking at the image"
+                f"{scope} descriptions: word top-5 accuracy {percent(value)} %, "
+                f"{percent(baseline)} % without the image"
             )
 
 
@@ -269,7 +283,7 @@ def show_check(dataset: str, check: "Check") -> None:
 
     Args:
         dataset: the name of the dataset.
-        check: the result of the check: the contents of the raw files, and times and sizes per step.
+        check: the contents of the raw files, and the time and the disk space that each step needs.
     """
     console = new_console()
     synthetic = ", synthetic" if check.synthetic else ""
@@ -290,7 +304,8 @@ def show_check(dataset: str, check: "Check") -> None:
     for need in check.needs:
         console.print(f"  {need.step}: {need.basis}", soft_wrap=True)
     console.print(
-        f"  here: {check.processes} CPU cores, {_size(check.free)} free on the workdir's disk",
+        f"  this machine: {check.processes} CPU cores, {_size(check.free)} free on the workdir's "
+        "disk",
         soft_wrap=True,
     )
 
@@ -337,7 +352,7 @@ class Printed:
         self._video = explanations[0].source
 
     def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
-        """Do nothing for an image that was skipped: the command lists all of these at its end."""
+        """Do nothing: the command lists all skipped images when it ends."""
 
     def close(self) -> None:
         """Do nothing: there is no open file to close."""

@@ -2,8 +2,8 @@
 
 The frames table has one row per labelled frame, with its labels and the path of its image.
 `DATASETS` maps dataset names to readers. Another package adds a reader through the entry-point
-group ``fauds.datasets``: ``name = "module:reader"``, where the reader is an object with the methods
-of `fauds.datasets.base.Reader`. Begin with `base`; then read `bp4d` or `disfa` as an example.
+group ``fauds.datasets``, as ``name = "module:reader"``; the reader is an object with the methods of
+`fauds.datasets.base.Reader`. Begin with `base`; then read `bp4d` or `disfa` as an example.
 """
 
 from typing import TYPE_CHECKING

@@ -19,7 +19,7 @@ from fauds.errors import DataError
 
 SequenceOf = Callable[[Iterable[str]], SequenceId | None]
 """A function that takes the names of nested folders, the outermost first, and returns the sequence
-(subject and task) that the folders belong to, or None."""
+(subject and task) that the folders belong to; None if they belong to no sequence."""
 
 
 def find(
@@ -31,17 +31,18 @@ def find(
 ) -> dict[SequenceId, Archive]:
     """Find the images of sequences in zip files, without extracting them.
 
-    A sequence is one subject's video of one task. Images are named by a number.
+    A sequence is one subject's video of one task. The name of each image is a number.
 
     Args:
         paths: the paths of the zip files; one file may hold several sequences.
         last: the number of the last labelled frame of each sequence to find; images of other
             sequences are left out.
         sequence_of: a function that returns the sequence of an image. Its argument is a list: the
-            name of the zip file without its suffix, then the names of the folders in the zip file.
-        rule: the reader's `image_base`, which derives the number of the image that shows labelled
-            frame 1.
-        declared: this number if the user states it, 0 or 1; None to derive it.
+            name of the zip file without its suffix, then the names of the folders in the zip file
+            that lead to the image.
+        rule: the reader's `image_base`, which derives the image base, that is, the number of the
+            image that shows labelled frame 1.
+        declared: the image base, 0 or 1, if the user states it; None to derive it.
 
     Returns:
         The archive (a zip file and the names of the images in it) of each sequence that has images
@@ -59,7 +60,7 @@ def find(
                     f"{display_name(sequence)} has images in two archives: "
                     f"{matches[sequence][0]} and {path}.",
                     where=path,
-                    hint="keep the one that belongs to the release",
+                    hint="keep only the archive that belongs to the release",
                 )
             matches[sequence] = path, members
     listings = {
@@ -85,8 +86,7 @@ def _images(
     Args:
         path: the path of the zip file.
         wanted: the sequences (subject and task) whose images are returned.
-        sequence_of: a function that returns the sequence for the names of nested folders, the
-            first of which is the name of the zip file without its suffix; or None.
+        sequence_of: a function that returns the sequence of an image, see `find`.
     """
     sequences: dict[str, SequenceId | None] = {}
     images_by_sequence: dict[SequenceId, dict[int, str]] = {}
@@ -110,7 +110,7 @@ def _images(
                 f"{by_number[number]} and {name} are both image {number} of "
                 f"{display_name(sequence)}.",
                 where=path,
-                hint="keep the one that belongs to the release",
+                hint="keep only the image that belongs to the release",
             )
         by_number[number] = name
     return {

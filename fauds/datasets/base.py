@@ -1,6 +1,6 @@
 """The interface of dataset readers, and the options with which they read a release.
 
-A release is the files of a dataset. A marker file in a release says that it is synthetic.
+A release is the files of a dataset. A synthetic release has a marker file, which says so.
 """
 
 import json
@@ -54,28 +54,34 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.missing_aus not in ("error", "null"):
             raise UsageError(
-                f"missing_aus is {self.missing_aus!r}.", hint="choose from: error, null"
+                f"missing_aus must be 'error' or 'null', not {self.missing_aus!r}.",
+                hint="choose from: error, null",
             )
         if self.image_base not in (None, 0, 1):
-            raise UsageError(f"The image base is {self.image_base!r}.", hint="choose from: 0, 1")
+            raise UsageError(
+                f"image_base must be 0 or 1, not {self.image_base!r}.",
+                hint="give the number in the name of the image that shows labelled frame 1",
+            )
         if self.occurrence_at is not None and not 1 <= self.occurrence_at <= 5:
-            raise UsageError(f"occurrence_at is {self.occurrence_at!r}.", hint="use 1 to 5")
+            raise UsageError(
+                f"occurrence_at must be an intensity from 1 to 5, not {self.occurrence_at!r}.",
+                hint="give the lowest intensity that counts as occurrence",
+            )
 
     def json_values(self) -> dict[str, Any]:
         """Return the options by name, as values that JSON can store.
 
-        `from_json_values` reverses this.
+        `from_json_values` converts these values back.
         """
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
     def from_json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments with which to make `ReadOptions` from stored options.
+        """Return the keyword arguments of `ReadOptions` for options that were stored as JSON.
 
         Args:
-            values: the result of `ReadOptions.json_values`, or a part of it, for example as read
-                from JSON.
+            values: all or some of the values that `ReadOptions.json_values` returned, by name.
         """
         paths = {key: Path(values[key]) for key in ("sex_table", "images") if values.get(key)}
         lists = {key: tuple(values[key]) for key in ("subjects", "aus") if values.get(key)}
@@ -85,13 +91,13 @@ class ReadOptions:
     def like_last_read(
         cls, last: Mapping[str, Any], root: Path | None, changes: Mapping[str, Any]
     ) -> "ReadOptions":
-        """Return the options to read a release with, if the user sets only some of them now.
+        """Return the options to read a release with: those that the user sets, and remembered ones.
 
-        The other options are those with which the same release was read last. If another release
-        was read last, or none, they have their defaults.
+        An option that the user does not set has the value with which the same release was read
+        last. If another release was read last, or none, the option has its default.
 
         Args:
-            last: the options of the last reading, as `plain` returns them, and under the key
+            last: the options of the last reading, as `json_values` returns them, and under the key
                 "root" the folder that was read; empty if nothing was read yet.
             root: the folder of the release to read now; None for the release that was read last.
             changes: the options that the user sets now, by name.
@@ -152,7 +158,7 @@ class Reader(Protocol):
     def fingerprint(self, root: Path, options: ReadOptions | None = ...) -> str:
         """Return a hex digest of a release, which shows whether its files have changed.
 
-        It is the same as `Reading.fingerprint`, but is computed without parsing the labels.
+        The digest equals `Reading.fingerprint`, but is computed without parsing the labels.
 
         Args:
             root: the folder of the release, as for `read`.
@@ -172,7 +178,7 @@ class Reader(Protocol):
 
         Returns:
             The image base, 0 or 1, or None if there are no images; and a phrase for messages that
-            says how it is known, such as "declared".
+            says how the base is known, such as "declared" (stated by the user).
         """
 
     def footage(
@@ -241,12 +247,12 @@ def sequence_key(subject: str, task: str) -> tuple[Any, ...]:
 
 
 def read_marker(*folders: Path) -> dict[str, Any] | None:
-    """Return the content of the file that marks a release as synthetic, made by fauds.
+    """Return the content of the marker file of a synthetic release, which fauds generated.
 
     The result is None if no folder has such a marker file.
 
     Args:
-        folders: the folders to look in; the first marker file found is read.
+        folders: the folders that may hold the file; the first file found is read.
 
     Raises:
         DataError: the marker file cannot be read, or the release was not completely written.
@@ -257,12 +263,14 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
     )
     if path is None:
         return None
-    again = "write it again: fauds synth with the same folder"
+    again = "generate the release again: run fauds synth with the same folder"
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"The marker file cannot be read: {error}.", where=path, hint=again
+            f"The marker file of this synthetic release cannot be read: {error}.",
+            where=path,
+            hint=again,
         ) from error
     if not isinstance(marker, dict) or marker.get("complete") is not True:
         raise DataError(
@@ -272,12 +280,12 @@ def read_marker(*folders: Path) -> dict[str, Any] | None:
 
 
 def is_complete_synthetic(root: Path, expected: Mapping[str, Any]) -> bool:
-    """Return whether a folder holds a complete synthetic release made with given settings.
+    """Return whether a folder holds a complete synthetic release generated with certain settings.
 
     Args:
         root: the folder of the release.
-        expected: the keys and values that the release's marker file must contain; the file may
-            contain others too.
+        expected: the keys and values that the release's marker file must contain, such as the
+            seed; the file may contain further keys.
     """
     try:
         marker = read_marker(root)

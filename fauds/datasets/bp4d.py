@@ -1,7 +1,7 @@
 """The reader of BP4D-Spontaneous, which makes the frames table from its AU labels and images.
 
-The layout of the release (Zhang et al., BP4D-Spontaneous, Image and Vision Computing 2014, as
-public code by users of the dataset reads it)::
+The dataset is that of Zhang et al., BP4D-Spontaneous, Image and Vision Computing 2014. Public code
+by users of the dataset reads files with this layout::
 
     AUCoding/AU_OCC/F001_T1.csv             header 0,1,...,99; a row per coded frame; 9 = not coded
     AUCoding/AU_INT/AU06/F001_T1_AU06.csv   frame,intensity without a header; 9 = not coded
@@ -60,8 +60,9 @@ class Bp4dLabelFiles:
     Attributes:
         labels: the folder AUCoding.
         image_root: the folder to search for images.
-        occurrence: the file with the occurrence of all AUs, by sequence (subject and task).
-        intensity: the file with the intensity of one AU, by AU and then by sequence.
+        occurrence: the path of the file with the occurrence of all action units (AUs), by sequence
+            (subject and task).
+        intensity: the path of the file with the intensity of one AU, by AU and then by sequence.
         ignored: files and folders that are not read, because their names are not those of label
             files.
     """
@@ -82,10 +83,10 @@ class Bp4dLabelFiles:
         return [au for au, files in self.intensity.items() if files]
 
     def sequences(self) -> Iterator[tuple[SequenceName, dict[str, Path]]]:
-        """Yield the subject and task of each sequence, and the paths of its label files.
+        """Yield the subject and task of each sequence, and a dictionary of its label files.
 
-        The key of the occurrence file is `OCCURRENCE_COLUMNS`, and the key of an intensity file is
-        the name of its AU.
+        In the dictionary, the key of the occurrence file is `OCCURRENCE_COLUMNS`, and the key of
+        an intensity file is the name of its AU. The values are paths.
         """
         for key, path in self.occurrence.items():
             coded = {au: files[key] for au, files in self.intensity.items() if key in files}
@@ -126,10 +127,7 @@ def _in_order(keys: Iterable[SequenceName]) -> list[SequenceName]:
 
 
 def _sequences(paths: Sequence[Path]) -> tuple[dict[SequenceName, Path], list[Path]]:
-    """Return the files whose names name a sequence, such as F001_T1.csv, and all other files.
-
-    The former are in a dictionary by subject and task.
-    """
+    """Return the files with names such as F001_T1.csv, by subject and task; and all other files."""
     by_key: dict[SequenceName, Path] = {}
     others = []
     for path in paths:
@@ -146,7 +144,7 @@ def _add(by_key: dict[SequenceName, Path], key: SequenceName, path: Path) -> Non
         raise DataError(
             f"{by_key[key].name} and {path.name} are both labels of {'/'.join(key)}.",
             where=path,
-            hint="keep the one that belongs to the release",
+            hint="keep only the file that belongs to the release",
         )
     by_key[key] = path
 
@@ -154,7 +152,7 @@ def _add(by_key: dict[SequenceName, Path], key: SequenceName, path: Path) -> Non
 def _intensities(
     labels: Path, sequences: Mapping[SequenceName, Path]
 ) -> tuple[dict[str, dict[SequenceName, Path]], list[Path]]:
-    """Return the intensity files of sequences, and the files and folders with other names.
+    """Return the intensity files of sequences; and the files and folders with other names.
 
     Args:
         labels: the folder AUCoding.
@@ -162,16 +160,16 @@ def _intensities(
 
     Returns:
         The path of each intensity file, by AU and then by sequence; and the paths of files and
-        folders that do not have the names of intensity files.
+        folders whose names are not those of intensity files.
     """
     names = {name.lower() for name in INTENSITY_FOLDERS}
     candidates = [*locate.subfolders(labels), *locate.subfolders(labels.parent)]
     folders = [folder for folder in candidates if folder.name.lower() in names]
     if len(folders) > 1:
         raise DataError(
-            f"There are two folders of intensities: {folders[0]} and {folders[1]}.",
+            f"There are two folders of intensity files: {folders[0]} and {folders[1]}.",
             where=folders[1],
-            hint="keep the one that belongs to the release",
+            hint="keep only the folder that belongs to the release",
         )
     by_au: dict[str, dict[SequenceName, Path]] = {}
     others: list[Path] = []
@@ -204,7 +202,7 @@ def _add_intensity(
 
 
 _FIRST_NUMBERS = ("01", "03", "07", "08", "09", "10", "11", "13")
-"""The numbers under which tasks T1 to T8 were recorded; some video files are named by them."""
+"""The numbers that tasks T1 to T8 had when they were recorded, as in some names of videos."""
 
 _SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE | re.ASCII)
 _TASK = re.compile(r"T\d+", re.IGNORECASE | re.ASCII)
@@ -221,9 +219,9 @@ def find_media(
     Args:
         top: the folder to search, with all folders in it.
         last: the number of the last labelled frame of each sequence (subject and task).
-        rule: the reader's `image_base`, which derives the number of the image that shows labelled
-            frame 1, for the images in zip files.
-        declared: this number if the user states it, 0 or 1; None to derive it.
+        rule: the reader's `image_base`, which derives the image base (the number of the image that
+            shows labelled frame 1) of the images in zip files.
+        declared: the image base, 0 or 1, if the user states it; None to derive it.
 
     Raises:
         DataError: two files belong to the same sequence, an archive is damaged, or a list of
@@ -289,7 +287,7 @@ _INTENSITY_COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset({0, 1, 2, 3, 4, 5, MIS
 
 
 class Bp4dReader:
-    """The object that reads BP4D's raw files; it has the interface `fauds.datasets.base.Reader`."""
+    """Reads BP4D's raw files, with the interface of `fauds.datasets.base.Reader`."""
 
     @locate.os_errors()
     def label_files(self, root: Path, options: ReadOptions | None = None) -> list[Path]:
@@ -322,10 +320,10 @@ class Bp4dReader:
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
-        """Return the number of the image that shows labelled frame 1, and how it is known.
+        """Return the number of the image that shows labelled frame 1, and how this is known.
 
-        The number is `declared`, if the user states it, and otherwise 1, since BP4D's images have
-        the same numbers as the labels. It is None if there are no images.
+        The number is `declared` if this is not None, and otherwise 1, since BP4D's images have the
+        same numbers as the labels. The number is None if there are no images.
         """
         if not folders:
             return None, ""
@@ -358,7 +356,7 @@ class Bp4dReader:
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read the labels of a release of BP4D and find its images; it may be incomplete.
+        """Read the labels of a release of BP4D and find its images; the release may be incomplete.
 
         Args:
             root: the folder of the release, its AUCoding folder, or the folder above the release
@@ -377,8 +375,8 @@ class Bp4dReader:
         options = options or ReadOptions()
         if options.sex_table is not None:
             raise UsageError(
-                "BP4D needs no table of sexes: its subject ids begin with F or M.",
-                hint="leave out the table of sexes",
+                "BP4D cannot be read with a table of sexes: its subject ids begin with F or M.",
+                hint="leave out the table of sexes (--sexes)",
             )
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
@@ -461,7 +459,7 @@ def _intensity(
 
     Args:
         group: each sequence (subject and task), and its label files in memory.
-        sequences: the same sequences with the numbers of their coded frames.
+        sequences: the sequences of `group`, with the numbers of their coded frames.
         aus: the names of the AUs to read.
 
     Returns:
@@ -541,11 +539,11 @@ def _header_number(cell: str) -> int | None:
 
 
 def _aligned(frames: np.ndarray, block: Block | None) -> np.ndarray:
-    """Return the intensities of an AU in given frames, int8 [frames]; MISSING if not coded.
+    """Return the intensities of an AU in the frames, int8 [frames]; MISSING where not coded.
 
     Args:
         frames: the numbers of the frames.
-        block: the labels in the AU's intensity file, which may have other frames; None if there
+        block: the labels in the AU's intensity file, which may be of other frames; None if there
             is no file.
     """
     if block is not None and np.array_equal(block.frames, frames):

@@ -1,7 +1,7 @@
 """The reader of DISFA, which makes the frames table from its AU intensities and images.
 
-The layout of the release (Mavadati et al., DISFA, IEEE Transactions on Affective Computing 2013,
-as public code by users of the dataset reads it)::
+The dataset is that of Mavadati et al., DISFA, IEEE Transactions on Affective Computing 2013. Public
+code by users of the dataset reads files with this layout::
 
     ActionUnit_Labels/SN001/SN001_au1.txt   frame,intensity (0 to 5) without a header, from frame 1
     <any folders>/SN001/0001.png            extracted images, numbered from 0 or from 1
@@ -50,7 +50,8 @@ class DisfaLabelFiles:
     Attributes:
         labels: the folder ActionUnit_Labels.
         image_root: the folder to search for images.
-        files: the path of each label file, by subject and then by AU, for the subjects to read.
+        files: the path of each label file, by subject and then by action unit (AU), for the
+            subjects to read.
         all_subjects: the ids of all subjects that have labels, including subjects that the user
             chose not to read.
         ignored: files and folders that are not read, because their names are not those of label
@@ -129,13 +130,13 @@ def _subject_files(folder: Path, ignored: list[Path]) -> dict[str, Path]:
             raise DataError(
                 f"{path.name} is in the folder {folder.name}, which is for another subject.",
                 where=path,
-                hint="compare with the original release; move it where it belongs",
+                hint="compare with the original release, and move the file to its subject's folder",
             )
         if au in by_au:
             raise DataError(
                 f"{by_au[au].name} and {path.name} are both labels of {au}.",
                 where=path,
-                hint="keep the one that belongs to the release",
+                hint="keep only the file that belongs to the release",
             )
         by_au[au] = path
     if not by_au:
@@ -152,7 +153,7 @@ _MATRIX = re.compile(r"(SN\d{3}_|l)(\d+)_lm\.mat", re.IGNORECASE | re.ASCII)
 _SIDE = re.compile(
     r"((?<![A-Za-z])(?i:left|right)|(?<=[a-z])(?:Left|Right))(?=$|[^a-z]|cam|vid|view)", re.ASCII
 )
-_OTHER_CAMERA = "landmarks: none for the right camera, since the release has only the left camera's"
+_OTHER_CAMERA = "landmarks: none, since the release has landmarks for the left camera only"
 
 
 def find_media(
@@ -169,11 +170,11 @@ def find_media(
         top: the folder to search, with all folders in it.
         last: the number of the last labelled frame of each sequence; in DISFA, every subject has
             one sequence.
-        rule: the reader's `image_base`, which derives the number of the image that shows labelled
-            frame 1, for the images in zip files.
-        declared: this number if the user states it, 0 or 1; None to derive it.
-        camera: the camera whose images are wanted. Landmarks are found for the left camera only,
-            since the release has no others.
+        rule: the reader's `image_base`, which derives the image base (the number of the image that
+            shows labelled frame 1) of the images in zip files.
+        declared: the image base, 0 or 1, if the user states it; None to derive it.
+        camera: the camera whose images are wanted. The release has landmarks for the left camera
+            only.
         within: the folder to search for extracted images, relative to `top`; None searches all
             of `top`.
 
@@ -216,11 +217,11 @@ def find_media(
 def sequence_of(folders: Iterable[str]) -> SequenceId | None:
     """Return the sequence that the names of folders state, or None if they name no subject.
 
-    In DISFA, this is the subject, such as SN001, with an empty string for the task.
+    A sequence of DISFA is a subject with an empty string as the task, such as ``("SN001", "")``.
 
     Args:
-        folders: the names of nested folders, the outermost first. If several name a subject, the
-            innermost of these decides.
+        folders: the names of nested folders, the outermost first. If several names are those of
+            subjects, the innermost of these names decides.
     """
     names = map(images.sequence_name, reversed([*folders]))
     subject = next(filter(_SUBJECT.fullmatch, names), None)
@@ -234,8 +235,9 @@ def camera_of(names: Iterable[str]) -> str | None:
 
     Args:
         names: the names of nested folders, the outermost first, and optionally the name of a file
-            in the last of them; for example Frames_RightCamera, SN001. If several name a camera,
-            the innermost of these decides. A name that has both cameras is skipped.
+            in the last folder; for example Frames_RightCamera, SN001. If several names state a
+            camera, the innermost of these names decides. A name that states both cameras is
+            skipped.
     """
     for name in reversed([*names]):
         sides: set[str] = {side.lower() for side in _SIDE.findall(name)}
@@ -247,11 +249,11 @@ def camera_of(names: Iterable[str]) -> str | None:
 def _check_images(
     top: Path, last: Mapping[SequenceId, int], camera: str, within: Path | None
 ) -> None:
-    """Raise DataError if a subject's only extracted images are those of the unwanted camera.
+    """Raise DataError if all extracted images of a subject are those of the unwanted camera.
 
     fauds would use these images in preference to the wanted camera's video, and the landmarks
-    would not match them. If a subject has images of both cameras, `read` has already asked the
-    user to name one folder.
+    would not match the images. If a subject has images of both cameras, `DisfaReader.read` has
+    already raised an error, which asks the user to name one folder.
 
     Args:
         top: the folder to search.
@@ -271,11 +273,15 @@ def _check_images(
         (subject for subject, cameras in by_subject.items() if [*cameras] == [other]), None
     )
     if wrong is not None:
-        option = "use --camera right and a detector" if other == "right" else "use --camera left"
+        option = (
+            "use --camera right and a face detector (--detector)"
+            if other == "right"
+            else "use --camera left"
+        )
         raise DataError(
             f"The images of {wrong} are from the {other} camera, according to the name of their "
             f"folder or file, but images from the {camera} camera are needed.",
-            where=by_subject[subject][other],
+            where=by_subject[wrong][other],
             hint=f"{option}; or name the folder of the {camera} camera's images: --images FOLDER",
         )
 
@@ -297,7 +303,7 @@ def _landmarks(
                     f"{sequence[0]} has landmarks in two folders: {matrices[sequence].path} and "
                     f"{folder}.",
                     where=folder,
-                    hint="keep the one that belongs to the release",
+                    hint="keep only the folder that belongs to the release",
                 )
             base, note = _matrix_base(by_number, last[sequence])
             names = {number + 1 - base: name for number, name in by_number.items()}
@@ -312,15 +318,15 @@ def _landmarks(
 def _text_base(
     listed: Mapping[SequenceId, Listing], last: Mapping[SequenceId, int], declared: int | None
 ) -> int:
-    """Return the number, 0 or 1, under which lists of frames with landmarks list labelled frame 1.
+    """Return the number, 0 or 1, that labelled frame 1 has in the lists of frames with landmarks.
 
     A list leaves out frames without landmarks, which may include the first or the last frame. The
     number is therefore derived from the subjects whose lists include both the first and the last
-    frame, and holds for all subjects. Only if there are no such subjects is `declared` used,
-    because it is about the extracted images, which may be numbered differently.
+    frame, and holds for all subjects. `declared` is used only if there are no such subjects,
+    because the extracted images may be numbered differently from the lists.
 
     Args:
-        listed: the image numbers that are listed for each sequence.
+        listed: the image numbers that are listed for each sequence (subject).
         last: the number of the last labelled frame of each sequence.
         declared: the number of the extracted image that shows labelled frame 1, if the user states
             it; None otherwise.
@@ -355,20 +361,21 @@ def _matrices(folder: Path, files: list[str]) -> dict[SequenceId, dict[int, str]
             raise DataError(
                 f"Neither the name of {name} nor its folder names a subject.",
                 where=folder / name,
-                hint="move it to the folder of its subject: Landmark_Points/SN031/tmp_frame_lm",
+                hint="move the file to the folder of its subject, such as "
+                "Landmark_Points/SN031/tmp_frame_lm",
             )
         if of_folder not in (None, own):
             raise DataError(
-                f"{name} is in the folder of {of_folder[0]}, which is for another subject.",
+                f"{name} is in the folder of {of_folder[0]}, but is of another subject, {own[0]}.",
                 where=folder / name,
-                hint="compare with the original release; move it where it belongs",
+                hint="compare with the original release, and move the file to its subject's folder",
             )
         by_number = by_sequence.setdefault(own, {})
         if (number := int(match[2])) in by_number:
             raise DataError(
-                f"{by_number[number]} and {name} are both landmarks {number} of {own[0]}.",
+                f"{by_number[number]} and {name} are both landmark file {number} of {own[0]}.",
                 where=folder / name,
-                hint="keep the one that belongs to the release",
+                hint="keep only the file that belongs to the release",
             )
         by_number[number] = name
     return {
@@ -379,8 +386,9 @@ def _matrices(folder: Path, files: list[str]) -> dict[SequenceId, dict[int, str]
 def _matrix_base(by_number: Mapping[int, str], last: int) -> tuple[int, str]:
     """Return the number, 0 or 1, in the name of the landmark file of a subject's labelled frame 1.
 
-    The release counts its landmark files from 0. Only for subjects whose files have names that
-    begin with the letter l does public code disagree about this.
+    The release counts its landmark files from 0. Public code disagrees about this only for subjects
+    with file names that begin with the letter l. For such a subject, the number is 1 if the first
+    file has number 1 and a file has the number of the last labelled frame; otherwise it is 0.
 
     Args:
         by_number: the names of the subject's landmark files by the number in the name, in rising
@@ -388,8 +396,8 @@ def _matrix_base(by_number: Mapping[int, str], last: int) -> tuple[int, str]:
         last: the number of the subject's last labelled frame.
 
     Returns:
-        The number, and a text that says how it is known, which is empty unless public code
-        disagrees about the subject.
+        The number; and a message that says how the number was chosen, which is empty if there is
+        no doubt about the number.
     """
     first = next(iter(by_number))
     if not any(name[0] in "lL" for name in by_number.values()) or first == 0:
@@ -406,10 +414,10 @@ _COLUMNS = LabelLayout(2, 0, (1,), 0, frozenset(range(6)))
 
 
 class DisfaReader:
-    """The object that reads DISFA's raw files, with the interface of `fauds.datasets.base.Reader`.
+    """Reads DISFA's raw files, with the interface of `fauds.datasets.base.Reader`.
 
-    Every subject of DISFA has one sequence (one video). It has no task, so that an empty string
-    takes the place of the task.
+    Every subject of DISFA has one sequence (one video). DISFA has no tasks; an empty string takes
+    the place of the task.
     """
 
     @locate.os_errors()
@@ -444,7 +452,7 @@ class DisfaReader:
         last: Mapping[images.Key, int],
         declared: int | None,
     ) -> tuple[int | None, str]:
-        """Return the number of the image that shows labelled frame 1, and how it is known.
+        """Return the number of the image that shows labelled frame 1, and how this is known.
 
         See `fauds.datasets.numbering.find_base`.
         """
@@ -477,7 +485,7 @@ class DisfaReader:
         *,
         sink: FramesSink,
     ) -> Reading:
-        """Read the labels of a release of DISFA and find its images; it may be incomplete.
+        """Read the labels of a release of DISFA and find its images; the release may be incomplete.
 
         Args:
             root: the folder of the release, its ActionUnit_Labels folder, or the folder above the
@@ -498,8 +506,10 @@ class DisfaReader:
         options = options or ReadOptions()
         if options.occurrence_at is None:
             raise UsageError(
-                "DISFA codes intensity only: occurrence needs a threshold.",
-                hint="set occurrence_at; published results use 2",
+                "DISFA codes intensity only: the threshold for occurrence, occurrence_at, is not "
+                "set.",
+                hint="set occurrence_at to the lowest intensity that counts as occurrence, 1 to 5; "
+                "published results use 2",
             )
         release = find_label_files(root, options)
         aus = sorted({*CODED_AUS, *options.aus, *release.aus()})
@@ -609,7 +619,7 @@ def _check_agreement(by_au: Mapping[str, Block], files: Mapping[str, LabelFile])
         raise DataError(
             f"Frame {only} is labelled in {files[has].path.name} but not in "
             f"{files[lacks].path.name} "
-            f"({len(by_au[has].frames):,} and {len(by_au[lacks].frames):,} frames).",
+            f"(the files have {len(by_au[has].frames):,} and {len(by_au[lacks].frames):,} frames).",
             where=files[lacks].path,
             hint="compare the file with the original release, or extract it again",
         )

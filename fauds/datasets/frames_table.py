@@ -1,6 +1,6 @@
 """Building the frames table (one row per labelled frame) from labels and images.
 
-The table is built some sequences (subject and task) at a time, to save memory.
+To save memory, the rows of only a few sequences (subject and task) are built at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,22 +34,24 @@ class CodedSequence:
 
     @property
     def image_key(self) -> FolderKey:
-        """The names of the sequence's image folder and the folder above, for example (F001, T1).
+        """The names of the nested folders with the sequence's images, for example (F001, T1).
 
-        Without tasks, it is only the subject. See `fauds.datasets.image_folders.find`.
+        For datasets without tasks, this is only the subject, for example (SN001,). See
+        `fauds.datasets.image_folders.find`.
         """
         return (self.subject, self.task) if self.task else (self.subject,)
 
 
 @dataclass(frozen=True)
 class LabelPart:
-    """The labels of some sequences (subject and task), to be added to the frames table.
+    """The labels of a few sequences (subject and task), to be added to the frames table.
 
-    Each array of labels holds the frames of the first sequence, then of the second, and so on.
+    Each array of labels has the frames of the first sequence, then of the second, and so on.
 
     Attributes:
         sequences: the sequences, sorted by subject and task, with T2 before T10.
-        occurrence: the occurrence codes by AU, int8 [frames]: 0, 1, or MISSING (not coded).
+        occurrence: the occurrence codes by action unit (AU), int8 [frames]: 0, 1, or MISSING (not
+            coded).
         intensity: the intensities by AU, int8 [frames]: 0 to 5, or MISSING (not coded).
             Intensities of an AU that is not in `occurrence` are left out of the table.
     """
@@ -60,10 +62,10 @@ class LabelPart:
 
 
 class FramesTableWriter:
-    """Builds the frames table some sequences at a time, and counts the frames.
+    """Builds the rows of the frames table, a few sequences at a time, and counts the frames.
 
     Args:
-        sink: the function that is called with the rows of these sequences, as an Arrow table.
+        sink: a function that is called with the rows of a few sequences, as an Arrow table.
         numbering: the object that finds the image of each frame.
 
     Attributes:
@@ -80,7 +82,7 @@ class FramesTableWriter:
         self._numbering = numbering
 
     def add(self, labels: LabelPart, sexes: Mapping[str, str | None]) -> None:
-        """Build the rows of the frames table for some sequences and pass them to the sink.
+        """Build the rows of the frames table for a few sequences, and pass the rows to the sink.
 
         Args:
             labels: the labels of the sequences. They must be sorted after the sequences of earlier
@@ -98,13 +100,14 @@ class FramesTableWriter:
 def frames_table(
     labels: LabelPart, sexes: Mapping[str, str | None], images: pa.Array, first_id: int
 ) -> pa.Table:
-    """Return the rows of the frames table for some sequences, without the column `key`.
+    """Return the rows of the frames table for a few sequences, without the column `key`.
 
     Args:
         labels: the labels of the sequences (subject and task).
         sexes: the sex of each subject: F, M, or None if it is not known.
         images: the path of each frame's image, an Arrow array of strings [frames].
-        first_id: the number in the column frame_id of the first row; further rows count up.
+        first_id: the value of the column frame_id in the first row; each further row has the next
+            number.
     """
     lengths = [len(sequence.frames) for sequence in labels.sequences]
     subjects = [sequence.subject for sequence in labels.sequences]
@@ -131,12 +134,12 @@ def _nullable(values: np.ndarray) -> pa.Array:
 
 
 def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.DictionaryArray:
-    """Return an Arrow dictionary array in which each value is repeated.
+    """Return a column with the value of each sequence in all of its rows, as a dictionary array.
 
     The dictionary is in natural order, with T2 before T10.
 
     Args:
-        values: the value of each sequence, for example its task.
+        values: the value of each sequence, for example its task; None for null.
         lengths: the number of rows of each sequence.
     """
     distinct = sorted({value for value in values if value is not None}, key=natural)

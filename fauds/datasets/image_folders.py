@@ -1,7 +1,7 @@
 """Finding the images of a dataset in folders named after subjects and tasks, such as F001/T1.
 
-An image has its number for a name, with or without zeros in front (643.jpg, 0643.jpg, 00643.jpg).
-Images are therefore matched to frames by this integer and not by its text.
+The name of an image is its number, with or without leading zeros (643.jpg, 0643.jpg, 00643.jpg).
+Images are therefore matched to frames by the value of the number, not by its digits.
 """
 
 import hashlib
@@ -33,17 +33,16 @@ Key = TypeVar("Key", bound=FolderKey)
 class ImageFolder:
     """A summary of a folder with the images of one sequence (subject and task).
 
-    It has no names of images, to save memory while all sequences are searched for; `listing` reads
-    the names.
+    To save memory, the summary has no names of images; `listing` reads the names.
 
     Attributes:
         path: the path of the folder.
         folder: the path of the folder relative to the folder of the dataset, with slashes.
         count: the number of images in the folder.
         suffix: the suffix of the image with the lowest number, such as ".jpg".
-        padded: how many digits the names of images have that begin with 0, for example {4, 5};
-            the name 0 itself does not count.
-        unpadded: how many digits the names of all other images have, for example {1, 2, 3}.
+        padded: the lengths, in digits, of those image names that begin with 0, for example {4, 5};
+            the name 0 itself counts as unpadded.
+        unpadded: the lengths, in digits, of all other image names, for example {1, 2, 3}.
         digest: a hex digest of the name, size and modification time of every image.
     """
 
@@ -58,7 +57,7 @@ class ImageFolder:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images of one sequence (subject and task), by the numbers in their names.
+    """The names and numbers of the images of one sequence (subject and task).
 
     Attributes:
         folder: the path of the folder of the images, relative to the folder of the dataset, with
@@ -80,13 +79,14 @@ def find(
     Args:
         root: the folder to search, usually that of the dataset; paths in the result are relative
             to it.
-        keys: the names that stand for the sequences: ("F001", "T1") for a folder F001/T1, or
-            ("SN001",) for a folder SN001 or LeftVideoSN001_comp.
-        within: the folder in the root to search, relative to the root; None searches all of it.
+        keys: the sequences, each as the names of its folders: ("F001", "T1") for a folder F001/T1,
+            or ("SN001",) for a folder SN001 or LeftVideoSN001_comp.
+        within: the folder in the root to search, relative to the root; None searches all of the
+            root.
 
     Returns:
-        The folders that hold at least one image with a number for a name, by the key of their
-        sequence.
+        The image folder of each sequence that has images, by the sequence's key. Images without a
+        number in their name are ignored.
 
     Raises:
         DataError: the folder to search does not exist, two images in a folder have the same
@@ -186,7 +186,9 @@ def _is_padded(number: str) -> bool:
 
 
 def listing(folder: ImageFolder) -> Listing | None:
-    """Return the names and numbers of the images in a folder; None if it has no images any more.
+    """Return the names and numbers of the images in a folder.
+
+    The result is None if the images were removed after `find` returned the folder.
 
     Args:
         folder: a folder that `find` returned.
@@ -219,7 +221,7 @@ def _images(path: Path) -> dict[int, os.DirEntry[str]]:
 
 
 def digits(stem: str, of_videos: bool) -> str:
-    """Return the number in an image's name, as text with any zeros in front, such as "0012".
+    """Return the digits of the number in an image's name, with any leading zeros, such as "0012".
 
     The result is an empty string if the name is not a number.
 
@@ -234,7 +236,7 @@ def digits(stem: str, of_videos: bool) -> str:
 
 
 def first_image_name(folder: Path) -> str | None:
-    """Return the name of the image with the lowest number in a folder; None without images."""
+    """Return the name of the image with the lowest number in a folder; None if it has no images."""
     return next((image.name for image in _images(folder).values()), None)
 
 
@@ -247,7 +249,7 @@ def _two_images(path: Path, number: int, *names: str) -> DataError:
     return DataError(
         f"{first} and {second} are both image {number} of this folder.",
         where=path / first,
-        hint="keep the one that belongs to the release",
+        hint="keep only the image that belongs to the release",
     )
 
 
@@ -263,15 +265,16 @@ def notes(
 
     Args:
         folders: the image folders that `find` returned.
-        base: the number, 0 or 1, in the name of the image that shows labelled frame 1.
-        how: a phrase that says how `base` is known, such as "declared".
+        base: the number, 0 or 1, in the name of the image that shows labelled frame 1; None if
+            there are no images.
+        how: a phrase that says how `base` is known, such as "declared" (stated by the user).
         without_image: the number of labelled frames that have no image.
     """
     if not folders:
         return ["images: none found"]
     return [
         _describe(folders),
-        f"the image of label frame 1 is number {base} ({how})",
+        f"number of the image that shows labelled frame 1: {base} ({how})",
         f"coded frames without an image: {without_image:,}",
     ]
 
@@ -286,7 +289,7 @@ def _describe(folders: Mapping[FolderKey, ImageFolder]) -> str:
         padded |= folder.padded
         unpadded |= folder.unpadded
     suffixes = {folder.suffix for folder in folders.values()}
-    padding = [f"{width} digits" for width in sorted(padded)]
+    padding = [f"padded to {width} digits" for width in sorted(padded)]
     # A name such as 1000.jpg fits both padding to 4 digits and no padding.
     if not padded or min(unpadded, default=99) < min(padded):
         padding.append("unpadded")

@@ -1,4 +1,4 @@
-"""Finding facial landmarks in text files of the format of JAA-Net, a published model.
+"""Finding facial landmarks in text files with the format of JAA-Net, a published model.
 
 A file of landmarks has one line of coordinates per frame, and a second file lists the frames:
 ``BP4D_combine_1_2_land.txt`` has a line ``x1 y1 x2 y2 ...`` for each line ``F001/T1/2440.jpg`` of
@@ -24,8 +24,9 @@ from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
 
 ListBase = Callable[[Mapping[SequenceId, Listing]], int]
-"""A function that takes the images in a list of frames, by sequence (subject and task), and returns
-the number, 0 or 1, of the image that shows labelled frame 1."""
+"""A function that returns the number, 0 or 1, of the image that shows labelled frame 1.
+
+The argument is the images in a list of frames, by sequence (subject and task)."""
 
 _LANDMARKS = re.compile(r"_(?:\d+)?land\.txt$", re.IGNORECASE | re.ASCII)
 _LINE = r"^\s*(?:(?P<folder>.*)/)?(?P<number>\d{1,9})\.(?i:jpg|jpeg|png)\s*$"
@@ -59,20 +60,21 @@ def path_file(landmarks: Path) -> Path:
 def find(
     paths: Iterable[Path], wanted: Iterable[SequenceId], sequence_of: SequenceOf, base_of: ListBase
 ) -> tuple[dict[SequenceId, LandmarkFiles], list[str]]:
-    """Find on which line of which file the landmarks of each frame are.
+    """Find the file and the line with the landmarks of each frame.
 
     Args:
         paths: the paths of the landmark files.
         wanted: the sequences (subject and task) whose landmarks are wanted; lines of other
             sequences are left out.
-        sequence_of: a function that returns the sequence of an image for the names of its folders.
-        base_of: a function that returns the number, 0 or 1, of the image that shows labelled frame
-            1, for the images in a list.
+        sequence_of: a function that takes the names of the folders of an image, and returns the
+            sequence of the image.
+        base_of: a function that takes the images in a list, and returns the number, 0 or 1, of the
+            image that shows labelled frame 1.
 
     Returns:
-        The landmark file and its lines for each sequence, and messages as a list of texts. If
+        For each sequence, the landmark file and the line of each frame; and a list of messages. If
         several files hold frames of a sequence, the file with the most frames of this sequence is
-        used; if they have equally many, the file that comes first by name.
+        used, or the first of these files by name if they have equally many.
 
     Raises:
         DataError: a line names no image, a frame is listed twice, or a landmark file and its list
@@ -94,7 +96,9 @@ def find(
     split = [s for s, landmarks in longest.items() if len(all_frames[s]) > len(landmarks.places)]
     if split:
         names = abbreviated([display_name(sequence) for sequence in split])
-        notes.append(f"several landmark files share the frames of {names}: the longest is used")
+        notes.append(
+            f"several landmark files hold frames of {names}: the file with the most is used"
+        )
     return longest, notes
 
 
@@ -155,9 +159,9 @@ def _read_list(path: Path) -> pa.StructArray:
     if parts.null_count:
         at = pc.index(parts.is_null(), True).as_py()
         raise DataError(
-            f"The line names no image by a number: {lines[at].strip()[:60]!r}.",
+            f"The line holds no image path such as F001/T1/2440.jpg: {lines[at].strip()[:60]!r}.",
             where=f"{path}:{at + 1}",
-            hint="a line looks like F001/T1/2440.jpg",
+            hint="correct the line; the name of an image must be a number",
         )
     return parts
 
@@ -198,15 +202,16 @@ def _points(path: Path) -> int:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
     if count not in (98, 132):
         raise DataError(
-            f"The line has {count} numbers.",
+            f"The line has {count} numbers instead of 98 or 132.",
             where=f"{path}:1",
-            hint="landmark files have 98 numbers per line (49 points) or 132 (66 points)",
+            hint="write the x and y of 49 points (98 numbers) or of 66 points (132 numbers) per "
+            "line",
         )
     return count // 2
 
 
 def _count_lines(path: Path) -> int:
-    """Return the number of lines of a file, without empty lines at its end."""
+    """Return the number of lines of a file; empty lines at the end of the file do not count."""
     lines, rest = 0, b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

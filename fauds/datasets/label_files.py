@@ -13,7 +13,7 @@ from fauds.errors import DataError
 from fauds.tables import store
 
 GROUP_BYTES = 16 * 2**20
-"""How many bytes of label files are in memory at a time, approximately, which limits memory."""
+"""Approximately how many bytes of label files are held in memory at a time."""
 
 BOM = b"\xef\xbb\xbf"
 _AGAIN = "compare the file with the original release, or extract it again"
@@ -82,7 +82,7 @@ def _read(path: Path, whole: bool = True) -> bytes:
         raise label_error(
             f"The label file cannot be read: {error.strerror or error}.",
             path,
-            hint="check that you may read it (ls -l)",
+            hint="check that you have permission to read it (ls -l)",
         ) from error
 
 
@@ -137,9 +137,9 @@ class LabelFileReader:
                 files by what they label, such as AU06.
 
         Yields:
-            A list of some sequences: the key of each, and its label files in memory. Sequences
-            are added to a list until their files have `GROUP_BYTES` or more. The list is emptied
-            when the next list is requested.
+            A list of a few sequences, with the key of each sequence and its label files in memory.
+            Sequences are added to a list until their files have `GROUP_BYTES` or more. Each list
+            is emptied when the next list is requested.
         """
         group: list[tuple[K, dict[str, LabelFile]]] = []
         size = 0

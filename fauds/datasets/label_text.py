@@ -1,4 +1,4 @@
-"""Parsing label files into numbers: fast for regular files, with exact errors for others.
+"""Parsing label files into numbers: fast for regular files, with exact error messages for others.
 
 Files with the same columns are joined and parsed by one call of pyarrow, without a loop over rows
 in Python and without loading pandas. A file with anything unusual (a blank, a quote, a value that
@@ -20,7 +20,7 @@ from fauds.datasets.label_files import BOM, LabelFile, label_error
 from fauds.tables.columns import to_numpy
 
 MISSING = 9
-"""The value for "not coded" in BP4D's label files and in arrays of labels; tables have null."""
+"""The value for "not coded" in BP4D's label files and in arrays of labels; in tables it is null."""
 
 _PLAIN_BYTES = b"0123456789,\n"
 _COMMA, _LINE_END = b",\n"
@@ -177,7 +177,7 @@ def _decode(data: bytes, file: LabelFile) -> str:
 
 
 def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
-    """Return the line number, from 1, and the cells of each row of a CSV text; also of empty rows.
+    """Return the line number, from 1, and the cells of every row of a CSV text, even of empty rows.
 
     Args:
         file: the file that the text comes from, for the error message.
@@ -188,7 +188,7 @@ def _rows(file: LabelFile, text: str) -> list[tuple[int, list[str]]]:
         return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise label_error(
-            f"The line cannot be read: {error}.", file.path, reader.line_num
+            f"The line cannot be read as CSV: {error}.", file.path, reader.line_num
         ) from None
 
 
@@ -214,7 +214,8 @@ def _plain_row(file: LabelFile, line: int, cells: list[str], columns: LabelLayou
         raise label_error("The line is empty.", file.path, line)
     if len(cells) != columns.count:
         raise label_error(
-            f"The line has {len(cells)} of {columns.count} columns; the file may be truncated.",
+            f"The line has {len(cells)} columns instead of {columns.count}; the file may be "
+            "truncated.",
             file.path,
             line,
         )

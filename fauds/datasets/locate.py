@@ -16,12 +16,12 @@ from fauds.tables.paths import SYNTHETIC_MARKER
 
 @contextmanager
 def os_errors() -> Iterator[None]:
-    """Raise DataError if the code in the context raises OSError, such as a missing permission."""
+    """Raise DataError in place of each OSError (such as PermissionError) of code in the context."""
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"This cannot be read: {error.strerror or error}.",
+            f"A file or folder cannot be read: {error.strerror or error}.",
             where=error.filename,
             hint="check that it exists and that you have permission to read it (ls -l)",
         ) from error
@@ -43,7 +43,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
     _check_utf8(root)
     if not root.is_dir():
         raise DataError(
-            "The folder does not exist." if not root.exists() else "This is not a folder.",
+            "The folder does not exist." if not root.exists() else "This is a file, not a folder.",
             where=root,
             hint=f"point --root at the release: the folder that holds {layout}",
         )
@@ -71,7 +71,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
 
 
 def _check_utf8(root: Path) -> None:
-    """Raise DataError if the path of a folder is not valid UTF-8, so that no table can store it."""
+    """Raise DataError if the path of a folder is not valid UTF-8, which tables cannot store."""
     path = str(root.resolve())
     try:
         path.encode()
@@ -86,9 +86,9 @@ def _check_utf8(root: Path) -> None:
 def image_root(root: Path, labels: Path) -> Path:
     """Return the path of the folder to search for the images of a dataset.
 
-    This is the root, which may be the folder above the release, because images may be stored
-    beside the release. If the root is the label folder or in it, or if the release is synthetic,
-    it is the folder that holds the label folder.
+    This is the folder above the label folder if the release is synthetic, or if `root` is the label
+    folder or a folder in it. Otherwise it is `root`, even if `root` is the folder above the
+    release, because images may be stored beside the release.
 
     Args:
         root: the folder that the user names as the release.
@@ -130,7 +130,9 @@ def _named(folder: Path, name: str) -> list[Path]:
 
 
 def ignored_notes(ignored: Iterable[Path], root: Path) -> list[str]:
-    """Return a list with one message that names ignored files and folders; empty without any.
+    """Return a list with one message that names the ignored files and folders.
+
+    If nothing was ignored, the list is empty.
 
     Args:
         ignored: the files and folders that were not read because of their names.
@@ -138,7 +140,7 @@ def ignored_notes(ignored: Iterable[Path], root: Path) -> list[str]:
     """
     names = [os.path.relpath(path, root) for path in ignored]
     return (
-        [f"not read, because the name is not that of a sequence: {abbreviated(names)}"]
+        [f"not read, because not named like a subject or its label files: {abbreviated(names)}"]
         if names
         else []
     )

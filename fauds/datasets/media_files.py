@@ -1,7 +1,6 @@
-"""Where a dataset has the images, videos and landmarks of each sequence (subject and task).
+"""Classes for the zip files, videos and landmark files of each sequence (subject and task).
 
-The classes hold the paths and names of zip files, videos and landmark files; `fauds.faces` reads
-the files.
+The classes hold the paths and names of these files; `fauds.faces` reads the files.
 """
 
 import os
@@ -15,12 +14,15 @@ SequenceId = tuple[str, str]
 
 
 def display_name(sequence: SequenceId) -> str:
-    """Return how messages name a sequence: F001/T1, or SN001 for datasets without tasks."""
+    """Return the name of a sequence for messages: F001/T1, or SN001 for datasets without tasks."""
     return "/".join(filter(None, sequence))
 
 
 def printable(path: str) -> str:
-    """Return a path as text for tables and terminals, with bytes that are not UTF-8 escaped."""
+    """Return a path as valid UTF-8 text, for tables and terminals.
+
+    A byte of the path that is not valid UTF-8 becomes a backslash, an x and two hex digits.
+    """
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
@@ -30,8 +32,8 @@ class Archive:
 
     Attributes:
         path: the path of the zip file.
-        members: the name that the image of each frame has in the zip file, by the frame's number
-            in the labels.
+        members: the name, in the zip file, of each frame's image, by the frame's number in the
+            labels.
     """
 
     path: Path
@@ -61,9 +63,9 @@ class LandmarkFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """The files that the faces of one sequence (subject and task) can be cropped from.
+    """The files from which the faces of one sequence (subject and task) can be cropped.
 
-    Images that are extracted to folders are not part of it, since the frames table has their paths.
+    Images in folders are not part of these files, since the frames table has their paths.
 
     Attributes:
         archive: the zip file with images of the sequence; None if there is no zip file.
@@ -71,7 +73,7 @@ class Source:
             if there is no video.
         landmarks: the landmark files; None if there are no landmarks.
         digest: a hex digest of the names, sizes and modification times of these files, and of how
-            the numbers in them correspond to the frames of the labels.
+            the numbers in the files correspond to the frames of the labels.
     """
 
     archive: Archive | None
@@ -82,7 +84,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Footage:
-    """The files that the faces of a dataset can be cropped from, and messages about them.
+    """The files from which the faces of a dataset can be cropped, and messages about these files.
 
     Attributes:
         sources: the files of each requested sequence (subject and task).

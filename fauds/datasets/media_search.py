@@ -72,7 +72,7 @@ def by_sequence(
             raise DataError(
                 f"{matches[sequence]} and {path} are both {what} of {display_name(sequence)}.",
                 where=path,
-                hint="keep the one that belongs to the release",
+                hint="keep only the file that belongs to the release",
             )
         matches[sequence] = path
     return matches
@@ -85,7 +85,7 @@ def collect_sources(top: Path, wanted: Collection[SequenceId], media: MediaFiles
 
     Args:
         top: the folder of the dataset; paths in digests and messages are relative to it.
-        wanted: the sequences; the result also has those that have no media files.
+        wanted: the sequences; the result has an entry for each, even if it has no media files.
         media: the media files found in the dataset.
     """
     order = sorted(wanted, key=lambda sequence: sequence_key(*sequence))
@@ -99,7 +99,7 @@ def _source(top: Path, sequence: SequenceId, media: MediaFiles) -> Source:
     folders = [(p.parent, [p.name]) for p in (archive and archive.path, video) if p]
     if landmarks is not None:
         folders.append(_files_of(landmarks))
-    # The same files belong to other frames if their numbers count from another base.
+    # With another image base, the same files belong to other frames.
     numbered = (archive.members if archive else {}, landmarks.places if landmarks else {})
     firsts = [next(iter(names.items()), None) for names in numbered]
     return Source(archive, video, landmarks, _digest(top, folders, firsts))

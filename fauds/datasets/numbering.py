@@ -1,8 +1,8 @@
 """Matching images to labelled frames by the number in the image's name.
 
-Some datasets number the image of labelled frame 1 with 0, others with 1. This number is called the
-base. It is derived from the images or stated by the user, and never guessed, because a wrong base
-shifts every label by one frame.
+The number of the image that shows labelled frame 1 is called the base. The base is 0 in some
+datasets and 1 in others. It is derived from the images or stated by the user, and never guessed,
+because a wrong base shifts every label by one frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ from fauds.tables.columns import from_numpy, from_strings
 class BaseRule(Protocol):
     """The type of a function with the arguments of `fauds.datasets.base.Reader.image_base`.
 
-    The keys of the mappings that a function is called with stand for sequences. In one call, they
-    are either all of the form (subject,) or all of the form (subject, task).
+    The keys of the mappings `folders` and `last` stand for sequences. In one call, the keys are
+    either all of the form (subject,) or all of the form (subject, task).
     """
 
     def __call__(
@@ -44,8 +44,8 @@ class Numbering:
     Attributes:
         base: the number, 0 or 1, in the name of the image that shows labelled frame 1; None until
             `assign` has found images.
-        how: a phrase that says how the base is known, such as "declared"; empty until `assign` has
-            found images.
+        how: a phrase that says how the base is known, such as "declared" (stated by the user);
+            empty until `assign` has found images.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Numbering:
     def assign(self, sequences: Sequence[tuple[FolderKey, np.ndarray]]) -> pa.Array:
         """Return the path of each frame's image, as an Arrow array of strings [frames].
 
-        The path is null for a frame without an image. This call reads the image folders, so that
-        only images that exist now are in the result.
+        The path is null for a frame without an image. Each call reads the image folders again, so
+        that the result has only images that exist at the time of the call.
 
         Args:
             sequences: the key of each sequence, for example (F001, T1), and the numbers of its
@@ -100,8 +100,8 @@ def find_base(
         declared: the base, 0 or 1, if the user states it; None to derive it.
 
     Returns:
-        The base, 0 or 1, or None if there are no images; and a phrase that says how it is known,
-        such as "declared".
+        The base, 0 or 1, or None if there are no images; and a phrase that says how the base is
+        known, such as "declared" (stated by the user), or empty if there are no images.
 
     Raises:
         DataError: the images of a sequence fit neither base 0 nor base 1, fit another base than the
@@ -113,7 +113,9 @@ def find_base(
     if declared is not None:
         for key, base in derived.items():
             if base not in (None, declared):
-                raise _base_error(folders[key], last[key], f"which is base {base}, not {declared}")
+                raise _base_error(
+                    folders[key], last[key], f"which fits image base {base}, not {declared}"
+                )
         return declared, "declared"
     known: dict[Key, int] = {}
     for key, base in derived.items():
@@ -135,16 +137,17 @@ def _derived_base(folder: Listing, last: int) -> int | None:
 
 
 def _unlike(folder: Listing, last: int, base: int) -> DataError:
-    return _base_error(folder, last, f"which is base {base}, unlike other subjects' images")
+    return _base_error(folder, last, f"which fits base {base}, unlike other subjects' images")
 
 
 def _base_error(folder: Listing, last: int, verdict: str) -> DataError:
     return DataError(
-        f"Images are numbered {folder.numbers[0]} to {folder.numbers[-1]} and the last labelled "
-        f"frame is {last}, {verdict}.",
+        f"The images are numbered {folder.numbers[0]} to {folder.numbers[-1]} and the last "
+        f"labelled frame is {last}, {verdict}.",
         where=folder.folder,
-        hint="find the image of label frame 1 and declare its number with --image-base 0 or "
-        "--image-base 1; a wrong number shifts every label by one frame",
+        hint="the image base is the number of the image that shows labelled frame 1: look for this "
+        "image, and use --image-base 0 or --image-base 1; a wrong base shifts every label by one "
+        "frame",
     )
 
 
@@ -173,7 +176,7 @@ def _match(
 def match_crops(
     folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
 ) -> pa.Array:
-    """Return the path of each labelled frame's face crop, for crops that the user already has.
+    """Return the path of each labelled frame's face crop in a folder of the user's own crops.
 
     Args:
         folder: the folder of the crops, with paths such as ``F001/T1/2440.jpg`` or, for a dataset

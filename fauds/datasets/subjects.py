@@ -1,4 +1,4 @@
-"""Choosing which subjects to read, reading their sexes, and comparing their numbers of frames."""
+"""Choosing the subjects to read, reading their sexes, and checking their numbers of frames."""
 
 import csv
 from collections import Counter
@@ -27,7 +27,7 @@ def select_subjects(available: Sequence[str], options: ReadOptions, root: Path) 
     absent = [subject for subject in options.subjects if subject not in known]
     if absent:
         raise DataError(
-            f"The release has no labels of subject {', '.join(absent)}.",
+            f"The release has no labels of these subjects: {', '.join(absent)}.",
             where=root,
             hint=f"choose from: {abbreviated(known)}",
         )
@@ -38,8 +38,9 @@ def abbreviated(names: Sequence[str], most: int = 8) -> str:
     """Return a text with names separated by commas; for many names, it ends in "and n more".
 
     Args:
-        names: the names. If there are none, the text is "nothing".
-        most: how many names are written out if there are many.
+        names: the names. If the sequence is empty, the text is "nothing".
+        most: the number of names before "and n more". If only one more name follows, it is written
+            out too.
     """
     rest = len(names) - most
     if rest <= 1:
@@ -66,7 +67,11 @@ def read_sexes(path: Path, known: Sequence[str]) -> tuple[dict[str, str | None],
         data = path.read_bytes()
         rows = list(csv.reader(data.decode("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"The table of sexes cannot be read: {error}.", where=path) from error
+        raise DataError(
+            f"The table of sexes cannot be read: {error}.",
+            where=path,
+            hint="check that the file exists and that it is a CSV file in UTF-8",
+        ) from error
     names = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "subject" not in names or "sex" not in names:
         raise DataError(
@@ -79,7 +84,11 @@ def read_sexes(path: Path, known: Sequence[str]) -> tuple[dict[str, str | None],
         if any(cell.strip() for cell in row):
             subject, sex = _sex(row, names, f"{path}:{line}", known)
             if subject in sexes:
-                raise DataError(f"Subject {subject} occurs twice.", where=f"{path}:{line}")
+                raise DataError(
+                    f"Subject {subject} occurs twice in the table of sexes.",
+                    where=f"{path}:{line}",
+                    hint="remove one of the two lines",
+                )
             sexes[subject] = sex
     return sexes, data
 
@@ -89,7 +98,9 @@ def _sex(
 ) -> tuple[str, str | None]:
     if len(row) != len(names):
         raise DataError(
-            f"The line has {len(row)} columns, but the first line has {len(names)}.", where=where
+            f"The line has {len(row)} columns, but the first line has {len(names)}.",
+            where=where,
+            hint="write one subject and one sex per line, such as SN001,F",
         )
     subject = row[names.index("subject")].strip()
     sex = row[names.index("sex")].strip().upper()
@@ -101,7 +112,7 @@ def _sex(
         )
     if sex not in ("F", "M", ""):
         raise DataError(
-            f"The sex is {sex!r}.",
+            f"The sex must be F or M, not {sex!r}.",
             where=where,
             hint="use F, M, or an empty cell if it is not known",
         )
@@ -120,9 +131,10 @@ def differences(
             skips the comparison.
 
     Returns:
-        Texts that describe the differences: one for each subject with another number of frames,
-        and one that names all subjects that are missing. If the subjects agree, one for each total
-        that differs. Empty if everything agrees.
+        Texts that describe the differences: one for each subject whose number of frames differs or
+        was not published, and one that names all missing subjects. If all subjects agree, or
+        `expected` has no numbers by subject, one text for each total that differs. Empty if
+        everything agrees.
     """
     if not expected:
         return ()
@@ -134,7 +146,7 @@ def differences(
         return tuple(lines)
     totals = {"subjects": len(read), "sequences": len(counts), "frames": read.total()}
     return tuple(
-        f"{total:,} {what} where {expected[what]:,} are published"
+        f"{total:,} {what} were read, but {expected[what]:,} are published"
         for what, total in totals.items()
         if expected.get(what) not in (None, total)
     )
@@ -151,8 +163,10 @@ def _by_subject(
         if subject not in published:
             lines.append(f"{line}, not a published subject")
         elif published[subject] != read[subject]:
-            lines.append(f"{line}, published {published[subject]:,} frames")
+            lines.append(f"{line}, but {published[subject]:,} frames are published")
     missing = sorted(set(published) - set(read), key=natural)
     if missing:
-        lines.append(f"{len(missing)} of {len(published)} subjects missing: {abbreviated(missing)}")
+        lines.append(
+            f"{len(missing)} of {len(published)} subjects are missing: {abbreviated(missing)}"
+        )
     return lines

@@ -12,11 +12,11 @@ _NOT_A_RELEASE = {FRAMES, SYNTHETIC_MARKER}
 def walk(top: Path, is_leaf: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str] | None]]:
     """Yield a folder and all folders in it at any depth, always in the same order.
 
-    Hidden folders are left out, and so are folders that fauds wrote: the folder of a dataset that
-    it has read, and a synthetic dataset.
+    Hidden folders are left out, and so are folders that fauds wrote: synthetic releases, and the
+    folders in which it stores the tables of a dataset.
 
     Args:
-        top: the folder to begin with; it is always opened.
+        top: the folder to begin with, which is always opened.
         is_leaf: a function that returns True for folders that must not be opened.
 
     Yields:

@@ -29,9 +29,10 @@ _WORDS = {
     "frame_set": "the frame set",
 }
 _UNDECLARED = {"selection", "alignment", "frame_set"}
-"""Parts of a protocol that external predictions do not declare.
+"""Keys of a protocol that the predictions of other programs do not declare.
 
-Differences in them are listed, not refused: that the same frames were scored is checked anyway.
+Two runs that differ only in these keys are compared, and the differences are listed. Whether both
+runs were scored on the same frames is checked in any case.
 """
 
 
@@ -42,7 +43,7 @@ def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
         side: the runs of one of the two models that are compared.
 
     Raises:
-        UsageError: a run or a seed is given twice, or the runs differ in other settings too.
+        UsageError: a run or a seed occurs twice, or the runs differ in a setting besides the seed.
     """
     first = side[0]
     for other in side[1:]:
@@ -50,29 +51,31 @@ def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
         changed.pop("training.seed", None)
         if changed:
             raise UsageError(
-                f"{first.name} and {other.name} differ by more than the seed: "
-                f"{', '.join(changed)}.",
-                hint="join with commas only runs that differ by training.seed; external "
-                "predictions of one model need the same name (fauds score --name)",
+                f"{first.name} and {other.name} cannot be joined: they differ by more than the "
+                f"seed: {', '.join(changed)}.",
+                hint="join with commas only runs that differ in nothing but training.seed; if they "
+                "are external predictions of one model, score them under the same name (fauds "
+                "score --name)",
             )
     seeds = [seed for run in side for seed in run.results.seeds]
     names = [run.name for run in side]
     if len(set(seeds)) < len(seeds) or len(set(names)) < len(names):
         raise UsageError(
-            f"Two runs of one model are the same or have the same seed: {', '.join(names)}.",
-            hint="name each run once, and only runs with different seeds",
+            f"Two of the runs joined as one model are the same or have the same seed: "
+            f"{', '.join(names)}.",
+            hint="name each run once, and join only runs with different seeds",
         )
 
 
 def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ between the results of two runs.
 
-    Predictions of other programs have no settings that could be compared: if `a` or `b` is of such
+    Predictions of other programs have no settings: if `a` or `b` are the results of such
     predictions, only the names of the models are compared.
 
     Returns:
-        A dict from the dotted name of a setting, such as "training.seed", to its values in `a` and
-        in `b`; a value is None if that run does not have the setting.
+        A dict from the dotted name of a setting, such as "training.seed", to its value in `a` and
+        its value in `b`; the value is None for a run that does not have the setting.
     """
     of_a: dict[str, Any] = {"model": a.model}
     of_b: dict[str, Any] = {"model": b.model}
@@ -88,13 +91,15 @@ def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
     """Raise an error unless two runs were scored on the same frames by the same protocol.
 
     Predictions of other programs do not declare how the epoch was chosen, how faces were aligned,
-    or the frame set. Differences in these are allowed if a run is of such predictions.
+    or which frames should be scored. If one of the runs has such predictions, differences in these
+    three keys of the protocol are allowed.
 
     Returns:
-        The allowed differences, one phrase each; empty if both runs are of fauds' models.
+        The allowed differences, one phrase each; empty if both runs are of models of fauds.
 
     Raises:
-        DataError: the runs differ; the message lists the differences.
+        DataError: the scored frames differ, or other keys of the protocol; the message lists the
+            differences.
     """
     differences = _differences(a.results, b.results)
     external = EXTERNAL in (a.results.preset, b.results.preset)
@@ -103,21 +108,21 @@ def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
     if a.results.frames_fingerprint != b.results.frames_fingerprint:
         refused.append(_other_frames(a.results, b.results))
     elif a.counted.subjects != b.counted.subjects:
-        refused.append("the subjects counted")
+        refused.append("the subjects whose frames were counted")
     if refused:
         raise DataError(
             f"{a.name} and {b.name} cannot be compared: they differ in {'; in '.join(refused)}.",
-            hint="run one of them again with the protocol of the other",
+            hint="repeat one of the two runs with the protocol of the other run",
         )
     return [differences[name] for name in differences if name in allowed]
 
 
 def _differences(a: Results, b: Results) -> dict[str, str]:
-    """Return how the protocols of two runs differ.
+    """Return the differences between the protocols of two runs.
 
     Returns:
-        A dict from each key of the protocol that differs, such as "threshold", to a phrase that
-        names the key and gives both values.
+        A dict from each key with different values, such as "threshold", to a phrase that names the
+        key and both values.
     """
     of_a, of_b = (
         {
@@ -136,16 +141,17 @@ def _differences(a: Results, b: Results) -> dict[str, str]:
 
 
 def _both_values(name: str, a: Any, b: Any) -> str:
-    """Return a phrase with the values that a key of the protocol has in two runs, `a` and `b`.
+    """Return a phrase with the values `a` and `b` that a key of the protocol has in two runs.
 
-    AUs and test subjects are summarised: only what differs is given, and subjects are counted.
+    For AUs, the phrase lists only those that one of the runs lacks. For test subjects, it has only
+    their numbers, and only for the folds whose subjects differ.
     """
     if name == "aus":
         if set(a) == set(b):
             return "in another order"
         only = [[au for au in x if au not in y] for x, y in ((a, b), (b, a))]
-        first, second = (", ".join(names) or "none more" for names in only)
-        return f"only the first has {first}, only the second {second}"
+        first, second = (", ".join(names) or "none" for names in only)
+        return f"only in the first run: {first}; only in the second run: {second}"
     if name == "test_subjects":
         folds = [fold for fold in sorted({*a, *b}) if a.get(fold) != b.get(fold)]
         return ", ".join(
@@ -157,8 +163,8 @@ def _both_values(name: str, a: Any, b: Any) -> str:
 
 def _other_frames(a: Results, b: Results) -> str:
     if a.frames_scored != b.frames_scored:
-        return f"the frames scored ({a.frames_scored:,} against {b.frames_scored:,})"
-    return f"the frames scored or their labels ({a.frames_scored:,} each, not the same)"
+        return f"the scored frames ({a.frames_scored:,} against {b.frames_scored:,})"
+    return f"the scored frames or their labels ({a.frames_scored:,} frames each, not the same)"
 
 
 LEVEL = 0.95
@@ -169,13 +175,15 @@ SEED = 0
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """One metric, such as F1, for two models that are compared.
+    """The values of one metric, such as F1, for two models that are compared.
 
     Attributes:
-        a, b: the metric of each model, float64 [A + 1], 0 to 1, NaN where undefined: a value for
-            each of the A names (AUs or classes), and last the value over all names. For a model
-            with several seeds, it is computed from the counts averaged over the model's runs.
-        of_seeds_a, of_seeds_b: the value over all names of each run of the model, one per seed.
+        a, b: the metric of the first and of the second model, float64 [A + 1], 0 to 1, NaN where
+            undefined: one value for each of the A AUs or classes, and last the value over all of
+            them (usually their mean). For a model with several runs, the values are computed from
+            counts that are averaged over the runs.
+        of_seeds_a, of_seeds_b: the metric over all AUs or classes for each run of the first and of
+            the second model. Each run has its own training seed.
         comparison: the differences a - b, with confidence intervals and p-values.
     """
 
@@ -187,9 +195,10 @@ class MetricComparison:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the models differ in the value over all names.
+        """Whether the models differ in the metric over all AUs or classes.
 
-        They do if the confidence interval of the difference excludes 0 and p is below 0.05.
+        They count as different if the confidence interval of the difference excludes 0 and the
+        p-value is below 0.05.
         """
         comparison = self.comparison
         excludes_zero = comparison.low[-1] > 0 or comparison.high[-1] < 0
@@ -201,13 +210,13 @@ class ModelComparison:
     """The comparison of two models on the same frames.
 
     Attributes:
-        a, b: the runs of each model, one run for each seed.
-        metrics: by metric, its comparison. The metrics are the target's statistics (such as F1);
-            the verdict rests on the first one.
-        estimand: "mean_of_folds" if metrics are means over folds; "pooled" if they are computed
-            from all test frames at once, because a fold tests a single subject.
-        undeclared: differences between the protocols that are allowed because predictions of other
-            programs do not declare these parts (see `_UNDECLARED`), one phrase each.
+        a, b: the runs of the first and of the second model, one run for each training seed.
+        metrics: by name, the comparison of each metric in `Target.statistics`, such as F1. The
+            first metric decides whether the models count as different.
+        estimand: "mean_of_folds" if the metrics are means over folds; "pooled" if they are computed
+            from the test frames of all folds at once, because a fold tests only one subject.
+        undeclared: the allowed differences between the protocols of the runs, one phrase each.
+            They concern keys that predictions of other programs do not declare; see `_UNDECLARED`.
     """
 
     a: tuple[CountedRun, ...]
@@ -223,10 +232,7 @@ class ModelComparison:
 
     @property
     def headline(self) -> MetricComparison:
-        """The comparison by the target's first statistic (for AUs, F1), on which the verdict rests.
-
-        The verdict is whether the two models differ.
-        """
+        """The comparison by the main metric (for AUs, F1), which decides whether models differ."""
         return self.metrics[self.target.main_metric]
 
     @property
@@ -236,7 +242,7 @@ class ModelComparison:
 
     @property
     def subjects(self) -> int:
-        """The number of subjects that were tested."""
+        """The number of subjects on whose frames the models are compared."""
         return len(self.a[0].counted.subjects)
 
 
@@ -244,14 +250,14 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     """Compare two models by tests that are paired by subject.
 
     For each model, the counts of correct and wrong decisions on each subject are averaged over the
-    model's seeds; the averages of the two models are then compared.
+    model's runs; the averages of the two models are then compared.
 
     Args:
-        a: the runs of the first model, which differ only by the seed.
-        b: the runs of the second model, which differ only by the seed.
+        a: the runs of the first model, which differ only by the training seed.
+        b: the runs of the second model, which differ only by the training seed.
 
     Raises:
-        UsageError: the runs of one model differ by more than the seed.
+        UsageError: the runs of one model differ by more than the seed, or one of them occurs twice.
         DataError: the runs were not scored on the same frames by the same protocol.
     """
     refuse_other_seeds(a)
@@ -259,7 +265,7 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     first = a[0]
     undeclared = [words for other in (*a[1:], *b) for words in refuse_other_frames(first, other)]
     folds = first.counted.folds
-    # A fold with one subject has no variance between subjects, and seldom frames of all AUs.
+    # In a fold with one subject, there is no variance between subjects, and some AUs never occur.
     estimand: Estimand = "pooled" if resampling.has_single_subject(folds) else "mean_of_folds"
     counts_a, counts_b = _averaged(a), _averaged(b)
     metrics = {
@@ -295,7 +301,7 @@ def _averaged(side: Sequence[CountedRun]) -> Additive:
 def _figures(
     counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
 ) -> np.ndarray:
-    """Return a statistic, such as F1, float64 [A + 1]: for each of A names, last over all names."""
+    """Return a metric, such as F1, of each AU or class, and last over all of them, [A + 1]."""
     all_once = np.ones((1, len(folds)))
     figures: np.ndarray = resampling.estimates(all_once, counts, folds, statistic, estimand)[0]
     return figures

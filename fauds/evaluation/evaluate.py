@@ -4,7 +4,7 @@ Predictions of any model are given as `Predictions`, and the labels of their fra
 `GroundTruth`. Predictions after each epoch, the model's own measures and generated texts are
 optional, since only models of fauds provide them. No model runs here.
 
-Shapes: S scored frames, A names (the AUs or classes that are predicted).
+Shapes: S is the number of scored frames; A is the number of AUs or classes that are predicted.
 """
 
 import platform
@@ -37,8 +37,8 @@ def versions() -> dict[str, str]:
     """Return the versions of fauds, of Python and of the packages that can change the results.
 
     Returns:
-        A dict from names, such as "torch", to versions; packages that are not installed are
-        missing.
+        A dict from names, such as "torch", to versions; packages that are not installed are left
+        out.
     """
     packages = {}
     for package in _PACKAGES:
@@ -52,11 +52,12 @@ class Epochs:
     """The predictions of one fold's model after each epoch of its training.
 
     Attributes:
-        test: by epoch, the predicted scores of the fold's n test frames, float32 [n, A] for A
-            names (AUs or classes).
+        test: by epoch, the predicted scores of the fold's n test frames for A AUs or classes,
+            float32 [n, A].
         validation: by epoch, the predicted scores of the fold's V validation frames, float32
-            [V, A].
-        validation_labels: the labels of the validation frames, [V, ...].
+            [V, A]. These frames show training subjects that are held out to choose the epoch.
+        validation_labels: the labels of the validation frames, [V, A] for AUs or [V] for classes,
+            -1 where not coded.
     """
 
     test: Mapping[int, np.ndarray]
@@ -66,9 +67,9 @@ class Epochs:
 
 @dataclass(frozen=True)
 class RunDescription:
-    """The model and the settings that made the predictions, as results.json describes them.
+    """The model that made the predictions, and its settings, as results.json describes them.
 
-    The attributes have the meaning of the fields with the same names in
+    The attributes have the same meaning as the fields of these names in
     `fauds.evaluation.results.Results` and `fauds.evaluation.results.Protocol`.
     """
 
@@ -94,11 +95,12 @@ class Predictions:
         table: a table with one row for each frame. It has a column of scores for each AU or class,
             and, if the model generates texts, columns of texts (``AU01_text``, ``face_text``),
             which are null where a frame is not described.
-        run: the model and the settings that made the predictions.
+        run: the model that made the predictions, and its settings.
         intensities: by AU, the predicted intensities, 0 to 5, float64 [S].
         measures: for each fold, further measures that the model itself computes on the fold's test
             frames: by metric, the value and the number of items that it is computed from.
-        epochs: by fold, the predictions after each epoch; empty if they were not kept.
+        epochs: by fold, the predictions after each epoch; empty if only those after the last epoch
+            were kept.
     """
 
     table: pa.Table
@@ -116,8 +118,8 @@ class References:
         captions: the rows of captions.parquet for the S predicted frames.
         phrases: the table of phrases.parquet, which lists all distinct descriptions.
         language: the language of both tables, such as "en".
-        can_be_read_back: whether the captions follow templates that ship with fauds; only these can
-            be parsed for what they assert.
+        can_be_read_back: whether the captions follow templates that ship with fauds. Only such
+            captions can be parsed for the AU states that they assert.
     """
 
     captions: pa.Table
@@ -137,12 +139,14 @@ class GroundTruth:
         fold: the number of the fold that tests each frame, int [S].
         folds: the table of folds, which names for each subject the fold that tests it.
         tested: the numbers of the folds that are scored.
-        statistics: a table that counts the labels in the training and test frames of each fold.
+        statistics: a table of label counts in the training and the test frames of each fold.
         synthetic: whether the dataset is synthetic.
-        coded_frames: the number of coded frames of the tested subjects, scored or not.
+        coded_frames: the number of coded frames of the tested subjects, including those that are
+            not scored.
         without_image: by subject, the number of frames that are not scored because they have no
             face image.
-        provenance: how labels, captions and faces were made, as results.json describes it.
+        provenance: how the labels were read and how captions and face crops were made, as
+            results.json describes it.
         references: the reference captions; None if the dataset has no captions.
         missing: the frames for which another program made no prediction; None for models of fauds.
     """
@@ -264,8 +268,8 @@ def _fold_scores(
         labels: the labels of all frames.
         protocol: the target, the threshold and the rules of the benchmark.
         fold: the number of the fold.
-        rows: the rows of the fold's test frames in both tables.
-        graded: whether the scores are probabilities instead of decisions 0 or 1.
+        rows: the rows of the fold's test frames, which are the same in predictions and labels.
+        graded: True if the scores are probabilities, False if they are decisions 0 or 1.
     """
     indices = pa.array(rows)
     predicted, frames = predictions.table.take(indices), labels.frames.take(indices)
@@ -339,8 +343,8 @@ def _texts(
     """Score the generated descriptions of a fold's test frames against reference captions.
 
     Returns:
-        The figures; None if the references follow templates that do not ship with fauds, and
-        therefore cannot be parsed.
+        The metrics of the texts; None if the references follow templates that do not ship with
+        fauds, and therefore cannot be parsed.
     """
     if not references.can_be_read_back:
         return None
@@ -361,9 +365,9 @@ def _texts(
 
 
 def _unscored_texts(predictions: Predictions, labels: GroundTruth) -> list[str]:
-    """Return a list with one note for the results if generated texts could not be parsed.
+    """Return a note for the results, in a list, if the generated texts could not be parsed.
 
-    The list is empty if they could be parsed, or if there are no texts or no references.
+    The list is empty if the texts could be parsed, or if there are no texts or no references.
     """
     references = labels.references
     if references is None or references.can_be_read_back or not text_columns(predictions.table):

@@ -23,9 +23,9 @@ class Scored:
     """The labels and the predicted scores of the N frames that a run tested.
 
     Attributes:
-        labels: the labels, [N, ...], -1 where not coded.
-        scores: the predicted scores, float32 [N, A], for A names (AUs or classes).
-        folds: the fold that tested each frame, int16 [N].
+        labels: the labels, [N, A] for A AUs or [N] for classes, -1 where not coded.
+        scores: the predicted scores for A AUs or classes, float32 [N, A].
+        folds: the number of the fold that tested each frame, int16 [N].
         subjects: the subject of each frame.
         sexes: "F" or "M" for each frame; None if the subject's sex is unknown.
     """
@@ -112,8 +112,8 @@ def locate(named: str, runs: Path) -> Path:
     raise UsageError(
         f"There is no run {named!r}.",
         where=runs,
-        hint=f"choose from: {', '.join(names) or 'none'}; or name a run's folder, or another "
-        "--dataset or --workdir",
+        hint=f"choose from: {', '.join(names) or 'none'}; or give the path of a run's folder, or "
+        "another --dataset or --workdir",
     )
 
 
@@ -154,9 +154,10 @@ def load(path: Path) -> CountedRun:
         grouped = _recounted(path, run.results)
     else:
         raise DataError(
-            "The results hold no counts by subject: they were written by an older fauds.",
+            "These results hold no counts by subject: an older version of fauds wrote them.",
             where=path,
-            hint="name the run's folder instead, which contains its predictions",
+            hint="name the run's folder instead of this file, so that fauds can count the "
+            "decisions in the run's predictions",
         )
     return CountedRun(run.name, run.results, grouped)
 
@@ -166,10 +167,11 @@ def _recounted(folder: Path, results: Results) -> BySubject:
     scored = read_scored(folder, results)
     if scored is None:
         raise DataError(
-            "The frames or their labels have changed since this run was scored, or its "
-            "predictions are gone.",
+            f"The decisions of the run {folder.name} cannot be counted: the frames or their labels "
+            "have changed since this run was scored, or its predictions are missing.",
             where=dataset_folder(folder) / FRAMES,
-            hint="read the same labels again, or compare with a run that was made after the change",
+            hint="read the labels that the run was scored on again (fauds build-captions), or "
+            "compare with a run that was scored after the change",
         )
     target = results.protocol.predicts
     return by_subject(

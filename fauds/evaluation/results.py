@@ -38,9 +38,9 @@ class BySubject:
     """The counts of correct and wrong decisions on the frames of each of G subjects.
 
     Attributes:
-        counts: the counts of every subject, arrays [G, ...]; for AU occurrence true and false
+        counts: the counts of every subject, arrays [G, ...]; for AU occurrence, true and false
             positives and negatives.
-        folds: the fold that tested each subject, int64 [G].
+        folds: the number of the fold that tested each subject, int64 [G].
         subjects: the ids of the subjects, ordered by fold and id.
         sexes: "F" or "M" for each subject; "" if unknown.
     """
@@ -63,9 +63,9 @@ def by_subject(
 
     Args:
         target: the target, which defines what is counted.
-        labels: the labels of N frames, [N, ...].
-        decisions: whether each of A names (AUs or classes) is predicted, bool [N, A].
-        folds: the fold that tested each frame, int [N].
+        labels: the labels of N frames, [N, A] for A AUs or [N] for classes, -1 where not coded.
+        decisions: whether each AU or class is predicted to be true, bool [N, A].
+        folds: the number of the fold that tested each frame, int [N].
         subjects: the subject of each frame, str [N].
         sexes: by subject, "F" or "M"; subjects of unknown sex may be missing.
     """
@@ -84,9 +84,9 @@ class SubjectCounts(BaseModel):
     """Each subject's counts of correct and wrong decisions, as results.json stores them.
 
     Attributes:
-        folds: by fold, subject and name (AU or class), the number of frames with each outcome. For
-            AU occurrence these are true positives, false positives, false negatives and true
-            negatives.
+        folds: by fold, then by subject, then by AU or class, the number of frames with each
+            outcome. For AU occurrence, the outcomes are true positives, false positives, false
+            negatives and true negatives.
         sexes: by subject, "F" or "M"; subjects of unknown sex are missing.
     """
 
@@ -126,11 +126,11 @@ class SubjectCounts(BaseModel):
         )
 
 
-_AGAIN = "copy the file again from where it was written, or repeat the run (fauds bench or score)"
+_AGAIN = "copy the file again from the run's folder, or repeat the run (fauds bench or fauds score)"
 EXTERNAL = "elsewhere"
-"""What results.json gives as the preset and the selection for predictions of other programs."""
+"""The preset and the selection that results.json has for predictions of other programs."""
 Fraction = float | None
-"""A figure from 0 to 1; None if undefined."""
+"""A value from 0 to 1; None if undefined."""
 
 
 class _Schema(BaseModel):
@@ -138,28 +138,31 @@ class _Schema(BaseModel):
 
 
 class MetricRow(_Schema):
-    """One figure of the results: the value of a metric, and what it was computed from.
+    """One value of a metric, and the data that it was computed from.
 
     Attributes:
         metric: the name of the metric, such as "f1", "accuracy", "always_active_f1" or "auc", or of
             a measure that the model itself computes.
-        scope: the frames that the figure covers: "fold" (the test frames of one fold),
-            "mean_of_folds" (the mean of the folds' figures), "pooled" (all test frames at once),
-            "sex" (all test frames of one sex) or "subject" (all test frames of one subject).
-        au: the AU or class; null for figures over all AUs or classes, and for metrics that have no
-            figure for each of them.
-        fold: the fold, for scope "fold".
+        scope: the frames that the value covers: "fold" (the test frames of one fold),
+            "mean_of_folds" (the mean of the values of all folds), "pooled" (the test frames of all
+            folds at once), "sex" (all test frames of one sex) or "subject" (all test frames of one
+            subject).
+        au: the AU or class; null for a value over all AUs or classes, and for metrics that are not
+            computed for single AUs or classes.
+        fold: the number of the fold, for scope "fold".
         group: the sex, "F" or "M", for scope "sex"; the subject's id for scope "subject".
-        selection: how the epoch was chosen: "last", "validation", "best_test_epoch",
-            "best_test_threshold", "best_test_epoch_and_threshold"; "none" for figures that do not
-            depend on training; "elsewhere" for external predictions.
-        value: from 0 to 1; intensity_icc and intensity_pcc from -1 to 1; intensity_mae in intensity
-            levels; null if undefined.
+        selection: how the epoch and the threshold were chosen. "last": the last epoch and the
+            protocol's threshold. "validation": the epoch that is best on held-out training
+            subjects. "best_test_epoch", "best_test_threshold", "best_test_epoch_and_threshold":
+            those that are best on the test frames themselves. "none": the metric does not depend on
+            training. "elsewhere": external predictions, for which the choice is not known.
+        value: the value, from 0 to 1 for most metrics, from -1 to 1 for intensity_icc and
+            intensity_pcc, in intensity levels for intensity_mae; null if undefined.
         low, high: the ends of the confidence interval that `Results.uncertainty` describes; null
-            for figures without an interval.
-        n: the number of items that the figure is computed from: the coded frames; for measures of
-            predicted words, the words; for figures of generated texts, the texts. A figure over
-            all names counts the frames in which at least one name is coded.
+            if the value has no interval.
+        n: the number of items that the value is computed from: coded frames; words, for measures of
+            predicted words; texts, for metrics of generated texts. For a value over all AUs or
+            classes, n is the number of frames in which at least one of them is coded.
     """
 
     metric: str
@@ -195,15 +198,15 @@ class Uncertainty(_Schema):
 
 
 class Optimism(_Schema):
-    """How much higher the main figure is if the epoch or the threshold is chosen in another way.
+    """How much higher the main result is if the epoch or the threshold is chosen in another way.
 
-    The main figure is the mean over folds of the target's first statistic over all names: for AU
-    occurrence, of the mean F1 over AUs.
+    The main result is the mean over folds of the target's main metric over all AUs or classes: for
+    AU occurrence, the mean F1 over AUs.
 
     Attributes:
         selection: how the epoch or the threshold was chosen; see `MetricRow`.
-        f1: the main figure with this choice.
-        headline: the main figure with the protocol's own choice, which is the reported one.
+        f1: the main result with this choice.
+        headline: the main result with the protocol's own choice, which is the one to report.
         difference: `f1` minus `headline`; null if either is undefined.
     """
 
@@ -217,9 +220,9 @@ class MissingFrames(_Schema):
     """The frames of the protocol for which another program made no prediction.
 
     Attributes:
-        rule: how such frames were handled: "drop" left them out, "inactive" scored them as if all
-            AUs were predicted to be inactive, "refuse" allowed no such frame.
-        frames: by subject, the number of such frames.
+        rule: how frames without a prediction were handled: "drop" left them out, "inactive" scored
+            them as if all AUs were predicted to be inactive, "refuse" did not allow them.
+        frames: by subject, the number of frames without a prediction.
     """
 
     rule: Literal["refuse", "drop", "inactive"]
@@ -230,7 +233,7 @@ class Protocol(_Schema):
     """The protocol that a run was tested by.
 
     Attributes:
-        folds: the name of the list of folds.
+        folds: the name of the assignment of subjects to folds.
         test_subjects: by fold, the ids of the subjects that the fold tests.
         aus: the names of the action units or classes that are scored.
         occurrence: the rule by which action units count as occurring; "" for other targets.
@@ -265,7 +268,7 @@ class Protocol(_Schema):
         """The target that was predicted: AU occurrence, or the classes that the protocol declares.
 
         Raises:
-            UsageError: this kind of target is not installed.
+            UsageError: no installed package provides this kind of target.
         """
         if self.target is None:
             return Occurrence(aus=tuple(self.aus), rule=self.occurrence)
@@ -275,7 +278,7 @@ class Protocol(_Schema):
 class Results(_Schema):
     """The results of a finished run.
 
-    Fields that an older fauds did not write are null or empty.
+    Fields that an older version of fauds did not write are null or empty.
 
     Attributes:
         benchmark: the name of the benchmark.
@@ -288,7 +291,7 @@ class Results(_Schema):
         settings: all settings of the run, with defaults filled in.
         seeds: the random seeds of the run.
         pretraining: how the backbone was pretrained, as a phrase.
-        versions: by name, the versions of fauds, Python and the packages that can change figures.
+        versions: by name, the versions of fauds, Python and the packages that can change results.
         command: the command that repeats the run from the dataset's tables.
         frames_fingerprint: identifies the scored frames and their labels; see
             `fauds.tables.frames.frame_set_fingerprint`.
@@ -296,22 +299,24 @@ class Results(_Schema):
         frames_scored: the number of scored frames.
         frames_without_image: by subject, the number of frames that are not scored because they
             have no face image.
-        undefined: phrases that name the figures that are undefined and left out of means.
-        seconds: the time for training and testing all folds, without what was repeated after an
-            interruption.
+        undefined: phrases that name the metrics that are undefined, and therefore left out of
+            means, with the reasons.
+        seconds: the time in seconds for training and testing all folds, without work that was
+            repeated after an interruption.
         computed_on: phrases that name the device, the precision and the number of processes that
             tested the folds, each distinct phrase once.
-        provenance: how the labels were read, differences from published counts, and the settings of
-            the captions.
-        metrics: all figures.
-        summary: the headline figures by metric: the mean over folds of the figure over all names.
+        provenance: how the labels were read, how their counts differ from published ones, and the
+            settings of the captions.
+        metrics: all values of all metrics.
+        summary: the main results, by metric: the mean over folds of the metric over all AUs or
+            classes.
         uncertainty: how the confidence intervals were computed.
-        chosen: by fold and way of choosing (such as "best_test_epoch"), the chosen "epoch" and
-            "threshold".
-        optimism: the main figure if the epoch or the threshold is chosen in other ways.
+        chosen: by fold and by selection (such as "best_test_epoch"; see `MetricRow`), the chosen
+            "epoch" and "threshold".
+        optimism: the main result if the epoch or the threshold is chosen in other ways.
         subject_counts: each subject's counts of correct and wrong decisions under the protocol's
             own choice of epoch and threshold, for paired tests and other intervals.
-        missing: the frames for which another program made no prediction.
+        missing: the frames for which another program made no prediction; null for models of fauds.
         without: the outputs that the model does not provide (descriptions, attention maps, ...),
             with the reasons.
     """
@@ -355,16 +360,16 @@ class Results(_Schema):
         group: str | None = None,
         selection: str | None = None,
     ) -> MetricRow | None:
-        """Return the row of one figure; None if the results do not contain it.
+        """Return the row of one value of a metric; None if the results do not contain it.
 
         Args:
             metric: the name of the metric, such as "f1".
-            scope: the frames that the figure covers, such as "fold" or "pooled"; see `MetricRow`.
-            au: the AU or class; None for the figure over all AUs or classes.
-            fold: the fold, for scope "fold".
+            scope: the frames that the value covers, such as "fold" or "pooled"; see `MetricRow`.
+            au: the AU or class; None for the value over all AUs or classes.
+            fold: the number of the fold, for scope "fold".
             group: the sex or the subject, for scopes "sex" and "subject".
             selection: how the epoch was chosen; None for the protocol's own selection, and for
-                figures that do not depend on training.
+                metrics that do not depend on training.
         """
         key = (metric, scope, au, fold, group)
         selections = (self.protocol.selection, "none") if selection is None else (selection,)
@@ -378,10 +383,9 @@ class Results(_Schema):
     def value(
         self, metric: str, scope: str, au: str | None = None, fold: int | None = None
     ) -> Fraction:
-        """Return the value of one figure; None if it is undefined or not in the results.
+        """Return one value of a metric; None if it is undefined or not in the results.
 
-        The figure is that under the protocol's own choice of the epoch. For the arguments see
-        `row`.
+        The value is that for the protocol's own choice of the epoch. For the arguments see `row`.
         """
         row = self.row(metric, scope, au, fold)
         return row.value if row else None
@@ -413,12 +417,12 @@ def read(folder: Path) -> Results:
         raise DataError(
             "This folder holds no run.",
             where=folder,
-            hint="name a folder in WORKDIR/DATASET/runs/",
+            hint="name a run's folder, such as WORKDIR/DATASET/runs/RUN",
         )
     raise DataError(
         "This run has no results yet.",
         where=path,
-        hint="finish the run; fauds results, with the run's --workdir, shows the command",
+        hint="finish the run; the command for it is printed by fauds results --workdir WORKDIR",
     )
 
 
@@ -435,19 +439,24 @@ def read_file(path: Path) -> Results:
     try:
         results = Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DataError(f"The file cannot be read: {error.strerror}.", where=path) from error
+        raise DataError(
+            f"The results file cannot be read: {error.strerror}.",
+            where=path,
+            hint="check the path and its permissions",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "the whole file"
         raise DataError(
-            f"This is not a results file that this version of fauds reads: {at}: {first['msg']}.",
+            f"This is not a results file that this version of fauds can read: {at}: "
+            f"{first['msg']}.",
             where=path,
             hint=_AGAIN,
         ) from error
     except ValueError as error:
         first_line = str(error).splitlines()[0]
         raise DataError(
-            f"This is not a results file that this version of fauds reads: {first_line}.",
+            f"This is not a results file that this version of fauds can read: {first_line}.",
             where=path,
             hint=_AGAIN,
         ) from error
@@ -457,13 +466,16 @@ def read_file(path: Path) -> Results:
     except (UsageError, ValidationError) as error:
         reason = error.what if isinstance(error, UsageError) else str(error).splitlines()[0]
         raise DataError(
-            f"The target of these results is not installed: {reason}",
+            f"These results are for a kind of target that is not installed: {reason}",
             where=path,
             hint="install the package that adds this kind of target",
         ) from error
     if results.subject_counts is not None and not _fit(results.subject_counts, results.protocol):
         raise DataError(
-            "The counts by subject do not fit the file's own protocol.", where=path, hint=_AGAIN
+            "The counts by subject in this results file do not match the folds, subjects or AUs of "
+            "the protocol in the same file.",
+            where=path,
+            hint=_AGAIN,
         )
     return results
 
@@ -471,8 +483,8 @@ def read_file(path: Path) -> Results:
 def _fit(counts: SubjectCounts, protocol: Protocol) -> bool:
     """Whether counts by subject agree with the protocol of the same results file.
 
-    They do if the folds are the same, every fold counts only subjects that it tests, and every
-    subject has the right number of counts for every AU or class.
+    They agree if they have the folds of the protocol, every fold has counts only of subjects that
+    it tests, and every subject has the right number of counts for every AU or class.
     """
     names = set(protocol.aus)
     fits = counts.folds.keys() == protocol.test_subjects.keys() and all(

@@ -1,6 +1,7 @@
 """Computes the rows of results.json from the labels and the predicted scores of each fold.
 
-Shapes: N test frames, A names (the AUs or classes that are predicted), G subjects.
+Shapes: N is the number of test frames; A is the number of AUs or classes that are predicted; G is
+the number of subjects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,19 +21,19 @@ from fauds.metrics.resampling import Additive, with_overall
 from fauds.targets.base import MetricValues, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
-"""The low and the high ends of confidence intervals, two arrays [A + 1].
+"""The lower and the upper ends of confidence intervals, two arrays [A + 1].
 
-Each has a value for every one of A names (AUs or classes), and last one for the figure over all
-names.
+Each array has a value for every one of the A AUs or classes, and last one for the metric over all
+of them.
 """
 
 
 @dataclass(frozen=True)
 class MetricRows:
-    """Makes rows of results.json for figures that share a target and a way of choosing the epoch.
+    """Makes rows of results.json for metrics of the same target and choice of the epoch.
 
     Attributes:
-        target: the target, which defines the AUs or classes that have figures.
+        target: the target, which defines the AUs or classes and their metrics.
         selection: how the epoch was chosen, such as "last"; see
             `fauds.evaluation.results.MetricRow`.
     """
@@ -54,9 +55,9 @@ class MetricRows:
     ) -> MetricRow:
         """Return one row of results.json, in which NaN is stored as None.
 
-        For the arguments see `fauds.evaluation.results.MetricRow`; `ends` are the low and the high
-        end of the confidence interval. The row's selection is "none" if the metric does not depend
-        on training.
+        For the arguments see `fauds.evaluation.results.MetricRow`; `ends` are the lower and the
+        upper end of the confidence interval. The row's selection is "none" if the metric does not
+        depend on training.
         """
         untrained = metric in self.target.baseline_metrics or metric.endswith("_no_image")
         return MetricRow(
@@ -88,13 +89,14 @@ class MetricRows:
 
         Args:
             metric: the name of the metric, such as "f1".
-            scope: the frames that the figures cover, such as "fold" or "pooled"; see
+            scope: the frames that the values cover, such as "fold" or "pooled"; see
                 `fauds.evaluation.results.MetricRow`.
-            figure: the value for each name (AU or class) and the value over all names. If the value
-                over all names is None, the mean of the defined values is used.
-            n: the number of coded frames for each name, and last for all names.
+            figure: the value for each AU or class and the value over all of them. If the value over
+                all of them is None, the mean of the defined values is used.
+            n: the number of coded frames for each AU or class, and last the number of frames in
+                which at least one of them is coded.
             names: the names of the AUs or classes; None for those of the target.
-            fold: the fold, for scope "fold".
+            fold: the number of the fold, for scope "fold".
             group: the sex or the subject, for scopes "sex" and "subject".
             ends: the ends of the confidence intervals; None if the rows have no intervals.
         """
@@ -120,7 +122,7 @@ class MetricRows:
 
 
 def plain(value: float) -> float | None:
-    """Return a figure as results.json stores it: None if it is NaN."""
+    """Return a value as results.json stores it: None if it is NaN."""
     return None if np.isnan(value) else float(value)
 
 
@@ -131,7 +133,7 @@ _UNDEFINED = {
     "intensity_pcc": "no spread in the coded or the predicted intensities",
     "intensity_mae": "no coded intensity in the test part",
 }
-"""By metric of descriptions or intensities, the reason for which it can be undefined."""
+"""The reason why each metric of descriptions or intensities can be undefined, by metric."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Intensities:
     Attributes:
         aus: the AUs whose intensities are predicted.
         labels: the coded intensities, int8 [N, len(aus)], 0 to 5, -1 where not coded.
-        predicted: the predicted intensities, float [N, len(aus)].
+        predicted: the predicted intensities, float [N, len(aus)], 0 to 5.
     """
 
     aus: Sequence[str]
@@ -154,15 +156,16 @@ class FoldScores:
     """The labels and predictions of the N frames that one fold tests.
 
     Attributes:
-        labels: the labels, [N, ...], -1 where not coded.
-        scores: the predicted scores, float32 [N, A], for A names (AUs or classes).
-        rates: for each name, the share of the training frames in which it is positive, 0 to 1,
+        labels: the labels, [N, A] for A AUs or [N] for classes, -1 where not coded.
+        scores: the predicted scores for A AUs or classes, float32 [N, A].
+        rates: for each AU or class, the share of the training frames in which it is true, 0 to 1,
             float [A].
         measures: further measures that the model itself computes: by metric, the value and the
             number of items that it is computed from.
         agreement: how often generated texts agree with the predicted AUs, as returned by
             `text_agreement`; None if the model generates no texts.
-        texts: the figures of the generated descriptions; None if there are no descriptions.
+        texts: the metrics of the generated descriptions; None if there are no descriptions, or if
+            they cannot be parsed.
         intensities: the AU intensities; None if the model predicts no intensities.
         graded: whether the scores are probabilities; False if all scores are decisions 0 or 1.
     """
@@ -180,11 +183,11 @@ class FoldScores:
 def metric_rows(
     folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return the rows of every fold's figures, of their means over folds, and of pooled figures.
+    """Return the rows of all metrics: of every fold, as means over folds, and pooled.
 
-    Pooled figures are computed from the test frames of all folds at once. Every metric has a row
-    for each AU or class, and one over all of them. Means leave undefined figures out; the function
-    `undefined` lists these.
+    Pooled metrics are computed from the test frames of all folds at once. Every metric has a row
+    for each AU or class, and one over all of them. Means leave undefined values out; the function
+    `undefined` lists these values.
 
     Args:
         folds: by fold, the labels and predictions of the fold's test frames.
@@ -230,9 +233,9 @@ def _variance(
     rows: MetricRows,
     fold: int | None = None,
 ) -> list[MetricRow]:
-    """Return the row of the variance of F1 between the AUs or classes.
+    """Return the row, in a list, of the variance of F1 between the AUs or classes.
 
-    The list is empty for targets that have no F1 for each AU or class. For the arguments see
+    The list is empty if the target has no F1 for single AUs or classes. For the arguments see
     `metric_rows` and `MetricRows`.
     """
     figure = metrics.get("f1")
@@ -264,10 +267,10 @@ def _intensity_rows(
 
 
 def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[MetricRow]:
-    """Return the rows of the mean over folds of every figure.
+    """Return the rows of the mean over folds of every metric, for each AU and over all AUs.
 
     Args:
-        lines: the rows of all folds; the means are in their order.
+        lines: the rows of all folds, whose order the returned rows keep.
         rows: makes the rows of results.json.
     """
     by_figure: dict[tuple[str, str | None], list[MetricRow]] = {}
@@ -280,8 +283,8 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     ]
     if ("f1_variance", None) not in by_figure:
         return means
-    # The variance of the mean F1 of names, as in published tables; the mean of the folds' variances
-    # would include the noise within folds.
+    # As in published tables, this is the variance over AUs of their F1, averaged over folds first.
+    # The mean of the folds' variances would include the noise within folds.
     by_name = [np.nan if m.value is None else m.value for m in means if m.metric == "f1" and m.au]
     frames = sum(line.n for line in by_figure["f1_variance", None])
     figures = {"f1": MetricValues(np.array(by_name))}
@@ -328,17 +331,17 @@ def text_agreement(
 
     Args:
         predictions: the predictions of a fold, with columns of generated descriptions.
-        phrases: the table of all descriptions that captions use.
+        phrases: the table of all distinct descriptions from which captions are built.
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
-        occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
-            description of a degree, from A (trace) to E (maximum), describes an active AU. None if
-            the benchmark codes occurrence.
+        occurrence_at: the lowest intensity, 1 to 5, at which an AU counts as active. It decides
+            whether the description of an intensity from A (trace) to E (maximum) is that of an
+            active AU. None if the dataset codes occurrence directly.
 
     Returns:
-        The share of generated descriptions that equal, word for word, one of the captions'
-        descriptions of the predicted state (in any degree and paraphrase), and the number of
-        generated descriptions; None if there are no generated descriptions.
+        The share of generated descriptions that equal, word for word, a description in `phrases` of
+        the predicted state (with any intensity and in any paraphrase), and the number of generated
+        descriptions; None if there are no generated descriptions.
     """
     texts_of: dict[tuple[str, bool], list[str]] = {}
     for au, state, text in zip(
@@ -362,17 +365,15 @@ def text_agreement(
 def summary(
     lines: Sequence[MetricRow], target: Target, measures: Sequence[str] = ()
 ) -> dict[str, float | None]:
-    """Return the headline figures, which summarise a run.
-
-    A headline figure is the mean over folds of a metric's value over all AUs or classes.
+    """Return the main results of a run: means over folds of metrics over all AUs or classes.
 
     Args:
         lines: all rows of the run.
-        target: the target, which names the metrics that are headlines.
-        measures: the names of measures that the model itself computes, which are added.
+        target: the target, whose `headline` names the metrics to return.
+        measures: the names of measures that the model itself computes, which are returned too.
 
     Returns:
-        A dict from metrics to figures; a figure is None if it is undefined.
+        A dict from the name of a metric to its value; a value is None if it is undefined.
     """
     means = {
         line.metric: line.value for line in lines if line.scope == "mean_of_folds" and not line.au
@@ -381,13 +382,13 @@ def summary(
 
 
 def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
-    """Return a phrase for each AU or class that has undefined figures in a fold.
+    """Return a phrase for each AU or class that has undefined metrics in a fold.
 
     A phrase names the metrics and the reason: ``f1, recall of AU24 in fold 2: reason``.
 
     Args:
         lines: all rows of the run.
-        target: the target, which knows the reasons.
+        target: the target, which states why its metrics can be undefined.
     """
     reasons = {**target.undefined, **_UNDEFINED}
     groups: dict[tuple[int | None, str, str], list[str]] = {}
@@ -407,15 +408,16 @@ _ESTIMANDS = ("mean_of_folds", "pooled")
 def with_intervals(
     lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
 ) -> list[MetricRow]:
-    """Return the rows, after adding confidence intervals to those that have one.
+    """Return all rows of a run, with confidence intervals added where they are defined.
 
-    These are the rows with the scopes "mean_of_folds" and "pooled" of the target's statistics, such
-    as F1, under the protocol's own choice of the epoch.
+    Intervals are added to the rows of the metrics in `Target.statistics`, such as F1, that have the
+    scope "mean_of_folds" or "pooled" and the protocol's own choice of the epoch.
 
     Args:
         lines: all rows of the run.
         counted: each subject's counts of correct and wrong decisions.
-        rows: the maker of the rows, which names the target and the protocol's choice of the epoch.
+        rows: makes rows of results.json; its target and its choice of the epoch are those of the
+            protocol.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
     for name, statistic in rows.target.statistics.items():
@@ -432,9 +434,9 @@ def with_intervals(
 
 
 def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the rows of the target's statistics, such as F1, for the subjects of each sex.
+    """Return the rows of the metrics in `Target.statistics`, such as F1, for each sex.
 
-    A statistic is computed from all test frames of one sex at once, and has a confidence interval.
+    A metric is computed from all test frames of one sex at once, and has a confidence interval.
     Subjects of unknown sex are left out.
 
     Args:
@@ -458,7 +460,7 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
 
 
 def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the rows of the target's statistics, such as F1, for each subject's test frames.
+    """Return the rows of the metrics in `Target.statistics`, such as F1, for each subject.
 
     Only the values over all AUs or classes are returned. For the arguments see `sex_rows`.
     """
@@ -479,10 +481,10 @@ def uncertainty() -> Uncertainty:
         resamples=0,
         level=LEVEL,
         seed=0,
-        note="What this protocol would give on new subjects of the same population: as many in "
-        "every fold, and the trained models as they are. Subjects are the unit, since their frames "
-        "are alike. What another training seed, another choice of folds or other coders would "
-        "change is not in it.",
+        note="What this protocol would give on new subjects of the same population, with as many "
+        "subjects in every fold and with the same trained models. Subjects are the unit, since the "
+        "frames of one subject are alike. The intervals do not cover what another training seed, "
+        "another choice of folds or other coders would change.",
     )
 
 
@@ -492,9 +494,9 @@ def _only(counts: Additive, selected: np.ndarray) -> Additive:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """All figures of a run.
+    """All results of a run that are computed from its labels and predictions.
 
-    The attributes have the meaning of the fields with the same names in
+    The attributes have the same meaning as the fields of these names in
     `fauds.evaluation.results.Results`.
     """
 
@@ -513,7 +515,7 @@ def run_figures(
     threshold: float,
     selection: str,
 ) -> RunFigures:
-    """Compute all figures of a run.
+    """Compute all metrics of a run, with their summary and confidence intervals.
 
     Args:
         folds: by fold, the labels and predictions of the fold's N test frames.
@@ -521,7 +523,8 @@ def run_figures(
         sexes: by subject, "F" or "M"; None if unknown.
         target: the target that is predicted.
         threshold: the probability from which an AU or class counts as active.
-        selection: how the epoch was chosen; see `fauds.evaluation.results.MetricRow`.
+        selection: how the epoch was chosen, such as "last"; see
+            `fauds.evaluation.results.MetricRow`.
     """
     rows = MetricRows(target, selection)
     owners = np.concatenate([subjects[fold] for fold in folds])

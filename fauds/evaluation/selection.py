@@ -1,9 +1,10 @@
-"""Computes which figures would be reported if the epoch or the threshold were chosen otherwise.
+"""Computes the results that other choices of the epoch or the threshold would give.
 
-The headline figure (for AUs, the mean F1 over AUs, averaged over folds) is that of the last epoch
-at the protocol's threshold. Here each fold also chooses the epoch by its validation subjects, and,
-as is common in published work, the epoch, the threshold or both by its own test frames. The
-difference from the headline figure shows how optimistic such a choice is.
+The main result (for AUs, the mean F1 over AUs, averaged over folds) is that of the last epoch at
+the protocol's threshold. For comparison, each fold also chooses the epoch by its validation
+subjects (training subjects that are held out), and, as is common in published work, the epoch, the
+threshold or both by its own test frames. The difference from the main result shows how optimistic
+such a choice is.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,12 +28,14 @@ class EpochScores:
 
     Attributes:
         target: the target that is predicted.
-        labels: the labels of the fold's N test frames, [N, ...], -1 where not coded.
-        last: the predicted scores of the test frames after the last epoch, float32 [N, A], for A
-            names (AUs or classes).
+        labels: the labels of the fold's N test frames, [N, A] for A AUs or [N] for classes, -1
+            where not coded.
+        last: the predicted scores of the test frames after the last epoch, for A AUs or classes,
+            float32 [N, A].
         epochs: by epoch, the predicted scores of the test frames, float32 [N, A]; empty if the
             model was not tested after each epoch.
-        validation_labels: the labels of the fold's V validation frames, [V, ...].
+        validation_labels: the labels of the fold's V validation frames, [V, A] for AUs or [V] for
+            classes, -1 where not coded.
         validation: by epoch, the predicted scores of the validation frames, float32 [V, A].
     """
 
@@ -46,13 +49,13 @@ class EpochScores:
 
 @dataclass(frozen=True)
 class Selections:
-    """The figures for other ways of choosing the epoch or the threshold (selections).
+    """The results of other ways of choosing the epoch or the threshold (selections).
 
     Attributes:
-        rows: the rows of all figures, for results.json.
-        chosen: by fold and selection (such as "best_test_epoch"), the chosen "epoch" and
+        rows: the rows of all metrics with these selections, for results.json.
+        chosen: by fold and by selection (such as "best_test_epoch"), the chosen "epoch" and
             "threshold".
-        optimism: for each selection, the headline figure and how much higher it is than with the
+        optimism: for each selection, the main result and how much higher it is than with the
             protocol's own selection.
     """
 
@@ -67,8 +70,8 @@ class _Choice:
 
     Attributes:
         scores: the predicted scores of the test frames after the chosen epoch, float32 [N, A].
-        threshold: the chosen threshold, or that of the protocol.
-        chosen: the choice as results.json describes it: "epoch", "threshold" or both.
+        threshold: the chosen threshold; that of the protocol if only the epoch is chosen.
+        chosen: the choice as results.json describes it: a dict with "epoch", "threshold" or both.
     """
 
     scores: np.ndarray
@@ -79,20 +82,21 @@ class _Choice:
 def select(
     folds: Mapping[int, EpochScores], target: Target, threshold: float, headline: float | None
 ) -> Selections:
-    """Compute the figures for each way of choosing the epoch or the threshold.
+    """Compute the results of each way of choosing the epoch or the threshold (selection).
 
-    The ways are: the epoch by the validation frames, the epoch by the test frames, the threshold by
-    the test frames, and both by the test frames. A way is left out unless all folds have the scores
-    that it needs. A fold chooses the epoch or threshold with the highest value of the target's
-    first statistic (for AUs, the mean F1 over AUs). Of equal values, the earliest epoch and the
-    lowest threshold are chosen.
+    The selections are "validation" (the epoch, by the validation frames), "best_test_epoch" (the
+    epoch, by the test frames), "best_test_threshold" (the threshold, by the test frames) and
+    "best_test_epoch_and_threshold" (both, by the test frames). A selection is left out unless all
+    folds have the scores that it needs. A fold chooses the epoch or threshold with the highest
+    value of the target's main metric (for AUs, the mean F1 over AUs). Of equal values, the earliest
+    epoch and the lowest threshold are chosen.
 
     Args:
         folds: by fold, the scores after each epoch.
         target: the target that is predicted.
         threshold: the protocol's threshold.
-        headline: the mean over folds of the first statistic for the last epoch at the protocol's
-            threshold, 0 to 1; None if undefined.
+        headline: the main result: the mean over folds of the main metric for the last epoch at the
+            protocol's threshold, 0 to 1; None if undefined.
     """
     selections = Selections()
     if not folds:
@@ -189,13 +193,13 @@ def _of_epoch(
 
 
 def _overall(target: Target, labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """Return the value of the target's first statistic at a threshold, over all AUs or classes."""
+    """Return the target's main metric over all AUs or classes, with decisions at a threshold."""
     counts = target.count(labels, target.decide(scores, threshold))
     return target.over_all(target.main_metric, counts)
 
 
 def _at_thresholds(target: Target, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the target's first statistic (for AUs, the mean F1) at each threshold, float64 [99].
+    """Return the target's main metric (for AUs, the mean F1) at each threshold, float64 [99].
 
     The thresholds are 0.01, 0.02, ... 0.99.
     """
@@ -218,7 +222,7 @@ def threshold_scores(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarra
         The mean F1 at each threshold, float64 [99].
     """
     aus, cells = labels.shape[1], len(THRESHOLDS) + 1
-    # Thresholds in the precision of the probabilities, as in a decision at the threshold.
+    # The thresholds need the precision of the probabilities: a decision compares them in it too.
     place = np.searchsorted(THRESHOLDS.astype(probabilities.dtype), probabilities, side="right")
     flat = place + cells * np.arange(aus)
     active, inactive = (

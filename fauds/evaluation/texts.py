@@ -4,8 +4,8 @@ A local text describes one AU and asserts whether this AU is active; statements 
 ignored, so a text that describes the wrong AU asserts nothing. A global text describes the whole
 face: it asserts the states of the AUs that it mentions, and that all other AUs are inactive. A text
 that cannot be parsed asserts nothing, and a text that calls an AU both active and inactive asserts
-nothing about this AU. A text that asserts nothing about an AU does not detect the AU, agrees with
-no prediction, and contradicts no other text.
+nothing about this AU. A text that asserts nothing about an AU counts as not detecting the AU, and
+as neither agreeing with the model's prediction of the AU nor contradicting another text.
 
 Each distinct text is parsed and compared once, not once for each frame, to save time.
 """
@@ -31,23 +31,24 @@ _NOTHING = -1
 
 @dataclass(frozen=True)
 class TextFigures:
-    """The figures of the descriptions that were generated for a fold's test frames.
+    """The metrics of the descriptions that were generated for a fold's test frames.
 
     Names of metrics begin with "local" for texts that describe one of A AUs, and with "global" for
-    texts that describe the whole face. There are no figures for a kind of text that the model does
+    texts that describe the whole face. There are no metrics for a kind of text that the model does
     not generate.
 
     Attributes:
         by_au: by metric, the values (float64 [A], NaN where undefined) and the numbers of coded
-            frames (int64 [A]). `local_text_f1` and `global_text_f1`: the F1 of the AUs that texts
-            assert to be active, against the labels.
+            frames (int64 [A]). `local_text_f1` and `global_text_f1`: the F1, against the labels, of
+            the states that the texts assert.
         overall: by metric, the value and the number n of texts, pairs or faces that it is computed
             from. `*_bleu4` and `*_rouge_l`: the similarity of n texts to their references.
             `*_text_agreement_with_head`: the share of n (face, AU) pairs for which the text
             asserts the same state as the model's AU prediction. `local_unparsed`: the share of n
             local texts that assert nothing about their AU. `global_unparsed`: the share of n
             global texts that assert nothing about any AU. `text_contradictions`: the share of n
-            faces with local and global texts for which the two assert different states of an AU.
+            faces (with local and global texts) whose local and global text assert different states
+            of an AU.
     """
 
     by_au: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -74,15 +75,15 @@ def text_figures(
             coded, and the reference descriptions AUxx_caption and face_caption.
         aus: the AUs that the benchmark scores.
         threshold: the probability from which an AU counts as active.
-        occurrence_at: the intensity from which an AU counts as occurring. It decides whether a
-            description of a degree, from A (trace) to E (maximum), describes an active AU. None if
-            the benchmark codes occurrence.
+        occurrence_at: the lowest intensity, 1 to 5, at which an AU counts as active. It decides
+            whether the description of an intensity from A (trace) to E (maximum) is that of an
+            active AU. None if the dataset codes occurrence directly.
         language: the language of the descriptions, such as "en".
         templates: the folder of the templates that the references follow; None for the templates
             that ship with fauds.
 
     Raises:
-        UsageError: the language does not exist.
+        UsageError: there are no templates in this language.
         DataError: a reference does not describe the AUs of its frame as they are labelled.
     """
     parser = _TextParser(aus, occurrence_at, language, templates)
@@ -132,9 +133,10 @@ class _Assertions:
 
     Attributes:
         columns: the columns of texts: one for each AU, or one for the face.
-        present: whether the frame has a text, bool [N, A].
+        present: whether the frame has a text about the AU (local) or the face (global), bool
+            [N, A].
         states: the state of the AU that the text asserts, int8 [N, A]: 1 active, 0 inactive, -1 if
-            it asserts nothing.
+            the text asserts nothing about the AU.
     """
 
     columns: list[_TextColumn]
@@ -160,7 +162,8 @@ class _TextParser:
         """Return what the local or the global texts of a table assert about each AU.
 
         Args:
-            table: the table of texts; if it lacks columns of the scope, no frame has a text.
+            table: the table of texts. If one of the needed columns is missing, the result is that
+                of frames without texts.
             scope: "local" for texts about single AUs, "global" for texts about the whole face.
             suffix: the suffix of the columns' names: "text" or "caption".
         """
@@ -187,8 +190,8 @@ class _TextParser:
         Args:
             column: the texts of N rows.
             aus: the AUs whose states are returned.
-            others: the state that a parsed text asserts for AUs that it does not mention; None if
-                it asserts nothing about them.
+            others: the state that a parsed text asserts of AUs that the text does not mention: True
+                for active, False for inactive, None if it asserts nothing about such AUs.
 
         Returns:
             The states, int8 [N, len(aus)]: 1 active, 0 inactive, -1 if nothing is asserted.
@@ -221,15 +224,15 @@ def _refuse_other_references(
 ) -> None:
     """Raise an error if a reference does not describe the AUs of its frame as they are labelled.
 
-    No figure would be meaningful with such references.
+    Metrics that compare texts with such references would be meaningless.
     """
     wrong = references.present & (labels >= 0) & (references.states != labels)
     if wrong.any():
         row, au = np.argwhere(wrong)[0].tolist()
         column = references.columns[au if len(references.columns) > 1 else 0]
         raise DataError(
-            f"A reference description does not assert the label of {aus[au]}, "
-            f"{'active' if labels[row, au] else 'inactive'}: "
+            f"A reference description does not say that {aus[au]} is "
+            f"{'active' if labels[row, au] else 'inactive'}, as it is labelled: "
             f"{column.texts[column.places[row]]!r}.",
             where=f"captions, row {row}",
             hint="use the language and the templates that the captions were built with, or build "
@@ -260,8 +263,8 @@ def _contradictions(assertions: Mapping[str, _Assertions]) -> tuple[np.ndarray, 
     Local texts describe single AUs, and a global text the whole face.
 
     Returns:
-        Whether the two assert different states of an AU, bool [N, A], and whether a face has both
-        kinds of text, bool [N].
+        Whether the local and the global text assert different states of an AU, bool [N, A], and
+        whether a face has both kinds of text, bool [N].
     """
     local, face = (assertions[scope] for scope in SCOPES)
     both_assert = (local.states != _NOTHING) & (face.states != _NOTHING)

@@ -1,4 +1,4 @@
-"""Writes annotated images and videos: with boxes, action units and descriptions of the faces."""
+"""Writes annotated images and videos, which show boxes, action units and descriptions of faces."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ class AnnotatedMedia:
 
     Raises:
         UsageError: `path` is a file but there may be several inputs, `path` is an image but the
-            input is a video or the reverse, the format cannot be written, two inputs have the same
+            input is a video or vice versa, the format cannot be written, two inputs have the same
             name, or an input would be overwritten.
     """
 
@@ -63,11 +63,11 @@ class AnnotatedMedia:
             raise UsageError(
                 f"{self.path.name} is one file, but there may be several inputs to annotate.",
                 where=self.path,
-                hint="give a folder",
+                hint="give a folder for the annotated files",
             )
         if self.path.suffix.lower() in _READ_ONLY and not self.path.is_dir():
             raise UsageError(
-                f"Annotated images and videos are not written as {self.path.suffix}.",
+                f"Annotated images and videos cannot be written as {self.path.suffix} files.",
                 where=self.path,
                 hint="give a folder, or a file that ends in "
                 f"{', '.join((*IMAGE_FORMATS, *VIDEO_FORMATS))}",
@@ -90,8 +90,8 @@ class AnnotatedMedia:
 
         Raises:
             UsageError: the annotated file would replace its own input.
-            DataError: the file cannot be written, this version of OpenCV cannot write such a
-                video, or the previous video was not written completely.
+            DataError: the file cannot be written, this version of OpenCV cannot write a video of
+                this format and size, or the previous video was not written completely.
         """
         height, width = frame.pixels.shape[:2]
         rate = frame.rate
@@ -116,8 +116,8 @@ class AnnotatedMedia:
             video: whether the input file is a video instead of an image.
 
         Raises:
-            UsageError: the annotated file would replace its input, or one of them is an image and
-                the other a video.
+            UsageError: the annotated file would replace the input file, or only one of these two
+                files is a video.
         """
         output = self.path if self._is_file else self.path / self._relative_path(source)
         formats = VIDEO_FORMATS if video else IMAGE_FORMATS
@@ -141,8 +141,8 @@ class AnnotatedMedia:
     def _relative_path(self, source: Path) -> Path:
         """Return the path of the annotated file for an input file, relative to the output folder.
 
-        The path has the subfolders of the input folder. If there are several inputs, it begins with
-        the name of the input folder.
+        For a file in an input folder, the path includes the subfolders of the input folder. If
+        there are several inputs, it also begins with the input folder's name.
         """
         for path in self._inputs:
             if source != path and source.is_relative_to(path):
@@ -180,10 +180,10 @@ def _write_image(path: Path, annotated: np.ndarray) -> None:
 def _open_video(
     path: Path, rate: float, shape: tuple[int, ...]
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Open a video file for writing, as a context manager.
+    """Return a context manager that opens a video file for writing.
 
-    It yields a function that writes one frame, uint8 [H, W, 3] RGB. After writing, the video is
-    opened again and its frames are counted, since OpenCV reports no error when the disk is full.
+    It yields a function that writes one frame, uint8 [H, W, 3] RGB. When the context ends, the
+    frames in the file are counted, since OpenCV reports no error when the disk is full.
 
     Args:
         path: the video file.
@@ -191,8 +191,8 @@ def _open_video(
         shape: the shape of the frames: height, width, channels.
 
     Raises:
-        DataError: this version of OpenCV cannot write such a video, or frames are missing in the
-            written file.
+        DataError: this version of OpenCV cannot write a video of this format and size, or frames
+            are missing in the written file.
     """
     with atomic_keeping_partial(path) as temporary:
         # OpenCV infers the format from the suffix.
@@ -237,24 +237,27 @@ def _count_frames(path: Path) -> int:
     """Return the number of frames of a video; 0 if it cannot be opened."""
     try:
         video = Video(path)
-        # The header is written last; if it says 0 frames, there may be some nevertheless.
+        # The header is written last: if it says 0 frames, the video may still have some.
         return video.frames or sum(1 for _ in video.stream())
     except DataError:
         return 0
 
 
 def _valid_rate(rate: float, path: Path) -> float:
-    """Return a valid frame rate in frames per second for a video that is written.
+    """Return the frame rate of an annotated video in frames per second.
+
+    It is the frame rate of the original video. If that is unknown, a warning is printed and a
+    default rate is returned.
 
     Args:
-        rate: the frame rate of the original; if it is unknown, a default is used and a warning
-            printed.
-        path: the video file, for the warning.
+        rate: the frame rate of the original video; not a positive number if unknown.
+        path: the annotated video, for the warning.
     """
     if np.isfinite(rate) and rate > 0:
         return rate
     print(
-        f"The frame rate of the video is unknown: {path.name} shows {_DEFAULT_RATE} frames/s.",
+        f"The frame rate of the video is unknown: {path.name} is written with {_DEFAULT_RATE} "
+        "frames per second.",
         file=sys.stderr,
     )
     return _DEFAULT_RATE

@@ -42,7 +42,8 @@ class Layout:
         factor: the factor by which small images are enlarged; 1 for all other images.
         width: the width of the image after it is enlarged.
         height: the height of the image after it is enlarged.
-        body: the height of the side panel, at least `height`; the texts below the image begin here.
+        body: the height of the side panel, at least `height`; the texts below the image begin at
+            this height.
         side: the width of the side panel.
         size: the font size.
         slot: the height of the side panel's section for one action unit.
@@ -94,11 +95,11 @@ def lay_out(height: int, width: int) -> Layout:
 
 
 def even(value: int) -> int:
-    """Return a whole number, rounded up to the next even number."""
+    """Round a whole number up to an even number."""
     return value + value % 2
 
 
-_FOOTER = "attention of each AU branch, each to its own maximum"
+_FOOTER = "attention map of each AU branch, scaled to its own maximum"
 _VIDEO_LINES = 4
 
 
@@ -143,8 +144,8 @@ def _text_lines(
 ) -> Iterator[tuple[str, RGB]]:
     """Yield the lines of text below the image, and the colour of each line.
 
-    The first line names the file, and the others contain the description of each face. `most` is
-    the maximum number of lines for descriptions; None for no limit.
+    The first line names the file, and the further lines contain the description of each face.
+    `most` is the maximum number of lines for descriptions; None for no limit.
     """
     width = layout.width + layout.side - 2 * layout.pad
     place = drawable(Path(frame.source).name)
@@ -300,10 +301,10 @@ def _free_place(
 
 
 def _shifted(at: float, edge: float, last: float) -> float:
-    """Return a coordinate of a label, moved back into the image if necessary.
+    """Return the left or top coordinate of a label, moved back into the image if necessary.
 
-    Only a label that is aligned with an edge of the face's box is moved, so that it does not move
-    over the face.
+    The label is moved only along the edge of the face's box with which it is aligned, so that it
+    does not cover the face.
 
     Args:
         at: the left or top coordinate of the label.
@@ -377,7 +378,7 @@ def attention_tile(explanation: Explanation, au: str, side: int) -> np.ndarray:
         The image, uint8 [h, w, 3] RGB.
     """
     if explanation.attention is None:
-        raise ValueError("the model has no attention maps")
+        raise ValueError("the explanation has no attention maps")
     left, top, right, bottom = (int(np.floor(at + 0.5)) for at in explanation.seen)
     crop = explanation.crop[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
     scale = side / max(crop.shape[:2])

@@ -24,7 +24,7 @@ def explain(
     aligned: bool = False,
     device: str = "auto",
 ) -> Explanation:
-    """Apply a trained model to the largest face of one image; documented as `fauds.explain`."""
+    """Apply a trained model to the largest face of an image; see `fauds.explain` for arguments."""
     frame = _frame(image)
     path, _ = locate(weights)
     explainer = _explainer(path, path.stat().st_mtime_ns, device)
@@ -35,7 +35,7 @@ def explain(
 
 @lru_cache(maxsize=1)
 def _explainer(path: Path, modified: int, device: str) -> Explainer:
-    """Return the model of a weights file, which is cached until the file is modified.
+    """Return the model of a weights file; the model is cached until the file is modified.
 
     Args:
         path: the weights file.
@@ -51,10 +51,13 @@ def _frame(image: Path | str | Image.Image | np.ndarray) -> MediaFrame:
     if isinstance(image, Image.Image):
         image = _pixels(image)
     if not isinstance(image, np.ndarray):
-        raise UsageError(f"{type(image).__name__} is not an image.", hint=_ACCEPTED)
+        raise UsageError(
+            f"An object of type {type(image).__name__} is not an image.", hint=_ACCEPTED
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise UsageError(
-            f"The array is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3].", hint=_ACCEPTED
+            f"The array must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}.",
+            hint=_ACCEPTED,
         )
     return MediaFrame("image", 1, None, None, image)
 
@@ -62,7 +65,7 @@ def _frame(image: Path | str | Image.Image | np.ndarray) -> MediaFrame:
 def _frame_of_file(path: Path) -> MediaFrame:
     if path.is_dir() or sources.is_video(path):
         raise UsageError(
-            "fauds.explain takes one image file.",
+            "The function fauds.explain takes one image file, not a folder or a video.",
             where=path,
             hint="use the command fauds explain for folders and videos",
         )
@@ -75,7 +78,7 @@ def _frame_of_file(path: Path) -> MediaFrame:
 def _pixels(image: Image.Image) -> np.ndarray:
     """Return the pixels of a PIL image, uint8 [H, W, 3] RGB.
 
-    They are the same as if the image's file were read: turned upright by its EXIF data.
+    The image is turned upright according to its EXIF data, as it is when an image file is read.
     """
     try:
         upright = ImageOps.exif_transpose(image)

@@ -119,9 +119,9 @@ class Board:
         colour: RGB = TEXT_COLOUR,
         bold: bool = False,
     ) -> None:
-        """Write a line of text in a font size in pixels.
+        """Write a line of text with its top left corner at x, y.
 
-        The top left corner of the line, whose height is that of `line_height`, is at x, y.
+        `size` is the font size in pixels; the line is `line_height(size)` pixels high.
         """
         font = _font(fonts.font_file(text, bold), size)
         # Aligned by the baseline, so that lines in different fonts are level.

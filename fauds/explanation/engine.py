@@ -20,8 +20,15 @@ _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class ModelOutput:
     """The output of the model for one cropped face.
 
-    The attributes have the meaning of those with the same names in
-    `fauds.explanation.explained.Explanation`.
+    Attributes:
+        aus: by action unit, the probability of being active, 0 to 1, in the model's order.
+        active: the action units whose probability reaches the model's threshold.
+        local: by action unit, the generated description; empty if the model generates none.
+        face: the generated description of the whole face; empty if the model generates none.
+        attention: the attention map of each action unit's branch, float32 [A, h, w], in the order
+            of `aus`; None if the model has no attention maps.
+        seen: the part of the crop that the model gets as its input: left, top, right and bottom
+            edge in pixels of the crop.
     """
 
     aus: dict[str, float]
@@ -98,7 +105,7 @@ class Explainer:
             )
 
     def _search(self) -> dict[str, int]:
-        """Return the arguments for the beam search that generates descriptions.
+        """Return the arguments for the model's beam search, which generates descriptions.
 
         The dict is empty for a model that generates no descriptions.
         """
@@ -112,7 +119,7 @@ class Explainer:
         }
 
     def _autocast(self) -> torch.autocast:
-        """Return a context manager that runs the model in the precision of ``fauds bench``.
+        """Return a context manager that runs the model in the precision of its training run.
 
         If the device does not support this precision, the model runs in float32.
         """
@@ -158,7 +165,7 @@ def _device(name: str) -> torch.device:
     if name == "cpu" or (name == "auto" and not available):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):
-        raise UsageError(f"There is no device {name!r}.", hint="choose from: auto, cpu, cuda")
+        raise UsageError(f"The device {name!r} is unknown.", hint="choose from: auto, cpu, cuda")
     if not available:
         raise UsageError("PyTorch finds no CUDA device.", hint="use --device cpu or --device auto")
     # The processes that torchrun starts are distributed over the GPUs.

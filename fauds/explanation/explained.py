@@ -29,7 +29,7 @@ def as_html(
     local: Mapping[str, str],
     face: str,
 ) -> str:
-    """Return an HTML text that shows a face, a bar for every action unit, and the descriptions.
+    """Return HTML code that shows a face, a bar for every action unit, and the descriptions.
 
     Special characters in names and descriptions are escaped.
 
@@ -37,7 +37,7 @@ def as_html(
         title: the heading, which names the face.
         crop: the cropped face, uint8 [H, W, 3] RGB, which is embedded as a JPEG.
         aus: by action unit, the probability, 0 to 1.
-        active: the action units whose descriptions are shown.
+        active: the active action units, which are highlighted and whose descriptions are shown.
         local: by action unit, the description; may be empty.
         face: the description of the whole face; may be empty.
     """
@@ -105,7 +105,7 @@ class MediaFrame:
 
     @property
     def place(self) -> str:
-        """The file and the frame number as text: ``talk.mp4, frame 12``."""
+        """The file and, for a video, the frame number as text, such as ``talk.mp4, frame 12``."""
         return self.source if self.timestamp is None else f"{self.source}, frame {self.number:,}"
 
 
@@ -128,8 +128,8 @@ class Explanation:
         transform: the affine transform from pixels of the image to pixels of the crop, float64
             [2, 3].
         crop: the aligned and cropped face, uint8 [H, W, 3] RGB.
-        seen: the part of the crop that the model sees and that `attention` covers: left, top, right
-            and bottom edge in pixels of the crop.
+        seen: the part of the crop that the model gets as its input and that `attention` covers:
+            left, top, right and bottom edge in pixels of the crop.
         aus: by action unit, the probability of being active, 0 to 1, in the model's order.
         active: the action units whose probability reaches the model's threshold.
         local: by action unit, the generated description; empty if the model generates none.
@@ -156,13 +156,17 @@ class Explanation:
 
     @property
     def place(self) -> str:
-        """The file, frame number and face as text: ``talk.mp4, frame 12, face 2``."""
+        """The file, frame number and face as text, such as ``talk.mp4, frame 12, face 2``.
+
+        The frame number is left out for an image, and the face (counted from 1) for the largest
+        face.
+        """
         frame = "" if self.timestamp is None else f", frame {self.frame:,}"
         face = f", face {self.index + 1}" if self.index else ""
         return f"{self.source}{frame}{face}"
 
     def line(self) -> str:
-        """Return one line of text: the file, and the active action units with probabilities."""
+        """Return one line of text with `place` and the active action units' probabilities."""
         active = "  ".join(f"{au} {self.aus[au]:.2f}" for au in self.active)
         return f"{self.place}: {active or 'no action unit is active'}"
 

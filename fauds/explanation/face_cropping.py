@@ -23,8 +23,15 @@ _BY_NAME = ("csv", "openface")
 class FaceCrop:
     """A cropped face.
 
-    The attributes have the meaning of those with the same names in
-    `fauds.explanation.explained.Explanation`.
+    Attributes:
+        box: the left, top, right and bottom edge of the face in pixels of the image; None if the
+            whole image is the face, or if the detector provides no box.
+        eyes: the centres of the eyes in pixels of the image, float32 [2, 2], the left eye in the
+            image first; None if unknown.
+        estimated: whether `eyes` were estimated from the box.
+        transform: the affine transform from pixels of the image to pixels of the crop, float64
+            [2, 3].
+        crop: the aligned and cropped face, uint8 [H, W, 3] RGB.
     """
 
     box: Box | None
@@ -42,8 +49,8 @@ class Cropper(Protocol):
 
         Args:
             image: the image, uint8 [H, W, 3] RGB.
-            at: the file name and the frame number, by which detectors that read faces from tables
-                find the image.
+            at: the file name and the frame number. Detectors that read faces from tables use them
+                to look up the image.
 
         Raises:
             DataError: the image has no face.
@@ -79,7 +86,11 @@ class DetectionCropper:
         """Return the crops of the detected faces; for arguments and errors see `Cropper.crop`."""
         faces = self._detector.find(image, at)
         if not faces:
-            raise DataError("No face was found.", where=at.source)
+            raise DataError(
+                "No face was found.",
+                where=at.source,
+                hint="try another detector, or use --aligned (aligned=True) for a face crop",
+            )
         crops = [
             _cropped(image, face, transform, self._alignment)
             for face, transform in zip(
@@ -89,9 +100,10 @@ class DetectionCropper:
         ]
         if not crops:
             raise DataError(
-                "No face was found that can be cropped: faces are too small, or the landmarks that "
-                "the alignment needs are missing.",
+                "None of the faces can be cropped: they are too small, or the landmarks that the "
+                "alignment needs are missing.",
                 where=at.source,
+                hint="try another detector, or give an image with larger faces",
             )
         return crops
 
@@ -101,7 +113,7 @@ class DetectionCropper:
             f"The alignment {self._alignment.name} of these weights needs {needs} of a face, "
             f"which {self._detector.identity} does not provide.",
             hint="use another detector, such as mediapipe:face_landmarker.task or "
-            "openface:FOLDER, or images that are already cropped in this way (--aligned)",
+            "openface:FOLDER, or images that are already cropped by this alignment (--aligned)",
         )
 
 
@@ -114,7 +126,7 @@ def _cropped(
 
 
 def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
-    """Check that files have distinct names if the detector identifies images by file name only.
+    """Check that files have distinct names if a detector identifies images by file name only.
 
     Args:
         detector: the name of the detector; see `fauds.faces.detectors.open_detector`.
@@ -137,7 +149,7 @@ def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
 
 
 def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
-    """Return a cropper that crops faces as a model's training faces were cropped.
+    """Return a cropper that crops faces in the same way as the faces that a model was trained on.
 
     Args:
         weights: the trained weights of the model, which name the alignment.
@@ -147,7 +159,7 @@ def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False
 
     Raises:
         UsageError: a detector is given but not needed, the detector is unknown or does not provide
-            what the alignment needs, or this version of fauds does not have the alignment.
+            what the alignment needs, or the alignment is unknown in this version of fauds.
         DataError: the files of the detector are missing or damaged.
     """
     if not (aligned or weights.whole_images):

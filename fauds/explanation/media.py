@@ -19,7 +19,8 @@ VIDEO_SUFFIXES = frozenset(
     (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 )
 _SUFFIXES_READ = (
-    f"images: {' '.join(sorted(IMAGE_SUFFIXES))}; videos: {' '.join(sorted(VIDEO_SUFFIXES))}"
+    f"give images ({' '.join(sorted(IMAGE_SUFFIXES))}) or videos "
+    f"({' '.join(sorted(VIDEO_SUFFIXES))})"
 )
 
 
@@ -31,7 +32,7 @@ def find_media(inputs: Sequence[Path]) -> list[Path]:
             Hidden files, and files that are neither images nor videos by their suffix, are ignored.
 
     Raises:
-        UsageError: an input does not exist, or has a suffix of neither an image nor a video.
+        UsageError: an input does not exist, or its suffix is not that of an image or a video.
         DataError: a folder contains neither an image nor a video.
     """
     files: list[Path] = []
@@ -39,10 +40,12 @@ def find_media(inputs: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             files += _inside(path)
         elif not path.exists():
-            raise UsageError("There is no such file or folder.", where=path)
+            raise UsageError(
+                "The file or folder does not exist.", where=path, hint="give an existing path"
+            )
         elif not _readable(path):
             raise UsageError(
-                f"{path.name} is neither an image nor a video by its suffix.",
+                f"{path.name} is neither an image nor a video, judging by its suffix.",
                 where=path,
                 hint=_SUFFIXES_READ,
             )
@@ -76,7 +79,7 @@ def _readable(path: Path) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video by its suffix."""
+    """Return whether a file has the suffix of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -104,21 +107,21 @@ class ProcessShare:
         rank, world = launcher.rank(), launcher.world_size()
         if rank >= world:
             raise UsageError(
-                f"RANK is {rank} but WORLD_SIZE is {world}.",
-                where="environment",
+                f"RANK is {rank}, but must be less than WORLD_SIZE, which is {world}.",
+                where="environment variables",
                 hint="start with torchrun, which sets both variables, or unset both",
             )
         return cls(rank, world)
 
     def of_files(self, files: Sequence[Path]) -> list[Path]:
-        """Return those of the given files that this process handles; videos are never split."""
+        """Return the files that this process handles, out of all files; videos are not split."""
         return list(files[self.rank :: self.world])
 
     def of_output(self, path: Path) -> Path:
         """Return the path of the file that this process writes.
 
-        It is the given path, such as ``faces.csv``, if there is one process; otherwise a path with
-        the number of the process, such as ``faces-2of4.csv``.
+        If there is only one process, this is the path itself, such as ``faces.csv``; otherwise the
+        number of the process is added, as in ``faces-2of4.csv``.
         """
         if self.world == 1:
             return path
@@ -128,7 +131,7 @@ class ProcessShare:
 def count_frames(files: Sequence[Path]) -> int:
     """Return the total number of images and video frames in some files.
 
-    Video frames are not counted; their number is read from the headers, which may be wrong.
+    The number of a video's frames is read from the header of the video, which may be wrong.
     """
     return sum(_frame_count(path) if is_video(path) else 1 for path in files)
 
@@ -143,8 +146,8 @@ def _frame_count(path: Path) -> int:
 def frames(files: Sequence[Path]) -> Iterator[MediaFrame]:
     """Yield the images and video frames of files, one at a time.
 
-    For an unreadable image, the yielded frame contains the error instead of pixels. If a video has
-    fewer frames than its header says, such a frame with an error is yielded at its end.
+    For an unreadable image, the yielded frame contains an error instead of pixels. If a video has
+    fewer frames than its header says, a frame with an error is yielded after its last frame.
     """
     for path in files:
         if is_video(path):
@@ -179,6 +182,7 @@ def _video_frames(path: Path) -> Iterator[MediaFrame]:
         yield MediaFrame(str(path), last, (last - 1) / rate, rate, image)
     if last < max(1, video.frames):
         too_short = DataError(
-            f"The video ends after frame {last:,}; its header says {video.frames:,}.", where=path
+            f"The video ends after frame {last:,}, but its header says {video.frames:,} frames.",
+            where=path,
         )
         yield MediaFrame(str(path), last + 1, last / rate, rate, too_short)

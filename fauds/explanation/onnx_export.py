@@ -1,4 +1,4 @@
-"""Exports the action unit probabilities of a trained model as an ONNX file."""
+"""Exports a trained model as an ONNX file that computes action unit probabilities."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _BATCHES = (1, 2, 5)
 _LARGEST = 2**31 - 1
-"""The maximum size of a protobuf message, and so of an ONNX file, in bytes."""
+"""The maximum size of an ONNX file (a protobuf message) in bytes."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Probabilities(nn.Module):
 
 
 def check_packages() -> None:
-    """Check that the packages for exporting are installed, before any work is done.
+    """Check that the packages for exporting are installed.
 
     Raises:
         UsageError: the packages of the extra `export` are not installed.
@@ -87,7 +87,7 @@ def check_packages() -> None:
         except ImportError as error:
             raise UsageError(
                 f"Exporting needs the package {name}, which is not installed.",
-                hint="pip install 'fauds[export]'",
+                hint="run: pip install 'fauds[export]'",
             ) from error
 
 
@@ -180,7 +180,7 @@ def _converted(network: Probabilities, size: int, weights: Weights) -> Any:
 
 def _backbone(weights: Weights) -> str:
     backbone = getattr(weights.settings.model, "backbone", None)
-    return getattr(backbone, "name", "its own")
+    return getattr(backbone, "name", "a custom one")
 
 
 def _clean(model: Any) -> None:
@@ -188,7 +188,7 @@ def _clean(model: Any) -> None:
     graph = model.graph
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    # Intermediate shapes have other names for the batch; they are computed from the input's.
+    # Intermediate shapes have other names for the batch; programs infer them from the input.
     del graph.value_info[:]
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
@@ -221,7 +221,7 @@ def metadata(weights: Weights) -> dict[str, str]:
 
 
 def crop_description(size: int) -> str:
-    """Return a phrase that says how a cropped face is scaled and cut to the model's input size."""
+    """Return a phrase that describes how a face is scaled and cropped to the model's input size."""
     return (
         f"scale the face to {round(size * 8 / 7)} pixels on its shorter side, and cut out "
         f"the middle {size} x {size}"

@@ -1,8 +1,8 @@
 """Writes explanations as Parquet, JSON Lines, or CSV with the columns of OpenFace.
 
 An explanation is the model's output for one face. Faces are written one by one, in bounded memory.
-A file only gets its name when it is complete; if writing is interrupted, the faces so far are kept
-in a file with the suffix ``.part``.
+The file has a temporary name until it is complete; if writing is interrupted, the faces written so
+far are kept in a file with the suffix ``.part``.
 """
 
 import csv
@@ -47,7 +47,7 @@ def open_output(path: Path, aus: Sequence[str], texts: bool, *, several: bool = 
         raise UsageError(
             f"The suffix of {path.name} is not that of an output format.",
             where=path,
-            hint=f"give a file that ends in {', '.join(_FORMATS)}",
+            hint=f"give a file that ends in one of {', '.join(_FORMATS)}",
         )
     return _FORMATS[path.suffix.lower()](path, aus, texts, several)
 
@@ -55,8 +55,9 @@ def open_output(path: Path, aus: Sequence[str], texts: bool, *, several: bool = 
 class Output:
     """A file that explanations are written to; use as a context manager, or call `close`.
 
-    If the context ends with an error or Ctrl-C, the faces so far are kept in a file with the suffix
-    ``.part``. If `close` is never called, no file is left. For the arguments see `open_output`.
+    If the context ends with an error or Ctrl-C, the faces written so far are kept in a file with
+    the suffix ``.part``. If `close` is never called, no file is left. For the arguments see
+    `open_output`.
     """
 
     def __init__(self, path: Path, aus: Sequence[str], texts: bool, several: bool) -> None:
@@ -68,7 +69,7 @@ class Output:
         self._open(self._stack.enter_context(atomic_keeping_partial(path)))
 
     def _open(self, temporary: Path) -> None:
-        """Open the temporary file, and add to `self._stack` what closes it."""
+        """Open the temporary file, and add a callback that closes it to `self._stack`."""
         raise NotImplementedError
 
     def write(self, explanations: Sequence[Explanation]) -> None:

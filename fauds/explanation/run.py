@@ -1,7 +1,6 @@
-"""The loop over images and video frames.
+"""The loop that crops, explains and writes the faces of images and video frames.
 
-Faces are cropped, the model explains them in batches (it predicts action units and generates
-descriptions), and the explanations are written.
+The model explains the faces in batches: it predicts action units and generates descriptions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from fauds.explanation.face_cropping import Cropper, FaceCrop
 from fauds.faces.base import Position
 
 LISTED = 10
-"""The number of skipped frames that `Summary` lists."""
+"""The maximum number of skipped frames that `Summary` lists."""
 _MAX_PENDING_BYTES = 2**28
 """The maximum number of bytes of frames and crops that are held until a batch is full."""
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -76,7 +75,7 @@ def run(
     """Explain all faces of a stream of frames, and write the explanations in the frames' order.
 
     Frames are held until their faces fill a batch for the model, in bounded memory. Frames that
-    cannot be read or have no face are skipped. Counts of all frames are returned.
+    cannot be read or have no face are skipped.
 
     Args:
         frames: the images and video frames.
@@ -84,7 +83,11 @@ def run(
         explainer: the trained model.
         writers: the files that explanations are written to.
         painters: the annotated images and videos that explanations are drawn on.
-        advance: called with the number of newly finished frames, for a progress bar.
+        advance: a function that is called with the number of frames that were finished since its
+            last call, for a progress bar.
+
+    Returns:
+        The numbers of explained and of skipped frames, and of faces.
     """
     summary = Summary()
     for batch in _batches(frames, cropper, explainer.batch_size, keep=bool(painters)):
@@ -130,7 +133,11 @@ def _batches(
 
 
 def _crop_faces(frame: MediaFrame, cropper: Cropper) -> _PendingFrame:
-    """Crop the faces of a frame; an error is not raised but kept as the reason for no crops."""
+    """Crop the faces of a frame.
+
+    If the frame cannot be read or has no face, no error is raised: the result has no crops, and the
+    error's message as the reason.
+    """
     if isinstance(frame.image, DataError):
         return _PendingFrame(frame, [], frame.image.what)
     try:
@@ -142,7 +149,7 @@ def _crop_faces(frame: MediaFrame, cropper: Cropper) -> _PendingFrame:
 
 
 def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator[list[Explanation]]:
-    """Yield a list of explanations for each frame, one for each of the frame's faces.
+    """Yield for each frame a list with one explanation of each face.
 
     The model is called once, with the faces of all frames.
     """

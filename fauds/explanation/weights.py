@@ -1,6 +1,7 @@
 """Reads weights files: a model's trained weights, and all that is needed to use the model.
 
-This includes the model's settings, vocabularies and threshold, and the alignment of its faces.
+Besides the weights, a file contains the model's settings, vocabularies and threshold, and the
+alignment of the faces that the model was trained on.
 """
 
 from collections.abc import Callable, Mapping
@@ -116,7 +117,8 @@ def locate(
     """Find a weights file; for the arguments see `open_weights`.
 
     Returns:
-        The path of the file, and lines of text for the user if there were several to choose from.
+        The path of the file, and lines of text for the user: if a run has several weights files,
+        one line says which of them is used.
 
     Raises:
         UsageError: there is no such file or run.
@@ -173,7 +175,7 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
     except UsageError as error:
         raise DataError(error.what, where=path, hint=error.hint) from error
     except KeyError as error:
-        raise _incomplete(path, f"{error.args[0]!r} is missing in their header") from error
+        raise _incomplete(path, f"the entry {error.args[0]!r} is missing") from error
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise _incomplete(path, f"settings.{key}: {error.errors()[0]['msg']}") from error
@@ -209,7 +211,7 @@ def _target(meta: Mapping[str, Any]) -> Target:
         return TARGETS[str(declared["kind"])].model_validate(declared)
     names = tuple(meta["aus"])
     if not names or len(set(names)) < len(names):
-        raise ValueError("aus must be different action units")
+        raise ValueError("aus must list one or more action units, each only once")
     return Occurrence(aus=names)
 
 
@@ -225,7 +227,7 @@ def _words(path: Path, sizes: Mapping[str, int], saved: Mapping[str, Any], scope
     size = sizes.get(scope)
     if size is not None and {len(words.tokens), len(words.spaces)} != {size}:
         raise DataError(
-            f"The {scope} vocabulary has {len(words):,} words, but the weights need {size:,}.",
+            f"The {scope} vocabulary has {len(words):,} words, but the weights are for {size:,}.",
             where=path,
             hint="copy the file again, or train again",
         )
@@ -234,7 +236,7 @@ def _words(path: Path, sizes: Mapping[str, int], saved: Mapping[str, Any], scope
 
 def _incomplete(path: Path, why: str) -> DataError:
     return DataError(
-        f"The weights cannot be used for explaining: {why}.",
+        f"The weights cannot be used, because the file's header is not valid: {why}.",
         where=path,
         hint="they may be from an older fauds; train again with this version (fauds bench)",
     )
@@ -248,7 +250,7 @@ def _existing(name: Path, runs: Path | None) -> Path:
         runs: the folder of runs; None to accept only paths.
 
     Raises:
-        UsageError: there is no such file or folder; the hint lists what there is to choose from.
+        UsageError: there is no such file or folder; the hint lists the existing runs or folds.
     """
     candidates = [name, *([runs / name] if runs else [])]
     for path in candidates:
@@ -257,13 +259,15 @@ def _existing(name: Path, runs: Path | None) -> Path:
     for run in (path.parent for path in candidates):
         if folds := _folds(run):
             raise UsageError(
-                f"The run {run.name} has no weights {name.name!r}.",
+                f"The run {run.name} has no weights of {name.name!r}.",
                 where=run,
                 hint=f"choose from: {', '.join(file.parent.name for file in folds)}",
             )
     finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
     names = sorted({path.parents[1].name for path in finished})
-    choices = f"choose from: {', '.join(names) or 'none'}; runs of another dataset: --dataset"
+    choices = (
+        f"choose from: {', '.join(names) or 'none'}; for runs of another dataset, give --dataset"
+    )
     raise UsageError(
         f"There is no weights file or run {str(name)!r}.",
         where=runs,
@@ -305,6 +309,6 @@ def _weights_file(path: Path) -> tuple[Path, tuple[str, ...]]:
     names = [file.parent.name for file in folds]
     note = (
         f"{path.name} has weights of {', '.join(names)}: {names[0]} is used; "
-        f"to use another, give for example {path.name}/{names[1]}"
+        f"to use the weights of another fold, give for example {path.name}/{names[1]}"
     )
     return folds[0], (note,)

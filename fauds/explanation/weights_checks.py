@@ -41,12 +41,13 @@ def check_sizes(settings: RunSettings[Any], longest: Mapping[str, int]) -> None:
     """
     for scope, words in longest.items():
         if not 1 <= words <= LONGEST_TEXT:
-            raise ValueError(f"longest.{scope} is {words:,}, not 1 to {LONGEST_TEXT:,}")
+            raise ValueError(f"longest.{scope} must be from 1 to {LONGEST_TEXT:,}, not {words:,}")
     backbone = getattr(settings.model, "backbone", None)
     for number in _numbers(backbone.args if isinstance(backbone, BackboneSettings) else {}):
         if abs(number) > LARGEST_ARGUMENT:
             raise ValueError(
-                f"settings.model.backbone.args has {number:,}, which no backbone takes"
+                f"settings.model.backbone.args has the number {number:,}, which is too large for a "
+                "backbone"
             )
 
 
@@ -74,7 +75,7 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise DataError(
-                f"The weights cannot be used: {name} holds values that are not finite.",
+                f"The weights cannot be used: {name} contains values that are not finite.",
                 where=path,
                 hint="train again with a lower training.learning_rate, or give other weights",
             )
@@ -116,14 +117,15 @@ def check_fit(build: Callable[[], nn.Module], tensors: Mapping[str, Tensor], pat
         more = f"; and {len(differ) - _LISTED:,} more" if len(differ) > _LISTED else ""
         raise _mismatch("; ".join(shown) + more, path)
     if sum(buffer.nbytes for buffer in model.buffers()) > LARGEST_BUFFERS:
-        raise _mismatch("it would need more memory than the weights do", path)
+        raise _mismatch("the buffers of that model would need too much memory", path)
 
 
 @contextmanager
 def _parameter_limit(parameters: int) -> Iterator[None]:
-    """Return a context manager that raises an error if more parameters than this are created.
+    """Return a context manager that limits the number of parameters of a model built inside it.
 
-    It limits the size of a model that is built inside the context.
+    Raises:
+        OverflowError: more than `parameters` parameter tensors are created.
     """
     remaining = parameters
 
@@ -131,7 +133,7 @@ def _parameter_limit(parameters: int) -> Iterator[None]:
         nonlocal remaining
         remaining -= 1
         if remaining < 0:
-            raise OverflowError("it has many more parameters than the file has tensors")
+            raise OverflowError("the model has many more parameters than the file has tensors")
 
     handle = register_module_parameter_registration_hook(count)
     try:
@@ -142,7 +144,7 @@ def _parameter_limit(parameters: int) -> Iterator[None]:
 
 def _mismatch(why: str, path: Path) -> DataError:
     return DataError(
-        f"The weights are not those of the model that their header describes: {why}.",
+        f"The weights do not fit the model that the file's header describes: {why}.",
         where=path,
         hint="copy the file again, or train again",
     )

@@ -35,7 +35,7 @@ class Alignment:
     Attributes:
         name: the name that users write.
         version: the version of the rule, raised whenever its crops change.
-        size: the side of the crop in pixels; None keeps the frame's own size.
+        size: the side of the crop in pixels; None keeps the size of the image.
         border: the grey level, 0 to 255, of crop pixels that lie outside the image.
         needs: what the alignment must know of a face: "eyes", "points", "box" or "nothing".
         averages: whether an image that is reduced to half its size or less is first averaged over
@@ -57,8 +57,8 @@ class Alignment:
     def transforms(self, marks: Marks) -> np.ndarray:
         """Return the affine maps from pixels of images to pixels of crops, float64 [N, 2, 3].
 
-        The map of a face is NaN if what the alignment needs of the face is unknown or cannot be
-        used: if the eyes are less than one pixel apart, or the box has no width or height.
+        The map of a face is NaN if the marks that the alignment needs are unknown, if the eyes are
+        less than one pixel apart, or if the box has no width or height.
 
         Args:
             marks: the eye centres, 49 points and boxes of N faces.
@@ -83,10 +83,10 @@ def alignment(name: str, version: int | None = None) -> Alignment:
     match = ALIGNMENTS[name]
     if version not in (None, match.version):
         raise UsageError(
-            f"The alignment {name} has version {match.version} in this fauds; the benchmark asks "
-            f"for version {version}.",
-            hint="use the fauds release that the benchmark names, or crop the faces with this "
-            "version and do not compare the results with the benchmark's",
+            f"The alignment {name} has version {match.version} in this version of fauds, but the "
+            f"benchmark requires version {version}.",
+            hint="use the version of fauds that the benchmark names, or require version "
+            f"{match.version} of the alignment and do not compare results with the benchmark's",
         )
     return match
 
@@ -101,8 +101,8 @@ def warp(image: np.ndarray, transform: np.ndarray, alignment: Alignment) -> np.n
         alignment: the alignment, which determines the size and border of the crop.
 
     Returns:
-        The crop, uint8 [size, size, 3], sampled bilinearly; the image itself where the alignment
-        has no size.
+        The crop, uint8 [size, size, 3], sampled bilinearly; the image itself if the alignment's
+        size is None.
     """
     if alignment.size is None:
         return image

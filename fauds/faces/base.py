@@ -1,4 +1,8 @@
-"""The types that all face detectors share: `Face`, `Position` (of an image) and `Detector`."""
+"""The types that all face detectors share.
+
+`Face` is a face in an image, `Position` says which frame an image shows, and `Detector` is the
+interface of a face detector.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels; (0, 0) is the middle of the first pixel."""
+"""Left, top, right and bottom of a box, in pixels; (0, 0) is the middle of the first pixel."""
 
 
 GIVES = frozenset(("eyes", "points", "box"))
@@ -23,8 +27,8 @@ class Face:
             (without the inner corners of the lips), or 49 (without the jaw too); None if the
             detector gives boxes only. (0, 0) is the middle of the first pixel.
         eyes: the eye centres, float32 [2, 2], x and y in pixels: first the eye on the left side
-            of the image, then the other.
-        estimated: whether `eyes` were estimated from the box.
+            of the image, then the eye on the right side.
+        estimated: whether `eyes` were estimated from `box` instead of being detected.
         score: the detector's confidence, 0 to 1; 1 if the detector reports no confidence.
     """
 
@@ -37,9 +41,9 @@ class Face:
 
 @dataclass(frozen=True)
 class Position:
-    """The place that an image comes from: its sequence or file, and its frame number.
+    """Where an image comes from: its sequence (subject and task) or file, and its frame number.
 
-    Detectors that read faces from files use it to look up the faces of an image.
+    Detectors that read faces from files look up the faces of an image by its position.
 
     Attributes:
         source: the sequence, such as ``F001/T1`` or ``SN001``, or the name of an image or video
@@ -56,17 +60,19 @@ class Detector(Protocol):
     """The interface of a face detector.
 
     Other packages add detectors through the entry-point group ``fauds.detectors``. An entry names
-    a function that takes the path that the user wrote after ``NAME:``, a `pathlib.Path` or None,
-    and returns a detector. The function raises UsageError if it needs a path and gets None. Every
-    process opens its own detector.
+    a function that returns a detector. Its argument is the path that the user wrote after the
+    detector's name (``--detector NAME:PATH``), a `pathlib.Path`, or None without a path; the
+    function raises UsageError if it needs a path and gets None. Every worker process opens its own
+    detector.
 
     Attributes:
         identity: the detector's name and version, and a fingerprint of the files that it reads:
             everything that its results depend on.
-        gives: what every detected face comes with: a subset of "eyes" (the eye centres, which may
-            be estimated), "points" (49 landmarks) and "box". An alignment that needs something
-            else is an error before any image is read. A detector of another package that lacks
-            this attribute is assumed to give everything.
+        gives: what the detector gives for every face: a subset of "eyes" (the eye centres, which
+            may be estimated), "points" (49 landmarks) and "box". If the chosen alignment (the rule
+            by which faces are cropped) needs anything else, an error is raised before any image
+            is read. A detector of another package that lacks this attribute is assumed to give
+            everything.
     """
 
     identity: str
@@ -77,5 +83,5 @@ class Detector(Protocol):
 
         Args:
             image: the image, uint8 [H, W, 3] RGB.
-            at: the sequence or file, and the frame number, that the image comes from.
+            at: where the image comes from: its sequence or file, and its frame number.
         """

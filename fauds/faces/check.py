@@ -1,9 +1,9 @@
-"""Inspection of a dataset's release before any work: what it holds and what is missing.
+"""Inspection of a dataset's release (its raw files): what it holds and what is missing.
 
-It also estimates the time and disk space that the following steps need. Labels are read
-completely, which takes seconds. Images are counted by their file names, and frames of a video by
-the video's header. A few frames are cropped into a temporary folder to measure the speed and the
-size of a crop.
+The inspection comes before all other steps, and also estimates the time and disk space that these
+steps need. Labels are read completely, which takes seconds. Images are counted by their file names,
+and frames of a video by the video's header. A few frames are cropped into a temporary folder to
+measure the speed and the size of a crop.
 """
 
 import os
@@ -34,14 +34,14 @@ from fauds.tables.columns import to_numpy
 
 
 class Problems:
-    """Messages about missing or broken files, each only once, in the order of discovery."""
+    """A list of messages about missing or broken files, without repetitions."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All messages, in the order in which they were added."""
+        """All messages, in the order in which they were first added."""
         return tuple(self._lines)
 
     def add(self, line: str) -> None:
@@ -54,7 +54,7 @@ class Problems:
 
 
 def one_line(error: FaudsError) -> str:
-    """Return the message of an error in one line."""
+    """Return the message of an error, with its place and hint, in one line."""
     where = f" ({error.where})" if error.where else ""
     return f"{error.what}{where}" + (f"; {error.hint}" if error.hint else "")
 
@@ -84,11 +84,12 @@ def landmark_coverage(
 ) -> LandmarkCoverage:
     """Count the frames of a release that have landmarks.
 
-    Files that must be opened to count their frames are counted by a sample.
+    If all landmarks of a sequence are in one file, the file must be read to count its frames. Of
+    these files, only a sample is read.
 
     Args:
         jobs: all sequences.
-        hint: a sentence for the user: what to do if landmarks are missing.
+        hint: what the user can do if landmarks are missing.
         missing: the list to which messages about missing or unreadable landmarks are added.
     """
     if jobs[0].request.camera == "right":
@@ -142,10 +143,11 @@ def _mean(
     packed: Sequence[SequenceJob],
     read: dict[SequenceJob, int],
 ) -> float:
-    """Return the share of all frames that have landmarks, 0 to 1.
+    """Return the share of frames that have landmarks, 0 to 1, in all sequences together.
 
-    A sequence has either a landmark file for each frame, which can be counted by name, or one
-    file, which must be read. Only a sample of the latter was read; its share stands for all.
+    A sequence has either a landmark file for each frame, and these files are counted by name, or
+    one file for all frames, which must be read. Only a sample of the sequences with one file was
+    read; the share in the sample stands for all of them.
 
     Args:
         listed: the sequences with a landmark file for each frame.
@@ -197,7 +199,7 @@ def check(
     camera: Literal["left", "right"],
     workdir: Path,
 ) -> Check:
-    """Inspect a release; files are written to a temporary folder only.
+    """Inspect a release; the only files written are a few crops in a temporary folder.
 
     Args:
         benchmark: the benchmark whose reader, AUs, published counts and alignment are used.
@@ -207,7 +209,8 @@ def check(
         workdir: the folder that the steps would write to; it may not exist yet.
 
     Raises:
-        DataError: labels are missing or broken, or the images contradict each other.
+        DataError: labels are missing or broken, or the numbers in the names of the image files
+            contradict each other.
     """
     began = perf_counter()
     frames, reading = _read(benchmark, root, options)
@@ -290,7 +293,7 @@ def _jobs(
         benchmark: the benchmark, with its alignment.
         frames: the frames table: a row for each coded frame.
         `footage`: the archives, videos and landmark files of the sequences.
-        reading: what the reader of the release found.
+        reading: the result of reading the labels, with the root folder of the release.
         camera: the camera whose videos are used.
         missing: the list to which messages about missing or broken files are added.
     """
@@ -311,7 +314,7 @@ def _jobs(
 def _images(
     jobs: tuple[SequenceJob, ...], benchmark: Benchmark, missing: Problems
 ) -> list[np.ndarray]:
-    """Return which frames have an image, an array, bool [N], for each sequence.
+    """Return, for each sequence, which of its N frames have an image, bool [N].
 
     Args:
         jobs: the sequences.
@@ -357,7 +360,7 @@ def _prepare(
 
     Args:
         jobs: the sequences that would be cropped.
-        available: which frames of each sequence have an image, bool [N] each.
+        available: for each sequence, which of its frames have an image, bool [N].
         coverage: how many frames have landmarks.
         processes: the number of processes that would share the work.
         contents: the list to which messages about what the release holds are added.

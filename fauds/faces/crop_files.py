@@ -1,12 +1,12 @@
-"""The files that cropping one sequence writes: crops, and table rows with their outcomes.
+"""The files that are written when a sequence is cropped: crops, and table rows about them.
 
     faces/eyes-similarity-1/F001/T1/2440.jpg
     faces/eyes-similarity-1/.parts/F001_T1-0000.parquet
 
-The rows of a sequence are stored in parts of 512 coded frames, a file for each part. The file is
-removed before the first crop that its rows name is changed, and written after the last of these
-crops; it holds the fingerprint of the inputs and settings. A run that was stopped therefore resumes
-after the last complete part.
+The table rows of a sequence are stored in parts of 512 coded frames, with one file for each part.
+The file of a part is removed before any crop of the part is changed. It is written again after the
+last crop of the part, and holds the fingerprint of the inputs and settings. A run that was stopped
+can therefore be resumed after the last complete part.
 """
 
 import os
@@ -34,7 +34,7 @@ _TEMPORARY = ".part"
 class CropFiles:
     """The crops of one sequence, and the files with its table rows.
 
-    A file of rows is called a part; it belongs to 512 coded frames.
+    The rows are stored in parts of 512 coded frames, with one file for each part.
 
     Args:
         job: the sequence.
@@ -52,7 +52,7 @@ class CropFiles:
 
     @cached_property
     def slices(self) -> list[slice]:
-        """The positions in the sequence of each part's frames; a part has up to 512 frames."""
+        """For each part (up to 512 frames), the slice of the sequence's frames that it holds."""
         count = len(self._job.frames)
         return [slice(begin, min(begin + PART, count)) for begin in range(0, count, PART)]
 
@@ -72,7 +72,7 @@ class CropFiles:
         )
 
     def _is_done(self, number: int, names: set[str]) -> bool:
-        """Return whether a part is up to date and all its crops exist.
+        """Return whether the file of a part is up to date and all crops of the part exist.
 
         Args:
             number: the number of the part, counted from 0.
@@ -93,14 +93,18 @@ class CropFiles:
         self._remove(name for name in self._names() if name.endswith(_TEMPORARY))
 
     def path(self, frame: int) -> str:
-        """Return the path of the crop of a label frame, relative to the dataset's folder."""
+        """Return the path of the crop of a frame, relative to the dataset's folder.
+
+        Args:
+            frame: the frame number, as in the label files.
+        """
         return f"{self._relative}/{frame}.jpg"
 
     def write(self, frame: int, crop: np.ndarray | bytes) -> None:
         """Write a crop; an error leaves no incomplete file behind.
 
         Args:
-            frame: the label frame number.
+            frame: the frame number, as in the label files.
             crop: the crop, RGB uint8 [H, W, 3], or the content of a JPEG file.
 
         Raises:
@@ -122,7 +126,11 @@ class CropFiles:
                 raise
 
     def begin_part(self, number: int) -> None:
-        """Remove the file of a part, because the crops that its rows name are about to change."""
+        """Remove the file with the rows of a part, before the crops of the part are changed.
+
+        Args:
+            number: the number of the part, counted from 0.
+        """
         path = self._part_path(number)
         with write_errors(path):
             path.unlink(missing_ok=True)
@@ -138,23 +146,31 @@ class CropFiles:
         store.write_table(self._part_path(number), rows, meta | {"crops": self._job.fingerprint})
 
     def part(self, number: int) -> pa.Table:
-        """Return the rows in the file of a part, a table.
+        """Return the table rows in the file of a part, which has up to 512 frames.
 
-        Raises the errors of `fauds.tables.store.read_table`.
+        Args:
+            number: the number of the part, counted from 0.
+
+        Raises:
+            DataError: the file is missing or cannot be read.
         """
         return store.read_table(self._part_path(number))
 
     def meta(self, number: int) -> dict[str, Any]:
         """Return the metadata in the file of a part, as JSON values by name.
 
-        Raises the errors of `fauds.tables.store.read_meta`.
+        Args:
+            number: the number of the part, counted from 0.
+
+        Raises:
+            DataError: the file is missing or cannot be read.
         """
         return store.read_meta(self._part_path(number))
 
     def keep_only(self, paths: Sequence[str]) -> None:
-        """Remove the sequence's crops that are not in a list, and temporary files.
+        """Remove temporary files, and the sequence's crops that are not in a list.
 
-        Such crops may remain from runs with other settings, temporary files from killed runs.
+        Such crops may remain from runs with other settings, and temporary files from killed runs.
 
         Args:
             paths: the paths of the crops to keep, relative to the dataset's folder.
@@ -181,7 +197,9 @@ class CropFiles:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove temporary files that a killed run left beside faces.parquet and in its parts' folder.
+    """Remove the temporary files that a killed run left when it was writing table rows.
+
+    They are in the folder of faces.parquet and in the folders with the rows of single parts.
 
     Args:
         folder: the dataset's folder.

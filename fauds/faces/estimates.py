@@ -1,6 +1,7 @@
 """Estimates of the time and disk space that each step needs, such as `fauds prepare`.
 
-They are based on measurements and on constants that the messages state.
+Each estimate is based on a measurement on this machine, or on constants that were measured on
+another machine; the estimate says which (see `StepEstimate.basis`).
 """
 
 import tempfile
@@ -32,10 +33,11 @@ class Pace:
         images: the number of images that were measured.
         width: the width of the first image in pixels.
         height: the height of the first image in pixels.
-        video: whether the images are frames of a video, which must all be read in order.
-        reading: the seconds to read and decode one image.
-        cropping: the seconds to warp, encode and write one crop.
-        size: the bytes of a crop.
+        video: whether the images are frames of a video. A video must be read from its first
+            frame on, so frames that are not cropped take time too.
+        reading: the average seconds to read and decode one image.
+        cropping: the average seconds to warp, encode and write one crop.
+        size: the average size of a crop in bytes.
     """
 
     images: int
@@ -55,11 +57,12 @@ def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
         available: which of the sequence's frames have an image, bool [N]; at least one has.
 
     Returns:
-        The average time and space of an image, or the error of an image that cannot be read; a
-        real run would skip that image.
+        The average time and space of an image. If one of the images cannot be read, the error
+        about that image, which a real run would only record, skipping the image.
 
     Raises:
-        DataError: an error that would also end a run: no image or no landmarks can be read.
+        DataError: an error that would also end a real run: no image can be read, or the landmark
+            file cannot be read.
     """
     job = _first(job, available)
     began = perf_counter()
@@ -89,7 +92,7 @@ def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
 def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:
     """Return a job that crops only the first few images of a sequence.
 
-    If the images come from a video, these are the first frames of the video, coded or not.
+    If the images come from a video, the job crops the first frames of the video, coded or not.
 
     Args:
         job: the job that crops the whole sequence.
@@ -104,10 +107,10 @@ def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:
 
 
 def _transforms(job: SequenceJob, height: int, width: int) -> np.ndarray:
-    """Return the affine maps from pixels of images to pixels of crops, one for each frame.
+    """Return the affine maps from pixels of images to pixels of crops, float64 [N, 2, 3].
 
-    Where the landmarks that would determine the map are unknown, it scales the whole image to the
-    size of the crop, which takes the same time.
+    The landmarks of a frame determine its map. If they are unknown, the map scales the whole image
+    to the size of the crop instead, because cropping with this map takes the same time.
 
     Args:
         job: the sequence.
@@ -174,7 +177,7 @@ def prepare(
     Args:
         jobs: the sequences.
         available: for each sequence, which of its frames have an image, bool [N]; at least one
-            frame of each sequence has.
+            frame of each sequence must have an image.
         pace: the average time and space of an image in one process.
         processes: the number of processes that share the work.
         share: the share, 0 to 1, of the frames with an image that can be cropped.
@@ -199,13 +202,13 @@ def split() -> StepEstimate:
 
 
 def bench(benchmark: Benchmark, frames: pa.Table) -> StepEstimate:
-    """Return an estimate without a time, which states the number of training frames of each fold.
+    """Return the estimate for `fauds bench`: no time, only each fold's number of training frames.
 
     Args:
         benchmark: the benchmark, with its published folds.
         frames: the frames table: a row for each coded frame.
     """
-    unknown = "no time estimate: it depends on the model and the device"
+    unknown = "no time estimate, because the time depends on the model and the device"
     if benchmark.folds is None or not benchmark.folds.parts:
         return StepEstimate("bench", None, None, unknown)
     subjects = frames["subject"].value_counts().to_pylist()

@@ -1,4 +1,4 @@
-"""Finding of the face image of every coded frame, and of the frames that have no image."""
+"""Search for the face image of every coded frame, and counts of the frames that have none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -68,7 +68,8 @@ def find_face_images(
         alignment: the rule by which the benchmark requires faces to be cropped.
 
     Raises:
-        DataError: no frame has an image, or the crops were made for other frames.
+        DataError: no frame has an image, or the crops were made for other frames than those in
+            the frames table.
     """
     if crops is not None:
         images = match_crops(
@@ -81,7 +82,8 @@ def find_face_images(
         return _prepared(tables, frames, meta)
     if alignment.name != "none":
         raise DataError(
-            f"No face has been cropped yet, and the protocol needs crops by {alignment.name}.",
+            f"No face has been cropped yet, but the protocol needs crops by the alignment "
+            f"{alignment.name}.",
             where=tables,
             hint=f"run fauds prepare --dataset {meta['dataset']}, or use external crops with "
             "--faces FOLDER",
@@ -93,7 +95,7 @@ def find_face_images(
 
 
 def check_unchanged(images: FaceImages) -> None:
-    """Check that face crops have not been replaced since `find_face_images` found them.
+    """Check that face crops have not been replaced since `find_face_images` was called.
 
     Raises:
         DataError: the crops were replaced, so a run may have read both old and new ones.
@@ -124,7 +126,7 @@ def _prepared(tables: Path, frames: pa.Table, meta: Mapping[str, Any]) -> FaceIm
     faces_meta = store.read_meta(tables / FACES)
     if faces_meta["inputs"] != store.fingerprint(meta["inputs"], meta["settings"]):
         raise DataError(
-            "The crops were made for other frames than those in the frames table.",
+            "The face crops were made for other frames than those in the frames table.",
             where=tables / FACES,
             hint=f"run fauds prepare --dataset {meta['dataset']} again",
         )
@@ -154,7 +156,7 @@ def _faces(
             "No coded frame has a face image.",
             where=root,
             hint="run fauds check to see what the release holds, or use external crops with "
-            "--faces FOLDER (F001/T1/2440.jpg, SN001/0.png)",
+            "--faces FOLDER, named like F001/T1/2440.jpg or SN001/0.png",
         )
     return FaceImages(with_image, root, _without_image(frames), alignment, described, frame_set)
 

@@ -1,4 +1,4 @@
-"""Decoding of compressed images. A broken image is an error: missing pixels are never filled in."""
+"""Decoding of compressed images; a broken image is an error, so no missing pixel is filled in."""
 
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def decode(data: bytes, where: Path | str) -> np.ndarray:
 def _has_end(data: bytes) -> bool:
     """Return whether the data of a JPEG file hold the end marker that follows the pixels.
 
-    It is not enough to search the data for a marker: a thumbnail in the header has an end marker
-    too, and phones append videos after the image.
+    It is not enough to search all data for a marker: a thumbnail in the header also has an end
+    marker, and phones append videos after the image.
     """
     offset = 2
     while data[offset : offset + 1] == b"\xff" and data[offset + 1 : offset + 2] != _START_OF_SCAN:

@@ -1,7 +1,7 @@
 """Readers of the landmark files that are shipped with datasets, for the frames of one sequence.
 
-All three file formats count pixels from 1, as MATLAB does; in the returned landmarks, pixels are
-counted from 0.
+All three file formats (of BP4D, DISFA and JAA-Net) count pixels from 1, as MATLAB does; in the
+returned landmarks, pixels are counted from 0.
 """
 
 from functools import lru_cache
@@ -19,9 +19,9 @@ _CHUNK = 2**20
 
 
 def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
-    """Read some lines of a text file whose numbers are separated by blanks or tabs.
+    """Read the numbers in some lines of a text file, separated by blanks or tabs.
 
-    Only these lines, and an index with 8 bytes for each line of the file, are kept in memory.
+    Memory holds only these lines, and an index with 8 bytes for each line of the file.
 
     Args:
         path: the file.
@@ -32,8 +32,9 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
         The numbers, float64 [N, count].
 
     Raises:
-        DataError: a line has another count of numbers, holds a word, or does not exist. The
-            error names the file and the line.
+        DataError: the file cannot be read, or a line does not exist, does not hold `count`
+            numbers, or holds a word that is not a number. The error names the file, and the line
+            where one is wrong.
     """
     try:
         status = path.stat()
@@ -42,10 +43,12 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
         with path.open("rb") as file:
             rows = [_cells(file, starts, line) for line in lines.tolist()]
     except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error.strerror}.", where=path) from error
+        raise DataError(
+            f"{path.name} cannot be read: {error.strerror}.", where=path, hint=_AGAIN
+        ) from error
     for line, row in zip(lines.tolist(), rows, strict=True):
         if len(row) != count:
-            raise _bad(path, line, f"The line has {len(row)} numbers; {count} are expected.")
+            raise _bad(path, line, f"The line has {len(row)} numbers, not {count}.")
     try:
         return np.array(rows, "S").astype(np.float64).reshape(-1, count)
     except ValueError:
@@ -54,12 +57,13 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
-    """Return where each line of a file begins, in bytes, int64 [lines + 1], with the file's end.
+    """Return the byte offset of each line of a file, and of the file's end, int64 [lines + 1].
+
+    Results are cached: a file that was changed has another modification time or size.
 
     Args:
         path: the file.
-        changed: the modification time of the file; results are cached, and time and size tell
-            versions of a file apart.
+        changed: the modification time of the file in nanoseconds.
         size: the size of the file in bytes.
     """
     ends, done = [np.zeros(1, np.int64)], 0
@@ -74,9 +78,10 @@ def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
 def _check_lines_exist(path: Path, lines: np.ndarray, count: int) -> None:
     if len(lines) and lines.max() >= count:
         raise DataError(
-            f"{path.name} has {count} lines; its list of images names line {lines.max() + 1}.",
+            f"{path.name} has only {count} lines, but its list of images has "
+            f"{lines.max() + 1} or more.",
             where=path,
-            hint="use the landmarks and the list of images from the same download",
+            hint="use the landmark file and the list of images, NAME_path.txt, of one download",
         )
 
 
@@ -86,12 +91,12 @@ def _cells(file: BinaryIO, starts: np.ndarray, line: int) -> list[bytes]:
 
 
 def _first_word(path: Path, lines: list[int], rows: list[list[bytes]]) -> DataError:
-    """Return the error that names the first word in a text file that is not a number.
+    """Return the error about the first word, in some lines of a text file, that is not a number.
 
     Args:
         path: the file.
-        lines: the line numbers of the given rows, counted from 0.
-        rows: the words of each line.
+        lines: the numbers of these lines, counted from 0.
+        rows: the words of each of these lines.
     """
     for line, row in zip(lines, rows, strict=True):
         for cell in row:
@@ -158,11 +163,11 @@ def _read_bp4d(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 
 
 def _references(file: h5py.File, path: Path) -> np.ndarray:
-    """Return the references in ``fit/pred`` of a BP4D landmark file, one for each frame, [N]."""
+    """Return the HDF5 references in ``fit/pred`` of a BP4D landmark file, one per frame, [N]."""
     entries = file.get("fit/pred")
     if not isinstance(entries, h5py.Dataset) or h5py.check_ref_dtype(entries.dtype) is None:
         raise DataError(
-            f"{path.name} does not hold BP4D's tracked points, the references fit/pred.",
+            f"{path.name} does not hold BP4D's landmarks: it has no references fit/pred.",
             where=path,
             hint=_AGAIN,
         )
@@ -185,7 +190,11 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
         return None
     entry = file[reference]
     if not isinstance(entry, h5py.Dataset) or entry.dtype.kind not in "fiu":
-        raise DataError(f"The entry of frame {frame} holds no numbers.", where=path, hint=_AGAIN)
+        raise DataError(
+            f"The entry of frame {frame} in {path.name} does not hold numbers.",
+            where=path,
+            hint=_AGAIN,
+        )
     if entry.shape in ((2, _BP4D_POINTS), (_BP4D_POINTS, 2)):
         points: np.ndarray = entry[()]
         return points.T if len(points) == 2 else points
@@ -193,8 +202,8 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
     if entry.size == 0 or "MATLAB_empty" in entry.attrs:
         return None
     raise DataError(
-        f"The points of frame {frame} have the shape {entry.shape}; 49 points with x and y are "
-        "expected.",
+        f"The landmarks of frame {frame} have the shape {entry.shape}, but BP4D has 49 points with "
+        "x and y.",
         where=path,
         hint=_AGAIN,
     )
@@ -210,12 +219,15 @@ def _check_is_hdf5(path: Path) -> None:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
     if start == b"MATLAB 5.0":
         raise DataError(
-            f"{path.name} is an older MATLAB file (version 5), not MATLAB v7.3 (HDF5).",
+            f"{path.name} is a MATLAB file of the old version 5, but BP4D's landmark files have "
+            "version 7.3 (HDF5).",
             where=path,
             hint="use BP4D's own file, or save it with save(name, 'fit', '-v7.3')",
         )
     if not h5py.is_hdf5(path):
-        raise DataError(f"{path.name} is not MATLAB v7.3 (HDF5).", where=path, hint=_AGAIN)
+        raise DataError(
+            f"{path.name} is not a MATLAB file of version 7.3 (HDF5).", where=path, hint=_AGAIN
+        )
 
 
 def _read_disfa(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
@@ -238,12 +250,14 @@ def _read_points(path: Path) -> np.ndarray | float:
         raise _damaged(path, error) from error
     if points is None:
         raise DataError(
-            f"{path.name} does not hold DISFA's points, the matrix pts.", where=path, hint=_AGAIN
+            f"{path.name} does not hold DISFA's landmarks: it has no matrix pts.",
+            where=path,
+            hint=_AGAIN,
         )
     if points.shape != (_DISFA_POINTS, 2):
         raise DataError(
-            f"pts in {path.name} has the shape {points.shape}; 66 points with x and y are "
-            "expected.",
+            f"The matrix pts in {path.name} has the shape {points.shape}, but DISFA has 66 points "
+            "with x and y.",
             where=path,
             hint=_AGAIN,
         )
@@ -251,13 +265,14 @@ def _read_points(path: Path) -> np.ndarray | float:
 
 
 def _check_is_version_5(path: Path, data: bytes) -> None:
-    """Raise DataError if a landmark file is empty or in MATLAB's format 7.3 instead of 5."""
+    """Raise DataError if a landmark file is empty, or in MATLAB's format 7.3 instead of 5."""
     if not data:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
     # HDF5 data begin after MATLAB's header, or at the first byte if another program wrote them.
     if data.startswith((b"MATLAB 7.3", _HDF5)) or data[512:].startswith(_HDF5):
         raise DataError(
-            f"{path.name} is MATLAB v7.3 (HDF5), not an older MATLAB file (version 5).",
+            f"{path.name} is a MATLAB file of version 7.3 (HDF5), but DISFA's landmark files have "
+            "the old version 5.",
             where=path,
             hint="use DISFA's own file, or save it with save(name, 'pts', '-v7')",
         )
@@ -276,7 +291,7 @@ def _read_text(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
     return DataError(
-        f"{path.name} cannot be read (cut off or damaged?): {reason or type(error).__name__}.",
+        f"{path.name} cannot be read: {reason or type(error).__name__}.",
         where=path,
         hint=_AGAIN,
     )

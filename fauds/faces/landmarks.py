@@ -1,4 +1,4 @@
-"""Computation of a face's marks from its landmarks: the eye centres, 49 points and a box.
+"""The marks of a face: its eye centres, 49 points and box, computed from its landmarks.
 
 Alignments, the rules by which faces are cropped, are defined by these marks.
 """
@@ -14,7 +14,7 @@ from fauds.faces.base import Face
 POINTS = 49
 NOSE_TIP = 13
 LEFT_EYE, RIGHT_EYE = slice(19, 25), slice(25, 31)
-"""The six of the 49 points around the eye on the left side of the image, and around the other."""
+"""The six of the 49 points around the eye on the left, and on the right side of the image."""
 MOUTH_CORNERS = (31, 37)
 
 _JAW = 17
@@ -27,7 +27,7 @@ class Marks:
 
     Attributes:
         eyes: the eye centres, [N, 2, 2], x and y: first the eye on the left side of the image,
-            then the other.
+            then the eye on the right side.
         points: the 49 landmarks without the jaw, [N, 49, 2], x and y.
         boxes: left, top, right and bottom of the boxes around the faces, [N, 4].
     """
@@ -46,8 +46,8 @@ def marks(landmarks: np.ndarray) -> Marks:
 
     Returns:
         The marks. An eye centre is the mean of the eye's six points. The box is the bounding box
-        of all points; if only 49 points are given, it is unknown (NaN), because these do not
-        include the jaw and the box would end below the lips.
+        of all points. For K = 49 the box is unknown (NaN): the 49 points do not include the jaw,
+        so their bounding box would end below the lips.
 
     Raises:
         DataError: the number of points is not 49, 66 or 68.
@@ -78,9 +78,9 @@ def to_49(landmarks: np.ndarray) -> np.ndarray:
         landmarks, count = landmarks[:, _JAW:], POINTS
     if count != POINTS:
         raise DataError(
-            f"The landmarks have {count} points; 49, 66 or 68 are supported.",
-            hint="66 points are iBUG's 68 without points 60 and 64; 49 points are the 66 without "
-            "the 17 points of the jaw",
+            f"A face has {count} landmarks, but only 49, 66 or 68 are supported.",
+            hint="use landmarks in iBUG's order: all 68; or 66, without points 60 and 64 (counted "
+            "from 0); or 49, without the 17 points of the jaw as well",
         )
     return landmarks
 
@@ -97,10 +97,10 @@ def eye_centres(points: np.ndarray) -> np.ndarray:
 def of_faces(faces: Sequence[Face | None]) -> Marks:
     """Return the eye centres, 49 points and boxes of faces that a detector found.
 
-    Eye centres and boxes are the detector's own.
+    Eye centres and boxes are those of the detector; they are not computed from the landmarks.
 
     Args:
-        faces: the faces; None, for an image without a face, gives NaN.
+        faces: the face in each of N images; None for an image without a face, whose marks are NaN.
 
     Raises:
         DataError: the number of landmarks of a face is not 49, 66 or 68.
@@ -129,13 +129,15 @@ def fill(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fill short gaps in the landmarks of one sequence.
 
-    A gap between two frames with landmarks is filled by linear interpolation in time if it is at
-    most `longest` frames long; a longer gap is left unchanged. The length is counted by label
-    frame numbers, so frames that are not coded count too. Before the first frame with landmarks
-    and after the last, the landmarks of that frame are copied for at most `longest` frames.
+    A gap is a run of frames without landmarks. A gap between two frames with landmarks is filled
+    by linear interpolation in time if it is at most `longest` frames long; a longer gap is left
+    unchanged. The length of a gap is counted in label frame numbers, so frames that are not coded
+    count too. Before the first frame with landmarks and after the last one, the landmarks of that
+    frame are copied to at most `longest` frames.
 
     Args:
-        landmarks: the landmarks, floating point [N, K, 2]; a frame with any NaN has none.
+        landmarks: the landmarks, floating point [N, K, 2]; a frame with any NaN counts as a frame
+            without landmarks.
         frames: the label frame numbers, increasing, int [N].
         longest: the largest number of frames in a gap that is filled.
 

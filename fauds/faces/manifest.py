@@ -1,9 +1,9 @@
 """Lists of the frames that a published experiment used, matched to the frames table.
 
-Two formats are read: CSV with the header ``subject,task,frame`` (label frame numbers; the task is
-empty if the dataset has no tasks), and image paths, one per line, such as ``F001/T1/0111.jpg`` or
-``SN001/0.png``. In a path, only subject, task and number are used; the folders before them, and
-anything after a blank (some lists hold labels there), are ignored.
+Two formats are read: CSV with the header ``subject,task,frame`` (the frame number is that of the
+label files; the task is empty if the dataset has no tasks), and image paths, one per line, such as
+``F001/T1/0111.jpg`` or ``SN001/0.png``. In a path, only subject, task and number are used. Folders
+before the subject, and anything after a blank (some lists have labels after the path), are ignored.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _PATH_LINE = (
     r"(?i)^\s*(?:.*?[/\\])??(?P<subject>{name})[/\\]{task}(?P<number>[0-9]{{1,9}})"
     r"\.(?:jpe?g|png)(?:\s.*)?$"
 )
-_FORMATS = "lines subject,task,frame under that header, or image paths such as {example}"
+_FORMATS = "a header subject,task,frame and a line per frame, or image paths such as {example}"
 _EXAMPLE = "F001/T1/0111.jpg"
 
 
@@ -89,9 +89,9 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
         how many listed frames are not in the table.
 
     Raises:
-        DataError: a line has neither format, or a frame is listed twice (the error names the
-            line); the numbering of the images is ambiguous; the file cannot be read, is empty,
-            or names no frame of the table.
+        DataError: a line has neither of the two formats, or a frame is listed twice (the error
+            names the line); the numbering of the images is ambiguous; the file cannot be read, is
+            empty, or lists no frame of the table.
     """
     subjects, tasks = (_capitals(frames[name]) for name in ("subject", "task"))
     numbers = to_numpy(frames["frame"]).astype(np.int64)
@@ -100,7 +100,7 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
     if _CSV_HEADER.fullmatch(text[0]):
         if len(text) == 1:
             raise DataError(
-                "The list of frames holds only its header.",
+                "The list of frames holds only its header, but no frames.",
                 where=path,
                 hint="add a line subject,task,frame for every frame to crop",
             )
@@ -119,7 +119,7 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
             f"None of the frames that {path.name} lists is coded in this dataset.",
             where=path,
             hint="use a list for this dataset: the first listed frame is "
-            f"{names[0].as_py()}, the first frame of the dataset is {coded[0].as_py()}",
+            f"{names[0].as_py()}, but the first coded frame of the dataset is {coded[0].as_py()}",
         )
     return keep, _manifest(path.name, listed, names, ~_is_in(names, coded))
 
@@ -139,7 +139,7 @@ def _lines(path: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(
             f"The list of frames is not UTF-8 text: it holds the byte {byte:#04x}.",
             where=path,
-            hint=f"save it as plain text in UTF-8, with {_FORMATS.format(example=_EXAMPLE)}",
+            hint=f"save it as plain text in UTF-8: {_FORMATS.format(example=_EXAMPLE)}",
         ) from None
     all_lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     kept = [number for number, line in enumerate(all_lines) if line.strip()]
@@ -147,7 +147,7 @@ def _lines(path: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(
             "The list of frames is empty.",
             where=path,
-            hint=f"fill it with {_FORMATS.format(example=_EXAMPLE)}",
+            hint=f"write the frames into it: {_FORMATS.format(example=_EXAMPLE)}",
         )
     return [all_lines[number] for number in kept], np.array(kept) + 1
 
@@ -179,6 +179,9 @@ def _counted_from_1(
         listed: the frames of the list, with image numbers.
         subjects: the subject of every row of the frames table.
         numbers: the frame number of every row of the frames table.
+
+    Raises:
+        DataError: the list does not show whether images are numbered from 0 or from 1.
     """
     if (listed.numbers == 0).any():
         return _ListedFrames(listed.subjects, listed.tasks, listed.numbers + 1, listed.lines)
@@ -190,9 +193,10 @@ def _counted_from_1(
         return listed
     raise DataError(
         "The list may count images from 0 or from 1: it names neither an image 0 nor the last "
-        "labelled frame of any subject, so the two cannot be told apart.",
+        "labelled frame of any subject, so the first number is unknown.",
         where=path,
-        hint="save it as CSV with the header subject,task,frame and label frame numbers",
+        hint="save the list as CSV with the header subject,task,frame and with the frame numbers "
+        "of the label files, which are counted from 1",
     )
 
 
@@ -238,7 +242,7 @@ def _names(subjects: pa.Array, tasks: pa.Array, numbers: np.ndarray) -> pa.Array
 
 
 def _joined(*parts: pa.Array) -> pa.Array:
-    """Return the N rows of some columns as text, in which commas join the values, string [N]."""
+    """Return the values of each row of some columns as one text, joined by commas, string [N]."""
     return pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), ",")
 
 

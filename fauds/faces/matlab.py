@@ -1,7 +1,8 @@
 """A reader for one matrix in a small MATLAB file of version 5.
 
-SciPy reads the whole format (documented in MATLAB's "MAT-File Format"), but a damaged byte can
-crash the process. This reader raises ValueError whatever the bytes are.
+SciPy's reader supports the whole format (documented in MATLAB's "MAT-File Format"), but a damaged
+file can crash it, and the Python process with it. This reader raises ValueError for every damaged
+file.
 """
 
 import struct
@@ -19,7 +20,7 @@ _LARGEST = 2**20
 
 
 def read_matrix(data: bytes, name: str) -> np.ndarray | None:
-    """Return the matrix that a variable in a MATLAB file holds, or None without such a variable.
+    """Return the matrix in a variable of a MATLAB file, or None if there is no such variable.
 
     Args:
         data: the content of the file; a compressed variable may hold at most 1 MiB.
@@ -74,7 +75,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the data elements that a MATLAB file consists of, as type number and content.
+    """Yield the type number and the content of each data element in a part of a MATLAB file.
 
     Args:
         data: the bytes of consecutive data elements.

@@ -1,4 +1,4 @@
-"""The outcome of every frame: cropped, or the reason why not; and flags of implausible landmarks.
+"""The outcome of every frame: whether it was cropped, or why not, and flags of implausible marks.
 
 While frames are cropped, `CropRows` collects their outcomes as arrays, which become rows of the
 table faces.parquet. `Tally` counts these rows and writes the messages for the user.
@@ -36,9 +36,9 @@ def inter_ocular(marks: Marks) -> np.ndarray:
 
 
 def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
-    """Return which faces reach out of their image, bool [N].
+    """Return which faces extend beyond their image, bool [N].
 
-    That is the case if any known landmark, eye centre or edge of the box lies outside the image.
+    A face does so if any known landmark, eye centre or edge of its box lies outside the image.
 
     Args:
         marks: the eye centres, 49 points and boxes of N faces, in pixels.
@@ -70,15 +70,15 @@ def eyes_crossed(marks: Marks) -> np.ndarray:
 
 
 def jump(marks: Marks, frames: np.ndarray) -> np.ndarray:
-    """Return in which frames the eyes moved further than heads move within one frame, bool [N].
+    """Return in which frames the eyes moved implausibly far since the frame before, bool [N].
 
-    A frame is compared with the frame whose number is one smaller. It has a jump if the middle
-    between the eyes moved by more than half of the earlier frame's inter-ocular distance, or if
-    this distance changed by more than a third. It has none if the eyes of either frame are
-    unknown.
+    A frame is compared with the frame whose number is one smaller. The frame is marked if the
+    middle between the eyes moved by more than half of the earlier frame's inter-ocular distance,
+    or if this distance changed by more than a third. It is not marked if the eyes are unknown in
+    one of the two frames, or if the earlier frame is not among the N.
 
     Args:
-        marks: the eye centres of the N frames of one sequence, with other marks.
+        marks: the marks of the N frames of one sequence, of which the eye centres are used.
         frames: the numbers of these frames, increasing, int [N].
     """
     distance = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
@@ -102,10 +102,11 @@ STATUSES = (
 )
 """The possible outcomes of a frame, in the order of their codes.
 
-The first three have a crop: by the frame's own landmarks, by landmarks interpolated from
-neighbouring frames, or by those of a detector. The others have none: no usable landmarks, no face
-found by the detector, no image, an image that cannot be read, or not in the requested list of
-frames.
+Frames with the first three outcomes have a crop. It was made with the frame's own landmarks
+("aligned"), with landmarks interpolated from neighbouring frames, or with those of a detector.
+Frames with the other outcomes have no crop, because the frame has no usable landmarks, the detector
+detects no face, there is no image, the image cannot be read, or the frame is not in the user's list
+of frames to crop ("excluded").
 """
 
 (
@@ -161,7 +162,7 @@ class CropRows:
         Args:
             paths: the paths of the N crops, relative to the dataset's folder; None for a frame
                 without a crop.
-            origins: three names that say where landmarks come from: for frames with the status
+            origins: the source of the landmarks, as three names: for frames with the status
                 "aligned", "neighbours" and "detected".
         """
         marks, status = self.marks, self.status
@@ -234,7 +235,7 @@ def _strings(values: Sequence[str | None]) -> pa.Array:
 
 
 def _bits(column: pa.Array) -> np.ndarray:
-    """Return a boolean column of a table, which has no nulls, as an array, bool [N]."""
+    """Return a boolean column without nulls as an array, bool [N]."""
     return to_numpy(pa.chunked_array([column.cast(pa.uint8())])).astype(bool)
 
 
@@ -247,14 +248,14 @@ _FLAGS = {
 
 
 class Tally:
-    """Counts of the outcomes of frames that were cropped or not, collected sequence by sequence.
+    """Counts of the outcomes of frames, collected sequence by sequence.
 
-    The status of a frame says whether it was cropped, or why not, such as "no face". A flag, such
-    as "jump", marks implausible landmarks.
+    The outcome is a status, which says whether the frame was cropped ("aligned"), or why not ("no
+    face"), and flags, such as "jump", which mark implausible landmarks.
 
     Attributes:
-        statuses: the number of frames of each status, by subject.
-        flags: the number of flagged frames of each subject, by flag.
+        statuses: the number of frames of each status, by subject and status.
+        flags: the number of flagged frames, by flag and subject.
         first: the first sequence that has a frame of a status, by status.
         unreadable: messages about images that cannot be read, with sequence, frame and reason.
     """
@@ -272,7 +273,8 @@ class Tally:
         Args:
             job: the sequence.
             rows: the rows of faces.parquet for this sequence.
-            metas: the metadata that were stored with each 512 rows.
+            metas: the metadata of each part (up to 512 rows), which name unreadable images and
+                the last readable frame of a video that ended too early.
         """
         subject = job.sequence[0]
         counts = self.statuses.setdefault(subject, Counter())
@@ -331,7 +333,8 @@ class Tally:
     def lost(self) -> dict[str, dict[str, int]]:
         """Return the number of frames without a crop, by subject and status (the reason).
 
-        Frames that are not in the user's list of frames to crop (status "excluded") do not count.
+        Frames that are not in the user's list of frames to crop (status "excluded") are not
+        counted.
         """
         lost = {
             subject: {
@@ -344,7 +347,7 @@ class Tally:
         return {subject: counts for subject, counts in lost.items() if counts}
 
     def notes(self) -> list[str]:
-        """Return messages for the user about frames without a crop and flagged frames, as lines."""
+        """Return messages about frames without a crop and about flagged frames, one per line."""
         lines = [f"frames with a crop: {self.cropped:,} of {self._kept(self.statuses):,}"]
         lines.append(f"by status: {_counts(self.totals)}")
         for subject, lost in self.lost().items():
@@ -387,7 +390,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 def no_crops(plan: CropPlan, tally: Tally, dataset: str) -> DataError:
     """Return the error to raise if no frame could be cropped.
 
-    It names the most frequent reason and an example.
+    The error names the most frequent reason and an example.
 
     Args:
         plan: the plan of the run.
@@ -416,7 +419,7 @@ def _no_image(job: SequenceJob, tally: Tally) -> tuple[str, object, str]:
         message = f"{job.name} has neither images nor an archive or a video in this folder"
         return message, job.image_root, "copy or unpack the images there"
     return (
-        f"{file.name} has no images of the frames of {job.name} that could be cropped",
+        f"{file.name} has no image of any frame of {job.name} that could be cropped",
         file,
         "copy it again if it is incomplete",
     )

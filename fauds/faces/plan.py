@@ -28,12 +28,13 @@ class CropRequest:
     Attributes:
         alignment: the name of the rule by which faces are cropped, see `fauds.faces.alignment`.
         version: the required version of the alignment; None accepts the current one.
-        without_landmarks: the treatment of frames for which the release has no landmarks: leave
-            them out, interpolate from neighbouring frames, or use the detector.
-        detector: the name of the face detector, as `fauds.faces.detectors.open_detector` takes it.
-            If `without_landmarks` is "detect", the detector is used only for frames for which the
-            release has no landmarks, otherwise for all frames.
-        camera: the camera whose videos and landmarks are used.
+        without_landmarks: the treatment of frames for which the release has no landmarks: "drop"
+            leaves them out, "neighbours" interpolates landmarks from neighbouring frames, and
+            "detect" uses the detector.
+        detector: the name of the face detector, as `fauds.faces.detectors.open_detector` takes it;
+            None without a detector. If `without_landmarks` is "detect", the detector is used only
+            for frames for which the release has no landmarks, otherwise for all frames.
+        camera: the camera (DISFA has two) whose videos and landmarks are used.
         manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
             all frames.
         workers: the number of processes.
@@ -48,7 +49,7 @@ class CropRequest:
     workers: int = 1
 
     def json_values(self) -> dict[str, Any]:
-        """Return the choices that affect the crops, by name, as JSON values with absolute paths."""
+        """Return the choices that affect the crops, by name, as JSON values; paths are absolute."""
         fields = asdict(self)
         del fields["workers"]
         manifest = self.manifest and str(Path(self.manifest).resolve())
@@ -72,23 +73,26 @@ def check(request: CropRequest) -> None:
     for name, known in choices.items():
         if getattr(request, name) not in known:
             raise UsageError(
-                f"{name} is {getattr(request, name)!r}.", hint=f"choose from: {', '.join(known)}"
+                f"The value {getattr(request, name)!r} of {name} is unknown.",
+                hint=f"choose from: {', '.join(known)}",
             )
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
-            "Frames without landmarks shall be given to a detector, but no detector is named.",
-            hint=f"add one: --detector {DETECTOR_FORMS}",
+            "Faces are to be detected in frames without landmarks (--without-landmarks detect), "
+            "but no detector is named.",
+            hint=f"name a detector: --detector {DETECTOR_FORMS}",
         )
     if request.without_landmarks == "neighbours" and request.detector is not None:
         raise UsageError(
             "Landmarks cannot be interpolated from neighbouring frames when a detector is used, "
-            "because it processes one frame at a time.",
-            hint="leave the detector out, or use it for the frames without landmarks: "
+            "because a detector processes one frame at a time.",
+            hint="omit --detector, or use the detector for the frames without landmarks only: "
             "--without-landmarks detect",
         )
     if request.workers < 1:
         raise UsageError(
-            f"The number of workers is {request.workers}.", hint="choose 1 or more (--workers)"
+            f"The number of workers must be at least 1, not {request.workers}.",
+            hint="choose 1 or more (--workers)",
         )
 
 
@@ -107,7 +111,7 @@ NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's 
 
 @dataclass(frozen=True, eq=False)
 class SequenceJob:
-    """One sequence with everything that a worker needs to crop it.
+    """One sequence (subject and task) with everything that is needed to crop its faces.
 
     Attributes:
         folder: the dataset's folder.
@@ -119,7 +123,8 @@ class SequenceJob:
         image_root: the folder that the image paths are relative to.
         source: the archive, video and landmark files of the sequence; None if it has none.
         images_digest: a digest of the names, sizes and modification times of the files in the
-            folder of images, which shows whether they have changed; empty without such a folder.
+            sequence's folder of images, which differs if these files change; empty without such a
+            folder.
         request: the user's choices.
         detector_identity: the name and version of the detector, and a fingerprint of its files;
             None without a detector.
@@ -153,7 +158,7 @@ class SequenceJob:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The fingerprint of everything that determines the crops and rows of the sequence."""
+        """A hash of everything that determines the crops and table rows of the sequence."""
         request = self.request
         return store.fingerprint(
             CROPS_VERSION,
@@ -182,8 +187,10 @@ class CropPlan:
         jobs: the sequences, in the order of the frames table.
         detector_identity: the name and version of the detector, and a fingerprint of its files;
             None without a detector.
-        manifest: a summary of the user's list of frames to crop; None if all are to be cropped.
-        notes: messages about the media and landmark files, one per line.
+        manifest: a summary of the user's list of frames to crop; None if all frames are to be
+            cropped.
+        notes: messages for the user about the media files, the landmark files and the list of
+            frames, one per line.
     """
 
     request: CropRequest
@@ -212,7 +219,7 @@ class CropPlan:
 
     @property
     def landmarks(self) -> list[str]:
-        """The names of the formats of the release's landmark files that the run uses."""
+        """The formats of the landmark files that the run uses, such as "bp4d-mat", sorted."""
         if self.jobs[0].detects_all or self.jobs[0].alignment.needs == "nothing":
             return []
         files = [_landmarks(job.source) for job in self.jobs]
@@ -272,8 +279,8 @@ def make(
     Raises:
         UsageError: settings contradict each other, the alignment or the detector is unknown, or
             the detector does not give what the alignment needs.
-        DataError: the release does not hold what the alignment needs, or the list of frames is
-            broken.
+        DataError: the folder of the images no longer exists, the release has no landmarks that
+            the alignment can use, or the list of frames to crop is invalid.
     """
     chosen = alignment(request.alignment, request.version)
     check(request)
@@ -291,7 +298,7 @@ def make(
         raise DataError(
             "The folder of the images no longer exists.",
             where=image_root,
-            hint="if it was moved, read the release again: --root FOLDER",
+            hint="if the release was moved, name its new folder: --root FOLDER",
         )
     jobs = []
     for sequence, rows in store.sequences(frames):
@@ -317,7 +324,7 @@ def make(
 
 
 def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:
-    """Raise UsageError if the detector never gives what the alignment needs."""
+    """Raise UsageError if a detector never gives the part of a face that an alignment needs."""
     # A detector of another package may lack the attribute.
     gives = getattr(detector, "gives", GIVES)
     if alignment.needs != "nothing" and alignment.needs not in gives:
@@ -336,14 +343,15 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
         return
     if not files:
         raise DataError(
-            f"The alignment {alignment.name} needs landmarks, but the release holds none.",
+            f"The alignment {alignment.name} needs landmarks, but the release has none.",
             where=jobs[0].image_root,
-            hint=f"unpack the landmarks there too, or use --detector {DETECTOR_FORMS}",
+            hint="unpack the landmark files into the folder of the release, or use --detector "
+            f"{DETECTOR_FORMS}",
         )
     if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(
-            f"The alignment {alignment.name} needs the face's box, but 49 points have no jaw, so "
-            "their box is unknown.",
+            f"The alignment {alignment.name} needs a box around the whole face, but the release's "
+            "49 points have no jaw, so the box is unknown.",
             where=files[0].path,
             hint=f"use a detector that gives a box: --detector {_GIVING['box']}",
         )

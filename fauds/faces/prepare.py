@@ -1,6 +1,6 @@
 """The step that crops the face of every coded frame and writes faces.parquet.
 
-A run that was stopped or killed is resumed by the next one; a second run on the same inputs does
+A run that was stopped or killed is resumed by the next run; a second run on the same inputs does
 nothing. The same inputs and settings give the same bytes with any number of processes.
 """
 
@@ -30,9 +30,11 @@ class Prepared:
     Attributes:
         path: the path of faces.parquet, the table of the outcomes of all frames.
         done: whether there was anything to do; False if an earlier run had done everything.
-        meta: the metadata of the table: "settings" (alignment, version and so on), "described",
-            "frame_set", "request" (fields of `CropRequest`), "frames" (the number of frames of
-            each status), "lost" (by subject and status) and "notes".
+        meta: the metadata of the table, among them "settings" (alignment, version and so on),
+            "described" (how faces are cropped, as text), "frame_set" (which frames can have a
+            crop, as text), "request" (fields of `CropRequest`), "frames" (the number of frames of
+            each status), "lost" (the number of frames without a crop, by subject and status) and
+            "notes" (messages for the user).
     """
 
     path: Path
@@ -52,7 +54,8 @@ def prepare(
     """Crop the faces of all coded frames, and write the table faces.parquet with their outcomes.
 
     Crops are written to ``faces/NAME-VERSION/`` in the dataset's folder, where NAME and VERSION
-    are those of the alignment. The lock of the dataset's folder is held meanwhile.
+    are those of the alignment. A lock keeps other processes from writing to the dataset's folder
+    meanwhile.
 
     Args:
         folder: the dataset's folder.
@@ -63,7 +66,7 @@ def prepare(
             sequence's folder of images, by sequence.
         request: the user's choices.
         progress: a function that is called with the number of frames finished so far and the
-            number of all frames.
+            number of all frames; None reports nothing.
 
     Raises:
         UsageError: settings contradict each other, or the alignment or the detector is unknown.
@@ -112,11 +115,11 @@ def _run(
 
 
 def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the metadata of an existing faces.parquet if it needs no new run, otherwise None.
+    """Return the metadata of faces.parquet if the table exists and is up to date, otherwise None.
 
     Args:
         path: the path of faces.parquet.
-        meta: the metadata that a new run would write, with its inputs and settings.
+        meta: the metadata that a new run would write, including its inputs and settings.
     """
     try:
         old = store.read_meta(path)
@@ -126,7 +129,9 @@ def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _names_crops_of(path: Path, plan: CropPlan) -> bool:
-    """Return whether an existing faces.parquet may name crops that a new run would replace.
+    """Return whether faces.parquet may refer to crops that a new run will replace.
+
+    That is the case if the table was made with the same alignment, or if it cannot be read.
 
     Args:
         path: the path of faces.parquet.
@@ -141,9 +146,10 @@ def _names_crops_of(path: Path, plan: CropPlan) -> bool:
 
 
 def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
-    """Return a message about frames without landmarks that neighbouring frames could not provide.
+    """Return a message, in a list, about the frames in gaps that are too long to interpolate.
 
-    The list is empty if there are no frames in gaps that are too long to interpolate.
+    A gap is a run of frames without landmarks. The list is empty if there are no such frames, or
+    if landmarks are not interpolated from neighbouring frames in this run.
     """
     left = tally.totals["no landmarks"]
     if plan.request.without_landmarks != "neighbours" or not left:

@@ -1,4 +1,7 @@
-"""Cropping of the faces of one sequence, whose images are read once, in order, one at a time."""
+"""Cropping of the faces of one sequence (subject and task).
+
+The images of the sequence are read once, in order, one at a time.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,20 +28,20 @@ _LISTED = 20  # the largest number of unreadable images of a part that are liste
 
 
 class Stopped(Exception):
-    """Raised to end a cropping run early; the files of completed frames remain on disk."""
+    """Exception that ends a cropping run early; the files of completed frames remain on disk."""
 
 
 def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int], None]) -> None:
-    """Write the crops and table rows of a sequence that earlier runs have not written.
+    """Crop the frames of a sequence, except those that earlier runs have already cropped.
 
-    The sequence is divided into parts of 512 coded frames; the rows of a part are written when all
-    its crops are.
+    The sequence is divided into parts of 512 coded frames. The table rows of a part are written
+    after all crops of that part.
 
     Args:
         job: the sequence.
-        check: a function that is called before every image; its argument says whether this image
-            is the first of a part. It raises `Stopped` to end the run.
-        advance: a function that is called after each part with the number of its frames.
+        check: a function that is called with True before every part and with False before every
+            image. To end the run, the function raises `Stopped`.
+        advance: a function that is called after each part with the number of frames in that part.
 
     Raises:
         DataError: landmarks, a video or an archive cannot be read, or a file cannot be written.
@@ -52,7 +55,7 @@ def crop(job: SequenceJob, check: Callable[[bool], None], advance: Callable[[int
 
 
 class _Worker:
-    """What is needed while one sequence is cropped: its files, landmarks and stream of images."""
+    """Crops one sequence; holds its output files, its landmarks and the stream of its images."""
 
     def __init__(self, job: SequenceJob, files: CropFiles, check: Callable[[bool], None]) -> None:
         self._job = job
@@ -98,16 +101,17 @@ class _Worker:
         self._files.write_part(number, rows.table(paths, origins), meta)
 
     def _crop_images(self, rows: CropRows, wanted: np.ndarray, start: int) -> dict[str, Any]:
-        """Crop some frames of a part of the sequence, which is a run of up to 512 coded frames.
+        """Crop some frames of a part of the sequence (up to 512 consecutive coded frames).
 
         Args:
-            rows: the outcomes of the part's frames, which are filled in.
-            wanted: the rows of the part whose images are to be read.
+            rows: the outcomes of the part's frames (cropped, or why not), which are updated.
+            wanted: the frames to crop, as positions in the part, int [M].
             start: the position of the part's first frame in the sequence.
 
         Returns:
-            The metadata of the part, which name the last readable frame of a video that ended too
-            early, and the images that cannot be read.
+            The metadata of the part. "ended_at" is the number of the last readable frame if a
+            video ended too early, otherwise None. "unreadable" holds the reasons why images cannot
+            be read, by frame number, at most 20.
         """
         unreadable: dict[str, str] = {}
         reached = 0
@@ -142,10 +146,10 @@ class _Worker:
             self._files.write(frame, warp(decoded.image, rows.transforms[row], self._alignment))
 
     def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
-        """Find the largest face in an image, store it, and return whether it can be cropped.
+        """Detect and store the largest face in an image, and return whether it can be cropped.
 
         Args:
-            rows: the outcomes of frames, which receive the face or the reason why there is none.
+            rows: the outcomes of frames; the face, or the reason why there is none, is stored here.
             row: the row of this frame in `rows`.
             frame: the number of the frame, as in the label files.
             image: the image, uint8 [H, W, 3] RGB.
@@ -193,14 +197,14 @@ class _SequenceLandmarks:
         self.form = self._files.form if self._files else ""
 
     def part(self, part: slice) -> tuple[Marks, np.ndarray]:
-        """Return the eye centres, 49 points and boxes of some frames of the sequence.
+        """Return the eye centres, 49 points and boxes of the faces in some frames.
 
         Args:
             part: the positions of the frames in the sequence.
 
         Returns:
-            The marks of the N frames, and which of them were interpolated from neighbouring
-            frames, bool [N].
+            The marks of the faces in the N frames, and for which frames the landmarks were
+            interpolated from neighbouring frames, bool [N].
         """
         frames = self._frames[part]
         filled = np.zeros(len(frames), bool)
@@ -220,7 +224,10 @@ class _SequenceLandmarks:
 
 
 def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> CropRows:
-    """Return the outcomes of some frames that are expected before any image is read.
+    """Return the expected outcomes of some frames, before any image is read.
+
+    A frame is expected to be cropped if it has usable landmarks, or if a detector is used; whether
+    this succeeds is known only after its image is read.
 
     Args:
         job: the sequence.

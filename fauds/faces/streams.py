@@ -32,7 +32,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """An image with the file that it was decoded from.
+    """An image, with the file content that it was decoded from if that is a JPEG file.
 
     Attributes:
         image: the pixels, uint8 [H, W, 3] RGB.
@@ -57,19 +57,19 @@ class FrameStream(Protocol):
     def ended_at(self) -> int | None:
         """The number of a video's last readable frame, if the video ended too early.
 
-        None if no video ended before a frame that was requested from it.
+        None if all requested frames could be read, or if the images do not come from a video.
         """
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
         """Yield images of the sequence, each with the row of its frame.
 
         The row is the position of the frame among the N coded frames of the sequence. If an image
-        cannot be read, the row is yielded with the error instead. One image is in memory at a
-        time. A video that ends early ends the stream.
+        cannot be read, the row is yielded with the error instead of the image. One image is in
+        memory at a time. If a video ends early, the stream ends with the last readable frame.
 
         Args:
-            rows: the rows to read, 0 to N - 1, increasing, all of them `available`; each row is
-                taken from the iterable only when its image is requested.
+            rows: the rows to read, 0 to N - 1, increasing, all of them `available`. A row is
+                taken from the iterable only when its image is requested from the stream.
 
         Raises:
             DataError: no image can be read at all.
@@ -92,7 +92,7 @@ class FolderStream:
         self._paths = paths
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
+        """Yield the row and the image (or error) of each frame; see `FrameStream.stream`."""
         for row in rows:
             yield row, self._read(self._root / str(self._paths[row]))
 
@@ -100,7 +100,11 @@ class FolderStream:
         try:
             data = path.read_bytes()
         except OSError as error:
-            return DataError(f"The image cannot be read: {error.strerror}.", where=path)
+            return DataError(
+                f"The image cannot be read: {error.strerror}.",
+                where=path,
+                hint="copy the image again from the release",
+            )
         return _decoded(data, str(path))
 
 
@@ -120,7 +124,7 @@ class ArchiveStream:
         self.available = np.array([member is not None for member in self._members], bool)
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
+        """Yield the row and the image (or error) of each frame; see `FrameStream.stream`."""
         try:
             file = zipfile.ZipFile(self._path)
         except (*_DAMAGE, NotImplementedError) as error:
@@ -143,10 +147,14 @@ class ArchiveStream:
             raise DataError(
                 f"{member} in {self._path.name} cannot be read: {error}.",
                 where=self._path,
-                hint="unpack the archive, and use the folder instead",
+                hint="unpack the zip file, and use the unpacked images instead",
             ) from error
         except _DAMAGE as error:
-            return DataError(f"The archive is damaged at this file: {error}.", where=where)
+            return DataError(
+                f"The zip file is damaged at this image: {error}.",
+                where=where,
+                hint="copy the zip file again; unzip -t checks whether it is complete",
+            )
         return _decoded(data, where)
 
 
@@ -173,11 +181,11 @@ class VideoStream:
 
     @property
     def ended_at(self) -> int | None:
-        """The last readable frame, if the video ended too early; see `FrameStream.ended_at`."""
+        """The last readable frame's number, if the video ended too early, otherwise None."""
         return self._video.ended_at
 
     def stream(self, rows: Iterable[int]) -> Iterator[tuple[int, DecodedImage | DataError]]:
-        """Yield images, or errors, with the rows of their frames; see `FrameStream.stream`."""
+        """Yield the row and the image (or error) of each frame; see `FrameStream.stream`."""
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)

@@ -76,7 +76,7 @@ class Video:
     def _lost(self, details: str) -> DataError:
         return DataError(
             f"Frames are lost inside {self.path.name}: {details}. All later frames would get wrong "
-            "numbers.",
+            "frame numbers.",
             where=self.path,
             hint="copy the video again; if no frame is lost and its header is wrong, rewrite the "
             "file: ffmpeg -i OLD -c copy NEW",
@@ -104,13 +104,13 @@ class Video:
         read after the last wanted frame. If the video ends or is damaged before that frame, the
         stream ends early; `ended_at` is then the number of the last readable frame.
 
-        If the times of the frames show that frames are lost and all frames are read, the frames
-        after the loss keep their own numbers. If only certain frames are wanted, the loss is an
-        error, because the numbers must be right.
+        The time stamps of the frames may show that frames are lost inside the file. If all frames
+        are read (`wanted` is None), the frames after the loss keep their original numbers. If only
+        certain frames are wanted, a loss is an error, because their numbers must be right.
 
         Args:
-            wanted: the increasing numbers of the frames to read, each taken from the iterable
-                when the frame before has been read; None reads all frames.
+            wanted: the numbers of the frames to read, increasing; None reads all frames. A number
+                is taken from the iterable only after the previous wanted frame has been read.
 
         Raises:
             DataError: the file can no longer be opened, or frames are lost inside it.
@@ -147,10 +147,10 @@ class Video:
 
 
 class _Clock:
-    """Detection of frames that are lost inside a video, by the times of the frames that are read.
+    """Detects frames that are lost inside a video, by the time stamps of the frames that are read.
 
-    Losses are detected only while the times advance in even steps, as the frame rate says; in a
-    video with an uneven rate, times do not determine frame numbers.
+    Losses are detected only while the time stamps advance in even steps, as the frame rate says.
+    In a video with an uneven rate, time stamps do not determine frame numbers.
     """
 
     def __init__(self, capture: cv2.VideoCapture, fps: float) -> None:
@@ -163,7 +163,7 @@ class _Clock:
         """Return the number of frames that are lost before the frame just read.
 
         Args:
-            number: the number of the frame if no further frame is lost.
+            number: the number that this frame has if no frame was lost directly before it.
         """
         if not self._even:
             return 0

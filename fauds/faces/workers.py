@@ -1,4 +1,8 @@
-"""Cropping of sequences in several processes, the longest first, which can be stopped cleanly."""
+"""Cropping of all sequences in several processes.
+
+The sequences with the most frames are cropped first. When a run is stopped, the files of completed
+frames remain usable.
+"""
 
 import os
 import signal
@@ -27,8 +31,8 @@ Advance = Callable[[int], None]
 def crop_all(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> None:
     """Crop the faces of all sequences; the files do not depend on the number of processes.
 
-    If a sequence fails, the other processes first finish the up to 512 frames at which they are,
-    so that a later run can resume there.
+    If an error occurs in one process, every other process first finishes its current part of a
+    sequence (up to 512 frames), so that a later run can resume after that part.
 
     Args:
         jobs: the sequences, in any order.
@@ -36,7 +40,7 @@ def crop_all(jobs: Sequence[SequenceJob], workers: int, advance: Advance) -> Non
         advance: a function that is called with the number of frames finished since its last call.
 
     Raises:
-        DataError: a sequence failed, or the operating system ended a process.
+        DataError: a sequence cannot be cropped, or the operating system killed a process.
     """
     longest_first = sorted(jobs, key=lambda job: -int(job.keep.sum()))
     if workers == 1 or len(jobs) < 2:
@@ -88,7 +92,7 @@ def _wait_for(futures: Sequence[Future[None]], done: Any, advance: Advance) -> N
 def _interrupts_ignored() -> Iterator[None]:
     """Make processes that start in this context ignore Ctrl-C from the start.
 
-    Only the parent process reacts to Ctrl-C, and stops the others.
+    Only the parent process reacts to Ctrl-C, and stops its worker processes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -107,7 +111,7 @@ def _begin(stop: Any, done: Any) -> None:
     """Set up a worker process, which uses one OpenCV thread and ends when its parent ends.
 
     Args:
-        stop: the value in shared memory by which the parent stops workers.
+        stop: a value in shared memory, which the parent changes to stop its workers.
         done: the number of finished frames in shared memory, to which all workers add.
     """
     global _shared

@@ -1,7 +1,8 @@
 """Paired comparison of two models on the same frames: difference, confidence interval and test.
 
-Interval and test use the difference between the two models on the same subjects: a subject that is
-hard for one model is mostly hard for the other as well, and this variation cancels.
+The interval and the test use the differences between the two models on the same subjects: a
+subject that is hard for one model is mostly hard for the other model as well, and this variation
+cancels.
 """
 
 from collections.abc import Callable
@@ -58,9 +59,9 @@ def compare(
     freedom.
 
     Permutation test: the counts of the two models are swapped for each subject with probability
-    1/2, which changes nothing on average if the models do not differ. p = (1 + n) / (1 +
-    permutations), where n permutations have an absolute difference at least as large as without
-    swapping.
+    1/2, which changes nothing on average if the models do not differ. The p-value is
+    (1 + n) / (1 + permutations), where n is the number of permutations whose absolute difference is
+    at least as large as the difference without swapping.
 
     Args:
         a: the counts of model a for every subject, such as its true and false positives; arrays of
@@ -77,7 +78,7 @@ def compare(
 
     Returns:
         The comparison; NaN where the statistic is undefined for either model. With "mean_of_folds",
-        low and high are NaN if a fold has a single subject.
+        `low` and `high` are NaN if a fold has a single subject.
 
     Raises:
         DataError: the two models were not scored on the same labels.
@@ -85,15 +86,15 @@ def compare(
     if not a.same_labels(b):
         raise DataError(
             "The two models were not scored on the same labels.",
-            hint="score both on the same frames of the same subjects",
+            hint="score both models on the same frames of the same subjects",
         )
     both = resampling.joined(a, b)
 
     def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the statistic with one set of weights minus that with another, [R, A + 1].
+        """Return the statistic for the weights `first` minus that for `second`, [R, A + 1].
 
-        A set of weights, [R, 2 G], says how often each of R resamples counts each of the G
-        subjects with the counts of model a (first G columns) and of model b (last G).
+        Weights, [R, 2 G], say how often each of R resamples contains each of G subjects with the
+        counts of model a (the first G columns) and with those of model b (the last G columns).
         """
         twice = np.concatenate([folds, folds])
         of_first = resampling.estimates(first, both, twice, statistic, estimand)
@@ -126,9 +127,9 @@ def _half_width(
 ) -> np.ndarray:
     """Return half the width of the confidence intervals of differences, float64 [A + 1].
 
-    It is a quantile of Student's t times the standard deviation of the differences over resamples
-    of subjects. Resampling n of n subjects makes this standard deviation too small by the factor
-    sqrt((n - 1) / n), which is corrected.
+    The half width is a quantile of Student's t times the standard deviation of the differences over
+    resamples of subjects. Resampling n of n subjects makes this standard deviation too small by the
+    factor sqrt((n - 1) / n), which is corrected.
 
     Args:
         differences: a function that takes the number of times that each resample contains each

@@ -36,7 +36,7 @@ def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def pcc(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return Pearson's correlation of labels and predictions for every AU, float64 [A], -1 to 1.
 
-    It is NaN if the labels or the predictions of the coded frames are constant.
+    The correlation is NaN if the labels or the predictions of the coded frames are constant.
 
     Args:
         labels: the coded intensities, 0 to 5, negative if not coded, [N, A].

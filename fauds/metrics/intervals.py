@@ -3,7 +3,7 @@
 Frames of one subject are not independent, so the subjects are the sample. An interval estimates
 what the same trained models would reach on new subjects of the same population, with the same folds
 and as many subjects in each. benchmarks/studies/coverage.py measures how often the intervals of
-this method and of two others hold that value; docs/metrics.md has the results.
+this method, and those of two other methods, contain that value; docs/metrics.md has the results.
 """
 
 from typing import NamedTuple
@@ -64,8 +64,9 @@ def intervals(
         level: the nominal coverage of the interval, above 0 and below 1.
 
     Returns:
-        The statistic and its interval. If a fold has a single subject, low and high are NaN with
-        "mean_of_folds"; with "pooled", the jackknife then treats all subjects as one fold.
+        The statistic and its interval. If a fold has a single subject, `low` and `high` are NaN
+        with the estimand "mean_of_folds"; with "pooled", the jackknife treats all subjects as one
+        fold.
 
     Raises:
         UsageError: the estimand is unknown.

@@ -31,7 +31,7 @@ class Confusion:
 
     @property
     def correct(self) -> np.ndarray:
-        """For each class, the number of its frames for which the class was decided, [..., C]."""
+        """For each class, the number of its frames that were decided correctly, [..., C]."""
         return np.diagonal(self.matrix, axis1=-2, axis2=-1)
 
     @property
@@ -41,7 +41,7 @@ class Confusion:
         return frames
 
     def same_labels(self, other: "Confusion") -> bool:
-        """Return whether these matrices and others have the same number of frames of each class."""
+        """Return whether other matrices have the same number of frames of each true class."""
         return self.matrix.shape == other.matrix.shape and np.allclose(self.coded, other.coded)
 
 
@@ -77,7 +77,7 @@ def recall(counts: Confusion) -> np.ndarray:
 def f1(counts: Confusion) -> np.ndarray:
     """Return the F1 of each class against all other classes, float64 [..., C].
 
-    It is NaN for a class without frames.
+    The F1 is NaN for a class without frames.
     """
     denominator = counts.coded + counts.matrix.sum(axis=-2)
     return divide(2.0 * counts.correct, denominator, counts.coded > 0)
@@ -86,7 +86,7 @@ def f1(counts: Confusion) -> np.ndarray:
 def accuracy(counts: Confusion) -> np.ndarray:
     """Return the share of all coded frames that were decided correctly, float64 [...].
 
-    It is one value per confusion matrix, NaN if the matrix has no frames.
+    The result has one value per confusion matrix, NaN if the matrix has no frames.
     """
     total = counts.coded.sum(axis=-1)
     return divide(counts.correct.sum(axis=-1), total, total > 0)

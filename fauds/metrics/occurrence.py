@@ -54,7 +54,7 @@ class Counts:
         return negatives
 
     def same_labels(self, other: "Counts") -> bool:
-        """Return whether other counts have the same numbers of active and inactive frames."""
+        """Return whether other counts have as many active and inactive frames of every AU."""
         return self.tp.shape == other.tp.shape and all(
             np.allclose(getattr(self, part), getattr(other, part))
             for part in ("positives", "negatives")
@@ -99,7 +99,7 @@ def count_by(labels: np.ndarray, decisions: np.ndarray, groups: np.ndarray, size
         The counts, int64 [G, A].
     """
     aus = labels.shape[1]
-    # The outcomes of a cell: 0 tn, 1 fp, 2 fn, 3 tp, and 4 for a null label, which is not used.
+    # Codes of outcomes: 0 is tn, 1 is fp, 2 is fn, 3 is tp; 4 is a frame not coded (not used).
     outcome = np.where(labels < 0, 4, 2 * labels + decisions)
     cells = (groups[:, None].astype(np.int64) * aus + np.arange(aus)) * 5 + outcome
     counts = np.bincount(cells.ravel(), minlength=size * aus * 5).reshape(size, aus, 5)
@@ -115,7 +115,7 @@ def f1(counts: Counts) -> np.ndarray:
 def accuracy(counts: Counts) -> np.ndarray:
     """Return the share of coded frames that are decided correctly, for every AU.
 
-    It is NaN for an AU without coded frames.
+    The accuracy is NaN for an AU without coded frames.
     """
     return divide(counts.tp + counts.tn, counts.coded, counts.coded > 0)
 
@@ -132,9 +132,9 @@ def recall(counts: Counts) -> np.ndarray:
 
 
 def balanced_f1(counts: Counts) -> np.ndarray:
-    """Return the mean of two F1 scores: with active, and with inactive, as the positive class.
+    """Return the mean of two F1 scores: with "active" and with "inactive" as the positive class.
 
-    It is NaN for an AU without active frames or without inactive frames.
+    The mean is NaN for an AU without active frames or without inactive frames.
     """
     inactive = Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
     mean: np.ndarray = (f1(counts) + f1(inactive)) / 2
@@ -146,7 +146,7 @@ def skew_f1(counts: Counts) -> np.ndarray:
 
     Inactive frames are weighted by the number of active frames divided by that of inactive frames
     (Jeni, Cohn and De la Torre, 2013). With recall r and false-positive rate q, the F1 is then
-    2 r / (r + 1 + q). It is NaN for an AU without active frames or without inactive frames.
+    2 r / (r + 1 + q), and NaN for an AU without active frames or without inactive frames.
     """
     false_positives = divide(counts.fp, counts.negatives, counts.negatives > 0)
     balanced: np.ndarray = 2 * recall(counts) / (recall(counts) + 1 + false_positives)
@@ -193,13 +193,14 @@ def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
 def variance_over_aus(values: np.ndarray) -> np.ndarray:
     """Return the variance of a metric over AUs, ignoring NaN values.
 
-    It is the sum of squared deviations divided by the number of AUs, not by that number minus one.
+    The variance is the sum of squared deviations divided by the number of AUs, not by this number
+    minus one.
 
     Args:
         values: the metric of every AU, float [..., A], 0 to 1.
 
     Returns:
-        The variance, float64 [...], 0 to 0.25; higher for a model whose results are less even.
+        The variance, float64 [...], 0 to 0.25.
     """
     return defined_mean((values - defined_mean(values)[..., None]) ** 2)
 

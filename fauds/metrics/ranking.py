@@ -13,9 +13,10 @@ import numpy as np
 def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve of every AU, float64 [A].
 
-    It is the probability that a random active frame has a higher probability than a random inactive
-    frame, where ties count half (the Mann-Whitney statistic); see `sklearn.metrics.roc_auc_score`.
-    It is NaN for an AU without active frames or without inactive frames.
+    The area is the chance that a random active frame has a higher probability than a random
+    inactive frame, where ties count half (the Mann-Whitney statistic); see
+    `sklearn.metrics.roc_auc_score`. The area is NaN for an AU without active frames or without
+    inactive frames.
 
     Args:
         labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
@@ -30,10 +31,10 @@ def auc(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the average precision of every AU, float64 [A].
 
-    It is the mean over active frames of the precision that results if the frame's probability is
-    the decision threshold. This is the area under the precision-recall curve without interpolation;
-    see `sklearn.metrics.average_precision_score`. Random probabilities give about the share of
-    active frames. It is NaN for an AU without active frames.
+    Each active frame's probability is used as the decision threshold, and the resulting precisions
+    are averaged. The result is the area under the precision-recall curve without interpolation; see
+    `sklearn.metrics.average_precision_score`. Random probabilities give about the share of active
+    frames. The result is NaN for an AU without active frames.
 
     Args:
         labels: 1 (active), 0 (inactive) or -1 (not coded), int8 [N, A].
@@ -57,7 +58,8 @@ def _by_name(
         probabilities: the probabilities of "active", float [N, A].
         metric: a function that takes the labels and the probabilities of one AU's coded frames, and
             returns a value.
-        needs: the labels that an AU must have; the value of an AU without one of them is NaN.
+        needs: the labels, of 0 and 1, that an AU must have; the value of an AU without frames of
+            one of these labels is NaN.
     """
     values = np.full(labels.shape[1], np.nan)
     for index, (column, scores) in enumerate(zip(labels.T, probabilities.T, strict=True)):

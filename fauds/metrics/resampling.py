@@ -1,8 +1,9 @@
 """Computes a statistic for many resamples of subjects at once, from the counts of each subject.
 
-A resample is a weight for every subject: the number of times that the subject was drawn. Counts,
-such as true positives, add up over subjects. So the counts of R resamples of G subjects are one
-matrix product, weights [R, G] times counts [G, K], and the frames are not needed again.
+A resample is represented by a weight for every subject: the number of times that the subject was
+drawn. Counts, such as true positives, add up over subjects. So the counts of R resamples of G
+subjects are one matrix product, weights [R, G] times counts [G, K], and the frames are not needed
+again.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from fauds.metrics.occurrence import defined_mean
 class Additive(Protocol):
     """Interface of counts that add up over subjects, such as true and false positives.
 
-    An instance can be created from its arrays, as ``type(counts)(*counts.parts)``.
+    The class must accept its arrays as arguments: ``type(counts)(*counts.parts)`` copies `counts`.
     """
 
     @property
@@ -26,13 +27,13 @@ class Additive(Protocol):
         """The arrays that the counts consist of, with the same leading axes (such as subjects)."""
 
     def same_labels(self, other: Any) -> bool:
-        """Return whether these counts and others can be of frames with the same labels."""
+        """Return whether these and other counts can come from frames with the same labels."""
 
 
 Statistic = Callable[[Any], np.ndarray]
 """A metric such as F1: a function of counts, which may have any leading axes [...].
 
-It returns float64 [..., A], a value for each of A names (AUs or classes).
+The function returns float64 [..., A], a value for each of A AUs or classes.
 """
 
 C = TypeVar("C", bound=Additive)
@@ -40,9 +41,9 @@ C = TypeVar("C", bound=Additive)
 
 @dataclass(frozen=True)
 class WithOverall:
-    """A statistic whose value over all AUs or classes is not the mean of the single values.
+    """A statistic whose value over all AUs or classes is not the mean of the values of each.
 
-    An example is accuracy, which over all classes is the share of all frames decided correctly.
+    An example is accuracy: over all classes, it is the share of all frames decided correctly.
 
     Attributes:
         by_name: the function of counts that returns a value for each AU or class, float64 [..., A].
@@ -60,8 +61,8 @@ class WithOverall:
 def with_overall(statistic: Statistic, counts: Any) -> np.ndarray:
     """Return a statistic's value for each AU or class, followed by its value over all of them.
 
-    The value over all is the mean of the values that are defined (not NaN), unless the statistic
-    has a function of its own for it; see `WithOverall`.
+    The last value is the mean of the other values that are not NaN, unless the statistic is a
+    `WithOverall`, which has a separate function for the value over all AUs or classes.
 
     Args:
         statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
@@ -80,8 +81,8 @@ def with_overall(statistic: Statistic, counts: Any) -> np.ndarray:
 Estimand = Literal["mean_of_folds", "pooled"]
 """What is estimated from the test results of several folds.
 
-"mean_of_folds" is the statistic of each fold, averaged over folds; "pooled" is the statistic of the
-test frames of all folds together.
+"mean_of_folds" is the mean over folds of the statistic of each fold; "pooled" is the statistic of
+the test frames of all folds together.
 """
 
 ESTIMANDS = ("mean_of_folds", "pooled")
@@ -96,9 +97,9 @@ def estimates(
 ) -> np.ndarray:
     """Return a statistic of every resample of subjects, for each AU or class and over all of them.
 
-    If the statistic of an AU is undefined in a fold (such as F1 without active frames), its mean
-    over folds leaves out this fold, and the fold's mean over AUs leaves out this AU. The same is
-    true of classes.
+    If the statistic of an AU or class is undefined in a fold (such as F1 without active frames),
+    the mean over folds of this AU or class leaves out this fold, and the fold's mean over AUs or
+    classes leaves out this AU or class.
 
     Args:
         weights: the number of times that each of R resamples contains each of G subjects, [R, G].
@@ -134,7 +135,7 @@ def estimates(
 def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Resample subjects with replacement within groups (strata), such as folds.
 
-    A stratum with n subjects has n draws in every resample.
+    In every resample, n subjects are drawn from a stratum with n subjects.
 
     Args:
         strata: the number of the stratum that each subject belongs to, int [G].
@@ -154,7 +155,7 @@ def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def leave_one_out(subjects: int) -> np.ndarray:
-    """Return the weights of subjects in G samples, each of which leaves out one of G subjects.
+    """Return the weights of G subjects in G samples, each of which leaves out a different subject.
 
     Args:
         subjects: the number of subjects, G.
@@ -168,8 +169,9 @@ def leave_one_out(subjects: int) -> np.ndarray:
 def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
     """Return the group (stratum) of each subject within which subjects are resampled, int [G].
 
-    The strata are the folds. But if a fold has a single subject, it shows no spread between
-    subjects; with the estimand "pooled", all subjects are then one stratum.
+    The strata are the folds, with one exception. A fold with a single subject shows no spread
+    between subjects; if there is such a fold and the estimand is "pooled", all subjects are one
+    stratum.
 
     Args:
         folds: the number of the fold that tests each subject, int [G].
@@ -193,9 +195,9 @@ def has_single_subject(strata: np.ndarray) -> bool:
 def degrees_of_freedom(strata: np.ndarray) -> float:
     """Return the degrees of freedom of Student's t for intervals over subjects.
 
-    They are the average number of subjects per stratum (a group such as a fold) minus one. Summed
-    over strata, the degrees of freedom would be more; the smaller number makes intervals wider, to
-    make up for the skewness of results over few subjects.
+    They are the average number of subjects per stratum (a group such as a fold) minus one. The sum
+    of the degrees of freedom over strata would be a higher number. The lower number makes intervals
+    wider, to make up for the skewness of results over few subjects.
 
     Args:
         strata: the number of the stratum that each subject belongs to, int [G].

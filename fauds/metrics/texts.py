@@ -1,8 +1,8 @@
 """Token-based similarity of texts to their references: BLEU-4 (by sacrebleu) and ROUGE-L.
 
-Both metrics take pairs of a reference and a candidate text, with the number of times that each pair
-occurs. So every distinct pair is compared only once, as there are few distinct descriptions. Tokens
-are compared as they are, with punctuation and case.
+Both metrics take the distinct pairs of a reference and a candidate text, with the number of times
+that each pair occurs. There are few distinct descriptions, and so few pairs to compare. Tokens are
+compared as they are, with punctuation and case.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def rouge_l(pairs: Pairs) -> float:
 
     The F score of a pair is twice the length of the longest common subsequence of tokens, divided
     by the sum of the numbers of tokens of both texts. The package rouge-score gives the same values
-    for the same tokens; its own tokeniser removes all letters that are not Latin.
+    for the same tokens, but its own tokeniser removes all letters that are not Latin.
 
     Args:
         pairs: tuples of the tokens of a reference, the tokens of the candidate text, and the number

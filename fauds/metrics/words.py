@@ -20,8 +20,8 @@ class NoImageBaseline:
     Args:
         captions: the captions of the training frames, as tuples of the word ids from <bos> to <eos>
             and the number of frames with this caption.
-        k: the number of highest-ranked words; the prediction is right (a hit) if the next word is
-            among them.
+        k: the number of highest-ranked words to consider; the prediction is right (a hit) if the
+            next word is one of these k words.
     """
 
     def __init__(self, captions: TokenisedCaptions, k: int = 5) -> None:
@@ -39,10 +39,10 @@ class NoImageBaseline:
         self._endings = {context: _most_frequent(counts, k) for context, counts in endings.items()}
 
     def hits(self, words: Sequence[int]) -> int:
-        """Return for how many words of a caption the prediction is right.
+        """Return how many words of a caption are predicted correctly.
 
-        It is right if the word is among the k words that are ranked highest after the words before
-        it. All words after <bos> are predicted, also <eos>.
+        A word is predicted correctly if it is one of the k words that are ranked highest after the
+        words before it. All words after <bos> are predicted, also <eos>.
 
         Args:
             words: the ids of the caption's words, from <bos> to <eos>.
@@ -64,10 +64,10 @@ class NoImageBaseline:
         return frozenset()
 
     def accuracy(self, captions: TokenisedCaptions) -> float:
-        """Return the share of words of some captions that are predicted right, 0 to 1.
+        """Return the share of words of some captions that are predicted correctly, 0 to 1.
 
-        A word is predicted right if it is among the k words that are ranked highest. The share is
-        NaN for no captions.
+        A word is predicted correctly if it is one of the k words that are ranked highest. The share
+        is NaN if there are no captions.
 
         Args:
             captions: tuples of the word ids of a caption, from <bos> to <eos>, and the number of

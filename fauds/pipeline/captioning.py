@@ -14,7 +14,7 @@ from fauds.tables import store
 
 
 def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
-    """Return the settings that determine captions in this style, as their metadata records them.
+    """Return the settings of captions in a style, as they are stored in the captions' metadata.
 
     Args:
         workspace: the dataset's folder and protocol.
@@ -37,9 +37,9 @@ def described(workspace: Workspace) -> tuple[str, ...]:
     names = workspace.protocol.target.described_aus
     if not names:
         raise UsageError(
-            f"{workspace.dataset} predicts {workspace.protocol.target.kind}: captions describe "
-            "action units.",
-            hint="build captions for a protocol whose target is AU occurrence",
+            f"{workspace.dataset} has no captions: captions describe action units, but the target "
+            f"of this protocol is {workspace.protocol.target.kind}.",
+            hint="choose a protocol whose target is AU occurrence",
         )
     return names
 

@@ -50,7 +50,7 @@ def crop_faces(
 
 
 def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> CropRequest:
-    """Return the settings for cropping: those of the benchmark, except for fields in `options`."""
+    """Return the benchmark's settings for cropping, with the fields in `options` replaced."""
     name = options.get("alignment", default.name)
     # The benchmark only names the version of its own alignment.
     version = default.version if name == default.name else alignment(name).version
@@ -72,7 +72,7 @@ def find_media(
     Returns:
         media: the media files of every sequence (one subject in one task).
         digests: by sequence, a hash of the sequence's folder of images, to detect changes;
-            sequences without such a folder are missing.
+            sequences without such a folder are left out.
 
     Raises:
         DataError: the raw files are no longer where the frames were read from, or media files are
@@ -83,9 +83,9 @@ def find_media(
     root = Path(settings.pop("root"))
     if not root.exists():
         raise DataError(
-            "The raw files that these frames were read from no longer exist.",
+            "The folder of raw files that the frames were read from no longer exists.",
             where=root,
-            hint="give their new location: --root FOLDER",
+            hint="give the new folder of the raw files: --root FOLDER",
         )
     options = ReadOptions(**ReadOptions.from_json_values(settings))
     last, with_images = _sequences(frames)

@@ -1,4 +1,4 @@
-"""Opens a dataset's folder from Python: its tables, a torch Dataset, and scoring of predictions."""
+"""Opens a dataset's tables as pandas and torch objects, and scores predictions from Python."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,8 +39,8 @@ class Dataset:
             raise DataError(
                 "This is not a dataset's folder: it contains no frames.parquet.",
                 where=self.folder,
-                hint="give a folder in a workdir, e.g. fauds-work/synthetic; fauds build-captions "
-                "creates it",
+                hint="give a dataset's folder in a workdir, such as fauds-work/synthetic, which is "
+                "created by fauds build-captions",
             )
 
     def __repr__(self) -> str:
@@ -94,9 +94,11 @@ class Dataset:
 
     @cached_property
     def folds(self) -> "pd.DataFrame":
-        """A table of the folds: for each subject, the fold that tests the subject.
+        """A table of the folds, one row for each subject.
 
-        A further column names the list of folds.
+        The columns are subject, fold (the number of the fold that tests the subject, from 1; 0 for
+        a subject that is only trained on) and protocol (the name of the folds, such as
+        published-3fold).
         """
         return self._table("folds", "fauds split")
 
@@ -104,7 +106,9 @@ class Dataset:
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             raise DataError(
-                f"{name}.parquet does not exist yet.", where=path, hint=f"run {command}"
+                f"The table {name}.parquet does not exist yet.",
+                where=path,
+                hint=f"run {command} for this dataset",
             )
         table: pd.DataFrame = store.read_table(path).to_pandas()
         return table
@@ -133,14 +137,15 @@ class Dataset:
             part: which frames of the fold: "train" (with augmentation), "test" (centre crops), or
                 "all" for both (centre crops).
             image_size: the side of the images in pixels.
-            captions: whether samples include the texts and tokens of captions, if there are
-                captions for the target.
-            faces: a folder of crops made by other software; None for the crops of ``fauds
-                prepare``, or for the raw images if the protocol uses them without cropping.
+            captions: whether samples include the texts and tokens of the captions; without effect
+                if the protocol predicts no AUs.
+            faces: a folder of crops that another program made; None for the crops of ``fauds
+                prepare``, or for the raw images if the protocol uses images without cropping.
             seed: the seed of the augmentation, as ``training.seed``.
             flip: whether images are flipped at random, as ``training.flip``.
-            cutout: the side of the cutout as a share of the image, as ``training.cutout``.
-            cutout_chance: the probability of a cutout, as ``training.cutout_chance``.
+            cutout: the side of the square that is erased at random, as a share of the image's side,
+                as ``training.cutout``.
+            cutout_chance: the probability that a square is erased, as ``training.cutout_chance``.
             transform: a function that is applied to every image, uint8 [3, S, S].
 
         Raises:
@@ -191,10 +196,10 @@ class Dataset:
         )
 
     def _part(self, frames: Any, fold: int | None, part: str) -> Any:
-        """Return whether each of N frames belongs to the chosen frames of a fold, bool [N].
+        """Return which frames belong to a part of a fold, bool [N].
 
         Args:
-            frames: the table of frames.
+            frames: a table of N frames.
             fold: the number of the fold; None for the frames of all folds.
             part: "train", "test" or "all".
         """
@@ -205,7 +210,9 @@ class Dataset:
         if fold is None:
             if part != "all":
                 raise UsageError(
-                    f"The part {part!r} needs a fold.", where="part", hint="give one, e.g. fold=1"
+                    f"The part {part!r} needs a fold.",
+                    where="part",
+                    hint="give the number of the fold as well, such as fold=1",
                 )
             return np.ones(len(subjects), bool)
         folds = sorted(set(self.folds["fold"]) - {0})

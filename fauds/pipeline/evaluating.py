@@ -1,4 +1,4 @@
-"""The step that scores the predictions of a run; it writes results.json and gallery.parquet."""
+"""The step that scores a run's predictions and writes results.json and gallery.parquet."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from fauds.training import checkpoint
 
 
 def write_results(run: Run) -> None:
-    """Score a run whose folds all have predictions; write its results.json and gallery.parquet.
+    """Score the predictions of all folds of a run, and write results.json and gallery.parquet.
 
     The gallery contains example faces with their labels, predictions, descriptions and attention
     maps.
@@ -118,16 +118,17 @@ def _predictions(plan: Plan, inputs: Inputs, fold: int) -> pa.Table:
 def _check_frames(table: pa.Table, frame_ids: np.ndarray, path: Path) -> None:
     if not np.array_equal(table["frame_id"].to_numpy(), frame_ids):
         raise DataError(
-            "The predictions are not of the frames that this fold tests.",
+            "The predictions in this file are not for the frames that the fold tests.",
             where=path,
-            hint="the frames have changed since the run began: start a new run",
+            hint="start a new run, as the frames have changed since this run began",
         )
 
 
 def _epochs_of(plan: Plan, inputs: Inputs, fold: int) -> Epochs:
-    """Return the predictions of a fold's model after each epoch.
+    """Return the predictions of a fold's model after each epoch, and the validation labels.
 
-    If the predictions were not kept, `test` and `validation` are empty.
+    The dicts of test and of validation predictions are empty if the run stored no predictions
+    after each epoch.
     """
     settings = plan.settings.training
     validation_rows = inputs.validation_frames(fold, settings.validation_subjects, settings.seed)

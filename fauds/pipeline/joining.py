@@ -1,6 +1,7 @@
-"""The steps that join two datasets (the members), to train on one and to test on the other.
+"""The steps that join two datasets (the members), to train on the first and test on the second.
 
-Both datasets keep their own tables and cropped faces; the joined tables refer to these crops.
+The members keep their own tables and cropped faces. The joined tables contain the paths of these
+crops.
 """
 
 from collections.abc import Sequence
@@ -24,47 +25,46 @@ _SHARED_SETTINGS = ("name", "version", "size")
 
 
 def check_member(workspace: Workspace, role: str, member: Workspace) -> None:
-    """Check that a dataset can be joined with another one by a protocol.
+    """Check that a dataset can be a member of a joined protocol.
 
-    Such a joined protocol trains on one dataset and tests on the other; these are its members.
+    A joined protocol trains on one dataset and tests on another; these two are its members.
 
     Args:
-        workspace: the folder and the joined protocol.
-        role: whether the member is used to "train" or to "test".
-        member: the folder and the protocol of the member.
+        workspace: the folder and the protocol that joins the members.
+        role: the use of the dataset, "train" or "test".
+        member: the folder and the protocol of the dataset.
 
     Raises:
-        DataError: the member lacks one of the AUs, or joins datasets itself.
+        DataError: the dataset lacks an AU of the joined protocol, or itself joins two datasets.
     """
     protocol = workspace.protocol
     if member.protocol.is_joined:
         raise DataError(
-            f"{role}: {member.dataset} joins two datasets itself and cannot be joined again.",
+            f"{role}: {member.dataset} cannot be joined, because it joins two datasets itself.",
             where=protocol.name,
-            hint="name a protocol of a single dataset",
+            hint=f"give a protocol of a single dataset under {role}",
         )
     absent = [au for au in protocol.aus if au not in member.protocol.aus]
     if absent:
         raise DataError(
-            f"aus: {member.dataset} has no {', '.join(absent)}.",
+            f"aus: the protocol {member.dataset} lacks {', '.join(absent)}.",
             where=protocol.name,
             hint=f"choose from: {', '.join(member.protocol.aus)}",
         )
 
 
 def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[Step]) -> Step:
-    """Write frames.parquet with the frames of two datasets, and the AUs that both have to predict.
+    """Write frames.parquet with the frames of two datasets, labelled with the AUs of a protocol.
 
-    The first dataset (member) is trained on and the second is tested; their frames are in this
-    order.
+    The frames of the dataset that is trained on come first, those of the tested dataset last.
 
     Args:
         workspace: the folder and the protocol that joins the datasets.
-        members: the folder and the protocol of each member, checked by `check_member`.
-        member_frames: for each member, the finished step that read its frames.
+        members: the folder and the protocol of each dataset, checked by `check_member`.
+        member_frames: for each dataset, the finished step that read its frames.
 
     Raises:
-        DataError: a subject id occurs in both members, or only one member is synthetic.
+        DataError: a subject id occurs in both datasets, or only one dataset is synthetic.
     """
     _refuse_synthetic_beside_real(members, member_frames)
     path = workspace.path("frames")
@@ -101,7 +101,8 @@ def join_frames(workspace: Workspace, members: Members, member_frames: Sequence[
 def _refuse_synthetic_beside_real(members: Members, steps: Sequence[Step]) -> None:
     """Raise an error if one of two joined datasets is synthetic and the other is real.
 
-    Reports show synthetic faces but never real ones, so a mixture is refused.
+    Unless the user asks for it, reports show synthetic faces only: they must not be mixed with real
+    faces.
     """
     if steps[0].meta["synthetic"] == steps[1].meta["synthetic"]:
         return
@@ -141,11 +142,11 @@ def _notes(members: Members, tables: list[pa.Table]) -> list[str]:
     shared = sorted(subjects[0] & subjects[1])
     if shared:
         raise DataError(
-            f"{members[0].dataset} and {members[1].dataset} both have a subject "
-            f"{abbreviated(shared, 4)}: subjects that are trained on must not be tested.",
+            f"{members[0].dataset} and {members[1].dataset} have subject ids in common "
+            f"({abbreviated(shared, 4)}): a subject that is trained on must not be tested.",
             where=members[1].path("frames"),
-            hint="give different ids to the subjects of one dataset, or leave them out if they are "
-            "the same subjects",
+            hint="if these are different people, change their ids in one dataset; if they are the "
+            "same people, leave them out of one dataset (--subjects)",
         )
     return [
         f"{verb} {member.dataset} v{member.protocol.version}: {len(table):,} frames of "
@@ -199,34 +200,34 @@ def join_faces(
 
 
 def checked_faces(workspace: Workspace, member: Workspace, faces: Step | None) -> Step:
-    """Check that the faces of a dataset that is joined with another have the right alignment.
+    """Check that the faces of a dataset have the alignment that a joined protocol requires.
 
     Args:
-        workspace: the folder and the protocol that joins the datasets.
+        workspace: the folder and the protocol that joins two datasets.
         member: the folder and the protocol of the dataset whose faces are checked.
-        faces: the finished step that cropped the member's faces; None if its frames are used
+        faces: the finished step that cropped the dataset's faces; None if its frames are used
             without cropping.
 
     Returns:
-        The same step.
+        The step `faces`.
 
     Raises:
-        DataError: the member has no crops, or the crops have another alignment than the joining
-            protocol requires.
+        DataError: the dataset has no crops, or crops with another alignment.
     """
     if faces is None:
         raise DataError(
-            f"{member.dataset} has no crops: its frames are used without cropping.",
+            f"{member.dataset} has no crops, which {workspace.dataset} needs: its frames are used "
+            "without cropping.",
             where=member.folder,
-            hint=f"fauds prepare --dataset {member.dataset} --alignment none",
+            hint=f"run fauds prepare --dataset {member.dataset} --alignment none",
         )
     required, actual = workspace.protocol.alignment, faces.meta["settings"]
     if (required.name, required.version) != (actual["name"], actual["version"]):
         raise DataError(
-            f"alignment: {workspace.dataset} asks for {required.name} {required.version}, but the "
-            f"crops of {member.dataset} are {actual['name']} {actual['version']}.",
+            f"alignment: {workspace.dataset} requires {required.name} {required.version}, but the "
+            f"crops of {member.dataset} have {actual['name']} {actual['version']}.",
             where=faces.path,
-            hint=f"fauds prepare --dataset {member.dataset} --alignment {required.name}",
+            hint=f"run fauds prepare --dataset {member.dataset} --alignment {required.name}",
         )
     return faces
 

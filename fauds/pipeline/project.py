@@ -1,4 +1,4 @@
-"""Runs the steps from raw files to results in their order, and skips steps that are up to date.
+"""Runs the steps from raw files to results in order, and skips steps that are up to date.
 
 Every step, such as reading frames or cropping faces, reads the files of earlier steps and writes
 files of its own, together with its settings and a hash of its inputs. A step is only repeated if
@@ -35,8 +35,10 @@ class Project:
 
     Args:
         workdir: the folder that contains the folders of all datasets.
-        dataset: the name of the protocol; the tables of the protocol are in ``workdir/dataset``.
-        say: called with a line of text for the user when a step runs that was not requested.
+        dataset: the name of the dataset, which is the name of its protocol; the tables of the
+            dataset are in ``workdir/dataset``.
+        say: a function that is called with each line of text for the user, such as that a missing
+            table is written because a later step needs it.
         protocol: the protocol from the user's own file; None for a protocol that ships with fauds,
             or whose file was copied into the workdir earlier.
 
@@ -67,7 +69,7 @@ class Project:
         Args:
             workdir: the folder that contains the folders of all datasets.
             file: the protocol file.
-            say: called with a line of text for the user when a step runs that was not requested.
+            say: a function that is called with each line of text for the user.
 
         Raises:
             DataError: the file is invalid, or the workdir already has tables of a different
@@ -78,7 +80,7 @@ class Project:
         return cls(workdir, protocol.name, say, protocol)
 
     def of(self, dataset: str) -> "Project":
-        """Return the project of another dataset whose folder is in the same workdir."""
+        """Return the project of another dataset in the workdir of this project."""
         return Project(self.workspace.workdir, dataset, self._say)
 
     def frames(
@@ -128,7 +130,7 @@ class Project:
 
         Raises:
             UsageError: there is no protocol with the name of one of the datasets.
-            DataError: a dataset lacks one of the AUs, or itself joins datasets.
+            DataError: a dataset lacks an AU of the joined protocol, or itself joins two datasets.
         """
         protocol = self.workspace.protocol
         return self._member("train", str(protocol.train)), self._member("test", str(protocol.test))
@@ -139,7 +141,11 @@ class Project:
         return member
 
     def caption_settings(self, style: Style) -> dict[str, Any]:
-        """Return the settings that determine captions in this style, as metadata records them.
+        """Return the settings of captions in a style, as stored in the captions' metadata.
+
+        Args:
+            style: the language, whether degrees (intensities A to E) are described, and the number
+                of paraphrases.
 
         Raises:
             UsageError: the language does not exist or has too few paraphrases.
@@ -164,10 +170,10 @@ class Project:
         return captioning.build_captions(self.workspace, frames, style or Style())
 
     def captions_as_built(self, frames: Step) -> Step:
-        """Return the step that wrote the captions of these frames, and run it if necessary.
+        """Build the captions of the frames if they are missing or outdated, and return the step.
 
-        Captions that are outdated are built again, in the same style. If there are no captions,
-        they are built in the default style.
+        Outdated captions are built again in the style that they have. Missing captions are built in
+        the default style.
 
         Args:
             frames: the finished step that read the frames.
@@ -201,8 +207,8 @@ class Project:
     ) -> Step:
         """Assign every subject to a fold, unless the folds are up to date.
 
-        The tables folds.parquet, which names the fold that tests each subject, and
-        fold_statistics.parquet, which counts the labels of each fold, are written.
+        Two tables are written: folds.parquet, which has the fold that tests each subject, and
+        fold_statistics.parquet, which has the label counts of each fold.
 
         Args:
             frames: the finished step that read the frames.
@@ -223,18 +229,21 @@ class Project:
         return split(self.workspace, frames, k, method, seed, trained)
 
     def _finished(self, table: str) -> Step:
-        """Return a finished step by its existing table, even if the table is not up to date.
+        """Return the step that wrote an existing table, even if the table is outdated.
 
-        `table` is the name of the table, such as "frames".
+        `table` is the name of the step's main table, such as "frames".
         """
         path = self.workspace.path(table)
         return Step(path, False, store.read_meta(path))
 
     def folds_as_made(self, frames: Step) -> Step:
-        """Return the step that made the folds of these frames, and run it if necessary.
+        """Make the folds of the frames if they are missing or outdated, and return the step.
 
-        Random folds that are outdated are made again with the same settings. If there are no folds,
-        or only those of another version of the protocol, the protocol's default folds are made.
+        Outdated random folds are made again with the same settings. If there are no folds, or only
+        folds of another version of the protocol, the protocol's default folds are made.
+
+        Args:
+            frames: the finished step that read the frames.
         """
         workspace = self.workspace
         old = meta_of(workspace.path("folds"))
@@ -272,8 +281,10 @@ class Project:
             return crop(self.workspace, options, progress)
         if options:
             raise UsageError(
-                f"{self.workspace.dataset} uses the crops of its two datasets without changes.",
-                hint=f"prepare these: --dataset {protocol.train}, --dataset {protocol.test}",
+                f"{self.workspace.dataset} takes no options for cropping: it joins two datasets "
+                "and uses their crops.",
+                hint=f"use the options in fauds prepare --dataset {protocol.train} and "
+                f"fauds prepare --dataset {protocol.test}",
             )
         return self._joined_faces(self.frames(), progress)
 
@@ -295,11 +306,11 @@ class Project:
         return join_faces(self.workspace, (train.workspace, test.workspace), frames, steps)
 
     def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
-        """Return the step that cropped the faces of these frames, and run it if necessary.
+        """Crop the faces of the frames if crops are missing or outdated, and return the step.
 
-        Crops that are outdated are made again with the same settings. If there are no crops, faces
-        are cropped with the protocol's alignment. Later changes of archives, videos and landmark
-        files are not detected here, but by `faces`.
+        Outdated crops are made again with the same settings. If there are no crops, faces are
+        cropped with the protocol's alignment. Changes of archives, videos and landmark files are
+        not detected here, but by `faces`.
 
         Args:
             frames: the finished step that read the frames.
@@ -337,9 +348,9 @@ class Project:
 
         Args:
             plan: the model, its settings and the folds of the run.
-            frames: the finished step that read the frames, after which missing captions, folds and
-                faces are made. None for a resumed run, which uses the tables as they are, and in
-                all processes but the first if a run has several.
+            frames: the finished step that read the frames. Captions, folds and crops that are
+                missing or outdated are then made first. None to use the existing tables: for a
+                resumed run, and in every process of a distributed run except the first.
             progress: shows progress bars.
             tensorboard: whether TensorBoard event files are written as well.
 
@@ -380,7 +391,8 @@ class Project:
 
         Args:
             request: the predictions, and how frames without a prediction are handled.
-            say: called with each line of text for the user about what was read and left out.
+            say: a function that is called with each line of text for the user about which
+                predictions were read and which were left out.
             progress: a context manager that shows progress bars while the frames are read.
 
         Returns:

@@ -39,12 +39,12 @@ def read_frames(
 
     Args:
         workspace: the folder and the protocol of a dataset that does not join two other datasets.
-        root: the folder of the raw files; None for the folder that was last read, or the one in
-            which synthetic files are generated.
+        root: the folder of the raw files; None for the folder that was last read or, for a protocol
+            of synthetic data, the folder in which synthetic files are generated.
         options: fields of `fauds.datasets.base.ReadOptions`. Missing fields have the values with
             which the same root was last read.
-        say: called with a line of text for the user if files are generated, or if the existing
-            table is used because the root no longer exists.
+        say: a function that is called with a line of text for the user if files are generated, or
+            if the existing table is used because the folder of the raw files no longer exists.
         progress: shows a progress bar while synthetic faces are generated; None for none.
     """
     path = workspace.path("frames")
@@ -62,7 +62,7 @@ def read_frames(
     ):
         current = None
     if current is not None and requested is None and not root.exists():
-        say(f"{root} does not exist any more: using {path}, which was read from there")
+        say(f"{root} does not exist any more: {path}, which was read from this folder, is used")
         return Step(path, False, current)
     reader = DATASETS[str(workspace.protocol.dataset)]
     if current is not None and current["inputs"] == _inputs(
@@ -82,8 +82,8 @@ def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -
     Args:
         workspace: the dataset's folder and protocol.
         old: the metadata of the existing frames.parquet; None if there is no such table.
-        root: the folder given by the user; None for the folder that was last read, or the one in
-            which synthetic files are generated.
+        root: the folder given by the user; None for the folder that was last read or, for a
+            protocol of synthetic data, the folder in which synthetic files are generated.
 
     Raises:
         UsageError: no folder is given, and none has been read before.
@@ -97,7 +97,7 @@ def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -
         return generated
     if old is None:
         raise UsageError(
-            f"Nothing of {workspace.dataset} has been read into this workdir yet.",
+            f"The raw files of {workspace.dataset} have not been read into this workdir yet.",
             where=workspace.folder,
             hint=f"give the folder of the raw files: {workspace.option} --root FOLDER",
         )
@@ -113,15 +113,14 @@ def _inputs(fingerprint: str, list_digest: str | None) -> str:
 
 
 def _missing_release(workspace: Workspace, root: Path) -> Synthesis | None:
-    """Return the settings of the synthetic files that must be generated before they can be read.
+    """Return the settings of the synthetic files, if these must be generated before reading.
 
     Args:
         workspace: the dataset's folder and protocol.
         root: the folder that will be read.
 
     Returns:
-        The settings; None if the root is that of real files, or already contains all synthetic
-        files.
+        The settings; None if the folder is for real files, or already contains all synthetic files.
     """
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
@@ -140,13 +139,13 @@ def _generate(
     Args:
         synthesis: the settings of the synthetic files.
         root: the folder that the files are written to.
-        say: called with a line of text for the user.
+        say: a function that is called with a line of text for the user.
         progress: shows a progress bar; None for none.
     """
     from fauds.synthetic import release
 
     say(f"generating a synthetic release in the layout of {synthesis.like}: {root}")
-    bar = progress.counter("drawing faces") if progress else nullcontext()
+    bar = progress.counter("generating faces") if progress else nullcontext()
     with bar as advance:
         release.write(
             root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=advance
@@ -162,7 +161,7 @@ def _read(
         workspace: the dataset's folder and protocol.
         root: the folder of the raw files.
         options: the options for reading.
-        list_digest: the SHA-256 of the protocol's list of frames; None if it has no list.
+        list_digest: the SHA-256 of the protocol's list of frames; None if the protocol has no list.
     """
     frame_list, expected = workspace.protocol.frames.file, workspace.protocol.expected
     published = None if expected is None else expected.model_dump()

@@ -1,7 +1,4 @@
-"""The step that scores predictions of another program.
-
-It writes a run's folder, as ``fauds bench`` does for a trained model.
-"""
+"""The step that scores predictions of another program, and writes them as a run's folder."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +26,8 @@ def score_predictions(
         tables: the dataset's folder, with the tables of frames and folds.
         benchmark: the protocol.
         request: the predictions, and how frames without a prediction are handled.
-        say: called with each line of text for the user about what was read and what was left out.
+        say: a function that is called with each line of text for the user about which predictions
+            were read and which were left out.
 
     Returns:
         The path of the run's folder, with settings.yaml, folds.parquet, the predictions and
@@ -74,9 +72,9 @@ def _new_folder(runs: Path, name: str) -> Path:
             continue
         return folder
     raise DataError(
-        f"1,000 runs named {name} exist already.",
+        f"The run could not get a new folder: {name} and {name}-2 to {name}-999 exist already.",
         where=runs,
-        hint="wait a second and score again",
+        hint="score again after a second: the name of a run has the time of its start",
     )
 
 

@@ -1,4 +1,4 @@
-"""The step that assigns every subject to the fold that tests it, by the protocol or at random."""
+"""The step that assigns every subject to a fold, as the protocol lists or at random."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +21,8 @@ def split(
 ) -> Step:
     """Assign every subject to a fold, unless the folds are up to date.
 
-    The tables folds.parquet, which names the fold that tests each subject, and
-    fold_statistics.parquet, which counts the labels of each fold, are written. For the errors see
+    Two tables are written: folds.parquet, which has the fold that tests each subject, and
+    fold_statistics.parquet, which has the label counts of each fold. For the errors see
     `fauds.pipeline.project.Project.folds`.
 
     Args:
@@ -74,11 +74,12 @@ def _folds(
     if workspace.protocol.is_joined:
         if k is not None or method is not None:
             raise UsageError(
-                f"{workspace.dataset} has one fold: it tests all of {workspace.protocol.test}.",
+                f"Folds cannot be chosen for {workspace.dataset}: it has a single fold, which "
+                f"tests all subjects of {workspace.protocol.test}.",
                 hint="leave out --folds and --method",
             )
         if trained is None:
-            raise ValueError(f"{workspace.dataset} needs the frames of its training dataset")
+            raise ValueError(f"trained must not be None: {workspace.dataset} joins two datasets")
         column = store.read_table(trained.path, ["subject"])["subject"]
         subjects = set(column.unique().to_pylist())
         settings = {"k": 1, "method": "across", "seed": None}

@@ -1,6 +1,6 @@
-"""Where the tables of a dataset are, and what a step returns that writes some of them.
+"""The folder and protocol of a dataset, and the result of a step that writes tables there.
 
-A step reads frames, builds captions, makes folds or crops faces.
+There are steps that read frames, build captions, make folds and crop faces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,14 @@ from fauds.tables import store
 class Workspace:
     """The folder of one dataset, which contains its tables, and the dataset's protocol.
 
-    A workspace is a plain value and runs nothing. Whatever writes into the folder must hold
-    ``store.lock(workspace.folder)``.
+    A workspace itself reads and writes no files. Code that writes into the folder must hold the
+    lock ``fauds.tables.store.lock(workspace.folder)``.
 
     Attributes:
         workdir: the folder that contains the folders of all datasets.
-        dataset: the name of the protocol; the tables of the protocol are in ``workdir/dataset``.
-        protocol: the AUs, frames, folds and alignment of the benchmark.
+        dataset: the name of the dataset, which is the name of its protocol; the tables of the
+            dataset are in ``workdir/dataset``.
+        protocol: the dataset's target, frames, folds, alignment and metric.
         from_file: whether the protocol is from the user's own file and does not ship with fauds.
     """
 
@@ -68,7 +69,7 @@ class Step:
         return store.fingerprint(self.meta["inputs"], self.meta["settings"])
 
     def beside(self, table: str) -> Path:
-        """Return the path of another table in the same folder, such as ``beside("phrases")``."""
+        """Return the path of another table in the main table's folder: ``beside("phrases")``."""
         return self.path.with_name(f"{table}.parquet")
 
 
@@ -78,10 +79,10 @@ def meta_of(path: Path) -> dict[str, Any] | None:
 
 
 def unchanged(paths: Sequence[Path], meta: Mapping[str, Any]) -> bool:
-    """Whether all tables of a step exist, and their metadata has all of these entries.
+    """Return whether all tables of a step exist and have the expected entries in their metadata.
 
     Args:
-        paths: the paths of the tables.
+        paths: the paths of the step's tables.
         meta: the expected entries; further entries in the tables' metadata are ignored.
     """
     if not all(path.exists() for path in paths):

@@ -1,4 +1,4 @@
-"""Benchmark protocols: which data a figure is for, what is predicted, and how it is measured.
+"""Benchmark protocols: which data are used, what is predicted, and how it is evaluated.
 
 Begin with `benchmark`, the class that a protocol's YAML file is read into. `user_files` reads
 protocols that users wrote, `folds` assigns subjects to folds, and `run_settings` writes the

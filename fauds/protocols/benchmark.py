@@ -1,4 +1,4 @@
-"""The classes that the YAML file of a benchmark protocol is read into; unknown keys are errors."""
+"""The classes for the YAML file of a benchmark protocol, in which unknown keys are errors."""
 
 import hashlib
 import json
@@ -25,16 +25,18 @@ from fauds.targets.occurrence import AU, JOINED_RULE, RULE_PATTERN, Occurrence
 
 
 class Folds(Settings):
-    """Which subjects each fold of a protocol tests, as lists or by a rule.
+    """The subjects that each fold of a protocol tests, as lists or by a rule.
+
+    A fold trains on all subjects that it does not test.
 
     Attributes:
-        name: the name of the folds; the same as `rule` if the protocol's file states no name.
-        source: the publication or code that the lists come from.
+        name: the name of the folds. If the protocol's file states no name, this is `rule`.
+        source: the publication or code from which the lists come.
         note: a remark for readers.
         rule: "listed" for the lists in `parts`, or "leave-one-subject-out" for one fold per
             subject.
-        parts: the ids of the subjects that each fold tests, by the number of the fold, from 1; it
-            trains on all other subjects. Empty unless the rule is "listed".
+        parts: the ids of the subjects that each fold tests, by the number of the fold, from 1.
+            Empty unless the rule is "listed".
     """
 
     name: str
@@ -57,7 +59,7 @@ class Folds(Settings):
             return self
         if len(self.parts) < 2 or sorted(self.parts) != list(range(1, len(self.parts) + 1)):
             raise ValueError(
-                f"parts must be numbered 1 to k, at least 1 and 2, not {sorted(self.parts)}"
+                f"parts must be numbered 1 to k, with k at least 2, not {sorted(self.parts)}"
             )
         subjects = [subject for part in self.parts.values() for subject in part]
         repeated = sorted({subject for subject in subjects if subjects.count(subject) > 1})
@@ -67,12 +69,12 @@ class Folds(Settings):
 
 
 class Metric(Settings):
-    """The metric that is the main result of a protocol, and how it is measured.
+    """The metric that is the main result of a protocol, and how it is computed.
 
     Attributes:
         name: the name of the metric, in words.
-        threshold: the lowest probability, 0 to 1, at which an AU is predicted to occur.
-        selection: which epoch's model is tested; only "last", the last epoch, is supported.
+        threshold: the lowest probability, 0 to 1, at which an action unit is predicted to occur.
+        selection: the epoch whose model is tested; only "last", the last epoch, is supported.
     """
 
     name: str
@@ -81,7 +83,7 @@ class Metric(Settings):
 
 
 class FrameSet(Settings):
-    """Which frames a protocol uses: all frames that have labels, or the frames in a list.
+    """The frames that a protocol uses: all frames that have labels, or the frames in a list.
 
     Attributes:
         described: a description of these frames in words.
@@ -95,7 +97,7 @@ class FrameSet(Settings):
 
 
 class Expected(Settings):
-    """How many subjects and frames a complete dataset has according to a publication.
+    """The numbers of subjects and frames of a complete dataset, according to a publication.
 
     Attributes:
         source: the publication that states these numbers.
@@ -113,7 +115,7 @@ class Expected(Settings):
 
 
 class Synthesis(Settings):
-    """How to generate the dataset of a benchmark that has synthetic faces instead of real ones.
+    """How to generate the dataset of a benchmark with synthetic faces.
 
     Attributes:
         like: the real dataset whose files and folders are imitated, "bp4d" or "disfa".
@@ -143,7 +145,7 @@ class AlignmentSettings(Settings):
 
 
 class Raw(Settings):
-    """Hints in error messages about missing files, which say what to copy from the dataset.
+    """Hints for error messages about missing files, which say what to copy from the dataset.
 
     Attributes:
         `pictures`: the hint to show if images are missing.
@@ -168,18 +170,19 @@ class Benchmark(Settings):
             `test` joins the tables of these two protocols, and keeps the action units in `aus`.
         test: the name of the protocol whose subjects are tested.
         aus: the action units (AUs) to predict, if the protocol predicts the occurrence of AUs.
-        occurrence: when an AU counts as occurring: "coded" if the labels say so, or "intensity >=
-            1" to "intensity >= 5".
+        occurrence: the rule by which an AU counts as occurring in a frame: "coded" if the labels
+            code occurrence, or a threshold from "intensity >= 1" to "intensity >= 5", or "as in
+            train and test" if `train` and `test` are set.
         target: what is predicted: ``{kind: occurrence, aus: [...], rule: coded}``, for which
             `aus` and `occurrence` are a shorthand, or another kind of target in `fauds.targets`.
         missing_code: the value for "not coded" in the label files; None if there is no such value.
-        sexes: how the sex of a subject is known.
-        frames: which frames are used.
+        sexes: where the dataset states the sex of a subject, if it does.
+        frames: the frames that are used.
         folds: the folds from a publication; None for random folds.
         metric: the metric that is the main result.
-        missing_predictions: what to do with frames that external predictions lack: refuse the
-            predictions ("refuse"), leave out the frames ("drop"), or count all AUs as inactive
-            ("inactive").
+        missing_predictions: what to do with frames for which external predictions have no row:
+            reject all predictions ("refuse"), leave out these frames ("drop"), or count all AUs as
+            inactive in these frames ("inactive").
         alignment: how faces are cropped.
         published: the path of the file with published results, relative to the folder of the
             benchmarks that fauds ships; None for no such file.
@@ -224,13 +227,14 @@ class Benchmark(Settings):
             if missing:
                 key = "target" if len(missing) == 2 else missing[0]
                 raise ValueError(
-                    f"{key} is missing: a protocol needs target, or its shorthand, which is aus "
-                    "and occurrence"
+                    f"{key} is missing: set target, or its shorthand, which is aus and occurrence"
                 )
             return values
         shorthand = [key for key in ("aus", "occurrence") if key in values]
         if shorthand:
-            raise ValueError(f"{' and '.join(shorthand)} and target mean the same: leave one out")
+            raise ValueError(
+                f"target and its shorthand, {' and '.join(shorthand)}, are both set: leave one out"
+            )
         target = values["target"]
         if isinstance(target, dict) and target.get("kind") == "occurrence":
             keys = {"kind", "aus", "rule"}
@@ -280,7 +284,9 @@ class Benchmark(Settings):
             raise ValueError(f"aus: {', '.join(repeated)} is listed more than once")
         if not self.is_joined:
             if self.dataset is None or self.occurrence == JOINED_RULE:
-                raise ValueError("set dataset and its rule of occurrence, or both train and test")
+                raise ValueError(
+                    "set dataset and its rule of occurrence, or set both train and test"
+                )
             return self
         if self.dataset or self.folds or self.frames.file or self.synthesis:
             raise ValueError(
@@ -288,7 +294,7 @@ class Benchmark(Settings):
                 "synthesis"
             )
         if not self.train or not self.test or self.train == self.test:
-            raise ValueError("train and test must name two protocols")
+            raise ValueError("train and test must name two different protocols")
         if self.occurrence != JOINED_RULE:
             raise ValueError(f"occurrence must be {JOINED_RULE!r} if train and test are set")
         if not self.name.startswith(f"{self.train}-to-{self.test}"):
@@ -302,7 +308,7 @@ class Benchmark(Settings):
 
     @property
     def occurrence_at(self) -> int | None:
-        """The lowest intensity at which an AU occurs; None if the labels state occurrence."""
+        """The lowest intensity that counts as occurrence; None if the labels code occurrence."""
         return self.target.occurrence_at
 
     def sex_of(self, subject: str) -> str | None:
@@ -333,8 +339,9 @@ class Benchmark(Settings):
     def fingerprint(self) -> str:
         """Return a SHA-256 digest, in hex, that changes if the protocol may give other results.
 
-        Texts for readers, such as the title, and the version do not change it. If the protocol
-        names a file with a list of frames, the content of this file changes it, not its name.
+        The digest does not depend on the version and on texts for readers, such as the title. If
+        the protocol names a file with a list of frames, the digest depends on the content of this
+        file, not on its name.
 
         Raises:
             DataError: the list of frames cannot be read.
@@ -386,7 +393,7 @@ def benchmark(name: str) -> Benchmark:
 def read_benchmark(path: Path) -> Benchmark:
     """Return the benchmark protocol in a YAML file.
 
-    If it names a file with a list of frames, the path of this file is made absolute.
+    If the protocol names a file with a list of frames, the path of this file is made absolute.
 
     Raises:
         DataError: the file cannot be read or has an unknown key or an invalid value, or the list

@@ -24,7 +24,7 @@ DEFAULT_FOLDS = 3
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many frames and labels each subject has.
+    """The numbers of frames and labels of each subject.
 
     Attributes:
         subjects: the ids of the S subjects, sorted.
@@ -44,13 +44,13 @@ class LabelCounts:
 
 
 def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
-    """Return how many frames each subject has, and in how many each AU occurs.
+    """Return how many frames each subject has, and in how many frames each action unit occurs.
 
     Args:
         frames: a table with one row per frame, in any order, and the columns subject, sex and the
             label columns of the target.
-        target: what the protocol predicts, such as the occurrence of AUs, or classes, which are
-            counted like AUs.
+        target: what the protocol predicts: the occurrence of action units (AUs), or classes, which
+            are counted like AUs.
     """
     column = frames["subject"].combine_chunks()
     ids = column.dictionary.to_pylist()
@@ -81,10 +81,10 @@ def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, .
 def choose_method(
     dataset: str, listed: Folds | None, subjects: int, k: int | None, method: str | None
 ) -> tuple[str, int]:
-    """Return how to make the folds, "published" or "random", and the number of folds.
+    """Return the method of making folds, "published" or "random", and the number of folds.
 
     Args:
-        dataset: the name of the dataset, for the error message.
+        dataset: the name of the dataset, for error messages.
         listed: the folds that the protocol states; None if it states none.
         subjects: the number of subjects that have frames.
         k: the number of folds that the user sets. None for the number in the protocol, or for 3
@@ -102,9 +102,9 @@ def choose_method(
     wanted = k or (available if method != "random" and available else DEFAULT_FOLDS)
     if method == "published" and wanted != available:
         if not available:
-            raise UsageError(f"{dataset} lists no folds.", hint="use --method random")
+            raise UsageError(f"{dataset} has no published folds.", hint="use --method random")
         raise UsageError(
-            f"{dataset} lists {available} folds, not {wanted}.",
+            f"{dataset} has {available} published folds, not {wanted}.",
             hint=f"use --folds {available}, or --method random",
         )
     return method or ("published" if wanted == available else "random"), wanted
@@ -122,13 +122,13 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
         `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Raises:
-        DataError: a listed subject has no frames, a subject with frames is not listed, or the
-            rule, one fold per subject, needs more subjects.
+        DataError: a listed subject has no frames, a subject with frames is not listed, or the rule
+            is one fold per subject and only one subject has frames.
     """
     if folds.rule == "leave-one-subject-out":
         if len(counts.subjects) < 2:
             raise DataError(
-                f"{folds.name} needs at least two subjects, but only "
+                f"The split {folds.name} needs at least two subjects, but only "
                 f"{counts.subjects[0]} was read.",
                 where=FRAMES,
                 hint="read the whole release: point --root at it",
@@ -141,7 +141,7 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
         lines = [f"without frames: {', '.join(missing)}"] if missing else []
         lines += [f"not in the list: {', '.join(extra)}"] if extra else []
         raise DataError(
-            f"The subjects differ from those of {folds.name}; {'; '.join(lines)}.",
+            f"The subjects differ from those of the folds {folds.name}; {'; '.join(lines)}.",
             where=FRAMES,
             hint="read the whole release (--root), or use --method random, whose results are not "
             "comparable with published ones",
@@ -150,7 +150,7 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
 
 
 def cross_dataset_fold(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
-    """Return a table with one fold, for a protocol that trains on one dataset and tests another.
+    """Return a table with one fold, which trains on one dataset and tests on another.
 
     The columns of the table are those of `fauds.tables.schemas.FOLDS_SCHEMA`.
 
@@ -172,11 +172,11 @@ def fold_numbers(folds: pa.Table) -> list[int]:
 
 
 def count_tested_frames(counts: LabelCounts, folds: pa.Table) -> int:
-    """Return the total number of frames of the subjects that a fold tests.
+    """Return the total number of frames of all subjects that are tested by any fold.
 
     Args:
         counts: the number of frames of each subject.
-        folds: the table of the fold that tests each subject; 0 for a subject that none tests.
+        folds: the table of the fold that tests each subject; 0 for a subject that no fold tests.
     """
     part = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     is_tested = [part[subject] != 0 for subject in counts.subjects]
@@ -265,8 +265,8 @@ def check_folds(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS)
     """
     if not folds.schema.equals(schemas.FOLDS_SCHEMA, check_metadata=False):
         raise DataError(
-            f"The columns {folds.schema.names} or their types differ from "
-            f"{schemas.FOLDS_SCHEMA.names}.",
+            f"A table of folds has the columns {schemas.FOLDS_SCHEMA.names}, but this table has "
+            f"{folds.schema.names}, or columns of other types.",
             where=where,
             hint="make the table with fauds split",
         )
@@ -285,20 +285,20 @@ def check_folds(folds: pa.Table, subjects: Sequence[str], where: object = FOLDS)
             )
     if numbers != list(range(1, len(numbers) + 1)) or len(numbers) < least:
         raise DataError(
-            f"Folds must be numbered 1 to k, not {numbers}.",
+            f"Folds must be numbered 1 to k, with k at least {least}, not {numbers}.",
             where=where,
             hint="make the folds with fauds split",
         )
 
 
 def fold_statistics(counts: LabelCounts, folds: pa.Table, target: Target) -> pa.Table:
-    """Return how often each AU or class occurs in each fold, and its class weight in the loss.
+    """Return how often each action unit (AU) or class occurs in each fold, and its class weight.
 
     Args:
         counts: how many frames and labels each subject has.
         folds: the table of the fold that tests each subject.
-        target: what the protocol predicts, such as the occurrence of AUs; it computes the
-            class weights.
+        target: what the protocol predicts, such as the occurrence of AUs. Its method
+            `class_weights` computes the weight of each AU or class in the loss.
 
     Returns:
         A table with the columns of `fauds.tables.schemas.FOLD_STATISTICS_SCHEMA` and one row per

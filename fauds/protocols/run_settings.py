@@ -1,4 +1,4 @@
-"""Writing the file settings.yaml of a run, which has its protocol, its model and its settings."""
+"""Writing settings.yaml, the file with the protocol, the model and the settings of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,19 +23,19 @@ def write_settings(
     faces: str | None = None,
     **more: Any,
 ) -> None:
-    """Write settings.yaml, the file that says what a run is, before the run's other files.
+    """Write settings.yaml, the file that describes a run; call this before writing other files.
 
     Args:
         folder: the folder of the run.
         benchmark: the protocol that the run follows.
         model: the name of the kind of model.
         preset: the name of the preset, the file that the settings come from.
-        settings: the values of all settings, including defaults. For predictions that another
-            program made, it says where they come from.
+        settings: the values of all settings, including defaults. For external predictions, this
+            is where the predictions come from.
         changes: the settings that the user changed from the preset, as ``key=value``.
         folds: the numbers of the folds to run; all folds if empty.
         faces: the path of the user's folder of face crops; None for the crops that fauds made.
-        more: further keys and values, which are written before the others.
+        more: further keys and values, which are written first.
 
     Raises:
         DataError: the file cannot be written.

@@ -21,7 +21,7 @@ from fauds.tables.paths import PROTOCOL
 def read(path: Path) -> Benchmark:
     """Read a benchmark protocol from a user's YAML file.
 
-    If the protocol is the same as one that fauds ships, the latter is returned.
+    If the protocol equals one that fauds ships, the shipped protocol is returned.
 
     Raises:
         DataError: the file cannot be read, has an unknown key or an invalid value, contradicts
@@ -32,7 +32,7 @@ def read(path: Path) -> Benchmark:
     if protocol.name not in protocols.names():
         if protocol.published:
             raise DataError(
-                "published: only shipped benchmarks have published results.",
+                "published: only protocols that fauds ships can have this key.",
                 where=path,
                 hint="remove the key published",
             )
@@ -44,7 +44,7 @@ def read(path: Path) -> Benchmark:
             f"name: {protocol.name} is the name of a benchmark that fauds ships, but this file "
             "holds another protocol.",
             where=path,
-            hint="choose another name",
+            hint="choose another name for this protocol",
         )
     return shipped
 
@@ -114,8 +114,8 @@ def find(name: str, workdir: Path) -> Benchmark:
 def check_same_protocol(protocol: Benchmark, path: Path, folder: Path) -> None:
     """Check that the tables in a folder do not belong to another protocol with the same name.
 
-    The protocol's file that is stored with the tables says which protocol they belong to. Tables
-    of an earlier version of the protocol are accepted, as they will be replaced.
+    The file protocol.yaml in the folder is the protocol to which the tables belong. Tables of an
+    earlier version of the protocol are accepted, because they will be replaced.
 
     Args:
         protocol: the protocol that the user wants to use.
@@ -133,15 +133,15 @@ def check_same_protocol(protocol: Benchmark, path: Path, folder: Path) -> None:
         return
     version = "the same version" if stored.version == protocol.version else "a later version"
     raise DataError(
-        f"version: the tables of {protocol.name} in this workdir belong to another protocol with "
-        f"{version}.",
+        f"version: the tables of {protocol.name} in this workdir belong to another protocol of "
+        f"this name, with {version}.",
         where=path,
         hint=f"raise the version in this file above {stored.version}, or use another --workdir",
     )
 
 
 def store_protocol(protocol: Benchmark, folder: Path) -> None:
-    """Store a user's protocol in a folder, with the list of frames that it names, if any.
+    """Store a user's protocol in a folder, and the list of frames that the protocol names, if any.
 
     A protocol that fauds ships is not stored.
 

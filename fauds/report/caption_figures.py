@@ -34,8 +34,9 @@ class _Entry:
 def draw_au(sheet: AuSheet, path: Path) -> None:
     """Draw a figure of one action unit (AU): synthetic faces that show it, and its descriptions.
 
-    The faces show the AU at rest and at the intensities A to E; rings mark where it is seen. For an
-    AU that the synthetic faces cannot show, draw one face at rest and all descriptions.
+    The faces show the AU at rest and at the intensities A to E; rings mark where the AU is seen.
+    For an AU that synthetic faces cannot show, the figure has one face at rest and all
+    descriptions.
 
     Args:
         sheet: the facts and descriptions of the action unit.
@@ -81,7 +82,7 @@ def _au_faces(sheet: AuSheet, title: str, texts: dict[str, str], path: Path) -> 
 
 
 def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a synthetic face that shows one action unit (AU), and say where the AU is seen.
+    """Draw a synthetic face that shows one action unit (AU), and return where the AU is seen.
 
     Args:
         au: the AU; the face is at rest if synthetic faces cannot show it.
@@ -104,8 +105,8 @@ def _face(au: str, intensity: int) -> tuple[np.ndarray, np.ndarray]:
 def draw_frame(sheet: FrameSheet, path: Path) -> None:
     """Draw a figure of one frame: its image and its descriptions.
 
-    The description of the whole face is the title; those of the single AUs stand beside the image,
-    active AUs first.
+    The description of the whole face is the title; the descriptions of single AUs stand beside the
+    image, active AUs first.
 
     Args:
         sheet: the labels and descriptions of the frame.
@@ -181,8 +182,8 @@ def _entries(page: Page, entries: list[_Entry], y: float) -> float:
 def draw_statistics(statistics: Statistics, path: Path) -> None:
     """Draw four charts about a dataset's captions.
 
-    They show how often each AU is active, how long the descriptions are, how often words are used
-    (by rank), and how many AUs are active at once in a frame.
+    The charts show how often each AU is active, how long the descriptions are, how often words are
+    used (by rank), and how many AUs are active at once in a frame.
 
     Args:
         statistics: the statistics of the captions.

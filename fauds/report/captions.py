@@ -19,12 +19,16 @@ _MOST, _LEAST = 10, 5
 
 
 def state_label(state: str) -> str:
-    """Return the state of an action unit with its intensity in words: ``inactive``, ``A trace``."""
+    """Return the state of an action unit in words: ``inactive``, ``active`` or ``A trace``.
+
+    Args:
+        state: "inactive", "active" or an intensity, A to E.
+    """
     return f"{state} {DEGREES[state]}" if state in DEGREES else state
 
 
 def label(occurs: bool | None, intensity: int | None) -> str:
-    """Return an action unit's label in words, for example ``active, B`` or ``not coded``.
+    """Return the label of an action unit in words, such as ``active, B`` or ``not coded``.
 
     Args:
         occurs: whether the action unit is active; None if it is not coded.
@@ -72,7 +76,7 @@ def show_frame(sheet: FrameSheet, *, chosen: bool = False, console: Console | No
 
     Args:
         sheet: the labels and descriptions of the frame.
-        chosen: whether fauds chose the frame; the output then says by which rule.
+        chosen: whether fauds chose the frame; if so, the output says by which rule.
         console: the console to print to; stdout by default.
     """
     console = console or new_console()

@@ -26,8 +26,8 @@ def draw_by_name(target: Target, runs: Mapping[str, Sequence[MetricRow | None]])
 
     Args:
         target: what the runs predict: AUs or classes, and the metrics that score them.
-        runs: the figures to draw: for each run's title, one figure per AU or class in the target's
-            order, None where a figure is missing.
+        runs: for each run's title, the values to draw: one row of results.json per AU or class, in
+            the target's order; None where a value is missing.
     """
     aus, title = target.names, target.titles[target.main_metric]
     with drawing("f1"):
@@ -63,12 +63,12 @@ def _reach(rows: Sequence[MetricRow], values: np.ndarray) -> np.ndarray | None:
     """Return the lengths of error bars: the distances from each value to the ends of its interval.
 
     Args:
-        rows: the figures, with interval ends from 0 to 1.
-        values: the values of the same figures in %.
+        rows: n rows of results.json, with interval ends from 0 to 1.
+        values: the values of the same rows in %, float [n].
 
     Returns:
-        The lengths in % below (row 0) and above (row 1), float [2, n]; None if no figure has an
-        interval.
+        The lengths in %, float [2, n]: below the value (row 0) and above it (row 1); None if no
+        value has an interval.
     """
     if all(row.low is None for row in rows):
         return None
@@ -89,8 +89,8 @@ def draw_balance(
     Args:
         target: what the runs predict: AUs or classes, and the metrics that score them.
         ours: for each run's title, the variance in squared % and the mean in %.
-        theirs: published figures with the columns method, variance and Avg (the mean); None if none
-            may be shown beside the runs.
+        theirs: one row per published method, with the columns method, variance and Avg (the mean);
+            None if published results may not be shown beside the runs.
     """
     with drawing("balance"):
         figure = Figure((_WIDTH, 3.8), layout="constrained")
@@ -121,7 +121,7 @@ def draw_balance(
 
 
 class _Point(NamedTuple):
-    """A published method with its mean over AUs in % and its variance over AUs in squared %."""
+    """A published method with the mean (in %) and the variance (in squared %) of F1 over AUs."""
 
     method: str
     variance: float
@@ -134,9 +134,9 @@ def _points(theirs: pd.DataFrame) -> list[_Point]:
 
 
 def _extremes(points: Sequence[_Point]) -> list[_Point]:
-    """Return the points with the least or the greatest variance or mean.
+    """Return the points with the least and the greatest variance and mean.
 
-    Only these points are named in the chart: the names of all points would overlap.
+    Only these points have their name in the chart: the names of all points would overlap.
     """
     if not points:
         return []
@@ -147,7 +147,7 @@ def _extremes(points: Sequence[_Point]) -> list[_Point]:
 def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
     """Draw a reliability diagram: the share of active frames against the predicted probability.
 
-    Faint lines are single AUs; the line with markers is over all AUs together.
+    Each faint line is one AU; the line with markers is for all AUs together.
 
     Args:
         labels: the labels of N frames and A AUs, int8 [N, A]: 0, 1, or -1 if not coded.
@@ -178,11 +178,11 @@ def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, fl
 
     Args:
         folder: the folder of the run.
-        folds: the fold numbers to read.
+        folds: the numbers of the folds whose logs are read.
 
     Returns:
-        For each fold, one record per epoch with "epoch", "total" (the training loss) and further
-        figures; folds without a log are left out.
+        For each fold, one record per epoch with the keys "epoch", "total" (the training loss) and
+        others; folds without a log are left out.
     """
     logs = {}
     for fold in folds:
@@ -197,7 +197,7 @@ def read_logs(folder: Path, folds: Sequence[int]) -> dict[int, list[dict[str, fl
 def draw_training(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Drawing:
     """Draw the training loss after every epoch, one line per fold.
 
-    If there are more folds than colours, all lines are grey and unnamed.
+    If there are more folds than colours, all lines are grey and have no names.
 
     Args:
         logs: for each fold, one record per epoch, as `read_logs` returns them.

@@ -1,4 +1,4 @@
-"""What ``fauds compare`` prints: the figures of two models side by side, and a verdict in words."""
+"""What ``fauds compare`` prints: the metrics of two models side by side, and a verdict in words."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +52,7 @@ def show_comparison(pair: ModelComparison) -> None:
 
 
 def verdict(pair: ModelComparison) -> list[str]:
-    """Return sentences that say whether two models differ, beginning with the main metric."""
+    """Return sentences that say whether two models differ, first by the main metric."""
     lines = [_headline(pair), *_others(pair)]
     headline = pair.headline
     spread = max(_spread(headline.of_seeds_a), _spread(headline.of_seeds_b))
@@ -90,7 +90,7 @@ def _headline(pair: ModelComparison) -> str:
 
 
 def _others(pair: ModelComparison) -> Iterator[str]:
-    """Yield one sentence for each metric except the main one, on which model is better by it."""
+    """Yield a sentence for each metric except the main one: which model has the better value."""
     for name, compared in pair.metrics.items():
         if name == pair.target.main_metric:
             continue
@@ -111,7 +111,7 @@ def _undefined(pair: ModelComparison, name: str) -> str:
 
 
 def _less(compared: MetricComparison) -> str:
-    """Return the difference of models a and b (a - b) as text: points, 95 % interval, p-value."""
+    """Return the difference a - b of the two models as text: points, 95 % interval and p-value."""
     comparison = compared.comparison
     return (
         f"{_points(comparison.difference[-1])} points (a - b; 95 % interval "
@@ -129,7 +129,7 @@ def _by(compared: MetricComparison) -> str:
 
 
 def _sure(compared: MetricComparison) -> str:
-    """Return how certain the better model's lead is, as text: 95 % interval in points, p-value."""
+    """Return the 95 % interval (in points) and the p-value of the better model's lead, as text."""
     comparison = compared.comparison
     low, high = sorted(100 * abs(end) for end in (comparison.low[-1], comparison.high[-1]))
     return f"95 % interval {low:.1f} to {high:.1f}, p {_probability(comparison.p[-1])}"
@@ -187,8 +187,9 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
 def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[str, Any]]:
     """Yield the rows of a comparison table as dictionaries: one per AU or class, then one for all.
 
-    A row has the keys "au" (None in the last row), "a" and "b" (the models' figures), "difference",
-    "low" and "high" (its interval) and "p"; undefined figures are None.
+    A row has the keys "au" (None in the last row), "a" and "b" (the metric of the two models),
+    "difference" (a - b), "low" and "high" (the ends of the difference's interval) and "p" (the
+    p-value). Undefined values are None.
     """
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
@@ -200,7 +201,7 @@ def _plain(value: np.floating) -> float | None:
 
 
 def _points(value: float | None) -> str:
-    # Adding 0.0 turns -0.0 into 0.0, so that what rounds to zero is printed as +0.0.
+    # Adding 0.0 turns -0.0 into 0.0: values that round to zero are all printed as +0.0.
     return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
@@ -219,7 +220,7 @@ def _probability(value: float | None) -> str:
 def as_data(pair: ModelComparison) -> dict[str, Any]:
     """Return a comparison as a dictionary for a JSON file.
 
-    Its figures are from 0 to 1 and its differences from -1 to 1; what is undefined is None.
+    Metrics range from 0 to 1 and differences from -1 to 1; undefined values are None.
     """
     results = pair.a[0].results
     return {

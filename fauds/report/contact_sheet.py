@@ -1,6 +1,6 @@
 """A contact sheet of face crops, to check by eye that every subject's faces are aligned.
 
-It shows faces of the dataset: the sheet of a licensed dataset must not be passed on.
+The sheet shows the faces of subjects: that of a licensed dataset must not be passed on.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ class _Crop:
     Attributes:
         path: the path of the crop relative to the dataset's folder.
         name: the task and the frame number, for the text below the crop.
-        flags: the warnings about the crop, in words: those of `FLAGS` that hold for it.
+        flags: the warnings about the crop, in words, such as "eyes crossed"; see `FLAGS`.
         eyes: the centres of both eyes in pixels of the crop, [2, 2], x then y; None if not known.
     """
 
@@ -59,7 +59,7 @@ class _SheetRow:
     Attributes:
         subject: the subject's id.
         frames: the number of the subject's frames.
-        lost: for each reason, the number of frames that have no crop.
+        lost: for each reason, the number of frames that have no crop for this reason.
         cropped: the number of frames that have a crop.
         crops: the crops to show.
     """
@@ -74,9 +74,10 @@ class _SheetRow:
 def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
     """Write a contact sheet of a dataset's face crops, one row per subject.
 
-    A row says how many frames have a crop, and shows crops spread over the subject's frames. After
-    these come at most two crops about which there is a warning (see `FLAGS`), if possible with
-    different warnings; their names are red. Small crosses mark the eye centres used for alignment.
+    A row says how many frames have a crop, and shows crops spread over the subject's frames. They
+    are followed by at most two crops with a warning (see `FLAGS`), if possible with two different
+    warnings; the names of crops with a warning are red. Small crosses mark the eye centres that
+    were used for alignment.
 
     Args:
         folder: the dataset's folder, with frames.parquet, faces.parquet and the crops.
@@ -85,11 +86,15 @@ def draw_face_sheet(folder: Path, path: Path, *, per_subject: int = 8) -> None:
 
     Raises:
         UsageError: the file has another suffix, or `per_subject` is out of range.
-        DataError: a table or a crop is missing or broken, or the file cannot be written.
+        DataError: a table or a crop is missing or damaged, or the file cannot be written.
     """
     check_sheet_name(path)
     if not 1 <= per_subject <= 24:
-        raise UsageError(f"A row shows 1 to 24 crops of a subject, not {per_subject}.")
+        raise UsageError(
+            f"The number of crops per subject must be from 1 to 24, not {per_subject}.",
+            where="per_subject",
+            hint="choose a number from 1 to 24",
+        )
     rows = _rows(folder, per_subject)
     sheet = _draw(folder, rows, per_subject + _FLAGGED, _title(folder, rows))
     settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
@@ -106,7 +111,7 @@ def check_sheet_name(path: Path) -> None:
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
-            f"A contact sheet cannot be written as {path.name}.",
+            f"A contact sheet cannot be written as {path.name}: it must be a JPEG or PNG file.",
             where=path,
             hint="choose a name that ends in .jpg or .png",
         )
@@ -166,11 +171,11 @@ def _row(subject: str, faces: pa.Table, per_subject: int) -> _SheetRow:
 
 
 def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
-    """Return which crops of a subject to show: some spread over all, then some with warnings.
+    """Return which crops of a subject to show: first evenly spread crops, then some with warnings.
 
     Args:
         cropped: the rows of faces.parquet for the subject's frames that have a crop.
-        per_subject: the number of crops to spread over all.
+        per_subject: the number of evenly spread crops.
 
     Returns:
         Row numbers in `cropped`, int64.

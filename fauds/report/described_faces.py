@@ -21,7 +21,8 @@ class AuRow:
         predicted: the decision at the protocol's threshold.
         probability: the predicted probability, 0 to 1.
         text: the description of this AU that the model generated; None if it generated none.
-        attention: the attention map over the face, float [rows, columns]; None if not kept.
+        attention: the attention map over the face, float [rows, columns]; None if the run kept
+            none.
     """
 
     name: str
@@ -37,11 +38,12 @@ class DescribedFace:
     """A test face that a run kept for its report.
 
     Attributes:
-        key: the name of the frame, such as ``F001/T1/2440``.
-        image: the path of the image relative to the run's folder; None without an image.
+        key: the key of the frame, such as ``F001/T1/2440``.
+        image: the path of the image relative to the run's folder; None if the run kept no image.
         aus: one row for each AU or class.
         face_text: the description of the face that the model generated; None if it generated none.
-        true_face: the description of the face by its labels; None if a needed AU is not coded.
+        true_face: the description of the face made from its labels; None if a needed AU is not
+            coded.
         frame_id: the frame's number in frames.parquet.
     """
 

@@ -18,14 +18,14 @@ _PARTS = 50
 
 
 def find_features(folder: Path, folds: Sequence[int]) -> Path | None:
-    """Find the table of features that a run kept of the test faces of one of its folds.
+    """Find the first fold of a run that kept a table of the features of its test faces.
 
     Args:
         folder: the folder of the run.
-        folds: the fold numbers, in the order in which to look.
+        folds: the numbers of the folds, in the order in which they are searched.
 
     Returns:
-        The path of the first table found; None if no fold kept one.
+        The path of the table; None if no fold kept one.
     """
     paths = (fold_folder(folder, fold) / FEATURES for fold in folds)
     return next((path for path in paths if path.exists()), None)
@@ -120,7 +120,7 @@ def _panel(
             linewidths=0,
             alpha=0.8,
             label=group,
-            # As vectors, thousands of points would be most of the page's size.
+            # Thousands of points drawn as vectors would take up most of the page's size.
             rasterized=True,
         )
         if named:

@@ -1,4 +1,4 @@
-"""Functions that format figures, and the console and tables that commands print with."""
+"""Functions that format values, and the console and the tables that commands print with."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,13 +16,14 @@ def percent_range(low: float | None, high: float | None) -> str:
 
 
 def sentence_case(words: str) -> str:
-    """Return a text with its first letter in upper case and the others as they are."""
+    """Return a text with its first letter in upper case and all other letters unchanged."""
     return words[:1].upper() + words[1:]
 
 
 def new_console() -> Console:
-    """Return a rich console that prints to stdout and takes brackets in texts literally."""
-    # Paths and texts may hold brackets, which are markup. A pipe has no width of its own.
+    """Return a rich console that prints to stdout, and prints brackets in texts as they are."""
+    # Without markup=False, rich would interpret brackets in paths and texts as markup. A pipe has
+    # no width of its own.
     console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=400)
 

@@ -25,7 +25,8 @@ class _LatexRow:
         method: the name of the method or run, with LaTeX's special characters escaped.
         values: F1 in % of each AU, then the average over AUs; None where F1 is undefined.
         intervals: the 95 % interval of each value; empty for a published method.
-        misfit: whether the published average is not the mean of the published figures of its AUs.
+        misfit: whether the published average differs from the mean of the published values of the
+            AUs.
     """
 
     method: str
@@ -38,9 +39,9 @@ def latex_table(runs: Sequence[FinishedRun]) -> str:
     """Return a LaTeX table of F1 in %, with published methods first and the runs below.
 
     In each column the best printed value is bold and the second best underlined, with equal values
-    marked alike. Below each run stand its 95 % intervals. Published methods are shown only if the
-    runs follow the benchmark's own protocol on real data; a dagger marks a published average that
-    is not the mean of the method's AUs.
+    marked alike. The line below each run has its 95 % intervals. Published methods are shown only
+    if the runs follow the benchmark's own protocol on real data. A dagger marks a published average
+    that differs from the mean of the method's values of single AUs.
 
     Raises:
         UsageError: the runs follow different protocols.
@@ -94,8 +95,8 @@ def _refuse_other_protocol(a: FinishedRun, b: FinishedRun) -> None:
         getattr(protocol_a, name) != getattr(protocol_b, name) for name in names
     ):
         raise UsageError(
-            f"{a.name} and {b.name} follow different protocols: one table cannot hold both.",
-            hint="write a table for each",
+            f"{a.name} and {b.name} follow different protocols, and cannot be in one table.",
+            hint="write one table for each protocol",
         )
 
 
@@ -147,7 +148,9 @@ def _of_run(results: Results, name: str) -> _LatexRow:
 def _marks(rows: Sequence[_LatexRow]) -> list[dict[float, str]]:
     """Return how to mark the best and the second-best printed value of each column.
 
-    The result has for each column a dictionary from the value to its LaTeX command.
+    Returns:
+        For each column, a dictionary from a value (in %, as printed) to the LaTeX command that
+        marks it. The dictionaries are empty if there is only one row.
     """
     marks = []
     for column in zip(*(row.values for row in rows), strict=True):

@@ -1,4 +1,4 @@
-"""Lists the runs of a workdir with their settings, progress and main figures."""
+"""Lists the runs of a workdir with their settings, progress and main results."""
 
 import csv
 import io
@@ -42,11 +42,12 @@ class ListedRun:
         folds_done: the number of folds with predictions.
         folds: the number of folds to run; None if not known.
         f1: the mean of the main metric over AUs and folds, 0 to 1; None without results.
-        low: the lower end of its 95 % interval; None without an interval.
-        high: the upper end of its 95 % interval; None without an interval.
+        low: the lower end of the 95 % interval of `f1`; None without an interval.
+        high: the upper end of the 95 % interval of `f1`; None without an interval.
         changes: the settings that differ from the preset, as ``key=value``.
-        go_on: the command that finishes an unfinished run, or scores external predictions again.
-        problem: why a broken run cannot be read.
+        go_on: for an unfinished run, the command that finishes it (or scores its external
+            predictions again); else None.
+        problem: for a broken run, why it cannot be read; else None.
     """
 
     name: str
@@ -121,7 +122,10 @@ def _go_on(folder: Path, saved: dict[str, Any], workdir: Path) -> str:
 
 
 def _begun(folder: Path) -> str:
-    """Return when a run began, as text: the time in its name, or when its settings were written."""
+    """Return when a run began, as text.
+
+    The time is that in the run's name, or else the time at which its settings were written.
+    """
     named = re.search(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(-\d+)?$", folder.name)
     if named:
         return "{}-{}-{} {}:{}:{}".format(*named.groups())
@@ -154,7 +158,7 @@ def _of_results(results: Results) -> dict[str, Any]:
 
 
 def show_runs(runs: Sequence[ListedRun]) -> None:
-    """Print a table of runs per dataset, their settings, and how to finish unfinished ones."""
+    """Print, for each dataset, a table of its runs and their settings; then how to finish runs."""
     console = new_console()
     for dataset, group in groupby(runs, key=lambda run: run.dataset):
         listed = list(group)
@@ -198,7 +202,7 @@ def as_data(runs: Sequence[ListedRun]) -> list[dict[str, Any]]:
 
 
 def as_csv(runs: Sequence[ListedRun]) -> str:
-    """Return the runs as CSV text with a header line; several changed settings share one field."""
+    """Return the runs as CSV text with a header line; a run's changed settings share one field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(ListedRun.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

@@ -53,20 +53,20 @@ def write_report(folder: Path) -> Path:
 
 
 def _some(faces: list[DescribedFace]) -> list[DescribedFace]:
-    """Return at most six of the faces, at equal steps; report.html shows all of them."""
+    """Return at most six evenly spaced faces; unlike report.md, report.html shows all faces."""
     step = max(1, -(-len(faces) // _FACES))
     return faces[::step]
 
 
 def _interval(results: Results) -> str:
-    """Return the interval of the run's main figure in words; "" if it has no interval."""
+    """Return the interval of the run's main result as text; "" if it has no interval."""
     row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
     return interval and f", 95 % interval over subjects {interval}"
 
 
 def _reasons(results: Results) -> str:
-    """Return why frames have no face, with counts, as text: ``no landmarks 271, unreadable 2``."""
+    """Return why frames have no crop, with counts, as text: ``no landmarks 271, unreadable 2``."""
     counts: Counter[str] = Counter()
     for by_status in (results.provenance.get("lost") or {}).values():
         counts.update(by_status)
@@ -89,9 +89,9 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _fold_tables(results: Results) -> dict[str, str]:
-    """Return a Markdown table by fold for each of the run's metrics, by the metric's title.
+    """Return, by title of the metric, a Markdown table of each of the run's metrics by fold.
 
-    The table of the main metric also has columns for predictions that ignore the image.
+    The table of the main metric also has columns for baselines: predictions that ignore the image.
     """
     target = results.protocol.predicts
     tables = {}
@@ -116,7 +116,7 @@ def _word_table(results: Results) -> str:
 
 
 def _published(results: Results) -> str:
-    """Return a Markdown table of published F1 with this run's; "" if they may not be compared."""
+    """Return a Markdown table of published F1 and this run's F1; "" if they are not comparable."""
     table = published_rows(results)
     if table is None:
         return ""

@@ -58,10 +58,10 @@ class Page:
         return [line.rstrip() for line in lines]
 
     def _fitting(self, words: Iterable[str], width: float, font: FontProperties) -> Iterator[str]:
-        """Yield pieces of text that fit on a line; pieces that are too long are cut into letters.
+        """Yield pieces of text that fit on a line; a piece that is too long is cut into letters.
 
         Args:
-            words: the pieces of text between which a line may break, such as words or paths.
+            words: the pieces of text, such as words or paths; a line may break between them.
             width: the length of a line in inches.
             font: the font to measure with.
         """
@@ -78,7 +78,7 @@ class Page:
         bold: bool = False,
         colour: str = INK,
     ) -> float:
-        """Write lines of text below each other; return the y in inches where they end.
+        """Write lines of text below each other; return their lower edge (y in inches).
 
         Args:
             lines: the lines, as `wrap` returns them.
@@ -108,7 +108,7 @@ class Page:
     def image(
         self, pixels: np.ndarray, x: float, y: float, width: float, marks: np.ndarray | None = None
     ) -> float:
-        """Place an image on the page; return the y in inches where it ends.
+        """Place an image on the page; return its lower edge (y in inches).
 
         Args:
             pixels: the image, uint8 [rows, columns, 3] RGB.

@@ -43,7 +43,7 @@ def show_protocols() -> None:
 
 
 def show_protocol(name: str, workdir: Path) -> None:
-    """Print all that a protocol fixes: AUs, labels, folds, scoring, and published figures.
+    """Print all that a protocol fixes: AUs, labels, folds and scoring; and published results.
 
     Args:
         name: the name of a protocol, or the path of its YAML file.
@@ -71,7 +71,7 @@ def show_protocol(name: str, workdir: Path) -> None:
 
 
 def _filled(text: str, indent: int = 0) -> str:
-    # Subject ids and addresses must not be broken.
+    # Subject ids and web addresses must not be broken over two lines.
     return fill(
         text,
         96,
@@ -169,7 +169,7 @@ def _counts(protocol: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[
 
 
 def _published(protocol: Benchmark) -> list[str]:
-    """Return sentences on the protocol's published methods, their sources, and how runs compare."""
+    """Return sentences on published results: methods, sources, and how runs compare with them."""
     if protocol.published is None:
         return ["No published figure stands beside its results."]
     with resources.path("benchmarks", protocol.published).open(

@@ -1,4 +1,4 @@
-"""The published figures of a benchmark, and whether a run may be shown beside them."""
+"""The published results of a benchmark, and whether a run may be shown beside them."""
 
 import pandas as pd
 
@@ -10,9 +10,10 @@ PUBLISHED_KEYS = ["method", "venue", "source", "selection"]
 
 
 def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
-    """Return the published figures that may be shown beside a run.
+    """Return the published results that may be shown beside a run.
 
-    They are shown only if the run has real faces and the benchmark's own version and folds.
+    Published results may be shown only if the run has real faces, and the version and the folds
+    that the benchmark has.
 
     Args:
         results: the results of the run.
@@ -21,8 +22,8 @@ def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
     Returns:
         A table with one row per published method, in ascending order of the average: the columns
         `PUBLISHED_KEYS`, the benchmark's AUs and "Avg" in %, and "off". "off" is true if the
-        published average differs from the mean of its AUs by more than 0.1. None if no published
-        figure may be shown.
+        published average differs by more than 0.1 from the mean of the published values of the AUs.
+        None if no published results may be shown.
     """
     if (
         results.synthetic
@@ -51,7 +52,10 @@ def _is_own(results: Results, benchmark: protocols.Benchmark) -> bool:
 
 
 def lacking(results: Results) -> str:
-    """Return, in words, how many fewer frames the run scored than the paper; "" if not fewer."""
+    """Return how many frames of the complete release the run lacks, in words; "" if it lacks none.
+
+    The benchmark states the number of frames of the complete release.
+    """
     expected = protocols.benchmark(results.benchmark).expected
     short = expected.frames - results.frames_scored if expected else 0
     return f"{short:,} frames fewer than published" if short > 0 else ""

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
 INK = "#0a0b0c"
-"""The colour that `as_drawing` replaces by that of the page's text, which is light or dark."""
+"""A placeholder colour: `as_drawing` replaces it with the page's text colour, light or dark."""
 
 SERIES = ("#1b7fb8", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d", "#5f8f1f", "#c0392b")
 """Colours with a contrast of at least 3 both to white and to black."""
 
 MARKERS = "osD^vP*X"
-"""A marker for each colour, so that no information depends on colour alone."""
+"""A marker for each of the colours in `SERIES`, so that no information depends on colour alone."""
 
 _STYLE: "dict[RcKeyType, str | float | bool]" = {
     "svg.fonttype": "none",
@@ -59,7 +59,8 @@ def drawing(name: str) -> Iterator[None]:
     """Set matplotlib to the page's style for the figures drawn in a ``with`` block.
 
     Args:
-        name: the figure's name; the ids in the SVG depend only on it, not on chance.
+        name: the name of the figure. The ids in the SVG depend only on this name, so that they are
+            the same every time.
     """
     with rc_context({**_STYLE, "svg.hashsalt": name}):
         yield

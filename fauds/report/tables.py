@@ -1,4 +1,4 @@
-"""Tables of figures, independent of the output format: terminal, Markdown or HTML."""
+"""Tables of metric values, independent of the output format: terminal, Markdown or HTML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: a figure in %, such as "85.3"; "-" if it is undefined; or any text.
-        interval: the 95 % interval of the figure, such as "83.0 to 87.2"; "" if it has none.
-        best: whether the figure is to be marked as the best of its row or column.
+        text: a value in %, such as "85.3"; "-" if the value is undefined; or any other text.
+        interval: the 95 % interval of the value, such as "83.0 to 87.2"; "" if it has none.
+        best: whether the value is to be marked as the best of its row or column.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def wordy(self) -> bool:
-        """Whether the cell holds long text, such as a sentence, instead of a figure."""
+        """Whether the cell holds long text, such as a sentence, instead of a value."""
         return len(self.text) > _WORDY
 
 
@@ -38,7 +38,7 @@ class Row:
     Attributes:
         name: the row's heading, in the first column.
         cells: the cells of the other columns.
-        total: whether the row is the mean of the rows above it, and is set apart.
+        total: whether the row is the mean of the rows above it, and is set apart from them.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of figures.
+    """A table of metric values.
 
     Attributes:
         caption: the text above the table.
@@ -79,10 +79,10 @@ class Table:
         )
 
     def with_intervals(self, column: str, head: str) -> "Table":
-        """Return a copy of the table in which the intervals of a column are a column of their own.
+        """Return a copy of the table in which the intervals of a column have their own column.
 
         Args:
-            column: the heading of the column whose figures have intervals.
+            column: the heading of the column whose values have intervals.
             head: the heading of the new column, which follows it.
         """
         place = self.head.index(column)
@@ -103,7 +103,7 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """Return the table as Markdown text; the names of rows with means are in bold."""
+        """Return the table as Markdown text; the names of rows that hold means are in bold."""
         names = [f"**{row.name}**" if row.total else row.name for row in self.rows]
         cells = [[cell.text for cell in row.cells] for row in self.rows]
         lines = [list(self.head), ["---"] + ["---:"] * (len(self.head) - 1)]
@@ -111,7 +111,7 @@ class Table:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def rich(self) -> rich.table.Table:
-        """Return the table for a terminal; a line separates rows with means from the others."""
+        """Return the table for a terminal; a line separates rows that hold means from others."""
         table = new_table(*self.head)
         for row in self.rows:
             if row.total:
@@ -121,19 +121,19 @@ class Table:
 
 
 MEAN, POOLED = "mean of folds", "pooled"
-"""The headings of `fold_table`'s columns after its folds."""
+"""The headings of the columns that follow those of the folds in `fold_table`."""
 
 
 def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None = None) -> Table:
     """Return a table of one metric: a row per AU (or class), a column per fold.
 
-    Further columns have the mean of folds and the figure over the pooled frames of all folds.
+    Further columns have the mean of the folds and the value over the pooled frames of all folds.
 
     Args:
         results: the results of a run.
         metric: the name of the metric.
-        beside: further metrics to append as columns with their means of folds: from the name of the
-            metric to the heading.
+        beside: further metrics, whose means of the folds are appended as columns: a dict from the
+            name of each metric to the heading of its column.
     """
     target = results.protocol.predicts
     beside = beside or {}
@@ -152,19 +152,19 @@ def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None =
 
 
 def figure(row: MetricRow | None) -> Cell:
-    """Return a cell with a figure in % and its interval, if it has one; "-" for None."""
+    """Return a cell with the value (in %) and interval of a row of results.json; "-" for None."""
     return Cell("-") if row is None else Cell(percent(row.value), interval(row))
 
 
 def interval(row: MetricRow | None) -> str:
-    """Return the interval of a figure as text in %, such as ``83.0 to 87.2``; "" without one."""
+    """Return the interval of a row as text in %, such as ``83.0 to 87.2``; "" if it has none."""
     return "" if row is None else percent_range(row.low, row.high)
 
 
 def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells with the highest figure marked as the best, ties alike.
+    """Return the cells, with the highest value marked as the best; ties are all marked.
 
-    Nothing is marked if fewer than two cells hold a defined figure.
+    Nothing is marked if fewer than two cells hold a defined value.
     """
     figures = [float(cell.text) for cell in cells if cell.text != "-"]
     if len(figures) < 2:
@@ -176,16 +176,16 @@ def best_of(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def best_of_rows(table: Table) -> Table:
-    """Return a copy of the table in which the highest figure of each row is marked as the best."""
+    """Return a copy of the table in which the highest value of each row is marked as the best."""
     return replace(table, rows=tuple(replace(row, cells=best_of(row.cells)) for row in table.rows))
 
 
 def best_of_columns(table: Table, begin: int = 0) -> Table:
-    """Return a copy of the table in which the highest figure of each column is marked as the best.
+    """Return a copy of the table in which the highest value of each column is marked as the best.
 
     Args:
         table: the table.
-        begin: the number of columns after the row names to leave unmarked.
+        begin: the number of columns, counted after the row names, that are left unmarked.
     """
     columns = list(zip(*(row.cells for row in table.rows), strict=True))
     marked = [*columns[:begin], *(best_of(column) for column in columns[begin:])]

@@ -2,8 +2,8 @@
 
 Which points an action unit moves, and in which direction, follows the appearance changes in the
 FACS manual (Ekman, Friesen and Hager, 2002). The distances are chosen so that intensity B is
-visible in an image of 128 pixels. The points of the lips are not included: movements of the lips
-by several action units do not add up, so `mouth.py` computes these points.
+visible in an image of 128 pixels. The points of the lips are not included, because the movements
+that several action units cause in the lips do not add up; `mouth.py` computes these points.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ MOVES: dict[str, dict[str, tuple[float, float]]] = {
 def movement_fraction(intensities: np.ndarray) -> np.ndarray:
     """Return how strongly action units move the face, from 0 to 1 (the movement at intensity E).
 
-    The result is an array of the same shape. It rises slightly more steeply than in proportion at
-    low intensities, so that a trace (intensity A) is visible.
+    The result has the shape of `intensities`. At low intensities, the movement rises more steeply
+    than in proportion to the intensity, so that a trace (intensity A) is visible.
 
     Args:
         intensities: the intensities, 0 to 5, an array of any shape.

@@ -1,4 +1,4 @@
-"""Correlation matrices of normal variables that give binary labels where they exceed thresholds.
+"""Correlation matrices of normal variables, from which thresholds make binary labels.
 
 `nearest_correlation` makes a matrix valid; `tetrachoric` and `outside_rest` return the matrices
 with which any two labels occur together as often as required.
@@ -75,9 +75,9 @@ def outside_rest(
 def tetrachoric(occurs: np.ndarray) -> np.ndarray:
     """Return the tetrachoric correlation [A, A] of binary labels, bool [N, A].
 
-    It is the correlation of the two normal variables that, cut at thresholds, would give both
-    labels their rates and their joint rate. Every column must contain True and False. Two labels
-    that never occur together get almost -1.
+    For two labels, this is the correlation of two normal variables that, if thresholds are applied
+    to them, give labels with the same rates and the same joint rate. Every column must contain
+    True and False. Two labels that never occur together get almost -1.
     """
     counts = occurs.astype(np.float32)
     joint = (counts.T @ counts).astype(np.float64) / len(occurs)
@@ -93,12 +93,12 @@ def tetrachoric(occurs: np.ndarray) -> np.ndarray:
 def _solve(
     rising: Callable[[np.ndarray], np.ndarray], target: np.ndarray, bound: float
 ) -> np.ndarray:
-    """Return the arguments at which an increasing elementwise function takes its target values.
+    """Return the arguments at which an increasing elementwise function has the target values.
 
     Args:
         rising: the function, from an array to an array of the same shape.
         target: the target values, an array of that shape.
-        bound: the limit of the search, between -bound and bound.
+        bound: the limit of the search, which covers the arguments from -bound to bound.
     """
     low, high = np.full_like(target, -bound), np.full_like(target, bound)
     for _ in range(_STEPS):

@@ -3,8 +3,8 @@
 `draw_identity` samples the properties of a person, `draw_views` samples pose, crop and light for
 the frames of a sequence, and `draw_face` draws an image. All randomness comes from the given
 generators and seeds: on one machine, with the same versions of the libraries, the same inputs give
-the same bytes. What depends only on the person is drawn once and cached for the last eight
-persons, so drawing is fastest when the frames of a sequence follow each other.
+the same bytes. Everything that depends only on the person is drawn once and cached for the last
+eight persons, so drawing is fastest when the frames of one person follow each other.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class _NeutralFace:
             points without the inner lips, [NODES * NODES, N - 8].
         relief: the depth at the nodes in face units, [NODES, NODES].
         head: the drawn head, uint8 [side, side, 4]: RGB, and how opaque each pixel is.
-        maps: the relative changes of brightness, [19, side * side], by each of 17 action units at
-            intensity E, by light from the right, and by light from below.
+        maps: the relative changes of brightness, [19, side * side], that are caused by each of 17
+            action units at intensity E, by light from the right, and by light from below.
         grid: the pixel grid of `head`.
     """
 
@@ -116,7 +116,7 @@ def face_landmarks(
 ) -> np.ndarray:
     """Return the 68 landmarks of a face without drawing it, float32 [68, 2], in pixels.
 
-    Arguments and landmarks are those of `draw_face`.
+    The arguments and the landmarks are the same as those of `draw_face`.
     """
     intensities = _checked(intensities, size)
     neutral = _neutral_face(identity, size)
@@ -195,7 +195,7 @@ def _neutral_face(identity: Identity, size: int) -> _NeutralFace:
 def _moved(
     identity: Identity, neutral: _NeutralFace, fractions: np.ndarray, parted: float
 ) -> np.ndarray:
-    """Return the points of a face as its action units move them.
+    """Return the points of a face after its action units have moved them.
 
     Args:
         identity: the properties of the person.
@@ -218,7 +218,7 @@ _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
 
 def _keep_lids_apart(points: np.ndarray) -> None:
-    """Move the points of the eyelids apart where several action units together would cross them.
+    """Move the points of upper and lower eyelids apart where action units would make them cross.
 
     Args:
         points: all points of the face, [N, 2], in 1/128 of the image side, which are modified.
@@ -237,7 +237,7 @@ def _lit_head(
 ) -> np.ndarray:
     """Return the head with the furrows of its action units, in the light of the frame.
 
-    The points of the face are not moved yet.
+    Only the brightness changes; the points of the face are moved later.
 
     Args:
         neutral: the face without action units.
@@ -261,7 +261,7 @@ def _field(neutral: _NeutralFace, points: np.ndarray) -> np.ndarray:
 
     Args:
         neutral: the face without action units.
-        points: all points of the face as its action units move them, [N, 2].
+        points: all points of the face after its action units have moved them, [N, 2].
 
     Returns:
         The displacement x and y and the depth at each point of the grid, float32
@@ -280,7 +280,7 @@ def _with_background(
     Args:
         head: the head before its points are moved, uint8 [side, side, 4].
         neutral: the face without action units.
-        points: all points of the face as its action units move them, [N, 2].
+        points: all points of the face after its action units have moved them, [N, 2].
         camera: the pose and the projection to pixels.
         view: the view, with the colours of the background.
     """

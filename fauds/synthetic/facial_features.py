@@ -1,4 +1,4 @@
-"""Drawing of brows, eyes, lips and mouth, which change from frame to frame, and of glasses."""
+"""Drawing of brows, eyes, lips and mouth, which are drawn anew in every frame, and of glasses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Patch:
         cv2.fillPoly(self.fine, [self._fixed(points)], colour, cv2.LINE_8, _SHIFT)
 
     def line(self, points: np.ndarray, colour: tuple[int, ...], width: float) -> None:
-        """Draw a line through points [N, 2]; points and width are in image pixels, not rounded."""
+        """Draw a line through points [N, 2]; points and width are in image pixels (fractional)."""
         thick = max(1, round(width * self.zoom))
         cv2.polylines(self.fine, [self._fixed(points)], False, colour, thick, cv2.LINE_8, _SHIFT)
 

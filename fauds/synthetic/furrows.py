@@ -1,4 +1,4 @@
-"""Furrows, bulges, dimples and wrinkles of the skin by action units, as shade maps.
+"""Furrows, bulges, dimples and wrinkles that action units cause in the skin, as shade maps.
 
 A shade map is an image of the neutral face. It holds the relative change of brightness that an
 action unit causes at intensity E; the warp of the skin moves the map with the face. The lines
@@ -201,7 +201,7 @@ def furrow_maps(identity: Identity, points: np.ndarray, grid: HeadGrid) -> np.nd
 def age_map(maps: np.ndarray, identity: Identity) -> np.ndarray:
     """Return the wrinkles of age as relative changes of brightness, float32 [side, side].
 
-    They are faint traces of the furrows that frequent action units cause.
+    The wrinkles are faint traces of the furrows that six frequent action units cause.
 
     Args:
         maps: the furrows of each action unit, from `furrow_maps`.

@@ -1,8 +1,8 @@
-"""The points of a synthetic face in its neutral state, which action units then move.
+"""The points of a synthetic face without action units; action units then move these points.
 
 Points are (x, y) in face units: 1/128 of the image side, with the origin in the middle of the
 image, x right, y down, for a frontal face. The first 68 points are the landmarks in iBUG's order;
-the others, such as points on the cheeks, move the skin between the landmarks.
+the remaining points, such as those on the cheeks, move the skin between the landmarks.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _SHIFT = 4
 
 
 class Canvas:
-    """An RGB image that is painted in layers and transparent where nothing is painted.
+    """An RGB image that is painted in layers, and is transparent where nothing is painted.
 
     Attributes:
         grid: the pixel grid of the image.
@@ -119,7 +119,7 @@ def _noise(rng: np.random.Generator, grid: HeadGrid, wide: float, high: float) -
 def _strands(rng: np.random.Generator, grid: HeadGrid) -> np.ndarray:
     """Return the relative change of the hair's brightness, float32 [side, side].
 
-    It consists of random strands and of shine at the top of the head.
+    The change consists of random strands and of shine at the top of the head.
     """
     shine = np.exp(-0.5 * ((grid.line[:, None] + 50) / 8) ** 2) * 0.45
     return 0.22 * _noise(rng, grid, 0.6, 5.0) + shine - 0.1
@@ -130,7 +130,7 @@ def _skin(
 ) -> np.ndarray:
     """Return the RGB colour of the skin in each pixel before light, float32 [side, side, 3].
 
-    It includes blush, mottling, pores and darker eye sockets.
+    The colour includes blush, mottling, pores and darker eye sockets.
     """
     mottle = 0.022 * _noise(rng, grid, 3, 3) + 0.016 * _noise(rng, grid, 0.5, 0.5)
     colour = identity.skin_colour * (1 + mottle[..., None])

@@ -109,11 +109,11 @@ ATTRIBUTES = tuple(
 
 
 def identity_attributes(identity: Identity) -> np.ndarray:
-    """Return the numbers in `ATTRIBUTES` that describe a person's face, float32.
+    """Return numbers that describe a person's face, in the order of `ATTRIBUTES`, float32 [K].
 
-    Examples are the width of the face and the height of the brows. All of them are visible in the
-    neutral face and none depends on action units, so they can serve as regression targets. They
-    are in the units of `Identity` and not standardised.
+    Examples are the width of the face and the height of the brows. All these attributes are visible
+    in the neutral face and none depends on action units, so they can serve as regression targets.
+    The numbers have the units of `Identity` and are not standardised.
     """
     values = [
         float(identity.sex == "M") if name == "sex" else float(getattr(identity, name))

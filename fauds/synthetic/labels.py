@@ -27,12 +27,13 @@ def draw_intensities(
 
     The intensities of a frame depend only on the seed and on the frame's subject, task and number,
     so they are the same in a release with fewer subjects, tasks or frames. Over all frames of the
-    imitated dataset, which ``lay_out(like, seed=seed)`` returns, rates and correlations are the
-    published ones. The same arguments give the same result wherever NumPy's generators do.
+    imitated dataset, which ``lay_out(like, seed=seed)`` returns, occurrence rates and correlations
+    are the published ones. The same arguments give the same result on every machine on which
+    NumPy's random generators give the same numbers.
 
-    How often the intensities occur in BP4D is not published. An action unit that occurs therefore
-    gets intensities 2 to 5 in the proportions of DISFA, averaged over action units, and an action
-    unit that does not occur gets intensities 0 and 1 (trace) in the same way.
+    For BP4D, the frequencies of the intensities are not published. Therefore, an action unit that
+    occurs gets intensities 2 to 5 in the proportions of DISFA, averaged over action units, and an
+    action unit that does not occur gets intensities 0 and 1 (trace) in the proportions of DISFA.
 
     Args:
         like: the dataset to imitate, ``bp4d`` or ``disfa``.

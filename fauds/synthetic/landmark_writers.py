@@ -1,8 +1,8 @@
 """Writers of the landmark files of synthetic releases, in the formats of BP4D, DISFA and JAA-Net.
 
 All of these formats count pixels from 1, as MATLAB does: (1, 1) is the middle of the first pixel.
-The libraries h5py and scipy.io load slowly and a dataset needs at most one of them, so only the
-functions that use them import them.
+The libraries h5py and scipy.io load slowly, and a dataset needs at most one of them. Each of them
+is therefore imported only in the function that uses it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,9 +37,9 @@ def missing_landmarks(sequences: Sequence[SyntheticSequence], seed: int) -> list
     """Return which frames of a synthetic release have no landmarks, as if a tracker had failed.
 
     Landmarks are missing in one run of consecutive frames of the first subject, and of every third
-    subject after that. The run has about 3 % of the subject's frames and at least one frame; it
-    lies between the first and the last frame of a sequence if a sequence is long enough. In
-    addition, frame 3632 of DISFA's SN031 has no landmarks, as in the real dataset.
+    subject after that. The run has about 3 % of the subject's frames, but at least one frame. If
+    the subject has a long enough sequence, the run contains neither the first nor the last frame of
+    its sequence. In addition, frame 3632 of DISFA's SN031 has no landmarks, as in the real dataset.
 
     Args:
         sequences: all sequences of the release.
@@ -87,7 +87,7 @@ def write_bp4d_mat(path: Path, frames: np.ndarray, points: np.ndarray, none: np.
             frame from 1 to the last coded frame; the entry of a frame that is not coded is empty.
         points: the landmarks, [F, 68, 2], x and y in pixels, where (0, 0) is the middle of the
             first pixel; 49 of the 68 points are written.
-        none: whether each frame lacks landmarks, bool [F]; its entry is then empty.
+        none: which frames have no landmarks, bool [F]; their entries are empty.
     """
     import h5py
 
@@ -133,7 +133,7 @@ def write_disfa_mats(
         frames: the frame numbers, counted from 1, int32 [F].
         points: the landmarks, [F, 68, 2], x and y in pixels, where (0, 0) is the middle of the
             first pixel; 66 of the 68 points are written.
-        none: whether each frame lacks landmarks, bool [F]; no file is then written for the frame.
+        none: which frames have no landmarks, bool [F]; no files are written for them.
     """
     from scipy.io import savemat
 
@@ -155,9 +155,10 @@ def write_jaa_text(
 ) -> None:
     """Write the landmarks of a release in JAA-Net's format: two text files, a line for each frame.
 
-    One file holds the coordinates ``x1 y1 x2 y2 ...`` (49 points for BP4D, 66 for DISFA), the
-    other the names of the images: ``F001/T1/0643.jpg`` for label frame 643 of BP4D,
-    ``SN001/0.png`` for label frame 1 of DISFA. Frames without landmarks are left out of both files.
+    The first file holds the coordinates ``x1 y1 x2 y2 ...`` (49 points for BP4D, 66 for DISFA). The
+    second file holds the names of the images: ``F001/T1/0643.jpg`` for frame 643 of BP4D's label
+    files, ``SN001/0.png`` for frame 1 of DISFA's label files. Frames without landmarks are left
+    out of both text files.
 
     Args:
         folder: the folder to create.

@@ -31,8 +31,8 @@ def misfit(cohort: Population, sequences: list[SyntheticSequence], occurs: np.nd
     The statistics are the number of active action units per frame, the standard deviation of
     occurrence rates over subjects, and the median lengths of runs of active frames. They do not
     follow from occurrence rates and pairwise correlations, and with 41 or 27 subjects they vary
-    between samples. The result is the largest of the three deviations, each divided by the
-    largest one that is accepted.
+    between samples. Each of the three deviations is divided by its largest accepted value; the
+    result is the largest of these quotients.
 
     Args:
         cohort: the population, with the published statistics.
@@ -51,7 +51,7 @@ def misfit(cohort: Population, sequences: list[SyntheticSequence], occurs: np.nd
 
 
 def _starts(sequences: list[SyntheticSequence]) -> np.ndarray:
-    """Return the row of every sequence's first frame when all frames are stacked, [sequences]."""
+    """Return the index of each sequence's first frame among all frames in order, [sequences]."""
     return np.cumsum([0, *(len(sequence.frames) for sequence in sequences[:-1])])
 
 
@@ -142,8 +142,9 @@ class Draw:
 def draw(like: str, seed: int) -> Draw:
     """Return the calibrated random sample of a seed, with all subjects and frames of a dataset.
 
-    A few samples are tried. The first one whose deviation from the published statistics is
-    accepted (`misfit` below 1) is returned, or the one with the smallest deviation if none is.
+    Up to six samples are tried. The first sample whose deviation from the published statistics is
+    accepted (`misfit` below 1) is returned; if none is accepted, the sample with the smallest
+    deviation is returned.
 
     Args:
         like: the dataset to imitate, ``bp4d`` or ``disfa``.
@@ -235,9 +236,9 @@ def _cuts(values: np.ndarray, exceedance: np.ndarray) -> np.ndarray:
 def _recolouring(values: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Return a symmetric matrix [A, A] that changes the correlation of values by `change`.
 
-    The values must be multiplied by the matrix from the right. It is the optimal transport map
-    between two Gaussians: of all matrices with this effect, it changes the values least. Unlike a
-    Cholesky factor, it treats all action units alike.
+    The values must be multiplied by the matrix from the right. The matrix is the optimal transport
+    map between two Gaussians: of all matrices with this effect, it changes the values least.
+    Unlike a Cholesky factor, it treats all action units alike.
 
     Args:
         values: N values of each of A action units, [N, A].
@@ -291,8 +292,8 @@ def _scores(rng: np.random.Generator, count: int, correlation: np.ndarray) -> np
 def _drift(rng: np.random.Generator, cohort: Population, correlation: np.ndarray) -> np.ndarray:
     """Return random curves, smooth in time and correlated with each other, [S, K, G, A].
 
-    S is the number of subjects, K of tasks and G of knots, the frame numbers at which the curves
-    are given.
+    S is the number of subjects, K the number of tasks, G the number of knots (the frame numbers at
+    which the curves are sampled), and A the number of curves of a subject and task.
 
     Args:
         rng: the random generator.
@@ -347,9 +348,9 @@ def _at(cohort: Population, knots: np.ndarray, frames: np.ndarray) -> np.ndarray
 def _movement(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
     """Return the fast part of a sequence's latents, [F, A].
 
-    It is white noise, correlated between the A action units and smoothed over frames. The noise
-    is sampled from frame 0 on, so that the value of a frame does not depend on which other frames
-    the sequence has.
+    The fast part is white noise, correlated between the A action units and smoothed over frames.
+    The noise is sampled from frame 0 on, so that the value of a frame does not depend on which
+    other frames the sequence has.
     """
     cohort = sample.cohort
     first, last = int(sequence.frames[0]), int(sequence.frames[-1])
@@ -368,7 +369,7 @@ def _movement(sample: Draw, sequence: SyntheticSequence) -> np.ndarray:
 
 @cache
 def _restoring_factor(width: float) -> float:
-    """Return the factor that gives smoothed white noise its variance of 1 again.
+    """Return the factor by which smoothed white noise must be multiplied to have variance 1.
 
     Args:
         width: the standard deviation, in frames, of the Gaussian that smoothed the noise.

@@ -42,7 +42,7 @@ class SyntheticSequence:
 
     Attributes:
         subject: the id of the subject as in the dataset, such as ``F001`` or ``SN001``.
-        sex: "F", "M", or None if the dataset does not publish it.
+        sex: "F", "M", or None if the dataset does not publish the sexes.
         task: ``T1`` to ``T8`` in BP4D, the empty string in DISFA.
         frames: the numbers of the F coded frames, as in the label files: increasing, counted from
             1, int32 [F].
@@ -103,8 +103,8 @@ def _checked_subjects(cohort: Population, subjects: int | None) -> int:
         return total
     if not 1 <= subjects <= total:
         raise UsageError(
-            f"The number of subjects is {subjects}, but the dataset has {total}.",
-            hint=f"choose 1 to {total}, or omit the number for all subjects",
+            f"{subjects} subjects are requested, but the dataset has {total}.",
+            hint=f"choose 1 to {total} subjects, or omit the number for all subjects",
         )
     return subjects
 
@@ -113,8 +113,8 @@ def _check_frames(cohort: Population, rows: list[int], frames: int | None) -> No
     most = int(cohort.frames[rows].min())
     if frames is not None and not 1 <= frames <= most:
         raise UsageError(
-            f"The number of frames per subject is {frames}, but one of the subjects has {most}.",
-            hint=f"choose 1 to {most}, or omit the number for all frames",
+            f"{frames} frames per subject are requested, but one of the subjects has only {most}.",
+            hint=f"choose 1 to {most} frames, or omit the number for all frames",
         )
 
 
@@ -152,7 +152,7 @@ def _lengths(rng: np.random.Generator, total: int, shares: np.ndarray) -> np.nda
 
 
 def _thinned(full: list[np.ndarray], frames: int, phase: float) -> list[np.ndarray]:
-    """Return some of a subject's frame numbers, evenly spaced, as an array for each sequence.
+    """Return an evenly spaced part of a subject's frame numbers, as an array for each sequence.
 
     Args:
         full: the frame numbers of each sequence.

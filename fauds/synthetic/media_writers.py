@@ -1,4 +1,4 @@
-"""Writers of the drawn frames of a sequence: image files, members of a zip file, or a video."""
+"""Functions that write the frames of a sequence as image files, into a zip file, or as a video."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -100,7 +100,7 @@ def _unwritable(path: Path) -> DataError:
     return DataError(
         "The video could not be written completely.",
         where=path,
-        hint="free space or choose another folder, then run the same command again",
+        hint="free some disk space or choose another folder, then run the same command again",
     )
 
 

@@ -1,8 +1,8 @@
 """The points of the lips for any combination of action units.
 
-Lip movements do not simply add up: a pressed lip cannot become much thinner, and a mouth that is
-pressed shut does not part. The mouth is therefore built from its corners, a lip line, two
-thicknesses and an opening.
+Lip movements do not simply add up: a pressed lip cannot become much thinner, and lips that are
+pressed together do not part. The points are therefore computed from the positions of the corners,
+the line between the lips, the thickness of each lip and the opening.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def parting(intensities: np.ndarray) -> float:
     """Return how far AU25 and AU24 let the lips part, from 0 (not at all) to 1.
 
     AU25 parts the lips: without AU24, the value is 1 if the intensity of AU25 is A or above. AU24
-    presses them together: the value is 0 if the intensity of AU24 is A or above.
+    presses the lips together: the value is 0 if the intensity of AU24 is A or above.
 
     Args:
         intensities: the intensities, 0 to 5, of the AUs in `FACE_AUS`, [17].
@@ -42,7 +42,7 @@ def parting(intensities: np.ndarray) -> float:
 def mouth_points(identity: Identity, fractions: np.ndarray, parted: float) -> np.ndarray:
     """Return the 20 landmarks of the lips, float32 [20, 2], in 1/128 of the image side.
 
-    They are landmarks 48 to 67 of iBUG's 68, counted from 0.
+    These are the landmarks 48 to 67 of iBUG's 68, counted from 0.
 
     Args:
         identity: the properties of the person, such as the thickness of the lips.
@@ -94,7 +94,7 @@ def _line(at: np.ndarray, corner_y: float, middle_y: float) -> np.ndarray:
 def _lip_line(
     identity: Identity, g: dict[str, float], parted: float, move: float
 ) -> tuple[float, float, float]:
-    """Return where the line between the lips ends, and its height in the middle.
+    """Return the end and the middle of the line between the lips.
 
     Args:
         identity: the properties of the person.

@@ -152,14 +152,14 @@ class Population:
 def statistics(like: str) -> dict[str, Any]:
     """Return the published label statistics of ``bp4d`` or ``disfa``.
 
-    They are the dataset's entry in benchmarks/label_statistics.json.
+    The statistics are read from the dataset's entry in benchmarks/label_statistics.json.
 
     Raises:
         UsageError: the dataset has no entry.
     """
     if like not in _TUNED:
         raise UsageError(
-            f"There are no synthetic labels for the dataset {like!r}.",
+            f"Synthetic labels cannot imitate the dataset {like!r}.",
             hint=f"choose from: {', '.join(sorted(_TUNED))}",
         )
     with resources.path("benchmarks", "label_statistics.json").open(encoding="utf-8") as file:
@@ -170,13 +170,15 @@ def statistics(like: str) -> dict[str, Any]:
 def check_seed(seed: int) -> None:
     """Raise UsageError if a seed is negative, because NumPy does not accept it."""
     if seed < 0:
-        raise UsageError(f"The seed is {seed}.", hint="choose a whole number of 0 or more")
+        raise UsageError(
+            f"The seed must be 0 or more, not {seed}.", hint="choose a whole number of 0 or more"
+        )
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a random generator that depends only on a seed and names, on every machine.
+    """Return a random generator whose state depends only on a seed and names, on every machine.
 
-    The names say what is sampled, such as "identity" and the subject's id.
+    The names say what will be sampled with the generator, such as "identity" and a subject's id.
     """
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
@@ -232,10 +234,10 @@ def population(like: str) -> Population:
 def _sexes(
     published: dict[str, Any], subjects: tuple[str, ...], weight: np.ndarray
 ) -> tuple[tuple[str | None, ...], np.ndarray]:
-    """Return the sexes of S subjects, and what their sex adds to the latents, [S, A].
+    """Return the sexes of S subjects, and the amounts that sex adds to the latents, [S, A].
 
     An action unit's latent is the normal variable that its intensity follows from. If the
-    dataset does not publish the sexes, they are None and the added amounts are 0.
+    dataset does not publish the sexes, all sexes are None and all amounts are 0.
 
     Args:
         published: the published label statistics of the dataset.
@@ -271,11 +273,11 @@ def _covariance(shift: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _shared_correlation(target: np.ndarray, parts: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return a correlation between action units, [A, A], that is shared by three random terms.
+    """Return the correlation between action units, [A, A], that three random terms must have.
 
-    The terms are the subject offset, the slow part and the movement; if each has this
-    correlation, their sum has the target covariance. The movement is smoothed noise: where two
-    action units are smoothed by different widths, it correlates less than the noise does.
+    The terms are the subject offset, the slow part and the movement. If each of them has this
+    correlation, their sum has the target covariance. The movement is smoothed noise: if two action
+    units are smoothed by different widths, their movements correlate less than the noise does.
 
     Args:
         target: the covariance of the sum, [A, A].

@@ -63,8 +63,8 @@ def write(
     Args:
         out: the root folder. A release that an earlier call wrote there is replaced.
         like: the dataset to imitate, "bp4d" or "disfa".
-        subjects: the number of subjects; None for all of the dataset.
-        frames: the number of coded frames per subject; None for all of the dataset.
+        subjects: the number of subjects; None for all subjects of the dataset.
+        frames: the number of coded frames per subject; None for all coded frames of the dataset.
         seed: the random seed of labels, faces and views, 0 or more.
         labels_only: whether to write neither images nor landmarks.
         `pictures`: the form of the images; None for images of BP4D and videos of DISFA.
@@ -110,28 +110,30 @@ def write(
         raise DataError(
             f"The synthetic release could not be written: {error.strerror or error}.",
             where=error.filename or out,
-            hint="free space or choose another folder, then run the same command again",
+            hint="free some disk space or choose another folder, then run the same command again",
         ) from error
 
 
 def _check(like: str, form: str | None, pictures: str | None, size: int) -> None:
     if form is None and pictures is not None:
         raise UsageError(
-            "A release with labels only has no images.",
+            "A form of images is requested (--pictures) for a release with labels only.",
             hint="omit --labels-only or --pictures",
         )
     if (like, form) == ("disfa", "zips"):
         raise UsageError(
-            "DISFA is not available as zip files.",
+            "The images of DISFA cannot be written as zip files.",
             hint="choose --pictures videos or --pictures images",
         )
     if size < 64:
         raise UsageError(
-            f"The size of the images is {size} pixels.", hint="choose 64 pixels or more (--size)"
+            f"The size of the images must be 64 pixels or more, not {size}.",
+            hint="choose 64 or more (--size)",
         )
     if form == "videos" and size % 2:
         raise UsageError(
-            f"The height of the videos is {size} pixels.", hint="choose an even number (--size)"
+            f"The height of videos must be an even number of pixels, not {size}.",
+            hint="choose an even number (--size)",
         )
 
 
@@ -144,7 +146,11 @@ def _clear(out: Path, pictures: str | None) -> None:
             writes no images.
     """
     if out.exists() and not out.is_dir():
-        raise UsageError("This is a file, not a folder.", where=out, hint="name a folder")
+        raise UsageError(
+            "The output path is a file, not a folder.",
+            where=out,
+            hint="name a new or an empty folder",
+        )
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / SYNTHETIC_MARKER).exists():
         raise UsageError(

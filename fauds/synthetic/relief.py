@@ -30,7 +30,7 @@ class HeadGrid:
         self.line = ((np.arange(self.side) + 0.5) / self.unit - REACH).astype(np.float32)
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Return points [..., 2], given in face units, in pixels of this grid."""
+        """Convert points, [..., 2], from face units to pixels of this grid."""
         return (np.asarray(points, np.float32) + REACH) * self.unit - 0.5
 
     def hill(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
@@ -49,7 +49,7 @@ class HeadGrid:
     def pair(self, x: float, y: float, wide: float, high: float) -> np.ndarray:
         """Return an image of a Gaussian bump and its mirror image on the other side of the face.
 
-        Arguments and shape are those of `hill`.
+        The arguments, and the shape of the image, are those of `hill`.
         """
         across = np.exp(-0.5 * ((self.line - x) / wide) ** 2)
         across += np.exp(-0.5 * ((self.line + x) / wide) ** 2)

@@ -1,8 +1,8 @@
-"""Drawing of the sequences of a synthetic release to images, zip files or videos, with landmarks.
+"""Drawing of the sequences of a synthetic release as images, zip files or videos, with landmarks.
 
 The images of a sequence are drawn and written one by one, so memory use does not grow with the
-length of the sequence. Only the landmarks are kept until the end of the sequence, since a landmark
-file is written at once.
+number of images. Only the landmarks are kept until the end of the sequence, because the landmark
+file of a sequence is written in one step.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,7 +64,7 @@ class _Scene:
         sequence: the sequence, with the numbers of its F coded frames.
         intensities: the intensities, 0 to 5, of A action units in these frames, int8 [F, A].
         none: the frames whose landmarks are left out, bool [F].
-        spare: the number of frames that a video has after the last coded frame.
+        spare: the number of frames that a video of the sequence has after the last coded frame.
     """
 
     sequence: SyntheticSequence
@@ -75,7 +75,9 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _DrawingJob:
-    """What one process draws at a time: a sequence, or a subject's sequences in one zip file.
+    """The sequences that one process draws at a time.
+
+    A job has one sequence, or all sequences of a subject if the images are written to zip files.
 
     Attributes:
         out: the root folder of the release.
@@ -104,7 +106,7 @@ def write_media(
         out: the root folder of the release.
         style: the form of the media files.
         labels: the labels of the sequences.
-        processes: the number of processes; the bytes do not depend on it.
+        processes: the number of processes; the written bytes do not depend on it.
         progress: a function that is called with the number of frames drawn so far and the number
             of all frames.
 
@@ -170,9 +172,10 @@ def _counted(
 
 
 def _draw(job: _DrawingJob) -> list[Traced]:
-    """Draw the sequences of a job, write their images and return them with their landmarks.
+    """Draw the sequences of a job, write their images and return the sequences with landmarks.
 
-    Landmarks in MATLAB's format are written too.
+    Landmarks in MATLAB's format are written too. Those in JAA-Net's format are written later,
+    because one text file holds the landmarks of all sequences.
     """
     zipped = job.style.pictures == "zips"
     folder = job.out / job.style.folder
@@ -206,9 +209,9 @@ def _draw_sequence(
 
 
 def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
-    """Return the frame numbers, increasing, int [M], of all images that a sequence gets.
+    """Return the numbers of all images that are written for a sequence, increasing, int [M].
 
-    Videos, and image folders of DISFA, have images of frames that are not coded too.
+    Videos, and image folders of DISFA, also have images of frames that are not coded.
     """
     frames = scene.sequence.frames
     if style.pictures == "videos":
@@ -234,8 +237,8 @@ def _with_first(traced: Traced) -> Traced:
 def _nearest_before(frames: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return the index of the coded frame that each image repeats, int [M].
 
-    It is the last coded frame whose number is not larger than the image's number. An image before
-    all coded frames repeats the first one.
+    An image repeats the last coded frame whose number is not larger than that of the image. An
+    image before all coded frames repeats the first coded frame.
 
     Args:
         frames: the numbers of the coded frames, increasing, [F].

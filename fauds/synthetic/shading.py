@@ -34,8 +34,8 @@ class Skin:
     def at(self, name: str) -> np.ndarray:
         """Return a point of the neutral face, (x, y), by its name, such as "corner".
 
-        Where the name stands for a point on each side, the one on the right side of the image is
-        returned.
+        If there is a point of this name on each side of the face, the point on the right side of
+        the image is returned.
         """
         index = CENTRES[name] if name in CENTRES else PAIRS[name][0]
         point: np.ndarray = self.points[index]
@@ -49,7 +49,7 @@ class Skin:
         Args:
             knots: points that the furrow passes through, in face units.
             depth: the fraction of the light, 0 to 1, that is lost in the middle of the furrow.
-            width: the width: THIN, LINE or SOFT.
+            width: the width of the furrow: THIN, LINE or SOFT.
         """
         path, taper = _tapered(np.array(knots, np.float32))
         normal = np.gradient(path, axis=0)[:, ::-1] * (-1, 1)
@@ -64,8 +64,9 @@ class Skin:
         """Add a bulge, which is bright above and dark below, and its mirror image.
 
         Args:
-            x: the centre of the bulge; 0 for a single bulge in the middle of the face.
-            y: the centre of the bulge.
+            x: the horizontal position of the centre; 0 for a single bulge in the middle of the
+                face, which has no mirror image.
+            y: the vertical position of the centre.
             wide: the horizontal standard deviation.
             high: the vertical standard deviation.
             amount: the strength, as a relative change of brightness.
@@ -79,8 +80,9 @@ class Skin:
         """Add a soft bright or dark patch and its mirror image.
 
         Args:
-            x: the centre of the patch; 0 for a single patch in the middle of the face.
-            y: the centre of the patch.
+            x: the horizontal position of the centre; 0 for a single patch in the middle of the
+                face, which has no mirror image.
+            y: the vertical position of the centre.
             wide: the horizontal standard deviation.
             high: the vertical standard deviation.
             amount: the relative change of brightness in the centre; negative values darken.

@@ -1,4 +1,4 @@
-"""The warp of a face's skin when its points move, and the projection of the face to the image."""
+"""The warp of a face's skin when points of the face move, and the projection to the image."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def grid_nodes() -> np.ndarray:
 def spread_matrix(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Return the matrix that interpolates displacements, float32 [NODES * NODES, K].
 
-    Multiplied by the displacements of K points, it gives the displacements at the points of a
-    coarse grid over the face. The interpolation uses radial basis functions with a Matern kernel:
+    Multiplied by the displacements of K points, the matrix gives the displacements at the points of
+    a coarse grid over the face. The interpolation uses radial basis functions with a Matern kernel:
     it is exact at the points (up to a small ridge), smooth between them, and near zero a few
     kernel lengths away.
 
@@ -98,10 +98,11 @@ class Camera:
         return pixels
 
     def back_map(self, field: np.ndarray) -> np.ndarray:
-        """Return the point of the expressionless face that each pixel of the image shows.
+        """Return, for each pixel of the image, the point of the neutral face that it shows.
 
-        The camera maps a point u of that face to project(u + displacement(u), depth(u)). This map
-        is inverted by fixed-point iteration on a coarse grid of pixels, which is then enlarged.
+        The camera maps a point u of the neutral face to project(u + displacement(u), depth(u)).
+        This map is inverted by fixed-point iteration on a coarse grid of pixels, and the result is
+        enlarged.
 
         Args:
             field: the displacement x and y and the depth at the points of `grid_nodes`, in face

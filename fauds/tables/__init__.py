@@ -3,7 +3,7 @@
 Begin with `store`, which reads and writes the tables that fauds keeps in its workdir. `schemas`
 defines the columns of these tables and `paths` their file names. `frames` computes the key of a
 frame, such as F001/T1/2440, and digests of sets of frames. `columns` converts between NumPy arrays
-and Arrow columns, `part_writer` writes a table some rows at a time, and `atomic` replaces a file
-completely or not at all. `predictions` reads and writes the table that evaluation reads, and
+and Arrow columns, `part_writer` writes a table a few rows at a time, and `atomic` replaces a file
+completely or not at all. `predictions` reads and writes the table of a model's predictions, and
 `delimited` reads files of other programs.
 """

@@ -16,7 +16,7 @@ from fauds.errors import DataError
 def atomic(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file to write, which then replaces the file at `path`.
 
-    The temporary file is in the same folder. If the code in the context fails, or the program
+    The temporary file is in the folder of `path`. If the code in the context fails, or the program
     stops, the old file is unchanged.
 
     Args:
@@ -47,7 +47,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Raise DataError if the code in the context, which writes the file `path`, raises OSError.
+    """Raise DataError in place of an OSError of the code in the context, which writes a file.
+
+    Args:
+        path: the path of the file.
 
     Raises:
         DataError: the file cannot be written, for example because the disk is full or read-only,
@@ -75,9 +78,9 @@ def write_error(path: Path, error: OSError) -> DataError:
 
 def _hint(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return "free space, or choose another place"
+        return "free space on the disk, or choose another place"
     if number == errno.EROFS:
-        return "choose another place: this file system is read-only"
+        return "choose another place, because this file system is read-only"
     if number in (errno.EACCES, errno.EPERM):
         return "choose another place, or get permission to write there (ls -ld)"
     if number in (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY):
@@ -108,9 +111,9 @@ def _umask() -> int:
 def atomic_keeping_partial(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file to write, which then replaces the file at `path`.
 
-    Unlike `atomic`, an unfinished file is kept: if the code in the context fails or the user
-    presses Ctrl-C, the old file is unchanged, and what was written so far is kept under another
-    name, ``faces.part.csv`` for ``faces.csv``. A message on stderr states this path.
+    In contrast to `atomic`, an unfinished file is kept: if the code in the context fails or the
+    user presses Ctrl-C, the old file is unchanged, and the unfinished file is kept under another
+    name, ``faces.part.csv`` for ``faces.csv``. A message on stderr states its path.
 
     Args:
         path: the path of the file to write; its folder is created if it does not exist.
@@ -128,7 +131,7 @@ def atomic_keeping_partial(path: Path) -> Iterator[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return the path to keep an unfinished file at: ``faces.part.csv`` for ``faces.csv``."""
+    """Return the path under which an unfinished file is kept: x.part.csv for x.csv."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 

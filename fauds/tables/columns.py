@@ -16,7 +16,7 @@ def from_numpy(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None = 
     Args:
         values: the numbers, an array [N].
         kind: the Arrow type of the column, an integer or floating-point type.
-        null: a mask that is True where the column is null, bool [N]; None for no nulls.
+        null: a mask that is True in rows where the column is null, bool [N]; None for no nulls.
     """
     values = np.ascontiguousarray(values, kind.to_pandas_dtype())
     return pa.Array.from_buffers(kind, len(values), [_validity(null), pa.py_buffer(values)])

@@ -25,7 +25,7 @@ from fauds.tables.columns import to_numpy
 class ColumnFile:
     """A CSV or Parquet file of another program, whose column names have been read.
 
-    It is made by `open_columns`; `read` then reads columns.
+    `open_columns` returns such an object; its method `read` then reads columns.
 
     Attributes:
         path: the path of the file; the suffix .parquet marks a Parquet file.
@@ -74,7 +74,9 @@ class ColumnFile:
         for name, kind in types.items():
             if pa.types.is_integer(kind) and table[name].null_count:
                 row = table[name].is_null().to_pylist().index(True)
-                raise self.error(f"The cell in column {name} is empty.", row)
+                raise self.error(
+                    f"The cell in column {name} is empty.", row, "write a whole number in this cell"
+                )
         return table
 
     def _read_csv(self, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -105,11 +107,12 @@ class ColumnFile:
         except pa.ArrowException as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise self.error(
-                f"Column {name} has type {column.type}, which cannot be read as {kind}: {reason}."
+                f"Column {name} has type {column.type}, which cannot be read as {kind}: {reason}.",
+                hint=f"write the file again with type {kind} for this column",
             ) from error
 
     def _first_error(self, types: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> DataError:
-        """Return the error about the first row of a wrong length, or else the first invalid cell.
+        """Return an error about the first row with too many or too few cells, or an invalid cell.
 
         Args:
             types: the type of each column that was read.
@@ -134,7 +137,11 @@ class ColumnFile:
             if invalid is not None:
                 number = "whole number" if pa.types.is_integer(kind) else "number"
                 content = rows[invalid][column]
-                return self.error(f"Column {name} holds {content!r}, not a {number}.", invalid)
+                return self.error(
+                    f"Column {name} holds {content!r}, not a {number}.",
+                    invalid,
+                    f"write a {number} in this cell",
+                )
         return _unreadable(self.path, error)
 
     def _line(self, row: int) -> int:
@@ -181,9 +188,9 @@ def open_columns(path: Path) -> ColumnFile:
 
 
 def _row_lines(file: TextIO) -> Iterator[int]:
-    """Yield the number of the line on which each row of a CSV file begins, first the header's.
+    """Yield the number of the line on which each row of a CSV file begins, the header included.
 
-    It differs from the number of the row if a quoted cell has several lines.
+    A line number differs from the number of the row after a blank line or a cell of several lines.
     """
     reader = csv.reader(file)
     line = 1
@@ -198,7 +205,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         return DataError(
             "The table is not UTF-8 text.",
             where=path,
-            hint="use a CSV file, saved as UTF-8",
+            hint="save the table as a CSV file in UTF-8",
         )
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
@@ -222,15 +229,15 @@ def stacked_numbers(table: pa.Table, names: Sequence[str]) -> np.ndarray:
 
 
 def _first_invalid(cells: list[str], kind: pa.DataType) -> int | None:
-    """Return the index of the first cell whose text is not of a type, such as an integer.
+    """Return the index of the first cell that cannot be read as a type, such as an integer.
 
-    The result is None if all cells are of the type.
+    The result is None if all cells can be read as the type.
     """
     null_values = pacsv.ConvertOptions().null_values
     text = pa.array([None if cell in null_values else cell for cell in cells], pa.string())
     if _is_valid(text, kind):
         return None
-    # The first `valid` cells are of the type, and the first `invalid` cells are not.
+    # All of the first `valid` cells are of the type; among the first `invalid` cells, one is not.
     valid, invalid = 0, len(text)
     while invalid - valid > 1:
         middle = (valid + invalid) // 2

@@ -34,8 +34,8 @@ def frame_keys(frames: pa.Table) -> pa.ChunkedArray:
 def with_keys(frames: pa.Table) -> pa.Table:
     """Return a table of frames with the column key after the column frame_id.
 
-    The column has the unique key of each frame, such as F001/T1/2440. If the table has the column
-    already, its keys are kept.
+    The column has the unique key of each frame, such as F001/T1/2440. If the table already has a
+    column key, the keys in this column are kept.
     """
     if "key" in frames.column_names:
         keys = frames["key"].cast(pa.string())
@@ -46,9 +46,10 @@ def with_keys(frames: pa.Table) -> pa.Table:
 
 
 def read_keyed(path: Path, columns: list[str]) -> pa.Table:
-    """Return columns of frames.parquet, and the column key with keys such as F001/T1/2440.
+    """Return some columns of frames.parquet, and the column key with keys such as F001/T1/2440.
 
-    Tables that older versions of fauds wrote have no column key; the keys are then computed.
+    If the table was written by an older version of fauds and has no column key, the keys are
+    computed.
 
     Args:
         path: the path of the table.

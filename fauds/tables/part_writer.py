@@ -1,4 +1,4 @@
-"""Writing a Parquet table some rows at a time, with all rows of a sequence in one row group.
+"""Writing a Parquet table a few rows at a time, with all rows of a sequence in one row group.
 
 A sequence is one subject's video of one task. Columns without any value can be left out.
 """
@@ -16,8 +16,8 @@ from fauds.tables.atomic import write_error
 class RowGroups:
     """Divides the rows of a table into groups, each of one or more whole sequences.
 
-    A sequence is the rows of one subject and task. The rows are added some at a time, in any
-    portions; the groups do not depend on the portions.
+    A sequence is the rows of one subject and task. The rows are added a few at a time; the groups
+    do not depend on how many rows are added at a time.
 
     Args:
         limit: the largest number of rows in a group. A longer sequence is a group by itself.
@@ -33,7 +33,7 @@ class RowGroups:
         """Add rows, and return the groups of rows that are now complete, as tables.
 
         Args:
-            part: the rows to add, which are those of whole sequences.
+            part: the rows to add, those of one or more whole sequences.
             starts: the indices of the rows of `part` at which a sequence begins, in rising order,
                 with 0 first; None if groups may begin at any row.
         """
@@ -72,7 +72,7 @@ class RowGroups:
 
 
 class TableWriter:
-    """Writes a Parquet table some rows at a time; made by `fauds.tables.store.table_writer`.
+    """Writes a Parquet table a few rows at a time; see `fauds.tables.store.table_writer`.
 
     Args:
         path: the final path of the table, for error messages.
@@ -95,7 +95,7 @@ class TableWriter:
         self._file: pq.ParquetWriter | None = None
 
     def write(self, part: pa.Table, starts: np.ndarray | None = None) -> None:
-        """Add rows to the table, which are those of whole sequences (subject and task).
+        """Add the rows of one or more whole sequences (subject and task) to the table.
 
         Args:
             part: the rows, with the same columns in every call. The dictionaries of dictionary
@@ -122,7 +122,7 @@ class TableWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file without the rows not written yet; a second call has no effect."""
+        """Close the file without writing the remaining rows. A second call has no effect."""
         if self._file is not None:
             self._file.close()
 
@@ -149,7 +149,7 @@ class TableWriter:
         """Rewrite the file with more columns, which are null in the rows written so far.
 
         Args:
-            schema: all columns that the file has then.
+            schema: all columns of the new file, the old and the added ones.
 
         Returns:
             The open writer of the new file.

@@ -15,7 +15,7 @@ FOLDS = "folds.parquet"
 """The table of folds in the folder of a dataset; the folder of each run has a copy of it."""
 FACES = "faces.parquet"
 PROTOCOL = "protocol.yaml"
-"""A copy of the file of a benchmark protocol that a user wrote, in the folder of its tables."""
+"""A copy of the file of a user's own benchmark protocol, in the folder of the protocol's tables."""
 RUNS = "runs"
 
 SYNTHETIC_MARKER = "fauds-synthetic.json"
@@ -44,6 +44,6 @@ def fold_folder(run: Path, fold: int) -> Path:
 def dataset_folder(run: Path) -> Path:
     """Return the path of the folder of the dataset that a run belongs to.
 
-    It is, for example, ``fauds-work/bp4d`` for the run ``fauds-work/bp4d/runs/NAME``.
+    For the run ``fauds-work/bp4d/runs/NAME``, for example, this is ``fauds-work/bp4d``.
     """
     return run.resolve().parent.parent

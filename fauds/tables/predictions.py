@@ -1,7 +1,7 @@
 """Reading and writing predictions.parquet, the table of the predictions of a fold.
 
-It has a row per frame, with the frame's key, such as F001/T1/2440, the number of the fold, a score
-for each action unit or class, and texts that the model generated.
+The table has a row per frame, with the frame's key, such as F001/T1/2440, the number of the fold, a
+score for each action unit or class, and texts that the model generated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,8 @@ def write(
     Args:
         path: the path of the table.
         frames: a table of the N frames, with the columns subject, task, frame and frame_id. If it
-            has the column key, with keys such as F001/T1/2440, these are written.
+            has a column key, with keys such as F001/T1/2440, these keys are written; otherwise
+            the keys are computed.
         fold: the number of the fold, from 1.
         names: the names of the A action units (AUs) or classes, which become column names.
         scores: the score of each AU or class in each frame, float32 [N, A].
@@ -73,7 +74,7 @@ def text_columns(table: pa.Table) -> list[str]:
 
 
 def is_described(table: pa.Table) -> pa.ChunkedArray:
-    """Return whether the model has described each of N frames in words, an Arrow array of bool [N].
+    """Return a mask of the N frames that the model has described in words, an Arrow bool array [N].
 
     Args:
         table: a table of predictions, with at least one column of generated texts.

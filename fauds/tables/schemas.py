@@ -12,8 +12,9 @@ _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of frames.parquet, the table with one row per labelled frame.
 
-    An action unit (AU) that is not coded in a frame is null. The column key has a unique text for
-    each frame, such as F001/T1/2440; tables that older versions of fauds wrote lack this column.
+    The label of an action unit (AU) that is not coded in a frame is null. The column key has a
+    unique text for each frame, such as F001/T1/2440; tables that older versions of fauds wrote lack
+    this column.
 
     Args:
         aus: the names of the AUs that have a column of occurrence.

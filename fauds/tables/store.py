@@ -27,15 +27,15 @@ from fauds.version import VERSION
 SCHEMA_VERSION = 1
 ROW_GROUP = 128 * 1024
 _META = b"fauds"
-_AGAIN = "remove the file and run the command that writes it again"
+_AGAIN = "remove the file, and run the fauds command that writes it once more"
 
 
 @contextmanager
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
-    """Yield an object that writes a Parquet table some rows at a time.
+    """Yield an object that writes a Parquet table a few rows at a time.
 
     Call its method ``write`` with rows, as often as needed, and set its attribute ``meta`` to the
-    metadata. An existing table is replaced only when all is written without an error.
+    metadata. An existing table is replaced only after all rows are written without an error.
 
     Args:
         path: the path of the table; its folder is created if it does not exist.
@@ -126,11 +126,10 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the rows of a table that fauds wrote, some at a time, as tables.
+    """Yield the row groups of a table that fauds wrote, each as a table.
 
-    Each of these tables is a row group of the file and has all rows of one or more sequences
-    (subject and task). The dictionaries of a dictionary column may differ between the tables. See
-    `read_table` for the arguments and errors.
+    A row group has all rows of one or more sequences (subject and task). The dictionaries of a
+    dictionary column may differ between row groups. See `read_table` for the arguments and errors.
     """
     with _opened(path, columns) as file:
         for index in range(file.num_row_groups):
@@ -182,11 +181,15 @@ def _opened(path: Path, columns: Sequence[str] | None = None) -> Iterator[pq.Par
             missing = [name for name in columns or () if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(
-                    f"{path.name} has no column {', '.join(missing)}.", where=path, hint=_AGAIN
+                    f"{path.name} has no column {' or '.join(missing)}.", where=path, hint=_AGAIN
                 )
             yield file
     except FileNotFoundError as error:
-        raise DataError(f"There is no {path.name} here.", where=path) from error
+        raise DataError(
+            f"There is no {path.name} in this folder.",
+            where=path,
+            hint="check the path, or run the fauds command that writes this file first",
+        ) from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}",
@@ -205,8 +208,8 @@ def _decoded(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     meta: dict[str, Any] = json.loads(metadata[_META])
     if meta["schema"] != SCHEMA_VERSION:
         raise DataError(
-            f"{path.name} has schema version {meta['schema']}, but this fauds reads version "
-            f"{SCHEMA_VERSION}.",
+            f"{path.name} has schema version {meta['schema']}, but this version of fauds reads "
+            f"schema version {SCHEMA_VERSION}.",
             where=path,
             hint=_AGAIN,
         )
@@ -286,7 +289,7 @@ def _lock_file(folder: Path) -> Path:
         path.touch()
     except OSError as error:
         raise DataError(
-            f"The folder cannot be written: {error.strerror}.",
+            f"The folder cannot be created or written to: {error.strerror}.",
             where=folder,
             hint="choose another folder with --workdir or FAUDS_WORKDIR",
         ) from error

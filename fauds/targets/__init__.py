@@ -19,6 +19,6 @@ TARGETS: "Registry[type[Target]]" = Registry(
     {"occurrence": "fauds.targets.occurrence:Occurrence"},
     group="fauds.targets",
 )
-"""The registry of target classes by kind, such as "occurrence"."""
+"""The registry of target classes; its keys are the kinds of targets, such as "occurrence"."""
 
 __all__ = ["TARGETS"]

@@ -1,11 +1,11 @@
-"""The interface of a target: which columns are labels, and how predictions of them are scored.
+"""The interface of a target: which columns hold its labels, and how predictions are scored.
 
 A target is the quantity that models predict in a benchmark, such as the occurrence of AUs.
 Training, prediction, evaluation, comparison and reports use only this interface, so they work for
 targets of any kind. Targets work on arrays; this module reads no files and does not import torch.
 
-Shapes: N is the number of frames; A is the number of names, the AUs or classes that models give
-scores for; G is the number of groups of frames, such as subjects.
+Shapes: N is the number of frames; A is the number of AUs or classes that models give scores for; G
+is the number of groups of frames, such as the frames of each subject.
 """
 
 from abc import ABC, abstractmethod
@@ -20,9 +20,9 @@ from fauds.metrics.resampling import Additive, Statistic, with_overall
 from fauds.settings import Settings
 
 Form = Literal["multilabel", "multiclass"]
-"""How many AUs or classes can be true for a frame.
+"""How many AUs or classes can be true for the same frame.
 
-"multilabel": any number, each is true or false (AUs). "multiclass": exactly one (classes).
+"multilabel": any number of AUs, each of which is true or false. "multiclass": exactly one class.
 """
 
 
@@ -44,31 +44,32 @@ class MetricValues:
 class Target(Settings, ABC):
     """Base class of targets: the quantities that models predict, such as the occurrence of AUs.
 
-    The fields of a subclass are the keys of ``target:`` in a protocol file. A name is the name of
-    an AU or class that models give a score for.
+    The fields of a subclass are the keys below ``target:`` in a protocol file. The keys of all
+    mappings below are names of metrics, such as "f1".
 
     Class attributes:
-        noun: the noun for what a name stands for, such as "action unit" or "class".
+        noun: the noun for what models give scores for, such as "action unit" or "class".
         plural: the plural of `noun`.
         short: the short form of `noun` in tables and short sentences, such as "AU".
         shorts: the plural of `short`.
-        total: the label of the table row for the value over all names.
-        states: the words for a name that is false, and for one that is true, for a frame.
+        total: the label of the table row that holds a metric's value over all AUs or classes.
+        states: two words: for an AU or class that is false for a frame (such as "inactive"), and
+            for one that is true (such as "active").
         remarks: sentences for reports that explain the target's metrics.
         estimand: a sentence for reports that explains what the main metric estimates.
-        form: whether several names can be true for a frame; see `Form`.
-        statistics: by name, the metrics that are computed from counts that add up over subjects,
-            such as true positives. Only for these metrics there are confidence intervals, values by
-            group of subjects, values at other epochs and thresholds, and paired tests. The first
-            one is the main metric.
+        form: whether several AUs or classes can be true for the same frame; see `Form`.
+        statistics: the functions that compute metrics from counts, such as true positives, which
+            add up over subjects. The first metric is the main one. Confidence intervals, values by
+            group of subjects, values at other epochs and thresholds, and paired tests are
+            computed for these metrics only.
         headline: the names of the metrics that summarise a run, each as a mean over AUs or classes
             and over folds.
         titles: the title of each metric in tables.
-        overall: the title of each metric's value over all names, for use in sentences.
-        baselines: by name, the table titles of the metrics of predictions that ignore the image;
-            they are shown beside the metrics in `headline`.
-        undefined: for each metric, the reason why it can be undefined for a name.
-        undefined_overall: for each metric, the reason why its value over all names can be
+        overall: the title in sentences of each metric's value over all AUs or classes.
+        baselines: the titles in tables of the baselines, which are metrics of predictions that
+            ignore the image.
+        undefined: the reason why each metric can be undefined for an AU or class.
+        undefined_overall: the reason why each metric's value over all AUs or classes can be
             undefined.
     """
 
@@ -109,14 +110,14 @@ class Target(Settings, ABC):
     def occurrence_at(self) -> int | None:
         """The lowest intensity, 1 to 5, at which an AU counts as occurring.
 
-        It is None if occurrence is not derived from intensity.
+        The value is None if occurrence is not derived from intensity.
         """
         return None
 
     def reader_options(self) -> dict[str, Any]:
         """Return the options that a dataset's reader needs for this target, by name.
 
-        They say which labels to read, such as ``{"aus": ("AU01", "AU12")}``.
+        The options say which labels the reader reads, such as ``{"aus": ("AU01", "AU12")}``.
         """
         return {"aus": self.columns}
 
@@ -129,11 +130,12 @@ class Target(Settings, ABC):
         """Return the labels of the frames of a frames table.
 
         Args:
-            frames: some rows of frames.parquet, with the columns `columns`.
+            frames: some rows of frames.parquet, with the columns that `columns` names.
 
         Returns:
-            For a multilabel target, 1 or 0 for each AU, int8 [N, A]; for a multiclass target, the
-            index of the class, int16 [N]. A frame that is not labelled has -1.
+            For a multilabel target, 1 (true) or 0 (false) for each AU, int8 [N, A]; for a
+            multiclass target, the index of the frame's class in `names`, int16 [N]. A missing label
+            is -1.
 
         Raises:
             DataError: a label is invalid.
@@ -182,9 +184,9 @@ class Target(Settings, ABC):
         """Return the counts of right and wrong decisions as results.json stores them.
 
         Returns:
-            An array, int [G, A, m], with m numbers for each AU or class in each of G groups. An AU
-            has four (tp, fp, fn and tn); a class has one per decided class (a row of the confusion
-            matrix).
+            An array, int [G, A, m], with m numbers for each AU or class in each of G groups. For an
+            AU, the m = 4 numbers are tp, fp, fn and tn. For a class, the m = A numbers say how many
+            of its frames were assigned to each class: they are a row of the confusion matrix.
         """
 
     @abstractmethod
@@ -193,7 +195,7 @@ class Target(Settings, ABC):
 
         Args:
             outcomes: the counts as results.json stores them, int [G, A, m], with m numbers for each
-                AU or class.
+                AU or class in each of G groups.
 
         Raises:
             ValueError: m is not the number that the target needs.
@@ -215,8 +217,8 @@ class Target(Settings, ABC):
             labels: the labels, as `labels` returns them.
             scores: the scores of each AU or class in each frame, float [N, A].
             threshold: the decision threshold.
-            graded: True if the scores are probabilities; False if they are decisions, 0 or 1. Then
-                metrics of ranking and calibration are left out.
+            graded: True if the scores are probabilities; False if they are decisions, 0 or 1, for
+                which metrics of ranking and calibration are left out.
             rates: the share of the coded training frames in which each AU or class is true, float
                 [A]; if None, the baselines that need these shares are left out.
         """
@@ -229,13 +231,13 @@ class Target(Settings, ABC):
     def label(self, name: str) -> str:
         """Return the name of an AU or class with its meaning, such as AU12 (lip corner puller).
 
-        By default, it is the name alone.
+        The base class returns the name alone.
         """
         return name
 
     @property
     def baseline_metrics(self) -> frozenset[str]:
-        """The names of the metrics that do not depend on a trained model: the baselines."""
+        """The names of the baselines: the metrics that do not depend on a trained model."""
         return frozenset(self.baselines)
 
     @abstractmethod
@@ -267,7 +269,7 @@ class Target(Settings, ABC):
             decisions: the decisions, bool [N, A].
 
         Returns:
-            The counts, like those of `count_by`, but without the axis of the groups.
+            The counts, like those that `count_by` returns, but without the axis of the groups.
         """
         counts = self.count_by(labels, decisions, np.zeros(len(labels), np.int64), 1)
         return type(counts)(*(part[0] for part in counts.parts))
@@ -282,9 +284,9 @@ class Target(Settings, ABC):
         return float(with_overall(self.statistics[name], counts)[..., -1])
 
     def coded(self, labels: np.ndarray) -> list[int]:
-        """Return the number of frames in which each AU or class is coded, and one more number.
+        """Return the number of coded frames for each of A AUs or classes, and over all of them.
 
-        The last number is that of the frames in which at least one AU or class is coded.
+        The last of the A + 1 numbers counts the frames in which at least one AU or class is coded.
 
         Args:
             labels: the labels, as `labels` returns them.
@@ -293,12 +295,12 @@ class Target(Settings, ABC):
         return [*is_coded.sum(axis=0).tolist(), int(is_coded.any(axis=1).sum())]
 
     def class_weights(self, coded: np.ndarray, positives: np.ndarray) -> np.ndarray:
-        """Return the weight of each AU or class in the training loss, so that rare ones weigh more.
+        """Return the weight of each AU or class in the training loss; rare ones weigh more.
 
-        The weight is the inverse of the share of coded training frames in which the AU or class is
-        true. This is equation 9 of the VL-FAU paper, "Towards End-to-End Explainable Facial Action
-        Unit Recognition via Vision-Language Joint Learning" (ACM Multimedia 2024), except that the
-        weights have a mean of 1, as is common, rather than a sum of 1.
+        The weight is proportional to the inverse of the share of coded training frames in which the
+        AU or class is true. This is equation 9 of the VL-FAU paper, "Towards End-to-End Explainable
+        Facial Action Unit Recognition via Vision-Language Joint Learning" (ACM Multimedia 2024),
+        except that the weights have a mean of 1, as is common, rather than a sum of 1.
 
         Args:
             coded: the number of training frames in which each AU or class is coded, int [A].

@@ -32,12 +32,14 @@ class Multiclass(Target):
     total: ClassVar[str] = "overall"
     states: ClassVar[tuple[str, str]] = ("no", "yes")
     remarks: ClassVar[tuple[str, ...]] = (
-        "Accuracy of a class: the share of its frames decided rightly; over all classes: that of "
-        "all frames. Mean class accuracy weighs every class alike. Majority class: the accuracy of "
-        "giving every frame the class that is most frequent in the training part.",
+        "The accuracy of a class is the share of its frames that are assigned to it; the overall "
+        "accuracy is the share of all frames that are assigned to their class. Mean class accuracy "
+        "gives every class the same weight. Majority class: the accuracy of assigning every frame "
+        "to the class that is most frequent in the training part.",
     )
     estimand: ClassVar[str] = (
-        "Accuracy is the share of all frames of a test part decided rightly, averaged over folds"
+        "Accuracy is the share of correct decisions over all frames of a test part, averaged over "
+        "folds"
     )
     form: ClassVar[Literal["multilabel", "multiclass"]] = "multiclass"
     statistics: ClassVar[Mapping[str, Statistic]] = {
@@ -82,18 +84,18 @@ class Multiclass(Target):
         invalid = np.unique(labels[(labels < -1) | (labels >= len(self.names))]).tolist()
         if invalid:
             raise DataError(
-                f"{self.column} has {', '.join(map(str, invalid))}: labels are numbers from 0 to "
-                f"{len(self.names) - 1}, or null if a frame is not labelled.",
-                where="frames",
-                hint=f"number the classes in the order of the protocol: {', '.join(self.names)}",
+                f"The column {self.column} has {', '.join(map(str, invalid))}, but a label must be "
+                f"a number from 0 to {len(self.names) - 1}, or null if a frame is not labelled.",
+                where="frames table",
+                hint=f"number the classes in the order of the target: {', '.join(self.names)}",
             )
         return labels.astype(np.int16)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return the classes of N frames as indicators of A classes, int8 [N, A].
+        """Return for each of N frames and A classes whether the frame belongs to it, int8 [N, A].
 
-        The values are 1 for the frame's class and 0 for other classes; -1 if the frame is not
-        labelled.
+        The values are 1 for the frame's class and 0 for other classes, or -1 for all classes if the
+        frame is not labelled.
 
         Args:
             labels: the index of every frame's class, or -1, int [N].
@@ -104,7 +106,7 @@ class Multiclass(Target):
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
         """Return bool [N, A], True for the class with the highest score in each frame.
 
-        Of classes with equal scores, the first one is chosen.
+        If several classes have the highest score, the first of them is chosen.
 
         Args:
             scores: the scores of A classes in N frames, float [N, A].
@@ -125,7 +127,7 @@ class Multiclass(Target):
     def coded_counts(self, counts: Additive) -> np.ndarray:
         """Return the number of labelled frames that belong to each of A classes, [..., A].
 
-        The numbers have the leading axes of the counts, such as subjects.
+        The leading axes of the result are those of the counts, such as subjects.
         """
         frames: np.ndarray = counts.parts[0].sum(axis=-1)
         return frames
@@ -151,7 +153,7 @@ class Multiclass(Target):
             ValueError: the matrices are not square.
         """
         if outcomes.shape[-2] != outcomes.shape[-1]:
-            raise ValueError("a class has one count per class")
+            raise ValueError("a confusion matrix must have as many columns as rows (classes)")
         return Confusion(outcomes)
 
     def metrics(
@@ -165,8 +167,8 @@ class Multiclass(Target):
     ) -> dict[str, MetricValues]:
         """Return accuracy, recall and F1, by class and over all classes.
 
-        If `rates` is given, the accuracy of always predicting the class that is most frequent in
-        training is included. Arguments are those of `Target.metrics`.
+        If `rates` is not None, the accuracy of always predicting the class that is most frequent in
+        the training part is included. Arguments are those of `Target.metrics`.
         """
         counts = self.count(labels, self.decide(scores, threshold))
         figures = {

@@ -16,9 +16,9 @@ from fauds.metrics.resampling import Additive, Statistic
 from fauds.targets.base import MetricValues, Target
 
 JOINED_RULE = "as in train and test"
-"""The occurrence rule of a protocol that trains by one protocol and tests by another one.
+"""The occurrence rule of a protocol that trains by one protocol and tests by another.
 
-Each of the two has a rule of its own for when an AU counts as occurring.
+Each of these two protocols has its own rule for when an AU counts as occurring.
 """
 
 
@@ -33,9 +33,9 @@ AU = Annotated[str, BeforeValidator(_au)]
 """An action unit, converted from any common spelling to its canonical name, such as AU04."""
 
 RULE_PATTERN = rf"^(coded|intensity >= [1-5]|{JOINED_RULE})$"
-"""A regular expression for the rules by which labels say that an AU occurs.
+"""A regular expression for the rules by which an AU counts as occurring.
 
-For example, "coded" (as the dataset codes it) or "intensity >= 2".
+Examples of rules are "coded" (the dataset codes occurrence itself) and "intensity >= 2".
 """
 
 _NO_POSITIVE = "no positive frame in the test part"
@@ -61,16 +61,17 @@ class Occurrence(Target):
     short: ClassVar[str] = "AU"
     shorts: ClassVar[str] = "AUs"
     remarks: ClassVar[tuple[str, ...]] = (
-        "Always active: what calling the action unit active in every frame would give. "
-        "Training prevalence: what giving every frame the training part's share of active "
-        "frames as its probability would give: 0 where that share is under the threshold.",
-        "At equal shares: as if as many frames were active as inactive, so that rare and "
-        "frequent action units can be compared. Of both states: the mean of the F1 of active "
-        "and that of inactive. Calibration error: how far probabilities lie from the share of "
-        "frames that are active, on average.",
+        "Always active: the F1 of predicting the action unit to be active in every frame. "
+        "Training prevalence: the F1 of predicting, for every frame, the share of training frames "
+        "in which the action unit is active as its probability; it is 0 if this share is below "
+        "the threshold.",
+        "F1 at equal shares: the F1 if as many frames were active as inactive, which makes rare "
+        "and frequent action units comparable. F1 of both states: the mean of the F1 of active "
+        "frames and the F1 of inactive frames. Calibration error: the mean absolute difference "
+        "between the predicted probability and the share of frames that are active.",
     )
     estimand: ClassVar[str] = (
-        "F1 is taken of each action unit over all frames of a test part, then averaged over "
+        "F1 is computed for each action unit over all frames of a test part, then averaged over "
         "action units, then over folds"
     )
     form: ClassVar[Literal["multilabel", "multiclass"]] = "multilabel"
@@ -96,7 +97,7 @@ class Occurrence(Target):
         "auc": _NO_CONTRAST,
         "balanced_f1": _NO_CONTRAST,
         "skew_f1": _NO_CONTRAST,
-        "precision": "no frame was called active",
+        "precision": "no frame was predicted to be active",
         "accuracy": "no coded frame in the test part",
         "calibration_error": "no coded frame in the test part",
     }
@@ -123,7 +124,7 @@ class Occurrence(Target):
     def occurrence_at(self) -> int | None:
         """The lowest intensity, 1 to 5, at which an AU counts as occurring.
 
-        It is None if occurrence is not derived from intensity.
+        The value is None if occurrence is not derived from intensity.
         """
         level = re.search(r"\d", self.rule)
         return int(level.group()) if level else None
@@ -131,8 +132,8 @@ class Occurrence(Target):
     def reader_options(self) -> dict[str, Any]:
         """Return the options that a dataset's reader needs for this target, by name.
 
-        They are ``aus``, the action units to read, and, if occurrence is derived from intensity,
-        ``occurrence_at``, the lowest intensity that counts as occurring.
+        The options are ``aus``, the action units to read, and, if occurrence is derived from
+        intensity, ``occurrence_at``, the lowest intensity that counts as occurring.
         """
         threshold = {} if self.occurrence_at is None else {"occurrence_at": self.occurrence_at}
         return {"aus": self.aus, **threshold}
@@ -140,8 +141,8 @@ class Occurrence(Target):
     def protocol_keys(self) -> dict[str, Any]:
         """Return the keys and values with which a protocol file declares this target.
 
-        They are ``aus``, the action units, and ``occurrence``, the rule: a short form without the
-        key ``target``.
+        The keys are ``aus`` (the action units) and ``occurrence`` (the rule). This is a short form,
+        without the key ``target``.
         """
         return {"aus": list(self.aus), "occurrence": self.rule}
 
@@ -153,7 +154,7 @@ class Occurrence(Target):
         return np.stack([frames[au].fill_null(-1).to_numpy() for au in self.aus], axis=1)
 
     def indicators(self, labels: np.ndarray) -> np.ndarray:
-        """Return the labels unchanged: they are 1 (active), 0 (inactive) or -1 (not coded)."""
+        """Return the labels unchanged: 1 (active), 0 (inactive) and -1 (not coded), int8 [N, A]."""
         return labels
 
     def decide(self, scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -177,7 +178,7 @@ class Occurrence(Target):
     def coded_counts(self, counts: Additive) -> np.ndarray:
         """Return the number of frames in which each of A action units is coded, [..., A].
 
-        The numbers have the leading axes of the counts, such as subjects.
+        The leading axes of the result are those of the counts, such as subjects.
         """
         frames: np.ndarray = np.sum(counts.parts, axis=0)
         return frames
@@ -212,7 +213,7 @@ class Occurrence(Target):
             ValueError: the last axis does not have four counts.
         """
         if outcomes.shape[-1] != len(Counts.__dataclass_fields__):
-            raise ValueError("an action unit has four counts: tp, fp, fn, tn")
+            raise ValueError("the last axis must have four counts: tp, fp, fn and tn")
         return Counts(*np.moveaxis(outcomes, -1, 0))
 
     def metrics(

@@ -1,11 +1,11 @@
-"""Pretrain the tiny backbone on drawn faces, on targets other than AU labels.
+"""Pretrain the tiny backbone on synthetic faces, on targets other than AU labels.
 
     python models/vlfau/pretrain_backbone.py models/vlfau/tiny-backbone.safetensors
 
 The backbone learns to tell where the 68 landmarks are, how large brows, lids, mouth and lips are,
-who is drawn (identity attributes) and how the head is turned and lit. It never sees an AU label or
-intensity as a target. Identities come from a stream of their own ("pretraining", seed 20260101),
-which `fauds synth` cannot draw from.
+who is shown (identity attributes) and how the head is turned and lit. It never gets an AU label or
+intensity as a target. Identities come from a random stream of their own ("pretraining", seed
+20260101), which `fauds synth` never uses.
 
 With --on-au-labels the targets are AU intensities instead: not shipped, only the third row of the
 model card, how far in-domain pretraining on labels would have gone.
@@ -53,17 +53,17 @@ MIRROR = np.array(
 
 
 UNLABELLED = (
-    "pretrained on drawn faces of other identities, on landmarks, sizes, identity and pose, "
-    "without AU labels: in-domain pretraining for drawn faces"
+    "pretrained on synthetic faces of other identities, on landmarks, sizes, identity and pose, "
+    "without AU labels: in-domain pretraining for synthetic faces"
 )
-LABELLED = "pretrained on AU intensities of drawn faces of other identities"
+LABELLED = "pretrained on AU intensities of synthetic faces of other identities"
 
 Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Images uint8 [N, S, S, 3], landmarks [N, 68, 2], other targets [N, K], intensities [N, 17]."""
 
 
 def draw_person(number: int) -> Drawn:
-    """Draw one identity, its images JPEG-coded like the made-up datasets'."""
+    """Generate faces of one identity; the images are JPEG-coded as in the synthetic datasets."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     rng = generator(SEED, "pretraining", str(number))
@@ -84,7 +84,7 @@ def draw_person(number: int) -> Drawn:
 
 
 def draw_people(count: int) -> Drawn:
-    """Draw all identities, in as many processes as there are cores."""
+    """Generate faces of all identities, in as many processes as there are cores."""
     images = np.empty((count * FRAMES, SIZE, SIZE, 3), np.uint8)
     others: list[tuple[np.ndarray, ...]] = []
     # Small matrices in several processes: more BLAS threads would only wait for each other.
@@ -192,7 +192,7 @@ def mirrored_rest(rest: np.ndarray, flipped: np.ndarray) -> np.ndarray:
 
 
 def pretrain(args: argparse.Namespace) -> None:
-    """Draw, train, print the error on identities held out, and write the weights."""
+    """Generate faces, train, print the error on identities held out, and write the weights."""
     settings = run_settings("vlfau", "tiny", ("model.backbone.weights=null",)).model
     size = settings.image_size
     torch.manual_seed(SEED)

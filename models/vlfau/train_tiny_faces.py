@@ -1,10 +1,10 @@
-"""Train the whole tiny model on drawn faces: the weights that `fauds explain` comes with.
+"""Train the whole tiny model on synthetic faces: the weights that ship with `fauds explain`.
 
     python models/vlfau/train_tiny_faces.py models/vlfau/tiny-faces.safetensors
 
-Faces are drawn, written in BP4D's layout, cropped by `eyes-similarity` and learnt like any
-dataset's, all subjects at once. The figures that it prints at its end are of 41 other drawn
-people; they stand in the model card.
+Faces are generated, written in BP4D's layout, cropped by `eyes-similarity`, and used for training
+like those of any dataset, with all subjects at once. The scores that the script prints at its end
+are for 41 other synthetic people; the model card reports them.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TEST_FRAMES = 48
 
 
 def read(folder: Path, frames: int, seed: int, changes: tuple[str, ...]) -> tuple:
-    """Draw a distribution and bring it through all steps; return its plan and arrays."""
+    """Generate a synthetic release and run all steps on it; return the run's plan and inputs."""
     workers = os.cpu_count() or 1
     distribution.write(folder / "raw", "bp4d", frames=frames, seed=seed, processes=workers)
     project = Project(folder, "bp4d")
@@ -59,7 +59,7 @@ def fit(out: Path, frames: int, epochs: int) -> None:
         people = len(np.unique(inputs.faces.subjects))
         everyone = np.ones(len(inputs.faces), bool)
         meta = header(plan, inputs, 0, everyone)
-        meta["trained_on"] = f"{len(inputs.faces):,} drawn faces of {people} drawn people."
+        meta["trained_on"] = f"{len(inputs.faces):,} synthetic faces of {people} synthetic people."
         torch.manual_seed(SEED)
         tokens = inputs.faces.captions.tokens
         model = build_model(

@@ -150,9 +150,9 @@ def test_chunks_of_frames_may_have_different_dictionaries() -> None:
 
 def test_frames_with_missing_columns_or_invalid_values_are_errors() -> None:
     frames = make_frames(DISFA, 10)
-    with pytest.raises(DataError, match="no AU17"):
+    with pytest.raises(DataError, match="no column AU17"):
         build(frames, [*DISFA, "AU17"])
-    with pytest.raises(DataError, match="no sex"):
+    with pytest.raises(DataError, match="no column sex"):
         build(frames.drop_columns("sex"), DISFA)
     at = frames.column_names.index("AU12")
     nine = frames.set_column(at, "AU12", pa.array([9] * 10, pa.int8()))

@@ -274,7 +274,7 @@ def test_a_path_that_cannot_be_written_is_an_error(made: BuiltCaptions, tmp_path
             assert "choose another place" in error.value.hint
     os.mkfifo(tmp_path / "pipe")
     for device in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(UsageError, match="not a file") as error:
+        with pytest.raises(UsageError, match="not a regular file") as error:
             write_jsonl(made, device)
         assert error.value.where == str(device) and "- for stdout" in error.value.hint
 
@@ -344,7 +344,7 @@ def test_the_dataset_card_states_language_settings_and_access(tmp_path: Path) ->
         assert metadata["configs"][0]["data_files"] == [
             {"split": "train", "path": "data/train-*.parquet"}
         ]
-        assert ("**Made-up data.**" in body) == synthetic
+        assert ("**Synthetic data.**" in body) == synthetic
         assert (access in body) != synthetic
         assert "_intensity" not in body
         assert "/raw/images" in body and made.settings["templates"] in body
@@ -358,17 +358,17 @@ def test_captions_of_other_frames_are_an_error_with_the_command_to_rebuild(
     meta = store.read_meta(made.path("frames"))
     frames = store.read_table(made.path("frames"))
     store.write_table(made.path("frames"), frames, {**meta, "inputs": "of others"})
-    with pytest.raises(DataError, match="of other frames") as error:
+    with pytest.raises(DataError, match="from other frames") as error:
         built.open_captions(made.folder, "made")
     assert "fauds build-captions --dataset made" in error.value.hint
     assert "--degrees" in error.value.hint
     store.write_table(made.path("frames"), frames.slice(1), meta)
-    with pytest.raises(DataError, match="of other frames"):
+    with pytest.raises(DataError, match="from other frames"):
         built.open_captions(made.folder, "made")
     at = frames.column_names.index("frame_id")
     other = frames.set_column(at, "frame_id", pa.array(range(1, 301)))
     store.write_table(made.path("frames"), other, meta)
-    with pytest.raises(DataError, match="of other frames"):
+    with pytest.raises(DataError, match="from other frames"):
         stream_jsonl(built.open_captions(made.folder, "made"), io.BytesIO())
 
 
@@ -377,9 +377,9 @@ def test_tables_of_different_builds_are_an_error_of_their_own(made: BuiltCaption
     phrases = store.read_table(made.path("phrases"))
     for change in ({"inputs": "of others"}, {"settings": {**meta["settings"], "degrees": False}}):
         store.write_table(made.path("phrases"), phrases, {**meta, **change})
-        with pytest.raises(DataError, match="of different builds") as error:
+        with pytest.raises(DataError, match="from different builds") as error:
             built.open_captions(made.folder, "made")
-        assert "of other frames" not in str(error.value)
+        assert "from other frames" not in str(error.value)
         assert "fauds build-captions --dataset made" in error.value.hint
         assert "--degrees" in error.value.hint
 

@@ -33,12 +33,12 @@ def line_of(path: Path, text: str) -> str:
         ("local/AU12.yaml", "\nB:", "\n# B:\nX: [", "not valid YAML", None),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '{{ aus }}'\n", "undefined: 'aus'", "{{ aus }}"),
         ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '  '\n", "fragment is empty", "'  '"),
-        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "holds no word", "'...'"),
+        ("local/AU12.yaml", "\nA:\n", "\nA:\n  - - '...'\n", "contains no word", "'...'"),
         ("global.yaml", "- blinks\n", "- '{{ ther }} lids'\n", "undefined: 'ther'", "{{ ther }}"),
         ("global.yaml", "- blinks\n", "- ''\n", "fragment is empty", "''"),
         ("global.yaml", "  AU45:", "  AU47:", "'AU47' is not an action unit", "AU47"),
         ("global.yaml", "  AU45:", "  AU47:", "AU45 alone has no fragment", None),
-        ("language.yaml", "negations", "negation", "'negations' is not a list", None),
+        ("language.yaml", "negations", "negation", "'negations' must be a list", None),
         ("global.j2", "{{ words.subject }}", "{{ words.object }}", "undefined", "words.object"),
         ("global.j2", "{%- endfor", "{%- endfo", "broken", None),
         ("local.j2", "{{ fragments", "{{ fragmets", "undefined", "fragmets"),
@@ -72,7 +72,7 @@ def test_texts_with_fewer_paraphrases_than_others_are_reported(own_templates: Ch
     text = path.read_text(encoding="utf-8")
     path.write_text(text[: text.index("\nX:")] + text[text.index("\nD:") :], encoding="utf-8")
     problems = [str(problem) for problem in lint.check_templates("en", root).problems]
-    assert any("C has 1 of 3 paraphrases" in p and f"{path}:" in p for p in problems), problems
+    assert any("'C' has 1 of 3 paraphrases" in p and f"{path}:" in p for p in problems), problems
 
 
 def test_a_language_without_an_action_unit_is_reported(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_language_without_an_action_unit_is_reported(tmp_path: Path) -> None:
         text = (resources.root("templates") / "en" / name).read_text(encoding="utf-8")
         (folder / name).write_text(text, encoding="utf-8")
     problems = [str(problem) for problem in lint.check_templates("xx", tmp_path).problems]
-    assert f"{folder / 'local' / 'AU12.yaml'}: AU12 has no file." in problems
+    assert f"{folder / 'local' / 'AU12.yaml'}: AU12 has no file in this language." in problems
 
 
 @pytest.mark.slow

@@ -134,9 +134,9 @@ def test_vocabulary_counts_equal_those_of_all_captions(style: Style) -> None:
 
 
 def test_more_paraphrases_than_the_templates_have_are_an_error() -> None:
-    with pytest.raises(UsageError, match="3 paraphrases of every text, not 4"):
+    with pytest.raises(UsageError, match="3 paraphrases of every text, but 4"):
         build(make_frames(DISFA, 5), DISFA, Style(variants=4))
-    with pytest.raises(UsageError, match="variants is 0"):
+    with pytest.raises(UsageError, match="from 1 to 127, not 0"):
         Style(variants=0)
 
 

@@ -176,5 +176,5 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
         describe(12, language="eo")
     with pytest.raises(UsageError, match="inactive, active"):
         describe(12, "sleepy")
-    with pytest.raises(UsageError, match="not a sex"):
+    with pytest.raises(UsageError, match="must be F or M"):
         describe_face([12], "X")

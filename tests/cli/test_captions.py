@@ -109,7 +109,7 @@ def test_a_name_that_is_neither_an_au_nor_a_frame_is_an_error_that_lists_both_fo
     outcome = cli("captions", "show", "12", "--language", "klingon")
     assert outcome.code == 2 and "choose from: en, zh" in outcome.err
     outcome = cli("captions", "show", "F001/T1/1", "--language", "zh", "--all", *bp4d)
-    assert outcome.code == 2 and "--language, --all is for an action unit" in outcome.err
+    assert outcome.code == 2 and "--language, --all cannot be used for a frame" in outcome.err
 
 
 @pytest.mark.parametrize("dataset", ["bp4d", "disfa"])
@@ -157,12 +157,12 @@ def test_an_unknown_frame_is_an_error_that_lists_known_ones(cli, work, bp4d, dis
     assert f"{len(sequence)} frames from {sequence['frame'].min()} to {last}" in outcome.err
     assert outcome.err.rstrip().endswith(f", {last}")
     outcome = cli("captions", "show", "F001/T77/1", *bp4d)
-    assert f"F001 has the tasks {task}" in outcome.err
+    assert f"tasks of F001: {task}" in outcome.err
     assert cli("captions", "show", "F001/1", *bp4d).code == 2
     outcome = cli("captions", "show", "F099/T1/1", *bp4d)
     assert "subjects: F001, F004, M002" in outcome.err
     outcome = cli("captions", "show", "SN001/T1/3", *disfa)
-    assert "SN001 has no tasks: SN001/3" in outcome.err
+    assert "SN001 has no tasks: use SN001/3" in outcome.err
 
 
 @pytest.mark.parametrize("number", [2**31 - 1, 2**31, 2**32 + 5, 10**20, "9" * 5000])
@@ -198,7 +198,7 @@ def test_captions_of_other_frames_are_refused(cli, bp4d_root, tmp_path):
     cli.ok("split", *words, *fewer, "--method", "random", "--folds", 2)
     for command in (("stats",), ("export", "--format", "hf")):
         outcome = cli("captions", *command, *words)
-        assert outcome.code == 1 and "of other frames" in outcome.err
+        assert outcome.code == 1 and "from other frames" in outcome.err
         assert "fauds build-captions --dataset bp4d" in outcome.err
     assert not (tmp_path / "bp4d" / "export").exists()
     cli.ok("build-captions", *words)
@@ -302,7 +302,7 @@ def test_jsonl_can_go_to_dev_stdout_and_a_full_disk_is_an_error(work, bp4d):
         done = subprocess.run([*command, "-"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: stdout could not be written: No space left on device.\n")
-    assert len(done.stderr.splitlines()) == 2 and "write to another place" in done.stderr
+    assert len(done.stderr.splitlines()) == 2 and "write to another file" in done.stderr
 
 
 def test_an_export_does_not_overwrite_a_folder_that_is_no_export(cli, bp4d, tmp_path):
@@ -332,7 +332,7 @@ def test_the_hugging_face_folder_opens(cli, work, bp4d, tmp_path, monkeypatch):
     assert loaded["sex"].tolist() == frames["sex"].astype(str).tolist()
     missing = captions["face"].isna()
     assert (loaded["global"].isna() == missing).all() and missing.sum() == 1
-    assert "**Made-up data.**" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "**Synthetic data.**" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_tables_open_in_pandas_duckdb_and_polars(work):
@@ -387,7 +387,7 @@ def test_lint_counts_problems_and_names_their_place(cli, tmp_path):
     assert cli("captions", "lint", "--language", "klingon").code == 2
     (tmp_path / "nothing").mkdir()
     outcome = cli("captions", "lint", "--templates", tmp_path / "nothing")
-    assert outcome.code == 2 and "holds no language" in outcome.err
+    assert outcome.code == 2 and "contains no language" in outcome.err
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_a_complete_release_lacks_nothing(cli, bp4d_root, tmp_path):
     assert "64 x 64 pixels" in line(out, "the first image of F001/T1")
     assert "144 crops (eyes-similarity 1)" in line(out, "prepare: ")
     assert f"over {os.cpu_count()} process" in line(out, "prepare: ")
-    assert "48 frames in 8 sequences, published" in "\n".join(
+    assert "48 frames in 8 sequences, but 3,934 frames are published" in "\n".join(
         group(out, "differs from the published counts")
     )
     # Neither the workdir nor any file beside the raw files.

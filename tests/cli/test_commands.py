@@ -319,16 +319,16 @@ def test_outdated_captions_say_which_of_their_inputs_changed(spoilt, work):
     # As a build leaves it that was stopped while it wrote the captions.
     store.write_table(project.workspace.path("vocabulary"), vocabulary, other)
     error = refused(project, frames)
-    assert "of different builds" in error.what and "other frames" not in error.what
+    assert "from different builds" in error.what and "other frames" not in error.what
     assert "other templates than those that fauds ships now" in error.what
     assert f"fauds build-captions --dataset bp4d --workdir '{work}' --degrees" in error.hint
     project.workspace.path("vocabulary").unlink()
-    assert "The captions lack vocabulary.parquet" in refused(project, frames).what
+    assert "The caption tables lack vocabulary.parquet" in refused(project, frames).what
     store.write_table(project.workspace.path("vocabulary"), vocabulary, meta)
     step = Step(project.workspace.path("frames"), False, frames)
     assert not project.captions_as_built(step).done
     error = refused(project, {**frames, "inputs": "of others"})
-    assert "of other frames" in error.what and "other templates" in error.what
+    assert "from other frames" in error.what and "other templates" in error.what
 
 
 @pytest.mark.slow

@@ -276,7 +276,7 @@ def test_a_table_of_faces_is_not_used_for_two_files_of_one_name(cli, faces, imag
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("missing.png",), "no such file"),
+        (("missing.png",), "file or folder does not exist"),
         ((), "Missing argument"),
         (("2.png", "--weights", "none.safetensors"), "no weights file or run"),
         (("2.png", "--detector", "cascad"), "cascade"),

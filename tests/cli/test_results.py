@@ -91,7 +91,7 @@ def test_counts_that_are_not_of_their_protocol_are_refused(cli, made, tmp_path, 
     (tmp_path / "mine.json").write_text(json.dumps(plain))
     outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
     assert outcome.code == 1
-    assert "counts by subject do not fit the file's own protocol" in outcome.err
+    assert "counts by subject in this results file do not match" in outcome.err
     assert "mine.json" in outcome.err
 
 
@@ -100,7 +100,7 @@ def test_runs_that_count_other_subjects_are_refused(cli, made, tmp_path):
     plain["subject_counts"]["folds"]["1"].pop("F001")
     (tmp_path / "mine.json").write_text(json.dumps(plain))
     outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
-    assert (outcome.code, "differ in the subjects counted" in outcome.err) == (1, True)
+    assert (outcome.code, "in the subjects whose frames were counted" in outcome.err) == (1, True)
 
 
 def test_a_broken_results_file_is_named_with_its_problem(cli, made, tmp_path):
@@ -110,7 +110,7 @@ def test_a_broken_results_file_is_named_with_its_problem(cli, made, tmp_path):
     outcome = cli("compare", tmp_path / "mine.json", "worse", "--workdir", made)
     assert outcome.code == 1
     assert (
-        "not a results file that this version of fauds reads: metrics.2.value: Input should be"
+        "not a results file that this version of fauds can read: metrics.2.value: Input should be"
         in outcome.err
     )
 
@@ -135,7 +135,7 @@ def test_runs_that_cannot_be_compared_are_refused_with_a_reason(cli, work):
     assert (unfinished.code, "no results yet" in unfinished.err) == (1, True)
     (runs / "two" / "results.json").mkdir()
     folder = cli("compare", "one", "two", "--workdir", work)
-    assert (folder.code, "The file cannot be read: Is a directory" in folder.err) == (1, True)
+    assert (folder.code, "results file cannot be read: Is a directory" in folder.err) == (1, True)
     broken = runs / "worse" / "results.json"
     broken.write_text("{")
     for named in ("worse", broken):

@@ -99,7 +99,7 @@ def test_a_table_in_any_order_and_spelling_gives_the_figures_of_plain_counting(s
     outcome = score(spelt, "--name", "my-net")
     assert outcome.code == 0, outcome.err
     assert "read as a table with subject, task and frame: 1 file" in outcome.out
-    assert "not read, unknown columns: comment" in outcome.out
+    assert "columns not read, as they are unknown: comment" in outcome.out
     assert "my-net elsewhere on bp4d" in outcome.out
     folder, results = newest(work)
     for au in BP4D:
@@ -230,24 +230,24 @@ def changed(**values):
     ("tamper", "message"),
     [
         (twice, "Frames are predicted more than once (1): "),
-        (unknown_subject, "Predicted frames are not in the protocol (40): M999/T"),
-        (unknown_frames, "Predicted frames are not in the protocol (3): "),
+        (unknown_subject, "Predicted frames are not part of the protocol (40): M999/T"),
+        (unknown_frames, "Predicted frames are not part of the protocol (3): "),
         (of_one_fold, "There are no predictions for fold"),
         (lambda table: table.drop(columns=["AU24", "AU06"]), "no predictions of AU06, AU24"),
         (changed(AU12=1.01), "is 1.01, not a probability from 0 to 1"),
         (changed(AU12=-0.2), "is -0.2, not a probability from 0 to 1"),
         (changed(AU12=np.nan), "is empty, not a probability from 0 to 1"),
         (lambda table: table.iloc[10:], "10 of the protocol's 240 frames have no prediction: "),
-        (lambda table: table.assign(benchmark_version=1), "version 1; this is bp4d, version"),
+        (lambda table: table.assign(benchmark_version=1), "and cannot be scored by bp4d"),
         (lambda table: table.assign(fold=1), "was trained on"),
         (lambda table: table.assign(fold=np.nan), "fold is empty in row 1"),
         (lambda table: table.assign(benchmark_version=np.nan), "benchmark_version is empty in row"),
-        (lambda table: table.assign(frame=1e300), "frame is 1e+300 in row 1, not a whole number"),
-        (changed(AU12=63.0), "AU01 holds probabilities from 0 to 1, or decisions"),
-        (lambda table: table.assign(AU1=0.5), "are both AU01"),
-        (lambda table: table.drop(columns="task"), "There is no column task"),
-        (lambda table: table.drop(columns="frame"), "Unrecognised prediction file"),
-        (lambda table: table.assign(frame=table["frame"] + 0.5), "not a whole number"),
+        (lambda table: table.assign(frame=1e300), "frame is 1e+300 in row 1"),
+        (changed(AU12=63.0), "write probabilities from 0 to 1, or decisions"),
+        (lambda table: table.assign(AU1=0.5), "both hold AU01"),
+        (lambda table: table.drop(columns="task"), "The column task is missing"),
+        (lambda table: table.drop(columns="frame"), "prediction file is not recognised"),
+        (lambda table: table.assign(frame=table["frame"] + 0.5), "must hold whole numbers"),
         (lambda table: table.assign(AU01="high"), "Column AU01 holds 'high', not a number."),
     ],
 )
@@ -267,7 +267,7 @@ def test_predictions_of_another_version_are_refused_by_the_files_own_word(cli, w
     common = ("--dataset", "bp4d", "--workdir", work)
     old = cli("score", parquet(tmp_path, predicted(work), version=1), *common)
     assert old.code == 1
-    assert "The predictions are for bp4d, version 1; this is bp4d, version" in old.err
+    assert "The predictions are for bp4d, version 1, and cannot be scored by bp4d" in old.err
     other = cli("score", parquet(tmp_path, predicted(work), 1, "disfa"), *common)
     assert "The predictions are for disfa, version 1" in other.err
     assert cli("score", parquet(tmp_path, predicted(work)), *common).code == 0
@@ -380,9 +380,9 @@ def test_openfaces_files_are_read_by_the_names_of_their_sequences(cli, work, tmp
     outcome = cli("score", tmp_path / "processed", *common, "--name", "OpenFace")
     assert outcome.code == 0, outcome.err
     assert "read as OpenFace's output: 3 files" in outcome.out
-    assert "unknown columns: face_id, timestamp, confidence, gaze_0_x" in outcome.out
-    assert "action units of another set: AU45_c" in outcome.out
-    assert "left out: 6 frames that are not coded" in outcome.out
+    assert "columns not read, as they are unknown: face_id, timestamp, confidence, gaze_0_x" in outcome.out
+    assert "does not score these AUs: AU45_c" in outcome.out
+    assert "left out: 6 predicted frames that are not coded" in outcome.out
     folder, results = newest(work, "disfa")
     decided = table.rename(columns={f"{au}_c": au for au in DISFA})
     expected = plain_f1(work, decided[[*KEYS, *DISFA]], "AU12", "disfa")
@@ -408,7 +408,7 @@ def test_frames_without_a_face_are_not_predicted(cli, work, tmp_path):
     assert "4 of the protocol's 180 frames have no prediction: SN003 4" in outcome.err
     path.rename(path.with_name("somebody.csv"))
     outcome = cli("score", path.parent, *common)
-    assert "'somebody' names no sequence of the dataset" in outcome.err
+    assert "'somebody' contains no sequence (subject and task) of the dataset" in outcome.err
 
 
 def test_openfaces_frames_counted_from_0_are_refused(cli, work, tmp_path):
@@ -418,7 +418,7 @@ def test_openfaces_frames_counted_from_0_are_refused(cli, work, tmp_path):
     table.assign(frame=range(len(table))).to_csv(path, index=False)
     outcome = cli("score", path.parent, "--dataset", "disfa", "--workdir", work, "--missing=drop")
     assert outcome.code == 1
-    assert "There is a frame 0, and OpenFace counts from 1" in outcome.err
+    assert "The file has a frame 0, but OpenFace counts frames from 1" in outcome.err
     assert path.name in outcome.err
 
 
@@ -429,7 +429,7 @@ def test_intensities_alone_are_not_enough(cli, work, tmp_path):
         table[[name for name in table if not name.endswith("_c")]].to_csv(path, index=False)
     outcome = cli("score", tmp_path / "processed", "--dataset", "disfa", "--workdir", work)
     assert outcome.code == 1
-    assert "there are intensities alone" in outcome.err
+    assert "there are only intensities" in outcome.err
 
 
 def pyfeat(work, dataset, aus, name):
@@ -484,7 +484,7 @@ def test_an_ambiguous_numbering_of_images_is_an_error(score, work):
     table = pyfeat(work, "disfa", DISFA, lambda s, t, frame: f"{s}/{frame + 3}.png")
     outcome = score(table[20:-20], dataset="disfa")
     assert outcome.code == 1
-    assert "build-captions --image-base 0 or 1; or use a table" in outcome.err
+    assert "build-captions --image-base 0 or 1); or give the predictions as a table" in outcome.err
     assert "mine.csv" in outcome.err
 
 
@@ -497,7 +497,7 @@ def test_usage(cli, work, tmp_path):
     predicted(work).to_csv(tmp_path / "mine.csv", index=False)
     outcome = cli("score", tmp_path / "mine.csv", *common, "--name", "../up")
     assert outcome.code == 2
-    assert "'../up' cannot be a name" in outcome.err
+    assert "'../up' cannot be the name of a model" in outcome.err
     assert cli("score", tmp_path / "absent.csv", *common).code == 2
 
 

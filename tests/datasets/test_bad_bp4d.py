@@ -53,10 +53,10 @@ OCCURRENCE = {
     "frame of 5000 digits": (line(2, cell(0, b"9" * 5000)), 2, "frame number"),
     "frame is not a number": (line(2, cell(0, b"x")), 2, "frame number"),
     "duplicate frame": (twice, None, "occurs twice"),
-    "truncated in a row": (lambda data: data[:-40], None, "of 100 columns"),
+    "truncated in a row": (lambda data: data[:-40], None, "columns instead of 100"),
     "truncated after a comma": (lambda data: data[:-2], None, "ends after a comma"),
-    "one column more": (line(4, lambda row: b"1," + row), 4, "101 of 100 columns"),
-    "one column less": (line(4, lambda row: row[row.index(b",") + 1 :]), 4, "99 of 100"),
+    "one column more": (line(4, lambda row: b"1," + row), 4, "101 columns instead of 100"),
+    "one column less": (line(4, lambda row: row[row.index(b",") + 1 :]), 4, "99 columns"),
     "an empty line": (line(4, lambda row: b"\n" + row), 4, "empty"),
     "empty": (lambda data: b"", 1, "empty"),
     "blank": (lambda data: b" \n\n", 1, "empty"),
@@ -73,8 +73,8 @@ OCCURRENCE = {
 INTENSITY = {
     "unknown value": (line(3, cell(1, b"6")), 3, "one of 0, 1, 2, 3, 4, 5, 9"),
     "letter": (line(3, cell(1, b"C")), 3, "'C'"),
-    "three columns": (line(2, lambda row: b"1," + row), 2, "3 of 2 columns"),
-    "one column": (line(2, lambda row: b"12\n"), 2, "1 of 2 columns"),
+    "three columns": (line(2, lambda row: b"1," + row), 2, "3 columns instead of 2"),
+    "one column": (line(2, lambda row: b"12\n"), 2, "1 columns instead of 2"),
     "duplicate frame": (twice, None, "occurs twice"),
     "header": (lambda data: b"frame,AU06\n" + data, 1, "frame number"),
     "truncated": (lambda data: data[:-2], None, "ends after a comma"),
@@ -138,7 +138,7 @@ def test_an_intensity_file_in_the_folder_of_another_au_is_an_error(
 def test_two_intensity_folders_are_an_error(small_labels: Path, copy: Copy) -> None:
     root = copy(small_labels)
     (root / "AU-Intensity-Codes3.0" / "AU06").mkdir(parents=True)
-    fails(lambda: read(BP4D, root), "two folders of intensities")
+    fails(lambda: read(BP4D, root), "two folders of intensity files")
 
 
 def test_a_file_without_read_permission_is_an_error(

@@ -189,14 +189,14 @@ def test_differences_from_published_counts_are_listed_by_subject(bp4d_root: Path
     }
     assert read(BP4D, bp4d_root, expected, OPTIONS).differences == (
         "F004: 48 frames in 8 sequences, not a published subject",
-        "M002: 48 frames in 8 sequences, published 50 frames",
-        "2 of 4 subjects missing: F002, F003",
+        "M002: 48 frames in 8 sequences, but 50 frames are published",
+        "2 of 4 subjects are missing: F002, F003",
     )
     equal = {"subjects": 3, "frames": 144, "frames_per_subject": dict.fromkeys(("F001",), 48)}
     equal["frames_per_subject"] |= {"F004": 48, "M002": 48}
     assert read(BP4D, bp4d_root, equal, OPTIONS).differences == ()
     assert read(BP4D, bp4d_root, equal | {"sequences": 25}, OPTIONS).differences == (
-        "24 sequences where 25 are published",
+        "24 sequences were read, but 25 are published",
     )
 
 

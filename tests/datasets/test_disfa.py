@@ -130,14 +130,14 @@ def test_a_table_of_sexes_that_is_missing_or_not_text_is_an_error(
         (4, b"20,0", "occurs twice: in lines 1 and 4"),
         (2, b"0,0", "frame number"),
         (4, b"x,0", "frame number"),
-        (1, b"1;0", "1 of 2 columns"),
+        (1, b"1;0", "1 columns instead of 2"),
         (1, b"frame,intensity", "frame number"),
         (60, b"4784,7", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,9", "one of 0, 1, 2, 3, 4, 5"),
         (60, b"4784,-1", "'-1'"),
         (60, b"4784,\xff", "not UTF-8 text"),
         (60, b"4784,", "ends after a comma"),
-        (60, b"47", "1 of 2 columns"),
+        (60, b"47", "1 columns instead of 2"),
     ],
 )
 def test_an_invalid_label_file_is_an_error_with_its_line(

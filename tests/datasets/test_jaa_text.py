@@ -84,7 +84,7 @@ def test_the_longest_of_several_lists_of_a_sequence_is_used(bp4d: Path) -> None:
     footage = BP4D.footage(bp4d, LAST)
     assert landmarks_by_name(footage)["F001/T1"].path == longer
     assert footage.notes[-1] == (
-        "several landmark files share the frames of F001/T1: the longest is used"
+        "several landmark files hold frames of F001/T1: the file with the most is used"
     )
 
 

@@ -193,7 +193,7 @@ def test_videos_of_disfa_are_those_of_the_chosen_camera(disfa: Path) -> None:
         assert footage.notes[0].endswith(f"{names[0]}, ...), camera {camera}")
         assert (footage.sources["SN001", ""].landmarks is None) == (camera == "right")
     assert footage.notes[1:] == (
-        "landmarks: none for the right camera, since the release has only the left camera's",
+        "landmarks: none, since the release has landmarks for the left camera only",
     )
     put(disfa / "LeftVideoSN001_comp.mp4")
     fails(lambda: of_disfa(disfa), "LeftVideoSN001_comp.mp4", "LeftVideoSN001_comp.avi")
@@ -232,6 +232,13 @@ def test_extracted_images_of_the_other_camera_are_an_error(
         fails(lambda: of_disfa(disfa, other), what, f"--camera {side}", where=path.parent)
     else:
         of_disfa(disfa, other)
+
+
+def test_the_folder_of_the_subject_with_images_of_the_other_camera_is_named(disfa: Path) -> None:
+    wrong = disfa / "Images_Right" / "SN001" / "1.jpg"
+    put(wrong, disfa / "Images_Left" / "SN031" / "1.jpg")
+    what = "images of SN001 are from the right camera"
+    fails(lambda: of_disfa(disfa, "left"), what, where=wrong.parent)
 
 
 def test_a_named_folder_decides_between_the_images_of_both_cameras(disfa: Path) -> None:
@@ -285,7 +292,7 @@ def test_landmark_files_of_disfa_in_a_wrong_folder_are_errors(disfa: Path) -> No
     fails(lambda: of_disfa(disfa), "folder of SN001", "another subject")
     (disfa / "SN001" / "SN031_0000_lm.mat").unlink()
     put_landmarks(disfa / "SN001", ["SN001_0003", "SN001_003"])
-    fails(lambda: of_disfa(disfa), "SN001_0003_lm.mat", "SN001_003_lm.mat", "landmarks 3 of SN001")
+    fails(lambda: of_disfa(disfa), "SN001_0003_lm.mat", "SN001_003_lm.mat", "file 3 of SN001")
     (disfa / "SN001" / "SN001_003_lm.mat").unlink()
     put_landmarks(disfa / "copy", ["SN001_0000"])
     fails(lambda: of_disfa(disfa), str(disfa / "copy"), str(disfa / "SN001"), "two folders")

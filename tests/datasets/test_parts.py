@@ -169,7 +169,7 @@ def test_subjects_of_different_groups_must_agree_on_the_base(
         monkeypatch.setattr(label_files, "GROUP_BYTES", size)
         fails(
             lambda: read(DISFA, disfa),
-            "which is base 0, unlike other subjects' images",
+            "which fits base 0, unlike other subjects' images",
             where="frames/SN006",
         )
 

@@ -61,7 +61,7 @@ def test_means_are_over_aus_then_over_folds_and_leave_out_undefined_figures():
         "balanced_f1, skew_f1, auc of AU12 in fold 1: no positive or no negative frame in the test "
         "part",
         "f1, recall, average_precision of AU01 in fold 2: no positive frame in the test part",
-        "precision of AU01 in fold 2: no frame was called active",
+        "precision of AU01 in fold 2: no frame was predicted to be active",
         "balanced_f1, skew_f1, auc of AU01 in fold 2: no positive or no negative frame in the test "
         "part",
     ]

@@ -249,7 +249,7 @@ def test_references_that_do_not_assert_their_labels_are_refused() -> None:
         labels = np.array([[label]], np.int8)
         columns = {"AU12": [reference]}
         predictions, truth = tables(["AU12"], labels, labels + 0.0, columns, columns)
-        with pytest.raises(DataError, match=f"does not assert the label of AU12, {state}"):
+        with pytest.raises(DataError, match=f"not say that AU12 is {state}, as it is labelled"):
             figures(predictions, truth, ["AU12"])
 
 
@@ -263,5 +263,5 @@ def test_texts_of_own_templates_are_parsed_with_these_templates(tmp_path) -> Non
     predictions, truth = tables(["AU12"], labels, labels + 0.0, columns, columns)
     scored = figures(predictions, truth, ["AU12"], templates=tmp_path)
     assert scored.by_au["local_text_f1"][0] == 1
-    with pytest.raises(DataError, match="does not assert the label"):
+    with pytest.raises(DataError, match="A reference description does not say that"):
         figures(predictions, truth, ["AU12"])

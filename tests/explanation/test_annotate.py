@@ -121,7 +121,7 @@ def test_action_units_and_descriptions_of_a_face_are_written(written_texts: Text
     for au in AUS[:6]:
         assert LOCAL[au] in text and f"{au}  " in text
     assert "and AU12, AU14" in text and LOCAL["AU12"] not in text
-    assert "attention of each AU branch, each to its own maximum" in text
+    assert "attention map of each AU branch, scaled to its own maximum" in text
     for at, au in enumerate(AUS[:8]):
         assert f"{au} {0.9 - 0.01 * at:.2f}" in text
     assert "AU15" not in text
@@ -341,7 +341,7 @@ def test_outputs_that_do_not_fit_the_inputs_are_refused(tmp_path: Path) -> None:
         AnnotatedMedia(tmp_path / "out.png", [Path("talk.mov")])
     with pytest.raises(UsageError, match=r"is an image, but out\.mp4"):
         AnnotatedMedia(tmp_path / "out.mp4", [Path("a.png")])
-    with pytest.raises(UsageError, match=r"not written as \.gif"):
+    with pytest.raises(UsageError, match=r"cannot be written as \.gif"):
         AnnotatedMedia(tmp_path / "out.gif", [Path("talk.mov")])
     own = tmp_path / "a.png"
     with pytest.raises(UsageError, match="itself"):

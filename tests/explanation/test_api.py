@@ -119,7 +119,7 @@ def test_files_that_are_not_an_image_are_refused(whole, tmp_path):
     (tmp_path / "a.mp4").write_text("not a video")
     with pytest.raises(UsageError, match="one image file"):
         fauds.explain(tmp_path / "a.mp4", whole)
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="file or folder does not exist"):
         fauds.explain(tmp_path / "none.jpg", whole)
 
     (tmp_path / "empty").mkdir()

@@ -155,7 +155,7 @@ def test_weights_with_missing_header_entries_are_an_error_that_names_them(tmp_pa
 def test_a_vocabulary_of_another_size_is_refused(tmp_path):
     short = {"tokens": ["<pad>", "<bos>", "<eos>", "<unk>", "the"], "spaces": [False] * 5}
     path = write_weights(tmp_path / "w.safetensors", words={"local": short, "global": short})
-    with pytest.raises(DataError, match="local vocabulary has 5 words, but the weights need 10"):
+    with pytest.raises(DataError, match="local vocabulary has 5 words, but the weights are for 10"):
         open_weights(path)
 
 
@@ -171,13 +171,13 @@ def test_a_vocabulary_of_another_size_is_refused(tmp_path):
     ],
 )
 def test_an_invalid_header_is_refused(tmp_path, header):
-    with pytest.raises(DataError, match="cannot be used for explaining"):
+    with pytest.raises(DataError, match="header is not valid"):
         open_weights(write_weights(tmp_path / "w.safetensors", **header))
 
 
 def test_tensors_of_another_model_are_refused(tmp_path):
     path = write_weights(tmp_path / "w.safetensors", aus=["AU01", "AU02"])
-    with pytest.raises(DataError, match="not those of the model"):
+    with pytest.raises(DataError, match="do not fit the model"):
         Explainer(open_weights(path), device="cpu")
 
 
@@ -229,12 +229,12 @@ def test_a_missing_fold_is_an_error_that_lists_the_existing_folds(tmp_path, plai
         (runs / "first" / fold).mkdir(parents=True)
         (runs / "first" / fold / plain.name).write_bytes(plain.read_bytes())
     for named, where in ((runs / "first" / "fold9", None), ("first/fold9", runs)):
-        with pytest.raises(UsageError, match=r"(?s)first has no weights 'fold9'.*fold2, fold10"):
+        with pytest.raises(UsageError, match=r"(?s)first has no weights of 'fold9'.*fold2, fold10"):
             open_weights(named, where)
 
 
 def test_a_device_that_does_not_exist_is_refused(plain):
-    with pytest.raises(UsageError, match="no device 'tpu'"):
+    with pytest.raises(UsageError, match="device 'tpu' is unknown"):
         Explainer(open_weights(plain), device="tpu")
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device"):

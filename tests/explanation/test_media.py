@@ -52,7 +52,7 @@ def test_a_file_that_is_given_twice_is_read_once(tmp_path):
 
 
 def test_missing_files_and_unknown_suffixes_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="file or folder does not exist"):
         sources.find_media([tmp_path / "missing.png"])
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(UsageError, match=r"neither an image nor a video(?s:.*)\.png"):
@@ -125,7 +125,7 @@ def test_a_truncated_video_ends_with_an_error_that_names_the_last_frame(tmp_path
     read = [frame for frame in frames if not isinstance(frame.image, DataError)]
     assert 5 < len(read) < 60
     assert len(frames) == len(read) + 1
-    assert f"ends after frame {len(read)}; its header says 60" in frames[-1].image.what
+    assert f"ends after frame {len(read)}, but its header says 60" in frames[-1].image.what
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])

@@ -241,6 +241,7 @@ def test_alignments_are_selected_by_name_and_version() -> None:
     assert "did you mean 'eyes-similarity'?" in str(caught.value)
     with pytest.raises(UsageError) as caught:
         alignment("jaa", 2)
-    assert "alignment jaa has version 1 in this fauds; the benchmark asks for version 2." in str(
-        caught.value
+    assert (
+        "jaa has version 1 in this version of fauds, but the benchmark requires version 2."
+        in str(caught.value)
     )

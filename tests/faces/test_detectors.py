@@ -201,8 +201,8 @@ def test_the_identity_depends_on_the_content_of_the_file(tmp_path: Path) -> None
     ("text", "line", "words"),
     [
         ("", "", ["empty"]),
-        ("source,frame\na,1\n", ":1", ["Columns are missing", "left,top,right,bottom"]),
-        ("source,left,top,right,bottom\na,1,2,3,4\n", ":1", ["Columns are missing"]),
+        ("source,frame\na,1\n", ":1", ["Required columns are missing", "left,top,right,bottom"]),
+        ("source,left,top,right,bottom\na,1,2,3,4\n", ":1", ["Required columns are missing"]),
         ("source,frame,x0,y0,x1,y1\na,1,2,3,4,5\n", ":1", ["2 columns of x", "49, 66 or 68"]),
         ("source,frame,frame\na,1,1\n", ":1", ["'frame' twice"]),
         ("source,frame,left,top,right,bottom\n", "", ["no rows"]),

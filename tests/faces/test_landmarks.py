@@ -51,7 +51,7 @@ def test_a_frame_without_landmarks_has_no_marks() -> None:
 @pytest.mark.parametrize("points", [0, 5, 48, 67, 70])
 def test_other_numbers_of_points_are_an_error(points: int) -> None:
     with pytest.raises(
-        DataError, match=f"landmarks have {points} points; 49, 66 or 68 are supported"
+        DataError, match=f"has {points} landmarks, but only 49, 66 or 68 are supported"
     ):
         marks(random_points(points=points))
 

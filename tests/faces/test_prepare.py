@@ -200,10 +200,10 @@ def test_a_detector_can_be_used_for_all_frames(dataset: SmallDataset, dots: str)
         ({"without_landmarks": "detect"}, "no detector is named"),
         ({"without_landmarks": "neighbours", "detector": "cascade"}, "one frame at a time"),
         ({"alignment": "eyes"}, "no alignment named 'eyes'"),
-        ({"version": 7}, "version 1 in this fauds"),
-        ({"workers": 0}, "number of workers is 0"),
-        ({"without_landmarks": "neighbour"}, "without_landmarks is 'neighbour'"),
-        ({"camera": "Left"}, "camera is 'Left'"),
+        ({"version": 7}, "version 1 in this version of fauds"),
+        ({"workers": 0}, "number of workers must be at least 1, not 0"),
+        ({"without_landmarks": "neighbour"}, "'neighbour' of without_landmarks is unknown"),
+        ({"camera": "Left"}, "'Left' of camera is unknown"),
     ],
 )
 def test_contradictory_or_unknown_settings_are_an_error(

@@ -192,7 +192,7 @@ def test_the_number_of_folds_is_that_of_the_protocol_unless_the_user_sets_anothe
     assert folding.choose_method("own", listed, 5, 3, None) == ("random", 3)
     assert folding.choose_method("own", listed, 5, None, "random") == ("random", 3)
     assert folding.choose_method("own", None, 5, None, None) == ("random", 3)
-    with pytest.raises(UsageError, match="own lists 5 folds, not 3"):
+    with pytest.raises(UsageError, match="own has 5 published folds, not 3"):
         folding.choose_method("own", listed, 5, 3, "published")
 
 

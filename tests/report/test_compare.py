@@ -159,8 +159,8 @@ def test_one_side_holds_seeds_of_one_setting_only(models):
         ({"occurrence": "intensity >= 2"}, "the rule of occurrence (coded against intensity >= 2)"),
         ({"benchmark_version": 2}, "the benchmark version (1 against 2)"),
         ({"test_subjects": {1: ["F001"]}}, "fold 1: 6 and 1 subjects, fold 2: 6 and 0 subjects"),
-        ({"frames_fingerprint": "0"}, "the frames scored or their labels (1,080 each, not the"),
-        ({"frames_fingerprint": "0", "frames_scored": 9}, "the frames scored (1,080 against 9)"),
+        ({"frames_fingerprint": "0"}, "the scored frames or their labels (1,080 frames each, not"),
+        ({"frames_fingerprint": "0", "frames_scored": 9}, "the scored frames (1,080 against 9)"),
     ],
 )
 def test_other_protocols_and_frames_are_refused_in_words(models, changed, words):
@@ -175,7 +175,7 @@ def test_other_action_units_are_named(models):
     results = models[1].results
     protocol = results.protocol.model_copy(update={"aus": ["AU01", "AU12", "AU26"]})
     other = results.model_copy(update={"protocol": protocol})
-    with pytest.raises(DataError, match="only the first has AU24, only the second AU26"):
+    with pytest.raises(DataError, match="the first run: AU24; only in the second run: AU26"):
         compare_runs([models[0]], [loading.CountedRun("other", other, models[1].counted)])
 
 

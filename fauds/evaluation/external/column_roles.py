@@ -28,7 +28,7 @@ class Sheet:
         made_by: if fauds wrote the file, the name and the version of the benchmark that it was
             written for; None if another program wrote the file.
         names: the names of the AUs or classes that the benchmark scores. Columns with these names
-            are recognised, and also columns of other action units.
+            are recognised, and so are the columns of all other action units.
     """
 
     file: ColumnFile
@@ -94,9 +94,9 @@ def open_sheet(path: Path, targets: Sequence[str] = ()) -> Sheet:
 
 
 def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
-    """Return the name and the version of the benchmark in a Parquet file's metadata, or None.
+    """Return the name and the version of the benchmark that the metadata of a file names.
 
-    The metadata names a benchmark only if fauds wrote the file.
+    Return None if it names none: only Parquet files that fauds wrote for a benchmark name it.
     """
     if b"fauds" not in metadata:
         return None
@@ -109,7 +109,7 @@ def _made_by(metadata: Mapping[bytes, bytes]) -> tuple[str, int] | None:
 
 
 def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
-    """Determine by its name what each column of a file contains.
+    """Determine what each column of a file contains from the name of the column.
 
     Columns such as ``AU01``, ``au1`` and ``AU01_c`` contain the occurrence of an AU, and columns
     such as ``AU01_r`` and ``AU01_intensity`` its intensity.
@@ -133,7 +133,11 @@ def classify(sheet: Sheet, aus: Sequence[str]) -> ColumnRoles:
         else:
             columns = roles.intensities if _is_intensity(name) else roles.occurrence
             if au in columns:
-                raise DataError(f"{columns[au]} and {name} are both {au}.", where=f"{sheet.path}:1")
+                raise DataError(
+                    f"The columns {columns[au]} and {name} both hold {au}.",
+                    where=f"{sheet.path}:1",
+                    hint="remove or rename one of the two columns",
+                )
             columns[au] = name
     return roles
 

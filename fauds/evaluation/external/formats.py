@@ -12,14 +12,15 @@ from fauds.evaluation.external.frame_names import Sequences
 
 TABLE_FORMAT = "table"
 FORMATS = (
-    "a table has the columns subject, task and frame; OpenFace's files have frame and success; "
-    "py-feat's files have input and frame; all need a column for every AU, such as AU01"
+    "a table needs the columns subject, task and frame (task only if subjects have several tasks); "
+    "a file of OpenFace needs frame and success; a file of py-feat needs input and frame; every "
+    "file also needs a column for each AU, such as AU01"
 )
 
 
 @dataclass(frozen=True)
 class Part:
-    """The predictions in one file of M rows.
+    """The predictions that were read from one file of M rows.
 
     Attributes:
         subjects: the subject of each row, str [M].
@@ -45,7 +46,7 @@ def kind_of(sheet: Sheet) -> str:
     The format is recognised by the names of the columns.
 
     Raises:
-        DataError: the columns are not those of one of these formats.
+        DataError: the columns are those of none of these formats.
     """
     names = set(sheet.columns)
     if {"subject", "frame"} <= names:
@@ -55,7 +56,8 @@ def kind_of(sheet: Sheet) -> str:
     if {"frame", "success"} <= names:
         return "OpenFace"
     raise DataError(
-        f"Unrecognised prediction file; its columns are {abbreviated(list(sheet.columns))}.",
+        "The format of this prediction file is not recognised by its columns: "
+        f"{abbreviated(list(sheet.columns))}.",
         where=sheet.path,
         hint=FORMATS,
     )
@@ -67,9 +69,9 @@ def _table(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part
         tasks = strings(sheet, "task")
     elif sequences.have_tasks:
         raise DataError(
-            "There is no column task, and the subjects of this dataset have several tasks.",
+            "The column task is missing, but the subjects of this dataset have several tasks.",
             where=sheet.path,
-            hint="add a column task, e.g. T1 to T8 for BP4D",
+            hint="add a column task with the task of each frame, such as T1 to T8 for BP4D",
         )
     else:
         tasks = np.full(len(subjects), "")
@@ -82,7 +84,7 @@ def _openface(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[P
     frames = whole(sheet, "frame")
     if (frames < 1).any():
         raise DataError(
-            f"There is a frame {frames.min()}, and OpenFace counts from 1.",
+            f"The file has a frame {frames.min()}, but OpenFace counts frames from 1.",
             where=sheet.path,
             hint="number the frames from 1, as the labels do: add 1 to the column frame",
         )
@@ -107,9 +109,10 @@ READERS: dict[str, Callable[[Sheet, ColumnRoles, Sequences], tuple[Part, int]]] 
     "OpenFace": _openface,
     "py-feat": _pyfeat,
 }
-"""For each format, the function that reads a file of this format.
+"""The function that reads a file of each format, by format.
 
-It returns the predictions, and the number of rows that were left out because they have no face.
+Each function returns the predictions of the file, and the number of rows that were left out because
+no face was found in the frame.
 """
 
 
@@ -140,7 +143,7 @@ def whole(sheet: Sheet, name: str) -> np.ndarray:
     """Return a column of whole numbers in a file with M rows, int64 [M].
 
     Raises:
-        DataError: a cell is empty or not a whole number; the message gives its row.
+        DataError: a cell is empty or not a whole number; the message gives the row of the cell.
     """
     values = numbers(sheet, name)
     # Beyond 2**53, float64 cannot represent every whole number.
@@ -149,7 +152,9 @@ def whole(sheet: Sheet, name: str) -> np.ndarray:
         value = values[np.argmax(wrong)]
         shown = "empty" if np.isnan(value) else f"{value:g}"
         raise DataError(
-            f"{name} is {shown} in row {int(np.argmax(wrong)) + 1}, not a whole number.",
+            f"The column {name} is {shown} in row {int(np.argmax(wrong)) + 1}, but must hold whole "
+            "numbers.",
             where=sheet.path,
+            hint="correct this cell; row 1 is the first row below the column names",
         )
     return values.astype(np.int64)

@@ -57,7 +57,7 @@ class Sequences:
         """Return the subject and the task of the sequence that a file name refers to.
 
         Args:
-            name: a file name or path, such as ``F001_T1`` or ``LeftVideoSN001_comp``. If it
+            name: a file name or path, such as ``F001_T1`` or ``LeftVideoSN001_comp``. If the name
                 contains several sequences, the last one counts.
             where: the file, for the error message.
 
@@ -69,9 +69,9 @@ class Sequences:
         if key is None:
             sequences = ["_".join(filter(None, known)) for known in self.last]
             raise DataError(
-                f"{name!r} names no sequence of the dataset.",
+                f"The name {name!r} contains no sequence (subject and task) of the dataset.",
                 where=where,
-                hint=f"name each file after its sequence: {abbreviated(sequences)}",
+                hint=f"name each file after its sequence, one of: {abbreviated(sequences)}",
             )
         return key
 
@@ -82,7 +82,7 @@ class Sequences:
 
         Args:
             inputs: the path of an image, such as ``F001/T1/2440.jpg``, or of a video, str [M].
-            counted: the frame of a video, counted from 0, int [M]; ignored for images.
+            counted: the number of the video's frame, counted from 0, int [M]; ignored for images.
             where: the file that lists the inputs, for the error message.
 
         Returns:
@@ -91,8 +91,8 @@ class Sequences:
             frames: frame numbers as the labels count frames, int64 [M].
 
         Raises:
-            DataError: a path contains no sequence, an image's name is not a frame number, or it is
-                not known which image shows frame 1 of the labels.
+            DataError: a path contains no sequence, the name of an image contains no frame number,
+                or it is not known which image shows frame 1 of the labels.
         """
         distinct, inverse = np.unique(inputs, return_inverse=True)
         keys = [self.of_name(name, where) for name in distinct.tolist()]
@@ -105,7 +105,7 @@ class Sequences:
         return subjects, tasks, frames
 
     def _base(self, keys: list[SequenceKey], numbers: np.ndarray, where: object) -> int:
-        """Return the number in the file name of the image that shows frame 1 of the labels.
+        """Return the number in the file name of the image that shows frame 1 of the labels, 0 or 1.
 
         Args:
             keys: the subject and the task of each input file.
@@ -125,9 +125,10 @@ class Sequences:
             return 1
         if self._reader is None:
             raise DataError(
-                "The numbering of image files is not known for joined datasets.",
+                "The frames of image files cannot be determined: how the files are numbered is not "
+                "known for joined datasets.",
                 where=where,
-                hint="use a table with the columns subject, task and frame",
+                hint="give the predictions as a table with the columns subject, task and frame",
             )
         try:
             base, _ = self._reader.image_base(listings, last, self._declared)
@@ -135,9 +136,9 @@ class Sequences:
             raise DataError(
                 error.what,
                 where=where,
-                hint="read the dataset again and declare which image shows label frame 1: fauds "
-                "build-captions --image-base 0 or 1; or use a table with the columns subject, task "
-                "and frame",
+                hint="read the dataset again with the number of the image that shows frame 1 of "
+                "the labels (fauds build-captions --image-base 0 or 1); or give the predictions as "
+                "a table with the columns subject, task and frame",
             ) from error
         return 1 if base is None else base
 

@@ -36,12 +36,12 @@ class FrameMatch:
     """Which prediction belongs to which frame of a protocol.
 
     Attributes:
-        rows: the rows of the S frames that are scored, in the table of the protocol's frames,
-            ascending, int64 [S].
-        trainable: the rows of the L frames that a fold may train on, int64 [L]: the scored frames,
-            and the frames that no fold tests.
-        source: the row of the prediction for each scored frame, int64 [S]; -1 for a frame without a
-            prediction, which is scored as if no AU were active.
+        rows: the row numbers of the S scored frames in the table of all coded frames, ascending,
+            int64 [S].
+        trainable: the row numbers, in the same table, of the L frames that a fold may train on,
+            int64 [L]: the scored frames, and the frames that no fold tests.
+        source: for each scored frame, the row number of its prediction, int64 [S]; -1 for a frame
+            without a prediction, which is scored as if no AU were active.
         missing: by subject, the number of the protocol's frames without a prediction.
         left_out: the number of predicted frames that are left out because they are not coded. Only
             programs that process whole sequences may predict such frames.
@@ -68,9 +68,9 @@ def match_frames(
         where: the file or folder of the predictions, for the error message.
 
     Raises:
-        DataError: a frame is predicted twice or is not part of the protocol, a subject is predicted
-            by the model of a fold that trained on this subject, a fold has no predictions, or
-            frames lack a prediction and the rule is "refuse".
+        DataError: a predicted frame is not part of the protocol, a frame is predicted twice, a
+            model predicts a subject that it was trained on, a fold has no predictions, or a frame
+            has no prediction and the rule is "refuse".
     """
     ids, tasks = (_text(frames[name]) for name in ("subject", "task"))
     pairs = sorted(set(zip(ids.tolist(), tasks.tolist(), strict=True)))
@@ -104,7 +104,7 @@ def _text(column: pa.ChunkedArray) -> np.ndarray:
 def _keys(
     subjects: np.ndarray, tasks: np.ndarray, frames: np.ndarray, codes: dict[tuple[str, str], int]
 ) -> np.ndarray:
-    """Return a number for each frame that identifies the frame, int64.
+    """Return an identifying number for each frame, int64.
 
     Args:
         subjects: the subject of each frame.
@@ -138,11 +138,11 @@ def _refuse_others(
     if wrong.any():
         rows = np.flatnonzero(wrong)
         raise DataError(
-            f"Predicted frames are not in the protocol ({len(rows):,}): "
+            f"Predicted frames are not part of the protocol ({len(rows):,}): "
             f"{_key_list(external, rows)}.",
             where=where,
-            hint="use the dataset's subjects, tasks and frame numbers (see fauds captions show); "
-            "leave out frames that are not coded",
+            hint="use the dataset's names of subjects and tasks, and its frame numbers (see fauds "
+            "captions show); leave out frames that are not coded",
         )
     return int(left_out.sum())
 
@@ -158,18 +158,18 @@ def _refuse_duplicates(
             f"Frames are predicted more than once ({len(duplicates):,}): "
             f"{_key_list(external, duplicates)}.",
             where=where,
-            hint="keep one prediction for each frame; if an image has several faces, keep the "
-            "subject's",
+            hint="keep one prediction for each frame; if an image has several faces, keep that of "
+            "the subject's face",
         )
 
 
 def _refuse_trained_folds(
     external: ExternalPredictions, fold_of: dict[str, int], where: object
 ) -> None:
-    """Raise an error if a subject is predicted by the model of a fold that trained on this subject.
+    """Raise an error if the model of a fold predicts a subject that it was trained on.
 
     Args:
-        external: the predictions; nothing is checked if they do not name folds.
+        external: the predictions; nothing is checked if they have no fold numbers.
         fold_of: by subject, the number of the fold that tests the subject.
         where: the file or folder of the predictions, for the error message.
     """
@@ -183,12 +183,13 @@ def _refuse_trained_folds(
     ]
     if wrong:
         subject, fold = wrong[0]
-        more = f"; the same holds for {len(wrong) - 1} more subjects" if len(wrong) > 1 else ""
+        more = f" ({len(wrong) - 1} more subjects have wrong folds)" if len(wrong) > 1 else ""
         raise DataError(
-            f"{subject} is predicted by fold {fold} but tested by fold {fold_of[subject]}: fold "
-            f"{fold} was trained on {subject}{more}.",
+            f"{subject} is predicted by the model of fold {fold} but tested by fold "
+            f"{fold_of[subject]}: the model of fold {fold} was trained on {subject}{more}.",
             where=where,
-            hint="fold k must test part k of the protocol; renumber the folds if yours differ",
+            hint="in the column fold, write the number of the fold that tests the subject in the "
+            "protocol; renumber your folds if they are the same in another order",
         )
 
 
@@ -206,7 +207,7 @@ def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -
             f"There are no predictions for fold {number}, which tests "
             f"{abbreviated(sorted(names))}.",
             where=where,
-            hint="predict the test parts of all folds",
+            hint="add predictions of these subjects: every fold must be scored",
         )
 
 
@@ -228,8 +229,8 @@ def _missing_error(missing: dict[str, int], total: int, where: object) -> DataEr
         f"{sum(missing.values()):,} of the protocol's {total:,} frames have no prediction: "
         f"{by_subject}.",
         where=where,
-        hint="predict these frames; or score without them, which is another frame set: --missing "
-        "drop; or score them as inactive: --missing inactive",
+        hint="predict these frames; or leave them out, which makes the results those of another "
+        "frame set (--missing drop); or score them as inactive (--missing inactive)",
     )
 
 
@@ -264,7 +265,7 @@ class ScoreRequest:
             return stem.strip("-._")[:64] or "predictions"
         if not _NAME.fullmatch(self.name):
             raise UsageError(
-                f"{self.name!r} cannot be a name.",
+                f"{self.name!r} cannot be the name of a model.",
                 where="--name",
                 hint="use up to 64 of the characters A-Z, a-z, 0-9 and . _ + -, beginning with a "
                 "letter or digit",
@@ -275,15 +276,15 @@ class ScoreRequest:
 def _check_rule(rule: str, benchmark: Benchmark) -> None:
     if rule not in get_args(Rule):
         raise UsageError(
-            f"Unknown rule for missing predictions: {rule!r}.",
-            where="missing",
+            f"Unknown rule for frames without a prediction: {rule!r}.",
+            where="--missing",
             hint=f"choose from: {', '.join(get_args(Rule))}",
         )
     if rule == "inactive" and benchmark.target.form != "multilabel":
         raise UsageError(
             f"Frames without a prediction cannot count as inactive: {benchmark.name} predicts one "
             f"{benchmark.target.noun} for each frame.",
-            where="missing",
+            where="--missing",
             hint="predict these frames, or leave them out: --missing drop",
         )
 
@@ -297,7 +298,7 @@ def match(
         tables: the dataset's folder, with the tables of frames and folds.
         benchmark: the protocol.
         request: the options of ``fauds score``.
-        say: called with each line of text for the user about what was read and what was left out.
+        say: called with each line of text that tells the user what was read and what was left out.
 
     Returns:
         The predictions and the labels of the scored frames, in the same order.
@@ -341,7 +342,7 @@ def match(
     }
     not_coded = [au for au in external.intensities if au not in intensities]
     if not_coded:
-        say(f"not scored, intensities that are not coded: {', '.join(not_coded)}")
+        say(f"intensities not scored, as the dataset does not code them: {', '.join(not_coded)}")
     scores = {name: _values_of_frames(external.occurrence[name], matched) for name in target.names}
     command = ["fauds", "score", str(request.path), "--dataset", benchmark.name]
     command += ["--name", model, "--missing", rule]
@@ -388,11 +389,11 @@ def match(
 
 
 def _values_of_frames(values: np.ndarray, matched: FrameMatch) -> np.ndarray:
-    """Return the predicted values of the scored frames, in their order.
+    """Return the predicted value of each scored frame; 0 for frames without a prediction.
 
     Args:
         values: one predicted value for each row of the prediction files.
-        matched: which row belongs to which frame; frames without a prediction get the value 0.
+        matched: which row of the prediction files belongs to which frame.
     """
     return np.where(matched.source >= 0, values[matched.source], 0.0)
 
@@ -406,7 +407,7 @@ def _report_match(matched: FrameMatch, rule: Rule, say: Callable[[str], None]) -
         say: called with each line of text for the user.
     """
     if matched.left_out:
-        say(f"left out: {matched.left_out:,} frames that are not coded")
+        say(f"left out: {matched.left_out:,} predicted frames that are not coded")
     if matched.missing:
         outcome = "are not scored" if rule == "drop" else "are scored as inactive"
         say(f"{sum(matched.missing.values()):,} frames without a prediction {outcome}")

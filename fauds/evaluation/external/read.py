@@ -2,9 +2,9 @@
 
 Three formats are recognised by their columns. A table has the columns subject, task and frame.
 OpenFace writes one file for each sequence (one subject in one task); the file is named after the
-sequence, and frames are counted from 1, as in the labels of videos. A file of py-feat names in each
-row the image, or the video and its frame, counted from 0. The values are checked here; `match`
-checks that the frames are those of the protocol.
+sequence, and frames are counted from 1, as in the labels of videos. Each row of a file of py-feat
+names an image, or a video and the number of a frame in it, counted from 0. The values are checked
+here; `match` checks that the frames are those of the protocol.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ class ExternalPredictions:
         folds: the number of the fold whose model predicted each frame, int64 [M]; None if the files
             do not name folds.
         tracked: whether the program processed whole sequences, including frames that are not coded.
-        notes: lines for the user: the recognised format, and what was not read.
+        notes: lines of text for the user: the recognised format, and the columns and frames that
+            were not read.
         sources: by file name, the SHA-256 of the file.
     """
 
@@ -99,7 +100,11 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.exists():
-        raise UsageError("There is no such file or folder.", where=path)
+        raise UsageError(
+            "The predictions cannot be read: there is no such file or folder.",
+            where=path,
+            hint="name a file, a folder of files, or a run of fauds bench",
+        )
     files = sorted(path.glob(_FOLDS))
     files = files or sorted(
         file for file in path.glob("*") if file.suffix.lower() in (".csv", ".parquet")
@@ -108,7 +113,7 @@ def _files(path: Path) -> list[Path]:
         raise UsageError(
             "The folder contains no CSV or Parquet file.",
             where=path,
-            hint=f"give a file, a folder of files, or a run of fauds bench; {FORMATS}",
+            hint=f"name a file, a folder of files, or a run of fauds bench; {FORMATS}",
         )
     return files
 
@@ -128,9 +133,11 @@ def _unread_columns(columns: Sequence[ColumnRoles]) -> list[str]:
     """Return lines of text that tell the user which columns of the files were not read."""
     others = list(dict.fromkeys(name for roles in columns for name in roles.others))
     foreign = list(dict.fromkeys(name for roles in columns for name in roles.foreign))
-    lines = [f"not read, unknown columns: {abbreviated(others)}"] if others else []
+    lines = [f"columns not read, as they are unknown: {abbreviated(others)}"] if others else []
     return lines + (
-        [f"not read, action units of another set: {', '.join(foreign)}"] if foreign else []
+        [f"columns not read, as the benchmark does not score these AUs: {', '.join(foreign)}"]
+        if foreign
+        else []
     )
 
 
@@ -141,10 +148,11 @@ def _check_version(sheet: Sheet, benchmark: tuple[str, int]) -> None:
         declared |= {(name, number) for number in set(whole(sheet, "benchmark_version").tolist())}
     for other in sorted(declared - {benchmark}):
         raise DataError(
-            f"The predictions are for {other[0]}, version {other[1]}; this is {name}, version "
-            f"{version}.",
+            f"The predictions are for {other[0]}, version {other[1]}, and cannot be scored by "
+            f"{name}, version {version}.",
             where=sheet.path,
-            hint="predict the frames of this version, or score with a fauds that has the other",
+            hint=f"predict the frames of {name}, version {version}; or score by the benchmark and "
+            "version that the predictions are for, if need be with another version of fauds",
         )
 
 
@@ -153,10 +161,10 @@ def _check_aus(sheet: Sheet, roles: ColumnRoles, aus: Sequence[str]) -> None:
     if not missing:
         return
     intensity_only = [au for au in missing if au in roles.intensities]
-    hint = "the benchmark scores all of its action units"
+    hint = "add a column for each of them: the benchmark scores all of its AUs or classes"
     if intensity_only:
         hint += (
-            f"; {', '.join(intensity_only)}: there are intensities alone, add a column of "
+            f"; for {', '.join(intensity_only)} there are only intensities: add columns of "
             "probabilities or decisions"
         )
     raise DataError(
@@ -183,10 +191,11 @@ def _check_values(sheet: Sheet, part: Part) -> None:
                 f"{au} of {key} is {'empty' if empty else f'{values[at]:g}'}, not {quantity} "
                 f"from 0 to {top}" + (f"; {others:,} more values are wrong." if others else "."),
                 where=sheet.path,
-                hint="leave out rows without a prediction; see --missing"
+                hint="leave out rows without a prediction; --missing decides how these frames are "
+                "scored"
                 if empty
-                else "AU01 holds probabilities from 0 to 1, or decisions 0 and 1; AU01_r holds "
-                "intensities from 0 to 5",
+                else "write probabilities from 0 to 1, or decisions 0 and 1, into columns such as "
+                "AU01, and intensities from 0 to 5 into columns such as AU01_r",
             )
 
 
@@ -210,7 +219,8 @@ def _joined(
         raise DataError(
             "Some of the files have a column fold, and some have none.",
             where=path,
-            hint="add the column fold to all files, which checks all subjects, or to none",
+            hint="add the column fold to all files, so that all subjects can be checked, or remove "
+            "it from all files",
         )
     base = path if path.is_dir() else path.parent
     return ExternalPredictions(

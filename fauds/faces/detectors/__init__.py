@@ -1,7 +1,7 @@
 """Face detectors: sources of boxes and landmarks other than a dataset's own landmark files.
 
-Begin with `open_detector`. `cascade` and `mediapipe` find faces in images; `face_tables` reads
-faces that other programs wrote to CSV files.
+Begin with `open_detector`. `cascade` and `mediapipe` detect faces in images; `face_tables` reads
+faces from CSV files that other programs wrote.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
 
 
 def open_detector(spec: str) -> Detector:
-    """Return the face detector that a user names.
+    """Return the face detector of a given name.
 
     Args:
         spec: the name of the detector, such as ``cascade``, followed by a path if the detector

@@ -1,6 +1,6 @@
 """Detection of frontal faces by the cascade in scikit-image, which gives boxes but no landmarks.
 
-Nothing needs to be downloaded.
+The cascade is part of scikit-image, so nothing needs to be downloaded.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ _EYES = np.array([[0.302, 0.390], [0.674, 0.390]])
 
 
 class CascadeDetector:
-    """A detector by scikit-image's cascade of local binary patterns; eyes are estimated.
+    """A detector that uses scikit-image's cascade of local binary patterns and estimates the eyes.
 
     An image is first reduced to at most 320 pixels on its longer side, so that the time hardly
     depends on its size. The smallest face that is searched for is an eighth of the shorter side.
     The cascade accepts many overlapping windows around a face. Windows whose intersection is more
     than half of their union count as one face, whose box is the mean of the windows; groups of
-    fewer than 4 windows are dropped. If the intersection of two boxes is 30 % of the smaller box,
-    only the box with more windows is kept.
+    fewer than 4 windows are dropped. If the intersection of two boxes is 30 % of the smaller box
+    or more, only the box with more windows is kept.
 
     The eyes are placed at fixed shares of the box's width and height, the means over 40 synthetic
     faces in three sizes. On these faces the error of the eyes was 5 % of the distance between them
@@ -107,13 +107,15 @@ def open_cascade(path: Path | None) -> CascadeDetector:
     """
     if path is not None:
         raise UsageError(
-            "The detector cascade takes no file.", where=path, hint="use --detector cascade"
+            "The detector cascade takes no file, but its name is followed by a path.",
+            where=path,
+            hint="use --detector cascade, without a path",
         )
     return CascadeDetector()
 
 
 def _merged(windows: np.ndarray) -> np.ndarray:
-    """Return one box for each group of overlapping windows, [M, 4], which are likely faces.
+    """Return the boxes of likely faces, one for each group of overlapping windows, [M, 4].
 
     Args:
         windows: left, top, right and bottom of each window, [N, 4].
@@ -138,7 +140,7 @@ def _merged(windows: np.ndarray) -> np.ndarray:
 
 
 def _intersections(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the area of the intersection of each two boxes, [N, N], and of each box, [N]."""
+    """Return the areas of all pairwise intersections of boxes, [N, N], and of the boxes, [N]."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     return np.prod(np.clip(high - low, 0, None), axis=-1), np.prod(

@@ -19,7 +19,7 @@ from fauds.tables.delimited import ColumnFile, open_columns, stacked_numbers, tr
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """N faces that were read from a CSV file, one in each row of these arrays; unit: pixels.
+    """N faces that were read from a CSV file, as arrays with a row for each face, in pixels.
 
     Attributes:
         boxes: left, top, right and bottom of the boxes, [N, 4]; NaN for an unknown box.
@@ -74,7 +74,7 @@ def complete(
             raise file.error(
                 "The box has no width or no height.",
                 int(empty[0]),
-                "right must be larger than left, and bottom than top",
+                "right must be larger than left, and bottom must be larger than top",
             )
     return has_face
 
@@ -144,7 +144,11 @@ class CsvDetector:
         points, boxed = _points(file), all(name in file.header for name in _BOX)
         has_keys = "source" in file.header or "subject" in file.header
         if "frame" not in file.header or not has_keys or not (points or boxed):
-            raise DataError("Columns are missing in the table.", where=f"{path}:1", hint=_NEEDED)
+            raise DataError(
+                "Required columns are missing in the table.",
+                where=f"{path}:1",
+                hint=_NEEDED,
+            )
         key_columns = [name for name in _KEYS if name in file.header]
         table = _rows(file, key_columns, ["frame"], [*(points or ()), *(_BOX if boxed else ())])
         keys = list(zip(_sources(table), to_numpy(table["frame"]).tolist(), strict=True))
@@ -171,7 +175,10 @@ def open_csv(path: Path | None) -> CsvDetector:
             is listed twice, or some coordinates of a face are missing. The error names the line.
     """
     if path is None:
-        raise UsageError("The detector csv needs a file.", hint="name the file: csv:landmarks.csv")
+        raise UsageError(
+            "The detector csv needs the path of a CSV file.",
+            hint="name the file: --detector csv:landmarks.csv",
+        )
     return CsvDetector(path)
 
 
@@ -188,7 +195,7 @@ def _rows(
             become null.
 
     Raises:
-        DataError: the file has no rows, or `ColumnFile.read` raises it.
+        DataError: the file has no rows, or a cell does not hold a value of the column's type.
     """
     types = {
         **dict.fromkeys(texts, pa.string()),
@@ -198,8 +205,8 @@ def _rows(
     table = file.read(types)
     if table.num_rows == 0:
         raise file.error(
-            "The table has no rows.",
-            hint="run the program that wrote it again: the file holds only the header",
+            "The table has no rows, only the header.",
+            hint="run the program that wrote the table again",
         )
     return table
 
@@ -217,13 +224,15 @@ def _points(file: ColumnFile) -> list[str] | None:
     if count not in _SCHEMES or absent:
         missing = f", and {_missing(absent)}" if absent else ""
         raise DataError(
-            f"The table has {count} columns of x{missing}.", where=f"{file.path}:1", hint=_NEEDED
+            f"The table has {count} columns of x coordinates (x0, x1, ...){missing}.",
+            where=f"{file.path}:1",
+            hint=_NEEDED,
         )
     return names
 
 
 def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[str]:
-    """Return what is known of every face in a file: a subset of "eyes", "points" and "box".
+    """Return the parts that every face in a file has: a subset of "eyes", "points" and "box".
 
     Args:
         landmarks: the points, [N, K, 2]; None if the file has none.
@@ -236,9 +245,9 @@ def _gives(landmarks: np.ndarray | None, boxes: np.ndarray | None) -> frozenset[
 
 
 def _sources(table: pa.Table) -> list[str]:
-    """Return where the face in every row of a CSV file was found.
+    """Return the source of the face in every row of a CSV file.
 
-    That is the sequence, such as ``F001/T1``, or the name of an image or video file.
+    The source is a sequence, such as ``F001/T1``, or the name of an image or video file.
     """
     names = [trimmed_texts(table[name]) for name in table.column_names if name in _KEYS]
     if table.column_names[0] == "source" or len(names) == 1:
@@ -250,7 +259,9 @@ def _check_frames(file: ColumnFile, keys: Sequence[tuple[str, int]]) -> None:
     below_one = next((row for row, (_, frame) in enumerate(keys) if frame < 1), None)
     if below_one is not None:
         raise file.error(
-            f"The frame is {keys[below_one][1]}.", below_one, "frames are counted from 1"
+            f"The frame number must be 1 or more, not {keys[below_one][1]}.",
+            below_one,
+            "use frame numbers that are counted from 1",
         )
     known: set[tuple[str, int]] = set()
     for row, (source, frame) in enumerate(keys):
@@ -324,7 +335,8 @@ class OpenFaceDetector:
         raise DataError(
             f"No OpenFace table belongs to {source}; the folder holds {names}.",
             where=self._path,
-            hint="run FeatureExtraction on its video, and name the table after the video",
+            hint="run OpenFace's FeatureExtraction on the video of this sequence, and name the CSV "
+            "file after the video",
         )
 
 
@@ -337,8 +349,8 @@ def open_openface(path: Path | None) -> OpenFaceDetector:
     """
     if path is None:
         raise UsageError(
-            "The detector openface needs OpenFace's output.",
-            hint="name the output folder, or one table: openface:processed",
+            "The detector openface needs the path of OpenFace's output.",
+            hint="name the output folder, or one CSV file in it: --detector openface:processed",
         )
     return OpenFaceDetector(path)
 
@@ -349,14 +361,20 @@ def _tables_in(path: Path) -> list[Path]:
     tables = sorted(file for file in path.glob("*.csv") if not file.name.startswith("."))
     if not tables:
         message = (
-            "There is no CSV file in this folder." if path.is_dir() else "The path does not exist."
+            "There is no CSV file in the folder of OpenFace's output."
+            if path.is_dir()
+            else "The folder or file of OpenFace's output does not exist."
         )
-        raise DataError(message, where=path, hint="name the folder that OpenFace wrote to")
+        raise DataError(
+            message,
+            where=path,
+            hint="name the folder that OpenFace wrote to, or one CSV file in it",
+        )
     return tables
 
 
 def _name_pattern(source: str) -> re.Pattern[str]:
-    """Return a regular expression that matches file names with a given subject and then task.
+    """Return a regular expression for file names that contain a subject and, after it, a task.
 
     Args:
         source: the subject and the task, such as ``F001/T1``, or only the subject.
@@ -371,7 +389,10 @@ def _name_pattern(source: str) -> re.Pattern[str]:
 
 
 def _missing(names: Sequence[str]) -> str:
-    return f"{abbreviated(names)} {'is' if len(names) == 1 else 'are'} missing"
+    return (
+        f"the column{'s' * (len(names) > 1)} {abbreviated(names)} "
+        f"{'is' if len(names) == 1 else 'are'} missing"
+    )
 
 
 def _check_openface(file: ColumnFile) -> list[str]:
@@ -385,13 +406,13 @@ def _check_openface(file: ColumnFile) -> list[str]:
         raise DataError(
             f"The table has no 2D landmarks: {_missing(absent)}.",
             where=f"{file.path}:1",
-            hint="run FeatureExtraction with -2Dfp",
+            hint="run OpenFace's FeatureExtraction with the option -2Dfp",
         )
     if absent := [name for name in ("frame", "confidence", "success") if name not in file.header]:
         raise DataError(
             f"The table is not OpenFace's output for a video: {_missing(absent)}.",
             where=f"{file.path}:1",
-            hint="run FeatureExtraction on the video",
+            hint="run OpenFace's FeatureExtraction on the video, and use its CSV file",
         )
     return points
 
@@ -399,7 +420,7 @@ def _check_openface(file: ColumnFile) -> list[str]:
 def _read_openface(path: Path) -> tuple[np.ndarray, DetectedFaces]:
     """Return the faces in a file that OpenFace wrote, and the frame number of each face.
 
-    Frame numbers increase; the faces of the same frame follow each other, the largest first.
+    The faces are sorted by frame number, and those of one frame by size, the largest first.
     """
     file = open_columns(path)
     points = _check_openface(file)

@@ -1,4 +1,4 @@
-"""Landmarks by MediaPipe's FaceLandmarker, with a model file that the user downloads."""
+"""Detection of landmarks by MediaPipe's FaceLandmarker, whose model file the user downloads."""
 
 import hashlib
 from pathlib import Path
@@ -32,9 +32,10 @@ class MediaPipeDetector:
     """A detector of 68 landmarks, chosen from the 478 vertices of MediaPipe's face mesh.
 
     The mesh has no exact counterparts of iBUG's points, so each of the 68 points is the vertex
-    that usually lies nearest. The corners of the eyes and the mouth and the tip of the nose agree
-    well, the brows only roughly. The jaw follows the outline of the mesh, whose points are spaced
-    differently. The vertices of the irises are not used. At most 5 faces per image are returned.
+    that usually lies nearest to iBUG's point. The corners of the eyes and the mouth and the tip of
+    the nose agree well with iBUG's points, the brows only roughly. The jaw follows the outline of
+    the mesh, whose points are spaced differently. The vertices of the irises are not used. At most
+    5 faces per image are returned.
     """
 
     gives = GIVES
@@ -72,12 +73,14 @@ def open_mediapipe(path: Path | None) -> MediaPipeDetector:
         DataError: the file does not exist, or MediaPipe cannot use it as a model.
     """
     if path is None:
-        raise UsageError("The detector mediapipe needs a model file.", hint=_MODEL)
+        raise UsageError("The detector mediapipe needs the path of a model file.", hint=_MODEL)
     try:
         model = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"The model file cannot be read: {error.strerror or error}.", where=path, hint=_MODEL
+            f"MediaPipe's model file cannot be read: {error.strerror or error}.",
+            where=path,
+            hint=_MODEL,
         ) from error
     try:
         import mediapipe

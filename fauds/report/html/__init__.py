@@ -1,4 +1,4 @@
-"""report.html: one self-contained page about one or several runs, which needs no network."""
+"""Writes report.html: a self-contained page about one or several runs, which needs no network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,13 @@ from fauds.tables.paths import REPORT_HTML, dataset_folder
 def write_html(folders: Sequence[Path], *, with_faces: bool = False) -> Path:
     """Write report.html about one or more finished runs; return its path.
 
-    The file is written into the folder of the first run, and sections about a single run show this
-    run.
+    The file is written into the folder of the first run. Sections about a single run are about this
+    first run.
 
     Args:
         folders: the folders of the runs, all of one benchmark.
-        with_faces: show faces of real people too. The licences of most datasets forbid passing them
-            on.
+        with_faces: show faces of real people too. The licences of most datasets forbid passing such
+            images on.
 
     Raises:
         UsageError: no run is named, or the runs are of several benchmarks.
@@ -72,9 +72,10 @@ def _title(runs: Sequence[ReportedRun]) -> str:
 
 
 def _dataset(run: ReportedRun) -> str:
-    """Return the title of the run's benchmark, or its name.
+    """Return the title of the run's benchmark.
 
-    The name stands in for the title if the workdir lacks the run's version of the benchmark.
+    If the workdir lacks the version of the benchmark that the run followed, return the name of the
+    benchmark instead.
     """
     name, workdir = run.results.benchmark, dataset_folder(run.folder).parent
     if name not in protocol_files.names(workdir):

@@ -1,4 +1,4 @@
-"""Tables of one run's figures by AU, fold, sex, subject and choice of the epoch."""
+"""Tables of one run's metrics by AU, fold, sex, subject and choice of the epoch."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ SELECTIONS = {
     "best_test_threshold": "the last epoch, with the threshold that is best on the test part",
     "best_test_epoch_and_threshold": "epoch and threshold that are best on the test part",
 }
-"""The selections of results.json, which choose an epoch and a threshold, in words."""
+"""The selections of results.json (choices of the epoch and the threshold), in words."""
 
 _BESIDE = {
     "always_active_f1": "F1, always active",
@@ -45,7 +45,7 @@ _TEXTS = {
 def au_table(run: ReportedRun) -> Table:
     """Return a table of the main metric and further metrics by AU; the last row has their means.
 
-    The figures are means of folds in %. Metrics that the run lacks are left out.
+    The values are means of the folds in %. Metrics that the run lacks are left out.
     """
     title = run.target.titles[run.main_metric]
     # In the order of _BESIDE; the titles of the target replace the common ones.
@@ -70,8 +70,8 @@ def au_table(run: ReportedRun) -> Table:
 def _active_shares(run: ReportedRun) -> dict[str | None, float]:
     """Return the share of scored frames, 0 to 1, in which each AU is active.
 
-    The key None has the mean over all AUs. The dictionary is empty if the results do not hold the
-    counts.
+    The key None has the mean over all AUs. The dictionary is empty if the results do not hold
+    counts by subject, or if the run predicts classes.
     """
     target, by_subject = run.target, run.results.subject_counts
     if by_subject is None or target.form != "multilabel":
@@ -87,7 +87,7 @@ def _head(run: ReportedRun) -> str:
 def by_fold(run: ReportedRun, metric: str, name: str) -> Table:
     """Return a table of one metric: a row per AU or class, a column per fold.
 
-    Two more columns have the mean of folds and the figure over the pooled frames of all folds.
+    Two more columns have the mean of the folds and the value over the pooled frames of all folds.
 
     Args:
         run: the run.
@@ -105,7 +105,7 @@ def by_fold(run: ReportedRun, metric: str, name: str) -> Table:
 
 
 def undefined_table(run: ReportedRun) -> Table | None:
-    """Return a table of the run's undefined figures, with the reasons; None if all are defined."""
+    """Return a table of the run's undefined metrics, with the reasons; None if all are defined."""
     lines = [line.partition(": ") for line in run.results.undefined]
     if not lines:
         return None
@@ -119,8 +119,8 @@ def undefined_table(run: ReportedRun) -> Table | None:
 def sex_table(run: ReportedRun) -> Table | None:
     """Return a table of the main metric by AU, over women's and over men's frames.
 
-    The last column says whether the intervals of the two sexes overlap. None if the run has no
-    figures by sex.
+    The last column says whether the intervals of the two sexes overlap. Return None if the run has
+    no metrics by sex.
     """
     groups = run.groups("sex")
     if not groups:
@@ -139,7 +139,7 @@ def sex_table(run: ReportedRun) -> Table | None:
 
 
 def _apart(rows: list[MetricRow | None]) -> str:
-    """Return whether two groups' intervals are "apart" or "overlap"; "-" without intervals."""
+    """Return "apart" or "overlap" for the intervals of two groups; "-" without two intervals."""
     known = [row for row in rows if row is not None and row.low is not None]
     if len(known) != 2 or any(row.high is None for row in known):
         return "-"
@@ -148,7 +148,10 @@ def _apart(rows: list[MetricRow | None]) -> str:
 
 
 def subject_table(run: ReportedRun) -> Table | None:
-    """Return a table of each subject's mean figures, the lowest first; None if the run has none."""
+    """Return a table of each subject's metrics over all AUs, the lowest main metric first.
+
+    Return None if the run has no metrics by subject.
+    """
     subjects = run.groups("subject")
     if not subjects:
         return None
@@ -176,8 +179,8 @@ def _undefined_last(row: MetricRow | None) -> tuple[bool, float]:
 def selection_table(run: ReportedRun) -> Table | None:
     """Return a table of the main metric under different choices of the epoch and the threshold.
 
-    The first row is the headline: the last epoch at the declared threshold. None if the run has no
-    other row.
+    The first row is the main result: the last epoch at the declared threshold. Return None if the
+    run has no results for other choices.
     """
     headline = run.row(run.main_metric, selection="last")
     rows = []
@@ -223,10 +226,10 @@ def _cells(rows: list[MetricRow | None]) -> tuple[Cell, ...]:
 
 
 def contradictions(run: ReportedRun) -> list[str]:
-    """Return a sentence on how often two descriptions of one face contradict each other.
+    """Return a sentence, in a list, on how often two descriptions of one face contradict.
 
-    The two are the description of the whole face and that of a single action unit. The list is
-    empty if no face has both.
+    One describes the whole face, the other a single action unit. The list is empty if no face has
+    both kinds of description.
     """
     row = run.row("text_contradictions")
     if row is None:

@@ -16,8 +16,8 @@ _Read = Callable[[str], Parsed]
 class Line:
     """The line about one AU, or class, on the card of a face.
 
-    A state is "active" or "inactive". The local description is the generated text about this AU,
-    the global description the generated text about the whole face.
+    A state is "active" or "inactive". The local description is the generated text about this AU;
+    the global description is the generated text about the whole face.
 
     Attributes:
         name: the AU or class.
@@ -53,7 +53,7 @@ class Line:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the texts on this AU and on the whole face assert different states of it."""
+        """Whether the local and the global description assert different states of this AU."""
         return bool(self.local and self.face and self.local != self.face)
 
     @property
@@ -72,8 +72,8 @@ class Card:
     """The card of one test face.
 
     Attributes:
-        key: the name of the frame, such as ``F001/T1/2440``.
-        image: the image as a URI; "" without an image.
+        key: the key of the frame, such as ``F001/T1/2440``.
+        image: the image as a data URI; "" if the page shows no image.
         lines: one line for each AU or class.
         face_text: the description of the face that the model generated; "" if it generated none.
         true_face: the description of the face made from the labels; "" if a needed AU is not coded.
@@ -97,24 +97,24 @@ class Card:
 
     @property
     def contradicted(self) -> list[str]:
-        """The AUs to which the texts on the AU and on the whole face give different states."""
+        """The AUs for which the local and the global description assert different states."""
         return [line.name for line in self.lines if line.contradicted]
 
     @property
     def has_attention(self) -> bool:
-        """Whether the run kept an attention map of any AU of this face."""
+        """Whether the run kept an attention map for at least one AU of this face."""
         return any(line.attention for line in self.lines)
 
 
 def cards(run: ReportedRun, with_faces: bool) -> tuple[list[Card], str]:
-    """Return a card for every test face that the run kept, and why the cards have no images.
+    """Return a card for every test face that the run kept, and the reason if images are left out.
 
     Args:
         run: the run.
         with_faces: show faces of real people too.
 
     Returns:
-        The cards, and the reason why they have no images; "" if they have images.
+        The cards, and the reason why they have no images; the reason is "" if they have images.
 
     Raises:
         DataError: an image cannot be read.

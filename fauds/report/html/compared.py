@@ -15,7 +15,10 @@ _WORDS = {
 
 
 def overview(runs: Sequence[ReportedRun]) -> Table | None:
-    """Return a table of several runs: main figures, differing settings; None for a single run."""
+    """Return a table of the main results of several runs and of the settings that differ.
+
+    Return None for a single run.
+    """
     if len(runs) < 2:
         return None
     overall = {m: sentence_case(name) for m, name in runs[0].target.overall.items()}
@@ -43,11 +46,11 @@ def overview(runs: Sequence[ReportedRun]) -> Table | None:
 
 
 def _marked(table: Table, figures: int) -> Table:
-    """Return the table with the best figure of each column marked.
+    """Return the table with the best value of each column marked.
 
     Args:
         table: the table.
-        figures: how many of the columns after the row names hold figures; the columns after these
+        figures: the number of columns that hold values, counted after the row names. Later columns
             hold text and are not marked.
     """
     texts = [row.cells[figures:] for row in table.rows]
@@ -84,9 +87,9 @@ def by_au(runs: Sequence[ReportedRun]) -> Table | None:
 def ablation(runs: Sequence[ReportedRun]) -> Table | None:
     """Return a table of what each part of the VL-FAU model adds, after Table 4 of its paper.
 
-    The settings switch three parts on and off: branches for each AU (MARL), and descriptions of
-    single AUs (LLGA) and of the face (GLGA) as further aims of training. None if no two runs differ
-    in these settings. The paper: Ge et al., ACM Multimedia 2024.
+    Settings switch three parts on and off: branches for each AU (MARL), and, as further aims of
+    training, descriptions of single AUs (LLGA) and of the face (GLGA). Return None if all runs have
+    the same parts. The paper: Ge et al., ACM Multimedia 2024.
     """
     ablated = [run for run in runs if run.switches is not None]
     if len({run.switches for run in ablated}) < 2:
@@ -129,7 +132,7 @@ def _any(runs: Sequence[ReportedRun], metric: str) -> bool:
 
 
 def _others(runs: Sequence[ReportedRun]) -> str:
-    """Return a note for the ablation table: what its columns mean, which other settings differ."""
+    """Return a note for the ablation table: what its columns mean, and what else differs."""
     switches = {f"model.{name}" for name in SWITCHES}
     keys = {change.partition("=")[0] for run in runs for change in run.differs} - switches
     meaning = (
@@ -140,9 +143,9 @@ def _others(runs: Sequence[ReportedRun]) -> str:
 
 
 def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
-    """Return a table of published figures by AU, with the runs' own figures below.
+    """Return a table of published results by AU, with the runs' own results below.
 
-    None if the runs may not be compared with the published figures or with each other.
+    Return None if the runs may not be compared with published results or with each other.
 
     Args:
         runs: the runs of the page.
@@ -184,12 +187,12 @@ def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
 
 
 def _printed(value: float) -> Cell:
-    """Return a table cell with a published figure in %; "-" if none is published for the AU."""
+    """Return a table cell with a published value in %; "-" if the value is NaN (not published)."""
     return Cell("-" if math.isnan(value) else f"{value:.1f}")
 
 
 def balance_words(runs: Sequence[ReportedRun]) -> list[str]:
-    """Return a sentence for each run: range and variance of its main metric over the AUs."""
+    """Return a sentence for each run: the range and the variance of its main metric over AUs."""
     sentences = []
     for run in runs:
         values = [run.value(run.main_metric, au=au) for au in run.results.protocol.aus]

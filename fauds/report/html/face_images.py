@@ -29,7 +29,7 @@ _COLUMNS = ("left", "middle", "right")
 def shown_images(
     run: ReportedRun, faces: Sequence[DescribedFace], with_faces: bool
 ) -> tuple[Mapping[int, Path], str]:
-    """Return the paths of the face images that a page may show, and why it may show none.
+    """Return the paths of the face images that a page may show, or the reason why it shows none.
 
     Args:
         run: the run whose faces are shown.
@@ -41,7 +41,7 @@ def shown_images(
         shown).
 
     Raises:
-        DataError: real faces are asked for, but the tables of their dataset are missing.
+        DataError: `with_faces` asks for real faces, but the tables of their dataset are missing.
     """
     if run.results.synthetic:
         kept = {face.frame_id: run.folder / face.image for face in faces if face.image}
@@ -88,7 +88,11 @@ def face_uri(path: Path) -> str:
         with Image.open(path) as image:
             small = image.convert("RGB")
     except OSError as error:
-        raise DataError("A face of the report cannot be read.", where=path) from error
+        raise DataError(
+            "The image of a face for the report cannot be read.",
+            where=path,
+            hint="restore this file, or leave out --with-faces if you used it",
+        ) from error
     small.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_QUALITY)
@@ -114,7 +118,7 @@ def attention_uri(attention: np.ndarray) -> str:
 
 
 def attention_peak(attention: np.ndarray) -> str:
-    """Return where an attention map [rows, columns] is highest: "upper left" or "middle", say."""
+    """Return where an attention map [rows, columns] is highest, such as "upper left"."""
     place = np.unravel_index(int(attention.argmax()), attention.shape)
     row, column = (
         min(int(3 * (at + 0.5) / size), 2) for at, size in zip(place, attention.shape, strict=True)

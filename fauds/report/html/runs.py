@@ -1,4 +1,4 @@
-"""The runs that a page reports: access to their figures, and the settings in which they differ."""
+"""The runs that a page reports: access to their metrics, and the settings in which they differ."""
 
 import json
 from collections.abc import Sequence
@@ -63,36 +63,37 @@ class ReportedRun:
         group: str | None = None,
         selection: str | None = None,
     ) -> MetricRow | None:
-        """Return one figure of the run, with its interval; None if the run lacks the figure.
+        """Return one value of a metric, with its interval; None if the run lacks the value.
 
         Args:
             metric: the name of the metric.
-            scope: what the figure is computed over: "fold" (the test frames of one fold),
-                "mean_of_folds", "pooled" (all test frames at once), "sex" or "subject".
-            au: the AU or class; None for the figure over all of them.
-            fold: the fold number, for the scope "fold".
+            scope: what the value is computed from: "fold" (the test frames of one fold),
+                "mean_of_folds" (the values of all folds), "pooled" (all test frames at once), "sex"
+                or "subject" (the test frames of one sex or subject).
+            au: the AU or class; None for the value over all AUs or classes.
+            fold: the number of the fold, for the scope "fold".
             group: the sex ("F" or "M") or the subject's id, for the scopes "sex" and "subject".
-            selection: how the epoch was chosen, such as "last"; None for the headline's choice,
-                "none" for figures that do not depend on training.
+            selection: how the epoch was chosen, such as "last"; "none" for metrics that do not
+                depend on training; None for the protocol's own choice.
         """
         return self.results.row(metric, scope, au, fold, group=group, selection=selection)
 
     def value(
         self, metric: str, scope: str = "mean_of_folds", au: str | None = None
     ) -> float | None:
-        """Return one figure as a number from 0 to 1; None if the run lacks it or it is undefined.
+        """Return one value of a metric; None if the value is undefined or the run lacks it.
 
         Args:
             metric: the name of the metric.
-            scope: what the figure is computed over, such as "mean_of_folds" or "pooled" (all test
+            scope: what the value is computed from, such as "mean_of_folds" or "pooled" (all test
                 frames at once).
-            au: the AU or class; None for the figure over all of them.
+            au: the AU or class; None for the value over all AUs or classes.
         """
         row = self.row(metric, scope, au)
         return None if row is None else row.value
 
     def groups(self, scope: str) -> list[str]:
-        """Return the sexes or the subjects for which the run has figures, sorted.
+        """Return the sexes or the subjects for which the run has metrics, sorted.
 
         Args:
             scope: "sex" or "subject".
@@ -113,7 +114,7 @@ class ReportedRun:
 
     @property
     def switches(self) -> tuple[bool, ...] | None:
-        """Whether each of the settings in `SWITCHES` is on; None if the model lacks one of them."""
+        """Whether each setting in `SWITCHES` is on; None if the model lacks one of the settings."""
         values = [self.settings("model", name) for name in SWITCHES]
         return None if None in values else tuple(map(bool, values))
 
@@ -126,7 +127,10 @@ def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
         DataError: a run has no results.
     """
     if not folders:
-        raise UsageError("No run is named.", hint="name a folder of WORKDIR/DATASET/runs/")
+        raise UsageError(
+            "A report needs at least one run, but no run is named.",
+            hint="name a run's folder, such as WORKDIR/DATASET/runs/RUN",
+        )
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("A run is named twice.", hint="name each run once")
     results = [results_file.read(folder) for folder in folders]

@@ -24,7 +24,7 @@ class Section:
         name: the HTML id of the section, for links.
         title: the heading.
         words: the paragraphs.
-        drawings: the figures.
+        drawings: the charts.
         tables: the tables.
         folded: tables that stay closed until the reader of the page opens them.
     """
@@ -40,10 +40,11 @@ class Section:
 def sections(runs: Sequence[ReportedRun]) -> list[Section]:
     """Return the sections of the page, except its summary, faces and provenance.
 
-    Sections that do not apply to the runs are left out; others that lack data say why.
+    Sections that do not apply to the runs are left out. A section whose data are missing has a
+    sentence that says why.
 
     Args:
-        runs: the runs of the page. Sections about a single run are about the first.
+        runs: the runs of the page. Sections about a single run are about the first run.
     """
     run = runs[0]
     candidates = [
@@ -229,7 +230,7 @@ def _features(run: ReportedRun) -> Section:
 def lost_frames(run: ReportedRun) -> str:
     """Return how many frames have no face image, as text: counts by subject, then by reason.
 
-    The text is "" if every frame has a face image.
+    Return "" if every frame has a face image.
     """
     results = run.results
     if not results.frames_without_image:

@@ -1,4 +1,4 @@
-"""Sentences that sum up a run: the model, the data, the main figure, and how certain it is."""
+"""Sentences that sum up a run: the model, the data, the main result, and how certain it is."""
 
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.report.formatting import percent, sentence_case
@@ -36,7 +36,7 @@ def _run(results: Results) -> str:
 def _missing(results: Results) -> list[str]:
     """Return a sentence on how frames without an external prediction were scored.
 
-    External predictions were made by another program. The list is empty if no frame lacks one.
+    External predictions were made by another program. The list is empty if they cover all frames.
     """
     if results.missing is None or not results.missing.frames:
         return []
@@ -65,9 +65,10 @@ def _result(run: ReportedRun) -> str:
 
 
 def _without_interval(run: ReportedRun) -> str:
-    """Return why the headline (the main metric as mean of folds) has no interval, in brackets.
+    """Return why the main result (a mean of the folds) has no interval, in brackets.
 
-    If the figure over the pooled frames of all folds has an interval, both are added.
+    If the main metric over the pooled frames of all folds has an interval, this value and its
+    interval are added.
     """
     if run.results.uncertainty is None:
         return "(no interval was computed)"
@@ -84,7 +85,7 @@ def _without_interval(run: ReportedRun) -> str:
 
 
 def _certainty(run: ReportedRun) -> str:
-    """Return sentences on what the main figure estimates and how its interval was computed."""
+    """Return sentences on what the main result estimates and how its interval was computed."""
     estimand = run.target.estimand
     uncertainty = run.results.uncertainty
     shown = any(interval(run.row(run.main_metric, scope)) for scope in ("mean_of_folds", "pooled"))
@@ -112,8 +113,8 @@ def _by_au(run: ReportedRun) -> list[str]:
 def _beyond_noise(run: ReportedRun) -> str:
     """Return a sentence that names the AUs that are below the mean by more than noise.
 
-    These are the AUs whose interval ends before the interval of the mean over AUs begins. The text
-    is "" without intervals.
+    An AU is named if its interval ends before the interval of the mean over AUs begins. Return ""
+    if there are no intervals.
     """
     mean, highs = run.row(run.main_metric), {}
     for au in run.results.protocol.aus:

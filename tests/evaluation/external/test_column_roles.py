@@ -76,7 +76,7 @@ def test_two_columns_with_the_same_role_for_an_action_unit_are_refused(
         return
     with pytest.raises(DataError) as caught:
         classify(sheet_of(*names), AUS)
-    assert caught.value.what == f"{names[0]} and {names[1]} are both AU01."
+    assert caught.value.what == f"The columns {names[0]} and {names[1]} both hold AU01."
     assert caught.value.where == "mine.csv:1"
 
 
@@ -91,7 +91,7 @@ def test_every_column_has_one_role(columns: list[str]) -> None:
     try:
         roles = classify(sheet_of(*columns), AUS)
     except DataError as error:
-        assert " are both AU" in error.what
+        assert " both hold AU" in error.what
         return
     placed = [*roles.occurrence.values(), *roles.intensities.values(), *roles.foreign]
     placed += [*roles.others, *(name for name in columns if name in KEYS)]

@@ -50,7 +50,7 @@ def test_an_unrecognised_file_is_an_error_that_explains_all_formats(
     tmp_path: Path, columns: tuple[str, ...]
 ) -> None:
     path = write(tmp_path / "mine.csv", {name: ["1"] for name in columns})
-    with pytest.raises(DataError, match="Unrecognised prediction file") as caught:
+    with pytest.raises(DataError, match="prediction file is not recognised") as caught:
         kind_of(open_sheet(path))
     assert columns[0] in caught.value.what
     for word in ("subject, task and frame", "success", "input", "AU01"):
@@ -79,7 +79,7 @@ def test_a_table_may_have_a_column_with_the_fold_that_predicted(tmp_path: Path) 
 
 def test_the_column_task_is_required_if_subjects_have_several_tasks(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.csv", {"subject": ["F001"] * 2, "frame": [5, 9], **SCORES})
-    with pytest.raises(DataError, match="no column task"):
+    with pytest.raises(DataError, match="The column task is missing"):
         rows_of(path, bp4d())
     path = write(tmp_path / "mine.csv", {"subject": ["SN001"] * 2, "frame": [1, 4], **SCORES})
     assert keys(rows_of(path, disfa())[0]) == [("SN001", "", 1), ("SN001", "", 4)]
@@ -104,14 +104,14 @@ def test_an_openface_file_is_named_after_its_sequence(tmp_path: Path, name: str)
 def test_an_openface_file_that_counts_from_0_is_refused(tmp_path: Path) -> None:
     columns = {"frame": [0, 1], "success": [1, 1], **SCORES}
     path = write(tmp_path / "LeftVideoSN001_comp.csv", columns)
-    with pytest.raises(DataError, match="There is a frame 0, and OpenFace counts from 1") as caught:
+    with pytest.raises(DataError, match="a frame 0, but OpenFace counts frames from 1") as caught:
         rows_of(path, disfa())
     assert caught.value.where == str(path)
 
 
 def test_an_openface_file_of_an_unknown_video_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "somebody.csv", {"frame": [1, 2], "success": [1, 1], **SCORES})
-    with pytest.raises(DataError, match="'somebody' names no sequence"):
+    with pytest.raises(DataError, match="'somebody' contains no sequence"):
         rows_of(path, disfa())
 
 

@@ -47,7 +47,7 @@ def test_a_file_name_refers_to_a_subject_of_a_dataset_without_tasks(
 
 @pytest.mark.parametrize("name", ["F001", "F001_T2", "F001_T100", "F0011_T1", "2F001_T1", "F001T1"])
 def test_a_name_without_a_sequence_is_an_error_that_lists_the_sequences(name: str) -> None:
-    with pytest.raises(DataError, match="names no sequence of the dataset") as caught:
+    with pytest.raises(DataError, match="contains no sequence") as caught:
         bp4d().of_name(name, "their.csv")
     assert repr(name) in caught.value.what and caught.value.where == "their.csv"
     assert "F001_T1" in caught.value.hint

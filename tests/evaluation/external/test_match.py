@@ -87,12 +87,14 @@ def test_frames_outside_the_protocol_are_an_error_that_names_them(
 ) -> None:
     error = refusal(predicted([*FRAMES, key]))
     name = "/".join(str(part) for part in key if part != "")
-    assert error.what == f"Predicted frames are not in the protocol (1): {name}."
+    assert error.what == f"Predicted frames are not part of the protocol (1): {name}."
 
 
 def test_an_error_about_many_frames_names_only_a_few() -> None:
     error = refusal(predicted([*FRAMES, *(("F001", "T1", n) for n in range(1000, 2234))]))
-    assert error.what.startswith("Predicted frames are not in the protocol (1,234): F001/T1/1000,")
+    assert error.what.startswith(
+        "Predicted frames are not part of the protocol (1,234): F001/T1/1000,"
+    )
     assert error.what.endswith(" and 1,229 more.")
 
 
@@ -126,8 +128,8 @@ def test_a_subject_predicted_by_a_fold_that_trained_on_it_is_refused() -> None:
     assert matched(predicted(FRAMES, folds)).missing == {}
     error = refusal(predicted(FRAMES, [3 - fold for fold in folds]))
     assert error.what == (
-        "F001 is predicted by fold 2 but tested by fold 1: fold 2 was trained on F001; the same "
-        "holds for 1 more subjects."
+        "F001 is predicted by the model of fold 2 but tested by fold 1: the model of fold 2 was "
+        "trained on F001 (1 more subjects have wrong folds)."
     )
 
 
@@ -135,7 +137,7 @@ def test_subjects_that_no_fold_tests_need_no_prediction_and_may_be_trained_on() 
     folds = pa.table({"subject": ["F001", "M002"], "fold": [1, 0]})
     result = matched(predicted(FRAMES[:4]), folds=folds)
     assert result.rows.tolist() == [0, 1, 2, 3] and result.trainable.tolist() == list(range(8))
-    with pytest.raises(DataError, match=r"not in the protocol \(1\): M002/T1/5"):
+    with pytest.raises(DataError, match=r"not part of the protocol \(1\): M002/T1/5"):
         matched(predicted(FRAMES[:5]), folds=folds)
 
 
@@ -175,5 +177,5 @@ def test_a_valid_name_is_kept(tmp_path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a b", "a/b", "a" * 65, "陈"])
 def test_a_name_that_cannot_be_part_of_a_folder_name_is_refused(tmp_path, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be a name"):
+    with pytest.raises(UsageError, match="cannot be the name of a model"):
         _ = ScoreRequest(tmp_path / "mine.csv", name).model

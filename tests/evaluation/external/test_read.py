@@ -48,7 +48,7 @@ def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path
     assert [*external.sources] == ["LeftVideoSN001_comp.csv", "SN010.csv"]
     assert external.notes == (
         "read as OpenFace's output: 2 files",
-        "not read, unknown columns: gaze",
+        "columns not read, as they are unknown: gaze",
     )
 
 
@@ -65,8 +65,8 @@ def test_the_folder_of_a_run_is_read_fold_by_fold(tmp_path: Path) -> None:
 def test_columns_that_are_not_read_are_listed(tmp_path: Path) -> None:
     columns = {**TABLE, **SCORES, "AU45": [0, 0], "AU26_r": [1, 1], "comment": ["x", "y"]}
     assert predictions(write(tmp_path / "mine.csv", columns)).notes[1:] == (
-        "not read, unknown columns: comment",
-        "not read, action units of another set: AU45, AU26_r",
+        "columns not read, as they are unknown: comment",
+        "columns not read, as the benchmark does not score these AUs: AU45, AU26_r",
     )
 
 
@@ -113,7 +113,7 @@ def test_the_column_fold_must_be_in_all_files_or_in_none(tmp_path: Path) -> None
 def test_missing_action_units_are_an_error_that_names_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no predictions of AU01, AU12") as caught:
         predictions(write(tmp_path / "mine.csv", {**TABLE, "AU12_r": [1, 2]}))
-    assert "AU12: there are intensities alone" in caught.value.hint
+    assert "for AU12 there are only intensities" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_predictions_for_another_version_of_the_benchmark_are_refused(tmp_path: 
         return write(tmp_path / "mine.parquet", columns, file_metadata)
 
     for file in (path(1), path(2, metadata=1)):
-        with pytest.raises(DataError, match="are for bp4d, version 1; this is bp4d, version 2"):
+        with pytest.raises(DataError, match="version 1, and cannot be scored by bp4d, version 2"):
             predictions(file)
     assert predictions(path(2, metadata=2)).frames.tolist() == [5, 9]
 
