@@ -422,7 +422,7 @@ def read(folder: Path) -> Results:
     raise DataError(
         "This run has no results yet.",
         where=path,
-        hint="finish the run; the command for it is printed by fauds results --workdir WORKDIR",
+        hint="finish the run; fauds results --workdir WORKDIR prints the command",
     )
 
 

@@ -152,12 +152,18 @@ def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None =
 
 
 def figure(row: MetricRow | None) -> Cell:
-    """Return a cell with the value (in %) and interval of a row of results.json; "-" for None."""
+    """Return a cell with the value and confidence interval, in %, of a row of results.json.
+
+    It is "-" if the row is None.
+    """
     return Cell("-") if row is None else Cell(percent(row.value), interval(row))
 
 
 def interval(row: MetricRow | None) -> str:
-    """Return the interval of a row as text in %, such as ``83.0 to 87.2``; "" if it has none."""
+    """Return the confidence interval of a row of results.json in %, such as ``83.0 to 87.2``.
+
+    It is an empty string if the row is None or has no interval.
+    """
     return "" if row is None else percent_range(row.low, row.high)
 
 

@@ -380,7 +380,10 @@ def test_openfaces_files_are_read_by_the_names_of_their_sequences(cli, work, tmp
     outcome = cli("score", tmp_path / "processed", *common, "--name", "OpenFace")
     assert outcome.code == 0, outcome.err
     assert "read as OpenFace's output: 3 files" in outcome.out
-    assert "columns not read, as they are unknown: face_id, timestamp, confidence, gaze_0_x" in outcome.out
+    assert (
+        "columns not read, as they are unknown: face_id, timestamp, confidence, gaze_0_x"
+        in outcome.out
+    )
     assert "does not score these AUs: AU45_c" in outcome.out
     assert "left out: 6 predicted frames that are not coded" in outcome.out
     folder, results = newest(work, "disfa")
