@@ -331,8 +331,9 @@ def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[li
             raise DataError(
                 f"A word of the text {phrase.text!r} is not in the vocabulary.",
                 where=f"templates, {phrase.scope} description of {phrase.state}",
-                hint="change the templates: what a text says about an action unit may not depend on "
-                "other action units; words that connect two action units may depend on these two only",
+                hint="change the templates: what a text says about an action unit may not depend "
+                "on other action units; words that connect two action units may depend on these "
+                "two only",
             )
     return ids
 
