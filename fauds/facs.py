@@ -82,13 +82,35 @@ def facts() -> dict[str, dict[str, Any]]:
     landmarks, and lies at their mean). The header of templates/facs.yaml describes the keys and
     names the sources.
     """
+    facts_by_au: dict[str, dict[str, Any]] = _facs_yaml()["aus"]
+    return facts_by_au
+
+
+@cache
+def _facs_yaml() -> dict[str, Any]:
     import yaml
 
     from fauds import resources
 
     with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
-        facts_by_au: dict[str, dict[str, Any]] = yaml.safe_load(file)["aus"]
-    return facts_by_au
+        content: dict[str, Any] = yaml.safe_load(file)
+    return content
+
+
+@cache
+def expression_aus() -> dict[str, tuple[str, ...]]:
+    """Return the codebook: the action units that each basic expression is associated with.
+
+    It is that of Figure 2 of "Guided Interpretable Facial Expression Recognition via Spatial Action
+    Unit Cues" (FG 2024, arXiv 2402.00281).
+
+    Returns:
+        The names of the action units, such as AU06, in FACS order, by the name of the expression,
+        such as "happiness". Expressions that the codebook has no row for, such as "neutral" and
+        "contempt", are missing.
+    """
+    codebook: dict[str, list[str]] = _facs_yaml()["expressions"]
+    return {name: tuple(aus) for name, aus in codebook.items()}
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":

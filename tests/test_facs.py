@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fauds import resources
 from fauds.errors import UsageError
-from fauds.facs import AUS, anchors, au_name, au_number, facts
+from fauds.facs import AUS, anchors, au_name, au_number, expression_aus, facts
 from fauds.synthetic import face
 
 REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
@@ -212,3 +212,21 @@ def test_a_landmark_that_is_listed_twice_has_twice_the_weight():
     points = np.zeros((68, 2))
     points[41], points[48] = (3.0, 0.0), (0.0, 6.0)
     assert anchors(6, points)[0].tolist() == [2.0, 2.0]
+
+
+# Figure 2 of arXiv 2402.00281, by AU number.
+CODEBOOK = {
+    "happiness": {6, 12, 25},
+    "surprise": {1, 2, 5, 26, 27},
+    "fear": {1, 2, 4, 5, 20, 25, 26, 27},
+    "anger": {4, 5, 7, 10, 17, 23, 24, 25, 26},
+    "disgust": {9, 10, 16, 17, 25, 26},
+    "sadness": {1, 4, 6, 15, 17},
+}
+
+
+def test_the_codebook_of_expressions_is_that_of_the_paper():
+    codebook = {name: {*map(au_number, aus)} for name, aus in expression_aus().items()}
+    assert codebook == CODEBOOK
+    for aus in expression_aus().values():
+        assert list(aus) == sorted(aus, key=AUS.index)
