@@ -25,6 +25,20 @@ INTENSITIES = "ABCDE"
 STATES = ("inactive", "active", *INTENSITIES)
 """What a description can say of an action unit: inactive, active, or an intensity from A to E."""
 
+MIRRORED_POINTS: tuple[int, ...] = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+)
+"""The index of each of iBUG's 68 points on the other side of the face; the midline's are their own.
+
+Point i of a mirrored face is point MIRRORED_POINTS[i] of the face.
+"""
+
 _SPELLING = re.compile(r"^\s*(?:AU[\s_-]?)?0*(\d{1,2})(?:_[rc])?\s*$", re.IGNORECASE)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fauds import resources
 from fauds.errors import UsageError
-from fauds.facs import AUS, anchors, au_name, au_number, expression_aus, facts
+from fauds.facs import AUS, MIRRORED_POINTS, anchors, au_name, au_number, expression_aus, facts
 from fauds.synthetic import face
 
 REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
@@ -145,9 +145,12 @@ def test_sources_are_full_references():
         assert re.search(r"\(\d{4}\), ", source), source
 
 
-def test_mirroring_landmarks_twice_gives_the_same_landmarks():
-    assert sorted(MIRROR) == sorted(MIRROR.values()) == list(range(68))
-    assert {point: MIRROR[MIRROR[point]] for point in MIRROR} == {n: n for n in range(68)}
+def test_mirroring_exchanges_left_and_right_landmarks():
+    assert tuple(MIRROR[point] for point in range(68)) == MIRRORED_POINTS
+    assert [MIRRORED_POINTS[point] for point in MIRRORED_POINTS] == list(range(68))
+    # Points on the midline (chin, nose, middle of the lips) stay; all others change sides.
+    stay = [point for point in range(68) if MIRRORED_POINTS[point] == point]
+    assert stay == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
 
 
 @pytest.mark.parametrize("au", AUS)

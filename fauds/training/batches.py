@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fauds.errors import DataError
 from fauds.faces.image_decoding import decode
+from fauds.facs import MIRRORED_POINTS
 from fauds.nn.base import Batch, Need
 from fauds.settings import RunSettings, TrainingSettings
 from fauds.training.face_set import FaceSet
@@ -105,18 +106,7 @@ def _view(scales: tuple[float, float], left: int, top: int, mirrored: int | None
     return np.array([x, y], np.float32)
 
 
-MIRRORED_POINTS = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        *range(27, 31),
-        *range(35, 30, -1),
-        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-        *(64, 63, 62, 61, 60, 67, 66, 65),
-    ]
-)
-"""Indices of iBUG's points, int [68]: point i of a mirrored face is point MIRRORED_POINTS[i]."""
+_MIRRORED = np.array(MIRRORED_POINTS)
 
 
 def map_landmarks(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
@@ -135,7 +125,7 @@ def map_landmarks(landmarks: np.ndarray, views: np.ndarray) -> np.ndarray:
     """
     points = np.einsum("bij,bpj->bpi", views[:, :, :2], landmarks) + views[:, None, :, 2]
     mirrored = views[:, 0, 0] < 0
-    points[mirrored] = points[mirrored][:, MIRRORED_POINTS]
+    points[mirrored] = points[mirrored][:, _MIRRORED]
     mapped: np.ndarray = points.astype(np.float32)
     return mapped
 
