@@ -5,6 +5,7 @@ spellings (1, "au1", "AU_12", "AU12_r") when labels or commands are read.
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,10 @@ def facts() -> dict[str, dict[str, Any]]:
 
     The keys of the result are names such as AU04. The facts about an action unit (AU) have the keys
     name, muscles, region, changes (how the AU changes each part of the face), grows (what becomes
-    stronger with intensity), confused_with (how each similar AU differs from this AU) and landmarks
+    stronger with intensity), confused_with (how each similar AU differs from this AU), landmarks
     (the anchors, that is, the places where the AU is visible; each anchor is a list of indices of
-    landmarks, and lies at their mean). The header of templates/facs.yaml describes the keys and
-    names the sources.
+    landmarks, and lies at their mean) and ellipses (see `ellipses`). The header of
+    templates/facs.yaml describes the keys and names the sources.
     """
     facts_by_au: dict[str, dict[str, Any]] = _facs_yaml()["aus"]
     return facts_by_au
@@ -125,6 +126,58 @@ def expression_aus() -> dict[str, tuple[str, ...]]:
     """
     codebook: dict[str, list[str]] = _facs_yaml()["expressions"]
     return {name: tuple(aus) for name, aus in codebook.items()}
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse on a face, placed by landmarks, in which an action unit is visible.
+
+    Its axes lie across and down the face: across is the direction from iBUG's landmark 36 to 45,
+    the outer eye corners, and down is perpendicular to it. Lengths across the face are in units of
+    the distance between these two landmarks; lengths down the face are in units of the distance,
+    measured down the face, from landmark 27 (the root of the nose) to 33 (its base).
+
+    Attributes:
+        x: the landmarks whose extent across the face the ellipse has, before `axes` is added.
+        y: the landmarks whose extent down the face it has, before `axes` is added.
+        shift: the displacement of its centre across and down the face.
+        axes: what is added to its semi-axes across and down the face, each of which is half the
+            extent of the landmarks (0 for a single landmark).
+    """
+
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+    shift: tuple[float, float]
+    axes: tuple[float, float]
+
+    def mirrored(self) -> "Ellipse":
+        """Return the ellipse on the other side of the face."""
+        x, y = (tuple(sorted(MIRRORED_POINTS[point] for point in of)) for of in (self.x, self.y))
+        return Ellipse(x, y, (-self.shift[0], self.shift[1]), self.axes)
+
+
+@cache
+def ellipses(au: str) -> tuple[Ellipse, ...]:
+    """Return the ellipses in which an action unit is visible, on both sides of the face.
+
+    Together they are symmetric: templates/facs.yaml lists those on the left side of the image and
+    on the midline of the face, and the others are mirrored from these.
+
+    Args:
+        au: the action unit, in any common spelling.
+
+    Raises:
+        UsageError: fauds does not know the action unit.
+    """
+    listed = [
+        Ellipse(tuple(sorted(x)), tuple(sorted(y)), (right, below), (across, down))
+        for x, y, (right, below), (across, down) in (
+            (entry["x"], entry["y"], entry.get("shift", (0, 0)), entry["axes"])
+            for entry in facts()[au_name(au)]["ellipses"]
+        )
+    ]
+    # A dictionary keeps the order, and an ellipse on the midline, its own mirror image, once.
+    return tuple(dict.fromkeys(one for left in listed for one in (left, left.mirrored())))
 
 
 def anchors(au: int | str, points: "np.ndarray") -> "np.ndarray":

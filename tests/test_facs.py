@@ -11,11 +11,24 @@ from hypothesis import strategies as st
 
 from fauds import resources
 from fauds.errors import UsageError
-from fauds.facs import AUS, MIRRORED_POINTS, anchors, au_name, au_number, expression_aus, facts
+from fauds.facs import (
+    AUS,
+    MIRRORED_POINTS,
+    Ellipse,
+    anchors,
+    au_name,
+    au_number,
+    ellipses,
+    expression_aus,
+    facts,
+)
 from fauds.synthetic import face
 
 REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
-FIELDS = {"name", "muscles", "region", "changes", "grows", "confused_with", "landmarks"}
+FIELDS = {
+    *("name", "muscles", "region", "changes", "grows", "confused_with"),
+    *("landmarks", "ellipses"),
+}
 
 # Ekman and Friesen (1978) as tabulated by Cohn, Ambadar and Ekman (2007), with the names of the
 # 2002 manual (AU06, AU11, AU13, AU18, AU43) and current names of muscles: procerus for depressor
@@ -51,6 +64,15 @@ TABLE = {
     45: ("Blink", "-levator palpebrae superioris, orbicularis oculi pars palpebralis"),
     46: ("Wink", "orbicularis oculi"),
 }
+
+# The landmarks by which Belharbi et al. (2024) place regions, on both sides of the face.
+PLACED = {
+    **{1: {20, 23}, 2: {18, 25}, 4: {19, 24}, 6: {41, 46}, 9: {31, 35, 29}},
+    **{10: {48, 50, 52, 54}, 12: {48, 54}, 14: {48, 54}, 15: {48, 54}, 16: {59, 55}},
+    **{17: {55, 59, 8}, 20: {48, 54, 6, 10}, 25: {51, 57}},
+    **{number: {48, 51, 54, 57} for number in (23, 24, 26, 27)},
+}
+EYES = set(range(36, 48))
 
 # FACS describes movements and not their meaning.
 FEELINGS = re.compile(
@@ -209,6 +231,52 @@ def test_jaw_units_have_an_anchor_below_the_lower_lip():
     points = neutral_face(0)
     for au in ("AU26", "AU27"):
         assert anchors(au, points)[:, 1].max() > points[57, 1], au
+
+
+@pytest.mark.parametrize("number", PLACED)
+def test_ellipses_lie_at_the_published_landmarks(number):
+    used = {point for ellipse in ellipses(str(number)) for point in (*ellipse.x, *ellipse.y)}
+    assert used == PLACED[number]
+
+
+@pytest.mark.parametrize("au", ["AU05", "AU07", "AU43", "AU45", "AU46"])
+def test_ellipses_of_the_lids_lie_over_both_eyes(au):
+    left, right = ellipses(au)
+    assert {*left.x, *left.y} | {*right.x, *right.y} == EYES
+    assert {*left.x, *left.y} <= set(range(36, 42))
+
+
+@pytest.mark.parametrize("au", AUS)
+def test_ellipses_are_symmetric_and_have_an_area(au):
+    def mirror(ellipse: Ellipse) -> Ellipse:
+        across, down = ellipse.shift
+        x, y = (tuple(sorted(MIRROR[point] for point in of)) for of in (ellipse.x, ellipse.y))
+        return Ellipse(x, y, (-across, down), ellipse.axes)
+
+    both = ellipses(au)
+    assert len(both) == len(set(both))
+    assert {mirror(ellipse) for ellipse in both} == set(both)
+    for ellipse in both:
+        for points, more in zip((ellipse.x, ellipse.y), ellipse.axes, strict=True):
+            # The extent of several landmarks may be 0, as that of lips that are pressed together.
+            assert set(points) <= set(MIRROR)
+            assert more > 0 or (more == 0 and len(points) > 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ellipses_of_a_neutral_face_are_in_their_region(seed):
+    points = neutral_face(seed)
+    unit = np.array([points[45, 0] - points[36, 0], points[33, 1] - points[27, 1]])
+    for au, fact in facts().items():
+        for ellipse in ellipses(au):
+            x, y = points[list(ellipse.x), 0], points[list(ellipse.y), 1]
+            middle = np.array([x.min() + x.max(), y.min() + y.max()]) / 2
+            assert lies_in(fact["region"], middle + unit * ellipse.shift, points), (au, ellipse)
+
+
+def test_an_unknown_action_unit_has_no_ellipses():
+    with pytest.raises(UsageError, match="AU01"):
+        ellipses("AU03")
 
 
 def test_a_landmark_that_is_listed_twice_has_twice_the_weight():
