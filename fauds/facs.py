@@ -26,6 +26,9 @@ INTENSITIES = "ABCDE"
 STATES = ("inactive", "active", *INTENSITIES)
 """What a description can say of an action unit: inactive, active, or an intensity from A to E."""
 
+WITHOUT_AUS = ("neutral", "contempt")
+"""The names of expressions that `expression_aus` has no action units for."""
+
 MIRRORED_POINTS: tuple[int, ...] = (
     *range(16, -1, -1),
     *range(26, 16, -1),

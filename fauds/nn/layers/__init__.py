@@ -2,5 +2,6 @@
 
 `backbone` wraps timm networks, `heads` holds the classifiers, `dair` computes image features for
 each AU, `words` packs captions without padding, `recurrence` is the LSTM over words, `decoder`
-predicts the words of captions, and `beam` searches for the best captions.
+predicts the words of captions, `beam` searches for the best captions, and `au_map` makes maps of
+where AUs are visible from landmarks.
 """
