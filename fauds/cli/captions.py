@@ -10,6 +10,7 @@ import click
 from fauds.cli.options import (
     DATASET,
     WORKDIR,
+    check_figure,
     new_progress,
     new_project,
     read_frames,
@@ -113,7 +114,7 @@ def show(
     dataset with captions, such as F001/T1/2440 (BP4D) or SN001/17 (DISFA). Without WHAT, the first
     frame with an active AU is shown.
     """
-    _check_figure(figure)
+    check_figure(figure)
     au_options = {"--language": language, "--templates": templates, "--sex": sex, "--all": every}
     used = [name for name, value in au_options.items() if value]
     if what is not None and "/" not in what:
@@ -170,7 +171,7 @@ def stats(dataset: str, workdir: Path, figure: Path | None) -> None:
     from fauds.captions.statistics import caption_statistics
     from fauds.report.captions import show_statistics
 
-    _check_figure(figure)
+    check_figure(figure)
     statistics = caption_statistics(_opened(workdir, dataset))
     show_statistics(statistics)
     if figure:
@@ -314,12 +315,3 @@ def _opened(workdir: Path, dataset: str) -> Any:
     # A wrong name is reported here, and a dataset that has not been read yet by open_captions.
     workspace = new_project(workdir, dataset).workspace
     return open_captions(workspace.folder, workspace.protocol.name)
-
-
-def _check_figure(figure: Path | None) -> None:
-    if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise UsageError(
-            f"A figure cannot be written as a {figure.suffix or 'suffix-less'} file.",
-            where=figure,
-            hint="give a .png, .pdf or .svg file",
-        )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fauds.errors import UsageError
+
 if TYPE_CHECKING:
     from fauds.cli.progress import ProgressBars
 
@@ -102,6 +104,20 @@ def read_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_READING):
         command = option(command)
     return command
+
+
+def check_figure(figure: Path | None) -> None:
+    """Check that the file of a figure, if any, has a suffix of a format that can be written.
+
+    Raises:
+        UsageError: the suffix is not .png, .pdf or .svg.
+    """
+    if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise UsageError(
+            f"A figure cannot be a {figure.suffix or 'file without suffix'}.",
+            where=figure,
+            hint="name a .png, .pdf or .svg file",
+        )
 
 
 def new_project(workdir: Path, dataset: str) -> Any:

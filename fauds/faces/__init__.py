@@ -6,5 +6,5 @@ Begin with `prepare`, the step that crops the face of every coded frame (frame w
 landmarks, and `outcomes` records for every frame whether it was cropped, or why not. `detectors/`
 finds faces where a dataset ships no landmarks. `check` inspects a release (the raw files of a
 dataset) before anything is cropped, and `frame_images` finds the face image of every frame
-afterwards.
+afterwards. `aligned_face` crops the largest face of a single image.
 """

@@ -85,6 +85,26 @@ def to_49(landmarks: np.ndarray) -> np.ndarray:
     return landmarks
 
 
+def to_68(landmarks: np.ndarray) -> np.ndarray:
+    """Return 49, 66 or 68 landmarks in the order of iBUG's 68, [N, 68, 2]; NaN for absent points.
+
+    Args:
+        landmarks: the landmarks of N faces, floating point [N, K, 2] with K = 49, 66 or 68.
+
+    Raises:
+        DataError: the number of points is not 49, 66 or 68.
+    """
+    count = landmarks.shape[1]
+    if count == 68:
+        return landmarks
+    to_49(landmarks)  # an error for any other number of points
+    first = _JAW if count == POINTS else 0
+    points = [point for point in range(first, 68) if point not in _INNER_LIP_CORNERS]
+    result = np.full((len(landmarks), 68, 2), np.nan, landmarks.dtype)
+    result[:, points] = landmarks
+    return result
+
+
 def eye_centres(points: np.ndarray) -> np.ndarray:
     """Return the eye centres of N faces, [N, 2, 2], each the mean of the eye's six points.
 

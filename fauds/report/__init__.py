@@ -2,5 +2,6 @@
 
 Begin with `tables`, which defines tables of metric values independently of their output format.
 `markdown`, `latex` and `html/` write reports; `listing`, `compare`, `protocol` and `captions`
-print to the terminal; `charts`, `caption_figures`, `features` and `contact_sheet` draw images.
+print to the terminal; `charts`, `caption_figures`, `au_map_figures`, `features` and `contact_sheet`
+draw images.
 """

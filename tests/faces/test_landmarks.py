@@ -5,7 +5,7 @@ import pytest
 
 from fauds.errors import DataError
 from fauds.faces.base import Face
-from fauds.faces.landmarks import marks, of_faces, to_49
+from fauds.faces.landmarks import marks, of_faces, to_49, to_68
 
 # The numbers of iBUG's points: brows 17-26, nose 27-35, eyes 36-47, outer lips 48-59,
 # inner lips 60-67, of which 60 and 64 are the corners.
@@ -15,6 +15,18 @@ IBUG_66 = [index for index in range(68) if index not in (60, 64)]
 
 def random_points(frames: int = 3, points: int = 68) -> np.ndarray:
     return np.random.default_rng(7).uniform(0, 500, (frames, points, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("indices", [range(68), IBUG_66, IBUG_49])
+def test_points_take_their_places_among_the_68_and_the_others_are_unknown(indices) -> None:
+    full = random_points()
+    expected = np.full_like(full, np.nan)
+    expected[:, list(indices)] = full[:, list(indices)]
+    result = to_68(full[:, list(indices)])
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == full.dtype
+    with pytest.raises(DataError, match="49, 66 or 68"):
+        to_68(full[:, :5])
 
 
 def test_49_66_and_68_points_give_the_same_eye_centres() -> None:

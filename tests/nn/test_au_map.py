@@ -1,6 +1,8 @@
 """AU maps against a plain loop over cells, and what holds for any pose and resolution."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,6 +265,16 @@ def test_the_codebook_table_has_the_action_units_of_each_expression():
         assert tuple(au for au, has in zip(AUS, row, strict=True) if has) == listed
     assert not table[6:].any()
     assert codebook_table(["sadness", "neutral"], ["AU12", "AU17"]).tolist() == [[0, 1], [0, 0]]
+
+
+def test_the_documented_example_runs():
+    text = (Path(__file__).parents[2] / "docs" / "au-maps.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    exec(compile(block, "docs/au-maps.md", "exec"), names)
+    assert names["map7"].shape == (1, 7, 7)
+    assert names["each"].shape == (1, 2, 28, 28)
+    assert names["map7"].flatten(1).any(1).all()
 
 
 def test_unknown_names_and_wrong_shapes_are_errors(landmarks, active):
