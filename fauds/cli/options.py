@@ -114,9 +114,9 @@ def check_figure(figure: Path | None) -> None:
     """
     if figure is not None and figure.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UsageError(
-            f"A figure cannot be a {figure.suffix or 'file without suffix'}.",
+            f"A figure cannot be written as a {figure.suffix or 'suffix-less'} file.",
             where=figure,
-            hint="name a .png, .pdf or .svg file",
+            hint="give a .png, .pdf or .svg file",
         )
 
 

@@ -48,10 +48,10 @@ def test_an_image_is_drawn_with_the_landmarks_of_a_detector(cli, photo):
         (["contempt"], "no action units for it"),
         (["smile"], "neither an image file nor an action unit nor an expression"),
         (["photo.jpg"], "no detector of landmarks"),
-        (["photo.jpg", "--detector", "csv"], "needs a file"),
+        (["photo.jpg", "--detector", "csv"], "needs the path of a CSV file"),
         (["photo.jpg", "photo.jpg", "--detector", "csv:points.csv"], "2 images"),
         (["AU12", "--detector", "csv:points.csv"], "only be used with an image"),
-        (["AU12", "-o", "maps.jpg"], "cannot be a .jpg"),
+        (["AU12", "-o", "maps.jpg"], "cannot be written as a .jpg"),
     ],
 )
 def test_a_wrong_argument_is_an_error_that_says_what_to_do(cli, photo, words, problem):
