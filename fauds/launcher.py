@@ -1,4 +1,4 @@
-"""Reading the environment variables that torchrun sets for each process that it starts."""
+"""What this process was started with: the variables that torchrun sets, and processor cores."""
 
 import os
 
@@ -39,6 +39,16 @@ def local_rank() -> int:
 def is_launched() -> bool:
     """Return whether torchrun started this process, according to the environment variables."""
     return {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use, at least 1.
+
+    A batch system such as Slurm, or taskset, may have given it fewer cores than the machine has.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _number(name: str, default: int) -> int:

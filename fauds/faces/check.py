@@ -6,7 +6,6 @@ and frames of a video by the video's header. A few frames are cropped into a tem
 measure the speed and the size of a crop.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from fauds import launcher
 from fauds.datasets import DATASETS
 from fauds.datasets.base import Reading, ReadOptions
 from fauds.datasets.media_files import Footage, LandmarkFiles
@@ -226,7 +226,7 @@ def check(
     if wanted.needs != "nothing":
         coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
         contents += coverage.lines
-    processes = os.cpu_count() or 1
+    processes = launcher.cores()
     steps = [estimates.captions(len(frames), reading_seconds), estimates.split()]
     if jobs[0].alignment == wanted:
         steps += _prepare(jobs, available, coverage, processes, contents, missing)

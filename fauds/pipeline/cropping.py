@@ -1,6 +1,5 @@
 """The step that crops and aligns faces; it writes image files of faces, and faces.parquet."""
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.compute as pc
 
+from fauds import launcher
 from fauds.datasets import DATASETS
 from fauds.datasets import image_folders as images
 from fauds.datasets.base import Reader, ReadOptions
@@ -54,7 +54,7 @@ def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> Cro
     name = options.get("alignment", default.name)
     # The benchmark only names the version of its own alignment.
     version = default.version if name == default.name else alignment(name).version
-    fields = {"without_landmarks": default.without_landmarks, "workers": os.cpu_count() or 1}
+    fields = {"without_landmarks": default.without_landmarks, "workers": launcher.cores()}
     return CropRequest(**{**fields, **options, "alignment": name, "version": version})
 
 

@@ -1,6 +1,5 @@
 """Sets up the device and precision of a run with accelerate, and moves batches to the device."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from fauds import launcher
 from fauds.errors import UsageError
 from fauds.nn.base import Batch
 from fauds.settings import ModelSettings, RunSettings
@@ -66,13 +66,14 @@ def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
     """Return the number of processes that load images.
 
     The number is the setting ``training.workers`` if this has a value; otherwise 0 if the model
-    runs on the CPU, and up to 8 if it runs on a GPU.
+    runs on the CPU, and if it runs on a GPU, up to 8: the processor cores that this process may
+    use, divided by the number of processes.
     """
     if settings.training.workers is not None:
         return settings.training.workers
     if accelerator.device.type == "cpu":
         return 0
-    share: int = min(8, (os.cpu_count() or 1) // accelerator.num_processes)
+    share: int = min(8, launcher.cores() // accelerator.num_processes)
     return share
 
 

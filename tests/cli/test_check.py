@@ -14,7 +14,7 @@ import pytest
 import yaml
 from scipy.io import savemat
 
-from fauds import resources
+from fauds import launcher, resources
 from fauds.faces import estimates as needs
 from fauds.faces.estimates import Pace
 from fauds.synthetic import release
@@ -64,7 +64,7 @@ def test_a_complete_release_lacks_nothing(cli, bp4d_root, tmp_path):
     assert "landmarks: 49 points for 24 of 24 sequences" in out
     assert "64 x 64 pixels" in line(out, "the first image of F001/T1")
     assert "144 crops (eyes-similarity 1)" in line(out, "prepare: ")
-    assert f"over {os.cpu_count()} process" in line(out, "prepare: ")
+    assert f"over {launcher.cores()} process" in line(out, "prepare: ")
     assert "48 frames in 8 sequences, but 3,934 frames are published" in "\n".join(
         group(out, "differs from the published counts")
     )
