@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 import torch
 from torch import Generator, Tensor, nn
 
+from fauds.nn.layers.words import PackedWords, pack_words
+from fauds.nn.transfer import send
 from fauds.settings import ModelSettings
 
 Need = Literal["captions", "landmarks", "subjects"]
@@ -68,6 +70,10 @@ class Batch:
             has none; None unless the model needs "landmarks".
         subjects: [B] long, the number of the subject in each frame, equal for all frames of one
             subject; None unless the model needs "subjects".
+        local_words: the words of the B * A captions in `local` without padding, in rows
+            image * A + AU; None before `packed`, or if `local` is None.
+        global_words: the words of the B captions in `global_` without padding; None before
+            `packed`, or if `global_` is None.
     """
 
     images: Tensor
@@ -78,13 +84,27 @@ class Batch:
     global_: Tensor | None = None
     landmarks: Tensor | None = None
     subjects: Tensor | None = None
+    local_words: PackedWords | None = None
+    global_words: PackedWords | None = None
+
+    def packed(self) -> "Batch":
+        """Return the batch with `local_words` and `global_words`.
+
+        Batches are packed on the CPU, before they are moved to a GPU; see `pack_words`.
+        """
+        local, global_ = self.local_words, self.global_words
+        if local is None and self.local is not None:
+            local = pack_words(self.local.flatten(0, 1))
+        if global_ is None and self.global_ is not None:
+            global_ = pack_words(self.global_)
+        return replace(self, local_words=local, global_words=global_)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch with all tensors except `rows` moved to a device."""
-        moved = {
-            name: tensor.to(device, non_blocking=True)
-            for name, tensor in vars(self).items()
-            if tensor is not None and name != "rows"
+        """Return the batch with everything except `rows` on a device, without waiting for it."""
+        moved: dict[str, Any] = {
+            name: send(value, device) if isinstance(value, Tensor) else value.to(device)
+            for name, value in vars(self).items()
+            if value is not None and name != "rows"
         }
         return replace(self, **moved)
 
@@ -126,11 +146,12 @@ class TestOutputs(NamedTuple):
         scores: [B, A], the probability that each AU is active, or the probability of each class.
         measures: metrics that the model computes itself, such as the accuracy of its words: maps
             the name of a metric to (sum, count), its sum over the items of this batch and the
-            number of these items.
+            number of these items. The sum may be a scalar tensor, which is read after the last
+            batch, so that no batch waits for the GPU.
     """
 
     scores: Tensor
-    measures: dict[str, tuple[int | float, int]]
+    measures: dict[str, tuple[Tensor | int | float, int]]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from fauds.nn.layers.beam import beam_search
 from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.heads import BranchHeads, GlobalHead
-from fauds.nn.layers.words import PAD, WordLogits, pack_words
+from fauds.nn.layers.words import PAD, WordLogits
 from fauds.settings import BackboneSettings, ModelSettings
 
 TERMS = ("fau", "lgen", "ggen", "gau")
@@ -280,19 +280,15 @@ class VLFAU(Model, Describes, Attends, Embeds):
         A caption that is all <pad> counts as missing and takes no computing time. If the batch has
         no captions, the decoders are not run.
         """
-        # Packing waits for the GPU to finish its queue, which is still empty before the backbone.
-        local_words = global_words = None
-        if self.local_decoder is not None and batch.local is not None:
-            local_words = pack_words(batch.local.flatten(0, 1))
-        if self.global_decoder is not None and batch.global_ is not None:
-            global_words = pack_words(batch.global_)
+        batch = batch.packed()
         encoded = self._encode(batch.images)
         au_logits = self.heads(self.head_dropout(encoded.features))
         local_logits = global_logits = global_au_logits = None
-        if self.local_decoder is not None and local_words is not None:
-            local_logits, _ = self.local_decoder(encoded.branches.flatten(0, 1), local_words)
-        if self.global_decoder is not None and global_words is not None:
-            global_logits, attended = self.global_decoder(encoded.whole, global_words)
+        if self.local_decoder is not None and batch.local_words is not None:
+            rows = encoded.branches.flatten(0, 1)
+            local_logits, _ = self.local_decoder(rows, batch.local_words)
+        if self.global_decoder is not None and batch.global_words is not None:
+            global_logits, attended = self.global_decoder(encoded.whole, batch.global_words)
             if self.global_head is not None:
                 global_au_logits = self.global_head(global_logits.mean_per_row(attended))
         return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
@@ -319,8 +315,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
         """
         output = self(batch)
         words = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
-        hits: dict[str, tuple[int | float, int]] = {
-            name: (int(logits.hits(5).sum()), len(logits.targets))
+        hits: dict[str, tuple[Tensor | int | float, int]] = {
+            name: (logits.hits(5).sum(), len(logits.targets))
             for name, logits in words.items()
             if logits is not None
         }

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageBaseline
 from fauds.nn.base import Batch, BeamSearchOptions, Model
+from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.training import processes
@@ -70,14 +72,20 @@ def infer(
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    outputs: list[tuple[np.ndarray, dict[str, tuple[int | float, int]]]] = []
+    copies = []
     with torch.inference_mode():
         for batch in _own_batches(model, faces, settings, accelerator):
             batch = on_device(batch, accelerator.device, settings.model)
             with accelerator.autocast():
                 test_outputs = model.test_step(batch)
-            outputs.append((test_outputs.scores.cpu().numpy(), test_outputs.measures))
+            measures = {
+                name: (HostCopy(total) if isinstance(total, Tensor) else total, count)
+                for name, (total, count) in test_outputs.measures.items()
+            }
+            copies.append((HostCopy(test_outputs.scores), measures))
             advance(len(batch.rows) * accelerator.num_processes)
+    # Results are read after the last batch: reading each at once would keep the GPU waiting.
+    outputs = [(scores.read().numpy(), _read(measures)) for scores, measures in copies]
     all_outputs = processes.interleave(processes.gather(outputs))
     scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
     _check_finite(scores, faces)
@@ -96,11 +104,13 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    batch_scores = []
+    copies = []
     for batch in _own_batches(model, faces, settings, accelerator):
+        images = send(batch.images, accelerator.device)
         with accelerator.autocast():
-            scores = model.predict(normalise(batch.images.to(accelerator.device), settings.model))
-        batch_scores.append(scores.cpu().numpy())
+            scores = model.predict(normalise(images, settings.model))
+        copies.append(HostCopy(scores))
+    batch_scores = [copy.read().numpy() for copy in copies]
     all_scores = np.concatenate(processes.interleave(processes.gather(batch_scores)))
     _check_finite(all_scores, faces)
     return all_scores
@@ -120,6 +130,15 @@ def _own_batches(
         world=accelerator.num_processes,
         pin=accelerator.device.type == "cuda",
     )
+
+
+def _read(
+    measures: Mapping[str, tuple[HostCopy | int | float, int]],
+) -> dict[str, tuple[int | float, int]]:
+    return {
+        name: (total.read().item() if isinstance(total, HostCopy) else total, count)
+        for name, (total, count) in measures.items()
+    }
 
 
 def _means(parts: Sequence[dict[str, tuple[int | float, int]]]) -> Measures:
@@ -232,15 +251,18 @@ def explain(
     """
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
-    outputs = []
+    copies = []
     for batch in _own_batches(model, faces, settings, accelerator):
-        images = normalise(batch.images.to(accelerator.device), settings.model)
+        images = normalise(send(batch.images, accelerator.device), settings.model)
         with accelerator.autocast():
             explained = model.explain(images, **_search(faces, settings))
         maps = None if explained.attention is None else explained.attention.float()
         parts = (*explained.tokens, maps)
-        outputs.append([None if part is None else part.cpu().numpy() for part in parts])
+        copies.append([None if part is None else HostCopy(part) for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
+    outputs = [
+        [None if part is None else part.read().numpy() for part in parts] for parts in copies
+    ]
     all_outputs = processes.interleave(processes.gather(outputs))
     attention = [part for _, _, part in all_outputs if part is not None]
     return Explanations(

@@ -1,5 +1,6 @@
 """Sets up the device and precision of a run with accelerate, and moves batches to the device."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,12 +81,14 @@ def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
 def on_device(batch: Batch, device: torch.device, settings: ModelSettings) -> Batch:
     """Return a loaded batch, moved to a device, with its uint8 images made float and normalised.
 
+    Its captions are packed before they are moved (`Batch.packed`). Nothing waits for the device.
+
     Args:
         batch: the batch as loaded.
         device: the device.
         settings: the settings of the model, with the mean and standard deviation of pixels.
     """
-    moved = batch.to(device)
+    moved = batch.packed().to(device)
     return replace(moved, images=normalise(moved.images, settings))
 
 
@@ -96,5 +99,15 @@ def normalise(images: Tensor, settings: ModelSettings) -> Tensor:
         images: uint8 [B, 3, S, S] RGB.
         settings: the settings of the model, with the mean and standard deviation of each channel.
     """
-    mean, std = (images.new_tensor(v, dtype=torch.float32) for v in (settings.mean, settings.std))
-    return (images.float() / 255 - mean[:, None, None]) / std[:, None, None]
+    mean, std = (_by_channel(values, images.device) for values in (settings.mean, settings.std))
+    return (images.float() / 255 - mean) / std
+
+
+def _by_channel(values: Sequence[float], device: torch.device) -> Tensor:
+    """Return one value for each channel as a float32 tensor [C, 1, 1], made on the device itself.
+
+    A tensor that is made on the CPU and copied would wait for all that a GPU still has to do.
+    """
+    return torch.stack(
+        [torch.full((1, 1), value, dtype=torch.float32, device=device) for value in values]
+    )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fauds.errors import DataError
 from fauds.nn.base import Batch, Model, means
+from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
 from fauds.training.batches import batches
@@ -34,9 +35,11 @@ class _TrainingStep:
     Attributes:
         number: the number of the step, from 0, counted through all epochs.
         epoch: the epoch, from 0.
-        losses: this process's values of the model's losses and of their total, in one tensor. The
-            mean of this tensor over all processes has the losses of the whole batch.
-        norm: the norm of the gradient before clipping.
+        losses: this process's values of the model's losses and of their total, in one tensor, on
+            its way to the CPU.
+        shared_losses: the mean of `losses` over all processes, which has the losses of the whole
+            batch; None for a step that the log has no line for.
+        norm: the norm of the gradient before clipping, on its way to the CPU.
         skipped: whether the gradients overflowed in float16, so that the weights did not change.
         rate: the learning rate.
         faces: the number of faces in the batch of all processes.
@@ -45,8 +48,9 @@ class _TrainingStep:
 
     number: int
     epoch: int
-    losses: Tensor
-    norm: Tensor
+    losses: HostCopy
+    shared_losses: HostCopy | None
+    norm: HostCopy
     skipped: bool
     rate: float
     faces: int
@@ -181,11 +185,11 @@ class Training:
         torch.manual_seed(seed * 1_000_003 + epoch + 10_007 * rank)
         start = time.perf_counter()
         self._model.train()
-        figures = _RunningMeans(self._accelerator.reduce, len(self._faces), self._terms, log)
+        figures = _RunningMeans(len(self._faces), self._terms, log)
         last: _TrainingStep | None = None
         for number, micro_batches in enumerate(self._micro_batches(epoch)):
             step = self._step(number, epoch, micro_batches)
-            # Values are read one step late, so that the GPU need not be waited for.
+            # Values are read one step late, when the GPU has the next step to work on.
             self._add_figures(last, figures)
             last = step
             advance(1)
@@ -239,22 +243,25 @@ class Training:
             group["lr"] = group["base"] * factor
         # Means are over the whole batch, that is over all micro-batches and processes.
         counts = torch.stack([self._counts(batch) for batch in micro_batches]).sum(dim=0)
-        counts = accelerator.reduce(counts.to(accelerator.device)) / accelerator.num_processes
-        losses = [
+        counts = accelerator.reduce(send(counts, accelerator.device)) / accelerator.num_processes
+        parts = [
             self._backward(batch, counts, last=number_in_step == len(micro_batches))
             for number_in_step, batch in enumerate(micro_batches, start=1)
         ]
+        losses = torch.stack(parts).sum(dim=0)
         clip = training.gradient_clip or math.inf
         norm = accelerator.clip_grad_norm_(self._model.parameters(), clip)
         self._optimiser.step()
         if self._average is not None and not self._optimiser.step_was_skipped:
             self._average.update()
         self._optimiser.zero_grad()
+        logged = (overall + 1) % _LOG_EVERY == 0
         return _TrainingStep(
             number=overall,
             epoch=epoch,
-            losses=torch.stack(losses).sum(dim=0),
-            norm=norm,
+            losses=HostCopy(losses),
+            shared_losses=HostCopy(accelerator.reduce(losses, "mean")) if logged else None,
+            norm=HostCopy(norm),
             skipped=self._optimiser.step_was_skipped,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, len(self._faces) - number * training.batch_size),
@@ -307,20 +314,12 @@ class _RunningMeans:
     """Averages the losses of an epoch, and writes values to the log at regular intervals.
 
     Args:
-        reduce: a function that averages a tensor over processes.
         faces: the number of faces (frames) in an epoch.
         terms: the names of the losses.
         log: the log; None if this process writes none.
     """
 
-    def __init__(
-        self,
-        reduce: Callable[..., Tensor],
-        faces: int,
-        terms: tuple[str, ...],
-        log: TrainingLog | None,
-    ) -> None:
-        self._reduce = reduce
+    def __init__(self, faces: int, terms: tuple[str, ...], log: TrainingLog | None) -> None:
         self._faces = faces
         self._terms = terms
         self._log = log
@@ -333,26 +332,25 @@ class _RunningMeans:
         Returns:
             Whether the losses and the gradient of the step are finite.
         """
-        losses = step.losses.cpu()
+        losses = step.losses.read()
         self._sums += losses.double() * (step.faces / self._faces)
         self._faces_since += step.faces
         # Without the gradient's norm, a bad last step would be noticed after the checkpoint.
-        figures = [losses] if step.skipped else [losses, step.norm.cpu()]
+        figures = [losses] if step.skipped else [losses, step.norm.read()]
         if not all(bool(figure.isfinite().all()) for figure in figures):
             return False
-        if (step.number + 1) % _LOG_EVERY == 0:
-            self._write(step)
+        if step.shared_losses is not None:
+            self._write(step, step.shared_losses.read().tolist())
         return True
 
-    def _write(self, step: _TrainingStep) -> None:
-        losses = self._reduce(step.losses, "mean").tolist()
+    def _write(self, step: _TrainingStep, losses: list[float]) -> None:
         now = time.perf_counter()
         if self._log is not None:
             figures = {
                 "epoch": step.epoch + 1,
                 **dict(zip(self._terms, losses, strict=True)),
                 "learning_rate": step.rate,
-                "gradient_norm": float(step.norm),
+                "gradient_norm": float(step.norm.read()),
                 "frames_per_second": self._faces_since / (now - self._last_time),
             }
             self._log.step(step.number + 1, figures)
@@ -375,12 +373,12 @@ def _not_finite(
     step: _TrainingStep, faces: FaceSet, steps_an_epoch: int, terms: tuple[str, ...]
 ) -> DataError:
     named = [str(path) for path in faces.images[step.rows.numpy()][:3]]
-    values = zip(terms, step.losses.tolist(), strict=True)
+    values = zip(terms, step.losses.read().tolist(), strict=True)
     batch = step.number - step.epoch * steps_an_epoch + 1
     return DataError(
         f"The loss or its gradient is not finite "
         f"({', '.join(f'{term} {value:g}' for term, value in values)}, gradient "
-        f"{float(step.norm):g}) in epoch {step.epoch + 1}, batch {batch}.",
+        f"{float(step.norm.read()):g}) in epoch {step.epoch + 1}, batch {batch}.",
         where=", ".join(named) + " ...",
         hint="lower training.learning_rate or training.gradient_clip, or check these images",
     )

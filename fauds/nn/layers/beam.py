@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fauds.nn.layers.decoder import CaptionDecoder, DecoderState
 from fauds.nn.layers.words import BOS, EOS, PAD, UNK
+from fauds.nn.transfer import HostCopy, send
 
 NEVER = (PAD, BOS, UNK)
 """Tokens that a caption must not contain."""
@@ -49,7 +50,9 @@ def beam_search(
     continues with the most probable word, so that width 1 is greedy decoding, and no width scores
     lower than greedy decoding. <pad>, <bos> and <unk> are never written. The search stops when
     every hypothesis of every row has ended or has `max_words` words. Finished rows are removed from
-    the computation when they are more than a quarter of the rows.
+    the computation when they are more than a quarter of the rows. With a GPU, the program learns
+    one word late which rows have ended, when the GPU has the next word to work on; it waits for
+    nothing else.
 
     Args:
         decoder: the caption decoder, in eval mode.
@@ -60,7 +63,7 @@ def beam_search(
 
     Returns:
         The captions, long [R, T], as words, <eos>, then <pad>, without <bos>; and the scores of the
-        captions, [R].
+        captions, [R]. T is at most `max_words`.
     """
     rows, device = len(values), values.device
     tokens = torch.full((rows, max_words), PAD, dtype=torch.long, device=device)
@@ -71,22 +74,34 @@ def beam_search(
     state = decoder.start(values, width)
     beams = _first_beams(rows, width, device)
     last = torch.full_like(beams.words, BOS)
+    late = _flags_are_late(device)
+    flags: HostCopy | None = None
     for t in range(max_words):
         logits, state = decoder.step(state, last)
         beams, parents = _advance(beams, logits, length_penalty)
         state, last = _reorder(state, parents), beams.tokens[..., -1]
-        done = beams.ended.all(dim=1)
+        if not late:
+            flags = HostCopy(beams.ended.all(dim=1))
+        done = torch.zeros(len(active), dtype=torch.bool) if flags is None else flags.read()
         if t + 1 == max_words:
             done = torch.ones_like(done)
         # Copying the other rows costs time, so finished rows stay until they are a quarter.
         if int(done.sum()) * 4 > len(done):
-            words, scores[active[done]] = _best(beams.pick(done), length_penalty)
-            tokens[active[done], : t + 1] = words
-            active, beams, state = active[~done], beams.pick(~done), state.rows(~done)
-            last = last[~done]
+            finished, others = (send(rows.nonzero()[:, 0], device) for rows in (done, ~done))
+            words, scores[active[finished]] = _best(beams.pick(finished), length_penalty)
+            tokens[active[finished], : t + 1] = words
+            active, beams, state = active[others], beams.pick(others), state.rows(others)
+            last = last[others]
         if len(active) == 0:
             break
+        if late:
+            flags = HostCopy(beams.ended.all(dim=1))
     return tokens[:, : t + 1], scores
+
+
+def _flags_are_late(device: torch.device) -> bool:
+    """Return whether it is one word later that the search learns which rows have ended."""
+    return device.type == "cuda"
 
 
 def _first_beams(rows: int, width: int, device: torch.device) -> _Beams:
@@ -120,7 +135,8 @@ def _continuations(beams: _Beams, logits: Tensor) -> tuple[Tensor, Tensor]:
         since no more than K continuations of one hypothesis can be kept.
     """
     log_probs = logits.float().log_softmax(dim=-1)
-    log_probs[..., NEVER] = -math.inf
+    for word in NEVER:  # one index for all would be copied from the CPU, word after word
+        log_probs[..., word] = -math.inf
     best = log_probs.topk(min(log_probs.shape[1:]), dim=-1)
     ended_values = torch.full_like(best.values, -math.inf)
     ended_values[..., 0] = 0.0

@@ -39,7 +39,7 @@ class DecoderState(NamedTuple):
         """Return the state of some rows.
 
         Args:
-            kept: the rows, as a bool mask [R] or as row numbers.
+            kept: the numbers of the rows, long.
         """
         parts = (self.values, self.keys, self.hidden, self.cell)
         values, keys, hidden, cell = (part[kept] for part in parts)

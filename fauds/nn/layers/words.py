@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fauds.nn.transfer import send
+
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 
 
@@ -34,9 +36,20 @@ class PackedWords:
     rows: Tensor
     lengths: Tensor
 
+    def to(self, device: torch.device) -> "PackedWords":
+        """Return the words on a device, copied without waiting for it."""
+        tensors = (self.inputs, self.targets, self.rows, self.lengths)
+        return PackedWords(
+            send(self.order, device), self.steps, *(send(tensor, device) for tensor in tensors)
+        )
+
 
 def pack_words(tokens: Tensor) -> PackedWords:
     """Return the words of R captions without their padding.
+
+    The number of words is needed on the CPU. Pack captions before they are moved to a GPU, as
+    `fauds.nn.base.Batch.packed` does: with `tokens` on a GPU, this function waits for it several
+    times.
 
     Args:
         tokens: [R, T] long, one caption in each row: <bos>, words, <eos>, then <pad>; a row of
@@ -45,7 +58,7 @@ def pack_words(tokens: Tensor) -> PackedWords:
     targets = tokens[:, 1:]
     lengths = (targets != PAD).sum(dim=1)
     order = torch.argsort(lengths, descending=True, stable=True)
-    on_host = lengths.cpu()  # the only point that waits for the device
+    on_host = lengths.cpu()
     longest = int(on_host.max()) if len(on_host) else 0
     steps = tuple((on_host > torch.arange(longest)[:, None]).sum(dim=1).tolist())
     order = order[: steps[0] if steps else 0]
