@@ -6,7 +6,7 @@ choice is derived from (seed, epoch, frame), so that a resumed training has no s
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -267,17 +267,13 @@ class _FaceDataset(Dataset[DataError | None]):
         faces: the frames whose images are loaded.
         sampling: the size and the augmentation of the images.
         slots: the memory into which images are loaded.
-        epoch: the epoch, from 0; None for testing.
     """
 
-    def __init__(
-        self, faces: FaceSet, sampling: Sampling, slots: _Slots, epoch: int | None
-    ) -> None:
-        self._faces, self._sampling, self._epoch = faces, sampling, epoch
-        self._slots = slots
+    def __init__(self, faces: FaceSet, sampling: Sampling, slots: _Slots) -> None:
+        self._faces, self._sampling, self._slots = faces, sampling, slots
 
-    def __getitem__(self, micro_batch: tuple[int, np.ndarray]) -> DataError | None:
-        number, rows = micro_batch
+    def __getitem__(self, micro_batch: "_MicroBatch") -> DataError | None:
+        epoch, number, rows = micro_batch
         images, views = self._slots.images(number).numpy(), self._slots.views(number).numpy()
         try:
             for index, row in enumerate(rows.tolist()):
@@ -285,7 +281,7 @@ class _FaceDataset(Dataset[DataError | None]):
                     str(self._faces.images[row]),
                     int(self._faces.frame_ids[row]),
                     self._sampling,
-                    self._epoch,
+                    epoch,
                     images[index],
                 )
         except DataError as error:
@@ -294,8 +290,22 @@ class _FaceDataset(Dataset[DataError | None]):
         return None
 
 
-class _MicroBatchSampler(Sampler[tuple[int, np.ndarray]]):
-    """Yields, for each micro-batch, its number and the row numbers of its frames.
+class _MicroBatch(NamedTuple):
+    """What a loader process needs to know to load the images of one micro-batch.
+
+    Attributes:
+        epoch: the epoch, from 0; None for testing.
+        number: the number of the micro-batch in the epoch, from 0.
+        rows: the row numbers of its frames.
+    """
+
+    epoch: int | None
+    number: int
+    rows: np.ndarray
+
+
+class _Order:
+    """The frames of each micro-batch of an epoch.
 
     An empty micro-batch gets one frame as a placeholder, whose labels are removed later.
 
@@ -314,16 +324,25 @@ class _MicroBatchSampler(Sampler[tuple[int, np.ndarray]]):
         pairs = zip(shares, placeholder_rows, strict=True)
         self.micro_batches = [rows if len(rows) else np.array([row]) for rows, row in pairs]
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        return iter(enumerate(self.micro_batches))
+
+class _EpochSampler(Sampler[_MicroBatch]):
+    """Yields the micro-batches of the epoch that `begin` was last told."""
+
+    def begin(self, order: _Order, epoch: int | None) -> None:
+        """Set the order and the number of the epoch that is iterated over next."""
+        self._order, self._epoch = order, epoch
+
+    def __iter__(self) -> Iterator[_MicroBatch]:
+        for number, rows in enumerate(self._order.micro_batches):
+            yield _MicroBatch(self._epoch, number, rows)
 
     def __len__(self) -> int:
-        return len(self.micro_batches)
+        return len(self._order.micro_batches)
 
 
 def _training_order(
     rows: int, settings: TrainingSettings, epoch: int, rank: int, world: int
-) -> _MicroBatchSampler:
+) -> _Order:
     order = np.random.default_rng([settings.seed, epoch]).permutation(rows)
     cuts = np.arange(settings.batch_size, rows, settings.batch_size)
     accumulate = settings.accumulate
@@ -333,12 +352,111 @@ def _training_order(
         share for batch in step_batches for share in np.array_split(batch, world * accumulate)[own]
     ]
     placeholder_rows = [int(batch[0]) for batch in step_batches for _ in range(accumulate)]
-    return _MicroBatchSampler(shares, placeholder_rows)
+    return _Order(shares, placeholder_rows)
 
 
-def _testing_order(rows: int, size: int, rank: int, world: int) -> _MicroBatchSampler:
+def _testing_order(rows: int, size: int, rank: int, world: int) -> _Order:
     shares = np.split(np.arange(rows), np.arange(size, rows, size))[rank::world]
-    return _MicroBatchSampler(shares, [0] * len(shares))
+    return _Order(shares, [0] * len(shares))
+
+
+class BatchLoader:
+    """Loads the batches of this process, epoch after epoch, with the same loader processes.
+
+    In training, the batch of each step is divided among `world` processes, and the share of each
+    process is divided into ``training.accumulate`` micro-batches, each of which is yielded. If the
+    last batch of the epoch has too few frames, some micro-batches hold a placeholder: a frame
+    without labels and captions, with empty `rows`.
+
+    In testing, all frames are taken in order as centre crops, and the processes take whole batches
+    in turn.
+
+    Args:
+        faces: the frames.
+        settings: the settings of the run, for batch sizes, seed and augmentation.
+        training: whether the frames are trained on; otherwise they are tested.
+        workers: the number of loader processes; 0 loads images in this process. They start with the
+            first epoch, and end with `close`.
+        needs: what a batch must hold besides images and labels: "captions", "landmarks" or
+            "subjects". Captions and landmarks are added only if `faces` has them.
+        rank: the number of this process, from 0.
+        world: the number of processes.
+        pin: whether to put images into page-locked memory, from which a GPU copies faster.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        settings: RunSettings[Any],
+        *,
+        training: bool,
+        workers: int,
+        needs: Collection[Need] = (),
+        rank: int = 0,
+        world: int = 1,
+        pin: bool = False,
+    ) -> None:
+        self._faces, self._settings, self._training = faces, settings, training
+        self._needs, self._pin = needs, pin
+        self._rank, self._world = rank, world
+        largest = settings.inference.batch_size
+        if training:
+            largest = -(-settings.training.batch_size // (world * settings.training.accumulate))
+        sampling = Sampling.from_settings(settings)
+        # One slot for each micro-batch that is being loaded, and one for the one that is copied.
+        self._slots = _Slots(
+            _PREFETCH * workers + 1, min(largest, len(faces)), sampling.size, shared=workers > 0
+        )
+        self._sampler = _EpochSampler()
+        self._loader: DataLoader[DataError | None] | None = DataLoader(
+            _FaceDataset(faces, sampling, self._slots),
+            sampler=self._sampler,
+            batch_size=None,
+            # Without a batch size, single items are passed, which torch's types do not cover.
+            collate_fn=_identity,  # type: ignore[arg-type]
+            num_workers=workers,
+            prefetch_factor=_PREFETCH if workers else None,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),
+        )
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of one epoch, with uint8 images.
+
+        Args:
+            epoch: the epoch, from 0, from which order and augmentation are derived in training. In
+                testing it makes no difference.
+
+        Raises:
+            DataError: an image is missing or cannot be decoded.
+        """
+        if self._loader is None:
+            raise ValueError("the loader is closed")
+        # PyTorch's loader takes a random number when its processes start, which used to be in every
+        # epoch. Dropout follows, and must not differ from that of earlier versions.
+        torch.empty((), dtype=torch.int64).random_()
+        shares = self._rank, self._world
+        if self._training:
+            order = _training_order(len(self._faces), self._settings.training, epoch, *shares)
+        else:
+            size = self._settings.inference.batch_size
+            order = _testing_order(len(self._faces), size, *shares)
+        self._sampler.begin(order, epoch if self._training else None)
+        # The loader's iterator must not be kept in a variable: after an error, the traceback would
+        # keep it and its processes alive.
+        for number, (error, rows, placeholder) in enumerate(
+            zip(self._loader, order.micro_batches, order.placeholders, strict=True)
+        ):
+            if error is not None:
+                raise error
+            images = _copy_images(self._slots.images(number)[: len(rows)], self._pin)
+            views = self._slots.views(number)[: len(rows)].clone()
+            batch = _batch(self._faces, rows, images, views, self._needs)
+            yield _without_content(batch) if placeholder else batch
+
+    def close(self) -> None:
+        """End the loader processes."""
+        self._loader = None
 
 
 def batches(
@@ -354,57 +472,27 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield the batches of this process in one epoch, with uint8 images.
 
-    In training, the batch of each step is divided among `world` processes, and the share of each
-    process is divided into ``training.accumulate`` micro-batches, each of which is yielded. If the
-    last batch of the epoch has too few frames, some micro-batches hold a placeholder: a frame
-    without labels and captions, with empty `rows`.
-
-    In testing, all frames are taken in order as centre crops, and the processes take whole batches
-    in turn.
-
     Args:
-        faces: the frames.
-        settings: the settings of the run, for batch sizes, seed and augmentation.
+        faces, settings, workers, needs, rank, world, pin: see `BatchLoader`.
         epoch: the epoch, from 0; None for testing.
-        workers: the number of loader processes; 0 loads images in this process.
-        needs: what a batch must hold besides images and labels: "captions", "landmarks" or
-            "subjects". Captions and landmarks are added only if `faces` has them.
-        rank: the number of this process, from 0.
-        world: the number of processes.
-        pin: whether to put images into page-locked memory, from which a GPU copies faster.
 
     Raises:
         DataError: an image is missing or cannot be decoded.
     """
-    size = settings.inference.batch_size
-    if epoch is None:
-        order = _testing_order(len(faces), size, rank, world)
-    else:
-        order = _training_order(len(faces), settings.training, epoch, rank, world)
-    sampling = Sampling.from_settings(settings)
-    # One slot for each micro-batch that is being loaded, and one for the one that is copied.
-    largest = max(map(len, order.micro_batches), default=0)
-    slots = _Slots(_PREFETCH * workers + 1, largest, sampling.size, shared=workers > 0)
-    loader = DataLoader(
-        _FaceDataset(faces, sampling, slots, epoch),
-        sampler=order,
-        batch_size=None,
-        # Without a batch size, single items are passed, which torch's types do not cover.
-        collate_fn=_identity,  # type: ignore[arg-type]
-        num_workers=workers,
-        prefetch_factor=_PREFETCH if workers else None,
+    loader = BatchLoader(
+        faces,
+        settings,
+        training=epoch is not None,
+        workers=workers,
+        needs=needs,
+        rank=rank,
+        world=world,
+        pin=pin,
     )
-    # The loader's iterator must not be kept in a variable: after an error, the traceback would
-    # keep it and its processes alive.
-    for number, (error, rows, placeholder) in enumerate(
-        zip(loader, order.micro_batches, order.placeholders, strict=True)
-    ):
-        if error is not None:
-            raise error
-        images = _copy_images(slots.images(number)[: len(rows)], pin)
-        views = slots.views(number)[: len(rows)].clone()
-        batch = _batch(faces, rows, images, views, needs)
-        yield _without_content(batch) if placeholder else batch
+    try:
+        yield from loader.epoch(epoch or 0)
+    finally:
+        loader.close()
 
 
 _PREFETCH = 2
@@ -425,7 +513,7 @@ def _identity(item: DataError | None) -> DataError | None:
 def _batch(
     faces: FaceSet, rows: np.ndarray, images: Tensor, views: Tensor, needs: Collection[Need]
 ) -> Batch:
-    optional: dict[str, Tensor] = {}
+    optional: dict[str, Any] = {}
     if "captions" in needs and faces.captions is not None:
         captions, tokens = faces.captions, faces.captions.tokens
         optional["local"] = torch.from_numpy(_trim(tokens.local[captions.local[rows]]))
@@ -450,7 +538,7 @@ def _without_content(batch: Batch) -> Batch:
 
     Labels become -1, captions <pad>, landmarks NaN, and the row numbers are empty.
     """
-    empty = {
+    empty: dict[str, Any] = {
         name: torch.zeros_like(tokens)
         for name, tokens in (("local", batch.local), ("global_", batch.global_))
         if tokens is not None

@@ -1,7 +1,7 @@
 """The training of one fold: begins or resumes it, saves checkpoints and the trained weights."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,21 +111,22 @@ def train(
             if len(stages) > 1:
                 say(f"stage {stage.name}: epochs {start + 1} to {end}")
             training = Training(model, faces, class_weights, settings, start, stage.epochs)
-            if resumed is not None:
-                training.restore(*resumed, same_stage=epochs_done > start)
-                resumed = None
-                advance(epochs_done * training.steps_an_epoch)
-            for epoch in range(max(epochs_done, start), end):
-                figures = training.epoch(epoch, log, advance)
-                say(_epoch_line(epoch + 1, epochs, figures))
-                if after_epoch is not None:
-                    with training.as_saved() as model_as_saved:
-                        after_epoch(model_as_saved, epoch + 1)
-                if log is not None:
-                    log.epoch(epoch + 1, figures)
-                    state, header = training.state()
-                    checkpoint.save_checkpoint(folder, state, {**meta, **header}, epoch + 1)
-            trained = training.finish()
+            with closing(training):
+                if resumed is not None:
+                    training.restore(*resumed, same_stage=epochs_done > start)
+                    resumed = None
+                    advance(epochs_done * training.steps_an_epoch)
+                for epoch in range(max(epochs_done, start), end):
+                    figures = training.epoch(epoch, log, advance)
+                    say(_epoch_line(epoch + 1, epochs, figures))
+                    if after_epoch is not None:
+                        with training.as_saved() as model_as_saved:
+                            after_epoch(model_as_saved, epoch + 1)
+                    if log is not None:
+                        log.epoch(epoch + 1, figures)
+                        state, header = training.state()
+                        checkpoint.save_checkpoint(folder, state, {**meta, **header}, epoch + 1)
+                trained = training.finish()
     if processes.is_leader():
         checkpoint.save(folder / WEIGHTS, dict(trained.state_dict()), meta)
         checkpoint.remove_checkpoints(folder)

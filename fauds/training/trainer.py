@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from fauds.errors import DataError
 from fauds.nn.base import Batch, Model, means
 from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
-from fauds.training.batches import batches
+from fauds.training.batches import BatchLoader
 from fauds.training.device import loader_workers, make_accelerator, on_device
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
@@ -90,6 +91,11 @@ class Training:
         self._model, self._optimiser = self._accelerator.prepare(
             model, make_optimiser(model, training)
         )
+        if isinstance(self._model, DistributedDataParallel):
+            # In every forward pass, all buffers would be copied from the first process to the
+            # others, constant ones too. `_share_buffers` does it once an epoch, which is enough for
+            # the statistics of batch norm: training does not read them.
+            self._model.broadcast_buffers = False
         self.unwrapped: Model = self._accelerator.unwrap_model(self._model)
         self._average = (
             None if training.ema is None else WeightAverage(self.unwrapped, training.ema)
@@ -98,6 +104,16 @@ class Training:
             class_weights, dtype=torch.float32, device=self._accelerator.device
         )
         self._faces, self._settings = faces, settings
+        self._loader = BatchLoader(
+            faces,
+            settings,
+            training=True,
+            workers=loader_workers(settings, self._accelerator),
+            needs=model.needs,
+            rank=self._accelerator.process_index,
+            world=self._accelerator.num_processes,
+            pin=self._accelerator.device.type == "cuda",
+        )
         self.steps_an_epoch = math.ceil(len(faces) / training.batch_size)
         self._first, self._steps = first * self.steps_an_epoch, epochs * self.steps_an_epoch
 
@@ -136,6 +152,10 @@ class Training:
         if self._accelerator.scaler is not None:
             header["scaler"] = self._accelerator.scaler.state_dict()
         return tensors, header
+
+    def close(self) -> None:
+        """End the processes that load images; they last from epoch to epoch."""
+        self._loader.close()
 
     def finish(self) -> Model:
         """Return the trained model; its weights are their moving average if one was kept."""
@@ -207,17 +227,7 @@ class Training:
 
     def _micro_batches(self, epoch: int) -> Iterator[list[Batch]]:
         """Yield, for every optimiser step of an epoch, the list of its micro-batches."""
-        accelerator = self._accelerator
-        loaded: Iterable[Batch] = batches(
-            self._faces,
-            self._settings,
-            epoch=epoch,
-            workers=loader_workers(self._settings, accelerator),
-            needs=self.unwrapped.needs,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-            pin=accelerator.device.type == "cuda",
-        )
+        loaded: Iterable[Batch] = self._loader.epoch(epoch)
         if type(self.unwrapped).mix is not Model.mix:
             loaded = self._mixed(loaded, epoch)
         return _group(loaded, self._settings.training.accumulate)
