@@ -41,7 +41,9 @@ class _TrainingStep:
         shared_losses: the mean of `losses` over all processes, which has the losses of the whole
             batch; None for a step that the log has no line for.
         norm: the norm of the gradient before clipping, on its way to the CPU.
-        skipped: whether the gradients overflowed in float16, so that the weights did not change.
+        scaled: whether the loss was scaled for float16. A gradient that is not finite then means
+            only that the scale was too large: the optimiser leaves the weights as they are, and the
+            scale falls.
         rate: the learning rate.
         faces: the number of faces in the batch of all processes.
         rows: the rows of this process's faces, for error messages.
@@ -52,7 +54,7 @@ class _TrainingStep:
     losses: HostCopy
     shared_losses: HostCopy | None
     norm: HostCopy
-    skipped: bool
+    scaled: bool
     rate: float
     faces: int
     rows: Tensor
@@ -262,7 +264,7 @@ class Training:
         clip = training.gradient_clip or math.inf
         norm = accelerator.clip_grad_norm_(self._model.parameters(), clip)
         self._optimiser.step()
-        if self._average is not None and not self._optimiser.step_was_skipped:
+        if self._average is not None:
             self._average.update()
         self._optimiser.zero_grad()
         logged = (overall + 1) % _LOG_EVERY == 0
@@ -272,7 +274,8 @@ class Training:
             losses=HostCopy(losses),
             shared_losses=HostCopy(accelerator.reduce(losses, "mean")) if logged else None,
             norm=HostCopy(norm),
-            skipped=self._optimiser.step_was_skipped,
+            # The fused AdamW itself leaves a step out, which accelerate does not notice.
+            scaled=accelerator.scaler is not None,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, len(self._faces) - number * training.batch_size),
             rows=torch.cat([batch.rows for batch in micro_batches]),
@@ -346,7 +349,7 @@ class _RunningMeans:
         self._sums += losses.double() * (step.faces / self._faces)
         self._faces_since += step.faces
         # Without the gradient's norm, a bad last step would be noticed after the checkpoint.
-        figures = [losses] if step.skipped else [losses, step.norm.read()]
+        figures = [losses] if step.scaled else [losses, step.norm.read()]
         if not all(bool(figure.isfinite().all()) for figure in figures):
             return False
         if step.shared_losses is not None:

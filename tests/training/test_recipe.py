@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fauds.errors import DataError, UsageError
+from fauds.nn.transfer import HostCopy
 from fauds.settings import RunSettings
 from fauds.tables.paths import LOG
 from fauds.training import device, optimiser, processes, trainer
@@ -218,3 +219,17 @@ def test_a_gradient_that_is_not_finite_stops_training_before_the_checkpoint(
     with pytest.raises(DataError, match=f"gradient nan.*epoch 1, batch {steps_an_epoch}"):
         train(faces, single, tmp_path / "run")
     assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_gradient_that_overflows_in_float16_does_not_stop_the_training(scaled):
+    """With a scaled loss, the optimiser leaves the step out and the scale falls."""
+
+    def step(loss: float, norm: float) -> trainer._TrainingStep:
+        copies = HostCopy(torch.tensor([loss, loss])), None, HostCopy(torch.tensor(norm))
+        return trainer._TrainingStep(0, 0, *copies, scaled, 0.1, 2, torch.arange(2))
+
+    figures = trainer._RunningMeans(4, ("loss", "total"), None)
+    assert figures.add(step(1.0, 2.0))
+    assert figures.add(step(3.0, math.inf)) == scaled
+    assert not figures.add(step(math.nan, 1.0))
