@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from fauds.nn.layers import recurrence
+from fauds.nn.layers import beam, recurrence
 from fauds.nn.layers.beam import beam_search
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.recurrence import LSTMInputs, run_lstm, step_lstm
@@ -112,6 +112,23 @@ def test_rows_that_end_early_do_not_disturb_the_others():
     for row in range(12):
         alone, _ = beam_search(decoder, values[row : row + 1], width=2, max_words=12)
         assert [w for w in alone[0].tolist() if w] == tokens[row, : lengths[row]].tolist()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [1, 3])
+def test_learning_one_word_late_which_rows_have_ended_does_not_change_captions(width, monkeypatch):
+    decoder, values = toy(vocab=9, rows=40)
+    expected, expected_scores = beam_search(decoder, values, width=width, max_words=12)
+    steps = []
+    real = decoder.step
+    monkeypatch.setattr(decoder, "step", lambda *inputs: steps.append(1) or real(*inputs))
+    monkeypatch.setattr(beam, "_flags_are_late", lambda device: True)
+    tokens, scores = beam_search(decoder, values, width=width, max_words=12)
+    longest = expected.shape[1]
+    assert torch.equal(tokens[:, :longest], expected)
+    assert not tokens[:, longest:].any()
+    assert len(steps) <= longest + 1
+    torch.testing.assert_close(scores, expected_scores)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 
 from fauds.errors import DataError
 from fauds.nn.presets import run_settings
-from fauds.training.batches import Sampling, augment, batches
+from fauds.training.batches import BatchLoader, Sampling, augment, batches
 from fauds.training.face_set import FaceSet
 from tests.helpers import SMALL
 
@@ -87,3 +87,24 @@ def test_the_error_names_a_damaged_or_missing_image(faces, settings, workers, co
         load(faces, settings, epoch=0, workers=workers)
     # The loader's processes have ended, although the error still exists.
     assert not multiprocessing.active_children()
+
+
+def test_loader_processes_last_from_epoch_to_epoch_and_end_when_closed(faces, settings):
+    loader = BatchLoader(faces, settings, training=True, workers=2)
+    running = []
+    for epoch in (0, 1, 4):
+        alone = load(faces, settings, epoch=epoch, workers=0)
+        for batch, expected in zip(loader.epoch(epoch), alone, strict=True):
+            assert torch.equal(batch.rows, expected.rows)
+            assert torch.equal(batch.images, expected.images)
+        running.append({process.pid for process in multiprocessing.active_children()})
+    assert len(running[0]) == 2
+    assert running == [running[0]] * 3
+    # An epoch that is left early has no effect on the next one.
+    next(loader.epoch(2))
+    first = load(faces, settings, epoch=3, workers=0)[0]
+    assert torch.equal(next(loader.epoch(3)).images, first.images)
+    loader.close()
+    assert not multiprocessing.active_children()
+    with pytest.raises(ValueError, match="closed"):
+        next(loader.epoch(0))

@@ -1,6 +1,7 @@
 """Training is reproducible bit for bit, can be resumed, and names damaged files."""
 
 import json
+import multiprocessing
 import re
 from dataclasses import replace
 
@@ -86,6 +87,32 @@ def test_a_repeated_or_resumed_training_is_identical_bit_for_bit(faces, settings
         for name, tensor in whole.items():
             assert torch.equal(tensor, again[name])
             assert torch.equal(tensor, resumed[name]), (stop_at, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [None, 4])
+def test_loader_processes_do_not_change_a_training_and_end_with_it(
+    faces, settings, tmp_path, stop_at
+):
+    training = settings.training.model_copy(update={"workers": 2})
+    several = settings.model_copy(update={"training": training})
+    done = 0
+
+    def stop(steps):
+        nonlocal done
+        done += steps
+        if done == stop_at:
+            raise KeyboardInterrupt
+
+    if stop_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train(faces, several, tmp_path / "several", stop)
+        assert not multiprocessing.active_children()
+    weights = train(faces, several, tmp_path / "several").state_dict()
+    assert not multiprocessing.active_children()
+    torch.testing.assert_close(
+        weights, train(faces, settings, tmp_path / "alone").state_dict(), rtol=0, atol=0
+    )
 
 
 def test_a_finished_training_leaves_weights_and_a_log_and_no_checkpoint(faces, settings, tmp_path):
