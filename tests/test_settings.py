@@ -80,7 +80,11 @@ def test_presets_of_table_4_differ_only_in_the_switches_of_the_table():
 
 
 def test_the_paper_preset_equals_the_defaults_with_its_backbone():
-    backbone = {"name": "swin_base_patch4_window7_224.ms_in1k", "pretrained": True}
+    backbone = {
+        "name": "swin_base_patch4_window7_224.ms_in1k",
+        "args": {"drop_path_rate": 0.1},
+        "pretrained": True,
+    }
     defaults = presets.settings_type("vlfau")(model={"backbone": backbone}).model_dump(
         exclude={"description"}
     )

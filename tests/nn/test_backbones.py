@@ -134,3 +134,29 @@ def test_a_preset_has_the_parts_of_its_row_in_table_4(preset):
         if decoder is not None:
             assert decoder.readout.weight.shape == (vocabulary, settings.hidden)
             assert decoder.key.weight.shape == (settings.attention_dim, settings.dim)
+
+
+def drop_paths(network):
+    """Return the rates of all drop path layers of a network, in order."""
+    return [m.drop_prob for m in network.modules() if type(m).__name__ == "DropPath"]
+
+
+def test_the_paper_presets_drop_path_is_the_default_of_timm_written_out():
+    backbone = run_settings("vlfau", "paper").model.backbone
+    with torch.device("meta"):
+        written = FourStages(backbone.name, dict(backbone.args)).body
+        default = FourStages(backbone.name, {}).body
+    assert len(drop_paths(written)) == 2 * (2 + 2 + 18 + 2 - 1)  # the first block has rate 0
+    assert drop_paths(written) == drop_paths(default)
+    assert drop_paths(written)[-1] == pytest.approx(0.1)
+
+
+def test_the_drop_path_rate_rises_to_its_setting_over_the_blocks():
+    change = "model.backbone.args.drop_path_rate=0.5"
+    backbone = run_settings("vlfau", "paper", (change,)).model.backbone
+    with torch.device("meta"):
+        rates = drop_paths(FourStages(backbone.name, dict(backbone.args)).body)
+    expected = [0.5 * block / 23 for block in range(1, 24) for _ in range(2)]
+    assert rates == pytest.approx(expected)
+    for family in ("vlfau", "linear"):
+        assert run_settings(family, "tiny").model.backbone.args["drop_path_rate"] == 0.0

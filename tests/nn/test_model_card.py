@@ -62,7 +62,8 @@ def test_each_open_point_is_a_setting_with_the_default_on_the_card():
 
 def test_every_setting_is_in_the_paper_or_about_the_machine_or_an_open_point():
     open_settings = {setting.strip("`") for _, setting, _, _ in open_points()}
-    open_settings.remove("model.backbone.name")
+    # The backbone is one setting with several keys, most of which the paper states.
+    open_settings -= {"model.backbone.name", "model.backbone.args.drop_path_rate"}
     existing = {f"{group}.{key}" for group, model in GROUPS.items() for key in model.model_fields}
     assert not open_settings & (STATED | MACHINE)
     assert open_settings | STATED | MACHINE == existing
