@@ -114,6 +114,8 @@ class TrainingSettings(Settings):
         cutout: the side length of the square that cutout erases from a training image, as a share
             of the side length of the image, 0 to 1.
         cutout_chance: the share of training images from which a square is erased, 0 to 1.
+        colour_jitter: the largest relative change of the brightness, contrast and saturation of a
+            training image, 0 to 1; 0 for no change. See `fauds.training.colour_jitter`.
         seed: the seed of all random choices.
         workers: the number of processes that load images; None for a number that suits the
             machine.
@@ -146,6 +148,7 @@ class TrainingSettings(Settings):
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
     cutout_chance: float = Field(0.5, ge=0, le=1)
+    colour_jitter: float = Field(0.0, ge=0, le=1)
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=0)
     device: Literal["auto", "cpu"] = "auto"
@@ -278,6 +281,32 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
         candidates = getattr(annotation, "__args__", (annotation,))
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
+
+
+ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "training": {"colour_jitter": 0.0},
+}
+"""Settings that runs of older versions did not save, by section, with the value that stands for
+what these versions did."""
+
+
+def with_added_settings(saved: Any) -> Any:
+    """Return saved settings, completed by those that fauds did not have yet when they were saved.
+
+    Settings that all versions have are not filled in, so that incomplete settings stay incomplete.
+
+    Args:
+        saved: the settings of a run as nested mappings: by section ("model", "training",
+            "inference"), then by name. What is no mapping is returned as it is.
+    """
+    if not isinstance(saved, Mapping):
+        return saved
+    return {
+        section: {**ADDED_SETTINGS.get(section, {}), **values}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in saved.items()
+    }
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

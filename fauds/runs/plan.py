@@ -14,7 +14,7 @@ from fauds.nn import MODELS, presets
 from fauds.nn.base import Model
 from fauds.protocols.benchmark import Benchmark
 from fauds.protocols.run_settings import write_settings
-from fauds.settings import RunSettings
+from fauds.settings import RunSettings, with_added_settings
 from fauds.tables.paths import SETTINGS
 
 
@@ -217,9 +217,10 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
             hint="start a new run, without --resume",
         )
     try:
-        settings = presets.settings_type(saved["model"]).model_validate(saved["settings"])
+        saved_settings = with_added_settings(saved["settings"])
+        settings = presets.settings_type(saved["model"]).model_validate(saved_settings)
         # All settings are saved, so that a missing one is an error and not a default.
-        if settings.model_dump(mode="json") != saved["settings"]:
+        if settings.model_dump(mode="json") != saved_settings:
             raise _unreadable(folder / SETTINGS, "some settings are missing")
         return Plan(
             folder,

@@ -1,7 +1,8 @@
 """Batches of face images with their labels and captions.
 
-Training images get a random crop, flip and cutout, test images the centre crop. Every random
-choice is derived from (seed, epoch, frame), so that a resumed training has no state to restore.
+Training images get a random crop, flip, cutout and change of colour, test images the centre crop.
+Every random choice is derived from (seed, epoch, frame), so that a resumed training has no state to
+restore.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,6 +20,7 @@ from fauds.faces.image_decoding import decode
 from fauds.facs import MIRRORED_POINTS
 from fauds.nn.base import Batch, Need
 from fauds.settings import RunSettings, TrainingSettings
+from fauds.training.colour_jitter import jitter_colours
 from fauds.training.face_set import FaceSet
 
 
@@ -33,6 +35,8 @@ class Sampling:
         cutout: the side of the grey square that hides a part of the image (cutout), as a share of
             the side of the image, 0 to 1.
         cutout_chance: the share of training images that get a grey square, 0 to 1.
+        colour_jitter: the largest relative change of brightness, contrast and saturation of a
+            training image, 0 to 1; 0 for no change.
     """
 
     size: int
@@ -40,6 +44,7 @@ class Sampling:
     flip: bool = True
     cutout: float = 0.25
     cutout_chance: float = 0.5
+    colour_jitter: float = 0.0
 
     @classmethod
     def from_settings(cls, settings: RunSettings[Any]) -> "Sampling":
@@ -51,6 +56,7 @@ class Sampling:
             training.flip,
             training.cutout,
             training.cutout_chance,
+            training.colour_jitter,
         )
 
 
@@ -184,13 +190,14 @@ def augment(
     rng: np.random.Generator,
     into: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int, int, bool]:
-    """Return a random crop of an image, mirrored and with a grey square (cutout) at random.
+    """Return a random crop of an image, mirrored, recoloured and with a grey square at random.
 
-    Cutout follows DeVries and Taylor (2017).
+    The grey square (cutout) follows DeVries and Taylor (2017).
 
     Args:
         image: the image, uint8 [H, W, 3]; it is not changed.
-        sampling: the size of the crop and the probabilities of mirroring and cutout.
+        sampling: the size of the crop, the probabilities of mirroring and cutout, and the strength
+            of the colour jitter.
         rng: the source of the random choices.
         into: uint8 [S, S, 3], the array to write the crop into; a new array unless given.
 
@@ -207,12 +214,18 @@ def augment(
         cv2.flip(image, 1, dst=view)  # ten times as fast as NumPy
     else:
         view[:] = image
+    hidden: tuple[slice, slice] | None = None
     if rng.random() < sampling.cutout_chance:
         half = sampling.cutout * size / 2
         y, x = (int(rng.integers(size)) for _ in range(2))
         # As in the paper, the square's centre may be anywhere, so that it may exceed the image.
         rows = slice(max(0, int(y - half)), int(y + half))
-        view[rows, max(0, int(x - half)) : int(x + half)] = 127
+        hidden = rows, slice(max(0, int(x - half)), int(x + half))
+    # Drawn last, so that the setting changes no other choice; done first, so that grey stays grey.
+    if sampling.colour_jitter:
+        jitter_colours(view, sampling.colour_jitter, rng)
+    if hidden is not None:
+        view[hidden] = 127
     return view, left, top, mirrored
 
 

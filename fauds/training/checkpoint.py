@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fauds.datasets.base import natural
 from fauds.errors import DataError
 from fauds.nn.base import Model
+from fauds.settings import with_added_settings
 from fauds.tables.atomic import atomic
 
 _HEADER_KEY = "fauds"
@@ -188,6 +189,8 @@ def check(meta: dict[str, Any], expected: dict[str, Any], path: Path) -> None:
     """
     # JSON turns tuples into lists, as in the header that was read.
     expected = json.loads(json.dumps(expected))
+    # A file of an older version lacks settings that were added later.
+    meta = {**meta, "settings": with_added_settings(meta.get("settings", _MISSING))}
     keys = [(key,) for key in _COMPARED] + [("settings", "model"), ("settings", "training")]
     differences = [
         difference

@@ -70,11 +70,67 @@ def test_a_training_image_is_a_crop_that_may_be_mirrored_and_have_a_cutout(
             assert np.array_equal(image.transpose(1, 2, 0), expected)
 
 
+def with_jitter(settings, strength):
+    training = settings.training.model_copy(update={"colour_jitter": strength})
+    return settings.model_copy(update={"training": training})
+
+
+def recoloured(image, strength, rng):
+    """Return an image, float [H, W, 3], after the changes that colour jitter draws, unrounded."""
+    factors = rng.uniform(1 - strength, 1 + strength, 3)
+    pixels = image.astype(float)
+    for change in rng.permutation(3):
+        grey = pixels @ (0.299, 0.587, 0.114)
+        towards = (np.zeros(()), grey.mean(), grey[..., None])[change]
+        pixels = np.clip(towards + factors[change] * (pixels - towards), 0, 255)
+    return pixels
+
+
+def test_colour_jitter_changes_brightness_contrast_and_saturation_and_leaves_the_cutout_grey(
+    faces, settings
+):
+    jittered = load(faces, with_jitter(settings, 0.4), epoch=3, workers=0)
+    squares = 0
+    for batch in jittered:
+        for row, image in zip(batch.rows.tolist(), batch.images.numpy(), strict=True):
+            rng = np.random.default_rng([settings.training.seed, 3, 7 * row])
+            top, left = rng.integers(9), rng.integers(9)
+            expected = stored(faces, row)[top : top + SIDE, left : left + SIDE]
+            expected = expected[:, ::-1] if rng.random() < 0.5 else expected
+            cutout = rng.random() < 0.5
+            y, x = (rng.integers(SIDE), rng.integers(SIDE)) if cutout else (0, 0)
+            expected = recoloured(expected, 0.4, rng)
+            if cutout:
+                expected[max(0, y - 7) : y + 7, max(0, x - 7) : x + 7] = 127
+                squares += 1
+            # Each of the three changes rounds to whole levels.
+            assert np.abs(image.transpose(1, 2, 0) - expected).max() < 3
+    assert 0 < squares < FRAMES
+
+
+def test_colour_jitter_changes_no_other_random_choice(faces, settings):
+    plain = load(faces, settings, epoch=3, workers=0)
+    jittered = load(faces, with_jitter(settings, 0.4), epoch=3, workers=0)
+    for one, other in zip(plain, jittered, strict=True):
+        assert torch.equal(one.rows, other.rows)
+        assert torch.equal(one.views, other.views)
+        assert not torch.equal(one.images, other.images)
+    again = load(faces, with_jitter(settings, 0.4), epoch=3, workers=2)
+    for one, other in zip(jittered, again, strict=True):
+        assert torch.equal(one.images, other.images)
+    tested, plain_tested = (
+        load(faces, with_jitter(settings, strength), epoch=None, workers=0)
+        for strength in (0.4, 0.0)
+    )
+    assert torch.equal(tested[0].images, plain_tested[0].images)
+
+
 def test_augmentation_does_not_change_its_input(faces, settings):
     image = stored(faces, 0).copy()
     before = image.copy()
+    sampling = Sampling.from_settings(with_jitter(settings, 0.4))
     for seed in range(8):
-        augment(image, Sampling.from_settings(settings), np.random.default_rng(seed))
+        augment(image, sampling, np.random.default_rng(seed))
     assert np.array_equal(image, before)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from fauds.errors import DataError
 from fauds.nn.presets import run_settings
+from fauds.settings import ADDED_SETTINGS
 from fauds.training import checkpoint
 from tests.helpers import SMALL
 
@@ -103,6 +104,18 @@ def test_settings_are_named_by_their_dotted_key(tmp_path):
         assert part in message
     # It is named once, as part of the normalisation.
     assert "settings.model.image_size" not in message
+
+
+def test_a_file_of_a_version_without_a_setting_passes_if_the_setting_is_off(tmp_path):
+    older = header()
+    for section, added in ADDED_SETTINGS.items():
+        for name in added:
+            del older["settings"][section][name]
+    checkpoint.check(older, header(), tmp_path)
+    jittered = header()
+    jittered["settings"]["training"]["colour_jitter"] = 0.4
+    message = refusal(tmp_path, older, jittered)
+    assert "settings.training.colour_jitter: the file has 0.0, expected 0.4" in message
 
 
 def test_keys_that_an_older_file_lacks_are_named_with_the_differences(tmp_path):
