@@ -91,7 +91,10 @@ class TrainingSettings(Settings):
     schedule, the clipping and the size of the cutout; their defaults were chosen for fauds.
 
     Attributes:
-        epochs: the number of times that training goes through all training frames.
+        epochs: the number of times that training goes through all training frames, or through
+            those of an epoch if `frame_step` is not 1.
+        frame_step: n, to train on every n-th training frame in each epoch; successive epochs begin
+            at successive frames, so that n epochs go through all of them. 1 for every frame.
         batch_size: the total number of faces per step in all processes.
         learning_rate: the learning rate after the warm-up.
         backbone_rate: the learning rate of the backbone, as a multiple of `learning_rate`.
@@ -134,6 +137,7 @@ class TrainingSettings(Settings):
     """
 
     epochs: int = Field(15, ge=1)
+    frame_step: int = Field(1, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
@@ -284,7 +288,7 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "training": {"colour_jitter": 0.0},
+    "training": {"frame_step": 1, "colour_jitter": 0.0},
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

@@ -22,6 +22,7 @@ from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no
 from fauds.tables import predictions, store
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
 from fauds.training import checkpoint, processes
+from fauds.training.batches import frames_an_epoch
 from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
 from fauds.version import VERSION
@@ -252,7 +253,7 @@ class FoldRun:
             self._faces, (self.training_frames, self.test_frames, self.validation_frames)
         )
         after_epoch = epoch_predictor(folder, testing, validating, settings, inputs.target.names)
-        steps = -(-len(faces) // training.batch_size) * training.epochs
+        steps = -(-frames_an_epoch(len(faces), training) // training.batch_size) * training.epochs
         title = f"fold {self.fold}, without part {self.fold}: training"
         with self.progress.bar(title, steps) as advance:
             return train(

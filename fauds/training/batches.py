@@ -353,11 +353,39 @@ class _EpochSampler(Sampler[_MicroBatch]):
         return len(self._order.micro_batches)
 
 
+def frames_an_epoch(frames: int, training: TrainingSettings) -> int:
+    """Return the number of frames that one epoch trains on, which is the same in every epoch.
+
+    Args:
+        frames: the number of all training frames.
+        training: the settings of training, of which `frame_step` counts.
+    """
+    return -(-frames // training.frame_step)
+
+
+def epoch_rows(frames: int, training: TrainingSettings, epoch: int) -> np.ndarray:
+    """Return the row numbers of the frames that an epoch trains on, int64, in ascending steps.
+
+    They are every n-th row, where n is ``training.frame_step``. Rows are in the order of
+    frames.parquet, in which the frames of a sequence follow each other. Successive epochs begin at
+    rows 0, 1, ... n - 1 in turn, and thus together take every row. An epoch that begins later and
+    would have a row fewer than the first gets one more from the beginning.
+
+    Args:
+        frames: the number of all training frames.
+        training: the settings of training.
+        epoch: the epoch, from 0.
+    """
+    step = training.frame_step
+    return (epoch % step + step * np.arange(frames_an_epoch(frames, training))) % frames
+
+
 def _training_order(
-    rows: int, settings: TrainingSettings, epoch: int, rank: int, world: int
+    frames: int, settings: TrainingSettings, epoch: int, rank: int, world: int
 ) -> _Order:
-    order = np.random.default_rng([settings.seed, epoch]).permutation(rows)
-    cuts = np.arange(settings.batch_size, rows, settings.batch_size)
+    rows = epoch_rows(frames, settings, epoch)
+    order = rows[np.random.default_rng([settings.seed, epoch]).permutation(len(rows))]
+    cuts = np.arange(settings.batch_size, len(rows), settings.batch_size)
     accumulate = settings.accumulate
     own = slice(rank * accumulate, (rank + 1) * accumulate)
     step_batches = np.split(order, cuts)
@@ -376,7 +404,7 @@ def _testing_order(rows: int, size: int, rank: int, world: int) -> _Order:
 class BatchLoader:
     """Loads the batches of this process, epoch after epoch, with the same loader processes.
 
-    In training, the batch of each step is divided among `world` processes, and the share of each
+    In training, an epoch takes the frames of `epoch_rows`, and the batch of each step is divided among `world` processes, and the share of each
     process is divided into ``training.accumulate`` micro-batches, each of which is yielded. If the
     last batch of the epoch has too few frames, some micro-batches hold a placeholder: a frame
     without labels and captions, with empty `rows`.

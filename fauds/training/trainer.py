@@ -19,7 +19,7 @@ from fauds.nn.base import Batch, Model, means
 from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
-from fauds.training.batches import BatchLoader
+from fauds.training.batches import BatchLoader, frames_an_epoch
 from fauds.training.device import loader_workers, make_accelerator, on_device
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
@@ -116,7 +116,8 @@ class Training:
             world=self._accelerator.num_processes,
             pin=self._accelerator.device.type == "cuda",
         )
-        self.steps_an_epoch = math.ceil(len(faces) / training.batch_size)
+        self._frames_an_epoch = frames_an_epoch(len(faces), training)
+        self.steps_an_epoch = math.ceil(self._frames_an_epoch / training.batch_size)
         self._first, self._steps = first * self.steps_an_epoch, epochs * self.steps_an_epoch
 
     def restore(
@@ -207,7 +208,7 @@ class Training:
         torch.manual_seed(seed * 1_000_003 + epoch + 10_007 * rank)
         start = time.perf_counter()
         self._model.train()
-        figures = _RunningMeans(len(self._faces), self._terms, log)
+        figures = _RunningMeans(self._frames_an_epoch, self._terms, log)
         last: _TrainingStep | None = None
         for number, micro_batches in enumerate(self._micro_batches(epoch)):
             step = self._step(number, epoch, micro_batches)
@@ -223,7 +224,7 @@ class Training:
         return {
             **figures.means(),
             "learning_rate": last.rate,
-            "frames_per_second": len(self._faces) / seconds,
+            "frames_per_second": self._frames_an_epoch / seconds,
             "seconds": seconds,
         }
 
@@ -277,7 +278,7 @@ class Training:
             # The fused AdamW itself leaves a step out, which accelerate does not notice.
             scaled=accelerator.scaler is not None,
             rate=training.learning_rate * factor,
-            faces=min(training.batch_size, len(self._faces) - number * training.batch_size),
+            faces=min(training.batch_size, self._frames_an_epoch - number * training.batch_size),
             rows=torch.cat([batch.rows for batch in micro_batches]),
         )
 

@@ -55,6 +55,37 @@ def test_every_frame_of_a_batch_is_in_exactly_one_micro_batch(faces, settings, w
     assert {len(share) for share in shares} == {4 * passes}
 
 
+@pytest.mark.parametrize("step", [1, 3, 7, 41])
+def test_every_nth_frame_is_an_epoch_and_n_epochs_take_all_frames(faces, settings, step):
+    few = changed(settings, batch_size=6, frame_step=step)
+    seen, size = set(), -(-FRAMES // step)
+    for epoch in range(2 * step):
+        loaded = list(batches(faces, few, epoch=epoch, workers=0))
+        rows = [row for batch in loaded for row in batch.rows.tolist()]
+        first = epoch % step
+        regular = [row for row in range(FRAMES) if row % step == first]
+        # One frame more where a later beginning would leave one out: every epoch has equally many.
+        extra = set(rows) - set(regular)
+        assert set(regular) <= set(rows) and len(rows) == len(set(rows)) == size
+        assert extra <= set(range(first))
+        assert len(loaded) == -(-size // 6)
+        if epoch == step - 1:
+            assert seen | set(rows) == set(range(FRAMES))
+        seen |= set(rows)
+
+
+def test_an_epoch_of_every_third_frame_takes_a_third_of_the_steps(faces, settings, tmp_path):
+    steps = []
+    quick = {"batch_size": 5, "epochs": 1, "learning_rate": 1e-6}
+    train(faces, changed(settings, **quick, frame_step=3), tmp_path / "third", steps.append)
+    assert sum(steps) == 3  # 14 of 40 frames
+    train(faces, changed(settings, **quick), tmp_path / "all")
+    third, whole = (log(tmp_path / name)[-1] for name in ("third", "all"))
+    assert abs(third["total"] - whole["total"]) > 1e-3
+    # The weights hardly change: the losses are means over the frames, however many there are.
+    assert third["total"] == pytest.approx(whole["total"], rel=0.05)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_processes_take_test_batches_in_turn(faces, settings, world):
     small = settings.model_copy(
