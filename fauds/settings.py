@@ -98,6 +98,9 @@ class TrainingSettings(Settings):
         batch_size: the total number of faces per step in all processes.
         learning_rate: the learning rate after the warm-up.
         backbone_rate: the learning rate of the backbone, as a multiple of `learning_rate`.
+        layer_decay: the learning rate of each layer of the backbone, as a multiple of that of the
+            layer after it; the last layer's is this multiple of `backbone_rate`. 1 for the same
+            rate in all layers.
         weight_decay: the weight decay of AdamW.
         betas: the betas of AdamW.
         warmup: the share of all steps, 0 to 1, at the start of training in which the learning
@@ -141,6 +144,7 @@ class TrainingSettings(Settings):
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(5e-4, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     warmup: float = Field(0.05, ge=0, lt=1)
@@ -288,7 +292,7 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "training": {"frame_step": 1, "colour_jitter": 0.0},
+    "training": {"frame_step": 1, "layer_decay": 1.0, "colour_jitter": 0.0},
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

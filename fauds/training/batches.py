@@ -404,10 +404,10 @@ def _testing_order(rows: int, size: int, rank: int, world: int) -> _Order:
 class BatchLoader:
     """Loads the batches of this process, epoch after epoch, with the same loader processes.
 
-    In training, an epoch takes the frames of `epoch_rows`, and the batch of each step is divided among `world` processes, and the share of each
-    process is divided into ``training.accumulate`` micro-batches, each of which is yielded. If the
-    last batch of the epoch has too few frames, some micro-batches hold a placeholder: a frame
-    without labels and captions, with empty `rows`.
+    In training, an epoch takes the frames of `epoch_rows`. The batch of each step is divided among
+    `world` processes, and the share of each process is divided into ``training.accumulate``
+    micro-batches, each of which is yielded. If the last batch of the epoch has too few frames, some
+    micro-batches hold a placeholder: a frame without labels and captions, with empty `rows`.
 
     In testing, all frames are taken in order as centre crops, and the processes take whole batches
     in turn.

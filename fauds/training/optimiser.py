@@ -1,26 +1,37 @@
 """AdamW, its learning rate schedule, and a moving average of the weights."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fauds.errors import UsageError
 from fauds.nn.base import Model
+from fauds.nn.layers.depths import layer_numbers
 from fauds.settings import TrainingSettings
 
 
 def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
     """Return AdamW with one learning rate for the backbone and one for the rest of the model.
 
+    With ``training.layer_decay``, each layer of the backbone has a rate of its own.
+
     Each parameter group has a key ``base``, its highest learning rate, which the trainer multiplies
     by the factor of `rate_at` at every step.
+
+    Raises:
+        UsageError: ``training.layer_decay`` is set, but the layers of the backbone are not known.
     """
     rates = {"backbone": training.learning_rate * training.backbone_rate}
-    groups = [
-        {"params": parameters, "base": rates.get(name, training.learning_rate)}
-        for name, parameters in model.param_groups().items()
-        if parameters
-    ]
+    groups: list[dict[str, Any]] = []
+    for name, parameters in model.param_groups().items():
+        rate = rates.get(name, training.learning_rate)
+        parts = [(1.0, parameters)]
+        if name == "backbone" and training.layer_decay < 1:
+            parts = _by_layer(model.backbone, parameters, training.layer_decay)
+        groups += [{"params": part, "base": rate * factor} for factor, part in parts if part]
     return torch.optim.AdamW(
         groups,
         lr=training.learning_rate,
@@ -28,6 +39,38 @@ def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.Adam
         weight_decay=training.weight_decay,
         fused=True,
     )
+
+
+def _by_layer(
+    backbone: nn.Module | None, parameters: Sequence[nn.Parameter], decay: float
+) -> list[tuple[float, list[nn.Parameter]]]:
+    """Return the parameters of the backbone by layer, each with the factor of its learning rate.
+
+    The factor of the last layer is `decay`, and that of every layer before it `decay` times that of
+    the layer after it, as in BEiT and in the public code of MAE.
+
+    Args:
+        backbone: the backbone; None if the model has none.
+        parameters: the trainable parameters of the group "backbone"; those that do not belong to a
+            layer of the backbone have the factor 1.
+        decay: the factor from a layer to the layer before it, 0 to 1.
+
+    Raises:
+        UsageError: the model has no backbone, or its layers are not known.
+    """
+    if backbone is None:
+        raise UsageError(
+            "The model has no backbone whose layers could have different learning rates.",
+            where="training.layer_decay",
+            hint="set training.layer_decay=1",
+        )
+    numbers = layer_numbers(backbone)
+    layer_of = {id(parameter): numbers[name] for name, parameter in backbone.named_parameters()}
+    above = max(numbers.values(), default=-1) + 1
+    groups: dict[int, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(layer_of.get(id(parameter), above), []).append(parameter)
+    return [(decay ** (above - layer), group) for layer, group in sorted(groups.items())]
 
 
 def rate_at(step: int, steps: int, warmup: float, schedule: str = "cosine") -> float:

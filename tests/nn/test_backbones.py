@@ -1,14 +1,17 @@
 """Backbones that are chosen by name, and the backbones of the shipped presets."""
 
 import math
+import re
 
 import pytest
+import timm
 import torch
 
 from fauds import resources
 from fauds.errors import DataError, UsageError
 from fauds.nn import presets
 from fauds.nn.layers.backbone import FourStages, LastStage, MultiScale
+from fauds.nn.layers.depths import layer_numbers
 from fauds.nn.presets import run_settings
 from fauds.nn.vlfau import VLFAU, vlfau_loss
 from fauds.training import checkpoint
@@ -160,3 +163,34 @@ def test_the_drop_path_rate_rises_to_its_setting_over_the_blocks():
     assert rates == pytest.approx(expected)
     for family in ("vlfau", "linear"):
         assert run_settings(family, "tiny").model.backbone.args["drop_path_rate"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("swin_tiny_patch4_window7_224", {"embed_dim": 8, "depths": (1, 2, 3, 1)}),
+        ("convnext_atto", {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
+        ("resnet10t", {}),
+        ("vit_tiny_patch16_224", {"depth": 3}),
+    ],
+)
+def test_layers_are_numbered_alike_in_a_whole_network_and_in_one_that_returns_its_stages(
+    name, args
+):
+    if "swin" in name:
+        args = {**args, "num_heads": (1, 1, 2, 2)}
+    stages = timm.create_model(name, features_only=True, **args)
+    whole = timm.create_model(name, num_classes=0, **args)
+    of_stages, of_whole = layer_numbers(stages), layer_numbers(whole)
+    assert of_stages.keys() == dict(stages.named_parameters()).keys()
+    assert of_whole.keys() == dict(whole.named_parameters()).keys()
+    assert sorted(set(of_stages.values())) == list(range(max(of_stages.values()) + 1))
+    blocks = 0
+    for path, number in of_stages.items():
+        plain = re.sub(r"^(layers|stages|blocks|stem)_(\d+)", r"\1.\2", path.removeprefix("model."))
+        assert of_whole[plain] == number
+        if re.match("patch_embed|stem|conv1|bn1|cls_token", plain):
+            assert number == 0
+        blocks = max(blocks, number)
+    depths = {"swin_tiny_patch4_window7_224": 7, "convnext_atto": 5, "resnet10t": 4}
+    assert blocks == depths.get(name, 3)

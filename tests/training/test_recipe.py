@@ -15,7 +15,7 @@ from fauds.training import device, optimiser, processes, trainer
 from fauds.training.batches import batches
 from fauds.training.device import make_accelerator, precision_on
 from fauds.training.processes import interleave
-from tests.training.helpers import FRAMES, train
+from tests.training.helpers import FRAMES, build, train
 
 
 def changed(settings: RunSettings, **training) -> RunSettings:
@@ -84,6 +84,65 @@ def test_an_epoch_of_every_third_frame_takes_a_third_of_the_steps(faces, setting
     assert abs(third["total"] - whole["total"]) > 1e-3
     # The weights hardly change: the losses are means over the frames, however many there are.
     assert third["total"] == pytest.approx(whole["total"], rel=0.05)
+
+
+BLOCKS = {  # of the small Swin, from the image to the last block
+    "patch_embed": 0,
+    "layers_0": 1,
+    "layers_1": 2,
+    "layers_2": 3,
+    "layers_3": 4,
+}
+
+
+def rates_by_name(model, training):
+    """Return the highest learning rate of each parameter by name."""
+    groups = optimiser.make_optimiser(model, training).param_groups
+    rates = {id(p): group["base"] for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(rates)
+    return {name: rates[id(parameter)] for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.65])
+def test_the_learning_rate_falls_by_the_decay_from_each_layer_to_the_one_before(
+    faces, settings, tmp_path, decay
+):
+    few = changed(settings, learning_rate=1e-3, backbone_rate=0.5, layer_decay=decay)
+    rates = rates_by_name(build(few, faces, tmp_path), few.training)
+    assert any(name.startswith("stem.body.layers_3") for name in rates)
+    for name, rate in rates.items():
+        if not name.startswith("stem.body."):
+            assert rate == 1e-3
+            continue
+        layer = BLOCKS[name.split(".")[2]]
+        assert rate == pytest.approx(1e-3 * 0.5 * decay ** (5 - layer))
+
+
+def test_layer_decay_changes_what_is_learned(faces, settings, tmp_path):
+    quick = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-3}
+    plain = train(faces, changed(settings, **quick), tmp_path / "plain")
+    decayed = train(faces, changed(settings, **quick, layer_decay=0.5), tmp_path / "decayed")
+    torch.manual_seed(5)
+    before = dict(build(changed(settings), faces, tmp_path).named_parameters())
+    moved = [
+        {
+            name: float((parameter - before[name]).detach().abs().mean())
+            for name, parameter in model.named_parameters()
+        }
+        for model in (plain, decayed)
+    ]
+    first, last = "stem.body.patch_embed.proj.weight", "heads.weight"
+    # AdamW's first steps are as long as the learning rate.
+    assert moved[1][first] == pytest.approx(moved[0][first] * 0.5**5, rel=0.2)
+    assert moved[1][last] == pytest.approx(moved[0][last], rel=0.1)
+
+
+def test_layer_decay_is_refused_where_the_layers_are_not_known(faces, settings, tmp_path):
+    few = changed(settings, layer_decay=0.5)
+    model = build(few, faces, tmp_path)
+    model.stem.body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))
+    with pytest.raises(UsageError, match="layers of this backbone, a Sequential, are not known"):
+        optimiser.make_optimiser(model, few.training)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
