@@ -54,6 +54,7 @@ class BackboneSettings(Settings):
 Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+AULoss = Literal["entropy", "asymmetric"]
 
 
 class ModelSettings(Settings):
@@ -116,6 +117,9 @@ class TrainingSettings(Settings):
         class_weights: how the class weights in the loss, which are higher for rarer action units
             (AUs) or classes, are scaled: to the sum 1 ("sum1"), as in equation 9 of the VL-FAU
             paper, or to the mean 1 ("mean1"), as is usual in the field.
+        au_loss: the loss of AUs: "entropy", the class-weighted cross-entropy, or "asymmetric", the
+            weighted asymmetric loss of ME-GraphAU (IJCAI 2022), in which an inactive AU counts
+            by its predicted probability of being active. See `fauds.nn.layers.heads.focus`.
         flip: whether to flip images horizontally at random.
         cutout: the side length of the square that cutout erases from a training image, as a share
             of the side length of the image, 0 to 1.
@@ -153,6 +157,7 @@ class TrainingSettings(Settings):
     ema: float | None = Field(None, gt=0, lt=1)
     gradient_clip: float | None = Field(1.0, gt=0)
     class_weights: Literal["mean1", "sum1"] = "mean1"
+    au_loss: AULoss = "entropy"
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
     cutout_chance: float = Field(0.5, ge=0, le=1)
@@ -292,7 +297,12 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "training": {"frame_step": 1, "layer_decay": 1.0, "colour_jitter": 0.0},
+    "training": {
+        "frame_step": 1,
+        "layer_decay": 1.0,
+        "au_loss": "entropy",
+        "colour_jitter": 0.0,
+    },
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

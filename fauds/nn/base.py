@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 import torch
 from torch import Generator, Tensor, nn
 
+from fauds.errors import UsageError
 from fauds.nn.layers.words import PackedWords, pack_words
 from fauds.nn.transfer import send
-from fauds.settings import ModelSettings
+from fauds.settings import AULoss, ModelSettings
 
 Need = Literal["captions", "landmarks", "subjects"]
 """Optional parts of a batch, besides images and labels, that a model can ask for."""
@@ -245,16 +246,25 @@ class Model(nn.Module, ABC):
         needs: what a batch must hold besides images and labels: "captions", "landmarks" or
             "subjects".
         terms: the names of the losses, in the order in which they are summed and logged.
+        au_losses: the values of the setting ``training.au_loss`` that `loss` supports. A family
+            that supports more than the default computes the loss that the attribute `au_loss`
+            names.
         preset: the name of the preset that is used on real data unless the user names another.
         folder: the folder with the family's presets and weights; None if it is the folder
             models/NAME that is shipped with fauds.
+
+    Attributes:
+        au_loss: the loss of AUs that `loss` computes, one of `au_losses`; training sets it to the
+            setting ``training.au_loss``.
     """
 
     Settings: ClassVar[type[ModelSettings]]
     needs: ClassVar[frozenset[Need]] = frozenset()
     terms: ClassVar[tuple[str, ...]]
+    au_losses: ClassVar[tuple[AULoss, ...]] = ("entropy",)
     preset: ClassVar[str] = "paper"
     folder: ClassVar[Path | None] = None
+    au_loss: AULoss = "entropy"
 
     @classmethod
     @abstractmethod
@@ -304,6 +314,23 @@ class Model(nn.Module, ABC):
         rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
         groups = {"backbone": backbone, "rest": rest}
         return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
+
+    @classmethod
+    def check_au_loss(cls, au_loss: AULoss) -> None:
+        """Check that the family supports a loss of AUs.
+
+        Args:
+            au_loss: the setting ``training.au_loss``.
+
+        Raises:
+            UsageError: the family does not support this loss.
+        """
+        if au_loss not in cls.au_losses:
+            raise UsageError(
+                f"This model, {cls.__name__}, cannot be trained with the AU loss {au_loss!r}.",
+                where="training.au_loss",
+                hint=f"choose from: {', '.join(cls.au_losses)}",
+            )
 
     def stages(self, epochs: int) -> Sequence[Stage]:
         """Return the stages of the training, for example first the heads, then all parameters.

@@ -40,6 +40,7 @@ class Linear(Model):
 
     Settings = LinearSettings
     terms = ("entropy",)
+    au_losses = ("entropy", "asymmetric")
 
     def __init__(self, backbone: Pooled, spec: Spec, dropout: float = 0.0) -> None:
         super().__init__()
@@ -98,8 +99,8 @@ class Linear(Model):
         return {"entropy": class_counts(batch.labels)}
 
     def loss(self, output: Tensor, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return the class-weighted cross-entropy, summed over coded labels, as "entropy"."""
-        return {"entropy": weighted_entropy(output, batch.labels, weights)}
+        """Return the class-weighted loss, summed over coded labels, under the name "entropy"."""
+        return {"entropy": weighted_entropy(output, batch.labels, weights, self.au_loss)}
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the probability that each AU is active, or that of each class: [B, A]."""

@@ -32,9 +32,9 @@ from fauds.nn.layers.backbone import FourStages, LastStage, MultiScale
 from fauds.nn.layers.beam import beam_search
 from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
-from fauds.nn.layers.heads import BranchHeads, GlobalHead
+from fauds.nn.layers.heads import BranchHeads, GlobalHead, focus
 from fauds.nn.layers.words import PAD, WordLogits
-from fauds.settings import BackboneSettings, ModelSettings
+from fauds.settings import AULoss, BackboneSettings, ModelSettings
 
 TERMS = ("fau", "lgen", "ggen", "gau")
 """The names of the losses L_Fau, L_Lgen, L_Ggen and L_Gau."""
@@ -190,6 +190,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
     Settings = VLFAUSettings
     needs: ClassVar[frozenset[Need]] = frozenset({"captions"})
     terms = TERMS
+    au_losses = ("entropy", "asymmetric")
     preset = "full"
 
     def __init__(
@@ -300,7 +301,7 @@ class VLFAU(Model, Describes, Attends, Embeds):
 
     def loss(self, output: VLFAUOutput, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
         """Return each of the four losses by name, summed over its items; see `loss_sums`."""
-        return loss_sums(output, batch.labels, weights)
+        return loss_sums(output, batch.labels, weights, self.au_loss)
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the probability of each AU being active, [B, A], without writing captions."""
@@ -438,7 +439,9 @@ class VLFAU(Model, Describes, Attends, Embeds):
         return logits.float().softmax(dim=-1)[..., 1]
 
 
-def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
+def loss_sums(
+    output: VLFAUOutput, labels: Tensor, weights: Tensor, au_loss: AULoss = "entropy"
+) -> dict[str, Tensor]:
     """Return the four losses of the VL-FAU paper, each summed over its items, in nats.
 
     L_Fau (eq. 8) and L_Gau are cross-entropies of AUs. L_Lgen (eq. 10) and L_Ggen (eq. 11) are
@@ -451,6 +454,8 @@ def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str,
         output: the output of the model.
         labels: the label of each image and AU, [B, A]: 1 active, 0 inactive, -1 not coded.
         weights: the class weights [A], gamma of eq. 9.
+        au_loss: the loss of ``fau`` and ``gau``: "entropy" as in the paper, or "asymmetric", the
+            loss of ME-GraphAU; see `fauds.nn.layers.heads.focus`.
 
     Returns:
         Four scalars with the names ``fau``, ``lgen``, ``ggen`` and ``gau``.
@@ -460,10 +465,10 @@ def loss_sums(output: VLFAUOutput, labels: Tensor, weights: Tensor) -> dict[str,
     has_global = None if global_ is None else global_.lengths > 0
     coded_with_global = coded if has_global is None else coded & has_global.unsqueeze(1)
     sums = {
-        "fau": _au_sum(output.au_logits, labels, weights, coded),
+        "fau": _au_sum(output.au_logits, labels, weights, coded, au_loss),
         "lgen": _word_sum(local, coded.flatten()),
         "ggen": _word_sum(global_, None),
-        "gau": _au_sum(output.global_au_logits, labels, weights, coded_with_global),
+        "gau": _au_sum(output.global_au_logits, labels, weights, coded_with_global, au_loss),
     }
     empty = output.au_logits.new_zeros(())
     return {term: empty if value is None else value for term, value in sums.items()}
@@ -536,21 +541,27 @@ def _counts(coded: Tensor, has_local: Tensor | None, has_global: Tensor | None) 
     ).float()
 
 
-def _au_sum(logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tensor) -> Tensor | None:
-    """Return the class-weighted cross-entropy, summed over coded (image, AU) pairs.
+def _au_sum(
+    logits: Tensor | None, labels: Tensor, weights: Tensor, coded: Tensor, au_loss: AULoss
+) -> Tensor | None:
+    """Return the class-weighted loss of AUs, summed over coded (image, AU) pairs.
 
-    This is the sum in eq. 8 of the VL-FAU paper. The result is None if `logits` is None.
+    The cross-entropy is the sum in eq. 8 of the VL-FAU paper. The result is None if `logits` is
+    None.
 
     Args:
         logits: [B, A, 2], inactive and active; or None.
         labels: [B, A], 1 active and 0 inactive.
         weights: the class weights [A].
         coded: bool [B, A], the pairs that are counted.
+        au_loss: "entropy" or "asymmetric"; see `loss_sums`.
     """
     if logits is None:
         return None
-    targets = labels.clamp(min=0).long()
-    entropy = F.cross_entropy(_at_least_float32(logits).movedim(-1, 1), targets, reduction="none")
+    logits, targets = _at_least_float32(logits), labels.clamp(min=0).long()
+    entropy = F.cross_entropy(logits.movedim(-1, 1), targets, reduction="none")
+    if au_loss == "asymmetric":
+        entropy = entropy * focus(logits, targets)
     return (entropy * weights * coded).sum()
 
 

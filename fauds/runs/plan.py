@@ -170,6 +170,7 @@ def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
         )
     preset = request.preset or ("tiny" if benchmark.synthesis else MODELS[request.model].preset)
     settings = presets.run_settings(request.model, preset, request.changes)
+    _check_au_loss(MODELS[request.model], settings, benchmark)
     name = f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     # Several runs may be started in the same second.
     taken = len(list(runs.glob(f"{name}*")))
@@ -183,6 +184,24 @@ def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
         request.folds,
         request.faces,
     )
+
+
+def _check_au_loss(family: type[Model], settings: RunSettings[Any], benchmark: Benchmark) -> None:
+    """Check that the loss of AUs that the settings choose can be computed.
+
+    Raises:
+        UsageError: the family does not support this loss, or the protocol's classes exclude each
+            other, so that it has no AUs.
+    """
+    au_loss = settings.training.au_loss
+    family.check_au_loss(au_loss)
+    if au_loss != "entropy" and benchmark.target.form != "multilabel":
+        raise UsageError(
+            f"The loss {au_loss!r} is about action units, but each frame of {benchmark.name} has "
+            "one of several classes.",
+            where="training.au_loss",
+            hint="set training.au_loss=entropy",
+        )
 
 
 def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:

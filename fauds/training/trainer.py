@@ -87,6 +87,8 @@ class Training:
     ) -> None:
         training = settings.training
         self._accelerator = make_accelerator(settings)
+        model.check_au_loss(training.au_loss)
+        model.au_loss = training.au_loss
         if training.compile and model.backbone is not None:
             model.backbone.compile()
         self._terms = (*model.terms, "total")

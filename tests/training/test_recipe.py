@@ -9,6 +9,7 @@ import torch
 
 from fauds.errors import DataError, UsageError
 from fauds.nn.transfer import HostCopy
+from fauds.nn.vlfau import VLFAU
 from fauds.settings import RunSettings
 from fauds.tables.paths import LOG
 from fauds.training import device, optimiser, processes, trainer
@@ -74,6 +75,7 @@ def test_every_nth_frame_is_an_epoch_and_n_epochs_take_all_frames(faces, setting
         seen |= set(rows)
 
 
+@pytest.mark.slow
 def test_an_epoch_of_every_third_frame_takes_a_third_of_the_steps(faces, settings, tmp_path):
     steps = []
     quick = {"batch_size": 5, "epochs": 1, "learning_rate": 1e-6}
@@ -118,6 +120,7 @@ def test_the_learning_rate_falls_by_the_decay_from_each_layer_to_the_one_before(
         assert rate == pytest.approx(1e-3 * 0.5 * decay ** (5 - layer))
 
 
+@pytest.mark.slow
 def test_layer_decay_changes_what_is_learned(faces, settings, tmp_path):
     quick = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-3}
     plain = train(faces, changed(settings, **quick), tmp_path / "plain")
@@ -143,6 +146,21 @@ def test_layer_decay_is_refused_where_the_layers_are_not_known(faces, settings, 
     model.stem.body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))
     with pytest.raises(UsageError, match="layers of this backbone, a Sequential, are not known"):
         optimiser.make_optimiser(model, few.training)
+
+
+@pytest.mark.slow
+def test_the_loss_of_aus_is_that_of_the_setting(faces, settings, tmp_path, monkeypatch):
+    quick = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-6}
+    for au_loss in ("entropy", "asymmetric"):
+        train(faces, changed(settings, **quick, au_loss=au_loss), tmp_path / au_loss)
+    entropy, asymmetric = (log(tmp_path / name)[-1] for name in ("entropy", "asymmetric"))
+    for term in ("lgen", "ggen"):
+        assert asymmetric[term] == pytest.approx(entropy[term], abs=1e-3)
+    for term in ("fau", "gau"):  # half of the labels are inactive, at a probability near 0.5
+        assert 0.6 * entropy[term] < asymmetric[term] < 0.9 * entropy[term]
+    monkeypatch.setattr(VLFAU, "au_losses", ("entropy",))
+    with pytest.raises(UsageError, match="cannot be trained with the AU loss 'asymmetric'"):
+        train(faces, changed(settings, **quick, au_loss="asymmetric"), tmp_path / "refused")
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fauds.settings import AULoss
+
 AU_STATES = 2
 """The number of states of an AU: 0 is inactive, 1 is active."""
 
@@ -80,7 +82,27 @@ def class_counts(labels: Tensor) -> Tensor:
     return (labels >= 0).sum().float()
 
 
-def weighted_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def focus(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the factors that make cross-entropy the asymmetric loss of ME-GraphAU, [B, A].
+
+    The factor is 1 for an active AU, and for an inactive AU the predicted probability that it is
+    active. An AU that is easily seen to be inactive thus counts little, so that the many inactive
+    AUs do not outweigh the few active ones. No gradient flows through the factors.
+
+    Source: Luo et al., "Learning Multi-dimensional Edge Feature-based AU Relation Graph for Facial
+    Action Unit Recognition" (IJCAI 2022), the weighted asymmetric loss.
+
+    Args:
+        logits: [B, A, 2], inactive and active.
+        targets: [B, A], 1 active and 0 inactive.
+    """
+    active = logits.detach().softmax(dim=-1)[..., 1]
+    return torch.where(targets == 1, torch.ones_like(active), active)
+
+
+def weighted_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor, au_loss: AULoss = "entropy"
+) -> Tensor:
     """Return the class-weighted cross-entropy summed over coded labels, a scalar in nats.
 
     Args:
@@ -90,8 +112,16 @@ def weighted_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
             true class.
         weights: the class weights [A], which multiply the loss of each AU, or of the frames of
             each class.
+        au_loss: "entropy", or for action units "asymmetric": the cross-entropy times `focus`.
+
+    Raises:
+        ValueError: the asymmetric loss is asked for of classes that exclude each other.
     """
     coded, targets = labels >= 0, labels.clamp(min=0)
     entropy = F.cross_entropy(logits.float().movedim(-1, 1), targets, reduction="none")
     weighted = entropy * (weights if labels.dim() == 2 else weights[targets])
+    if au_loss == "asymmetric":
+        if labels.dim() != 2:
+            raise ValueError("the asymmetric loss is about action units, not about classes")
+        weighted = weighted * focus(logits.float(), targets)
     return (weighted * coded).sum()
