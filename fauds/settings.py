@@ -179,6 +179,9 @@ class InferenceSettings(Settings):
 
     Attributes:
         batch_size: the number of faces per batch.
+        flip: whether the probabilities of a face are the mean of those of its image and of the
+            mirrored image, which takes twice the time. Descriptions and attention maps are those
+            of the image alone.
         beam_width: the number of partial texts that beam search keeps at each word.
         length_penalty: an exponent p from 0 to 1. Beam search compares texts by their
             log-probability divided by the p-th power of their number of words.
@@ -188,6 +191,7 @@ class InferenceSettings(Settings):
     """
 
     batch_size: int = Field(64, ge=1)
+    flip: bool = False
     beam_width: int = Field(3, ge=1, le=1000)
     length_penalty: float = Field(1.0, ge=0, le=1)
     max_words: int | None = Field(None, ge=1, le=10_000)
@@ -303,6 +307,7 @@ ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "au_loss": "entropy",
         "colour_jitter": 0.0,
     },
+    "inference": {"flip": False},
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

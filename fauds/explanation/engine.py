@@ -10,6 +10,7 @@ from fauds import launcher
 from fauds.errors import UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
+from fauds.nn.base import mean_with_mirrored
 from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise, precision_on
 
@@ -87,9 +88,13 @@ class Explainer:
         size = model.image_size
         stacked = np.stack([centre_crop(scale_shorter_side(crop, size), size) for crop in crops])
         images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
-        with self._autocast():
-            output = self._model.explain(normalise(images, model), **self._search())
-        scores = output.scores.float().cpu().numpy()
+        normalised = normalise(images, model)
+        with torch.inference_mode(), self._autocast():
+            output = self._model.explain(normalised, **self._search())
+            probabilities = output.scores
+            if weights.settings.inference.flip:
+                probabilities = mean_with_mirrored(self._model, normalised, probabilities)
+        scores = probabilities.float().cpu().numpy()
         decisions = weights.target.decide(scores, weights.threshold)
         maps = None if output.attention is None else output.attention.float().cpu().numpy()
         local, face = (None if tokens is None else tokens.tolist() for tokens in output.tokens)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
-from fauds.nn.base import Model
-from fauds.settings import ModelSettings
+from fauds.nn.base import Model, mean_with_mirrored
+from fauds.settings import RunSettings
 from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 from fauds.tables import atomic as files
 from fauds.training.batches import centre_crop, scale_shorter_side
@@ -57,10 +57,11 @@ class Probabilities(nn.Module):
 
     Args:
         model: the trained model, of any family.
-        settings: the settings of the model, which define how pixels are normalised.
+        settings: the settings of the run, which define how pixels are normalised, and whether the
+            probabilities are means over the image and the mirrored image.
     """
 
-    def __init__(self, model: Model, settings: ModelSettings) -> None:
+    def __init__(self, model: Model, settings: RunSettings[Any]) -> None:
         super().__init__()
         self.model = model
         self._settings = settings
@@ -72,7 +73,11 @@ class Probabilities(nn.Module):
         Args:
             images: B images of the model's input size, [B, 3, S, S], RGB, 0 to 255.
         """
-        return self.model.scores(normalise(images, self._settings))
+        normalised = normalise(images, self._settings.model)
+        scores = self.model.scores(normalised)
+        if self._settings.inference.flip:
+            scores = mean_with_mirrored(self.model, normalised, scores)
+        return scores
 
 
 def check_packages() -> None:
@@ -117,7 +122,7 @@ def write_onnx(weights: Weights, path: Path) -> ExportedModel:
             hint="give another file name with --out",
         )
     settings = weights.settings.model
-    network = Probabilities(weights.model(describe=False), settings)
+    network = Probabilities(weights.model(describe=False), weights.settings)
     with _no_exporter_messages(), torch.inference_mode():
         faces = _test_images(settings.image_size)
         # Opened first, so that an unwritable path is reported before the slow conversion.

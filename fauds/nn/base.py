@@ -498,3 +498,14 @@ def means(sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> dict[str,
         term: value / torch.where(counts[term] > 0, counts[term], 1) for term, value in sums.items()
     }
     return {**losses, "total": sum(losses.values())}  # type: ignore[dict-item]
+
+
+def mean_with_mirrored(model: Model, images: Tensor, scores: Tensor) -> Tensor:
+    """Return the mean of the scores of images and of the scores of the mirrored images, [B, A].
+
+    Args:
+        model: the model, in evaluation mode.
+        images: [B, 3, S, S], float and normalised.
+        scores: the model's scores of these images, [B, A].
+    """
+    return (scores + model.scores(images.flip(-1))) / 2

@@ -14,7 +14,7 @@ from torch import Tensor
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageBaseline
-from fauds.nn.base import Batch, BeamSearchOptions, Model
+from fauds.nn.base import Batch, BeamSearchOptions, Model, mean_with_mirrored
 from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.tables import store
@@ -57,6 +57,9 @@ def infer(
 ) -> Inference:
     """Return the scores of all frames, and metrics that the model computes itself.
 
+    With ``inference.flip``, scores are means over the image and the mirrored image; the metrics are
+    those of the image.
+
     With several processes, each process predicts its share of the batches, and every process
     returns the scores of all frames.
 
@@ -78,19 +81,22 @@ def infer(
             batch = on_device(batch, accelerator.device, settings.model)
             with accelerator.autocast():
                 test_outputs = model.test_step(batch)
+                scores = test_outputs.scores
+                if settings.inference.flip:
+                    scores = mean_with_mirrored(model, batch.images, scores)
             measures = {
                 name: (HostCopy(total) if isinstance(total, Tensor) else total, count)
                 for name, (total, count) in test_outputs.measures.items()
             }
-            copies.append((HostCopy(test_outputs.scores), measures))
+            copies.append((HostCopy(scores), measures))
             advance(len(batch.rows) * accelerator.num_processes)
     # Results are read after the last batch: reading each at once would keep the GPU waiting.
     outputs = [(scores.read().numpy(), _read(measures)) for scores, measures in copies]
     all_outputs = processes.interleave(processes.gather(outputs))
-    scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
-    _check_finite(scores, faces)
+    all_scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
+    _check_finite(all_scores, faces)
     return Inference(
-        scores,
+        all_scores,
         _means([batch_measures for _, batch_measures in all_outputs]),
         device_description(accelerator),
     )
@@ -106,9 +112,11 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
     model = model.to(accelerator.device).eval()
     copies = []
     for batch in _own_batches(model, faces, settings, accelerator):
-        images = send(batch.images, accelerator.device)
-        with accelerator.autocast():
-            scores = model.predict(normalise(images, settings.model))
+        images = normalise(send(batch.images, accelerator.device), settings.model)
+        with torch.inference_mode(), accelerator.autocast():
+            scores = model.predict(images)
+            if settings.inference.flip:
+                scores = mean_with_mirrored(model, images, scores)
         copies.append(HostCopy(scores))
     batch_scores = [copy.read().numpy() for copy in copies]
     all_scores = np.concatenate(processes.interleave(processes.gather(batch_scores)))

@@ -167,6 +167,7 @@ def test_the_three_lines_of_use_work(written):
             "model.multi_level=false",
             "model.local_language=false",
         ),
+        ("inference.flip=true",),
     ],
 )
 def test_models_with_other_backbones_and_without_branches_are_exported(tmp_path, changes):
