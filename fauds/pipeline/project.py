@@ -367,6 +367,7 @@ class Project:
         processes.join_group(cpu=plan.settings.training.device == "cpu")
         plan = processes.broadcast(plan)
         if frames is not None:
+            self._say_what_cannot_be_shown(plan, frames)
             if plan.needs_captions:
                 self.captions_as_built(frames)
             self.folds_as_made(frames)
@@ -380,6 +381,15 @@ class Project:
         if processes.is_leader():
             _report(plan.folder)
         return plan.folder
+
+    def _say_what_cannot_be_shown(self, plan: "Plan", frames: Step) -> None:
+        """Tell the user before training which row of published tables the run will not have."""
+        from fauds.report.published import without_like_for_like
+
+        training = plan.settings.training.model_dump()
+        note = without_like_for_like(self.workspace.protocol, training)
+        if note is not None and not frames.meta["synthetic"]:
+            self._say(note)
 
     def score(
         self,

@@ -1,5 +1,6 @@
 """Writes a LaTeX table (booktabs) of F1 by action unit: published methods first, then runs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ _SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 _DAGGER = r"$^\dagger$"
+_EPOCH, _THRESHOLD = "e", "t"
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,22 @@ class _LatexRow:
         intervals: the 95 % interval of each value; empty for a published method.
         misfit: whether the published average differs from the mean of the published values of the
             AUs.
+        epoch_on_test: whether the epoch of a published method was chosen on the test part.
+        threshold_on_test: whether the threshold of a published method was.
     """
 
     method: str
     values: tuple[float | None, ...]
     intervals: tuple[tuple[float, float] | None, ...] = ()
     misfit: bool = False
+    epoch_on_test: bool = False
+    threshold_on_test: bool = False
+
+    @property
+    def head(self) -> str:
+        """The name, with a mark for each choice that was made on the test part."""
+        marks = _EPOCH * self.epoch_on_test + _THRESHOLD * self.threshold_on_test
+        return f"{self.method}$^{{{marks}}}$" if marks else self.method
 
 
 def latex_table(runs: Sequence[FinishedRun]) -> str:
@@ -41,7 +53,8 @@ def latex_table(runs: Sequence[FinishedRun]) -> str:
     In each column the best printed value is bold and the second best underlined, with equal values
     marked alike. The line below each run has its 95 % intervals. Published methods are shown only
     if the runs follow the benchmark's own protocol on real data. A dagger marks a published average
-    that differs from the mean of the method's values of single AUs.
+    that differs from the mean of the method's values of single AUs, and a superscript e or t a
+    method whose epoch or threshold was chosen on the test part.
 
     Raises:
         UsageError: the runs follow different protocols.
@@ -106,11 +119,16 @@ def _published(results: Results) -> list[_LatexRow]:
         return []
     # Rows such as METHOD[baseline] are a paper's ablations, not methods of their own.
     table = table[~table["method"].str.contains("[", regex=False)]
-    names = (table["method"] + " (" + table["venue"] + ")").map(_escaped)
-    figures = table[[*results.protocol.aus, "Avg"]].itertuples(index=False)
+    columns = [*results.protocol.aus, "Avg"]
     return [
-        _LatexRow(name, tuple(values), misfit=off)
-        for name, values, off in zip(names, figures, table["off"], strict=True)
+        _LatexRow(
+            _escaped(f"{row['method']} ({row['venue']})"),
+            tuple(None if math.isnan(row[column]) else row[column] for column in columns),
+            misfit=row["off"],
+            epoch_on_test=row["epoch_selection"] == "test",
+            threshold_on_test=row["threshold_selection"] == "test",
+        )
+        for _, row in table.iterrows()
     ]
 
 
@@ -167,7 +185,7 @@ def _line(row: _LatexRow, marks: Sequence[dict[float, str]]) -> str:
         cells.append(f"{command}{{{printed}}}" if command else printed)
     if row.misfit:
         cells[-1] += _DAGGER
-    return " & ".join([row.method, *cells]) + r" \\"
+    return " & ".join([row.head, *cells]) + r" \\"
 
 
 def _interval_line(row: _LatexRow) -> str:
@@ -200,6 +218,12 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     caption = _escaped("".join(parts))
     if any(row.misfit for row in rows):
         caption += rf" {_DAGGER}The published average does not fit its AUs."
+    for mark, what, marked in (
+        (_EPOCH, "epoch", any(row.epoch_on_test for row in rows)),
+        (_THRESHOLD, "threshold", any(row.threshold_on_test for row in rows)),
+    ):
+        if marked:
+            caption += f" $^{{{mark}}}$Published with the {what} that is best on the test part."
     return caption
 
 

@@ -1,5 +1,6 @@
 """Writes report.md, the report of a run in Markdown, from the run's files."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,12 @@ from fauds.evaluation import results as results_file
 from fauds.evaluation.results import Results
 from fauds.report.described_faces import DescribedFace, gallery
 from fauds.report.formatting import percent, percent_range, sentence_case
-from fauds.report.published import lacking, published_rows
+from fauds.report.published import (
+    lacking,
+    like_for_like_note,
+    published_rows,
+    rows_beside_published,
+)
 from fauds.report.tables import fold_table
 from fauds.tables import store
 from fauds.tables.paths import REPORT_MD
@@ -43,6 +49,7 @@ def write_report(folder: Path) -> Path:
         ),
         reasons=_reasons(results),
         published=_published(results),
+        unlike=like_for_like_note(results),
         faces=faces,
         described=any(face.face_text or any(au.text for au in face.aus) for face in faces),
         names=_names,
@@ -122,9 +129,18 @@ def _published(results: Results) -> str:
         return ""
     off = table.pop("off")
     aus = [*results.protocol.aus, "Avg"]
-    table[aus] = table[aus].map("{:.1f}".format)
+    table[aus] = table[aus].map(lambda value: "-" if math.isnan(value) else f"{value:.1f}")
     table["flag"] = off.map({True: "average does not fit", False: ""})
-    figures = [percent(results.value("f1", "mean_of_folds", au)) for au in (*aus[:-1], None)]
-    name = f"**this run ({results.model} {results.preset})**"
-    table.loc[len(table)] = [name, "", "", results.protocol.selection, *figures, lacking(results)]
-    return _markdown(table.set_index("method"))
+    name = f"this run ({results.model} {results.preset})"
+    for row in rows_beside_published(results, "f1"):
+        figures = [_f1(results, au, row.selection) for au in (*aus[:-1], None)]
+        named = f"**{name}**" if row.words is None else f"{name}, {row.words}"
+        keys = [named, "", "", row.epoch, row.threshold]
+        table.loc[len(table)] = [*keys, *figures, lacking(results)]
+    heads = {"epoch_selection": "epoch", "threshold_selection": "threshold"}
+    return _markdown(table.rename(columns=heads).set_index("method"))
+
+
+def _f1(results: Results, au: str | None, selection: str | None) -> str:
+    row = results.row("f1", "mean_of_folds", au, selection=selection)
+    return percent(None if row is None else row.value)

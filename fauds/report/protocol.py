@@ -13,6 +13,7 @@ from fauds.protocols import benchmark as protocols
 from fauds.protocols import user_files as protocol_files
 from fauds.protocols.benchmark import Benchmark
 from fauds.report.formatting import new_console, new_table
+from fauds.report.published import chosen_how
 
 _CHOSEN = {"last": "the last epoch; nothing is chosen on the test part"}
 _MISSING = {
@@ -177,12 +178,32 @@ def _published(protocol: Benchmark) -> list[str]:
     ) as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "F1"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    selections = sorted({row["selection"] for row in rows})
     sources = sorted({row["source"] for row in rows})
     return [
         f"Published F1 of {len(methods)} methods: {', '.join(methods)}. "
-        f"Taken from: {', '.join(sources)}. How they chose their epoch: {', '.join(selections)}.",
+        f"Taken from: {', '.join(sources)}.",
+        _chosen(protocol, "epoch"),
+        _chosen(protocol, "threshold"),
         "They stand beside a run only if it has this version, real data, and exactly these folds "
         "and subjects. They are compared by F1 per AU and its mean, in percent. Their alignments "
         "and frame sets are their own, and seldom declared.",
     ]
+
+
+def _chosen(protocol: Benchmark, what: str) -> str:
+    """Return how the published methods chose their epoch or threshold, as far as it is known.
+
+    Args:
+        protocol: a protocol with published figures.
+        what: "epoch" or "threshold".
+    """
+    name, sentences = what.capitalize(), []
+    for how, methods in chosen_how(protocol, what).items():
+        listed = ", ".join(methods)
+        sentences.append(
+            {
+                "test": f"{name} best on the test part: {listed}.",
+                "undeclared": f"{name} not declared: the other {len(methods)}.",
+            }.get(how, f"{name} {how}: {listed}.")
+        )
+    return " ".join(sentences)

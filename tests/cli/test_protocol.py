@@ -76,7 +76,11 @@ def test_the_benchmarks_are_listed_and_described(cli):
     assert "part 3: F004 F006 F007" in out
     (first,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["1"])
     assert first == ["1", "14", "8", "6", "50,631"]
-    assert "Published F1 of 26 methods: JAA-Net" in out
+    out = " ".join(out.split())
+    assert "Published F1 of 47 methods: JAA-Net" in out
+    on_test = "FMAE-IAT, FMAE, MDHR (ResNet-50), MDHR (Swin-B). Epoch not declared: the other 43."
+    assert f"Epoch best on the test part: {on_test}" in out
+    assert "Threshold best on the test part: FMAE-IAT, FMAE. Threshold not declared" in out
     out = cli.ok("bench", "--describe", EXAMPLES / "disfa-occurrence-1.yaml")
     assert "a coded intensity of 1 or more" in out
     assert "No published figure" in out

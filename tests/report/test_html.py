@@ -21,6 +21,7 @@ from fauds.report.html import write_html
 from fauds.report.html.compared import published
 from fauds.report.html.face_images import attention_peak
 from fauds.report.html.runs import read_runs
+from fauds.report.html.sections import _published as published_section
 from fauds.tables import store
 from tests.report.runs import AUS, SUBJECTS, row, write_gallery, write_run
 
@@ -217,13 +218,80 @@ def test_published_rows_stand_beside_the_protocol_they_were_made_with(tmp_path):
     results_file.write(folder, results.model_copy(update=changed))
     for metric, jaa in (("F1", "60.0"), ("accuracy", "78.4")):
         table = published(read_runs([folder]), metric)
-        assert table.head == ("Method", *bp4d.aus, "Mean", "Epoch chosen", "Source")
+        chosen = ("Epoch chosen", "Threshold")
+        assert table.head == ("Method", *bp4d.aus, "Mean", *chosen, "Source")
         theirs = next(row for row in table.rows if row.name == "JAA-Net (ECCV2018)")
         assert theirs.cells[12].text == jaa
+        assert [cell.text for cell in theirs.cells[13:15]] == ["undeclared", "fixed at 0.5"]
         assert table.rows[-1].name == "vlfau (tiny), this run"
         assert table.rows[-1].cells[-1].text.endswith("frames fewer than published")
     results_file.write(folder, results.model_copy(update={**changed, "synthetic": True}))
     assert published(read_runs([folder])) is None
+
+
+def test_rows_chosen_on_the_test_part_stand_beside_published_rows_that_are(tmp_path):
+    bp4d = benchmark("bp4d")
+    parts = {fold: sorted(part) for fold, part in bp4d.folds.parts.items()}
+    own = {"folds": bp4d.folds.name, "test_subjects": parts, "aus": list(bp4d.aus)}
+    folder = write_run(tmp_path / "work" / "bp4d" / "runs" / "one", synthetic=False)
+    results = results_file.read(folder)
+    changed = {
+        "protocol": results.protocol.model_copy(update=own),
+        "benchmark_version": bp4d.version,
+    }
+    plain = results.model_copy(update=changed)
+    results_file.write(folder, plain)
+    table = published(read_runs([folder]))
+    by_name = {row.name: [cell.text for cell in row.cells] for row in table.rows}
+    assert by_name["FMAE-IAT (arXiv2407.11243)"][13:15] == ["test", "test"]
+    assert by_name["MDHR (Swin-B) (CVPR2024)"][13:15] == ["test", "fixed at 0.5"]
+    assert [name for name in by_name if "this run" in name] == ["vlfau (tiny), this run"]
+    assert by_name["vlfau (tiny), this run"][13:15] == ["last", "fixed at 0.5"]
+    note = "cannot show later the row that is chosen in the same way"
+    assert note in " ".join(published_section(read_runs([folder])).words)
+
+    extra = [
+        row("f1", value, selection=selection)
+        for selection, value in (
+            ("best_test_epoch", 0.71),
+            ("best_test_threshold", 0.72),
+            ("best_test_epoch_and_threshold", 0.73),
+        )
+    ]
+    settings = {**plain.settings, "training": {"watch_test": True}}
+    tested = {"metrics": [*plain.metrics, *extra], "settings": settings}
+    results_file.write(folder, plain.model_copy(update=tested))
+    table = published(read_runs([folder]))
+    ours = [
+        (line.name, *(cell.text for cell in line.cells[12:15]))
+        for line in table.rows
+        if "this run" in line.name
+    ]
+    name = "vlfau (tiny), this run"
+    assert ours[1:] == [
+        (f"{name}, epoch best on the test part", "71.0", "test", "fixed at 0.5"),
+        (f"{name}, epoch and threshold best on the test part", "73.0", "test", "test"),
+    ]
+    assert note not in " ".join(published_section(read_runs([folder])).words)
+
+
+def test_published_methods_without_figures_by_au_have_their_mean_and_no_flag(tmp_path):
+    disfa = benchmark("disfa")
+    parts = {fold: sorted(part) for fold, part in disfa.folds.parts.items()}
+    own = {"folds": disfa.folds.name, "test_subjects": parts, "aus": list(disfa.aus)}
+    folder = write_run(tmp_path / "work" / "disfa" / "runs" / "one", synthetic=False)
+    results = results_file.read(folder)
+    protocol = results.protocol.model_copy(update=own)
+    changed = {"protocol": protocol, "benchmark": "disfa", "benchmark_version": disfa.version}
+    results_file.write(folder, results.model_copy(update=changed))
+    rows = {row.name: row.cells for row in published(read_runs([folder])).rows}
+    texts = [cell.text for cell in rows["UDCT (CVPR2026)"]]
+    assert texts[:9] == ["71.1", "-", "-", "-", "61.5", "-", "-", "-", "67.4"]
+    assert "average" not in texts[-1]
+    flagged = {name for name, cells in rows.items() if "average does not fit" in cells[-1].text}
+    assert {name.split(" (")[0] for name in flagged} == {
+        *("UGN-B", "HMP-PS", "EAC-Net", "HSTR-Net", "SMA-Net"),
+    }
 
 
 def test_descriptions_that_contradict_each_other_are_named(run):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fauds.report.formatting import percent, sentence_case
 from fauds.report.html.runs import SWITCHES, ReportedRun, comparable
-from fauds.report.published import lacking, published_rows
+from fauds.report.published import lacking, published_rows, rows_beside_published
 from fauds.report.tables import Cell, Row, Table, best_of_columns, best_of_rows, figure
 
 _WORDS = {
@@ -160,30 +160,39 @@ def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
             f"{row['method']} ({row['venue']})",
             (
                 *(_printed(row[au]) for au in (*aus, "Avg")),
-                Cell(str(row["selection"])),
+                Cell(str(row["epoch_selection"])),
+                Cell(str(row["threshold_selection"])),
                 Cell(f"{row['source']}{'; its average does not fit' if row['off'] else ''}"),
             ),
         )
         for _, row in rows.iterrows()
     ]
-    ours = [
-        Row(
-            f"{run.title}, run {run.letter}" if len(runs) > 1 else f"{run.title}, this run",
-            (
-                *(figure(run.row(metric.lower(), au=au)) for au in (*aus, None)),
-                Cell(run.results.protocol.selection),
-                Cell(lacking(run.results) or "this page"),
-            ),
-            total=True,
-        )
-        for run in runs
-    ]
+    ours = [row for run in runs for row in _beside_published(run, metric, alone=len(runs) == 1)]
     table = Table(
         caption=f"Published {metric} by action unit, in %",
-        head=("Method", *aus, "Mean", "Epoch chosen", "Source"),
+        head=("Method", *aus, "Mean", "Epoch chosen", "Threshold", "Source"),
         rows=(*theirs, *ours),
     )
     return _marked(table, len(aus) + 1)
+
+
+def _beside_published(run: ReportedRun, metric: str, *, alone: bool) -> list[Row]:
+    """Return the rows of a run: its headline, and those chosen as published methods choose."""
+    name = f"{run.title}, this run" if alone else f"{run.title}, run {run.letter}"
+    aus, source = (*run.results.protocol.aus, None), Cell(lacking(run.results) or "this page")
+    return [
+        Row(
+            name if row.words is None else f"{name}, {row.words}",
+            (
+                *(figure(run.row(metric.lower(), au=au, selection=row.selection)) for au in aus),
+                Cell(row.epoch),
+                Cell(row.threshold),
+                source,
+            ),
+            total=True,
+        )
+        for row in rows_beside_published(run.results, metric.lower())
+    ]
 
 
 def _printed(value: float) -> Cell:

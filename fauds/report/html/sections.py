@@ -11,7 +11,7 @@ from fauds.report.formatting import sentence_case
 from fauds.report.html import breakdowns as figures_by
 from fauds.report.html import compared
 from fauds.report.html.runs import ReportedRun, comparable
-from fauds.report.published import published_rows
+from fauds.report.published import like_for_like_note, published_rows
 from fauds.report.svg import Drawing
 from fauds.report.tables import Table
 
@@ -118,6 +118,8 @@ def _balance(runs: Sequence[ReportedRun]) -> Section:
     theirs = published_rows(runs[0].results) if comparable(runs) else None
     if theirs is not None:
         aus = runs[0].results.protocol.aus
+        # A method whose figures of single AUs are not known has no variance over them.
+        theirs = theirs.dropna(subset=aus)
         theirs = theirs.assign(variance=theirs[aus].var(axis=1, ddof=0))
     words = [
         f"A model that does well on some {runs[0].target.plural} only has a high variance of "
@@ -142,11 +144,20 @@ def _published(runs: Sequence[ReportedRun]) -> Section | None:
     words = [
         f"This page: {protocol.folds}, fold k tests part k; occurrence {protocol.occurrence}; "
         f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
-        "alignment, a frame set and a choice of the epoch of their own, seldom declared.",
+        "alignment and a frame set of their own, seldom declared. How they chose their epoch and "
+        "their threshold is that of the paper or of the authors' code; test means the best on the "
+        "test part.",
+        *_unlike(runs),
         "Gaps of a few points are smaller than the noise between splits (6.5 points on BP4D+, "
         "Hinduja et al., arXiv 2604.02162).",
     ]
     return Section("published", "Published figures", words, tables=tables[:1], folded=tables[1:])
+
+
+def _unlike(runs: Sequence[ReportedRun]) -> list[str]:
+    """Return the note that no run can be compared like for like with some published rows."""
+    notes = [like_for_like_note(run.results) for run in runs]
+    return notes[:1] if all(notes) else []
 
 
 def _selection(run: ReportedRun) -> Section | None:
