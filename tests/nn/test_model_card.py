@@ -89,6 +89,23 @@ def test_every_setting_is_in_the_paper_or_another_recipe_or_about_the_machine_or
     assert open_settings | STATED | MACHINE | recipes == existing
 
 
+@pytest.mark.parametrize(
+    "point",
+    [
+        *(
+            "from V-hat to one vector an AU",
+            "the MLPs of equation 2",
+            "W^s, from h to the vocabulary",
+        ),
+        *("the weighting of L_Gau", "top-5 accuracy of Table 4", "the texts", "alignment"),
+    ],
+)
+def test_a_choice_that_is_no_setting_is_on_the_card_with_what_the_paper_says(point):
+    rows = [line for line in section("Choices that are not settings").splitlines() if "|" in line]
+    (row,) = (line.strip("| ").split(" | ") for line in rows if line.startswith(f"| {point} |"))
+    assert len(row) == 3 and all(row)
+
+
 def test_every_preset_is_on_the_card():
     shipped = {path.stem for path in CARD.parent.glob("*.yaml")}
     assert shipped <= set(re.findall(r"`([a-z-]+)`", section("Presets")))

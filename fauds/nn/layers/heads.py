@@ -29,7 +29,8 @@ def stacked_uniform(*shape: int, fan_in: int) -> nn.Parameter:
 class BranchHeads(nn.Module):
     """One linear layer for each AU, which classifies the AU as inactive or active.
 
-    See section 3.3 of the VL-FAU paper (ACM Multimedia 2024).
+    Section 3.3 of the VL-FAU paper (ACM Multimedia 2024) says "one fully connected layer with
+    SoftMax"; one layer for each AU is the reading of fauds.
 
     Args:
         num_aus: A, the number of AUs.
