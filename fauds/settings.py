@@ -63,9 +63,13 @@ class ModelSettings(Settings):
     Attributes:
         image_size: the side length of the square input image in pixels.
         mean: the mean of the pixel values, 0 to 1, in each of the channels R, G and B, which is
-            subtracted from images; by default the mean over ImageNet.
+            subtracted from images.
         std: the standard deviation of the pixel values, 0 to 1, in each of the channels R, G and
-            B, by which images are divided; by default the standard deviation over ImageNet.
+            B, by which images are divided.
+
+    `fauds.nn.presets.run_settings` replaces the defaults of `mean` and `std`, which are those of
+    ImageNet, by timm's values for the backbone. All settings are saved with a run, so that these
+    defaults count only for files in which they are missing.
     """
 
     image_size: int = Field(224, ge=1, le=4096)

@@ -14,8 +14,15 @@ from fauds import resources
 from fauds.errors import UsageError
 from fauds.nn import MODELS
 from fauds.nn.base import Attends, Describes
+from fauds.nn.layers.backbone import normalisation_of
 from fauds.registry import unknown_name_error
-from fauds.settings import DESCRIPTION_SETTINGS, RunSettings, read_yaml, validation_error
+from fauds.settings import (
+    DESCRIPTION_SETTINGS,
+    BackboneSettings,
+    RunSettings,
+    read_yaml,
+    validation_error,
+)
 
 
 def folder(model: str) -> Path:
@@ -67,6 +74,10 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
     A preset is a YAML file. With ``base: NAME`` it starts from the settings of another preset of
     the same family, and its own keys override them.
 
+    Images are normalised by the mean and standard deviation that timm has for the weights of the
+    backbone, unless the preset or a change states ``model.mean`` or ``model.std``. Those of a
+    preset belong to its own backbone: they do not count if a change names another one.
+
     Args:
         model: the name of the model family.
         preset: the name of the preset.
@@ -81,11 +92,13 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
     settings_class = settings_type(model)
     values = _read_with_base(path)
     try:
-        settings = settings_class.model_validate(values)
+        settings = preset_settings = settings_class.model_validate(values)
         if changes:
             for change in changes:
                 _apply_change(values, change)
             settings = settings_class.model_validate(values)
+        values.get("model", {}).update(_normalisation(settings, preset_settings, changes))
+        settings = settings_class.model_validate(values)
     except ValidationError as error:
         changed = bool(changes) and _is_valid(settings_class, _read_with_base(path))
         raise validation_error(
@@ -93,6 +106,35 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
         ) from error
     _refuse_unused(model, changes)
     return settings
+
+
+def _normalisation(
+    settings: RunSettings[Any], preset: RunSettings[Any], changes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return timm's mean and standard deviation for a backbone, as far as none are stated.
+
+    Args:
+        settings: the settings with the user's changes.
+        preset: the settings of the preset.
+        changes: the user's changes, ``key=value``.
+
+    Returns:
+        "mean" or "std" or both, as lists of three numbers; empty for a model without a timm
+        backbone.
+
+    Raises:
+        UsageError: timm has no such network.
+    """
+    backbone = getattr(settings.model, "backbone", None)
+    if not isinstance(backbone, BackboneSettings):
+        return {}
+    changed = {change.partition("=")[0].strip() for change in changes}
+    if backbone.name == preset.model.backbone.name or "model" in changed:
+        stated = settings.model.model_fields_set
+    else:
+        stated = {key.removeprefix("model.") for key in changed}
+    mean_and_std = zip(("mean", "std"), normalisation_of(backbone.name), strict=True)
+    return {key: list(value) for key, value in mean_and_std if key not in stated}
 
 
 def _refuse_unused(model: str, changes: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import timm
 import torch
 import torch.nn.functional as F
-from timm.models import FeatureInfo
+from timm.models import FeatureInfo, PretrainedCfg
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
@@ -89,22 +89,7 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
         UsageError: timm has no such network, or cannot build it with these arguments.
         DataError: the pretrained weights are not available.
     """
-    if ":" in name:  # With "hf-hub:" or "local-dir:" timm would read settings from other sources.
-        raise UsageError(
-            f"{name!r} is not the name of a timm backbone: it contains a colon.",
-            where="model.backbone.name",
-            hint="choose from timm.list_models(); to use weights from another source, give their "
-            "file in model.backbone.weights",
-        )
-    if not timm.is_model(name):
-        raise UsageError(
-            f"timm has no backbone called {name!r}.",
-            where="model.backbone.name",
-            hint="list the names with timm.list_models('swin*'); the part after the dot is the tag "
-            "of the pretrained weights",
-        )
-    config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size:
+    if _pretrained_config(name).fixed_input_size:
         args.setdefault("img_size", image_size)
     try:
         return timm.create_model(name, pretrained=pretrained, **args)
@@ -126,6 +111,60 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
             where="model.backbone.args",
             hint="correct these arguments of timm.create_model, or choose another backbone",
         ) from error
+
+
+def normalisation_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation by which a timm network's images are normalised.
+
+    They belong to the pretrained weights: for example, those of CLIP differ from those of ImageNet.
+
+    Args:
+        name: a timm model name; without the tag of its pretrained weights, timm's default for this
+            name counts.
+
+    Returns:
+        The mean and the standard deviation of the channels R, G and B, for pixels scaled to 0 to 1.
+
+    Raises:
+        UsageError: timm has no such network, or no weights with this tag.
+    """
+    config = _pretrained_config(name)
+    return tuple(config.mean), tuple(config.std)
+
+
+def _pretrained_config(name: str) -> PretrainedCfg:
+    """Return what timm knows about the pretrained weights of a network.
+
+    Args:
+        name: a timm model name, with or without the tag of its pretrained weights.
+
+    Raises:
+        UsageError: timm has no such network, or no weights with this tag.
+    """
+    if ":" in name:  # With "hf-hub:" or "local-dir:" timm would read settings from other sources.
+        raise UsageError(
+            f"{name!r} is not the name of a timm backbone: it contains a colon.",
+            where="model.backbone.name",
+            hint="choose from timm.list_models(); to use weights from another source, give their "
+            "file in model.backbone.weights",
+        )
+    if not timm.is_model(name):
+        raise UsageError(
+            f"timm has no backbone called {name!r}.",
+            where="model.backbone.name",
+            hint="list the names with timm.list_models('swin*'); the part after the dot is the tag "
+            "of the pretrained weights",
+        )
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        architecture, _, tag = name.partition(".")
+        raise UsageError(
+            f"timm has no pretrained weights {tag!r} of {architecture!r}.",
+            where="model.backbone.name",
+            hint=f"list them with timm.list_pretrained('{architecture}*')",
+        ) from error
+    return config or PretrainedCfg()
 
 
 _FEATURES = ("features_only", "out_indices")
