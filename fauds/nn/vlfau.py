@@ -149,7 +149,8 @@ class VLFAU(Model, Describes, Attends, Embeds):
     face.
 
     Args:
-        backbone: the timm name of a backbone with four stages.
+        backbone: the timm name of a backbone with four stages, or of a plain vision transformer,
+            from whose last map a `FeaturePyramid` makes four stages.
         image_size: the side of the input in pixels.
         num_aus: A, the number of AUs.
         local_vocab: the number of words in the vocabulary of local captions, including <pad> 0,
@@ -222,7 +223,9 @@ class VLFAU(Model, Describes, Attends, Embeds):
     ) -> None:
         super().__init__()
         self.num_aus = num_aus
-        self.stem = FourStages(backbone, backbone_args, pretrained, image_size)
+        self.stem = FourStages(
+            backbone, backbone_args, pretrained, image_size, last_only=not multi_level
+        )
         channels = self.stem.channels
         self.combine: MultiScale | LastStage
         if multi_level:

@@ -76,7 +76,7 @@ def test_the_default_swin_is_a_feature_pyramid_of_four():
 
 def test_an_unsuitable_or_unknown_backbone_is_an_error():
     with pytest.raises(UsageError, match="four feature stages"):
-        FourStages("vit_tiny_patch16_224")
+        FourStages("levit_128s")
     with pytest.raises(UsageError, match="no pretrained weights 'in99k' of 'resnet18'"):
         FourStages("resnet18.in99k")
     with pytest.raises(UsageError, match="no backbone called"):

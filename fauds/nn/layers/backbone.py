@@ -14,6 +14,7 @@ from timm.models import FeatureInfo, PretrainedCfg
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
+from fauds.nn.layers.pyramid import FeaturePyramid
 from fauds.registry import unknown_name_error
 
 STAGES = 4
@@ -23,7 +24,12 @@ POOLS = ("before", "after")
 
 
 class FourStages(nn.Module):
-    """A timm backbone that returns its last four feature stages, each as [B, C, H, W].
+    """A timm backbone that returns four feature stages, each as [B, C, H, W].
+
+    They are the last four stages of the backbone. A plain vision transformer (such as those of
+    DINOv2, MAE, EVA-02 and CLIP) has feature maps of one size only. A `FeaturePyramid`, whose
+    weights are always trained from scratch, then makes the four stages from the last map. Its
+    class token and other prefix tokens are not used.
 
     Args:
         name: a timm model name, with or without the tag of its pretrained weights.
@@ -32,13 +38,16 @@ class FourStages(nn.Module):
         pretrained: whether to load the pretrained weights that timm has for this name.
         image_size: the side of the square input in pixels; passed to backbones with a fixed input
             size.
+        last_only: whether to return the last stage alone. A pyramid then has no parameters, which
+            would not be trained.
 
     Attributes:
         body: the timm network.
-        channels: the number of channels of each of the four stages.
+        pyramid: the layers that make four stages from one map; None if the backbone has four.
+        channels: the number of channels of each stage.
 
     Raises:
-        UsageError: timm has no such backbone, or its features do not form four stages.
+        UsageError: timm has no such backbone, or its features form neither four stages nor one map.
         DataError: the pretrained weights are not available.
     """
 
@@ -48,21 +57,28 @@ class FourStages(nn.Module):
         args: dict[str, Any] | None = None,
         pretrained: bool = False,
         image_size: int = 224,
+        last_only: bool = False,
     ) -> None:
+        features = {"features_only": True, "out_indices": tuple(range(-STAGES, 0))}
         super().__init__()
         _refuse_reserved(args)
-        features = {"features_only": True, "out_indices": tuple(range(-STAGES, 0))}
         self.body = create(name, {**(args or {}), **features}, pretrained, image_size)
         # nn.Module's attributes have the type Tensor or Module.
         info = cast(FeatureInfo, self.body.feature_info)
-        reductions = info.reduction()
-        if len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
+        reductions, channels = info.reduction(), info.channels()
+        self.count = 1 if last_only else STAGES
+        self.pyramid: FeaturePyramid | None = None
+        if len(reductions) == STAGES and len(set(reductions)) == 1:
+            self.pyramid = FeaturePyramid(channels[-1], reductions[-1], self.count)
+        elif len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
             raise _not_four_stages(name, f"its features have the strides {reductions}")
-        self.channels: list[int] = info.channels()
+        self.channels: list[int] = (
+            channels[-self.count :] if self.pyramid is None else self.pyramid.channels
+        )
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the feature maps of the four stages, from the largest map to the smallest.
+        """Return the feature maps of the stages, from the largest map to the smallest.
 
         Each map is [B, C_s, H_s, W_s], with its own number of channels and size.
 
@@ -72,7 +88,9 @@ class FourStages(nn.Module):
         stages: list[Tensor] = self.body(images)
         if self.channels_last:
             stages = [stage.permute(0, 3, 1, 2) for stage in stages]
-        return stages
+        if self.pyramid is not None:
+            return cast(list[Tensor], self.pyramid(stages[-1]))
+        return stages[-self.count :]
 
 
 def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -> nn.Module:
@@ -265,9 +283,11 @@ def _no_weights(name: str, error: Exception) -> DataError:
 
 def _not_four_stages(name: str, reason: str) -> UsageError:
     return UsageError(
-        f"{name!r} is not a backbone with four feature stages ({reason}).",
+        f"{name!r} is not a backbone with four feature stages, nor with one feature map of four "
+        f"blocks or more ({reason}).",
         where="model.backbone.name",
-        hint="choose one with a feature pyramid, for example Swin, ConvNeXt or ResNet",
+        hint="choose a backbone with a feature pyramid, for example Swin, ConvNeXt or ResNet; or a "
+        "plain vision transformer, for example vit_base_patch14_dinov2",
     )
 
 
