@@ -30,9 +30,9 @@ class BackboneSettings(Settings):
             file are not allowed.
         pretrained: whether training starts from timm's pretrained weights, which are downloaded
             if timm's cache does not have them.
-        weights: the path of a safetensors file with the weights from which training starts. A
-            relative path is relative to the preset (the file with these settings). None for no
-            such file.
+        weights: the path of a file whose weights training starts from: safetensors, or a file of
+            torch.save, written by fauds, by timm or by the network's authors. It is absolute or
+            relative to the preset (the file with these settings); None for no file.
     """
 
     name: str

@@ -155,6 +155,22 @@ class TestOutputs(NamedTuple):
     measures: dict[str, tuple[Tensor | int | float, int]]
 
 
+class LoadedTensors(NamedTuple):
+    """The names of the tensors with which `Model.load_backbone` has filled a backbone, and others.
+
+    Attributes:
+        used: the tensors of the file whose values are in the backbone now, by their names in the
+            file.
+        left_over: the other tensors of the file, such as those of a classifier or a decoder.
+        missing: the tensors of the backbone that are not in the file, and that keep their initial
+            values, by their names in the network.
+    """
+
+    used: tuple[str, ...]
+    left_over: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of the training: successive epochs with one optimiser and learning rate schedule.
@@ -291,11 +307,17 @@ class Model(nn.Module, ABC):
         """
         return None
 
-    def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_backbone(self, tensors: Mapping[str, Tensor]) -> LoadedTensors:
         """Load weights into the backbone, the part of the model that may be pretrained.
 
+        Families with a timm backbone override this method, to accept files in which the tensors
+        have other names than in the backbone.
+
         Args:
-            tensors: the state dict of the backbone.
+            tensors: the tensors of a weights file by name: the state dict of the backbone.
+
+        Returns:
+            Which tensors of the file were used, and which were not.
 
         Raises:
             RuntimeError: the weights belong to another network, or the model has no backbone.
@@ -303,6 +325,7 @@ class Model(nn.Module, ABC):
         if self.backbone is None:
             raise RuntimeError("the model has no backbone to load weights into")
         self.backbone.load_state_dict(dict(tensors))
+        return LoadedTensors(tuple(tensors), (), ())
 
     def param_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trainable parameters in two groups, "backbone" and "rest".

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fauds.nn.base import Batch, Model, Spec
+from fauds.nn.base import Batch, LoadedTensors, Model, Spec
 from fauds.nn.layers.backbone import Pooled
 from fauds.nn.layers.heads import AU_STATES, class_counts, weighted_entropy
 from fauds.settings import BackboneSettings, ModelSettings
@@ -68,14 +68,13 @@ class Linear(Model):
         """The timm network that computes image features."""
         return self.pooled.body
 
-    def load_backbone(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights into the timm network.
+    def load_backbone(self, tensors: Mapping[str, Tensor]) -> LoadedTensors:
+        """Load weights into the timm network; see `Pooled.load`.
 
         Args:
-            tensors: the state dict of the same timm network, saved with its own pooling or as
-                `FourStages`, in which timm names some layers differently.
+            tensors: the tensors of a weights file that fauds, timm or the network's authors saved.
         """
-        self.pooled.load(tensors)
+        return self.pooled.load(tensors)
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits of images.

@@ -74,6 +74,9 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
     A preset is a YAML file. With ``base: NAME`` it starts from the settings of another preset of
     the same family, and its own keys override them.
 
+    A weights file of the backbone that a change names by a relative path is looked up in the
+    current folder first, then in the folder of the preset.
+
     Images are normalised by the mean and standard deviation that timm has for the weights of the
     backbone, unless the preset or a change states ``model.mean`` or ``model.std``. Those of a
     preset belong to its own backbone: they do not count if a change names another one.
@@ -97,6 +100,8 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
             for change in changes:
                 _apply_change(values, change)
             settings = settings_class.model_validate(values)
+        if weights := _weights_here(settings, preset_settings):
+            values["model"]["backbone"]["weights"] = weights
         values.get("model", {}).update(_normalisation(settings, preset_settings, changes))
         settings = settings_class.model_validate(values)
     except ValidationError as error:
@@ -106,6 +111,24 @@ def run_settings(model: str, preset: str, changes: tuple[str, ...] = ()) -> RunS
         ) from error
     _refuse_unused(model, changes)
     return settings
+
+
+def _weights_here(settings: RunSettings[Any], preset: RunSettings[Any]) -> str | None:
+    """Return the absolute path of a backbone's weights file that a user's change names.
+
+    Args:
+        settings: the settings with the user's changes.
+        preset: the settings of the preset.
+
+    Returns:
+        None if the user names no file, or if the current folder has no such file.
+    """
+    backbone = getattr(settings.model, "backbone", None)
+    if not isinstance(backbone, BackboneSettings) or backbone.weights is None:
+        return None
+    path = Path(backbone.weights).expanduser()
+    changed = backbone.weights != preset.model.backbone.weights
+    return str(path.resolve()) if changed and path.is_file() else None
 
 
 def _normalisation(

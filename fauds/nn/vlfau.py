@@ -4,7 +4,7 @@ Source: "Towards End-to-End Explainable Facial Action Unit Recognition via Visio
 Learning" (ACM Multimedia 2024), section 3. Equations have the numbers of the paper.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Unpack
 
 import torch
@@ -20,6 +20,7 @@ from fauds.nn.base import (
     BeamSearchOptions,
     Describes,
     Embeds,
+    LoadedTensors,
     Model,
     Need,
     Outputs,
@@ -277,6 +278,14 @@ class VLFAU(Model, Describes, Attends, Embeds):
     def backbone(self) -> nn.Module:
         """The timm network that computes image features."""
         return self.stem.body
+
+    def load_backbone(self, tensors: Mapping[str, Tensor]) -> LoadedTensors:
+        """Load weights into the timm network; see `FourStages.load`.
+
+        Args:
+            tensors: the tensors of a weights file that fauds, timm or the network's authors saved.
+        """
+        return self.stem.load(tensors)
 
     def forward(self, batch: Batch) -> VLFAUOutput:
         """Return the logits of AUs and words; decoders are fed the reference captions.

@@ -29,7 +29,7 @@ from fauds.settings import BackboneSettings
 from fauds.tables import predictions as predictions_file
 from fauds.tables import store
 from fauds.tables.paths import MEASURED, PREDICTIONS, fold_folder
-from fauds.training import checkpoint
+from fauds.training import backbone_file
 
 
 def write_results(run: Run) -> None:
@@ -162,6 +162,5 @@ def _pretraining(plan: Plan) -> str:
     if not isinstance(backbone, BackboneSettings):
         return "not declared by the model"
     if backbone.weights:
-        _, meta = checkpoint.load(presets.folder(plan.model) / backbone.weights)
-        return str(meta.get("pretraining", f"weights from {backbone.weights}"))
+        return backbone_file.pretraining(presets.folder(plan.model) / backbone.weights)
     return f"timm's weights of {backbone.name}" if backbone.pretrained else "from scratch"

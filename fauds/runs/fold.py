@@ -225,6 +225,9 @@ class FoldRun:
         store.write_json(self.folder / MEASURED, measured)
         self._write_predictions(inference.scores, chosen, explained, meta)
 
+    def _say(self, line: str) -> None:
+        self.progress.say(f"fold {self.fold}, {line}")
+
     def _bar(self, step: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         return self.progress.bar(f"fold {self.fold}, part {self.fold}: {step}", total)
 
@@ -264,7 +267,7 @@ class FoldRun:
                 folder,
                 meta,
                 advance=advance,
-                say=lambda line: self.progress.say(f"fold {self.fold}, {line}"),
+                say=self._say,
                 after_epoch=after_epoch,
                 tensorboard=tensorboard,
             )
@@ -292,6 +295,7 @@ class FoldRun:
             self.inputs.target.form,
             self._vocabulary_sizes(),
             presets.folder(plan.model),
+            self._say,
         )
 
     def _vocabulary_sizes(self) -> dict[str, int]:

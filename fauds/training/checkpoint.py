@@ -1,6 +1,6 @@
 """Files of weights and checkpoints: safetensors with a JSON header, written atomically.
 
-No pickle is read or written, since a pickle can run code.
+No pickle is read or written here, since a pickle can run code.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from fauds.datasets.base import natural
 from fauds.errors import DataError
-from fauds.nn.base import Model
 from fauds.settings import with_added_settings
 from fauds.tables.atomic import atomic
 
@@ -87,10 +86,34 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         DataError: the file is missing, cannot be read, is damaged, or is not a safetensors file
             that fauds wrote.
     """
-    _refuse_pickle(path)
+    if is_pickle(path):
+        raise DataError(
+            "The file is a PyTorch pickle, which can run code; fauds reads safetensors only.",
+            where=path,
+            hint="give a file that fauds wrote, such as a run's weights.safetensors",
+        )
+    tensors, meta = read_safetensors(path)
+    if meta is None:
+        raise DataError(
+            "The file is in safetensors format, but fauds did not write it: its header is missing.",
+            where=path,
+            hint=_HINT,
+        )
+    return tensors, meta
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Return the tensors of any safetensors file, by name, and the metadata that fauds wrote.
+
+    The metadata are None if another program wrote the file.
+
+    Raises:
+        DataError: the file cannot be read or is damaged.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            meta = _parse_header((file.metadata() or {}).get(_HEADER_KEY), path)
+            header = (file.metadata() or {}).get(_HEADER_KEY)
+            meta = None if header is None else _parse_header(header, path)
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, ValueError, OSError) as error:
         raise DataError(
@@ -99,7 +122,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             hint=_HINT,
         ) from error
     # Files of older versions have no digest.
-    if meta.pop(_DIGEST_KEY, None) not in (None, _digest(tensors)):
+    if meta is not None and meta.pop(_DIGEST_KEY, None) not in (None, _digest(tensors)):
         raise DataError(
             "The file is damaged: its tensors have changed since it was written.",
             where=path,
@@ -123,7 +146,12 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _refuse_pickle(path: Path) -> None:
+def is_pickle(path: Path) -> bool:
+    """Return whether a weights file is a pickle, as torch.save writes, and not safetensors.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             first_bytes = file.read(9)
@@ -136,21 +164,10 @@ def _refuse_pickle(path: Path) -> None:
             f"The weights file cannot be read: {error.strerror}.", where=path, hint=_HINT
         ) from error
     # A safetensors file begins with a length of 8 bytes, which may look like a pickle, then JSON.
-    if first_bytes.startswith(_PICKLES) and not first_bytes.endswith(b"{"):
-        raise DataError(
-            "The file is a PyTorch pickle, which can run code; fauds reads safetensors only.",
-            where=path,
-            hint="give a file that fauds wrote, such as a run's weights.safetensors",
-        )
+    return first_bytes.startswith(_PICKLES) and not first_bytes.endswith(b"{")
 
 
-def _parse_header(header: str | None, path: Path) -> dict[str, Any]:
-    if header is None:
-        raise DataError(
-            "The file is in safetensors format, but fauds did not write it: its header is missing.",
-            where=path,
-            hint=_HINT,
-        )
+def _parse_header(header: str, path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(header)
     except ValueError as error:
@@ -275,29 +292,6 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix; the prefix is removed from the names."""
     return {k.removeprefix(prefix): tensor for k, tensor in tensors.items() if k.startswith(prefix)}
-
-
-def load_backbone(model: Model, path: Path) -> dict[str, Any]:
-    """Load weights into a model's backbone (its image network); return the file's metadata.
-
-    Args:
-        model: the model.
-        path: the file of the backbone's weights.
-
-    Raises:
-        DataError: the file cannot be read, or its tensors do not fit the backbone.
-    """
-    tensors, meta = load(path)
-    try:
-        model.load_backbone(tensors)
-    except RuntimeError as error:
-        raise DataError(
-            f"The weights do not fit this backbone: {str(error).splitlines()[-1].strip()}",
-            where=path,
-            hint="set model.backbone.args to the values that these weights were trained with, or "
-            "start without them: --set model.backbone.weights=null",
-        ) from error
-    return meta
 
 
 _NAME = "checkpoint-epoch{}.safetensors"

@@ -12,6 +12,7 @@ from fauds.nn.base import Model, Spec, Stage
 from fauds.settings import BackboneSettings, ModelSettings, RunSettings
 from fauds.tables.paths import WEIGHTS
 from fauds.training import checkpoint, processes
+from fauds.training.backbone_file import load_backbone
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
 from fauds.training.trainer import Training
@@ -24,6 +25,7 @@ def build_model(
     form: Literal["multilabel", "multiclass"],
     vocabulary: Mapping[str, int],
     folder: Path,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Model:
     """Build a model from its settings, and load the backbone's weights if the settings name a file.
 
@@ -35,6 +37,7 @@ def build_model(
         vocabulary: maps each kind of caption, "local" (of one AU) and "global" (of the whole
             face), to the number of words in its vocabulary; empty without captions.
         folder: the folder that a relative path in ``backbone.weights`` refers to.
+        say: called with a line for the user about the tensors of that file, if one is loaded.
 
     Raises:
         UsageError: the family does not support this task or these settings.
@@ -44,7 +47,7 @@ def build_model(
     model = family.build(settings, spec)
     backbone = getattr(settings, "backbone", None)
     if isinstance(backbone, BackboneSettings) and backbone.weights is not None:
-        checkpoint.load_backbone(model, folder / backbone.weights)
+        say(load_backbone(model, folder / backbone.weights))
     return model
 
 

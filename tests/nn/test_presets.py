@@ -76,3 +76,22 @@ def test_a_backbone_that_timm_does_not_know_is_an_error_before_any_work():
         with pytest.raises(UsageError, match="timm") as raised:
             run_settings("linear", "paper", (f"model.backbone.name={name}",))
         assert raised.value.where == "model.backbone.name"
+
+
+def test_a_weights_file_in_the_current_folder_comes_before_one_beside_the_preset(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def path_of(change):
+        changed = run_settings("vlfau", "tiny", (f"model.backbone.weights={change}",))
+        return changed.model.backbone.weights
+
+    assert path_of("mine.pth") == "mine.pth"
+    (tmp_path / "mine.pth").touch()
+    assert path_of("mine.pth") == str(tmp_path / "mine.pth")
+    assert path_of(tmp_path / "mine.pth") == str(tmp_path / "mine.pth")
+    assert path_of("null") is None
+    (tmp_path / "tiny-backbone.safetensors").touch()
+    # Nothing of the current folder replaces the file that the preset itself names.
+    assert run_settings("vlfau", "tiny").model.backbone.weights == "tiny-backbone.safetensors"

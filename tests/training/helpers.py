@@ -16,12 +16,18 @@ from fauds.training.face_set import FaceSet
 FRAMES, AUS = 40, 3
 
 
-def build(settings: RunSettings, faces: FaceSet, folder: Path, model: str = "vlfau") -> Model:
+def build(
+    settings: RunSettings,
+    faces: FaceSet,
+    folder: Path,
+    model: str = "vlfau",
+    say: Callable[[str], None] = lambda line: None,
+) -> Model:
     """Return a model with these settings, for the AUs and vocabularies of the faces."""
     tokens = faces.captions.tokens
     sizes = {"local": tokens.local_vocabulary, "global": tokens.global_vocabulary}
     names = [f"AU{number:02d}" for number in range(faces.labels.shape[1])]
-    return loop.build_model(MODELS[model], settings.model, names, "multilabel", sizes, folder)
+    return loop.build_model(MODELS[model], settings.model, names, "multilabel", sizes, folder, say)
 
 
 def train(

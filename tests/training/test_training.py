@@ -13,6 +13,7 @@ import torch
 from fauds.errors import DataError
 from fauds.tables.paths import LOG, WEIGHTS
 from fauds.training import checkpoint, device
+from fauds.training.backbone_file import load_backbone
 from fauds.training.batches import Sampling, augment, batches, centre_crop, load_face
 from fauds.training.optimiser import rate_at
 from tests.training.helpers import AUS, FRAMES, build, train
@@ -173,7 +174,7 @@ def test_backbone_weights_of_another_backbone_are_refused(faces, settings, tmp_p
     checkpoint.save(tmp_path / "other.safetensors", {"a": torch.zeros(3)}, {})
     model = build(settings, faces, tmp_path)
     with pytest.raises(DataError, match="do not fit this backbone"):
-        checkpoint.load_backbone(model, tmp_path / "other.safetensors")
+        load_backbone(model, tmp_path / "other.safetensors")
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

@@ -3,7 +3,6 @@
 The module also has the layers that combine the four stages into one feature map.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -14,6 +13,8 @@ from timm.models import FeatureInfo, PretrainedCfg
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
+from fauds.nn.base import LoadedTensors
+from fauds.nn.layers import backbone_weights
 from fauds.nn.layers.pyramid import FeaturePyramid
 from fauds.registry import unknown_name_error
 
@@ -23,7 +24,66 @@ POOLS = ("before", "after")
 """When the stages are pooled to the size of the last stage: before or after their convolution."""
 
 
-class FourStages(nn.Module):
+class TimmBackbone(nn.Module):
+    """A timm network, with or without feature maps, into which weights files can be loaded.
+
+    Args:
+        name: a timm model name, with or without the tag of its pretrained weights.
+        args: further arguments of ``timm.create_model``, such as ``embed_dim`` and ``depths``
+            of a small Swin, or ``drop_path_rate``.
+        features: the arguments of ``timm.create_model`` that choose between feature maps and pooled
+            features.
+        pretrained: whether to load the pretrained weights that timm has for this name.
+        image_size: the side of the square input in pixels; passed to backbones with a fixed input
+            size.
+
+    Attributes:
+        body: the timm network.
+
+    Raises:
+        UsageError: timm has no such network, or cannot build it with these arguments.
+        DataError: the pretrained weights are not available.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: dict[str, Any] | None,
+        features: dict[str, Any],
+        pretrained: bool,
+        image_size: int,
+    ) -> None:
+        super().__init__()
+        _refuse_reserved(args)
+        self._name, self._args, self._image_size = name, dict(args or {}), image_size
+        self.body = create(name, {**self._args, **features}, pretrained, image_size)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> LoadedTensors:
+        """Load weights of the same network, which fauds, timm or the network's authors saved.
+
+        See `fauds.nn.layers.backbone_weights.fit` for the names that are understood, and for which
+        tensors may be left over or missing.
+
+        Args:
+            tensors: the tensors of the weights file by name.
+
+        Returns:
+            Which tensors were used, and which were not.
+
+        Raises:
+            RuntimeError: the weights belong to another network.
+        """
+        # Only names and shapes are needed, for which the meta device allocates no memory.
+        with torch.device("meta"):
+            args = {**self._args, "num_classes": 0}
+            network = create(self._name, args, False, self._image_size)
+        convert = backbone_weights.converter(self._name)
+        fitted = backbone_weights.fit(tensors, self.body, network, convert)
+        self.body.load_state_dict(fitted.tensors, strict=False)
+        return fitted.names
+
+
+class FourStages(TimmBackbone):
     """A timm backbone that returns four feature stages, each as [B, C, H, W].
 
     They are the last four stages of the backbone. A plain vision transformer (such as those of
@@ -60,9 +120,7 @@ class FourStages(nn.Module):
         last_only: bool = False,
     ) -> None:
         features = {"features_only": True, "out_indices": tuple(range(-STAGES, 0))}
-        super().__init__()
-        _refuse_reserved(args)
-        self.body = create(name, {**(args or {}), **features}, pretrained, image_size)
+        super().__init__(name, args, features, pretrained, image_size)
         # nn.Module's attributes have the type Tensor or Module.
         info = cast(FeatureInfo, self.body.feature_info)
         reductions, channels = info.reduction(), info.channels()
@@ -199,7 +257,7 @@ def _refuse_reserved(args: dict[str, Any] | None) -> None:
         )
 
 
-class Pooled(nn.Module):
+class Pooled(TimmBackbone):
     """A timm backbone with its own pooling, which returns one feature vector for each image.
 
     These are the features that timm's classifier would read. Any timm backbone can be used, plain
@@ -217,9 +275,7 @@ class Pooled(nn.Module):
     def __init__(
         self, name: str, args: dict[str, Any] | None, pretrained: bool, image_size: int
     ) -> None:
-        super().__init__()
-        _refuse_reserved(args)
-        self.body = create(name, {**(args or {}), "num_classes": 0}, pretrained, image_size)
+        super().__init__(name, args, {"num_classes": 0}, pretrained, image_size)
         # nn.Module's attributes have the type Tensor or Module.
         features = cast(int, self.body.num_features)
         self.channels = int(getattr(self.body, "head_hidden_size", features))
@@ -232,32 +288,6 @@ class Pooled(nn.Module):
         """
         features: Tensor = self.body(images)
         return features
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load weights of the same timm network, saved with its pooling or as `FourStages`.
-
-        In a network that returns the features of its stages, timm names the stages differently
-        (layers_0 for layers.0) and leaves out the layers after the last stage. If such weights are
-        loaded, the layers after the last stage keep their initial values.
-
-        Args:
-            tensors: the state dict of the saved network.
-
-        Raises:
-            RuntimeError: the weights belong to another network.
-        """
-        own_names = self.body.state_dict().keys()
-        renamed = {_STAGE.sub(r"\1.\2.", name): tensor for name, tensor in tensors.items()}
-        matching = renamed if renamed.keys() <= own_names else dict(tensors)
-        missing, unknown_names = self.body.load_state_dict(matching, strict=False)
-        differing = [*unknown_names, *(name for name in missing if not name.startswith(_AFTER))]
-        if differing:
-            raise RuntimeError(f"tensors not in both networks: {', '.join(differing[:3])}")
-
-
-_STAGE = re.compile(r"^(layers|stages|blocks)_(\d+)\.")
-_AFTER = ("norm.", "head.", "fc_norm.")
-"""Prefixes of the layers that follow the last stage in timm's networks."""
 
 
 def _is_about_weights(error: Exception) -> bool:
@@ -275,9 +305,8 @@ def _no_weights(name: str, error: Exception) -> DataError:
     return DataError(
         f"The pretrained weights of {name!r} are not available ({reason}).",
         where=name,
-        hint="connect to the internet once (timm keeps a copy); or give timm's weights file: "
-        "--set 'model.backbone.args={pretrained_cfg_overlay: {file: PATH}}'; or train from "
-        "scratch: --set model.backbone.pretrained=false",
+        hint="connect to the internet once (timm keeps a copy); or give a weights file: --set "
+        "model.backbone.weights=PATH; or train from scratch: --set model.backbone.pretrained=false",
     )
 
 
