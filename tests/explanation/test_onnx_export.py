@@ -168,6 +168,14 @@ def test_the_three_lines_of_use_work(written):
             "model.local_language=false",
         ),
         ("inference.flip=true",),
+        (
+            "model.backbone.name=vit_small_patch14_reg4_dinov2",
+            "model.backbone.args={embed_dim: 16, depth: 4, num_heads: 2}",
+        ),
+        (
+            "model.backbone.name=eva02_tiny_patch14_224",
+            "model.backbone.args={embed_dim: 16, depth: 4, num_heads: 2}",
+        ),
     ],
 )
 def test_models_with_other_backbones_and_without_branches_are_exported(tmp_path, changes):
