@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from fauds.errors import UsageError
 from fauds.nn.layers.words import PackedWords, pack_words
+from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.nn.transfer import send
 from fauds.settings import AULoss, ModelSettings
 
@@ -153,22 +154,6 @@ class TestOutputs(NamedTuple):
 
     scores: Tensor
     measures: dict[str, tuple[Tensor | int | float, int]]
-
-
-class LoadedTensors(NamedTuple):
-    """The names of the tensors with which `Model.load_backbone` has filled a backbone, and others.
-
-    Attributes:
-        used: the tensors of the file whose values are in the backbone now, by their names in the
-            file.
-        left_over: the other tensors of the file, such as those of a classifier or a decoder.
-        missing: the tensors of the backbone that are not in the file, and that keep their initial
-            values, by their names in the network.
-    """
-
-    used: tuple[str, ...]
-    left_over: tuple[str, ...]
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)

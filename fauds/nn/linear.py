@@ -10,9 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from fauds.nn.base import Batch, LoadedTensors, Model, Spec
+from fauds.nn.base import Batch, Model, Spec
 from fauds.nn.layers.backbone import Pooled
 from fauds.nn.layers.heads import AU_STATES, class_counts, weighted_entropy
+from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.settings import BackboneSettings, ModelSettings
 
 

@@ -20,7 +20,6 @@ from fauds.nn.base import (
     BeamSearchOptions,
     Describes,
     Embeds,
-    LoadedTensors,
     Model,
     Need,
     Outputs,
@@ -35,6 +34,7 @@ from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.heads import BranchHeads, GlobalHead, focus
 from fauds.nn.layers.words import PAD, WordLogits
+from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.settings import AULoss, BackboneSettings, ModelSettings
 
 TERMS = ("fau", "lgen", "ggen", "gau")

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from fauds.errors import DataError
-from fauds.nn.base import LoadedTensors, Model
+from fauds.nn.base import Model
 from fauds.nn.layers.backbone_weights import summary
+from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.training import checkpoint
 
 WRAPPERS = (

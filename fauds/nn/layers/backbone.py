@@ -13,9 +13,9 @@ from timm.models import FeatureInfo, PretrainedCfg
 from torch import Tensor, nn
 
 from fauds.errors import DataError, UsageError
-from fauds.nn.base import LoadedTensors
 from fauds.nn.layers import backbone_weights
 from fauds.nn.layers.pyramid import FeaturePyramid
+from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.registry import unknown_name_error
 
 STAGES = 4

@@ -17,7 +17,7 @@ import torch
 from timm.models import model_entrypoint
 from torch import Tensor, nn
 
-from fauds.nn.base import LoadedTensors
+from fauds.nn.loaded_tensors import LoadedTensors
 
 PREFIXES = (
     "module.",
