@@ -135,7 +135,8 @@ class TrainingSettings(Settings):
             machine.
         device: "auto" for a GPU if there is one, or "cpu".
         precision: "no" for float32, "bf16" or "fp16" for mixed precision with bfloat16 or float16,
-            or "auto" for "bf16" on GPUs that support bfloat16 and "no" on other devices.
+            or "auto" for "bf16" on GPUs that compute in bfloat16 without emulation and "no" on
+            other devices.
         compile: whether to compile the backbone with torch.compile.
         validation_subjects: how many of each fold's training subjects are left out of training
             and used to select the best epoch.

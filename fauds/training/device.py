@@ -43,7 +43,8 @@ def make_accelerator(settings: RunSettings[Any]) -> Accelerator:
 def precision_on(device: str, setting: str) -> str:
     """Return the floating-point precision to use: "no" for float32, "bf16" or "fp16".
 
-    "auto" becomes "bf16" on a GPU that supports it, otherwise "no".
+    "auto" becomes "bf16" on a GPU that computes in bfloat16 itself, which NVIDIA's do since Ampere,
+    otherwise "no". Older ones, such as Turing's, emulate it and take longer than in float32.
 
     Args:
         device: the type of the device, "cpu" or "cuda".
@@ -51,7 +52,9 @@ def precision_on(device: str, setting: str) -> str:
     """
     if setting != "auto":
         return setting
-    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "no"
+    if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "no"
 
 
 def device_description(accelerator: Accelerator) -> str:

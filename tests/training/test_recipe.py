@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -259,13 +260,31 @@ def test_a_null_clip_does_not_clip_and_the_norm_is_logged(faces, settings, tmp_p
     assert min(line["gradient_norm"] for line in none if "step" in line) > 1e-2
 
 
-def test_precision_is_chosen_by_the_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert precision_on("cpu", "auto") == "no"
-    assert precision_on("cuda", "auto") == "bf16"
+def gpu(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
+    """Let torch.cuda report a GPU of a compute capability, on which bfloat16 tensors can be made.
+
+    Emulated bfloat16 passes the last of torch's own checks, which makes a small tensor.
+    """
+    properties = SimpleNamespace(major=major, minor=5)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+
+
+def test_auto_is_bfloat16_only_on_gpus_that_have_it_in_hardware(monkeypatch):
+    turing, ampere, hopper = 7, 8, 9
+    for major, precision in ((turing, "no"), (ampere, "bf16"), (hopper, "bf16")):
+        gpu(monkeypatch, major)
+        assert torch.cuda.is_bf16_supported()  # emulated, on Turing
+        assert precision_on("cuda", "auto") == precision
+
+
+def test_a_precision_that_was_asked_for_is_kept_and_a_cpu_has_float32(monkeypatch):
+    gpu(monkeypatch, 7)
+    assert precision_on("cuda", "bf16") == "bf16"
     assert precision_on("cpu", "bf16") == "bf16"
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert precision_on("cuda", "auto") == "no"
+    assert precision_on("cpu", "auto") == "no"
 
 
 def test_a_precision_that_the_device_does_not_have_is_refused(settings):
