@@ -2,7 +2,9 @@
 
 import math
 import re
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 import timm
 import torch
@@ -100,13 +102,61 @@ def test_a_backbone_that_timm_would_download_is_refused_before_timm_is_called(
     assert "list_models" in raised.value.hint
 
 
-def test_missing_pretrained_weights_are_an_error_with_a_hint(monkeypatch):
-    def offline(*args, **kwargs):
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Let the Hugging Face hub be out of reach, and its cache empty; count the requests."""
+    asked = []
+
+    def head(url, **options):
+        asked.append(url)
         raise OSError("no route to host")
 
-    monkeypatch.setattr("timm.create_model", offline)
+    monkeypatch.setattr(huggingface_hub, "get_session", lambda: SimpleNamespace(head=head))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
+    return asked
+
+
+def test_without_network_missing_pretrained_weights_are_an_error_after_one_request(
+    monkeypatch, no_network, tmp_path
+):
+    monkeypatch.setattr("timm.create_model", lambda *args, **kwargs: pytest.fail("timm was asked"))
     with pytest.raises(DataError, match="no route to host") as raised:
         FourStages("resnet18", pretrained=True)
+    assert f"not in {tmp_path}, and https://huggingface.co cannot be reached" in str(raised.value)
+    assert "pretrained=false" in raised.value.hint and "file: PATH" in raised.value.hint
+    assert no_network == [huggingface_hub.constants.ENDPOINT]
+
+
+def test_without_network_weights_in_the_cache_or_in_a_file_are_loaded(
+    monkeypatch, no_network, tmp_path
+):
+    """No request is made: timm is asked at once for weights that are on this machine."""
+    created = []
+
+    def create(name, **kwargs):
+        created.append(name)
+        return real(name, **{**kwargs, "pretrained": False})
+
+    real = timm.create_model
+    monkeypatch.setattr("timm.create_model", create)
+    file = {"pretrained_cfg_overlay": {"file": str(tmp_path / "weights.safetensors")}}
+    FourStages("resnet18", file, pretrained=True)
+    cached = {("timm/resnet18.a1_in1k", "model.safetensors"): str(tmp_path)}
+    lookup = lambda repository, file: cached.get((repository, file))  # noqa: E731
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lookup)
+    FourStages("resnet18", pretrained=True)
+    assert created == ["resnet18", "resnet18"]
+    assert no_network == []
+
+
+def test_a_failure_to_load_pretrained_weights_is_an_error_with_a_hint(monkeypatch):
+    def broken(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("timm.create_model", broken)
+    with pytest.raises(DataError, match="No space left on device") as raised:
+        FourStages("resnet18", {"pretrained_cfg_overlay": {"file": "weights"}}, pretrained=True)
     assert "pretrained=false" in raised.value.hint
 
 

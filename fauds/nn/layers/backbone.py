@@ -6,6 +6,7 @@ The module also has the layers that combine the four stages into one feature map
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+import huggingface_hub
 import timm
 import torch
 import torch.nn.functional as F
@@ -167,11 +168,13 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
     """
     if _pretrained_config(name).fixed_input_size:
         args.setdefault("img_size", image_size)
+    if pretrained:
+        _check_reachable(name, args)
     try:
         return timm.create_model(name, pretrained=pretrained, **args)
     except Exception as error:  # errors of timm, its hub and its networks share no base class
         if pretrained and _is_about_weights(error):
-            raise _no_weights(name, error) from error
+            raise _no_weights(name, str(error) or type(error).__name__) from error
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, TypeError):
             shown = {key: value for key, value in args.items() if key not in _FEATURES}
@@ -300,10 +303,46 @@ def _is_about_weights(error: Exception) -> bool:
     return from_hub or isinstance(error, OSError) or "pretrained" in str(error).lower()
 
 
-def _no_weights(name: str, error: Exception) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+_WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+"""The names under which timm looks for weights on the Hugging Face hub, in this order."""
+
+_PATIENCE = 10
+"""How many seconds the Hugging Face hub may take to answer."""
+
+
+def _check_reachable(name: str, args: Mapping[str, Any]) -> None:
+    """Check that the pretrained weights are in the cache, or that the Hugging Face hub answers.
+
+    timm itself would retry for minutes before it reports that there is no network.
+
+    Args:
+        name: a timm model name.
+        args: the arguments of ``timm.create_model``.
+
+    Raises:
+        DataError: the weights are not in the cache, and the hub cannot be reached.
+    """
+    config = timm.get_pretrained_cfg(name)
+    own_source = {"pretrained_cfg", "pretrained_cfg_overlay"} & args.keys()
+    if own_source or config is None or not config.hf_hub_id:
+        return  # A file, or a source that only timm knows: loading the weights tells.
+    if any(_is_cached(config.hf_hub_id, file) for file in _WEIGHTS_FILES):
+        return
+    hub, cache = huggingface_hub.constants.ENDPOINT, huggingface_hub.constants.HF_HUB_CACHE
+    try:
+        huggingface_hub.get_session().head(hub, timeout=_PATIENCE)
+    except Exception as error:  # its errors share no base class with those of older releases
+        reason = f"not in {cache}, and {hub} cannot be reached: {error}"
+        raise _no_weights(name, reason) from error
+
+
+def _is_cached(repository: str, file: str) -> bool:
+    return isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str)
+
+
+def _no_weights(name: str, reason: str) -> DataError:
     return DataError(
-        f"The pretrained weights of {name!r} are not available ({reason}).",
+        f"The pretrained weights of {name!r} are not available ({reason.splitlines()[0]}).",
         where=name,
         hint="connect to the internet once (timm keeps a copy); or give a weights file: --set "
         "model.backbone.weights=PATH; or train from scratch: --set model.backbone.pretrained=false",
