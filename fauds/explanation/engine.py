@@ -13,6 +13,7 @@ from fauds.faces.base import Box
 from fauds.nn.base import mean_with_mirrored
 from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise, precision_on
+from fauds.training.nvidia import reason_unused
 
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -172,6 +173,10 @@ def _device(name: str) -> torch.device:
     if name not in ("auto", "cuda"):
         raise UsageError(f"The device {name!r} is unknown.", hint="choose from: auto, cpu, cuda")
     if not available:
-        raise UsageError("PyTorch finds no CUDA device.", hint="use --device cpu or --device auto")
+        reason = reason_unused()
+        raise UsageError(
+            "PyTorch finds no CUDA device" + (f": {reason}." if reason else "."),
+            hint="use --device cpu or --device auto",
+        )
     # The processes that torchrun starts are distributed over the GPUs.
     return torch.device("cuda", launcher.local_rank() % torch.cuda.device_count())

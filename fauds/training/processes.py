@@ -39,7 +39,8 @@ def join_group(cpu: bool) -> None:
     number, count = launcher.rank(), launcher.world_size()
     if count > 1 and not launcher.is_launched():
         raise _not_launched(number, count)
-    gpus = 0 if cpu else torch.cuda.device_count()
+    # With a driver that is too old for CUDA, torch counts GPUs that it cannot use.
+    gpus = 0 if cpu or not torch.cuda.is_available() else torch.cuda.device_count()
     if count > 1 and 0 < gpus <= launcher.local_rank():
         raise UsageError(
             f"There are more processes than GPUs on this machine, which has {gpus}.",

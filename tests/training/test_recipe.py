@@ -306,6 +306,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     launched = {"RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "2", "MASTER_ADDR": "localhost"}
     for name, value in {**launched, "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match=r"more processes than GPUs.*has 2"):
         processes.join_group(cpu=False)
