@@ -14,6 +14,7 @@ from fauds.facs import STATES, intensity_column
 from fauds.protocols import folds as folding
 from fauds.report.formatting import new_console, new_table, percent, percent_range
 from fauds.tables import store
+from fauds.tables.disk import size_text
 
 if TYPE_CHECKING:
     from fauds.evaluation.results import Results
@@ -320,12 +321,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _size(size: int | None) -> str:
-    if size is None:
-        return _NOT_KNOWN
-    for unit, length in (("GB", 1e9), ("MB", 1e6)):
-        if size >= length:
-            return f"{size / length:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"
+    return _NOT_KNOWN if size is None else size_text(size)
 
 
 class Printed:

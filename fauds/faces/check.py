@@ -6,7 +6,6 @@ and frames of a video by the video's header. A few frames are cropped into a tem
 measure the speed and the size of a crop.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from fauds.faces.streams import VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
 from fauds.tables.columns import to_numpy
+from fauds.tables.disk import free_space
 
 
 class Problems:
@@ -231,7 +231,7 @@ def check(
     if jobs[0].alignment == wanted:
         steps += _prepare(jobs, available, coverage, processes, contents, missing)
     steps.append(estimates.bench(benchmark, frames))
-    free = shutil.disk_usage(_existing(workdir)).free
+    free = free_space(workdir)
     total = sum(step.size or 0 for step in steps)
     if total > free:
         missing.add(
@@ -392,8 +392,3 @@ def _prepare(
         f"(mean of {pace.images})"
     )
     return [estimates.prepare([*croppable], [*croppable.values()], pace, processes, share)]
-
-
-def _existing(folder: Path) -> Path:
-    folder = folder.absolute()
-    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -7,6 +7,7 @@ restore.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -20,6 +21,7 @@ from fauds.faces.image_decoding import decode
 from fauds.facs import MIRRORED_POINTS
 from fauds.nn.base import Batch, Need
 from fauds.settings import RunSettings, TrainingSettings
+from fauds.tables.disk import free_space
 from fauds.training.colour_jitter import jitter_colours
 from fauds.training.face_set import FaceSet
 
@@ -416,8 +418,9 @@ class BatchLoader:
         faces: the frames.
         settings: the settings of the run, for batch sizes, seed and augmentation.
         training: whether the frames are trained on; otherwise they are tested.
-        workers: the number of loader processes; 0 loads images in this process. They start with the
-            first epoch, and end with `close`.
+        workers: the number of loader processes; fewer are started if shared memory has no room for
+            their images (`fitting_workers`), and with 0 images are loaded in this process. They
+            start with the first epoch, and end with `close`.
         needs: what a batch must hold besides images and labels: "captions", "landmarks" or
             "subjects". Captions and landmarks are added only if `faces` has them.
         rank: the number of this process, from 0.
@@ -444,10 +447,10 @@ class BatchLoader:
         if training:
             largest = -(-settings.training.batch_size // (world * settings.training.accumulate))
         sampling = Sampling.from_settings(settings)
+        largest = min(largest, len(faces))
+        workers = fitting_workers(workers, largest, sampling.size, world)
         # One slot for each micro-batch that is being loaded, and one for the one that is copied.
-        self._slots = _Slots(
-            _PREFETCH * workers + 1, min(largest, len(faces)), sampling.size, shared=workers > 0
-        )
+        self._slots = _Slots(_PREFETCH * workers + 1, largest, sampling.size, shared=workers > 0)
         self._sampler = _EpochSampler()
         self._loader: DataLoader[DataError | None] | None = DataLoader(
             _FaceDataset(faces, sampling, self._slots),
@@ -538,6 +541,31 @@ def batches(
 
 _PREFETCH = 2
 """The number of micro-batches that each loader process loads in advance."""
+
+SHARED_MEMORY = Path("/dev/shm")
+"""The file system whose files are memory that processes share; Docker gives it 64 MB."""
+
+_USABLE = 0.9
+"""The share of the free shared memory that images may take; NCCL and others need some too."""
+
+
+def fitting_workers(workers: int, faces: int, size: int, world: int) -> int:
+    """Return the number of loader processes whose images fit into shared memory.
+
+    Args:
+        workers: the number of processes that are wanted.
+        faces: the number of faces of the largest micro-batch.
+        size: the side of the images in pixels.
+        world: the number of processes on this machine that each have such loader processes.
+
+    Returns:
+        At most `workers`; 0 if the images do not even fit for one process, so that they have to be
+        loaded without loader processes.
+    """
+    if not workers or not faces:
+        return workers
+    slots = int(_USABLE * free_space(SHARED_MEMORY) / world) // (faces * size * size * 3)
+    return max(0, min(workers, (slots - 1) // _PREFETCH))
 
 
 def _copy_images(images: Tensor, pin: bool) -> Tensor:

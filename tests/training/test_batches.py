@@ -9,6 +9,7 @@ import torch
 
 from fauds.errors import DataError
 from fauds.nn.presets import run_settings
+from fauds.training import batches as loading
 from fauds.training.batches import BatchLoader, Sampling, augment, batches
 from fauds.training.face_set import FaceSet
 from tests.helpers import SMALL
@@ -164,3 +165,35 @@ def test_loader_processes_last_from_epoch_to_epoch_and_end_when_closed(faces, se
     assert not multiprocessing.active_children()
     with pytest.raises(ValueError, match="closed"):
         next(loader.epoch(0))
+
+
+MB = 10**6
+SLOT = 64 * 224 * 224 * 3  # bytes: 9.6 MB
+
+
+@pytest.mark.parametrize(
+    ("free", "world", "workers"),
+    [
+        (64 * 1024**2, 1, 2),  # Docker's default: five slots of 9.6 MB are 48 MB
+        (64 * 1024**2, 4, 0),
+        (200 * MB, 1, 8),
+        (200 * MB, 2, 4),
+        (30 * MB, 1, 0),
+        (10**12, 1, 8),
+    ],
+)
+def test_no_more_loader_processes_are_started_than_shared_memory_has_room_for(
+    monkeypatch, free, world, workers
+):
+    monkeypatch.setattr(loading, "free_space", lambda folder: free)
+    assert loading.fitting_workers(8, 64, 224, world) == workers
+    # Each process loads two micro-batches in advance, and one more is being copied.
+    assert workers == 0 or (2 * workers + 1) * SLOT * world < free
+
+
+@pytest.mark.parametrize("free", [64 * 1024**2, 20_000, 0])
+def test_too_little_shared_memory_changes_no_image(monkeypatch, faces, settings, free):
+    plenty = load(faces, settings, epoch=1, workers=2)
+    monkeypatch.setattr(loading, "free_space", lambda folder: free)
+    for batch, other in zip(load(faces, settings, epoch=1, workers=2), plenty, strict=True):
+        assert torch.equal(batch.rows, other.rows) and torch.equal(batch.images, other.images)
