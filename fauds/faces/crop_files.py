@@ -71,6 +71,14 @@ class CropFiles:
             self.slices[number].stop - self.slices[number].start for number in self.pending()
         )
 
+    def new_crops(self) -> int:
+        """Return the number of crops that do not exist yet; existing ones may be outdated."""
+        names = self._names()
+        frames, keep = self._job.frames, self._job.keep
+        parts = [self.slices[number] for number in self.pending()]
+        wanted = [frame for rows in parts for frame in frames[rows][keep[rows]].tolist()]
+        return sum(f"{frame}.jpg" not in names for frame in wanted)
+
     def _is_done(self, number: int, names: set[str]) -> bool:
         """Return whether the file of a part is up to date and all crops of the part exist.
 

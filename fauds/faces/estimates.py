@@ -5,6 +5,7 @@ another machine; the estimate says which (see `StepEstimate.basis`).
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -87,6 +88,27 @@ def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.jpg")) / len(images)
     video = isinstance(stream, VideoStream)
     return Pace(len(images), width, height, video, reading, cropping, size)
+
+
+def crop_size(jobs: Sequence[SequenceJob]) -> float | None:
+    """Return the average bytes of a crop, measured by cropping the first images of a sequence.
+
+    Args:
+        jobs: the sequences, of which the first with an image is measured.
+
+    Returns:
+        The bytes; None if it has no image that can be read, which cropping it would report.
+    """
+    for job in jobs:
+        try:
+            images = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+            if not images.available.any():
+                continue
+            pace = measure(job, images.available)
+        except DataError:
+            return None
+        return None if isinstance(pace, DataError) else pace.size
+    return None
 
 
 def _first(job: SequenceJob, available: np.ndarray) -> SequenceJob:

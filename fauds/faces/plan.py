@@ -38,6 +38,7 @@ class CropRequest:
         manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
             all frames.
         workers: the number of processes.
+        reserve: the bytes of disk space that must stay free for later steps.
     """
 
     alignment: str
@@ -47,11 +48,12 @@ class CropRequest:
     camera: Literal["left", "right"] = "left"
     manifest: Path | str | None = None
     workers: int = 1
+    reserve: int = 0
 
     def json_values(self) -> dict[str, Any]:
         """Return the choices that affect the crops, by name, as JSON values; paths are absolute."""
         fields = asdict(self)
-        del fields["workers"]
+        del fields["workers"], fields["reserve"]
         manifest = self.manifest and str(Path(self.manifest).resolve())
         detector = self.detector and _with_absolute_path(self.detector)
         return fields | {"manifest": manifest, "detector": detector}

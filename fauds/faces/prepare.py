@@ -4,7 +4,7 @@ A run that was stopped or killed is resumed by the next run; a second run on the
 nothing. The same inputs and settings give the same bytes with any number of processes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import numpy as np
 
 from fauds.datasets.media_files import Footage, SequenceId
 from fauds.errors import DataError
+from fauds.faces import estimates
 from fauds.faces import plan as planning
 from fauds.faces.crop_files import CropFiles, remove_temporaries
 from fauds.faces.landmarks import LONGEST_GAP
 from fauds.faces.outcomes import Tally, finished, no_crops
-from fauds.faces.plan import CropPlan, CropRequest
+from fauds.faces.plan import CropPlan, CropRequest, SequenceJob
 from fauds.faces.workers import crop_all
 from fauds.tables import schemas, store
+from fauds.tables.disk import free_space, require_space
 from fauds.tables.paths import FACES
 
 
@@ -70,8 +72,8 @@ def prepare(
 
     Raises:
         UsageError: settings contradict each other, or the alignment or the detector is unknown.
-        DataError: images or landmarks cannot be read, no frame can be cropped, or a file cannot
-            be written.
+        DataError: images or landmarks cannot be read, no frame can be cropped, the disk has too
+            little space, or a file cannot be written.
     """
     table = store.read_table(frames, ["frame_id", "subject", "task", "frame", "image"])
     plan = planning.make(folder, table, footage, image_root, image_digests, request)
@@ -97,6 +99,7 @@ def _run(
     old = _unchanged(path, meta)
     if old is not None and not left:
         return Prepared(path, False, old)
+    _check_space(path.parent, [*left], plan.request.reserve)
     # From here on crops may change, so a table that names them must go. The crops of another
     # alignment are in another folder, so their table stays until it is replaced.
     if _names_crops_of(path, plan):
@@ -112,6 +115,29 @@ def _run(
     advance(0)
     crop_all([*left], plan.request.workers, advance)
     return Prepared(path, True, _write(plan, path, meta))
+
+
+def _check_space(folder: Path, jobs: Sequence[SequenceJob], reserve: int) -> None:
+    """Check that the disk has space for the crops that are going to be made.
+
+    Args:
+        folder: the dataset's folder.
+        jobs: the sequences to crop.
+        reserve: the bytes of disk space that must stay free.
+
+    Raises:
+        DataError: the disk has less space.
+    """
+    count = sum(CropFiles(job).new_crops() for job in jobs)
+    side = jobs[0].alignment.size if jobs else 0
+    # A JPEG file is smaller than its pixels: most disks have so much space that no crop needs to
+    # be made for a measurement.
+    if side is not None and 3 * side**2 * count + reserve <= free_space(folder):
+        return
+    size = estimates.crop_size(jobs)
+    if size is not None:
+        needs = {f"{count:,} crops": int(size * count), "the files of the run": reserve}
+        require_space(folder, needs)
 
 
 def _unchanged(path: Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -6,6 +6,8 @@ import itertools
 import os
 import pickle
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -435,6 +437,56 @@ def test_a_full_disk_removes_the_table_of_crops_that_were_changed(
         with pytest.raises(DataError, match="No space left on device"):
             dataset.prepare(detector=dots)
     assert not (dataset.folder / "faces.parquet").exists()
+
+
+def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let every disk report this number of free bytes."""
+    usage = shutil.disk_usage("/")._replace(free=size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+
+@pytest.mark.parametrize("alignment", ["eyes-similarity", "none"])
+def test_a_disk_without_space_for_the_crops_is_an_error_before_the_first_one(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch, alignment: str
+) -> None:
+    """All 120 frames have an image; a crop's size is that of the crops which were made before."""
+    dataset.prepare(alignment=alignment)
+    crops = [path.stat().st_size for path in (dataset.folder / "faces").rglob("F001/T1/*.jpg")]
+    shutil.rmtree(dataset.folder / "faces")
+    (dataset.folder / "faces.parquet").unlink()
+    before = tree(dataset.folder)
+    needed = 120 * np.mean(crops)
+    free(monkeypatch, int(0.8 * needed))
+    with pytest.raises(DataError, match="for 120 crops are needed") as caught:
+        dataset.prepare(alignment=alignment)
+    assert f"The disk has {0.8 * needed / 1e3:.0f} kB free" in caught.value.what
+    estimate = int(re.search(r"about (\d+) kB for", caught.value.what)[1])
+    assert estimate == pytest.approx(needed / 1e3, rel=0.1)
+    assert caught.value.where == str(dataset.folder)
+    assert tree(dataset.folder) == before
+    free(monkeypatch, int(1.2 * needed))
+    assert dataset.prepare(alignment=alignment).done
+
+
+def test_space_that_later_steps_need_is_not_used_for_crops(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 50_000_000)
+    with pytest.raises(DataError, match=r"50.0 MB free, .*, 60.0 MB for the files of the run"):
+        dataset.prepare(reserve=60_000_000)
+    first = dataset.prepare(reserve=40_000_000)
+    assert first.done and not dataset.prepare().done  # the reserve is no setting of the crops
+
+
+def test_crops_that_replace_others_need_no_space(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset.prepare(without_landmarks="neighbours")
+    sequence = ("F001", "T1")
+    points = write_landmarks(dataset.root / "landmarks" / "new.txt", ALL)
+    dataset.add(sequence, ALL, images=dataset.images[sequence], landmarks=points, digest="1")
+    free(monkeypatch, 0)
+    assert dataset.prepare(without_landmarks="neighbours").done
 
 
 def test_a_second_run_does_nothing(dataset: SmallDataset) -> None:
