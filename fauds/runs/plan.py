@@ -205,11 +205,13 @@ def _check_au_loss(family: type[Model], settings: RunSettings[Any], benchmark: B
 
 
 def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
-    if request.preset or request.changes or request.folds or request.faces:
+    changes = [change for change in request.changes if not _is_device(change)]
+    if request.preset or changes or request.folds or request.faces:
         raise UsageError(
             "A resumed run keeps its settings, so that other settings cannot be given.",
             where="--resume",
-            hint="leave --preset, --set, --fold and --faces out",
+            hint="leave --preset, --set, --fold and --faces out; only the device may change: "
+            "--set training.device=cpu or auto",
         )
     folder = runs / Path(name).name
     if not (folder / SETTINGS).exists():
@@ -246,7 +248,7 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
             benchmark,
             saved["model"],
             saved["preset"],
-            settings,
+            _on_device(settings, request.changes),
             tuple(saved["changes"]),
             tuple(saved["folds"]),
             Path(saved["faces"]) if saved["faces"] else None,
@@ -257,6 +259,31 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("settings", *first["loc"]))
         raise _unreadable(folder / SETTINGS, f"{key}: {first['msg']}") from error
+
+
+def _is_device(change: str) -> bool:
+    return change.partition("=")[0].strip() == "training.device"
+
+
+def _on_device(settings: RunSettings[Any], changes: tuple[str, ...]) -> RunSettings[Any]:
+    """Return the settings of a run that is resumed, for the device that the user names now.
+
+    Args:
+        settings: the saved settings of the run.
+        changes: the user's changes of ``training.device``, "training.device=VALUE".
+
+    Raises:
+        UsageError: the value is neither "cpu" nor "auto".
+    """
+    for change in changes:
+        device = change.partition("=")[2].strip()
+        if device not in ("auto", "cpu"):
+            raise UsageError(
+                f"{device!r} is not a device.", where="--set", hint="choose from: auto, cpu"
+            )
+        training = settings.training.model_copy(update={"device": device})
+        settings = settings.model_copy(update={"training": training})
+    return settings
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

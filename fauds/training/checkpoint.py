@@ -39,11 +39,18 @@ _COMPARED = (
     "vocabulary",
     "normalisation",
 )
-_NOT_COMPARED = tuple(
-    f"settings.model.{key}"
-    for key in ("backbone.pretrained", "backbone.weights", "mean", "std", "image_size")
+_NOT_COMPARED = (
+    "settings.training.device",
+    *(
+        f"settings.model.{key}"
+        for key in ("backbone.pretrained", "backbone.weights", "mean", "std", "image_size")
+    ),
 )
-"""Settings that are not compared: the initial weights, and those that "normalisation" repeats."""
+"""Settings that are not compared.
+
+They are the device, which may be another one when a run is resumed, the initial weights, and
+settings that "normalisation" repeats.
+"""
 
 _MISSING = object()
 
@@ -302,6 +309,18 @@ _TEMPORARY = (".*.part", ".tmp??????")
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the paths of the checkpoints in the folder of a fold, the newest first."""
     return sorted(folder.glob(_NAME.format("*")), key=lambda p: natural(p.name), reverse=True)
+
+
+def epochs_done(folder: Path) -> int:
+    """Return the number of epochs after which the newest checkpoint of a fold was saved; 0 if none.
+
+    Args:
+        folder: the folder of the fold.
+    """
+    newest = list_checkpoints(folder)[:1]
+    return max(
+        (int(number) for path in newest for number in re.findall(r"\d+", path.name)), default=0
+    )
 
 
 def save_checkpoint(
