@@ -288,7 +288,7 @@ class Project:
             )
         return self._joined_faces(self.frames(), progress)
 
-    def _joined_faces(self, frames: Step, progress: "Progress | None") -> Step:
+    def _joined_faces(self, frames: Step, progress: "Progress | None", reserve: int = 0) -> Step:
         """Join the cropped faces of the two datasets of a joined protocol.
 
         Faces that are not cropped yet are cropped first.
@@ -296,16 +296,19 @@ class Project:
         Args:
             frames: the finished step that joined the frames.
             progress: shows a progress bar; None for none.
+            reserve: the bytes of disk space that must stay free for later steps.
         """
         train, test = self._members()
         steps = []
         for member in (train, test):
-            faces = member.faces_as_prepared(member.frames(), progress)
+            faces = member.faces_as_prepared(member.frames(), progress, reserve)
             # Checked before the next member is cropped, which may take hours.
             steps.append(checked_faces(self.workspace, member.workspace, faces))
         return join_faces(self.workspace, (train.workspace, test.workspace), frames, steps)
 
-    def faces_as_prepared(self, frames: Step, progress: "Progress | None" = None) -> Step | None:
+    def faces_as_prepared(
+        self, frames: Step, progress: "Progress | None" = None, reserve: int = 0
+    ) -> Step | None:
         """Crop the faces of the frames if crops are missing or outdated, and return the step.
 
         Outdated crops are made again with the same settings. If there are no crops, faces are
@@ -315,6 +318,7 @@ class Project:
         Args:
             frames: the finished step that read the frames.
             progress: shows a progress bar; None for none.
+            reserve: the bytes of disk space that must stay free for later steps.
 
         Returns:
             The finished step; None if the protocol uses images without cropping and there are no
@@ -322,19 +326,19 @@ class Project:
         """
         workspace = self.workspace
         if workspace.protocol.is_joined:
-            return self._joined_faces(frames, progress)
+            return self._joined_faces(frames, progress, reserve)
         old = meta_of(workspace.path("faces"))
         if old is None:
             alignment = workspace.protocol.alignment.name
             if alignment == "none":
                 return None
             self._say(f"cropping faces ({alignment}): {workspace.folder / 'faces'}")
-            return self.faces(progress=progress)
+            return self.faces({"reserve": reserve}, progress)
         if old["inputs"] == frames.fingerprint:
             return Step(workspace.path("faces"), False, old)
         again = f"cropping faces again ({old['settings']['name']})"
         self._say(f"{again}: {workspace.folder / 'faces'}")
-        return self.faces(old["request"], progress)
+        return self.faces({**old["request"], "reserve": reserve}, progress)
 
     def bench(
         self,
@@ -358,21 +362,29 @@ class Project:
             The run's folder.
 
         Raises:
-            DataError: images, landmarks or other files that the run needs are missing.
+            UsageError: a large backbone would be trained on a CPU without being asked to.
+            DataError: images, landmarks or other files that the run needs are missing, pretrained
+                weights among them, or the disk has too little space.
         """
         from fauds.pipeline.evaluating import write_results
+        from fauds.runs.checks import check_machine
         from fauds.runs.run import begin_run
         from fauds.training import processes
 
         processes.join_group(cpu=plan.settings.training.device == "cpu")
         plan = processes.broadcast(plan)
+        reserve = 0
+        if frames is not None:
+            self.folds_as_made(frames)
+        if processes.is_leader():
+            # Checked before captions and crops, which may take hours.
+            reserve = check_machine(plan, self.workspace.folder, progress.say)
         if frames is not None:
             self._say_what_cannot_be_shown(plan, frames)
             if plan.needs_captions:
                 self.captions_as_built(frames)
-            self.folds_as_made(frames)
             if plan.faces is None:
-                self.faces_as_prepared(frames, progress)
+                self.faces_as_prepared(frames, progress, reserve)
         processes.wait_for_all()
         with begin_run(self.workspace.folder, plan) as run:
             run.predict(progress, tensorboard=tensorboard)

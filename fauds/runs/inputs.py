@@ -187,7 +187,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
     keys = ["frame_id", "subject", "task", "frame", "sex", "image"]
     frames = read_keyed(path, [*keys, *target.columns])
     counts = folding.count_subjects(frames, target)
-    folds = _folds(tables, plan)
+    folds = read_folds(tables, plan)
     folding.check_folds(folds, counts.subjects, where=plan.folder / FOLDS)
     images = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
     if "landmarks" in needs:
@@ -246,8 +246,13 @@ def caption_tables(tables: Path, frames: pa.Table) -> CaptionTables:
     )
 
 
-def _folds(tables: Path, plan: Plan) -> pa.Table:
-    """Return the table of folds: for a resumed run its own copy, for a new run the dataset's."""
+def read_folds(tables: Path, plan: Plan) -> pa.Table:
+    """Return the table of folds: for a resumed run its own copy, for a new run the dataset's.
+
+    Args:
+        tables: the folder of the dataset's tables.
+        plan: the plan of the run.
+    """
     path = (plan.folder if plan.exists else tables) / FOLDS
     return store.read_table(path).replace_schema_metadata(None)
 
@@ -278,6 +283,27 @@ def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
     return captions.take(positions)
 
 
+def planned_folds(plan: Plan, folds: pa.Table) -> list[int]:
+    """Return the numbers of the folds that a plan names, or of all folds if it names none.
+
+    Args:
+        plan: the plan of the run.
+        folds: the table of folds.
+
+    Raises:
+        UsageError: a fold that the user asked for does not exist.
+    """
+    existing = folding.fold_numbers(folds)
+    unknown_folds = sorted(set(plan.folds) - set(existing))
+    if unknown_folds:
+        raise UsageError(
+            f"There is no fold {unknown_folds[0]}.",
+            where="--fold",
+            hint=f"choose from: {', '.join(map(str, existing))}",
+        )
+    return sorted(set(plan.folds)) or existing
+
+
 def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
     """Return the numbers of the folds to run, after checking that each fold can be run.
 
@@ -286,15 +312,7 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
         DataError: a fold has no frames to train on or none to test, or an AU is never active in the
             frames that the fold trains on.
     """
-    existing = folding.fold_numbers(inputs.folds)
-    unknown_folds = sorted(set(plan.folds) - set(existing))
-    if unknown_folds:
-        raise UsageError(
-            f"There is no fold {unknown_folds[0]}.",
-            where="--fold",
-            hint=f"choose from: {', '.join(map(str, existing))}",
-        )
-    numbers = sorted(set(plan.folds)) or existing
+    numbers = planned_folds(plan, inputs.folds)
     for fold in numbers:
         test = inputs.test_frames(fold)
         if not test.any() or test.all():

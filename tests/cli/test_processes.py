@@ -128,6 +128,8 @@ def test_processes_and_passes_reproduce_one(alone, tables, bp4d_root, tmp_path, 
     shared = bench(processes, workdir, bp4d_root / "2D+3D", f"training.accumulate={passes}")
     assert shared.returncode == 0, shared.stderr
     assert shared.stdout.count("F1 %") == 1
+    computing = "computing on CPU, float32, 2 processes: 5 faces per process in a step"
+    assert shared.stderr.count(computing) == shared.stderr.count("estimated time: about") == 1
     lines, predictions, results = alone
     lines_shared, predictions_shared, results_shared = outcome(workdir)
     # Two epochs of 11 steps: the first line is that of step 20.

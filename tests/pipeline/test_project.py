@@ -70,7 +70,7 @@ def test_a_member_without_crops_is_refused_before_the_other_member_is_cropped(
 ) -> None:
     cropped: list[str] = []
 
-    def no_crops(self: Project, frames: Step, progress: object = None) -> None:
+    def no_crops(self: Project, frames: Step, *options: object) -> None:
         cropped.append(self.workspace.dataset)
 
     joined = Project.by_file(tmp_path, JOINED, quiet)
