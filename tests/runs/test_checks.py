@@ -72,8 +72,8 @@ def times(monkeypatch: pytest.MonkeyPatch) -> StepTimes:
 @pytest.fixture
 def plan_of(tmp_path: Path) -> Callable[..., Plan]:
     def plan(*changes: str, folds: tuple[int, ...] = (), resume: str | None = None) -> Plan:
-        given = {"changes": changes} if resume else {"changes": (*LINEAR, *changes)}
-        request = RunRequest("linear", None if resume else "tiny", folds, resume=resume, **given)
+        preset, settings = (None, changes) if resume else ("tiny", (*LINEAR, *changes))
+        request = RunRequest("linear", preset, folds, settings, resume=resume)
         return planning.make_plan(request, protocols.benchmark("bp4d"), tmp_path / "runs")
 
     return plan
