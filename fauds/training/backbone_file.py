@@ -67,11 +67,11 @@ def load_backbone(model: Model, path: Path) -> str:
 
 def _described(names: LoadedTensors) -> str:
     parts = [f"{len(names.used)} tensors used ({summary(names.used)})"]
-    for label, some in (
+    for state, some in (
         ("left over in the file", names.left_over),
-        ("missing in the file and not pretrained", names.missing),
+        ("missing in the file", names.missing),
     ):
-        parts.append(f"{len(some)} {label} ({summary(some)})" if some else f"none {label}")
+        parts.append(f"{len(some)} {state} ({summary(some)})" if some else f"none {state}")
     return ", ".join(parts)
 
 

@@ -52,10 +52,10 @@ class Cost(NamedTuple):
         return f"| {' | '.join(cells)} |"
 
 
-def cost(preset: str) -> Cost:
-    """Build a preset's model, untrained, and count."""
+def cost(preset: str, *changes: str) -> Cost:
+    """Build a preset's model, untrained, with changes of its settings, and count."""
     untrained = ("model.backbone.pretrained=false", "model.backbone.weights=null")
-    settings = run_settings("vlfau", preset, untrained).model
+    settings = run_settings("vlfau", preset, (*untrained, *changes)).model
     names, sizes = AU_NAMES[:AUS], {"local": VOCABULARY, "global": VOCABULARY}
     folder = presets.folder("vlfau")
     model = build_model(VLFAU, settings, names, "multilabel", sizes, folder).eval()
@@ -65,7 +65,7 @@ def cost(preset: str) -> Cost:
         preset=preset,
         pixels=settings.image_size,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        backbone=sum(parameter.numel() for parameter in model.stem.parameters()),
+        backbone=sum(parameter.numel() for parameter in model.backbone.parameters()),
         recognised=operations(model, face),
         described=operations(model, face, *texts),
     )

@@ -117,6 +117,20 @@ def test_the_numbers_on_the_card_are_those_of_the_script(script, preset):
     assert script.cost(preset).row() in section("Presets")
 
 
+@pytest.mark.slow
+def test_the_numbers_of_a_plain_transformer_on_the_card_are_those_of_the_script(script):
+    name = "vit_base_patch16_224.mae"
+    (row,) = re.findall(rf"^\| `{name}`.*$", section("Other backbones"), re.MULTILINE)
+    whole, backbone, _, recognised, described = re.findall(r"[\d.]+(?= [MG])", row)
+    counted = script.cost("full", f"model.backbone.name={name}")
+    assert [whole, backbone] == [
+        f"{count / 1e6:.2f}" for count in (counted.parameters, counted.backbone)
+    ]
+    assert [recognised, described] == [
+        f"{count / 1e9:.3f}" for count in (counted.recognised, counted.described)
+    ]
+
+
 def test_the_script_counts_the_operations_of_the_word_loop(script):
     counted = script.cost("tiny")
     model = run_settings("vlfau", "tiny").model

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fauds import resources
 from fauds.errors import DataError
+from fauds.nn.layers.backbone_weights import PREFIXES
 from fauds.nn.presets import run_settings
 from fauds.training import backbone_file, checkpoint
 from tests.helpers import SMALL
@@ -115,6 +117,12 @@ def test_results_say_how_the_backbone_was_pretrained_or_name_its_file(tmp_path):
         for name in ("timm.safetensors", "official.pth", "fauds.safetensors")
     ]
     assert phrases == ["weights from timm.safetensors", "weights from official.pth", "on faces"]
+
+
+def test_the_documentation_lists_every_wrapper_and_prefix():
+    text = (resources.root("models").parent / "docs" / "models.md").read_text(encoding="utf-8")
+    for listed in (backbone_file.WRAPPERS, PREFIXES):
+        assert ", ".join(f"`{name}`" for name in listed) in " ".join(text.split())
 
 
 def test_a_file_that_is_damaged_or_holds_no_weights_is_named(tmp_path):
