@@ -7,11 +7,8 @@ optional, since only models of fauds provide them. No model runs here.
 Shapes: S is the number of scored frames; A is the number of AUs or classes that are predicted.
 """
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -28,23 +25,7 @@ from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
 from fauds.tables.frames import frame_set_fingerprint
 from fauds.tables.predictions import is_described, scores, text_columns
-from fauds.version import VERSION
-
-_PACKAGES = ("torch", "timm", "numpy", "pyarrow", "spacy")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of fauds, of Python and of the packages that can change the results.
-
-    Returns:
-        A dict from names, such as "torch", to versions; packages that are not installed are left
-        out.
-    """
-    packages = {}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            packages[package] = version(package)
-    return {"fauds": VERSION, "python": platform.python_version(), **packages}
+from fauds.version import versions
 
 
 @dataclass(frozen=True)
