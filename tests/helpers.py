@@ -1,5 +1,6 @@
 """Helpers of many tests: the command line in this process, and settings of a small model."""
 
+import socket
 import sys
 from dataclasses import dataclass
 
@@ -25,6 +26,15 @@ SMALL = (
 
 NO_TEXTS = ("model.local_language=false", "model.global_language=false")
 """Changes with which VL-FAU generates no texts, which takes most of the time of a small run."""
+
+
+def torchrun(processes: int) -> list[str]:
+    """Return the words with which torchrun starts processes, at a port that no other test uses."""
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        port = listener.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run"]
+    return [*launcher, f"--nproc-per-node={processes}", f"--master-port={port}"]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_
     "folds",
     type=int,
     multiple=True,
-    help="Train and test only this fold; may be repeated.",
+    help="Train and test only this fold, or with --resume go on with only this fold; may be "
+    "repeated.",
 )
 @click.option(
     "--set",
@@ -47,6 +48,12 @@ from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_
     "SN001/0.png (DISFA).",
 )
 @click.option("--resume", metavar="RUN", help="Resume a run that was stopped.")
+@click.option(
+    "--parallel",
+    type=click.Choice(["folds"]),
+    help="With several processes: train several folds at the same time, each by processes of its "
+    "own.",
+)
 @click.option(
     "--log",
     type=click.Choice(["tensorboard"]),
@@ -64,6 +71,7 @@ def bench(
     changes: tuple[str, ...],
     faces: Path | None,
     resume: str | None,
+    parallel: str | None,
     log: str | None,
     **reading: Any,
 ) -> None:
@@ -71,7 +79,14 @@ def bench(
 
     MODEL is one of the models that --list shows; leave it out with --resume.
 
-    To use several GPUs of one machine: torchrun --nproc-per-node N -m fauds bench ...
+    On several GPUs of one machine, start a process for each:
+
+    \b
+        torchrun --nproc-per-node N -m fauds bench ...
+        torchrun --nproc-per-node N -m fauds bench ... --parallel folds
+
+    The first trains each fold by all processes together. The second trains several folds at the
+    same time, with the figures of one GPU: three GPUs train three folds.
     """
     if listing or describe:
         from fauds.report.protocol import show_protocol, show_protocols
@@ -79,7 +94,7 @@ def bench(
         return show_protocol(describe, workdir) if describe else show_protocols()
     from fauds.cli.terminal import show_results
     from fauds.runs import plan as planning
-    from fauds.training import processes
+    from fauds.training.groups import process_groups
 
     project = new_project(workdir, dataset)
     workspace = project.workspace
@@ -93,17 +108,27 @@ def bench(
         raise click.UsageError(
             "A resumed run reads no raw files: leave out --root and the options for reading them."
         )
-    prepares = processes.is_leader() and not resume
-    frames = read_frames(project, **reading) if prepares else None
-    with processes.process_group():
+    with process_groups(by_fold=parallel == "folds") as groups:
+        where = ["--dataset", dataset, "--workdir", str(workdir)]
+        again = ["fauds", "bench", *where, "--resume", plan.folder.name]
+        if parallel:
+            launch = ["torchrun", "--nproc-per-node", str(groups.processes), "-m"]
+            again = [*launch, *again, "--parallel", parallel]
         try:
-            with new_progress(shown=processes.is_leader()) as progress:
-                project.bench(plan, frames, progress, tensorboard=log == "tensorboard")
+            prepares = groups.is_first and not resume
+            frames = read_frames(project, **reading) if prepares else None
+            with new_progress(shown=groups.is_first) as progress:
+                tensorboard = log == "tensorboard"
+                missing = project.bench(plan, frames, progress, groups, tensorboard=tensorboard)
         except BaseException:
-            if plan.exists and processes.is_leader():
-                words = ["fauds", "bench", "--dataset", dataset, "--workdir", str(workdir)]
-                again = shlex.join([*words, "--resume", plan.folder.name])
-                click.echo(f"Finished work is kept. Go on with: {again}", err=True)
+            if plan.exists and groups.is_first:
+                again += [word for fold in plan.only for word in ("--fold", str(fold))]
+                click.echo(f"Finished work is kept. Go on with: {shlex.join(again)}", err=True)
             raise
-        if processes.is_leader():
+        if not groups.is_first:
+            return
+        if missing:
+            listed = ", ".join(map(str, missing))
+            click.echo(f"Not finished: fold {listed}. Go on with: {shlex.join(again)}", err=True)
+        else:
             show_results(plan.folder)

@@ -301,8 +301,9 @@ class Results(_Schema):
             have no face image.
         undefined: phrases that name the metrics that are undefined, and therefore left out of
             means, with the reasons.
-        seconds: the time in seconds for training and testing all folds, without work that was
-            repeated after an interruption.
+        seconds: the time in seconds for training and testing each fold, added up over all folds,
+            without work that was repeated after an interruption. Several folds may have been
+            trained at the same time.
         computed_on: phrases that name the device, the precision and the number of processes that
             tested the folds, each distinct phrase once.
         provenance: how the labels were read, how their counts differ from published ones, and the

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fauds.evaluation.external.match import ScoreRequest
     from fauds.runs.fold import Progress
     from fauds.runs.plan import Plan
+    from fauds.training.groups import Groups
 
 
 class Project:
@@ -345,10 +346,14 @@ class Project:
         plan: "Plan",
         frames: Step | None,
         progress: "Progress",
+        groups: "Groups",
         *,
         tensorboard: bool = False,
-    ) -> Path:
+    ) -> list[int]:
         """Train and test a model on every fold, and write results.json and a report.
+
+        If a run is resumed for some of its folds, results and report are written only if all other
+        folds are finished already.
 
         Args:
             plan: the model, its settings and the folds of the run.
@@ -356,43 +361,52 @@ class Project:
                 missing or outdated are then made first. None to use the existing tables: for a
                 resumed run, and in every process of a distributed run except the first.
             progress: shows progress bars.
+            groups: the processes of the run, which may train several folds at the same time.
             tensorboard: whether TensorBoard event files are written as well.
 
         Returns:
-            The run's folder.
+            The numbers of the run's folds that are not finished; empty if the run is finished.
 
         Raises:
-            UsageError: a large backbone would be trained on a CPU without being asked to.
+            UsageError: a fold does not exist, the processes cannot be divided among the folds, or a
+                large backbone would be trained on a CPU without being asked to.
             DataError: images, landmarks or other files that the run needs are missing, pretrained
                 weights among them, or the disk has too little space.
         """
         from fauds.pipeline.evaluating import write_results
         from fauds.runs.checks import check_machine
+        from fauds.runs.fold import LinesOnly
+        from fauds.runs.inputs import planned_folds, read_folds
         from fauds.runs.run import begin_run
         from fauds.training import processes
 
-        processes.join_group(cpu=plan.settings.training.device == "cpu")
-        plan = processes.broadcast(plan)
-        reserve = 0
         if frames is not None:
             self.folds_as_made(frames)
-        if processes.is_leader():
+        tables = self.workspace.folder
+        folds = planned_folds(plan, read_folds(tables, plan)) if groups.is_first else []
+        plan, folds = groups.share((plan, folds))
+        groups.divide(len(set(plan.only) or folds), cpu=plan.settings.training.device == "cpu")
+        reserve = 0
+        if groups.is_first:
             # Checked before captions and crops, which may take hours.
-            reserve = check_machine(plan, self.workspace.folder, progress.say)
+            reserve = check_machine(plan, tables, progress.say, groups.count)
         if frames is not None:
             self._say_what_cannot_be_shown(plan, frames)
             if plan.needs_captions:
                 self.captions_as_built(frames)
             if plan.faces is None:
                 self.faces_as_prepared(frames, progress, reserve)
-        processes.wait_for_all()
-        with begin_run(self.workspace.folder, plan) as run:
-            run.predict(progress, tensorboard=tensorboard)
-            if processes.is_leader():
+        groups.wait()
+        if groups.count > 1:
+            progress = LinesOnly(self._say if processes.is_leader() else lambda line: None)
+        with begin_run(tables, plan, groups) as run:
+            run.predict(groups, progress, tensorboard=tensorboard)
+            missing = run.missing
+            if groups.is_first and not missing:
                 write_results(run)
-        if processes.is_leader():
+        if groups.is_first and not missing:
             _report(plan.folder)
-        return plan.folder
+        return missing
 
     def _say_what_cannot_be_shown(self, plan: "Plan", frames: Step) -> None:
         """Tell the user before training which row of published tables the run will not have."""

@@ -59,7 +59,7 @@ class FoldWork:
         return (self.folder / WEIGHTS).exists() or bool(checkpoint.list_checkpoints(self.folder))
 
 
-def check_machine(plan: Plan, tables: Path, say: Say) -> int:
+def check_machine(plan: Plan, tables: Path, say: Say, groups: int = 1) -> int:
     """Check that this machine can do a run, and say on what and for how long it will compute.
 
     A new run has no captions and no crops yet: the number of frames is that of the frames table,
@@ -69,6 +69,7 @@ def check_machine(plan: Plan, tables: Path, say: Say) -> int:
         plan: the plan of the run.
         tables: the folder of the dataset's tables, which has the frames and the folds.
         say: called with each line of text for the user.
+        groups: the number of folds that are trained at the same time.
 
     Returns:
         The bytes of disk space that the checkpoints and weights of the run will take.
@@ -103,6 +104,8 @@ def check_machine(plan: Plan, tables: Path, say: Say) -> int:
         say(f"PyTorch cannot use the NVIDIA GPU of this machine: {reason}")
     for line in _computation(plan, accelerator):
         say(line)
+    # Each group of processes takes the next fold when it is done with one.
+    seconds *= -(-len(work) // groups) / len(work)
     epochs = sum(fold.epochs for fold in work)
     say(
         f"estimated time: about {duration_text(seconds)} for {counted(epochs, 'epoch')} in "
@@ -122,7 +125,8 @@ def _work_left(plan: Plan, tables: Path) -> list[FoldWork]:
     frames = {str(row["values"]): int(row["counts"]) for row in counts}
     folds = read_folds(tables, plan)
     work = []
-    for fold in planned_folds(plan, folds):
+    planned = planned_folds(plan, folds)
+    for fold in plan.only or planned:
         folder = fold_folder(plan.folder, fold)
         if (folder / PREDICTIONS).exists():
             continue

@@ -1,8 +1,8 @@
 """One fold of a run: the model is trained and tested, and the files of the fold are written."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +131,31 @@ class Progress(Protocol):
         """
 
 
+class LinesOnly:
+    """A `Progress` without bars, which processes that share a terminal would draw over each other.
+
+    Each bar becomes a line when it would appear.
+
+    Args:
+        say: the function that shows a line of text.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show the description as a line; the function that is given does nothing."""
+        self.say(description)
+        yield lambda steps: None
+
+    @contextmanager
+    def counter(self, description: str) -> Iterator[Callable[[int, int], None]]:
+        """Show the description as a line; the function that is given does nothing."""
+        self.say(description)
+        yield lambda done, total: None
+
+
 @dataclass(frozen=True)
 class FoldRun:
     """One fold of a run: trains the model, and tests it on the subjects that the fold tests.
@@ -179,7 +204,7 @@ class FoldRun:
     def run(self, tensorboard: bool) -> None:
         """Train and test the model of the fold, and write weights, predictions and descriptions.
 
-        With several processes, only the first process writes files. The predictions are written
+        With several processes, only the leader writes files. The predictions are written
         last, so that their file exists only if the fold is finished.
 
         Args:

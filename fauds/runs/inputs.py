@@ -252,6 +252,9 @@ def read_folds(tables: Path, plan: Plan) -> pa.Table:
     Args:
         tables: the folder of the dataset's tables.
         plan: the plan of the run.
+
+    Raises:
+        DataError: there is no table of folds, or it cannot be read.
     """
     path = (plan.folder if plan.exists else tables) / FOLDS
     return store.read_table(path).replace_schema_metadata(None)
@@ -284,36 +287,42 @@ def _captions_of_frames(captions: pa.Table, frames: pa.Table) -> pa.Table:
 
 
 def planned_folds(plan: Plan, folds: pa.Table) -> list[int]:
-    """Return the numbers of the folds that a plan names, or of all folds if it names none.
+    """Return the numbers of all folds of a run, in ascending order.
 
     Args:
         plan: the plan of the run.
-        folds: the table of folds.
+        folds: the table of folds: the subjects that each fold tests.
 
     Raises:
-        UsageError: a fold that the user asked for does not exist.
+        UsageError: a fold that the user asked for does not exist, or is not one of the run that the
+            user resumes.
     """
     existing = folding.fold_numbers(folds)
-    unknown_folds = sorted(set(plan.folds) - set(existing))
-    if unknown_folds:
+    if unknown := sorted(set(plan.folds) - set(existing)):
         raise UsageError(
-            f"There is no fold {unknown_folds[0]}.",
+            f"There is no fold {unknown[0]}.",
             where="--fold",
             hint=f"choose from: {', '.join(map(str, existing))}",
         )
-    return sorted(set(plan.folds)) or existing
+    planned = sorted(set(plan.folds)) or existing
+    if unknown := sorted(set(plan.only) - set(planned)):
+        raise UsageError(
+            f"Fold {unknown[0]} is not one of the run {plan.folder.name}.",
+            where="--fold",
+            hint=f"choose from: {', '.join(map(str, planned))}",
+        )
+    return planned
 
 
-def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
-    """Return the numbers of the folds to run, after checking that each fold can be run.
+def check_folds(plan: Plan, inputs: Inputs, folds: Sequence[int]) -> None:
+    """Check that each of these folds can be trained and tested.
 
     Raises:
-        UsageError: a fold that the user asked for does not exist.
+        UsageError: no subject of a fold would be left to train on.
         DataError: a fold has no frames to train on or none to test, or an AU is never active in the
             frames that the fold trains on.
     """
-    numbers = planned_folds(plan, inputs.folds)
-    for fold in numbers:
+    for fold in folds:
         test = inputs.test_frames(fold)
         if not test.any() or test.all():
             part = "training part" if test.all() else "test part"
@@ -326,4 +335,3 @@ def folds_to_run(plan: Plan, inputs: Inputs) -> list[int]:
         training = plan.settings.training
         validation = inputs.validation_frames(fold, training.validation_subjects, training.seed)
         inputs.class_weights(fold, ~test & ~validation, training.class_weights)
-    return numbers

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class RunRequest:
         model: the name of the model family; may be None if a run is resumed.
         preset: the name of the preset (a file of settings); None for the default preset, which is
             "tiny" on synthetic data and otherwise the one that the model family names.
-        folds: the fold numbers to run; all folds if empty.
+        folds: the fold numbers to run; all folds (of the resumed run, if there is one) if empty.
         changes: ``key=value`` changes of the preset's settings.
         faces: a folder of face crops; None for the images of the dataset's release.
         resume: the name or folder of a run to resume; None for a new run.
@@ -53,6 +53,8 @@ class Plan:
         changes: the ``key=value`` changes of the user.
         folds: the fold numbers to run; all folds if empty.
         faces: a folder of face crops; None for the images of the dataset's release.
+        only: the fold numbers to train now, if a run is resumed for some of its folds; empty for
+            all of them.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Plan:
     changes: tuple[str, ...]
     folds: tuple[int, ...]
     faces: Path | None
+    only: tuple[int, ...] = ()
 
     @property
     def exists(self) -> bool:
@@ -102,11 +105,7 @@ class Plan:
         """
         path = self.folder / SETTINGS
         if self.exists:
-            saved = _read_settings(path).get("made_from", {})
-            changed = [
-                name for name, fingerprint in made_from.items() if saved.get(name) != fingerprint
-            ]
-            if changed:
+            if changed := changed_tables(self.folder, made_from):
                 raise DataError(
                     f"The {' and the '.join(changed)} changed since the run was started.",
                     where=path,
@@ -171,11 +170,8 @@ def make_plan(request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     preset = request.preset or ("tiny" if benchmark.synthesis else MODELS[request.model].preset)
     settings = presets.run_settings(request.model, preset, request.changes)
     _check_au_loss(MODELS[request.model], settings, benchmark)
-    name = f"{request.model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    # Several runs may be started in the same second.
-    taken = len(list(runs.glob(f"{name}*")))
     return Plan(
-        runs / (f"{name}-{taken + 1}" if taken else name),
+        new_folder(runs, request.model, preset),
         benchmark,
         request.model,
         preset,
@@ -204,13 +200,38 @@ def _check_au_loss(family: type[Model], settings: RunSettings[Any], benchmark: B
         )
 
 
+def new_folder(runs: Path, model: str, preset: str) -> Path:
+    """Return the path of the folder of a new run, which is not created here.
+
+    Args:
+        runs: the folder that holds all runs on the dataset.
+        model: the name of the model family.
+        preset: the name of the preset.
+    """
+    name = f"{model}-{preset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # Several runs may be started in the same second.
+    taken = len(list(runs.glob(f"{name}*")))
+    return runs / (f"{name}-{taken + 1}" if taken else name)
+
+
+def changed_tables(run: Path, made_from: dict[str, str]) -> list[str]:
+    """Return which tables are not those that a run was started with, such as "captions".
+
+    Args:
+        run: the folder of the run.
+        made_from: the fingerprints (hashes) of the tables as they are now, by name.
+    """
+    saved = _read_settings(run / SETTINGS).get("made_from", {})
+    return [name for name, fingerprint in made_from.items() if saved.get(name) != fingerprint]
+
+
 def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -> Plan:
     changes = [change for change in request.changes if not _is_device(change)]
-    if request.preset or changes or request.folds or request.faces:
+    if request.preset or changes or request.faces:
         raise UsageError(
             "A resumed run keeps its settings, so that other settings cannot be given.",
             where="--resume",
-            hint="leave --preset, --set, --fold and --faces out; only the device may change: "
+            hint="leave --preset, --set and --faces out; only the device may change: "
             "--set training.device=cpu or auto",
         )
     folder = runs / Path(name).name
@@ -222,13 +243,36 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
             hint=f"choose from: {', '.join(existing) or 'none'}; runs of other datasets need "
             "--dataset",
         )
-    saved = _read_settings(folder / SETTINGS)
-    if request.model not in (None, saved.get("model")):
+    plan = read_plan(folder, benchmark)
+    if request.model not in (None, plan.model):
         raise UsageError(
-            f"{folder.name} is a run of {saved.get('model')}, not of {request.model}.",
+            f"{folder.name} is a run of {plan.model}, not of {request.model}.",
             where=folder / SETTINGS,
-            hint=f"leave the model out, or give {saved.get('model')}; to start a run of "
+            hint=f"leave the model out, or give {plan.model}; to start a run of "
             f"{request.model}, leave --resume out",
+        )
+    settings = _on_device(plan.settings, request.changes)
+    return replace(plan, settings=settings, only=request.folds)
+
+
+def read_plan(folder: Path, benchmark: Benchmark) -> Plan:
+    """Return the plan of a run that has begun.
+
+    Args:
+        folder: the folder of the run.
+        benchmark: the protocol that is installed now.
+
+    Raises:
+        UsageError: the run follows another protocol or another version of it, or its model is not
+            installed.
+        DataError: the settings of the run cannot be read.
+    """
+    saved = _read_settings(folder / SETTINGS)
+    if saved.get("benchmark") != benchmark.name:
+        raise UsageError(
+            f"{folder.name} is a run of {saved.get('benchmark')}, not of {benchmark.name}.",
+            where=folder / SETTINGS,
+            hint=f"give --dataset {saved.get('benchmark')}, or name another run",
         )
     if saved.get("benchmark_version") != benchmark.version:
         raise UsageError(
@@ -248,7 +292,7 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
             benchmark,
             saved["model"],
             saved["preset"],
-            _on_device(settings, request.changes),
+            settings,
             tuple(saved["changes"]),
             tuple(saved["folds"]),
             Path(saved["faces"]) if saved["faces"] else None,

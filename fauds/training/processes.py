@@ -1,59 +1,156 @@
-"""The processes of a run: one, or as many as torchrun started.
+"""The processes that train and test a fold together: one, or a group of those of torchrun.
 
-The first process is the leader: it prepares tables, writes all files and prints messages. The
-other processes take part in training and testing only. `fauds.training.batches` divides the batches
-among the processes.
+The first process of a group is the leader: it writes the files of the fold. The other processes
+take part in training and testing only. `fauds.training.batches` divides the batches among the
+processes. `fauds.training.groups` divides the processes of a run into groups.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fauds import launcher
 from fauds.errors import UsageError
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+    from torch.distributed.distributed_c10d import Store
+
 _TIMEOUT = timedelta(days=7)
-"""How long the other processes wait for the leader, which may first crop faces for hours."""
+"""How long processes wait for each other, since the first process may crop faces for hours."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train and test a fold together, as one of them sees it.
+
+    Attributes:
+        number: the number of the group, from 0.
+        rank: the number, from 0, of this process among those of the group.
+        size: the number of processes of the group.
+        store: the key-value store at which the processes of the group meet; None for the one that
+            torchrun names in the environment.
+    """
+
+    number: int
+    rank: int
+    size: int
+    store: "Store | None" = None
+
+
+_group: Group | None = None
+"""The group of this process if the processes of torchrun are divided; None if they are not."""
+
+
+def own_group() -> Group:
+    """Return the group of this process, which has all processes of torchrun unless divided."""
+    return _group or Group(0, launcher.rank(), launcher.world_size())
 
 
 def is_leader() -> bool:
-    """Return whether this process is the leader, which writes files and prints messages."""
-    return launcher.rank() == 0
+    """Return whether this process is the leader of its group, which writes the fold's files."""
+    return own_group().rank == 0
 
 
-def join_group(cpu: bool) -> None:
-    """Connect this process with the other processes of the run, and choose its device.
+def join_group(cpu: bool, group: Group | None = None) -> None:
+    """Connect this process with the other processes of its group, and choose its device.
+
+    Calls after the first one change nothing.
 
     Args:
         cpu: whether to use the CPU even if there is a GPU.
+        group: the group of this process if the processes of torchrun are divided; None for the
+            group that was joined before, or else the group of all processes.
 
     Raises:
         UsageError: there are more processes than GPUs, or the environment variables describe a
             process group that no launcher started.
     """
+    global _group
     import torch
-    from accelerate import PartialState
 
-    number, count = launcher.rank(), launcher.world_size()
-    if count > 1 and not launcher.is_launched():
-        raise _not_launched(number, count)
+    check_launched()
     # With a driver that is too old for CUDA, torch counts GPUs that it cannot use.
     gpus = 0 if cpu or not torch.cuda.is_available() else torch.cuda.device_count()
-    if count > 1 and 0 < gpus <= launcher.local_rank():
+    if launcher.world_size() > 1 and 0 < gpus <= launcher.local_rank():
         raise UsageError(
             f"There are more processes than GPUs on this machine, which has {gpus}.",
             where="--nproc-per-node",
             hint="start one process for each GPU, or train on the CPU: --set training.device=cpu",
         )
+    if group is not None:
+        _group = group
+    own = own_group()
+    if own.size == 1 < launcher.world_size():
+        state = _join_alone(cpu, gpus)
+    else:
+        state = _join_others(cpu, gpus, own)
+    if (state.process_index, state.num_processes) != (own.rank, own.size):
+        raise _not_launched()
+
+
+def _join_alone(cpu: bool, gpus: int) -> "PartialState":
+    """Choose the device of a process of torchrun that is a group of its own."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import patch_environment
+
+    if gpus:
+        # accelerate, which takes this process for the only one, would use the first GPU.
+        torch.cuda.set_device(launcher.local_rank())
+    with patch_environment(LOCAL_RANK=-1, WORLD_SIZE=1):
+        return PartialState(cpu=cpu)
+
+
+def _join_others(cpu: bool, gpus: int, group: Group) -> "PartialState":
+    """Connect this process with the other processes of its group; there may be none."""
+    from accelerate import PartialState
+    from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    if group.store is not None and not distributed.is_initialized():
+        # accelerate uses a process group that exists already.
+        distributed.init_process_group(
+            "nccl" if gpus else "gloo",
+            store=PrefixStore(f"group{group.number}", group.store),
+            rank=group.rank,
+            world_size=group.size,
+            timeout=_TIMEOUT,
+        )
     # Without a GPU, accelerate connects the processes only if it is told to use the CPU.
-    state = PartialState(cpu=cpu or (count > 1 and not gpus), timeout=_TIMEOUT)
-    if (state.process_index, state.num_processes) != (number, count):
-        raise _not_launched(number, count)
+    return PartialState(cpu=cpu or (group.size > 1 and not gpus), timeout=_TIMEOUT)
 
 
-def _not_launched(number: int, count: int) -> UsageError:
+def leave_group(finished: bool) -> None:
+    """Close the connection that `join_group` opened; without a connection, do nothing.
+
+    Args:
+        finished: whether all processes are at the end of their work, without an error.
+    """
+    global _group
+    from torch import distributed
+
+    _group = None
+    # If the group were left open, a thread of gloo could abort at the exit of Python. NCCL,
+    # unlike gloo, could wait forever for a process that failed.
+    if distributed.is_initialized() and (finished or distributed.get_backend() == "gloo"):
+        distributed.destroy_process_group()
+
+
+def check_launched() -> None:
+    """Check that a launcher such as torchrun started this process if there are several.
+
+    Raises:
+        UsageError: the environment variables describe a process group that no launcher started.
+    """
+    if launcher.world_size() > 1 and not launcher.is_launched():
+        raise _not_launched()
+
+
+def _not_launched() -> UsageError:
+    number, count = launcher.rank(), launcher.world_size()
     return UsageError(
         f"The environment says that this is process {number} of {count}, but no launcher "
         "started it.",
@@ -62,46 +159,22 @@ def _not_launched(number: int, count: int) -> UsageError:
     )
 
 
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Return a context manager that, on exit, closes the connection that `join_group` opened.
-
-    Without an error, it first waits until all processes have reached the exit. The reason is that a
-    launcher such as torchrun, when one process fails, ends all others, even those that are done.
-    """
-    from torch import distributed
-
-    finished = False
-    try:
-        yield
-        if distributed.is_initialized():
-            # If another process is gone, it or the launcher has already reported the reason.
-            with suppress(RuntimeError):
-                wait_for_all()
-                finished = True
-    finally:
-        # If the group were left open, a thread of gloo could abort at the exit of Python. NCCL,
-        # unlike gloo, could wait forever for a process that failed.
-        if distributed.is_initialized() and (finished or distributed.get_backend() == "gloo"):
-            distributed.destroy_process_group()
-
-
 def wait_for_all() -> None:
-    """Wait until all processes have reached this point."""
+    """Wait until all processes of the group have reached this point."""
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
 
 
 def broadcast(value: Any) -> Any:
-    """Return the value that the leader (the first process) passed, in every process."""
+    """Return the value that the leader of the group passed, in every process of the group."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
 
 
 def gather(value: Any) -> list[Any]:
-    """Return the values that all processes passed, in the order of the processes' numbers."""
+    """Return the values that all processes of the group passed, in the order of their numbers."""
     from accelerate.utils import gather_object
 
     values: list[Any] = gather_object([value])

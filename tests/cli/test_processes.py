@@ -2,9 +2,7 @@
 
 import json
 import os
-import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copytree
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers import NO_TEXTS, SMALL, Cli
+from tests.helpers import NO_TEXTS, SMALL, Cli, torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -71,13 +69,6 @@ finally:
 """A program that runs fauds, with a leader that is slow to write the results."""
 
 
-def free_port() -> int:
-    """A port for the processes to meet at: other tests' processes meet at torchrun's own."""
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
-
-
 def words_of(workdir: Path, root: Path, *changes: str) -> list[str]:
     words = ["bench", "vlfau", "--dataset", "bp4d", "--workdir", str(workdir)]
     words += ["--faces", str(root), "--fold", "1", "--preset", "tiny"]
@@ -94,10 +85,8 @@ def bench(
     program: Sequence[str] = ("-m", "fauds"),
     **more: str,
 ) -> subprocess.CompletedProcess:
-    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    launcher += [f"--master-port={free_port()}"]
     return subprocess.run(
-        [*launcher, *program, *words_of(workdir, root, *changes)],
+        [*torchrun(processes), *program, *words_of(workdir, root, *changes)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **more},
         capture_output=True,
         text=True,
