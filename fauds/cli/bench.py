@@ -86,7 +86,8 @@ def bench(
         torchrun --nproc-per-node N -m fauds bench ... --parallel folds
 
     The first trains each fold by all processes together. The second trains several folds at the
-    same time, with the figures of one GPU: three GPUs train three folds.
+    same time, with the figures of one GPU: three GPUs train three folds. Folds that were run
+    separately, on one machine or several, are joined by fauds merge.
     """
     if listing or describe:
         from fauds.report.protocol import show_protocol, show_protocols

@@ -18,7 +18,7 @@ from fauds.cli.captions import build_captions, captions
 from fauds.cli.datasets import check, prepare, split, synth
 from fauds.cli.explain import explain, export
 from fauds.cli.maps import maps
-from fauds.cli.results import compare, report, results, score
+from fauds.cli.results import compare, merge, report, results, score
 from fauds.errors import FaudsError
 from fauds.version import VERSION
 
@@ -32,7 +32,7 @@ def cli(debug: bool) -> None:
 
 _COMMANDS = (
     *(synth, check, build_captions, captions, split, prepare),
-    *(bench, score, results, compare, report, explain, maps, export),
+    *(bench, merge, score, results, compare, report, explain, maps, export),
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

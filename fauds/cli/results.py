@@ -1,4 +1,4 @@
-"""The commands for runs and predictions: report, compare, results, score."""
+"""The commands for runs and predictions: report, compare, merge, results, score."""
 
 import json
 from pathlib import Path
@@ -89,6 +89,24 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
         show_comparison(pair)
     if data is not None:
         _write_json(data, as_data(pair))
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@DATASET
+@WORKDIR
+def merge(runs: tuple[str, ...], dataset: str, workdir: Path) -> None:
+    """Join the finished folds of RUNs with the same settings into one run, and score it.
+
+    RUN is a run's folder, which may be copied from another machine, or the name of a run of
+    --dataset. The runs must be of one model, with the same settings, tables and versions of
+    packages, and no fold may be finished in two of them.
+    """
+    from fauds.cli.terminal import show_results
+    from fauds.evaluation.finished import locate
+
+    project = new_project(workdir, dataset)
+    show_results(project.merge([locate(name, workdir / dataset / "runs") for name in runs]))
 
 
 def _side(joined: str, places: Path) -> "list[CountedRun]":

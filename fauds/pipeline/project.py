@@ -5,7 +5,7 @@ files of its own, together with its settings and a hash of its inputs. A step is
 its settings or its inputs have changed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -416,6 +416,33 @@ class Project:
         note = without_like_for_like(self.workspace.protocol, training)
         if note is not None and not frames.meta["synthetic"]:
             self._say(note)
+
+    def merge(self, runs: Sequence[Path]) -> Path:
+        """Join the finished folds of runs with the same settings into one run; write its results.
+
+        Args:
+            runs: the folders of the runs, which may come from other machines.
+
+        Returns:
+            The folder of the new run, which has results.json and a report.
+
+        Raises:
+            UsageError: see `fauds.runs.merge.merge_runs`.
+            DataError: the runs differ in more than their folds; the message says where.
+        """
+        from fauds.pipeline.evaluating import write_results
+        from fauds.protocols.folds import fold_numbers
+        from fauds.runs.merge import merge_runs
+
+        with merge_runs(self.workspace.folder, self.workspace.protocol, runs) as run:
+            write_results(run)
+        _report(run.plan.folder)
+        if missing := sorted(set(fold_numbers(run.inputs.folds)) - set(run.folds)):
+            self._say(
+                f"No run has finished fold {', '.join(map(str, missing))}: the results are of fold "
+                f"{', '.join(map(str, run.folds))} only."
+            )
+        return run.plan.folder
 
     def score(
         self,

@@ -25,7 +25,7 @@ from fauds.training import checkpoint, processes
 from fauds.training.batches import frames_an_epoch
 from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
-from fauds.version import VERSION
+from fauds.version import VERSION, versions
 
 
 def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -> dict[str, Any]:
@@ -246,6 +246,7 @@ class FoldRun:
                 set(self._faces(self.validation_frames).subjects.tolist())
             ),
             "without": self._missing_outputs(model),
+            "versions": versions(),
         }
         store.write_json(self.folder / MEASURED, measured)
         self._write_predictions(inference.scores, chosen, explained, meta)

@@ -1,4 +1,4 @@
-"""``--parallel folds`` and ``--resume --fold``: folds that are run apart."""
+"""``--parallel folds``, ``--resume --fold`` and ``fauds merge``: folds that are run apart."""
 
 import json
 import os
@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from fauds.tables import store
 from tests.helpers import Cli, small, torchrun
 
 pytestmark = pytest.mark.slow
@@ -228,3 +230,117 @@ def test_a_run_is_resumed_for_one_fold_and_scored_when_no_fold_is_missing(
     assert not (run / "results.json").exists() and not outcome.out
     assert "F1 %" in cli.ok(*resume, "--fold", 1)
     assert results(run)["summary"]["f1"] == pytest.approx(results(whole)["summary"]["f1"])
+
+
+@pytest.fixture(scope="module")
+def parts(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of folds 1 and 3, and one of fold 2 that another machine made."""
+    runs = []
+    for name, folds in (("here", ("1", "3")), ("elsewhere", ("2",))):
+        workdir = Path(copytree(tables, tmp_path_factory.mktemp(name) / "workdir"))
+        done = bench(workdir, *(word for fold in folds for word in ("--fold", fold)))
+        assert done.returncode == 0, done.stderr
+        runs.append(only_run(workdir))
+    return runs[0], runs[1]
+
+
+def test_merged_runs_are_the_run_of_all_folds(
+    whole: Path, parts: tuple[Path, Path], cli: Cli, tmp_path: Path
+) -> None:
+    here, elsewhere = parts
+    workdir = Path(copytree(here.parents[2], tmp_path / "workdir"))
+    merge = ("merge", "--dataset", "bp4d", "--workdir", workdir)
+    out = cli.ok(*merge, here.name, elsewhere)
+    assert "F1 %" in out
+    (run,) = (path for path in (workdir / "bp4d" / "runs").iterdir() if path.name != here.name)
+    assert_same(run, whole)
+    files = {path.relative_to(run) for path in run.rglob("*")}
+    assert files == {path.relative_to(whole) for path in whole.rglob("*")} | {Path(".lock")}
+    rmtree(run)
+    # Without fold 3, the results are those of two folds.
+    rmtree(workdir / "bp4d" / "runs" / here.name / "fold3")
+    outcome = cli(*merge, elsewhere, here.name)
+    assert outcome.code == 0, outcome.err
+    assert "No run has finished fold 3: the results are of fold 1, 2 only." in outcome.err
+
+
+def in_settings(run: Path, change: Callable[[dict], object]) -> None:
+    values = yaml.safe_load((run / "settings.yaml").read_text())
+    change(values)
+    (run / "settings.yaml").write_text(yaml.safe_dump(values))
+
+
+def in_measured(run: Path, change: Callable[[dict], object]) -> None:
+    values = json.loads((run / "fold2" / "measured.json").read_text())
+    change(values)
+    (run / "fold2" / "measured.json").write_text(json.dumps(values))
+
+
+def other_folds(run: Path, _: object) -> None:
+    path = run / "folds.parquet"
+    table = store.read_table(path)
+    reverse = table.set_column(
+        table.schema.get_field_index("subject"),
+        "subject",
+        table["subject"].take([5, 4, 3, 2, 1, 0]),
+    )
+    store.write_table(path, reverse, store.read_meta(path))
+
+
+@pytest.mark.parametrize(
+    ("edit", "change", "code", "message"),
+    [
+        (
+            in_settings,
+            lambda values: values["settings"]["training"].update(epochs=3),
+            1,
+            "settings of the runs differ: training.epochs is 3, but 2 in",
+        ),
+        (
+            in_settings,
+            lambda values: values["made_from"].update(faces="other"),
+            1,
+            "The faces of this run are not those in the workdir",
+        ),
+        (
+            in_settings,
+            lambda values: values.update(benchmark="disfa"),
+            2,
+            "is a run of disfa, not of bp4d",
+        ),
+        (
+            in_measured,
+            lambda values: values["versions"].update(torch="1.0"),
+            1,
+            "Fold 2 was trained with other versions than those installed here: torch 1.0 instead",
+        ),
+        (
+            in_measured,
+            lambda values: values.pop("versions"),
+            1,
+            "torch of an unknown version instead of",
+        ),
+        (other_folds, None, 1, "The runs have other folds"),
+        (lambda run, _: rmtree(run / "fold2"), None, 2, "has no finished fold"),
+    ],
+)
+def test_runs_that_differ_in_more_than_their_folds_are_not_merged(
+    parts: tuple[Path, Path], cli: Cli, tmp_path: Path, edit, change, code, message
+) -> None:
+    here, elsewhere = parts
+    other = Path(copytree(elsewhere, tmp_path / "other"))
+    edit(other, change)
+    merge = ("merge", "--dataset", "bp4d", "--workdir", here.parents[2])
+    outcome = cli(*merge, here.name, other)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert only_run(here.parents[2]) == here
+
+
+def test_a_fold_is_not_merged_twice(parts: tuple[Path, Path], cli: Cli) -> None:
+    here, elsewhere = parts
+    merge = ("merge", "--dataset", "bp4d", "--workdir", here.parents[2])
+    outcome = cli(*merge, here.name, elsewhere, here)
+    assert outcome.code == 2 and "Fold 1 is finished in two runs" in outcome.err
+    outcome = cli(*merge, here.name)
+    assert outcome.code == 2 and "only one run" in outcome.err
