@@ -99,7 +99,7 @@ def check_machine(plan: Plan, tables: Path, say: Say, groups: int = 1) -> int:
         _load_pretrained_weights(plan, work)
     if accelerator.device.type == "cuda":
         torch.cuda.empty_cache()
-    require_space(plan.folder, {"the files of the run": needed})
+    require_space(plan.folder, {"checkpoints and weights": needed})
     if reason is not None:
         say(f"PyTorch cannot use the NVIDIA GPU of this machine: {reason}")
     for line in _computation(plan, accelerator):
@@ -140,7 +140,7 @@ def _work_left(plan: Plan, tables: Path) -> list[FoldWork]:
 
 def _build(plan: Plan, settings: ModelSettings) -> Model:
     target = plan.benchmark.target
-    sizes = timing.VOCABULARY if plan.needs_captions else {}
+    sizes = timing.ASSUMED_VOCABULARY if plan.needs_captions else {}
     folder = presets.folder(plan.model)
     return build_model(plan.family, settings, target.names, target.form, sizes, folder)
 

@@ -22,7 +22,7 @@ from fauds.settings import RunSettings
 from fauds.training.device import on_device
 from fauds.training.optimiser import make_optimiser
 
-VOCABULARY = {"local": 300, "global": 300}
+ASSUMED_VOCABULARY = {"local": 300, "global": 300}
 """The sizes of vocabularies for which models are timed before captions exist.
 
 The sizes, and the numbers of words below, are those of VL-FAU's model card.
@@ -235,6 +235,6 @@ def _captions(scope: str, *shape: int) -> Tensor:
         scope: "local" for captions of one AU, "global" for captions of the face.
         shape: the shape of the captions, without the words.
     """
-    tokens = torch.full((*shape, _WORDS[scope] + 1), VOCABULARY[scope] - 1)
+    tokens = torch.full((*shape, _WORDS[scope] + 1), ASSUMED_VOCABULARY[scope] - 1)
     tokens[..., 0], tokens[..., -1] = 1, 2
     return tokens

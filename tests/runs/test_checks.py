@@ -197,7 +197,7 @@ def test_the_backbones_of_the_papers_are_large_and_those_for_synthetic_faces_are
             settings,
             ["AU01", "AU02"],
             "multilabel",
-            timing.VOCABULARY,
+            timing.ASSUMED_VOCABULARY,
             presets.folder(model),
         )
     parameters = sum(parameter.numel() for parameter in built.backbone.parameters())
@@ -319,7 +319,7 @@ def test_the_disk_space_is_that_of_checkpoints_and_weights(
     sizes = [(tmp_path / name).stat().st_size for name in ("checkpoint", "weights")]
     assert needed == pytest.approx(3 * sizes[0] + 3 * sizes[1], rel=0.05)
     disk(monkeypatch, needed - 1)
-    with pytest.raises(DataError, match="MB for the files of the run are needed") as raised:
+    with pytest.raises(DataError, match="MB for checkpoints and weights are needed") as raised:
         check_machine(plan, tables, lambda line: None)
     assert raised.value.where == str(plan.folder)
     disk(monkeypatch, needed)
