@@ -145,12 +145,12 @@ def _backward(loss: Tensor) -> None:
     nodes = [loss.grad_fn]
     while nodes:
         node = nodes.pop()
-        given = gradients.pop(node)
+        incoming = gradients.pop(node)
         if hasattr(node, "variable"):
             before = node.variable.grad
-            node.variable.grad = given[0] if before is None else before + given[0]
+            node.variable.grad = incoming[0] if before is None else before + incoming[0]
             continue
-        results = node(*given) if callable(node) else node.apply(*given)
+        results = node(*incoming) if callable(node) else node.apply(*incoming)
         results = results if isinstance(results, tuple) else (results,)
         edges = node.next_functions
         if not callable(node):  # an autograd.Function, which has results for all of its arguments
@@ -182,9 +182,13 @@ def _caller() -> str:
 
 
 @contextmanager
-def fake_gpu() -> Iterator[FakeGpu]:
-    """Return a context manager in which tensors can be on "cuda", without a GPU."""
-    gpu = FakeGpu()
+def fake_gpu(gpu: FakeGpu | None = None) -> Iterator[FakeGpu]:
+    """Return a context manager in which tensors can be on "cuda", without a GPU.
+
+    Args:
+        gpu: what runs the operations; a new `FakeGpu` unless given.
+    """
+    gpu = gpu or FakeGpu()
 
     class Event:
         def record(self, stream: Any = None) -> None:

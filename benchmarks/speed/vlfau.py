@@ -5,6 +5,7 @@
     python benchmarks/speed/vlfau.py swin-b --repeats 5
     python benchmarks/speed/vlfau.py inference | loader | variants
     python benchmarks/speed/vlfau.py --device cuda    a table for the model card
+    python benchmarks/speed/vlfau.py estimate         the same from operator counts, without a GPU
 
 All variants take turns in one run, so that other work on the machine affects them equally. Times
 are medians over turns, and ratios are medians of each turn's ratio.
@@ -21,6 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import vlfau_estimate
 import vlfau_loader
 from vlfau_steps import (
     GLOBAL_WORDS,
@@ -123,6 +125,12 @@ def table(options: argparse.Namespace) -> None:
         print(f"| {name} | {speed:.0f} | {times_bare:.2f} | {memory[name]} |")
 
 
+def estimate(options: argparse.Namespace) -> None:
+    """Estimate the table of a GPU from the operators of a step, without a GPU."""
+    for size in (SIZES[options.size],) if options.size else SIZES.values():
+        vlfau_estimate.show(size, options.batch or TABLE_BATCH)
+
+
 def step_and_memory(maker, device: str) -> tuple:
     """Return a step after three warm-up steps, and the peak memory of its model and steps."""
     if device == "cuda":
@@ -164,6 +172,7 @@ PARTS = {
     "loader": loader,
     "variants": variants,
     "table": table,
+    "estimate": estimate,
 }
 
 

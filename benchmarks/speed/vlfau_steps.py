@@ -112,16 +112,19 @@ class TrainingSteps:
     def __init__(self, size: Size, batch: int, device: str, ragged: bool) -> None:
         self._size, self._device = size, device
         self._images = size.images(batch, device)
-        self._local = captions(batch, AUS, words=LOCAL_WORDS, ragged=ragged).to(device)
-        self._whole = captions(batch, words=GLOBAL_WORDS, ragged=ragged).to(device)
+        self._local = captions(batch, AUS, words=LOCAL_WORDS, ragged=ragged)
+        self._whole = captions(batch, words=GLOBAL_WORDS, ragged=ragged)
         self._labels = torch.randint(0, 2, (batch, AUS), device=device)
         self._weights = torch.ones(AUS, device=device)
 
     def bare(self, amp: bool) -> Step:
         """Return a step of the bare backbone."""
         size = self._size
-        backbone = FourStages(size.backbone, size.backbone_args, False, size.side)
-        model = Bare(backbone).to(self._device)
+
+        def make() -> nn.Module:
+            return Bare(FourStages(size.backbone, size.backbone_args, False, size.side))
+
+        model = self._placed(make)
 
         def loss() -> torch.Tensor:
             logits = model(self._images).float()
@@ -131,12 +134,14 @@ class TrainingSteps:
 
     def full(self, amp: bool, compiled: bool = False) -> Step:
         """Return a step of VL-FAU, with or without a compiled backbone."""
-        model = self._size.model().to(self._device)
+        model = self._placed(self._size.model)
         if compiled:
             model.backbone.compile()
         count = len(self._images)
         rows, views = torch.arange(count), torch.zeros(count, 2, 3)
         batch = Batch(self._images, self._labels, rows, views, self._local, self._whole)
+        # As in training, captions are packed on the CPU, while the device does the step before.
+        batch = batch.packed().to(torch.device(self._device))
 
         def loss() -> torch.Tensor:
             output = model(batch)
@@ -146,13 +151,17 @@ class TrainingSteps:
 
     def plain(self, amp: bool) -> Step:
         """Return a step of the plain implementation of VL-FAU's equations."""
-        model = PlainVLFAU(self._size.model()).to(self._device)
+        model = self._placed(lambda: PlainVLFAU(self._size.model()))
+        local, whole = self._local.to(self._device), self._whole.to(self._device)
 
         def loss() -> torch.Tensor:
-            output = model(self._images, self._local, self._whole)
-            return plain_loss(output, self._local, self._whole, self._labels)
+            return plain_loss(model(self._images, local, whole), local, whole, self._labels)
 
         return self._step(model, loss, amp)
+
+    def _placed(self, make: Callable[[], nn.Module]) -> nn.Module:
+        """Return a new model on the device."""
+        return make().to(self._device)
 
     def _step(self, model: nn.Module, loss: Callable[[], torch.Tensor], amp: bool) -> Step:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

@@ -242,6 +242,12 @@ class Model(nn.Module, ABC):
 
     A preset is a YAML file with the settings of a network and its training.
 
+    On a GPU, `forward`, `loss`, `scores` and `test_step` should not ask for values of tensors, for
+    example by `.item()`, a condition, `nonzero` or a mask as an index, and should not make tensors
+    from Python numbers: each of these waits until the GPU has nothing left to do. Constants belong
+    into buffers. With several processes, buffers such as the statistics of batch norm may differ
+    during an epoch; at its end, all processes take those of the first.
+
     Class attributes:
         Settings: the type of the ``model:`` section of a preset, which describes the architecture.
         needs: what a batch must hold besides images and labels: "captions", "landmarks" or
@@ -364,7 +370,8 @@ class Model(nn.Module, ABC):
         The batch is unchanged unless a model family overrides this method.
 
         Args:
-            batch: a training batch on the CPU, with uint8 images.
+            batch: a training batch on the CPU, with uint8 images and captions that are not packed
+                yet.
             generator: the source of random numbers, on the CPU. It is seeded by the run's seed,
                 the epoch, the micro-batch and the process, so that a resumed training draws the
                 same numbers.

@@ -54,18 +54,19 @@ def faces(tmp_path_factory) -> FaceSet:
 
 
 @pytest.fixture
-def gpu(monkeypatch) -> Iterator[FakeGpu]:
+def gpu() -> Iterator[FakeGpu]:
     """A GPU without hardware, in bfloat16, on which the functions of a run work."""
     AcceleratorState._reset_state()
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
-    for state in (PartialState(), accelerator.state):
-        monkeypatch.setitem(state.__dict__, "device", DEVICE)
-    for module in (trainer, predict):
-        monkeypatch.setattr(module, "make_accelerator", lambda settings: accelerator)
-    monkeypatch.setattr(predict, "device_description", lambda accelerator: "no GPU")
-    monkeypatch.setattr(trainer, "_LOG_EVERY", 1)
-    with fake_gpu() as device:
-        yield device
+    with pytest.MonkeyPatch.context() as patch:
+        for state in (PartialState(), accelerator.state):
+            patch.setitem(state.__dict__, "device", DEVICE)
+        for module in (trainer, predict):
+            patch.setattr(module, "make_accelerator", lambda settings: accelerator)
+        patch.setattr(predict, "device_description", lambda accelerator: "no GPU")
+        patch.setattr(trainer, "_LOG_EVERY", 1)
+        with fake_gpu() as device:
+            yield device
     AcceleratorState._reset_state()
 
 
