@@ -71,9 +71,18 @@ def report(
 @click.option(
     "--json", "data", type=_FILE, metavar="FILE", help="Write all values as JSON; - for stdout."
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True, max=100),
+    metavar="POINTS",
+    help="Also say whether the two are equivalent: whether the interval of their difference lies "
+    "within this many percentage points.",
+)
 @DATASET
 @WORKDIR
-def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> None:
+def compare(
+    a: str, b: str, data: Path | None, margin: float | None, dataset: str, workdir: Path
+) -> None:
     """Test whether two models differ on the same frames, and by how much.
 
     RUN_A and RUN_B are each a run's folder, the name of a run of --dataset, or a results.json file
@@ -81,14 +90,17 @@ def compare(a: str, b: str, data: Path | None, dataset: str, workdir: Path) -> N
     separate its runs by commas: RUN,RUN,RUN.
     """
     from fauds.evaluation.compare import compare_runs
+    from fauds.evaluation.finished import count_runs
     from fauds.report.compare import as_data, show_comparison
 
     places = workdir / dataset / "runs"
     pair = compare_runs(_side(a, places), _side(b, places))
+    within = None if margin is None else margin / 100
     if data is None or str(data) != "-":
-        show_comparison(pair)
+        runs = count_runs(places, pair.a[0].results.protocol_hash)
+        show_comparison(pair, within, runs)
     if data is not None:
-        _write_json(data, as_data(pair))
+        _write_json(data, as_data(pair, within))
 
 
 @click.command()

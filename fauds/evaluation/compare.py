@@ -13,7 +13,7 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.finished import CountedRun
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
-from fauds.metrics.comparison import Comparison, compare
+from fauds.metrics.comparison import DETECTABLE, Comparison, compare
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 from fauds.settings import flattened
 from fauds.targets.base import Target
@@ -168,7 +168,6 @@ def _other_frames(a: Results, b: Results) -> str:
 
 
 LEVEL = 0.95
-RESAMPLES = 1000
 PERMUTATIONS = 10_000
 SEED = 0
 
@@ -180,8 +179,7 @@ class MetricComparison:
     Attributes:
         a, b: the metric of the first and of the second model, float64 [A + 1], 0 to 1, NaN where
             undefined: one value for each of the A AUs or classes, and last the value over all of
-            them (usually their mean). For a model with several runs, the values are computed from
-            counts that are averaged over the runs.
+            them (usually their mean). For a model with several runs, the mean over the runs.
         of_seeds_a, of_seeds_b: the metric over all AUs or classes for each run of the first and of
             the second model. Each run has its own training seed.
         comparison: the differences a - b, with confidence intervals and p-values.
@@ -195,14 +193,37 @@ class MetricComparison:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the models differ in the metric over all AUs or classes.
+        """Whether the models differ: the interval of the difference over all AUs excludes 0."""
+        comparison = self.comparison
+        return bool(comparison.low[-1] > 0 or comparison.high[-1] < 0)
 
-        They count as different if the confidence interval of the difference excludes 0 and the
-        p-value is below 0.05.
+    @property
+    def agrees_with_p(self) -> bool:
+        """Whether the permutation test (p below 0.05) agrees with the interval's verdict.
+
+        It counts as agreeing if the difference has no interval.
         """
         comparison = self.comparison
-        excludes_zero = comparison.low[-1] > 0 or comparison.high[-1] < 0
-        return bool(excludes_zero and comparison.p[-1] < 1 - LEVEL)
+        significant = comparison.p[-1] < 1 - LEVEL
+        return bool(np.isnan(comparison.low[-1]) or significant == self.told_apart)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that is usually detected, 0 to 1; NaN without an interval.
+
+        See `fauds.metrics.comparison.DETECTABLE`.
+        """
+        comparison = self.comparison
+        return float(DETECTABLE * (comparison.high[-1] - comparison.difference[-1]))
+
+    def equivalent(self, margin: float) -> bool:
+        """Return whether the interval of the difference lies within -margin to margin.
+
+        Args:
+            margin: the largest difference, 0 to 1, that counts as none.
+        """
+        comparison = self.comparison
+        return bool(comparison.low[-1] > -margin and comparison.high[-1] < margin)
 
 
 @dataclass(frozen=True)
@@ -245,12 +266,27 @@ class ModelComparison:
         """The number of subjects on whose frames the models are compared."""
         return len(self.a[0].counted.subjects)
 
+    @property
+    def covers_training(self) -> bool:
+        """Whether both models have several runs, so that intervals cover training again."""
+        return min(len(self.a), len(self.b)) > 1
+
+    @property
+    def same_method(self) -> bool:
+        """Whether the two models are trainings of one method, which differ by the seed alone.
+
+        External predictions have no settings, so that they are never known to be of one method.
+        """
+        a, b = self.a[0].results, self.b[0].results
+        if EXTERNAL in (a.preset, b.preset):
+            return False
+        return not changed_settings(a, b).keys() - {"training.seed"}
+
 
 def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelComparison:
     """Compare two models by tests that are paired by subject.
 
-    For each model, the counts of correct and wrong decisions on each subject are averaged over the
-    model's runs; the averages of the two models are then compared.
+    The metrics of a model are means over its runs.
 
     Args:
         a: the runs of the first model, which differ only by the training seed.
@@ -265,37 +301,31 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     first = a[0]
     undeclared = [words for other in (*a[1:], *b) for words in refuse_other_frames(first, other)]
     folds = first.counted.folds
-    # In a fold with one subject, there is no variance between subjects, and some AUs never occur.
-    estimand: Estimand = "pooled" if resampling.has_single_subject(folds) else "mean_of_folds"
-    counts_a, counts_b = _averaged(a), _averaged(b)
-    metrics = {
-        name: MetricComparison(
-            _figures(counts_a, folds, statistic, estimand),
-            _figures(counts_b, folds, statistic, estimand),
-            tuple(float(_figures(run.counted.counts, folds, statistic, estimand)[-1]) for run in a),
-            tuple(float(_figures(run.counted.counts, folds, statistic, estimand)[-1]) for run in b),
+    # A fold with one subject shows no variance between subjects, unless all folds are such.
+    by_fold = resampling.resampling_strata(folds, "mean_of_folds")
+    estimand: Estimand = "pooled" if resampling.has_single_subject(by_fold) else "mean_of_folds"
+    counts = [[run.counted.counts for run in side] for side in (a, b)]
+    metrics = {}
+    for name, statistic in first.results.protocol.predicts.statistics.items():
+        of_a, of_b = (
+            np.stack([_figures(run, folds, statistic, estimand) for run in side]) for side in counts
+        )
+        metrics[name] = MetricComparison(
+            of_a.mean(axis=0),
+            of_b.mean(axis=0),
+            tuple(of_a[:, -1].tolist()),
+            tuple(of_b[:, -1].tolist()),
             compare(
-                counts_a,
-                counts_b,
+                *counts,
                 folds,
                 statistic,
                 estimand=estimand,
-                resamples=RESAMPLES,
                 permutations=PERMUTATIONS,
                 level=LEVEL,
                 seed=SEED,
             ),
         )
-        for name, statistic in first.results.protocol.predicts.statistics.items()
-    }
     return ModelComparison(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
-
-
-def _averaged(side: Sequence[CountedRun]) -> Additive:
-    """Return each subject's counts of correct and wrong decisions, averaged over a model's runs."""
-    of_runs = (run.counted.counts.parts for run in side)
-    means = (np.mean(part, axis=0) for part in zip(*of_runs, strict=True))
-    return type(side[0].counted.counts)(*means)
 
 
 def _figures(

@@ -1,5 +1,6 @@
 """Reads finished runs: their results, and each subject's counts of correct and wrong decisions."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def locate(named: str, runs: Path) -> Path:
         hint=f"choose from: {', '.join(names) or 'none'}; or give the path of a run's folder, or "
         "another --dataset or --workdir",
     )
+
+
+def count_runs(runs: Path, protocol_hash: str) -> int:
+    """Return the number of finished runs of one protocol in a folder of runs.
+
+    Runs whose results cannot be read are not counted.
+
+    Args:
+        runs: the folder that contains the folders of runs.
+        protocol_hash: the hash of the protocol, as `Results.protocol_hash` has it.
+    """
+    number = 0
+    for path in runs.glob(f"*/{RESULTS}"):
+        with suppress(DataError):
+            number += results_file.read(path.parent).protocol_hash == protocol_hash
+    return number
 
 
 def read(path: Path) -> FinishedRun:

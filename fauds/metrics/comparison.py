@@ -1,11 +1,12 @@
 """Paired comparison of two models on the same frames: difference, confidence interval and test.
 
-The interval and the test use the differences between the two models on the same subjects: a
-subject that is hard for one model is mostly hard for the other model as well, and this variation
-cancels.
+Each model is one or several training runs, which differ by the training seed. The interval and the
+test use the differences between the two models on the same subjects: a subject that is hard for one
+model is mostly hard for the other model as well, and this variation cancels.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,17 @@ from scipy import stats
 
 from fauds.errors import DataError
 from fauds.metrics import resampling
-from fauds.metrics.occurrence import defined_mean
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 
 # Sums of the same counts in another order may differ by rounding; they count as equal.
 _TIE = 1e-12
+
+DETECTABLE = 1.3
+"""The smallest detectable difference, as a multiple of half the width of its 95 % interval.
+
+A true difference of this size is detected (the interval excludes 0) in about 80 % of test sets;
+benchmarks/studies/coverage.py measures it.
+"""
 
 
 class Comparison(NamedTuple):
@@ -27,139 +34,194 @@ class Comparison(NamedTuple):
     all of them, usually the mean.
 
     Attributes:
-        difference: the statistic of model a minus that of model b, -1 to 1.
+        difference: the statistic of model a minus that of model b, -1 to 1; the statistic of a
+            model is the mean over its training runs.
         low: the lower end of the confidence interval of the difference.
         high: the upper end of the confidence interval of the difference.
         p: the two-sided p-value of a permutation test of no difference.
+        adjusted_p: the p-value of each AU or class, adjusted for the number of AUs or classes that
+            are tested (max-T); the last value, over all of them, is `p`.
     """
 
     difference: np.ndarray
     low: np.ndarray
     high: np.ndarray
     p: np.ndarray
+    adjusted_p: np.ndarray
 
 
 def compare(
-    a: Additive,
-    b: Additive,
+    a: Sequence[Additive],
+    b: Sequence[Additive],
     folds: np.ndarray,
     statistic: Statistic,
     *,
     estimand: Estimand,
-    resamples: int = 1000,
     permutations: int = 10000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
     """Compare two models on the same frames of the same subjects.
 
-    Interval: subjects are resampled within their fold, the same subjects for both models. The half
-    width of the interval is the standard deviation of the difference over resamples, times the
-    quantile of Student's t, with the average number of subjects per fold minus one as degrees of
-    freedom.
+    Interval: the variance of the difference is that of a jackknife over subjects (leaving out the
+    same subject for both models) plus, for each model with S > 1 runs, s^2 / S, where s is the
+    standard deviation of the statistic over its runs. The half width is the root of the variance
+    times the quantile of Student's t; the degrees of freedom of the sum are those of Satterthwaite
+    (1946), with S - 1 for a model's runs and `fauds.metrics.resampling.degrees_of_freedom` for the
+    subjects. For models with one run, the interval does not cover training again.
 
     Permutation test: the counts of the two models are swapped for each subject with probability
-    1/2, which changes nothing on average if the models do not differ. The p-value is
-    (1 + n) / (1 + permutations), where n is the number of permutations whose absolute difference is
-    at least as large as the difference without swapping.
+    1/2, which changes nothing on average if the models do not differ. The p-value is the share of
+    all 2^G swaps of G subjects whose absolute difference is at least as large as the one without
+    swapping. If there are more swaps than `permutations`, as many are sampled, and the p-value is
+    (1 + n) / (1 + permutations), where n of them are at least as large. Several runs of the models
+    are paired in turn; differences are averaged over pairs.
+
+    Adjusted p-value (max-T; Westfall and Young, 1993): the absolute difference of each AU is
+    divided by its root mean square over swaps; the adjusted p-value is the share of swaps whose
+    largest quotient over AUs is at least that of the AU without swapping.
 
     Args:
-        a: the counts of model a for every subject, such as its true and false positives; arrays of
-            shape [G, ...] for G subjects, float if averaged over seeds.
-        b: the counts of model b, of the same shape and subjects.
+        a: for each training run of model a, the counts of every subject, such as true and false
+            positives; arrays of shape [G, ...] for G subjects.
+        b: the same for model b.
         folds: the number of the fold that tests each subject, int [G].
         statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
         estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
             statistic of the frames of all folds together).
-        resamples: the number of resamples for the interval.
-        permutations: the number of permutations for the test.
+        permutations: the largest number of swaps for the test.
         level: the nominal coverage of the interval, above 0 and below 1.
-        seed: the seed of the resamples and of the permutations.
+        seed: the seed of sampled swaps.
 
     Returns:
-        The comparison; NaN where the statistic is undefined for either model. With "mean_of_folds",
-        `low` and `high` are NaN if a fold has a single subject.
+        The comparison; NaN where the statistic is undefined. `low` and `high` are also NaN where
+        the spread of the difference is unknown: no subject changes the difference, the statistic
+        depends on a single subject, or, with "mean_of_folds", some but not all folds have a single
+        subject.
 
     Raises:
-        DataError: the two models were not scored on the same labels.
+        DataError: the runs were not scored on the same labels.
     """
-    if not a.same_labels(b):
+    if not all(a[0].same_labels(other) for other in (*a[1:], *b)):
         raise DataError(
             "The two models were not scored on the same labels.",
             hint="score both models on the same frames of the same subjects",
         )
-    both = resampling.joined(a, b)
 
-    def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the statistic for the weights `first` minus that for `second`, [R, A + 1].
+    def of_runs(runs: Sequence[Additive], weights: np.ndarray) -> np.ndarray:
+        values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
+        return np.stack([*values])
 
-        Weights, [R, 2 G], say how often each of R resamples contains each of G subjects with the
-        counts of model a (the first G columns) and with those of model b (the last G columns).
-        """
-        twice = np.concatenate([folds, folds])
-        of_first = resampling.estimates(first, both, twice, statistic, estimand)
-        of_second = resampling.estimates(second, both, twice, statistic, estimand)
-        result: np.ndarray = of_first - of_second
+    def difference(weights: np.ndarray) -> np.ndarray:
+        result: np.ndarray = of_runs(a, weights).mean(axis=0) - of_runs(b, weights).mean(axis=0)
         return result
 
+    strata = resampling.resampling_strata(folds, estimand)
+    value, variance, freedom = resampling.jackknife(difference, strata)
     everyone = np.ones((1, len(folds)))
-    value = difference(*_weights_by_model(everyone))[0]
-    half = _half_width(
-        lambda weights: difference(*_weights_by_model(weights)),
-        resampling.resampling_strata(folds, estimand),
-        resamples,
-        level,
-        seed,
+    parts = [(variance, freedom)]
+    for runs in (a, b):
+        if len(runs) > 1:
+            spread = of_runs(runs, everyone)[:, 0].var(axis=0, ddof=1)
+            parts.append((spread / len(runs), len(runs) - 1))
+    half = _half_width(parts, level)
+    unknown = (variance <= _TIE**2) | resampling.depends_on_one_subject(
+        a[0], folds, statistic, estimand
     )
-    swap = np.random.default_rng(seed).integers(0, 2, (permutations, len(folds)))
-    swapped = difference(np.hstack([1 - swap, swap]), np.hstack([swap, 1 - swap]))
-    as_large = (np.abs(swapped) >= np.abs(value) - _TIE).sum(axis=0)
-    p = np.where(np.isnan(value), np.nan, (1 + as_large) / (1 + permutations))
-    return Comparison(value, value - half, value + half, p)
+    half = np.where(unknown, np.nan, half)
+    swapped = _swapped_differences(a, b, folds, statistic, estimand, permutations, seed)
+    exact = 2 ** len(folds) <= permutations
+    p = _p_values(np.abs(swapped), np.abs(value), exact=exact)
+    return Comparison(value, value - half, value + half, p, _adjusted(swapped, value, p, exact))
 
 
-def _half_width(
-    differences: Callable[[np.ndarray], np.ndarray],
-    strata: np.ndarray,
-    resamples: int,
-    level: float,
+def _half_width(parts: Sequence[tuple[np.ndarray, float]], level: float) -> np.ndarray:
+    """Return half the width of confidence intervals of Student's t, float64 [A + 1].
+
+    Args:
+        parts: the independent parts of the variance, each with the variances [A + 1] and their
+            degrees of freedom.
+        level: the nominal coverage of the intervals, above 0 and below 1.
+    """
+    total = np.sum([variance for variance, _ in parts], axis=0)
+    squares = np.sum([variance**2 / freedom for variance, freedom in parts], axis=0)
+    freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
+    half: np.ndarray = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(total)
+    return half
+
+
+def _swapped_differences(
+    a: Sequence[Additive],
+    b: Sequence[Additive],
+    folds: np.ndarray,
+    statistic: Statistic,
+    estimand: Estimand,
+    permutations: int,
     seed: int,
 ) -> np.ndarray:
-    """Return half the width of the confidence intervals of differences, float64 [A + 1].
+    """Return the differences after swapping the two models' counts of some subjects, [R, A + 1].
 
-    The half width is a quantile of Student's t times the standard deviation of the differences over
-    resamples of subjects. Resampling n of n subjects makes this standard deviation too small by the
-    factor sqrt((n - 1) / n), which is corrected.
+    Arguments are those of `compare`. There is a row for each of the 2^G swaps of G subjects, the
+    swap of no subject first, or for `permutations` sampled swaps if there are more.
+    """
+    subjects = len(folds)
+    if 2**subjects <= permutations:
+        swap = (np.arange(2**subjects)[:, None] >> np.arange(subjects)) & 1
+    else:
+        swap = np.random.default_rng(seed).integers(0, 2, (permutations, subjects))
+    twice = np.concatenate([folds, folds])
+    mixed, rest = np.hstack([1 - swap, swap]), np.hstack([swap, 1 - swap])
+    differences = []
+    for run_a, run_b in _pairs(a, b):
+        both = resampling.joined(run_a, run_b)
+        of_mixed, of_rest = (
+            resampling.estimates(weights, both, twice, statistic, estimand)
+            for weights in (mixed, rest)
+        )
+        differences.append(of_mixed - of_rest)
+    result: np.ndarray = np.mean(differences, axis=0)
+    return result
+
+
+def _pairs(a: Sequence[Additive], b: Sequence[Additive]) -> Iterator[tuple[Additive, Additive]]:
+    """Yield pairs of runs of two models, each run of a model equally often."""
+    for number in range(math.lcm(len(a), len(b))):
+        yield a[number % len(a)], b[number % len(b)]
+
+
+def _p_values(swapped: np.ndarray, observed: np.ndarray, *, exact: bool) -> np.ndarray:
+    """Return the share of swaps with at least the observed value, NaN where it is undefined.
 
     Args:
-        differences: a function that takes the number of times that each resample contains each
-            subject, [R, G], and returns the differences, [R, A + 1].
-        strata: the group of subjects (such as a fold) within which each subject is resampled, int
-            [G].
-        resamples: the number of resamples.
-        level: the nominal coverage of the intervals, above 0 and below 1.
-        seed: the seed of the resamples.
-
-    Returns:
-        The half widths; NaN if a stratum has a single subject.
+        swapped: the absolute values after each of R swaps, [R, ...].
+        observed: the values without swapping, [...].
+        exact: whether the swaps are all that exist, the swap of no subject included.
     """
-    if resampling.has_single_subject(strata):
-        return np.full(differences(np.ones((1, len(strata)))).shape[1], np.nan)
-    freedom = resampling.degrees_of_freedom(strata)
-    resampled = differences(resampling.draw(strata, resamples, seed))
-    variance = defined_mean((resampled - defined_mean(resampled, axis=0)) ** 2, axis=0)
-    return stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance * (freedom + 1) / freedom)
+    as_large = (swapped >= observed - _TIE).sum(axis=0)
+    shares = as_large / len(swapped) if exact else (1 + as_large) / (1 + len(swapped))
+    return np.where(np.isnan(observed), np.nan, shares)
 
 
-def _weights_by_model(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights that count subjects by model a only, and weights for model b only.
+def _adjusted(swapped: np.ndarray, value: np.ndarray, p: np.ndarray, exact: bool) -> np.ndarray:
+    """Return the p-values of AUs, adjusted for their number by max-T, and last that over all.
 
     Args:
-        weights: the number of times that each of R resamples contains each of G subjects, [R, G].
-
-    Returns:
-        Two arrays, [R, 2 G]. The first G columns are the weights of the subjects' counts of model
-        a, the last G those of model b; in each array, the weights of the other model are 0.
+        swapped: the differences after each of R swaps, [R, A + 1].
+        value: the differences without swapping, [A + 1].
+        p: the p-values of the differences, [A + 1].
+        exact: whether the swaps are all that exist.
     """
-    none = np.zeros_like(weights)
-    return np.hstack([weights, none]), np.hstack([none, weights])
+    single = swapped[:, :-1]
+    scale = np.sqrt((single**2).mean(axis=0))
+    scaled, observed = (
+        np.divide(
+            np.abs(array),
+            scale,
+            out=np.where(np.isnan(array), np.nan, 0.0),
+            where=np.broadcast_to(scale > 0, array.shape),
+        )
+        for array in (single, value[:-1])
+    )
+    largest = np.where(np.isnan(scaled), -np.inf, scaled).max(axis=1, initial=-np.inf)
+    adjusted = _p_values(largest[:, None], observed, exact=exact)
+    return np.append(adjusted, p[-1])

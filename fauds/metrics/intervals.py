@@ -29,9 +29,10 @@ class Interval(NamedTuple):
 
     Attributes:
         value: the statistic, such as F1; NaN where undefined.
-        low: the lower end of the interval; NaN where `value` is NaN, and where the statistic does
-            not vary between subjects. (For example, an AU that is never detected has F1 0 for every
-            subject, but that does not make the value 0 certain.)
+        low: the lower end of the interval; NaN where `value` is NaN, and where the spread between
+            subjects is unknown: the statistic does not vary between them (an AU that is never
+            detected has F1 0 for every subject, but that does not make the value 0 certain), or it
+            depends on a single subject.
         high: the upper end of the interval, NaN like `low`.
     """
 
@@ -51,8 +52,9 @@ def intervals(
     """Return a statistic with its confidence interval, from a jackknife over subjects.
 
     The jackknife estimates the standard error from the values without one subject at a time. The
-    interval is Student's t on the logit scale; its degrees of freedom are the average number of
-    subjects per fold minus one.
+    interval is Student's t on the logit scale, with the degrees of freedom of
+    `fauds.metrics.resampling.degrees_of_freedom`. If every fold has a single subject
+    (leave-one-subject-out), all subjects are one stratum of the jackknife.
 
     Args:
         counts: the counts of every subject, such as true and false positives; arrays of shape
@@ -64,31 +66,26 @@ def intervals(
         level: the nominal coverage of the interval, above 0 and below 1.
 
     Returns:
-        The statistic and its interval. If a fold has a single subject, `low` and `high` are NaN
-        with the estimand "mean_of_folds"; with "pooled", the jackknife treats all subjects as one
-        fold.
+        The statistic and its interval. `low` and `high` are NaN with the estimand "mean_of_folds"
+        if some, but not all, folds have a single subject.
 
     Raises:
         UsageError: the estimand is unknown.
     """
-    strata = resampling.resampling_strata(folds, estimand)
 
     def values(weights: np.ndarray) -> np.ndarray:
         return resampling.estimates(weights, counts, folds, statistic, estimand)
 
-    value = values(np.ones((1, len(folds))))[0]
-    left_out = values(resampling.leave_one_out(len(folds)))
-    variance = np.zeros_like(value)
-    for stratum in np.unique(strata):
-        part = left_out[strata == stratum]
-        changes = part.mean(axis=0) - part
-        variance = variance + (len(part) - 1) / len(part) * (changes**2).sum(axis=0)
+    strata = resampling.resampling_strata(folds, estimand)
+    value, variance, freedom = resampling.jackknife(values, strata)
     clipped = np.clip(value, _EDGE, 1 - _EDGE)
-    quantile = stats.t.ppf((1 + level) / 2, resampling.degrees_of_freedom(strata))
+    quantile = stats.t.ppf((1 + level) / 2, freedom)
     half_width = quantile * np.sqrt(variance) / (clipped * (1 - clipped))
     centre = special.logit(clipped)
     low, high = special.expit(centre - half_width), special.expit(centre + half_width)
-    has_interval = (high > low) & ~resampling.has_single_subject(strata)
+    has_interval = (high > low) & ~resampling.depends_on_one_subject(
+        counts, folds, statistic, estimand
+    )
     return Interval(
         value, np.where(has_interval, low, np.nan), np.where(has_interval, high, np.nan)
     )

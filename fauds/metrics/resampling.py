@@ -8,7 +8,7 @@ again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -132,6 +132,70 @@ def estimates(
     return defined_mean(np.stack(of_folds), axis=0)
 
 
+def depends_on_one_subject(
+    counts: Additive, folds: np.ndarray, statistic: Statistic, estimand: Estimand
+) -> np.ndarray:
+    """Return which values exist only because of one subject, bool [A + 1].
+
+    Such a value becomes undefined, in a fold or pooled, if that subject is left out. An example is
+    the F1 of an AU that only one subject of a fold shows. The spread between subjects who show the
+    AU is then unknown. Folds with a single subject are not considered.
+
+    Args:
+        counts: the counts of every subject; arrays of shape [G, ...] for G subjects.
+        folds: the number of the fold that tests each subject, int [G].
+        statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
+        estimand: "mean_of_folds" (each fold is considered) or "pooled" (all subjects together).
+    """
+    groups = np.zeros_like(folds) if estimand == "pooled" else folds
+    found = []
+    for group in np.unique(groups):
+        members = groups == group
+        size = int(members.sum())
+        weights = np.concatenate([np.ones((1, size)), leave_one_out(size)])
+        values = np.isnan(with_overall(statistic, _weighted_counts(weights, counts, members)))
+        found.append(~values[0] & values[1:].any(axis=0) & (size > 1))
+    depends: np.ndarray = np.any(found, axis=0)
+    return depends
+
+
+class Jackknife(NamedTuple):
+    """A statistic of all subjects and its variance, each float64 [A + 1].
+
+    Attributes:
+        value: the statistic of all subjects, NaN where undefined.
+        variance: the estimated variance of the statistic over samples of subjects; NaN where
+            unknown, since a stratum has a single subject or a value is undefined if one subject is
+            left out.
+        freedom: the degrees of freedom of Student's t for intervals.
+    """
+
+    value: np.ndarray
+    variance: np.ndarray
+    freedom: float
+
+
+def jackknife(values: Callable[[np.ndarray], np.ndarray], strata: np.ndarray) -> Jackknife:
+    """Estimate the variance of a statistic from its values without one subject at a time.
+
+    The variances of the strata are added: that of a stratum with n subjects is (n - 1) / n times
+    the sum of the squared deviations of its n values from their mean (Efron and Stein, 1981).
+
+    Args:
+        values: a function that takes the weights of G subjects in R samples, [R, G], and returns
+            the statistic of each sample, [R, A + 1].
+        strata: the number of the stratum (such as the fold) that each subject belongs to, int [G].
+    """
+    value = values(np.ones((1, len(strata))))[0]
+    left_out = values(leave_one_out(len(strata)))
+    variance = np.full_like(value, np.nan if has_single_subject(strata) else 0.0)
+    for stratum in np.unique(strata):
+        part = left_out[strata == stratum]
+        deviations = part - part.mean(axis=0)
+        variance = variance + (len(part) - 1) / len(part) * (deviations**2).sum(axis=0)
+    return Jackknife(value, variance, degrees_of_freedom(strata))
+
+
 def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Resample subjects with replacement within groups (strata), such as folds.
 
@@ -169,16 +233,18 @@ def leave_one_out(subjects: int) -> np.ndarray:
 def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:
     """Return the group (stratum) of each subject within which subjects are resampled, int [G].
 
-    The strata are the folds, with one exception. A fold with a single subject shows no spread
-    between subjects; if there is such a fold and the estimand is "pooled", all subjects are one
-    stratum.
+    The strata are the folds, with two exceptions, in which all subjects are one stratum, because a
+    fold with a single subject shows no spread between subjects. One is that every fold has a single
+    subject (leave-one-subject-out): the mean of folds is then a mean of subjects. The other is that
+    some fold has a single subject and the estimand is "pooled".
 
     Args:
         folds: the number of the fold that tests each subject, int [G].
         estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
             statistic of the frames of all folds together).
     """
-    if estimand == "pooled" and has_single_subject(folds):
+    all_single = len(np.unique(folds)) == len(folds)
+    if all_single or (estimand == "pooled" and has_single_subject(folds)):
         return np.zeros_like(folds)
     return folds
 
@@ -195,14 +261,17 @@ def has_single_subject(strata: np.ndarray) -> bool:
 def degrees_of_freedom(strata: np.ndarray) -> float:
     """Return the degrees of freedom of Student's t for intervals over subjects.
 
-    They are the average number of subjects per stratum (a group such as a fold) minus one. The sum
-    of the degrees of freedom over strata would be a higher number. The lower number makes intervals
-    wider, to make up for the skewness of results over few subjects.
+    They are the average number of subjects per stratum (a group such as a fold), or a third of all
+    subjects if that is more, minus one. The sum of the degrees of freedom over strata would be a
+    higher number. The lower number makes intervals wider, to make up for the skewness of results
+    over few subjects. A third is the average of three folds, with which this was measured; with
+    more folds, the average number of subjects alone would make intervals far too wide.
+    benchmarks/studies/coverage.py measures the coverage for 2, 3, 5 and 10 folds.
 
     Args:
         strata: the number of the stratum that each subject belongs to, int [G].
     """
-    return len(strata) / len(np.unique(strata)) - 1
+    return len(strata) / min(len(np.unique(strata)), 3) - 1
 
 
 def _weighted_counts(

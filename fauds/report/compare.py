@@ -9,7 +9,6 @@ from rich.table import Table
 from fauds.evaluation.compare import (
     LEVEL,
     PERMUTATIONS,
-    RESAMPLES,
     SEED,
     MetricComparison,
     ModelComparison,
@@ -22,10 +21,21 @@ _ESTIMANDS = {
     "mean_of_folds": "means of the folds",
     "pooled": "over the frames of all folds together, since a fold tests a single subject",
 }
+_FEW = 5
+"""With so few subjects, or fewer, no p-value can be below 0.05: there are at most 32 swaps."""
 
 
-def show_comparison(pair: ModelComparison) -> None:
-    """Print which two models are compared, a table for each metric, and the verdict in words."""
+def show_comparison(
+    pair: ModelComparison, margin: float | None = None, runs: int | None = None
+) -> None:
+    """Print which two models are compared, a table for each metric, and the verdict in words.
+
+    Args:
+        pair: the comparison of the two models.
+        margin: the largest difference, 0 to 1, that counts as none; None if equivalence is not
+            asked for.
+        runs: the number of runs of the same protocol in the workdir; None if unknown.
+    """
     console = new_console()
     results = pair.a[0].results
     synthetic = "  (synthetic faces: not comparable with any published figure)"
@@ -39,54 +49,106 @@ def show_comparison(pair: ModelComparison) -> None:
         console.print(line, soft_wrap=True)
     for name, compared in pair.metrics.items():
         console.print(_table(pair, name, compared))
-    console.print(
-        f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
-        "subjects; p: permutation of the two by subject. "
-        f"Of {len(pair.aus)} {pair.target.shorts}, each tested alone, one in twenty has p < 0.05 "
-        "by chance.",
-        soft_wrap=True,
-    )
+    for line in _notes(pair, runs):
+        console.print(line, soft_wrap=True)
     console.print()
-    for line in verdict(pair):
+    for line in verdict(pair, margin):
         console.print(line, soft_wrap=True)
 
 
-def verdict(pair: ModelComparison) -> list[str]:
-    """Return sentences that say whether two models differ, first by the main metric."""
-    lines = [_headline(pair), *_others(pair)]
-    headline = pair.headline
-    spread = max(_spread(headline.of_seeds_a), _spread(headline.of_seeds_b))
-    changed = changed_settings(pair.a[0].results, pair.b[0].results)
-    if headline.told_apart and not changed.keys() - {"training.seed"}:
+def _notes(pair: ModelComparison, runs: int | None) -> Iterator[str]:
+    """Yield lines of text that explain the columns of the tables."""
+    over = "subjects and training seeds" if pair.covers_training else "subjects"
+    yield (
+        f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
+        f"{over}; p: permutation test, the two models swapped by subject; adjusted p: for testing "
+        f"{len(pair.aus)} {pair.target.shorts} at once (max-T)."
+    )
+    if any(np.isnan(c.comparison.low[:-1]).any() for c in pair.metrics.values()):
+        yield (
+            "No interval: the difference is the same without any one subject, or a single subject "
+            f"of a fold shows the {pair.target.short}."
+        )
+    if runs is not None and runs > 1:
+        yield (
+            f"The workdir holds {runs} runs of this protocol. A comparison chosen among many looks "
+            "better than it is: say how many you made."
+        )
+
+
+def verdict(pair: ModelComparison, margin: float | None = None) -> list[str]:
+    """Return sentences that say whether two models differ, first by the main metric.
+
+    Args:
+        pair: the comparison of the two models.
+        margin: the largest difference, 0 to 1, that counts as none; None if equivalence is not
+            asked for.
+    """
+    lines = [*_main_verdict(pair, margin), *_others(pair)]
+    if pair.subjects <= _FEW:
+        lines.append(
+            f"With {pair.subjects} subjects no permutation test can reach p < 0.05, however large "
+            "the difference."
+        )
+    if pair.headline.told_apart and pair.same_method:
         lines.append(
             "The two differ by the seed alone: this is how much training varies, and no reason to "
             "prefer either."
         )
-    elif min(len(pair.a), len(pair.b)) == 1:
+    elif not pair.covers_training:
         lines.append(
-            "Where a model is one run, nothing here says what training with another seed would "
-            "change: join runs of several seeds with commas."
+            "Where a model is one training run, nothing here says what training with another seed "
+            "would change: train three to five seeds of each and join them with commas."
         )
-    elif abs(headline.comparison.difference[-1]) < spread:
-        lines.append("The seeds of one model alone differ by more than the two models do.")
     return lines
 
 
-def _headline(pair: ModelComparison) -> str:
-    compared, on = pair.headline, f"on these {pair.subjects} subjects"
+def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
+    """Yield sentences about the main metric: the verdict, what it could have detected, the check.
+
+    Arguments are those of `verdict`.
+    """
+    compared, whom = pair.headline, f"people like these {pair.subjects}"
     figure = pair.target.overall[pair.target.main_metric]
+    models = "models" if pair.covers_training else "trained models"
     if np.isnan(compared.comparison.difference[-1]):
-        return _undefined(pair, pair.target.main_metric)
-    if not compared.told_apart:
-        return (
-            f"These two models cannot be told apart {on}: their {figure} differs by "
-            f"{_less(compared)}."
+        yield _undefined(pair, pair.target.main_metric)
+        return
+    if np.isnan(compared.comparison.low[-1]):
+        yield (
+            f"The {figure} of the two {models} differs by "
+            f"{_points(compared.comparison.difference[-1])} points (a - b), but the spread between "
+            "subjects is unknown, so that there is no interval and no verdict."
         )
-    better, worse = _ranked(compared)
-    return (
-        f"Model {better} is better than model {worse} {on}: by {_by(compared)} of {figure} "
-        f"({_sure(compared)})."
-    )
+        return
+    if compared.told_apart:
+        better, worse = _ranked(compared)
+        one = "Model" if pair.covers_training else "Trained model"
+        yield (
+            f"{one} {better} is better than {one.lower()} {worse} for {whom}: by {_by(compared)} "
+            f"of {figure} ({_sure(compared)})."
+        )
+    else:
+        yield (
+            f"These two {models} cannot be told apart for {whom}: their {figure} differs by "
+            f"{_less(compared)}. A comparison like this one usually detects a difference of "
+            f"{100 * compared.detectable:.1f} points or more, and usually misses a smaller one."
+        )
+    if margin is not None:
+        within = f"within {100 * margin:g} points"
+        yield (
+            f"They are equivalent {within}: the interval lies inside."
+            if compared.equivalent(margin)
+            else f"That they are equivalent {within} is not shown: the interval reaches further."
+        )
+    if not compared.agrees_with_p:
+        excludes = "excludes" if compared.told_apart else "includes"
+        yield (
+            f"The permutation test, a check, disagrees (p {_probability(compared.comparison.p[-1])}"
+            f"): the verdict follows the interval, which {excludes} 0. The interval is about the "
+            f"size of the difference{' over seeds' if pair.covers_training else ''}; p only asks "
+            "whether the two could be swapped on these subjects."
+        )
 
 
 def _others(pair: ModelComparison) -> Iterator[str]:
@@ -169,7 +231,9 @@ def _spread(values: tuple[float, ...]) -> float:
 
 
 def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Table:
-    table = new_table(f"{pair.target.titles[name]} %", "a", "b", "a - b", "95 % interval", "p")
+    table = new_table(
+        f"{pair.target.titles[name]} %", "a", "b", "a - b", "95 % interval", "p", "adjusted p"
+    )
     for row in _rows(pair, compared):
         if row["au"] is None:
             table.add_section()
@@ -180,6 +244,7 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
             _points(row["difference"]),
             _range(row["low"], row["high"]),
             _probability(row["p"]),
+            "" if row["au"] is None else _probability(row["adjusted_p"]),
         )
     return table
 
@@ -188,8 +253,9 @@ def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[st
     """Yield the rows of a comparison table as dictionaries: one per AU or class, then one for all.
 
     A row has the keys "au" (None in the last row), "a" and "b" (the metric of the two models),
-    "difference" (a - b), "low" and "high" (the ends of the difference's interval) and "p" (the
-    p-value). Undefined values are None.
+    "difference" (a - b), "low" and "high" (the ends of the difference's interval), "p" (the
+    p-value) and "adjusted_p" (the p-value adjusted for the number of AUs or classes). Undefined
+    values are None.
     """
     figures = {"a": compared.a, "b": compared.b, **compared.comparison._asdict()}
     for i, au in enumerate((*pair.aus, None)):
@@ -217,10 +283,15 @@ def _probability(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def as_data(pair: ModelComparison) -> dict[str, Any]:
+def as_data(pair: ModelComparison, margin: float | None = None) -> dict[str, Any]:
     """Return a comparison as a dictionary for a JSON file.
 
     Metrics range from 0 to 1 and differences from -1 to 1; undefined values are None.
+
+    Args:
+        pair: the comparison of the two models.
+        margin: the largest difference, 0 to 1, that counts as none; None if equivalence is not
+            asked for.
     """
     results = pair.a[0].results
     return {
@@ -234,13 +305,16 @@ def as_data(pair: ModelComparison) -> dict[str, Any]:
         "b": [run.name for run in pair.b],
         "estimand": pair.estimand,
         "level": LEVEL,
-        "resamples": RESAMPLES,
         "permutations": PERMUTATIONS,
         "seed": SEED,
-        "verdict": verdict(pair),
+        "covers_training": pair.covers_training,
+        "margin": margin,
+        "verdict": verdict(pair, margin),
         "metrics": {
             name: {
                 "told_apart": compared.told_apart,
+                "detectable": _plain(np.float64(compared.detectable)),
+                "equivalent": None if margin is None else compared.equivalent(margin),
                 "of_seeds_a": [_plain(np.float64(value)) for value in compared.of_seeds_a],
                 "of_seeds_b": [_plain(np.float64(value)) for value in compared.of_seeds_b],
                 "rows": list(_rows(pair, compared)),

@@ -4,13 +4,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import binomtest
 
 from fauds.errors import DataError
 from fauds.metrics import occurrence
 from fauds.metrics.comparison import compare
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import draw, estimates
+from fauds.metrics.resampling import estimates
 
 
 def pair(seed, better=0.0, subjects=9, aus=2):
@@ -34,80 +35,164 @@ def mixed(a, b, from_b):
                     for part in ("tp", "fp", "fn", "tn")))  # fmt: skip
 
 
+def figure(runs, folds, estimand, weights=None, statistic=occurrence.f1):
+    """Return the mean over runs of a statistic of all subjects, [A + 1]."""
+    weights = np.ones((1, len(folds))) if weights is None else weights
+    return np.mean([estimates(weights, run, folds, statistic, estimand)[0] for run in runs], axis=0)
+
+
 @pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
 def test_p_is_the_share_of_all_swaps_with_at_least_the_same_difference(estimand):
     a, b, folds = pair(1, better=0.12, subjects=6)
-
-    def figure(counts):
-        return estimates(np.ones((1, 6)), counts, folds, occurrence.f1, estimand)[0]
-
     swaps = [np.array(swap) for swap in product([0, 1], repeat=6)]
-    every = np.array([figure(mixed(a, b, s)) - figure(mixed(a, b, 1 - s)) for s in swaps])
-    exact = (np.abs(every) >= np.abs(every[0]) - 1e-12).mean(axis=0)
-    result = compare(a, b, folds, occurrence.f1, estimand=estimand, permutations=20000)
-    assert result.difference == pytest.approx(every[0])
-    assert result.p == pytest.approx(exact, abs=0.015)
-
-
-def test_identical_models_do_not_differ():
-    a, _, folds = pair(2)
-    result = compare(a, a, folds, occurrence.f1, estimand="mean_of_folds", permutations=200)
-    assert result.p.tolist() == [1, 1, 1]
-    assert result.difference.tolist() == result.low.tolist() == result.high.tolist() == [0, 0, 0]
-
-
-def test_the_interval_uses_the_same_resamples_for_both_models():
-    a, b, folds = pair(3, better=0.1)
-    result = compare(a, b, folds, occurrence.f1, estimand="pooled", resamples=400, seed=9)
-    weights = draw(folds, 400, 9)
-    resamples = estimates(weights, a, folds, occurrence.f1, "pooled") - estimates(
-        weights, b, folds, occurrence.f1, "pooled"
+    every = np.array(
+        [
+            figure([mixed(a, b, s)], folds, estimand)
+            - figure([mixed(a, b, 1 - s)], folds, estimand)
+            for s in swaps
+        ]
     )
-    # Three folds of three: t at 2 degrees of freedom, and 3 / 2 for the resamples' variance.
-    half = 4.302653 * resamples.std(axis=0) * np.sqrt(3 / 2)
+    exact = (np.abs(every) >= np.abs(every[0]) - 1e-12).mean(axis=0)
+    result = compare([a], [b], folds, occurrence.f1, estimand=estimand)
+    assert result.difference == pytest.approx(every[0])
+    assert result.p == pytest.approx(exact)
+    sampled = compare([a], [b], folds, occurrence.f1, estimand=estimand, permutations=60)
+    assert sampled.p == pytest.approx(exact, abs=0.25)
+    # Max-T: the largest scaled difference of any AU decides.
+    scaled = np.abs(every[:, :-1]) / np.sqrt((every[:, :-1] ** 2).mean(axis=0))
+    largest = scaled.max(axis=1)
+    adjusted = [(largest >= scaled[0, au] - 1e-12).mean() for au in range(2)]
+    assert result.adjusted_p == pytest.approx([*adjusted, exact[-1]])
+    assert (result.adjusted_p >= result.p - 1e-12).all()
+
+
+def test_five_subjects_cannot_give_a_p_value_below_0_05():
+    a, b, _ = pair(11, better=0.4, subjects=5)
+    result = compare([a], [b], np.zeros(5, int), occurrence.f1, estimand="pooled")
+    assert result.p.min() >= 2 / 2**5
+
+
+def test_identical_models_do_not_differ_and_have_no_interval_of_width_0():
+    a, _, folds = pair(2)
+    result = compare([a], [a], folds, occurrence.f1, estimand="mean_of_folds")
+    assert result.p.tolist() == result.adjusted_p.tolist() == [1, 1, 1]
+    assert result.difference.tolist() == [0, 0, 0]
+    assert np.isnan(result.low).all() and np.isnan(result.high).all()
+
+
+@pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_interval_is_that_of_leaving_out_subjects_and_of_repeating_seeds(estimand, seeds):
+    runs = [pair(seed, better=0.1)[:2] for seed in (3, 3, 3)]
+    a, b, folds = [runs[0][0]], [runs[0][1]], pair(3)[2]
+    if seeds > 1:
+        a = [Counts(r.tp - n, r.fp + n, r.fn + n, r.tn - n) for n, (r, _) in enumerate(runs)]
+    everyone = np.ones(len(folds))
+    variance = np.zeros(3)
+    for fold in range(3):
+        out = []
+        for subject in np.flatnonzero(folds == fold):
+            weights = everyone.copy()
+            weights[subject] = 0
+            out.append(
+                figure(a, folds, estimand, weights[None])
+                - figure(b, folds, estimand, weights[None])
+            )
+        out = np.array(out)
+        variance += 2 / 3 * ((out - out.mean(axis=0)) ** 2).sum(axis=0)
+    of_seeds = np.array([figure([run], folds, estimand) for run in a])
+    # Three folds of three: 2 degrees of freedom over subjects, and 2 over three seeds.
+    freedom, total = np.full(3, 2.0), variance
+    if seeds > 1:
+        training = of_seeds.var(axis=0, ddof=1) / 3
+        total = variance + training
+        freedom = total**2 / (variance**2 / 2 + training**2 / 2)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
+    result = compare(a, b, folds, occurrence.f1, estimand=estimand)
+    assert result.difference == pytest.approx(of_seeds.mean(axis=0) - figure(b, folds, estimand))
     assert result.high - result.difference == pytest.approx(half)
     assert result.difference - result.low == pytest.approx(half)
 
 
+def test_one_collapsed_seed_counts_as_one_seed_and_not_by_its_frames():
+    """The mean of F1 over seeds is not the F1 of averaged counts."""
+    good = Counts(*(np.full((4, 1), n) for n in (80, 20, 20, 80)))
+    collapsed = Counts(*(np.full((4, 1), n) for n in (0, 0, 100, 100)))
+    zero = Counts(*(np.full((4, 1), n) for n in (0, 100, 100, 0)))
+    folds = np.array([0, 0, 1, 1])
+    result = compare([good, collapsed], [zero], folds, occurrence.f1, estimand="mean_of_folds")
+    assert result.difference[0] == pytest.approx((0.8 + 0) / 2)
+
+
 def test_pairing_detects_a_difference_smaller_than_the_spread_of_subjects():
     a, b, folds = pair(4, better=0.25, subjects=18)
-    result = compare(a, b, folds, occurrence.f1, estimand="mean_of_folds", permutations=2000)
+    options = {"estimand": "mean_of_folds", "permutations": 2000}
+    result = compare([a], [b], folds, occurrence.f1, **options)
     assert result.low[-1] > 0
     assert result.p[-1] < 0.01
-    other = compare(b, a, folds, occurrence.f1, estimand="mean_of_folds", permutations=2000)
+    other = compare([b], [a], folds, occurrence.f1, **options)
     assert other.difference == pytest.approx(-result.difference)
     assert other.p[-1] < 0.01
 
 
 def test_equal_models_differ_significantly_no_more_often_than_the_level():
-    result = [compare(*pair(seed), occurrence.f1, estimand="mean_of_folds", resamples=2,
-                     permutations=199).p[-1] for seed in range(200)]  # fmt: skip
+    results = []
+    for seed in range(200):
+        a, b, folds = pair(seed)
+        compared = compare(
+            [a], [b], folds, occurrence.f1, estimand="mean_of_folds", permutations=199
+        )
+        results.append((compared.p[-1], np.nanmin(compared.adjusted_p[:-1])))
     for level in (0.05, 0.2, 0.5):
-        alarms = int(np.sum(np.array(result) <= level))
-        assert binomtest(alarms, 200, level).pvalue > 0.001
+        for alarms in (np.array(results) <= level).sum(axis=0):
+            assert binomtest(int(alarms), 200, level, alternative="greater").pvalue > 0.001
 
 
 def test_an_au_without_active_frames_has_no_difference():
     a, b, folds = pair(5)
     for counts in (a, b):
         counts.tp[:, 0] = counts.fn[:, 0] = 0
-    result = compare(a, b, folds, occurrence.f1, estimand="pooled", permutations=50)
+    result = compare([a], [b], folds, occurrence.f1, estimand="pooled")
     for figures in result:
         assert np.isnan(figures).tolist() == [True, False, False]
 
 
-def test_a_fold_of_one_subject_makes_the_interval_undefined():
+def test_an_au_that_one_subject_of_a_fold_shows_has_no_interval():
+    a, b, folds = pair(9)
+    for counts in (a, b):
+        # Of fold 0, only subject 0 shows AU 0.
+        counts.tp[[3, 6], 0] = counts.fn[[3, 6], 0] = 0
+    result = compare([a], [b], folds, occurrence.f1, estimand="mean_of_folds")
+    assert np.isnan(result.low).tolist() == [True, False, False]
+    assert not np.isnan(result.difference).any()
+    pooled = compare([a], [b], folds, occurrence.f1, estimand="pooled")
+    assert not np.isnan(pooled.low).any()
+
+
+def test_a_single_fold_of_one_subject_makes_the_interval_undefined():
     a, b, _ = pair(6)
     folds = np.array([1, 2, 2, 2, 2, 3, 3, 3, 3])
-    result = compare(a, b, folds, occurrence.f1, estimand="mean_of_folds", permutations=50)
+    result = compare([a], [b], folds, occurrence.f1, estimand="mean_of_folds")
     assert np.isnan(result.low).all() and not np.isnan(result.p).any()
+
+
+def test_leaving_one_subject_out_gives_the_interval_of_a_mean_of_subjects():
+    a, b, _ = pair(10)
+    folds = np.arange(9)
+    result = compare([a], [b], folds, occurrence.f1, estimand="mean_of_folds")
+    by_subject = occurrence.f1(a) - occurrence.f1(b)
+    mean_of_aus = by_subject.mean(axis=1)
+    for values, column in ((by_subject[:, 0], 0), (mean_of_aus, 2)):
+        half = stats.t.ppf(0.975, 8) * values.std(ddof=1) / 3
+        assert result.difference[column] == pytest.approx(values.mean())
+        assert result.high[column] == pytest.approx(values.mean() + half)
 
 
 def test_models_scored_on_different_labels_are_an_error():
     a, _, folds = pair(7)
     _, other, _ = pair(8)
     with pytest.raises(DataError, match="same labels"):
-        compare(a, other, folds, occurrence.f1, estimand="pooled")
+        compare([a], [other], folds, occurrence.f1, estimand="pooled")
     fewer = Counts(*(part[:-1] for part in (a.tp, a.fp, a.fn, a.tn)))
     with pytest.raises(DataError, match="same labels"):
-        compare(a, fewer, folds, occurrence.f1, estimand="pooled")
+        compare([a], [a, fewer], folds, occurrence.f1, estimand="pooled")

@@ -9,7 +9,7 @@ from fauds.errors import UsageError
 from fauds.metrics import occurrence
 from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import draw, estimates
+from fauds.metrics.resampling import degrees_of_freedom, draw, estimates
 
 ESTIMANDS = ("mean_of_folds", "pooled")
 
@@ -125,6 +125,34 @@ def test_a_fold_of_one_subject_makes_the_interval_of_mean_of_folds_undefined():
     together = intervals(counts, folds, occurrence.f1, estimand="pooled")
     one_fold = intervals(counts, np.ones(9, int), occurrence.f1, estimand="pooled")
     assert together.low.tolist() == one_fold.low.tolist()
+
+
+def test_leaving_one_subject_out_gives_the_interval_of_a_mean_of_subjects():
+    counts, _ = counts_of(some_frames(7))
+    counts.tp[:] += 1  # every subject shows every AU
+    results = intervals(counts, np.arange(9), occurrence.f1, estimand="mean_of_folds")
+    values = occurrence.f1(counts)
+    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / 3
+    half = stats.t.ppf(0.975, 8) * error / (mean * (1 - mean))
+    assert results.value[:3] == pytest.approx(mean)
+    assert results.low[:3] == pytest.approx(1 / (1 + np.exp(half - np.log(mean / (1 - mean)))))
+
+
+def test_an_au_that_one_subject_of_a_fold_shows_has_no_interval_by_fold():
+    """Leaving that subject out would leave out the fold, which says nothing about subjects."""
+    counts, folds = counts_of(some_frames(8))
+    counts.tp[[3, 6], 1] = counts.fn[[3, 6], 1] = 0  # of fold 0, only subject 0 shows AU 1
+    by_fold = intervals(counts, folds, occurrence.f1, estimand="mean_of_folds")
+    assert np.isnan(by_fold.low).tolist() == [False, True, False, False]
+    assert not np.isnan(by_fold.value).any()
+    pooled = intervals(counts, folds, occurrence.f1, estimand="pooled")
+    assert not np.isnan(pooled.low).any()
+
+
+def test_more_folds_do_not_take_degrees_of_freedom_below_a_third_of_the_subjects():
+    for subjects, folds, freedom in ((41, 10, 41 / 3 - 1), (27, 3, 8), (40, 2, 19), (12, 12, 3)):
+        assert degrees_of_freedom(np.arange(subjects) % folds) == pytest.approx(freedom)
+    assert degrees_of_freedom(np.zeros(12, int)) == 11
 
 
 def test_an_unknown_estimand_is_an_error_that_names_it():

@@ -10,7 +10,7 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation import finished as loading
 from fauds.evaluation import results as results_file
 from fauds.evaluation.compare import changed_settings, compare_runs
-from fauds.evaluation.results import SubjectCounts, by_subject
+from fauds.evaluation.results import EXTERNAL, SubjectCounts, by_subject
 from fauds.report.compare import as_data, verdict
 from fauds.targets.occurrence import Occurrence
 from tests.report.made import (
@@ -66,10 +66,14 @@ def test_two_trainings_of_one_model_cannot_be_told_apart(models):
     first, second, _ = models
     pair = compare_runs([first], [second])
     sentences = verdict(pair)
-    assert sentences[0].startswith("These two models cannot be told apart on these 18 subjects: ")
-    assert sentences[1].startswith("Mean accuracy does not tell them apart")
-    assert "another seed" in sentences[2]
+    assert sentences[0].startswith(
+        "These two trained models cannot be told apart for people like these 18: "
+    )
     f1 = pair.metrics["f1"].comparison
+    half = 100 * (f1.high[-1] - f1.low[-1]) / 2
+    assert f"usually detects a difference of {1.3 * half:.1f} points or more" in sentences[0]
+    assert sentences[1].startswith("Mean accuracy does not tell them apart")
+    assert "train three to five seeds of each and join them with commas" in sentences[2]
     assert f1.low[-1] < 0 < f1.high[-1]
 
 
@@ -80,8 +84,55 @@ def test_the_better_model_is_named_whichever_comes_first(models):
         (compare_runs([first], [worse]), "ab"),
         (compare_runs([worse], [first]), "ba"),
     ):
-        beginning = f"Model {better} is better than model {other} on these 18 subjects: "
+        whom = "for people like these 18"
+        beginning = f"Trained model {better} is better than trained model {other} {whom}: "
         assert verdict(pair)[0].startswith(f"{beginning}by {points:.1f} points of mean F1")
+
+
+def test_the_method_is_judged_only_where_both_sides_have_several_seeds():
+    sides = [
+        [loaded(f"{name}{seed}", decided(TRUTH, wrong, seed), seed) for seed in seeds]
+        for name, wrong, seeds in (("good", 0.15, (1, 2)), ("bad", 0.35, (3, 4)))
+    ]
+    settings = {**sides[1][0].results.settings, "model": {"dim": 32}}
+    for run in sides[1]:
+        run.results.settings.update(settings)
+    assert verdict(compare_runs(*sides))[0].startswith("Model a is better than model b ")
+    one = verdict(compare_runs(sides[0], sides[1][:1]))
+    assert one[0].startswith("Trained model a is better than trained model b ")
+    assert "one training run" in one[-1]
+
+
+def test_equivalence_is_said_only_if_the_interval_lies_within_the_margin(models):
+    first, second, _ = models
+    pair = compare_runs([first], [second])
+    comparison = pair.headline.comparison
+    reach = max(abs(comparison.low[-1]), abs(comparison.high[-1]))
+    within, beyond = 1.1 * reach, 0.9 * reach
+    assert "They are equivalent within" in verdict(pair, within)[1]
+    assert "is not shown: the interval reaches further" in verdict(pair, beyond)[1]
+    assert not any("equivalent" in line for line in verdict(pair))
+    assert as_data(pair, within)["metrics"]["f1"]["equivalent"] is True
+
+
+def test_a_p_value_that_disagrees_with_the_interval_is_explained(models):
+    first, _, worse = models
+    pair = compare_runs([first], [worse])
+    f1 = pair.metrics["f1"]
+    p = f1.comparison.p.copy()
+    p[-1] = 0.2
+    changed = replace(f1, comparison=f1.comparison._replace(p=p))
+    lines = verdict(replace(pair, metrics={**pair.metrics, "f1": changed}))
+    assert "The permutation test, a check, disagrees (p 0.200)" in lines[1]
+    assert "follows the interval, which excludes 0" in lines[1]
+    assert not any("disagrees" in line for line in verdict(pair))
+
+
+def test_two_models_that_decide_alike_get_no_verdict(models):
+    first, _, _ = models
+    twin = replace(first, name="twin")
+    lines = verdict(compare_runs([first], [twin]))
+    assert lines[0].endswith("so that there is no interval and no verdict.")
 
 
 def test_seeds_that_differ_are_no_better_model(models):
@@ -96,44 +147,51 @@ def test_seeds_that_differ_are_no_better_model(models):
     )
 
 
-def test_seeds_are_averaged_by_subject_and_each_is_shown(models):
+def test_two_external_models_of_one_name_do_not_differ_by_a_seed(models):
+    first, _, worse = (
+        replace(run, results=run.results.model_copy(update={"preset": EXTERNAL})) for run in models
+    )
+    assert not any("seed alone" in line for line in verdict(compare_runs([first], [worse])))
+
+
+def test_the_metric_of_a_model_is_the_mean_over_its_seeds(models):
     first, second, worse = models
     f1 = compare_runs([first, second], [worse]).metrics["f1"]
     alone = [compare_runs([run], [worse]).metrics["f1"].a for run in (first, second)]
     assert f1.of_seeds_a == pytest.approx([figures[-1] for figures in alone])
-    tp, errors = (np.zeros((3, 3)) for _ in range(2))
-    for wrong, seed in ((0.15, 1), (0.15, 2)):
-        decisions = decided(TRUTH, wrong, seed)
-        for fold in (1, 2, 3):
-            here = TRUTH.folds == fold
-            coded = TRUTH.labels[here] >= 0
-            right = decisions[here] == (TRUTH.labels[here] == 1)
-            tp[fold - 1] += (coded & right & decisions[here]).sum(axis=0)
-            errors[fold - 1] += (coded & ~right).sum(axis=0)
-    assert f1.a[:-1] == pytest.approx((2 * tp / (2 * tp + errors)).mean(axis=0))
+    assert f1.a == pytest.approx(np.mean(alone, axis=0))
 
 
-def test_seeds_that_differ_more_than_the_models_are_reported():
-    runs = [loaded(f"run{seed}", decided(TRUTH, 0.1 + 0.1 * seed, seed), seed) for seed in (0, 1)]
-    other = [
-        loaded(f"other{seed}", decided(TRUTH, 0.1 + 0.1 * seed, 7 + seed), seed) for seed in (0, 1)
-    ]
-    assert verdict(compare_runs(runs, other))[-1] == (
-        "The seeds of one model alone differ by more than the two models do."
-    )
-
-
-def test_where_every_subject_is_a_fold_the_frames_of_all_are_taken_together():
+def test_where_every_subject_is_a_fold_the_mean_of_subjects_has_an_interval():
     names, alone = np.unique(TRUTH.subjects, return_inverse=True)
     truth = replace(TRUTH, folds=alone + 1)
     decisions = [decided(truth, 0.15, 1), decided(truth, 0.30, 3)]
     folds = {fold + 1: [name] for fold, name in enumerate(names.tolist())}
     runs = [loaded(f"run{i}", decisions[i], i, truth, test_subjects=folds) for i in range(2)]
     pair = compare_runs([runs[0]], [runs[1]])
+    by_subject = [
+        [
+            plain_f1(truth.labels[alone == i, au], decisions[0][alone == i, au])
+            for i in range(len(names))
+        ]
+        for au in range(3)
+    ]
+    assert pair.estimand == "mean_of_folds"
+    assert pair.metrics["f1"].a[:3] == pytest.approx(np.nanmean(by_subject, axis=1))
+    assert verdict(pair)[0].startswith("Trained model a is better than trained model b")
+
+
+def test_where_one_fold_of_several_is_a_single_subject_frames_are_taken_together():
+    names, number = np.unique(TRUTH.subjects, return_inverse=True)
+    of_subject = np.where(np.arange(len(names)) == 0, 1, 2 + np.arange(len(names)) % 2)
+    truth = replace(TRUTH, folds=of_subject[number])
+    folds = {fold: names[of_subject == fold].tolist() for fold in (1, 2, 3)}
+    decisions = [decided(truth, 0.15, 1), decided(truth, 0.30, 3)]
+    runs = [loaded(f"run{i}", decisions[i], i, truth, test_subjects=folds) for i in range(2)]
+    pair = compare_runs([runs[0]], [runs[1]])
     pooled = [plain_f1(truth.labels[:, au], decisions[0][:, au]) for au in range(3)]
     assert pair.estimand == "pooled"
     assert pair.metrics["f1"].a == pytest.approx([*pooled, np.mean(pooled)])
-    assert verdict(pair)[0].startswith("Model a is better than model b on these 18 subjects")
 
 
 def test_one_side_holds_seeds_of_one_setting_only(models):
