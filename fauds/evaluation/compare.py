@@ -304,11 +304,12 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     # A fold with one subject shows no variance between subjects, unless all folds are such.
     by_fold = resampling.resampling_strata(folds, "mean_of_folds")
     estimand: Estimand = "pooled" if resampling.has_single_subject(by_fold) else "mean_of_folds"
-    counts = [[run.counted.counts for run in side] for side in (a, b)]
+    counts_a, counts_b = ([run.counted.counts for run in side] for side in (a, b))
     metrics = {}
     for name, statistic in first.results.protocol.predicts.statistics.items():
         of_a, of_b = (
-            np.stack([_figures(run, folds, statistic, estimand) for run in side]) for side in counts
+            np.stack([_figures(run, folds, statistic, estimand) for run in side])
+            for side in (counts_a, counts_b)
         )
         metrics[name] = MetricComparison(
             of_a.mean(axis=0),
@@ -316,7 +317,8 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
             tuple(of_a[:, -1].tolist()),
             tuple(of_b[:, -1].tolist()),
             compare(
-                *counts,
+                counts_a,
+                counts_b,
                 folds,
                 statistic,
                 estimand=estimand,

@@ -145,7 +145,8 @@ class MetricRow(_Schema):
             a measure that the model itself computes.
         scope: the frames that the value covers: "fold" (the test frames of one fold),
             "mean_of_folds" (the mean of the values of all folds), "pooled" (the test frames of all
-            folds at once), "sex" (all test frames of one sex) or "subject" (all test frames of one
+            folds at once), "sex" (all test frames of one sex), "sex_difference" (the value over the
+            frames of women minus that over the frames of men) or "subject" (all test frames of one
             subject).
         au: the AU or class; null for a value over all AUs or classes, and for metrics that are not
             computed for single AUs or classes.
@@ -166,7 +167,7 @@ class MetricRow(_Schema):
     """
 
     metric: str
-    scope: Literal["fold", "mean_of_folds", "pooled", "sex", "subject"]
+    scope: Literal["fold", "mean_of_folds", "pooled", "sex", "sex_difference", "subject"]
     au: str | None
     fold: int | None
     group: str | None = None
@@ -301,6 +302,13 @@ class Results(_Schema):
             have no face image.
         undefined: phrases that name the metrics that are undefined, and therefore left out of
             means, with the reasons.
+        without_interval: phrases that name the values that have no interval because a single
+            subject shows the AU or class in a test part, with that subject.
+        showing_subjects: by fold and by AU or class, the number of tested subjects with at least
+            one frame in which it is true.
+        subject_names: by metric, the AUs or classes over which the values of single subjects (scope
+            "subject") are averaged: those for which the metric is defined for every subject. If
+            there are none, each subject's value is over those for which it is defined.
         seconds: the time in seconds for training and testing each fold, added up over all folds,
             without work that was repeated after an interruption. Several folds may have been
             trained at the same time.
@@ -339,6 +347,9 @@ class Results(_Schema):
     frames_scored: int
     frames_without_image: dict[str, int]
     undefined: list[str]
+    without_interval: list[str] = []
+    showing_subjects: dict[int, dict[str, int]] = {}
+    subject_names: dict[str, list[str]] = {}
     seconds: float
     computed_on: list[str] = []
     provenance: dict[str, Any]

@@ -15,9 +15,10 @@ from fauds.evaluation.results import BySubject, MetricRow, SubjectCounts, Uncert
 from fauds.evaluation.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
+from fauds.metrics.comparison import compare, compare_groups
 from fauds.metrics.intervals import LEVEL, METHOD, intervals
 from fauds.metrics.occurrence import defined_mean
-from fauds.metrics.resampling import Additive, with_overall
+from fauds.metrics.resampling import Additive, Statistic, WithOverall, with_overall
 from fauds.targets.base import MetricValues, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
@@ -129,7 +130,7 @@ def plain(value: float) -> float | None:
 _UNDEFINED = {
     "local_text_f1": "no described frame with the AU active",
     "global_text_f1": "no described frame with the AU active",
-    "intensity_icc": "no spread in the coded or the predicted intensities",
+    "intensity_icc": "no spread in the coded intensities",
     "intensity_pcc": "no spread in the coded or the predicted intensities",
     "intensity_mae": "no coded intensity in the test part",
 }
@@ -185,7 +186,9 @@ def metric_rows(
 ) -> list[MetricRow]:
     """Return the rows of all metrics: of every fold, as means over folds, and pooled.
 
-    Pooled metrics are computed from the test frames of all folds at once. Every metric has a row
+    Pooled metrics are computed from the decisions on the test frames of all folds at once; metrics
+    of ranking and calibration are not pooled, since each fold has its own model. Every metric has a
+    row
     for each AU or class, and one over all of them. Means leave undefined values out; the function
     `undefined` lists these values.
 
@@ -299,9 +302,9 @@ def _mean(lines: Sequence[MetricRow]) -> float:
 def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows) -> list[MetricRow]:
     labels = np.concatenate([scores.labels for scores in folds.values()])
     scores = np.concatenate([fold.scores for fold in folds.values()])
-    graded = all(fold.graded for fold in folds.values())
     n = rows.target.coded(labels)
-    metrics = rows.target.metrics(labels, scores, threshold, graded=graded)
+    # Every fold has a model of its own, and scores of different models cannot be ranked together.
+    metrics = rows.target.metrics(labels, scores, threshold, graded=False)
     lines: list[MetricRow] = []
     for name, figure in metrics.items():
         lines += rows.by_name(name, "pooled", figure, n)
@@ -434,10 +437,12 @@ def with_intervals(
 
 
 def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
-    """Return the rows of the metrics in `Target.statistics`, such as F1, for each sex.
+    """Return the rows of metrics for each sex, and of the difference between the sexes.
 
-    A metric is computed from all test frames of one sex at once, and has a confidence interval.
-    Subjects of unknown sex are left out.
+    The metrics are those in `Target.statistics`, such as F1, and in `Target.group_statistics`. A
+    metric is computed from all test frames of one sex at once, and has a confidence interval. The
+    differences are women's value minus men's, by the metrics in `Target.group_statistics`, or by
+    the main metric if there are none. Subjects of unknown sex are left out.
 
     Args:
         counted: the counts of correct and wrong decisions for each of G subjects.
@@ -446,30 +451,131 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
         rows: makes the rows of results.json.
     """
     lines: list[MetricRow] = []
-    sexes = np.array(counted.sexes)
+    target, sexes = rows.target, np.array(counted.sexes)
     for sex in sorted(set(counted.sexes) - {""}):
         of_sex = sexes == sex
         counts = _only(counted.counts, of_sex)
-        n = [*rows.target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
-        for name, statistic in rows.target.statistics.items():
+        n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
+        for name, statistic in {**target.statistics, **target.group_statistics}.items():
             computed = intervals(counts, counted.folds[of_sex], statistic, estimand="pooled")
             figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
             ends = computed.low, computed.high
             lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
+    if not {"F", "M"} <= set(counted.sexes):
+        return lines
+    known = sexes != ""
+    counts = _only(counted.counts, known)
+    n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[known].sum())]
+    for name, statistic in (target.group_statistics or _main(target)).items():
+        difference, low, high = compare_groups(
+            counts, counted.folds[known], sexes[known] == "F", statistic
+        )
+        figure = MetricValues(difference[:-1], float(difference[-1]))
+        lines += rows.by_name(name, "sex_difference", figure, n, ends=(low, high))
     return lines
 
 
-def subject_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
+def _main(target: Target) -> dict[str, Statistic]:
+    return {target.main_metric: target.statistics[target.main_metric]}
+
+
+def subject_rows(
+    counted: BySubject, frames: np.ndarray, rows: MetricRows
+) -> tuple[list[MetricRow], dict[str, list[str]]]:
     """Return the rows of the metrics in `Target.statistics`, such as F1, for each subject.
 
-    Only the values over all AUs or classes are returned. For the arguments see `sex_rows`.
+    Only the values over AUs or classes are returned. A subject's value is the mean over the AUs for
+    which the metric is defined for every subject, so that the values of subjects can be compared.
+    If there is no such AU, or if the metric's overall value is not a mean over AUs or classes, it
+    is the metric's overall value of the subject alone. For the arguments see `sex_rows`.
+
+    Returns:
+        The rows, and by metric the names of the AUs or classes that are averaged; no names if a
+        value is the overall value of the subject alone.
+    """
+    lines, averaged = [], {}
+    for name, statistic in rows.target.statistics.items():
+        by_name = with_overall(statistic, counted.counts)
+        values, names = by_name[:, -1], []
+        common = ~np.isnan(by_name[:, :-1]).any(axis=0)
+        if common.any() and not isinstance(statistic, WithOverall):
+            values = by_name[:, :-1][:, common].mean(axis=1)
+            names = [au for au, has in zip(rows.target.names, common, strict=True) if has]
+        averaged[name] = names
+        lines += [
+            rows.row(name, "subject", float(value), n, group=subject)
+            for subject, value, n in zip(counted.subjects, values, frames, strict=True)
+        ]
+    return lines, averaged
+
+
+def trivial_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[MetricRow]:
+    """Return the rows of how much the model is above predictions that ignore the image.
+
+    The rows, of the metric "above_trivial", hold the main metric of the model minus that of
+    `Target.trivial_counts`, as means of folds with the confidence interval of this difference.
+    There are none if the target has no such predictions. For the arguments see `sex_rows`.
+    """
+    target = rows.target
+    trivial = target.trivial_counts(counted.counts)
+    if trivial is None:
+        return []
+    compared = compare(
+        [counted.counts],
+        [trivial],
+        counted.folds,
+        target.statistics[target.main_metric],
+        estimand="mean_of_folds",
+        permutations=1,
+    )
+    n = [*target.coded_counts(counted.counts).sum(axis=0).tolist(), int(frames.sum())]
+    figure = MetricValues(compared.difference[:-1], float(compared.difference[-1]))
+    ends = compared.low, compared.high
+    return rows.by_name("above_trivial", "mean_of_folds", figure, n, ends=ends)
+
+
+def showing_subjects(
+    labels: np.ndarray, folds: np.ndarray, owners: np.ndarray, target: Target
+) -> dict[int, dict[str, list[str]]]:
+    """Return, by fold and by AU or class, the subjects with a frame in which it is true.
+
+    Args:
+        labels: the labels of N frames, as `Target.labels` returns them.
+        folds: the number of the fold that tests each frame, int [N].
+        owners: the subject of each frame, str [N].
+        target: the target that is predicted.
+    """
+    true = target.indicators(labels) == 1
+    return {
+        int(fold): {
+            name: sorted(set(owners[(folds == fold) & true[:, place]].tolist()))
+            for place, name in enumerate(target.names)
+        }
+        for fold in np.unique(folds)
+    }
+
+
+def without_interval(
+    showing: Mapping[int, Mapping[str, Sequence[str]]],
+    tested: Mapping[int, np.ndarray],
+    target: Target,
+) -> list[str]:
+    """Return a phrase for each AU or class that a single subject of a fold shows.
+
+    Its means of folds have no interval: without this subject the fold would have no value, so that
+    nothing is known about the spread between subjects.
+
+    Args:
+        showing: by fold and by AU or class, the subjects with a frame in which it is true.
+        tested: by fold, the subject of each test frame, str [N].
+        target: the target that is predicted.
     """
     return [
-        rows.row(name, "subject", float(value), n, group=subject)
-        for name, statistic in rows.target.statistics.items()
-        for subject, value, n in zip(
-            counted.subjects, with_overall(statistic, counted.counts)[:, -1], frames, strict=True
-        )
+        f"{target.titles[target.main_metric]} of {name}: in fold {fold}, {subjects[0]} is the only "
+        f"one of {len(np.unique(tested[fold]))} subjects who shows it"
+        for fold, by_name in showing.items()
+        for name, subjects in by_name.items()
+        if len(subjects) == 1 and len(np.unique(tested[fold])) > 1
     ]
 
 
@@ -483,8 +589,10 @@ def uncertainty() -> Uncertainty:
         seed=0,
         note="What this protocol would give on new subjects of the same population, with as many "
         "subjects in every fold and with the same trained models. Subjects are the unit, since the "
-        "frames of one subject are alike. The intervals do not cover what another training seed, "
-        "another choice of folds or other coders would change.",
+        "frames of one subject are alike. The intervals do not cover what would change with other "
+        "training subjects (the test subjects of one fold train the models of the other folds), "
+        "with training again from another seed, with another choice of folds, or with other "
+        "coders.",
     )
 
 
@@ -503,6 +611,9 @@ class RunFigures:
     metrics: list[MetricRow]
     summary: dict[str, float | None]
     undefined: list[str]
+    without_interval: list[str]
+    showing_subjects: dict[int, dict[str, int]]
+    subject_names: dict[str, list[str]]
     uncertainty: Uncertainty
     subject_counts: SubjectCounts
 
@@ -539,15 +650,24 @@ def run_figures(
     )
     frames = np.array([coded_frames.get(subject, 0) for subject in counted.subjects])
     lines = metric_rows(folds, threshold, rows)
+    of_subjects, subject_names = subject_rows(counted, frames, rows)
     lines = [
         *with_intervals(lines, counted, rows),
+        *trivial_rows(counted, frames, rows),
         *sex_rows(counted, frames, rows),
-        *subject_rows(counted, frames, rows),
+        *of_subjects,
     ]
+    showing = showing_subjects(labels, fold_of, owners, target)
     return RunFigures(
         metrics=lines,
         summary=summary(lines, target, _measures(folds)),
         undefined=undefined(lines, target),
+        without_interval=without_interval(showing, subjects, target),
+        showing_subjects={
+            fold: {name: len(ids) for name, ids in by_name.items()}
+            for fold, by_name in showing.items()
+        },
+        subject_names=subject_names,
         uncertainty=uncertainty(),
         subject_counts=SubjectCounts.of(counted, target),
     )

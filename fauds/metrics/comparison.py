@@ -135,6 +135,54 @@ def compare(
     return Comparison(value, value - half, value + half, p, _adjusted(swapped, value, p, exact))
 
 
+def compare_groups(
+    counts: Additive,
+    folds: np.ndarray,
+    members: np.ndarray,
+    statistic: Statistic,
+    *,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare one model's results on two groups of subjects, such as women and men.
+
+    The statistic is computed from all frames of each group. The subjects of the groups differ, so
+    that the variances of both groups, from jackknives over subjects within folds, are added. Use a
+    statistic that does not depend on how often an AU is active, such as
+    `fauds.metrics.occurrence.skew_f1`: F1 is higher in the group that shows the AU more often.
+
+    Args:
+        counts: the counts of every subject; arrays of shape [G, ...] for G subjects.
+        folds: the number of the fold that tests each subject, int [G].
+        members: whether each subject is of the first group, bool [G]; the others are of the second.
+        statistic: a metric of counts.
+        level: the nominal coverage of the interval, above 0 and below 1.
+
+    Returns:
+        Three arrays, float64 [A + 1], with a value for each of A AUs or classes, and last one over
+        all of them: the statistic of the first group minus that of the second, and the lower and
+        the upper end of the interval of this difference; NaN where undefined.
+    """
+    values, parts = [], []
+    unknown = np.zeros(())
+    for group in (members, ~members):
+        of_group = type(counts)(*(part[group] for part in counts.parts))
+        of_folds = folds[group]
+
+        def pooled(
+            weights: np.ndarray, of_group: Additive = of_group, of_folds: np.ndarray = of_folds
+        ) -> np.ndarray:
+            return resampling.estimates(weights, of_group, of_folds, statistic, "pooled")
+
+        strata = resampling.resampling_strata(of_folds, "pooled")
+        value, variance, freedom = resampling.jackknife(pooled, strata)
+        values.append(value)
+        parts.append((variance, max(freedom, np.finfo(float).tiny)))
+        unknown = unknown + (variance <= _TIE**2)
+    difference = values[0] - values[1]
+    half = np.where(unknown > 0, np.nan, _half_width(parts, level))
+    return difference, difference - half, difference + half
+
+
 def _half_width(parts: Sequence[tuple[np.ndarray, float]], level: float) -> np.ndarray:
     """Return half the width of confidence intervals of Student's t, float64 [A + 1].
 

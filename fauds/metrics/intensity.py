@@ -22,15 +22,13 @@ def icc_3_1(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         predicted: the predicted intensities, float [N, A].
 
     Returns:
-        ICC(3,1), float64 [A], -1 to 1; NaN if both labels and predictions are constant, or for
-        fewer than two coded frames.
+        ICC(3,1), float64 [A], -1 to 1; NaN if the labels of the coded frames are constant (for
+        example, if no intensity above 0 is coded), or for fewer than two coded frames.
     """
-    coded_variance, predicted_variance, covariance, labels_vary, predicted_varies = _moments(
-        labels, predicted
-    )
+    coded_variance, predicted_variance, covariance, labels_vary, _ = _moments(labels, predicted)
     frames = (coded_variance + predicted_variance + 2 * covariance) / 2
     residual = (coded_variance + predicted_variance - 2 * covariance) / 2
-    return divide(frames - residual, frames + residual, labels_vary | predicted_varies)
+    return divide(frames - residual, frames + residual, labels_vary)
 
 
 def pcc(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -172,15 +172,23 @@ def prevalence_f1(counts: Counts, prevalence: np.ndarray, threshold: float) -> n
         counts: the confusion counts of the test frames, for any predictions (only the labels
             matter).
         prevalence: the share of training frames in which each AU is active, float [A].
-        threshold: the decision threshold. If the prevalence of an AU is below the threshold, all
-            decisions are "inactive", and F1 is 0.
+        threshold: the decision threshold.
 
     Returns:
-        The F1, float64 [..., A]; NaN for an AU without active frames.
+        The F1, float64 [..., A]; NaN for an AU without active frames, and for an AU whose
+        prevalence is below the threshold: the AU is then never predicted, which is no baseline.
     """
-    return np.where(prevalence >= threshold, always_active_f1(counts), 0.0) + np.where(
-        counts.positives > 0, 0.0, np.nan
-    )
+    return np.where(prevalence >= threshold, always_active_f1(counts), np.nan)
+
+
+def always_active(counts: Counts) -> Counts:
+    """Return the counts of predicting every AU to be active in every frame.
+
+    Args:
+        counts: the confusion counts of any predictions of the same frames.
+    """
+    none = np.zeros_like(counts.tp)
+    return Counts(tp=counts.positives, fp=counts.negatives, fn=none, tn=none)
 
 
 def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fauds.evaluation.results import MetricRow
 from fauds.metrics.calibration import reliability
+from fauds.metrics.occurrence import defined_mean
 from fauds.report.formatting import sentence_case
 from fauds.report.svg import INK, MARKERS, SERIES, Drawing, as_drawing, drawing, grid
 from fauds.tables.paths import LOG, fold_folder
@@ -144,30 +145,38 @@ def _extremes(points: Sequence[_Point]) -> list[_Point]:
     return list(dict.fromkeys(ends))
 
 
-def draw_reliability(labels: np.ndarray, probabilities: np.ndarray) -> Drawing:
+def draw_reliability(labels: np.ndarray, probabilities: np.ndarray, folds: np.ndarray) -> Drawing:
     """Draw a reliability diagram: the share of active frames against the predicted probability.
 
-    Each faint line is one AU; the line with markers is for all AUs together.
+    Each fold has its own model, so that the values of a bin are computed for each fold and
+    averaged. Each faint line is one AU; the line with markers is the mean over AUs.
 
     Args:
         labels: the labels of N frames and A AUs, int8 [N, A]: 0, 1, or -1 if not coded.
         probabilities: the predicted probabilities of the same frames and AUs, float [N, A].
+        folds: the number of the fold that tests each frame, int [N].
     """
+    of_folds = [
+        np.stack(reliability(labels[folds == fold], probabilities[folds == fold])[:2])
+        for fold in np.unique(folds)
+    ]
+    # [2, A, bins]: the mean probability and the share of active frames.
+    by_au = defined_mean(np.stack(of_folds), axis=0)
+    mean, share = defined_mean(by_au, axis=1)
     with drawing("reliability"):
         figure = Figure((_WIDTH, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color=INK, alpha=0.5, linestyle=":", label="as it should be")
-        for mean, share, _ in zip(*reliability(labels, probabilities), strict=True):
-            axes.plot(100 * mean, 100 * share, color=INK, alpha=0.25, linewidth=0.8)
-        mean, share, _ = reliability(labels.reshape(-1, 1), probabilities.reshape(-1, 1))
-        axes.plot(100 * mean[0], 100 * share[0], label="all action units", **_style(0))
+        for predicted, active in zip(*by_au, strict=True):
+            axes.plot(100 * predicted, 100 * active, color=INK, alpha=0.25, linewidth=0.8)
+        axes.plot(100 * mean, 100 * share, label="mean over action units", **_style(0))
         axes.set(xlabel="probability given, %", ylabel="frames that are active, %")
         axes.set(xlim=(0, 100), ylim=(0, 100))
         grid(axes, "both")
         axes.legend(loc="upper left")
         bins = [
             f"{100 * predicted:.0f} % given, {100 * active:.0f} % active"
-            for predicted, active in zip(mean[0], share[0], strict=True)
+            for predicted, active in zip(mean, share, strict=True)
             if not np.isnan(predicted)
         ]
         return as_drawing(figure, "reliability", "Reliability", f"Reliability: {'; '.join(bins)}.")

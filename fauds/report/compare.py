@@ -15,7 +15,14 @@ from fauds.evaluation.compare import (
     changed_settings,
 )
 from fauds.evaluation.finished import CountedRun
-from fauds.report.formatting import new_console, new_table, percent, sentence_case
+from fauds.report.formatting import (
+    new_console,
+    new_table,
+    percent,
+    points,
+    points_range,
+    sentence_case,
+)
 
 _ESTIMANDS = {
     "mean_of_folds": "means of the folds",
@@ -117,7 +124,7 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
     if np.isnan(compared.comparison.low[-1]):
         yield (
             f"The {figure} of the two {models} differs by "
-            f"{_points(compared.comparison.difference[-1])} points (a - b), but the spread between "
+            f"{points(compared.comparison.difference[-1])} points (a - b), but the spread between "
             "subjects is unknown, so that there is no interval and no verdict."
         )
         return
@@ -175,9 +182,10 @@ def _undefined(pair: ModelComparison, name: str) -> str:
 def _less(compared: MetricComparison) -> str:
     """Return the difference a - b of the two models as text: points, 95 % interval and p-value."""
     comparison = compared.comparison
+    spread = points_range(comparison.low[-1], comparison.high[-1]) or "-"
     return (
-        f"{_points(comparison.difference[-1])} points (a - b; 95 % interval "
-        f"{_range(comparison.low[-1], comparison.high[-1])}, p {_probability(comparison.p[-1])})"
+        f"{points(comparison.difference[-1])} points (a - b; 95 % interval {spread}, "
+        f"p {_probability(comparison.p[-1])})"
     )
 
 
@@ -241,8 +249,8 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
             row["au"] or pair.target.total,
             percent(row["a"]),
             percent(row["b"]),
-            _points(row["difference"]),
-            _range(row["low"], row["high"]),
+            points(row["difference"]),
+            points_range(row["low"], row["high"]) or "-",
             _probability(row["p"]),
             "" if row["au"] is None else _probability(row["adjusted_p"]),
         )
@@ -264,17 +272,6 @@ def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[st
 
 def _plain(value: np.floating) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _points(value: float | None) -> str:
-    # Adding 0.0 turns -0.0 into 0.0: values that round to zero are all printed as +0.0.
-    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None or high is None or np.isnan(low) or np.isnan(high):
-        return "-"
-    return f"{_points(low)} to {_points(high)}"
 
 
 def _probability(value: float | None) -> str:

@@ -1,5 +1,7 @@
 """Functions that format values, and the console and the tables that commands print with."""
 
+import math
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +15,26 @@ def percent(value: float | None) -> str:
 def percent_range(low: float | None, high: float | None) -> str:
     """Return an interval as text in %, such as ``83.0 to 87.2``; "" if either end is None."""
     return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+
+
+def points(value: float | None) -> str:
+    """Return a difference, -1 to 1, as text in percentage points, such as ``+2.1``; "-" for None.
+
+    NaN counts as None.
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    # Adding 0.0 turns -0.0 into 0.0: values that round to zero are all printed as +0.0.
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def points_range(low: float | None, high: float | None) -> str:
+    """Return the interval of a difference in percentage points, such as ``-0.5 to +2.1``.
+
+    It is an empty string if either end is None or NaN.
+    """
+    ends = (points(low), points(high))
+    return "" if "-" in ends else " to ".join(ends)
 
 
 def sentence_case(words: str) -> str:

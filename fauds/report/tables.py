@@ -141,14 +141,30 @@ def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None =
     for name in (*target.names, None):
         figures = [results.row(metric, "fold", name, fold) for fold in results.folds]
         figures += [results.row(metric, scope, name) for scope in ("mean_of_folds", "pooled")]
-        figures += [results.row(other, "mean_of_folds", name) for other in beside]
-        rows.append(Row(name or target.total, tuple(map(figure, figures)), name is None))
+        cells = [*map(figure, figures)]
+        cells += [baseline_cell(results, other, name) for other in beside]
+        rows.append(Row(name or target.total, tuple(cells), name is None))
     folds = (f"fold {fold}" for fold in results.folds)
     return Table(
         caption=f"{target.titles[metric]} by fold, in %",
         head=(target.short, *folds, MEAN, POOLED, *beside.values()),
         rows=tuple(rows),
     )
+
+
+def baseline_cell(results: Results, metric: str, name: str | None) -> Cell:
+    """Return a cell with the mean over folds of a metric, in %; in words if it is undefined.
+
+    Args:
+        results: the results of a run.
+        metric: the name of the metric, which may be a baseline of the target.
+        name: the AU or class; None for the value over all of them.
+    """
+    row = results.row(metric, "mean_of_folds", name)
+    words = results.protocol.predicts.undefined_baselines.get(metric)
+    if row is not None and row.value is None and words is not None:
+        return Cell(words)
+    return figure(row)
 
 
 def figure(row: MetricRow | None) -> Cell:

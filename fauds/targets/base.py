@@ -62,12 +62,17 @@ class Target(Settings, ABC):
             add up over subjects. The first metric is the main one. Confidence intervals, values by
             group of subjects, values at other epochs and thresholds, and paired tests are
             computed for these metrics only.
+        group_statistics: the functions that compute the metrics by which groups of people, such as
+            women and men, are compared. They must not depend on how often an AU or class occurs. If
+            empty, the main metric is used.
         headline: the names of the metrics that summarise a run, each as a mean over AUs or classes
             and over folds.
         titles: the title of each metric in tables.
         overall: the title in sentences of each metric's value over all AUs or classes.
         baselines: the titles in tables of the baselines, which are metrics of predictions that
             ignore the image.
+        undefined_baselines: the words in tables for a baseline that is undefined for an AU or
+            class.
         undefined: the reason why each metric can be undefined for an AU or class.
         undefined_overall: the reason why each metric's value over all AUs or classes can be
             undefined.
@@ -84,10 +89,12 @@ class Target(Settings, ABC):
     estimand: ClassVar[str]
     form: ClassVar[Form]
     statistics: ClassVar[Mapping[str, Statistic]]
+    group_statistics: ClassVar[Mapping[str, Statistic]] = {}
     headline: ClassVar[tuple[str, ...]]
     titles: ClassVar[Mapping[str, str]]
     overall: ClassVar[Mapping[str, str]]
     baselines: ClassVar[Mapping[str, str]] = {}
+    undefined_baselines: ClassVar[Mapping[str, str]] = {}
     undefined: ClassVar[Mapping[str, str]] = {}
     undefined_overall: ClassVar[Mapping[str, str]]
 
@@ -239,6 +246,16 @@ class Target(Settings, ABC):
     def baseline_metrics(self) -> frozenset[str]:
         """The names of the baselines: the metrics that do not depend on a trained model."""
         return frozenset(self.baselines)
+
+    def trivial_counts(self, counts: Additive) -> Additive | None:
+        """Return the counts of predictions that ignore the image, against which models are tested.
+
+        By default, there are none, and the result is None.
+
+        Args:
+            counts: the counts of groups of frames, as `count_by` returns them, for any predictions.
+        """
+        return None
 
     @abstractmethod
     def coded_counts(self, counts: Additive) -> np.ndarray:

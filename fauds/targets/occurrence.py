@@ -63,12 +63,13 @@ class Occurrence(Target):
     remarks: ClassVar[tuple[str, ...]] = (
         "Always active: the F1 of predicting the action unit to be active in every frame. "
         "Training prevalence: the F1 of predicting, for every frame, the share of training frames "
-        "in which the action unit is active as its probability; it is 0 if this share is below "
-        "the threshold.",
+        "in which the action unit is active as its probability; if this share is below the "
+        "threshold, the action unit is never predicted active, and there is no such F1.",
         "F1 at equal shares: the F1 if as many frames were active as inactive, which makes rare "
         "and frequent action units comparable. F1 of both states: the mean of the F1 of active "
         "frames and the F1 of inactive frames. Calibration error: the mean absolute difference "
-        "between the predicted probability and the share of frames that are active.",
+        "between the predicted probability and the share of frames that are active. Brier score: "
+        "the mean squared error of the probability.",
     )
     estimand: ClassVar[str] = (
         "F1 is computed for each action unit over all frames of a test part, then averaged over "
@@ -79,6 +80,7 @@ class Occurrence(Target):
         "f1": occurrence.f1,
         "accuracy": occurrence.accuracy,
     }
+    group_statistics: ClassVar[Mapping[str, Statistic]] = {"skew_f1": occurrence.skew_f1}
     headline: ClassVar[tuple[str, ...]] = ("f1", "accuracy", "always_active_f1")
     titles: ClassVar[Mapping[str, str]] = {"f1": "F1", "accuracy": "accuracy"}
     overall: ClassVar[Mapping[str, str]] = {"f1": "mean F1", "accuracy": "mean accuracy"}
@@ -90,6 +92,7 @@ class Occurrence(Target):
         "always_active_f1": "always active",
         "prevalence_f1": "training prevalence",
     }
+    undefined_baselines: ClassVar[Mapping[str, str]] = {"prevalence_f1": "never active"}
     undefined: ClassVar[Mapping[str, str]] = {
         "f1": _NO_POSITIVE,
         "recall": _NO_POSITIVE,
@@ -100,6 +103,7 @@ class Occurrence(Target):
         "precision": "no frame was predicted to be active",
         "accuracy": "no coded frame in the test part",
         "calibration_error": "no coded frame in the test part",
+        "brier_score": "no coded frame in the test part",
     }
 
     @property
@@ -183,6 +187,14 @@ class Occurrence(Target):
         frames: np.ndarray = np.sum(counts.parts, axis=0)
         return frames
 
+    def trivial_counts(self, counts: Additive) -> Counts:
+        """Return the counts of predicting every action unit to be active in every frame.
+
+        Args:
+            counts: the confusion counts of groups of frames, for any predictions.
+        """
+        return occurrence.always_active(Counts(*counts.parts))
+
     def label(self, name: str) -> str:
         """Return an action unit's name with its FACS name, such as AU12 (lip corner puller)."""
         return f"{name} ({facts()[name]['name'].lower()})"
@@ -243,6 +255,7 @@ class Occurrence(Target):
             values["auc"] = ranking.auc(labels, scores)
             values["average_precision"] = ranking.average_precision(labels, scores)
             values["calibration_error"] = calibration.calibration_error(labels, scores)
+            values["brier_score"] = calibration.brier_score(labels, scores)
         if rates is not None:
             values["prevalence_f1"] = occurrence.prevalence_f1(counts, rates, threshold)
         return {name: MetricValues(by_name) for name, by_name in values.items()}

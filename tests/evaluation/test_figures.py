@@ -161,6 +161,6 @@ def test_a_value_is_that_of_the_protocols_selection_unless_another_is_named(run)
     assert results.value("f1", "mean_of_folds") == row.value
     chosen = results.row("f1", "mean_of_folds", selection="best_test_epoch")
     assert chosen.value == 0.99
-    assert results.value("prevalence_f1", "mean_of_folds") is not None
+    assert results.value("always_active_f1", "mean_of_folds") is not None
     assert results.row("f1", "sex", group="F").group == "F"
     assert results.row("f1", "sex") is None

@@ -55,7 +55,8 @@ def test_means_are_over_aus_then_over_folds_and_leave_out_undefined_figures():
     assert value(("f1", "mean_of_folds", "AU01", None)) == pytest.approx(2 / 3)
     assert value(("f1", "mean_of_folds", None, None)) == pytest.approx((2 / 3 + 1) / 2)
     assert value(("f1", "pooled", "AU12", None)) == pytest.approx(2 * 2 / (2 * 2 + 0 + 1))
-    assert value(("prevalence_f1", "fold", "AU01", 1)) == 0
+    assert value(("prevalence_f1", "fold", "AU01", 1)) is None
+    assert value(("prevalence_f1", "fold", "AU12", 1)) == 1
     assert score.summary(rows, LAST.target)["f1"] == value(("f1", "mean_of_folds", None, None))
     assert score.undefined(rows, LAST.target) == [
         "balanced_f1, skew_f1, auc of AU12 in fold 1: no positive or no negative frame in the test "
@@ -104,6 +105,23 @@ def test_decisions_have_no_metrics_that_need_probabilities():
     }
     assert names.isdisjoint({"auc", "average_precision", "calibration_error"})
     assert {"f1", "recall", "skew_f1"} <= names
+
+
+def test_scores_of_the_models_of_different_folds_are_not_ranked_together():
+    """Each fold ranks perfectly, but the scores of fold 2 are all above those of fold 1."""
+    folds = {
+        fold: scores([[1, 1], [0, 0]], [[low + 0.1, low + 0.1], [low, low]])
+        for fold, low in ((1, 0.1), (2, 0.7))
+    }
+    rows = score.metric_rows(folds, 0.5, LAST)
+    auc = {row.scope: row.value for row in rows if row.metric == "auc" and row.au == "AU01"}
+    assert auc == {"fold": 1, "mean_of_folds": 1}
+    of_scopes = {
+        name: {row.scope for row in rows if row.metric == name}
+        for name in ("average_precision", "calibration_error", "brier_score", "f1")
+    }
+    by_fold = {"fold", "mean_of_folds"}
+    assert of_scopes == {**dict.fromkeys(of_scopes, by_fold), "f1": {*by_fold, "pooled"}}
 
 
 def test_intensities_are_scored_on_coded_frames():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss
 
 from fauds.metrics import calibration
 
@@ -48,3 +49,21 @@ def test_calibrated_probabilities_have_no_error():
 def test_the_error_of_an_au_without_codes_is_undefined():
     labels = np.full((4, 1), -1, np.int8)
     assert np.isnan(calibration.calibration_error(labels, np.full((4, 1), 0.5)))[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_probability_at_an_edge_is_in_the_bin_above_whatever_its_type(dtype):
+    edges = np.arange(10) / 10
+    _, _, number = calibration.reliability(np.ones((10, 1), np.int8), edges[:, None].astype(dtype))
+    assert number.tolist() == [[1] * 10]
+
+
+def test_the_brier_score_is_the_mean_squared_error():
+    rng = np.random.default_rng(0)
+    labels = rng.choice([-1, 0, 1], (80, 2)).astype(np.int8)
+    labels[:, 1] = -1
+    probabilities = rng.random((80, 2))
+    coded = labels[:, 0] >= 0
+    expected = brier_score_loss(labels[coded, 0], probabilities[coded, 0])
+    scores = calibration.brier_score(labels, probabilities)
+    assert scores == pytest.approx([expected, np.nan], nan_ok=True)

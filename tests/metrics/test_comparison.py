@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from fauds.errors import DataError
 from fauds.metrics import occurrence
-from fauds.metrics.comparison import compare
+from fauds.metrics.comparison import compare, compare_groups
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import estimates
 
@@ -196,3 +196,42 @@ def test_models_scored_on_different_labels_are_an_error():
     fewer = Counts(*(part[:-1] for part in (a.tp, a.fp, a.fn, a.tn)))
     with pytest.raises(DataError, match="same labels"):
         compare([a], [a, fewer], folds, occurrence.f1, estimand="pooled")
+
+
+def test_groups_are_compared_by_a_metric_that_does_not_depend_on_how_often_an_au_is_active():
+    """Recall 0.7 and a false-positive rate of 0.1 in both groups; women show the AU more often."""
+    active = np.array([[259]] * 6 + [[150]] * 6)
+    active += (np.arange(12) % 6 * 2 - 5)[:, None]
+    inactive = 1000 - active
+    tp, fp = 0.7 * active, 0.1 * inactive
+    counts = Counts(tp=tp, fp=fp, fn=active - tp, tn=inactive - fp)
+    women, folds = np.arange(12) < 6, np.arange(12) % 3
+    f1, low, _ = compare_groups(counts, folds, women, occurrence.f1)
+    assert f1[0] == pytest.approx(0.705 - 0.618, abs=0.001) and low[0] > 0
+    skew, low, high = compare_groups(counts, folds, women, occurrence.skew_f1)
+    assert skew[0] == pytest.approx(0)
+    assert not low[0] > 0 and not high[0] < 0
+    other = compare_groups(counts, folds, ~women, occurrence.skew_f1)
+    assert other[0] == pytest.approx(-skew)
+
+
+def test_the_interval_of_a_difference_between_groups_adds_their_variances():
+    a, _, folds = pair(12, subjects=18)
+    women = np.arange(18) < 9
+    variances = []
+    for group in (women, ~women):
+        members = np.flatnonzero(group)
+        total = 0.0
+        for fold in range(3):
+            out = []
+            for subject in members[folds[members] == fold]:
+                kept = np.setdiff1d(members, subject)
+                out.append(occurrence.skew_f1(Counts(*(p[kept].sum(0) for p in a.parts))))
+            total += 2 / 3 * ((out - np.mean(out, axis=0)) ** 2).sum(axis=0)
+        variances.append(total)
+    total = variances[0] + variances[1]
+    freedom = total**2 / ((variances[0] ** 2 + variances[1] ** 2) / 2)
+    difference, low, high = compare_groups(a, folds, women, occurrence.skew_f1)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
+    assert high[:2] - difference[:2] == pytest.approx(half)
+    assert difference[:2] - low[:2] == pytest.approx(half)

@@ -102,7 +102,9 @@ def test_the_prevalence_baseline_is_the_f1_of_a_constant_decision():
     labels = np.array([[1, 1], [0, 0], [1, 1], [0, 1]], np.int8)
     counts = occurrence.count(labels, labels == 1)
     scores = occurrence.prevalence_f1(counts, np.array([0.4, 0.6]), 0.5)
-    assert scores == pytest.approx([0, f1_score(labels[:, 1], np.ones(4))])
+    always = f1_score(labels[:, 1], np.ones(4))
+    assert scores == pytest.approx([np.nan, always], nan_ok=True)
+    assert occurrence.f1(occurrence.always_active(counts))[1] == pytest.approx(always)
 
 
 def test_a_probability_at_the_threshold_is_active():

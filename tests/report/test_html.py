@@ -116,16 +116,18 @@ def test_values_from_files_are_escaped(run):
 def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_path):
     extra = [
         row("f1", 0.9, selection="best_test_epoch"),
-        row("f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
-        row("f1", 0.8, scope="sex", group="M", low=0.7, high=0.9),
+        row("skew_f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
+        row("skew_f1", 0.8, scope="sex", group="M", low=0.7, high=0.9),
+        row("skew_f1", -0.3, scope="sex_difference", low=-0.41, high=-0.2),
         row("f1", 0.3, scope="subject", group="F002"),
         row("f1", 0.2, scope="subject", group="M001"),
     ]
     folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=extra)
     _, page = read(write_html([folder]))
-    sexes = page.tables["F1 by sex, all frames of one sex pooled, in %"]
-    assert sexes[-1] == ["Mean", "50.0 40.0 to 60.0", "80.0 70.0 to 90.0", "apart"]
-    subjects = page.tables["Over all action units by subject, in %, the lowest F1 first"]
+    sexes = page.tables["F1 at equal shares by sex, all frames of one sex pooled, in %"]
+    women, men = "50.0 40.0 to 60.0", "80.0 70.0 to 90.0"
+    assert sexes[-1] == ["Mean", women, men, "-30.0 -41.0 to -20.0"]
+    subjects = page.tables["By subject, in %, the lowest F1 first"]
     assert [cells[0] for cells in subjects[1:]] == ["M001", "F002"]
     chosen = page.tables["Mean F1 by how the epoch and the threshold are chosen, in %"]
     headline, best = float(chosen[1][1]), chosen[2]
@@ -405,7 +407,8 @@ def test_a_headline_without_an_interval_says_why(tmp_path):
     folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", changes=changes)
     results = results_file.read(folder)
     assert "(no interval: the subjects show no spread)." in read(write_html([folder]))[0]
-    alone = results.protocol.model_copy(update={"test_subjects": {1: ["F001"], 2: ["M001"]}})
+    tested = {1: ["F001"], 2: ["M001", "M002"]}
+    alone = results.protocol.model_copy(update={"test_subjects": tested})
     rows = [
         line.model_copy(update={"value": 0.5, "low": 0.25, "high": 0.75})
         if (line.metric, line.scope, line.au) == ("f1", "pooled", None)

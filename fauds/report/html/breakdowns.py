@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from fauds.evaluation.results import MetricRow
-from fauds.report.formatting import percent, sentence_case
+from fauds.report.formatting import percent, points, points_range, sentence_case
 from fauds.report.html.runs import ReportedRun
-from fauds.report.tables import Cell, Row, Table, figure, fold_table
+from fauds.report.tables import Cell, Row, Table, baseline_cell, figure, fold_table
 
 SELECTIONS = {
     "last": "the last epoch, threshold as declared (the headline)",
@@ -29,6 +29,7 @@ _BESIDE = {
     "auc": "Area under ROC",
     "average_precision": "Average precision",
     "calibration_error": "Calibration error",
+    "brier_score": "Brier score",
 }
 _TEXTS = {
     "word_top5": "Next word among the first five",
@@ -59,7 +60,7 @@ def au_table(run: ReportedRun) -> Table:
     names = (_head(run), *(["Active frames"] if shares else []), *columns.values())
     rows = []
     for au in (*run.results.protocol.aus, None):
-        cells = [figure(run.row(metric, au=au)) for metric in columns]
+        cells = [baseline_cell(run.results, metric, au) for metric in columns]
         active = [Cell(percent(shares[au]))] if shares else []
         rows.append(Row(au or sentence_case(run.target.total), (*active, *cells), not au))
     return Table(
@@ -116,39 +117,82 @@ def undefined_table(run: ReportedRun) -> Table | None:
     )
 
 
-def sex_table(run: ReportedRun) -> Table | None:
-    """Return a table of the main metric by AU, over women's and over men's frames.
+def interval_table(run: ReportedRun) -> Table | None:
+    """Return a table of values that have no interval, with the reasons; None if there are none."""
+    lines = [line.partition(": ") for line in run.results.without_interval]
+    if not lines:
+        return None
+    return Table(
+        caption=f"Without an interval over subjects: {len(lines)}",
+        head=("Value", "Why"),
+        rows=tuple(Row(name, (Cell(reason),)) for name, _, reason in lines),
+    )
 
-    The last column says whether the intervals of the two sexes overlap. Return None if the run has
-    no metrics by sex.
+
+def showing_table(run: ReportedRun) -> Table | None:
+    """Return a table of the number of tested subjects who show each AU, by fold.
+
+    Return None for results of an older fauds, which do not hold these numbers.
+    """
+    showing, tested = run.results.showing_subjects, run.results.protocol.test_subjects
+    if not showing:
+        return None
+    rows = []
+    for au in run.results.protocol.aus:
+        cells = (
+            f"{by_name.get(au, 0)} of {len(tested[fold])}" for fold, by_name in showing.items()
+        )
+        rows.append(Row(au, tuple(map(Cell, cells))))
+    return Table(
+        caption=f"Tested subjects who show each {run.target.noun}, by fold",
+        head=(_head(run), *(f"Fold {fold}" for fold in showing)),
+        rows=tuple(rows),
+        note="An interval over subjects rests on those who show it, not on the number of frames.",
+    )
+
+
+def sex_table(run: ReportedRun) -> Table | None:
+    """Return a table of women's and men's results by AU, and of their difference.
+
+    The metric is one that does not depend on how often an AU occurs, if the target has such a
+    metric; otherwise, it is the main metric. Return None if the run has no metrics by sex.
     """
     groups = run.groups("sex")
     if not groups:
         return None
+    metric = next(iter(run.target.group_statistics), run.main_metric)
+    if run.row(metric, "sex", group=groups[0]) is None:
+        metric = run.main_metric  # results of an older fauds
     rows = []
     for au in (*run.results.protocol.aus, None):
-        figures = [run.row(run.main_metric, "sex", au, group=group) for group in groups]
-        cells = (*map(figure, figures), Cell(_apart(figures)))
-        rows.append(Row(au or sentence_case(run.target.total), cells, not au))
-    names, title = {"F": "Women", "M": "Men"}, sentence_case(run.target.titles[run.main_metric])
+        figures = [run.row(metric, "sex", au, group=group) for group in groups]
+        difference = run.row(metric, "sex_difference", au)
+        gap = (
+            Cell("-")
+            if difference is None
+            else Cell(points(difference.value), points_range(difference.low, difference.high))
+        )
+        rows.append(
+            Row(au or sentence_case(run.target.total), (*map(figure, figures), gap), not au)
+        )
+    names = {"F": "Women", "M": "Men"}
+    title = sentence_case(_BESIDE.get(metric) or run.target.titles[metric])
+    note = "Women - men: in percentage points, with its 95 % interval over subjects."
+    if metric in run.target.group_statistics:
+        note += (
+            " F1 itself is higher in the group that shows an action unit more often, so that it "
+            "cannot compare groups."
+        )
     return Table(
         caption=f"{title} by sex, all frames of one sex pooled, in %",
-        head=(_head(run), *(names.get(group, group) for group in groups), "Intervals"),
+        head=(_head(run), *(names.get(group, group) for group in groups), "Women - men"),
         rows=tuple(rows),
+        note=note,
     )
 
 
-def _apart(rows: list[MetricRow | None]) -> str:
-    """Return "apart" or "overlap" for the intervals of two groups; "-" without two intervals."""
-    known = [row for row in rows if row is not None and row.low is not None]
-    if len(known) != 2 or any(row.high is None for row in known):
-        return "-"
-    first, second = sorted(known, key=lambda row: row.low or 0.0)
-    return "apart" if (first.high or 0.0) < (second.low or 0.0) else "overlap"
-
-
 def subject_table(run: ReportedRun) -> Table | None:
-    """Return a table of each subject's metrics over all AUs, the lowest main metric first.
+    """Return a table of each subject's metrics over AUs, the lowest main metric first.
 
     Return None if the run has no metrics by subject.
     """
@@ -162,12 +206,30 @@ def subject_table(run: ReportedRun) -> Table | None:
     titles = [run.target.titles[metric] for metric in run.target.statistics]
     by_subject.sort(key=lambda entry: _undefined_last(entry[1][0]))
     return Table(
-        caption=f"Over all {run.target.plural} by subject, in %, the lowest {titles[0]} first",
+        caption=f"By subject, in %, the lowest {titles[0]} first",
         head=("Subject", *(sentence_case(title) for title in titles), "Frames"),
         rows=tuple(
             Row(subject, (*map(figure, rows), Cell(f"{rows[0].n:,}" if rows[0] else "-")))
             for subject, rows in by_subject
         ),
+        note=_averaged_names(run),
+    )
+
+
+def _averaged_names(run: ReportedRun) -> str:
+    """Return a sentence on which AUs the main metric of a subject is averaged over."""
+    names, target = run.results.subject_names.get(run.main_metric), run.target
+    title = sentence_case(target.titles[run.main_metric])
+    if names is None or set(names) == set(target.names):
+        return f"Over all {target.plural}."
+    if names:
+        return (
+            f"{title} is the mean over the {target.plural} for which it is defined for every "
+            f"subject: {', '.join(names)}."
+        )
+    return (
+        f"{title} is over the {target.plural} that the subject shows, which are not the same for "
+        "all subjects: compare subjects with care."
     )
 
 

@@ -102,7 +102,8 @@ def _by_fold(run: ReportedRun) -> Section:
         figures_by.by_fold(run, metric, sentence_case(title))
         for metric, title in ((name, run.target.titles[name]) for name in run.target.statistics)
     )
-    folded = [*others, *_present(figures_by.undefined_table(run))]
+    notes = (figures_by.interval_table(run), figures_by.undefined_table(run))
+    folded = [*others, *_present(figures_by.showing_table(run), *notes)]
     return Section("folds", "Folds", lists, tables=[first], folded=folded)
 
 
@@ -211,9 +212,10 @@ def _reliability(run: ReportedRun) -> Section | None:
         return Section("reliability", title, [words])
     words = (
         "Of all frames that were given 80 %, the action unit should be active in 80 %: points on "
-        "the dotted line. Faint lines: one action unit each."
+        "the dotted line. Each fold has its own model, so that values of folds are averaged. Faint "
+        "lines: one action unit each. Line with points: the mean over action units."
     )
-    drawing = figures.draw_reliability(scored.labels, scored.scores)
+    drawing = figures.draw_reliability(scored.labels, scored.scores, scored.folds)
     return Section("reliability", title, [words], [drawing])
 
 

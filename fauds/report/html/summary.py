@@ -11,7 +11,7 @@ _WEAK = 3
 def sentences(run: ReportedRun) -> list[str]:
     """Return the paragraphs that sum up a run, for the top of the page."""
     parts = [_run(run.results), *_missing(run.results), _result(run), _certainty(run)]
-    return [*parts, *_by_au(run)]
+    return [*parts, *_by_au(run), *_not_above_trivial(run)]
 
 
 def _run(results: Results) -> str:
@@ -72,7 +72,8 @@ def _without_interval(run: ReportedRun) -> str:
     """
     if run.results.uncertainty is None:
         return "(no interval was computed)"
-    single = any(len(subjects) == 1 for subjects in run.results.protocol.test_subjects.values())
+    sizes = [len(subjects) for subjects in run.results.protocol.test_subjects.values()]
+    single = min(sizes) == 1 < max(sizes)
     reason = "a test part has one subject" if single else "the subjects show no spread"
     pooled = run.row(run.main_metric, "pooled")
     spread = interval(pooled)
@@ -108,6 +109,29 @@ def _by_au(run: ReportedRun) -> list[str]:
     weak = ", ".join(f"{label(au)} {percent(value)} %" for value, au in defined[:_WEAK])
     value, best = defined[-1]
     return [f"Weakest: {weak}.{_beyond_noise(run)} Strongest: {label(best)} {percent(value)} %."]
+
+
+def _not_above_trivial(run: ReportedRun) -> list[str]:
+    """Return a sentence, in a list, on which AUs are not shown to be above the trivial baseline.
+
+    An AU is shown to be above it if the interval of the difference lies above 0. The list is empty
+    for results without these differences.
+    """
+    rows = {au: run.row("above_trivial", au=au) for au in run.results.protocol.aus}
+    lows = {au: row.low for au, row in rows.items() if row is not None and row.low is not None}
+    if not lows:
+        return []
+    baseline = next(iter(run.target.baselines.values()))
+    reaching = [au for au, low in lows.items() if low <= 0]
+    if not reaching:
+        return [
+            f"Every {run.target.noun} with an interval is above the baseline ({baseline}): the "
+            "interval of the difference lies above 0."
+        ]
+    return [
+        f"Not shown to be above the baseline ({baseline}), since the interval of the difference "
+        f"reaches 0: {', '.join(reaching)}."
+    ]
 
 
 def _beyond_noise(run: ReportedRun) -> str:
