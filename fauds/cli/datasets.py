@@ -128,8 +128,8 @@ def check(
 @click.option(
     "--detector",
     metavar="NAME[:PATH]",
-    help="Face detector: cascade, csv:FILE, openface:FOLDER or mediapipe:MODEL. It replaces the "
-    "dataset's landmarks or, with --without-landmarks detect, is used only for frames without "
+    help="Face detector: cascade, dlib, csv:FILE, openface:FOLDER or mediapipe:MODEL. It replaces "
+    "the dataset's landmarks or, with --without-landmarks detect, is used only for frames without "
     "landmarks.",
 )
 @CAMERA

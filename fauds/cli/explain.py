@@ -44,7 +44,7 @@ _SYNTHETIC = (
 @click.option(
     "--detector",
     metavar="D",
-    help="Face detector: cascade, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
+    help="Face detector: cascade, dlib, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
     "[default: cascade, if the weights need aligned faces]",
 )
 @click.option(

@@ -18,7 +18,7 @@ from fauds.faces.manifest import Manifest, read_manifest
 from fauds.tables import store
 from fauds.tables.columns import to_numpy
 
-DETECTOR_FORMS = "cascade, mediapipe:MODEL, openface:FOLDER or csv:FILE"
+DETECTOR_FORMS = "cascade, dlib, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ CROPS_VERSION = 1
 
 # The detectors that give what an alignment needs; a CSV file may hold boxes only.
 _GIVING = {
-    "eyes": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "points": "mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "box": "cascade, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
+    "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
 }
 NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
 """The parts of a face that alignments need, in words."""

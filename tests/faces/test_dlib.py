@@ -1,0 +1,168 @@
+"""dlib's detector: faces and landmarks of synthetic faces and a photograph, and what can go wrong.
+
+The tests of real detection are skipped where the extra dlib is not installed.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut, coffee
+
+from fauds.errors import DataError, UsageError
+from fauds.faces.base import Detector, Face, Position
+from fauds.faces.detectors import dlib as module
+from fauds.faces.detectors import open_detector
+from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
+
+installed = pytest.mark.skipif(
+    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
+    reason="the extra dlib is not installed: pip install 'fauds[dlib]'",
+)
+AT = Position("image.png", 1)
+SIZES = (64, 100, 128, 224, 256, 400, 512, 700)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return open_detector("dlib")
+
+
+def synthetic_face(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a face with three active AUs, uint8 [size, size, 3], and its 68 landmarks."""
+    rng = np.random.default_rng([11, seed])
+    levels = np.zeros(len(FACE_AUS))
+    levels[rng.integers(0, len(FACE_AUS), 3)] = rng.integers(1, 6, 3)
+    return draw_face(draw_identity(rng), levels, draw_views(rng, 1)[0], size)
+
+
+def error(face: Face, landmarks: np.ndarray) -> float:
+    """Return the mean distance of a face's landmarks from the true ones, in inter-ocular units."""
+    eyes = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    distances = np.linalg.norm(face.landmarks - landmarks, axis=1)
+    return float(distances.mean() / np.linalg.norm(eyes[1] - eyes[0]))
+
+
+@installed
+@pytest.mark.parametrize("size", [64, 256, 448])
+def test_the_landmarks_of_a_synthetic_face_are_near_the_true_ones(
+    detector: Detector, size: int
+) -> None:
+    image, landmarks = synthetic_face(size, size)
+    (face,) = detector.find(image, AT)
+    assert face.landmarks.shape == (68, 2) and face.landmarks.dtype == np.float32
+    assert error(face, landmarks) < 0.1
+    eyes = [face.landmarks[36:42].mean(0), face.landmarks[42:48].mean(0)]
+    np.testing.assert_allclose(face.eyes, eyes, atol=1e-3)
+    assert not face.estimated
+    corners = [*face.landmarks.min(0), *face.landmarks.max(0)]
+    np.testing.assert_allclose(face.box, corners, atol=1e-3)
+
+
+@installed
+@pytest.mark.slow
+def test_forty_synthetic_faces_of_all_sizes_are_found_once_each(detector: Detector) -> None:
+    errors = []
+    for seed in range(40):
+        image, landmarks = synthetic_face(seed, SIZES[seed % len(SIZES)])
+        (face,) = detector.find(image, AT)
+        errors.append(error(face, landmarks))
+    assert np.mean(errors) < 0.06 and max(errors) < 0.13
+
+
+@installed
+def test_landmarks_are_in_pixels_of_the_whole_image(detector: Detector) -> None:
+    image, landmarks = synthetic_face(3, 512)
+    # The face is about an eighth of the width, and the image is reduced to a third.
+    canvas = np.full((1400, 1920, 3), 110, np.uint8)
+    canvas[900:1284, 1500:1884] = cv2.resize(image, (384, 384), interpolation=cv2.INTER_AREA)
+    (face,) = detector.find(canvas, AT)
+    assert error(face, (landmarks + 0.5) * 0.75 - 0.5 + [1500, 900]) < 0.1
+
+
+@installed
+def test_the_largest_face_comes_first(detector: Detector) -> None:
+    canvas = np.full((400, 800, 3), 110, np.uint8)
+    canvas[100:300, 40:240] = synthetic_face(1, 200)[0]
+    canvas[20:380, 400:760] = synthetic_face(2, 360)[0]
+    first, second = detector.find(canvas, AT)
+    assert first.box[0] > 400 > 240 > second.box[2]
+
+
+@installed
+def test_the_face_in_a_photograph_is_found_with_its_eyes(detector: Detector) -> None:
+    (face,) = detector.find(astronaut(), AT)
+    # The pupils, measured in the image.
+    pupils = np.array([[202.0, 100.5], [247.0, 102.6]])
+    assert np.linalg.norm(face.eyes - pupils, axis=1).mean() < 0.06 * 45
+
+
+@installed
+def test_images_without_a_face_give_no_face(detector: Detector) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    tiny = np.zeros((8, 8, 3), np.uint8)
+    for image in (coffee(), noise, tiny, np.zeros((2, 3000, 3), np.uint8)):
+        assert detector.find(image, AT) == []
+
+
+@installed
+def test_a_face_at_the_edge_has_landmarks_outside_the_image(detector: Detector) -> None:
+    image, landmarks = synthetic_face(5, 256)
+    cut = int(landmarks[8, 1]) - 4  # above the chin
+    (face,) = detector.find(np.ascontiguousarray(image[:cut]), AT)
+    assert face.box[3] > cut - 0.5
+
+
+@installed
+def test_setuptools_without_pkg_resources_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    monkeypatch.delitem(sys.modules, "face_recognition_models", raising=False)
+    assert open_detector("dlib").gives == {"eyes", "points", "box"}
+    assert "face_recognition_models" not in sys.modules
+
+
+@installed
+def test_the_identity_has_the_version_and_the_digest_of_the_model(detector: Detector) -> None:
+    import dlib
+
+    assert detector.identity == f"dlib {dlib.__version__} (fbdc2cb80eb9aa7a)"
+
+
+@installed
+def test_a_damaged_model_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(module, "find_spec", lambda name: package)
+    for content in (None, b"not a model", b""):
+        if content is not None:
+            (tmp_path / "models").mkdir(exist_ok=True)
+            (tmp_path / "models/shape_predictor_68_face_landmarks.dat").write_bytes(content)
+        with pytest.raises(DataError, match="cannot read its landmark model") as caught:
+            open_detector("dlib")
+        assert str(tmp_path) in str(caught.value)
+        assert "pip install --force-reinstall face-recognition-models" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [(None, "package dlib is not"), (ModuleType("dlib"), "face-recognition-models, which")],
+)
+def test_a_missing_package_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, present: Any, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", present)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=missing) as caught:
+        open_detector("dlib")
+    assert caught.value.hint == "pip install 'fauds[dlib]'"
+
+
+def test_a_path_after_the_name_is_an_error() -> None:
+    with pytest.raises(UsageError, match="takes no file"):
+        open_detector("dlib:shape_predictor.dat")
