@@ -94,6 +94,35 @@ def find_face_images(
     return _faces(frames, frames["image"], root, unaligned, described, frame_set)
 
 
+def face_landmarks(images: FaceImages, frames: pa.Table) -> np.ndarray | None:
+    """Return the landmarks of faces in their images, as `fauds prepare` stored them.
+
+    Args:
+        images: the face images of the dataset.
+        frames: N of the frames that have an image, with the column frame_id.
+
+    Returns:
+        iBUG's 68 points, float32 [N, 68, 2], x (right) and y (down) in pixels of the face images,
+        where (0, 0) is the middle of the first pixel. Points that are not known are NaN. None if no
+        landmark of any of the frames is known: fauds did not make the images, an older version of
+        fauds made them, or neither the release nor the detector had landmarks.
+
+    Raises:
+        DataError: faces.parquet cannot be read.
+    """
+    path = images.root / FACES
+    if images.crops is None or "points" not in store.column_names(path):
+        return None
+    table = store.read_table(path, ["frame_id", "points"])
+    lists = table["points"].take(pc.index_in(frames["frame_id"], table["frame_id"]))
+    known = lists.is_valid().to_numpy()
+    if not known.any():
+        return None
+    points = np.full((len(lists), 68, 2), np.nan, np.float32)
+    points[known] = pc.list_flatten(lists.drop_null()).to_numpy().reshape(-1, 68, 2)
+    return points
+
+
 def check_unchanged(images: FaceImages) -> None:
     """Check that face crops have not been replaced since `find_face_images` was called.
 

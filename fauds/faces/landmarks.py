@@ -1,4 +1,4 @@
-"""The marks of a face: its eye centres, 49 points and box, computed from its landmarks.
+"""The marks of a face: its eye centres and box, computed from its landmarks, and the landmarks.
 
 Alignments, the rules by which faces are cropped, are defined by these marks.
 """
@@ -17,8 +17,10 @@ LEFT_EYE, RIGHT_EYE = slice(19, 25), slice(25, 31)
 """The six of the 49 points around the eye on the left, and on the right side of the image."""
 MOUTH_CORNERS = (31, 37)
 
-_JAW = 17
 _INNER_LIP_CORNERS = (60, 64)
+_66 = np.delete(np.arange(68), _INNER_LIP_CORNERS)
+_INCLUDED = {68: np.arange(68), 66: _66, POINTS: _66[17:]}
+"""For landmarks of 68, 66 and 49 points: the indices, among iBUG's 68, of the points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +30,23 @@ class Marks:
     Attributes:
         eyes: the eye centres, [N, 2, 2], x and y: first the eye on the left side of the image,
             then the eye on the right side.
-        points: the 49 landmarks without the jaw, [N, 49, 2], x and y.
+        landmarks: iBUG's 68 points, [N, 68, 2], x and y. Points that the source of the landmarks
+            does not have are NaN.
         boxes: left, top, right and bottom of the boxes around the faces, [N, 4].
     """
 
     eyes: np.ndarray
-    points: np.ndarray
+    landmarks: np.ndarray
     boxes: np.ndarray
+
+    @property
+    def points(self) -> np.ndarray:
+        """The 49 landmarks without the jaw and the inner corners of the lips, [N, 49, 2]."""
+        return self.landmarks[:, _INCLUDED[POINTS]]
 
 
 def marks(landmarks: np.ndarray) -> Marks:
-    """Return the eye centres, 49 points and boxes of N faces from their landmarks.
+    """Return the eye centres, 68 points and boxes of N faces from their landmarks.
 
     Args:
         landmarks: the points, [N, K, 2] with K = 49, 66 or 68, in pixels; NaN for a face without
@@ -52,18 +60,19 @@ def marks(landmarks: np.ndarray) -> Marks:
     Raises:
         DataError: the number of points is not 49, 66 or 68.
     """
-    points = to_49(landmarks).astype(np.float64)
+    points = to_68(landmarks).astype(np.float64)
     boxes = np.full((len(points), 4), np.nan)
     if landmarks.shape[1] > POINTS:
         boxes = np.concatenate([landmarks.min(1), landmarks.max(1)], 1).astype(np.float64)
-    return Marks(eye_centres(points), points, boxes)
+    return Marks(eye_centres(points[:, _INCLUDED[POINTS]]), points, boxes)
 
 
-def to_49(landmarks: np.ndarray) -> np.ndarray:
-    """Return the 49 landmarks without the jaw, [N, 49, 2], from 49, 66 or 68 landmarks.
+def to_68(landmarks: np.ndarray) -> np.ndarray:
+    """Return iBUG's 68 landmarks, [N, 68, 2], from 49, 66 or 68 landmarks, in the same dtype.
 
     A set of 66 landmarks is iBUG's 68 without the inner corners of the lips (points 60 and 64,
-    counted from 0). The 49 landmarks are these 66 without the 17 points of the jaw.
+    counted from 0). The 49 landmarks are these 66 without the 17 points of the jaw. The points that
+    a set does not have are NaN in the result.
 
     Args:
         landmarks: the landmarks of N faces, [N, K, 2] with K = 49, 66 or 68.
@@ -72,37 +81,15 @@ def to_49(landmarks: np.ndarray) -> np.ndarray:
         DataError: the number of points is not 49, 66 or 68.
     """
     count = landmarks.shape[1]
-    if count == 68:
-        landmarks, count = np.delete(landmarks, _INNER_LIP_CORNERS, 1), 66
-    if count == 66:
-        landmarks, count = landmarks[:, _JAW:], POINTS
-    if count != POINTS:
+    if count not in _INCLUDED:
         raise DataError(
             f"A face has {count} landmarks, but only 49, 66 or 68 are supported.",
             hint="use landmarks in iBUG's order: all 68; or 66, without points 60 and 64 (counted "
             "from 0); or 49, without the 17 points of the jaw as well",
         )
-    return landmarks
-
-
-def to_68(landmarks: np.ndarray) -> np.ndarray:
-    """Return 49, 66 or 68 landmarks in the order of iBUG's 68, [N, 68, 2]; NaN for absent points.
-
-    Args:
-        landmarks: the landmarks of N faces, floating point [N, K, 2] with K = 49, 66 or 68.
-
-    Raises:
-        DataError: the number of points is not 49, 66 or 68.
-    """
-    count = landmarks.shape[1]
-    if count == 68:
-        return landmarks
-    to_49(landmarks)  # an error for any other number of points
-    first = _JAW if count == POINTS else 0
-    points = [point for point in range(first, 68) if point not in _INNER_LIP_CORNERS]
-    result = np.full((len(landmarks), 68, 2), np.nan, landmarks.dtype)
-    result[:, points] = landmarks
-    return result
+    points = np.full((len(landmarks), 68, 2), np.nan, landmarks.dtype)
+    points[:, _INCLUDED[count]] = landmarks
+    return points
 
 
 def eye_centres(points: np.ndarray) -> np.ndarray:
@@ -115,7 +102,7 @@ def eye_centres(points: np.ndarray) -> np.ndarray:
 
 
 def of_faces(faces: Sequence[Face | None]) -> Marks:
-    """Return the eye centres, 49 points and boxes of faces that a detector found.
+    """Return the eye centres, 68 points and boxes of faces that a detector found.
 
     Eye centres and boxes are those of the detector; they are not computed from the landmarks.
 
@@ -127,7 +114,7 @@ def of_faces(faces: Sequence[Face | None]) -> Marks:
     """
     result = Marks(
         np.full((len(faces), 2, 2), np.nan),
-        np.full((len(faces), POINTS, 2), np.nan),
+        np.full((len(faces), 68, 2), np.nan),
         np.full((len(faces), 4), np.nan),
     )
     for row, face in enumerate(faces):
@@ -136,7 +123,7 @@ def of_faces(faces: Sequence[Face | None]) -> Marks:
         result.eyes[row] = face.eyes
         result.boxes[row] = face.box
         if face.landmarks is not None:
-            result.points[row] = to_49(face.landmarks[None])[0]
+            result.landmarks[row] = to_68(face.landmarks[None])[0]
     return result
 
 

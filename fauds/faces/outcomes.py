@@ -25,6 +25,9 @@ from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
 _LARGEST_MOVE = 1 / 2
 _LARGEST_GROWTH = 1 / 3
 
+_POINT_STEPS = 64
+"""The steps per pixel to which stored landmarks are rounded; the table is then a third as large."""
+
 
 def inter_ocular(marks: Marks) -> np.ndarray:
     """Return the distance between the eye centres of N faces, float32 [N], in pixels.
@@ -41,7 +44,7 @@ def outside(marks: Marks, sizes: np.ndarray) -> np.ndarray:
     A face does so if any known landmark, eye centre or edge of its box lies outside the image.
 
     Args:
-        marks: the eye centres, 49 points and boxes of N faces, in pixels.
+        marks: the eye centres, landmarks and boxes of N faces, in pixels.
         sizes: the width and height of the faces' images in pixels, int [N, 2]. An image of width W
             extends from -0.5, half a pixel before the middle of its first pixel, to W - 0.5.
     """
@@ -59,7 +62,7 @@ def eyes_crossed(marks: Marks) -> np.ndarray:
     through the eye centres.
 
     Args:
-        marks: the eye centres and the 49 points of N faces.
+        marks: the eye centres and the landmarks of N faces.
     """
     left, right = marks.eyes[:, 0], marks.eyes[:, 1]
     across = right - left
@@ -131,7 +134,7 @@ class CropRows:
         status: the status of each of the N frames, as a position in `STATUSES`, int32 [N]. Until
             the image of a frame is reached, this is the status that the frame will get if the
             image can be read.
-        marks: the eye centres, 49 points and boxes of the faces, in pixels.
+        marks: the eye centres, landmarks and boxes of the faces, in pixels.
         transforms: the affine maps from pixels of the image to pixels of the crop, float64
             [N, 2, 3].
         sizes: the width and height of the images in pixels, int64 [N, 2].
@@ -148,11 +151,11 @@ class CropRows:
 
         Args:
             row: the row of the frame in these arrays.
-            marks: the eye centres, 49 points and box of one face.
+            marks: the eye centres, landmarks and box of one face.
             transform: the affine map from pixels of the image to pixels of the crop, [2, 3].
         """
         self.marks.eyes[row] = marks.eyes[0]
-        self.marks.points[row] = marks.points[0]
+        self.marks.landmarks[row] = marks.landmarks[0]
         self.marks.boxes[row] = marks.boxes[0]
         self.transforms[row] = transform
 
@@ -178,10 +181,24 @@ class CropRows:
                 "inter_ocular": from_numpy(inter_ocular(marks), pa.float32(), without),
                 "eyes": _fixed(eyes, pa.float32(), without),
                 "landmarks": category(np.where(lost, -1, origin), origins),
+                "points": self._points(lost),
                 "outside": _flags(outside(marks, self.sizes), lost),
                 "eyes_crossed": _flags(eyes_crossed(marks), lost),
             }
         )
+
+    def _points(self, lost: np.ndarray) -> pa.Array:
+        """Return the landmarks in pixels of the crops as a column of lists; null where unknown.
+
+        Args:
+            lost: the frames without a crop, bool [N].
+        """
+        points = self.marks.landmarks
+        transforms = self.transforms
+        moved = np.einsum("nij,npj->npi", transforms[:, :, :2], points) + transforms[:, None, :, 2]
+        rounded = np.round(moved * _POINT_STEPS) / _POINT_STEPS
+        unknown = np.isnan(points).all((1, 2))
+        return _fixed(rounded.reshape(len(points), -1), pa.float32(), lost | unknown)
 
 
 def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray) -> pa.Table:
@@ -198,7 +215,7 @@ def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray
     eyes[known] = to_numpy(pa.chunked_array([table["eyes"].combine_chunks().flatten()])).reshape(
         -1, 4
     )
-    marks = Marks(eyes.reshape(-1, 2, 2), np.empty(0), np.empty(0))
+    marks = Marks(eyes.reshape(-1, 2, 2), np.empty((0, 68, 2)), np.empty((0, 4)))
     lost = _bits(table["path"].is_null().combine_chunks())
     columns: dict[str, Any] = {name: table[name] for name in table.column_names}
     columns |= {"frame_id": ids, "jump": _flags(jump(marks, frames), lost)}
@@ -210,12 +227,12 @@ def _fixed(values: np.ndarray, kind: pa.DataType, null: np.ndarray) -> pa.Array:
     """Return an array as a column of an Arrow table, each row a list of fixed length.
 
     Args:
-        values: the values, [N, K], for N lists of length K.
+        values: the values, [N, K], for N lists of length K; NaN becomes null.
         kind: the Arrow type of a value.
         null: the rows that are null in the column, bool [N].
     """
     values = np.where(null[:, None], 0, values)
-    flat = from_numpy(values.ravel(), kind)
+    flat = from_numpy(values.ravel(), kind, np.isnan(values.ravel()))
     layout = pa.list_(kind, values.shape[1])
     return pa.Array.from_buffers(layout, len(values), [_packed(~null)], children=[flat])
 
@@ -257,6 +274,9 @@ class Tally:
         statuses: the number of frames of each status, by subject and status.
         flags: the number of flagged frames, by flag and subject.
         first: the first sequence that has a frame of a status, by status.
+        faceless: the names of the frames in which the detector found no face.
+        unplaced: the names of the frames with a crop but without landmarks, in sequences with
+            landmark files or with a detector.
         unreadable: messages about images that cannot be read, with sequence, frame and reason.
     """
 
@@ -265,6 +285,8 @@ class Tally:
         self.flags: dict[str, Counter[str]] = {name: Counter() for name in _FLAGS}
         self._videos: dict[tuple[str, str], list[str]] = {}
         self.first: dict[str, SequenceJob] = {}
+        self.faceless: list[str] = []
+        self.unplaced: list[str] = []
         self.unreadable: list[str] = []
 
     def add(self, job: SequenceJob, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
@@ -285,6 +307,11 @@ class Tally:
             count = pc.sum(rows[flag]).as_py()
             if count:
                 flagged[subject] += count
+        statuses = rows["status"].to_pylist()
+        self.faceless += _names(job, [status == STATUSES[NO_FACE] for status in statuses])
+        if job.request.detector is not None or (job.source and job.source.landmarks):
+            unplaced = pc.and_(pc.is_valid(rows["path"]), pc.is_null(rows["points"]))
+            self.unplaced += _names(job, unplaced.to_pylist())
         for meta in metas:
             for frame, reason in meta["unreadable"].items():
                 self.unreadable.append(f"{job.name} frame {frame} ({reason})")
@@ -357,6 +384,16 @@ class Tally:
                 lines.append(
                     f"{subject} loses {count:,} of {total:,} frames ({share}): {_counts(lost)}"
                 )
+        if self.faceless:
+            lines.append(
+                f"frames in which no face was found: {len(self.faceless):,} "
+                f"({abbreviated(self.faceless)})"
+            )
+        if self.unplaced:
+            lines.append(
+                f"frames with a crop but without landmarks: {len(self.unplaced):,} "
+                f"({abbreviated(self.unplaced)})"
+            )
         for flag, flagged in self.flags.items():
             if flagged:
                 worst = [f"{subject} {count:,}" for subject, count in flagged.most_common()]
@@ -380,6 +417,16 @@ class Tally:
             self.statuses[subject].total() - self.statuses[subject]["excluded"]
             for subject in subjects
         )
+
+
+def _names(job: SequenceJob, chosen: Sequence[bool]) -> list[str]:
+    """Return the names of some frames of a sequence, such as "F001/T1 frame 2440".
+
+    Args:
+        job: the sequence.
+        chosen: for each frame of the sequence, whether it is one of them.
+    """
+    return [f"{job.name} frame {frame}" for frame in job.frames[np.array(chosen, bool)].tolist()]
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -98,7 +98,7 @@ def check(request: CropRequest) -> None:
         )
 
 
-CROPS_VERSION = 1
+CROPS_VERSION = 2
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
 # The detectors that give what an alignment needs; a CSV file may hold boxes only.
@@ -222,7 +222,7 @@ class CropPlan:
     @property
     def landmarks(self) -> list[str]:
         """The formats of the landmark files that the run uses, such as "bp4d-mat", sorted."""
-        if self.jobs[0].detects_all or self.jobs[0].alignment.needs == "nothing":
+        if self.jobs[0].detects_all:
             return []
         files = [_landmarks(job.source) for job in self.jobs]
         return sorted({file.form for file in files if file})
@@ -231,11 +231,13 @@ class CropPlan:
         """Return a description of how faces are cropped, as text that is written to results."""
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
-        if alignment.needs == "nothing":
+        unneeded = alignment.needs == "nothing"
+        if unneeded and not self.landmarks and self.detector_identity is None:
             return definition
-        without = {"drop": "left out", "neighbours": "given their neighbours' landmarks"}
+        dropped = "kept" if unneeded else "left out"
+        without = {"drop": dropped, "neighbours": "given their neighbours' landmarks"}
         if self.jobs[0].detects_all:
-            landmarks, rest = f"those of {self.detector_identity}", "left out"
+            landmarks, rest = f"those of {self.detector_identity}", dropped
         else:
             landmarks = ", ".join(self.landmarks) or "none"
             rest = without.get(

@@ -148,6 +148,8 @@ class _Worker:
     def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
         """Detect and store the largest face in an image, and return whether it can be cropped.
 
+        An alignment that needs no face crops an image without one as well.
+
         Args:
             rows: the outcomes of frames; the face, or the reason why there is none, is stored here.
             row: the row of this frame in `rows`.
@@ -157,6 +159,9 @@ class _Worker:
         at = Position(self._job.name, frame)
         spec, identity = self._job.request.detector, self._job.detector_identity
         faces = _detector(str(spec), str(identity)).find(image, at)
+        if not faces and self._alignment.needs == "nothing":
+            rows.status[row] = outcome.ALIGNED
+            return True
         if not faces:
             rows.status[row] = outcome.NO_FACE
             return False
@@ -190,14 +195,14 @@ class _SequenceLandmarks:
 
     def __init__(self, job: SequenceJob) -> None:
         files = job.source.landmarks if job.source else None
-        unused = job.alignment.needs == "nothing" or job.detects_all or not job.keep.any()
+        unused = job.detects_all or not job.keep.any()
         self._files = None if unused else files
         self._frames = job.frames
         self._neighbours = job.request.without_landmarks == "neighbours"
         self.form = self._files.form if self._files else ""
 
     def part(self, part: slice) -> tuple[Marks, np.ndarray]:
-        """Return the eye centres, 49 points and boxes of the faces in some frames.
+        """Return the eye centres, landmarks and boxes of the faces in some frames.
 
         Args:
             part: the positions of the frames in the sequence.
@@ -226,8 +231,8 @@ class _SequenceLandmarks:
 def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> CropRows:
     """Return the expected outcomes of some frames, before any image is read.
 
-    A frame is expected to be cropped if it has usable landmarks, or if a detector is used; whether
-    this succeeds is known only after its image is read.
+    A frame is expected to be cropped if it has usable landmarks, if the alignment needs none, or if
+    a detector is used; whether this succeeds is known only after its image is read.
 
     Args:
         job: the sequence.
@@ -238,9 +243,11 @@ def _begin(job: SequenceJob, landmarks: _SequenceLandmarks, part: slice) -> Crop
     known, filled = landmarks.part(part)
     transforms = alignment.transforms(known)
     status = np.where(filled, outcome.NEIGHBOURS, outcome.ALIGNED).astype(np.int32)
-    detects = job.request.detector is not None and alignment.needs != "nothing"
+    detects = job.request.detector is not None
     status[~np.isfinite(transforms).all((1, 2))] = (
         outcome.DETECTED if detects else outcome.NO_LANDMARKS
     )
+    if detects and alignment.needs == "nothing":
+        status[np.isnan(known.eyes).any((1, 2))] = outcome.DETECTED
     status[~job.keep[part]] = outcome.EXCLUDED
     return CropRows(status, known, transforms)

@@ -69,7 +69,8 @@ class Batch:
         global_: [B, T'] long, the tokens of the global captions (one for the whole face), laid out
             like `local`.
         landmarks: [B, 68, 2] float, the 68 iBUG points in pixels of `images`, NaN where a frame
-            has none; None unless the model needs "landmarks".
+            has none and for points that its landmarks lack; None unless the model needs
+            "landmarks".
         subjects: [B] long, the number of the subject in each frame, equal for all frames of one
             subject; None unless the model needs "subjects".
         local_words: the words of the B * A captions in `local` without padding, in rows

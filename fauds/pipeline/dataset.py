@@ -155,7 +155,7 @@ class Dataset:
         import numpy as np
         import pyarrow as pa
 
-        from fauds.faces.frame_images import find_face_images
+        from fauds.faces.frame_images import face_landmarks, find_face_images
         from fauds.runs.inputs import caption_tables
         from fauds.tables.frames import read_keyed
         from fauds.training.batches import Sampling
@@ -174,7 +174,13 @@ class Dataset:
             texts = caption_tables(self.folder, frames)
         tokens = None if texts is None else texts.tokens(target.described_aus)
         return Samples(
-            face_set(frames, images.root, target.labels(frames), tokens),
+            face_set(
+                frames,
+                images.root,
+                target.labels(frames),
+                tokens,
+                face_landmarks(images, frames),
+            ),
             np.array(frames["key"].to_pylist(), np.str_),
             Sampling(image_size, seed, flip, cutout, cutout_chance),
             train=part == "train",

@@ -234,7 +234,13 @@ def checked_faces(workspace: Workspace, member: Workspace, faces: Step | None) -
 
 def _crops(member: Workspace, faces: Step) -> pa.Table:
     schema = schemas.faces_schema()
-    table = store.read_table(faces.path, schema.names)
+    # Faces tables of an older fauds have no column points.
+    present = {*store.column_names(faces.path)}
+    table = store.read_table(faces.path, [name for name in schema.names if name in present])
+    for name in schema.names:
+        if name not in present:
+            table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
+    table = table.select(schema.names)
     paths = pc.binary_join_element_wise(f"../{member.dataset}", table["path"], "/")
     column = table.schema.get_field_index("path")
     return table.set_column(column, "path", paths).cast(schema)

@@ -289,7 +289,14 @@ class Project:
             )
         return self._joined_faces(self.frames(), progress)
 
-    def _joined_faces(self, frames: Step, progress: "Progress | None", reserve: int = 0) -> Step:
+    def _joined_faces(
+        self,
+        frames: Step,
+        progress: "Progress | None",
+        reserve: int = 0,
+        *,
+        landmarks: bool = False,
+    ) -> Step:
         """Join the cropped faces of the two datasets of a joined protocol.
 
         Faces that are not cropped yet are cropped first.
@@ -298,17 +305,25 @@ class Project:
             frames: the finished step that joined the frames.
             progress: shows a progress bar; None for none.
             reserve: the bytes of disk space that must stay free for later steps.
+            landmarks: whether landmarks are needed, see `faces_as_prepared`.
         """
         train, test = self._members()
         steps = []
         for member in (train, test):
-            faces = member.faces_as_prepared(member.frames(), progress, reserve)
+            faces = member.faces_as_prepared(
+                member.frames(), progress, reserve, landmarks=landmarks
+            )
             # Checked before the next member is cropped, which may take hours.
             steps.append(checked_faces(self.workspace, member.workspace, faces))
         return join_faces(self.workspace, (train.workspace, test.workspace), frames, steps)
 
     def faces_as_prepared(
-        self, frames: Step, progress: "Progress | None" = None, reserve: int = 0
+        self,
+        frames: Step,
+        progress: "Progress | None" = None,
+        reserve: int = 0,
+        *,
+        landmarks: bool = False,
     ) -> Step | None:
         """Crop the faces of the frames if crops are missing or outdated, and return the step.
 
@@ -320,6 +335,9 @@ class Project:
             frames: the finished step that read the frames.
             progress: shows a progress bar; None for none.
             reserve: the bytes of disk space that must stay free for later steps.
+            landmarks: whether landmarks are needed: faces are then also cropped if the protocol
+                uses images without cropping, and again if the table of the crops has no landmarks
+                because an older version of fauds wrote it.
 
         Returns:
             The finished step; None if the protocol uses images without cropping and there are no
@@ -327,15 +345,16 @@ class Project:
         """
         workspace = self.workspace
         if workspace.protocol.is_joined:
-            return self._joined_faces(frames, progress, reserve)
+            return self._joined_faces(frames, progress, reserve, landmarks=landmarks)
         old = meta_of(workspace.path("faces"))
         if old is None:
             alignment = workspace.protocol.alignment.name
-            if alignment == "none":
+            if alignment == "none" and not landmarks:
                 return None
             self._say(f"cropping faces ({alignment}): {workspace.folder / 'faces'}")
             return self.faces({"reserve": reserve}, progress)
-        if old["inputs"] == frames.fingerprint:
+        outdated = landmarks and "points" not in store.column_names(workspace.path("faces"))
+        if old["inputs"] == frames.fingerprint and not outdated:
             return Step(workspace.path("faces"), False, old)
         again = f"cropping faces again ({old['settings']['name']})"
         self._say(f"{again}: {workspace.folder / 'faces'}")
@@ -395,7 +414,7 @@ class Project:
             if plan.needs_captions:
                 self.captions_as_built(frames)
             if plan.faces is None:
-                self.faces_as_prepared(frames, progress, reserve)
+                self.faces_as_prepared(frames, progress, reserve, landmarks=plan.needs_landmarks)
         groups.wait()
         if groups.count > 1:
             progress = LinesOnly(self._say if processes.is_leader() else lambda line: None)

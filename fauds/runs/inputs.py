@@ -13,7 +13,7 @@ from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.captions.templates import languages, template_hash
 from fauds.captions.vocabulary import Words
 from fauds.errors import DataError, UsageError
-from fauds.faces.frame_images import FaceImages, find_face_images
+from fauds.faces.frame_images import FaceImages, face_landmarks, find_face_images
 from fauds.protocols import folds as folding
 from fauds.runs.plan import Plan
 from fauds.tables import store
@@ -190,12 +190,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
     folds = read_folds(tables, plan)
     folding.check_folds(folds, counts.subjects, where=plan.folder / FOLDS)
     images = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
-    if "landmarks" in needs:
-        raise DataError(
-            f"{plan.model} needs landmarks, but no table of {plan.benchmark.name} has any.",
-            where=tables,
-            hint="choose a model that needs no landmarks; fauds bench --list shows the models",
-        )
+    landmarks = _landmarks(plan, images) if "landmarks" in needs else None
     captions = caption_tables(tables, images.frames) if "captions" in needs else None
     made_from = {
         "frames and labels": frame_set_fingerprint(images.frames, target.columns),
@@ -222,8 +217,28 @@ def load(tables: Path, plan: Plan) -> Inputs:
         coded_frames=folding.count_tested_frames(counts, folds),
         folds=folds,
         statistics=_statistics(images.frames, folds, target),
-        faces=face_set(images.frames, images.root, target.labels(images.frames), tokens),
+        faces=face_set(images.frames, images.root, target.labels(images.frames), tokens, landmarks),
         captions=captions,
+    )
+
+
+def _landmarks(plan: Plan, images: FaceImages) -> np.ndarray:
+    """Return the landmarks of all frames that have a face image, float32 [N, 68, 2].
+
+    Raises:
+        DataError: no landmarks are known.
+    """
+    landmarks = face_landmarks(images, images.frames)
+    if landmarks is not None:
+        return landmarks
+    if plan.faces is not None:
+        hint = "use the crops of fauds prepare, without --faces: they have landmarks"
+    else:
+        hint = f"run fauds prepare --dataset {plan.benchmark.name} --detector dlib"
+    raise DataError(
+        f"{plan.model} needs landmarks, but none are known of the faces of {plan.benchmark.name}.",
+        where=images.root,
+        hint=hint,
     )
 
 

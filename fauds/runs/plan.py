@@ -135,6 +135,11 @@ class Plan:
         return "captions" in self.family.needs
 
     @property
+    def needs_landmarks(self) -> bool:
+        """Whether the model learns from facial landmarks."""
+        return "landmarks" in self.family.needs
+
+    @property
     def command(self) -> str:
         """The shell command that repeats this run, such as "fauds bench vlfau ..."."""
         parts = ["fauds", "bench", self.model, "--dataset", self.benchmark.name]

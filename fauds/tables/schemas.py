@@ -108,7 +108,10 @@ def predictions_schema(names: Sequence[str], texts: Sequence[str] = ()) -> pa.Sc
 def faces_schema() -> pa.Schema:
     """Return the schema of faces.parquet, the table with the face crop of each labelled frame.
 
-    The path of the crop is null for a frame without a crop.
+    The path of the crop is null for a frame without a crop. The column landmarks names the origin
+    of the landmarks; the landmarks themselves are in the column points: x and y of iBUG's 68
+    points, one after the other, in pixels of the crop, null for points that are not known. Tables
+    that older versions of fauds wrote lack the column points.
     """
     return pa.schema(
         [
@@ -119,6 +122,7 @@ def faces_schema() -> pa.Schema:
             ("inter_ocular", pa.float32()),
             ("eyes", pa.list_(pa.float32(), 4)),
             ("landmarks", _CATEGORY),
+            ("points", pa.list_(pa.float32(), 2 * 68)),
             ("outside", pa.bool_()),
             ("eyes_crossed", pa.bool_()),
             ("jump", pa.bool_()),

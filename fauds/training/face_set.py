@@ -68,7 +68,8 @@ class FaceSet:
         subjects: str [N], the name of the subject (person) in each frame.
         captions: the captions of the frames; None if the model needs none.
         landmarks: float32 [N, 68, 2], the 68 iBUG points in pixels of the stored images (x right,
-            y down), NaN where a frame has no landmarks; None if no frame has landmarks.
+            y down), NaN where a frame has no landmarks and for points that its landmarks lack (of
+            49 or 66 points); None if no frame has landmarks.
     """
 
     frame_ids: np.ndarray
@@ -133,7 +134,11 @@ def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def face_set(
-    frames: pa.Table, root: Path, labels: np.ndarray, captions: FrameCaptions | None = None
+    frames: pa.Table,
+    root: Path,
+    labels: np.ndarray,
+    captions: FrameCaptions | None = None,
+    landmarks: np.ndarray | None = None,
 ) -> FaceSet:
     """Return frames as the arrays that training reads.
 
@@ -143,6 +148,7 @@ def face_set(
         root: the folder of the images.
         labels: the labels of the frames; see `FaceSet`.
         captions: the captions of the frames; see `FaceSet`.
+        landmarks: the landmarks of the frames; see `FaceSet`.
     """
     prefix = str(root).rstrip("/") + "/"
     images = pc.binary_join_element_wise(prefix, frames["image"], "")
@@ -152,6 +158,7 @@ def face_set(
         labels=labels,
         subjects=frames["subject"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str),
         captions=captions,
+        landmarks=landmarks,
     )
 
 

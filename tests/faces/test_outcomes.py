@@ -11,8 +11,8 @@ from fauds.faces.outcomes import eyes_crossed, inter_ocular, jump, outside
 def face(left: tuple[float, float], right: tuple[float, float], mouth: float = 60) -> Marks:
     """Return marks with these eye centres and the mouth corners `mouth` pixels below them."""
     eyes = np.array([[left, right]], float)
-    points = np.full((1, 49, 2), np.nan)
-    points[0, [31, 37]] = eyes[0] + (0, mouth)
+    points = np.full((1, 68, 2), np.nan)
+    points[0, [48, 54]] = eyes[0] + (0, mouth)
     return Marks(eyes, points, np.full((1, 4), np.nan))
 
 
@@ -21,7 +21,7 @@ def track(middles: list[tuple[float, float]], distances: list[float]) -> Marks:
     middle, half = np.array(middles, float), np.array(distances)[:, None] / 2 * (1, 0)
     eyes = np.stack([middle - half, middle + half], 1)
     count = len(middles)
-    return Marks(eyes, np.full((count, 49, 2), np.nan), np.full((count, 4), np.nan))
+    return Marks(eyes, np.full((count, 68, 2), np.nan), np.full((count, 4), np.nan))
 
 
 def test_the_inter_ocular_distance_is_that_of_the_eye_centres() -> None:
@@ -40,7 +40,7 @@ def test_points_or_boxes_beyond_the_image_are_flagged() -> None:
         face((5, 10), (50, 10), 40),  # the mouth, at y = 50
     ):
         assert outside(reaching_out, sizes)
-    boxed = Marks(np.full((3, 2, 2), np.nan), np.full((3, 49, 2), np.nan), np.zeros((3, 4)))
+    boxed = Marks(np.full((3, 2, 2), np.nan), np.full((3, 68, 2), np.nan), np.zeros((3, 4)))
     boxed.boxes[:] = [(0, 0, 99, 49), (0, 0, 99, 51), np.full(4, np.nan)]
     assert outside(boxed, sizes.repeat(3, 0)).tolist() == [False, True, False]
 

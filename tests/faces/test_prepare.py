@@ -24,6 +24,7 @@ import pytest
 from fauds.datasets import DATASETS
 from fauds.errors import DataError, UsageError
 from fauds.faces import crop_files
+from fauds.faces import plan as planning
 from fauds.faces.base import Face
 from fauds.faces.image_decoding import decode
 from fauds.faces.plan import CropRequest
@@ -114,6 +115,60 @@ def test_only_crops_parts_and_tables_are_written(dataset: SmallDataset) -> None:
     dataset.prepare()
     names = Counter(Path(name).suffix for name in tree(dataset.folder))
     assert names == {".jpg": 105, ".parquet": 3 + 2}
+
+
+IBUG_49 = [*range(17, 60), 61, 62, 63, 65, 66, 67]
+"""The numbers of the 49 points among iBUG's 68."""
+
+
+def test_the_table_has_the_landmarks_in_pixels_of_the_crop(dataset: SmallDataset) -> None:
+    dataset.prepare()
+    frames = store.read_table(dataset.folder / "frames.parquet").to_pylist()
+    for frame, row in zip(frames, dataset.rows(), strict=True):
+        if row["path"] is None:
+            assert row["points"] is None
+            continue
+        points = np.array(row["points"], float).reshape(68, 2)
+        expected = np.full((68, 2), np.nan)
+        for index, point in zip(IBUG_49, landmarks(frame["frame"]), strict=True):
+            expected[index] = transformed(row["transform"], point)
+        # Landmarks are rounded to 1/64 of a pixel.
+        np.testing.assert_allclose(points, expected, atol=0.01)
+        crop = read_crop(dataset.folder / row["path"])
+        for channel, eye in enumerate((points[36:42], points[42:48])):
+            assert np.abs(middle(crop, channel) - eye.mean(0)).max() < 1.5
+
+
+def test_images_without_alignment_keep_the_landmarks_that_there_are(dataset: SmallDataset) -> None:
+    done = dataset.prepare(alignment="none")
+    assert done.meta["frames"] == {"aligned": 120}
+    assert done.meta["described"].endswith("Landmarks: jaa-text; frames without them are kept.")
+    assert any(
+        note.startswith("frames with a crop but without landmarks: 15 (F001/T1 frame 20, ")
+        for note in done.meta["notes"]
+    )
+    row, unknown = dataset.rows()[0], dataset.rows()[19]
+    points = np.array(row["points"], float).reshape(68, 2)[IBUG_49]
+    np.testing.assert_allclose(points, landmarks(1), atol=0.01)
+    assert row["landmarks"] == "jaa-text"
+    assert unknown["path"] and unknown["points"] is None and unknown["landmarks"] is None
+    assert dataset.prepare(alignment="none").done is False
+
+
+def test_crops_of_an_older_version_are_made_again_with_landmarks(
+    dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset.prepare()
+    new = tree(dataset.folder)
+    with monkeypatch.context() as older:
+        older.setattr(planning, "CROPS_VERSION", 1)
+        dataset.prepare()
+    for path in (dataset.folder / "faces").rglob("*.parquet"):
+        store.write_table(
+            path, store.read_table(path).drop_columns("points"), store.read_meta(path)
+        )
+    assert dataset.prepare().done
+    assert tree(dataset.folder) == new
 
 
 def test_the_table_opens_in_pandas(dataset: SmallDataset) -> None:
@@ -233,9 +288,8 @@ def test_the_alignment_none_copies_jpeg_files(dataset: SmallDataset) -> None:
     for row in dataset.rows()[:80]:
         assert (dataset.folder / row["path"]).read_bytes() == jpeg(int(Path(row["path"]).stem))
     assert frame_of(read_crop(dataset.folder / dataset.rows()[85]["path"])) == 6
-    assert (
-        dataset.rows()[0]["transform"] == [1, 0, 0, 0, 1, 0] and dataset.rows()[0]["eyes"] is None
-    )
+    row = dataset.rows()[0]
+    assert row["status"] == "aligned" and row["transform"] == [1, 0, 0, 0, 1, 0]
 
 
 def test_unreadable_images_are_listed_and_skipped(dataset: SmallDataset) -> None:

@@ -222,7 +222,7 @@ def test_a_family_says_which_tensors_of_a_backbone_file_it_has_loaded(name):
     for key, tensor in other.backbone.state_dict().items():
         assert torch.equal(tensor, tensors[key]), key
     tensors.pop(next(iter(tensors)))
-    with pytest.raises(RuntimeError, match="file lacks 1 of|Missing key"):
+    with pytest.raises(RuntimeError, match=r"file lacks 1 of|Missing key"):
         other.load_backbone(tensors)
 
 

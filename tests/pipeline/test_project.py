@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import fauds
@@ -13,7 +14,7 @@ from fauds.pipeline import Project, Workspace, joining, project, splitting
 from fauds.pipeline.workspace import Step
 from fauds.protocols import benchmark as protocols
 from fauds.protocols.benchmark import Benchmark
-from fauds.tables import store
+from fauds.tables import schemas, store
 
 JOINED = resources.path("benchmarks", "examples") / "bp4d-to-disfa.yaml"
 HOME = Path(fauds.__file__).parent
@@ -70,7 +71,7 @@ def test_a_member_without_crops_is_refused_before_the_other_member_is_cropped(
 ) -> None:
     cropped: list[str] = []
 
-    def no_crops(self: Project, frames: Step, *options: object) -> None:
+    def no_crops(self: Project, frames: Step, *options: object, **more: object) -> None:
         cropped.append(self.workspace.dataset)
 
     joined = Project.by_file(tmp_path, JOINED, quiet)
@@ -78,6 +79,29 @@ def test_a_member_without_crops_is_refused_before_the_other_member_is_cropped(
     with pytest.raises(DataError, match="bp4d has no crops"):
         joined.faces()
     assert cropped == ["bp4d"]
+
+
+def test_crops_of_an_older_version_have_no_landmarks_when_they_are_joined(
+    tmp_path: Path, members: dict[str, Step]
+) -> None:
+    joined = Project.by_file(tmp_path, JOINED, quiet)
+    frames = joined.frames()
+    both, faces = [], []
+    settings = {"name": "eyes-similarity", "version": 1, "size": 256}
+    for name, points in (("bp4d", [1.0] * 136), ("disfa", None)):
+        both.append(Workspace(tmp_path, name, protocols.benchmark(name)))
+        row = {"frame_id": 0, "path": "faces/1.jpg", "status": "aligned", "points": points}
+        table = pa.Table.from_pylist([row], schemas.faces_schema())
+        table = table if points else table.drop_columns("points")
+        meta = {"settings": settings, "crops": name, "described": "", "frame_set": ""}
+        meta |= {"frames": {"aligned": 1}, "lost": {}, "notes": []}
+        store.write_table(both[-1].path("faces"), table, meta)
+        faces.append(Step(both[-1].path("faces"), True, meta))
+    rows = store.read_table(
+        joining.join_faces(joined.workspace, tuple(both), frames, faces).path
+    ).to_pylist()
+    assert [row["points"] for row in rows] == [[1.0] * 136, None]
+    assert [row["path"] for row in rows] == ["../bp4d/faces/1.jpg", "../disfa/faces/1.jpg"]
 
 
 def test_a_workspace_knows_the_option_that_selects_it(tmp_path: Path) -> None:
