@@ -70,8 +70,9 @@ def refuse_other_seeds(side: Sequence[CountedRun]) -> None:
 def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ between the results of two runs.
 
-    Predictions of other programs have no settings: if `a` or `b` are the results of such
-    predictions, only the names of the models are compared.
+    The face detector counts as a setting, "faces.detector". Predictions of other programs have no
+    settings: if `a` or `b` are the results of such predictions, only the names of the models are
+    compared.
 
     Returns:
         A dict from the dotted name of a setting, such as "training.seed", to its value in `a` and
@@ -80,11 +81,22 @@ def changed_settings(a: Results, b: Results) -> dict[str, tuple[Any, Any]]:
     of_a: dict[str, Any] = {"model": a.model}
     of_b: dict[str, Any] = {"model": b.model}
     if EXTERNAL not in (a.preset, b.preset):
-        of_a |= {"preset": a.preset, **flattened(a.settings)}
-        of_b |= {"preset": b.preset, **flattened(b.settings)}
+        of_a |= {"preset": a.preset, **flattened(a.settings), "faces.detector": _detector(a)}
+        of_b |= {"preset": b.preset, **flattened(b.settings), "faces.detector": _detector(b)}
     names = [*of_a, *(name for name in of_b if name not in of_a)]
     pairs = {name: (of_a.get(name), of_b.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _detector(results: Results) -> str | None:
+    """Return the name and version of the face detector of a run; None if it used none.
+
+    A run on two datasets, one to train on and one to test on, may have two detectors.
+    """
+    faces = results.provenance.get("faces") or {}
+    made = (faces, faces.get("train", {}), faces.get("test", {}))
+    detectors = {settings["detector"] for settings in made if settings.get("detector")}
+    return ", ".join(sorted(detectors)) or None
 
 
 def refuse_other_frames(a: CountedRun, b: CountedRun) -> list[str]:
@@ -144,8 +156,13 @@ def _both_values(name: str, a: Any, b: Any) -> str:
     """Return a phrase with the values `a` and `b` that a key of the protocol has in two runs.
 
     For AUs, the phrase lists only those that one of the runs lacks. For test subjects, it has only
-    their numbers, and only for the folds whose subjects differ.
+    their numbers, and only for the folds whose subjects differ. For the same alignment with other
+    landmarks, such as those of another detector, it has only the landmarks.
     """
+    if name == "alignment":
+        (alignment, _, x), (other, _, y) = (value.partition(" Landmarks: ") for value in (a, b))
+        if alignment == other and x and y:
+            return f"its landmarks: {x.rstrip('.')}, against {y.rstrip('.')}"
     if name == "aus":
         if set(a) == set(b):
             return "in another order"

@@ -263,7 +263,7 @@ ALIGNMENTS = {
             0,
             "nothing",
             False,
-            "The frame as it is.",
+            "the frames as they are",
             _unchanged,
         ),
     )

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fauds.datasets import DATASETS
 from fauds.datasets.numbering import match_crops
 from fauds.errors import DataError
+from fauds.faces.alignment import ALIGNMENTS
 from fauds.protocols.benchmark import AlignmentSettings
 from fauds.tables import store
 from fauds.tables.paths import FACES
@@ -89,7 +90,7 @@ def find_face_images(
             "--faces FOLDER",
         )
     unaligned = {"name": "none", "version": alignment.version}
-    described = f"none {alignment.version}: the frames as they are"
+    described = f"none {alignment.version}: {ALIGNMENTS['none'].description}"
     root, frame_set = Path(meta["image_root"]), f"{_frame_set(meta)} with an image"
     return _faces(frames, frames["image"], root, unaligned, described, frame_set)
 

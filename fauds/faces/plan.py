@@ -231,13 +231,13 @@ class CropPlan:
         """Return a description of how faces are cropped, as text that is written to results."""
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
-        unneeded = alignment.needs == "nothing"
-        if unneeded and not self.landmarks and self.detector_identity is None:
+        if alignment.needs == "nothing":
+            # The same text as for images that are used without `fauds prepare`: landmarks do not
+            # change them, so that results on both can be compared.
             return definition
-        dropped = "kept" if unneeded else "left out"
-        without = {"drop": dropped, "neighbours": "given their neighbours' landmarks"}
+        without = {"drop": "left out", "neighbours": "given their neighbours' landmarks"}
         if self.jobs[0].detects_all:
-            landmarks, rest = f"those of {self.detector_identity}", dropped
+            landmarks, rest = f"those of {self.detector_identity}", "left out"
         else:
             landmarks = ", ".join(self.landmarks) or "none"
             rest = without.get(
@@ -251,7 +251,7 @@ class CropPlan:
         Args:
             in_table: a description of the frames in the dataset's frames table.
         """
-        needs = "a picture" if self.jobs[0].alignment.needs == "nothing" else "a face crop"
+        needs = "an image" if self.jobs[0].alignment.needs == "nothing" else "a face crop"
         if self.manifest is None:
             return f"{in_table} with {needs}"
         return (

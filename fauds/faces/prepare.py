@@ -186,6 +186,18 @@ def _unfilled(plan: CropPlan, tally: Tally) -> list[str]:
     ]
 
 
+def _unneeded(plan: CropPlan) -> list[str]:
+    """Return a message, in a list, about the origin of landmarks that the alignment does not need.
+
+    The list is empty if the alignment needs landmarks, and the description of the crops therefore
+    names their origin, or if there are no landmarks.
+    """
+    origins = [*plan.landmarks, *filter(None, [plan.detector_identity])]
+    if plan.jobs[0].alignment.needs != "nothing" or not origins:
+        return []
+    return [f"landmarks, which do not change the images: {', '.join(origins)}"]
+
+
 def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """Write faces.parquet: the rows of all sequences, in the order of the frames table.
 
@@ -215,6 +227,11 @@ def _write(plan: CropPlan, path: Path, meta: dict[str, Any]) -> dict[str, Any]:
             "request": plan.request.json_values(),
             "frames": dict(sorted(tally.totals.items())),
             "lost": tally.lost(),
-            "notes": [*plan.notes, *tally.notes(), *_unfilled(plan, tally)],
+            "notes": [
+                *plan.notes,
+                *tally.notes(),
+                *_unfilled(plan, tally),
+                *_unneeded(plan),
+            ],
         }
     return writer.meta

@@ -142,7 +142,8 @@ def test_the_table_has_the_landmarks_in_pixels_of_the_crop(dataset: SmallDataset
 def test_images_without_alignment_keep_the_landmarks_that_there_are(dataset: SmallDataset) -> None:
     done = dataset.prepare(alignment="none")
     assert done.meta["frames"] == {"aligned": 120}
-    assert done.meta["described"].endswith("Landmarks: jaa-text; frames without them are kept.")
+    assert done.meta["described"] == "none 1: the frames as they are"
+    assert "landmarks, which do not change the images: jaa-text" in done.meta["notes"]
     assert any(
         note.startswith("frames with a crop but without landmarks: 15 (F001/T1 frame 20, ")
         for note in done.meta["notes"]

@@ -229,6 +229,43 @@ def test_other_protocols_and_frames_are_refused_in_words(models, changed, words)
     assert words in str(refused.value)
 
 
+def test_crops_of_another_detector_are_refused_and_the_detectors_are_named():
+    runs = [
+        loaded(
+            name,
+            decided(TRUTH, 0.15, seed),
+            alignment=f"eyes-similarity 1: 256 x 256 pixels. Landmarks: {landmarks}.",
+        )
+        for seed, (name, landmarks) in enumerate(
+            (("first", "those of dlib 20.0.1 (ab)"), ("other", "those of cascade (cd)"))
+        )
+    ]
+    with pytest.raises(DataError) as refused:
+        compare_runs([runs[0]], [runs[1]])
+    words = "(its landmarks: those of dlib 20.0.1 (ab), against those of cascade (cd))"
+    assert f"they differ in the alignment {words}." in str(refused.value)
+
+
+def test_detectors_that_do_not_change_the_images_are_listed(models):
+    first, second, _ = models
+
+    def detected(run, faces):
+        provenance = {**run.results.provenance, "faces": faces}
+        return replace(run, results=run.results.model_copy(update={"provenance": provenance}))
+
+    with_dlib = detected(second, {"name": "none", "detector": "dlib 20.0.1 (ab)"})
+    changed = changed_settings(first.results, with_dlib.results)
+    assert changed["faces.detector"] == (None, "dlib 20.0.1 (ab)")
+    assert compare_runs([first], [with_dlib]).undeclared == ()
+    joined = {"name": "none", "train": {"detector": "b"}, "test": {"detector": "a"}}
+    changed = changed_settings(with_dlib.results, detected(first, joined).results)
+    assert changed["faces.detector"] == ("dlib 20.0.1 (ab)", "a, b")
+    release = detected(second, {"name": "none", "detector": None})
+    assert "faces.detector" not in changed_settings(first.results, release.results)
+    with pytest.raises(UsageError, match=r"differ by more than the seed: faces\.detector"):
+        compare_runs([first, with_dlib], [models[2]])
+
+
 def test_other_action_units_are_named(models):
     results = models[1].results
     protocol = results.protocol.model_copy(update={"aus": ["AU01", "AU12", "AU26"]})
