@@ -142,8 +142,9 @@ def explain(
             (``RUN/fold2``); for a run with several folds, the model of its first fold is used.
             None for the weights that fauds ships, which were trained on synthetic faces only and
             give no meaningful results for photographs.
-        detector: the face detector, as in ``fauds explain --detector``; None for "cascade", or
-            for no detector if the weights were trained on whole images.
+        detector: the face detector, as in ``fauds explain --detector``; None for "dlib" if it is
+            installed and "cascade" otherwise, or for no detector if the weights were trained on
+            whole images.
         aligned: whether the image is already an aligned crop of a face, like the crops that the
             weights were trained on.
         device: the device to run on, "auto", "cpu" or "cuda".

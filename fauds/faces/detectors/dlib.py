@@ -9,6 +9,7 @@ github.com/davisking/dlib-models).
 """
 
 import hashlib
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,4 +111,10 @@ def open_dlib(path: Path | None) -> DlibDetector:
             "installed.",
             hint=_INSTALL,
         )
-    return DlibDetector(dlib, Path(package.origin).parent / _MODEL)
+    return _opened(dlib, Path(package.origin).parent / _MODEL)
+
+
+@lru_cache(maxsize=1)
+def _opened(dlib: Any, model: Path) -> DlibDetector:
+    """Return the detector with a model, which takes half a second to load, from a cache."""
+    return DlibDetector(dlib, model)
