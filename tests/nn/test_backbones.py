@@ -124,7 +124,7 @@ def test_without_network_missing_pretrained_weights_are_an_error_after_one_reque
     with pytest.raises(DataError, match="no route to host") as raised:
         FourStages("resnet18", pretrained=True)
     assert f"not in {tmp_path}, and https://huggingface.co cannot be reached" in str(raised.value)
-    assert "pretrained=false" in raised.value.hint and "file: PATH" in raised.value.hint
+    assert "pretrained=false" in raised.value.hint and "weights=PATH" in raised.value.hint
     assert no_network == [huggingface_hub.constants.ENDPOINT]
 
 
