@@ -35,7 +35,9 @@ class Multiclass(Target):
         "The accuracy of a class is the share of its frames that are assigned to it; the overall "
         "accuracy is the share of all frames that are assigned to their class. Mean class accuracy "
         "gives every class the same weight. Majority class: the accuracy of assigning every frame "
-        "to the class that is most frequent in the training part.",
+        "to the class that is most frequent in the training part. Training prior: the accuracy, on "
+        "average, of assigning every frame to a random class, with the classes' shares in the "
+        "training part as probabilities.",
     )
     estimand: ClassVar[str] = (
         "Accuracy is the share of correct decisions over all frames of a test part, averaged over "
@@ -47,7 +49,13 @@ class Multiclass(Target):
         "recall": multiclass.recall,
         "f1": multiclass.f1,
     }
-    headline: ClassVar[tuple[str, ...]] = ("accuracy", "recall", "f1", "majority_accuracy")
+    headline: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "recall",
+        "f1",
+        "majority_accuracy",
+        "prior_accuracy",
+    )
     titles: ClassVar[Mapping[str, str]] = {
         "accuracy": "accuracy",
         "recall": "mean class accuracy",
@@ -61,7 +69,10 @@ class Multiclass(Target):
     undefined_overall: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("accuracy", "recall", "f1"), "no frame is labelled"
     )
-    baselines: ClassVar[Mapping[str, str]] = {"majority_accuracy": "majority class"}
+    baselines: ClassVar[Mapping[str, str]] = {
+        "majority_accuracy": "majority class",
+        "prior_accuracy": "training prior",
+    }
     undefined: ClassVar[Mapping[str, str]] = {"recall": _ABSENT, "f1": _ABSENT}
 
     @property
@@ -167,8 +178,9 @@ class Multiclass(Target):
     ) -> dict[str, MetricValues]:
         """Return accuracy, recall and F1, by class and over all classes.
 
-        If `rates` is not None, the accuracy of always predicting the class that is most frequent in
-        the training part is included. Arguments are those of `Target.metrics`.
+        If `rates` is not None, two baselines are included: the accuracy of always predicting the
+        class that is most frequent in the training part, and the expected accuracy of predicting a
+        random class with the probabilities `rates`. Arguments are those of `Target.metrics`.
         """
         counts = self.count(labels, self.decide(scores, threshold))
         figures = {
@@ -176,7 +188,9 @@ class Multiclass(Target):
             for name, statistic in self.statistics.items()
         }
         if rates is not None:
-            coded = labels >= 0
-            share = float((labels[coded] == rates.argmax()).mean()) if coded.any() else np.nan
-            figures["majority_accuracy"] = MetricValues(None, share)
+            coded = labels[labels >= 0]
+            shares = np.bincount(coded, minlength=len(rates)) / len(coded) if len(coded) else np.nan
+            right = np.broadcast_to(shares, len(rates))
+            figures["majority_accuracy"] = MetricValues(None, float(right[rates.argmax()]))
+            figures["prior_accuracy"] = MetricValues(None, float(right @ rates))
         return figures

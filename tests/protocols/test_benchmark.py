@@ -228,7 +228,7 @@ def test_a_target_and_its_shorthand_give_the_same_protocol(tmp_path):
         ({"target": {"kind": "occurrence", "aus": [1], "foo": 2}}, "choose from: kind, aus, rule"),
         ({"target": {"kind": "occurrence", "aus": [99]}}, "99 is not an action unit"),
         ({"target": {"kind": "occurrence"}}, "aus: Field required"),
-        ({"target": "occurrence"}, "kind is missing; choose from: occurrence"),
+        ({"target": "occurrence"}, "kind is missing; choose from: expression, occurrence"),
     ],
 )
 def test_an_invalid_target_is_an_error_that_says_what_is_allowed(tmp_path, target, message):
