@@ -6,9 +6,13 @@ The study simulates test sets with the subjects, folds, frames per subject, occu
 spread between subjects and lengths of active runs of BP4D and DISFA
 (benchmarks/label_statistics.json names the sources). `Population` states the assumptions about the
 classifier. The true value is what the protocol gives on new subjects: the mean of the figure over
-20,000 other test sets with the same folds and numbers of subjects. The study also measures the
-false alarms of the two-sided test of two models and the coverage of their difference
-(`--only compare`).
+20,000 other test sets with the same folds and numbers of subjects.
+
+`--only compare` measures, for two equally good models, the false alarms of the permutation test,
+of its adjusted p-values, and the coverage of the interval of the difference. `--only verdict`
+measures how often the verdict of `fauds compare` tells equally good methods apart whose training
+seeds differ, and how often it finds a difference. `--folds 10` divides the subjects into ten folds;
+`--folds 0` is leave-one-subject-out.
 """
 
 import argparse
@@ -21,7 +25,7 @@ from scipy import stats
 
 from fauds import resources
 from fauds.metrics import occurrence, resampling
-from fauds.metrics.comparison import compare
+from fauds.metrics.comparison import DETECTABLE, compare
 from fauds.metrics.intervals import Interval, intervals
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import Additive, estimates
@@ -75,21 +79,37 @@ class Population:
     block: np.ndarray
     mixing: np.ndarray
 
-    def draw(self, rng: np.random.Generator, size: int, models: int = 1) -> list[Counts]:
-        """Sample test sets, counts [size, G, A], for models that differ by chance alone."""
+    def draw(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        models: int = 1,
+        shifts: np.ndarray | None = None,
+    ) -> list[Counts]:
+        """Sample test sets, counts [size, G, A], for models that differ by chance alone.
+
+        Args:
+            rng: the source of random numbers.
+            size: the number of test sets.
+            models: the number of models.
+            shifts: for each model and test set, what is added to the normal scores of the
+                sensitivity of all subjects and AUs, [models, size]; None for 0.
+        """
         shape = (size, len(self.folds), len(self.aus))
         rate = self._look_up(self.rates, rng.standard_normal(shape) @ self.mixing.T)
         active = np.rint(rate * self.frames[:, None]).astype(np.int64)
         inactive = self.frames[:, None] - active
         hardness = [_shared(rng, shape) for _ in range(2)]
-        return [self._decide(rng, active, inactive, hardness, models) for _ in range(models)]
+        shifts = np.zeros((models, size)) if shifts is None else shifts
+        return [self._decide(rng, active, inactive, hardness, models, shift) for shift in shifts]
 
-    def _decide(self, rng, active, inactive, hardness, models) -> Counts:
+    def _decide(self, rng, active, inactive, hardness, models, shift) -> Counts:
         own = 0.5 if models > 1 else 0.0
         hits, alarms = (
             np.sqrt(1 - own) * shared + np.sqrt(own) * _shared(rng, shared.shape)
             for shared in hardness
         )
+        hits = hits + shift[:, None, None]
         tp = self._blocks(rng, active, self._look_up(self.sensitivity, hits))
         fp = self._blocks(rng, inactive, self._look_up(self.false_positives, alarms))
         return Counts(tp=tp, fp=fp, fn=active - tp, tn=inactive - fp)
@@ -116,8 +136,15 @@ def _betas(mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
     return stats.beta.ppf(at, a[:, None], b[:, None])
 
 
-def population(case: str, concentration: float) -> Population:
-    """Return the population with a dataset's published statistics."""
+def population(case: str, concentration: float, folds: int = 3) -> Population:
+    """Return the population with a dataset's published statistics.
+
+    Args:
+        case: the name of the case in `CASES`.
+        concentration: a + b of the beta distributions over subjects.
+        folds: 3 for the published folds; another number of folds of equal size; or 0 for
+            leave-one-subject-out.
+    """
     like, sizes = CASES[case]
     published = statistics(like)
     aus = tuple(published.get("benchmark_aus", published["aus"]))
@@ -129,7 +156,7 @@ def population(case: str, concentration: float) -> Population:
     runs = published["active_run_length_frames"]
     return Population(
         aus=aus,
-        folds=np.repeat([1, 2, 3], sizes),
+        folds=_folds(sizes, folds),
         # The men are last in BP4D's order of subjects.
         frames=np.array(list(published["frames_per_subject"].values()))[-sum(sizes) :],
         rates=_betas(rate, rate * (1 - rate) / spread**2 - 1),
@@ -138,6 +165,13 @@ def population(case: str, concentration: float) -> Population:
         block=np.array([runs[au]["median"] for au in aus]),
         mixing=np.linalg.cholesky(correlation + 1e-9 * np.eye(len(aus))),
     )
+
+
+def _folds(sizes: tuple[int, ...], folds: int) -> np.ndarray:
+    if folds == 3:
+        return np.repeat([1, 2, 3], sizes)
+    subjects = np.arange(sum(sizes))
+    return 1 + (subjects if folds == 0 else subjects * folds // len(subjects))
 
 
 def _published_f1(like: str, aus: tuple[str, ...]) -> np.ndarray:
@@ -260,9 +294,10 @@ def study_intervals(subjects: Population, replications: int, resamples: int, see
     print(f"true F1 {100 * true['F1', 'mean_of_folds'].round(3)}")
     (counts,) = subjects.draw(rng, replications)
     print(
-        "| figure | estimand | method | AUs: min | median | max | mean over AUs | width | of mean |"
+        "| figure | estimand | method | AUs: min | median | max | mean over AUs | width | of mean "
+        "| without interval |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for (name, estimand), aim in true.items():
         for method in METHODS:
             results = [
@@ -276,7 +311,8 @@ def study_intervals(subjects: Population, replications: int, resamples: int, see
             share, width = np.nanmean(held, axis=0), np.nanmean(high - low, axis=0)
             print(f"| {name} | {estimand} | {method} | {_spread(100 * share[:-1])} | "
                   f"{100 * share[-1]:.1f} | {100 * np.median(width[:-1]):.1f} | "
-                  f"{100 * width[-1]:.1f} |", flush=True)  # fmt: skip
+                  f"{100 * width[-1]:.1f} | {100 * missing[:, :-1].mean():.1f} |",
+                  flush=True)  # fmt: skip
             if name == "F1" and estimand == "mean_of_folds":
                 named = zip(subjects.aus, 100 * share, strict=False)
                 print(f"<!-- {' '.join(f'{au} {s:.1f}' for au, s in named)} -->")
@@ -290,15 +326,84 @@ def study_comparison(subjects: Population, replications: int, resamples: int, se
     for name, statistic in STATISTICS.items():
         for estimand in ESTIMANDS:
             results = [
-                compare(_one(a, i), _one(b, i), subjects.folds, statistic, estimand=estimand,
-                        resamples=resamples, permutations=999, seed=i)
+                compare([_one(a, i)], [_one(b, i)], subjects.folds, statistic,
+                        estimand=estimand, permutations=999, seed=i)
                 for i in range(replications)
             ]  # fmt: skip
             alarms = 100 * np.mean([f.p <= 0.05 for f in results], axis=0)
-            held = 100 * np.mean([(f.low <= 0) & (f.high >= 0) for f in results], axis=0)
+            known = np.array([~np.isnan(f.low) for f in results])
+            holds = np.array([(f.low <= 0) & (f.high >= 0) for f in results])
+            held = 100 * (holds & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+            for name_of, p in (("p", "p"), ("adjusted p", "adjusted_p")):
+                some = np.mean([np.nanmin(getattr(f, p)[:-1]) <= 0.05 for f in results])
+                print(f"<!-- {name} {estimand}: some AU has {name_of} <= 0.05 in "
+                      f"{100 * some:.1f} % -->")  # fmt: skip
             for question, share in (("p <= 0.05", alarms), ("interval holds 0", held)):
                 print(f"| {name} | {estimand} | {question} | {_spread(share[:-1])} | "
                       f"{share[-1]:.1f} |", flush=True)  # fmt: skip
+
+
+def study_verdict(subjects: Population, replications: int, resamples: int, seed: int) -> None:
+    """Print how often the verdict tells two methods apart, by seeds, their spread and truth.
+
+    The training seed shifts the sensitivity of a model for all subjects and AUs alike; the shift of
+    one seed has the standard deviation that gives mean F1 the spread.
+    """
+    slope = _slope(subjects, np.random.default_rng(seed))
+    print("| seeds a side | spread of seeds | true difference | told apart | of it, a better "
+          "| half-width |")  # fmt: skip
+    print("|---|---|---|---|---|---|")
+    for seeds in (1, 3):
+        for spread in (0.0, 0.85, 1.6):
+            for difference in (0.0, 2.0):
+                _study_verdict(subjects, replications, seed, slope, seeds, spread, difference)
+    _study_detectable(subjects, replications, seed, slope)
+
+
+def _slope(subjects: Population, rng: np.random.Generator) -> float:
+    """Return the change of mean F1, in points, for a small shift, divided by the shift."""
+    size, step = 400, 0.1
+    shifts = np.stack([np.full(size, -step), np.full(size, step)])
+    low, high = subjects.draw(rng, size, models=2, shifts=shifts)
+    values = [
+        np.nanmean(_of_test_sets(c, subjects.folds, occurrence.f1, "mean_of_folds")[:, -1])
+        for c in (low, high)
+    ]
+    return 100 * (values[1] - values[0]) / (2 * step)
+
+
+def _compared(subjects, replications, seed, slope, seeds, spread, difference):
+    """Return the comparisons of two methods in simulated test sets; a is better by `difference`."""
+    rng = np.random.default_rng([seed, seeds, int(100 * spread), int(100 * difference)])
+    shifts = rng.standard_normal((2 * seeds, replications)) * spread / slope
+    shifts[:seeds] += difference / slope
+    runs = subjects.draw(rng, replications, models=2 * seeds, shifts=shifts)
+    return [
+        compare([_one(run, i) for run in runs[:seeds]], [_one(run, i) for run in runs[seeds:]],
+                subjects.folds, occurrence.f1, estimand="mean_of_folds", permutations=1)
+        for i in range(replications)
+    ]  # fmt: skip
+
+
+def _study_verdict(subjects, replications, seed, slope, seeds, spread, difference) -> None:
+    results = _compared(subjects, replications, seed, slope, seeds, spread, difference)
+    above, below = (np.mean([f(r) for r in results]) for f in
+                    (lambda r: r.low[-1] > 0, lambda r: r.high[-1] < 0))  # fmt: skip
+    half = np.mean([r.high[-1] - r.difference[-1] for r in results])
+    print(f"| {seeds} | {spread} | {difference} | {100 * (above + below):.1f} | "
+          f"{100 * above:.1f} | {100 * half:.2f} |", flush=True)  # fmt: skip
+
+
+def _study_detectable(subjects, replications, seed, slope) -> None:
+    """Print how often a difference of some half-widths is detected, with one seed a side."""
+    equal = _compared(subjects, replications, seed, slope, 1, 0.0, 0.0)
+    half = np.mean([r.high[-1] - r.difference[-1] for r in equal])
+    for factor in (1.0, 1.2, DETECTABLE, 1.5):
+        results = _compared(subjects, replications, seed + 1, slope, 1, 0.0, 100 * factor * half)
+        found = np.mean([r.low[-1] > 0 for r in results])
+        print(f"<!-- a true difference of {factor} half-widths "
+              f"({100 * factor * half:.1f} points) is detected in {100 * found:.1f} % -->",
+              flush=True)  # fmt: skip
 
 
 def _spread(values: np.ndarray) -> str:
@@ -313,17 +418,25 @@ def main() -> None:
     parser.add_argument("--concentration", type=float, default=_CONCENTRATION,
                         help="a + b of the beta distributions over subjects")  # fmt: skip
     parser.add_argument("--case", choices=CASES, action="append", help="run only this case")
-    parser.add_argument("--only", choices=("intervals", "compare"), help="run only this part")
+    parser.add_argument("--only", choices=("intervals", "compare", "verdict"),
+                        help="run only this part")  # fmt: skip
+    parser.add_argument("--folds", type=int, default=3,
+                        help="3: the published folds, 0: one a subject")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
     options = parser.parse_args()
+    studies = {
+        "intervals": study_intervals,
+        "compare": study_comparison,
+        "verdict": study_verdict,
+    }
     for case in options.case or CASES:
-        subjects = population(case, options.concentration)
-        print(f"\n{case}: {len(subjects.folds)} subjects, {options.replications} replications")
-        arguments = (subjects, options.replications, options.resamples, options.seed)
-        if options.only != "compare":
-            study_intervals(*arguments)
-        if options.only != "intervals":
-            study_comparison(*arguments)
+        subjects = population(case, options.concentration, options.folds)
+        folds = len(np.unique(subjects.folds))
+        print(f"\n{case}: {len(subjects.folds)} subjects, {folds} folds, "
+              f"{options.replications} replications")  # fmt: skip
+        for name, study in studies.items():
+            if options.only in (None, name):
+                study(subjects, options.replications, options.resamples, options.seed)
 
 
 if __name__ == "__main__":
