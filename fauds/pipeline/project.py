@@ -406,11 +406,12 @@ class Project:
         plan, folds = groups.share((plan, folds))
         groups.divide(len(set(plan.only) or folds), cpu=plan.settings.training.device == "cpu")
         reserve = 0
+        if frames is not None:
+            self._say_what_cannot_be_shown(plan, frames)
         if groups.is_first:
             # Checked before captions and crops, which may take hours.
             reserve = check_machine(plan, tables, progress.say, groups.count)
         if frames is not None:
-            self._say_what_cannot_be_shown(plan, frames)
             if plan.needs_captions:
                 self.captions_as_built(frames)
             if plan.faces is None:

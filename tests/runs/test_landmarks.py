@@ -16,7 +16,7 @@ from fauds.nn import MODELS
 from fauds.nn.base import Batch, Model, Spec
 from fauds.pipeline import Project
 from fauds.protocols import benchmark as protocols
-from fauds.runs import inputs
+from fauds.runs import checks, inputs
 from fauds.runs.plan import Plan, RunRequest, make_plan
 from fauds.settings import ModelSettings
 from fauds.tables import store
@@ -137,8 +137,15 @@ def test_a_table_of_an_older_version_is_made_again_for_a_model_that_needs_landma
 
 @pytest.mark.slow
 def test_batches_of_the_bench_have_the_landmarks_of_their_images(
-    tmp_path: Path, six_root: Path, pointed: type[Pointed], cli: Cli, quick_tsne: None
+    tmp_path: Path,
+    six_root: Path,
+    pointed: type[Pointed],
+    cli: Cli,
+    quick_tsne: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The checks before a run would train on synthetic batches to estimate the time.
+    monkeypatch.setattr(checks, "check_machine", lambda *arguments: 0)
     where = ("--dataset", "synthetic", "--workdir", tmp_path)
     cli.ok("split", *where, "--root", six_root, "--method", "random", "--folds", 2)
     outcome = cli("bench", "pointed", *where, "--fold", 1)
