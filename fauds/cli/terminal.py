@@ -15,6 +15,8 @@ from fauds.protocols import folds as folding
 from fauds.report.formatting import new_console, new_table, percent, percent_range
 from fauds.tables import store
 from fauds.tables.disk import size_text
+from fauds.tables.frames import subjects_known
+from fauds.targets.base import Target
 
 if TYPE_CHECKING:
     from fauds.evaluation.results import Results
@@ -33,15 +35,14 @@ def _done(step: "Step") -> str:
 def show_frames(step: "Step") -> None:
     """Print how many frames and subjects were read, and differences from the published counts."""
     console = new_console()
-    subjects: set[str] = set()
+    subjects: set[str | None] = set()
     rows = 0
     for part in store.read_batches(step.path, ["subject"]):
         subjects |= set(part["subject"].unique().to_pylist())
         rows += len(part)
     synthetic = ", synthetic" if step.meta["synthetic"] else ""
-    console.print(
-        f"{step.path}: {rows:,} frames of {len(subjects)} subjects{synthetic}{_done(step)}"
-    )
+    people = "unknown subjects" if None in subjects else f"{len(subjects)} subjects"
+    console.print(f"{step.path}: {rows:,} frames of {people}{synthetic}{_done(step)}")
     for line in (*step.meta["notes"], *step.meta["differences"]) if step.done else ():
         console.print(f"  {line}", soft_wrap=True)
 
@@ -110,36 +111,48 @@ def show_faces(step: "Step") -> None:
         console.print(f"  {line}", soft_wrap=True)
 
 
-def show_folds(step: "Step") -> None:
-    """Print the subjects that each fold tests, and a table with a row for each AU.
+def show_folds(step: "Step", target: Target) -> None:
+    """Print the subjects that each fold tests, and a table with a row for each AU or class.
 
     The table has, for each fold, the share of the test part's frames in which the AU is active, and
     the class weight of the AU when the model of this fold is trained.
+
+    Args:
+        step: the step that made the folds.
+        target: what the protocol predicts.
     """
     console = new_console()
     folds = store.read_table(step.path)
     statistics = store.read_table(step.beside("fold_statistics"))
     numbers = folding.fold_numbers(folds)
+    known = subjects_known(store.read_table(step.beside("frames"), ["subject"]))
     always = folds.filter(pc.equal(folds["fold"], 0))["subject"].to_pylist()
-    if always:
+    if always and known:
         console.print(f"only trained on: {len(always)} subjects, whom no fold tests")
     for fold in numbers:
         names = folds.filter(pc.equal(folds["fold"], fold))["subject"].to_pylist()
+        count = f" ({len(names)} subjects)" if known else ""
+        own = "" if known else ", the release's own part"
         console.print(
-            f"fold {fold} tests part {fold} ({len(names)} subjects): {' '.join(names)}",
-            soft_wrap=True,
+            f"fold {fold} tests part {fold}{own}{count}: {' '.join(names)}", soft_wrap=True
         )
+    if not known:
+        console.print("the subjects are not known: the same person may be in both parts")
     heads = [f"part {fold} %" for fold in numbers] + [f"weight {fold}" for fold in numbers]
-    table = new_table("AU", *heads)
+    table = new_table(target.short, *heads)
     for au in dict.fromkeys(statistics["au"].to_pylist()):
         rows = statistics.filter(pc.equal(statistics["au"], au)).to_pylist()
         rates = [percent(_share(row["test_positives"], row["test_frames"])) for row in rows]
         weights = ["-" if row["weight"] is None else f"{row['weight']:.3f}" for row in rows]
         table.add_row(au, *rates, *weights)
     console.print(table)
+    active = target.form == "multilabel"
+    positive = "in which the AU is active" if active else f"that are of the {target.noun}"
+    rate = "active frames" if active else f"frames of the {target.noun}"
     console.print(
-        "part k %: share of the frames of part k in which the AU is active; weight k: class weight "
-        "of the AU in fold k, 1 / share of active frames in all other parts, scaled to a mean of 1",
+        f"part k %: share of the frames of part k {positive}; weight k: class weight "
+        f"of the {target.short} in fold k, 1 / share of {rate} in all other parts, scaled to a "
+        "mean of 1",
         soft_wrap=True,
     )
     console.print(f"{step.path}: {folds['protocol'][0].as_py()}{_done(step)}")
@@ -217,11 +230,13 @@ def _show_certainty(console: Console, results: "Results") -> None:
     target = results.protocol.predicts
     first = target.main_metric
     if results.uncertainty is not None and _interval(results, None) != "-":
-        subjects = sum(row.scope == "subject" and row.metric == first for row in results.metrics)
+        people = "people" if results.unit == "subject" else "images"
+        repeats = "" if results.unit == "subject" else "; the same people may be on several images"
         console.print(
-            f"interval: range of the score on other people, estimated from {subjects} subjects "
-            f"({results.uncertainty.method.replace('_', ' ')}); variation between training runs is "
-            "not included",
+            f"interval: range of the score on other {people}, estimated from "
+            f"{results.tested_units:,} {results.units} "
+            f"({results.uncertainty.method.replace('_', ' ')}){repeats}; variation between "
+            "training runs is not included",
             soft_wrap=True,
         )
     for chosen in results.optimism:

@@ -38,6 +38,9 @@ class ReadOptions:
             names as the release); None searches all of the root.
         sex_table: the path of a CSV file with the columns subject and sex (F or M), for datasets
             whose labels do not state the sex (DISFA); None for no such file.
+        classes: the names of the classes that the benchmark tells apart, for datasets that label
+            each image with one class (RAF-DB, AffectNet), in the order of the labels: the first is
+            stored as 0. Images of other classes are left out. Empty for datasets of AUs.
 
     Raises:
         UsageError: `missing_aus`, `image_base` or `occurrence_at` has none of the values above.
@@ -50,6 +53,7 @@ class ReadOptions:
     image_base: int | None = None
     images: Path | None = None
     sex_table: Path | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.missing_aus not in ("error", "null"):
@@ -74,6 +78,9 @@ class ReadOptions:
         `from_json_values` converts these values back.
         """
         values = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+        if not self.classes:
+            # Tables of datasets of AUs, also of an older fauds, do not store this option.
+            del values["classes"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
@@ -84,7 +91,8 @@ class ReadOptions:
             values: all or some of the values that `ReadOptions.json_values` returned, by name.
         """
         paths = {key: Path(values[key]) for key in ("sex_table", "images") if values.get(key)}
-        lists = {key: tuple(values[key]) for key in ("subjects", "aus") if values.get(key)}
+        names = ("subjects", "aus", "classes")
+        lists = {key: tuple(values[key]) for key in names if values.get(key)}
         return {**values, **paths, **lists}
 
     @classmethod
@@ -197,7 +205,8 @@ class Reader(Protocol):
         Args:
             root: the folder of the release, as for `read`.
             last: the number of the last labelled frame of each sequence, by subject and task; the
-                result has an entry for each of these sequences.
+                result has an entry for each of these sequences. It is 0 for images without a
+                number; both texts are empty if their subject is not known.
             camera: the camera whose images are wanted, for releases with two cameras.
             image_base: the number, 0 or 1, in the name of the image that shows labelled frame 1;
                 None derives it from the images.
@@ -231,7 +240,11 @@ class Reader(Protocol):
             sink: a function that is called with some rows of the frames table at a time. The rows
                 of a sequence (subject and task) come in the same call. All calls have the columns
                 of `fauds.tables.schemas.frames_schema` for the same AUs; a column may be null
-                throughout. The column `key` may be left out; its values must be unique.
+                throughout. The column `key` may be left out; its values must be unique. A dataset
+                of single images passes `key`, and null for what is not known of subject, task and
+                frame; successive rows whose subject and task are both null are one sequence. A
+                dataset with a training and a test part of its own adds the column
+                `fauds.tables.schemas.SPLIT`.
         """
 
 

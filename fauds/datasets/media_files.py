@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 SequenceId = tuple[str, str]
-"""A sequence, by its subject and task; the task is an empty string for datasets without tasks."""
+"""A sequence, by its subject and task; the task is an empty string for datasets without tasks.
+
+Both are empty strings for images whose subject is not known.
+"""
+
+Place = str | int | tuple[str, int]
+"""Where the landmarks of a frame are in the files of its sequence; see `LandmarkFiles`."""
 
 
 def display_name(sequence: SequenceId) -> str:
@@ -47,18 +53,31 @@ class LandmarkFiles:
     Attributes:
         form: the format of the files: ``bp4d-mat`` (one HDF5 file; frame n is entry n - 1),
             ``disfa-mat`` (a folder with one file per frame) or ``jaa-text`` (one text file with
-            one line per frame).
-        points: the number of landmarks per frame: 49, 66 or 68.
-        path: the path of the file, or of the folder for ``disfa-mat``.
-        places: where the landmarks of each frame are, by the frame's number in the labels: the
-            name of a file (``disfa-mat``) or the index of a line, from 0 (``jaa-text``); empty
-            for ``bp4d-mat``.
+            one line per frame); for single images, ``csv`` (a table with a line per image, whose
+            columns x0, y0, x1, ... are the points), ``affectnet-csv`` (lists with a column
+            facial_landmarks), ``affectnet-npy`` (a NumPy file per image) or ``rafdb-text`` (text
+            files per image: five points, and a box).
+        points: the number of landmarks per frame: 5, 49, 66 or 68.
+        path: the path of the file; or of the folder that `places` are relative to.
+        places: where the landmarks of each frame are, by the frame's number in the labels, or by
+            its key if it has no number: the name of a file (``disfa-mat``, ``affectnet-npy``), the
+            index of a line, from 0 (``jaa-text``, ``csv``), the name of a file and the index of a
+            line in it (``affectnet-csv``), or the image's name without its suffix
+            (``rafdb-text``); empty for ``bp4d-mat``.
     """
 
-    form: Literal["bp4d-mat", "disfa-mat", "jaa-text"]
+    form: Literal[
+        "bp4d-mat",
+        "disfa-mat",
+        "jaa-text",
+        "csv",
+        "affectnet-csv",
+        "affectnet-npy",
+        "rafdb-text",
+    ]
     points: int
     path: Path
-    places: Mapping[int, str | int]
+    places: Mapping[int, Place] | Mapping[str, Place]
 
 
 @dataclass(frozen=True)

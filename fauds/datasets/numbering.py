@@ -5,6 +5,7 @@ datasets and 1 in others. It is derived from the images or stated by the user, a
 because a wrong base shifts every label by one frame.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from fauds.datasets import image_folders as images
-from fauds.datasets import locate
+from fauds.datasets import locate, tree
 from fauds.datasets.base import Reader
 from fauds.datasets.image_folders import FolderKey, ImageFolder, Key, Listing
 from fauds.errors import DataError
 from fauds.tables import store
 from fauds.tables.columns import from_numpy, from_strings
+from fauds.tables.frames import frame_names
 
 
 class BaseRule(Protocol):
@@ -172,6 +174,20 @@ def _match(
     return from_strings(paths).take(from_numpy(rows, pa.int64(), rows < 0))
 
 
+def _match_keys(folder: Path, keys: Sequence[str]) -> pa.Array:
+    """Return the path, relative to a folder, of the image named after each key; null for none."""
+    if not folder.is_dir():
+        raise DataError("The folder of crops does not exist.", where=folder)
+    paths: dict[str, str] = {}
+    for at, files in tree.walk(folder, lambda _: False):
+        for name in files or ():
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in images.SUFFIXES:
+                key = os.path.normpath(os.path.join(os.path.relpath(at, folder), stem))
+                paths[key] = f"{key}{suffix}"
+    return pa.array([paths.get(key) for key in keys], pa.string())
+
+
 @locate.os_errors()
 def match_crops(
     folder: Path, frames: pa.Table, reader: Reader, declared_base: int | None
@@ -179,10 +195,11 @@ def match_crops(
     """Return the path of each labelled frame's face crop in a folder of the user's own crops.
 
     Args:
-        folder: the folder of the crops, with paths such as ``F001/T1/2440.jpg`` or, for a dataset
-            without tasks, ``SN001/0.png``.
+        folder: the folder of the crops, with paths such as ``F001/T1/2440.jpg``; for a dataset
+            without tasks, ``SN001/0.png``; for images without numbers, their keys with a suffix,
+            ``train_00001.jpg``.
         frames: a table with one row per labelled frame, sorted by subject, task and frame as fauds
-            writes it.
+            writes it, and the column key.
         reader: the reader of the dataset, which determines how images are numbered.
         declared_base: the number, 0 or 1, in the name of the crop of labelled frame 1; None
             derives it from the crops.
@@ -194,7 +211,9 @@ def match_crops(
         DataError: the folder does not exist, two crops have the same number, or the numbering
             cannot be determined.
     """
-    numbers = frames["frame"].to_numpy()
+    numbers = frame_names(frames)
+    if numbers.dtype.kind == "U":
+        return _match_keys(folder, numbers.tolist())
     sequences = [
         (tuple(filter(None, name)), numbers[rows]) for name, rows in store.sequences(frames)
     ]

@@ -127,8 +127,8 @@ def differences(
     Args:
         counts: the number of frames that were read, by subject and task.
         expected: the published numbers. The keys subjects, sequences and frames have the totals,
-            and frames_per_subject has the number of frames by subject; each key is optional. None
-            skips the comparison.
+            and frames_per_subject has the number of frames by subject; each key is optional, or
+            None. None skips the comparison.
 
     Returns:
         Texts that describe the differences: one for each subject whose number of frames differs or

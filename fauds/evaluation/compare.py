@@ -280,7 +280,10 @@ class ModelComparison:
 
     @property
     def subjects(self) -> int:
-        """The number of subjects on whose frames the models are compared."""
+        """The number of subjects on whose frames the models are compared.
+
+        If the subjects are unknown, this is the number of images.
+        """
         return len(self.a[0].counted.subjects)
 
     @property

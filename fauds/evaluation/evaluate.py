@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 
 from fauds.evaluation import score
 from fauds.evaluation.results import MissingFrames, Protocol, Results
-from fauds.evaluation.score import FoldScores, Intensities, run_figures
+from fauds.evaluation.score import FoldScores, FrameOwners, Intensities, run_figures
 from fauds.evaluation.selection import EpochScores, select
 from fauds.evaluation.texts import TextFigures, text_figures
 from fauds.facs import intensity_column
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
-from fauds.tables.frames import frame_set_fingerprint
+from fauds.tables.frames import frame_set_fingerprint, sampling_units
 from fauds.tables.predictions import is_described, scores, text_columns
 from fauds.version import versions
 
@@ -115,8 +115,8 @@ class GroundTruth:
 
     Attributes:
         frames: a table of the scored frames, in the order of the predictions, with the columns
-            subject, task, frame, sex, the labels of the target and, if intensities are predicted,
-            the coded intensities.
+            key, subject, task, frame, sex, the labels of the target, split if the dataset has a
+            split of its own, and, if intensities are predicted, the coded intensities.
         fold: the number of the fold that tests each frame, int [S].
         folds: the table of folds, which names for each subject the fold that tests it.
         tested: the numbers of the folds that are scored.
@@ -163,11 +163,12 @@ def evaluate(predictions: Predictions, labels: GroundTruth, protocol: Benchmark)
         fold: _fold_scores(predictions, labels, protocol, fold, rows, graded)
         for fold, rows in rows_of.items()
     }
-    ids, sexes = (labels.frames[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
-    subjects = {fold: np.array(ids)[rows] for fold, rows in rows_of.items()}
-    all_figures = run_figures(
-        folds, subjects, dict(zip(ids, sexes, strict=True)), target, threshold, run.selection
-    )
+    owners = {
+        fold: FrameOwners.of(labels.frames.take(pa.array(rows))) for fold, rows in rows_of.items()
+    }
+    sexes = labels.frames["sex"].cast(pa.string()).to_pylist()
+    sex_of = dict(zip(sampling_units(labels.frames).tolist(), sexes, strict=True))
+    all_figures = run_figures(folds, owners, sex_of, target, threshold, run.selection)
     evaluated = {
         fold: EpochScores(
             target,

@@ -12,11 +12,11 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import BySubject, Results, by_subject
 from fauds.tables import store
-from fauds.tables.frames import frame_set_fingerprint
+from fauds.tables.frames import frame_set_fingerprint, read_keyed, sampling_units
 from fauds.tables.paths import FRAMES, PREDICTIONS, RESULTS, dataset_folder, fold_folder
 from fauds.tables.predictions import scores
 
-_KEYS = ("frame_id", "subject", "task", "frame", "sex")
+_KEYS = ["frame_id", "subject", "task", "frame", "sex"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Scored:
         labels: the labels, [N, A] for A AUs or [N] for classes, -1 where not coded.
         scores: the predicted scores for A AUs or classes, float32 [N, A].
         folds: the number of the fold that tested each frame, int16 [N].
-        subjects: the subject of each frame.
+        subjects: the subject of each frame; its key where the subject is unknown.
         sexes: "F" or "M" for each frame; None if the subject's sex is unknown.
     """
 
@@ -56,14 +56,15 @@ def read_scored(run: Path, results: Results) -> Scored | None:
         return None
     columns = ["frame_id", "fold", *target.names]
     predicted = pa.concat_tables([_plain(part, columns) for part in parts])
-    frames = _plain(path, [*_KEYS, *target.columns])
+    frames = read_keyed(path, [*_KEYS, *target.columns]).replace_schema_metadata(None)
     place = pc.index_in(predicted["frame_id"], frames["frame_id"])
     if place.null_count:
         return None
     truth = frames.take(place)
     if frame_set_fingerprint(truth, target.columns) != results.frames_fingerprint:
         return None
-    subjects, sexes = (truth[name].cast(pa.string()).to_pylist() for name in ("subject", "sex"))
+    subjects = sampling_units(truth).tolist()
+    sexes = truth["sex"].cast(pa.string()).to_pylist()
     return Scored(
         target.labels(truth),
         scores(predicted, target.names),
@@ -89,7 +90,8 @@ class FinishedRun:
 class CountedRun(FinishedRun):
     """A finished run with each subject's counts of correct and wrong decisions.
 
-    Comparisons between runs are paired by subject, and therefore need these counts.
+    Comparisons between runs are paired by subject, and therefore need these counts. If the subjects
+    are unknown, the counts are those of single images.
     """
 
     counted: BySubject
@@ -153,8 +155,8 @@ def read(path: Path) -> FinishedRun:
 def load(path: Path) -> CountedRun:
     """Read a finished run with each subject's counts of correct and wrong decisions.
 
-    Results of an older fauds do not contain the counts; they are then computed from the run's
-    predictions and the labels in the dataset's folder.
+    Results of an older fauds do not contain the counts, nor do those of images of unknown subjects;
+    they are then computed from the run's predictions and the labels in the dataset's folder.
 
     Args:
         path: the run's folder, or a results file.
@@ -165,13 +167,14 @@ def load(path: Path) -> CountedRun:
     """
     run = read(path)
     counts = run.results.subject_counts
-    if counts is not None:
+    if counts is not None and run.results.unit == "subject":
         grouped = counts.grouped(run.results.protocol.predicts)
     elif path.is_dir():
         grouped = _recounted(path, run.results)
     else:
         raise DataError(
-            "These results hold no counts by subject: an older version of fauds wrote them.",
+            f"These results hold no counts by {run.results.unit}"
+            + (": an older version of fauds wrote them." if counts is None else "."),
             where=path,
             hint="name the run's folder instead of this file, so that fauds can count the "
             "decisions in the run's predictions",

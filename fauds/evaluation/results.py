@@ -86,7 +86,9 @@ class SubjectCounts(BaseModel):
     Attributes:
         folds: by fold, then by subject, then by AU or class, the number of frames with each
             outcome. For AU occurrence, the outcomes are true positives, false positives, false
-            negatives and true negatives.
+            negatives and true negatives; for classes, they are the decided classes, so that the
+            counts of all classes are the confusion matrix. Images of unknown subjects are counted
+            together, under the name of their part of the release's own split, "test".
         sexes: by subject, "F" or "M"; subjects of unknown sex are missing.
     """
 
@@ -186,7 +188,8 @@ class Uncertainty(_Schema):
         resamples: the number of random resamples; 0 for methods without random samples.
         level: the confidence level, such as 0.95.
         seed: the seed of the random resamples.
-        unit: what is resampled: whole subjects, since frames of one subject are alike.
+        unit: what is resampled: "subject" for whole subjects, since frames of one subject are
+            alike, or "image" for single images, if the subjects are unknown.
         note: sentences that explain which variation the intervals cover.
     """
 
@@ -194,7 +197,7 @@ class Uncertainty(_Schema):
     resamples: int
     level: float
     seed: int
-    unit: Literal["subject"] = "subject"
+    unit: Literal["subject", "image"] = "subject"
     note: str
 
 
@@ -235,7 +238,8 @@ class Protocol(_Schema):
 
     Attributes:
         folds: the name of the assignment of subjects to folds.
-        test_subjects: by fold, the ids of the subjects that the fold tests.
+        test_subjects: by fold, the ids of the subjects that the fold tests; if the subjects are
+            unknown, the part of the release's own split, "test".
         aus: the names of the action units or classes that are scored.
         occurrence: the rule by which action units count as occurring; "" for other targets.
         threshold: the probability from which an AU or class counts as active.
@@ -401,6 +405,23 @@ class Results(_Schema):
         """
         row = self.row(metric, scope, au, fold)
         return row.value if row else None
+
+    @property
+    def unit(self) -> Literal["subject", "image"]:
+        """What intervals resample and tests pair: subjects, or images of unknown subjects."""
+        return "subject" if self.uncertainty is None else self.uncertainty.unit
+
+    @property
+    def units(self) -> str:
+        """The plural of `unit`: "subjects" or "images"."""
+        return f"{self.unit}s"
+
+    @property
+    def tested_units(self) -> int:
+        """The number of subjects that the folds test, or of images if subjects are unknown."""
+        if self.unit == "image":
+            return self.frames_scored
+        return sum(map(len, self.protocol.test_subjects.values()))
 
     @property
     def folds(self) -> list[int]:

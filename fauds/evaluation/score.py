@@ -1,11 +1,12 @@
 """Computes the rows of results.json from the labels and the predicted scores of each fold.
 
 Shapes: N is the number of test frames; A is the number of AUs or classes that are predicted; G is
-the number of subjects.
+the number of subjects. Where subjects are unknown, the images take their place.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from fauds.metrics.comparison import compare, compare_groups
 from fauds.metrics.intervals import LEVEL, METHOD, intervals
 from fauds.metrics.occurrence import defined_mean
 from fauds.metrics.resampling import Additive, Statistic, WithOverall, with_overall
+from fauds.tables.frames import sampling_units, split_groups, subjects_known
 from fauds.targets.base import MetricValues, Target
 
 Bounds = tuple[np.ndarray, np.ndarray]
@@ -559,6 +561,7 @@ def without_interval(
     showing: Mapping[int, Mapping[str, Sequence[str]]],
     tested: Mapping[int, np.ndarray],
     target: Target,
+    unit: Literal["subject", "image"],
 ) -> list[str]:
     """Return a phrase for each AU or class that a single subject of a fold shows.
 
@@ -569,35 +572,72 @@ def without_interval(
         showing: by fold and by AU or class, the subjects with a frame in which it is true.
         tested: by fold, the subject of each test frame, str [N].
         target: the target that is predicted.
+        unit: "image" if subjects are unknown, and images take their place.
     """
     return [
         f"{target.titles[target.main_metric]} of {name}: in fold {fold}, {subjects[0]} is the only "
-        f"one of {len(np.unique(tested[fold]))} subjects who shows it"
+        f"one of {len(np.unique(tested[fold]))} {unit}s {'who' if unit == 'subject' else 'that'} "
+        "shows it"
         for fold, by_name in showing.items()
         for name, subjects in by_name.items()
         if len(subjects) == 1 and len(np.unique(tested[fold])) > 1
     ]
 
 
-def uncertainty() -> Uncertainty:
-    """Return a description of the confidence intervals: how they are computed, what they cover."""
+def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
+    """Return a description of the confidence intervals: how they are computed, what they cover.
+
+    Args:
+        unit: what is resampled; images if their subjects are not known.
+    """
+    notes = {
+        "subject": "What this protocol would give on new subjects of the same population, with as "
+        "many subjects in every fold and with the same trained models. Subjects are the unit, "
+        "since the frames of one subject are alike. The intervals do not cover what would change "
+        "with other training subjects (the test subjects of one fold train the models of the other "
+        "folds), with training again from another seed, with another choice of folds, or with "
+        "other coders.",
+        "image": "What this protocol would give on as many new images of the same population, with "
+        "the same trained models. Images are the unit, since the release does not say who is on "
+        "them: people may repeat, within the test part and between it and the training part, and "
+        "the interval is then too narrow. The intervals do not cover what would change with other "
+        "training images, with training again from another seed, or with other coders.",
+    }
     return Uncertainty(
         method=METHOD,
-        # The jackknife takes no random samples: it leaves out every subject once.
+        # The jackknife takes no random samples: it leaves out every subject or image once.
         resamples=0,
         level=LEVEL,
         seed=0,
-        note="What this protocol would give on new subjects of the same population, with as many "
-        "subjects in every fold and with the same trained models. Subjects are the unit, since the "
-        "frames of one subject are alike. The intervals do not cover what would change with other "
-        "training subjects (the test subjects of one fold train the models of the other folds), "
-        "with training again from another seed, with another choice of folds, or with other "
-        "coders.",
+        unit=unit,
+        note=notes[unit],
     )
 
 
 def _only(counts: Additive, selected: np.ndarray) -> Additive:
     return type(counts)(*(part[selected] for part in counts.parts))
+
+
+@dataclass(frozen=True)
+class FrameOwners:
+    """Whom the N frames that one fold tests belong to.
+
+    Attributes:
+        units: what intervals resample, str [N]: the subject of each frame, or the frame's key where
+            the subject is unknown; see `fauds.tables.frames.sampling_units`.
+        groups: what folds assign as a whole, str [N]: the subject of each frame, or the release's
+            part where the subject is unknown; see `fauds.tables.frames.split_groups`.
+        known: whether the subjects of all frames are known.
+    """
+
+    units: np.ndarray
+    groups: np.ndarray
+    known: bool
+
+    @classmethod
+    def of(cls, frames: pa.Table) -> "FrameOwners":
+        """Return the owners of the frames of a frames table."""
+        return cls(sampling_units(frames), split_groups(frames), subjects_known(frames))
 
 
 @dataclass(frozen=True)
@@ -620,7 +660,7 @@ class RunFigures:
 
 def run_figures(
     folds: Mapping[int, FoldScores],
-    subjects: Mapping[int, np.ndarray],
+    owners: Mapping[int, FrameOwners],
     sexes: Mapping[str, str | None],
     target: Target,
     threshold: float,
@@ -630,46 +670,60 @@ def run_figures(
 
     Args:
         folds: by fold, the labels and predictions of the fold's N test frames.
-        subjects: by fold, the subject of each test frame, str [N].
-        sexes: by subject, "F" or "M"; None if unknown.
+        owners: by fold, the subjects of these frames.
+        sexes: by sampling unit (see `FrameOwners`), "F" or "M"; None if unknown.
         target: the target that is predicted.
         threshold: the probability from which an AU or class counts as active.
         selection: how the epoch was chosen, such as "last"; see
             `fauds.evaluation.results.MetricRow`.
     """
     rows = MetricRows(target, selection)
-    owners = np.concatenate([subjects[fold] for fold in folds])
+    units, groups = (
+        np.concatenate([getattr(owners[fold], name) for fold in folds])
+        for name in ("units", "groups")
+    )
+    unit: Literal["subject", "image"] = "subject"
+    if not all(of_fold.known for of_fold in owners.values()):
+        unit = "image"
     labels = np.concatenate([scores.labels for scores in folds.values()])
     scores = np.concatenate([fold.scores for fold in folds.values()])
     fold_of = np.concatenate([np.full(len(scores.labels), fold) for fold, scores in folds.items()])
     decisions = target.decide(scores, threshold)
-    counted = by_subject(target, labels, decisions, fold_of, owners, sexes)
-    coded = owners[(target.indicators(labels) >= 0).any(axis=1)]
+    counted = by_subject(target, labels, decisions, fold_of, units, sexes)
+    stored = counted
+    if unit == "image":
+        # Thousands of images have few different outcomes; those of each are in the predictions.
+        stored = by_subject(target, labels, decisions, fold_of, groups, {})
+    coded = units[(target.indicators(labels) >= 0).any(axis=1)]
     coded_frames = dict(
         zip(*(part.tolist() for part in np.unique(coded, return_counts=True)), strict=True)
     )
     frames = np.array([coded_frames.get(subject, 0) for subject in counted.subjects])
     lines = metric_rows(folds, threshold, rows)
-    of_subjects, subject_names = subject_rows(counted, frames, rows)
+    of_subjects: list[MetricRow] = []
+    subject_names: dict[str, list[str]] = {}
+    if unit == "subject":
+        of_subjects, subject_names = subject_rows(counted, frames, rows)
     lines = [
         *with_intervals(lines, counted, rows),
         *trivial_rows(counted, frames, rows),
         *sex_rows(counted, frames, rows),
         *of_subjects,
     ]
-    showing = showing_subjects(labels, fold_of, owners, target)
+    showing = showing_subjects(labels, fold_of, units, target)
+    units_of = {fold: of_fold.units for fold, of_fold in owners.items()}
     return RunFigures(
         metrics=lines,
         summary=summary(lines, target, _measures(folds)),
         undefined=undefined(lines, target),
-        without_interval=without_interval(showing, subjects, target),
+        without_interval=without_interval(showing, units_of, target, unit),
         showing_subjects={
             fold: {name: len(ids) for name, ids in by_name.items()}
             for fold, by_name in showing.items()
         },
         subject_names=subject_names,
-        uncertainty=uncertainty(),
-        subject_counts=SubjectCounts.of(counted, target),
+        uncertainty=uncertainty(unit),
+        subject_counts=SubjectCounts.of(stored, target),
     )
 
 

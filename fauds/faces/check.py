@@ -29,8 +29,8 @@ from fauds.faces.plan import CropRequest, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
-from fauds.tables.columns import to_numpy
 from fauds.tables.disk import free_space
+from fauds.tables.frames import frame_names, last_numbers, with_keys
 
 
 class Problems:
@@ -164,7 +164,7 @@ def _frames(jobs: Sequence[SequenceJob] | dict[SequenceJob, int]) -> int:
     return sum(len(job.frames) for job in jobs)
 
 
-_COLUMNS = ["frame_id", "subject", "task", "frame", "image"]
+_COLUMNS = ["frame_id", "key", "subject", "task", "frame", "image"]
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,9 @@ def check(
         coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
         contents += coverage.lines
     processes = launcher.cores()
-    steps = [estimates.captions(len(frames), reading_seconds), estimates.split()]
+    steps = [estimates.split()]
+    if benchmark.target.described_aus:
+        steps.insert(0, estimates.captions(len(frames), reading_seconds))
     if jobs[0].alignment == wanted:
         steps += _prepare(jobs, available, coverage, processes, contents, missing)
     steps.append(estimates.bench(benchmark, frames))
@@ -257,7 +259,7 @@ def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Ta
         root,
         None if expected is None else expected.model_dump(),
         options,
-        sink=lambda part: parts.append(part.select(_COLUMNS)),
+        sink=lambda part: parts.append(with_keys(part).select(_COLUMNS)),
     )
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks(), reading
 
@@ -269,8 +271,8 @@ def _media_sources(
     camera: Literal["left", "right"],
     frames: pa.Table,
 ) -> Footage:
-    numbers = to_numpy(frames["frame"])
-    last = {name: int(numbers[rows][-1]) for name, rows in store.sequences(frames)}
+    names = frame_names(frames)
+    last = last_numbers(names, store.sequences(frames))
     reader = DATASETS[str(benchmark.dataset)]
     return reader.footage(
         root, last, camera=camera, image_base=options.image_base, images=options.images

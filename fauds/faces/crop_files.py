@@ -100,19 +100,19 @@ class CropFiles:
             self._folder.mkdir(parents=True, exist_ok=True)
         self._remove(name for name in self._names() if name.endswith(_TEMPORARY))
 
-    def path(self, frame: int) -> str:
+    def path(self, frame: int | str) -> str:
         """Return the path of the crop of a frame, relative to the dataset's folder.
 
         Args:
-            frame: the frame number, as in the label files.
+            frame: the label frame number, or the frame's key if it has no number.
         """
-        return f"{self._relative}/{frame}.jpg"
+        return f"{self._relative}/{_file_name(frame)}.jpg"
 
-    def write(self, frame: int, crop: np.ndarray | bytes) -> None:
+    def write(self, frame: int | str, crop: np.ndarray | bytes) -> None:
         """Write a crop; an error leaves no incomplete file behind.
 
         Args:
-            frame: the frame number, as in the label files.
+            frame: the frame number, as in the label files, or the frame's key if it has no number.
             crop: the crop, RGB uint8 [H, W, 3], or the content of a JPEG file.
 
         Raises:
@@ -122,9 +122,9 @@ class CropFiles:
             data: Any = crop
         else:
             data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), _QUALITY)[1]
-        path = self._folder / f"{frame}.jpg"
+        path = self._folder / f"{_file_name(frame)}.jpg"
         # The process id keeps this file apart from that of a worker that outlives a killed run.
-        temporary = self._folder / f".{frame}.jpg.{os.getpid()}{_TEMPORARY}"
+        temporary = self._folder / f".{path.name}.{os.getpid()}{_TEMPORARY}"
         with write_errors(path):
             try:
                 temporary.write_bytes(data)
@@ -202,6 +202,11 @@ class CropFiles:
 
     def _part_path(self, number: int) -> Path:
         return self._parts / f"{self._job.name.replace('/', '_')}-{number:04}.parquet"
+
+
+def _file_name(frame: int | str) -> str:
+    """Return the name of a crop's file without its suffix; a key may hold slashes."""
+    return str(frame).replace("/", "~")
 
 
 def remove_temporaries(folder: Path) -> None:

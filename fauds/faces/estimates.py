@@ -17,7 +17,6 @@ from fauds.errors import DataError
 from fauds.faces import landmark_files
 from fauds.faces.alignment import warp
 from fauds.faces.crop_files import CropFiles
-from fauds.faces.landmarks import marks
 from fauds.faces.plan import SequenceJob
 from fauds.faces.streams import DecodedImage, VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
@@ -142,8 +141,8 @@ def _transforms(job: SequenceJob, height: int, width: int) -> np.ndarray:
     side = job.alignment.size or 1
     transforms = np.tile(np.eye(2, 3) * side / min(height, width), (len(job.frames), 1, 1))
     if job.source and job.source.landmarks and job.alignment.needs != "nothing":
-        landmarks = landmark_files.read(job.source.landmarks, job.frames)
-        known = job.alignment.transforms(marks(landmarks))
+        landmarks = landmark_files.read_marks(job.source.landmarks, job.frames)
+        known = job.alignment.transforms(landmarks)
         transforms = np.where(np.isfinite(known), known, transforms)
     return transforms
 
@@ -205,9 +204,11 @@ def prepare(
         share: the share, 0 to 1, of the frames with an image that can be cropped.
     """
     crops = round(share * sum(int(rows.sum()) for rows in available))
-    # All frames of a video up to the last coded one are read.
-    last = (int(job.frames[rows].max()) for job, rows in zip(jobs, available, strict=True))
-    read = sum(last) if pace.video else crops
+    read = crops
+    if pace.video:
+        # All frames of a video up to the last coded one are read.
+        last = (int(job.frames[rows].max()) for job, rows in zip(jobs, available, strict=True))
+        read = sum(last)
     alignment = jobs[0].alignment
     return StepEstimate(
         "prepare",

@@ -15,6 +15,7 @@ from fauds.errors import DataError
 from fauds.faces.alignment import ALIGNMENTS
 from fauds.protocols.benchmark import AlignmentSettings
 from fauds.tables import store
+from fauds.tables.frames import UNKNOWN_SUBJECT
 from fauds.tables.paths import FACES
 
 
@@ -193,6 +194,7 @@ def _faces(
 
 def _without_image(frames: pa.Table) -> dict[str, int]:
     without = frames.filter(pc.is_null(frames["image"]))["subject"].cast(pa.string())
+    without = pc.fill_null(without, UNKNOWN_SUBJECT)
     names, counts = np.unique(
         without.to_numpy(zero_copy_only=False).astype(str), return_counts=True
     )

@@ -1,21 +1,21 @@
 """Readers of the landmark files that are shipped with datasets, for the frames of one sequence.
 
-All three file formats (of BP4D, DISFA and JAA-Net) count pixels from 1, as MATLAB does; in the
-returned landmarks, pixels are counted from 0.
+The file formats of BP4D, DISFA and JAA-Net count pixels from 1, as MATLAB does; in the returned
+landmarks, pixels are counted from 0. `fauds.faces.image_landmarks` reads the landmarks of single
+images.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from fauds.datasets.media_files import LandmarkFiles
 from fauds.errors import DataError
-from fauds.faces import matlab
-
-_CHUNK = 2**20
+from fauds.faces import image_landmarks, matlab
+from fauds.faces.landmarks import Marks, marks
+from fauds.faces.text_lines import lines_of
 
 
 def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
@@ -36,16 +36,7 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
             numbers, or holds a word that is not a number. The error names the file, and the line
             where one is wrong.
     """
-    try:
-        status = path.stat()
-        starts = _line_starts(path, status.st_mtime_ns, status.st_size)
-        _check_lines_exist(path, lines, len(starts) - 1)
-        with path.open("rb") as file:
-            rows = [_cells(file, starts, line) for line in lines.tolist()]
-    except OSError as error:
-        raise DataError(
-            f"{path.name} cannot be read: {error.strerror}.", where=path, hint=_AGAIN
-        ) from error
+    rows = [line.split() for line in lines_of(path, lines)]
     for line, row in zip(lines.tolist(), rows, strict=True):
         if len(row) != count:
             raise _bad(path, line, f"The line has {len(row)} numbers, not {count}.")
@@ -53,41 +44,6 @@ def read_lines(path: Path, lines: np.ndarray, count: int) -> np.ndarray:
         return np.array(rows, "S").astype(np.float64).reshape(-1, count)
     except ValueError:
         raise _first_word(path, lines.tolist(), rows) from None
-
-
-@lru_cache(maxsize=8)
-def _line_starts(path: Path, changed: int, size: int) -> np.ndarray:
-    """Return the byte offset of each line of a file, and of the file's end, int64 [lines + 1].
-
-    Results are cached: a file that was changed has another modification time or size.
-
-    Args:
-        path: the file.
-        changed: the modification time of the file in nanoseconds.
-        size: the size of the file in bytes.
-    """
-    ends, done = [np.zeros(1, np.int64)], 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            ends.append(np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n")) + done + 1)
-            done += len(chunk)
-    starts = np.concatenate(ends)
-    return starts if starts[-1] == done else np.append(starts, done)
-
-
-def _check_lines_exist(path: Path, lines: np.ndarray, count: int) -> None:
-    if len(lines) and lines.max() >= count:
-        raise DataError(
-            f"{path.name} has only {count} lines, but its list of images has "
-            f"{lines.max() + 1} or more.",
-            where=path,
-            hint="use the landmark file and the list of images, NAME_path.txt, of one download",
-        )
-
-
-def _cells(file: BinaryIO, starts: np.ndarray, line: int) -> list[bytes]:
-    file.seek(starts[line])
-    return file.read(starts[line + 1] - starts[line]).split()
 
 
 def _first_word(path: Path, lines: list[int], rows: list[list[bytes]]) -> DataError:
@@ -122,7 +78,7 @@ def read(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
 
     Args:
         files: the landmark files of the sequence.
-        frames: the numbers of the frames, as in the label files, int [N].
+        frames: the numbers of the frames, as in the label files, int [N]; or their keys, str [N].
 
     Returns:
         The landmarks, float32 [N, K, 2] with K = `files.points`: x and y in pixels, where (0, 0)
@@ -134,13 +90,29 @@ def read(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
         DataError: a file cannot be read, or its content is not as expected. The error names the
             file, and the frame or line.
     """
-    readers = {"bp4d-mat": _read_bp4d, "disfa-mat": _read_disfa, "jaa-text": _read_text}
-    points = readers[files.form](files, np.asarray(frames))
+    points = _READERS[files.form](files, np.asarray(frames))
+    base = 1 if files.form in _COUNTED_FROM_1 else 0
     with np.errstate(over="ignore"):
-        pixels = (points - 1).astype(np.float32)
+        pixels = (points - base).astype(np.float32)
     known = np.isfinite(pixels).all((1, 2)) & points.any((1, 2))
     pixels[~known] = np.nan
     return pixels
+
+
+def read_marks(files: LandmarkFiles, frames: np.ndarray) -> Marks:
+    """Read the eye centres, landmarks and boxes of the faces in some frames of a sequence.
+
+    Of RAF-DB's own annotations, which have five points, the eye centres and the boxes are known.
+    See `read` for the arguments and errors.
+    """
+    points = read(files, frames)
+    if files.form != "rafdb-text":
+        return marks(points)
+    # The eyes are ordered by x, whichever the annotator set first.
+    order = np.argsort(points[:, :2, 0], axis=1)
+    eyes = np.take_along_axis(points[:, :2].astype(np.float64), order[..., None], axis=1)
+    boxes = image_landmarks.read_rafdb_boxes(files, frames)
+    return Marks(eyes, np.full((len(points), 68, 2), np.nan), boxes)
 
 
 def _read_bp4d(files: LandmarkFiles, frames: np.ndarray) -> np.ndarray:
@@ -295,3 +267,15 @@ def _damaged(path: Path, error: Exception) -> DataError:
         where=path,
         hint=_AGAIN,
     )
+
+
+_COUNTED_FROM_1 = ("bp4d-mat", "disfa-mat", "jaa-text")
+_READERS: dict[str, Callable[[LandmarkFiles, np.ndarray], np.ndarray]] = {
+    "bp4d-mat": _read_bp4d,
+    "disfa-mat": _read_disfa,
+    "jaa-text": _read_text,
+    "csv": image_landmarks.read_csv,
+    "affectnet-csv": image_landmarks.read_affectnet_csv,
+    "affectnet-npy": image_landmarks.read_affectnet_npy,
+    "rafdb-text": image_landmarks.read_rafdb,
+}

@@ -4,6 +4,8 @@ Two formats are read: CSV with the header ``subject,task,frame`` (the frame numb
 label files; the task is empty if the dataset has no tasks), and image paths, one per line, such as
 ``F001/T1/0111.jpg`` or ``SN001/0.png``. In a path, only subject, task and number are used. Folders
 before the subject, and anything after a blank (some lists have labels after the path), are ignored.
+A list of images that have no number has their keys, such as ``train_00001``, one per line, with or
+without a suffix.
 """
 
 import hashlib
@@ -27,6 +29,7 @@ _CSV_LINE = (
     r'\s*"?(?P<number>[0-9]{1,9})"?\s*$'
 )
 _NAME = r"[^\s,/\\]+"
+_IMAGE_SUFFIX = re.compile(r"\.(?:jpe?g|png)$", re.IGNORECASE)
 _PATH_LINE = (
     r"(?i)^\s*(?:.*?[/\\])??(?P<subject>{name})[/\\]{task}(?P<number>[0-9]{{1,9}})"
     r"\.(?:jpe?g|png)(?:\s.*)?$"
@@ -41,8 +44,8 @@ class Manifest:
 
     Attributes:
         name: the name of the file.
-        sha256: the SHA-256, in hexadecimal, of the sorted lines ``subject,task,frame``; it does
-            not depend on the format of the file.
+        sha256: the SHA-256, in hexadecimal, of the sorted lines ``subject,task,frame``, or of the
+            sorted keys; it does not depend on the format of the file.
         listed: the number of frames that the list names.
         matched: the number of these frames that are coded frames of the dataset.
         notes: messages for the user, one per line.
@@ -82,7 +85,8 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
 
     Args:
         path: the file.
-        frames: the frames table, with the columns subject, task and frame.
+        frames: the frames table, with the columns subject, task and frame; and key, if frames have
+            no numbers.
 
     Returns:
         Which rows of `frames` are listed, bool [rows], and a summary of the list, whose notes say
@@ -93,6 +97,8 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
             names the line); the numbering of the images is ambiguous; the file cannot be read, is
             empty, or lists no frame of the table.
     """
+    if frames["frame"].null_count:
+        return _read_keys(path, frames["key"].combine_chunks())
     subjects, tasks = (_capitals(frames[name]) for name in ("subject", "task"))
     numbers = to_numpy(frames["frame"]).astype(np.int64)
     has_tasks = bool(pc.any(pc.not_equal(tasks, "")).as_py())
@@ -122,6 +128,32 @@ def read_manifest(path: Path, frames: pa.Table) -> tuple[np.ndarray, Manifest]:
             f"{names[0].as_py()}, but the first coded frame of the dataset is {coded[0].as_py()}",
         )
     return keep, _manifest(path.name, listed, names, ~_is_in(names, coded))
+
+
+def _read_keys(path: Path, keys: pa.Array) -> tuple[np.ndarray, Manifest]:
+    """Read a list of images that have no number; see `read_manifest`.
+
+    Args:
+        path: the file.
+        keys: the key of every row of the frames table.
+    """
+    text, lines = _lines(path)
+    if text[0].strip() == "key":
+        text, lines = text[1:], lines[1:]
+    listed = from_strings([_IMAGE_SUFFIX.sub("", line.split()[0]) for line in text])
+    _check_once(path, listed, lines)
+    keep = _is_in(keys, listed)
+    if not keep.any():
+        raise DataError(
+            f"None of the images that {path.name} lists is in this dataset.",
+            where=path,
+            hint=f"list keys as frames.parquet has them, such as {keys[0].as_py()}",
+        )
+    absent = ~_is_in(listed, keys)
+    matched = len(listed) - int(absent.sum())
+    digest = hashlib.sha256("".join(f"{key}\n" for key in sorted(listed.to_pylist())).encode())
+    note = f"{path.name} lists {len(listed):,} images, of which {matched:,} are in this dataset"
+    return keep, Manifest(path.name, digest.hexdigest(), len(listed), matched, (note,))
 
 
 def _lines(path: Path) -> tuple[list[str], np.ndarray]:

@@ -20,6 +20,7 @@ from fauds.faces.plan import NEEDED, CropPlan, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.tables import schemas
 from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
+from fauds.tables.frames import UNKNOWN_SUBJECT
 
 # Both as shares of the inter-ocular distance in the frame before.
 _LARGEST_MOVE = 1 / 2
@@ -78,12 +79,15 @@ def jump(marks: Marks, frames: np.ndarray) -> np.ndarray:
     A frame is compared with the frame whose number is one smaller. The frame is marked if the
     middle between the eyes moved by more than half of the earlier frame's inter-ocular distance,
     or if this distance changed by more than a third. It is not marked if the eyes are unknown in
-    one of the two frames, or if the earlier frame is not among the N.
+    one of the two frames, or if the earlier frame is not among the N. Single images, which have no
+    numbers, are never marked.
 
     Args:
         marks: the marks of the N frames of one sequence, of which the eye centres are used.
-        frames: the numbers of these frames, increasing, int [N].
+        frames: the numbers of these frames, increasing, int [N]; or their keys, str [N].
     """
+    if frames.dtype.kind == "U":
+        return np.zeros(len(frames), bool)
     distance = np.linalg.norm(marks.eyes[:, 1] - marks.eyes[:, 0], axis=1)
     moved = np.linalg.norm(np.diff(marks.eyes.mean(1), axis=0), axis=1)
     far = moved > distance[:-1] * _LARGEST_MOVE
@@ -207,7 +211,7 @@ def finished(parts: Sequence[pa.Table], ids: pa.ChunkedArray, frames: np.ndarray
     Args:
         parts: the tables that `CropRows.table` returned for up to 512 frames each, in order.
         ids: the value of the column frame_id for every row.
-        frames: the numbers of the frames, as in the label files, int [N].
+        frames: the numbers of the frames, as in the label files, int [N]; or their keys, str [N].
     """
     table = pa.concat_tables(parts).combine_chunks()
     known = _bits(table["eyes"].is_valid().combine_chunks())
@@ -298,7 +302,7 @@ class Tally:
             metas: the metadata of each part (up to 512 rows), which name unreadable images and
                 the last readable frame of a video that ended too early.
         """
-        subject = job.sequence[0]
+        subject = job.sequence[0] or UNKNOWN_SUBJECT
         counts = self.statuses.setdefault(subject, Counter())
         for entry in pc.value_counts(rows["status"].combine_chunks()).to_pylist():
             counts[entry["values"]] += entry["counts"]
@@ -314,7 +318,8 @@ class Tally:
             self.unplaced += _names(job, unplaced.to_pylist())
         for meta in metas:
             for frame, reason in meta["unreadable"].items():
-                self.unreadable.append(f"{job.name} frame {frame} ({reason})")
+                name = f"{job.name} frame {frame}" if job.numbered else frame
+                self.unreadable.append(f"{name} ({reason})")
         ended_at = next((m["ended_at"] for m in metas if m["ended_at"]), None)
         # A video from which no frame is needed is never opened: it may be broken.
         if ended_at is not None or rows["path"].null_count < len(rows):
@@ -420,13 +425,14 @@ class Tally:
 
 
 def _names(job: SequenceJob, chosen: Sequence[bool]) -> list[str]:
-    """Return the names of some frames of a sequence, such as "F001/T1 frame 2440".
+    """Return the names of some frames of a sequence, such as "F001/T1 frame 2440", or their keys.
 
     Args:
         job: the sequence.
         chosen: for each frame of the sequence, whether it is one of them.
     """
-    return [f"{job.name} frame {frame}" for frame in job.frames[np.array(chosen, bool)].tolist()]
+    frames = job.frames[np.array(chosen, bool)].tolist()
+    return [f"{job.name} frame {frame}" for frame in frames] if job.numbered else frames
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,7 +1,7 @@
 """The plan of a cropping run: which frames are cropped and how, checked before images are read."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from fauds.datasets.media_files import Footage, SequenceId, Source
+from fauds.datasets.media_files import Footage, SequenceId, Source, display_name
 from fauds.errors import DataError, UsageError
 from fauds.faces.alignment import Alignment, alignment
-from fauds.faces.base import GIVES, Detector
+from fauds.faces.base import GIVES, Detector, Position
 from fauds.faces.detectors import open_detector
+from fauds.faces.landmarks import POINTS
 from fauds.faces.manifest import Manifest, read_manifest
 from fauds.tables import store
-from fauds.tables.columns import to_numpy
+from fauds.tables.frames import frame_names
 
 DETECTOR_FORMS = "cascade, dlib, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
@@ -98,6 +99,9 @@ def check(request: CropRequest) -> None:
         )
 
 
+PORTION = 4096
+"""How many images that belong to no sequence are cropped, and stored in one folder, together."""
+
 CROPS_VERSION = 2
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
@@ -118,7 +122,8 @@ class SequenceJob:
     Attributes:
         folder: the dataset's folder.
         sequence: the subject and the task.
-        frames: the numbers of the N coded frames, as in the label files, increasing, int32 [N].
+        frames: the N coded frames: their numbers, as in the label files, increasing, int32 [N]; or,
+            for images without a number, their keys, str [N].
         keep: the frames to crop, bool [N].
         images: the paths of the frames' images, relative to `image_root`, string [N]; null for a
             frame without an image file.
@@ -130,6 +135,7 @@ class SequenceJob:
         request: the user's choices.
         detector_identity: the name and version of the detector, and a fingerprint of its files;
             None without a detector.
+        portion: the number of this portion of the images that belong to no sequence; 0 for others.
     """
 
     folder: Path
@@ -142,11 +148,25 @@ class SequenceJob:
     images_digest: str
     request: CropRequest
     detector_identity: str | None
+    portion: int = 0
 
     @property
     def name(self) -> str:
-        """The name of the sequence, such as F001/T1 or SN001."""
-        return "/".join(filter(None, self.sequence))
+        """The name of the sequence, such as F001/T1 or SN001; images-0000 for single images."""
+        return display_name(self.sequence) or f"images-{self.portion:04}"
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the frames have numbers; if not, they are single images, known by their keys."""
+        return self.frames.dtype.kind != "U"
+
+    def position(self, frame: int | str) -> Position:
+        """Return the place of a frame as detectors look it up: sequence and number, or the key.
+
+        Args:
+            frame: one of `frames`.
+        """
+        return Position(frame, 1) if isinstance(frame, str) else Position(self.name, frame)
 
     @property
     def alignment(self) -> Alignment:
@@ -173,7 +193,7 @@ class SequenceJob:
             self.detector_identity,
             [self.images_digest, self.source.digest if self.source else ""],
             [*self.sequence],
-            self.frames.tobytes(),
+            self.frames.tobytes() if self.numbered else self.frames.tolist(),
             self.keep.tobytes(),
             self.images.to_pylist(),
         )
@@ -186,7 +206,7 @@ class CropPlan:
     Attributes:
         request: the user's choices.
         frames: the columns frame_id, subject, task, frame and image of the frames table.
-        jobs: the sequences, in the order of the frames table.
+        jobs: the sequences, or portions of single images, in the order of the frames table.
         detector_identity: the name and version of the detector, and a fingerprint of its files;
             None without a detector.
         manifest: a summary of the user's list of frames to crop; None if all frames are to be
@@ -273,7 +293,7 @@ def make(
     Args:
         folder: the dataset's folder.
         frames: the columns frame_id, subject, task, frame and image of the dataset's frames table,
-            which has a row for each coded frame.
+            which has a row for each coded frame; and key, if frames have no numbers.
         `footage`: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
         image_digests: a digest of the files in a sequence's folder of images, for each sequence
@@ -296,7 +316,7 @@ def make(
     keep, listed = np.ones(len(frames), bool), None
     if request.manifest is not None:
         keep, listed = read_manifest(Path(request.manifest), frames)
-    numbers = to_numpy(frames["frame"])
+    names = frame_names(frames)
     images = frames["image"].combine_chunks()
     if images.null_count < len(images) and not image_root.is_dir():
         raise DataError(
@@ -305,26 +325,64 @@ def make(
             hint="if the release was moved, name its new folder: --root FOLDER",
         )
     jobs = []
-    for sequence, rows in store.sequences(frames):
+    for sequence, portion, rows in _portions(frames):
         jobs.append(
             SequenceJob(
                 folder,
                 sequence,
-                numbers[rows],
+                names[rows],
                 keep[rows],
                 # Pickling a slice would send the whole column to the worker process.
                 pa.concat_arrays([images[rows]]),
                 image_root,
-                footage.sources.get(sequence),
+                _source_of(footage.sources.get(sequence), names[rows]),
                 image_digests.get(sequence, ""),
                 request,
                 identity,
+                portion,
             )
+        )
+    if request.without_landmarks == "neighbours" and not all(job.numbered for job in jobs):
+        raise UsageError(
+            "Landmarks cannot be interpolated from neighbouring frames: this dataset has single "
+            "images.",
+            hint="leave these images out, or give them to a detector: --without-landmarks detect",
         )
     if request.detector is None:
         _check_landmarks(chosen, jobs)
     notes = (*footage.notes, *(listed.notes if listed else ()))
     return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
+
+
+def _portions(frames: pa.Table) -> Iterator[tuple[SequenceId, int, slice]]:
+    """Yield each sequence, a portion number and the slice of its rows.
+
+    Images that belong to no sequence are divided into portions, so that several processes can crop
+    them and no folder of crops has too many files; a sequence has a single portion, 0.
+
+    Args:
+        frames: the frames table.
+    """
+    for sequence, rows in store.sequences(frames):
+        if any(sequence):
+            yield sequence, 0, rows
+            continue
+        for portion, start in enumerate(range(rows.start, rows.stop, PORTION)):
+            yield sequence, portion, slice(start, min(start + PORTION, rows.stop))
+
+
+def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
+    """Return a sequence's media files; of images without numbers, only the landmarks of some.
+
+    Args:
+        source: the media files of the whole sequence.
+        names: the numbers or keys of the frames that are wanted.
+    """
+    if source is None or source.landmarks is None or names.dtype.kind != "U":
+        return source
+    places = source.landmarks.places
+    own = {name: places[name] for name in names.tolist() if name in places}
+    return replace(source, landmarks=replace(source.landmarks, places=own))
 
 
 def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:
@@ -351,6 +409,13 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
             where=jobs[0].image_root,
             hint="unpack the landmark files into the folder of the release, or use --detector "
             f"{DETECTOR_FORMS}",
+        )
+    if alignment.needs == "points" and all(file.points < POINTS for file in files):
+        raise DataError(
+            f"The alignment {alignment.name} needs {NEEDED['points']}, 49 of them, but the release "
+            f"holds only {files[0].points} of a face.",
+            where=files[0].path,
+            hint=f"choose another --alignment, or use --detector {_GIVING['points']}",
         )
     if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(

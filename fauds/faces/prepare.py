@@ -22,6 +22,7 @@ from fauds.faces.plan import CropPlan, CropRequest, SequenceJob
 from fauds.faces.workers import crop_all
 from fauds.tables import schemas, store
 from fauds.tables.disk import free_space, require_space
+from fauds.tables.frames import read_keyed
 from fauds.tables.paths import FACES
 
 
@@ -75,7 +76,10 @@ def prepare(
         DataError: images or landmarks cannot be read, no frame can be cropped, the disk has too
             little space, or a file cannot be written.
     """
-    table = store.read_table(frames, ["frame_id", "subject", "task", "frame", "image"])
+    columns = ["frame_id", "subject", "task", "frame", "image"]
+    table = store.read_table(frames, columns)
+    if table["frame"].null_count:
+        table = read_keyed(frames, columns)
     plan = planning.make(folder, table, footage, image_root, image_digests, request)
     frames_meta = store.read_meta(frames)
     meta = {

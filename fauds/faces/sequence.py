@@ -16,7 +16,7 @@ from fauds.faces import landmark_files
 from fauds.faces import landmarks as neighbours
 from fauds.faces import outcomes as outcome
 from fauds.faces.alignment import warp
-from fauds.faces.base import Detector, Position
+from fauds.faces.base import Detector
 from fauds.faces.crop_files import CropFiles
 from fauds.faces.detectors import open_detector
 from fauds.faces.landmarks import Marks, marks, of_faces
@@ -119,7 +119,7 @@ class _Worker:
         for place, image in islice(self._stream, len(wanted)):
             self._check(False)
             reached += 1
-            frame = int(self._job.frames[place])
+            frame = self._job.frames[place].item()
             if isinstance(image, DataError):
                 rows.status[place - start] = outcome.UNREADABLE
                 unreadable[str(frame)] = f"{image.where}: {image.what}"
@@ -133,7 +133,9 @@ class _Worker:
             "unreadable": dict(islice(unreadable.items(), _LISTED)),
         }
 
-    def _crop_frame(self, rows: CropRows, row: int, frame: int, decoded: DecodedImage) -> None:
+    def _crop_frame(
+        self, rows: CropRows, row: int, frame: int | str, decoded: DecodedImage
+    ) -> None:
         height, width = decoded.image.shape[:2]
         rows.sizes[row] = width, height
         if rows.status[row] == outcome.DETECTED and not self._detect(
@@ -145,7 +147,7 @@ class _Worker:
         else:
             self._files.write(frame, warp(decoded.image, rows.transforms[row], self._alignment))
 
-    def _detect(self, rows: CropRows, row: int, frame: int, image: np.ndarray) -> bool:
+    def _detect(self, rows: CropRows, row: int, frame: int | str, image: np.ndarray) -> bool:
         """Detect and store the largest face in an image, and return whether it can be cropped.
 
         An alignment that needs no face crops an image without one as well.
@@ -153,10 +155,10 @@ class _Worker:
         Args:
             rows: the outcomes of frames; the face, or the reason why there is none, is stored here.
             row: the row of this frame in `rows`.
-            frame: the number of the frame, as in the label files.
+            frame: the number of the frame, as in the label files, or its key.
             image: the image, uint8 [H, W, 3] RGB.
         """
-        at = Position(self._job.name, frame)
+        at = self._job.position(frame)
         spec, identity = self._job.request.detector, self._job.detector_identity
         faces = _detector(str(spec), str(identity)).find(image, at)
         if not faces and self._alignment.needs == "nothing":
@@ -216,7 +218,7 @@ class _SequenceLandmarks:
         if self._files is None:
             return of_faces([None] * len(frames)), filled
         if self._filled is None:
-            return marks(landmark_files.read(self._files, frames)), filled
+            return landmark_files.read_marks(self._files, frames), filled
         landmarks, everywhere = self._filled
         return marks(landmarks[part]), everywhere[part]
 

@@ -76,8 +76,7 @@ def intervals(
     def values(weights: np.ndarray) -> np.ndarray:
         return resampling.estimates(weights, counts, folds, statistic, estimand)
 
-    strata = resampling.resampling_strata(folds, estimand)
-    value, variance, freedom = resampling.jackknife(values, strata)
+    value, variance, freedom = resampling.jackknife(values, [counts], folds, estimand)
     clipped = np.clip(value, _EDGE, 1 - _EDGE)
     quantile = stats.t.ppf((1 + level) / 2, freedom)
     half_width = quantile * np.sqrt(variance) / (clipped * (1 - clipped))

@@ -6,7 +6,7 @@ subjects are one matrix product, weights [R, G] times counts [G, K], and the fra
 again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -152,8 +152,10 @@ def depends_on_one_subject(
     for group in np.unique(groups):
         members = groups == group
         size = int(members.sum())
-        weights = np.concatenate([np.ones((1, size)), leave_one_out(size)])
-        values = np.isnan(with_overall(statistic, _weighted_counts(weights, counts, members)))
+        of_group = type(counts)(*(part[members] for part in counts.parts))
+        first, _ = alike([of_group], groups[members])
+        weights = np.concatenate([np.ones((1, size)), leave_one_out(size, first)])
+        values = np.isnan(with_overall(statistic, _weighted_counts(weights, of_group)))
         found.append(~values[0] & values[1:].any(axis=0) & (size > 1))
     depends: np.ndarray = np.any(found, axis=0)
     return depends
@@ -175,19 +177,30 @@ class Jackknife(NamedTuple):
     freedom: float
 
 
-def jackknife(values: Callable[[np.ndarray], np.ndarray], strata: np.ndarray) -> Jackknife:
+def jackknife(
+    values: Callable[[np.ndarray], np.ndarray],
+    counts: Sequence[Additive],
+    folds: np.ndarray,
+    estimand: Estimand,
+) -> Jackknife:
     """Estimate the variance of a statistic from its values without one subject at a time.
 
     The variances of the strata are added: that of a stratum with n subjects is (n - 1) / n times
-    the sum of the squared deviations of its n values from their mean (Efron and Stein, 1981).
+    the sum of the squared deviations of its n values from their mean (Efron and Stein, 1981). The
+    strata are those of `resampling_strata`.
 
     Args:
         values: a function that takes the weights of G subjects in R samples, [R, G], and returns
             the statistic of each sample, [R, A + 1].
-        strata: the number of the stratum (such as the fold) that each subject belongs to, int [G].
+        counts: the counts that the statistic is computed from, each with arrays of shape [G, ...].
+        folds: the number of the fold that tests each subject, int [G].
+        estimand: what `values` estimates: "mean_of_folds" or "pooled".
     """
+    strata = resampling_strata(folds, estimand)
     value = values(np.ones((1, len(strata))))[0]
-    left_out = values(leave_one_out(len(strata)))
+    # Thousands of images have few different counts; to leave out either of two alike is the same.
+    first, like = alike(counts, folds)
+    left_out = values(leave_one_out(len(strata), first))[like]
     variance = np.full_like(value, np.nan if has_single_subject(strata) else 0.0)
     for stratum in np.unique(strata):
         part = left_out[strata == stratum]
@@ -218,16 +231,43 @@ def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
-def leave_one_out(subjects: int) -> np.ndarray:
-    """Return the weights of G subjects in G samples, each of which leaves out a different subject.
+def leave_one_out(subjects: int, left_out: np.ndarray | None = None) -> np.ndarray:
+    """Return the weights of G subjects in R samples, each of which leaves out one subject.
 
     Args:
         subjects: the number of subjects, G.
+        left_out: the subject that each of R samples leaves out, int [R]; None for every subject in
+            turn.
 
     Returns:
-        The weights by sample and subject, float64 [G, G]: 0 on the diagonal, 1 elsewhere.
+        The weights by sample and subject, float64 [R, G]: 0 for the subject that a sample leaves
+        out, 1 for all others.
     """
-    return 1.0 - np.eye(subjects)
+    left_out = np.arange(subjects) if left_out is None else left_out
+    weights = np.ones((len(left_out), subjects))
+    weights[np.arange(len(left_out)), left_out] = 0.0
+    return weights
+
+
+def alike(counts: Sequence[Additive], folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the subjects that have the same fold and the same counts.
+
+    Args:
+        counts: one or several counts of every subject, such as those of two models; each has
+            arrays of shape [G, ...] for G subjects. All of them are the same for subjects alike.
+        folds: the number of the fold that tests each subject, int [G].
+
+    Returns:
+        first: the first subject of each of D groups of subjects that are alike, ascending, int [D].
+        like: the position in `first` of each subject's group, int [G].
+    """
+    flat = [part.reshape(len(part), -1) for each in counts for part in each.parts]
+    rows = np.concatenate([folds[:, None], *flat], axis=1)
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[group.reshape(-1)]
 
 
 def resampling_strata(folds: np.ndarray, estimand: Estimand) -> np.ndarray:

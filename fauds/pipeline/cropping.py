@@ -20,6 +20,7 @@ from fauds.pipeline.workspace import Step, Workspace
 from fauds.protocols.benchmark import AlignmentSettings
 from fauds.tables import store
 from fauds.tables.columns import to_numpy
+from fauds.tables.frames import last_numbers
 from fauds.tables.paths import FRAMES
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def find_media(
     media = reader.footage(
         root, last, camera=camera, image_base=options.image_base, images=options.images
     )
+    # The digest of single images is part of their source: the reader knows where they are.
+    with_images = [name for name in with_images if last[name]]
     if not with_images:
         return media, {}
     keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in with_images}
@@ -103,16 +106,17 @@ def _sequences(frames: Path) -> tuple[dict[SequenceId, int], list[SequenceId]]:
     """List the sequences (one subject in one task) in frames.parquet.
 
     Returns:
-        By sequence, the number of the last frame; and a list of the sequences that have image
-        files.
+        By sequence, the number of the last frame, 0 if frames have no numbers; and a list of the
+        sequences that have image files.
     """
     last: dict[SequenceId, int] = {}
     with_images = []
     for part in store.read_batches(frames, ["subject", "task", "frame", "image"]):
-        numbers = to_numpy(part["frame"])
+        numbers = pc.fill_null(part["frame"], 0) if part["frame"].null_count else part["frame"]
         has_image = pc.is_valid(part["image"])
-        for name, rows in store.sequences(part):
-            last[name] = int(numbers[rows][-1])
+        sequences = list(store.sequences(part))
+        last |= last_numbers(to_numpy(numbers), sequences)
+        for name, rows in sequences:
             if pc.any(has_image[rows]).as_py():
                 with_images.append(name)
     return last, with_images

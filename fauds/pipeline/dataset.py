@@ -55,8 +55,8 @@ class Dataset:
     def frames(self) -> "pd.DataFrame":
         """A table of the coded frames, one row each.
 
-        The columns are frame_id, key (such as F001/T1/2440), subject, task, frame, sex, image and
-        the labels.
+        The columns are frame_id, key (such as F001/T1/2440), subject, task, frame, sex, image, the
+        labels, and split if the dataset has a training and a test part of its own.
         """
         from fauds.tables.frames import read_keyed
 
@@ -98,7 +98,8 @@ class Dataset:
 
         The columns are subject, fold (the number of the fold that tests the subject, from 1; 0 for
         a subject that is only trained on) and protocol (the name of the folds, such as
-        published-3fold).
+        published-3fold). If the subjects are unknown, the parts "train" and "test" of the
+        release's own split take their place.
         """
         return self._table("folds", "fauds split")
 
@@ -210,9 +211,10 @@ class Dataset:
             part: "train", "test" or "all".
         """
         import numpy as np
-        import pyarrow as pa
 
-        subjects = frames["subject"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+        from fauds.tables.frames import split_groups
+
+        subjects = split_groups(frames)
         if fold is None:
             if part != "all":
                 raise UsageError(

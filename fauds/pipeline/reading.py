@@ -125,7 +125,8 @@ def _missing_release(workspace: Workspace, root: Path) -> Synthesis | None:
     synthesis = workspace.protocol.synthesis
     if synthesis is None or root != workspace.folder / "raw":
         return None
-    return None if is_complete_synthetic(root, synthesis.model_dump()) else synthesis
+    expected = synthesis.model_dump(exclude_none=True)
+    return None if is_complete_synthetic(root, expected) else synthesis
 
 
 def _generate(
@@ -148,7 +149,13 @@ def _generate(
     bar = progress.counter("generating faces") if progress else nullcontext()
     with bar as advance:
         release.write(
-            root, synthesis.like, frames=synthesis.frames, seed=synthesis.seed, progress=advance
+            root,
+            synthesis.like,
+            subjects=synthesis.subjects,
+            frames=synthesis.frames,
+            seed=synthesis.seed,
+            size=synthesis.size,
+            progress=advance,
         )
 
 
@@ -166,7 +173,7 @@ def _read(
     frame_list, expected = workspace.protocol.frames.file, workspace.protocol.expected
     published = None if expected is None else expected.model_dump()
     reader = DATASETS[str(workspace.protocol.dataset)]
-    schema = schemas.frames_schema(options.aus)
+    schema = schemas.frames_schema(workspace.protocol.target.columns)
     with store.table_writer(workspace.path("frames"), schema) as writer:
         parts: list[pa.Table] = []
 

@@ -9,6 +9,7 @@ from fauds.errors import UsageError
 from fauds.pipeline.workspace import Step, Workspace, unchanged
 from fauds.protocols import folds as folding
 from fauds.tables import store
+from fauds.tables.schemas import SPLIT
 
 
 def split(
@@ -37,7 +38,9 @@ def split(
             finished step that read the frames of the training dataset; otherwise None.
     """
     target = workspace.protocol.target
-    labels = store.read_table(frames.path, ["subject", "sex", *target.columns])
+    columns = ["subject", "sex", *target.columns]
+    splits = [SPLIT] if SPLIT in store.column_names(frames.path) else []
+    labels = store.read_table(frames.path, columns + splits)
     counts = folding.count_subjects(labels, target)
     make_table, settings = _folds(workspace, counts, k, method, seed, trained)
     path = workspace.path("folds")

@@ -33,8 +33,9 @@ class Folds(Settings):
         name: the name of the folds. If the protocol's file states no name, this is `rule`.
         source: the publication or code from which the lists come.
         note: a remark for readers.
-        rule: "listed" for the lists in `parts`, or "leave-one-subject-out" for one fold per
-            subject.
+        rule: "listed" for the lists in `parts`, "leave-one-subject-out" for one fold per subject,
+            or "release" for the dataset's own split: one fold, which trains on its training part
+            and tests its test part.
         parts: the ids of the subjects that each fold tests, by the number of the fold, from 1.
             Empty unless the rule is "listed".
     """
@@ -42,7 +43,7 @@ class Folds(Settings):
     name: str
     source: str = ""
     note: str = ""
-    rule: Literal["listed", "leave-one-subject-out"] = "listed"
+    rule: Literal["listed", "leave-one-subject-out", "release"] = "listed"
     parts: dict[int, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -101,31 +102,41 @@ class Expected(Settings):
 
     Attributes:
         source: the publication that states these numbers.
-        subjects: the number of subjects.
-        sequences: the number of sequences; a sequence is one subject's video of one task.
         frames: the number of frames that have labels.
-        frames_per_subject: the number of frames that have labels, by subject id.
+        subjects: the number of subjects; None if the dataset does not say who is on an image.
+        sequences: the number of sequences; a sequence is one subject's video of one task. None if
+            frames do not belong to sequences.
+        frames_per_subject: the number of frames that have labels, by subject id; None if subjects
+            are not known.
+        frames_per_split: the number of frames that have labels in each part of the release's own
+            split, "train" and "test"; None if the release has no split.
     """
 
     source: str
-    subjects: int
-    sequences: int
+    subjects: int | None = None
+    sequences: int | None = None
     frames: int
-    frames_per_subject: dict[str, int]
+    frames_per_subject: dict[str, int] | None = None
+    frames_per_split: dict[str, int] | None = None
 
 
 class Synthesis(Settings):
     """How to generate the dataset of a benchmark with synthetic faces.
 
     Attributes:
-        like: the real dataset whose files and folders are imitated, "bp4d" or "disfa".
+        like: the layout whose files and folders are imitated, as `fauds synth --like` takes it,
+            such as "bp4d".
         frames: the number of frames per subject.
         seed: the seed of the random faces and labels.
+        subjects: the number of subjects; None for all of the dataset, or the layout's default.
+        size: the height of the images in pixels; None for the layout's default.
     """
 
-    like: Literal["bp4d", "disfa"]
+    like: Literal["bp4d", "disfa", "rafdb", "affectnet", "affectnet-csv"]
     frames: int = Field(ge=1)
     seed: int
+    subjects: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=64)
 
 
 class AlignmentSettings(Settings):
@@ -204,7 +215,9 @@ class Benchmark(Settings):
     occurrence: str = Field(default="", pattern=RULE_PATTERN)
     target: SerializeAsAny[Target] = cast(Target, None)
     missing_code: int | None = None
-    sexes: Literal["first letter of the subject's id", "not published"] = "not published"
+    sexes: Literal[
+        "first letter of the subject's id", "labelled for each image", "not published"
+    ] = "not published"
     frames: FrameSet = FrameSet()
     folds: Folds | None = None
     metric: Metric

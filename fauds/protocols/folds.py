@@ -3,6 +3,9 @@
 Every subject is in exactly one part, a numbered set of subjects. Fold k tests the subjects of part
 k and trains on all other subjects. The subjects of part 0, if there are any, are trained on in
 every fold and never tested.
+
+Where a dataset does not say who is on an image, the parts "train" and "test" of the release's own
+split take the place of subjects.
 """
 
 from collections import Counter
@@ -15,7 +18,10 @@ import pyarrow as pa
 from fauds.errors import DataError, UsageError
 from fauds.protocols.benchmark import Folds
 from fauds.tables import schemas
+from fauds.tables.columns import from_strings
+from fauds.tables.frames import split_groups, subjects_known
 from fauds.tables.paths import FOLDS, FRAMES
+from fauds.tables.schemas import SPLIT
 from fauds.targets.base import Target
 
 DEFAULT_FOLDS = 3
@@ -27,13 +33,17 @@ class LabelCounts:
     """The numbers of frames and labels of each subject.
 
     Attributes:
-        subjects: the ids of the S subjects, sorted.
+        subjects: the ids of the S subjects, sorted. Images of unknown subjects are counted under
+            their part of the release's own split, "train" or "test".
         sexes: the sex of each subject: F, M, or None if it is not known.
         frames: the number of frames of each subject, int64 [S].
         coded: the number of each subject's frames that have a label for each of the A action units
             (AUs) or classes, int64 [S, A].
         positives: the number of each subject's frames in which each AU occurs, or which are of
             each class, int64 [S, A].
+        splits: the part of the release's own split, "train" or "test", that each subject belongs
+            to; None if the release has no split, or the subject is in both parts.
+        known: whether the subject of every frame is known.
     """
 
     subjects: tuple[str, ...]
@@ -41,6 +51,8 @@ class LabelCounts:
     frames: np.ndarray
     coded: np.ndarray
     positives: np.ndarray
+    splits: tuple[str | None, ...]
+    known: bool
 
 
 def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
@@ -48,11 +60,14 @@ def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
 
     Args:
         frames: a table with one row per frame, in any order, and the columns subject, sex and the
-            label columns of the target.
+            label columns of the target; and split, if the dataset has one.
         target: what the protocol predicts: the occurrence of action units (AUs), or classes, which
             are counted like AUs.
     """
+    known = subjects_known(frames)
     column = frames["subject"].combine_chunks()
+    if not known:
+        column = from_strings(split_groups(frames).tolist()).dictionary_encode()
     ids = column.dictionary.to_pylist()
     codes = column.indices.to_numpy()
     present = np.unique(codes)
@@ -65,17 +80,38 @@ def count_subjects(frames: pa.Table, target: Target) -> LabelCounts:
     size = len(order)
     return LabelCounts(
         subjects=subjects,
-        sexes=_sexes(frames, rows, size),
+        sexes=_of_first_frames(frames["sex"], rows, size) if known else (None,) * size,
         frames=np.bincount(rows, minlength=size),
         coded=np.stack([np.bincount(rows[y >= 0], minlength=size) for y in labels], axis=1),
         positives=np.stack([np.bincount(rows[y == 1], minlength=size) for y in labels], axis=1),
+        splits=_splits(frames, rows, size),
+        known=known,
     )
 
 
-def _sexes(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, ...]:
+def _of_first_frames(
+    column: pa.ChunkedArray, rows: np.ndarray, size: int
+) -> tuple[str | None, ...]:
+    """Return a column's value in the first frame of each of S subjects.
+
+    Args:
+        column: the column of the frames table, with N rows.
+        rows: the number of each frame's subject, 0 to S - 1, int64 [N].
+        size: the number of subjects, S.
+    """
     first_rows = np.full(size, -1)
     first_rows[rows[::-1]] = np.arange(len(rows))[::-1]
-    return tuple(frames["sex"].take(pa.array(first_rows)).to_pylist())
+    return tuple(column.take(pa.array(first_rows)).to_pylist())
+
+
+def _splits(frames: pa.Table, rows: np.ndarray, size: int) -> tuple[str | None, ...]:
+    if SPLIT not in frames.column_names:
+        return (None,) * size
+    first = _of_first_frames(frames[SPLIT], rows, size)
+    splits = np.array([name or "" for name in frames[SPLIT].to_pylist()], np.str_)
+    agree = splits == np.array([name or "" for name in first], np.str_)[rows]
+    in_both = np.bincount(rows[~agree], minlength=size) > 0
+    return tuple(None if both else name for name, both in zip(first, in_both, strict=True))
 
 
 def choose_method(
@@ -98,7 +134,7 @@ def choose_method(
     """
     available = 0
     if listed is not None:
-        available = len(listed.parts) if listed.rule == "listed" else subjects
+        available = {"listed": len(listed.parts), "release": 1}.get(listed.rule, subjects)
     wanted = k or (available if method != "random" and available else DEFAULT_FOLDS)
     if method == "published" and wanted != available:
         if not available:
@@ -122,10 +158,15 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
         `fauds.tables.schemas.FOLDS_SCHEMA`.
 
     Raises:
-        DataError: a listed subject has no frames, a subject with frames is not listed, or the rule
-            is one fold per subject and only one subject has frames.
+        DataError: a listed subject has no frames, a subject with frames is not listed, the rule
+            is one fold per subject and only one subject has frames, or the release's own split has
+            no training or no test part, or a subject in both.
     """
+    if folds.rule == "release":
+        return _release_fold(counts, folds.name)
     if folds.rule == "leave-one-subject-out":
+        if not counts.known:
+            raise _unknown_subjects(f"{folds.name} needs to know who is on each image")
         if len(counts.subjects) < 2:
             raise DataError(
                 f"The split {folds.name} needs at least two subjects, but only "
@@ -147,6 +188,44 @@ def published_folds(counts: LabelCounts, folds: Folds) -> pa.Table:
             "comparable with published ones",
         )
     return _table(counts.subjects, [part[subject] for subject in counts.subjects], folds.name)
+
+
+def _release_fold(counts: LabelCounts, name: str) -> pa.Table:
+    """Return one fold: it tests the test part of the release's own split, and trains on the rest.
+
+    Args:
+        counts: the subjects that have frames; or the parts of the split, if subjects are unknown.
+        name: the name of the folds, to store in the table.
+    """
+    without = [
+        subject
+        for subject, split in zip(counts.subjects, counts.splits, strict=True)
+        if split is None
+    ]
+    if without:
+        raise DataError(
+            "The release's own split does not say which part these are for: "
+            f"{', '.join(filter(None, without)) or 'images of unknown subjects'}.",
+            where=FRAMES,
+            hint="a subject must have all images in one part, train or test; see what the release "
+            "lists, or use --method random",
+        )
+    parts = [int(split == "test") for split in counts.splits]
+    if len(set(parts)) < 2:
+        raise DataError(
+            f"The release's own split has only images for {counts.splits[0]}.",
+            where=FRAMES,
+            hint="read the whole release: point --root at it",
+        )
+    return _table(counts.subjects, parts, name)
+
+
+def _unknown_subjects(what: str) -> DataError:
+    return DataError(
+        f"{what}, but this release does not say.",
+        where=FRAMES,
+        hint="use the release's own split: --method published",
+    )
 
 
 def cross_dataset_fold(counts: LabelCounts, trained: Collection[str], protocol: str) -> pa.Table:
@@ -198,8 +277,11 @@ def random_folds(counts: LabelCounts, k: int, seed: int) -> pa.Table:
 
     Raises:
         UsageError: there are fewer subjects than folds, or fewer than two folds.
+        DataError: the subjects are unknown, so that images of one person could be in several folds.
     """
     size = len(counts.subjects)
+    if not counts.known:
+        raise _unknown_subjects("Random folds keep the images of a person together")
     if not 2 <= k <= size:
         raise UsageError(
             f"{size} subjects cannot be split into {k} folds.",

@@ -48,7 +48,7 @@ def show_comparison(
     synthetic = "  (synthetic faces: not comparable with any published figure)"
     console.print(
         f"{results.benchmark} v{results.benchmark_version}, {results.protocol.folds}: "
-        f"{results.frames_scored:,} frames of {pair.subjects} subjects"
+        f"{results.frames_scored:,} frames{_of_subjects(pair)}"
         + (synthetic if results.synthetic else ""),
         soft_wrap=True,
     )
@@ -65,22 +65,29 @@ def show_comparison(
 
 def _notes(pair: ModelComparison, runs: int | None) -> Iterator[str]:
     """Yield lines of text that explain the columns of the tables."""
-    over = "subjects and training seeds" if pair.covers_training else "subjects"
+    results = pair.a[0].results
+    over = f"{results.units} and training seeds" if pair.covers_training else results.units
     yield (
         f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
-        f"{over}; p: permutation test, the two models swapped by subject; adjusted p: for testing "
-        f"{len(pair.aus)} {pair.target.shorts} at once (max-T)."
+        f"{over}; p: permutation test, the two models swapped by {results.unit}; adjusted p: "
+        f"for testing {len(pair.aus)} {pair.target.shorts} at once (max-T)."
     )
     if any(np.isnan(c.comparison.low[:-1]).any() for c in pair.metrics.values()):
         yield (
-            "No interval: the difference is the same without any one subject, or a single subject "
-            f"of a fold shows the {pair.target.short}."
+            f"No interval: the difference is the same without any one {results.unit}, or a single "
+            f"{results.unit} of a fold shows the {pair.target.short}."
         )
     if runs is not None and runs > 1:
         yield (
             f"The workdir holds {runs} runs of this protocol. A comparison chosen among many looks "
             "better than it is: say how many you made."
         )
+
+
+def _of_subjects(pair: ModelComparison) -> str:
+    if pair.a[0].results.unit == "image":
+        return ", paired by image: subjects are not known, and people may repeat"
+    return f" of {pair.subjects} subjects"
 
 
 def verdict(pair: ModelComparison, margin: float | None = None) -> list[str]:
@@ -93,8 +100,9 @@ def verdict(pair: ModelComparison, margin: float | None = None) -> list[str]:
     """
     lines = [*_main_verdict(pair, margin), *_others(pair)]
     if pair.subjects <= _FEW:
+        units = pair.a[0].results.units
         lines.append(
-            f"With {pair.subjects} subjects no permutation test can reach p < 0.05, however large "
+            f"With {pair.subjects} {units} no permutation test can reach p < 0.05, however large "
             "the difference."
         )
     if pair.headline.told_apart and pair.same_method:
@@ -115,7 +123,9 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
 
     Arguments are those of `verdict`.
     """
-    compared, whom = pair.headline, f"people like these {pair.subjects}"
+    compared, results = pair.headline, pair.a[0].results
+    like = "images" if results.unit == "image" else "people"
+    whom = f"{like} like these {pair.subjects:,}"
     figure = pair.target.overall[pair.target.main_metric]
     models = "models" if pair.covers_training else "trained models"
     if np.isnan(compared.comparison.difference[-1]):
@@ -125,7 +135,7 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
         yield (
             f"The {figure} of the two {models} differs by "
             f"{points(compared.comparison.difference[-1])} points (a - b), but the spread between "
-            "subjects is unknown, so that there is no interval and no verdict."
+            f"{results.units} is unknown, so that there is no interval and no verdict."
         )
         return
     if compared.told_apart:
@@ -154,7 +164,7 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
             f"The permutation test, a check, disagrees (p {_probability(compared.comparison.p[-1])}"
             f"): the verdict follows the interval, which {excludes} 0. The interval is about the "
             f"size of the difference{' over seeds' if pair.covers_training else ''}; p only asks "
-            "whether the two could be swapped on these subjects."
+            f"whether the two could be swapped on these {results.units}."
         )
 
 
@@ -297,6 +307,7 @@ def as_data(pair: ModelComparison, margin: float | None = None) -> dict[str, Any
         "synthetic": results.synthetic,
         "frames_fingerprint": results.frames_fingerprint,
         "frames": results.frames_scored,
+        "unit": results.unit,
         "subjects": pair.subjects,
         "a": [run.name for run in pair.a],
         "b": [run.name for run in pair.b],

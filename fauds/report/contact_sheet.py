@@ -19,6 +19,7 @@ from fauds.explanation.drawing import FACE_COLOURS, RGB, Board, line_height, sho
 from fauds.faces.image_decoding import decode
 from fauds.tables import store
 from fauds.tables.atomic import atomic
+from fauds.tables.frames import read_keyed, split_groups, subjects_known
 from fauds.tables.paths import FACES, FRAMES
 
 FLAGS = ("outside", "eyes_crossed", "jump")
@@ -41,7 +42,7 @@ class _Crop:
 
     Attributes:
         path: the path of the crop relative to the dataset's folder.
-        name: the task and the frame number, for the text below the crop.
+        name: the task and the frame number, or the key, for the text below the crop.
         flags: the warnings about the crop, in words, such as "eyes crossed"; see `FLAGS`.
         eyes: the centres of both eyes in pixels of the crop, [2, 2], x then y; None if not known.
     """
@@ -57,7 +58,7 @@ class _SheetRow:
     """The row of a contact sheet that shows one subject.
 
     Attributes:
-        subject: the subject's id.
+        subject: the subject's id; the part of the release's own split if subjects are unknown.
         frames: the number of the subject's frames.
         lost: for each reason, the number of frames that have no crop for this reason.
         cropped: the number of frames that have a crop.
@@ -123,11 +124,13 @@ def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
     frames, cropped = (sum(getattr(row, name) for row in rows) for name in ("frames", "cropped"))
     lost = sum((row.lost for row in rows), Counter())
     synthetic = ", synthetic" if meta.get("synthetic") else ""
+    known = subjects_known(store.read_table(folder / FRAMES, ["subject"]))
+    people = f"{len(rows)} subjects" if known else "subjects not known"
     return (
         f"{meta['dataset']}{synthetic}: faces aligned by {alignment}",
         "  ·  ".join(
             [
-                f"{len(rows)} subjects",
+                people,
                 f"{frames:,} frames",
                 f"{cropped:,} with a face",
                 *(f"{status} {count:,}" for status, count in lost.most_common()),
@@ -137,7 +140,7 @@ def _title(folder: Path, rows: Sequence[_SheetRow]) -> tuple[str, str]:
 
 
 def _rows(folder: Path, per_subject: int) -> list[_SheetRow]:
-    frames = store.read_table(folder / FRAMES, ["frame_id", "subject", "task", "frame"])
+    frames = read_keyed(folder / FRAMES, ["frame_id", "subject", "task", "frame"])
     columns = ["frame_id", "path", "status", "transform", "eyes", *FLAGS]
     faces = store.read_table(folder / FACES, columns)
     if not frames["frame_id"].equals(faces["frame_id"]):
@@ -147,8 +150,9 @@ def _rows(folder: Path, per_subject: int) -> list[_SheetRow]:
             hint="run fauds prepare again",
         )
     faces = faces.drop_columns("frame_id")
-    for name in ("subject", "task", "frame"):
+    for name in ("key", "task", "frame"):
         faces = faces.append_column(name, frames[name])
+    faces = faces.append_column("subject", pa.array(split_groups(frames)))
     subjects = faces["subject"].unique().to_pylist()
     return [
         _row(subject, faces.filter(pc.equal(faces["subject"], subject)), per_subject)
@@ -190,7 +194,7 @@ def _chosen(cropped: pa.Table, per_subject: int) -> pa.Array:
 
 
 def _crop(row: dict[str, Any]) -> _Crop:
-    name = f"{row['task']} {row['frame']}".strip()
+    name = row["key"] if row["frame"] is None else f"{row['task']} {row['frame']}".strip()
     flags = tuple(flag.replace("_", " ") for flag in FLAGS if row[flag])
     eyes = None
     if row["eyes"] is not None and row["transform"] is not None:

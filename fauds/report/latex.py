@@ -214,7 +214,7 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     if len(rows) > 1:
         parts.append(" Best bold, second underlined.")
     if any(any(row.intervals) for row in rows):
-        parts.append(" Small: 95 % intervals over subjects.")
+        parts.append(f" Small: 95 % intervals over {first.units}.")
     caption = _escaped("".join(parts))
     if any(row.misfit for row in rows):
         caption += rf" {_DAGGER}The published average does not fit its AUs."

@@ -48,6 +48,7 @@ class ListedRun:
         go_on: for an unfinished run, the command that finishes it (or scores its external
             predictions again); else None.
         problem: for a broken run, why it cannot be read; else None.
+        metric: the title of the main metric, such as "F1"; "" without results.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ListedRun:
     changes: tuple[str, ...] = ()
     go_on: str | None = None
     problem: str | None = None
+    metric: str = ""
 
 
 def list_runs(workdir: Path, dataset: str | None = None) -> list[ListedRun]:
@@ -153,8 +155,12 @@ def _of_folds(folder: Path, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _of_results(results: Results) -> dict[str, Any]:
     fields = {"synthetic": results.synthetic, "model": results.model, "preset": results.preset}
-    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
-    return fields if row is None else {**fields, "f1": row.value, "low": row.low, "high": row.high}
+    target = results.protocol.predicts
+    row = results.row(target.main_metric, "mean_of_folds")
+    if row is None:
+        return fields
+    metric = target.titles[target.main_metric]
+    return {**fields, "f1": row.value, "low": row.low, "high": row.high, "metric": metric}
 
 
 def show_runs(runs: Sequence[ListedRun]) -> None:
@@ -174,7 +180,8 @@ def show_runs(runs: Sequence[ListedRun]) -> None:
 
 
 def _table(runs: Sequence[ListedRun]) -> Table:
-    table = new_table("run", "folds", "F1 %", "95 % interval", "seed", "begun")
+    metric = next((run.metric for run in runs if run.metric), "F1")
+    table = new_table("run", "folds", f"{metric} %", "95 % interval", "seed", "begun")
     for run in runs:
         interval = percent_range(run.low, run.high) or "-"
         table.add_row(

@@ -19,7 +19,7 @@ from fauds.report.published import (
     published_rows,
     rows_beside_published,
 )
-from fauds.report.tables import fold_table
+from fauds.report.tables import confusion_table, fold_table
 from fauds.tables import store
 from fauds.tables.paths import REPORT_MD
 
@@ -41,6 +41,7 @@ def write_report(folder: Path) -> Path:
         interval=_interval(results),
         target=results.protocol.predicts,
         fold_tables=_fold_tables(results),
+        confusion=_confusion(results),
         words=_word_table(results),
         undefined=results.undefined,
         agreement=results.value("local_text_agreement", "mean_of_folds"),
@@ -69,7 +70,7 @@ def _interval(results: Results) -> str:
     """Return the interval of the run's main result as text; "" if it has no interval."""
     row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
     interval = percent_range(row.low, row.high) if row else ""
-    return interval and f", 95 % interval over subjects {interval}"
+    return interval and f", 95 % interval over {results.units} {interval}"
 
 
 def _reasons(results: Results) -> str:
@@ -109,6 +110,12 @@ def _fold_tables(results: Results) -> dict[str, str]:
     return tables
 
 
+def _confusion(results: Results) -> str:
+    """Return the confusion matrix of a run's classes as Markdown; "" for action units."""
+    table = confusion_table(results)
+    return "" if table is None else table.markdown()
+
+
 def _word_table(results: Results) -> str:
     rows = {}
     for scope in ("local", "global"):
@@ -123,7 +130,10 @@ def _word_table(results: Results) -> str:
 
 
 def _published(results: Results) -> str:
-    """Return a Markdown table of published F1 and this run's F1; "" if they are not comparable."""
+    """Return a Markdown table of published values of the main metric and this run's.
+
+    The text is "" if they are not comparable.
+    """
     table = published_rows(results)
     if table is None:
         return ""
@@ -131,9 +141,10 @@ def _published(results: Results) -> str:
     aus = [*results.protocol.aus, "Avg"]
     table[aus] = table[aus].map(lambda value: "-" if math.isnan(value) else f"{value:.1f}")
     table["flag"] = off.map({True: "average does not fit", False: ""})
+    main = results.protocol.predicts.main_metric
     name = f"this run ({results.model} {results.preset})"
-    for row in rows_beside_published(results, "f1"):
-        figures = [_f1(results, au, row.selection) for au in (*aus[:-1], None)]
+    for row in rows_beside_published(results, main):
+        figures = [_mean(results, main, au, row.selection) for au in (*aus[:-1], None)]
         named = f"**{name}**" if row.words is None else f"{name}, {row.words}"
         keys = [named, "", "", row.epoch, row.threshold]
         table.loc[len(table)] = [*keys, *figures, lacking(results)]
@@ -141,6 +152,6 @@ def _published(results: Results) -> str:
     return _markdown(table.rename(columns=heads).set_index("method"))
 
 
-def _f1(results: Results, au: str | None, selection: str | None) -> str:
-    row = results.row("f1", "mean_of_folds", au, selection=selection)
+def _mean(results: Results, metric: str, au: str | None, selection: str | None) -> str:
+    row = results.row(metric, "mean_of_folds", au, selection=selection)
     return percent(None if row is None else row.value)

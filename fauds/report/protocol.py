@@ -87,6 +87,30 @@ def _lines(protocol: Benchmark) -> list[tuple[str, str]]:
         data = f"trained on all of {protocol.train}, tested on all of {protocol.test}"
     else:
         data = str(protocol.dataset)
+    align, target = protocol.alignment, protocol.target
+    crops = f"{align.name}, version {align.version}; {_WITHOUT[align.without_landmarks]}"
+    if align.name == "none":
+        crops = "none: the frames are faces as they are"
+    decided = f"; active from probability {protocol.metric.threshold:g} on"
+    if target.form == "multiclass":
+        decided = f"; the {target.noun} with the highest score is decided"
+    lines = [
+        ("data", data),
+        (target.shorts, f"{len(target.names)}: {' '.join(target.names)}"),
+        *([("occurrence", _occurrence(protocol))] if protocol.occurrence else []),
+        ("frames", _frames(protocol)),
+        ("alignment", crops),
+        ("metric", f"{protocol.metric.name}{decided}"),
+        ("epoch", _CHOSEN[protocol.metric.selection]),
+        ("missing", _MISSING[protocol.missing_predictions]),
+        ("licence", protocol.licence or "see access"),
+        ("access", protocol.access),
+    ]
+    return lines
+
+
+def _occurrence(protocol: Benchmark) -> str:
+    """Return when an AU counts as occurring, in words."""
     code = protocol.missing_code
     occurrence = {"coded": "as the labels code it: 0 or 1"}.get(
         protocol.occurrence, protocol.occurrence
@@ -95,28 +119,7 @@ def _lines(protocol: Benchmark) -> list[tuple[str, str]]:
         occurrence = f"a coded intensity of {protocol.occurrence_at} or more"
     if code is not None:
         occurrence += f"; {code} is not coded, and neither trained on nor scored"
-    align = protocol.alignment
-    lines = [
-        ("data", data),
-        ("AUs", f"{len(protocol.aus)}: {' '.join(protocol.aus)}"),
-        ("occurrence", occurrence),
-        ("frames", _frames(protocol)),
-        (
-            "alignment",
-            f"{align.name}, version {align.version}; {_WITHOUT[align.without_landmarks]}",
-        ),
-        (
-            "metric",
-            f"{protocol.metric.name}; active from probability {protocol.metric.threshold:g} on",
-        ),
-        ("epoch", _CHOSEN[protocol.metric.selection]),
-        ("missing", _MISSING[protocol.missing_predictions]),
-        ("licence", protocol.licence or "see access"),
-        ("access", protocol.access),
-    ]
-    if align.name == "none":
-        lines[4] = ("alignment", "none: the frames are faces as they are")
-    return lines
+    return occurrence
 
 
 def _frames(protocol: Benchmark) -> str:
@@ -125,10 +128,15 @@ def _frames(protocol: Benchmark) -> str:
     if protocol.expected is None:
         return protocol.frames.described
     expected = protocol.expected
-    return (
-        f"{protocol.frames.described}; a complete release has {expected.frames:,} coded frames of "
-        f"{expected.subjects} subjects in {expected.sequences} sequences ({expected.source})"
-    )
+    complete = f"{protocol.frames.described}; a complete release has {expected.frames:,}"
+    if expected.subjects is not None:
+        return (
+            f"{complete} coded frames of {expected.subjects} subjects in {expected.sequences} "
+            f"sequences ({expected.source})"
+        )
+    splits = (expected.frames_per_split or {}).items()
+    parts = ", ".join(f"{count:,} in the {split} part" for split, count in splits)
+    return f"{complete}{f': {parts}' if parts else ''} ({expected.source})"
 
 
 def _show_folds(console: Console, protocol: Benchmark) -> None:
@@ -145,6 +153,8 @@ def _show_folds(console: Console, protocol: Benchmark) -> None:
     console.print(f"\n{_filled(f'Folds: {protocol.folds.name}{origin}.')}")
     if protocol.folds.note:
         console.print(_filled(f"Note: {protocol.folds.note}."))
+    if protocol.folds.rule == "release":
+        return
     table = new_table("part", "subjects", "women", "men", "coded frames")
     for part, subjects in protocol.folds.parts.items():
         table.add_row(str(part), *_counts(protocol, subjects))
@@ -164,7 +174,8 @@ def _counts(protocol: Benchmark, subjects: list[str] | tuple[str, ...]) -> list[
     women, men = ("-", "-") if sexes[None] else (str(sexes["F"]), str(sexes["M"]))
     frames = "-"
     if protocol.expected is not None:
-        counts = [protocol.expected.frames_per_subject.get(subject) for subject in subjects]
+        by_subject = protocol.expected.frames_per_subject or {}
+        counts = [by_subject.get(subject) for subject in subjects]
         frames = "-" if None in counts else f"{sum(filter(None, counts)):,}"
     return [str(len(subjects)), women, men, frames]
 
@@ -176,16 +187,18 @@ def _published(protocol: Benchmark) -> list[str]:
     with resources.path("benchmarks", protocol.published).open(
         newline="", encoding="utf-8"
     ) as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "F1"]
+        target = protocol.target
+        title = target.titles[target.main_metric]
+        rows = [row for row in csv.DictReader(file) if row["metric"] == title]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     sources = sorted({row["source"] for row in rows})
     return [
-        f"Published F1 of {len(methods)} methods: {', '.join(methods)}. "
+        f"Published {title} of {len(methods)} methods: {', '.join(methods)}. "
         f"Taken from: {', '.join(sources)}.",
         _chosen(protocol, "epoch"),
         _chosen(protocol, "threshold"),
         "They stand beside a run only if it has this version, real data, and exactly these folds "
-        "and subjects. They are compared by F1 per AU and its mean, in percent. Their alignments "
+        f"and subjects. They are compared by {_compared(protocol)}, in percent. Their alignments "
         "and frame sets are their own, and seldom declared.",
     ]
 
@@ -207,3 +220,10 @@ def _chosen(protocol: Benchmark, what: str) -> str:
             }.get(how, f"{name} {how}: {listed}.")
         )
     return " ".join(sentences)
+
+
+def _compared(protocol: Benchmark) -> str:
+    target = protocol.target
+    if target.form == "multilabel":
+        return f"{target.titles[target.main_metric]} per {target.short} and its mean"
+    return target.overall[target.main_metric]

@@ -63,7 +63,7 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
     ]
 
 
-def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
+def published_rows(results: Results, metric: str | None = None) -> pd.DataFrame | None:
     """Return the published results that may be shown beside a run.
 
     Published results may be shown only if the run has real faces, and the version and the folds
@@ -71,14 +71,15 @@ def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
 
     Args:
         results: the results of the run.
-        metric: "F1" or "accuracy".
+        metric: the metric's title in the table of published figures, such as "F1" or "accuracy";
+            None for that of the target's main metric.
 
     Returns:
-        A table with one row per published method, in ascending order of the average: the columns
-        `PUBLISHED_KEYS`, the benchmark's AUs and "Avg" in %, and "off". "off" is true if the
-        published average differs by more than 0.1 from the mean of the published values of the AUs,
-        and false if values of some AUs are missing (NaN). None if no published results may be
-        shown.
+        A table with one row per published method, in ascending order of the value over all: the
+        columns `PUBLISHED_KEYS`, the benchmark's AUs or classes (NaN where none is published) and
+        "Avg", the value over all of them, in %, and "off". "off" is true if the published average
+        differs by more than 0.1 from the mean of the published values of the AUs, and false if
+        values of some AUs are missing (NaN). None if no published results may be shown.
     """
     if (
         results.synthetic
@@ -88,11 +89,14 @@ def published_rows(results: Results, metric: str = "F1") -> pd.DataFrame | None:
     benchmark = protocols.benchmark(results.benchmark)
     if benchmark.published is None or not _is_own(results, benchmark):
         return None
-    rows = _rows(benchmark.published, metric)
-    aus = list(benchmark.aus)
+    target = benchmark.target
+    rows = _rows(benchmark.published, metric or target.titles[target.main_metric])
+    if not len(rows):
+        return None
+    names = list(target.names)
     table = rows.pivot(index=PUBLISHED_KEYS, columns="au", values="value_percent")
-    table = table[[*aus, "Avg"]].sort_values("Avg")
-    means = table[aus].mean(axis=1, skipna=False)
+    table = table.reindex(columns=[*names, "Avg"]).sort_values("Avg")
+    means = table[names].mean(axis=1, skipna=False)
     table["off"] = (means - table["Avg"]).abs() > 0.1 + 1e-9
     return table.reset_index()
 
@@ -111,11 +115,11 @@ def chosen_how(benchmark: protocols.Benchmark, what: str) -> dict[str, list[str]
 
     Returns:
         Maps "test" (the best on the test part), "fixed at 0.5" or "undeclared" to the names of the
-        methods with a published F1 that chose so, in the order of the file.
+        methods with a published value of the main metric that chose so, in the order of the file.
     """
     if benchmark.published is None:
         return {}
-    rows = _rows(benchmark.published, "F1")
+    rows = _rows(benchmark.published, benchmark.target.titles[benchmark.target.main_metric])
     return {
         str(how): list(dict.fromkeys(methods))
         for how, methods in rows.groupby(f"{what}_selection")["method"]
@@ -159,7 +163,9 @@ def like_for_like_note(results: Results) -> str:
 
 
 def _is_own(results: Results, benchmark: protocols.Benchmark) -> bool:
-    parts = benchmark.folds.parts if benchmark.folds else {}
+    parts: dict[int, tuple[str, ...]] = benchmark.folds.parts if benchmark.folds else {}
+    if benchmark.folds is not None and benchmark.folds.rule == "release":
+        parts = {1: ("test",)}
     return (
         results.benchmark_version == benchmark.version
         and results.protocol.folds == getattr(benchmark.folds, "name", None)
@@ -173,5 +179,8 @@ def lacking(results: Results) -> str:
     The benchmark states the number of frames of the complete release.
     """
     expected = protocols.benchmark(results.benchmark).expected
-    short = expected.frames - results.frames_scored if expected else 0
+    if expected is None:
+        return ""
+    tested = (expected.frames_per_split or {}).get("test", expected.frames)
+    short = tested - results.frames_scored
     return f"{short:,} frames fewer than published" if short > 0 else ""

@@ -167,6 +167,29 @@ def baseline_cell(results: Results, metric: str, name: str | None) -> Cell:
     return figure(row)
 
 
+def confusion_table(results: Results) -> Table | None:
+    """Return the confusion matrix of a run's classes, over the test frames of all folds.
+
+    None if the target is not classes that exclude each other, or the results hold no counts.
+    """
+    target, counts = results.protocol.predicts, results.subject_counts
+    if target.form != "multiclass" or counts is None:
+        return None
+    matrix = target.outcomes(counts.grouped(target).counts).sum(axis=0).tolist()
+    rows = [
+        Row(name, (*(Cell(f"{count:,}") for count in line), Cell(f"{sum(line):,}")))
+        for name, line in zip(target.names, matrix, strict=True)
+    ]
+    totals = [sum(column) for column in zip(*matrix, strict=True)]
+    cells = (*(Cell(f"{count:,}") for count in totals), Cell(f"{sum(totals):,}"))
+    return Table(
+        caption=f"Confusion matrix: frames by their {target.noun} (rows) and the one decided "
+        "(columns)",
+        head=(f"true {target.noun}", *target.names, "all"),
+        rows=(*rows, Row("all", cells, total=True)),
+    )
+
+
 def figure(row: MetricRow | None) -> Cell:
     """Return a cell with the value and confidence interval, in %, of a row of results.json.
 

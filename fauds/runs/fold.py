@@ -20,6 +20,7 @@ from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
 from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no_image_words
 from fauds.tables import predictions, store
+from fauds.tables.frames import subjects_known
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
 from fauds.training import checkpoint, processes
 from fauds.training.batches import frames_an_epoch
@@ -94,11 +95,14 @@ def _usage_header(
         training_frames: bool [N], whether the fold trains on each frame.
     """
     subjects = inputs.faces.subjects[training_frames]
+    people = f"{len(np.unique(subjects))} subjects"
+    if not subjects_known(inputs.frames):
+        people = "unknown subjects"
     return {
         "threshold": plan.benchmark.metric.threshold,
         "alignment": {key: inputs.face_images.alignment[key] for key in ("name", "version")},
         "trained_on": f"{plan.benchmark.name}{', synthetic' if inputs.synthetic else ''}: "
-        f"{len(subjects):,} frames of {len(np.unique(subjects))} subjects, without part {fold}.",
+        f"{len(subjects):,} frames of {people}, without part {fold}.",
         "synthetic": inputs.synthetic,
     }
 

@@ -15,6 +15,7 @@ from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
 from fauds.settings import RunSettings
 from fauds.tables import store
+from fauds.tables.frames import subjects_known
 from fauds.tables.paths import ATTENTION, FEATURES, GALLERY, fold_folder
 from fauds.tables.predictions import is_described, text_columns
 from fauds.training.batches import batches
@@ -79,12 +80,17 @@ def _spread_rows(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
     """Return the row numbers of some frames: up to 20 of each of up to eight subjects.
 
     The frames are spread evenly over all frames of a subject. Women and men are chosen in turn if
-    the sex of the subjects is known.
+    the sex of the subjects is known. If the subjects are unknown, as many frames in all are spread
+    evenly over all frames.
 
     Args:
         inputs: the frames of the run.
         rows: the row numbers of the frames to choose from.
     """
+    if not subjects_known(inputs.frames):
+        count = min(len(rows), FEATURE_SUBJECTS * _FRAMES)
+        spread: np.ndarray = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+        return spread
     subjects = inputs.faces.subjects[rows]
     sex = inputs.frames["sex"].cast(pa.string()).take(pa.array(rows)).to_pylist()
     sex_of = dict(zip(subjects.tolist(), sex, strict=True))

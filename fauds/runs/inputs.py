@@ -17,7 +17,11 @@ from fauds.faces.frame_images import FaceImages, face_landmarks, find_face_image
 from fauds.protocols import folds as folding
 from fauds.runs.plan import Plan
 from fauds.tables import store
-from fauds.tables.frames import frame_set_fingerprint, read_keyed
+from fauds.tables.frames import (
+    frame_set_fingerprint,
+    read_keyed,
+    split_groups,
+)
 from fauds.tables.paths import CAPTIONS, FOLDS, FRAMES, PHRASES, VOCABULARY
 from fauds.targets.base import Target
 from fauds.training.face_set import FaceSet, FrameCaptions, captions_of, face_set
@@ -102,10 +106,13 @@ class Inputs:
 
     def test_frames(self, fold: int) -> np.ndarray:
         """Return, for each of the N frames, whether a fold tests the model on it, bool [N]."""
-        return np.isin(self.faces.subjects, self.subjects(fold))
+        return np.isin(split_groups(self.frames), self.subjects(fold))
 
     def subjects(self, fold: int) -> list[str]:
-        """Return the names of the subjects (persons) that a fold tests, sorted."""
+        """Return the names of the subjects (persons) that a fold tests, sorted.
+
+        If the subjects are unknown, this is the part of the release's own split, "test".
+        """
         rows = self.folds.filter(pc.equal(self.folds["fold"], fold))
         return sorted(rows["subject"].to_pylist())
 
@@ -121,11 +128,12 @@ class Inputs:
         """Return, for each of the N frames, whether it shows a validation subject, bool [N].
 
         The validation subjects of a fold are chosen at random among the subjects that the fold does
-        not test. The model is not trained on their frames.
+        not test. The model is not trained on their frames. If the subjects are unknown,
+        single images are chosen.
 
         Args:
             fold: the number of the fold.
-            count: the number of validation subjects.
+            count: the number of validation subjects, or of images if the subjects are unknown.
             seed: the seed of the random choice, used together with the fold.
 
         Raises:

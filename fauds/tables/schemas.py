@@ -8,13 +8,17 @@ from fauds.facs import intensity_column
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
+SPLIT = "split"
+"""The optional column of frames.parquet with the part of the release's own split: train or test."""
+
 
 def frames_schema(aus: Sequence[str], intensity_aus: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of frames.parquet, the table with one row per labelled frame.
 
     The label of an action unit (AU) that is not coded in a frame is null. The column key has a
     unique text for each frame, such as F001/T1/2440; tables that older versions of fauds wrote lack
-    this column.
+    this column. In datasets of single images, subject, task and frame are null where they are not
+    known. A dataset with a training and a test part of its own has one more column, `SPLIT`.
 
     Args:
         aus: the names of the AUs that have a column of occurrence.

@@ -88,24 +88,32 @@ def write_table(
 def sequence_starts(frames: pa.Table) -> np.ndarray:
     """Return the index of the first row of each sequence (subject and task), int64 [sequences].
 
+    Successive frames whose subject and task are both unknown count as one sequence.
+
     Args:
         frames: a table of frames, sorted by subject and task.
     """
-    # The method to_numpy of Arrow would load pandas.
-    subject, task = (
-        np.from_dlpack(frames[name].combine_chunks().indices) for name in ("subject", "task")
-    )
+    subject, task = (_codes(frames[name]) for name in ("subject", "task"))
     changes = (np.diff(subject) != 0) | (np.diff(task) != 0)
     return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the codes of a dictionary column's values, int32 [N]; -1 for null."""
+    codes = column.combine_chunks().indices
+    # The method to_numpy of Arrow would load pandas, and so does fill_null.
+    return np.from_dlpack(codes.fill_null(-1) if codes.null_count else codes)
 
 
 def sequences(frames: pa.Table) -> Iterator[tuple[tuple[str, str], slice]]:
     """Yield the subject and task of each sequence in a table of frames, and the slice of its rows.
 
-    A sequence is the rows of one subject and task, which must follow one another.
+    A sequence is the rows of one subject and task, which must follow one another. An empty text
+    stands for an unknown subject or task.
     """
     for start, stop in pairwise([*sequence_starts(frames).tolist(), len(frames)]):
-        yield (frames["subject"][start].as_py(), frames["task"][start].as_py()), slice(start, stop)
+        subject, task = (frames[name][start].as_py() or "" for name in ("subject", "task"))
+        yield (subject, task), slice(start, stop)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.errors import DataError
+from fauds.tables.frames import sampling_units
 
 PAD = 0
 
@@ -65,7 +66,8 @@ class FaceSet:
         images: str [N], the paths of the face images.
         labels: int8, -1 where not coded: for AUs [N, A], 1 active and 0 inactive; for classes that
             exclude each other [N], the index of the true class.
-        subjects: str [N], the name of the subject (person) in each frame.
+        subjects: str [N], the name of the subject (person) in each frame; the frame's key where the
+            subject is unknown, so that every such image counts as another person.
         captions: the captions of the frames; None if the model needs none.
         landmarks: float32 [N, 68, 2], the 68 iBUG points in pixels of the stored images (x right,
             y down), NaN where a frame has no landmarks and for points that its landmarks lack (of
@@ -144,7 +146,7 @@ def face_set(
 
     Args:
         frames: a table with the columns frame_id, image (a path relative to `root`, never null) and
-            subject.
+            subject; and key, if a subject is unknown.
         root: the folder of the images.
         labels: the labels of the frames; see `FaceSet`.
         captions: the captions of the frames; see `FaceSet`.
@@ -156,7 +158,7 @@ def face_set(
         frame_ids=frames["frame_id"].to_numpy(),
         images=images.to_numpy(zero_copy_only=False).astype(str),
         labels=labels,
-        subjects=frames["subject"].cast(pa.string()).to_numpy(zero_copy_only=False).astype(str),
+        subjects=sampling_units(frames),
         captions=captions,
         landmarks=landmarks,
     )

@@ -8,9 +8,10 @@ import pytest
 from fauds.errors import DataError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import MissingFrames, Protocol, Results
-from fauds.evaluation.score import FoldScores, run_figures
+from fauds.evaluation.score import FoldScores, FrameOwners, run_figures
 from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import count, f1
+from fauds.targets.expression import Expression
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
@@ -29,7 +30,8 @@ def run():
         right = rng.random((100, 2)) < 0.8
         scores = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
         folds[fold] = FoldScores(labels, scores, np.array([0.4, 0.4]))
-    return folds, subjects, run_figures(folds, subjects, SEXES, TARGET, 0.5, "last")
+    owners = {fold: FrameOwners(names, names, True) for fold, names in subjects.items()}
+    return folds, subjects, run_figures(folds, owners, SEXES, TARGET, 0.5, "last")
 
 
 def rows_of(figures, **wanted):
@@ -164,3 +166,58 @@ def test_a_value_is_that_of_the_protocols_selection_unless_another_is_named(run)
     assert results.value("always_active_f1", "mean_of_folds") is not None
     assert results.row("f1", "sex", group="F").group == "F"
     assert results.row("f1", "sex") is None
+
+
+CLASSES = Expression(classes=("calm", "glad", "cross"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Return the labels and scores of 80 images of unknown subjects, and the figures."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 80).astype(np.int16)
+    scores = rng.random((80, 3)).astype(np.float32)
+    scores[np.arange(80), labels] += 0.4
+    keys = np.array([f"test_{number:04d}" for number in range(80)])
+    owners = {1: FrameOwners(keys, np.full(80, "test"), False)}
+    folds = {1: FoldScores(labels, scores, np.array([0.2, 0.5, 0.3]))}
+    sexes = dict(zip(keys.tolist(), ["F", "M"] * 40, strict=True))
+    return labels, scores, run_figures(folds, owners, sexes, CLASSES, 0.5, "last")
+
+
+def test_intervals_of_unknown_subjects_are_over_images_and_say_so(images):
+    labels, scores, figures = images
+    assert figures.uncertainty.unit == "image"
+    assert "people may repeat" in figures.uncertainty.note
+    counts = CLASSES.count_by(labels, CLASSES.decide(scores, 0.5), np.arange(80), 80)
+    statistic = CLASSES.statistics["accuracy"]
+    expected = intervals(counts, np.ones(80, int), statistic, estimand="mean_of_folds")
+    (row,) = rows_of(figures, metric="accuracy", scope="mean_of_folds", au=None)
+    assert row.value == pytest.approx((scores.argmax(axis=1) == labels).mean())
+    assert (row.low, row.high) == pytest.approx((expected.low[-1], expected.high[-1]))
+
+
+def test_counts_of_unknown_subjects_are_the_confusion_matrix_of_the_test_part(images):
+    labels, scores, figures = images
+    plain = [[0] * 3 for _ in range(3)]
+    for label, decided in zip(labels.tolist(), scores.argmax(axis=1).tolist(), strict=True):
+        plain[label][decided] += 1
+    by_name = dict(zip(CLASSES.names, map(tuple, plain), strict=True))
+    assert figures.subject_counts.folds == {1: {"test": by_name}}
+    assert rows_of(figures, scope="subject") == []
+
+
+def test_figures_by_sex_need_no_subjects(images):
+    labels, scores, figures = images
+    right = scores.argmax(axis=1) == labels
+    for sex, first in (("F", 0), ("M", 1)):
+        (row,) = rows_of(figures, metric="accuracy", scope="sex", group=sex, au=None)
+        assert row.value == pytest.approx(right[first::2].mean())
+        assert row.low < row.value < row.high
+
+
+def test_baselines_of_classes_are_figures_of_the_fold(images):
+    labels, _, figures = images
+    shares = np.bincount(labels, minlength=3) / 80
+    assert figures.summary["majority_accuracy"] == pytest.approx(shares[1])
+    assert figures.summary["prior_accuracy"] == pytest.approx(shares @ [0.2, 0.5, 0.3])

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from fauds.errors import DataError
-from fauds.metrics import occurrence
+from fauds.metrics import comparison, occurrence
 from fauds.metrics.comparison import compare, compare_groups
 from fauds.metrics.occurrence import Counts
 from fauds.metrics.resampling import estimates
@@ -235,3 +235,11 @@ def test_the_interval_of_a_difference_between_groups_adds_their_variances():
     half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
     assert high[:2] - difference[:2] == pytest.approx(half)
     assert difference[:2] - low[:2] == pytest.approx(half)
+
+
+def test_permutations_of_many_images_are_the_same_in_several_portions(monkeypatch):
+    whole = np.concatenate([*comparison._swaps(1000, 37, 5)])
+    monkeypatch.setattr(comparison, "_SWAPS_AT_ONCE", 100 * 37)
+    portions = [*comparison._swaps(1000, 37, 5)]
+    assert len(portions) == 10
+    assert np.array_equal(np.concatenate(portions), whole)

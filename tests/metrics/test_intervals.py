@@ -2,14 +2,21 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn.metrics import f1_score
 
 from fauds.errors import UsageError
-from fauds.metrics import occurrence
+from fauds.metrics import multiclass, occurrence
 from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import degrees_of_freedom, draw, estimates
+from fauds.metrics.resampling import (
+    WithOverall,
+    alike,
+    degrees_of_freedom,
+    draw,
+    estimates,
+    leave_one_out,
+)
 
 ESTIMANDS = ("mean_of_folds", "pooled")
 
@@ -159,3 +166,30 @@ def test_an_unknown_estimand_is_an_error_that_names_it():
     counts, folds = counts_of(some_frames(6))
     with pytest.raises(UsageError, match="median"):
         intervals(counts, folds, occurrence.f1, estimand="median")
+
+
+def test_thousands_of_images_give_the_interval_of_leaving_out_one_after_the_other():
+    """Images have few different outcomes, and each different one is computed only once."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 300)
+    decisions = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
+    chosen = decisions[:, None] == np.arange(3)
+    counts = multiclass.count_by(labels, chosen, np.arange(300), 300)
+    statistic = WithOverall(multiclass.recall, multiclass.accuracy)
+    result = intervals(counts, np.ones(300, int), statistic, estimand="mean_of_folds")
+    right = labels == decisions
+    without = np.array([np.delete(right, image).mean() for image in range(300)])
+    variance = 299 / 300 * ((without.mean() - without) ** 2).sum()
+    value = right.mean()
+    half = stats.t.ppf(0.975, 299) * np.sqrt(variance) / (value * (1 - value))
+    ends = special.expit(special.logit(value) + np.array([-half, half]))
+    assert (result.low[-1], result.high[-1]) == pytest.approx(tuple(ends))
+
+
+def test_subjects_that_are_alike_share_a_group_and_others_do_not():
+    counts = Counts(
+        *(np.array(part)[:, None] for part in ([1, 2, 1, 1], [0] * 4, [0] * 4, [5] * 4))
+    )
+    first, like = alike([counts], np.array([1, 1, 1, 2]))
+    assert (first.tolist(), like.tolist()) == ([0, 1, 3], [0, 1, 0, 2])
+    assert leave_one_out(4, first).tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 0]]

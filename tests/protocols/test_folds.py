@@ -12,7 +12,9 @@ from fauds import resources
 from fauds.errors import DataError, UsageError
 from fauds.protocols import benchmark as protocols
 from fauds.protocols import folds as folding
+from fauds.protocols.benchmark import Folds
 from fauds.tables import schemas
+from fauds.targets.expression import Expression
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
@@ -207,3 +209,77 @@ def test_a_dataset_that_is_only_trained_on_is_tested_by_no_fold():
         assert row["fold"] == 1
         assert row["train_frames"] == sum(plain[s][row["au"]][0] for s in ("A1", "A2"))
         assert row["test_positives"] == sum(plain[s][row["au"]][1] for s in ("B1", "B2", "B3"))
+
+
+EXPRESSION = Expression(classes=("calm", "glad"))
+RELEASE = Folds(rule="release")
+
+
+def images_of(subjects, splits):
+    """Return a table of single images with these subjects and parts, and random labels."""
+    rng = np.random.default_rng(0)
+    category = pa.dictionary(pa.int32(), pa.string())
+    return pa.table(
+        {
+            "subject": pa.array(subjects, pa.string()).cast(category),
+            "sex": pa.array(["F"] * len(subjects)).cast(category),
+            "expression": pa.array(rng.integers(0, 2, len(subjects)), pa.int8()),
+            "split": pa.array(splits, pa.string()).cast(category),
+        }
+    )
+
+
+def test_the_releases_own_split_is_one_fold_that_tests_its_test_part():
+    splits = ["train", "test", "train", "test", "train"]
+    counts = folding.count_subjects(images_of(["a", "b", "a", "b", "c"], splits), EXPRESSION)
+    assert folding.choose_method("mine", RELEASE, 3, None, None) == ("published", 1)
+    table = folding.published_folds(counts, RELEASE)
+    assert table.to_pydict() == {
+        "subject": ["a", "b", "c"],
+        "fold": [0, 1, 0],
+        "protocol": ["release"] * 3,
+    }
+    folding.check_folds(table, counts.subjects)
+    statistics = folding.fold_statistics(counts, table, EXPRESSION).to_pylist()
+    assert [(row["train_frames"], row["test_frames"]) for row in statistics] == [(3, 2), (3, 2)]
+
+
+def test_without_subjects_the_parts_of_the_split_take_their_place():
+    splits = ["train"] * 7 + ["test"] * 3
+    counts = folding.count_subjects(images_of([None] * 10, splits), EXPRESSION)
+    assert (counts.subjects, counts.frames.tolist()) == (("test", "train"), [3, 7])
+    assert counts.sexes == (None, None)
+    table = folding.published_folds(counts, RELEASE)
+    assert dict(zip(table["subject"].to_pylist(), table["fold"].to_pylist(), strict=True)) == {
+        "test": 1,
+        "train": 0,
+    }
+
+
+def test_a_person_in_both_parts_of_the_split_is_an_error():
+    counts = folding.count_subjects(
+        images_of(["a", "a", "b"], ["train", "test", "test"]), EXPRESSION
+    )
+    with pytest.raises(DataError, match=r"does not say which part these are for: a\."):
+        folding.published_folds(counts, RELEASE)
+
+
+def test_a_split_without_a_test_part_is_an_error():
+    counts = folding.count_subjects(images_of([None, None], ["train", "train"]), EXPRESSION)
+    with pytest.raises(DataError, match="has only images for train"):
+        folding.published_folds(counts, RELEASE)
+
+
+def test_images_of_unknown_subjects_without_a_split_are_an_error():
+    counts = folding.count_subjects(images_of([None, None], [None, None]), EXPRESSION)
+    with pytest.raises(DataError, match="images of unknown subjects"):
+        folding.published_folds(counts, RELEASE)
+
+
+def test_folds_that_would_divide_the_images_of_a_person_are_an_error():
+    """Nobody knows who is on which image, so random folds could train on a tested person."""
+    counts = folding.count_subjects(images_of([None, None], ["train", "test"]), EXPRESSION)
+    with pytest.raises(DataError, match="keep the images of a person together"):
+        folding.random_folds(counts, 2, 0)
+    with pytest.raises(DataError, match="needs to know who is on each image"):
+        folding.published_folds(counts, Folds(rule="leave-one-subject-out"))

@@ -218,7 +218,7 @@ def test_published_rows_stand_beside_the_protocol_they_were_made_with(tmp_path):
     protocol = results.protocol.model_copy(update=own)
     changed = {"protocol": protocol, "benchmark_version": bp4d.version}
     results_file.write(folder, results.model_copy(update=changed))
-    for metric, jaa in (("F1", "60.0"), ("accuracy", "78.4")):
+    for metric, jaa in (("f1", "60.0"), ("accuracy", "78.4")):
         table = published(read_runs([folder]), metric)
         chosen = ("Epoch chosen", "Threshold")
         assert table.head == ("Method", *bp4d.aus, "Mean", *chosen, "Source")

@@ -1,7 +1,7 @@
 """Interprets the rows of prediction files, whose format depends on the program that wrote them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from fauds.evaluation.external.frame_names import Sequences
 
 TABLE_FORMAT = "table"
 FORMATS = (
-    "a table needs the columns subject, task and frame (task only if subjects have several tasks); "
-    "a file of OpenFace needs frame and success; a file of py-feat needs input and frame; every "
-    "file also needs a column for each AU, such as AU01"
+    "a table needs the columns subject, task and frame (task only if subjects have several tasks), "
+    "or key for images without numbers; a file of OpenFace needs frame and success; a file of "
+    "py-feat needs input and frame; every file also needs a column for each AU or class, such as "
+    "AU01"
 )
 
 
@@ -30,6 +31,8 @@ class Part:
         intensities: by AU, intensities, float64 [M], NaN where empty.
         folds: the number of the fold whose model predicted each row, int64 [M]; None if the file
             has no column ``fold``.
+        keys: the key of each row's image, str [M], if the dataset's images have no numbers; then
+            `subjects` and `tasks` are empty texts, and `frames` are 0. None for numbered frames.
     """
 
     subjects: np.ndarray
@@ -38,6 +41,7 @@ class Part:
     values: dict[str, np.ndarray]
     intensities: dict[str, np.ndarray]
     folds: np.ndarray | None
+    keys: np.ndarray | None = None
 
 
 def kind_of(sheet: Sheet) -> str:
@@ -49,7 +53,7 @@ def kind_of(sheet: Sheet) -> str:
         DataError: the columns are those of none of these formats.
     """
     names = set(sheet.columns)
-    if {"subject", "frame"} <= names:
+    if {"subject", "frame"} <= names or ("key" in names and not {"frame", "input"} & names):
         return TABLE_FORMAT
     if {"input", "frame"} <= names:
         return "py-feat"
@@ -64,6 +68,23 @@ def kind_of(sheet: Sheet) -> str:
 
 
 def _table(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part, int]:
+    needed = ("subject", "frame") if sequences.numbered else ("key",)
+    missing = [name for name in needed if name not in sheet.columns]
+    if missing:
+        raise DataError(
+            f"There is no column {', '.join(missing)}.",
+            where=sheet.path,
+            hint="name each frame as frames.parquet does, by subject, task and frame number"
+            if sequences.numbered
+            else "this dataset's images have no numbers: name them by their keys, as "
+            "frames.parquet does",
+        )
+    folds = whole(sheet, "fold") if "fold" in sheet.columns else None
+    if not sequences.numbered:
+        keys = strings(sheet, "key")
+        unknown, zeros = np.full(len(keys), ""), np.zeros(len(keys), np.int64)
+        part = _part(sheet, roles, unknown, unknown, zeros, folds)
+        return replace(part, keys=keys), 0
     subjects = strings(sheet, "subject")
     if "task" in sheet.columns:
         tasks = strings(sheet, "task")
@@ -75,7 +96,6 @@ def _table(sheet: Sheet, roles: ColumnRoles, sequences: Sequences) -> tuple[Part
         )
     else:
         tasks = np.full(len(subjects), "")
-    folds = whole(sheet, "fold") if "fold" in sheet.columns else None
     return _part(sheet, roles, subjects, tasks, whole(sheet, "frame"), folds), 0
 
 

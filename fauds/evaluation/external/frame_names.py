@@ -33,11 +33,15 @@ class Sequences:
             (frame 1 in the labels); None if the user did not declare it.
 
     Attributes:
+        numbered: whether the frames have numbers; if not, they are single images of no sequence.
         last: by subject and task, the number of the last labelled frame.
         have_tasks: whether subjects have several tasks.
     """
 
     def __init__(self, frames: pa.Table, reader: Reader | None, image_base: int | None) -> None:
+        self.numbered = frames["frame"].null_count == 0
+        if not self.numbered:
+            frames = frames.slice(0, 0)
         keys = frames.select(["subject", "task"])
         decoded = pa.table({name: keys[name].cast(pa.string()) for name in keys.column_names})
         grouped = decoded.append_column("frame", frames["frame"]).group_by(["subject", "task"])
@@ -47,7 +51,7 @@ class Sequences:
         }
         self._reader, self._declared = reader, image_base
         subjects, tasks = ({key[i] for key in self.last} for i in (0, 1))
-        self.have_tasks = tasks != {""}
+        self.have_tasks = tasks - {""} != set()
         any_subject, any_task = (_any_of(names) for names in (subjects, tasks))
         task_group = rf"[-_./\\ ]({any_task})" if self.have_tasks else "()"
         self._by_upper_case = {_upper(key): key for key in self.last}
@@ -64,6 +68,13 @@ class Sequences:
         Raises:
             DataError: the name contains no sequence of the dataset.
         """
+        if not self.numbered:
+            raise DataError(
+                "This dataset's images belong to no sequence, so that a file cannot be named after "
+                "one.",
+                where=where,
+                hint="use a table with the column key and a column for every class",
+            )
         matches = self._pattern.findall(name)
         key = self._by_upper_case.get(_upper(matches[-1])) if matches else None
         if key is None:

@@ -24,7 +24,7 @@ from fauds.facs import intensity_column
 from fauds.protocols import folds as folding
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
-from fauds.tables.frames import read_keyed
+from fauds.tables.frames import UNKNOWN_SUBJECT, read_keyed, split_groups
 from fauds.tables.paths import FOLDS, FRAMES
 
 Rule = Literal["refuse", "drop", "inactive"]
@@ -61,7 +61,8 @@ def match_frames(
 
     Args:
         external: the predictions as they were read.
-        frames: a table of all coded frames, with the columns subject, task and frame.
+        frames: a table of all coded frames, with the columns key, subject, task and frame, and
+            split if the dataset has one.
         folds: the table of folds, already checked; frames of subjects in fold 0 are not tested.
         rule: how frames without a prediction are handled: "refuse" raises an error, "drop" leaves
             them out, "inactive" scores them as if no AU were active.
@@ -72,13 +73,9 @@ def match_frames(
             model predicts a subject that it was trained on, a fold has no predictions, or a frame
             has no prediction and the rule is "refuse".
     """
-    ids, tasks = (_text(frames[name]) for name in ("subject", "task"))
-    pairs = sorted(set(zip(ids.tolist(), tasks.tolist(), strict=True)))
-    codes = {pair: code for code, pair in enumerate(pairs)}
-    frame_keys = _keys(ids, tasks, frames["frame"].to_numpy().astype(np.int64), codes)
-    predicted_keys = _keys(external.subjects, external.tasks, external.frames, codes)
+    frame_keys, predicted_keys = _both_keys(external, frames)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    fold = np.array([fold_of[name] for name in ids.tolist()])
+    fold = np.array([fold_of[name] for name in split_groups(frames).tolist()])
     order = np.argsort(frame_keys)
     at = order[np.searchsorted(frame_keys[order], predicted_keys).clip(max=len(order) - 1)]
     belongs = (frame_keys[at] == predicted_keys) & (fold[at] > 0)
@@ -89,12 +86,38 @@ def match_frames(
     source[at[belongs]] = np.flatnonzero(belongs)
     _refuse_empty_folds(fold[source >= 0], folds, where)
     tested = fold > 0
-    missing = dict(sorted(Counter(ids[tested & (source < 0)].tolist()).items()))
+    subjects = pc.fill_null(frames["subject"].cast(pa.string()), UNKNOWN_SUBJECT)
+    without = np.array(subjects.to_pylist(), np.str_)[tested & (source < 0)]
+    missing = dict(sorted(Counter(without.tolist()).items()))
     if missing and rule == "refuse":
         raise _missing_error(missing, int(tested.sum()), where)
     scored = tested if rule == "inactive" else tested & (source >= 0)
     rows = np.flatnonzero(scored)
     return FrameMatch(rows, np.flatnonzero(scored | ~tested), source[rows], missing, left_out)
+
+
+def _both_keys(external: ExternalPredictions, frames: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers that identify the frames of the dataset and those of the predictions, int64.
+
+    Args:
+        external: the predictions of M frames.
+        frames: the table of the N frames of the dataset.
+
+    Returns:
+        The number of each frame of the dataset, [N], and of each predicted frame, [M], which is -1
+        for a frame that the dataset cannot have.
+    """
+    if external.keys is not None:
+        place = {key: row for row, key in enumerate(frames["key"].to_pylist())}
+        predicted = [place.get(key, -1) for key in external.keys.tolist()]
+        return np.arange(len(frames)), np.array(predicted, np.int64)
+    ids, tasks = (_text(frames[name]) for name in ("subject", "task"))
+    pairs = sorted(set(zip(ids.tolist(), tasks.tolist(), strict=True)))
+    codes = {pair: code for code, pair in enumerate(pairs)}
+    return (
+        _keys(ids, tasks, frames["frame"].to_numpy().astype(np.int64), codes),
+        _keys(external.subjects, external.tasks, external.frames, codes),
+    )
 
 
 def _text(column: pa.ChunkedArray) -> np.ndarray:
@@ -212,14 +235,7 @@ def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -
 
 
 def _key_list(external: ExternalPredictions, rows: np.ndarray) -> str:
-    keys = [
-        "/".join(
-            str(part)
-            for part in (external.subjects[i], external.tasks[i], external.frames[i])
-            if part != ""
-        )
-        for i in rows[:_LISTED].tolist()
-    ]
+    keys = [external.name(row) for row in rows[:_LISTED].tolist()]
     return ", ".join(keys) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
 
 
@@ -334,7 +350,6 @@ def match(
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
     scored = frames.take(pa.array(matched.rows))
     trainable = frames.take(pa.array(matched.trainable))
-    subjects = scored["subject"].cast(pa.string()).to_pylist()
     intensities = {
         au: values
         for au, values in external.intensities.items()
@@ -369,7 +384,7 @@ def match(
     )
     labels = GroundTruth(
         frames=scored,
-        fold=np.array([fold_of[name] for name in subjects]),
+        fold=np.array([fold_of[name] for name in split_groups(scored).tolist()]),
         folds=folds,
         tested=folding.fold_numbers(folds),
         statistics=folding.fold_statistics(

@@ -36,6 +36,8 @@ class ExternalPredictions:
         folds: the number of the fold whose model predicted each frame, int64 [M]; None if the files
             do not name folds.
         tracked: whether the program processed whole sequences, including frames that are not coded.
+        keys: the keys of the images, str [M], if they have no numbers, as in `Part`; None for
+            numbered frames.
         notes: lines of text for the user: the recognised format, and the columns and frames that
             were not read.
         sources: by file name, the SHA-256 of the file.
@@ -50,6 +52,14 @@ class ExternalPredictions:
     tracked: bool
     notes: tuple[str, ...]
     sources: dict[str, str]
+    keys: np.ndarray | None = None
+
+    def name(self, row: int) -> str:
+        """Return the key of a predicted frame, such as F001/T1/2440, for messages."""
+        if self.keys is not None:
+            return str(self.keys[row])
+        parts = (self.subjects[row], self.tasks[row], self.frames[row])
+        return "/".join(str(part) for part in parts if part != "")
 
 
 def read(
@@ -179,11 +189,10 @@ def _check_values(sheet: Sheet, part: Part) -> None:
             if not wrong.any():
                 continue
             at = int(np.argmax(wrong))
-            key = "/".join(
-                str(word)
-                for word in (part.subjects[at], part.tasks[at], part.frames[at])
-                if word != ""
-            )
+            words = (part.subjects[at], part.tasks[at], part.frames[at])
+            key = "/".join(str(word) for word in words if word != "")
+            if part.keys is not None:
+                key = str(part.keys[at])
             quantity = "a probability" if top == 1 else "an intensity"
             empty = bool(np.isnan(values[at]))
             others = int(wrong.sum()) - 1
@@ -223,6 +232,7 @@ def _joined(
             "it from all files",
         )
     base = path if path.is_dir() else path.parent
+    keys = [part.keys for part in parts if part.keys is not None]
     return ExternalPredictions(
         subjects=np.concatenate([part.subjects for part in parts]),
         tasks=np.concatenate([part.tasks for part in parts]),
@@ -237,6 +247,7 @@ def _joined(
         tracked=tracked,
         notes=notes,
         sources={sheet.path.relative_to(base).as_posix(): _sha256(sheet.path) for sheet in sheets},
+        keys=np.concatenate(keys) if keys else None,
     )
 
 

@@ -123,7 +123,7 @@ def interval_table(run: ReportedRun) -> Table | None:
     if not lines:
         return None
     return Table(
-        caption=f"Without an interval over subjects: {len(lines)}",
+        caption=f"Without an interval over {run.results.units}: {len(lines)}",
         head=("Value", "Why"),
         rows=tuple(Row(name, (Cell(reason),)) for name, _, reason in lines),
     )
@@ -132,10 +132,11 @@ def interval_table(run: ReportedRun) -> Table | None:
 def showing_table(run: ReportedRun) -> Table | None:
     """Return a table of the number of tested subjects who show each AU, by fold.
 
-    Return None for results of an older fauds, which do not hold these numbers.
+    Return None for results of an older fauds, which do not hold these numbers, and if the subjects
+    are unknown; the confusion matrix then has the numbers of images.
     """
     showing, tested = run.results.showing_subjects, run.results.protocol.test_subjects
-    if not showing:
+    if not showing or run.results.unit == "image":
         return None
     rows = []
     for au in run.results.protocol.aus:
@@ -177,7 +178,8 @@ def sex_table(run: ReportedRun) -> Table | None:
         )
     names = {"F": "Women", "M": "Men"}
     title = sentence_case(_BESIDE.get(metric) or run.target.titles[metric])
-    note = "Women - men: in percentage points, with its 95 % interval over subjects."
+    over = run.results.units
+    note = f"Women - men: in percentage points, with its 95 % interval over {over}."
     if metric in run.target.group_statistics:
         note += (
             " F1 itself is higher in the group that shows an action unit more often, so that it "

@@ -142,16 +142,20 @@ def _others(runs: Sequence[ReportedRun]) -> str:
     return meaning + (f" The runs also differ in {', '.join(sorted(keys))}." if keys else "")
 
 
-def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
-    """Return a table of published results by AU, with the runs' own results below.
+def published(runs: Sequence[ReportedRun], metric: str | None = None) -> Table | None:
+    """Return a table of published results by AU or class, with the runs' own results below.
 
-    Return None if the runs may not be compared with published results or with each other.
+    Return None if there are no such results, or the runs may not be compared with them or with each
+    other.
 
     Args:
         runs: the runs of the page.
-        metric: "F1" or "accuracy".
+        metric: the metric's name, such as "f1" or "accuracy"; None for the target's main metric.
     """
-    rows = published_rows(runs[0].results, metric)
+    target = runs[0].target
+    metric = metric or target.main_metric
+    title = target.titles[metric]
+    rows = published_rows(runs[0].results, title)
     if rows is None or not comparable(runs):
         return None
     aus = runs[0].results.protocol.aus
@@ -169,8 +173,8 @@ def published(runs: Sequence[ReportedRun], metric: str = "F1") -> Table | None:
     ]
     ours = [row for run in runs for row in _beside_published(run, metric, alone=len(runs) == 1)]
     table = Table(
-        caption=f"Published {metric} by action unit, in %",
-        head=("Method", *aus, "Mean", "Epoch chosen", "Threshold", "Source"),
+        caption=f"Published {title} by {target.noun}, in %",
+        head=("Method", *aus, sentence_case(target.total), "Epoch chosen", "Threshold", "Source"),
         rows=(*theirs, *ours),
     )
     return _marked(table, len(aus) + 1)
@@ -184,14 +188,14 @@ def _beside_published(run: ReportedRun, metric: str, *, alone: bool) -> list[Row
         Row(
             name if row.words is None else f"{name}, {row.words}",
             (
-                *(figure(run.row(metric.lower(), au=au, selection=row.selection)) for au in aus),
+                *(figure(run.row(metric, au=au, selection=row.selection)) for au in aus),
                 Cell(row.epoch),
                 Cell(row.threshold),
                 source,
             ),
             total=True,
         )
-        for row in rows_beside_published(run.results, metric.lower())
+        for row in rows_beside_published(run.results, metric)
     ]
 
 

@@ -13,7 +13,7 @@ from fauds.report.html import compared
 from fauds.report.html.runs import ReportedRun, comparable
 from fauds.report.published import like_for_like_note, published_rows
 from fauds.report.svg import Drawing
-from fauds.report.tables import Table
+from fauds.report.tables import Table, confusion_table
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,18 @@ def _by_au(runs: Sequence[ReportedRun]) -> Section:
         sentence_case(target.plural),
         target.remarks,
         [figures.draw_by_name(target, rows)],
-        _present(compared.by_au(runs), figures_by.au_table(runs[0])),
+        _present(
+            compared.by_au(runs), figures_by.au_table(runs[0]), confusion_table(runs[0].results)
+        ),
     )
 
 
 def _by_fold(run: ReportedRun) -> Section:
     lists = [
         f"Fold {fold} tests {len(ids)} subject{'s' if len(ids) > 1 else ''}: {', '.join(ids)}."
+        if run.results.unit == "subject"
+        else f"Fold {fold} tests the images of the release's own part {', '.join(ids)}. Who is on "
+        "an image is not known: the same person may be in both parts, and on several images."
         for fold, ids in run.results.protocol.test_subjects.items()
     ]
     first, *others = (
@@ -138,12 +143,13 @@ def _ablation(runs: Sequence[ReportedRun]) -> Section | None:
 
 
 def _published(runs: Sequence[ReportedRun]) -> Section | None:
-    tables = _present(compared.published(runs), compared.published(runs, "accuracy"))
+    tables = _present(*(compared.published(runs, name) for name in runs[0].target.statistics))
     if not tables:
         return None
     protocol = runs[0].results.protocol
+    occurrence = f"occurrence {protocol.occurrence}; " if protocol.occurrence else ""
     words = [
-        f"This page: {protocol.folds}, fold k tests part k; occurrence {protocol.occurrence}; "
+        f"This page: {protocol.folds}, fold k tests part k; {occurrence}"
         f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
         "alignment and a frame set of their own, seldom declared. How they chose their epoch and "
         "their threshold is that of the paper or of the authors' code; test means the best on the "
@@ -168,14 +174,17 @@ def _selection(run: ReportedRun) -> Section | None:
 
 def _groups(run: ReportedRun) -> Section:
     sex, subject = figures_by.sex_table(run), figures_by.subject_table(run)
+    unknown = run.results.unit == "image"
     missing = [
-        f"This run has no figures by {name}."
+        "Who is on an image is not known, so there are no figures by subject."
+        if name == "subject" and unknown
+        else f"This run has no figures by {name}."
         for name, table in (("sex", sex), ("subject", subject))
         if table is None
     ]
     words = [
-        "Apart: more than the spread between subjects explains, though of many rows one may lie "
-        "apart by chance. Overlap does not show that there is no gap."
+        f"Apart: more than the spread between {run.results.units} explains, though of many rows "
+        "one may lie apart by chance. Overlap does not show that there is no gap."
     ]
     paragraphs = [*(words if sex is not None else []), *missing]
     return Section(

@@ -15,19 +15,19 @@ def sentences(run: ReportedRun) -> list[str]:
 
 
 def _run(results: Results) -> str:
-    subjects = sum(map(len, results.protocol.test_subjects.values()))
     folds = len(results.folds)
     origin = (
         "was scored on external predictions"
         if results.preset == EXTERNAL
-        else f"was trained and tested {folds} times, each time tested on subjects that it had not "
-        "seen"
+        else f"was trained and tested {folds} times, each time tested on {results.units} that it "
+        "had not seen"
         if folds > 1
-        else "was trained once and tested on subjects that it had not seen"
+        else f"was trained once and tested on {results.units} that it had not seen"
     )
+    people = "subjects not known" if results.unit == "image" else f"{results.tested_units} subjects"
     return (
         f"{results.model} ({results.preset}) {origin}: {results.frames_scored:,} of "
-        f"{results.frames_offered:,} frames, {subjects} subjects, "
+        f"{results.frames_offered:,} frames, {people}, "
         f"{len(results.protocol.aus)} {results.protocol.predicts.plural}. "
         f"Backbone: {results.pretraining}."
     )
@@ -73,8 +73,8 @@ def _without_interval(run: ReportedRun) -> str:
     if run.results.uncertainty is None:
         return "(no interval was computed)"
     sizes = [len(subjects) for subjects in run.results.protocol.test_subjects.values()]
-    single = min(sizes) == 1 < max(sizes)
-    reason = "a test part has one subject" if single else "the subjects show no spread"
+    single = run.results.unit == "subject" and min(sizes) == 1 < max(sizes)
+    reason = "a test part has one subject" if single else f"the {run.results.units} show no spread"
     pooled = run.row(run.main_metric, "pooled")
     spread = interval(pooled)
     if pooled is None or not spread:
@@ -92,9 +92,9 @@ def _certainty(run: ReportedRun) -> str:
     shown = any(interval(run.row(run.main_metric, scope)) for scope in ("mean_of_folds", "pooled"))
     if uncertainty is None or not shown:
         return f"{estimand}. Without an interval, a gap of some points to another run says little."
-    method = "one subject left out at a time"
+    method = f"one {uncertainty.unit} left out at a time"
     if uncertainty.resamples:
-        method = f"{uncertainty.resamples:,} resamples of subjects"
+        method = f"{uncertainty.resamples:,} resamples of {uncertainty.unit}s"
     name = uncertainty.method.replace("_", " ")
     note = uncertainty.note[:1].lower() + uncertainty.note[1:]
     return f"{estimand}. Intervals: {name}, {method}. They say {note}"
@@ -151,6 +151,6 @@ def _beyond_noise(run: ReportedRun) -> str:
     if not below:
         return " None has an interval that ends before that of the mean begins."
     return (
-        " Below the mean by more than noise between subjects (the interval ends before that of the "
-        f"mean begins): {', '.join(below)}."
+        f" Below the mean by more than noise between {run.results.units} (the interval ends before "
+        f"that of the mean begins): {', '.join(below)}."
     )

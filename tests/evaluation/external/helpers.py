@@ -42,6 +42,13 @@ def disfa(image_base: int | None = None) -> Sequences:
     return Sequences(DISFA, DATASETS["disfa"], image_base)
 
 
+def images() -> Sequences:
+    """Return the sequences of a dataset of single images: none."""
+    nothing = pa.nulls(2, pa.string())
+    columns = {"subject": nothing, "task": nothing, "frame": pa.nulls(2, pa.int32())}
+    return Sequences(pa.table(columns), DATASETS["rafdb"], None)
+
+
 def write(path: Path, columns: Mapping[str, object], metadata: Mapping | None = None) -> Path:
     """Write columns as CSV or Parquet, depending on the suffix of the path."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from fauds.errors import DataError
 from fauds.evaluation.external.column_roles import classify, open_sheet
 from fauds.evaluation.external.formats import READERS, Part, kind_of, whole
 from fauds.evaluation.external.frame_names import Sequences
-from tests.evaluation.external.helpers import AUS, bp4d, disfa, write
+from tests.evaluation.external.helpers import AUS, bp4d, disfa, images, write
 
 SCORES = {"AU01": [0.25, 0.5], "AU12": [1.0, 0.0]}
 
@@ -31,6 +31,7 @@ def keys(part: Part) -> list[tuple[str, str, int]]:
     [
         (("subject", "task", "frame"), "table"),
         (("subject", "frame"), "table"),
+        (("key",), "table"),
         (("frame", "success"), "OpenFace"),
         (("input", "frame"), "py-feat"),
         # A table may also have columns that other formats use.
@@ -55,6 +56,31 @@ def test_an_unrecognised_file_is_an_error_that_explains_all_formats(
     assert columns[0] in caught.value.what
     for word in ("subject, task and frame", "success", "input", "AU01"):
         assert word in caught.value.hint
+
+
+def test_a_table_names_single_images_by_their_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", {"key": ["test_1", " test_2"], **SCORES})
+    part, without_face = rows_of(path, images())
+    assert part.keys is not None and part.keys.tolist() == ["test_1", "test_2"]
+    assert (keys(part), without_face) == ([("", "", 0)] * 2, 0)
+    assert part.values["AU01"].tolist() == SCORES["AU01"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sequences", "missing"),
+    [(("subject", "frame"), images(), "key"), (("key",), bp4d(), "subject, frame")],
+)
+def test_a_table_that_names_frames_otherwise_than_the_dataset_is_an_error(
+    tmp_path: Path, columns: tuple[str, ...], sequences: Sequences, missing: str
+) -> None:
+    path = write(tmp_path / "mine.csv", {**{name: [1, 2] for name in columns}, **SCORES})
+    with pytest.raises(DataError, match=f"There is no column {missing}"):
+        rows_of(path, sequences)
+
+
+def test_a_file_cannot_be_named_after_a_sequence_of_single_images() -> None:
+    with pytest.raises(DataError, match="belong to no sequence"):
+        images().of_name("F001_T1", "F001_T1.csv")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

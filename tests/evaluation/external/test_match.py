@@ -1,5 +1,7 @@
 """Matching external predictions to the frames of a protocol."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -179,3 +181,44 @@ def test_a_valid_name_is_kept(tmp_path, name: str) -> None:
 def test_a_name_that_cannot_be_part_of_a_folder_name_is_refused(tmp_path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a model"):
         _ = ScoreRequest(tmp_path / "mine.csv", name).model
+
+
+IMAGES = pa.table(
+    {
+        "key": ["train_1", "test_1", "test_2"],
+        "subject": pa.nulls(3, pa.string()),
+        "task": pa.nulls(3, pa.string()),
+        "frame": pa.nulls(3, pa.int32()),
+        "split": ["train", "test", "test"],
+    }
+)
+PARTS = pa.table({"subject": ["train", "test"], "fold": [0, 1]})
+
+
+def of_images(*keys: str) -> ExternalPredictions:
+    """Return predictions of images without numbers, which are given by their keys."""
+    nothing = predicted([("", "", 0)] * len(keys))
+    return replace(nothing, keys=np.array(keys, np.str_))
+
+
+def test_predictions_of_single_images_are_matched_by_their_keys() -> None:
+    result = match_frames(of_images("test_2", "test_1"), IMAGES, PARTS, "refuse", "mine.csv")
+    assert (result.rows.tolist(), result.source.tolist()) == ([1, 2], [1, 0])
+    assert result.trainable.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (("test_1",), "1 of the protocol's 2 frames have no prediction: unknown subject 1."),
+        (("test_1", "test_3"), "Predicted frames are not in the protocol (1): test_3."),
+        (("test_1", "train_1"), "Predicted frames are not in the protocol (1): train_1."),
+        (("test_1", "test_1"), "Frames are predicted more than once (1): test_1."),
+    ],
+)
+def test_wrong_keys_of_single_images_are_errors_that_name_them(
+    keys: tuple[str, ...], problem: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        match_frames(of_images(*keys), IMAGES, PARTS, "refuse", "mine.csv")
+    assert caught.value.what == problem
