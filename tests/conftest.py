@@ -101,6 +101,19 @@ def disfa_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def portrait_roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return synthetic releases of RAF-DB and of both forms of AffectNet, by layout.
+
+    Each has six people with six images, or four in the test part, of 64 pixels.
+    """
+    folder = tmp_path_factory.mktemp("portraits")
+    roots = {like: folder / like for like in ("rafdb", "affectnet", "affectnet-csv")}
+    for like, root in roots.items():
+        release.write(root, like, subjects=6, frames=6, seed=3, size=64)
+    return roots
+
+
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """Return the default workdir of `cli`, which does not exist yet and has an unusual name."""

@@ -22,21 +22,25 @@ from fauds.cli.options import (
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--like",
-    type=click.Choice(["bp4d", "disfa"]),
+    type=click.Choice(["bp4d", "disfa", "rafdb", "affectnet", "affectnet-csv"]),
     required=True,
-    help="The dataset whose layout of raw files is used.",
+    help="The dataset whose layout of raw files is used; affectnet-csv: the older form with lists.",
 )
 @click.option(
-    "--subjects", type=click.IntRange(1), help="Number of subjects.  [default: as in the dataset]"
+    "--subjects",
+    type=click.IntRange(1),
+    help="Number of subjects.  [default: as in the dataset; single images: 90 people]",
 )
 @click.option(
     "--frames",
     type=click.IntRange(1),
-    help="Number of coded (labelled) frames per subject.  [default: as in the dataset]",
+    help="Number of coded (labelled) frames per subject; for single images, of images per person "
+    "of the training part.  [default: as in the dataset; single images: 24]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random data."
 )
+@click.option("--size", type=click.IntRange(64), help="Height of the images in pixels.")
 @click.option(
     "--labels-only", is_flag=True, help="Write labels only, without images and landmarks."
 )
@@ -59,6 +63,7 @@ def synth(
     subjects: int | None,
     frames: int | None,
     seed: int,
+    size: int | None,
     labels_only: bool,
     pictures: Literal["images", "zips", "videos"] | None,
     landmarks: Literal["mat", "text"],
@@ -73,6 +78,7 @@ def synth(
             subjects=subjects,
             frames=frames,
             seed=seed,
+            size=size,
             labels_only=labels_only,
             pictures=pictures,
             landmarks=landmarks,
@@ -209,4 +215,5 @@ def split(
 
     project = new_project(workdir, dataset)
     frames = read_frames(project, **reading)
-    show_folds(project.folds(frames, k=k, method=method, seed=seed))
+    folds = project.folds(frames, k=k, method=method, seed=seed)
+    show_folds(folds, project.workspace.protocol.target)

@@ -4,6 +4,7 @@ The checks cover the device, pretrained weights, disk space and shared memory. T
 will take is estimated from a few steps of its model.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from fauds.runs.plan import Plan
 from fauds.settings import ModelSettings, TrainingSettings
 from fauds.tables import store
 from fauds.tables.disk import free_space, require_space, size_text
+from fauds.tables.frames import split_groups
 from fauds.tables.paths import FRAMES, PREDICTIONS, WEIGHTS, fold_folder
+from fauds.tables.schemas import SPLIT
 from fauds.training import checkpoint, timing
 from fauds.training.batches import SHARED_MEMORY, fitting_workers
 from fauds.training.device import device_description, loader_workers, make_accelerator
@@ -121,8 +124,9 @@ def _work_left(plan: Plan, tables: Path) -> list[FoldWork]:
         plan: the plan of the run.
         tables: the folder of the dataset's tables.
     """
-    counts = store.read_table(tables / FRAMES, ["subject"])["subject"].value_counts().to_pylist()
-    frames = {str(row["values"]): int(row["counts"]) for row in counts}
+    path = tables / FRAMES
+    columns = ["subject", *(name for name in store.column_names(path) if name == SPLIT)]
+    frames = Counter(split_groups(store.read_table(path, columns)).tolist())
     folds = read_folds(tables, plan)
     work = []
     planned = planned_folds(plan, folds)
@@ -131,7 +135,7 @@ def _work_left(plan: Plan, tables: Path) -> list[FoldWork]:
         if (folder / PREDICTIONS).exists():
             continue
         rows = zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True)
-        testing = sum(frames.get(subject, 0) for subject, part in rows if part == fold)
+        testing = sum(frames[subject] for subject, part in rows if part == fold)
         done = checkpoint.epochs_done(folder)
         epochs = 0 if (folder / WEIGHTS).exists() else plan.settings.training.epochs - done
         work.append(FoldWork(folder, sum(frames.values()) - testing, testing, epochs))

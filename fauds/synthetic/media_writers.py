@@ -24,7 +24,7 @@ def write_images(folder: Path, numbers: np.ndarray, frames: Iterable[np.ndarray]
     """
     folder.mkdir(parents=True)
     for number, frame in zip(numbers.tolist(), frames, strict=True):
-        (folder / f"{number}.jpg").write_bytes(_jpeg(frame))
+        (folder / f"{number}.jpg").write_bytes(jpeg(frame))
 
 
 def add_to_zip(
@@ -43,7 +43,7 @@ def add_to_zip(
         member = ZipInfo(f"{folder}/{number}.jpg")
         member.create_system = 3
         member.external_attr = 0o644 << 16
-        archive.writestr(member, _jpeg(frame), ZIP_STORED)
+        archive.writestr(member, jpeg(frame), ZIP_STORED)
 
 
 def write_video(path: Path, rate: int, frames: Iterable[np.ndarray]) -> None:
@@ -104,7 +104,8 @@ def _unwritable(path: Path) -> DataError:
     )
 
 
-def _jpeg(frame: np.ndarray) -> bytes:
+def jpeg(frame: np.ndarray) -> bytes:
+    """Return an image, uint8 [H, W, 3] BGR, as the content of a JPEG file."""
     written, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not written:
         raise RuntimeError("OpenCV cannot write JPEG")

@@ -1,4 +1,4 @@
-"""Writing of a synthetic release in the raw layout of BP4D or DISFA.
+"""Writing of a synthetic release in the raw layout of BP4D, DISFA, RAF-DB or AffectNet.
 
 A synthetic release is read by the same reader as the real dataset. A marker file in its root folder
 says that it is synthetic: a folder without the marker is never overwritten, and readers raise an
@@ -6,11 +6,13 @@ error while the marker says that writing is incomplete.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fauds.errors import DataError, UsageError
+from fauds.synthetic.expressions import EXPRESSION_LAYOUTS, lay_out_portraits
 from fauds.synthetic.label_writers import SyntheticLabels, write_labels
 from fauds.synthetic.labels import draw_intensities, lay_out
 from fauds.tables import store
@@ -27,6 +29,7 @@ _IMAGE_FOLDERS: dict[tuple[str, ImageForm | None], str] = {
     ("disfa", "images"): "Frames",
     ("disfa", "videos"): "Videos_LeftCamera",
 }
+_SIZE = 128
 _OTHER_FOLDERS = ("AUCoding", "ActionUnit_Labels", "2DFeatures", "Landmark_Points", "landmarks")
 
 
@@ -40,7 +43,7 @@ def write(
     labels_only: bool = False,
     pictures: ImageForm | None = None,
     landmarks: LandmarkForm = "mat",
-    size: int = 128,
+    size: int | None = None,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -60,26 +63,41 @@ def write(
     Images of BP4D are square. Images of DISFA are 4:3: the square image of the face with its left
     and right edges repeated.
 
+    Releases of single images with expressions, "rafdb", "affectnet" (NumPy files) and
+    "affectnet-csv" (lists), have images and landmarks of every face in the dataset's own form; see
+    `fauds.synthetic.expressions` for what they show.
+
     Args:
         out: the root folder. A release that an earlier call wrote there is replaced.
-        like: the dataset to imitate, "bp4d" or "disfa".
-        subjects: the number of subjects; None for all subjects of the dataset.
+        like: the dataset to imitate, "bp4d", "disfa", or one of
+            `fauds.synthetic.expressions.EXPRESSION_LAYOUTS`.
+        subjects: the number of subjects; None for all subjects of the dataset, or for 90 people on
+            single images.
         frames: the number of coded frames per subject; None for all coded frames of the dataset.
+            For single images, the number of images per person in the training part; None for 24.
         seed: the random seed of labels, faces and views, 0 or more.
         labels_only: whether to write neither images nor landmarks.
         `pictures`: the form of the images; None for images of BP4D and videos of DISFA.
         landmarks: the format of the landmarks: MATLAB files as BP4D and DISFA ship them, or
             JAA-Net's text files.
-        size: the height of the images in pixels, 64 or more; an even number for videos.
+        size: the height of the images in pixels, 64 or more; an even number for videos. None for
+            128 pixels, or 112 for single images.
         processes: the number of processes that draw faces; the bytes do not depend on it.
         progress: a function that is called with the number of frames drawn so far and the number
             of all frames.
 
     Raises:
         UsageError: the folder holds other files, or images that this call would remove but not
-            replace; an argument is out of its range; or zip files of DISFA are requested.
+            replace; an argument is out of its range; or a form is requested that the dataset does
+            not have.
         DataError: a file cannot be written.
     """
+    if like in EXPRESSION_LAYOUTS:
+        _check_single_images(like, pictures, landmarks)
+        settings = {"subjects": subjects, "frames": frames, "seed": seed, "size": size}
+        _write_single_images(out, like, settings, labels_only, processes, progress)
+        return
+    size = size or _SIZE
     form = None if labels_only else pictures or ("images" if like == "bp4d" else "videos")
     _check(like, form, pictures, size)
     sequences = lay_out(like, subjects=subjects, frames=frames, seed=seed)
@@ -95,9 +113,8 @@ def write(
         "size": size,
         "version": VERSION,
     }
-    try:
-        _clear(out, _IMAGE_FOLDERS.get((like, form)))
-        store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
+    folder = _IMAGE_FOLDERS.get((like, form))
+    with _writing(out, marker, (folder,) if folder else ()):
         write_labels(out, like, labels)
         if form is not None:
             # Imported here, because only drawing needs OpenCV.
@@ -105,6 +122,65 @@ def write(
 
             style = MediaForm(like, form, landmarks, seed, size, _IMAGE_FOLDERS[like, form])
             write_media(out, style, labels, processes=processes, progress=progress)
+
+
+def _write_single_images(
+    out: Path,
+    like: str,
+    settings: Mapping[str, int | None],
+    labels_only: bool,
+    processes: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write a release of single images; see `write` for the arguments and errors.
+
+    Args:
+        out: the root folder.
+        like: the dataset to imitate, a key of `EXPRESSION_LAYOUTS`.
+        settings: the values of subjects, frames, seed and size.
+        labels_only: whether to write neither images nor landmarks.
+        processes: the number of processes that draw faces.
+        progress: a function that is called with the numbers of faces drawn so far and of all.
+    """
+    layout, seed = EXPRESSION_LAYOUTS[like], settings["seed"] or 0
+    size = settings["size"] or layout.size
+    _check_size(size)
+    portraits = lay_out_portraits(
+        like, people=settings["subjects"], images=settings["frames"], seed=seed
+    )
+    marker = {"like": like, **settings, "size": size, "labels_only": labels_only}
+    with _writing(out, marker | {"version": VERSION}, () if labels_only else layout.folders):
+        # Imported here, because only drawing needs OpenCV.
+        from fauds.synthetic.expression_writers import write_portraits
+
+        write_portraits(
+            out,
+            like,
+            portraits,
+            seed=seed,
+            size=size,
+            images=not labels_only,
+            processes=processes,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _writing(out: Path, marker: dict[str, Any], pictures: tuple[str, ...]) -> Iterator[None]:
+    """Clear the folder of a release, and mark it as complete after the code in the context.
+
+    Args:
+        out: the root folder of the release.
+        marker: the settings of the release, to be stored in the marker file.
+        `pictures`: the subfolders of images that are written anew; see `_clear`.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    try:
+        _clear(out, pictures)
+        store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
+        yield
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": True})
     except OSError as error:
         raise DataError(
@@ -112,6 +188,27 @@ def write(
             where=error.filename or out,
             hint="free some disk space or choose another folder, then run the same command again",
         ) from error
+
+
+def _check_single_images(like: str, pictures: str | None, landmarks: str) -> None:
+    if pictures not in (None, "images"):
+        raise UsageError(
+            f"A release like {like} has single images, no {pictures}.",
+            hint="omit --pictures",
+        )
+    if landmarks != "mat":
+        raise UsageError(
+            f"A release like {like} has its landmarks in a form of its own.",
+            hint="omit --landmarks",
+        )
+
+
+def _check_size(size: int) -> None:
+    if size < 64:
+        raise UsageError(
+            f"The size of the images must be 64 pixels or more, not {size}.",
+            hint="choose 64 or more (--size)",
+        )
 
 
 def _check(like: str, form: str | None, pictures: str | None, size: int) -> None:
@@ -125,11 +222,7 @@ def _check(like: str, form: str | None, pictures: str | None, size: int) -> None
             "The images of DISFA cannot be written as zip files.",
             hint="choose --pictures videos or --pictures images",
         )
-    if size < 64:
-        raise UsageError(
-            f"The size of the images must be 64 pixels or more, not {size}.",
-            hint="choose 64 or more (--size)",
-        )
+    _check_size(size)
     if form == "videos" and size % 2:
         raise UsageError(
             f"The height of videos must be an even number of pixels, not {size}.",
@@ -137,12 +230,12 @@ def _check(like: str, form: str | None, pictures: str | None, size: int) -> None
         )
 
 
-def _clear(out: Path, pictures: str | None) -> None:
+def _clear(out: Path, pictures: tuple[str, ...]) -> None:
     """Create the folder of a release, or remove the files that an earlier call wrote there.
 
     Args:
         out: the root folder of the release.
-        `pictures`: the name of the subfolder of images that this call writes anew; None if it
+        `pictures`: the names of the subfolders of images that this call writes anew; empty if it
             writes no images.
     """
     if out.exists() and not out.is_dir():
@@ -158,8 +251,16 @@ def _clear(out: Path, pictures: str | None) -> None:
             where=out,
             hint="name a new or an empty folder",
         )
-    existing = [name for name in sorted({*_IMAGE_FOLDERS.values()}) if (out / name).exists()]
-    lost = [name for name in existing if name != pictures]
+    single = {name for layout in EXPRESSION_LAYOUTS.values() for name in layout.folders}
+    existing = [
+        name for name in sorted({*_IMAGE_FOLDERS.values(), *single}) if (out / name).exists()
+    ]
+    # Folders of single images hold the labels too, so that they may have no images.
+    lost = [
+        name
+        for name in existing
+        if name not in pictures and (name not in single or any((out / name).rglob("*.jpg")))
+    ]
     if lost:
         raise UsageError(
             f"The folder holds images that would be removed but not replaced: {', '.join(lost)}.",
