@@ -3,7 +3,8 @@
 The frames table has one row per labelled frame, with its labels and the path of its image.
 `DATASETS` maps dataset names to readers. Another package adds a reader through the entry-point
 group ``fauds.datasets``, as ``name = "module:reader"``; the reader is an object with the methods of
-`fauds.datasets.base.Reader`. Begin with `base`; then read `bp4d` or `disfa` as an example.
+`fauds.datasets.base.Reader`. Begin with `base`; then read `disfa` as an example of sequences, and
+`rafdb` as one of single images.
 """
 
 from typing import TYPE_CHECKING
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 DATASETS: "Registry[Reader]" = Registry(
     "dataset",
     {
+        "affectnet": "fauds.datasets.affectnet:AFFECTNET",
         "bp4d": "fauds.datasets.bp4d:BP4D",
         "disfa": "fauds.datasets.disfa:DISFA",
+        "rafdb": "fauds.datasets.rafdb:RAFDB",
         "synthetic": "fauds.datasets.bp4d:BP4D",
+        "synthetic-rafdb": "fauds.datasets.rafdb:RAFDB",
     },
     group="fauds.datasets",
 )
-"""The reader of each dataset. The synthetic dataset has BP4D's layout and uses BP4D's reader."""
+"""The reader of each dataset. The synthetic datasets have the layouts of BP4D and RAF-DB."""
 
 __all__ = ["DATASETS"]

@@ -2,7 +2,8 @@
 
 A published row declares apart how its epoch and its threshold were chosen, as far as the paper or
 the authors' public code says: on the test part itself ("test"), not at all ("fixed at 0.5"), or
-"undeclared".
+"undeclared". Classes that exclude each other have no threshold ("none"): the class with the highest
+score is decided.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class ChosenRow:
         selection: the name of the selection in results.json; None for the headline.
         words: the selection in words; None for the headline.
         epoch: how the epoch was chosen: "last" or as the headline was, or "test".
-        threshold: how the threshold was chosen: "fixed at 0.5" or "test".
+        threshold: how the threshold was chosen: "fixed at 0.5", "test" or "none".
     """
 
     selection: str | None
@@ -44,7 +45,8 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
         results: the results of the run.
         metric: the name of the metric, such as "f1".
     """
-    fixed = f"fixed at {results.protocol.threshold:g}"
+    classes = results.protocol.predicts.form == "multiclass"
+    fixed = "none" if classes else f"fixed at {results.protocol.threshold:g}"
     rows = [
         ChosenRow(None, None, results.protocol.selection, fixed),
         ChosenRow("best_test_epoch", "epoch best on the test part", "test", fixed),
@@ -59,7 +61,8 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
         row
         for row in rows
         if row.selection is None
-        or results.row(metric, "mean_of_folds", selection=row.selection) is not None
+        or not (classes and row.threshold == "test")
+        and results.row(metric, "mean_of_folds", selection=row.selection) is not None
     ]
 
 
@@ -114,8 +117,9 @@ def chosen_how(benchmark: protocols.Benchmark, what: str) -> dict[str, list[str]
         what: "epoch" or "threshold".
 
     Returns:
-        Maps "test" (the best on the test part), "fixed at 0.5" or "undeclared" to the names of the
-        methods with a published value of the main metric that chose so, in the order of the file.
+        Maps "test" (the best on the test part), "fixed at 0.5", "none" or "undeclared" to the
+        names of the methods with a published value of the main metric that chose so, in the order
+        of the file.
     """
     if benchmark.published is None:
         return {}

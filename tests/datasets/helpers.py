@@ -35,6 +35,8 @@ def read(
 ) -> ReadingWithFrames:
     """Read a release, and return its frames as read back from a Parquet file."""
     aus = options.aus if options else ()
+    if options and options.classes:
+        aus = ("expression",)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.parquet"
         with store.table_writer(path, schemas.frames_schema(aus)) as writer:

@@ -1,0 +1,122 @@
+"""What reports show of classes: the confusion matrix, and published figures of expressions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fauds import resources
+from fauds.evaluation.results import Protocol, Results
+from fauds.evaluation.score import FoldScores, FrameOwners, run_figures
+from fauds.protocols.benchmark import benchmark
+from fauds.report.published import published_rows
+from fauds.report.tables import confusion_table
+from tests.report.made import decided, made_labels, results_of
+
+PAPER = ("rafdb", "affectnet")
+
+
+def scored(name: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Results]:
+    """Return labels and decisions, int [N], of a benchmark's test part, and the results of them."""
+    protocol = benchmark(name)
+    classes = len(protocol.target.names)
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, 90).astype(np.int16)
+    scores = rng.random((90, classes)).astype(np.float32)
+    scores[np.arange(90), labels] += 0.5
+    keys = np.array([f"test_{number:04d}" for number in range(90)])
+    figures = run_figures(
+        {1: FoldScores(labels, scores, np.full(classes, 1 / classes))},
+        {1: FrameOwners(keys, np.full(90, "test"), False)},
+        dict.fromkeys(keys.tolist()),
+        protocol.target,
+        0.5,
+        "last",
+    )
+    own = Protocol(
+        folds="release",
+        test_subjects={1: ["test"]},
+        aus=list(protocol.target.names),
+        occurrence="",
+        threshold=0.5,
+        selection="last",
+        alignment="none 1",
+        frame_set="every labelled image",
+        **protocol.target.protocol_keys(),
+    )
+    truth = made_labels()
+    results = results_of(truth, decided(truth, 0.1, 0))
+    changed = {
+        "benchmark": name,
+        "benchmark_version": protocol.version,
+        "protocol": own,
+        "synthetic": False,
+        "metrics": figures.metrics,
+        "summary": figures.summary,
+        "subject_counts": figures.subject_counts,
+        "uncertainty": figures.uncertainty,
+    }
+    return labels, scores.argmax(axis=1), results.model_copy(update=changed)
+
+
+def test_the_confusion_matrix_has_a_row_for_each_true_class():
+    labels, decisions, results = scored("rafdb")
+    table = confusion_table(results)
+    names = benchmark("rafdb").target.names
+    assert table.head == ("true expression", *names, "all")
+    for code, row in enumerate(table.rows[:-1]):
+        plain = [int(((labels == code) & (decisions == other)).sum()) for other in range(7)]
+        assert row.name == names[code]
+        assert [int(cell.text) for cell in row.cells] == [*plain, sum(plain)]
+    decided_as = [int((decisions == code).sum()) for code in range(7)]
+    assert [int(cell.text) for cell in table.rows[-1].cells] == [*decided_as, 90]
+
+
+def test_action_units_have_no_confusion_matrix():
+    truth = made_labels()
+    assert confusion_table(results_of(truth, decided(truth, 0.1, 0))) is None
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_published_accuracies_stand_beside_the_releases_own_split_only(name):
+    _, _, results = scored(name)
+    table = published_rows(results)
+    assert len(table) == 22 and not table["off"].any()
+    other_parts = results.protocol.model_copy(update={"test_subjects": {1: ["P01"]}})
+    random = results.protocol.model_copy(update={"folds": "random"})
+    for changed in (
+        {"protocol": other_parts},
+        {"protocol": random},
+        {"synthetic": True},
+        {"benchmark_version": 99},
+    ):
+        assert published_rows(results.model_copy(update=changed)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "method", "value"),
+    [
+        ("rafdb", "accuracy", "APViT", 91.0),
+        ("rafdb", "accuracy", "APViT + AU cues", 91.03),
+        ("rafdb", "CAM-COS", "LayerCAM + AU cues", 84),
+        ("rafdb", "ATT-COS", "TS-CAM", 55),
+        ("affectnet", "accuracy", "GradCAM++ + AU cues", 62.45),
+        ("affectnet", "CAM-COS", "WILDCAT", 62),
+        ("affectnet", "ATT-COS", "APViT + AU cues", 84),
+    ],
+)
+def test_published_figures_are_those_of_the_paper(name, metric, method, value):
+    rows = pd.read_csv(resources.path("benchmarks", f"published/{name}.csv"))
+    row = rows[(rows["metric"] == metric) & (rows["method"] == method)]
+    assert row["value_percent"].tolist() == [value]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_published_figure_has_a_source_and_cues_raise_each_of_them(name):
+    rows = pd.read_csv(resources.path("benchmarks", f"published/{name}.csv"))
+    assert rows[["source", "selection", "venue"]].notna().all(axis=None)
+    assert set(rows["metric"]) == {"accuracy", "CAM-COS", "ATT-COS"}
+    for _, metric in rows.groupby("metric"):
+        values = metric.set_index("method")["value_percent"]
+        plain = [method for method in values.index if not method.endswith(" + AU cues")]
+        assert len(values) == 2 * len(plain) >= 20
+        assert all(values[f"{method} + AU cues"] > values[method] for method in plain)
