@@ -144,7 +144,7 @@ def check(
     "manifest",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Crop only the frames that this file lists: a CSV file with the columns "
-    "subject,task,frame, or one image path per line.",
+    "subject,task,frame, or one image path per line, or one key of a single image per line.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]"

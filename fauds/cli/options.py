@@ -27,8 +27,8 @@ _FILE = "fauds.protocol"
 _DATASET = click.option(
     "--dataset",
     metavar="D",
-    help="Dataset: synthetic, bp4d, disfa, or the name of a protocol that was given before with "
-    "--benchmark.  [default: synthetic]",
+    help="Dataset: synthetic, bp4d, disfa, rafdb, affectnet, synthetic-rafdb, or the name of a "
+    "protocol that was given before with --benchmark.  [default: synthetic]",
 )
 _BENCHMARK = click.option(
     "--benchmark",

@@ -205,10 +205,10 @@ def score(
 ) -> None:
     """Score the PREDICTIONS of another program exactly as fauds bench scores its own models.
 
-    PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame and one column
-    per action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5);
-    a folder of OpenFace's CSV files, named after the sequences (F001_T1.csv, SN001.csv);
-    a CSV file of py-feat; or a run of fauds.
+    PREDICTIONS is a CSV or Parquet file with the columns subject, task and frame, or key, and one
+    column per action unit (AU01: a probability, or a decision 0 or 1; AU01_r: an intensity, 0 to 5)
+    or class (a probability); a folder of OpenFace's CSV files, named after the sequences
+    (F001_T1.csv, SN001.csv); a CSV file of py-feat; or a run of fauds.
     """
     from fauds.cli.terminal import show_results
     from fauds.evaluation.external.match import ScoreRequest

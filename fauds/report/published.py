@@ -57,12 +57,13 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
             "test",
         ),
     ]
+    if classes:
+        rows.pop()
     return [
         row
         for row in rows
         if row.selection is None
-        or not (classes and row.threshold == "test")
-        and results.row(metric, "mean_of_folds", selection=row.selection) is not None
+        or results.row(metric, "mean_of_folds", selection=row.selection) is not None
     ]
 
 
