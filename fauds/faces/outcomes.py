@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from fauds.datasets.media_files import Source
 from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
-from fauds.faces.landmarks import MOUTH_CORNERS, Marks
+from fauds.faces.landmarks import MOUTH_CORNERS, POINTS, Marks
 from fauds.faces.plan import NEEDED, CropPlan, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.tables import schemas
@@ -313,7 +313,8 @@ class Tally:
                 flagged[subject] += count
         statuses = rows["status"].to_pylist()
         self.faceless += _names(job, [status == STATUSES[NO_FACE] for status in statuses])
-        if job.request.detector is not None or (job.source and job.source.landmarks):
+        files = job.source.landmarks if job.source else None
+        if job.request.detector is not None or (files and files.points >= POINTS):
             unplaced = pc.and_(pc.is_valid(rows["path"]), pc.is_null(rows["points"]))
             self.unplaced += _names(job, unplaced.to_pylist())
         for meta in metas:

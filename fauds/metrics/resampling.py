@@ -148,7 +148,7 @@ def depends_on_one_subject(
         estimand: "mean_of_folds" (each fold is considered) or "pooled" (all subjects together).
     """
     groups = np.zeros_like(folds) if estimand == "pooled" else folds
-    found = []
+    of_groups = []
     for group in np.unique(groups):
         members = groups == group
         size = int(members.sum())
@@ -156,8 +156,8 @@ def depends_on_one_subject(
         first, _ = alike([of_group], groups[members])
         weights = np.concatenate([np.ones((1, size)), leave_one_out(size, first)])
         values = np.isnan(with_overall(statistic, _weighted_counts(weights, of_group)))
-        found.append(~values[0] & values[1:].any(axis=0) & (size > 1))
-    depends: np.ndarray = np.any(found, axis=0)
+        of_groups.append(~values[0] & values[1:].any(axis=0) & (size > 1))
+    depends: np.ndarray = np.any(of_groups, axis=0)
     return depends
 
 

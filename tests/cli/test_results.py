@@ -40,11 +40,11 @@ def test_two_runs_are_compared_by_name_folder_or_results_file(cli, made, tmp_pat
     for b, a in sides.items():
         out = cli.ok("compare", a, b, "--workdir", made)
         assert "a: one (seed 1)" in out
-        assert "Model a is better than model b on these 18 subjects: by " in out
+        assert "Trained model a is better than trained model b for people like these 18: by " in out
         tables.add(out[out.index(" F1 %") :])
     assert len(tables) == 1
     out = cli.ok("compare", "one", "two", "--workdir", made)
-    assert "These two models cannot be told apart on these 18 subjects" in out
+    assert "These two trained models cannot be told apart for people like these 18" in out
     assert "differs: training.seed: 1 (a), 2 (b)" in out
 
 

@@ -117,7 +117,7 @@ def test_original_images_are_cropped_by_the_releases_own_boxes_and_eyes(cli, wor
     refused = cli(
         "prepare", *where[:4], "--images", "basic/Image/aligned", "--alignment", "jaa", *ALONE
     )
-    assert aligned.code == refused.code == 1 and "the release holds none" in refused.err
+    assert aligned.code == refused.code == 1 and "the release has none" in refused.err
 
 
 def test_images_of_no_sequence_are_cropped_in_portions(cli, work, portrait_roots, monkeypatch):
@@ -229,7 +229,7 @@ def test_the_split_of_the_release_is_the_only_fold(cli, work, portrait_roots):
     out = cli.ok("split", "--dataset", "affectnet", "--root", portrait_roots["affectnet"])
     assert "fold 1 tests part 1, the release's own part: test" in out
     assert "the subjects are not known: the same person may be in both parts" in out
-    assert "frames of part k of the expression" in out
+    assert "frames of part k that are of the expression" in out
     folds = store.read_table(work / "affectnet/folds.parquet").to_pandas()
     assert dict(zip(folds.subject, folds.fold, strict=True)) == {"train": 0, "test": 1}
     assert set(folds.protocol) == {"release"}

@@ -237,6 +237,29 @@ def test_the_interval_of_a_difference_between_groups_adds_their_variances():
     assert difference[:2] - low[:2] == pytest.approx(half)
 
 
+def test_images_alike_for_one_model_but_not_for_the_other_are_left_out_one_by_one():
+    """Many images have the same counts for a model; here, the interval of a plain jackknife."""
+    rng = np.random.default_rng(8)
+    active = rng.integers(0, 2, (60, 1))
+    models = []
+    for right in (0.9, 0.6):
+        decided = np.where(rng.random((60, 1)) < right, active, 1 - active)
+        tp, fp = active * decided, (1 - active) * decided
+        models.append(Counts(tp=tp, fp=fp, fn=active - tp, tn=1 - active - fp))
+    folds = np.ones(60, int)
+    differences = []
+    for image in range(60):
+        of_a, of_b = (
+            occurrence.f1(Counts(*(np.delete(part, image, 0).sum(0) for part in model.parts)))
+            for model in models
+        )
+        differences.append(of_a - of_b)
+    spread = ((differences - np.mean(differences, axis=0)) ** 2).sum(axis=0)
+    half = stats.t.ppf(0.975, 59) * np.sqrt(59 / 60 * spread)
+    result = compare(*([m] for m in models), folds, occurrence.f1, estimand="mean_of_folds")
+    assert result.high[:1] - result.difference[:1] == pytest.approx(half)
+
+
 def test_permutations_of_many_images_are_the_same_in_several_portions(monkeypatch):
     whole = np.concatenate([*comparison._swaps(1000, 37, 5)])
     monkeypatch.setattr(comparison, "_SWAPS_AT_ONCE", 100 * 37)

@@ -220,8 +220,8 @@ def test_a_release_whose_writing_was_stopped_is_an_error_for_readers(portrait_ro
         ({"subjects": 2}, "The number of subjects is 2"),
         ({"pictures": "videos"}, "has single images, no videos"),
         ({"landmarks": "text"}, "landmarks in a form of its own"),
-        ({"size": 32}, "The size of the images is 32 pixels"),
-        ({"seed": -1}, "The seed is -1"),
+        ({"size": 32}, "The size of the images must be 64 pixels or more, not 32"),
+        ({"seed": -1}, "The seed must be 0 or more, not -1"),
     ],
 )
 def test_arguments_that_single_images_cannot_have_are_an_error(tmp_path: Path, arguments, problem):

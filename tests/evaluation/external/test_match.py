@@ -211,8 +211,8 @@ def test_predictions_of_single_images_are_matched_by_their_keys() -> None:
     ("keys", "problem"),
     [
         (("test_1",), "1 of the protocol's 2 frames have no prediction: unknown subject 1."),
-        (("test_1", "test_3"), "Predicted frames are not in the protocol (1): test_3."),
-        (("test_1", "train_1"), "Predicted frames are not in the protocol (1): train_1."),
+        (("test_1", "test_3"), "Predicted frames are not part of the protocol (1): test_3."),
+        (("test_1", "train_1"), "Predicted frames are not part of the protocol (1): train_1."),
         (("test_1", "test_1"), "Frames are predicted more than once (1): test_1."),
     ],
 )
