@@ -8,7 +8,7 @@ from fauds import resources
 from fauds.evaluation.results import Protocol, Results
 from fauds.evaluation.score import FoldScores, FrameOwners, run_figures
 from fauds.protocols.benchmark import benchmark
-from fauds.report.published import published_rows
+from fauds.report.published import published_rows, rows_beside_published
 from fauds.report.tables import confusion_table
 from tests.report.made import decided, made_labels, results_of
 
@@ -74,6 +74,19 @@ def test_the_confusion_matrix_has_a_row_for_each_true_class():
 def test_action_units_have_no_confusion_matrix():
     truth = made_labels()
     assert confusion_table(results_of(truth, decided(truth, 0.1, 0))) is None
+
+
+def test_classes_have_no_threshold_beside_published_rows():
+    _, _, results = scored("rafdb")
+    headline = results.row("accuracy", "mean_of_folds")
+    chosen = [
+        headline.model_copy(update={"selection": name})
+        for name in ("best_test_epoch", "best_test_epoch_and_threshold")
+    ]
+    tested = results.model_copy(update={"metrics": [*results.metrics, *chosen]})
+    rows = rows_beside_published(tested, "accuracy")
+    assert [(row.epoch, row.threshold) for row in rows] == [("last", "none"), ("test", "none")]
+    assert set(published_rows(results)["threshold_selection"]) == {"none"}
 
 
 @pytest.mark.parametrize("name", PAPER)
