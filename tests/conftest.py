@@ -25,6 +25,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 _MOST_PROCESSES = 4
 """The largest number of processes; each uses up to 2 GB and builds all shared releases and runs."""
 
+_FORKING = ("test_kill.py",)
+"""The files whose tests train in forked processes.
+
+They come first: after a backward pass on a GPU, which tests/runs/test_waits.py imitates, PyTorch's
+autograd cannot be used in a forked process.
+"""
+
 # On a busy machine a test may exceed the deadline without any fault in the code.
 settings.register_profile("fauds", deadline=None)
 settings.load_profile("fauds")
@@ -39,7 +46,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files with slow tests first, so that no process is left with a long file at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (item.path.name not in _FORKING, -slow[item.path]))
 
 
 @pytest.fixture(scope="session")
