@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fauds.cli.options import DATASET, WORKDIR, new_progress, new_project, read_frames, read_options
+from fauds.errors import UsageError
 
 
 @click.command()
@@ -112,15 +113,18 @@ def bench(
     with process_groups(by_fold=parallel == "folds") as groups:
         where = ["--dataset", dataset, "--workdir", str(workdir)]
         again = ["fauds", "bench", *where, "--resume", plan.folder.name]
+        if groups.processes > 1:
+            again = ["torchrun", "--nproc-per-node", str(groups.processes), "-m", *again]
         if parallel:
-            launch = ["torchrun", "--nproc-per-node", str(groups.processes), "-m"]
-            again = [*launch, *again, "--parallel", parallel]
+            again += ["--parallel", parallel]
         try:
             prepares = groups.is_first and not resume
             frames = read_frames(project, **reading) if prepares else None
             with new_progress(shown=groups.is_first) as progress:
                 tensorboard = log == "tensorboard"
                 missing = project.bench(plan, frames, progress, groups, tensorboard=tensorboard)
+        except UsageError:
+            raise
         except BaseException:
             if plan.exists and groups.is_first:
                 again += [word for fold in plan.only for word in ("--fold", str(fold))]

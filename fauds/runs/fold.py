@@ -19,11 +19,12 @@ from fauds.runs import illustrations
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
 from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no_image_words
+from fauds.settings import BackboneSettings
 from fauds.tables import predictions, store
 from fauds.tables.frames import subjects_known
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
-from fauds.training import checkpoint, processes
-from fauds.training.batches import frames_an_epoch
+from fauds.training import backbone_file, checkpoint, processes
+from fauds.training.batches import steps_an_epoch
 from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
 from fauds.version import VERSION, versions
@@ -59,6 +60,20 @@ def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -
         **_caption_header(inputs),
         **_usage_header(plan, inputs, fold, training_frames),
     }
+
+
+def pretraining(plan: Plan) -> str:
+    """Return a phrase that describes how the backbone of a run was pretrained.
+
+    Raises:
+        DataError: the file with the backbone's weights cannot be read.
+    """
+    backbone = getattr(plan.settings.model, "backbone", None)
+    if not isinstance(backbone, BackboneSettings):
+        return "not declared by the model"
+    if backbone.weights:
+        return backbone_file.pretraining(presets.folder(plan.model) / backbone.weights)
+    return f"timm's weights of {backbone.name}" if backbone.pretrained else "from scratch"
 
 
 def _caption_header(inputs: Inputs) -> dict[str, Any]:
@@ -249,6 +264,7 @@ class FoldRun:
             "validation_subjects": sorted(
                 set(self._faces(self.validation_frames).subjects.tolist())
             ),
+            "pretraining": pretraining(plan),
             "without": self._missing_outputs(model),
             "versions": versions(),
         }
@@ -286,7 +302,7 @@ class FoldRun:
             self._faces, (self.training_frames, self.test_frames, self.validation_frames)
         )
         after_epoch = epoch_predictor(folder, testing, validating, settings, inputs.target.names)
-        steps = -(-frames_an_epoch(len(faces), training) // training.batch_size) * training.epochs
+        steps = steps_an_epoch(len(faces), training) * training.epochs
         title = f"fold {self.fold}, without part {self.fold}: training"
         with self.progress.bar(title, steps) as advance:
             return train(

@@ -242,7 +242,10 @@ def _landmarks(plan: Plan, images: FaceImages) -> np.ndarray:
     if plan.faces is not None:
         hint = "use the crops of fauds prepare, without --faces: they have landmarks"
     else:
-        hint = f"run fauds prepare --dataset {plan.benchmark.name} --detector dlib"
+        benchmark = plan.benchmark
+        datasets = (benchmark.train, benchmark.test) if benchmark.is_joined else (benchmark.name,)
+        commands = (f"fauds prepare --dataset {name} --detector dlib" for name in datasets)
+        hint = f"run {' and '.join(commands)}"
     raise DataError(
         f"{plan.model} needs landmarks, but none are known of the faces of {plan.benchmark.name}.",
         where=images.root,

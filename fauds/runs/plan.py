@@ -284,7 +284,7 @@ def read_plan(folder: Path, benchmark: Benchmark) -> Plan:
             f"The run was started with version {saved.get('benchmark_version')} of "
             f"{benchmark.name}; the installed fauds has version {benchmark.version}.",
             where=folder / SETTINGS,
-            hint="start a new run, without --resume",
+            hint="name another run, or start a new one",
         )
     try:
         saved_settings = with_added_settings(saved["settings"])
@@ -349,5 +349,5 @@ def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
         f"The run's settings cannot be read: {reason}.",
         where=path,
-        hint="start a new run, without --resume",
+        hint="name another run, or start a new one",
     )

@@ -125,14 +125,14 @@ class FourStages(TimmBackbone):
         # nn.Module's attributes have the type Tensor or Module.
         info = cast(FeatureInfo, self.body.feature_info)
         reductions, channels = info.reduction(), info.channels()
-        self.count = 1 if last_only else STAGES
+        self._stages = 1 if last_only else STAGES
         self.pyramid: FeaturePyramid | None = None
         if len(reductions) == STAGES and len(set(reductions)) == 1:
-            self.pyramid = FeaturePyramid(channels[-1], reductions[-1], self.count)
+            self.pyramid = FeaturePyramid(channels[-1], reductions[-1], self._stages)
         elif len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
             raise _not_four_stages(name, f"its features have the strides {reductions}")
         self.channels: list[int] = (
-            channels[-self.count :] if self.pyramid is None else self.pyramid.channels
+            channels[-self._stages :] if self.pyramid is None else self.pyramid.channels
         )
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
@@ -149,7 +149,7 @@ class FourStages(TimmBackbone):
             stages = [stage.permute(0, 3, 1, 2) for stage in stages]
         if self.pyramid is not None:
             return cast(list[Tensor], self.pyramid(stages[-1]))
-        return stages[-self.count :]
+        return stages[-self._stages :]
 
 
 def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -> nn.Module:
@@ -167,7 +167,7 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
         DataError: the pretrained weights are not available.
     """
     if _pretrained_config(name).fixed_input_size:
-        args.setdefault("img_size", image_size)
+        args = {"img_size": image_size, **args}
     if pretrained:
         _check_reachable(name, args)
     try:
