@@ -26,8 +26,16 @@ import pyarrow as pa
 
 from fauds.datasets import labelled_images as images_of
 from fauds.datasets import locate
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, natural, read_marker
-from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing
+from fauds.datasets.base import (
+    FramesSink,
+    Reading,
+    ReadOptions,
+    check_options,
+    natural,
+    option_error,
+    read_marker,
+)
+from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing, chosen_folder
 from fauds.datasets.labelled_images import ImageFiles, LabelledImages, Labels, class_codes
 from fauds.datasets.media_files import Footage, LandmarkFiles, Place, SequenceId
 from fauds.datasets.npy_files import read_npy
@@ -106,14 +114,11 @@ def find_release(root: Path, images: Path | None = None) -> AffectnetFiles:
             Manually_Annotated_Images.
 
     Raises:
-        DataError: the root does not exist, or holds no label files, or those of both forms.
+        DataError: the root is no folder, its path is not valid UTF-8, or it holds no label files,
+            or those of both forms; or there is no such folder of images.
+        UsageError: a folder of images is named for the form with NumPy files.
     """
-    if not root.is_dir():
-        raise DataError(
-            "The folder does not exist.",
-            where=root,
-            hint=f"point --root at the release: the folder that holds {_LAYOUT}",
-        )
+    locate.check_root(root, _LAYOUT)
     root = root.absolute()
     tops = [root, *locate.subfolders(root)]
     both = [release for top in tops for release in (_sets(top), _lists(top, root, images))]
@@ -132,7 +137,10 @@ def find_release(root: Path, images: Path | None = None) -> AffectnetFiles:
             where=root,
             hint="point --root at the folder that holds train_set and val_set, or the lists",
         )
-    return releases[0]
+    release = releases[0]
+    if images is not None and release.form == "npy":
+        raise option_error("images", "images with NumPy files are in train_set and val_set")
+    return release
 
 
 def _sets(top: Path) -> AffectnetFiles | None:
@@ -149,9 +157,11 @@ def _lists(top: Path, root: Path, images: Path | None) -> AffectnetFiles | None:
     if not labels or top.name == _LIST_FOLDER != root.name:
         return None
     base = top.parent if top.name == _LIST_FOLDER else top
-    candidates = [base / _IMAGE_FOLDER, base / "Manually_Annotated" / _IMAGE_FOLDER]
-    candidates = candidates if images is None else [root / images]
-    where = next((path for path in candidates if path.is_dir()), candidates[0])
+    if images is not None:
+        where = chosen_folder(root, images)
+    else:
+        candidates = [base / _IMAGE_FOLDER, base / "Manually_Annotated" / _IMAGE_FOLDER]
+        where = next((path for path in candidates if path.is_dir()), candidates[0])
     return AffectnetFiles(base, labels, "csv", dict.fromkeys(labels, where))
 
 
@@ -298,11 +308,18 @@ class AffectnetReader:
         Raises:
             DataError: a class code is wrong, an image is listed twice, a list lacks a column, or a
                 NumPy file holds a pickle.
-            UsageError: the benchmark has a class that AffectNet does not label.
+            UsageError: the benchmark has a class that AffectNet does not label, or an option is set
+                that AffectNet cannot be read with.
         """
         options = options or ReadOptions()
         codes = class_codes(options, AFFECTNET_CLASSES, NO_CLASS)
-        images_of.check_subjects_option(options)
+        check_options(
+            options,
+            subjects=images_of.NO_SUBJECTS,
+            sex_table=images_of.NO_SUBJECTS,
+            image_base=images_of.NO_NUMBERS,
+            missing_aus=images_of.NO_AUS,
+        )
         files = find_release(root, options.images)
         marker = read_marker(root, files.base)
         available = _available(files)

@@ -131,13 +131,7 @@ def candidate_folders(
     Raises:
         DataError: the folder to search does not exist.
     """
-    top = root if within is None else root / within
-    if not top.is_dir():
-        raise DataError(
-            "The folder of images does not exist.",
-            where=top,
-            hint="check --images; it is relative to --root",
-        )
+    top = root if within is None else chosen_folder(root, within)
     wanted = set(keys)
     length = len(next(iter(wanted), ("",)))
 
@@ -147,6 +141,26 @@ def candidate_folders(
     for folder, files in tree.walk(top, lambda folder: key_of(folder) in wanted):
         if files is None:
             yield key_of(folder), folder
+
+
+def chosen_folder(root: Path, images: Path) -> Path:
+    """Return the path of the folder of images that the user names (--images).
+
+    Args:
+        root: the folder that `images` is relative to.
+        images: the folder of the images.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    folder = root / images
+    if not folder.is_dir():
+        raise DataError(
+            "The folder of images does not exist.",
+            where=folder,
+            hint="check --images; it is relative to --root",
+        )
+    return folder
 
 
 def sequence_name(folder: str) -> str:

@@ -30,6 +30,11 @@ SPLITS = ("train", "test")
 LANDMARKS = "landmarks.csv"
 """A table of landmarks in a folder of images: source (an image's key), frame (1), x0, y0, ..."""
 
+# Reasons why options cannot be used, for `fauds.datasets.base.check_options`.
+NO_SUBJECTS = "the release does not say who is on its images"
+NO_NUMBERS = "its images have no numbers"
+NO_AUS = "its images are labelled with expressions, not with action units"
+
 Labels = tuple[str, str, int]
 """An image's key, its part of the release's own split ("train" or "test"), and its class code."""
 
@@ -244,14 +249,6 @@ def of_classes(labels: Iterable[Labels], codes: ClassCodes) -> tuple[list[Labels
     return kept, others
 
 
-def check_subjects_option(options: ReadOptions) -> None:
-    """Raise UsageError if the options name subjects, because this release does not know any."""
-    if options.subjects is not None:
-        raise UsageError(
-            "This release does not say who is on its images.", hint="leave out --subjects"
-        )
-
-
 def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
     """Return the subject of each image from a table with the columns image and subject.
 
@@ -275,7 +272,7 @@ def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
     lacking = [key for key in keys if not subjects.get(key)]
     if lacking:
         raise file.error(
-            f"There is no subject of {abbreviated(lacking, 4)}.",
+            f"These images have no subject: {abbreviated(lacking, 4)}.",
             hint="give the subject of every labelled image, or remove the file",
         )
     return subjects

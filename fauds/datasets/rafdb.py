@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 from fauds.datasets import labelled_images as images_of
 from fauds.datasets import locate
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker
-from fauds.datasets.image_folders import FolderKey, Listing
+from fauds.datasets.base import FramesSink, Reading, ReadOptions, check_options, read_marker
+from fauds.datasets.image_folders import FolderKey, Listing, chosen_folder
 from fauds.datasets.labelled_images import ImageFiles, LabelledImages, Labels, class_codes
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.errors import DataError
@@ -95,14 +95,7 @@ def find_files(root: Path, images: Path | None) -> RafdbFiles:
     """
     labels = locate.label_folder(root, "EmoLabel", RAFDB_LAYOUT)
     if images is not None:
-        folder = root.absolute() / images
-        if not folder.is_dir():
-            raise DataError(
-                "The folder of images does not exist.",
-                where=folder,
-                hint="check --images; it is relative to --root",
-            )
-        return RafdbFiles(labels, folder)
+        return RafdbFiles(labels, chosen_folder(root.absolute(), images))
     sets = [labels.parent / "Image" / name for name in ("aligned", "original")]
     existing = [folder for folder in sets if folder.is_dir()]
     other = os.path.relpath(existing[1], root.absolute()) if len(existing) > 1 else ""
@@ -227,10 +220,17 @@ class RafdbReader:
         Raises:
             DataError: a line of the list is wrong, an image is listed twice, or an attribute file
                 holds another gender than 0, 1 or 2.
-            UsageError: the benchmark has a class that RAF-DB does not label.
+            UsageError: the benchmark has a class that RAF-DB does not label, or an option is set
+                that RAF-DB cannot be read with.
         """
         options = options or ReadOptions()
         codes = class_codes(options, RAFDB_CLASSES)
+        check_options(
+            options,
+            sex_table="the release labels the sex of the person on each image",
+            image_base=images_of.NO_NUMBERS,
+            missing_aus=images_of.NO_AUS,
+        )
         files = find_files(root, options.images)
         marker = read_marker(root, files.base, files.base.parent)
         available = images_of.list_files(files.images)
@@ -241,7 +241,7 @@ class RafdbReader:
             subjects = images_of.read_subjects(files.subjects, (key for key, _, _ in everything))
             labels = images_of.select(labels, subjects, options, files.subjects)
         else:
-            images_of.check_subjects_option(options)
+            check_options(options, subjects=images_of.NO_SUBJECTS)
         keys = [key for key, _, _ in labels]
         folder = os.path.relpath(files.images, files.base).replace(os.sep, "/")
         result = LabelledImages(

@@ -1,6 +1,7 @@
 """The reader of AffectNet in both circulating forms, and errors that name their place."""
 
 import csv
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -194,6 +195,39 @@ def test_a_folder_with_both_forms_or_with_none_is_an_error(roots, tmp_path):
     (tmp_path / "empty").mkdir()
     fails(lambda: read_all(tmp_path / "empty"), "No labels found: expected train_set/annotations")
     fails(lambda: read_all(tmp_path / "nowhere"), "The folder does not exist")
+    (tmp_path / "file").write_text("")
+    fails(lambda: read_all(tmp_path / "file"), "This is a file, not a folder")
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(roots["affectnet-csv"], root)
+    fails(lambda: read_all(root), "The path of this folder is not valid UTF-8")
+
+
+def test_the_images_of_the_lists_may_be_in_a_folder_that_is_named(roots):
+    root = roots["affectnet-csv"]
+    before = read_all(root).table["image"].to_pylist()
+    (root / "Manually_Annotated_Images").rename(root / "cropped")
+    images = read_all(root, images=Path("cropped")).table["image"].to_pylist()
+    assert images == [path.replace("Manually_Annotated_Images", "cropped") for path in before]
+    problem = "The folder of images does not exist"
+    fails(lambda: read_all(root, images=Path("croped")), problem, where=root / "croped")
+    fails(lambda: AFFECTNET.footage(root, ONE, images=Path("croped")), problem)
+
+
+@pytest.mark.parametrize(
+    ("like", "option", "flag"),
+    [
+        ("affectnet", {"images": Path("train_set/images")}, "--images"),
+        ("affectnet", {"sex_table": Path("sexes.csv")}, "--sexes"),
+        ("affectnet-csv", {"image_base": 1}, "--image-base"),
+        ("affectnet-csv", {"missing_aus": "null"}, "--missing-aus"),
+    ],
+)
+def test_an_option_that_the_release_cannot_be_read_with_is_an_error(
+    portrait_roots, like, option, flag
+):
+    with pytest.raises(UsageError, match=f"cannot be read with {flag}: ") as refused:
+        read_all(portrait_roots[like], **option)
+    assert refused.value.hint == f"leave out {flag}"
 
 
 @pytest.mark.parametrize("like", FORMS)

@@ -76,6 +76,27 @@ def test_a_release_that_does_not_say_who_is_on_its_images_has_no_subjects(root):
         read_all(root, subjects=("P1",))
 
 
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [
+        ({"sex_table": Path("sexes.csv")}, "--sexes"),
+        ({"image_base": 0}, "--image-base"),
+        ({"missing_aus": "null"}, "--missing-aus"),
+    ],
+)
+def test_an_option_that_the_release_cannot_be_read_with_is_an_error(portrait_roots, option, flag):
+    with pytest.raises(UsageError, match=f"cannot be read with {flag}: ") as refused:
+        read_all(portrait_roots["rafdb"], **option)
+    assert refused.value.hint == f"leave out {flag}"
+
+
+def test_a_folder_of_images_that_does_not_exist_is_an_error(portrait_roots):
+    root = portrait_roots["rafdb"]
+    images = Path("basic/Image/cropped")
+    problem = "The folder of images does not exist"
+    fails(lambda: read_all(root, images=images), problem, where=root / images)
+
+
 def test_some_subjects_alone_can_be_read(portrait_roots):
     table = read_all(portrait_roots["rafdb"], subjects=("P2", "P6")).table
     assert set(table["subject"].to_pylist()) == {"P2", "P6"}
@@ -160,7 +181,7 @@ def test_a_wrong_gender_is_an_error_that_names_the_line(root):
     ("content", "problem"),
     [
         ("image,person\ntrain_00001.jpg,P1\n", "There is no column subject"),
-        ("image,subject\ntrain_00001.jpg,P1\n", "There is no subject of"),
+        ("image,subject\ntrain_00001.jpg,P1\n", "These images have no subject: train_00002, "),
         ("image,subject\na.jpg,P1\na.jpg,P2\n", "a is listed twice"),
     ],
 )
