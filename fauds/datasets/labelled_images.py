@@ -21,7 +21,7 @@ from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId, Sourc
 from fauds.datasets.subjects import abbreviated, select_subjects
 from fauds.errors import DataError, UsageError
 from fauds.registry import unknown_name_error
-from fauds.tables.columns import category, from_numpy, from_strings
+from fauds.tables.columns import categories, from_numpy, from_strings
 from fauds.tables.delimited import open_columns, trimmed_texts
 from fauds.tables.schemas import SPLIT, frames_schema
 from fauds.targets.expression import COLUMN
@@ -57,10 +57,6 @@ class ClassCodes:
     def meaning(self, code: int) -> str | None:
         """Return what a code stands for; None if the dataset has no such code."""
         return self.names.get(code) or self.others.get(code)
-
-    def listed(self) -> str:
-        """Return all codes and what they stand for, as text for error messages."""
-        return ", ".join(f"{code} {name}" for code, name in {**self.names, **self.others}.items())
 
 
 def class_codes(
@@ -158,20 +154,20 @@ class LabelledImages:
         order = np.arange(size)
         if self.subjects:
             order = np.argsort(np.array(self.subjects, np.str_), kind="stable")
-        none = np.full(size, -1, np.int32)
+        none = categories([None] * size)
         columns = {
             "frame_id": from_numpy(np.arange(size), pa.int64()),
             "key": from_strings([self.keys[row] for row in order]),
-            "subject": _category([self.subjects[row] for row in order] if self.subjects else none),
-            "task": category(none, []),
+            "subject": categories([self.subjects[row] for row in order]) if self.subjects else none,
+            "task": none,
             "frame": pa.nulls(size, pa.int32()),
-            "sex": _category([self.sexes[row] for row in order]),
+            "sex": categories([self.sexes[row] for row in order]),
             "image": pa.array([self.images[row] for row in order], pa.string()),
             COLUMN: from_numpy(np.array(self.labels, np.int8)[order], pa.int8()),
         }
         schema = frames_schema([COLUMN])
         table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-        return table.append_column(SPLIT, _category([self.splits[row] for row in order]))
+        return table.append_column(SPLIT, categories([self.splits[row] for row in order]))
 
     def notes(self, classes: Sequence[str]) -> list[str]:
         """Return messages about labels, classes, missing images and subjects, one line each.
@@ -216,16 +212,6 @@ class LabelledImages:
         if not published and expected.get("frames") not in (None, len(self.keys)):
             lines.append(f"{len(self.keys):,} images where {expected['frames']:,} are published")
         return tuple(lines)
-
-
-def _category(values: Sequence[str | None] | np.ndarray) -> pa.DictionaryArray:
-    """Return an Arrow dictionary array of texts; all null for an array of negative codes."""
-    if isinstance(values, np.ndarray):
-        return category(values, [])
-    distinct = sorted({value for value in values if value is not None})
-    codes = {value: code for code, value in enumerate(distinct)}
-    rows = np.array([-1 if value is None else codes[value] for value in values], np.int32)
-    return category(rows, distinct)
 
 
 def of_classes(labels: Iterable[Labels], codes: ClassCodes) -> tuple[list[Labels], Counter[str]]:
