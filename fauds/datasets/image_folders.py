@@ -7,7 +7,7 @@ Images are therefore matched to frames by the value of the number, not by its di
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -258,12 +258,31 @@ def _is_disfa(path: Path) -> bool:
     return _DISFA_SUBJECT.fullmatch(sequence_name(path.name)) is not None
 
 
-def _two_images(path: Path, number: int, *names: str) -> DataError:
+def by_key(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the path of each image by the path without its suffix: by 3/a for 3/a.jpg.
+
+    Args:
+        folder: the folder of the images, for the error message.
+        names: the paths of the images relative to the folder, with slashes.
+
+    Raises:
+        DataError: two paths differ in their suffix only.
+    """
+    paths: dict[str, str] = {}
+    for name in sorted(names):
+        key = os.path.splitext(name)[0]
+        if key in paths:
+            raise _two_images(folder, key, paths[key], name)
+        paths[key] = name
+    return paths
+
+
+def _two_images(path: Path, image: int | str, *names: str) -> DataError:
     first, second = sorted(names)
     return DataError(
-        f"{first} and {second} are both image {number} of this folder.",
+        f"{first} and {second} are both image {image} of this folder.",
         where=path / first,
-        hint="keep only the image that belongs to the release",
+        hint="keep only the one of them that belongs to the labels",
     )
 
 

@@ -7,7 +7,7 @@ release itself says which are for training and which for testing.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fauds.datasets import tree
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.image_folders import SUFFIXES
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId, Source
@@ -28,7 +29,7 @@ from fauds.targets.expression import COLUMN
 
 SPLITS = ("train", "test")
 LANDMARKS = "landmarks.csv"
-"""A table of landmarks in a folder of images: source (an image's key), frame (1), x0, y0, ..."""
+"""A table of landmarks in a folder of images: source (an image's name), frame (1), x0, y0, ..."""
 
 # Reasons why options cannot be used, for `fauds.datasets.base.check_options`.
 NO_SUBJECTS = "the release does not say who is on its images"
@@ -101,24 +102,22 @@ class ImageFiles:
 def list_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> ImageFiles:
     """Return the files with some suffixes in a folder and below it; none if there is no folder.
 
+    Files are left out in folders that `fauds.datasets.tree.walk` leaves out.
+
     Args:
         folder: the folder.
-        suffixes: the suffixes in lower case; case in the names of files does not matter.
+        suffixes: the ends of the names of the files, such as ".jpg", in lower case; case in the
+            names does not matter.
     """
     entries: list[str] = []
     digests: list[str] = []
-    waiting = [folder] if folder.is_dir() else []
-    while waiting:
-        at = waiting.pop()
+    for at, files in tree.walk(folder, lambda _: False) if folder.is_dir() else ():
         prefix = "" if at == folder else f"{at.relative_to(folder).as_posix()}/"
-        with os.scandir(at) as listing:
-            for entry in listing:
-                if entry.is_dir():
-                    waiting.append(at / entry.name)
-                elif entry.name.lower().endswith(suffixes) and not entry.name.startswith("."):
-                    status = entry.stat()
-                    entries.append(f"{prefix}{entry.name}")
-                    digests.append(f"{entries[-1]} {status.st_size} {status.st_mtime_ns}\n")
+        for name in files or ():
+            if name.lower().endswith(suffixes):
+                status = os.stat(at / name)
+                entries.append(f"{prefix}{name}")
+                digests.append(f"{entries[-1]} {status.st_size} {status.st_mtime_ns}\n")
     digest = hashlib.sha256("".join(sorted(digests)).encode(errors="surrogateescape"))
     return ImageFiles(frozenset(entries), digest.hexdigest())
 
@@ -235,11 +234,22 @@ def of_classes(labels: Iterable[Labels], codes: ClassCodes) -> tuple[list[Labels
     return kept, others
 
 
+def image_key(name: str) -> str:
+    """Return the key that the name of an image states, such as train_00001.
+
+    Args:
+        name: the key alone, or with the ending of aligned images and the suffix of an image file:
+            train_00001_aligned.jpg.
+    """
+    key, suffix = os.path.splitext(name)
+    return (key if suffix.lower() in SUFFIXES else name).removesuffix("_aligned")
+
+
 def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
     """Return the subject of each image from a table with the columns image and subject.
 
     Args:
-        path: the CSV file; an image is given by its key, with or without a suffix.
+        path: the CSV file; images are named as `image_key` reads them.
         keys: the keys of all labelled images.
 
     Raises:
@@ -250,7 +260,7 @@ def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
         if name not in file.header:
             raise file.error(f"There is no column {name}.", hint="write image,subject")
     table = file.read({"image": pa.string(), "subject": pa.string()})
-    names = [os.path.splitext(name)[0] for name in trimmed_texts(table["image"])]
+    names = [image_key(name) for name in trimmed_texts(table["image"])]
     subjects = dict(zip(names, trimmed_texts(table["subject"]), strict=True))
     if len(subjects) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
@@ -279,11 +289,15 @@ def select(
     return [entry for entry in labels if subjects[entry[0]] in chosen]
 
 
-def landmark_table(path: Path) -> LandmarkFiles | None:
+def landmark_table(path: Path, keys: Collection[str]) -> LandmarkFiles | None:
     """Return the landmarks in a table of an image folder, `LANDMARKS`; None if there is none.
 
+    Args:
+        path: the CSV file; images are named as `image_key` reads them.
+        keys: the keys of all labelled images; lines of other images are left out.
+
     Raises:
-        DataError: the table lacks a column, or lists an image twice.
+        DataError: the table lacks a column, lists an image twice, or lists no labelled image.
     """
     if not path.is_file():
         return None
@@ -300,11 +314,19 @@ def landmark_table(path: Path) -> LandmarkFiles | None:
         raise file.error(
             "Columns are missing: source, and x0, y0, x1, y1, ... of 49, 66 or 68 points."
         )
-    keys = trimmed_texts(file.read({"source": pa.string()})["source"])
-    places = {key: line for line, key in enumerate(keys, start=1)}
-    if len(places) < len(keys):
-        repeated = next(key for key, count in Counter(keys).items() if count > 1)
+    names = trimmed_texts(file.read({"source": pa.string()})["source"])
+    lines = {image_key(name): line for line, name in enumerate(names, start=1)}
+    if len(lines) < len(names):
+        counts = Counter(map(image_key, names))
+        repeated = next(key for key, count in counts.items() if count > 1)
         raise file.error(f"{repeated} is listed twice.", hint="keep one line per image")
+    places = {key: lines[key] for key in keys if key in lines}
+    if not places:
+        raise file.error(
+            f"None of the lines is of an image of this dataset; they are of "
+            f"{abbreviated(names, 2)}.",
+            hint=f"write the key of each image in the column source, such as {next(iter(keys))}",
+        )
     return LandmarkFiles("csv", points, path, places)
 
 
