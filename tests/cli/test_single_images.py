@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.synthetic import release
 from fauds.tables import store
@@ -177,9 +178,12 @@ def test_images_that_are_missing_broken_or_without_a_face_are_counted_and_others
     assert {path: path.stat().st_mtime_ns for path in work.rglob("faces/**/*.jpg")} == before
 
 
-def test_a_table_of_landmarks_is_also_a_detector(cli, work, portrait_roots):
+@pytest.mark.parametrize("ending", ["", "_aligned.jpg"])
+def test_a_table_of_landmarks_is_also_a_detector(cli, work, portrait_roots, tmp_path, ending):
     root = portrait_roots["rafdb"]
-    detector = f"csv:{root / 'basic/Image/aligned/landmarks.csv'}"
+    table = (root / "basic/Image/aligned/landmarks.csv").read_text()
+    (tmp_path / "points.csv").write_text(table.replace(",1,", f"{ending},1,"))
+    detector = f"csv:{tmp_path / 'points.csv'}"
     where = ("--dataset", "rafdb", "--root", root, *ALONE)
     cli.ok("prepare", *where, "--alignment", "eyes-similarity")
     own = faces(work, "rafdb")
@@ -238,6 +242,35 @@ def test_the_split_of_the_release_is_the_only_fold(cli, work, portrait_roots):
     out = cli.ok("split", "--dataset", "rafdb", "--root", portrait_roots["rafdb"])
     assert "fold 1 tests part 1 (2 subjects): P5 P6" in out
     assert "trained on: 4 subjects" in out
+
+
+def test_crops_that_belong_to_no_image_or_twice_to_one_are_an_error(
+    cli, work, portrait_roots, tmp_path
+):
+    import fauds
+
+    root = portrait_roots["affectnet"]
+    cli.ok("split", "--dataset", "affectnet", "--root", root)
+    dataset = fauds.open(work / "affectnet")
+    crops = tmp_path / "crops"
+
+    def refused(folder: Path) -> DataError:
+        with pytest.raises(DataError) as caught:
+            dataset.torch(fold=1, part="train", faces=folder)
+        assert caught.value.where.startswith(str(folder))
+        return caught.value
+
+    assert refused(crops).what == "The folder of crops does not exist."
+    shutil.copytree(root / "train_set/images", crops)
+    error = refused(crops)
+    assert error.what == "No image in this folder has the name of a coded frame."
+    assert error.hint == "name the images by the keys of the frames, such as train/1.jpg"
+    shutil.copytree(root / "train_set/images", crops / "train")
+    assert dataset.torch(fold=1, part="train", faces=crops)[0]["key"] == "train/1"
+    shutil.copyfile(crops / "train/2.jpg", crops / "train/2.png")
+    assert (
+        refused(crops).what == "train/2.jpg and train/2.png are both image train/2 of this folder."
+    )
 
 
 def test_captions_describe_action_units_only(cli, portrait_roots):
