@@ -137,6 +137,19 @@ def test_images_of_no_sequence_are_cropped_in_portions(cli, work, portrait_roots
         assert (work / "affectnet" / path).read_bytes() == crops[key]
 
 
+def test_crops_that_replace_those_of_the_same_keys_need_no_space(cli, work, roots, monkeypatch):
+    where = ("--dataset", "affectnet", "--root", roots["affectnet"], *ALONE)
+    cli.ok("prepare", *where)
+    image = roots["affectnet"] / "train_set/images/3.jpg"
+    image.write_bytes(image.read_bytes() + b"\0")
+    usage = shutil.disk_usage(work)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "(unchanged)" not in cli.ok("prepare", *where)
+    (work / "affectnet" / faces(work, "affectnet").path["train/3"]).unlink()
+    refused = cli("prepare", *where)
+    assert refused.code == 1 and "for 1 crops are needed" in refused.err
+
+
 def test_a_landmark_outside_its_image_is_flagged_and_the_crop_is_kept(cli, work, roots):
     edit_points(roots["rafdb"] / "basic/Image/aligned", "train_00005", "-7.5")
     where = ("--dataset", "rafdb", "--root", roots["rafdb"], *ALONE)
