@@ -105,12 +105,14 @@ PORTION = 4096
 CROPS_VERSION = 2
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
-# The detectors that give what an alignment needs; a CSV file may hold boxes only.
-_GIVING = {
+# A CSV file may hold boxes only.
+GIVING = {
     "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
 }
+"""The detectors that give each part of a face, in words for messages."""
+
 NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
 """The parts of a face that alignments need, in words."""
 
@@ -394,7 +396,7 @@ def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None
         raise UsageError(
             f"The alignment {alignment.name} needs {NEEDED[alignment.needs]}, but the detector "
             f"{name} gives only {available or 'nothing'}.",
-            hint=f"use --detector {_GIVING[alignment.needs]}, or choose another --alignment",
+            hint=f"use --detector {GIVING[alignment.needs]}, or choose another --alignment",
         )
 
 
@@ -415,14 +417,14 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
             f"The alignment {alignment.name} needs {NEEDED['points']}, 49 of them, but the release "
             f"holds only {files[0].points} of a face.",
             where=files[0].path,
-            hint=f"choose another --alignment, or use --detector {_GIVING['points']}",
+            hint=f"choose another --alignment, or use --detector {GIVING['points']}",
         )
     if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(
             f"The alignment {alignment.name} needs a box around the whole face, but the release's "
             "49 points have no jaw, so the box is unknown.",
             where=files[0].path,
-            hint=f"use a detector that gives a box: --detector {_GIVING['box']}",
+            hint=f"use a detector that gives a box: --detector {GIVING['box']}",
         )
 
 
