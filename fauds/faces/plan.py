@@ -376,6 +376,8 @@ def _portions(frames: pa.Table) -> Iterator[tuple[SequenceId, int, slice]]:
 def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
     """Return a sequence's media files; of images without numbers, only the landmarks of some.
 
+    The landmarks are None if none of these images has any.
+
     Args:
         source: the media files of the whole sequence.
         names: the numbers or keys of the frames that are wanted.
@@ -384,7 +386,7 @@ def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
         return source
     places = source.landmarks.places
     own = {name: places[name] for name in names.tolist() if name in places}
-    return replace(source, landmarks=replace(source.landmarks, places=own))
+    return replace(source, landmarks=replace(source.landmarks, places=own) if own else None)
 
 
 def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:

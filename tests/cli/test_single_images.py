@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -234,12 +235,59 @@ def test_check_says_what_a_release_holds_and_what_is_missing(cli, roots):
     assert "labels: 32 images, 24 train, 8 test" in out
     assert "24 train images where 12,271 are published" in out
     assert "build-captions" not in out and "missing: nothing" in out
-    for path in list((roots["affectnet"] / "val_set/images").iterdir())[:3]:
-        path.unlink()
-    (roots["affectnet"] / "val_set/annotations/2_lnd.npy").unlink()
-    out = cli.ok("check", "--dataset", "affectnet", "--root", roots["affectnet"])
-    assert "frames without an image: " in out and "copy images beside annotations" in out
-    assert "frames with landmarks: " in out
+    root = roots["affectnet"]
+    codes = {
+        f"{path.parts[-3].removesuffix('_set')}/{path.name.removesuffix('_exp.npy')}": int(
+            np.load(path)
+        )
+        for path in root.glob("*_set/annotations/*_exp.npy")
+    }
+    # Contempt is no class of the protocol.
+    keys = [key for key, code in codes.items() if code != 7]
+    lost = sorted(key for key in keys if key.startswith("val/"))[:3]
+    for key in lost:
+        (root / f"val_set/images/{key[4:]}.jpg").unlink()
+    (root / f"val_set/annotations/{lost[0][4:]}_lnd.npy").unlink()
+    out = cli.ok("check", "--dataset", "affectnet", "--root", root)
+    total = len(keys)
+    assert f"frames with an image: {total - 3} of {total}\n" in out
+    assert f"frames without an image: 3 ({', '.join(lost)}); copy images beside" in out
+    known = f"{total - 1} of {total} ({100 * (total - 1) / total:.1f} %), counted by file names\n"
+    assert f"frames with landmarks: {known}" in out
+    assert "the first image train/1: 64 x 64 pixels" in out
+    assert "sequence" not in out and "images-0000" not in out
+
+
+@pytest.mark.parametrize("portion", [10, 4096])
+def test_check_counts_the_lines_of_a_list_that_have_landmarks(cli, roots, monkeypatch, portion):
+    monkeypatch.setattr(planning, "PORTION", portion)
+    root = roots["affectnet-csv"]
+    own = ("--dataset", "affectnet", "--root", root)
+    kept = 0
+    for path in (root / "Manually_Annotated_file_lists").iterdir():
+        head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        for at, row in enumerate(rows):
+            # The first portion of ten images has no landmarks.
+            if path.name == "training.csv" and at < 12:
+                row[5] = ""
+            kept += bool(row[5]) and row[6] != "7"
+        path.write_text("\n".join(",".join(row) for row in (head, *rows)) + "\n")
+    out = cli.ok("check", *own)
+    total = int(re.search(r"frames with an image: (\d+) of", out)[1])
+    share = f"{100 * kept / total:.1f} %"
+    assert (
+        f"frames with landmarks: {kept} of {total} ({share}), counted by lines of text files\n"
+        in out
+    )
+    assert "sequence" not in out
+    for path in (root / "Manually_Annotated_file_lists").iterdir():
+        head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        rows = [[*row[:5], "", *row[6:]] for row in rows]
+        path.write_text("\n".join(",".join(row) for row in (head, *rows)) + "\n")
+    out = cli.ok("check", *own)
+    missing = out.split("missing:")[1]
+    assert f"frames with landmarks: 0 of {total} (0.0 %); the release has 68 points" in missing
+    assert "sequence" not in out
 
 
 def test_the_split_of_the_release_is_the_only_fold(cli, work, portrait_roots):
@@ -372,7 +420,17 @@ def test_two_models_are_compared_image_by_image(trained, cli):
     where = ("--dataset", "affectnet", "--workdir", trained)
     out = cli.ok("compare", first, second, *where)
     assert "paired by image: subjects are not known, and people may repeat" in out
-    assert "their accuracy differs by" in out or "of accuracy (" in out
+    frames = store.read_table(trained / "affectnet/frames.parquet").to_pandas().set_index("key")
+    right = []
+    for run in (first, second):
+        folder = trained / "affectnet/runs" / run
+        classes = json.loads((folder / "results.json").read_text())["protocol"]["aus"]
+        table = store.read_table(folder / "fold1/predictions.parquet").to_pandas().set_index("key")
+        decided = table[classes].to_numpy().argmax(axis=1)
+        right.append(100 * (frames.expression[table.index].to_numpy() == decided).mean())
+    a, b = right
+    row = next(line for line in out.splitlines() if line.startswith(" overall"))
+    assert row.split()[1:4] == [f"{a:.1f}", f"{b:.1f}", f"{a - b:+.1f}"]
     table = cli.ok("report", first, second, *where, "--latex")
     assert "95 \\% intervals over images" in table
 
@@ -434,3 +492,12 @@ def test_weights_of_expressions_explain_an_image(trained, cli, larger_roots, tmp
     explained = json.loads(out.read_text().splitlines()[0])
     assert set(explained["aus"]) == {*CLASSES}
     assert sum(explained["aus"].values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_an_exported_model_of_expressions_is_described_by_its_classes(trained, cli, tmp_path):
+    run = sorted((trained / "affectnet/runs").iterdir())[0]
+    out = cli.ok("export", run, "--out", tmp_path / "model.onnx")
+    classes = json.loads((run / "results.json").read_text())["protocol"]["aus"]
+    assert f"expressions: {', '.join(classes)}\n" in out
+    assert "action unit" not in out
