@@ -232,11 +232,11 @@ def check(
     began = perf_counter()
     frames, reading = _read(benchmark, root, options)
     reading_seconds = perf_counter() - began
-    footage = _media_sources(benchmark, root, options, camera, frames)
+    media = _media_sources(benchmark, root, options, camera, frames)
     missing = Problems()
-    jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
+    jobs = _jobs(benchmark, frames, media, reading, camera, missing)
     available = _images(jobs, benchmark, missing)
-    contents = [*reading.notes, *footage.notes]
+    contents = [*reading.notes, *media.notes]
     contents.append(f"frames with an image: {sum(map(np.sum, available)):,} of {len(frames):,}")
     wanted = alignment(benchmark.alignment.name, benchmark.alignment.version)
     coverage = LandmarkCoverage((), 1.0, frozenset())
@@ -299,7 +299,7 @@ def _media_sources(
 def _jobs(
     benchmark: Benchmark,
     frames: pa.Table,
-    footage: Footage,
+    media: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
     missing: Problems,
@@ -311,7 +311,7 @@ def _jobs(
     Args:
         benchmark: the benchmark, with its alignment.
         frames: the frames table: a row for each coded frame.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         reading: the result of reading the labels, with the root folder of the release.
         camera: the camera whose videos are used.
         missing: the list to which messages about missing or broken files are added.
@@ -320,7 +320,7 @@ def _jobs(
     request = CropRequest(wanted.name, wanted.version, wanted.without_landmarks, camera=camera)
 
     def planned(request: CropRequest) -> tuple[SequenceJob, ...]:
-        return planning.make(Path(), frames, footage, reading.root, {}, request).jobs
+        return planning.make(Path(), frames, media, reading.root, {}, request).jobs
 
     try:
         return planned(request)

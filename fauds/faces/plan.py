@@ -285,7 +285,7 @@ class CropPlan:
 def make(
     folder: Path,
     frames: pa.Table,
-    footage: Footage,
+    media: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,
@@ -296,7 +296,7 @@ def make(
         folder: the dataset's folder.
         frames: the columns frame_id, subject, task, frame and image of the dataset's frames table,
             which has a row for each coded frame; and key, if frames have no numbers.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
         image_digests: a digest of the files in a sequence's folder of images, for each sequence
             that has such a folder.
@@ -337,7 +337,7 @@ def make(
                 # Pickling a slice would send the whole column to the worker process.
                 pa.concat_arrays([images[rows]]),
                 image_root,
-                _source_of(footage.sources.get(sequence), names[rows]),
+                _source_of(media.sources.get(sequence), names[rows]),
                 image_digests.get(sequence, ""),
                 request,
                 identity,
@@ -352,7 +352,7 @@ def make(
         )
     if request.detector is None:
         _check_landmarks(chosen, jobs)
-    notes = (*footage.notes, *(listed.notes if listed else ()))
+    notes = (*media.notes, *(listed.notes if listed else ()))
     return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
 
 
