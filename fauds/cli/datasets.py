@@ -40,7 +40,11 @@ from fauds.cli.options import (
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random data."
 )
-@click.option("--size", type=click.IntRange(64), help="Height of the images in pixels.")
+@click.option(
+    "--size",
+    type=click.IntRange(64),
+    help="Height of the images in pixels.  [default: 128; single images: 112]",
+)
 @click.option(
     "--labels-only", is_flag=True, help="Write labels only, without images and landmarks."
 )

@@ -88,6 +88,8 @@ def explain(
 ) -> None:
     """Predict the active action units of the faces in INPUTS and describe them in words.
 
+    Weights that were trained on classes, such as expressions, give the probability of every class.
+
     INPUTS are images, videos, or folders of images and videos. If torchrun starts several
     processes, the files are divided among them, and each process writes its own output file.
     """
@@ -153,7 +155,7 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
 
     Args:
         out: the file to write; None for the terminal.
-        weights: the trained weights, which define the predicted AUs.
+        weights: the trained weights, which define the predicted AUs or classes.
         texts: whether descriptions are written too.
         several: whether there are several input files.
     """
@@ -245,8 +247,8 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
     """Export the trained model of RUN to a file for other programs.
 
     RUN is a run, RUN/fold2, or a weights file. The exported model takes aligned faces and returns
-    the probability of every action unit. It generates no descriptions; for these, use fauds
-    explain.
+    the probability of every action unit or class. It generates no descriptions; for these, use
+    fauds explain.
     """
     from fauds.explanation.onnx_export import check_packages, write_onnx
     from fauds.explanation.weights import open_weights
@@ -287,7 +289,7 @@ def _say_exported(exported: "ExportedModel", weights: "Weights") -> None:
 
     size, alignment = weights.settings.model.image_size, weights.alignment
     click.echo(f"{exported.path}: {exported.size / 1e6:.1f} MB")
-    click.echo(f"action units: {', '.join(weights.aus)}")
+    click.echo(f"{weights.target.plural}: {', '.join(weights.target.names)}")
     click.echo(
         f"largest difference from PyTorch on {exported.faces} faces: {exported.difference:.1e}"
     )

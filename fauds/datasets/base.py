@@ -118,6 +118,45 @@ class ReadOptions:
         return cls(**{**cls.from_json_values(kept), **changes})
 
 
+_FLAGS = {
+    "subjects": "--subjects",
+    "missing_aus": "--missing-aus",
+    "image_base": "--image-base",
+    "images": "--images",
+    "sex_table": "--sexes",
+}
+
+
+def option_error(option: str, reason: str) -> UsageError:
+    """Return the error to raise for an option that a release cannot be read with.
+
+    Args:
+        option: the name of a field of `ReadOptions` that the user sets.
+        reason: why the option cannot be used, as a clause.
+    """
+    flag = _FLAGS[option]
+    return UsageError(
+        f"This dataset cannot be read with {flag}: {reason}.", hint=f"leave out {flag}"
+    )
+
+
+def check_options(options: ReadOptions, **reasons: str) -> None:
+    """Check that no option is set that a dataset cannot be read with.
+
+    Args:
+        options: the options of reading.
+        reasons: for each option that cannot be used, by the name of the field of `ReadOptions`: the
+            reason, as a clause.
+
+    Raises:
+        UsageError: one of these options is set.
+    """
+    default = ReadOptions()
+    for option, reason in reasons.items():
+        if getattr(options, option) != getattr(default, option):
+            raise option_error(option, reason)
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a reader reports after reading a release, the files of a dataset.
@@ -230,7 +269,8 @@ class Reader(Protocol):
         """Read the labels of a release and find its images; the release may be incomplete.
 
         The labelled frames are passed to `sink`, some rows at a time, to save memory. The result
-        describes the release as a whole.
+        describes the release as a whole. An option that the dataset cannot be read with is an error
+        and never ignored, see `check_options`.
 
         Args:
             root: the folder of the release.

@@ -105,12 +105,14 @@ PORTION = 4096
 CROPS_VERSION = 2
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
-# The detectors that give what an alignment needs; a CSV file may hold boxes only.
-_GIVING = {
+# A CSV file may hold boxes only.
+GIVING = {
     "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
     "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
 }
+"""The detectors that give each part of a face, in words for messages."""
+
 NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
 """The parts of a face that alignments need, in words."""
 
@@ -283,7 +285,7 @@ class CropPlan:
 def make(
     folder: Path,
     frames: pa.Table,
-    footage: Footage,
+    media: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,
@@ -294,7 +296,7 @@ def make(
         folder: the dataset's folder.
         frames: the columns frame_id, subject, task, frame and image of the dataset's frames table,
             which has a row for each coded frame; and key, if frames have no numbers.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
         image_digests: a digest of the files in a sequence's folder of images, for each sequence
             that has such a folder.
@@ -335,7 +337,7 @@ def make(
                 # Pickling a slice would send the whole column to the worker process.
                 pa.concat_arrays([images[rows]]),
                 image_root,
-                _source_of(footage.sources.get(sequence), names[rows]),
+                _source_of(media.sources.get(sequence), names[rows]),
                 image_digests.get(sequence, ""),
                 request,
                 identity,
@@ -350,7 +352,7 @@ def make(
         )
     if request.detector is None:
         _check_landmarks(chosen, jobs)
-    notes = (*footage.notes, *(listed.notes if listed else ()))
+    notes = (*media.notes, *(listed.notes if listed else ()))
     return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
 
 
@@ -374,6 +376,8 @@ def _portions(frames: pa.Table) -> Iterator[tuple[SequenceId, int, slice]]:
 def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
     """Return a sequence's media files; of images without numbers, only the landmarks of some.
 
+    The landmarks are None if none of these images has any.
+
     Args:
         source: the media files of the whole sequence.
         names: the numbers or keys of the frames that are wanted.
@@ -382,7 +386,7 @@ def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
         return source
     places = source.landmarks.places
     own = {name: places[name] for name in names.tolist() if name in places}
-    return replace(source, landmarks=replace(source.landmarks, places=own))
+    return replace(source, landmarks=replace(source.landmarks, places=own) if own else None)
 
 
 def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:
@@ -394,7 +398,7 @@ def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None
         raise UsageError(
             f"The alignment {alignment.name} needs {NEEDED[alignment.needs]}, but the detector "
             f"{name} gives only {available or 'nothing'}.",
-            hint=f"use --detector {_GIVING[alignment.needs]}, or choose another --alignment",
+            hint=f"use --detector {GIVING[alignment.needs]}, or choose another --alignment",
         )
 
 
@@ -415,14 +419,14 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
             f"The alignment {alignment.name} needs {NEEDED['points']}, 49 of them, but the release "
             f"holds only {files[0].points} of a face.",
             where=files[0].path,
-            hint=f"choose another --alignment, or use --detector {_GIVING['points']}",
+            hint=f"choose another --alignment, or use --detector {GIVING['points']}",
         )
     if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(
             f"The alignment {alignment.name} needs a box around the whole face, but the release's "
             "49 points have no jaw, so the box is unknown.",
             where=files[0].path,
-            hint=f"use a detector that gives a box: --detector {_GIVING['box']}",
+            hint=f"use a detector that gives a box: --detector {GIVING['box']}",
         )
 
 

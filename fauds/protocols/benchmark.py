@@ -159,7 +159,7 @@ class Raw(Settings):
     """Hints for error messages about missing files, which say what to copy from the dataset.
 
     Attributes:
-        `pictures`: the hint to show if images are missing.
+        pictures: the hint to show if images are missing.
         landmarks: the hint to show if landmarks are missing.
     """
 
