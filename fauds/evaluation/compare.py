@@ -13,7 +13,8 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.finished import CountedRun
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
-from fauds.metrics.comparison import DETECTABLE, Comparison, compare
+from fauds.metrics.comparison import DETECTABLE, Comparison, compare, swaps_used
+from fauds.metrics.intervals import LEVEL
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 from fauds.settings import flattened
 from fauds.targets.base import Target
@@ -184,7 +185,6 @@ def _other_frames(a: Results, b: Results) -> str:
     return f"the scored frames or their labels ({a.frames_scored:,} frames each, not the same)"
 
 
-LEVEL = 0.95
 PERMUTATIONS = 10_000
 SEED = 0
 
@@ -285,6 +285,14 @@ class ModelComparison:
         If the subjects are unknown, this is the number of images.
         """
         return len(self.a[0].counted.subjects)
+
+    @property
+    def swaps(self) -> int:
+        """The number of swaps of the permutation test: all that exist, or `PERMUTATIONS` of them.
+
+        See `fauds.metrics.comparison.swaps_used`.
+        """
+        return swaps_used(self.subjects, PERMUTATIONS)
 
     @property
     def covers_training(self) -> bool:

@@ -16,10 +16,16 @@ from fauds.evaluation.results import BySubject, MetricRow, SubjectCounts, Uncert
 from fauds.evaluation.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
-from fauds.metrics.comparison import compare, compare_groups
-from fauds.metrics.intervals import LEVEL, METHOD, intervals
+from fauds.metrics.comparison import compare_groups, difference_interval
+from fauds.metrics.intervals import LEVEL, METHOD, Interval, intervals
 from fauds.metrics.occurrence import defined_mean
-from fauds.metrics.resampling import Additive, Statistic, WithOverall, with_overall
+from fauds.metrics.resampling import (
+    ESTIMANDS,
+    Statistic,
+    WithOverall,
+    selected,
+    with_overall,
+)
 from fauds.tables.frames import sampling_units, split_groups, subjects_known
 from fauds.targets.base import MetricValues, Target
 
@@ -407,9 +413,6 @@ def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
     ]
 
 
-_ESTIMANDS = ("mean_of_folds", "pooled")
-
-
 def with_intervals(
     lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
 ) -> list[MetricRow]:
@@ -426,8 +429,8 @@ def with_intervals(
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
     for name, statistic in rows.target.statistics.items():
-        for estimand in _ESTIMANDS:
-            computed = intervals(counted.counts, counted.folds, statistic, estimand=estimand)  # type: ignore[arg-type]
+        for estimand in ESTIMANDS:
+            computed = intervals(counted.counts, counted.folds, statistic, estimand=estimand)
             for i, au in enumerate((*rows.target.names, None)):
                 ends[name, estimand, au] = plain(computed.low[i]), plain(computed.high[i])
     return [
@@ -456,25 +459,28 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
     target, sexes = rows.target, np.array(counted.sexes)
     for sex in sorted(set(counted.sexes) - {""}):
         of_sex = sexes == sex
-        counts = _only(counted.counts, of_sex)
+        counts = selected(counted.counts, of_sex)
         n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
         for name, statistic in {**target.statistics, **target.group_statistics}.items():
             computed = intervals(counts, counted.folds[of_sex], statistic, estimand="pooled")
-            figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
-            ends = computed.low, computed.high
+            figure, ends = _split(computed)
             lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
     if not {"F", "M"} <= set(counted.sexes):
         return lines
     known = sexes != ""
-    counts = _only(counted.counts, known)
+    counts = selected(counted.counts, known)
     n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[known].sum())]
     for name, statistic in (target.group_statistics or _main(target)).items():
-        difference, low, high = compare_groups(
-            counts, counted.folds[known], sexes[known] == "F", statistic
-        )
-        figure = MetricValues(difference[:-1], float(difference[-1]))
-        lines += rows.by_name(name, "sex_difference", figure, n, ends=(low, high))
+        computed = compare_groups(counts, counted.folds[known], sexes[known] == "F", statistic)
+        figure, ends = _split(computed)
+        lines += rows.by_name(name, "sex_difference", figure, n, ends=ends)
     return lines
+
+
+def _split(computed: Interval) -> tuple[MetricValues, Bounds]:
+    """Return the values of a metric and the ends of their intervals, as `by_name` takes them."""
+    figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
+    return figure, (computed.low, computed.high)
 
 
 def _main(target: Target) -> dict[str, Statistic]:
@@ -522,17 +528,12 @@ def trivial_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> li
     trivial = target.trivial_counts(counted.counts)
     if trivial is None:
         return []
-    compared = compare(
-        [counted.counts],
-        [trivial],
-        counted.folds,
-        target.statistics[target.main_metric],
-        estimand="mean_of_folds",
-        permutations=1,
+    statistic = target.statistics[target.main_metric]
+    computed = difference_interval(
+        [counted.counts], [trivial], counted.folds, statistic, estimand="mean_of_folds"
     )
     n = [*target.coded_counts(counted.counts).sum(axis=0).tolist(), int(frames.sum())]
-    figure = MetricValues(compared.difference[:-1], float(compared.difference[-1]))
-    ends = compared.low, compared.high
+    figure, ends = _split(computed)
     return rows.by_name("above_trivial", "mean_of_folds", figure, n, ends=ends)
 
 
@@ -612,10 +613,6 @@ def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
         unit=unit,
         note=notes[unit],
     )
-
-
-def _only(counts: Additive, selected: np.ndarray) -> Additive:
-    return type(counts)(*(part[selected] for part in counts.parts))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -85,7 +85,8 @@ Estimand = Literal["mean_of_folds", "pooled"]
 the test frames of all folds together.
 """
 
-ESTIMANDS = ("mean_of_folds", "pooled")
+ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
+"""The names of all estimands."""
 
 
 def estimates(
@@ -152,7 +153,7 @@ def depends_on_one_subject(
     for group in np.unique(groups):
         members = groups == group
         size = int(members.sum())
-        of_group = type(counts)(*(part[members] for part in counts.parts))
+        of_group = selected(counts, members)
         first, _ = alike([of_group], groups[members])
         weights = np.concatenate([np.ones((1, size)), leave_one_out(size, first)])
         values = np.isnan(with_overall(statistic, _weighted_counts(weights, of_group)))
@@ -162,13 +163,13 @@ def depends_on_one_subject(
 
 
 class Jackknife(NamedTuple):
-    """A statistic of all subjects and its variance, each float64 [A + 1].
+    """A statistic of all subjects, and how it varies over samples of subjects.
 
     Attributes:
-        value: the statistic of all subjects, NaN where undefined.
-        variance: the estimated variance of the statistic over samples of subjects; NaN where
-            unknown, since a stratum has a single subject or a value is undefined if one subject is
-            left out.
+        value: the statistic of all subjects, float64 [A + 1]; NaN where undefined.
+        variance: the estimated variance of the statistic over samples of subjects, float64 [A + 1];
+            NaN where unknown, since a stratum has a single subject or a value is undefined if one
+            subject is left out.
         freedom: the degrees of freedom of Student's t for intervals.
     """
 
@@ -330,7 +331,18 @@ def _weighted_counts(
     )
 
 
+def selected(counts: C, which: np.ndarray | int) -> C:
+    """Return the counts of some subjects, or of one subject.
+
+    Args:
+        counts: the counts of every subject; arrays of shape [G, ...] for G subjects.
+        which: the subjects: bool [G], or their numbers, int [n]; or the number of a single subject,
+            whose counts are returned without the axis of subjects.
+    """
+    return type(counts)(*(part[which] for part in counts.parts))
+
+
 def joined(first: C, second: C) -> C:
-    """Return the counts of two groups of subjects, joined along the first axis (subjects)."""
+    """Return the counts of all subjects of two groups: those of the first, then of the second."""
     pairs = zip(first.parts, second.parts, strict=True)
     return type(first)(*(np.concatenate(pair) for pair in pairs))

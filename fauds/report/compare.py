@@ -7,14 +7,13 @@ import numpy as np
 from rich.table import Table
 
 from fauds.evaluation.compare import (
-    LEVEL,
-    PERMUTATIONS,
     SEED,
     MetricComparison,
     ModelComparison,
     changed_settings,
 )
 from fauds.evaluation.finished import CountedRun
+from fauds.metrics.intervals import LEVEL
 from fauds.report.formatting import (
     new_console,
     new_table,
@@ -313,7 +312,7 @@ def as_data(pair: ModelComparison, margin: float | None = None) -> dict[str, Any
         "b": [run.name for run in pair.b],
         "estimand": pair.estimand,
         "level": LEVEL,
-        "permutations": PERMUTATIONS,
+        "permutations": pair.swaps,
         "seed": SEED,
         "covers_training": pair.covers_training,
         "margin": margin,

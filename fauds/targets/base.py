@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from fauds.metrics.resampling import Additive, Statistic, with_overall
+from fauds.metrics.resampling import Additive, Statistic, selected, with_overall
 from fauds.settings import Settings
 
 Form = Literal["multilabel", "multiclass"]
@@ -289,7 +289,7 @@ class Target(Settings, ABC):
             The counts, like those that `count_by` returns, but without the axis of the groups.
         """
         counts = self.count_by(labels, decisions, np.zeros(len(labels), np.int64), 1)
-        return type(counts)(*(part[0] for part in counts.parts))
+        return selected(counts, 0)
 
     def over_all(self, name: str, counts: Additive) -> float:
         """Return a metric's value over all AUs or classes, usually the mean; NaN if undefined.

@@ -8,10 +8,10 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from fauds.errors import DataError
-from fauds.metrics import comparison, occurrence
-from fauds.metrics.comparison import compare, compare_groups
+from fauds.metrics import comparison, multiclass, occurrence
+from fauds.metrics.comparison import compare, compare_groups, difference_interval, swaps_used
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import estimates
+from fauds.metrics.resampling import WithOverall, estimates
 
 
 def pair(seed, better=0.0, subjects=9, aus=2):
@@ -56,6 +56,9 @@ def test_p_is_the_share_of_all_swaps_with_at_least_the_same_difference(estimand)
     result = compare([a], [b], folds, occurrence.f1, estimand=estimand)
     assert result.difference == pytest.approx(every[0])
     assert result.p == pytest.approx(exact)
+    assert [swaps_used(6, most) for most in (10_000, 64, 60)] == [64, 64, 60]
+    alone = difference_interval([a], [b], folds, occurrence.f1, estimand=estimand)
+    assert [*map(list, alone)] == [*map(list, (result.difference, result.low, result.high))]
     sampled = compare([a], [b], folds, occurrence.f1, estimand=estimand, permutations=60)
     assert sampled.p == pytest.approx(exact, abs=0.25)
     # Max-T: the largest scaled difference of any AU decides.
@@ -213,6 +216,31 @@ def test_groups_are_compared_by_a_metric_that_does_not_depend_on_how_often_an_au
     assert not low[0] > 0 and not high[0] < 0
     other = compare_groups(counts, folds, ~women, occurrence.skew_f1)
     assert other[0] == pytest.approx(-skew)
+
+
+def test_groups_are_compared_over_the_aus_that_both_show():
+    """Only women show AU 1, so that the mean of the difference is that of AU 0."""
+    a, _, folds = pair(13, subjects=12)
+    women = np.arange(12) < 6
+    a.tp[~women, 1] = a.fn[~women, 1] = 0
+    of_au = [
+        2 * tp / (2 * tp + fp + fn)
+        for tp, fp, fn in ((p.sum() for p in (a.tp[w, 0], a.fp[w, 0], a.fn[w, 0]))
+                           for w in (women, ~women))
+    ]  # fmt: skip
+    difference, low, high = compare_groups(a, folds, women, occurrence.f1)
+    assert difference == pytest.approx([of_au[0] - of_au[1], np.nan, of_au[0] - of_au[1]], nan_ok=1)
+    assert (low[2], high[2]) == pytest.approx((low[0], high[0]))
+    assert np.isnan(low).tolist() == [False, True, False]
+
+
+def test_the_overall_difference_of_classes_is_that_of_their_overall_values():
+    """Accuracy over all classes is no mean of classes; the second group has no frame of class 1."""
+    matrix = np.array([[[8, 2], [1, 4]], [[6, 4], [2, 3]], [[9, 1], [0, 0]], [[5, 5], [0, 0]]])
+    statistic = WithOverall(multiclass.recall, multiclass.accuracy)
+    first = np.array([True, True, False, False])
+    result = compare_groups(multiclass.Confusion(matrix), np.ones(4, int), first, statistic)
+    assert result.value == pytest.approx([14 / 20 - 14 / 20, np.nan, 21 / 30 - 14 / 20], nan_ok=1)
 
 
 def test_the_interval_of_a_difference_between_groups_adds_their_variances():

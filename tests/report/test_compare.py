@@ -367,3 +367,12 @@ def test_the_data_are_plain_json_with_one_row_per_au_and_the_mean(models):
     assert rows[-1]["difference"] == pytest.approx(rows[-1]["a"] - rows[-1]["b"])
     assert data["metrics"]["f1"]["told_apart"] is True
     assert (data["a"], data["b"], data["subjects"]) == (["first"], ["worse"], 18)
+    assert data["permutations"] == 10_000  # of 2^18
+
+
+def test_all_swaps_of_few_subjects_are_used_and_counted():
+    few = made_labels(per_fold=2)
+    pair = compare_runs(
+        *([loaded(f"run{seed}", decided(few, 0.2, seed), seed, few)] for seed in (1, 2))
+    )
+    assert as_data(pair)["permutations"] == 2**6
