@@ -1,8 +1,5 @@
 """The bootstrap intervals that benchmarks/studies/coverage.py compares with those of fauds."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,20 +8,13 @@ from scipy import stats
 
 from fauds.metrics import occurrence
 from fauds.metrics.resampling import draw, estimates
+from tests.metrics.scripts import script
 from tests.metrics.test_intervals import ESTIMANDS, counts_of, some_frames
-
-STUDY = Path(__file__).parents[2] / "benchmarks" / "studies" / "coverage.py"
 
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_study", STUDY)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look up their module in sys.modules.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("studies/coverage.py")
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
