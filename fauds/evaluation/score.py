@@ -287,11 +287,18 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     by_figure: dict[tuple[str, str | None], list[MetricRow]] = {}
     for line in lines:
         by_figure.setdefault((line.metric, line.au), []).append(line)
-    means = [
-        rows.row(name, "mean_of_folds", _mean(group), sum(line.n for line in group), au=au)
-        for (name, au), group in by_figure.items()
-        if name != "f1_variance"
-    ]
+    partly = rows.target.undefined_baselines
+    main = {
+        (line.au, line.fold): line.value for line in lines if line.metric == rows.target.main_metric
+    }
+    means = []
+    for (name, au), group in by_figure.items():
+        if name == "f1_variance":
+            continue
+        values = np.array([np.nan if line.value is None else line.value for line in group])
+        needed = [name in partly and main.get((au, line.fold)) is not None for line in group]
+        mean = occurrence.complete_mean(values, np.array(needed))
+        means.append(rows.row(name, "mean_of_folds", mean, sum(line.n for line in group), au=au))
     if ("f1_variance", None) not in by_figure:
         return means
     # As in published tables, this is the variance over AUs of their F1, averaged over folds first.
@@ -300,11 +307,6 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     frames = sum(line.n for line in by_figure["f1_variance", None])
     figures = {"f1": MetricValues(np.array(by_name))}
     return means + _variance(figures, "mean_of_folds", frames, rows)
-
-
-def _mean(lines: Sequence[MetricRow]) -> float:
-    values = [np.nan if line.value is None else line.value for line in lines]
-    return float(defined_mean(np.array(values)))
 
 
 def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows) -> list[MetricRow]:

@@ -71,8 +71,10 @@ class Target(Settings, ABC):
         overall: the title in sentences of each metric's value over all AUs or classes.
         baselines: the titles in tables of the baselines, which are metrics of predictions that
             ignore the image.
-        undefined_baselines: the words in tables for a baseline that is undefined for an AU or
-            class.
+        undefined_baselines: the baselines that may be undefined for an AU or class whose main
+            metric is defined, with the words for this in tables. The mean of such a baseline over
+            folds is undefined if its value is undefined in a fold in which the main metric is
+            defined, so that it is comparable with the mean of the main metric.
         undefined: the reason why each metric can be undefined for an AU or class.
         undefined_overall: the reason why each metric's value over all AUs or classes can be
             undefined.

@@ -117,13 +117,16 @@ def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_
     extra = [
         row("f1", 0.9, selection="best_test_epoch"),
         row("skew_f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
+        row("skew_f1", 0.5, scope="sex", au="AU06", group="F"),
         row("skew_f1", 0.8, scope="sex", group="M", low=0.7, high=0.9),
         row("skew_f1", -0.3, scope="sex_difference", low=-0.41, high=-0.2),
         row("f1", 0.3, scope="subject", group="F002"),
         row("f1", 0.2, scope="subject", group="M001"),
     ]
     folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=extra)
-    _, page = read(write_html([folder]))
+    text, page = read(write_html([folder]))
+    assert "Apart:" not in text and "Where the interval holds 0, no gap is shown" in text
+    assert "The difference of the means leaves out AU06: one sex has no value." in text
     sexes = page.tables["F1 at equal shares by sex, all frames of one sex pooled, in %"]
     women, men = "50.0 40.0 to 60.0", "80.0 70.0 to 90.0"
     assert sexes[-1] == ["Mean", women, men, "-30.0 -41.0 to -20.0"]
@@ -133,6 +136,17 @@ def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_
     headline, best = float(chosen[1][1]), chosen[2]
     assert best[1] == "90.0"
     assert float(best[2]) == pytest.approx(90 - headline, abs=0.11)
+
+
+def test_a_baseline_that_is_no_baseline_for_an_au_has_no_mean(tmp_path):
+    """AUs are active in 40 % of the training frames: never predicted at threshold 0.5."""
+    other = row("prevalence_f1", 0.6, scope="fold", au="AU01", fold=1, selection="none")
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=[other])
+    _, page = read(write_html([folder]))
+    head, *rows = page.tables["By action unit, means of folds, in %"]
+    cells = {cells[0]: cells[head.index("F1, training prevalence")] for cells in rows}
+    never = dict.fromkeys(AUS[1:], "never active")
+    assert cells == {"AU01": "-", **never, "Mean": "-"}
 
 
 def test_several_runs_stand_side_by_side_and_the_best_is_marked(tmp_path):

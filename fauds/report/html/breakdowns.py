@@ -164,9 +164,11 @@ def sex_table(run: ReportedRun) -> Table | None:
     metric = next(iter(run.target.group_statistics), run.main_metric)
     if run.row(metric, "sex", group=groups[0]) is None:
         metric = run.main_metric  # results of an older fauds
-    rows = []
+    rows, alone = [], []
     for au in (*run.results.protocol.aus, None):
         figures = [run.row(metric, "sex", au, group=group) for group in groups]
+        if au and len({row is None or row.value is None for row in figures}) > 1:
+            alone.append(au)
         difference = run.row(metric, "sex_difference", au)
         gap = (
             Cell("-")
@@ -179,12 +181,18 @@ def sex_table(run: ReportedRun) -> Table | None:
     names = {"F": "Women", "M": "Men"}
     title = sentence_case(_BESIDE.get(metric) or run.target.titles[metric])
     over = run.results.units
-    note = f"Women - men: in percentage points, with its 95 % interval over {over}."
+    note = (
+        f"Women - men: in percentage points, with its 95 % interval over {over}. Where the interval "
+        "holds 0, no gap is shown, which does not mean that there is none; of many rows, one "
+        "interval may lie beside 0 by chance."
+    )
     if metric in run.target.group_statistics:
         note += (
             " F1 itself is higher in the group that shows an action unit more often, so that it "
             "cannot compare groups."
         )
+    if alone:
+        note += f" The difference of the means leaves out {', '.join(alone)}: one sex has no value."
     return Table(
         caption=f"{title} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Women - men"),

@@ -182,13 +182,8 @@ def _groups(run: ReportedRun) -> Section:
         for name, table in (("sex", sex), ("subject", subject))
         if table is None
     ]
-    words = [
-        f"Apart: more than the spread between {run.results.units} explains, though of many rows "
-        "one may lie apart by chance. Overlap does not show that there is no gap."
-    ]
-    paragraphs = [*(words if sex is not None else []), *missing]
     return Section(
-        "people", "Sex and subjects", paragraphs, tables=_present(sex), folded=_present(subject)
+        "people", "Sex and subjects", missing, tables=_present(sex), folded=_present(subject)
     )
 
 
