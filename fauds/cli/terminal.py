@@ -234,7 +234,7 @@ def _show_certainty(console: Console, results: "Results") -> None:
         repeats = "" if results.unit == "subject" else "; the same people may be on several images"
         console.print(
             f"interval: range of the score on other {people}, estimated from "
-            f"{results.tested_units:,} {results.units} "
+            f"{results.scored_units:,} {results.units} "
             f"({results.uncertainty.method.replace('_', ' ')}){repeats}; variation between "
             "training runs is not included",
             soft_wrap=True,

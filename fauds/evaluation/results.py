@@ -417,11 +417,24 @@ class Results(_Schema):
         return f"{self.unit}s"
 
     @property
-    def tested_units(self) -> int:
-        """The number of subjects that the folds test, or of images if subjects are unknown."""
+    def scored_groups(self) -> dict[int, list[str]]:
+        """By fold, the ids of the subjects with scored frames; parts, if subjects are unknown.
+
+        These are fewer than `Protocol.test_subjects` if the frames of some subjects were left out.
+        """
+        if self.subject_counts is None:  # results of an older fauds
+            return self.protocol.test_subjects
+        return {fold: sorted(counts) for fold, counts in self.subject_counts.folds.items()}
+
+    @property
+    def scored_units(self) -> int:
+        """The number of subjects with scored frames, or of scored images if subjects are unknown.
+
+        This is the number of subjects or images that intervals are estimated from.
+        """
         if self.unit == "image":
             return self.frames_scored
-        return sum(map(len, self.protocol.test_subjects.values()))
+        return sum(map(len, self.scored_groups.values()))
 
     @property
     def folds(self) -> list[int]:

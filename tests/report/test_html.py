@@ -14,7 +14,7 @@ from fauds.captions import describe, describe_face
 from fauds.cli.terminal import show_results
 from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
-from fauds.evaluation.results import SubjectCounts
+from fauds.evaluation.results import MissingFrames, SubjectCounts
 from fauds.protocols.benchmark import benchmark
 from fauds.report.charts import draw_training
 from fauds.report.html import write_html
@@ -413,6 +413,24 @@ def test_aus_below_the_mean_beyond_noise_are_named(tmp_path):
     assert f"begins): {AUS[0]}. Strongest" in read(write_html([some]))[0]
     none = write_run(runs / "none", extra=[mean, unsure])
     assert "None has an interval that ends before" in read(write_html([none]))[0]
+
+
+def test_subjects_whose_frames_were_left_out_are_not_counted(tmp_path):
+    """M002 has no prediction, and the rule of the run is to leave such frames out."""
+    counts = dict.fromkeys(AUS, (1, 1, 1, 1))
+    changes = {
+        "subject_counts": SubjectCounts(
+            folds={1: {"F001": counts, "M001": counts}, 2: {"F002": counts}}
+        ),
+        "showing_subjects": {1: dict.fromkeys(AUS, 2), 2: dict.fromkeys(AUS, 1)},
+        "missing": MissingFrames(rule="drop", frames={"M002": 8}),
+    }
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", changes=changes)
+    text, page = read(write_html([folder]))
+    assert ", 3 subjects, 4 action units." in text
+    assert "Fold 2 tests 1 subject: F002." in text
+    showing = page.tables["Tested subjects who show each action unit, by fold"]
+    assert showing[1] == [AUS[0], "2 of 2", "1 of 1"]
 
 
 def test_a_headline_without_an_interval_says_why(tmp_path):

@@ -130,18 +130,18 @@ def interval_table(run: ReportedRun) -> Table | None:
 
 
 def showing_table(run: ReportedRun) -> Table | None:
-    """Return a table of the number of tested subjects who show each AU, by fold.
+    """Return a table of the number of scored subjects who show each AU, by fold.
 
     Return None for results of an older fauds, which do not hold these numbers, and if the subjects
     are unknown; the confusion matrix then has the numbers of images.
     """
-    showing, tested = run.results.showing_subjects, run.results.protocol.test_subjects
+    showing, scored = run.results.showing_subjects, run.results.scored_groups
     if not showing or run.results.unit == "image":
         return None
     rows = []
     for au in run.results.protocol.aus:
         cells = (
-            f"{by_name.get(au, 0)} of {len(tested[fold])}" for fold, by_name in showing.items()
+            f"{by_name.get(au, 0)} of {len(scored[fold])}" for fold, by_name in showing.items()
         )
         rows.append(Row(au, tuple(map(Cell, cells))))
     return Table(
@@ -182,17 +182,18 @@ def sex_table(run: ReportedRun) -> Table | None:
     title = sentence_case(_BESIDE.get(metric) or run.target.titles[metric])
     over = run.results.units
     note = (
-        f"Women - men: in percentage points, with its 95 % interval over {over}. Where the interval "
-        "holds 0, no gap is shown, which does not mean that there is none; of many rows, one "
-        "interval may lie beside 0 by chance."
+        f"Women - men: in percentage points, with its 95 % interval over {over}. Where the "
+        "interval holds 0, no gap is shown, which does not mean that there is none; of many rows, "
+        "one interval may lie beside 0 by chance."
     )
     if metric in run.target.group_statistics:
         note += (
             " F1 itself is higher in the group that shows an action unit more often, so that it "
             "cannot compare groups."
         )
-    if alone:
-        note += f" The difference of the means leaves out {', '.join(alone)}: one sex has no value."
+        if alone:
+            left_out = ", ".join(alone)
+            note += f" The difference of the means leaves out {left_out}: one sex has no value."
     return Table(
         caption=f"{title} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Women - men"),

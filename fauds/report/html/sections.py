@@ -101,7 +101,7 @@ def _by_fold(run: ReportedRun) -> Section:
         if run.results.unit == "subject"
         else f"Fold {fold} tests the images of the release's own part {', '.join(ids)}. Who is on "
         "an image is not known: the same person may be in both parts, and on several images."
-        for fold, ids in run.results.protocol.test_subjects.items()
+        for fold, ids in run.results.scored_groups.items()
     ]
     first, *others = (
         figures_by.by_fold(run, metric, sentence_case(title))

@@ -24,7 +24,7 @@ def _run(results: Results) -> str:
         if folds > 1
         else f"was trained once and tested on {results.units} that it had not seen"
     )
-    people = "subjects not known" if results.unit == "image" else f"{results.tested_units} subjects"
+    people = "subjects not known" if results.unit == "image" else f"{results.scored_units} subjects"
     return (
         f"{results.model} ({results.preset}) {origin}: {results.frames_scored:,} of "
         f"{results.frames_offered:,} frames, {people}, "
@@ -72,7 +72,7 @@ def _without_interval(run: ReportedRun) -> str:
     """
     if run.results.uncertainty is None:
         return "(no interval was computed)"
-    sizes = [len(subjects) for subjects in run.results.protocol.test_subjects.values()]
+    sizes = [len(subjects) for subjects in run.results.scored_groups.values()]
     single = run.results.unit == "subject" and min(sizes) == 1 < max(sizes)
     reason = "a test part has one subject" if single else f"the {run.results.units} show no spread"
     pooled = run.row(run.main_metric, "pooled")
