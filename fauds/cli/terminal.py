@@ -12,7 +12,7 @@ from rich.table import Table
 from fauds.explanation.explained import Explanation
 from fauds.facs import STATES, intensity_column
 from fauds.protocols import folds as folding
-from fauds.report.formatting import new_console, new_table, percent, percent_range
+from fauds.report.formatting import new_console, new_table, percent
 from fauds.tables import store
 from fauds.tables.disk import size_text
 from fauds.tables.frames import subjects_known
@@ -217,9 +217,10 @@ def _fold_table(results: "Results") -> Table:
     return replace(table, head=(f"{target.titles[first]} %", *heads)).rich()
 
 
-def _interval(results: "Results", au: str | None) -> str:
-    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds", au)
-    return "-" if row is None else percent_range(row.low, row.high) or "-"
+def _has_interval(results: "Results") -> bool:
+    """Return whether the main result, a mean of the folds, has a confidence interval."""
+    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
+    return row is not None and row.low is not None
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
@@ -229,7 +230,7 @@ def _show_certainty(console: Console, results: "Results") -> None:
     """
     target = results.protocol.predicts
     first = target.main_metric
-    if results.uncertainty is not None and _interval(results, None) != "-":
+    if results.uncertainty is not None and _has_interval(results):
         people = "people" if results.unit == "subject" else "images"
         repeats = "" if results.unit == "subject" else "; the same people may be on several images"
         console.print(

@@ -159,8 +159,9 @@ class MetricRow(_Schema):
             subjects. "best_test_epoch", "best_test_threshold", "best_test_epoch_and_threshold":
             those that are best on the test frames themselves. "none": the metric does not depend on
             training. "elsewhere": external predictions, for which the choice is not known.
-        value: the value, from 0 to 1 for most metrics, from -1 to 1 for intensity_icc and
-            intensity_pcc, in intensity levels for intensity_mae; null if undefined.
+        value: the value; null if undefined. It ranges from 0 to 1 for most metrics, from -1 to 1
+            for intensity_icc, intensity_pcc, above_trivial and the scope "sex_difference", and from
+            0 to 5 (intensity levels) for intensity_mae.
         low, high: the ends of the confidence interval that `Results.uncertainty` describes; null
             if the value has no interval.
         n: the number of items that the value is computed from: coded frames; words, for measures of
@@ -312,7 +313,8 @@ class Results(_Schema):
             one frame in which it is true.
         subject_names: by metric, the AUs or classes over which the values of single subjects (scope
             "subject") are averaged: those for which the metric is defined for every subject. If
-            there are none, each subject's value is over those for which it is defined.
+            there are none, each subject's value is over those for which it is defined. Metrics
+            whose overall value is no mean, such as the accuracy of classes, are missing.
         seconds: the time in seconds for training and testing each fold, added up over all folds,
             without work that was repeated after an interruption. Several folds may have been
             trained at the same time.

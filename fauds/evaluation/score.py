@@ -195,10 +195,9 @@ def metric_rows(
     """Return the rows of all metrics: of every fold, as means over folds, and pooled.
 
     Pooled metrics are computed from the decisions on the test frames of all folds at once; metrics
-    of ranking and calibration are not pooled, since each fold has its own model. Every metric has a
-    row
-    for each AU or class, and one over all of them. Means leave undefined values out; the function
-    `undefined` lists these values.
+    of ranking, calibration and correlation are not pooled, since each fold has its own model. Every
+    metric has a row for each AU or class, and one over all of them. Means leave undefined values
+    out; the function `undefined` lists these values.
 
     Args:
         folds: by fold, the labels and predictions of the fold's test frames.
@@ -263,11 +262,12 @@ def _intensity_rows(
         return []
     coded = intensities.labels >= 0
     n = [*coded.sum(axis=0).tolist(), int(coded.any(axis=1).sum())]
-    metrics = {
-        "intensity_icc": intensity.icc_3_1(intensities.labels, intensities.predicted),
-        "intensity_pcc": intensity.pcc(intensities.labels, intensities.predicted),
-        "intensity_mae": intensity.mae(intensities.labels, intensities.predicted),
-    }
+    metrics = {}
+    # Every fold has a model of its own, and values of different models do not correlate alike.
+    if scope != "pooled":
+        metrics["intensity_icc"] = intensity.icc_3_1(intensities.labels, intensities.predicted)
+        metrics["intensity_pcc"] = intensity.pcc(intensities.labels, intensities.predicted)
+    metrics["intensity_mae"] = intensity.mae(intensities.labels, intensities.predicted)
     return [
         line
         for name, values in metrics.items()
@@ -500,18 +500,18 @@ def subject_rows(
     is the metric's overall value of the subject alone. For the arguments see `sex_rows`.
 
     Returns:
-        The rows, and by metric the names of the AUs or classes that are averaged; no names if a
-        value is the overall value of the subject alone.
+        The rows, and by metric the names of the AUs or classes that are averaged, as
+        `fauds.evaluation.results.Results.subject_names` has them.
     """
     lines, averaged = [], {}
     for name, statistic in rows.target.statistics.items():
         by_name = with_overall(statistic, counted.counts)
-        values, names = by_name[:, -1], []
-        common = ~np.isnan(by_name[:, :-1]).any(axis=0)
-        if common.any() and not isinstance(statistic, WithOverall):
-            values = by_name[:, :-1][:, common].mean(axis=1)
-            names = [au for au, has in zip(rows.target.names, common, strict=True) if has]
-        averaged[name] = names
+        values = by_name[:, -1]
+        if not isinstance(statistic, WithOverall):
+            common = ~np.isnan(by_name[:, :-1]).any(axis=0)
+            if common.any():
+                values = by_name[:, :-1][:, common].mean(axis=1)
+            averaged[name] = [au for au, has in zip(rows.target.names, common, strict=True) if has]
         lines += [
             rows.row(name, "subject", float(value), n, group=subject)
             for subject, value, n in zip(counted.subjects, values, frames, strict=True)

@@ -233,6 +233,11 @@ class Target(Settings, ABC):
         """
 
     @property
+    def has_threshold(self) -> bool:
+        """Whether decisions depend on the threshold; classes are decided by the highest score."""
+        return self.form == "multilabel"
+
+    @property
     def main_metric(self) -> str:
         """The name of the target's main metric, such as "f1": the first of `statistics`."""
         return next(iter(self.statistics))

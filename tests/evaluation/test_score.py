@@ -10,6 +10,7 @@ import pytest
 from fauds.evaluation import score
 from fauds.evaluation.score import MetricRows
 from fauds.tables.frames import frame_set_fingerprint
+from fauds.targets.expression import Expression
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
@@ -158,6 +159,20 @@ def test_intensities_are_scored_on_coded_frames():
         (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }
     assert maes["fold", "AU12"] == maes["pooled", None] == ((1 + 2.5) / 2, 2)
+    # Correlations are of one model, and each fold has its own.
+    for name in ("intensity_icc", "intensity_pcc"):
+        scopes = {row.scope for row in rows if row.metric == name}
+        assert scopes == {"fold", "mean_of_folds"}
+
+
+def test_a_class_without_frames_has_no_accuracy_and_the_reason_is_given():
+    classes = MetricRows(Expression(classes=("calm", "glad", "cross")), "last")
+    labels, right = np.array([0, 1, 1], np.int16), np.eye(3, dtype=np.float32)[[0, 1, 0]]
+    fold = score.FoldScores(labels, right, np.full(3, 1 / 3))
+    rows = score.metric_rows({1: fold}, 0.5, classes)
+    assert score.undefined(rows, classes.target) == [
+        "accuracy, recall, f1 of cross in fold 1: no frame of the class in the test part"
+    ]
 
 
 def test_agreement_is_the_share_of_texts_that_describe_the_predicted_state():

@@ -415,6 +415,21 @@ def test_aus_below_the_mean_beyond_noise_are_named(tmp_path):
     assert "None has an interval that ends before" in read(write_html([none]))[0]
 
 
+def test_aus_whose_lead_over_the_baseline_has_no_interval_are_named(tmp_path):
+    extra = [
+        row("above_trivial", 0.2, au=AUS[0], low=0.1, high=0.3),
+        row("above_trivial", 0.3, au=AUS[1]),
+    ]
+    runs = tmp_path / "work" / "synthetic" / "runs"
+    text = read(write_html([write_run(runs / "above", extra=extra)]))[0]
+    untested = f"Not tested, since the difference has no interval: {AUS[1]}."
+    assert "Every action unit with an interval is above the baseline (always active)" in text
+    assert untested in text
+    extra.append(row("above_trivial", 0.1, au=AUS[2], low=-0.1, high=0.3))
+    text = read(write_html([write_run(runs / "some", extra=extra)]))[0]
+    assert f"reaches 0: {AUS[2]}. {untested}" in text
+
+
 def test_subjects_whose_frames_were_left_out_are_not_counted(tmp_path):
     """M002 has no prediction, and the rule of the run is to leave such frames out."""
     counts = dict.fromkeys(AUS, (1, 1, 1, 1))

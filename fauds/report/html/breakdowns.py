@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fauds.evaluation.results import MetricRow
+from fauds.metrics.resampling import WithOverall
 from fauds.report.formatting import percent, points, points_range, sentence_case
 from fauds.report.html.runs import ReportedRun
 from fauds.report.tables import Cell, Row, Table, baseline_cell, figure, fold_table
@@ -228,10 +229,17 @@ def subject_table(run: ReportedRun) -> Table | None:
 
 
 def _averaged_names(run: ReportedRun) -> str:
-    """Return a sentence on which AUs the main metric of a subject is averaged over."""
-    names, target = run.results.subject_names.get(run.main_metric), run.target
+    """Return a sentence on which AUs the main metric of a subject is averaged over.
+
+    The text is empty if the metric's overall value is no mean, such as the accuracy of classes.
+    """
+    target = run.target
+    if isinstance(target.statistics[run.main_metric], WithOverall):
+        return ""
+    # An older fauds took the mean over the AUs that a subject shows, and stored no names.
+    names = run.results.subject_names.get(run.main_metric, [])
     title = sentence_case(target.titles[run.main_metric])
-    if names is None or set(names) == set(target.names):
+    if set(names) == set(target.names):
         return f"Over all {target.plural}."
     if names:
         return (
@@ -261,12 +269,15 @@ def selection_table(run: ReportedRun) -> Table | None:
         row = run.row(run.main_metric, selection=selection)
         if row is not None and headline is not None:
             gap = _difference(row.value, headline.value)
+            if not run.target.has_threshold:
+                words = words.replace(", threshold as declared", "")
             rows.append(Row(words, (figure(row), Cell(gap))))
     if len(rows) < 2:
         return None
     figure_of = sentence_case(run.target.overall[run.main_metric])
+    chosen = "epoch and the threshold are" if run.target.has_threshold else "epoch is"
     return Table(
-        caption=f"{figure_of} by how the epoch and the threshold are chosen, in %",
+        caption=f"{figure_of} by how the {chosen} chosen, in %",
         head=("Chosen", sentence_case(run.target.titles[run.main_metric]), "Above the headline"),
         rows=tuple(rows),
         note="What is chosen on the test part is too good: it is shown so that figures chosen that "

@@ -148,12 +148,12 @@ def _published(runs: Sequence[ReportedRun]) -> Section | None:
         return None
     protocol = runs[0].results.protocol
     occurrence = f"occurrence {protocol.occurrence}; " if protocol.occurrence else ""
+    chosen = "epoch and their threshold" if runs[0].target.has_threshold else "epoch"
     words = [
         f"This page: {protocol.folds}, fold k tests part k; {occurrence}"
         f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
-        "alignment and a frame set of their own, seldom declared. How they chose their epoch and "
-        "their threshold is that of the paper or of the authors' code; test means the best on the "
-        "test part.",
+        f"alignment and a frame set of their own, seldom declared. How they chose their {chosen} "
+        "is that of the paper or of the authors' code; test means the best on the test part.",
         *_unlike(runs),
         "Gaps of a few points are smaller than the noise between splits (6.5 points on BP4D+, "
         "Hinduja et al., arXiv 2604.02162).",
