@@ -67,11 +67,11 @@ def difference_interval(
     """Return the difference between two models in a statistic, with its confidence interval.
 
     The variance of the difference is that of a jackknife over subjects (leaving out the same
-    subject for both models) plus, for each model with S > 1 runs, s^2 / S, where s is the standard
-    deviation of the statistic over its runs. The half width is the root of the variance times the
-    quantile of Student's t; the degrees of freedom of the sum are those of Satterthwaite (1946),
-    with S - 1 for a model's runs and `fauds.metrics.resampling.degrees_of_freedom` for the
-    subjects. For models with one run, the interval does not cover training again.
+    subject for both models) plus, for each model with S > 1 runs, the variance of training, from
+    `_training_variance`. The half width is the root of the variance times the quantile of Student's
+    t; the degrees of freedom of the sum are those of Satterthwaite (1946), with S - 1 for a model's
+    runs and `fauds.metrics.resampling.degrees_of_freedom` for the subjects. For models with one
+    run, the interval does not cover training again.
 
     Args:
         a: for each training run of model a, the counts of every subject, such as true and false
@@ -98,26 +98,56 @@ def difference_interval(
             hint="score both models on the same frames of the same subjects",
         )
 
-    def of_runs(runs: Sequence[Additive], weights: np.ndarray) -> np.ndarray:
+    def mean(runs: Sequence[Additive], weights: np.ndarray) -> np.ndarray:
         values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
-        return np.stack([*values])
+        of_runs: np.ndarray = np.mean([*values], axis=0)
+        return of_runs
 
     def difference(weights: np.ndarray) -> np.ndarray:
-        result: np.ndarray = of_runs(a, weights).mean(axis=0) - of_runs(b, weights).mean(axis=0)
-        return result
+        return mean(a, weights) - mean(b, weights)
 
     value, variance, freedom = resampling.jackknife(difference, [*a, *b], folds, estimand)
-    everyone = np.ones((1, len(folds)))
     parts = [(variance, freedom)]
     for runs in (a, b):
         if len(runs) > 1:
-            spread = of_runs(runs, everyone)[:, 0].var(axis=0, ddof=1)
-            parts.append((spread / len(runs), len(runs) - 1))
+            training = _training_variance(runs, folds, statistic, estimand)
+            parts.append((training, len(runs) - 1))
     unknown = (variance <= _TIE**2) | resampling.depends_on_one_subject(
         a[0], folds, statistic, estimand
     )
     half = np.where(unknown, np.nan, _half_width(parts, level))
     return Interval(value, value - half, value + half)
+
+
+def _training_variance(
+    runs: Sequence[Additive], folds: np.ndarray, statistic: Statistic, estimand: Estimand
+) -> np.ndarray:
+    """Return the variance of a model's mean over S > 1 runs that is due to training, [A + 1].
+
+    It is (s^2 - v) / S, at least 0. s^2 is the variance of the statistic over the runs. A part of
+    it, v, comes from runs that decide differently on single subjects, which averages out over
+    subjects. The jackknife over subjects contains this part already, so that it is subtracted, as
+    in standard errors that are clustered in two ways (Cameron, Gelbach and Miller, 2011). v is the
+    sum, over runs, of the jackknife variance over subjects of the run's deviation from the mean of
+    the runs, divided by S - 1.
+
+    Arguments are those of `difference_interval`.
+    """
+
+    def deviations(weights: np.ndarray) -> np.ndarray:
+        values = of_runs(weights)
+        return values - values.mean(axis=1, keepdims=True)
+
+    def of_runs(weights: np.ndarray) -> np.ndarray:
+        values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
+        return np.stack([*values], axis=1)
+
+    number = len(runs)
+    spread = of_runs(np.ones((1, len(folds))))[0].var(axis=0, ddof=1)
+    of_deviations = resampling.jackknife(deviations, runs, folds, estimand).variance
+    by_chance = of_deviations.sum(axis=0) / (number - 1)
+    training: np.ndarray = np.maximum(spread - by_chance, 0) / number
+    return training
 
 
 def compare(

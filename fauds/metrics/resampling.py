@@ -166,10 +166,10 @@ class Jackknife(NamedTuple):
     """A statistic of all subjects, and how it varies over samples of subjects.
 
     Attributes:
-        value: the statistic of all subjects, float64 [A + 1]; NaN where undefined.
-        variance: the estimated variance of the statistic over samples of subjects, float64 [A + 1];
-            NaN where unknown, since a stratum has a single subject or a value is undefined if one
-            subject is left out.
+        value: the statistic of all subjects, float64 [..., A + 1]; NaN where undefined.
+        variance: the estimated variance of the statistic over samples of subjects, float64
+            [..., A + 1]; NaN where unknown, since a stratum has a single subject or a value is
+            undefined if one subject is left out.
         freedom: the degrees of freedom of Student's t for intervals.
     """
 
@@ -192,7 +192,7 @@ def jackknife(
 
     Args:
         values: a function that takes the weights of G subjects in R samples, [R, G], and returns
-            the statistic of each sample, [R, A + 1].
+            the statistic of each sample, [R, A + 1], or several statistics, [R, ..., A + 1].
         counts: the counts that the statistic is computed from, each with arrays of shape [G, ...].
         folds: the number of the fold that tests each subject, int [G].
         estimand: what `values` estimates: "mean_of_folds" or "pooled".

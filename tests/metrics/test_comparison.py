@@ -83,38 +83,57 @@ def test_identical_models_do_not_differ_and_have_no_interval_of_width_0():
     assert np.isnan(result.low).all() and np.isnan(result.high).all()
 
 
-@pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_the_interval_is_that_of_leaving_out_subjects_and_of_repeating_seeds(estimand, seeds):
-    runs = [pair(seed, better=0.1)[:2] for seed in (3, 3, 3)]
-    a, b, folds = [runs[0][0]], [runs[0][1]], pair(3)[2]
-    if seeds > 1:
-        a = [Counts(r.tp - n, r.fp + n, r.fn + n, r.tn - n) for n, (r, _) in enumerate(runs)]
-    everyone = np.ones(len(folds))
-    variance = np.zeros(3)
+def left_out(runs, folds, estimand):
+    """Yield the jackknife's values, [subjects of a fold, runs, A + 1], for each fold."""
     for fold in range(3):
         out = []
         for subject in np.flatnonzero(folds == fold):
-            weights = everyone.copy()
+            weights = np.ones(len(folds))
             weights[subject] = 0
-            out.append(
-                figure(a, folds, estimand, weights[None])
-                - figure(b, folds, estimand, weights[None])
-            )
-        out = np.array(out)
-        variance += 2 / 3 * ((out - out.mean(axis=0)) ** 2).sum(axis=0)
+            out.append([figure([run], folds, estimand, weights[None]) for run in runs])
+        yield np.array(out)
+
+
+def plain_variance(parts):
+    """Return the variance of a jackknife from its values in each of three folds of three."""
+    return sum(2 / 3 * ((out - out.mean(axis=0)) ** 2).sum(axis=0) for out in parts)
+
+
+@pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
+@pytest.mark.parametrize("shift", [0, 15])
+def test_the_interval_is_that_of_leaving_out_subjects_and_of_repeating_seeds(estimand, shift):
+    """Run 1 of model a decides `shift` more active frames rightly, for every subject."""
+    a = [pair(seed, better=0.1)[0] for seed in (3, 3, 3)]
+    b, folds = [pair(3)[1]], pair(3)[2]
+    noise = np.random.default_rng(0).integers(0, 8, (3, *a[0].tp.shape))
+    more = np.minimum(noise + np.array([0, shift, 0])[:, None, None], a[0].fn)
+    a = [Counts(r.tp + n, r.fp, r.fn - n, r.tn) for r, n in zip(a, more, strict=True)]
+    of_a, of_b = ([*left_out(runs, folds, estimand)] for runs in (a, b))
+    variance = plain_variance(
+        x.mean(axis=1) - y.mean(axis=1) for x, y in zip(of_a, of_b, strict=True)
+    )
+    # Of the spread of the seeds, what differs between subjects is in that variance already.
+    deviations = plain_variance(x - x.mean(axis=1, keepdims=True) for x in of_a)
     of_seeds = np.array([figure([run], folds, estimand) for run in a])
+    training = of_seeds.var(axis=0, ddof=1) / 3 - deviations.sum(axis=0) / 2 / 3
+    assert (training[-1] > 0) == (shift > 0)
+    training = np.maximum(training, 0)
     # Three folds of three: 2 degrees of freedom over subjects, and 2 over three seeds.
-    freedom, total = np.full(3, 2.0), variance
-    if seeds > 1:
-        training = of_seeds.var(axis=0, ddof=1) / 3
-        total = variance + training
-        freedom = total**2 / (variance**2 / 2 + training**2 / 2)
+    total = variance + training
+    freedom = total**2 / (variance**2 / 2 + training**2 / 2)
     half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
     result = compare(a, b, folds, occurrence.f1, estimand=estimand)
     assert result.difference == pytest.approx(of_seeds.mean(axis=0) - figure(b, folds, estimand))
     assert result.high - result.difference == pytest.approx(half)
     assert result.difference - result.low == pytest.approx(half)
+
+
+def test_the_interval_of_two_trained_models_is_that_of_leaving_out_subjects():
+    a, b, folds = pair(3, better=0.1)
+    out = [*left_out([a, b], folds, "mean_of_folds")]
+    half = stats.t.ppf(0.975, 2) * np.sqrt(plain_variance(x[:, 0] - x[:, 1] for x in out))
+    result = compare([a], [b], folds, occurrence.f1, estimand="mean_of_folds")
+    assert result.high - result.difference == pytest.approx(half)
 
 
 def test_one_collapsed_seed_counts_as_one_seed_and_not_by_its_frames():
