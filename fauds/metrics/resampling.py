@@ -152,12 +152,11 @@ def depends_on_one_subject(
     of_groups = []
     for group in np.unique(groups):
         members = groups == group
-        size = int(members.sum())
-        of_group = selected(counts, members)
-        first, _ = alike([of_group], groups[members])
-        weights = np.concatenate([np.ones((1, size)), leave_one_out(size, first)])
+        of_group, strata = selected(counts, members), groups[members]
+        first, _ = alike([of_group], strata)
+        weights = np.concatenate([np.ones((1, len(strata))), leave_one_out(strata, first)])
         values = np.isnan(with_overall(statistic, _weighted_counts(weights, of_group)))
-        of_groups.append(~values[0] & values[1:].any(axis=0) & (size > 1))
+        of_groups.append(~values[0] & values[1:].any(axis=0) & (len(strata) > 1))
     depends: np.ndarray = np.any(of_groups, axis=0)
     return depends
 
@@ -187,8 +186,8 @@ def jackknife(
     """Estimate the variance of a statistic from its values without one subject at a time.
 
     The variances of the strata are added: that of a stratum with n subjects is (n - 1) / n times
-    the sum of the squared deviations of its n values from their mean (Efron and Stein, 1981). The
-    strata are those of `resampling_strata`.
+    the sum of the squared deviations of its n values from their mean (the stratified jackknife;
+    Rust and Rao, 1996). The strata are those of `resampling_strata`.
 
     Args:
         values: a function that takes the weights of G subjects in R samples, [R, G], and returns
@@ -201,7 +200,7 @@ def jackknife(
     value = values(np.ones((1, len(strata))))[0]
     # Thousands of images have few different counts; to leave out either of two alike is the same.
     first, like = alike(counts, folds)
-    left_out = values(leave_one_out(len(strata), first))[like]
+    left_out = values(leave_one_out(strata, first))[like]
     variance = np.full_like(value, np.nan if has_single_subject(strata) else 0.0)
     for stratum in np.unique(strata):
         part = left_out[strata == stratum]
@@ -232,20 +231,25 @@ def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
-def leave_one_out(subjects: int, left_out: np.ndarray | None = None) -> np.ndarray:
+def leave_one_out(strata: np.ndarray, left_out: np.ndarray | None = None) -> np.ndarray:
     """Return the weights of G subjects in R samples, each of which leaves out one subject.
 
+    The others of its stratum stand for it: their weights are n / (n - 1) in a stratum with n
+    subjects, so that the stratum keeps its part in statistics of several strata.
+
     Args:
-        subjects: the number of subjects, G.
+        strata: the number of the stratum that each subject belongs to, int [G].
         left_out: the subject that each of R samples leaves out, int [R]; None for every subject in
             turn.
 
     Returns:
         The weights by sample and subject, float64 [R, G]: 0 for the subject that a sample leaves
-        out, 1 for all others.
+        out, and 1 for all subjects of other strata.
     """
-    left_out = np.arange(subjects) if left_out is None else left_out
-    weights = np.ones((len(left_out), subjects))
+    left_out = np.arange(len(strata)) if left_out is None else left_out
+    same = strata[left_out][:, None] == strata
+    size = same.sum(axis=1, keepdims=True)
+    weights = np.where(same, size / np.maximum(size - 1, 1), 1.0)
     weights[np.arange(len(left_out)), left_out] = 0.0
     return weights
 

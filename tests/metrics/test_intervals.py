@@ -85,7 +85,9 @@ def test_the_jackknife_equals_leaving_out_each_subjects_frames(estimand):
     everyone = np.arange(len(folds))
     variance = np.zeros(4)
     for fold in range(3):
-        left_out = np.array([plain(frames, everyone[everyone != s], estimand)
+        # The other two of the fold stand for all three: twice the frames of all others, and three
+        # times theirs.
+        left_out = np.array([plain(frames, _without(s, folds), estimand)
                          for s in everyone[folds == fold]])  # fmt: skip
         variance += 2 / 3 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
     value = plain(frames, everyone, estimand)
@@ -94,6 +96,27 @@ def test_the_jackknife_equals_leaving_out_each_subjects_frames(estimand):
     for end, sign in ((results.low, -1), (results.high, 1)):
         expected = 1 / (1 + np.exp(-(logit + sign * half / (value * (1 - value)))))
         assert end == pytest.approx(expected)
+
+
+def _without(subject, folds):
+    """Return the subjects that stand for all if one of a fold of three is left out."""
+    times = np.where(folds == folds[subject], 3, 2)
+    times[subject] = 0
+    return np.repeat(np.arange(len(folds)), times)
+
+
+def test_the_pooled_accuracy_of_several_folds_has_the_variance_of_a_stratified_mean():
+    """With as many frames of each subject, accuracy is a mean of subjects, also over 5 folds."""
+    rng = np.random.default_rng(2)
+    right = rng.integers(30, 70, (20, 1))
+    zeros = np.zeros_like(right)
+    counts = Counts(tp=right, fp=100 - right, fn=zeros, tn=zeros)
+    folds = np.arange(20) % 5
+    result = intervals(counts, folds, occurrence.accuracy, estimand="pooled")
+    mean = right.mean() / 100
+    variance = sum(right[folds == fold].var(ddof=1) / 4 for fold in range(5)) / 25 / 100**2
+    half = stats.t.ppf(0.975, 20 / 3 - 1) * np.sqrt(variance) / (mean * (1 - mean))
+    assert result.high[0] == pytest.approx(special.expit(special.logit(mean) + half))
 
 
 def test_the_value_lies_within_its_interval():
@@ -192,4 +215,8 @@ def test_subjects_that_are_alike_share_a_group_and_others_do_not():
     )
     first, like = alike([counts], np.array([1, 1, 1, 2]))
     assert (first.tolist(), like.tolist()) == ([0, 1, 3], [0, 1, 0, 2])
-    assert leave_one_out(4, first).tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 0]]
+    third = 4 / 3
+    of_first = [[0, third, third, third], [third, 0, third, third], [third, third, third, 0]]
+    assert leave_one_out(np.zeros(4), first) == pytest.approx(np.array(of_first))
+    by_fold = [[0, 1.5, 1.5, 1], [1.5, 0, 1.5, 1], [1, 1, 1, 0]]
+    assert leave_one_out(np.array([1, 1, 1, 2]), first).tolist() == by_fold
