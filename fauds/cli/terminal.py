@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fauds.pipeline.workspace import Step
 
 
-_UNDEFINED = 8
+_LISTED = 8
 """The maximum number of undefined scores to print; leave-one-subject-out folds have hundreds."""
 
 
@@ -185,10 +185,8 @@ def show_results(folder: Path) -> None:
     console.print(_fold_table(results))
     _show_certainty(console, results)
     _show_words(console, results)
-    for line in results.undefined[:_UNDEFINED]:
-        console.print(f"undefined and left out of means: {line}", soft_wrap=True)
-    if more := results.undefined[_UNDEFINED:]:
-        console.print(f"undefined and left out of means: {len(more)} more, see report.html")
+    _show_list(console, "undefined and left out of means", results.undefined)
+    _show_list(console, "no interval", results.without_interval)
     # Show the face with most active labels, whether or not its prediction is right.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
     for reason in dict.fromkeys(results.without.values()):
@@ -203,6 +201,13 @@ def show_results(folder: Path) -> None:
             if au.text and au.predicted:
                 console.print(f"  {au.name}: {au.text}", soft_wrap=True)
     console.print(f"\n{folder / 'report.html'}, report.md", soft_wrap=True)
+
+
+def _show_list(console: Console, what: str, lines: Sequence[str]) -> None:
+    for line in lines[:_LISTED]:
+        console.print(f"{what}: {line}", soft_wrap=True)
+    if more := lines[_LISTED:]:
+        console.print(f"{what}: {len(more)} more, see report.html")
 
 
 def _fold_table(results: "Results") -> Table:

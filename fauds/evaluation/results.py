@@ -307,8 +307,9 @@ class Results(_Schema):
             have no face image.
         undefined: phrases that name the metrics that are undefined, and therefore left out of
             means, with the reasons.
-        without_interval: phrases that name the values that have no interval because a single
-            subject shows the AU or class in a test part, with that subject.
+        without_interval: phrases that name the AUs or classes whose main metric (a mean of folds)
+            has no interval, with the reasons, such as the only subject of a test part who shows the
+            AU.
         showing_subjects: by fold and by AU or class, the number of tested subjects with at least
             one frame in which it is true.
         subject_names: by metric, the AUs or classes over which the values of single subjects (scope

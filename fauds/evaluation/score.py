@@ -561,30 +561,47 @@ def showing_subjects(
 
 
 def without_interval(
+    lines: Sequence[MetricRow],
     showing: Mapping[int, Mapping[str, Sequence[str]]],
     tested: Mapping[int, np.ndarray],
-    target: Target,
+    rows: MetricRows,
     unit: Literal["subject", "image"],
 ) -> list[str]:
-    """Return a phrase for each AU or class that a single subject of a fold shows.
+    """Return a phrase for each AU or class whose main metric has no interval, with the reason.
 
-    Its means of folds have no interval: without this subject the fold would have no value, so that
-    nothing is known about the spread between subjects.
+    One reason is that a single subject of a fold shows the AU: without this subject the fold would
+    have no value, so that nothing is known about the spread between subjects.
 
     Args:
+        lines: all rows of the run, with their intervals.
         showing: by fold and by AU or class, the subjects with a frame in which it is true.
         tested: by fold, the subject of each test frame, str [N].
-        target: the target that is predicted.
+        rows: makes rows of results.json; its target and its choice of the epoch are those of the
+            protocol.
         unit: "image" if subjects are unknown, and images take their place.
     """
-    return [
-        f"{target.titles[target.main_metric]} of {name}: in fold {fold}, {subjects[0]} is the only "
-        f"one of {len(np.unique(tested[fold]))} {unit}s {'who' if unit == 'subject' else 'that'} "
-        "shows it"
-        for fold, by_name in showing.items()
-        for name, subjects in by_name.items()
-        if len(subjects) == 1 and len(np.unique(tested[fold])) > 1
-    ]
+    target = rows.target
+    sizes = {fold: len(np.unique(names)) for fold, names in tested.items()}
+    alone = [fold for fold, size in sizes.items() if size == 1 < max(sizes.values())]
+    phrases = []
+    for line in lines:
+        if (
+            (line.metric, line.scope) != (target.main_metric, "mean_of_folds")
+            or line.au is None
+            or line.selection != rows.selection
+            or line.value is None
+            or line.low is not None
+        ):
+            continue
+        reasons = [
+            f"in fold {fold}, {by_name[line.au][0]} is the only one of {sizes[fold]} {unit}s "
+            f"{'who' if unit == 'subject' else 'that'} shows it"
+            for fold, by_name in showing.items()
+            if len(by_name[line.au]) == 1 < sizes[fold]
+        ] or [f"fold {fold} tests a single {unit}" for fold in alone]
+        why = "; ".join(reasons or [f"the value is the same without any one {unit}"])
+        phrases.append(f"{target.titles[target.main_metric]} of {line.au}: {why}")
+    return phrases
 
 
 def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
@@ -715,7 +732,7 @@ def run_figures(
         metrics=lines,
         summary=summary(lines, target, _measures(folds)),
         undefined=undefined(lines, target),
-        without_interval=without_interval(showing, units_of, target, unit),
+        without_interval=without_interval(lines, showing, units_of, rows, unit),
         showing_subjects={
             fold: {name: len(ids) for name, ids in by_name.items()}
             for fold, by_name in showing.items()
