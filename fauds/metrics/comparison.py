@@ -254,7 +254,7 @@ def compare_groups(
 
         value, variance, freedom = resampling.jackknife(pooled, [of_group], of_folds, "pooled")
         values.append(value)
-        parts.append((variance, max(freedom, np.finfo(float).tiny)))
+        parts.append((variance, freedom))
         unknown |= variance <= _TIE**2
     difference = values[0] - values[1]
     half = np.where(unknown, np.nan, _half_width(parts, level))

@@ -206,7 +206,7 @@ def jackknife(
         part = left_out[strata == stratum]
         deviations = part - part.mean(axis=0)
         variance = variance + (len(part) - 1) / len(part) * (deviations**2).sum(axis=0)
-    return Jackknife(value, variance, degrees_of_freedom(strata))
+    return Jackknife(value, variance, degrees_of_freedom(len(strata)))
 
 
 def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -303,20 +303,19 @@ def has_single_subject(strata: np.ndarray) -> bool:
     return bool((np.unique(strata, return_counts=True)[1] == 1).any())
 
 
-def degrees_of_freedom(strata: np.ndarray) -> float:
-    """Return the degrees of freedom of Student's t for intervals over subjects.
+def degrees_of_freedom(subjects: int) -> float:
+    """Return the degrees of freedom of Student's t for intervals over G subjects.
 
-    They are the average number of subjects per stratum (a group such as a fold), or a third of all
-    subjects if that is more, minus one. The sum of the degrees of freedom over strata would be a
-    higher number. The lower number makes intervals wider, to make up for the skewness of results
-    over few subjects. A third is the average of three folds, with which this was measured; with
-    more folds, the average number of subjects alone would make intervals far too wide.
-    benchmarks/studies/coverage.py measures the coverage for 2, 3, 5 and 10 folds.
+    They are a third of the number of subjects, minus one, and at least one, whatever the number of
+    folds. The number of subjects minus that of folds would be more, but it holds for normally
+    distributed values. The lower number makes intervals wider, to make up for the skewness of
+    results over few subjects. benchmarks/studies/coverage.py measures the coverage for 2, 3, 5 and
+    10 folds and for leave-one-subject-out.
 
     Args:
-        strata: the number of the stratum that each subject belongs to, int [G].
+        subjects: the number of subjects, G.
     """
-    return len(strata) / min(len(np.unique(strata)), 3) - 1
+    return max(subjects / 3 - 1, 1.0)
 
 
 def _weighted_counts(

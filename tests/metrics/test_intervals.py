@@ -163,7 +163,7 @@ def test_leaving_one_subject_out_gives_the_interval_of_a_mean_of_subjects():
     results = intervals(counts, np.arange(9), occurrence.f1, estimand="mean_of_folds")
     values = occurrence.f1(counts)
     mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / 3
-    half = stats.t.ppf(0.975, 8) * error / (mean * (1 - mean))
+    half = stats.t.ppf(0.975, 2) * error / (mean * (1 - mean))
     assert results.value[:3] == pytest.approx(mean)
     assert results.low[:3] == pytest.approx(1 / (1 + np.exp(half - np.log(mean / (1 - mean)))))
 
@@ -179,10 +179,18 @@ def test_an_au_that_one_subject_of_a_fold_shows_has_no_interval_by_fold():
     assert not np.isnan(pooled.low).any()
 
 
-def test_more_folds_do_not_take_degrees_of_freedom_below_a_third_of_the_subjects():
-    for subjects, folds, freedom in ((41, 10, 41 / 3 - 1), (27, 3, 8), (40, 2, 19), (12, 12, 3)):
-        assert degrees_of_freedom(np.arange(subjects) % folds) == pytest.approx(freedom)
-    assert degrees_of_freedom(np.zeros(12, int)) == 11
+def test_degrees_of_freedom_are_a_third_of_the_subjects_minus_one_whatever_the_folds():
+    for subjects, freedom in ((41, 41 / 3 - 1), (27, 8), (12, 3), (4, 1), (2, 1)):
+        assert degrees_of_freedom(subjects) == pytest.approx(freedom)
+    counts, _ = counts_of(some_frames(7, subjects=12))
+    counts.tp[:] += 1
+    for folds in (np.zeros(12, int), np.arange(12) % 2, np.arange(12)):
+        result = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds")
+        wider = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds", level=0.99)
+        logits = [special.logit(end) - special.logit(result.value) for end in (result.high,
+                  wider.high)]  # fmt: skip
+        ratio = stats.t.ppf(0.995, 3) / stats.t.ppf(0.975, 3)
+        assert logits[1] / logits[0] == pytest.approx(np.full(4, ratio))
 
 
 def test_an_unknown_estimand_is_an_error_that_names_it():
@@ -204,7 +212,7 @@ def test_thousands_of_images_give_the_interval_of_leaving_out_one_after_the_othe
     without = np.array([np.delete(right, image).mean() for image in range(300)])
     variance = 299 / 300 * ((without.mean() - without) ** 2).sum()
     value = right.mean()
-    half = stats.t.ppf(0.975, 299) * np.sqrt(variance) / (value * (1 - value))
+    half = stats.t.ppf(0.975, 99) * np.sqrt(variance) / (value * (1 - value))
     ends = special.expit(special.logit(value) + np.array([-half, half]))
     assert (result.low[-1], result.high[-1]) == pytest.approx(tuple(ends))
 
