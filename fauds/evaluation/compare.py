@@ -13,7 +13,8 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.finished import CountedRun
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
-from fauds.metrics.comparison import DETECTABLE, Comparison, compare
+from fauds.metrics.comparison import DETECTABLE, Comparison, compare, swaps_used
+from fauds.metrics.intervals import LEVEL
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 from fauds.settings import flattened
 from fauds.targets.base import Target
@@ -184,7 +185,6 @@ def _other_frames(a: Results, b: Results) -> str:
     return f"the scored frames or their labels ({a.frames_scored:,} frames each, not the same)"
 
 
-LEVEL = 0.95
 PERMUTATIONS = 10_000
 SEED = 0
 
@@ -209,6 +209,11 @@ class MetricComparison:
     comparison: Comparison
 
     @property
+    def has_interval(self) -> bool:
+        """Whether the difference over all AUs has an interval; without one there is no verdict."""
+        return not np.isnan(self.comparison.low[-1])
+
+    @property
     def told_apart(self) -> bool:
         """Whether the models differ: the interval of the difference over all AUs excludes 0."""
         comparison = self.comparison
@@ -222,7 +227,7 @@ class MetricComparison:
         """
         comparison = self.comparison
         significant = comparison.p[-1] < 1 - LEVEL
-        return bool(np.isnan(comparison.low[-1]) or significant == self.told_apart)
+        return bool(not self.has_interval or significant == self.told_apart)
 
     @property
     def detectable(self) -> float:
@@ -233,13 +238,18 @@ class MetricComparison:
         comparison = self.comparison
         return float(DETECTABLE * (comparison.high[-1] - comparison.difference[-1]))
 
-    def equivalent(self, margin: float) -> bool:
+    def equivalent(self, margin: float) -> bool | None:
         """Return whether the interval of the difference lies within -margin to margin.
 
         Args:
             margin: the largest difference, 0 to 1, that counts as none.
+
+        Returns:
+            The answer; None if the difference has no interval.
         """
         comparison = self.comparison
+        if not self.has_interval:
+            return None
         return bool(comparison.low[-1] > -margin and comparison.high[-1] < margin)
 
 
@@ -285,6 +295,14 @@ class ModelComparison:
         If the subjects are unknown, this is the number of images.
         """
         return len(self.a[0].counted.subjects)
+
+    @property
+    def swaps(self) -> int:
+        """The number of swaps of the permutation test: all that exist, or `PERMUTATIONS` of them.
+
+        See `fauds.metrics.comparison.swaps_used`.
+        """
+        return swaps_used(self.subjects, PERMUTATIONS)
 
     @property
     def covers_training(self) -> bool:

@@ -22,13 +22,13 @@ _EDGE = 1e-9
 
 
 class Interval(NamedTuple):
-    """A statistic and its confidence interval; each field is float64 [A + 1].
+    """A statistic, or the difference of two, with its confidence interval; each float64 [A + 1].
 
     There is a value for each of A AUs or classes, and last the value over all of them, usually the
     mean.
 
     Attributes:
-        value: the statistic, such as F1; NaN where undefined.
+        value: the statistic, such as F1, or a difference; NaN where undefined.
         low: the lower end of the interval; NaN where `value` is NaN, and where the spread between
             subjects is unknown: the statistic does not vary between them (an AU that is never
             detected has F1 0 for every subject, but that does not make the value 0 certain), or it

@@ -75,13 +75,16 @@ def match_frames(
     """
     frame_keys, predicted_keys = _both_keys(external, frames)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    fold = np.array([fold_of[name] for name in split_groups(frames).tolist()])
+    groups = split_groups(frames)
+    fold = np.array([fold_of[name] for name in groups.tolist()])
     order = np.argsort(frame_keys)
     at = order[np.searchsorted(frame_keys[order], predicted_keys).clip(max=len(order) - 1)]
     belongs = (frame_keys[at] == predicted_keys) & (fold[at] > 0)
     left_out = _refuse_others(external, belongs, predicted_keys, where)
     _refuse_duplicates(external, predicted_keys, where)
-    _refuse_trained_folds(external, fold_of, where)
+    if external.folds is not None:
+        own = external.folds[belongs], fold[at[belongs]], groups[at[belongs]]
+        _refuse_trained_folds(*own, where)
     source = np.full(len(frame_keys), -1)
     source[at[belongs]] = np.flatnonzero(belongs)
     _refuse_empty_folds(fold[source >= 0], folds, where)
@@ -187,33 +190,32 @@ def _refuse_duplicates(
 
 
 def _refuse_trained_folds(
-    external: ExternalPredictions, fold_of: dict[str, int], where: object
+    predicting: np.ndarray, testing: np.ndarray, groups: np.ndarray, where: object
 ) -> None:
-    """Raise an error if the model of a fold predicts a subject that it was trained on.
+    """Raise an error if the model of a fold predicts frames that it was trained on.
 
     Args:
-        external: the predictions; nothing is checked if they have no fold numbers.
-        fold_of: by subject, the number of the fold that tests the subject.
+        predicting: the number of the fold whose model predicted each of M frames, int64 [M].
+        testing: the number of the fold that tests each frame, int [M].
+        groups: what folds assign as a whole, str [M]: the subject of each frame, or the release's
+            part where the subject is unknown.
         where: the file or folder of the predictions, for the error message.
     """
-    if external.folds is None:
+    wrong = predicting != testing
+    if not wrong.any():
         return
-    pairs = sorted(set(zip(external.subjects.tolist(), external.folds.tolist(), strict=True)))
-    wrong = [
-        (subject, fold)
-        for subject, fold in pairs
-        if subject in fold_of and fold_of[subject] != fold
-    ]
-    if wrong:
-        subject, fold = wrong[0]
-        more = f" ({len(wrong) - 1} more subjects have wrong folds)" if len(wrong) > 1 else ""
-        raise DataError(
-            f"{subject} is predicted by the model of fold {fold} but tested by fold "
-            f"{fold_of[subject]}: the model of fold {fold} was trained on {subject}{more}.",
-            where=where,
-            hint="in the column fold, write the number of the fold that tests the subject in the "
-            "protocol; renumber your folds if they are the same in another order",
-        )
+    group, fold, own = min(
+        zip(*(part[wrong].tolist() for part in (groups, predicting, testing)), strict=True)
+    )
+    others = len(set(groups[wrong].tolist())) - 1
+    more = f" ({others} more with wrong folds)" if others else ""
+    raise DataError(
+        f"{group} is predicted by the model of fold {fold} but tested by fold {own}: the model of "
+        f"fold {fold} was trained on {group}{more}.",
+        where=where,
+        hint="in the column fold, write the number of the fold that tests the frame in the "
+        "protocol; renumber your folds if they are the same in another order",
+    )
 
 
 def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -> None:

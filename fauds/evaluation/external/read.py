@@ -1,10 +1,11 @@
 """Reads files with predictions of other programs into arrays.
 
-Three formats are recognised by their columns. A table has the columns subject, task and frame.
-OpenFace writes one file for each sequence (one subject in one task); the file is named after the
-sequence, and frames are counted from 1, as in the labels of videos. Each row of a file of py-feat
-names an image, or a video and the number of a frame in it, counted from 0. The values are checked
-here; `match` checks that the frames are those of the protocol.
+Three formats are recognised by their columns. A table has the columns subject, task and frame, or
+key for images without numbers. OpenFace writes one file for each sequence (one subject in one
+task); the file is named after the sequence, and frames are counted from 1, as in the labels of
+videos. Each row of a file of py-feat names an image, or a video and the number of a frame in it,
+counted from 0. The values are checked here; `match` checks that the frames are those of the
+protocol.
 """
 
 import hashlib
@@ -90,7 +91,7 @@ def read(
             hint="score the files of each format separately",
         )
     columns = {sheet.path: classify(sheet, aus) for sheet in sheets}
-    parts, notes = [], [_recognised(distinct[0], len(sheets))]
+    parts, notes = [], [_recognised(distinct[0], len(sheets), sequences)]
     without_face = 0
     for sheet in sheets:
         _check_version(sheet, benchmark)
@@ -128,14 +129,18 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _recognised(kind: str, files: int) -> str:
+def _recognised(kind: str, files: int, sequences: Sequences) -> str:
     """Return a line of text that tells the user which format the files have.
 
     Args:
         kind: the format, such as "OpenFace".
         files: the number of files.
+        sequences: the sequences of the dataset.
     """
-    output = {TABLE_FORMAT: "a table with subject, task and frame"}.get(kind, f"{kind}'s output")
+    output = f"{kind}'s output"
+    if kind == TABLE_FORMAT:
+        names = "subject, task and frame" if sequences.numbered else "key"
+        output = f"a table with {names}"
     return f"read as {output}: {files} file{'s' if files > 1 else ''}"
 
 

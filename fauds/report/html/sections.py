@@ -101,7 +101,7 @@ def _by_fold(run: ReportedRun) -> Section:
         if run.results.unit == "subject"
         else f"Fold {fold} tests the images of the release's own part {', '.join(ids)}. Who is on "
         "an image is not known: the same person may be in both parts, and on several images."
-        for fold, ids in run.results.protocol.test_subjects.items()
+        for fold, ids in run.results.scored_groups.items()
     ]
     first, *others = (
         figures_by.by_fold(run, metric, sentence_case(title))
@@ -148,12 +148,12 @@ def _published(runs: Sequence[ReportedRun]) -> Section | None:
         return None
     protocol = runs[0].results.protocol
     occurrence = f"occurrence {protocol.occurrence}; " if protocol.occurrence else ""
+    chosen = "epoch and their threshold" if runs[0].target.has_threshold else "epoch"
     words = [
         f"This page: {protocol.folds}, fold k tests part k; {occurrence}"
         f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
-        "alignment and a frame set of their own, seldom declared. How they chose their epoch and "
-        "their threshold is that of the paper or of the authors' code; test means the best on the "
-        "test part.",
+        f"alignment and a frame set of their own, seldom declared. How they chose their {chosen} "
+        "is that of the paper or of the authors' code; test means the best on the test part.",
         *_unlike(runs),
         "Gaps of a few points are smaller than the noise between splits (6.5 points on BP4D+, "
         "Hinduja et al., arXiv 2604.02162).",
@@ -182,13 +182,8 @@ def _groups(run: ReportedRun) -> Section:
         for name, table in (("sex", sex), ("subject", subject))
         if table is None
     ]
-    words = [
-        f"Apart: more than the spread between {run.results.units} explains, though of many rows "
-        "one may lie apart by chance. Overlap does not show that there is no gap."
-    ]
-    paragraphs = [*(words if sex is not None else []), *missing]
     return Section(
-        "people", "Sex and subjects", paragraphs, tables=_present(sex), folded=_present(subject)
+        "people", "Sex and subjects", missing, tables=_present(sex), folded=_present(subject)
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from fauds.errors import DataError, UsageError
 from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions, read
-from tests.evaluation.external.helpers import AUS, BENCHMARK, bp4d, disfa, write
+from tests.evaluation.external.helpers import AUS, BENCHMARK, bp4d, disfa, images, write
 
 TABLE = {"subject": ["F001", "M002"], "task": ["T1", "T10"], "frame": [5, 9]}
 SCORES = {"AU01": [0.25, 0.5], "AU12": [1.0, 0.0]}
@@ -35,6 +35,11 @@ def test_a_file_is_read_and_its_format_is_reported(tmp_path: Path, suffix: str) 
     assert external.folds is None and not external.tracked
     assert external.sources == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     assert external.notes == ("read as a table with subject, task and frame: 1 file",)
+
+
+def test_a_table_of_single_images_is_reported_as_one_with_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", {"key": ["test_1", "test_2"], **SCORES})
+    assert predictions(path, images()).notes == ("read as a table with key: 1 file",)
 
 
 def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path) -> None:
