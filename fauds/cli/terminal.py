@@ -184,6 +184,7 @@ def show_results(folder: Path) -> None:
     console.print(f"backbone: {results.pretraining}", soft_wrap=True)
     console.print(_fold_table(results))
     _show_certainty(console, results)
+    _show_maps(console, results)
     _show_words(console, results)
     _show_list(console, "undefined and left out of means", results.undefined)
     _show_list(console, "no interval", results.without_interval)
@@ -264,6 +265,18 @@ def _show_certainty(console: Console, results: "Results") -> None:
             f"prediction: {done}",
             soft_wrap=True,
         )
+
+
+def _show_maps(console: Console, results: "Results") -> None:
+    """Print how well the maps of the model agree with AU maps."""
+    from fauds.report.map_metrics import TITLES, decimals, shown
+
+    figures = [
+        f"{TITLES[metric]} {decimals(results.row(metric, 'mean_of_folds'))}"
+        for metric in shown(results)
+    ]
+    if figures:
+        console.print(f"agreement with AU maps: {'; '.join(figures)}", soft_wrap=True)
 
 
 def _show_words(console: Console, results: "Results") -> None:

@@ -14,6 +14,7 @@ from fauds.evaluation.finished import CountedRun
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
 from fauds.metrics.comparison import DETECTABLE, Comparison, compare, swaps_used
+from fauds.metrics.frame_means import MEAN
 from fauds.metrics.intervals import LEVEL
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 from fauds.settings import flattened
@@ -342,9 +343,8 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     # A fold with one subject shows no variance between subjects, unless all folds are such.
     by_fold = resampling.resampling_strata(folds, "mean_of_folds")
     estimand: Estimand = "pooled" if resampling.has_single_subject(by_fold) else "mean_of_folds"
-    counts_a, counts_b = ([run.counted.counts for run in side] for side in (a, b))
     metrics = {}
-    for name, statistic in first.results.protocol.predicts.statistics.items():
+    for name, (statistic, counts_a, counts_b) in _compared(a, b).items():
         of_a, of_b = (
             np.stack([_figures(run, folds, statistic, estimand) for run in side])
             for side in (counts_a, counts_b)
@@ -366,6 +366,27 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
             ),
         )
     return ModelComparison(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
+
+
+def _compared(
+    a: Sequence[CountedRun], b: Sequence[CountedRun]
+) -> dict[str, tuple[Statistic, list[Additive], list[Additive]]]:
+    """Return the metrics that are compared: those of the target, and means over frames of all runs.
+
+    Returns:
+        By metric, its function and the counts or sums that it is computed from, of each run of the
+        first and of the second model.
+    """
+    of_a, of_b = ([run.counted.counts for run in side] for side in (a, b))
+    statistics = a[0].results.protocol.predicts.statistics
+    compared: dict[str, tuple[Statistic, list[Additive], list[Additive]]] = {
+        name: (statistic, of_a, of_b) for name, statistic in statistics.items()
+    }
+    for name in a[0].sums:
+        if all(name in run.sums for run in (*a, *b)):
+            sums = ([run.sums[name] for run in side] for side in (a, b))
+            compared[name] = (MEAN, *sums)  # type: ignore[assignment]
+    return compared
 
 
 def _figures(

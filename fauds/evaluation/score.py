@@ -17,10 +17,12 @@ from fauds.evaluation.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
 from fauds.metrics.comparison import compare_groups, difference_interval
+from fauds.metrics.frame_means import MEAN, Sums, sums_by
 from fauds.metrics.intervals import LEVEL, METHOD, Interval, intervals
 from fauds.metrics.occurrence import defined_mean
 from fauds.metrics.resampling import (
     ESTIMANDS,
+    Additive,
     Statistic,
     WithOverall,
     selected,
@@ -177,6 +179,8 @@ class FoldScores:
             they cannot be parsed.
         intensities: the AU intensities; None if the model predicts no intensities.
         graded: whether the scores are probabilities; False if all scores are decisions 0 or 1.
+        by_frame: metrics that have a value for each frame and each AU or class, such as the cosine
+            between two maps: float [N, A], NaN where a frame has none.
     """
 
     labels: np.ndarray
@@ -187,6 +191,7 @@ class FoldScores:
     texts: TextFigures | None = None
     intensities: Intensities | None = None
     graded: bool = True
+    by_frame: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def metric_rows(
@@ -222,6 +227,7 @@ def _fold_rows(
     for name, figure in metrics.items():
         lines += rows.by_name(name, "fold", figure, n, fold=fold)
     lines += _variance(metrics, "fold", n[-1], rows, fold)
+    lines += _frame_rows(scores.by_frame, "fold", rows, fold)
     lines += _intensity_rows(scores.intensities, "fold", rows, fold)
     if scores.texts is not None:
         for name, (values, frames) in scores.texts.by_au.items():
@@ -253,6 +259,20 @@ def _variance(
         return []
     variance = float(occurrence.variance_over_aus(figure.by_name))
     return [rows.row("f1_variance", scope, variance, n, fold=fold)]
+
+
+def _frame_rows(
+    by_frame: Mapping[str, np.ndarray], scope: str, rows: MetricRows, fold: int | None = None
+) -> list[MetricRow]:
+    """Return the rows of metrics that are means of the values of frames; see `FoldScores`."""
+    lines: list[MetricRow] = []
+    for name, values in by_frame.items():
+        sums = sums_by(values, np.zeros(len(values), np.int64), 1)
+        means = with_overall(MEAN, sums)[0]
+        n = [*sums.frames[0].tolist(), int((~np.isnan(values)).any(axis=1).sum())]
+        figure = MetricValues(means[:-1], float(means[-1]))
+        lines += rows.by_name(name, scope, figure, n, fold=fold)
+    return lines
 
 
 def _intensity_rows(
@@ -319,7 +339,18 @@ def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows)
     for name, figure in metrics.items():
         lines += rows.by_name(name, "pooled", figure, n)
     lines += _variance(metrics, "pooled", n[-1], rows)
+    lines += _frame_rows(frame_values(folds), "pooled", rows)
     return lines + _intensity_rows(_joined(folds), "pooled", rows)
+
+
+def frame_values(folds: Mapping[int, FoldScores]) -> dict[str, np.ndarray]:
+    """Return the metrics that have a value for each frame, over all folds, float [sum of N, A].
+
+    Metrics that a fold lacks are left out.
+    """
+    parts = [scores.by_frame for scores in folds.values()]
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in shared}
 
 
 def _joined(folds: Mapping[int, FoldScores]) -> Intensities | None:
@@ -416,23 +447,29 @@ def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
 
 
 def with_intervals(
-    lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
+    lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows, sums: Mapping[str, Sums]
 ) -> list[MetricRow]:
     """Return all rows of a run, with confidence intervals added where they are defined.
 
-    Intervals are added to the rows of the metrics in `Target.statistics`, such as F1, that have the
-    scope "mean_of_folds" or "pooled" and the protocol's own choice of the epoch.
+    Intervals are added to the rows of the metrics in `Target.statistics`, such as F1, and of
+    metrics that are means over frames, that have the scope "mean_of_folds" or "pooled" and the
+    protocol's own choice of the epoch.
 
     Args:
         lines: all rows of the run.
         counted: each subject's counts of correct and wrong decisions.
+        sums: by metric, each subject's sums of the values of frames, in the order of `counted`.
         rows: makes rows of results.json; its target and its choice of the epoch are those of the
             protocol.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
-    for name, statistic in rows.target.statistics.items():
+    measured: dict[str, tuple[Additive, Statistic]] = {
+        name: (counted.counts, statistic) for name, statistic in rows.target.statistics.items()
+    }
+    measured |= {name: (of_subjects, MEAN) for name, of_subjects in sums.items()}
+    for name, (counts, statistic) in measured.items():
         for estimand in ESTIMANDS:
-            computed = intervals(counted.counts, counted.folds, statistic, estimand=estimand)
+            computed = intervals(counts, counted.folds, statistic, estimand=estimand)
             for i, au in enumerate((*rows.target.names, None)):
                 ends[name, estimand, au] = plain(computed.low[i]), plain(computed.high[i])
     return [
@@ -634,6 +671,23 @@ def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
     )
 
 
+def sums_of_units(
+    counted: BySubject, values: np.ndarray, folds: np.ndarray, units: np.ndarray
+) -> Sums:
+    """Return each subject's sums of the values of frames, in the order of counts by subject.
+
+    Args:
+        counted: the counts of G subjects, or of images where subjects are unknown.
+        values: the values of N frames, float [N, A], NaN where a frame has none.
+        folds: the number of the fold that tests each frame, int [N].
+        units: the subject or image of each frame, str [N].
+    """
+    owners = zip(counted.folds.tolist(), counted.subjects, strict=True)
+    place = {owner: i for i, owner in enumerate(owners)}
+    groups = [place[owner] for owner in zip(folds.tolist(), units.tolist(), strict=True)]
+    return sums_by(values, np.array(groups, np.int64), len(place))
+
+
 @dataclass(frozen=True)
 class FrameOwners:
     """Whom the N frames that one fold tests belong to.
@@ -716,12 +770,14 @@ def run_figures(
     )
     frames = np.array([coded_frames.get(subject, 0) for subject in counted.subjects])
     lines = metric_rows(folds, threshold, rows)
+    by_frame = frame_values(folds)
+    sums = {name: sums_of_units(counted, v, fold_of, units) for name, v in by_frame.items()}
     of_subjects: list[MetricRow] = []
     subject_names: dict[str, list[str]] = {}
     if unit == "subject":
         of_subjects, subject_names = subject_rows(counted, frames, rows)
     lines = [
-        *with_intervals(lines, counted, rows),
+        *with_intervals(lines, counted, rows, sums),
         *trivial_rows(counted, frames, rows),
         *sex_rows(counted, frames, rows),
         *of_subjects,
@@ -730,7 +786,7 @@ def run_figures(
     units_of = {fold: of_fold.units for fold, of_fold in owners.items()}
     return RunFigures(
         metrics=lines,
-        summary=summary(lines, target, _measures(folds)),
+        summary=summary(lines, target, [*by_frame, *_measures(folds)]),
         undefined=undefined(lines, target),
         without_interval=without_interval(lines, showing, units_of, rows, unit),
         showing_subjects={

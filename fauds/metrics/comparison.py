@@ -104,7 +104,8 @@ def difference_interval(
         return of_runs
 
     def difference(weights: np.ndarray) -> np.ndarray:
-        return mean(a, weights) - mean(b, weights)
+        a_minus_b: np.ndarray = mean(a, weights) - mean(b, weights)
+        return a_minus_b
 
     value, variance, freedom = resampling.jackknife(difference, [*a, *b], folds, estimand)
     parts = [(variance, freedom)]
@@ -136,7 +137,8 @@ def _training_variance(
 
     def deviations(weights: np.ndarray) -> np.ndarray:
         values = of_runs(weights)
-        return values - values.mean(axis=1, keepdims=True)
+        from_mean: np.ndarray = values - values.mean(axis=1, keepdims=True)
+        return from_mean
 
     def of_runs(weights: np.ndarray) -> np.ndarray:
         values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)

@@ -14,6 +14,7 @@ from fauds.evaluation.compare import (
 )
 from fauds.evaluation.finished import CountedRun
 from fauds.metrics.intervals import LEVEL
+from fauds.report import map_metrics
 from fauds.report.formatting import (
     new_console,
     new_table,
@@ -53,8 +54,10 @@ def show_comparison(
     )
     for line in _models(pair):
         console.print(line, soft_wrap=True)
-    for name, compared in pair.metrics.items():
-        console.print(_table(pair, name, compared))
+    for name in pair.target.statistics:
+        console.print(_table(pair, name, pair.metrics[name]))
+    if maps := _maps(pair):
+        console.print(_map_table(maps))
     for line in _notes(pair, runs):
         console.print(line, soft_wrap=True)
     console.print()
@@ -187,7 +190,8 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
 
 def _others(pair: ModelComparison) -> Iterator[str]:
     """Yield a sentence for each metric except the main one: which model has the better value."""
-    for name, compared in pair.metrics.items():
+    for name in pair.target.statistics:
+        compared = pair.metrics[name]
         if name == pair.target.main_metric:
             continue
         figure = pair.target.overall[name]
@@ -292,6 +296,32 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
             points_range(row["low"], row["high"]) or "-",
             _probability(row["p"]),
             "" if row["au"] is None else _probability(row["adjusted_p"]),
+        )
+    return table
+
+
+def _maps(pair: ModelComparison) -> dict[str, MetricComparison]:
+    """Return the comparisons by metrics of maps, by the titles of the metrics."""
+    return {
+        title: pair.metrics[name]
+        for name, title in map_metrics.TITLES.items()
+        if name in pair.metrics
+    }
+
+
+def _map_table(maps: dict[str, MetricComparison]) -> Table:
+    """Return the table of the comparisons by metrics of maps, over all AUs or classes, 0 to 1."""
+    table = new_table("agreement of maps", "a", "b", "a - b", "95 % interval", "p")
+    for title, compared in maps.items():
+        a, b = compared.a[-1], compared.b[-1]
+        comparison = compared.comparison
+        low, high = comparison.low[-1], comparison.high[-1]
+        table.add_row(
+            title,
+            *("-" if np.isnan(value) else f"{value:.2f}" for value in (a, b)),
+            "-" if np.isnan(a - b) else f"{comparison.difference[-1]:+.2f}",
+            "-" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}",
+            _probability(comparison.p[-1]),
         )
     return table
 

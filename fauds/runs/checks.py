@@ -96,7 +96,7 @@ def check_machine(plan: Plan, tables: Path, say: Say, groups: int = 1) -> int:
     reason = None if on_request else reason_unused()
     with timing.random_state_kept(accelerator.device):
         model = _build(plan, settings.model.untrained())
-        needed = _disk_space(work, model, averaged=settings.training.ema is not None, groups=groups)
+        needed = _disk_space(work, model, settings.training, groups)
         times = timing.measure(model, settings, accelerator, target.names, target.form)
         step = times.step(_faces_per_process(plan, accelerator))
         seconds = _seconds(work, settings.training, step, times.testing / accelerator.num_processes)
@@ -228,7 +228,7 @@ def _seconds(
     )
 
 
-def _disk_space(work: list[FoldWork], model: Model, *, averaged: bool, groups: int) -> int:
+def _disk_space(work: list[FoldWork], model: Model, training: TrainingSettings, groups: int) -> int:
     """Return the bytes of disk space that checkpoints and weights will take in addition.
 
     Two checkpoints of a fold are kept while a third one is written, for each fold that is trained
@@ -237,7 +237,8 @@ def _disk_space(work: list[FoldWork], model: Model, *, averaged: bool, groups: i
     Args:
         work: what is left to do for each fold.
         model: the model.
-        averaged: whether checkpoints have a moving average of the weights too.
+        training: the settings of training: checkpoints may have a moving average of the weights,
+            and what the optimiser keeps of each gradient.
         groups: the number of folds that are trained at the same time.
     """
     untrained = [fold.folder for fold in work if fold.epochs]
@@ -245,7 +246,8 @@ def _disk_space(work: list[FoldWork], model: Model, *, averaged: bool, groups: i
         return 0
     weights = sum(int(tensor.nbytes) for tensor in model.state_dict().values())
     trained = sum(int(p.nbytes) for group in model.param_groups().values() for p in group)
-    one = (1 + averaged) * weights + 2 * trained  # AdamW keeps two moments
+    moments = {"adamw": 2, "sgd": 1}[training.optimiser]
+    one = (1 + (training.ema is not None)) * weights + moments * trained
     existing = [path for folder in untrained for path in checkpoint.list_checkpoints(folder)]
     checkpoints = 3 * one * min(groups, len(untrained))
     existing_size = sum(path.stat().st_size for path in existing)

@@ -18,7 +18,14 @@ from fauds.nn.base import CAPABILITIES, Attends, Describes, Model
 from fauds.runs import illustrations
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
-from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no_image_words
+from fauds.runs.predict import (
+    Explanations,
+    Inference,
+    epoch_predictor,
+    explain,
+    infer,
+    no_image_words,
+)
 from fauds.settings import BackboneSettings
 from fauds.tables import predictions, store
 from fauds.tables.frames import subjects_known
@@ -254,9 +261,7 @@ class FoldRun:
         illustrations.write_features(self.folder, model, inputs, rows, plan.settings)
         if explained.attention is not None:
             ids = inputs.faces.frame_ids[rows[chosen]]
-            illustrations.write_attention(
-                self.folder, ids, explained.attention, inputs.target.names
-            )
+            illustrations.write_attention(self.folder, ids, explained, inputs.target.names)
         measured = {
             "words": {name: [v if count else None, count] for name, (v, count) in measures.items()},
             "seconds": round(time.perf_counter() - start, 1),
@@ -269,7 +274,7 @@ class FoldRun:
             "versions": versions(),
         }
         store.write_json(self.folder / MEASURED, measured)
-        self._write_predictions(inference.scores, chosen, explained, meta)
+        self._write_predictions(inference, chosen, explained, meta)
 
     def _say(self, line: str) -> None:
         self.progress.say(f"fold {self.fold}, {line}")
@@ -383,7 +388,11 @@ class FoldRun:
         return chosen, explained
 
     def _write_predictions(
-        self, scores: np.ndarray, chosen: np.ndarray, explained: Explanations, meta: dict[str, Any]
+        self,
+        inference: Inference,
+        chosen: np.ndarray,
+        explained: Explanations,
+        meta: dict[str, Any],
     ) -> None:
         target, rows = self.inputs.target, np.flatnonzero(self.test_frames)
         positions = np.full(len(rows), len(chosen))
@@ -398,7 +407,8 @@ class FoldRun:
             self.inputs.frames.take(pa.array(rows)),
             self.fold,
             target.names,
-            scores,
+            inference.scores,
             {"inputs": meta["vocabulary"], "settings": meta},
+            by_frame=inference.by_frame,
             texts={name: column.take(pa.array(positions)) for name, column in texts.items()},
         )

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fauds.errors import DataError, UsageError
 from fauds.nn import MODELS, presets
-from fauds.nn.base import Model
+from fauds.nn.base import Model, Need
 from fauds.protocols.benchmark import Benchmark
 from fauds.protocols.run_settings import write_settings
 from fauds.settings import RunSettings, with_added_settings
@@ -130,14 +130,19 @@ class Plan:
         return MODELS[self.model]
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the model needs in training besides images and labels."""
+        return self.family.needs_of(self.settings.model)
+
+    @property
     def needs_captions(self) -> bool:
         """Whether the model learns from captions."""
-        return "captions" in self.family.needs
+        return "captions" in self.needs
 
     @property
     def needs_landmarks(self) -> bool:
         """Whether the model learns from facial landmarks."""
-        return "landmarks" in self.family.needs
+        return "landmarks" in self.needs
 
     @property
     def command(self) -> str:

@@ -277,7 +277,7 @@ class Training:
             losses=HostCopy(losses),
             shared_losses=HostCopy(accelerator.reduce(losses, "mean")) if logged else None,
             norm=HostCopy(norm),
-            # The fused AdamW itself leaves a step out, which accelerate does not notice.
+            # A fused optimiser itself leaves a step out, which accelerate does not notice.
             scaled=accelerator.scaler is not None,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, self._frames_an_epoch - number * training.batch_size),

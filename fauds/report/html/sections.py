@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 from fauds.evaluation.finished import read_scored
 from fauds.report import charts as figures
+from fauds.report.described_faces import gallery
 from fauds.report.features import draw_features, find_features
 from fauds.report.formatting import sentence_case
 from fauds.report.html import breakdowns as figures_by
 from fauds.report.html import compared
+from fauds.report.html.face_images import shown_images
 from fauds.report.html.runs import ReportedRun, comparable
+from fauds.report.map_figure import Model, draw_maps
+from fauds.report.map_metrics import NOTE, map_table, shown
 from fauds.report.published import like_for_like_note, published_rows
 from fauds.report.svg import Drawing
 from fauds.report.tables import Table, confusion_table
@@ -37,7 +41,7 @@ class Section:
     folded: Sequence[Table] = field(default=())
 
 
-def sections(runs: Sequence[ReportedRun]) -> list[Section]:
+def sections(runs: Sequence[ReportedRun], with_faces: bool = False) -> list[Section]:
     """Return the sections of the page, except its summary, faces and provenance.
 
     Sections that do not apply to the runs are left out. A section whose data are missing has a
@@ -45,6 +49,7 @@ def sections(runs: Sequence[ReportedRun]) -> list[Section]:
 
     Args:
         runs: the runs of the page. Sections about a single run are about the first run.
+        with_faces: show faces of real people too.
     """
     run = runs[0]
     candidates = [
@@ -55,6 +60,7 @@ def sections(runs: Sequence[ReportedRun]) -> list[Section]:
         _ablation(runs),
         _published(runs),
         _selection(run),
+        _maps(runs, with_faces),
         _groups(run),
         _texts(run),
         _reliability(run),
@@ -93,6 +99,25 @@ def _by_au(runs: Sequence[ReportedRun]) -> Section:
             compared.by_au(runs), figures_by.au_table(runs[0]), confusion_table(runs[0].results)
         ),
     )
+
+
+def _maps(runs: Sequence[ReportedRun], with_faces: bool) -> Section | None:
+    """Return the section on how well the maps of the model agree with AU maps; None without."""
+    table = map_table(runs[0].results)
+    if table is None:
+        return None
+    models = [
+        Model(
+            f"run {run.letter}" if len(runs) > 1 else "",
+            {face.frame_id: face for face in gallery(run.folder)},
+        )
+        for run in runs
+        if shown(run.results)
+    ]
+    images, _ = shown_images(runs[0], [*models[0].faces.values()], with_faces)
+    figure = draw_maps(models, images)
+    drawings = [] if figure is None else [figure]
+    return Section("maps", "Where the model looks", [NOTE], drawings, tables=[table])
 
 
 def _by_fold(run: ReportedRun) -> Section:
