@@ -97,7 +97,8 @@ class AUCues(Model, Attends, Guided):
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(channels, len(spec.names))
         self.codebook: Tensor
-        self.register_buffer("codebook", codebook_table(spec.names), persistent=False)
+        self.register_buffer("codebook", codebook_table(spec.names))
+        self.names = spec.names
 
     @staticmethod
     def _layer_index(stages: Stages, layer: int | None) -> int:
@@ -244,6 +245,8 @@ class AUCues(Model, Attends, Guided):
     def _cues(self, batch: Batch, size: int) -> Tensor:
         """Return the AU map of the class of each image, [B, size, size]."""
         landmarks = cast(Tensor, batch.landmarks).float()
-        # Counts are computed before the batch and the model are on the same device.
-        codebook = self.codebook.to(landmarks.device)
+        codebook = self.codebook
+        if codebook.device != landmarks.device:
+            # Counts are computed before the batch is moved, and must not wait for the model's GPU.
+            codebook = codebook_table(self.names).to(landmarks.device)
         return au_map(landmarks, codebook[batch.labels.clamp(min=0)], size, self.image_size)

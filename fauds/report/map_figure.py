@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -70,7 +71,7 @@ def draw_maps(models: Sequence[Model], images: Mapping[int, Path]) -> Drawing | 
         names = ", ".join(models[0].faces[frame].aus[place].name for frame, place in chosen)
         words = (
             f"Test faces ({names}), each with the AU map of its class and what the model "
-            "looks at: its attention, and the map of the true class. Bright is high."
+            "looks at: its attention, and the map of the true class. Yellow is high."
         )
         return as_drawing(figure, "maps", "Faces, AU maps and maps of the model", words)
 
@@ -102,17 +103,17 @@ def _complete(face: DescribedFace, place: int) -> bool:
 
 
 def _overlaid(face: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return a face that is dark where a map is low, uint8 [side, side, 3].
+    """Return a grey face under the colours of a map, yellow where it is high, uint8 [s, s, 3].
 
     Args:
-        face: the image, uint8 [side, side, 3].
+        face: the image, uint8 [s, s, 3].
         values: the map, float [rows, columns].
     """
     spread = np.ptp(values)
     share = (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
-    large = Image.fromarray(share.astype(np.float32)).resize(
-        (_SIDE, _SIDE), Image.Resampling.BICUBIC
-    )
-    light = 0.2 + 0.8 * np.clip(np.asarray(large), 0, 1)
-    lit: np.ndarray = (face * light[..., None]).astype(np.uint8)
-    return lit
+    small = Image.fromarray(share.astype(np.float32))
+    large = np.asarray(small.resize(face.shape[1::-1], Image.Resampling.BICUBIC))
+    colours = colormaps["viridis"](np.clip(large, 0, 1))[..., :3]
+    grey = face.mean(axis=2, keepdims=True) / 255
+    mixed: np.ndarray = np.rint(255 * (0.45 * grey + 0.55 * colours)).astype(np.uint8)
+    return mixed

@@ -48,7 +48,7 @@ def map_table(results: Results) -> Table | None:
     rows = [
         Row(
             au or "all faces",
-            tuple(Cell(decimals(results.row(m, "mean_of_folds", au))) for m in metrics),
+            tuple(_cell(results.row(m, "mean_of_folds", au)) for m in metrics),
             au is None,
         )
         for au in (*target.names, None)
@@ -59,6 +59,11 @@ def map_table(results: Results) -> Table | None:
         head=(target.noun, *(TITLES[m] for m in metrics)),
         rows=tuple(rows),
     )
+
+
+def _cell(row: MetricRow | None) -> Cell:
+    text, _, interval = decimals(row).partition(" (")
+    return Cell(text, interval.removesuffix(")"))
 
 
 def _value(results: Results, metric: str, au: str | None) -> float | None:

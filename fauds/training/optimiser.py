@@ -39,7 +39,7 @@ def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.Opti
             momentum=training.momentum,
             nesterov=training.momentum > 0,
             weight_decay=training.weight_decay,
-            fused=True,
+            foreach=True,
         )
     return torch.optim.AdamW(
         groups,
