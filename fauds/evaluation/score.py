@@ -463,13 +463,17 @@ def with_intervals(
             protocol.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
-    measured: dict[str, tuple[Additive, Statistic]] = {
-        name: (counted.counts, statistic) for name, statistic in rows.target.statistics.items()
+    measured: dict[str, tuple[Additive, Statistic, float]] = {
+        name: (counted.counts, statistic, 0) for name, statistic in rows.target.statistics.items()
     }
-    measured |= {name: (of_subjects, MEAN) for name, of_subjects in sums.items()}
-    for name, (counts, statistic) in measured.items():
+    # The mean of values from 0 to 1 is not below 0, but that of cosines can be.
+    measured |= {
+        name: (of_subjects, MEAN, -1 if (of_subjects.total < 0).any() else 0)
+        for name, of_subjects in sums.items()
+    }
+    for name, (counts, statistic, lowest) in measured.items():
         for estimand in ESTIMANDS:
-            computed = intervals(counts, counted.folds, statistic, estimand=estimand)
+            computed = intervals(counts, counted.folds, statistic, estimand=estimand, lowest=lowest)
             for i, au in enumerate((*rows.target.names, None)):
                 ends[name, estimand, au] = plain(computed.low[i]), plain(computed.high[i])
     return [

@@ -161,8 +161,10 @@ class Inputs:
 
         Raises:
             DataError: an AU is never active in the frames that the fold trains on, or a class has
-                no frame among them.
+                no frame among them, so that its weight is not defined.
         """
+        if rule == "none":
+            return np.ones(len(self.target.names))
         labels = self.target.indicators(self.faces.labels[training_frames])
         positives = (labels == 1).sum(axis=0)
         weights = self.target.class_weights((labels >= 0).sum(axis=0), positives)
@@ -176,8 +178,6 @@ class Inputs:
                 where=FOLDS,
                 hint="use more subjects or frames, or other folds",
             )
-        if rule == "none":
-            return np.ones_like(weights)
         return weights / weights.sum() if rule == "sum1" else weights
 
 
