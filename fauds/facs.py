@@ -123,9 +123,9 @@ def parse_codes(text: str) -> dict[str, FacsCode]:
     Codes are separated by plus signs, commas, semicolons or blanks. A code is a number, which may
     have "AU" before it, the side (L or R for the person's left or right, B for both sides, U for
     one side that is not named), an intensity from A to E after it, and then a question mark if the
-    coder was not certain. Case does not matter. ``0``, ``AU0`` and ``neutral`` say that no AU occurs. If an
-    AU is coded for the left and the right separately, as in ``L12B+R12D``, it is on both sides with
-    the higher intensity.
+    coder was not certain. Case does not matter. ``0``, ``AU0`` and ``neutral`` say that no AU
+    occurs. If an AU is coded for the left and the right separately, as in ``L12B+R12D``, it is on
+    both sides with the higher intensity.
 
     Args:
         text: the codes of one face.
