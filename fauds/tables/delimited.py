@@ -409,12 +409,11 @@ def _head_lines(lines: Sequence[str]) -> int:
 
 def _delimiter(header: str) -> str:
     """Return the character between the names of the columns: the one that gives most names."""
-    counts = {
-        mark: sum(
-            bool(re.search(r"\w", cell)) for cell in next(csv.reader([header], delimiter=mark), [])
-        )
-        for mark in (",", "\t", ";")
-    }
+    counts = {}
+    for mark in (",", "\t", ";"):
+        cells = next(csv.reader([header], delimiter=mark), [])
+        # A list of numbers within one cell has delimiters too, but no letters.
+        counts[mark] = (sum(bool(re.search(r"[^\W\d_]", cell)) for cell in cells), len(cells) > 1)
     return max(counts, key=lambda mark: counts[mark])
 
 
