@@ -486,14 +486,17 @@ def _lenient_numbers(column: pa.Array, decimal: str) -> tuple[np.ndarray, np.nda
     texts = _trimmed(column)
     if decimal == ".":
         try:
-            return _with_nan(texts.cast(pa.float64())), np.empty(0, np.int64)
+            numbers = _with_nan(texts.cast(pa.float64()))
         except pa.ArrowInvalid:
-            pass
+            numbers = None
+        # Arrow also reads texts such as "-nan(ind)" and "inf".
+        if numbers is not None and np.isfinite(numbers).sum() == len(texts) - texts.null_count:
+            return numbers, np.empty(0, np.int64)
     texts = _plain_numbers(texts, decimal)
     valid = pc.match_substring_regex(texts, _NUMBER)
-    numbers = pc.if_else(valid, texts, pa.nulls(len(texts), pa.string())).cast(pa.float64())
+    plain = pc.if_else(valid, texts, pa.nulls(len(texts), pa.string())).cast(pa.float64())
     wrong = pc.fill_null(pc.invert(valid), False)
-    return _with_nan(numbers), np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
+    return _with_nan(plain), np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
 
 
 def _plain_numbers(texts: pa.Array, decimal: str) -> pa.Array:
