@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fauds.datasets.code_rows import CodeRows, CodeTable, open_codes
+from fauds.datasets.code_rows import CodeRows, CodeTable, join_rows, open_codes
 from fauds.datasets.codes import Quantity, Scale
 from fauds.datasets.image_folders import SUFFIXES
 from fauds.datasets.media_search import DATASET_VIDEO_SUFFIXES
@@ -270,24 +270,22 @@ class _TableClips:
         self._last: tuple[float, float] = (-np.inf, -np.inf)
         self._counted = 0
         self._repeated = 0
-        self._kept: CodeRows | None = None
         self._frozen = _FrozenRows()
 
     def parts(self) -> Iterator[ClipPart]:
-        for rows in self._table.rows():
-            chosen = self._of_face(rows)
-            joined = chosen if self._kept is None else _join(self._kept, chosen)
-            # The last rows of a batch may show the same frame as the first rows of the next one.
-            labels, frames = self._labels(joined)
-            same = (labels == labels[-1:]) & (frames == frames[-1:])
-            split = int(np.flatnonzero(~same)[-1]) + 1 if (~same).any() else 0
-            if self._unordered:
-                split = len(joined)
-            self._kept = _take(joined, np.arange(split, len(joined)))
-            yield from self._clips(_take(joined, np.arange(split)))
-        if self._kept is not None:
-            yield from self._clips(self._kept)
+        kept: list[CodeRows] = []
+        for rows, last in _marking_last(self._table.rows()):
+            joined = join_rows([*kept, self._of_face(rows)])
+            split = len(joined) if last or self._unordered else self._last_frame_start(joined)
+            kept = [joined.take(np.arange(split, len(joined)))]
+            yield from self._clips(joined.take(np.arange(split)))
         self._report()
+
+    def _last_frame_start(self, rows: CodeRows) -> int:
+        """Return the index of the first row of the last frame, whose rows may go on later."""
+        labels, frames = self._labels(rows)
+        same = (labels == labels[-1:]) & (frames == frames[-1:])
+        return int(np.flatnonzero(~same)[-1]) + 1 if (~same).any() else 0
 
     @property
     def _unordered(self) -> bool:
@@ -298,7 +296,7 @@ class _TableClips:
         wanted = self._face or self._options.face
         if wanted in (None, "largest", "all") or "face" not in rows.texts:
             return rows
-        return _take(rows, np.flatnonzero(_equal(rows.texts["face"], str(wanted))))
+        return rows.take(np.flatnonzero(_equal(rows.texts["face"], str(wanted))))
 
     def _labels(self, rows: CodeRows) -> tuple[np.ndarray, np.ndarray]:
         """Return a number for the clip of each row, and the row's frame number."""
@@ -319,7 +317,7 @@ class _TableClips:
         labels, _ = self._labels(rows)
         bounds = np.flatnonzero(np.diff(labels)) + 1
         for start, stop in zip([0, *bounds], [*bounds, len(rows)], strict=True):
-            yield self._part(_take(rows, np.arange(start, stop)))
+            yield self._part(rows.take(np.arange(start, stop)))
 
     def _still_part(self, rows: CodeRows) -> ClipPart:
         clip = ClipId(self._table.path.stem)
@@ -343,7 +341,7 @@ class _TableClips:
             self._clip, self._last, self._counted = clip, (-np.inf, -np.inf), 0
         frames = self._frame_numbers(rows)
         kept = self._one_face(rows, frames, clip)
-        rows, frames = _take(rows, kept), frames[kept]
+        rows, frames = rows.take(kept), frames[kept]
         times = self._times(rows, frames)
         self._check_order(rows, frames, times, clip)
         self._frozen.add(rows, frames, clip)
@@ -535,6 +533,17 @@ class _FrozenRows:
         ]
 
 
+def _marking_last(parts: Iterator[CodeRows]) -> Iterator[tuple[CodeRows, bool]]:
+    """Yield parts of a table, and whether each is the last one."""
+    waiting = next(parts, None)
+    for part in parts:
+        assert waiting is not None
+        yield waiting, False
+        waiting = part
+    if waiting is not None:
+        yield waiting, True
+
+
 def _values(rows: CodeRows) -> tuple[Mapping[str, np.ndarray], ...]:
     return rows.decisions, rows.probabilities, rows.intensities
 
@@ -552,46 +561,3 @@ def _are_stills(rows: CodeRows) -> bool:
 def _equal(column: pa.Array, text: str) -> np.ndarray:
     equal: np.ndarray = pc.fill_null(pc.equal(column, text), False).to_numpy(zero_copy_only=False)
     return equal
-
-
-def _take(rows: CodeRows, indices: np.ndarray) -> CodeRows:
-    """Return some of the rows, in order."""
-    index = pa.array(indices)
-    decisions, probabilities, intensities = (
-        {au: column[indices] for au, column in values.items()} for values in _values(rows)
-    )
-    return CodeRows(
-        {role: column.take(index) for role, column in rows.texts.items()},
-        {role: column[indices] for role, column in rows.numbers.items()},
-        rows.has_face[indices],
-        None if rows.size is None else rows.size[indices],
-        decisions,
-        probabilities,
-        intensities,
-        {au: column[indices] for au, column in rows.sides.items()},
-        rows.index[indices],
-    )
-
-
-def _join(first: CodeRows, second: CodeRows) -> CodeRows:
-    """Return the rows of both, which have the same columns."""
-    pairs = zip(_values(first), _values(second), strict=True)
-    decisions, probabilities, intensities = (
-        {au: np.concatenate([one[au], other[au]]) for au in one} for one, other in pairs
-    )
-    return CodeRows(
-        {role: pa.concat_arrays([first.texts[role], second.texts[role]]) for role in first.texts},
-        {
-            role: np.concatenate([first.numbers[role], second.numbers[role]])
-            for role in first.numbers
-        },
-        np.concatenate([first.has_face, second.has_face]),
-        None
-        if first.size is None or second.size is None
-        else np.concatenate([first.size, second.size]),
-        decisions,
-        probabilities,
-        intensities,
-        {au: np.concatenate([first.sides[au], second.sides[au]]) for au in first.sides},
-        np.concatenate([first.index, second.index]),
-    )

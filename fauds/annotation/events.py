@@ -417,20 +417,44 @@ def deciding_quantity(
     return chosen
 
 
+_Stretch = tuple[float, float, tuple[Event, ...]]
+"""A beginning and an end in seconds, and the events that go on between them."""
+
+
 def combine(events: Sequence[Event], settings: EventSettings) -> list[Event]:
     """Return the stretches of a clip in which the same AUs are active together, in order.
 
-    A stretch that is shorter than `settings.apart` becomes part of the one before it, or of the one
-    after it if nothing was active before.
+    A stretch that is shorter than `settings.apart` becomes part of a longer one beside it: of the
+    next one if all of its AUs go on, and otherwise of the one before.
 
     Args:
         events: the events of single AUs of one clip, in any order.
         settings: the rules.
     """
-    bounds = sorted({event.onset for event in events} | {event.offset for event in events})
+    raw = [*_stretches(events)]
+    joined: list[_Stretch] = []
+    waiting: float | None = None
+    for number, (start, stop, active) in enumerate(raw):
+        after = raw[number + 1] if number + 1 < len(raw) else None
+        begin = start if waiting is None else waiting
+        waiting = None
+        short = stop - begin < settings.apart - 1e-9
+        if short and after is not None and after[0] == stop and _aus(active) <= _aus(after[2]):
+            waiting = begin
+            continue
+        before = joined[-1] if joined and joined[-1][1] == begin else None
+        if before is not None and (short or _aus(before[2]) == _aus(active)):
+            joined[-1] = (before[0], stop, before[2])
+        else:
+            joined.append((begin, stop, active))
     begin_of = {event.onset: event.onset_frame for event in events}
+    return [_combination(*stretch, begin_of) for stretch in joined]
+
+
+def _stretches(events: Sequence[Event]) -> Iterator[_Stretch]:
+    """Yield the times between two changes in which some AU is active."""
+    bounds = sorted({time for event in events for time in (event.onset, event.offset)})
     ordered = sorted(events, key=lambda event: (event.onset, AUS.index(event.aus[0])))
-    stretches: list[tuple[float, float, tuple[Event, ...]]] = []
     active: list[Event] = []
     position = 0
     for start, stop in pairwise(bounds):
@@ -438,23 +462,12 @@ def combine(events: Sequence[Event], settings: EventSettings) -> list[Event]:
             active.append(ordered[position])
             position += 1
         active = [event for event in active if event.offset > start]
-        if not active:
-            continue
-        stretch = (start, stop, tuple(active))
-        previous = stretches[-1] if stretches and stretches[-1][1] == start else None
-        if previous is not None and _is_short(stretch, settings):
-            stretches[-1] = (previous[0], stop, previous[2])
-        elif previous is not None and _is_short(previous, settings):
-            stretches[-1] = (previous[0], stop, stretch[2])
-        elif previous is not None and {e.aus for e in previous[2]} == {e.aus for e in stretch[2]}:
-            stretches[-1] = (previous[0], stop, previous[2])
-        else:
-            stretches.append(stretch)
-    return [_combination(*stretch, begin_of) for stretch in stretches]
+        if active:
+            yield start, stop, tuple(active)
 
 
-def _is_short(stretch: tuple[float, float, tuple[Event, ...]], settings: EventSettings) -> bool:
-    return stretch[1] - stretch[0] < settings.apart - 1e-9
+def _aus(events: Sequence[Event]) -> set[str]:
+    return {event.aus[0] for event in events}
 
 
 def _combination(

@@ -131,6 +131,47 @@ class CodeRows:
             "intensity": self.intensities,
         }[quantity]
 
+    def take(self, indices: np.ndarray) -> "CodeRows":
+        """Return some of the rows, in the order of `indices`, int [M]."""
+        index = pa.array(indices)
+
+        def chosen(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: column[indices] for name, column in values.items()}
+
+        return CodeRows(
+            {role: column.take(index) for role, column in self.texts.items()},
+            chosen(self.numbers),
+            self.has_face[indices],
+            None if self.size is None else self.size[indices],
+            chosen(self.decisions),
+            chosen(self.probabilities),
+            chosen(self.intensities),
+            chosen(self.sides),
+            self.index[indices],
+        )
+
+
+def join_rows(parts: Sequence[CodeRows]) -> CodeRows:
+    """Return the rows of one or more parts of the same table as one, in order."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+
+    sizes = [part.size for part in parts if part.size is not None]
+    return CodeRows(
+        {role: pa.concat_arrays([part.texts[role] for part in parts]) for role in parts[0].texts},
+        joined([part.numbers for part in parts]),
+        np.concatenate([part.has_face for part in parts]),
+        np.concatenate(sizes) if len(sizes) == len(parts) else None,
+        joined([part.decisions for part in parts]),
+        joined([part.probabilities for part in parts]),
+        joined([part.intensities for part in parts]),
+        joined([part.sides for part in parts]),
+        np.concatenate([part.index for part in parts]),
+    )
+
 
 @dataclass(frozen=True)
 class CodeTable:
