@@ -33,6 +33,7 @@ class Wording:
         language: the code of the language.
         degrees: whether descriptions of single AUs say their intensities, A to E, where coded.
         templates: a folder with the user's templates; None for those of fauds only.
+        variant: which of the paraphrases of each sentence to use, counted from 0.
 
     Raises:
         UsageError: the language does not exist.
@@ -40,9 +41,14 @@ class Wording:
     """
 
     def __init__(
-        self, language: str = "en", degrees: bool = False, templates: Path | None = None
+        self,
+        language: str = "en",
+        degrees: bool = False,
+        templates: Path | None = None,
+        variant: int = 0,
     ) -> None:
         self.language, self.degrees, self._folder = language, degrees, templates
+        self._variant = variant
         self._templates = load(language, templates)
         self._faces: dict[tuple[Any, ...], str] = {}
         self._locals: dict[tuple[str, str, str | None, str | None], str] = {}
@@ -102,11 +108,13 @@ class Wording:
         state = INTENSITIES[degree - 1] if self.degrees and degree else "active"
         key = (au, state, side, sex if side else None)
         if key not in self._locals:
-            text = describe(au, state, self.language, templates=self._folder)
-            if side is not None:
-                text = self._say("local_sides", side, sex=sex) + text
-            self._locals[key] = text
+            text = describe(au, state, self.language, variant=self._variant, templates=self._folder)
+            self._locals[key] = text if side is None else self.on_side(text, side, sex)
         return self._locals[key]
+
+    def on_side(self, text: str, side: str, sex: str | None) -> str:
+        """Return the description of an AU with the side of the face before it."""
+        return self._say("local_sides", side, sex=sex) + text
 
     def face(
         self, aus: Sequence[str], sex: str | None = None, sides: Mapping[str, str] | None = None
@@ -146,7 +154,7 @@ class Wording:
         return blank.join(sentences)
 
     def _describe_face(self, aus: Sequence[str], sex: str | None) -> str:
-        return describe_face(aus, sex, self.language, templates=self._folder)
+        return describe_face(aus, sex, self.language, variant=self._variant, templates=self._folder)
 
     def order(self, aus: Sequence[str], onsets: Sequence[float], apart: float) -> str:
         """Return which of several AUs began first; "" if they began together.
