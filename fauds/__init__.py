@@ -48,7 +48,7 @@ def open(folder: "Path | str") -> "Dataset":
 
 @overload
 def describe(
-    codes: "str | Mapping[int | str, FacsCode | int | str | None]",
+    codes: "Mapping[int | str, FacsCode | int | str | None] | Mapping[str, FacsCode]",
     sex: str | None = None,
     language: str = "en",
     *,
@@ -59,7 +59,7 @@ def describe(
 
 @overload
 def describe(
-    codes: "Path | pd.DataFrame | str",
+    codes: "Path | pd.DataFrame",
     sex: Literal["F", "M"] | None = None,
     language: str = "en",
     *,
@@ -75,6 +75,12 @@ def describe(
     aus: Sequence[int | str] | None = None,
     say: Callable[[str], None] = ...,
 ) -> "pd.DataFrame": ...
+
+
+@overload
+def describe(
+    codes: str, sex: Literal["F", "M"] | None = None, language: str = "en", **options: Any
+) -> Any: ...
 
 
 def describe(
@@ -97,7 +103,8 @@ def describe(
             (AU), such as ``{"AU06": 1, "AU12": "C"}``: 1 (active), 0 (inactive), a FACS intensity
             from "A" (trace) to "E" (maximum), or None if the AU is not coded, or what
             `fauds.facs.parse_codes` returns. The name of an AU may have any common spelling, such
-            as 6, "au6" or "AU06". Or a table of AUs, as for `fauds.events`.
+            as 6, "au6" or "AU06". Or a table of AUs, as for `fauds.events`: a text with a dot or a
+            slash is the path of a file, not notation.
         sex: the sex of the person, "F" or "M"; None if it is not known.
         language: the code of the language: "en", "zh", or a language of the user's templates.
         variant: which of the paraphrases of each sentence to use, counted from 0; 0 for a table.

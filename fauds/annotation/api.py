@@ -106,7 +106,7 @@ def describe_notation(
     Codes that fauds does not count, such as those of the head, are left out. The arguments are
     those of `fauds.describe`.
     """
-    plain = {
+    plain: dict[int | str, int | str | None] = {
         name: code.code if isinstance(code, FacsCode) else code
         for name, code in codes.items()
         if not isinstance(code, FacsCode) or name in AUS

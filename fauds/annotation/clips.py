@@ -180,6 +180,7 @@ def read_clips(
             columns=options.columns,
             scale=options.scale,
             min_confidence=options.min_confidence,
+            sizes=options.face == "largest",
         )
         for path in _paths(inputs)
     ]

@@ -129,11 +129,17 @@ def describe_clips(
         say: called with each line about how AUs are decided.
 
     Raises:
-        UsageError: the suffix is of no format; several clips would be written into one file; or
-            the times of the frames are not known but needed.
+        UsageError: the suffix is of no format; several clips would be written into one file, or
+            a table would be replaced; or the times of the frames are not known but needed.
         DataError: a table is invalid, or the file cannot be written.
     """
     what = describing.what if out is None else check_output(out, describing.what)
+    if out is not None and out.resolve() in [table.path.resolve() for table in reader.tables]:
+        raise UsageError(
+            f"The output would replace the table {out.name}.",
+            where=out,
+            hint="give another file for the descriptions",
+        )
     if what == "frames":
         return _frames(reader, describing, out, show, say)
     events = EventsOfClips(reader, describing.events)

@@ -130,10 +130,8 @@ class EventsOfClips:
     by: dict[str, By] = field(init=False)
 
     def __post_init__(self) -> None:
-        has = {
-            quantity: self.reader.has(quantity)
-            for quantity in ("decision", "probability", "intensity")
-        }
+        quantities: tuple[By, ...] = ("decision", "probability", "intensity")
+        has = {quantity: self.reader.has(quantity) for quantity in quantities}
         self.by = deciding_quantity(has, self.reader.aus, self.settings.by)
 
     def described(self) -> list[str]:

@@ -165,7 +165,8 @@ class FrameDescriber:
         values = part.codes.intensities.get(au)
         if values is None:
             return np.zeros(len(part), np.int8)
-        return np.nan_to_num(values).clip(0, len(INTENSITIES)).astype(np.int8)
+        degrees: np.ndarray = np.nan_to_num(values).clip(0, len(INTENSITIES)).astype(np.int8)
+        return degrees
 
     def _face_texts(
         self, active: Mapping[str, np.ndarray], sides: Mapping[str, np.ndarray], sexes: np.ndarray

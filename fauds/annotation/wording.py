@@ -75,7 +75,7 @@ class Wording:
                 raise broken(source, f"{ANNOTATION} needs a text {key}.")
         return words
 
-    def _say(self, *keys: str, sex: str | None = None, **variables: object) -> str:
+    def _say(self, *keys: str, sex: str | None = None, **variables: Any) -> str:
         text = self._words
         for key in keys:
             text = text[key]
@@ -193,7 +193,7 @@ class Wording:
         name = self._say("names", au)
         return f"{au}（{name}）" if self.language.startswith(("zh", "ja")) else f"{au} ({name})"
 
-    def say(self, key: str, **variables: object) -> str:
+    def say(self, key: str, **variables: Any) -> str:
         """Return a text of the summary of a clip; see annotation.yaml for keys and variables."""
         return self._say("summary", key, **variables)
 

@@ -1,5 +1,6 @@
 """The command describe: action units that other programs or coders wrote, in words."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -135,6 +136,8 @@ def describe(
     fauds explain wrote, tables of hand-coded AUs or FACS notation, and folders of such tables. No
     model and no video is needed.
     """
+    # Arrow's own allocator keeps freed memory, which grows with the length of a table.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from fauds.annotation.clips import read_clips
     from fauds.annotation.describing import Describing, check_output, describe_clips
     from fauds.annotation.events import EventSettings

@@ -197,6 +197,7 @@ class CodeTable:
     graded: frozenset[str] = frozenset()
     implied: bool = True
     tally: Tally = field(default_factory=Tally)
+    _without_number: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
     def path(self) -> Path:
@@ -258,6 +259,13 @@ class CodeTable:
             rows = self._rows(batch)
             self.tally.rows += len(rows)
             yield rows
+        for name, (first, numbers) in self._without_number.items():
+            if not numbers:
+                raise self.file.error(
+                    f"Column {name} holds texts, but no number.",
+                    first,
+                    "write numbers into this column, or rename it if it is not about an AU",
+                )
 
     def _read_columns(self) -> tuple[list[str], list[str]]:
         """Return the names of the columns to read as text and as numbers."""
@@ -318,7 +326,7 @@ class CodeTable:
     def _has_face(self, batch: CellBatch, first_rows: np.ndarray, codes: "_Codes") -> np.ndarray:
         """Return which rows show a face with enough confidence, and count the others."""
         places = self.layout.places
-        has_face = np.ones(len(first_rows), bool)
+        has_face: np.ndarray = np.ones(len(first_rows), bool)
         if "success" in places:
             has_face = batch.numbers[places["success"]][first_rows] > 0
         if self.layout.tool not in _CODED_BY_PEOPLE:
@@ -327,9 +335,10 @@ class CodeTable:
         self.tally.without_face += int((~has_face).sum())
         if self.min_confidence is None:
             return has_face
-        sure = batch.numbers[places["confidence"]][first_rows] >= self.min_confidence
+        sure: np.ndarray = batch.numbers[places["confidence"]][first_rows] >= self.min_confidence
         self.tally.unsure += int((has_face & ~sure).sum())
-        return has_face & sure
+        sure &= has_face
+        return sure
 
     def _sexes(self, column: pa.Array) -> pa.Array:
         sexes = [_SEXES.get((name or "").casefold()) for name in column.to_pylist()]
@@ -365,6 +374,10 @@ class CodeTable:
         if len(invalid):
             self._count_no_number(column.name, invalid + batch.first)
         graded = ~np.isnan(degrees)
+        if column.name in self._without_number:
+            first, count = self._without_number[column.name]
+            more = int((~np.isnan(values) | graded).sum())
+            self._without_number[column.name] = (first, count + more)
         quantity = column.quantity
         if quantity == "evidence":
             # FACET's evidence is the decimal logarithm of the odds.
@@ -397,7 +410,7 @@ class CodeTable:
             raise self._out_of_range(column, quantity, values, wrong, first)
         if quantity in ("decision", "unnamed"):
             return values
-        clipped = np.clip(values, 0, _TOP[quantity])
+        clipped: np.ndarray = np.clip(values, 0, _TOP[quantity])
         if quantity == "intensity":
             self.tally.clipped += int((present & (clipped != values)).sum())
         return clipped
@@ -439,6 +452,8 @@ class CodeTable:
             place = self.file.error("", int(rows[0])).where
             self.tally.first_no_number = f"in column {name}, {place}"
         self.tally.no_number += len(rows)
+        # Batches before this one hold numbers, or else empty cells, which say nothing.
+        self._without_number.setdefault(name, (int(rows[0]), self.tally.rows))
 
     def _coded_sides(self, batch: CellBatch, name: str) -> np.ndarray:
         texts = pc.utf8_upper(batch.texts[name])
@@ -596,6 +611,7 @@ def open_codes(
     columns: Mapping[str, str] | None = None,
     scale: Scale | None = None,
     min_confidence: float | None = None,
+    sizes: bool = False,
 ) -> CodeTable:
     """Open a table of AUs that another program or a coder wrote, and say what its columns hold.
 
@@ -608,6 +624,7 @@ def open_codes(
         scale: what the numbers in columns mean whose names do not say so; and the scale of
             intensities, if it is not 0 to 5. None if the user does not say.
         min_confidence: the lowest confidence at which a row counts; None for any.
+        sizes: whether the sizes of faces are read, which takes time if they follow from landmarks.
 
     Raises:
         UsageError: a role, a column or the scale does not exist, or the table has no confidence.
@@ -617,6 +634,8 @@ def open_codes(
         raise unknown_name_error("scale", scale, list(SCALES))
     file = open_columns(path)
     layout = recognise(file, names=names, columns=columns)
+    if not sizes:
+        layout = replace(layout, sizes=())
     if min_confidence is not None and "confidence" not in layout.places:
         raise UsageError(
             "The table has no column of confidence.",

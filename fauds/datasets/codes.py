@@ -350,9 +350,9 @@ def _places(names: Mapping[str, str], tool: str, columns: Mapping[str, str]) -> 
         places["image"] = names["input"]
     if "time" in places and "time_ms" in places:
         del places["time_ms"]
-    for role, name in columns.items():
+    for stated, name in columns.items():
         places = {other: used for other, used in places.items() if used != name}
-        places[role] = name
+        places[stated] = name
     return places
 
 

@@ -30,7 +30,7 @@ from fauds.tables.columns import to_numpy
 _SAMPLE = 2**18
 """How many bytes at the start of a text file show its encoding, delimiter and decimal mark."""
 
-_BLOCK = 2**24
+_BLOCK = 2**22
 """How many bytes of text, and _ROWS how many rows of Parquet, `ColumnFile.batches` reads."""
 _ROWS = 2**16
 

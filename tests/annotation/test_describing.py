@@ -281,6 +281,7 @@ def test_images_are_described_but_have_no_events(cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("-o", "talk.csv"), "would replace the table talk.csv"),
         (("-o", "a.doc"), "cannot be written as a .doc file"),
         (("--summary", "-o", "a.srt"), "A .srt file holds events, not summaries"),
         (("--column", "frame"), "does not name the column of a role"),
@@ -290,9 +291,12 @@ def test_images_are_described_but_have_no_events(cli, tmp_path):
         (("--threshold", "1", "--end", "2", "--events"), "cannot end below 2"),
     ],
 )
-def test_wrong_usage_is_one_message(cli, talk, words, message):
+def test_wrong_usage_is_one_message(cli, talk, monkeypatch, words, message):
+    monkeypatch.chdir(talk.parent)
+    before = talk.read_bytes()
     done = cli("describe", talk, *words)
     assert done.code == 2 and message in done.err and "Traceback" not in done.err
+    assert talk.read_bytes() == before
 
 
 def test_a_wrong_suffix_is_refused_before_anything_is_read(cli, tmp_path):

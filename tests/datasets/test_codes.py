@@ -100,6 +100,7 @@ def test_pyfeat_of_any_version(tmp_path: Path, header: str, start: str) -> None:
         "approx_time,input\n"
         f"{start}2,10,20,0.99,5,0.25,0.5,0.96,0.1,0:01,/data/talk.mp4\n"
         f"{empty},,,,,,,,,0:01,/data/talk.mp4\n",
+        sizes=True,
     )
     rows = all_rows(table)
     assert table.layout.tool == "py-feat" and table.layout.first_frame == 0
@@ -363,6 +364,7 @@ def test_rows_below_a_confidence_count_as_not_coded(tmp_path: Path) -> None:
         ("1,2,4,5\n0,0,1,0\n", "No column holds action units", "numbers, not names", None),
         ("frame,Smile,Brow Furrow\n1,0,0\n", "No column holds action units", "AFFDEX", None),
         ("frame,AU99\n1,0\n", "No column holds action units", "fauds knows AU01 to AU46", None),
+        ("frame,AU12_r\n1,\n2,high\n3,low\n", "Column AU12_r holds texts, but no", "rename", 3),
         ("subject,frame,AU12,au12\nA,1,1,0\n", "both hold AU12", "remove or rename", 1),
         ("subject,frame,AU12,AU12_c\nA,1,1,0\n", "both hold AU12", "remove or rename", 1),
     ],
