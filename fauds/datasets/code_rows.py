@@ -182,6 +182,7 @@ class CodeTable:
         layout: what its columns hold.
         scale: the scale of columns whose names do not state it; None if the user does not say.
         min_confidence: the lowest confidence at which a row counts; None for any.
+        missing_code: a number that stands for "not coded", such as 9; None for no such number.
         aus: the AUs of the table, in FACS order. If AUs are not columns, all that occur in it.
         graded: the AUs of columns without a scale that hold degrees A to E.
         implied: whether an AU that a long table or FACS notation does not list is inactive, rather
@@ -193,6 +194,7 @@ class CodeTable:
     layout: Layout
     scale: Scale | None = None
     min_confidence: float | None = None
+    missing_code: float | None = None
     aus: tuple[str, ...] = ()
     graded: frozenset[str] = frozenset()
     implied: bool = True
@@ -366,6 +368,8 @@ class CodeTable:
     def _values(self, batch: CellBatch, column: AuColumn) -> dict[Quantity, np.ndarray]:
         """Return the values of a column by quantity, checked."""
         values = batch.numbers[column.name]
+        if self.missing_code is not None:
+            values = np.where(values == self.missing_code, np.nan, values)
         invalid = batch.invalid.get(column.name, np.empty(0, np.int64)) - batch.first
         degrees = np.full(len(values), np.nan)
         if len(invalid) and column in self._lettered:
@@ -611,6 +615,7 @@ def open_codes(
     columns: Mapping[str, str] | None = None,
     scale: Scale | None = None,
     min_confidence: float | None = None,
+    missing_code: float | None = None,
     sizes: bool = False,
 ) -> CodeTable:
     """Open a table of AUs that another program or a coder wrote, and say what its columns hold.
@@ -624,6 +629,7 @@ def open_codes(
         scale: what the numbers in columns mean whose names do not say so; and the scale of
             intensities, if it is not 0 to 5. None if the user does not say.
         min_confidence: the lowest confidence at which a row counts; None for any.
+        missing_code: a number that stands for "not coded", such as 9; None for no such number.
         sizes: whether the sizes of faces are read, which takes time if they follow from landmarks.
 
     Raises:
@@ -642,7 +648,8 @@ def open_codes(
             where=path,
             hint="leave out --min-confidence",
         )
-    table = CodeTable(file, layout, scale, min_confidence, (*layout.aus, *_classes(layout)))
+    aus = (*layout.aus, *_classes(layout))
+    table = CodeTable(file, layout, scale, min_confidence, missing_code, aus)
     if layout.is_facs:
         return _scan_facs(table)
     if layout.is_long:
