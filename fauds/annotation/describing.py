@@ -61,6 +61,8 @@ class Describing:
         events: the rules of events.
         codes: whether FACS notation stands beside the texts.
         media: the video that an ELAN file opens; None for none.
+        note: a line about the AUs that a file of one clip states, such as the weights of the model
+            that predicted them; "" for none.
     """
 
     what: What = "frames"
@@ -69,6 +71,7 @@ class Describing:
     events: EventSettings = field(default_factory=EventSettings)
     codes: bool = False
     media: Path | None = None
+    note: str = ""
 
 
 @dataclass
@@ -307,7 +310,8 @@ def clip_text(clip: ClipEvents, describing: Describing, suffix: str) -> str:
             Cue(event.onset, event.offset, f"{note}\n{text}" if describing.codes else text)
             for (event, text), note in zip(faces, codes, strict=True)
         ]
-        return as_srt(cues) if suffix.lower() == ".srt" else as_vtt(cues)
+        cues = _with_note(cues, describing.note)
+        return as_srt(cues) if suffix.lower() == ".srt" else as_vtt(cues, describing.note)
     tiers: dict[str, Sequence[Cue]] = {
         _FACE_TIER: [Cue(event.onset, event.offset, text) for event, text in faces],
         _CODES_TIER: [
@@ -321,6 +325,19 @@ def clip_text(clip: ClipEvents, describing: Describing, suffix: str) -> str:
             for event in clip.single
             if event.aus == (au,)
         ]
+    end = clip.begin + clip.seconds
     if suffix.lower() == ".eaf":
-        return as_eaf(tiers, describing.media, clip.clip.subject)
-    return as_textgrid(tiers, clip.begin + clip.seconds)
+        return as_eaf(tiers, describing.media, clip.clip.subject, describing.note)
+    if describing.note:
+        tiers["note"] = [Cue(0, end, describing.note)]
+    return as_textgrid(tiers, end)
+
+
+def _with_note(cues: list[Cue], note: str) -> list[Cue]:
+    """Return subtitles with a note below the first; alone for two seconds if there is none."""
+    if not note:
+        return cues
+    if not cues:
+        return [Cue(0, 2, note)]
+    first = cues[0]
+    return [Cue(first.start, first.stop, f"{first.text}\n{note}"), *cues[1:]]

@@ -18,7 +18,10 @@ _UNWRITABLE = {code: " " for code in range(32) if code not in (9, 10, 13)}
 
 
 def as_eaf(
-    tiers: Mapping[str, Sequence[Cue]], media: Path | None = None, participant: str = ""
+    tiers: Mapping[str, Sequence[Cue]],
+    media: Path | None = None,
+    participant: str = "",
+    note: str = "",
 ) -> str:
     """Return tiers of annotations as an ELAN file.
 
@@ -26,6 +29,7 @@ def as_eaf(
         tiers: by the name of the tier, its annotations, which rise in time and do not overlap.
         media: the video that the annotations belong to, which ELAN then opens; None for none.
         participant: the person whom the annotations describe; "" if not known.
+        note: a line about the annotations, which the file states as a property; "" for none.
     """
     namespace = "http://www.w3.org/2001/XMLSchema-instance"
     ElementTree.register_namespace("xsi", namespace)
@@ -46,6 +50,8 @@ def as_eaf(
         kind = mimetypes.guess_type(media.name)[0] or "unknown"
         attributes = {"MEDIA_URL": media.resolve().as_uri(), "MIME_TYPE": kind}
         ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", attributes)
+    if note:
+        ElementTree.SubElement(header, "PROPERTY", {"NAME": "note"}).text = note
     times = sorted({time for cues in tiers.values() for cue in cues for time in _span(cue)})
     slots = {time: f"ts{number}" for number, time in enumerate(times, start=1)}
     order = ElementTree.SubElement(document, "TIME_ORDER")

@@ -12,7 +12,7 @@ class Cue:
     Attributes:
         start: the time at which it appears, in seconds.
         stop: the time at which it disappears, in seconds.
-        text: the text, without line breaks.
+        text: the text, without empty lines.
     """
 
     start: float
@@ -44,10 +44,16 @@ def as_srt(cues: Sequence[Cue]) -> str:
     return "\n".join(blocks)
 
 
-def as_vtt(cues: Sequence[Cue]) -> str:
-    """Return cues as a WebVTT file (W3C, WebVTT: The Web Video Text Tracks Format)."""
+def as_vtt(cues: Sequence[Cue], note: str = "") -> str:
+    """Return cues as a WebVTT file (W3C, WebVTT: The Web Video Text Tracks Format).
+
+    Args:
+        cues: the cues.
+        note: a comment at the beginning of the file, which is not shown; "" for none.
+    """
     blocks = (
         f"{_clock(cue.start, '.')} --> {_clock(cue.stop, '.')}\n{escape(cue.text, quote=False)}\n"
         for cue in _shown(cues)
     )
-    return "\n".join(["WEBVTT\n", *blocks])
+    comment = [f"NOTE {note.replace('-->', '->')}\n"] if note else []
+    return "\n".join(["WEBVTT\n", *comment, *blocks])

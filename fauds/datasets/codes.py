@@ -92,7 +92,7 @@ _QUANTITIES: dict[str, Quantity] = {
     **dict.fromkeys(("r", "intensity", "int"), "intensity"),
     "evidence": "evidence",
 }
-_KNOWN_OTHERS = ("frame_id", "split", "approx_time")
+_KNOWN_OTHERS = ("frame_id", "split", "approx_time", "weights")
 """Columns that are neither read nor worth a word."""
 
 _SIDE_WORDS = {"l": "L", "left": "L", "right": "R"}
@@ -189,7 +189,8 @@ class Layout:
         ]
         if self.sides:
             counts.append(f"sides of {abbreviated([*self.sides], 4)}")
-        return f"{self.tool}: {', '.join([*shown, *counts])}"
+        weights = [f"weights: {self.weights}"] if self.weights else []
+        return f"{self.tool}: {', '.join([*shown, *counts, *weights])}"
 
 
 _SAID = ("subject", "clip", "frame", "time", "time_ms", "image", "key", "codes", "au", "value")
