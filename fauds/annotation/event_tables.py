@@ -207,6 +207,9 @@ def notation(event: Event, singles: Mapping[str, Event] | None = None) -> str:
 def face_text(event: Event, wording: Wording, apart: float) -> str:
     """Return the text of a face on which the AUs of an event are active, and who came first."""
     face = wording.face(event.aus, event.sex, event.sides)
+    if max(event.onsets) < event.onset - apart:
+        # Nothing begins here, and who came first was said where it did.
+        return face
     return wording.joined(face, wording.order(event.aus, event.onsets, apart))
 
 

@@ -108,8 +108,8 @@ def _names(table: CodeTable, rows: CodeRows, role: str) -> list[str]:
             where=table.path,
             hint=f"name it 'subject', or say which column it is: --column {role}=NAME",
         )
-    names = rows.texts[role].to_pylist()
-    for row, name in enumerate(names):
+    names: list[str] = []
+    for row, name in enumerate(rows.texts[role].to_pylist()):
         if name is None:
             raise table.file.error(
                 f"The row has no {role}.", int(rows.index[row]), f"write the {role} into every row"
@@ -120,6 +120,7 @@ def _names(table: CodeTable, rows: CodeRows, role: str) -> list[str]:
                 int(rows.index[row]),
                 "use names without slashes",
             )
+        names.append(name)
     return names
 
 

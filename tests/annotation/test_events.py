@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fauds.annotation.clips import ClipId, ClipPart, ReadingOptions
-from fauds.annotation.event_tables import summarise
+from fauds.annotation.event_tables import face_text, summarise
 from fauds.annotation.events import EventFinder, EventSettings, combine
+from fauds.annotation.wording import Wording
 from fauds.datasets.code_rows import CodeRows
 from fauds.errors import UsageError
 from tests.annotation.helpers import events_of, openface, ramp
@@ -183,6 +184,13 @@ def test_aus_that_are_active_together_are_combined_and_who_came_first_is_known(
     ]
     assert clip.together[1].onsets == pytest.approx((1.0, 1.4, 1.5))
     assert [e.onset_frame for e in clip.together] == [11, 15, 26]
+    texts = [face_text(event, Wording(), 0.2) for event in clip.together]
+    assert [text.endswith("AU12 began first, AU06 and AU25 0.4 s later.") for text in texts] == [
+        False,
+        True,
+        False,
+    ]
+    assert "began first" not in texts[2], "it is said where an AU begins"
 
 
 @given(
