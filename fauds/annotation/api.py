@@ -90,7 +90,7 @@ def find_events(
     with _opened(table, options, say) as reader:
         wording = Wording(language, degrees, templates)
         clips = EventsOfClips(reader, settings)
-        parts = [event_rows(clip, wording, settings) for clip in clips]
+        parts = [rows for clip in clips for rows in event_rows(clip, wording, settings)]
     return _as_pandas(parts, EVENTS_SCHEMA)
 
 

@@ -5,7 +5,7 @@ and Praat files have one clip each.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ from fauds.annotation.event_tables import (
     event_rows,
     face_text,
     notation,
-    stretch_events,
     summarise,
     summary_rows,
     summary_text,
@@ -247,14 +246,15 @@ def _event_table(events: EventsOfClips, describing: Describing, out: Path, what:
     about = _about(events.reader, {"events": "\n".join(events.described())})
     with open_sheet_file(out, schema, what, about) as write:
         for clip in events:
-            table = (
-                summary_rows(clip, describing.wording)
+            tables: Iterable[pa.Table] = (
+                [summary_rows(clip, describing.wording)]
                 if what == "summary"
                 else event_rows(clip, describing.wording, describing.events)
             )
             done.clips += 1
-            done.rows += len(table)
-            write(table)
+            for table in tables:
+                done.rows += len(table)
+                write(table)
     return done
 
 
@@ -304,7 +304,7 @@ def clip_text(clip: ClipEvents, describing: Describing, suffix: str) -> str:
         (event, face_text(event, describing.wording, describing.events.apart))
         for event in clip.together
     ]
-    codes = [notation(event, stretch_events(clip, event)) for event in clip.together]
+    codes = [notation(event) for event in clip.together]
     if suffix.lower() in (".srt", ".vtt"):
         cues = [
             Cue(event.onset, event.offset, f"{note}\n{text}" if describing.codes else text)

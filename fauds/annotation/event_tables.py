@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,9 @@ from fauds.annotation.events import (
 )
 from fauds.annotation.wording import Wording
 from fauds.facs import AUS, INTENSITIES, FacsCode, format_codes
+
+_ROWS = 4096
+"""How many rows of events are made at a time."""
 
 EVENTS_SCHEMA = pa.schema(
     [
@@ -188,19 +193,12 @@ def degree_of(intensity: float | None) -> int | None:
     return min(int(intensity), len(INTENSITIES))
 
 
-def notation(event: Event, singles: Mapping[str, Event] | None = None) -> str:
-    """Return the codes of an event in FACS notation, with the peak's degree where it is known.
-
-    Args:
-        event: the event.
-        singles: for several AUs, the event of each of them, by AU.
-    """
+def notation(event: Event) -> str:
+    """Return the codes of an event in FACS notation, with the peak's degree where it is known."""
     codes = {}
-    for au in event.aus:
-        single = event if singles is None else singles.get(au)
-        degree = degree_of(single.peak if single else None)
-        side = (event.sides or {}).get(au)
-        codes[au] = FacsCode(INTENSITIES[degree - 1] if degree else None, side)
+    for one in event.parts or (event,):
+        degree = degree_of(one.peak)
+        codes[one.au] = FacsCode(INTENSITIES[degree - 1] if degree else None, one.side)
     return format_codes(codes)
 
 
@@ -213,28 +211,19 @@ def face_text(event: Event, wording: Wording, apart: float) -> str:
     return wording.joined(face, wording.order(event.aus, event.onsets, apart))
 
 
-def event_rows(clip: ClipEvents, wording: Wording, settings: EventSettings) -> pa.Table:
-    """Return the rows of the table of events for one clip, by onset; AUs come before the face."""
-    rows: list[dict[str, Any]] = []
-    for event in clip.single:
-        text = wording.local(event.aus[0], degree_of(event.peak), event.side, event.sex)
-        rows.append(_row(event, "AU", notation(event), text))
-    for event in clip.together:
-        singles = stretch_events(clip, event)
-        text = face_text(event, wording, settings.apart)
-        rows.append(_row(event, "face", notation(event, singles), text))
-    rows.sort(key=lambda row: (row["onset"], row["kind"] == "face"))
-    return pa.Table.from_pylist(rows, EVENTS_SCHEMA)
+def event_rows(clip: ClipEvents, wording: Wording, settings: EventSettings) -> Iterator[pa.Table]:
+    """Yield the rows of the table of events for one clip, by onset; AUs come before the face."""
+    # AUs come first at equal times because the merge is stable.
+    ordered = merge(clip.single, clip.together, key=lambda event: event.onset)
+    while rows := [_described(event, wording, settings) for event in islice(ordered, _ROWS)]:
+        yield pa.Table.from_pylist(rows, EVENTS_SCHEMA)
 
 
-def stretch_events(clip: ClipEvents, together: Event) -> dict[str, Event]:
-    """Return the events of the single AUs that are active in a stretch, by AU."""
-    return {
-        event.aus[0]: event
-        for event in clip.single
-        if event.onset < together.offset and event.offset > together.onset
-        if event.aus[0] in together.aus
-    }
+def _described(event: Event, wording: Wording, settings: EventSettings) -> dict[str, Any]:
+    if event.parts:
+        return _row(event, "face", notation(event), face_text(event, wording, settings.apart))
+    text = wording.local(event.aus[0], degree_of(event.peak), event.side, event.sex)
+    return _row(event, "AU", notation(event), text)
 
 
 def _row(event: Event, kind: str, codes: str, text: str) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class Event:
         side: the side of the face, one of `fauds.facs.SIDES`, or None.
         onsets: the onset of each of several AUs in seconds, in the order of `aus`; it may lie
             before the combination's onset.
+        parts: the event of each of several AUs, in the order of `aus`; empty for one AU.
         sides: the side of each AU that has one, by AU.
         sex: the sex of the person, "F", "M" or None.
     """
@@ -136,6 +137,7 @@ class Event:
     mean_probability: float | None = None
     side: str | None = None
     onsets: tuple[float, ...] = ()
+    parts: tuple["Event", ...] = ()
     sides: Mapping[str, str] | None = None
     sex: str | None = None
 
@@ -490,6 +492,7 @@ def _combination(
         frames=frames,
         by=first.by,
         onsets=tuple(event.onset for event in by_onset),
+        parts=tuple(by_onset),
         sides={event.aus[0]: event.side for event in by_onset if event.side},
         sex=first.sex,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fauds.annotation.event_tables import ClipEvents, face_text, notation, stretch_events
+from fauds.annotation.event_tables import ClipEvents, face_text, notation
 from fauds.annotation.events import Event, EventSettings
 from fauds.annotation.wording import Wording
 
@@ -41,7 +41,7 @@ def timeline(
     if absent:
         yield f"  no event of {', '.join(absent)}"
     for event in clip.together:
-        noted = f"  {notation(event, stretch_events(clip, event))}" if codes else ""
+        noted = f"  {notation(event)}" if codes else ""
         text = face_text(event, wording, settings.apart)
         yield f"  {clock(event.onset)} - {clock(event.offset)}{noted}  {text}"
 

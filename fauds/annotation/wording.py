@@ -26,6 +26,10 @@ _KEYS = {
 }
 
 
+_KEPT = 50_000
+"""How many rendered texts of faces are kept, so that memory does not grow with a table."""
+
+
 class Wording:
     """The texts of one language, which are rendered once for each combination of AUs.
 
@@ -131,6 +135,8 @@ class Wording:
         coded = tuple(sorted((au, side) for au, side in (sides or {}).items() if au in aus))
         key = (frozenset(aus), sex, coded)
         if key not in self._faces:
+            if len(self._faces) >= _KEPT:
+                self._faces.clear()
             self._faces[key] = self._face(aus, sex, dict(coded))
         return self._faces[key]
 

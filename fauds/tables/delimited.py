@@ -159,6 +159,8 @@ class ColumnFile:
             batch = self._cells(columns, texts, numbers, first)
             first += len(batch)
             yield batch
+            del batch, columns
+            pa.default_memory_pool().release_unused()
 
     def _cells(
         self, columns: Mapping[str, pa.Array], texts: Sequence[str], numbers: Sequence[str], at: int
