@@ -1,6 +1,6 @@
 """The commands that use trained weights: explain, export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,20 @@ _SYNTHETIC = (
 @click.option(
     "--weights",
     metavar="RUN|FILE",
-    help="Trained weights: a run, RUN/fold2, or a weights file.  [default: the weights that ship "
-    "with fauds]",
+    help="Trained weights: a run, RUN/fold2, or a weights file.  [default for synthetic faces: the "
+    "weights that ship with fauds]",
+)
+@click.option(
+    "--synthetic-weights",
+    is_flag=True,
+    help="Use the weights that ship with fauds for real faces too, although they have seen "
+    "synthetic faces only: the output means nothing.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a .parquet, .jsonl or .csv (OpenFace's columns) file instead of printing.",
+    help="Write a file instead of printing: .parquet, .jsonl or .csv (OpenFace's columns); or, for "
+    "a video, .srt or .vtt (subtitles), .eaf (ELAN) or .TextGrid (Praat).",
 )
 @click.option(
     "--annotate",
@@ -75,6 +82,7 @@ _SYNTHETIC = (
 def explain(
     inputs: tuple[Path, ...],
     weights: str | None,
+    synthetic_weights: bool,
     out: Path | None,
     annotate: Path | None,
     detector: str | None,
@@ -102,6 +110,9 @@ def explain(
 
     _check_apart(out, annotate)
     media = sources.find_media(inputs)
+    if weights is None and not synthetic_weights:
+        _ask_for_weights(media)
+    _check_videos(out, media)
     check_file_names(detector, media)
     share = sources.ProcessShare.of_environment()
     files = share.of_files(media)
@@ -119,7 +130,11 @@ def explain(
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
-        painters = [stack.enter_context(AnnotatedMedia(annotate, inputs))] if annotate else []
+        painters = (
+            [stack.enter_context(AnnotatedMedia(annotate, inputs, opened.described))]
+            if annotate
+            else []
+        )
         advance = _bar(stack, sources.count_frames(files)) if out else lambda images: None
         summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
@@ -134,6 +149,45 @@ def _check_apart(out: Path | None, annotate: Path | None) -> None:
             f"{out.name} cannot hold both the table (--out) and the annotated images (--annotate).",
             where=out,
             hint="give two different paths",
+        )
+
+
+def _ask_for_weights(media: Sequence[Path]) -> None:
+    """Refuse to explain real faces by the weights that ship with fauds unless the user asks for it.
+
+    Raises:
+        UsageError: a file is not of a synthetic release.
+    """
+    from fauds.explanation.media import is_synthetic
+
+    real = [path for path in media if not is_synthetic(path)]
+    if real:
+        raise UsageError(
+            "The weights that ship with fauds have seen synthetic faces only: what they say of a "
+            "photograph or of a camera's video means nothing.",
+            where=real[0],
+            hint="give weights that were trained on real faces: --weights RUN (fauds bench trains "
+            "them); or add --synthetic-weights to see how the command works",
+        )
+
+
+def _check_videos(out: Path | None, media: Sequence[Path]) -> None:
+    """Check that files of events are asked for videos only.
+
+    Raises:
+        UsageError: an input is an image.
+    """
+    from fauds.annotation.describing import CLIP_FORMATS
+    from fauds.explanation.media import is_video
+
+    if out is None or out.suffix.lower() not in CLIP_FORMATS:
+        return
+    image = next((path for path in media if not is_video(path)), None)
+    if image is not None:
+        raise UsageError(
+            f"A {out.suffix} file holds the events of a video, but {image.name} is an image.",
+            where=image,
+            hint="give a .csv, .jsonl or .parquet file with --out",
         )
 
 
@@ -164,7 +218,7 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
 
     if out is None:
         return nullcontext(Printed(click.echo))
-    return open_output(out, weights.aus, texts, several=several)
+    return open_output(out, weights.aus, texts, several=several, weights=weights.described)
 
 
 def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:

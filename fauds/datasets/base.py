@@ -41,6 +41,9 @@ class ReadOptions:
         classes: the names of the classes that the benchmark tells apart, for datasets that label
             each image with one class (RAF-DB, AffectNet), in the order of the labels: the first is
             stored as 0. Images of other classes are left out. Empty for datasets of AUs.
+        table: the user's own table of codes and how it is read, for the dataset "table": the fields
+            of `fauds.protocols.benchmark.CodedTable` as JSON values, and missing_code. None for
+            other datasets.
 
     Raises:
         UsageError: `missing_aus`, `image_base` or `occurrence_at` has none of the values above.
@@ -54,6 +57,7 @@ class ReadOptions:
     images: Path | None = None
     sex_table: Path | None = None
     classes: tuple[str, ...] = ()
+    table: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.missing_aus not in ("error", "null"):
@@ -81,6 +85,8 @@ class ReadOptions:
         if not self.classes:
             # Tables of datasets of AUs, also of an older fauds, do not store this option.
             del values["classes"]
+        if self.table is None:
+            del values["table"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod

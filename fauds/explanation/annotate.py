@@ -40,6 +40,7 @@ class AnnotatedMedia:
             of the input and in the same subfolders. If the format of an input cannot be written,
             a suffix is added: ``a.bmp.png``, ``talk.mov.mp4``.
         inputs: the input files and folders.
+        weights: the model's weights in words, which every annotated image names.
 
     Raises:
         UsageError: `path` is a file but there may be several inputs, `path` is an image but the
@@ -47,8 +48,9 @@ class AnnotatedMedia:
             name, or an input would be overwritten.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Path]) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Path], weights: str = "") -> None:
         self.path = path
+        self._weights = weights
         self._inputs = [Path(path) for path in inputs]
         self._is_file = path.suffix.lower() in (*IMAGE_FORMATS, *VIDEO_FORMATS)
         self._stack = ExitStack()
@@ -95,7 +97,13 @@ class AnnotatedMedia:
         """
         height, width = frame.pixels.shape[:2]
         rate = frame.rate
-        annotated = compose(_layout(height, width), frame, explanations, fixed=rate is not None)
+        annotated = compose(
+            _layout(height, width),
+            frame,
+            explanations,
+            fixed=rate is not None,
+            weights=self._weights,
+        )
         if self._write_frame is None or self._video_source != frame.source:
             self.close()
             output = self._output_path(Path(frame.source), rate is not None)

@@ -138,6 +138,7 @@ class Explanation:
             of `aus`; None if the model has no attention maps.
         detector: the name and version of the detector that found the face, and a fingerprint of
             its files; None if the whole image is the face.
+        weights: the model's weights in words: the model, what it was trained on, and the file.
     """
 
     source: str
@@ -156,6 +157,7 @@ class Explanation:
     face: str
     attention: np.ndarray | None = field(repr=False)
     detector: str | None = None
+    weights: str = ""
 
     @property
     def place(self) -> str:

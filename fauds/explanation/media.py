@@ -13,6 +13,7 @@ from fauds.errors import DataError, UsageError
 from fauds.explanation.explained import MediaFrame
 from fauds.faces.image_decoding import decode
 from fauds.faces.video import Video
+from fauds.tables.paths import SYNTHETIC_MARKER
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 VIDEO_SUFFIXES = frozenset(
@@ -126,6 +127,11 @@ class ProcessShare:
         if self.world == 1:
             return path
         return path.with_name(f"{path.stem}-{self.rank + 1}of{self.world}{path.suffix}")
+
+
+def is_synthetic(path: Path) -> bool:
+    """Return whether a file lies in a synthetic release, whose faces fauds generated."""
+    return any((folder / SYNTHETIC_MARKER).exists() for folder in path.resolve().parents)
 
 
 def count_frames(files: Sequence[Path]) -> int:

@@ -161,6 +161,7 @@ def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator
                 frame=pending.frame.number,
                 timestamp=pending.frame.timestamp,
                 index=index,
+                weights=explainer.weights.described,
                 **vars(face),
                 **vars(next(outputs)),
             )

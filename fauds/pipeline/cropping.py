@@ -94,7 +94,7 @@ def find_media(
         root, last, camera=camera, image_base=options.image_base, images=options.images
     )
     # The digest of single images is part of their source: the reader knows where they are.
-    with_images = [name for name in with_images if last[name]]
+    with_images = [name for name in with_images if last[name] and not media.covers_images]
     if not with_images:
         return media, {}
     keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in with_images}

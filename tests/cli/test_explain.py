@@ -161,6 +161,33 @@ def test_weights_of_synthetic_faces_say_so_once(cli, images, tmp_path):
     assert "synthetic faces" not in outcome.out
 
 
+def test_the_shipped_weights_are_used_for_synthetic_faces_or_if_asked_for(
+    cli, images, bp4d_root, tmp_path
+):
+    outcome = cli("explain", images / "2.png", "--no-text")
+    assert outcome.code == 2 and "have seen synthetic faces only" in outcome.err
+    assert "--weights RUN" in outcome.err and "--synthetic-weights" in outcome.err
+    words = ("--detector", "cascade", "--no-text", "--out", tmp_path / "a.csv")
+    outcome = cli("explain", images / "2.png", "--synthetic-weights", *words)
+    assert outcome.code == 0, outcome.err
+    (row,) = pd.read_csv(tmp_path / "a.csv").to_dict("records")
+    assert row["weights"] == (
+        "vlfau tiny (tiny-faces.safetensors), trained on synthetic faces only: means nothing for "
+        "real faces"
+    )
+    face = next(bp4d_root.rglob("*.jpg"))
+    assert cli("explain", face, "--aligned", "--no-text").code == 0
+
+
+def test_subtitles_of_a_video_name_the_weights(cli, faces, video, images, tmp_path):
+    out = tmp_path / "talk.srt"
+    cli.ok("explain", video, "--weights", faces, "--no-text", "--out", out)
+    text = out.read_text(encoding="utf-8")
+    assert " --> " in text and "weights.safetensors), trained on " in text
+    outcome = cli("explain", images / "2.png", "--weights", faces, "--out", out)
+    assert outcome.code == 2 and "2.png is an image" in outcome.err
+
+
 def test_weights_can_be_named_by_their_run(cli, work, whole, images):
     for fold in (1, 2):
         folder = work / "disfa" / "runs" / "first" / f"fold{fold}"

@@ -81,7 +81,9 @@ def test_texts_neither_overlap_nor_leave_the_image(
     size: tuple[int, int], faces: int, fixed: bool, written_texts: Texts
 ) -> None:
     image, boxes = image_with_faces(*size, faces if size[1] > 200 else 1)
-    annotated = compose(lay_out(*size), still(image), explanations_of(boxes, 8), fixed=fixed)
+    annotated = compose(
+        lay_out(*size), still(image), explanations_of(boxes, 8), fixed=fixed, weights="vlfau, mine"
+    )
     height, width = annotated.shape[:2]
     assert width % 2 == 0 and height % 2 == 0
     for text, left, top, right, bottom in written_texts:
@@ -115,9 +117,10 @@ def test_images_keep_their_size_but_small_ones_are_enlarged(size: tuple[int, int
 
 def test_action_units_and_descriptions_of_a_face_are_written(written_texts: Texts) -> None:
     image, boxes = image_with_faces(480, 480)
-    compose(lay_out(480, 480), still(image), explanations_of(boxes, 8), fixed=False)
+    explained = explanations_of(boxes, 8)
+    compose(lay_out(480, 480), still(image), explained, fixed=False, weights="vlfau, mine")
     text = written_texts.joined()
-    assert FACE in text and "face.png" in text
+    assert FACE in text and "face.png" in text and "weights: vlfau, mine" in text
     for au in AUS[:6]:
         assert LOCAL[au] in text and f"{au}  " in text
     assert "and AU12, AU14" in text and LOCAL["AU12"] not in text
