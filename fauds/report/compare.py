@@ -75,6 +75,10 @@ def _notes(pair: ModelComparison, runs: int | None) -> Iterator[str]:
         f"{over}; p: permutation test, the two models swapped by {results.unit}; adjusted p: "
         f"for testing {len(pair.aus)} {pair.target.shorts} at once (max-T)."
     )
+    yield (
+        f"Not in the interval: that models trained on other {results.units} would differ too "
+        "(docs/metrics.md says how much)."
+    )
     if any(np.isnan(c.comparison.low[:-1]).any() for c in pair.metrics.values()):
         yield (
             f"No interval: the difference is the same without any one {results.unit}, or a single "
