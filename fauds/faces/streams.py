@@ -189,8 +189,8 @@ class VideoStream:
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
-        for row, (_, image) in zip(rows, images, strict=False):
-            yield row, DecodedImage(image)
+        for row, frame in zip(rows, images, strict=False):
+            yield row, DecodedImage(frame.image)
         if self._video.ended_at == 0:
             raise DataError(
                 f"No frame of {self._video.path.name} can be decoded.",
