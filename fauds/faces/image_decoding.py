@@ -177,13 +177,7 @@ def _opened_by_pillow(data: bytes, where: Path | str) -> np.ndarray:
             # The limit below is an error, and damage is one when the pixels are read.
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(data), formats=_formats(data)) as image:
-                if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-                    return _eight_bits(np.asarray(image), where, photograph=True)
-                if image.has_transparency_data:
-                    visible = image.convert("RGBA")
-                    background = Image.new("RGBA", visible.size, "white")
-                    return np.array(Image.alpha_composite(background, visible).convert("RGB"))
-                return np.array(image.convert("RGB"))
+                return pixels_of(image, where)
     except Image.DecompressionBombError as error:
         raise _too_large("with more", where) from error
     except UnidentifiedImageError as error:
@@ -194,6 +188,23 @@ def _opened_by_pillow(data: bytes, where: Path | str) -> np.ndarray:
         raise DataError(
             f"The image is damaged or truncated: {reason}.", where=where, hint=_HINT
         ) from error
+
+
+def pixels_of(image: Image.Image, where: Path | str) -> np.ndarray:
+    """Return the pixels of a Pillow image as it is stored, uint8 [H, W, 3] RGB.
+
+    Transparency and the range of values are treated as by `decode` for a photograph.
+
+    Raises:
+        DataError: the range of the values is unknown.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _eight_bits(np.asarray(image), where, photograph=True)
+    if image.has_transparency_data:
+        visible = image.convert("RGBA")
+        background = Image.new("RGBA", visible.size, "white")
+        return np.array(Image.alpha_composite(background, visible).convert("RGB"))
+    return np.array(image.convert("RGB"))
 
 
 def _is_deep(data: bytes) -> bool:

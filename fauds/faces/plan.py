@@ -19,7 +19,7 @@ from fauds.faces.manifest import Manifest, read_manifest
 from fauds.tables import store
 from fauds.tables.frames import frame_names
 
-DETECTOR_FORMS = "cascade, dlib, mediapipe:MODEL, openface:FOLDER or csv:FILE"
+DETECTOR_FORMS = "cascade, dlib, face-alignment, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ CROPS_VERSION = 2
 
 # A CSV file may hold boxes only.
 GIVING = {
-    "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
+    "eyes": "cascade, dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "points": "dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
+    "box": "cascade, dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
 }
 """The detectors that give each part of a face, in words for messages."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fauds.datasets import git_lfs
 from fauds.errors import DataError
 
 if TYPE_CHECKING:
@@ -195,12 +196,21 @@ class Video:
                 options={"protocol_whitelist": "file"},
             )
         except (av.FFmpegError, ValueError) as error:
+            if self._is_lfs_pointer():
+                raise git_lfs.pointer_error(self.path) from error
             problem = "cannot be opened as a video" if self.path.is_file() else "does not exist"
             raise DataError(
                 f"{self.path.name} {problem}.",
                 where=self.path,
                 hint="copy it again; ffprobe shows details of the error",
             ) from error
+
+    def _is_lfs_pointer(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                return git_lfs.is_pointer(file.read(200))
+        except OSError:
+            return False
 
     def _video_of(self, container: InputContainer) -> DecodedStream:
         # The cover picture of a sound file counts as a video stream too.

@@ -108,7 +108,9 @@ def test_frame_times_reveal_lost_frames(tmp_path: Path) -> None:
     assert [round(25 * frame.time + 1) % 32 for frame in read] == [
         frame_of(frame.image) for frame in read
     ]
-    with pytest.raises(DataError, match=r"Frames are lost inside damaged\.mkv: \d+ after frame \d+"):
+    with pytest.raises(
+        DataError, match=r"Frames are lost inside damaged\.mkv: \d+ after frame \d+"
+    ):
         opened.check_whole()
 
 
@@ -181,9 +183,7 @@ def test_frames_that_are_stored_in_another_order_are_read_as_they_are_shown(
     tmp_path: Path,
 ) -> None:
     times = steps((40, 0.04))
-    assert_each_at_its_time(
-        write_clip(tmp_path / "a.mp4", times, "libx264", b_frames=3), times
-    )
+    assert_each_at_its_time(write_clip(tmp_path / "a.mp4", times, "libx264", b_frames=3), times)
 
 
 def test_a_video_that_begins_later_keeps_its_times(tmp_path: Path) -> None:
