@@ -31,7 +31,9 @@ _RANGES = (8, 10, 12, 14, 16)
 """The numbers of bits that cameras and microscopes use in images of 16 bits a channel."""
 
 
-def decode(data: bytes, where: Path | str, *, photograph: bool = False) -> np.ndarray:
+def decode(
+    data: bytes, where: Path | str, *, photograph: bool = False, upright: bool | None = None
+) -> np.ndarray:
     """Decode an image: JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, PPM, JPEG 2000, and HEIC.
 
     HEIC needs the package pillow-heif. If a file holds several images, the first is returned.
@@ -47,6 +49,7 @@ def decode(data: bytes, where: Path | str, *, photograph: bool = False) -> np.nd
             of a dataset: its pixels are returned as they are stored, because its landmarks were
             made for these, and 16-bit images that do not use their range are refused, because
             another frame of the sequence could appear to have another range.
+        upright: whether the image is turned as its EXIF orientation says; None for `photograph`.
 
     Returns:
         The image, uint8 [H, W, 3] RGB.
@@ -55,6 +58,7 @@ def decode(data: bytes, where: Path | str, *, photograph: bool = False) -> np.nd
         DataError: the data are truncated, too large, or not an image, or the range of their values
             is unknown.
     """
+    upright = photograph if upright is None else upright
     if is_jpeg(data):
         scan, size, channels = _jpeg_header(data)
         # OpenCV fills the missing part of a truncated JPEG with grey and reports success.
@@ -69,7 +73,7 @@ def decode(data: bytes, where: Path | str, *, photograph: bool = False) -> np.nd
         image = _opened_by_pillow(data, where)
     if data.startswith(_TIFF):
         # The decoders of TIFF have turned the image already.
-        if not photograph and exif_orientation(data) != 1:
+        if not upright and exif_orientation(data) != 1:
             raise DataError(
                 "The TIFF has an orientation tag, so the pixels as its landmarks count them are "
                 "not known.",
@@ -77,7 +81,7 @@ def decode(data: bytes, where: Path | str, *, photograph: bool = False) -> np.nd
                 hint="remove the tag, or convert the image to PNG",
             )
         return image
-    return _turned(image, exif_orientation(data)) if photograph else image
+    return _turned(image, exif_orientation(data)) if upright else image
 
 
 def exif_orientation(data: bytes) -> int:
