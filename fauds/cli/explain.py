@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -51,8 +51,32 @@ _SYNTHETIC = (
 @click.option(
     "--detector",
     metavar="D",
-    help="Face detector: cascade, dlib, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
+    help="Face detector: cascade, dlib, face-alignment, mediapipe:MODEL, csv:FILE, "
+    "openface:FOLDER.  "
     "[default: if the weights need aligned faces, dlib where it is installed, otherwise cascade]",
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["all", "largest"]),
+    default="all",
+    show_default=True,
+    help="Which faces of an image or video frame to explain.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="PIXELS",
+    help="Leave out faces that are less wide or high.",
+)
+@click.option(
+    "--detect-every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Search every N-th frame of a video for faces, and follow them in between, which is "
+    "faster (dlib, cascade).",
 )
 @click.option(
     "--aligned", is_flag=True, help="Treat every image as a face crop that is already aligned."
@@ -86,6 +110,9 @@ def explain(
     out: Path | None,
     annotate: Path | None,
     detector: str | None,
+    faces: Literal["all", "largest"],
+    min_face: float,
+    detect_every: int,
     aligned: bool,
     batch: int | None,
     device: str,
@@ -104,12 +131,12 @@ def explain(
     from fauds.explanation import media as sources
     from fauds.explanation.annotate import AnnotatedMedia
     from fauds.explanation.engine import Explainer
-    from fauds.explanation.face_cropping import check_file_names, cropper_for
+    from fauds.explanation.face_cropping import FaceChoice, check_file_names, cropper_for
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
     _check_apart(out, annotate)
-    media = sources.find_media(inputs)
+    media = sources.find_media(inputs, _say)
     if weights is None and not synthetic_weights:
         _ask_for_weights(media)
     _check_videos(out, media)
@@ -120,7 +147,8 @@ def explain(
         click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
         return
     opened = open_weights(weights, workdir / dataset / "runs")
-    cutter = cropper_for(opened, detector, aligned=aligned)
+    choice = FaceChoice(faces, min_face, detect_every)
+    cutter = cropper_for(opened, detector, aligned=aligned, choice=choice)
     explainer = Explainer(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
@@ -136,11 +164,15 @@ def explain(
             else []
         )
         advance = _bar(stack, sources.count_frames(files)) if out else lambda images: None
-        summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
+        summary = run(sources.frames(files, _say), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
         _report_nothing(summary, share)
         return
     _show_summary(summary, [path for path in (out, annotate) if path])
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _check_apart(out: Path | None, annotate: Path | None) -> None:

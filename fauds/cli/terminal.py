@@ -381,7 +381,14 @@ class Printed:
                 self._echo(f"{explanation}\n")
         self._video = explanations[0].source
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Do nothing: the command lists all skipped images when it ends."""
 
     def close(self) -> None:

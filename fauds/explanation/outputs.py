@@ -29,6 +29,8 @@ from fauds.version import VERSION
 OUTPUT_ROW_GROUP = 10_000
 _BUFFERED_ROWS = 1_000
 _DIGITS = 6
+_SIDES = ("left", "top", "right", "bottom")
+_NO_BOX = ("",) * len(_SIDES)
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -96,7 +98,14 @@ class Output:
         """Write explanations, in the given order."""
         raise NotImplementedError
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Record a frame that has no explanations, if the format can represent such a frame.
 
         Formats with one entry for each face ignore the call. For the arguments see
@@ -125,14 +134,15 @@ def _source(name: str) -> str:
 class ParquetOutput(Output):
     """A Parquet file with one row for each face.
 
-    Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
-    face int16 (0 is the largest face of its image), left, top, right, bottom float32 (pixels, null
-    if the whole image is the face or no box is known), estimated bool (whether the positions of the
-    eyes were estimated from the box), detector string (the name and version of the detector that
-    found the face, null if the whole image is the face), and a float32 column for each action unit
-    (probability, 0 to 1). If the model generates descriptions, a text column for each action unit
-    (``AU01_text``) and ``face_text`` follow. The last column, weights, names the model's weights,
-    and so do the metadata.
+    Columns: source string, frame int32 (from 1), timestamp float64 (presentation time in seconds,
+    null for images), timing string ("stored in the video" or "constant rate assumed", null for
+    images), face int32 (the number of the person, see `fauds.explanation.explained`), left, top,
+    right, bottom float32 (pixels, null if the whole image is the face or no box is known),
+    estimated bool (whether the positions of the eyes were estimated from the box), detector string
+    (the name and version of the detector that found the face, null if the whole image is the
+    face), and a float32 column for each action unit (probability, 0 to 1). If the model generates
+    descriptions, a text column for each action unit (``AU01_text``) and ``face_text`` follow. The
+    last column, weights, names the model's weights, and so do the metadata.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -167,10 +177,11 @@ class ParquetOutput(Output):
             "source": _source(explanation.source),
             "frame": explanation.frame,
             "timestamp": explanation.timestamp,
+            "timing": explanation.timing,
             "face": explanation.index,
             "estimated": explanation.estimated,
             "detector": explanation.detector,
-            **dict(zip(("left", "top", "right", "bottom"), explanation.box or (), strict=False)),
+            **dict(zip(_SIDES, explanation.box or (), strict=False)),
             **explanation.aus,
         }
         if self._texts:
@@ -186,8 +197,9 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
             ("source", pa.string()),
             ("frame", pa.int32()),
             ("timestamp", pa.float64()),
-            ("face", pa.int16()),
-            *((side, pa.float32()) for side in ("left", "top", "right", "bottom")),
+            ("timing", pa.string()),
+            ("face", pa.int32()),
+            *((side, pa.float32()) for side in _SIDES),
             ("estimated", pa.bool_()),
             ("detector", pa.string()),
             *((au, pa.float32()) for au in aus),
@@ -200,8 +212,9 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
 class JsonLinesOutput(Output):
     """A JSON Lines file with one object for each face.
 
-    Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest face
-    of its image), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
+    Keys: source, frame (from 1), timestamp (presentation time in seconds, null for images), timing
+    ("stored in the video" or "constant rate assumed", null for images), face (the number of the
+    person), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
     no box is known), estimated (whether the positions of the eyes were estimated from the box),
     detector (the name and version of the detector that found the face, null if the whole image is
     the face), aus (by action unit, the probability, 0 to 1), active (the names of active action
@@ -227,6 +240,7 @@ class JsonLinesOutput(Output):
             "source": _source(explanation.source),
             "frame": explanation.frame,
             "timestamp": explanation.timestamp,
+            "timing": explanation.timing,
             "face": explanation.index,
             "box": None
             if explanation.box is None
@@ -244,14 +258,16 @@ class JsonLinesOutput(Output):
 class CsvOutput(Output):
     """A CSV file with one row for each face and the columns of OpenFace 2, without blanks.
 
-    Columns: frame (from 1), face_id (0 is the largest face of its image; faces are not tracked),
-    timestamp (seconds, empty for images), confidence, success, and, as in OpenFace, the presence of
-    every action unit, 0 or 1 (``AU01_c``). Columns that OpenFace does not have follow: the
-    probability of every action unit, 0 to 1 (``AU01_p``), if the model generates descriptions those
-    of every action unit (``AU01_text``) and of the face (``face_text``), and the model's weights in
-    words (``weights``). Confidence equals success: 1 for a face, 0 for a frame without a face,
-    whose action units are 0 and whose descriptions are empty. If the frames are from several files,
-    the first column is ``source``.
+    Columns: frame (from 1), face_id (the number of the person, which is the same in all frames of a
+    video), timestamp (presentation time in seconds, empty for images), confidence, success, and, as
+    in OpenFace, the presence of every action unit, 0 or 1 (``AU01_c``). Columns that OpenFace does
+    not have follow: the probability of every action unit, 0 to 1 (``AU01_p``), timing ("stored in
+    the video" or "constant rate assumed", empty for images), the box of the face, left, top, right
+    and bottom (pixels, empty if unknown), if the model generates descriptions those of every action
+    unit (``AU01_text``) and of the face (``face_text``), and the model's weights in words
+    (``weights``). Confidence equals success: 1 for a face, 0 for a frame without a face, whose
+    action units are 0 and whose descriptions are empty. If the frames are from several files, the
+    first column is ``source``.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -269,11 +285,20 @@ class CsvOutput(Output):
     def write(self, explanations: Sequence[Explanation]) -> None:
         self._flush([self._row(explanation) for explanation in explanations])
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Write a row in which success is 0, for a frame without explanations."""
         key_cells = self._key_cells(source, frame, 0, timestamp)
-        empty = [""] * (len(self._aus) + 1 if self._texts else 0)
-        self._flush([[*key_cells, 0, 0, *[0] * (2 * len(self._aus)), *empty, self._weights]])
+        texts = [""] * (len(self._aus) + 1 if self._texts else 0)
+        absent = [0] * (2 * len(self._aus))
+        rest = [timing or "", *_NO_BOX, *texts, self._weights]
+        self._flush([[*key_cells, 0, 0, *absent, *rest]])
 
     def _row(self, explanation: Explanation) -> list[Any]:
         present = [int(au in explanation.active) for au in self._aus]
@@ -281,9 +306,10 @@ class CsvOutput(Output):
         key_cells = self._key_cells(
             explanation.source, explanation.frame, explanation.index, explanation.timestamp
         )
+        box = [f"{edge:.1f}" for edge in explanation.box] if explanation.box else _NO_BOX
         texts = [explanation.local.get(au, "") for au in self._aus] + [explanation.face]
-        texts = texts if self._texts else []
-        return [*key_cells, 1, 1, *present, *probabilities, *texts, self._weights]
+        rest = [explanation.timing or "", *box, *(texts if self._texts else []), self._weights]
+        return [*key_cells, 1, 1, *present, *probabilities, *rest]
 
     def _key_cells(self, source: str, frame: int, face: int, timestamp: float | None) -> list[Any]:
         time = "" if timestamp is None else f"{timestamp:.3f}"
@@ -300,6 +326,8 @@ class CsvOutput(Output):
             *("frame", "face_id", "timestamp", "confidence", "success"),
             *(f"{au}_c" for au in self._aus),
             *(f"{au}_p" for au in self._aus),
+            "timing",
+            *_SIDES,
             *(f"{name}_text" for name in ((*self._aus, "face") if self._texts else ())),
             "weights",
         ]
@@ -324,9 +352,16 @@ class ClipOutput:
         """Write explanations, in the given order."""
         self._rows.write(explanations)
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Record a frame that has no explanations."""
-        self._rows.skip(source, frame, timestamp, why)
+        self._rows.skip(source, frame, timestamp, why, timing)
 
     def close(self) -> None:
         """Find the events and write the files."""

@@ -49,7 +49,7 @@ def largest_face(path: Path, detector: Detector) -> AlignedFace:
         raise DataError(
             f"The image cannot be read: {error.strerror}.", where=path, hint="check its path"
         ) from error
-    image = decode(data, path)
+    image = decode(data, path, photograph=True)
     faces = detector.find(image, Position(path.name, 1))
     if not faces:
         raise DataError(

@@ -25,6 +25,7 @@ from fauds.faces import estimates, landmark_files
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
 from fauds.faces.estimates import StepEstimate, measure
+from fauds.faces.landmark_offset import mismatch
 from fauds.faces.plan import CropRequest, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
@@ -243,6 +244,7 @@ def check(
     if wanted.needs != "nothing":
         coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
         contents += coverage.lines
+        contents += _mismatches(jobs, missing)
     processes = launcher.cores()
     steps = [estimates.split()]
     if benchmark.target.described_aus:
@@ -267,6 +269,20 @@ def check(
         free,
         processes,
     )
+
+
+def _mismatches(jobs: Sequence[SequenceJob], missing: Problems) -> list[str]:
+    """Return messages about landmarks of another number of frames than their video."""
+    lines = []
+    for job in jobs:
+        try:
+            line = mismatch(job)
+        except DataError as error:
+            missing.add_fatal(error)
+            continue
+        if line:
+            lines.append(f"{job.name}: {line}")
+    return lines
 
 
 def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Table, Reading]:
@@ -362,7 +378,9 @@ def _images(
 
 def _available(job: SequenceJob) -> np.ndarray:
     """Return which frames of a sequence have an image, bool [N]."""
-    stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    stream = open_stream(
+        job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+    )
     if isinstance(stream, VideoStream) and stream.declared:
         return stream.available & (job.frames <= stream.declared)
     return stream.available

@@ -69,7 +69,7 @@ def find_face_images(
         crops: a folder of crops that fauds did not make, such as ``F001/T1/2440.jpg``,
             ``SN001/0.png``, or ``train_00001.jpg`` for images without a number. If None, the crops
             of ``fauds prepare`` are used; if there are none and the alignment is "none", the images
-            of the release are used.
+            of the release are used as they are stored.
         alignment: the rule by which the benchmark requires faces to be cropped.
 
     Raises:
@@ -84,7 +84,7 @@ def find_face_images(
         return _faces(frames, images, crops, _EXTERNAL, "crops made elsewhere (--faces)", frame_set)
     if (tables / FACES).exists():
         return _prepared(tables, frames, meta)
-    if alignment.name != "none":
+    if alignment.name != "none" or alignment.orientation == "upright":
         raise DataError(
             f"No face has been cropped yet, but the protocol needs crops by the alignment "
             f"{alignment.name}.",

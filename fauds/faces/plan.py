@@ -19,7 +19,7 @@ from fauds.faces.manifest import Manifest, read_manifest
 from fauds.tables import store
 from fauds.tables.frames import frame_names
 
-DETECTOR_FORMS = "cascade, dlib, mediapipe:MODEL, openface:FOLDER or csv:FILE"
+DETECTOR_FORMS = "cascade, dlib, face-alignment, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class CropRequest:
         manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
             all frames.
         workers: the number of processes.
+        orientation: whether images are used as they are "stored", or turned "upright" as their EXIF
+            orientation says; None for "upright" if a detector finds the faces of all frames, and
+            otherwise for "stored", because landmarks of the release were made for stored pixels.
         reserve: the bytes of disk space that must stay free for later steps.
     """
 
@@ -49,6 +52,7 @@ class CropRequest:
     camera: Literal["left", "right"] = "left"
     manifest: Path | str | None = None
     workers: int = 1
+    orientation: Literal["stored", "upright"] | None = None
     reserve: int = 0
 
     def json_values(self) -> dict[str, Any]:
@@ -72,12 +76,16 @@ def check(request: CropRequest) -> None:
     Raises:
         UsageError: a setting is unknown, or settings contradict each other.
     """
-    choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
+    choices: dict[str, tuple[str | None, ...]] = {
+        "without_landmarks": ("drop", "neighbours", "detect"),
+        "camera": ("left", "right"),
+        "orientation": ("stored", "upright", None),
+    }
     for name, known in choices.items():
         if getattr(request, name) not in known:
             raise UsageError(
                 f"The value {getattr(request, name)!r} of {name} is unknown.",
-                hint=f"choose from: {', '.join(known)}",
+                hint=f"choose from: {', '.join(filter(None, known))}",
             )
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
@@ -102,14 +110,15 @@ def check(request: CropRequest) -> None:
 PORTION = 4096
 """How many images that belong to no sequence are cropped, and stored in one folder, together."""
 
-CROPS_VERSION = 2
+CROPS_VERSION = 3
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
+_FOUND = "dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with"
 # A CSV file may hold boxes only.
 GIVING = {
-    "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
+    "eyes": f"cascade, {_FOUND} landmarks",
+    "points": f"{_FOUND} landmarks",
+    "box": f"cascade, {_FOUND} boxes",
 }
 """The detectors that give each part of a face, in words for messages."""
 
@@ -180,6 +189,12 @@ class SequenceJob:
         """Whether the detector replaces the landmarks of the release for all frames."""
         return self.request.detector is not None and self.request.without_landmarks != "detect"
 
+    @property
+    def upright(self) -> bool:
+        """Whether images are turned as their EXIF orientation says."""
+        chosen = self.request.orientation
+        return chosen == "upright" or (chosen is None and self.detects_all)
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of everything that determines the crops and table rows of the sequence."""
@@ -191,6 +206,7 @@ class SequenceJob:
                 self.alignment.version,
                 request.without_landmarks,
                 request.camera,
+                self.upright,
             ],
             self.detector_identity,
             [self.images_digest, self.source.digest if self.source else ""],
@@ -237,6 +253,7 @@ class CropPlan:
             "landmarks": self.landmarks,
             "detector": self.detector_identity,
             "camera": request.camera,
+            "orientation": "upright" if self.jobs[0].upright else "stored",
             "manifest": listed and {"name": listed.name, "sha256": listed.sha256},
             "crops_version": CROPS_VERSION,
         }
@@ -253,6 +270,8 @@ class CropPlan:
         """Return a description of how faces are cropped, as text that is written to results."""
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
+        if self.jobs[0].upright:
+            definition += " Images are turned upright as their EXIF orientation says."
         if alignment.needs == "nothing":
             # The same text as for images that are used without `fauds prepare`: landmarks do not
             # change them, so that results on both can be compared.

@@ -55,7 +55,11 @@ def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> Cro
     name = options.get("alignment", default.name)
     # The benchmark only names the version of its own alignment.
     version = default.version if name == default.name else alignment(name).version
-    fields = {"without_landmarks": default.without_landmarks, "workers": launcher.cores()}
+    fields: dict[str, Any] = {
+        "without_landmarks": default.without_landmarks,
+        "orientation": default.orientation,
+        "workers": launcher.cores(),
+    }
     return CropRequest(**{**fields, **options, "alignment": name, "version": version})
 
 

@@ -148,11 +148,15 @@ class AlignmentSettings(Settings):
         without_landmarks: what to do with a frame for which the dataset has no landmarks: leave
             the frame out ("drop"), interpolate the landmarks of the frames before and after it
             ("neighbours"), or run a face detector ("detect").
+        orientation: whether images are used as they are "stored", or turned "upright" as their
+            EXIF orientation says; None for "stored" if the dataset's landmarks are used, which were
+            made for stored pixels, and "upright" if a detector finds all faces.
     """
 
     name: str
     version: int
     without_landmarks: Literal["drop", "neighbours", "detect"] = "drop"
+    orientation: Literal["stored", "upright"] | None = None
 
 
 class Raw(Settings):

@@ -36,7 +36,8 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
         "source": "string",
         "frame": "int32",
         "timestamp": "double",
-        "face": "int16",
+        "timing": "string",
+        "face": "int32",
         **dict.fromkeys(("left", "top", "right", "bottom"), "float"),
         "estimated": "bool",
         "detector": "string",
@@ -78,7 +79,7 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
         output.skip("talk.mp4", 8, 0.28, "no face was found")
     first, second = map(json.loads, path.read_text().splitlines())
     assert list(first) == [
-        *("source", "frame", "timestamp", "face", "box", "estimated", "detector"),
+        *("source", "frame", "timestamp", "timing", "face", "box", "estimated", "detector"),
         *("aus", "active", "local", "global", "weights"),
     ]
     assert (first["frame"], first["timestamp"], first["face"]) == (7, 0.24, 0)
@@ -100,6 +101,7 @@ def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
         *("frame", "face_id", "timestamp", "confidence", "success"),
         *(f"{au}_c" for au in AUS),
         *(f"{au}_p" for au in AUS),
+        *("timing", "left", "top", "right", "bottom"),
         *(f"{au}_text" for au in AUS),
         *("face_text", "weights"),
     ]

@@ -85,4 +85,4 @@ def test_a_detector_of_boxes_is_an_error(image, tmp_path):
     table.write_text(f"source,frame,left,top,right,bottom\n{NAME},1,60,60,240,260\n")
     with pytest.raises(UsageError, match=r"the detector csv \(.*\) gives none") as raised:
         largest_face(image[0], open_detector(f"csv:{table}"))
-    assert "--detector dlib, mediapipe:MODEL, openface:FOLDER" in raised.value.hint
+    assert "--detector dlib, face-alignment, mediapipe:MODEL, openface:FOLDER" in raised.value.hint
