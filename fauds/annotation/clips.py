@@ -153,7 +153,7 @@ class ClipReader:
                 yield from _TableClips(table, self.options, face, self.say).parts()
             if len(faces) > 1:
                 self.say(f"{table.path}: {len(faces)} faces, read one after another")
-            for line in table.tally.lines():
+            for line in table.counts.lines():
                 self.say(f"{table.path}: {line}")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fauds.cli.describe import COLUMN, SCALE, named_columns
+from fauds.cli.describe import COLUMN_OPTION, SCALE, named_columns
 
 
 @click.command()
@@ -26,7 +26,7 @@ from fauds.cli.describe import COLUMN, SCALE, named_columns
     "'{subject}/{clip}/{frame}'.  [default: the table's column of images, or the first usual "
     "pattern that fits]",
 )
-@COLUMN
+@COLUMN_OPTION
 @SCALE
 @click.option("--missing-code", type=int, help='Number that stands for "not coded", such as 9.')
 @click.option(

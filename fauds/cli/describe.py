@@ -11,7 +11,7 @@ from fauds.errors import UsageError
 if TYPE_CHECKING:
     from fauds.annotation.clips import ReadingOptions
 
-COLUMN = click.option(
+COLUMN_OPTION = click.option(
     "--column",
     "columns",
     multiple=True,
@@ -113,7 +113,7 @@ SCALE = click.option(
     help="Frames per second, from which times are computed.  [default: the table's times]",
 )
 @SCALE
-@COLUMN
+@COLUMN_OPTION
 @click.option(
     "--media",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -1,7 +1,7 @@
 """Reads the rows of a table of action units (AUs), a few at a time, in one form for all programs.
 
 `open_codes` opens a table, and `CodeTable.rows` yields its rows. Values are checked against the
-range of their scale. What was tolerated is counted in `CodeTable.tally`: intensities a little
+range of their scale. What was tolerated is counted in `CodeTable.counts`: intensities a little
 outside their range, cells that are no numbers, and rows without a face.
 """
 
@@ -20,7 +20,7 @@ from fauds.datasets.codes import (
     SCALES,
     TABLE,
     AuColumn,
-    Layout,
+    CodeLayout,
     Quantity,
     Scale,
     recognise,
@@ -30,7 +30,7 @@ from fauds.facs import AUS, INTENSITIES, SIDES, UNCOUNTED, FacsCode, parse_codes
 from fauds.registry import unknown_name_error
 from fauds.tables.delimited import CellBatch, ColumnFile, open_columns
 
-TOLERANCE = 0.5
+INTENSITY_TOLERANCE = 0.5
 """How far an intensity may lie outside 0 to 5, as regression may put it, to be set to 0 or 5."""
 
 _SEXES = {
@@ -48,7 +48,7 @@ _NOUNS: dict[Quantity, str] = {
 
 
 @dataclass
-class Tally:
+class ReadingCounts:
     """Counts of what was tolerated while a table was read.
 
     Attributes:
@@ -187,18 +187,18 @@ class CodeTable:
         graded: the AUs of columns without a scale that hold degrees A to E.
         implied: whether an AU that a long table or FACS notation does not list is inactive, rather
             than not coded.
-        tally: counts of what was tolerated in the rows read so far.
+        counts: counts of what was tolerated in the rows read so far.
     """
 
     file: ColumnFile
-    layout: Layout
+    layout: CodeLayout
     scale: Scale | None = None
     min_confidence: float | None = None
     missing_code: float | None = None
     aus: tuple[str, ...] = ()
     graded: frozenset[str] = frozenset()
     implied: bool = True
-    tally: Tally = field(default_factory=Tally)
+    counts: ReadingCounts = field(default_factory=ReadingCounts)
     _without_number: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -259,7 +259,7 @@ class CodeTable:
         batches = self.file.batches(*self._read_columns())
         for batch in _whole_frames(batches, self.layout) if self.layout.is_long else batches:
             rows = self._rows(batch)
-            self.tally.rows += len(rows)
+            self.counts.rows += len(rows)
             yield rows
         for name, (first, numbers) in self._without_number.items():
             if not numbers:
@@ -334,11 +334,11 @@ class CodeTable:
         if self.layout.tool not in _CODED_BY_PEOPLE:
             # Programs write empty cells for a frame without a face.
             has_face &= ~codes.empty(len(first_rows))
-        self.tally.without_face += int((~has_face).sum())
+        self.counts.without_face += int((~has_face).sum())
         if self.min_confidence is None:
             return has_face
         sure: np.ndarray = batch.numbers[places["confidence"]][first_rows] >= self.min_confidence
-        self.tally.unsure += int((has_face & ~sure).sum())
+        self.counts.unsure += int((has_face & ~sure).sum())
         sure &= has_face
         return sure
 
@@ -347,7 +347,7 @@ class CodeTable:
         unknown = sum(
             sex is None and bool(name) for sex, name in zip(sexes, column.to_pylist(), strict=True)
         )
-        self.tally.unknown_sex += unknown
+        self.counts.unknown_sex += unknown
         return pa.array(sexes, pa.string())
 
     def _column_codes(self, batch: CellBatch) -> "_Codes":
@@ -408,7 +408,7 @@ class CodeTable:
         if quantity in ("decision", "unnamed"):
             wrong = present & (values != 0) & (values != 1)
         else:
-            slack = TOLERANCE if quantity == "intensity" else 1e-6
+            slack = INTENSITY_TOLERANCE if quantity == "intensity" else 1e-6
             wrong = present & ~((values >= -slack) & (values <= _TOP[quantity] + slack))
         if wrong.any():
             raise self._out_of_range(column, quantity, values, wrong, first)
@@ -416,7 +416,7 @@ class CodeTable:
             return values
         clipped: np.ndarray = np.clip(values, 0, _TOP[quantity])
         if quantity == "intensity":
-            self.tally.clipped += int((present & (clipped != values)).sum())
+            self.counts.clipped += int((present & (clipped != values)).sum())
         return clipped
 
     def _out_of_range(
@@ -452,12 +452,12 @@ class CodeTable:
         )
 
     def _count_no_number(self, name: str, rows: np.ndarray) -> None:
-        if not self.tally.no_number:
+        if not self.counts.no_number:
             place = self.file.error("", int(rows[0])).where
-            self.tally.first_no_number = f"in column {name}, {place}"
-        self.tally.no_number += len(rows)
+            self.counts.first_no_number = f"in column {name}, {place}"
+        self.counts.no_number += len(rows)
         # Batches before this one hold numbers, or else empty cells, which say nothing.
-        self._without_number.setdefault(name, (int(rows[0]), self.tally.rows))
+        self._without_number.setdefault(name, (int(rows[0]), self.counts.rows))
 
     def _coded_sides(self, batch: CellBatch, name: str) -> np.ndarray:
         texts = pc.utf8_upper(batch.texts[name])
@@ -483,8 +483,8 @@ class CodeTable:
         index = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
         counts = np.bincount(index[index >= 0], minlength=len(parsed))
         for row, codes in zip(counts.tolist(), parsed, strict=True):
-            self.tally.uncounted += row * any(name not in AUS for name in codes or ())
-            self.tally.uncertain += row * sum(code.uncertain for code in (codes or {}).values())
+            self.counts.uncounted += row * any(name not in AUS for name in codes or ())
+            self.counts.uncertain += row * sum(code.uncertain for code in (codes or {}).values())
         result = _Codes({}, {}, {}, {})
         for au in self.aus:
             each = [_facs_values(codes, au) for codes in parsed] or [(np.nan, np.nan, -1)]
@@ -559,7 +559,7 @@ class CodeTable:
         if name in AUS:
             return name
         if number and int(number[1]) in UNCOUNTED:
-            self.tally.uncounted += 1
+            self.counts.uncounted += 1
             return None
         raise DataError(
             f"The action unit {text!r} of a row is not known.",
@@ -657,7 +657,7 @@ def open_codes(
     return replace(table, graded=frozenset(_graded(table))) if table._lettered else table
 
 
-def _classes(layout: Layout) -> list[str]:
+def _classes(layout: CodeLayout) -> list[str]:
     return [column.au for column in layout.columns if column.au not in AUS]
 
 
@@ -699,7 +699,7 @@ def _scan_long(table: CodeTable) -> CodeTable:
     for batch in table.file.batches([places["au"]], [value] if value else []):
         present |= {table._long_au(text) for text in batch.texts[places["au"]].unique().to_pylist()}
         zeros |= value is not None and bool((batch.numbers[value] == 0).any())
-    table.tally.uncounted = 0
+    table.counts.uncounted = 0
     # A table that lists AUs with the value 0 does not mean 0 by leaving an AU out.
     return replace(table, aus=tuple(au for au in AUS if au in present), implied=not zeros)
 
@@ -789,7 +789,7 @@ def _size(batch: CellBatch, names: Sequence[str], rows: np.ndarray) -> np.ndarra
     return size
 
 
-def _frame_starts(batch: CellBatch, layout: Layout) -> np.ndarray:
+def _frame_starts(batch: CellBatch, layout: CodeLayout) -> np.ndarray:
     """Return which rows of a long table begin another frame or face than the row before, bool."""
     starts = np.zeros(len(batch), bool)
     starts[:1] = True
@@ -802,7 +802,7 @@ def _frame_starts(batch: CellBatch, layout: Layout) -> np.ndarray:
     return starts
 
 
-def _whole_frames(batches: Iterator[CellBatch], layout: Layout) -> Iterator[CellBatch]:
+def _whole_frames(batches: Iterator[CellBatch], layout: CodeLayout) -> Iterator[CellBatch]:
     """Yield the rows of a long table so that all rows of a frame are in the same batch."""
     kept: CellBatch | None = None
     for batch in batches:

@@ -55,7 +55,7 @@ Role = Literal[
     "fold",
     "benchmark_version",
 ]
-"""What a column can hold besides an AU of its own; see `Layout.places`."""
+"""What a column can hold besides an AU of its own; see `CodeLayout.places`."""
 
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -116,7 +116,7 @@ class AuColumn:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CodeLayout:
     """What the columns of a table hold.
 
     Attributes:
@@ -208,7 +208,7 @@ def recognise(
     *,
     names: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
-) -> Layout:
+) -> CodeLayout:
     """Return what the columns of a table hold.
 
     Args:
@@ -227,7 +227,7 @@ def recognise(
     tool, images = _tool(file, by_name)
     places = _places(by_name, tool, columns or {})
     aus, sides, unknown, others = _au_columns(file, names, {*places.values()}, tool)
-    layout = Layout(
+    layout = CodeLayout(
         tool=tool,
         columns=aus,
         places=places if aus else _code_places(places),
@@ -259,7 +259,7 @@ _FIRST_FRAMES = {
 TABLE = "a table of codes"
 LONG_TABLE = "a long table, one row an AU"
 FACS_TABLE = "a table in FACS notation"
-"""`Layout.tool` of a table that no known program wrote: with columns of AUs, or without."""
+"""`CodeLayout.tool` of a table that no known program wrote: with columns of AUs, or without."""
 
 
 def _plain(name: str) -> str:
@@ -458,7 +458,7 @@ def _code_places(places: Mapping[str, str]) -> dict[str, str]:
     return places
 
 
-def _without_au_columns(file: ColumnFile, layout: Layout) -> Layout:
+def _without_au_columns(file: ColumnFile, layout: CodeLayout) -> CodeLayout:
     """Return the layout of a table in FACS notation or of a long table, or raise an error."""
     if layout.is_facs:
         return replace(layout, tool=FACS_TABLE)

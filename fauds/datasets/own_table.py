@@ -400,7 +400,7 @@ class OwnTableReader:
         chosen = set(select_subjects(frames.subjects, options, table.path))
         keep = np.array([subject in chosen for subject in frames.subjects])
         sink(_frames_table(table, frames, match, sexes, options, np.flatnonzero(keep)))
-        notes = [table.recognised(), *table.tally.lines(), *_notes(frames, match, images)]
+        notes = [table.recognised(), *table.counts.lines(), *_notes(frames, match, images)]
         return Reading(
             root=images or table.path.parent,
             fingerprint=_fingerprint(table.path, match.digest, options, digest),

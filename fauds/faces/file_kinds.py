@@ -9,10 +9,10 @@ from PIL import Image
 Kind = Literal["image", "video"]
 
 IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 .png .ppm .tif .tiff .webp".split()
+    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jp2 .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()  # noqa: SIM905
 )
 _HEAD = 512
 _IMAGES = (

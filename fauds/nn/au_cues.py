@@ -18,7 +18,7 @@ from fauds.facs import AUS
 from fauds.nn.base import Attends, Batch, Guided, Model, Need, Spec, TestOutputs
 from fauds.nn.layers.au_map import au_map, codebook_table
 from fauds.nn.layers.backbone import Stages
-from fauds.nn.layers.class_maps import Explanation, class_maps
+from fauds.nn.layers.class_maps import MapMethod, class_maps
 from fauds.nn.layers.heads import class_counts, weighted_entropy
 from fauds.nn.layers.map_agreement import agreement, au_regions, cosine
 from fauds.nn.loaded_tensors import LoadedTensors
@@ -43,7 +43,7 @@ class AUCuesSettings(ModelSettings):
     backbone: BackboneSettings
     layer: int | None = Field(None, ge=1)
     cue_weight: float = Field(9.0, ge=0)
-    explanation: Explanation = "cam"
+    explanation: MapMethod = "cam"
     norm: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
 

@@ -268,7 +268,7 @@ def _lines(
     if sided:
         lines.append(f"sides of the face: {', '.join(au for au in AUS if au in sided)}")
     lines += _image_lines(request, frames, match)
-    lines += table.tally.lines()
+    lines += table.counts.lines()
     if parts:
         tested = "; ".join(f"{number}: {abbreviated(names, 4)}" for number, names in parts.items())
         lines.append(f"folds: {len(parts)}, at random by subject (fold k tests part k): {tested}")

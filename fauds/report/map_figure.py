@@ -18,7 +18,7 @@ _INCHES = 1.1
 
 
 @dataclass(frozen=True)
-class Model:
+class MappedModel:
     """A model whose maps are drawn.
 
     Attributes:
@@ -30,7 +30,7 @@ class Model:
     faces: Mapping[int, DescribedFace]
 
 
-def draw_maps(models: Sequence[Model], images: Mapping[int, Path]) -> Drawing | None:
+def draw_maps(models: Sequence[MappedModel], images: Mapping[int, Path]) -> Drawing | None:
     """Draw faces with the AU map of their class, and each model's attention and class map.
 
     One face of each class is drawn, and then a second one, up to eight faces that all models have
@@ -76,7 +76,7 @@ def draw_maps(models: Sequence[Model], images: Mapping[int, Path]) -> Drawing | 
         return as_drawing(figure, "maps", "Faces, AU maps and maps of the model", words)
 
 
-def _chosen(models: Sequence[Model], images: Mapping[int, Path]) -> list[tuple[int, int]]:
+def _chosen(models: Sequence[MappedModel], images: Mapping[int, Path]) -> list[tuple[int, int]]:
     """Return the frame ids of the faces to draw, each with the place of its true class."""
     by_class: dict[int, list[int]] = {}
     for frame_id, face in models[0].faces.items():

@@ -69,7 +69,7 @@ def test_openface_of_a_video(tmp_path: Path) -> None:
         "AU12": [1, None, 0],
         "AU28": [1, None, 0],
     }
-    assert table.tally.lines() == [
+    assert table.counts.lines() == [
         "rows without a face, which count as not coded: 1",
         "intensities a little outside 0 to 5, which were set to 0 or 5: 1",
         "cells that are no number, which count as not coded "
@@ -223,7 +223,7 @@ def test_degrees_as_letters_and_sides_in_columns_of_their_own(tmp_path: Path) ->
     assert values(rows.intensities) == {"AU06": [0, None, 5, None], "AU12": [3, 0, 2, None]}
     assert sides(rows) == {"AU12": ["L", None, "B", "U"]}
     assert rows.texts["sex"].to_pylist() == ["F", "F", "M", None]
-    assert table.tally.no_number == 2 and table.tally.unknown_sex == 1
+    assert table.counts.no_number == 2 and table.counts.unknown_sex == 1
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_facs_notation_in_a_column(tmp_path: Path) -> None:
     assert values(rows.intensities)["AU01"] == [3, 0, 0, None, None, 0, 0]
     assert values(rows.intensities)["AU06"] == [0, 0, 0, None, None, None, 0]
     assert sides(rows)["AU12"][0] == "L"
-    assert table.tally.uncertain == 1 and table.tally.uncounted == 1
+    assert table.counts.uncertain == 1 and table.counts.uncounted == 1
 
 
 def test_semicolons_decimal_commas_and_utf16_are_read(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_rows_below_a_confidence_count_as_not_coded(tmp_path: Path) -> None:
     text = "frame,success,confidence,AU12_c\n1,1,0.9,1\n2,1,0.5,1\n3,0,0.9,1\n"
     table = opened(tmp_path, text, min_confidence=0.7)
     assert values(all_rows(table).decisions) == {"AU12": [1, None, None]}
-    assert table.tally.unsure == 1 and table.tally.without_face == 1
+    assert table.counts.unsure == 1 and table.counts.without_face == 1
     with pytest.raises(UsageError, match="no column of confidence"):
         opened(tmp_path, "frame,AU12_c\n1,1\n", min_confidence=0.7)
 

@@ -29,14 +29,17 @@ FAMILIES = {
     "pvt_v2_b0": {},
 }
 
+BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 PARTS = {  # MARL, LLGA, GLGA
     "baseline": (False, False, False),
     "marl": (True, False, False),
     "marl-llga": (True, True, False),
     "marl-glga": (True, False, True),
     "full": (True, True, True),
+    "full+cues": (True, True, True),
     "paper": (True, True, True),
     "tiny": (True, True, True),
+    "tiny+cues": (True, True, True),
 }
 PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))
 
@@ -170,7 +173,7 @@ def test_a_preset_has_the_parts_of_its_row_in_table_4(preset):
     levels, local, whole = PARTS[preset]
     untrained = ("model.backbone.pretrained=false", "model.backbone.weights=null")
     settings = run_settings("vlfau", preset, untrained).model
-    names, sizes = [f"AU{n:02d}" for n in range(12)], {"local": 20, "global": 30}
+    names, sizes = [f"AU{n:02d}" for n in BP4D], {"local": 20, "global": 30}
     with torch.device("meta"):
         model = build_model(
             VLFAU, settings, names, "multilabel", sizes, presets.folder("vlfau")

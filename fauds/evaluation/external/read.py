@@ -109,7 +109,7 @@ def read(
             f"the first is in {first}"
         )
     for table in tables:
-        notes += [line for line in table.tally.lines() if not line.startswith("rows without a")]
+        notes += [line for line in table.counts.lines() if not line.startswith("rows without a")]
     return _joined(parts, distinct[0] != TABLE, tuple(notes), path)
 
 

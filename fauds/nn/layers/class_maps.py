@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fauds.registry import unknown_name_error
 
-Explanation = Literal["cam", "gradcam", "gradcam++", "layercam"]
+MapMethod = Literal["cam", "gradcam", "gradcam++", "layercam"]
 """The ways of making class maps; see `class_maps`."""
 
 
-def class_maps(features: Tensor, weight: Tensor, way: Explanation) -> Tensor:
+def class_maps(features: Tensor, weight: Tensor, way: MapMethod) -> Tensor:
     """Return a map for each class, whose negative values are set to 0.
 
     The ways are:
@@ -43,8 +43,8 @@ def class_maps(features: Tensor, weight: Tensor, way: Explanation) -> Tensor:
     Raises:
         UsageError: the way is unknown.
     """
-    if way not in get_args(Explanation):
-        raise unknown_name_error("explanation", way, list(get_args(Explanation)))
+    if way not in get_args(MapMethod):
+        raise unknown_name_error("explanation", way, list(get_args(MapMethod)))
     if way in ("cam", "gradcam"):
         return torch.einsum("bkhw,ck->bchw", features, weight).relu()
     if way == "layercam":

@@ -13,7 +13,7 @@ from fauds.report.html import breakdowns as figures_by
 from fauds.report.html import compared
 from fauds.report.html.face_images import shown_images
 from fauds.report.html.runs import ReportedRun, comparable
-from fauds.report.map_figure import Model, draw_maps
+from fauds.report.map_figure import MappedModel, draw_maps
 from fauds.report.map_metrics import NOTE, map_table, shown
 from fauds.report.published import like_for_like_note, published_rows
 from fauds.report.svg import Drawing
@@ -107,7 +107,7 @@ def _maps(runs: Sequence[ReportedRun], with_faces: bool) -> Section | None:
     if table is None:
         return None
     models = [
-        Model(
+        MappedModel(
             f"run {run.letter}" if len(runs) > 1 else "",
             {face.frame_id: face for face in gallery(run.folder)},
         )
