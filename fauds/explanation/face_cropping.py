@@ -215,8 +215,8 @@ def cropper_for(
 
     Raises:
         UsageError: a detector or a choice of faces is given but not needed, the detector is unknown
-            or does not provide what the alignment needs, or the alignment is unknown in this version
-            of fauds.
+            or does not provide what the alignment needs, or the alignment is unknown in this
+            version of fauds.
         DataError: the files of the detector are missing or damaged.
     """
     if not (aligned or weights.whole_images):
