@@ -213,7 +213,7 @@ class Video:
             return False
 
     def _video_of(self, container: InputContainer) -> DecodedStream:
-        # The cover picture of a sound file counts as a video stream too.
+        # The cover image of an audio file counts as a video stream too.
         streams = [
             stream
             for stream in container.streams.video

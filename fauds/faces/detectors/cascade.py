@@ -79,11 +79,11 @@ class CascadeDetector:
         least, most = (int(factor * (right - left)) for factor in _FOLLOWED_SIZES)
         most = min(most, *part.shape[:2])
         windows = self._windows(part, max(least, _SMALLEST_WINDOW), most) + np.tile(begin, 2)
-        found = _enlarged(_merged(windows), small, image)
-        if not len(found):
+        boxes = _enlarged(_merged(windows), small, image)
+        if not len(boxes):
             return None
-        near = overlap(np.array([box]), found)[0]
-        return _face(found[near.argmax()]) if near.max() > 0 else None
+        near = overlap(np.array([box]), boxes)[0]
+        return _face(boxes[near.argmax()]) if near.max() > 0 else None
 
     def _windows(self, image: np.ndarray, least: int, most: int) -> np.ndarray:
         """Return the windows of an image that the cascade accepts as faces, float64 [N, 4].
