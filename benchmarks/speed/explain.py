@@ -29,7 +29,7 @@ _DETECTORS = (("dlib", 6), ("dlib", 1), ("cascade", 1))
 
 
 def make_clip(folder: Path) -> Path:
-    """Write a video in which a synthetic face moves before a blurred background; return its path."""
+    """Write a video in which a synthetic face moves, and return its path."""
     import av
     import cv2
 
@@ -96,9 +96,11 @@ def _measure(video: Path, detector: str, every: int, text: bool) -> None:
         moments.append((time.perf_counter(), done))
 
     files = sources.find_media([video])
-    with tempfile.TemporaryDirectory() as folder:
-        with open_output(Path(folder) / "faces.parquet", weights.aus, text) as sink:
-            summary = run(sources.frames(files), cutter, explainer, [sink], [], advance)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_output(Path(folder) / "faces.parquet", weights.aus, text) as sink,
+    ):
+        summary = run(sources.frames(files), cutter, explainer, [sink], [], advance)
     seconds, frames = moments[-1][0] - moments[0][0], moments[-1][1] - moments[0][1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     values = {"per_frame": seconds / frames, "peak": peak, "faces": summary.faces}

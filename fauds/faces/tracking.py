@@ -150,8 +150,9 @@ class FaceTracker:
             track.missed += 1
         people = []
         for column, face in enumerate(faces):
-            track = continued.get(column)
-            if track is None:
+            if column in continued:
+                track = continued[column]
+            else:
                 track = _Track(self._people, boxes[column])
                 self._tracks.append(track)
                 self._people += 1
@@ -177,8 +178,8 @@ def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     shared = np.prod(np.clip(high - low, 0, None), axis=-1)
     areas, of_others = (np.prod(b[:, 2:] - b[:, :2], axis=-1) for b in (boxes, others))
     unions = np.maximum(areas[:, None] + of_others[None] - shared, 1e-9)
-    shares: np.ndarray = shared / unions
-    return np.nan_to_num(shares)
+    shares: np.ndarray = np.nan_to_num(shared / unions)
+    return shares
 
 
 def _distinct(faces: list[Face | None]) -> list[Face]:

@@ -40,7 +40,9 @@ def test_means_are_those_of_pandas_and_nan_where_no_frame_has_a_value(values, su
 
 def test_the_interval_is_that_of_leaving_out_a_subject(values, subjects):
     sums = sums_by(values, subjects, SUBJECTS)
-    interval = intervals(sums, np.ones(SUBJECTS, np.int64), MEAN, estimand="mean_of_folds", lowest=-1)
+    interval = intervals(
+        sums, np.ones(SUBJECTS, np.int64), MEAN, estimand="mean_of_folds", lowest=-1
+    )
     assert interval.value[-1] == pytest.approx(np.nanmean(values))
     without = np.array([np.nanmean(values[subjects != s]) for s in range(SUBJECTS)])
     error = np.sqrt((SUBJECTS - 1) / SUBJECTS * ((without - without.mean()) ** 2).sum())

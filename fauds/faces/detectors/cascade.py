@@ -133,7 +133,8 @@ def _enlarged(boxes: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.nda
     """Return boxes in the reduced image, [N, 4], in pixels of the image."""
     scale = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
     # The edge of the first pixel lies half a pixel before its middle.
-    return boxes * np.tile(scale, 2) - 0.5
+    enlarged: np.ndarray = boxes * np.tile(scale, 2) - 0.5
+    return enlarged
 
 
 def _face(box: np.ndarray) -> Face:
