@@ -88,9 +88,11 @@ class Video:
             self.rate = float(rate) if rate else _ASSUMED_RATE
             self.frames: int = stream.frames
             self.size: tuple[int, int] = (stream.width, stream.height)
-            self.timed = container.format.name != "avi" and not flags & int(Flags.no_timestamps)
+            self.timed = container.format.name != "avi" and not flags & cast(
+                int, Flags.no_timestamps.value
+            )
             # The clock of transport and program streams starts anywhere.
-            starts_anywhere = flags & int(Flags.ts_discont) and container.start_time
+            starts_anywhere = flags & cast(int, Flags.ts_discont.value) and container.start_time
             self._origin = Fraction(container.start_time or 0, 10**6) if starts_anywhere else 0
         finally:
             container.close()
