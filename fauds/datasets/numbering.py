@@ -174,14 +174,18 @@ def _match(
 
 
 def _match_keys(folder: Path, keys: Sequence[str]) -> pa.Array:
-    """Return the path, relative to a folder, of the image named after each key; null for none."""
+    """Return the path, relative to a folder, of the image named after each key; null for none.
+
+    The name may end in ``_aligned``, as those of RAF-DB's aligned images do.
+    """
     names = [
         path.relative_to(folder).as_posix()
         for at, files in tree.walk(folder, lambda _: False)
         for path in tree.files_ending([(at, files or [])], images.SUFFIXES)
     ]
     paths = images.by_key(folder, names)
-    return pa.array([paths.get(key) for key in keys], pa.string())
+    named = [paths.get(key) or paths.get(f"{key}_aligned") for key in keys]
+    return pa.array(named, pa.string())
 
 
 @locate.os_errors()
@@ -193,7 +197,7 @@ def match_crops(
     Args:
         folder: the folder of the crops, with paths such as ``F001/T1/2440.jpg``; for a dataset
             without tasks, ``SN001/0.png``; for images without numbers, their keys with a suffix,
-            ``train_00001.jpg``.
+            ``train_00001.jpg`` or ``train_00001_aligned.jpg``.
         frames: a table with one row per labelled frame, sorted by subject, task and frame as fauds
             writes it, and the column key.
         reader: the reader of the dataset, which determines how images are numbered.
