@@ -15,13 +15,18 @@ from fauds.captions.template_files import ANNOTATION
 from fauds.captions.templates import subject
 from fauds.captions.yamlread import broken, parse
 from fauds.errors import DataError
-from fauds.facs import AUS, INTENSITIES, SIDES
+from fauds.facs import AUS, INTENSITIES, SIDES, WITHOUT_AUS, expression_aus
 
 _KEYS = {
     "sides": SIDES,
     "local_sides": SIDES,
     "order": ("begin", "then", "end"),
     "names": AUS,
+    "expressions": (*expression_aus(), *WITHOUT_AUS),
+    "expression": (
+        *("predicted", "codebook", "supported", "others", "unsupported", "end", "unknown"),
+        "none",
+    ),
     "summary": ("clip", "nothing", "once", "often", "strongest", "with", "end", "never"),
 }
 
@@ -202,6 +207,37 @@ class Wording:
     def say(self, key: str, **variables: Any) -> str:
         """Return a text of the summary of a clip; see annotation.yaml for keys and variables."""
         return self._say("summary", key, **variables)
+
+    def expression(
+        self, name: str, score: float, aus: Sequence[str], supported: Sequence[str] | None
+    ) -> str:
+        """Return the description of a predicted expression.
+
+        Args:
+            name: the expression, such as "happiness".
+            score: its probability, 0 to 1.
+            aus: the AUs that the codebook associates with it.
+            supported: those of them that the model's evidence supports; None if this is not known.
+        """
+        shown = self._say("expressions", name)
+        text = self._say("expression", "predicted", name=shown, percent=f"{100 * score:.0f}")
+        if not aus:
+            return text + self._say("expression", "none")
+        text += self._say("expression", "codebook", aus=self._listed_by_name(aus))
+        if supported is None:
+            return text + self._say("expression", "unknown")
+        others = [au for au in aus if au not in supported]
+        if not supported:
+            return text + self._say("expression", "unsupported") + self._say("expression", "end")
+        text += self._say("expression", "supported", aus=self.listed(supported))
+        if others:
+            text += self._say("expression", "others", aus=self.listed(others))
+        return text + self._say("expression", "end")
+
+    def _listed_by_name(self, aus: Sequence[str]) -> str:
+        *start, last = (self.named(au) for au in aus)
+        listed = str(self._words["comma"]).join(start)
+        return f"{listed}{self._words['and']}{last}" if start else last
 
     def joined(self, *sentences: str) -> str:
         """Return sentences as one text."""
