@@ -15,8 +15,8 @@ class EvidenceWords:
 
     An AU is supported if the map of the predicted class is higher in the AU's region than on
     average over the face (the convex hull of its landmarks, and the regions of the AUs), and than
-    on average over the image. The text is about the model: which part of the image it responded to. It says nothing about what the
-    person feels.
+    on average over the image. The text is about the model: which part of the image it responded to.
+    It says nothing about what the person feels.
 
     Args:
         image_size: the side of the model's input in pixels.
