@@ -31,6 +31,7 @@ from fauds.datasets.base import (
     FramesSink,
     Reading,
     ReadOptions,
+    check_camera,
     check_options,
     natural,
     option_error,
@@ -245,13 +246,14 @@ def _points_of_lists(files: AffectnetFiles) -> dict[str, Place]:
     """Return the name of the list and the line with the landmarks of each image that has some."""
     places: dict[str, Place] = {}
     for path in files.labels.values():
-        table = _open_list(path).read({IMAGE_PATH: pa.string(), COORDINATES: pa.string()})
-        known = pc.match_substring_regex(table[COORDINATES], r"\d").to_pylist()
-        for line, (image, has_points) in enumerate(
-            zip(trimmed_texts(table[IMAGE_PATH]), known, strict=True), start=1
-        ):
-            if has_points:
-                places[os.path.splitext(image)[0]] = (path.name, line)
+        # The column of points alone is several hundred megabytes in the release.
+        for batch in _open_list(path).batches([IMAGE_PATH, COORDINATES], []):
+            known = pc.match_substring_regex(batch.texts[COORDINATES], r"\d").to_pylist()
+            for line, (image, has_points) in enumerate(
+                zip(batch.texts[IMAGE_PATH].to_pylist(), known, strict=True), start=batch.first + 1
+            ):
+                if image and has_points:
+                    places[os.path.splitext(image)[0]] = (path.name, line)
     return places
 
 
@@ -317,6 +319,7 @@ class AffectnetReader:
 
         For arguments and errors see `fauds.datasets.base.Reader`.
         """
+        check_camera(camera)
         files = find_release(root, images)
         form: Literal["affectnet-csv", "affectnet-npy"]
         places: dict[str, Place]

@@ -146,6 +146,19 @@ def option_error(option: str, reason: str) -> UsageError:
     )
 
 
+def check_camera(camera: str) -> None:
+    """Check that the right camera is not asked for, for a dataset that has one camera.
+
+    Raises:
+        UsageError: it is the right camera.
+    """
+    if camera != "left":
+        raise UsageError(
+            f"This dataset has no {camera} camera: all its images are of one camera.",
+            hint="leave out --camera",
+        )
+
+
 def check_options(options: ReadOptions, **reasons: str) -> None:
     """Check that no option is set that a dataset cannot be read with.
 

@@ -28,6 +28,7 @@ from fauds.datasets.base import (
     FramesSink,
     Reading,
     ReadOptions,
+    check_camera,
     check_options,
     read_marker,
     sequence_key,
@@ -348,9 +349,9 @@ class Bp4dReader:
     ) -> Footage:
         """Find the zip files of images, the videos and the landmarks to crop faces from.
 
-        See `fauds.datasets.base.Reader.footage` for the arguments. `camera` and `images` have no
-        effect: BP4D has one camera.
+        See `fauds.datasets.base.Reader.footage` for the arguments. `images` has no effect.
         """
+        check_camera(camera)
         top = locate.image_root(root, locate.label_folder(root, "AUCoding", BP4D_LAYOUT))
         return find_media(top, last, self.image_base, image_base)
 

@@ -21,7 +21,14 @@ from typing import Any, Literal
 
 from fauds.datasets import labelled_images as images_of
 from fauds.datasets import locate
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, check_options, read_marker
+from fauds.datasets.base import (
+    FramesSink,
+    Reading,
+    ReadOptions,
+    check_camera,
+    check_options,
+    read_marker,
+)
 from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing, by_key, chosen_folder
 from fauds.datasets.labelled_images import ImageFiles, LabelledImages, Labels, class_codes
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
@@ -192,6 +199,7 @@ class RafdbReader:
         have the five points and the box of the release; aligned images have none. For arguments see
         `fauds.datasets.base.Reader`.
         """
+        check_camera(camera)
         files = find_files(root, images)
         keys = [key for key, _, _ in read_list(files.list)]
         landmarks = images_of.landmark_table(files.images / images_of.LANDMARKS, keys)

@@ -1,5 +1,6 @@
 """Tells images from videos by the first bytes of a file, whatever its suffix."""
 
+import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -83,5 +84,5 @@ def _is_animated(path: Path) -> bool:
     try:
         with Image.open(BytesIO(path.read_bytes()), formats=("GIF",)) as image:
             return bool(getattr(image, "is_animated", False))
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
         return False

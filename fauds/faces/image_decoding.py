@@ -7,6 +7,7 @@ Pillow cannot represent.
 
 import struct
 import warnings
+import zlib
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
@@ -24,6 +25,19 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HINT = "copy or extract the file again, or leave the frame out"
 # Formats that run other programs, such as EPS, are not among them.
 _FORMATS = ("PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG", "JPEG2000", "PPM", "DIB")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+"""The first column and row and the steps across and down of the passes of an interlaced PNG."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
 _FILLED = 128
@@ -71,6 +85,9 @@ def decode(
         image = _deep(data, where, photograph=photograph)
     else:
         image = _opened_by_pillow(data, where)
+    # Decoders of PNG leave missing rows black, or as the palette or transparency makes them.
+    if data.startswith(_PNG) and (image[-1] == image[-1, 0]).all() and not _is_whole_png(data):
+        raise _too_few_pixels("PNG", where)
     if data.startswith(_TIFF):
         # The decoders of TIFF have turned the image already.
         if not upright and exif_orientation(data) != 1:
@@ -146,10 +163,40 @@ def _jpeg(data: bytes, where: Path | str) -> np.ndarray:
         raise _not_an_image(data, where)
     # OpenCV fills missing pixels with this grey, here where the header declares too many rows.
     if (image[-1, -8:] == _FILLED).all() and not _is_whole_jpeg(data):
-        raise DataError(
-            "The JPEG has fewer pixels than its header declares.", where=where, hint=_HINT
-        )
+        raise _too_few_pixels("JPEG", where)
     return image
+
+
+def _too_few_pixels(kind: str, where: Path | str) -> DataError:
+    return DataError(
+        f"The {kind} has fewer pixels than its header declares.", where=where, hint=_HINT
+    )
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Return whether a PNG file has all rows that its header declares.
+
+    The sizes follow from the PNG specification: a byte for the filter, then the pixels of a row; an
+    interlaced image is stored as seven smaller ones.
+    """
+    width, height, bits, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    pixel = bits * _PNG_CHANNELS.get(colour, 1)
+    parts = _PNG_PASSES if interlaced else ((0, 0, 1, 1),)
+    declared = 0
+    for left, top, across, down in parts:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            declared += rows * (1 + -(-columns * pixel // 8))
+    unpacked, stored, offset = zlib.decompressobj(), 0, 8
+    while offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        if kind == b"IDAT":
+            try:
+                stored += len(unpacked.decompress(data[offset + 8 : offset + 8 + length]))
+            except zlib.error:
+                return False
+        offset += 12 + length
+    return stored >= declared
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
@@ -183,7 +230,7 @@ def _opened_by_pillow(data: bytes, where: Path | str) -> np.ndarray:
             with Image.open(BytesIO(data), formats=_formats(data)) as image:
                 return pixels_of(image, where)
     except Image.DecompressionBombError as error:
-        raise _too_large("with more", where) from error
+        raise _too_large("its header declares more pixels", where) from error
     except UnidentifiedImageError as error:
         raise _not_an_image(data, where) from error
     # Which of these Pillow raises for a damaged file depends on where the damage is.
@@ -213,7 +260,7 @@ def pixels_of(image: Image.Image, where: Path | str) -> np.ndarray:
 
 def _is_deep(data: bytes) -> bool:
     """Return whether the file is a PNG or TIFF with more than 8 bits a channel."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if data.startswith(_PNG):
         return data[24:25] == b"\x10"
     if not data.startswith(_TIFF):
         return False
@@ -237,7 +284,7 @@ def _deep(data: bytes, where: Path | str, *, photograph: bool) -> np.ndarray:
         _check_size((width, height), where)
     image = _opened_by_opencv(data, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise _not_an_image(data, where)
+        raise DataError("The image is damaged or truncated.", where=where, hint=_HINT)
     if image.ndim == 3 and image.shape[2] == 4:
         colours, alpha = image[..., :3], image[..., 3:]
         opaque = alpha / (np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1)
@@ -288,7 +335,7 @@ def _unknown_range(what: str, where: Path | str) -> DataError:
 def _check_size(size: tuple[int, int], where: Path | str) -> None:
     most = _most_pixels()
     if most is not None and size[0] * size[1] > most:
-        raise _too_large(f"of {size[0]:,} x {size[1]:,} pixels", where)
+        raise _too_large(f"{size[0]:,} x {size[1]:,} pixels", where)
 
 
 def _most_pixels() -> int | None:
@@ -297,8 +344,8 @@ def _most_pixels() -> int | None:
 
 def _too_large(size: str, where: Path | str) -> DataError:
     return DataError(
-        f"The image is too large: it is one {size}, and at most {(_most_pixels() or 0) / 1e6:.0f} "
-        "million pixels are read.",
+        f"The image is too large: {size}, where at most {(_most_pixels() or 0) / 1e6:.0f} million "
+        "pixels are read.",
         where=where,
         hint="make the image smaller by another program",
     )

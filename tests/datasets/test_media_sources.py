@@ -354,3 +354,9 @@ def test_frames_exported_from_both_cameras_need_a_named_folder(tmp_path: Path) -
 def test_names_of_exported_frames_are_ignored_for_bp4d(tmp_path: Path) -> None:
     put(tmp_path / "F001" / "T1" / "frame-1.jpg", tmp_path / "F001" / "T1" / "2.jpg")
     assert images.find(tmp_path, [("F001", "T1")])["F001", "T1"].count == 1
+
+
+def test_the_right_camera_of_a_dataset_with_one_camera_is_an_error(bp4d: Path) -> None:
+    with pytest.raises(UsageError, match="has no right camera") as refused:
+        DATASETS["bp4d"].footage(bp4d, BP4D_LAST, camera="right")
+    assert refused.value.hint == "leave out --camera"
