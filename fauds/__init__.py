@@ -50,6 +50,7 @@ def describe(
     *,
     variant: int = 0,
     templates: "Path | None" = None,
+    style: str | None = None,
 ) -> "Description":
     """Return descriptions of a face in words, generated from the codes of its action units (AUs).
 
@@ -62,17 +63,21 @@ def describe(
         variant: which of the paraphrases of each sentence to use, counted from 0.
         templates: a folder with the user's sentence templates, which override those of fauds;
             None for the templates of fauds only.
+        style: the style of the descriptions of single AUs, "plain" or "composed" (which also say
+            which neighbouring AUs are active); None for the default style.
 
     Returns:
-        One description of each AU, and one of the whole face.
+        One description of each AU, and one of the whole face, which also comes as a FACS string, as
+        one sentence, and as a report with codes in brackets.
 
     Raises:
-        UsageError: an AU, a code, the sex or the language is unknown, or an AU is given twice.
+        UsageError: an AU, a code, the sex, the style or the language is unknown, or an AU is given
+            twice.
         DataError: the templates are invalid, or a sentence has no paraphrase number `variant`.
     """
     from fauds.captions import describe_codes
 
-    return describe_codes(codes, sex, language, variant=variant, templates=templates)
+    return describe_codes(codes, sex, language, variant=variant, templates=templates, style=style)
 
 
 def parse(text: str, language: str = "en", *, templates: "Path | None" = None) -> "Parsed":

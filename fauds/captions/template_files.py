@@ -12,6 +12,9 @@ from fauds.tables.store import fingerprint
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
 """The names of the files that a language needs besides a file like local/AU12.yaml for each AU."""
 
+COMPOSED = "composed.j2"
+"""The name of the file that a language with a composed style has as well."""
+
 _PATTERNS = ("*.yaml", "*.j2", "local/*")
 _LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file has 40,000
 
