@@ -417,10 +417,10 @@ def _phrases(phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:
         from_strings([phrase.scope for phrase in phrases]),
         _with_nulls([phrase.au for phrase in phrases]),
         from_strings([phrase.state for phrase in phrases]),
-        _with_nulls([phrase.beside for phrase in phrases]),
         from_numpy(np.array([phrase.variant for phrase in phrases]), pa.int8()),
         from_strings([phrase.text for phrase in phrases]),
         pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), from_numpy(flat, pa.int32())),
+        _with_nulls([phrase.beside for phrase in phrases]),
         pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), decides),
     ]
     return pa.table(columns, schema=PHRASES_SCHEMA)

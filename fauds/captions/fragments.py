@@ -19,13 +19,6 @@ SUBJECT_WORDS = ("F", "M", "unknown")
 "unknown" stands for a sex that is null in the frames table.
 """
 
-WORDS = ("whose", "their")
-"""The names of the words that a language has for subjects of each sex.
-
-In English, the words for a woman are "a woman's" for "whose" (where a description first mentions
-her) and "her" for "their" (later in the description).
-"""
-
 CERTAINTIES = ("very probable", "probable", "undecided")
 """The names of the words for action units that a model predicts with some probability."""
 
@@ -69,7 +62,8 @@ class FaceFragments:
 
     Attributes:
         subjects: the words for the subject, by sex (one of `SUBJECT_WORDS`) and then by the name of
-            the word (one of `WORDS`), such as "a woman's" for "F" and "whose".
+            the word. The names are the language's own. In English, the words for a woman are
+            "a woman's" for "whose" (where a description first mentions her) and "her" for "their".
         nothing: the paraphrases of the text for a face on which no coded action unit is active.
         regions: the names of the regions of the face, in the order in which they are described.
         units: the entries for single action units and for groups of action units, in the order of
@@ -240,16 +234,20 @@ def _word_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[Data
 
 def _subject_problems(source: TemplateFile, subjects: dict[Any, Any]) -> Iterator[DataError]:
     lines = {key: getattr(key, "line", None) for key in subjects}
-    for sex in SUBJECT_WORDS:
-        words = subjects.get(sex)
-        for name in WORDS:
-            if not isinstance(words, dict) or not isinstance(words.get(name), str):
+    words_by_sex = {sex: subjects.get(sex) for sex in SUBJECT_WORDS}
+    for sex, words in words_by_sex.items():
+        if not isinstance(words, dict) or not words:
+            what = f"'subjects' must have words for {sex!r}."
+            yield broken(source, what, lines.get(sex))
+            words_by_sex[sex] = {}
+    names = {name for words in words_by_sex.values() for name in words}
+    for name in sorted(names, key=str):
+        if not (isinstance(name, str) and name.isidentifier()):
+            yield broken(source, f"Under 'subjects', {name!r} is not the name of a word.")
+            continue
+        for sex, words in words_by_sex.items():
+            if words and not isinstance(words.get(name), str):
                 what = f"Under 'subjects', {sex!r} has no word {name!r}."
-                yield broken(source, what, lines.get(sex))
-        for name in words if isinstance(words, dict) else ():
-            if name not in WORDS:
-                known = ", ".join(WORDS)
-                what = f"Under 'subjects', {sex!r} has a word {name!r}; the words are {known}."
                 yield broken(source, what, lines.get(sex))
 
 

@@ -46,7 +46,8 @@ class Parsed:
         degrees: the degree (intensity), "A" (trace) to "E" (maximum), of each action unit for which
             the text includes one; the keys are names such as AU12.
         contradicted: the action units that the text calls both active and inactive; they are not
-            in `states`.
+            in `states`. A text that also says that none of the coded action units is active calls
+            all of them inactive.
         unknown: the pieces of the text that were not understood, with normalised spelling.
         none: whether the text says that none of the coded action units is active. It does not say
             which are coded.
@@ -344,7 +345,7 @@ def _parsed(reading: _Reading) -> Parsed:
         for au, state in meaning:
             if au == CODED:
                 continue
-            states.setdefault(au, set()).add(_occurs(state))
+            states.setdefault(au, {"inactive"} if none else set()).add(_occurs(state))
             if state in INTENSITIES:
                 degrees.setdefault(au, set()).add(state)
     contradicted = {au for au, values in states.items() if len(values) > 1}
@@ -361,5 +362,5 @@ def _parsed(reading: _Reading) -> Parsed:
         },
         contradicted=tuple(sorted(contradicted)),
         unknown=tuple(reading.unknown),
-        none=none and not any("active" in values for values in states.values()),
+        none=none,
     )

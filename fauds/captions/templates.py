@@ -173,14 +173,16 @@ class Templates:
                 "style",
             )
         first, *more = self.sentences(au, state, variant)
-        said, _ = split_stop(self._up_to(first, at_most if state == STATES[0] else None, variant))
+        beginning, _ = split_stop(
+            self._up_to(first, at_most if state == STATES[0] else None, variant)
+        )
         clauses: dict[bool, list[str]] = {False: [], True: []}
         for unit in self.split(neighbours):
             pulls_back = any(opposed(au, name) for name in unit.aus)
             clauses[pulls_back].append(self.face_fragment(unit.paraphrases, "unknown", variant))
         return self.renderer.file(
             COMPOSED,
-            said=said,
+            said=beginning,
             active=state != STATES[0],
             beside=clauses[False],
             against=clauses[True],

@@ -58,10 +58,10 @@ PHRASES_SCHEMA = pa.schema(
         ("scope", pa.string()),
         ("au", pa.string()),
         ("state", pa.string()),
-        ("beside", pa.string()),
         ("variant", pa.int8()),
         ("text", pa.string()),
         ("tokens", pa.list_(pa.int32())),
+        ("beside", pa.string()),
         ("decides", pa.list_(pa.bool_())),
     ]
 )

@@ -29,9 +29,9 @@ COMPOSED = Style(style="composed")
 
 
 def test_a_composed_text_says_which_neighbours_are_active_and_how_they_pull() -> None:
-    said = {"AU06": "cheek is raised", "AU15": "lip corner is pulled down"}
+    clauses = {"AU06": "cheek is raised", "AU15": "lip corner is pulled down"}
     alone = describe(12, style="composed", neighbours=[])
-    assert not any(words in alone for words in said.values())
+    assert not any(words in alone for words in clauses.values())
     both = describe(12, style="composed", neighbours=[6, 15])
     assert both.startswith(alone.rstrip("."))
     assert ", and with it the cheek is raised" in both

@@ -119,7 +119,8 @@ def test_a_face_without_active_aus_denies_those_that_the_reader_knows_to_be_code
     assert read.asserts("AU12", others=False) is False
     assert read.asserts("AU12") is None
     both = parse(describe_face([]) + " " + describe_face([25]))
-    assert not both.none and both.active == ("AU25",)
+    assert both.none and both.contradicted == ("AU25",) and not both.active
+    assert both.asserts("AU25") is None and both.asserts("AU12", others=False) is False
 
 
 def test_codes_in_brackets_do_not_matter() -> None:
