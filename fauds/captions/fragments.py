@@ -234,12 +234,13 @@ def _word_problems(source: TemplateFile, table: dict[str, Any]) -> Iterator[Data
 
 def _subject_problems(source: TemplateFile, subjects: dict[Any, Any]) -> Iterator[DataError]:
     lines = {key: getattr(key, "line", None) for key in subjects}
-    words_by_sex = {sex: subjects.get(sex) for sex in SUBJECT_WORDS}
-    for sex, words in words_by_sex.items():
-        if not isinstance(words, dict) or not words:
+    words_by_sex: dict[str, dict[Any, Any]] = {}
+    for sex in SUBJECT_WORDS:
+        words = subjects.get(sex)
+        words_by_sex[sex] = words if isinstance(words, dict) else {}
+        if not words_by_sex[sex]:
             what = f"'subjects' must have words for {sex!r}."
             yield broken(source, what, lines.get(sex))
-            words_by_sex[sex] = {}
     names = {name for words in words_by_sex.values() for name in words}
     for name in sorted(names, key=str):
         if not (isinstance(name, str) and name.isidentifier()):
@@ -279,8 +280,9 @@ def read_language(source: TemplateFile) -> Language:
     """
     table = parse(source)
     _raise_first(language_problems(source, table))
-    lists = {key: tuple(table.get(key, ())) for key in _LISTS}
-    return Language(table["name"], **lists, **{key: table.get(key, {}) for key in _MAPPINGS})
+    lists: dict[str, Any] = {key: tuple(table.get(key, ())) for key in _LISTS}
+    mappings: dict[str, Any] = {key: table.get(key, {}) for key in _MAPPINGS}
+    return Language(table["name"], **lists, **mappings)
 
 
 _LISTS = ("negations", "hedges", "signs", "named", "order", "both_sides", "two_sided")

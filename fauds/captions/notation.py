@@ -31,7 +31,7 @@ def facs_string(states: Mapping[str, str]) -> str:
     return "+".join(codes) or NEUTRAL
 
 
-def read_facs_string(text: str) -> dict[str, int | str]:
+def read_facs_string(text: str) -> dict[int | str, int | str | None]:
     """Return the codes of the action units in a FACS string.
 
     Args:
@@ -45,7 +45,7 @@ def read_facs_string(text: str) -> dict[str, int | str]:
     Raises:
         UsageError: a code is unknown, has a side (L12), or occurs twice.
     """
-    codes: dict[str, int | str] = {}
+    codes: dict[int | str, int | str | None] = {}
     if text.strip() == NEUTRAL:
         return codes
     for part in text.split("+"):

@@ -202,9 +202,9 @@ def global_texts(
             for active in more if sex == "F" else few:
                 yield templates.face(active, sex, variant, at_most=at_most)
         for degree in INTENSITIES if degrees else ():
-            for active in [*_windows(aus, templates), tuple(aus)]:
-                graded = dict.fromkeys(active, degree)
-                yield templates.face(active, "F", variant, degrees=graded)
+            for graded in [*_windows(aus, templates), tuple(aus)]:
+                degrees_of = dict.fromkeys(graded, degree)
+                yield templates.face(graded, "F", variant, degrees=degrees_of)
         if degrees:
             # A group without degrees beside an action unit that would be in another group.
             for unit, au in product(_units_within(frozenset(aus), templates), aus):
