@@ -26,7 +26,7 @@ from fauds.captions.phrases import (
 from fauds.captions.styles import DEFAULT_STYLE, style_name
 from fauds.captions.templates import Templates, canonical, load
 from fauds.captions.tokens import Tokeniser
-from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_texts
+from fauds.captions.vocabulary import UNK, Encoder, Words, global_texts, local_texts
 from fauds.errors import DataError, UsageError
 from fauds.facs import INTENSITIES, STATES, beside, intensity_column
 from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
@@ -383,8 +383,8 @@ def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates)
 
 
 def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[list[int]]:
-    index = words.index()
-    ids = [encode(phrase.text, index, tokenise, phrase.variant) for phrase in phrases]
+    encode = Encoder(words, tokenise)
+    ids = [encode(phrase.text, phrase.variant) for phrase in phrases]
     for phrase, tokens in zip(phrases, ids, strict=True):
         if UNK in tokens:
             raise DataError(

@@ -194,8 +194,8 @@ def global_texts(
         }
         more = few
     else:
-        few = _small_combinations(aus, templates)
-        more = few | _neighbouring_combinations(aus, templates)
+        few = {frozenset(), frozenset(aus), *map(frozenset, _windows(aus, templates))}
+        more = few | _combinations_of_groups(aus, templates)
     for variant in range(variants):
         for sex in SUBJECT_WORDS:
             # The words around a fragment do not depend on the subject, so one sex is enough.
@@ -210,19 +210,6 @@ def global_texts(
             for unit, au in product(_units_within(frozenset(aus), templates), aus):
                 if len(unit) > 1 and au not in unit:
                     yield templates.face(unit | {au}, "F", variant, degrees={au: "A"})
-
-
-def _small_combinations(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:
-    """Return a small set of combinations of action units, for `global_texts`.
-
-    A group is one or several action units that the templates describe in one piece of text. The
-    combinations are: no action unit, all of them, every group alone, every pair of action units,
-    and all action units without one group.
-    """
-    whole = frozenset(aus)
-    units = _units_within(whole, templates)
-    pairs = map(frozenset, combinations(aus, 2))
-    return {frozenset(), whole, *units, *pairs, *(whole - unit for unit in units)}
 
 
 def _windows(aus: Sequence[str], templates: Templates) -> list[tuple[str, ...]]:
@@ -241,35 +228,56 @@ def _windows(aus: Sequence[str], templates: Templates) -> list[tuple[str, ...]]:
     ]
 
 
-def _neighbouring_combinations(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:
+def _combinations_of_groups(aus: Sequence[str], templates: Templates) -> set[frozenset[str]]:
     """Return more combinations of action units, for `global_texts`.
 
     A group is one or several action units that the templates describe in one piece of text. The
-    combinations are: every group with each action unit, every group with two action units that are
-    neighbours in `aus`, and all triples of action units.
+    combinations are: every pair of action units, all action units without one group, and every
+    group with each action unit and with two action units that are neighbours in `aus`.
     """
-    units = _units_within(frozenset(aus), templates)
-    neighbours = [
-        *map(frozenset, combinations(aus, 1)),
-        *map(frozenset, pairwise(aus)),
-    ]
-    return {unit | others for unit in units for others in neighbours} | set(
-        map(frozenset, combinations(aus, 3))
-    )
+    whole = frozenset(aus)
+    units = _units_within(whole, templates)
+    neighbours = [*combinations(aus, 1), *pairwise(aus)]
+    return {
+        *map(frozenset, combinations(aus, 2)),
+        *(whole - unit for unit in units),
+        *(unit | set(others) for unit in units for others in neighbours),
+    }
 
 
 def _units_within(aus: frozenset[str], templates: Templates) -> list[frozenset[str]]:
     return [unit.aus for unit in templates.units if unit.aus <= aus]
 
 
-def encode(text: str, index: dict[Token, int], tokenise: Tokeniser, variant: int = 0) -> list[int]:
-    """Return the token ids of a text, with a start token before and <eos> after them.
+class Encoder:
+    """Converts texts to token ids, with a start token before and <eos> after them.
+
+    Descriptions have few distinct pieces between blanks, so the ids of each are computed only once.
 
     Args:
-        text: the text.
-        index: the ids of the vocabulary's tokens, from `Words.index`; any other token gets the id
-            of <unk>.
-        tokenise: the tokeniser of the text's language.
-        variant: the number of the paraphrase, from 0, which decides the start token.
+        words: the vocabulary; a token outside it gets the id of <unk>.
+        tokenise: the tokeniser of the texts' language.
     """
-    return [start_token(variant), *(index.get(token, UNK) for token in tokenise(text)), EOS]
+
+    def __init__(self, words: Words, tokenise: Tokeniser) -> None:
+        self._index, self._tokenise = words.index(), tokenise
+        self._pieces: dict[str, list[int]] = {}
+
+    def __call__(self, text: str, variant: int = 0) -> list[int]:
+        """Return the token ids of a text.
+
+        Args:
+            text: the text, without blanks at its ends and with single blanks between words.
+            variant: the number of the paraphrase, from 0, which decides the start token.
+        """
+        ids, pieces = [start_token(variant)], text.split(" ")
+        for piece in pieces[:-1]:
+            ids += self._ids(piece + " ")
+        return [*ids, *self._ids(pieces[-1]), EOS]
+
+    def _ids(self, piece: str) -> list[int]:
+        ids = self._pieces.get(piece)
+        if ids is None:
+            tokens = self._tokenise.piece(piece.rstrip(" "), piece.endswith(" "))
+            ids = self._pieces[piece] = [self._index.get(token, UNK) for token in tokens]
+        return ids

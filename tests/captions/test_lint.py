@@ -47,7 +47,7 @@ def line_of(path: Path, text: str) -> str:
         ("global.yaml", "  AU45:", "  AU47:", "'AU47' is not an action unit", "AU47"),
         ("global.yaml", "  AU45:", "  AU47:", "AU45 alone has no fragment", None),
         ("language.yaml", "negations", "negation", "'negations' must be a list", None),
-        ("global.j2", "in texts or", "in textes or", "undefined", "in textes or"),
+        ("global.j2", "in guesses -", "in gueses -", "undefined", "in gueses -"),
         ("global.j2", "{%- endfor", "{%- endfo", "broken", None),
         ("local.j2", "{{ fragments", "{{ fragmets", "undefined", "fragmets"),
     ],
