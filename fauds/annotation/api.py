@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ from fauds.annotation.frames import FrameDescriber, FrameRule
 from fauds.annotation.wording import Wording
 from fauds.captions import Description, describe_codes
 from fauds.datasets.codes import Scale
-from fauds.facs import AUS, FacsCode, au_name
+from fauds.facs import AUS, FacsCode, au_name, format_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,18 +101,21 @@ def describe_notation(
     language: str,
     variant: int,
     templates: Path | None,
+    style: str | None,
 ) -> Description:
     """Return the descriptions of one face from FACS codes, with the sides that they state.
 
     Codes that fauds does not count, such as those of the head, are left out. The arguments are
-    those of `fauds.describe`.
+    those of `fauds.describe`. A face with sides has no report.
     """
     plain: dict[int | str, int | str | None] = {
         name: code.code if isinstance(code, FacsCode) else code
         for name, code in codes.items()
         if not isinstance(code, FacsCode) or name in AUS
     }
-    described = describe_codes(plain, sex, language, variant=variant, templates=templates)
+    described = describe_codes(
+        plain, sex, language, variant=variant, templates=templates, style=style
+    )
     sides = {
         name: code.side
         for name, code in codes.items()
@@ -124,7 +128,10 @@ def describe_notation(
         au: wording.on_side(text, sides[au], sex) if au in sides else text
         for au, text in described.local.items()
     }
-    return Description(wording.face(described.active, sex, sides), local, described.active)
+    face = wording.face(described.active, sex, sides)
+    counted = {name: code for name, code in codes.items() if name in described.active}
+    facs = format_codes(counted)
+    return replace(described, face=face, local=local, facs=facs, sentence=face, report="")
 
 
 def _as_pandas(parts: Sequence[pa.Table], schema: pa.Schema) -> "pd.DataFrame":

@@ -7,13 +7,24 @@ nor torch: spaCy is imported when the first text is tokenised.
 """
 
 from fauds.captions.build import Builder, Captions, Style, build, build_settings
-from fauds.captions.describe import Description, describe, describe_codes, describe_face
+from fauds.captions.decisions import decision_words
+from fauds.captions.describe import (
+    Description,
+    describe,
+    describe_codes,
+    describe_face,
+    describe_probabilities,
+)
+from fauds.captions.notation import facs_string, read_facs_string
 from fauds.captions.parse import Parsed, Parser, parse
+from fauds.captions.styles import DEFAULT_STYLE, STYLES
 from fauds.captions.templates import languages, load, template_hash
 from fauds.captions.vocabulary import SPECIALS, Words, detokenise
 
 __all__ = [
+    "DEFAULT_STYLE",
     "SPECIALS",
+    "STYLES",
     "Builder",
     "Captions",
     "Description",
@@ -23,12 +34,16 @@ __all__ = [
     "Words",
     "build",
     "build_settings",
+    "decision_words",
     "describe",
     "describe_codes",
     "describe_face",
+    "describe_probabilities",
     "detokenise",
+    "facs_string",
     "languages",
     "load",
     "parse",
+    "read_facs_string",
     "template_hash",
 ]
