@@ -1,11 +1,12 @@
 """The names and spellings of action units (AUs), and facts about AUs from FACS.
 
 fauds spells AUs as OpenFace and py-feat do, for example AU01 and AU12. `au_name` converts other
-spellings (1, "au1", "AU_12", "AU12_r") when labels or commands are read.
+spellings (1, "au1", "AU_12", "AU12_r") when labels or commands are read. `parse_codes` reads the
+notation of FACS coders, such as ``1C+2C+L12B``, and `format_codes` writes it.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,30 @@ MIRRORED_POINTS: tuple[int, ...] = (
 Point i of a mirrored face is point MIRRORED_POINTS[i] of the face.
 """
 
+SIDES = ("L", "R", "B", "U")
+"""The sides of the face that FACS notation and the columns of sides, such as AU12_side, can state.
+
+L and R are the left and the right of the person who is coded, B is both sides, and U is one side
+that the coder did not name.
+"""
+
+UNCOUNTED = frozenset(
+    (8, 19, 21, *range(29, 43), 44, 50, *range(51, 70), *range(70, 75), *range(80, 86), 91, 92)
+)
+"""The numbers of FACS codes that `parse_codes` accepts but fauds does not count or describe.
+
+They are rare AUs and gross behaviour (8 to 50), positions of the head and the eyes (51 to 69), and
+visibility and movements of the body (70 to 92).
+"""
+
+_TOKEN = re.compile(
+    r"(?:AU[ _-]?)?(?P<side>[LRBU])?(?P<moving>M)?(?:AU[ _-]?)?0*(?P<number>\d{1,2})"
+    r"(?P<degree>[A-E])?(?P<uncertain>\?)?",
+    re.IGNORECASE,
+)
+_SEPARATORS = re.compile(r"\s*[+,;]\s*|\s+")
+_NEUTRAL = ("0", "au0", "neutral")
+
 _SPELLING = re.compile(r"^\s*(?:AU[\s_-]?)?0*(\d{1,2})(?:_[rc])?\s*$", re.IGNORECASE)
 
 
@@ -72,6 +97,174 @@ def au_name(spelling: int | str) -> str:
 def au_number(name: str) -> int:
     """Return the FACS number of an action unit: 4 for ``AU04``."""
     return int(au_name(name)[2:])
+
+
+@dataclass(frozen=True)
+class FacsCode:
+    """What a FACS coder wrote about one action unit that occurs.
+
+    Attributes:
+        degree: the intensity, a letter of `INTENSITIES`; None if no intensity was coded.
+        side: the side of the face, one of `SIDES`; None if no side was coded.
+        uncertain: whether the coder marked the action unit with a question mark. It then counts as
+            not coded.
+    """
+
+    degree: str | None = None
+    side: str | None = None
+    uncertain: bool = False
+
+    @property
+    def code(self) -> int | str | None:
+        """The code as `fauds.describe` takes it: 1, an intensity "A" to "E", or None."""
+        return None if self.uncertain else self.degree or 1
+
+
+def parse_codes(text: str) -> dict[str, FacsCode]:
+    """Return the action units (AUs) in a text in the notation of FACS, such as ``1C+2C+L12B``.
+
+    Codes are separated by plus signs, commas, semicolons or blanks. A code is a number, which may
+    have "AU" before it, the side (L or R for the person's left or right, B for both sides, U for
+    one side that is not named), an intensity from A to E after it, and then a question mark if the
+    coder was not certain. Case does not matter. ``0``, ``AU0`` and ``neutral`` say that no AU
+    occurs. If an AU is coded for the left and the right separately, as in ``L12B+R12D``, it is on
+    both sides with the higher intensity.
+
+    Args:
+        text: the codes of one face.
+
+    Returns:
+        The code of each AU that occurs, in FACS order, by names such as AU12. Codes in `UNCOUNTED`,
+        such as positions of the head and the eyes, are kept under names of the same form, such as
+        AU51, or M59 for a movement of the head.
+
+    Raises:
+        UsageError: a part of the text is not a FACS code, or an AU is coded twice. The message
+            names the place in the text.
+    """
+    stripped = text.strip()
+    if stripped.casefold() in _NEUTRAL:
+        return {}
+    codes: dict[str, FacsCode] = {}
+    place = len(text) - len(text.lstrip())
+    end = place + len(stripped)
+    while True:
+        separator = _SEPARATORS.search(text, place, end)
+        stop = separator.start() if separator else end
+        # "AU 12" is one code, although a blank separates codes.
+        if separator and text[place:stop].casefold() == "au":
+            separator = _SEPARATORS.search(text, separator.end(), end)
+            stop = separator.start() if separator else end
+        name, code = _parse_code(text, place, stop)
+        codes[name] = code if name not in codes else _both_sides(codes[name], code, text, place)
+        if separator is None:
+            return dict(sorted(codes.items(), key=lambda item: _facs_order(item[0])))
+        place = separator.end()
+
+
+def _facs_order(name: str) -> tuple[int, str]:
+    return int(re.sub(r"\D", "", name)), name
+
+
+def _parse_code(text: str, start: int, stop: int) -> tuple[str, FacsCode]:
+    token = text[start:stop]
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise _code_error(
+            f"{token!r} is not a FACS code." if token else "A FACS code is missing.",
+            text,
+            start,
+            "write an AU's number, with L, R, B or U before it for the side and A to E after it "
+            "for the intensity, such as 12, 12C or L12B; write 0 if no AU occurs",
+        )
+    number = int(match["number"])
+    moving = match["moving"] is not None
+    name = f"M{number:02d}" if moving else f"AU{number:02d}"
+    if name not in AUS and number not in UNCOUNTED:
+        raise _code_error(
+            f"FACS has no code {number}.",
+            text,
+            start,
+            "compare with the coder's sheet; codes that no face shows are left out, not written "
+            "as 0"
+            if number == 0
+            else "compare with the coder's sheet",
+        )
+    degree, side = ((match[key] or "").upper() or None for key in ("degree", "side"))
+    return name, FacsCode(degree, side, match["uncertain"] is not None)
+
+
+def _both_sides(first: FacsCode, second: FacsCode, text: str, place: int) -> FacsCode:
+    """Return the code of an AU that is coded for the left and the right of a face separately."""
+    if {first.side, second.side} != {"L", "R"}:
+        raise _code_error(
+            "An AU is coded twice.",
+            text,
+            place,
+            "keep one of the two codes; only L and R of the same AU can stand together",
+        )
+    degree = max(first.degree or "", second.degree or "") or None
+    return FacsCode(degree, "B", first.uncertain or second.uncertain)
+
+
+def _code_error(what: str, text: str, place: int, hint: str) -> UsageError:
+    return UsageError(what, where=f"{text!r}, character {place + 1}", hint=hint)
+
+
+def format_codes(codes: "Mapping[str, FacsCode | int | str | None]") -> str:
+    """Return codes of action units (AUs) in the notation of FACS, such as ``1C+2C+L12B``.
+
+    `parse_codes` reads the text back.
+
+    Args:
+        codes: by AU, in any common spelling, what `parse_codes` returns, or a code as
+            `fauds.describe` takes it: 1 (active), an intensity "A" to "E", 0 (inactive) or None
+            (not coded). AUs that are inactive or not coded are left out.
+
+    Returns:
+        The codes in FACS order, joined by plus signs; "0" if no AU occurs.
+
+    Raises:
+        UsageError: an AU, a side or a code does not exist.
+    """
+    written = {}
+    for name, value in codes.items():
+        code = value if isinstance(value, FacsCode) else _code_of(name, value)
+        if code is None:
+            continue
+        if code.side not in (None, *SIDES) or code.degree not in (None, *INTENSITIES):
+            raise UsageError(
+                f"{code} is not a code of {name}.",
+                hint=f"the sides are {', '.join(SIDES)}, the intensities {', '.join(INTENSITIES)}",
+            )
+        known = re.fullmatch(r"(AU|M)(\d\d)", str(name))
+        if known is None or int(known[2]) not in UNCOUNTED:
+            known = re.fullmatch(r"(AU|M)(\d\d)", au_name(name))
+        assert known is not None
+        moving = "M" if known[1] == "M" else ""
+        mark = "?" if code.uncertain else ""
+        written[known[0]] = f"{code.side or ''}{moving}{int(known[2])}{code.degree or ''}{mark}"
+    return "+".join(written[name] for name in sorted(written, key=_facs_order)) or "0"
+
+
+def _code_of(name: object, value: object) -> FacsCode | None:
+    """Return the FACS code for 1 or an intensity; None for 0 or a missing value."""
+    # NaN is unequal to itself, and pandas' NA has no truth value.
+    if value is None or type(value).__name__ == "NAType" or value != value or value == 0:
+        return None
+    if value == 1:
+        return FacsCode()
+    if isinstance(value, str) and value in INTENSITIES:
+        return FacsCode(value)
+    raise UsageError(
+        f"{value!r} is not a code of {name}.",
+        hint="use 1, 0, an intensity from A to E, or None",
+    )
+
+
+def side_column(au: str) -> str:
+    """Return the name of the column with the side of an action unit in tables: ``AU12_side``."""
+    return f"{au}_side"
 
 
 def occurs(state: str, occurrence_at: int | None) -> bool:

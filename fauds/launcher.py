@@ -25,6 +25,15 @@ def world_size() -> int:
     return _number("WORLD_SIZE", 1)
 
 
+def local_world_size() -> int:
+    """Return the number of processes that torchrun started on this machine; 1 without torchrun.
+
+    Raises:
+        UsageError: the environment variable LOCAL_WORLD_SIZE is not a number.
+    """
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
 def local_rank() -> int:
     """Return the number, from 0, of this process among torchrun's processes on this machine.
 

@@ -106,8 +106,10 @@ class TrainingSettings(Settings):
         layer_decay: the learning rate of each layer of the backbone, as a multiple of that of the
             layer after it; the last layer's is this multiple of `backbone_rate`. 1 for the same
             rate in all layers.
-        weight_decay: the weight decay of AdamW.
+        optimiser: "adamw", or "sgd": stochastic gradient descent with Nesterov's momentum.
+        weight_decay: the weight decay of the optimiser.
         betas: the betas of AdamW.
+        momentum: the momentum of SGD.
         warmup: the share of all steps, 0 to 1, at the start of training in which the learning
             rate rises from 0.
         schedule: how the learning rate changes after the warm-up: it falls along a "cosine" or
@@ -120,7 +122,8 @@ class TrainingSettings(Settings):
             clipping.
         class_weights: how the class weights in the loss, which are higher for rarer action units
             (AUs) or classes, are scaled: to the sum 1 ("sum1"), as in equation 9 of the VL-FAU
-            paper, or to the mean 1 ("mean1"), as is usual in the field.
+            paper, or to the mean 1 ("mean1"), as is usual in the field; "none" for equal weights of
+            1.
         au_loss: the loss of AUs: "entropy", the class-weighted cross-entropy, or "asymmetric", the
             weighted asymmetric loss of ME-GraphAU (IJCAI 2022), in which an inactive AU counts
             by its predicted probability of being active. See `fauds.nn.layers.heads.focus`.
@@ -154,14 +157,16 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(1e-4, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = Field(5e-4, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.999)
+    momentum: Decay = 0.9
     warmup: float = Field(0.05, ge=0, lt=1)
     schedule: Literal["cosine", "constant"] = "cosine"
     accumulate: int = Field(1, ge=1)
     ema: float | None = Field(None, gt=0, lt=1)
     gradient_clip: float | None = Field(1.0, gt=0)
-    class_weights: Literal["mean1", "sum1"] = "mean1"
+    class_weights: Literal["mean1", "sum1", "none"] = "mean1"
     au_loss: AULoss = "entropy"
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
@@ -311,6 +316,8 @@ ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "layer_decay": 1.0,
         "au_loss": "entropy",
         "colour_jitter": 0.0,
+        "optimiser": "adamw",
+        "momentum": 0.9,
     },
     "inference": {"flip": False},
 }

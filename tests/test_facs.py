@@ -13,9 +13,13 @@ from fauds import resources
 from fauds.errors import UsageError
 from fauds.facs import (
     AUS,
+    INTENSITIES,
     MIRRORED_POINTS,
     MOST_BESIDE,
+    SIDES,
+    UNCOUNTED,
     Ellipse,
+    FacsCode,
     anchors,
     au_name,
     au_number,
@@ -23,9 +27,11 @@ from fauds.facs import (
     ellipses,
     expression_aus,
     facts,
+    format_codes,
     moves,
     opposed,
     opposites,
+    parse_codes,
 )
 from fauds.synthetic import face
 
@@ -341,3 +347,83 @@ def test_the_codebook_of_expressions_is_that_of_the_paper():
     assert codebook == CODEBOOK
     for aus in expression_aus().values():
         assert list(aus) == sorted(aus, key=AUS.index)
+
+
+CODES = st.builds(
+    FacsCode,
+    st.sampled_from([None, *INTENSITIES]),
+    st.sampled_from([None, *SIDES]),
+    st.booleans(),
+)
+NAMES = st.sampled_from([*AUS, *(f"AU{number:02d}" for number in sorted(UNCOUNTED)), "M59"])
+
+
+@given(st.dictionaries(NAMES, CODES))
+def test_codes_that_are_written_in_facs_notation_are_read_back(codes: dict[str, FacsCode]) -> None:
+    text = format_codes(codes)
+    assert parse_codes(text) == codes
+    assert parse_codes(text.lower().replace("+", ", ")) == codes
+    assert parse_codes(" " + re.sub(r"(\d+)", r"AU\1", text) + " ") == codes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "1C+2C+L12B+R14A+25",
+            {
+                "AU01": FacsCode("C"),
+                "AU02": FacsCode("C"),
+                "AU12": FacsCode("B", "L"),
+                "AU14": FacsCode("A", "R"),
+                "AU25": FacsCode(),
+            },
+        ),
+        ("6+12D", {"AU06": FacsCode(), "AU12": FacsCode("D")}),
+        ("AU12", {"AU12": FacsCode()}),
+        ("AU 12 AU 6", {"AU06": FacsCode(), "AU12": FacsCode()}),
+        ("12?", {"AU12": FacsCode(uncertain=True)}),
+        ("U12", {"AU12": FacsCode(side="U")}),
+        ("B14", {"AU14": FacsCode(side="B")}),
+        ("AUL12", {"AU12": FacsCode(side="L")}),
+        ("0", {}),
+        (" Neutral ", {}),
+        ("51+12c; 61", {"AU12": FacsCode("C"), "AU51": FacsCode(), "AU61": FacsCode()}),
+        ("M59+12", {"AU12": FacsCode(), "M59": FacsCode()}),
+        ("L12B+R12D", {"AU12": FacsCode("D", "B")}),
+    ],
+)
+def test_facs_notation_is_read(text: str, expected: dict[str, FacsCode]) -> None:
+    assert parse_codes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("1C+2X", 4, "'2X' is not a FACS code."),
+        ("1+99", 3, "FACS has no code 99."),
+        ("1+3", 3, "FACS has no code 3."),
+        ("12+6+12B", 6, "An AU is coded twice."),
+        ("6++12", 3, "A FACS code is missing."),
+        ("", 1, "A FACS code is missing."),
+        ("12+0", 4, "FACS has no code 0."),
+        ("smile", 1, "'smile' is not a FACS code."),
+        ("null", 1, "'null' is not a FACS code."),
+    ],
+)
+def test_a_wrong_facs_code_is_an_error_that_names_its_place(
+    text: str, place: int, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_codes(text)
+    assert caught.value.what == message
+    assert caught.value.where == f"{text!r}, character {place}" and caught.value.hint
+
+
+def test_plain_codes_are_written_in_facs_notation() -> None:
+    codes = {12: "C", "au6": 1, "AU04": 0, "AU25": None, "AU01": np.nan}
+    assert format_codes(codes) == "6+12C"
+    assert format_codes({}) == format_codes({"AU12": 0}) == "0"
+    for wrong in ({"AU12": "F"}, {"AU12": 2}, {"AU99": 1}, {"AU12": FacsCode("F")}):
+        with pytest.raises(UsageError):
+            format_codes(wrong)

@@ -114,6 +114,7 @@ def test_the_paper_preset_lists_all_settings_and_marks_those_of_the_paper():
         "epochs": 15,
         "batch_size": 64,
         "weight_decay": 0.0005,
+        "optimiser": "adamw",
         "betas": [0.9, 0.999],
         "flip": True,
     }

@@ -2,9 +2,10 @@
 
     python benchmarks/speed/au_map.py [TURNS] [--device cuda]
 
-In turns, it makes the maps of 16 faces at 28 x 28 cells, and trains a ResNet-50 on 16 images of
-224 pixels for a step (forward, backward, SGD). It prints the time of both, and the median over
-turns of their ratio.
+In turns, it makes the maps of 16 faces at 28 x 28 cells, computes the AU term of the family au-cues
+on the last features of a ResNet-50 (forward and backward, its maps included), and trains a
+ResNet-50 on 16 images of 224 pixels for a step (forward, backward, SGD). It prints the time of
+each, and the medians over turns of their ratios to the step.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vlfau_steps import Step, ratio, take_turns
 
 from fauds.facs import expression_aus
 from fauds.nn.layers.au_map import au_map, codebook_table
+from fauds.nn.layers.map_agreement import cosine
 from fauds.synthetic.face import FACE_AUS, draw_identity, draw_views, face_landmarks
 
 BATCH, SIDE, CELLS = 16, 224, 28
@@ -38,7 +40,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     labels = torch.arange(BATCH, device=options.device) % len(EXPRESSIONS)
-    steps = {"maps": map_step(labels), "ResNet-50 step": training_step(labels)}
+    steps = {
+        "maps": map_step(labels),
+        "AU term": term_step(labels),
+        "ResNet-50 step": training_step(labels),
+    }
     seconds = take_turns(steps, options.turns, options.device)
     device = options.device
     if device == "cpu":
@@ -46,23 +52,41 @@ def main() -> None:
     print(f"{BATCH} faces, maps of {CELLS} x {CELLS}, images of {SIDE} pixels, {device}")
     for name, times in seconds.items():
         print(f"{name:16} {1e3 * statistics.median(times):9.2f} ms")
-    print(f"ratio            {100 * ratio(seconds, 'maps', 'ResNet-50 step'):9.2f} %")
+    for name in ("maps", "AU term"):
+        print(f"{name} / step {100 * ratio(seconds, name, 'ResNet-50 step'):9.2f} %")
 
 
 def map_step(labels: torch.Tensor) -> Step:
     """Return a function that makes the maps of synthetic faces with these expressions."""
-    rng = np.random.default_rng(0)
-    rest = np.zeros(len(FACE_AUS))
-    points = [
-        face_landmarks(draw_identity(rng), rest, view, SIDE) for view in draw_views(rng, BATCH)
-    ]
-    landmarks = torch.from_numpy(np.stack(points)).to(labels.device)
-    table = codebook_table(EXPRESSIONS).to(labels.device)
+    landmarks, table = synthetic_landmarks(labels), codebook_table(EXPRESSIONS).to(labels.device)
 
     def step() -> None:
         au_map(landmarks, table[labels], CELLS, SIDE)
 
     return step
+
+
+def term_step(labels: torch.Tensor) -> Step:
+    """Return a function that computes the AU term and its gradient on features [16, 2048, 7, 7]."""
+    landmarks, table = synthetic_landmarks(labels), codebook_table(EXPRESSIONS).to(labels.device)
+    features = torch.rand(BATCH, 2048, 7, 7, device=labels.device, requires_grad=True)
+
+    def step() -> None:
+        features.grad = None
+        cues = au_map(landmarks, table[labels], 7, SIDE)
+        (1 - cosine(features.mean(1), cues)).sum().backward()
+
+    return step
+
+
+def synthetic_landmarks(labels: torch.Tensor) -> torch.Tensor:
+    """Return the landmarks of 16 synthetic faces on the device of the labels."""
+    rng = np.random.default_rng(0)
+    rest = np.zeros(len(FACE_AUS))
+    points = [
+        face_landmarks(draw_identity(rng), rest, view, SIDE) for view in draw_views(rng, BATCH)
+    ]
+    return torch.from_numpy(np.stack(points)).to(labels.device)
 
 
 def training_step(labels: torch.Tensor) -> Step:

@@ -96,7 +96,7 @@ def main() -> None:
     other = occurrence.count_by(labels, occurrence.decide(probabilities, 0.45), subjects, _SUBJECTS)
     default, _ = timed(lambda: intervals(counts, folds, occurrence.f1, estimand="mean_of_folds"))
     paired, _ = timed(
-        lambda: compare(counts, other, folds, occurrence.f1, estimand="mean_of_folds")
+        lambda: compare([counts], [other], folds, occurrence.f1, estimand="mean_of_folds")
     )
     print(f"default interval of F1: {default:.3f} s; comparison of two models: {paired:.2f} s")
 

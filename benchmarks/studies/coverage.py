@@ -12,23 +12,25 @@ classifier. The true value is what the protocol gives on new subjects: the mean 
 of its adjusted p-values, and the coverage of the interval of the difference. `--only verdict`
 measures how often the verdict of `fauds compare` tells equally good methods apart whose training
 seeds differ, and how often it finds a difference. `--folds 10` divides the subjects into ten folds;
-`--folds 0` is leave-one-subject-out.
+`--folds 0` is leave-one-subject-out. `--method jackknife_t` leaves out the bootstrap intervals,
+which take most of the time.
 """
 
 import argparse
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
 
 from fauds import resources
 from fauds.metrics import occurrence, resampling
-from fauds.metrics.comparison import DETECTABLE, compare
+from fauds.metrics.comparison import DETECTABLE, compare, difference_interval
 from fauds.metrics.intervals import Interval, intervals
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import Additive, estimates
+from fauds.metrics.resampling import ESTIMANDS, Additive, estimates
 from fauds.synthetic.population import statistics
 
 # The dataset with the published statistics, and the number of subjects in each published fold.
@@ -38,7 +40,6 @@ CASES = {
     "bp4d-men": ("bp4d", (6, 8, 4)),
 }
 STATISTICS: dict[str, Callable] = {"F1": occurrence.f1, "accuracy": occurrence.accuracy}
-ESTIMANDS = ("mean_of_folds", "pooled")
 
 # The published method whose F1 per AU is the classifier's mean sensitivity.
 _ROW = "VL-FAU"
@@ -47,6 +48,9 @@ _ROW = "VL-FAU"
 _CONCENTRATION = 8.0
 # Correlation between AUs of a subject's sensitivities (and, apart, false-positive rates).
 _SHARED = 0.3
+# Shares of the variance of a model's sensitivities (and false-positive rates) over subjects: that
+# any two models share, since some subjects are hard for both, and that runs of one method share.
+_OF_SUBJECTS, _OF_METHOD = 0.5, 0.25
 _TRUTH, _GRID, _BLOCK = 20_000, 4096, 500
 
 
@@ -58,6 +62,8 @@ class Population:
     deviation over subjects, and correlate between AUs as the published labels do. Sensitivity and
     false-positive rate vary between subjects; their means give the published F1 as precision and
     recall. Decisions are right or wrong in whole blocks, as long as the AU's median active run.
+    Of the variance of sensitivity over subjects, half is shared by all models and a quarter by the
+    runs (training seeds) of one method; the rest is of each run alone.
 
     Attributes:
         aus: the names of the AUs.
@@ -68,6 +74,8 @@ class Population:
         false_positives: quantiles of the false-positive rate over subjects, [A, 4096].
         block: the number of frames with the same decision, [A].
         mixing: the matrix that correlates independent normals as the rates do, [A, A].
+        of_method: the share of the variance over subjects that runs of one method share besides
+            what all models share, 0 to 0.5.
     """
 
     aus: tuple[str, ...]
@@ -78,38 +86,43 @@ class Population:
     false_positives: np.ndarray
     block: np.ndarray
     mixing: np.ndarray
+    of_method: float
 
     def draw(
         self,
         rng: np.random.Generator,
         size: int,
-        models: int = 1,
+        methods: Sequence[int] = (0,),
         shifts: np.ndarray | None = None,
     ) -> list[Counts]:
-        """Sample test sets, counts [size, G, A], for models that differ by chance alone.
+        """Sample test sets, counts [size, G, A], for runs that differ by chance alone.
 
         Args:
             rng: the source of random numbers.
             size: the number of test sets.
-            models: the number of models.
-            shifts: for each model and test set, what is added to the normal scores of the
-                sensitivity of all subjects and AUs, [models, size]; None for 0.
+            methods: the number of each run's method.
+            shifts: for each run and test set, what is added to the normal scores of the
+                sensitivity of all subjects and AUs, [runs, size]; None for 0.
         """
         shape = (size, len(self.folds), len(self.aus))
         rate = self._look_up(self.rates, rng.standard_normal(shape) @ self.mixing.T)
         active = np.rint(rate * self.frames[:, None]).astype(np.int64)
-        inactive = self.frames[:, None] - active
-        hardness = [_shared(rng, shape) for _ in range(2)]
-        shifts = np.zeros((models, size)) if shifts is None else shifts
-        return [self._decide(rng, active, inactive, hardness, models, shift) for shift in shifts]
+        shared = _normals(rng, shape)
+        of_methods = {method: _normals(rng, shape) for method in dict.fromkeys(methods)}
+        shifts = np.zeros((len(methods), size)) if shifts is None else shifts
+        own = 1 - _OF_SUBJECTS - self.of_method
+        runs = []
+        for method, shift in zip(methods, shifts, strict=True):
+            hits, alarms = (
+                np.sqrt(_OF_SUBJECTS) * shared
+                + np.sqrt(self.of_method) * of_methods[method]
+                + np.sqrt(own) * _normals(rng, shape)
+            )
+            runs.append(self._decide(rng, active, hits + shift[:, None, None], alarms))
+        return runs
 
-    def _decide(self, rng, active, inactive, hardness, models, shift) -> Counts:
-        own = 0.5 if models > 1 else 0.0
-        hits, alarms = (
-            np.sqrt(1 - own) * shared + np.sqrt(own) * _shared(rng, shared.shape)
-            for shared in hardness
-        )
-        hits = hits + shift[:, None, None]
+    def _decide(self, rng, active: np.ndarray, hits: np.ndarray, alarms: np.ndarray) -> Counts:
+        inactive = self.frames[:, None] - active
         tp = self._blocks(rng, active, self._look_up(self.sensitivity, hits))
         fp = self._blocks(rng, inactive, self._look_up(self.false_positives, alarms))
         return Counts(tp=tp, fp=fp, fn=active - tp, tn=inactive - fp)
@@ -124,10 +137,13 @@ class Population:
         return quantiles[np.arange(len(self.aus)), place]
 
 
-def _shared(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Sample normals that correlate by `_SHARED` over the last axis."""
-    common = rng.standard_normal((*shape[:-1], 1))
-    return np.sqrt(_SHARED) * common + np.sqrt(1 - _SHARED) * rng.standard_normal(shape)
+def _normals(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Sample normals for sensitivity and false-positive rate, [2, *shape].
+
+    They correlate by `_SHARED` over the last axis.
+    """
+    common = rng.standard_normal((2, *shape[:-1], 1))
+    return np.sqrt(_SHARED) * common + np.sqrt(1 - _SHARED) * rng.standard_normal((2, *shape))
 
 
 def _betas(mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
@@ -136,12 +152,18 @@ def _betas(mean: np.ndarray, concentration: np.ndarray) -> np.ndarray:
     return stats.beta.ppf(at, a[:, None], b[:, None])
 
 
-def population(case: str, concentration: float, folds: int = 3) -> Population:
+def population(
+    case: str,
+    concentration: float = _CONCENTRATION,
+    folds: int = 3,
+    of_method: float = _OF_METHOD,
+) -> Population:
     """Return the population with a dataset's published statistics.
 
     Args:
         case: the name of the case in `CASES`.
         concentration: a + b of the beta distributions over subjects.
+        of_method: see `Population`.
         folds: 3 for the published folds; another number of folds of equal size; or 0 for
             leave-one-subject-out.
     """
@@ -164,6 +186,7 @@ def population(case: str, concentration: float, folds: int = 3) -> Population:
         false_positives=_betas(rate * (1 - f1) / (1 - rate), fixed),
         block=np.array([runs[au]["median"] for au in aus]),
         mixing=np.linalg.cholesky(correlation + 1e-9 * np.eye(len(aus))),
+        of_method=of_method,
     )
 
 
@@ -235,7 +258,7 @@ class Bootstrap:
 
     def skewness(self) -> np.ndarray:
         """Return the acceleration of BCa, from leaving out one subject at a time, [A + 1]."""
-        left = self._figures(resampling.leave_one_out(len(self.strata)))
+        left = self._figures(resampling.leave_one_out(self.strata))
         cubes = squares = np.zeros_like(self.value)
         for stratum in np.unique(self.strata):
             part = left[self.strata == stratum]
@@ -287,8 +310,15 @@ METHODS: dict[str, Callable[..., Interval]] = {
 }
 
 
-def study_intervals(subjects: Population, replications: int, resamples: int, seed: int) -> None:
-    """Print the coverage and width of the intervals of every method."""
+def study_intervals(
+    subjects: Population,
+    replications: int,
+    seed: int,
+    *,
+    methods: Sequence[str] = tuple(METHODS),
+    resamples: int = 1000,
+) -> None:
+    """Print the coverage and width of the intervals of every method, and how many are missing."""
     rng = np.random.default_rng(seed)
     true = truth(subjects, rng)
     print(f"true F1 {100 * true['F1', 'mean_of_folds'].round(3)}")
@@ -299,7 +329,7 @@ def study_intervals(subjects: Population, replications: int, resamples: int, see
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for (name, estimand), aim in true.items():
-        for method in METHODS:
+        for method in methods:
             results = [
                 METHODS[method](_one(counts, i), subjects.folds, STATISTICS[name], estimand,
                                 resamples, seed=i)
@@ -313,16 +343,16 @@ def study_intervals(subjects: Population, replications: int, resamples: int, see
                   f"{100 * share[-1]:.1f} | {100 * np.median(width[:-1]):.1f} | "
                   f"{100 * width[-1]:.1f} | {100 * missing[:, :-1].mean():.1f} |",
                   flush=True)  # fmt: skip
-            if name == "F1" and estimand == "mean_of_folds":
+            if method == "jackknife_t":
                 named = zip(subjects.aus, 100 * share, strict=False)
                 print(f"<!-- {' '.join(f'{au} {s:.1f}' for au, s in named)} -->")
 
 
-def study_comparison(subjects: Population, replications: int, resamples: int, seed: int) -> None:
+def study_comparison(subjects: Population, replications: int, seed: int) -> None:
     """Print false alarms at 0.05 and coverage of the difference, for two equally good models."""
-    a, b = subjects.draw(np.random.default_rng(seed), replications, models=2)
-    print("| figure | estimand | | AUs: min | median | max | mean over AUs |")
-    print("|---|---|---|---|---|---|---|")
+    a, b = subjects.draw(np.random.default_rng(seed), replications, methods=(0, 1))
+    print("| figure | estimand | | AUs: min | median | max | mean over AUs | without interval |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, statistic in STATISTICS.items():
         for estimand in ESTIMANDS:
             results = [
@@ -338,72 +368,141 @@ def study_comparison(subjects: Population, replications: int, resamples: int, se
                 some = np.mean([np.nanmin(getattr(f, p)[:-1]) <= 0.05 for f in results])
                 print(f"<!-- {name} {estimand}: some AU has {name_of} <= 0.05 in "
                       f"{100 * some:.1f} % -->")  # fmt: skip
-            for question, share in (("p <= 0.05", alarms), ("interval holds 0", held)):
+            for question, share, rest in (
+                ("p <= 0.05", alarms, ""),
+                ("interval holds 0", held, f"{100 * (1 - known[:, :-1].mean()):.1f}"),
+            ):
                 print(f"| {name} | {estimand} | {question} | {_spread(share[:-1])} | "
-                      f"{share[-1]:.1f} |", flush=True)  # fmt: skip
+                      f"{share[-1]:.1f} | {rest} |", flush=True)  # fmt: skip
 
 
-def study_verdict(subjects: Population, replications: int, resamples: int, seed: int) -> None:
+class Response:
+    """The mean F1 over test sets as a function of the shift of the sensitivity, and its inverse.
+
+    It is not linear: on DISFA, twice the shift changes mean F1 by less than twice as much.
+    """
+
+    _SHIFTS, _SIZE = np.linspace(-2.5, 2.5, 26), 400
+
+    def __init__(self, subjects: Population, seed: int) -> None:
+        values = []
+        for shift in self._SHIFTS:
+            # The same seed, so that neighbouring values differ by little but the shift.
+            rng = np.random.default_rng(seed)
+            (counts,) = subjects.draw(rng, self._SIZE, shifts=np.full((1, self._SIZE), shift))
+            figures = _of_test_sets(counts, subjects.folds, occurrence.f1, "mean_of_folds")
+            values.append(100 * np.nanmean(figures[:, -1]))
+        curve = np.polynomial.Polynomial.fit(self._SHIFTS, values, 6)
+        self._fine = np.linspace(-2.5, 2.5, 2001)
+        self._change = curve(self._fine) - curve(0.0)
+        if (np.diff(self._change) <= 0).any():
+            raise SystemExit("mean F1 does not rise with the sensitivity: sample more test sets")
+
+    def shifts(self, change: np.ndarray) -> np.ndarray:
+        """Return the shifts that change mean F1 by this many points, float of the same shape."""
+        if np.min(change) < self._change[0] or np.max(change) > self._change[-1]:
+            raise SystemExit(f"no shift changes mean F1 by {np.max(np.abs(change)):.1f} points")
+        return np.interp(change, self._change, self._fine)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The intervals of the difference in mean F1 between two methods a and b, in points.
+
+    Attributes:
+        difference: the measured difference in each of R test sets, [R].
+        half: half the width of its interval, [R].
+        of_methods: the true difference between the methods.
+        of_runs: the true difference between the trained models of each test set, [R].
+    """
+
+    difference: np.ndarray
+    half: np.ndarray
+    of_methods: float
+    of_runs: np.ndarray
+
+    @property
+    def a_is_better(self) -> np.ndarray:
+        """Whether the verdict is that a is better, bool [R]."""
+        return self.difference - self.half > 0
+
+    @property
+    def told_apart(self) -> np.ndarray:
+        """Whether the interval excludes 0, bool [R]."""
+        return np.abs(self.difference) > self.half
+
+    def missed(self, true: np.ndarray | float) -> float:
+        """Return in how many of 100 test sets the interval does not hold a true difference."""
+        return 100 * float(np.mean(np.abs(self.difference - true) > self.half))
+
+
+def verdicts(
+    subjects: Population,
+    response: Response,
+    replications: int,
+    seed: int,
+    *,
+    seeds: int,
+    spread: float,
+    difference: float,
+) -> Verdicts:
+    """Return the verdicts on two methods in simulated test sets; a is better by `difference`.
+
+    Args:
+        subjects: the population.
+        response: the response of mean F1 of this population.
+        replications: the number of test sets.
+        seed: the seed of the simulation.
+        seeds: the number of training seeds of each method.
+        spread: the standard deviation of a run's mean F1 over training seeds, in points.
+        difference: by how much mean F1 of method a is above that of b, in points.
+    """
+    rng = np.random.default_rng([seed, seeds, int(100 * spread), int(100 * difference)])
+    change = rng.standard_normal((2 * seeds, replications)) * spread
+    change[:seeds] += difference
+    methods = np.repeat([0, 1], seeds).tolist()
+    runs = subjects.draw(rng, replications, methods, response.shifts(change))
+    computed = [
+        difference_interval([_one(run, i) for run in runs[:seeds]],
+                            [_one(run, i) for run in runs[seeds:]],
+                            subjects.folds, occurrence.f1, estimand="mean_of_folds")
+        for i in range(replications)
+    ]  # fmt: skip
+    value, high = (100 * np.array([getattr(f, n)[-1] for f in computed]) for n in ("value", "high"))
+    of_runs = change[:seeds].mean(axis=0) - change[seeds:].mean(axis=0)
+    return Verdicts(value, high - value, difference, of_runs)
+
+
+def study_verdict(subjects: Population, replications: int, seed: int) -> None:
     """Print how often the verdict tells two methods apart, by seeds, their spread and truth.
 
-    The training seed shifts the sensitivity of a model for all subjects and AUs alike; the shift of
-    one seed has the standard deviation that gives mean F1 the spread.
+    The training seed shifts the sensitivity of a model for all subjects and AUs alike.
     """
-    slope = _slope(subjects, np.random.default_rng(seed))
-    print("| seeds a side | spread of seeds | true difference | told apart | of it, a better "
-          "| half-width |")  # fmt: skip
-    print("|---|---|---|---|---|---|")
+    response = Response(subjects, seed)
+    print("| seeds a side | spread of seeds | true difference | measured, mean | told apart "
+          "| as a better | misses the methods' | misses the trained models' | half-width |"
+          )  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
     for seeds in (1, 3):
         for spread in (0.0, 0.85, 1.6):
             for difference in (0.0, 2.0):
-                _study_verdict(subjects, replications, seed, slope, seeds, spread, difference)
-    _study_detectable(subjects, replications, seed, slope)
+                v = verdicts(subjects, response, replications, seed, seeds=seeds, spread=spread,
+                             difference=difference)  # fmt: skip
+                print(f"| {seeds} | {spread} | {difference} | {v.difference.mean():.2f} | "
+                      f"{100 * v.told_apart.mean():.1f} | {100 * v.a_is_better.mean():.1f} | "
+                      f"{v.missed(v.of_methods):.1f} | {v.missed(v.of_runs):.1f} | "
+                      f"{v.half.mean():.2f} |", flush=True)  # fmt: skip
+    _study_detectable(subjects, response, replications, seed)
 
 
-def _slope(subjects: Population, rng: np.random.Generator) -> float:
-    """Return the change of mean F1, in points, for a small shift, divided by the shift."""
-    size, step = 400, 0.1
-    shifts = np.stack([np.full(size, -step), np.full(size, step)])
-    low, high = subjects.draw(rng, size, models=2, shifts=shifts)
-    values = [
-        np.nanmean(_of_test_sets(c, subjects.folds, occurrence.f1, "mean_of_folds")[:, -1])
-        for c in (low, high)
-    ]
-    return 100 * (values[1] - values[0]) / (2 * step)
-
-
-def _compared(subjects, replications, seed, slope, seeds, spread, difference):
-    """Return the comparisons of two methods in simulated test sets; a is better by `difference`."""
-    rng = np.random.default_rng([seed, seeds, int(100 * spread), int(100 * difference)])
-    shifts = rng.standard_normal((2 * seeds, replications)) * spread / slope
-    shifts[:seeds] += difference / slope
-    runs = subjects.draw(rng, replications, models=2 * seeds, shifts=shifts)
-    return [
-        compare([_one(run, i) for run in runs[:seeds]], [_one(run, i) for run in runs[seeds:]],
-                subjects.folds, occurrence.f1, estimand="mean_of_folds", permutations=1)
-        for i in range(replications)
-    ]  # fmt: skip
-
-
-def _study_verdict(subjects, replications, seed, slope, seeds, spread, difference) -> None:
-    results = _compared(subjects, replications, seed, slope, seeds, spread, difference)
-    above, below = (np.mean([f(r) for r in results]) for f in
-                    (lambda r: r.low[-1] > 0, lambda r: r.high[-1] < 0))  # fmt: skip
-    half = np.mean([r.high[-1] - r.difference[-1] for r in results])
-    print(f"| {seeds} | {spread} | {difference} | {100 * (above + below):.1f} | "
-          f"{100 * above:.1f} | {100 * half:.2f} |", flush=True)  # fmt: skip
-
-
-def _study_detectable(subjects, replications, seed, slope) -> None:
+def _study_detectable(subjects, response: Response, replications: int, seed: int) -> None:
     """Print how often a difference of some half-widths is detected, with one seed a side."""
-    equal = _compared(subjects, replications, seed, slope, 1, 0.0, 0.0)
-    half = np.mean([r.high[-1] - r.difference[-1] for r in equal])
-    for factor in (1.0, 1.2, DETECTABLE, 1.5):
-        results = _compared(subjects, replications, seed + 1, slope, 1, 0.0, 100 * factor * half)
-        found = np.mean([r.low[-1] > 0 for r in results])
-        print(f"<!-- a true difference of {factor} half-widths "
-              f"({100 * factor * half:.1f} points) is detected in {100 * found:.1f} % -->",
-              flush=True)  # fmt: skip
+    one = {"seeds": 1, "spread": 0.0}
+    half = verdicts(subjects, response, replications, seed, difference=0.0, **one).half.mean()
+    for factor in sorted({1.0, 1.2, 1.3, DETECTABLE, 1.5}):
+        v = verdicts(subjects, response, replications, seed + 1, difference=factor * half, **one)
+        print(f"<!-- a true difference of {factor} half-widths ({factor * half:.1f} points) is "
+              f"detected in {100 * v.a_is_better.mean():.1f} % -->", flush=True)  # fmt: skip
 
 
 def _spread(values: np.ndarray) -> str:
@@ -414,9 +513,15 @@ def main() -> None:
     """Run the study for both datasets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replications", type=int, default=2000, help="number of test sets")
-    parser.add_argument("--resamples", type=int, default=1000, help="resamples per test set")
+    parser.add_argument("--resamples", type=int, default=1000,
+                        help="resamples per test set, for bootstrap intervals")  # fmt: skip
+    parser.add_argument("--method", choices=METHODS, action="append",
+                        help="measure only intervals of this method")  # fmt: skip
     parser.add_argument("--concentration", type=float, default=_CONCENTRATION,
                         help="a + b of the beta distributions over subjects")  # fmt: skip
+    parser.add_argument("--of-method", type=float, default=_OF_METHOD,
+                        help="share of the variance over subjects that runs of a method share, "
+                        "0 to 0.5")  # fmt: skip
     parser.add_argument("--case", choices=CASES, action="append", help="run only this case")
     parser.add_argument("--only", choices=("intervals", "compare", "verdict"),
                         help="run only this part")  # fmt: skip
@@ -424,19 +529,20 @@ def main() -> None:
                         help="3: the published folds, 0: one a subject")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation")
     options = parser.parse_args()
+    methods = tuple(options.method or METHODS)
     studies = {
-        "intervals": study_intervals,
+        "intervals": partial(study_intervals, methods=methods, resamples=options.resamples),
         "compare": study_comparison,
         "verdict": study_verdict,
     }
     for case in options.case or CASES:
-        subjects = population(case, options.concentration, options.folds)
+        subjects = population(case, options.concentration, options.folds, options.of_method)
         folds = len(np.unique(subjects.folds))
         print(f"\n{case}: {len(subjects.folds)} subjects, {folds} folds, "
               f"{options.replications} replications")  # fmt: skip
         for name, study in studies.items():
             if options.only in (None, name):
-                study(subjects, options.replications, options.resamples, options.seed)
+                study(subjects, options.replications, options.seed)
 
 
 if __name__ == "__main__":

@@ -126,14 +126,16 @@ def find_frame(built: BuiltCaptions, key: str) -> FrameSheet:
     parts = key.strip().split("/")
     if len(parts) not in (2, 3) or not parts[-1].isdecimal() or not all(parts):
         raise UsageError(f"{key!r} is not a frame key.", hint=_FORMS)
-    subject_name, task, number = parts[0].upper(), "".join(parts[1:-1]).upper(), _number(parts[-1])
-    search = _FrameSearch(subject_name, task)
-    row = 0
-    for part in built.read(["subject", "task", "frame"], []):
-        row_in_part = search.find(part, number)
-        if row_in_part is not None:
-            return _sheet(built, row + row_in_part)
-        row += len(part)
+    number, names = _number(parts[-1]), (parts[0], "".join(parts[1:-1]))
+    # Names of published datasets are in capitals, and users may write them in small letters.
+    for subject_name, task in dict.fromkeys((names, (names[0].upper(), names[1].upper()))):
+        search = _FrameSearch(subject_name, task)
+        row = 0
+        for part in built.read(["subject", "task", "frame"], []):
+            row_in_part = search.find(part, number)
+            if row_in_part is not None:
+                return _sheet(built, row + row_in_part)
+            row += len(part)
     search.raise_not_found(key, number)
 
 

@@ -12,6 +12,8 @@ from fauds.tables.store import fingerprint
 FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
 """The names of the files that a language needs besides a file like local/AU12.yaml for each AU."""
 
+ANNOTATION = "annotation.yaml"
+"""The file with the words of events and summaries of clips, which a language may lack."""
 COMPOSED = "composed.j2"
 """The name of the file that a language with a composed style has as well."""
 
@@ -105,7 +107,9 @@ def template_hash(language: str = "en", templates: Path | None = None) -> str:
 
 def hash_of(files: dict[str, TemplateFile]) -> str:
     """Return the SHA-256 of the names and contents of some template files, as text."""
-    return fingerprint([[name, files[name].text] for name in sorted(files)])
+    # Captions do not depend on the words of events.
+    names = sorted(name for name in files if name != ANNOTATION)
+    return fingerprint([[name, files[name].text] for name in names])
 
 
 def _check_language(language: str, templates: Path | None) -> None:
@@ -124,7 +128,7 @@ def _paths(root: Path, language: str) -> dict[str, Path]:
     folder = root / language
     paths = (path for pattern in _PATTERNS for path in folder.glob(pattern))
     paths_by_name = {path.relative_to(folder).as_posix(): path for path in paths}
-    known = [*FILES, *map(local_name, AUS)]
+    known = [*FILES, ANNOTATION, *map(local_name, AUS)]
     for name, path in paths_by_name.items():
         # Additional .j2 files are allowed: templates can include them.
         if name not in known and path.suffix != ".j2":

@@ -40,7 +40,11 @@ from fauds.cli.options import (
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random data."
 )
-@click.option("--size", type=click.IntRange(64), help="Height of the images in pixels.")
+@click.option(
+    "--size",
+    type=click.IntRange(64),
+    help="Height of the images in pixels.  [default: 128; single images: 112]",
+)
 @click.option(
     "--labels-only", is_flag=True, help="Write labels only, without images and landmarks."
 )
@@ -134,9 +138,16 @@ def check(
 @click.option(
     "--detector",
     metavar="NAME[:PATH]",
-    help="Face detector: cascade, dlib, csv:FILE, openface:FOLDER or mediapipe:MODEL. It replaces "
-    "the dataset's landmarks or, with --without-landmarks detect, is used only for frames without "
-    "landmarks.",
+    help="Face detector: cascade, dlib, face-alignment, csv:FILE, openface:FOLDER or "
+    "mediapipe:MODEL. It replaces the dataset's landmarks or, with --without-landmarks detect, is "
+    "used only for frames without landmarks.",
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["stored", "upright"]),
+    help="Use images as they are stored, or turn them upright as their EXIF orientation says.  "
+    "[default: as in the benchmark, or stored where the dataset's landmarks are used and upright "
+    "where a detector finds all faces]",
 )
 @CAMERA
 @click.option(
@@ -169,7 +180,7 @@ def prepare(
 
     if sheet is not None:
         check_sheet_name(sheet)
-    names = ("alignment", "without_landmarks", "detector", "camera", "workers")
+    names = ("alignment", "without_landmarks", "detector", "orientation", "camera", "workers")
     settings = {name: options.pop(name) for name in names}
     settings["manifest"] = manifest and manifest.resolve()
     project = new_project(workdir, dataset)

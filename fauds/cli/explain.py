@@ -1,9 +1,9 @@
 """The commands that use trained weights: explain, export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,13 +28,20 @@ _SYNTHETIC = (
 @click.option(
     "--weights",
     metavar="RUN|FILE",
-    help="Trained weights: a run, RUN/fold2, or a weights file.  [default: the weights that ship "
-    "with fauds]",
+    help="Trained weights: a run, RUN/fold2, or a weights file.  [default for synthetic faces: the "
+    "weights that ship with fauds]",
+)
+@click.option(
+    "--synthetic-weights",
+    is_flag=True,
+    help="Use the weights that ship with fauds for real faces too, although they have seen "
+    "synthetic faces only: the output means nothing.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a .parquet, .jsonl or .csv (OpenFace's columns) file instead of printing.",
+    help="Write a file instead of printing: .parquet, .jsonl or .csv (OpenFace's columns); or, for "
+    "a video, .srt or .vtt (subtitles), .eaf (ELAN) or .TextGrid (Praat).",
 )
 @click.option(
     "--annotate",
@@ -44,8 +51,32 @@ _SYNTHETIC = (
 @click.option(
     "--detector",
     metavar="D",
-    help="Face detector: cascade, dlib, mediapipe:MODEL, csv:FILE, openface:FOLDER.  "
+    help="Face detector: cascade, dlib, face-alignment, mediapipe:MODEL, csv:FILE, "
+    "openface:FOLDER.  "
     "[default: if the weights need aligned faces, dlib where it is installed, otherwise cascade]",
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["all", "largest"]),
+    default="all",
+    show_default=True,
+    help="Which faces of an image or video frame to explain.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="PIXELS",
+    help="Leave out faces that are less wide or high.",
+)
+@click.option(
+    "--detect-every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Search every N-th frame of a video for faces, and follow them in between, which is "
+    "faster (dlib, cascade).",
 )
 @click.option(
     "--aligned", is_flag=True, help="Treat every image as a face crop that is already aligned."
@@ -75,9 +106,13 @@ _SYNTHETIC = (
 def explain(
     inputs: tuple[Path, ...],
     weights: str | None,
+    synthetic_weights: bool,
     out: Path | None,
     annotate: Path | None,
     detector: str | None,
+    faces: Literal["all", "largest"],
+    min_face: float,
+    detect_every: int,
     aligned: bool,
     batch: int | None,
     device: str,
@@ -88,18 +123,23 @@ def explain(
 ) -> None:
     """Predict the active action units of the faces in INPUTS and describe them in words.
 
+    Weights that were trained on classes, such as expressions, give the probability of every class.
+
     INPUTS are images, videos, or folders of images and videos. If torchrun starts several
     processes, the files are divided among them, and each process writes its own output file.
     """
     from fauds.explanation import media as sources
     from fauds.explanation.annotate import AnnotatedMedia
     from fauds.explanation.engine import Explainer
-    from fauds.explanation.face_cropping import check_file_names, cropper_for
+    from fauds.explanation.face_cropping import FaceChoice, check_file_names, cropper_for
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
 
     _check_apart(out, annotate)
-    media = sources.find_media(inputs)
+    media = sources.find_media(inputs, _say)
+    if weights is None and not synthetic_weights:
+        _ask_for_weights(media)
+    _check_videos(out, media)
     check_file_names(detector, media)
     share = sources.ProcessShare.of_environment()
     files = share.of_files(media)
@@ -107,7 +147,8 @@ def explain(
         click.echo(f"Process {share.rank + 1} of {share.world} has no file to read.", err=True)
         return
     opened = open_weights(weights, workdir / dataset / "runs")
-    cutter = cropper_for(opened, detector, aligned=aligned)
+    choice = FaceChoice(faces, min_face, detect_every)
+    cutter = cropper_for(opened, detector, aligned=aligned, choice=choice)
     explainer = Explainer(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
@@ -117,13 +158,21 @@ def explain(
     out = share.of_output(out) if out else None
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
-        painters = [stack.enter_context(AnnotatedMedia(annotate, inputs))] if annotate else []
+        painters = (
+            [stack.enter_context(AnnotatedMedia(annotate, inputs, opened.described))]
+            if annotate
+            else []
+        )
         advance = _bar(stack, sources.count_frames(files)) if out else lambda images: None
-        summary = run(sources.frames(files), cutter, explainer, [sink], painters, advance)
+        summary = run(sources.frames(files, _say), cutter, explainer, [sink], painters, advance)
     if not summary.explained:
         _report_nothing(summary, share)
         return
     _show_summary(summary, [path for path in (out, annotate) if path])
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _check_apart(out: Path | None, annotate: Path | None) -> None:
@@ -132,6 +181,45 @@ def _check_apart(out: Path | None, annotate: Path | None) -> None:
             f"{out.name} cannot hold both the table (--out) and the annotated images (--annotate).",
             where=out,
             hint="give two different paths",
+        )
+
+
+def _ask_for_weights(media: Sequence[Path]) -> None:
+    """Refuse to explain real faces by the weights that ship with fauds unless the user asks for it.
+
+    Raises:
+        UsageError: a file is not of a synthetic release.
+    """
+    from fauds.explanation.media import is_synthetic
+
+    real = [path for path in media if not is_synthetic(path)]
+    if real:
+        raise UsageError(
+            "The weights that ship with fauds have seen synthetic faces only: what they say of a "
+            "photograph or of a camera's video means nothing.",
+            where=real[0],
+            hint="give weights that were trained on real faces: --weights RUN (fauds bench trains "
+            "them); or add --synthetic-weights to see how the command works",
+        )
+
+
+def _check_videos(out: Path | None, media: Sequence[Path]) -> None:
+    """Check that files of events are asked for videos only.
+
+    Raises:
+        UsageError: an input is an image.
+    """
+    from fauds.annotation.describing import CLIP_FORMATS
+    from fauds.explanation.media import is_video
+
+    if out is None or out.suffix.lower() not in CLIP_FORMATS:
+        return
+    image = next((path for path in media if not is_video(path)), None)
+    if image is not None:
+        raise UsageError(
+            f"A {out.suffix} file holds the events of a video, but {image.name} is an image.",
+            where=image,
+            hint="give a .csv, .jsonl or .parquet file with --out",
         )
 
 
@@ -153,7 +241,7 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
 
     Args:
         out: the file to write; None for the terminal.
-        weights: the trained weights, which define the predicted AUs.
+        weights: the trained weights, which define the predicted AUs or classes.
         texts: whether descriptions are written too.
         several: whether there are several input files.
     """
@@ -162,7 +250,7 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
 
     if out is None:
         return nullcontext(Printed(click.echo))
-    return open_output(out, weights.aus, texts, several=several)
+    return open_output(out, weights.aus, texts, several=several, weights=weights.described)
 
 
 def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:
@@ -245,8 +333,8 @@ def export(run: str, kind: str, out: Path | None, dataset: str, workdir: Path) -
     """Export the trained model of RUN to a file for other programs.
 
     RUN is a run, RUN/fold2, or a weights file. The exported model takes aligned faces and returns
-    the probability of every action unit. It generates no descriptions; for these, use fauds
-    explain.
+    the probability of every action unit or class. It generates no descriptions; for these, use
+    fauds explain.
     """
     from fauds.explanation.onnx_export import check_packages, write_onnx
     from fauds.explanation.weights import open_weights
@@ -287,7 +375,7 @@ def _say_exported(exported: "ExportedModel", weights: "Weights") -> None:
 
     size, alignment = weights.settings.model.image_size, weights.alignment
     click.echo(f"{exported.path}: {exported.size / 1e6:.1f} MB")
-    click.echo(f"action units: {', '.join(weights.aus)}")
+    click.echo(f"{weights.target.plural}: {', '.join(weights.target.names)}")
     click.echo(
         f"largest difference from PyTorch on {exported.faces} faces: {exported.difference:.1e}"
     )

@@ -13,9 +13,11 @@ from typing import NoReturn
 import click
 
 from fauds import launcher
+from fauds.cli.adopt import adopt
 from fauds.cli.bench import bench
 from fauds.cli.captions import build_captions, captions
 from fauds.cli.datasets import check, prepare, split, synth
+from fauds.cli.describe import describe
 from fauds.cli.explain import explain, export
 from fauds.cli.maps import maps
 from fauds.cli.results import compare, merge, report, results, score
@@ -31,7 +33,7 @@ def cli(debug: bool) -> None:
 
 
 _COMMANDS = (
-    *(synth, check, build_captions, captions, split, prepare),
+    *(describe, adopt, synth, check, build_captions, captions, split, prepare),
     *(bench, merge, score, results, compare, report, explain, maps, export),
 )
 for _command in _COMMANDS:

@@ -14,7 +14,8 @@ from fauds.facs import WITHOUT_AUS, au_name, expression_aus
 @click.option(
     "--detector",
     metavar="D",
-    help="Detector of the landmarks of IMAGE: mediapipe:MODEL, csv:FILE, openface:FOLDER.",
+    help="Detector of the landmarks of IMAGE: dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE "
+    "with landmarks.  [default: dlib where it is installed]",
 )
 @click.option(
     "-o",
@@ -42,15 +43,9 @@ def maps(what: tuple[str, ...], detector: str | None, out: Path | None) -> None:
     face = None
     if image is not None:
         from fauds.faces.aligned_face import largest_face
-        from fauds.faces.detectors import open_detector
+        from fauds.faces.detectors import default_detector, open_detector
 
-        if detector is None:
-            raise UsageError(
-                "AU maps need the landmarks of the face, and no detector of landmarks is given.",
-                where=image,
-                hint="add --detector: openface:FOLDER, csv:FILE or mediapipe:face_landmarker.task",
-            )
-        face = largest_face(image, open_detector(detector))
+        face = largest_face(image, open_detector(detector or default_detector()))
     out = out or Path(f"{'-'.join([*([image.stem] if image else []), *names])}-maps.png")
     draw_maps(names, face, out)
     click.echo(out)

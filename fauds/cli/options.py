@@ -79,9 +79,22 @@ def DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --dataset and --benchmark to a command, which gets the dataset's name as `dataset`."""
 
     @wraps(command)
+    def chosen(*args: Any, dataset: str | None, **options: Any) -> Any:
+        return command(*args, dataset=dataset or "synthetic", **options)
+
+    return NAMED_DATASET(chosen)
+
+
+def NAMED_DATASET(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --dataset and --benchmark to a command that has a default of its own.
+
+    The command gets the name of the dataset as `dataset`; None if the user names none.
+    """
+
+    @wraps(command)
     def chosen(*args: Any, dataset: str | None, protocol: Path | None, **options: Any) -> Any:
         if protocol is None:
-            return command(*args, dataset=dataset or "synthetic", **options)
+            return command(*args, dataset=dataset, **options)
         if dataset is not None:
             raise click.UsageError(
                 "--dataset (the name of a protocol) and --benchmark (a protocol's file) cannot be "

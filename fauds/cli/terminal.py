@@ -12,7 +12,7 @@ from rich.table import Table
 from fauds.explanation.explained import Explanation
 from fauds.facs import MOST_BESIDE, STATES, intensity_column
 from fauds.protocols import folds as folding
-from fauds.report.formatting import new_console, new_table, percent, percent_range
+from fauds.report.formatting import new_console, new_table, percent
 from fauds.tables import store
 from fauds.tables.disk import size_text
 from fauds.tables.frames import subjects_known
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fauds.pipeline.workspace import Step
 
 
-_UNDEFINED = 8
+_LISTED = 8
 """The maximum number of undefined scores to print; leave-one-subject-out folds have hundreds."""
 
 
@@ -188,11 +188,10 @@ def show_results(folder: Path) -> None:
     console.print(f"backbone: {results.pretraining}", soft_wrap=True)
     console.print(_fold_table(results))
     _show_certainty(console, results)
+    _show_maps(console, results)
     _show_words(console, results)
-    for line in results.undefined[:_UNDEFINED]:
-        console.print(f"undefined and left out of means: {line}", soft_wrap=True)
-    if more := results.undefined[_UNDEFINED:]:
-        console.print(f"undefined and left out of means: {len(more)} more, see report.html")
+    _show_list(console, "undefined and left out of means", results.undefined)
+    _show_list(console, "no interval", results.without_interval)
     # Show the face with most active labels, whether or not its prediction is right.
     faces = sorted(gallery(folder), key=lambda face: -sum(bool(au.true) for au in face.aus))
     for reason in dict.fromkeys(results.without.values()):
@@ -209,6 +208,13 @@ def show_results(folder: Path) -> None:
     console.print(f"\n{folder / 'report.html'}, report.md", soft_wrap=True)
 
 
+def _show_list(console: Console, what: str, lines: Sequence[str]) -> None:
+    for line in lines[:_LISTED]:
+        console.print(f"{what}: {line}", soft_wrap=True)
+    if more := lines[_LISTED:]:
+        console.print(f"{what}: {len(more)} more, see report.html")
+
+
 def _fold_table(results: "Results") -> Table:
     from fauds.report.tables import MEAN, POOLED, fold_table
 
@@ -221,9 +227,10 @@ def _fold_table(results: "Results") -> Table:
     return replace(table, head=(f"{target.titles[first]} %", *heads)).rich()
 
 
-def _interval(results: "Results", au: str | None) -> str:
-    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds", au)
-    return "-" if row is None else percent_range(row.low, row.high) or "-"
+def _has_interval(results: "Results") -> bool:
+    """Return whether the main result, a mean of the folds, has a confidence interval."""
+    row = results.row(results.protocol.predicts.main_metric, "mean_of_folds")
+    return row is not None and row.low is not None
 
 
 def _show_certainty(console: Console, results: "Results") -> None:
@@ -233,12 +240,12 @@ def _show_certainty(console: Console, results: "Results") -> None:
     """
     target = results.protocol.predicts
     first = target.main_metric
-    if results.uncertainty is not None and _interval(results, None) != "-":
+    if results.uncertainty is not None and _has_interval(results):
         people = "people" if results.unit == "subject" else "images"
         repeats = "" if results.unit == "subject" else "; the same people may be on several images"
         console.print(
             f"interval: range of the score on other {people}, estimated from "
-            f"{results.tested_units:,} {results.units} "
+            f"{results.scored_units:,} {results.units} "
             f"({results.uncertainty.method.replace('_', ' ')}){repeats}; variation between "
             "training runs is not included",
             soft_wrap=True,
@@ -262,6 +269,18 @@ def _show_certainty(console: Console, results: "Results") -> None:
             f"prediction: {done}",
             soft_wrap=True,
         )
+
+
+def _show_maps(console: Console, results: "Results") -> None:
+    """Print how well the maps of the model agree with AU maps."""
+    from fauds.report.map_metrics import TITLES, decimals, shown
+
+    figures = [
+        f"{TITLES[metric]} {decimals(results.row(metric, 'mean_of_folds'))}"
+        for metric in shown(results)
+    ]
+    if figures:
+        console.print(f"agreement with AU maps: {'; '.join(figures)}", soft_wrap=True)
 
 
 def _show_words(console: Console, results: "Results") -> None:
@@ -366,7 +385,14 @@ class Printed:
                 self._echo(f"{explanation}\n")
         self._video = explanations[0].source
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Do nothing: the command lists all skipped images when it ends."""
 
     def close(self) -> None:

@@ -17,17 +17,26 @@ counted.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fauds.datasets import labelled_images as images_of
 from fauds.datasets import locate
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, natural, read_marker
-from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing
+from fauds.datasets.base import (
+    FramesSink,
+    Reading,
+    ReadOptions,
+    check_options,
+    natural,
+    option_error,
+    read_marker,
+)
+from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing, by_key, chosen_folder
 from fauds.datasets.labelled_images import ImageFiles, LabelledImages, Labels, class_codes
 from fauds.datasets.media_files import Footage, LandmarkFiles, Place, SequenceId
 from fauds.datasets.npy_files import read_npy
@@ -58,6 +67,7 @@ _CODES = AFFECTNET_CLASSES | NO_CLASS
 # The images of the lists are as they were found on the web.
 _IMAGE_SUFFIXES = (*SUFFIXES, ".bmp", ".tif", ".tiff")
 _CODE_COLUMN = "expression"
+_CODE, _POINTS = "_exp.npy", "_lnd.npy"
 _SETS = {"train_set": "train", "val_set": "test"}
 _LISTS = {"training.csv": "train", "validation.csv": "test"}
 _LIST_FOLDER, _IMAGE_FOLDER = "Manually_Annotated_file_lists", "Manually_Annotated_Images"
@@ -84,17 +94,34 @@ class AffectnetFiles:
 
 @dataclass(frozen=True)
 class _Listed:
-    """What the label files say: the labels, and where the landmarks and the image of each key are.
+    """What the label files say.
 
     Attributes:
         labels: the key, split and class code of every image.
-        images: the path of each image relative to its folder of images, by key.
-        places: where the landmarks of each image are, by key; see `LandmarkFiles`.
+        images: the path of each image relative to its folder of images, by key; images that are
+            missing are left out.
     """
 
     labels: list[Labels]
     images: dict[str, str]
-    places: dict[str, Place]
+
+
+class _Annotated(NamedTuple):
+    """An image with a class code in a NumPy file.
+
+    Attributes:
+        key: the key of the image, such as train/0.
+        split: "train" or "test".
+        identity: the name of the image without its suffix.
+        code: the path of the file with the class code.
+        points: the path of the file with the landmarks; None if there is none.
+    """
+
+    key: str
+    split: str
+    identity: str
+    code: Path
+    points: Path | None
 
 
 def find_release(root: Path, images: Path | None = None) -> AffectnetFiles:
@@ -106,14 +133,11 @@ def find_release(root: Path, images: Path | None = None) -> AffectnetFiles:
             Manually_Annotated_Images.
 
     Raises:
-        DataError: the root does not exist, or holds no label files, or those of both forms.
+        DataError: the root is no folder, its path is not valid UTF-8, or it holds no label files,
+            or those of both forms; or there is no such folder of images.
+        UsageError: a folder of images is named for the form with NumPy files.
     """
-    if not root.is_dir():
-        raise DataError(
-            "The folder does not exist.",
-            where=root,
-            hint=f"point --root at the release: the folder that holds {_LAYOUT}",
-        )
+    locate.check_root(root, _LAYOUT)
     root = root.absolute()
     tops = [root, *locate.subfolders(root)]
     both = [release for top in tops for release in (_sets(top), _lists(top, root, images))]
@@ -132,7 +156,10 @@ def find_release(root: Path, images: Path | None = None) -> AffectnetFiles:
             where=root,
             hint="point --root at the folder that holds train_set and val_set, or the lists",
         )
-    return releases[0]
+    release = releases[0]
+    if images is not None and release.form == "npy":
+        raise option_error("images", "images with NumPy files are in train_set and val_set")
+    return release
 
 
 def _sets(top: Path) -> AffectnetFiles | None:
@@ -149,31 +176,33 @@ def _lists(top: Path, root: Path, images: Path | None) -> AffectnetFiles | None:
     if not labels or top.name == _LIST_FOLDER != root.name:
         return None
     base = top.parent if top.name == _LIST_FOLDER else top
-    candidates = [base / _IMAGE_FOLDER, base / "Manually_Annotated" / _IMAGE_FOLDER]
-    candidates = candidates if images is None else [root / images]
-    where = next((path for path in candidates if path.is_dir()), candidates[0])
+    if images is not None:
+        where = chosen_folder(root, images)
+    else:
+        candidates = [base / _IMAGE_FOLDER, base / "Manually_Annotated" / _IMAGE_FOLDER]
+        where = next((path for path in candidates if path.is_dir()), candidates[0])
     return AffectnetFiles(base, labels, "csv", dict.fromkeys(labels, where))
 
 
-def _read_sets(files: AffectnetFiles, *, codes: bool = True) -> _Listed:
-    """Read the class codes in NumPy files; see `_Listed`.
-
-    Args:
-        files: the files of the release.
-        codes: whether the codes are needed; if not, they are all 0, and no file is opened.
-    """
-    listed = _Listed([], {}, {})
+def _annotated(files: AffectnetFiles) -> Iterator[_Annotated]:
+    """Yield every image with a class code in a NumPy file; no file is opened."""
     for split, folder in files.labels.items():
         names = set(os.listdir(folder))
-        ids = [name.removesuffix("_exp.npy") for name in names if name.endswith("_exp.npy")]
+        ids = [name.removesuffix(_CODE) for name in names if name.endswith(_CODE)]
         for identity in sorted(ids, key=natural):
             key = f"{folder.parent.name.removesuffix('_set')}/{identity}"
-            code = _code(folder / f"{identity}_exp.npy") if codes else 0
-            listed.labels.append((key, split, code))
-            listed.images[key] = f"{identity}.jpg"
-            if f"{identity}_lnd.npy" in names:
-                path = folder / f"{identity}_lnd.npy"
-                listed.places[key] = path.relative_to(files.base).as_posix()
+            points = folder / f"{identity}{_POINTS}" if f"{identity}{_POINTS}" in names else None
+            yield _Annotated(key, split, identity, folder / f"{identity}{_CODE}", points)
+
+
+def _read_sets(files: AffectnetFiles, available: Mapping[str, ImageFiles]) -> _Listed:
+    """Read the class codes in NumPy files; see `_Listed`."""
+    listed = _Listed([], {})
+    paths = {split: by_key(files.images[split], available[split].names) for split in files.images}
+    for image in _annotated(files):
+        listed.labels.append((image.key, image.split, _code(image.code)))
+        if image.identity in paths[image.split]:
+            listed.images[image.key] = paths[image.split][image.identity]
     return listed
 
 
@@ -186,9 +215,10 @@ def _code(path: Path) -> int:
     return int(number)
 
 
-def _read_lists(files: AffectnetFiles) -> _Listed:
+def _read_lists(files: AffectnetFiles, available: Mapping[str, ImageFiles]) -> _Listed:
     """Read the class codes in lists; see `_Listed`."""
-    listed = _Listed([], {}, {})
+    listed = _Listed([], {})
+    keys: set[str] = set()
     for split, path in files.labels.items():
         file = _open_list(path)
         table = file.read({IMAGE_PATH: pa.string(), _CODE_COLUMN: pa.int64()})
@@ -200,14 +230,29 @@ def _read_lists(files: AffectnetFiles) -> _Listed:
             if code not in _CODES:
                 error = images_of.wrong_code(code, _CODES, path)
                 raise file.error(error.what, row, error.hint)
-            if key in listed.images:
+            if key in keys:
                 raise file.error(
                     f"{image} is listed twice.", row, "remove the wrong one of the two lines"
                 )
+            keys.add(key)
             listed.labels.append((key, split, code))
-            listed.images[key] = image
-            listed.places[key] = (path.name, row + 1)
+            if image in available[split].names:
+                listed.images[key] = image
     return listed
+
+
+def _points_of_lists(files: AffectnetFiles) -> dict[str, Place]:
+    """Return the name of the list and the line with the landmarks of each image that has some."""
+    places: dict[str, Place] = {}
+    for path in files.labels.values():
+        table = _open_list(path).read({IMAGE_PATH: pa.string(), COORDINATES: pa.string()})
+        known = pc.match_substring_regex(table[COORDINATES], r"\d").to_pylist()
+        for line, (image, has_points) in enumerate(
+            zip(trimmed_texts(table[IMAGE_PATH]), known, strict=True), start=1
+        ):
+            if has_points:
+                places[os.path.splitext(image)[0]] = (path.name, line)
+    return places
 
 
 def _open_list(path: Path) -> ColumnFile:
@@ -238,15 +283,16 @@ class AffectnetReader:
         return [
             path
             for folder in files.labels.values()
-            for path in sorted(folder.glob("*_exp.npy"), key=lambda path: natural(path.name))
+            for path in sorted(folder.glob(f"*{_CODE}"), key=lambda path: natural(path.name))
         ]
 
     @locate.os_errors()
     def fingerprint(self, root: Path, options: ReadOptions | None = None) -> str:
         """Return a hex digest of a release, which shows whether its files have changed.
 
-        It depends on the content of the lists; of NumPy files and images, on their names, sizes and
-        modification times, since there are hundreds of thousands of them.
+        It depends on the content of the lists; of NumPy files with class codes and landmarks, and
+        of images, on their names, sizes and modification times, since there are hundreds of
+        thousands of them.
         """
         files = find_release(root, (options or ReadOptions()).images)
         return _fingerprint(files, _available(files))
@@ -272,13 +318,19 @@ class AffectnetReader:
         For arguments and errors see `fauds.datasets.base.Reader`.
         """
         files = find_release(root, images)
-        landmarks: LandmarkFiles | None
+        form: Literal["affectnet-csv", "affectnet-npy"]
+        places: dict[str, Place]
         if files.form == "csv":
-            folder = next(iter(files.labels.values())).parent
-            landmarks = LandmarkFiles("affectnet-csv", 68, folder, _read_lists(files).places)
+            folder, form = next(iter(files.labels.values())).parent, "affectnet-csv"
+            places = _points_of_lists(files)
         else:
-            places = _read_sets(files, codes=False).places
-            landmarks = LandmarkFiles("affectnet-npy", 68, files.base, places) if places else None
+            folder, form = files.base, "affectnet-npy"
+            places = {
+                image.key: image.points.relative_to(folder).as_posix()
+                for image in _annotated(files)
+                if image.points is not None
+            }
+        landmarks = LandmarkFiles(form, 68, folder, places) if places else None
         return images_of.sources(last, landmarks, _fingerprint(files, _available(files)))
 
     @locate.os_errors()
@@ -298,28 +350,29 @@ class AffectnetReader:
         Raises:
             DataError: a class code is wrong, an image is listed twice, a list lacks a column, or a
                 NumPy file holds a pickle.
-            UsageError: the benchmark has a class that AffectNet does not label.
+            UsageError: the benchmark has a class that AffectNet does not label, or an option is set
+                that AffectNet cannot be read with.
         """
         options = options or ReadOptions()
         codes = class_codes(options, AFFECTNET_CLASSES, NO_CLASS)
-        images_of.check_subjects_option(options)
+        check_options(
+            options,
+            subjects=images_of.NO_SUBJECTS,
+            sex_table=images_of.NO_SUBJECTS,
+            image_base=images_of.NO_NUMBERS,
+            missing_aus=images_of.NO_AUS,
+        )
         files = find_release(root, options.images)
         marker = read_marker(root, files.base)
         available = _available(files)
-        readers: dict[str, Callable[[AffectnetFiles], _Listed]] = {
-            "npy": _read_sets,
-            "csv": _read_lists,
-        }
-        listed = readers[files.form](files)
+        read = _read_sets if files.form == "npy" else _read_lists
+        listed = read(files, available)
         labels, left_out = images_of.of_classes(listed.labels, codes)
         result = LabelledImages(
             keys=[key for key, _, _ in labels],
             splits=[split for _, split, _ in labels],
             labels=[label for _, _, label in labels],
-            images=[
-                _image(files, split, listed.images[key], available[split])
-                for key, split, _ in labels
-            ],
+            images=[_image(files, split, listed.images.get(key)) for key, split, _ in labels],
             sexes=[None] * len(labels),
             left_out=left_out,
         )
@@ -346,14 +399,14 @@ def _available(files: AffectnetFiles) -> dict[str, ImageFiles]:
 
 def _fingerprint(files: AffectnetFiles, available: Mapping[str, ImageFiles]) -> str:
     labels = [
-        images_of.list_files(path, (".npy",)).digest if path.is_dir() else path.read_bytes()
+        images_of.list_files(path, (_CODE, _POINTS)).digest if path.is_dir() else path.read_bytes()
         for path in files.labels.values()
     ]
     return store.fingerprint("affectnet", *labels, [entry.digest for entry in available.values()])
 
 
-def _image(files: AffectnetFiles, split: str, name: str, available: ImageFiles) -> str | None:
-    if name not in available.names:
+def _image(files: AffectnetFiles, split: str, name: str | None) -> str | None:
+    if name is None:
         return None
     folder = os.path.relpath(files.images[split], files.base).replace(os.sep, "/")
     return f"{folder}/{name}"

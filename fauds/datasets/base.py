@@ -41,6 +41,9 @@ class ReadOptions:
         classes: the names of the classes that the benchmark tells apart, for datasets that label
             each image with one class (RAF-DB, AffectNet), in the order of the labels: the first is
             stored as 0. Images of other classes are left out. Empty for datasets of AUs.
+        table: the user's own table of codes and how it is read, for the dataset "table": the fields
+            of `fauds.protocols.benchmark.CodedTable` as JSON values, and missing_code. None for
+            other datasets.
 
     Raises:
         UsageError: `missing_aus`, `image_base` or `occurrence_at` has none of the values above.
@@ -54,6 +57,7 @@ class ReadOptions:
     images: Path | None = None
     sex_table: Path | None = None
     classes: tuple[str, ...] = ()
+    table: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.missing_aus not in ("error", "null"):
@@ -81,6 +85,8 @@ class ReadOptions:
         if not self.classes:
             # Tables of datasets of AUs, also of an older fauds, do not store this option.
             del values["classes"]
+        if self.table is None:
+            del values["table"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
@@ -116,6 +122,45 @@ class ReadOptions:
         if root is not None and str(root.resolve()) != last_root:
             kept = {}
         return cls(**{**cls.from_json_values(kept), **changes})
+
+
+_FLAGS = {
+    "subjects": "--subjects",
+    "missing_aus": "--missing-aus",
+    "image_base": "--image-base",
+    "images": "--images",
+    "sex_table": "--sexes",
+}
+
+
+def option_error(option: str, reason: str) -> UsageError:
+    """Return the error to raise for an option that a release cannot be read with.
+
+    Args:
+        option: the name of a field of `ReadOptions` that the user sets.
+        reason: why the option cannot be used, as a clause.
+    """
+    flag = _FLAGS[option]
+    return UsageError(
+        f"This dataset cannot be read with {flag}: {reason}.", hint=f"leave out {flag}"
+    )
+
+
+def check_options(options: ReadOptions, **reasons: str) -> None:
+    """Check that no option is set that a dataset cannot be read with.
+
+    Args:
+        options: the options of reading.
+        reasons: for each option that cannot be used, by the name of the field of `ReadOptions`: the
+            reason, as a clause.
+
+    Raises:
+        UsageError: one of these options is set.
+    """
+    default = ReadOptions()
+    for option, reason in reasons.items():
+        if getattr(options, option) != getattr(default, option):
+            raise option_error(option, reason)
 
 
 @dataclass(frozen=True)
@@ -230,7 +275,8 @@ class Reader(Protocol):
         """Read the labels of a release and find its images; the release may be incomplete.
 
         The labelled frames are passed to `sink`, some rows at a time, to save memory. The result
-        describes the release as a whole.
+        describes the release as a whole. An option that the dataset cannot be read with is an error
+        and never ignored, see `check_options`.
 
         Args:
             root: the folder of the release.

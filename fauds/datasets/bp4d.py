@@ -24,7 +24,14 @@ import numpy as np
 from fauds.datasets import archives, jaa_text, locate, tree
 from fauds.datasets import image_folders as images
 from fauds.datasets import label_text as text
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker, sequence_key
+from fauds.datasets.base import (
+    FramesSink,
+    Reading,
+    ReadOptions,
+    check_options,
+    read_marker,
+    sequence_key,
+)
 from fauds.datasets.frames_table import CodedSequence, FramesTableWriter, LabelPart
 from fauds.datasets.label_files import LabelFile, LabelFileReader, label_error, load_first_line
 from fauds.datasets.label_text import MISSING, Block, LabelLayout
@@ -37,7 +44,7 @@ from fauds.datasets.media_search import (
 )
 from fauds.datasets.numbering import BaseRule, Numbering
 from fauds.datasets.subjects import abbreviated, differences, select_subjects
-from fauds.errors import DataError, UsageError
+from fauds.errors import DataError
 from fauds.facs import AUS, au_number
 from fauds.tables import store
 
@@ -373,11 +380,7 @@ class Bp4dReader:
             UsageError: the options name a table of sexes, but BP4D's subject ids state the sex.
         """
         options = options or ReadOptions()
-        if options.sex_table is not None:
-            raise UsageError(
-                "BP4D cannot be read with a table of sexes: its subject ids begin with F or M.",
-                hint="leave out the table of sexes (--sexes)",
-            )
+        check_options(options, sex_table="its subject ids begin with F or M")
         release = find_label_files(root, options)
         folders = images.find(release.image_root, release.occurrence, options.images)
         occurrence_aus = _occurrence_aus(release, options)

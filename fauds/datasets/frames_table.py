@@ -15,7 +15,7 @@ from fauds.datasets.label_text import MISSING
 from fauds.datasets.numbering import Numbering
 from fauds.facs import intensity_column
 from fauds.tables import schemas
-from fauds.tables.columns import category, from_numpy
+from fauds.tables.columns import categories, from_numpy
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def frames_table(
     intensity = [au for au in occurrence if au in labels.intensity]
     arrays = {
         "frame_id": from_numpy(np.arange(first_id, first_id + sum(lengths)), pa.int64()),
-        "subject": _category(subjects, lengths),
-        "task": _category([sequence.task for sequence in labels.sequences], lengths),
+        "subject": categories(subjects, lengths=lengths, order=natural),
+        "task": categories([s.task for s in labels.sequences], lengths=lengths, order=natural),
         "frame": from_numpy(np.concatenate([s.frames for s in labels.sequences]), pa.int32()),
-        "sex": _category([sexes.get(subject) for subject in subjects], lengths),
+        "sex": categories([sexes.get(subject) for subject in subjects], lengths=lengths),
         "image": images,
         **{au: _nullable(labels.occurrence[au]) for au in occurrence},
         **{intensity_column(au): _nullable(labels.intensity[au]) for au in intensity},
@@ -131,20 +131,3 @@ def frames_table(
 
 def _nullable(values: np.ndarray) -> pa.Array:
     return from_numpy(values, pa.int8(), values == MISSING)
-
-
-def _category(values: Sequence[str | None], lengths: Sequence[int]) -> pa.DictionaryArray:
-    """Return a column with the value of each sequence in all of its rows, as a dictionary array.
-
-    The dictionary is in natural order, with T2 before T10.
-
-    Args:
-        values: the value of each sequence, for example its task; None for null.
-        lengths: the number of rows of each sequence.
-    """
-    distinct = sorted({value for value in values if value is not None}, key=natural)
-    codes = {value: code for code, value in enumerate(distinct)}
-    rows = np.repeat(
-        np.array([-1 if value is None else codes[value] for value in values], np.int32), lengths
-    )
-    return category(rows, distinct)

@@ -7,7 +7,7 @@ Images are therefore matched to frames by the value of the number, not by its di
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -131,13 +131,7 @@ def candidate_folders(
     Raises:
         DataError: the folder to search does not exist.
     """
-    top = root if within is None else root / within
-    if not top.is_dir():
-        raise DataError(
-            "The folder of images does not exist.",
-            where=top,
-            hint="check --images; it is relative to --root",
-        )
+    top = root if within is None else chosen_folder(root, within)
     wanted = set(keys)
     length = len(next(iter(wanted), ("",)))
 
@@ -147,6 +141,26 @@ def candidate_folders(
     for folder, files in tree.walk(top, lambda folder: key_of(folder) in wanted):
         if files is None:
             yield key_of(folder), folder
+
+
+def chosen_folder(root: Path, images: Path) -> Path:
+    """Return the path of the folder of images that the user names (--images).
+
+    Args:
+        root: the folder that `images` is relative to.
+        images: the folder of the images.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    folder = root / images
+    if not folder.is_dir():
+        raise DataError(
+            "The folder of images does not exist.",
+            where=folder,
+            hint="check --images; it is relative to --root",
+        )
+    return folder
 
 
 def sequence_name(folder: str) -> str:
@@ -244,12 +258,31 @@ def _is_disfa(path: Path) -> bool:
     return _DISFA_SUBJECT.fullmatch(sequence_name(path.name)) is not None
 
 
-def _two_images(path: Path, number: int, *names: str) -> DataError:
+def by_key(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the path of each image by the path without its suffix: by 3/a for 3/a.jpg.
+
+    Args:
+        folder: the folder of the images, for the error message.
+        names: the paths of the images relative to the folder, with slashes.
+
+    Raises:
+        DataError: two paths differ in their suffix only.
+    """
+    paths: dict[str, str] = {}
+    for name in sorted(names):
+        key = os.path.splitext(name)[0]
+        if key in paths:
+            raise _two_images(folder, key, paths[key], name)
+        paths[key] = name
+    return paths
+
+
+def _two_images(path: Path, image: int | str, *names: str) -> DataError:
     first, second = sorted(names)
     return DataError(
-        f"{first} and {second} are both image {number} of this folder.",
+        f"{first} and {second} are both image {image} of this folder.",
         where=path / first,
-        hint="keep only the image that belongs to the release",
+        hint="keep only the one of them that belongs to the labels",
     )
 
 

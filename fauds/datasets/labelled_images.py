@@ -7,7 +7,7 @@ release itself says which are for training and which for testing.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fauds.datasets import tree
 from fauds.datasets.base import ReadOptions
 from fauds.datasets.image_folders import SUFFIXES
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId, Source
 from fauds.datasets.subjects import abbreviated, select_subjects
 from fauds.errors import DataError, UsageError
 from fauds.registry import unknown_name_error
-from fauds.tables.columns import category, from_numpy, from_strings
+from fauds.tables.columns import categories, from_numpy, from_strings
 from fauds.tables.delimited import open_columns, trimmed_texts
 from fauds.tables.schemas import SPLIT, frames_schema
 from fauds.targets.expression import COLUMN
 
 SPLITS = ("train", "test")
 LANDMARKS = "landmarks.csv"
-"""A table of landmarks in a folder of images: source (an image's key), frame (1), x0, y0, ..."""
+"""A table of landmarks in a folder of images: source (an image's name), frame (1), x0, y0, ..."""
+
+# Reasons why options cannot be used, for `fauds.datasets.base.check_options`.
+NO_SUBJECTS = "the release does not say who is on its images"
+NO_NUMBERS = "its images have no numbers"
+NO_AUS = "its images are labelled with expressions, not with action units"
 
 Labels = tuple[str, str, int]
 """An image's key, its part of the release's own split ("train" or "test"), and its class code."""
@@ -52,10 +58,6 @@ class ClassCodes:
     def meaning(self, code: int) -> str | None:
         """Return what a code stands for; None if the dataset has no such code."""
         return self.names.get(code) or self.others.get(code)
-
-    def listed(self) -> str:
-        """Return all codes and what they stand for, as text for error messages."""
-        return ", ".join(f"{code} {name}" for code, name in {**self.names, **self.others}.items())
 
 
 def class_codes(
@@ -100,24 +102,22 @@ class ImageFiles:
 def list_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> ImageFiles:
     """Return the files with some suffixes in a folder and below it; none if there is no folder.
 
+    Files are left out in folders that `fauds.datasets.tree.walk` leaves out.
+
     Args:
         folder: the folder.
-        suffixes: the suffixes in lower case; case in the names of files does not matter.
+        suffixes: the ends of the names of the files, such as ".jpg", in lower case; case in the
+            names does not matter.
     """
     entries: list[str] = []
     digests: list[str] = []
-    waiting = [folder] if folder.is_dir() else []
-    while waiting:
-        at = waiting.pop()
+    for at, files in tree.walk(folder, lambda _: False) if folder.is_dir() else ():
         prefix = "" if at == folder else f"{at.relative_to(folder).as_posix()}/"
-        with os.scandir(at) as listing:
-            for entry in listing:
-                if entry.is_dir():
-                    waiting.append(at / entry.name)
-                elif entry.name.lower().endswith(suffixes) and not entry.name.startswith("."):
-                    status = entry.stat()
-                    entries.append(f"{prefix}{entry.name}")
-                    digests.append(f"{entries[-1]} {status.st_size} {status.st_mtime_ns}\n")
+        for name in files or ():
+            if name.lower().endswith(suffixes):
+                status = os.stat(at / name)
+                entries.append(f"{prefix}{name}")
+                digests.append(f"{entries[-1]} {status.st_size} {status.st_mtime_ns}\n")
     digest = hashlib.sha256("".join(sorted(digests)).encode(errors="surrogateescape"))
     return ImageFiles(frozenset(entries), digest.hexdigest())
 
@@ -153,20 +153,20 @@ class LabelledImages:
         order = np.arange(size)
         if self.subjects:
             order = np.argsort(np.array(self.subjects, np.str_), kind="stable")
-        none = np.full(size, -1, np.int32)
+        none = categories([None] * size)
         columns = {
             "frame_id": from_numpy(np.arange(size), pa.int64()),
             "key": from_strings([self.keys[row] for row in order]),
-            "subject": _category([self.subjects[row] for row in order] if self.subjects else none),
-            "task": category(none, []),
+            "subject": categories([self.subjects[row] for row in order]) if self.subjects else none,
+            "task": none,
             "frame": pa.nulls(size, pa.int32()),
-            "sex": _category([self.sexes[row] for row in order]),
+            "sex": categories([self.sexes[row] for row in order]),
             "image": pa.array([self.images[row] for row in order], pa.string()),
             COLUMN: from_numpy(np.array(self.labels, np.int8)[order], pa.int8()),
         }
         schema = frames_schema([COLUMN])
         table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-        return table.append_column(SPLIT, _category([self.splits[row] for row in order]))
+        return table.append_column(SPLIT, categories([self.splits[row] for row in order]))
 
     def notes(self, classes: Sequence[str]) -> list[str]:
         """Return messages about labels, classes, missing images and subjects, one line each.
@@ -213,16 +213,6 @@ class LabelledImages:
         return tuple(lines)
 
 
-def _category(values: Sequence[str | None] | np.ndarray) -> pa.DictionaryArray:
-    """Return an Arrow dictionary array of texts; all null for an array of negative codes."""
-    if isinstance(values, np.ndarray):
-        return category(values, [])
-    distinct = sorted({value for value in values if value is not None})
-    codes = {value: code for code, value in enumerate(distinct)}
-    rows = np.array([-1 if value is None else codes[value] for value in values], np.int32)
-    return category(rows, distinct)
-
-
 def of_classes(labels: Iterable[Labels], codes: ClassCodes) -> tuple[list[Labels], Counter[str]]:
     """Divide labels into those of the benchmark's classes, and others.
 
@@ -244,19 +234,22 @@ def of_classes(labels: Iterable[Labels], codes: ClassCodes) -> tuple[list[Labels
     return kept, others
 
 
-def check_subjects_option(options: ReadOptions) -> None:
-    """Raise UsageError if the options name subjects, because this release does not know any."""
-    if options.subjects is not None:
-        raise UsageError(
-            "This release does not say who is on its images.", hint="leave out --subjects"
-        )
+def image_key(name: str) -> str:
+    """Return the key that the name of an image states, such as train_00001.
+
+    Args:
+        name: the key alone, or with the ending of aligned images and the suffix of an image file:
+            train_00001_aligned.jpg.
+    """
+    key, suffix = os.path.splitext(name)
+    return (key if suffix.lower() in SUFFIXES else name).removesuffix("_aligned")
 
 
 def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
     """Return the subject of each image from a table with the columns image and subject.
 
     Args:
-        path: the CSV file; an image is given by its key, with or without a suffix.
+        path: the CSV file; images are named as `image_key` reads them.
         keys: the keys of all labelled images.
 
     Raises:
@@ -267,7 +260,7 @@ def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
         if name not in file.header:
             raise file.error(f"There is no column {name}.", hint="write image,subject")
     table = file.read({"image": pa.string(), "subject": pa.string()})
-    names = [os.path.splitext(name)[0] for name in trimmed_texts(table["image"])]
+    names = [image_key(name) for name in trimmed_texts(table["image"])]
     subjects = dict(zip(names, trimmed_texts(table["subject"]), strict=True))
     if len(subjects) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
@@ -275,7 +268,7 @@ def read_subjects(path: Path, keys: Iterable[str]) -> dict[str, str]:
     lacking = [key for key in keys if not subjects.get(key)]
     if lacking:
         raise file.error(
-            f"There is no subject of {abbreviated(lacking, 4)}.",
+            f"These images have no subject: {abbreviated(lacking, 4)}.",
             hint="give the subject of every labelled image, or remove the file",
         )
     return subjects
@@ -296,11 +289,15 @@ def select(
     return [entry for entry in labels if subjects[entry[0]] in chosen]
 
 
-def landmark_table(path: Path) -> LandmarkFiles | None:
+def landmark_table(path: Path, keys: Collection[str]) -> LandmarkFiles | None:
     """Return the landmarks in a table of an image folder, `LANDMARKS`; None if there is none.
 
+    Args:
+        path: the CSV file; images are named as `image_key` reads them.
+        keys: the keys of all labelled images; lines of other images are left out.
+
     Raises:
-        DataError: the table lacks a column, or lists an image twice.
+        DataError: the table lacks a column, lists an image twice, or lists no labelled image.
     """
     if not path.is_file():
         return None
@@ -317,11 +314,19 @@ def landmark_table(path: Path) -> LandmarkFiles | None:
         raise file.error(
             "Columns are missing: source, and x0, y0, x1, y1, ... of 49, 66 or 68 points."
         )
-    keys = trimmed_texts(file.read({"source": pa.string()})["source"])
-    places = {key: line for line, key in enumerate(keys, start=1)}
-    if len(places) < len(keys):
-        repeated = next(key for key, count in Counter(keys).items() if count > 1)
+    names = trimmed_texts(file.read({"source": pa.string()})["source"])
+    lines = {image_key(name): line for line, name in enumerate(names, start=1)}
+    if len(lines) < len(names):
+        counts = Counter(map(image_key, names))
+        repeated = next(key for key, count in counts.items() if count > 1)
         raise file.error(f"{repeated} is listed twice.", hint="keep one line per image")
+    places = {key: lines[key] for key in keys if key in lines}
+    if not places:
+        raise file.error(
+            f"None of the lines is of an image of this dataset; they are of "
+            f"{abbreviated(names, 2)}.",
+            hint=f"write the key of each image in the column source, such as {next(iter(keys))}",
+        )
     return LandmarkFiles("csv", points, path, places)
 
 

@@ -40,13 +40,7 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
         DataError: the root does not exist, its path is not valid UTF-8, or it holds no label
             folder or more than one.
     """
-    _check_utf8(root)
-    if not root.is_dir():
-        raise DataError(
-            "The folder does not exist." if not root.exists() else "This is a file, not a folder.",
-            where=root,
-            hint=f"point --root at the release: the folder that holds {layout}",
-        )
+    check_root(root, layout)
     for folder in (root.absolute(), root.absolute().parent):
         if folder.name.lower() == name.lower():
             return folder
@@ -70,8 +64,17 @@ def label_folder(root: Path, name: str, layout: str) -> Path:
     return candidates[0]
 
 
-def _check_utf8(root: Path) -> None:
-    """Raise DataError if the path of a folder is not valid UTF-8, which tables cannot store."""
+def check_root(root: Path, layout: str) -> None:
+    """Check the folder that the user names as the release.
+
+    Args:
+        root: the folder.
+        layout: the path of a typical label file in the release, for error messages.
+
+    Raises:
+        DataError: there is no such folder, or its path is not valid UTF-8, which tables cannot
+            store.
+    """
     path = str(root.resolve())
     try:
         path.encode()
@@ -81,6 +84,12 @@ def _check_utf8(root: Path) -> None:
             where=ascii(path),
             hint="rename the folder; tables store its path as UTF-8",
         ) from None
+    if not root.is_dir():
+        raise DataError(
+            "This is a file, not a folder." if root.exists() else "The folder does not exist.",
+            where=root,
+            hint=f"point --root at the release: the folder that holds {layout}",
+        )
 
 
 def image_root(root: Path, labels: Path) -> Path:

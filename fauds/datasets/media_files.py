@@ -108,7 +108,10 @@ class Footage:
     Attributes:
         sources: the files of each requested sequence (subject and task).
         notes: messages about the files, such as how many sequences have a video, one line each.
+        covers_images: whether the digests of the sources also cover the extracted images, which
+            need not be in folders that are named after sequences.
     """
 
     sources: Mapping[SequenceId, Source]
     notes: tuple[str, ...]
+    covers_images: bool = False

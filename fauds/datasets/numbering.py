@@ -5,7 +5,6 @@ datasets and 1 in others. It is derived from the images or stated by the user, a
 because a wrong base shifts every label by one frame.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -176,15 +175,12 @@ def _match(
 
 def _match_keys(folder: Path, keys: Sequence[str]) -> pa.Array:
     """Return the path, relative to a folder, of the image named after each key; null for none."""
-    if not folder.is_dir():
-        raise DataError("The folder of crops does not exist.", where=folder)
-    paths: dict[str, str] = {}
-    for at, files in tree.walk(folder, lambda _: False):
-        for name in files or ():
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in images.SUFFIXES:
-                key = os.path.normpath(os.path.join(os.path.relpath(at, folder), stem))
-                paths[key] = f"{key}{suffix}"
+    names = [
+        path.relative_to(folder).as_posix()
+        for at, files in tree.walk(folder, lambda _: False)
+        for path in tree.files_ending([(at, files or [])], images.SUFFIXES)
+    ]
+    paths = images.by_key(folder, names)
     return pa.array([paths.get(key) for key in keys], pa.string())
 
 
@@ -208,9 +204,11 @@ def match_crops(
         An Arrow array of N strings, the paths relative to `folder`; null if a frame has no crop.
 
     Raises:
-        DataError: the folder does not exist, two crops have the same number, or the numbering
-            cannot be determined.
+        DataError: the folder does not exist, two crops have the same number or key, or the
+            numbering cannot be determined.
     """
+    if not folder.is_dir():
+        raise DataError("The folder of crops does not exist.", where=folder, hint="check --faces")
     numbers = frame_names(frames)
     if numbers.dtype.kind == "U":
         return _match_keys(folder, numbers.tolist())

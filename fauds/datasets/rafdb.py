@@ -14,15 +14,15 @@ it.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fauds.datasets import labelled_images as images_of
 from fauds.datasets import locate
-from fauds.datasets.base import FramesSink, Reading, ReadOptions, read_marker
-from fauds.datasets.image_folders import FolderKey, Listing
+from fauds.datasets.base import FramesSink, Reading, ReadOptions, check_options, read_marker
+from fauds.datasets.image_folders import SUFFIXES, FolderKey, Listing, by_key, chosen_folder
 from fauds.datasets.labelled_images import ImageFiles, LabelledImages, Labels, class_codes
 from fauds.datasets.media_files import Footage, LandmarkFiles, SequenceId
 from fauds.errors import DataError
@@ -44,6 +44,7 @@ RAFDB_CLASSES = {
 
 _SEXES = {"0": "M", "1": "F", "2": None}
 _GENDER_LINE = 5
+_ATTRIBUTES = "_manu_attri.txt"
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,7 @@ def find_files(root: Path, images: Path | None) -> RafdbFiles:
     """
     labels = locate.label_folder(root, "EmoLabel", RAFDB_LAYOUT)
     if images is not None:
-        folder = root.absolute() / images
-        if not folder.is_dir():
-            raise DataError(
-                "The folder of images does not exist.",
-                where=folder,
-                hint="check --images; it is relative to --root",
-            )
-        return RafdbFiles(labels, folder)
+        return RafdbFiles(labels, chosen_folder(root.absolute(), images))
     sets = [labels.parent / "Image" / name for name in ("aligned", "original")]
     existing = [folder for folder in sets if folder.is_dir()]
     other = os.path.relpath(existing[1], root.absolute()) if len(existing) > 1 else ""
@@ -199,14 +193,15 @@ class RafdbReader:
         `fauds.datasets.base.Reader`.
         """
         files = find_files(root, images)
-        landmarks = images_of.landmark_table(files.images / images_of.LANDMARKS)
+        keys = [key for key, _, _ in read_list(files.list)]
+        landmarks = images_of.landmark_table(files.images / images_of.LANDMARKS, keys)
         aligned, original = (files.base / "Image" / name for name in ("aligned", "original"))
         if landmarks is None and files.images.resolve() == original.resolve() != aligned.resolve():
-            landmarks = _annotations(files)
-        texts = images_of.list_files(files.annotation, (".txt",)).digest
+            landmarks = _annotations(files, keys)
+        annotated = landmarks is not None and landmarks.form == "rafdb-text"
         digest = store.fingerprint(
-            images_of.list_files(files.images, (".jpg", ".jpeg", ".png", ".csv")).digest,
-            texts if landmarks is not None and landmarks.form == "rafdb-text" else "",
+            images_of.list_files(files.images, (*SUFFIXES, ".csv")).digest,
+            images_of.list_files(files.annotation, (".txt",)).digest if annotated else "",
         )
         return images_of.sources(last, landmarks, digest)
 
@@ -227,13 +222,21 @@ class RafdbReader:
         Raises:
             DataError: a line of the list is wrong, an image is listed twice, or an attribute file
                 holds another gender than 0, 1 or 2.
-            UsageError: the benchmark has a class that RAF-DB does not label.
+            UsageError: the benchmark has a class that RAF-DB does not label, or an option is set
+                that RAF-DB cannot be read with.
         """
         options = options or ReadOptions()
         codes = class_codes(options, RAFDB_CLASSES)
+        check_options(
+            options,
+            sex_table="the release labels the sex of the person on each image",
+            image_base=images_of.NO_NUMBERS,
+            missing_aus=images_of.NO_AUS,
+        )
         files = find_files(root, options.images)
         marker = read_marker(root, files.base, files.base.parent)
         available = images_of.list_files(files.images)
+        paths = by_key(files.images, available.names)
         everything = read_list(files.list)
         subjects: dict[str, str] = {}
         labels, left_out = images_of.of_classes(everything, codes)
@@ -241,14 +244,14 @@ class RafdbReader:
             subjects = images_of.read_subjects(files.subjects, (key for key, _, _ in everything))
             labels = images_of.select(labels, subjects, options, files.subjects)
         else:
-            images_of.check_subjects_option(options)
+            check_options(options, subjects=images_of.NO_SUBJECTS)
         keys = [key for key, _, _ in labels]
         folder = os.path.relpath(files.images, files.base).replace(os.sep, "/")
         result = LabelledImages(
             keys=keys,
             splits=[split for _, split, _ in labels],
             labels=[label for _, _, label in labels],
-            images=[_image(key, folder, available) for key in keys],
+            images=[_image(key, folder, paths) for key in keys],
             sexes=[_sex(files.annotation, key) for key in keys],
             subjects=[subjects[key] for key in keys] if subjects else [],
             left_out=left_out,
@@ -272,21 +275,22 @@ def _fingerprint(files: RafdbFiles, available: ImageFiles) -> str:
     return store.fingerprint("rafdb", *contents, attributes, available.digest)
 
 
-def _annotations(files: RafdbFiles) -> LandmarkFiles | None:
-    if not (files.annotation / "manual").is_dir():
-        return None
-    places = {key: key for key, _, _ in read_list(files.list)}
-    return LandmarkFiles("rafdb-text", 5, files.annotation, places)
+def _annotations(files: RafdbFiles, keys: Iterable[str]) -> LandmarkFiles | None:
+    """Return the five points that the release has of some images; None if it has none."""
+    folder = files.annotation / "manual"
+    names = set(os.listdir(folder) if folder.is_dir() else ())
+    places = {key: key for key in keys if f"{key}{_ATTRIBUTES}" in names}
+    return LandmarkFiles("rafdb-text", 5, files.annotation, places) if places else None
 
 
-def _image(key: str, folder: str, available: ImageFiles) -> str | None:
-    names = (f"{key}{middle}{suffix}" for middle in ("_aligned", "") for suffix in (".jpg", ".png"))
-    return next((f"{folder}/{name}" for name in names if name in available.names), None)
+def _image(key: str, folder: str, paths: Mapping[str, str]) -> str | None:
+    name = paths.get(f"{key}_aligned") or paths.get(key)
+    return f"{folder}/{name}" if name else None
 
 
 def _sex(annotation: Path, key: str) -> str | None:
     """Return the sex in an image's attribute file; None if it is unsure or there is no file."""
-    path = annotation / "manual" / f"{key}_manu_attri.txt"
+    path = annotation / "manual" / f"{key}{_ATTRIBUTES}"
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

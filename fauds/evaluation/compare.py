@@ -13,7 +13,9 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.finished import CountedRun
 from fauds.evaluation.results import EXTERNAL, Results
 from fauds.metrics import resampling
-from fauds.metrics.comparison import DETECTABLE, Comparison, compare
+from fauds.metrics.comparison import DETECTABLE, Comparison, compare, swaps_used
+from fauds.metrics.frame_means import MEAN
+from fauds.metrics.intervals import LEVEL
 from fauds.metrics.resampling import Additive, Estimand, Statistic
 from fauds.settings import flattened
 from fauds.targets.base import Target
@@ -184,7 +186,6 @@ def _other_frames(a: Results, b: Results) -> str:
     return f"the scored frames or their labels ({a.frames_scored:,} frames each, not the same)"
 
 
-LEVEL = 0.95
 PERMUTATIONS = 10_000
 SEED = 0
 
@@ -209,6 +210,11 @@ class MetricComparison:
     comparison: Comparison
 
     @property
+    def has_interval(self) -> bool:
+        """Whether the difference over all AUs has an interval; without one there is no verdict."""
+        return not np.isnan(self.comparison.low[-1])
+
+    @property
     def told_apart(self) -> bool:
         """Whether the models differ: the interval of the difference over all AUs excludes 0."""
         comparison = self.comparison
@@ -222,7 +228,7 @@ class MetricComparison:
         """
         comparison = self.comparison
         significant = comparison.p[-1] < 1 - LEVEL
-        return bool(np.isnan(comparison.low[-1]) or significant == self.told_apart)
+        return bool(not self.has_interval or significant == self.told_apart)
 
     @property
     def detectable(self) -> float:
@@ -233,13 +239,18 @@ class MetricComparison:
         comparison = self.comparison
         return float(DETECTABLE * (comparison.high[-1] - comparison.difference[-1]))
 
-    def equivalent(self, margin: float) -> bool:
+    def equivalent(self, margin: float) -> bool | None:
         """Return whether the interval of the difference lies within -margin to margin.
 
         Args:
             margin: the largest difference, 0 to 1, that counts as none.
+
+        Returns:
+            The answer; None if the difference has no interval.
         """
         comparison = self.comparison
+        if not self.has_interval:
+            return None
         return bool(comparison.low[-1] > -margin and comparison.high[-1] < margin)
 
 
@@ -287,6 +298,14 @@ class ModelComparison:
         return len(self.a[0].counted.subjects)
 
     @property
+    def swaps(self) -> int:
+        """The number of swaps of the permutation test: all that exist, or `PERMUTATIONS` of them.
+
+        See `fauds.metrics.comparison.swaps_used`.
+        """
+        return swaps_used(self.subjects, PERMUTATIONS)
+
+    @property
     def covers_training(self) -> bool:
         """Whether both models have several runs, so that intervals cover training again."""
         return min(len(self.a), len(self.b)) > 1
@@ -324,9 +343,8 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
     # A fold with one subject shows no variance between subjects, unless all folds are such.
     by_fold = resampling.resampling_strata(folds, "mean_of_folds")
     estimand: Estimand = "pooled" if resampling.has_single_subject(by_fold) else "mean_of_folds"
-    counts_a, counts_b = ([run.counted.counts for run in side] for side in (a, b))
     metrics = {}
-    for name, statistic in first.results.protocol.predicts.statistics.items():
+    for name, (statistic, counts_a, counts_b) in _compared(a, b).items():
         of_a, of_b = (
             np.stack([_figures(run, folds, statistic, estimand) for run in side])
             for side in (counts_a, counts_b)
@@ -348,6 +366,27 @@ def compare_runs(a: Sequence[CountedRun], b: Sequence[CountedRun]) -> ModelCompa
             ),
         )
     return ModelComparison(tuple(a), tuple(b), metrics, estimand, tuple(dict.fromkeys(undeclared)))
+
+
+def _compared(
+    a: Sequence[CountedRun], b: Sequence[CountedRun]
+) -> dict[str, tuple[Statistic, list[Additive], list[Additive]]]:
+    """Return the metrics that are compared: those of the target, and means over frames of all runs.
+
+    Returns:
+        By metric, its function and the counts or sums that it is computed from, of each run of the
+        first and of the second model.
+    """
+    of_a, of_b = ([run.counted.counts for run in side] for side in (a, b))
+    statistics = a[0].results.protocol.predicts.statistics
+    compared: dict[str, tuple[Statistic, list[Additive], list[Additive]]] = {
+        name: (statistic, of_a, of_b) for name, statistic in statistics.items()
+    }
+    for name in a[0].sums:
+        if all(name in run.sums for run in (*a, *b)):
+            sums = ([run.sums[name] for run in side] for side in (a, b))
+            compared[name] = (MEAN, *sums)  # type: ignore[assignment]
+    return compared
 
 
 def _figures(

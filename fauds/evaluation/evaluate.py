@@ -24,7 +24,7 @@ from fauds.facs import intensity_column
 from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
 from fauds.tables.frames import frame_set_fingerprint, sampling_units
-from fauds.tables.predictions import is_described, scores, text_columns
+from fauds.tables.predictions import frame_metrics, is_described, scores, text_columns
 from fauds.version import versions
 
 
@@ -277,6 +277,7 @@ def _fold_scores(
         texts=texts,
         intensities=_intensities(predictions, frames, rows),
         graded=graded,
+        by_frame=frame_metrics(predicted, protocol.target.names),
     )
 
 

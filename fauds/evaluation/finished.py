@@ -1,7 +1,8 @@
 """Reads finished runs: their results, and each subject's counts of correct and wrong decisions."""
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pyarrow.compute as pc
 from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import BySubject, Results, by_subject
+from fauds.evaluation.score import sums_of_units
+from fauds.metrics.frame_means import Sums
 from fauds.tables import store
 from fauds.tables.frames import frame_set_fingerprint, read_keyed, sampling_units
 from fauds.tables.paths import FRAMES, PREDICTIONS, RESULTS, dataset_folder, fold_folder
-from fauds.tables.predictions import scores
+from fauds.tables.predictions import frame_metrics, scores
 
 _KEYS = ["frame_id", "subject", "task", "frame", "sex"]
 
@@ -29,6 +32,8 @@ class Scored:
         folds: the number of the fold that tested each frame, int16 [N].
         subjects: the subject of each frame; its key where the subject is unknown.
         sexes: "F" or "M" for each frame; None if the subject's sex is unknown.
+        by_frame: metrics that have a value for each frame and each AU or class, float [N, A], NaN
+            where a frame has none; empty if the model has none.
     """
 
     labels: np.ndarray
@@ -36,6 +41,7 @@ class Scored:
     folds: np.ndarray
     subjects: list[str]
     sexes: list[str | None]
+    by_frame: dict[str, np.ndarray]
 
 
 def read_scored(run: Path, results: Results) -> Scored | None:
@@ -54,8 +60,7 @@ def read_scored(run: Path, results: Results) -> Scored | None:
     parts = [fold_folder(run, fold) / PREDICTIONS for fold in results.folds]
     if not all(file.exists() for file in (path, *parts)):
         return None
-    columns = ["frame_id", "fold", *target.names]
-    predicted = pa.concat_tables([_plain(part, columns) for part in parts])
+    predicted = pa.concat_tables([_without_texts(part) for part in parts])
     frames = read_keyed(path, [*_KEYS, *target.columns]).replace_schema_metadata(None)
     place = pc.index_in(predicted["frame_id"], frames["frame_id"])
     if place.null_count:
@@ -71,10 +76,12 @@ def read_scored(run: Path, results: Results) -> Scored | None:
         predicted["fold"].to_numpy(),
         subjects,
         sexes,
+        frame_metrics(predicted, target.names),
     )
 
 
-def _plain(path: Path, columns: list[str]) -> pa.Table:
+def _without_texts(path: Path) -> pa.Table:
+    columns = [name for name in store.column_names(path) if not name.endswith("_text")]
     return store.read_table(path, columns).replace_schema_metadata(None)
 
 
@@ -92,9 +99,16 @@ class CountedRun(FinishedRun):
 
     Comparisons between runs are paired by subject, and therefore need these counts. If the subjects
     are unknown, the counts are those of single images.
+
+    Attributes:
+        counted: the counts of each subject.
+        sums: metrics that are means over frames, such as the cosine between two maps: by metric,
+            the sums of each subject, in the order of `counted`. Empty if the model has no such
+            metrics, or if the predictions that they are computed from are missing.
     """
 
     counted: BySubject
+    sums: Mapping[str, Sums] = field(default_factory=dict)
 
 
 def locate(named: str, runs: Path) -> Path:
@@ -167,10 +181,13 @@ def load(path: Path) -> CountedRun:
     """
     run = read(path)
     counts = run.results.subject_counts
+    scored = None
+    if path.is_dir():
+        scored = read_scored(path, run.results)
     if counts is not None and run.results.unit == "subject":
         grouped = counts.grouped(run.results.protocol.predicts)
     elif path.is_dir():
-        grouped = _recounted(path, run.results)
+        grouped = _recounted(path, run.results, scored)
     else:
         raise DataError(
             f"These results hold no counts by {run.results.unit}"
@@ -179,12 +196,18 @@ def load(path: Path) -> CountedRun:
             hint="name the run's folder instead of this file, so that fauds can count the "
             "decisions in the run's predictions",
         )
-    return CountedRun(run.name, run.results, grouped)
+    sums = {}
+    if scored is not None:
+        units = np.array(scored.subjects)
+        sums = {
+            name: sums_of_units(grouped, values, scored.folds, units)
+            for name, values in scored.by_frame.items()
+        }
+    return CountedRun(run.name, run.results, grouped, sums)
 
 
-def _recounted(folder: Path, results: Results) -> BySubject:
+def _recounted(folder: Path, results: Results, scored: Scored | None) -> BySubject:
     """Count correct and wrong decisions by subject, from a run's predictions and the labels."""
-    scored = read_scored(folder, results)
     if scored is None:
         raise DataError(
             f"The decisions of the run {folder.name} cannot be counted: the frames or their labels "

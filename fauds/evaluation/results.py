@@ -159,8 +159,9 @@ class MetricRow(_Schema):
             subjects. "best_test_epoch", "best_test_threshold", "best_test_epoch_and_threshold":
             those that are best on the test frames themselves. "none": the metric does not depend on
             training. "elsewhere": external predictions, for which the choice is not known.
-        value: the value, from 0 to 1 for most metrics, from -1 to 1 for intensity_icc and
-            intensity_pcc, in intensity levels for intensity_mae; null if undefined.
+        value: the value; null if undefined. It ranges from 0 to 1 for most metrics, from -1 to 1
+            for intensity_icc, intensity_pcc, above_trivial and the scope "sex_difference", and from
+            0 to 5 (intensity levels) for intensity_mae.
         low, high: the ends of the confidence interval that `Results.uncertainty` describes; null
             if the value has no interval.
         n: the number of items that the value is computed from: coded frames; words, for measures of
@@ -306,13 +307,15 @@ class Results(_Schema):
             have no face image.
         undefined: phrases that name the metrics that are undefined, and therefore left out of
             means, with the reasons.
-        without_interval: phrases that name the values that have no interval because a single
-            subject shows the AU or class in a test part, with that subject.
+        without_interval: phrases that name the AUs or classes whose main metric (a mean of folds)
+            has no interval, with the reasons, such as the only subject of a test part who shows the
+            AU.
         showing_subjects: by fold and by AU or class, the number of tested subjects with at least
             one frame in which it is true.
         subject_names: by metric, the AUs or classes over which the values of single subjects (scope
             "subject") are averaged: those for which the metric is defined for every subject. If
-            there are none, each subject's value is over those for which it is defined.
+            there are none, each subject's value is over those for which it is defined. Metrics
+            whose overall value is no mean, such as the accuracy of classes, are missing.
         seconds: the time in seconds for training and testing each fold, added up over all folds,
             without work that was repeated after an interruption. Several folds may have been
             trained at the same time.
@@ -417,11 +420,24 @@ class Results(_Schema):
         return f"{self.unit}s"
 
     @property
-    def tested_units(self) -> int:
-        """The number of subjects that the folds test, or of images if subjects are unknown."""
+    def scored_groups(self) -> dict[int, list[str]]:
+        """By fold, the ids of the subjects with scored frames; parts, if subjects are unknown.
+
+        These are fewer than `Protocol.test_subjects` if the frames of some subjects were left out.
+        """
+        if self.subject_counts is None:  # results of an older fauds
+            return self.protocol.test_subjects
+        return {fold: sorted(counts) for fold, counts in self.subject_counts.folds.items()}
+
+    @property
+    def scored_units(self) -> int:
+        """The number of subjects with scored frames, or of scored images if subjects are unknown.
+
+        This is the number of subjects or images that intervals are estimated from.
+        """
         if self.unit == "image":
             return self.frames_scored
-        return sum(map(len, self.protocol.test_subjects.values()))
+        return sum(map(len, self.scored_groups.values()))
 
     @property
     def folds(self) -> list[int]:

@@ -16,10 +16,18 @@ from fauds.evaluation.results import BySubject, MetricRow, SubjectCounts, Uncert
 from fauds.evaluation.texts import TextFigures
 from fauds.facs import occurs
 from fauds.metrics import intensity, occurrence
-from fauds.metrics.comparison import compare, compare_groups
-from fauds.metrics.intervals import LEVEL, METHOD, intervals
+from fauds.metrics.comparison import compare_groups, difference_interval
+from fauds.metrics.frame_means import MEAN, Sums, sums_by
+from fauds.metrics.intervals import LEVEL, METHOD, Interval, intervals
 from fauds.metrics.occurrence import defined_mean
-from fauds.metrics.resampling import Additive, Statistic, WithOverall, with_overall
+from fauds.metrics.resampling import (
+    ESTIMANDS,
+    Additive,
+    Statistic,
+    WithOverall,
+    selected,
+    with_overall,
+)
 from fauds.tables.frames import sampling_units, split_groups, subjects_known
 from fauds.targets.base import MetricValues, Target
 
@@ -171,6 +179,8 @@ class FoldScores:
             they cannot be parsed.
         intensities: the AU intensities; None if the model predicts no intensities.
         graded: whether the scores are probabilities; False if all scores are decisions 0 or 1.
+        by_frame: metrics that have a value for each frame and each AU or class, such as the cosine
+            between two maps: float [N, A], NaN where a frame has none.
     """
 
     labels: np.ndarray
@@ -181,6 +191,7 @@ class FoldScores:
     texts: TextFigures | None = None
     intensities: Intensities | None = None
     graded: bool = True
+    by_frame: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def metric_rows(
@@ -189,10 +200,9 @@ def metric_rows(
     """Return the rows of all metrics: of every fold, as means over folds, and pooled.
 
     Pooled metrics are computed from the decisions on the test frames of all folds at once; metrics
-    of ranking and calibration are not pooled, since each fold has its own model. Every metric has a
-    row
-    for each AU or class, and one over all of them. Means leave undefined values out; the function
-    `undefined` lists these values.
+    of ranking, calibration and correlation are not pooled, since each fold has its own model. Every
+    metric has a row for each AU or class, and one over all of them. Means leave undefined values
+    out; the function `undefined` lists these values.
 
     Args:
         folds: by fold, the labels and predictions of the fold's test frames.
@@ -217,6 +227,7 @@ def _fold_rows(
     for name, figure in metrics.items():
         lines += rows.by_name(name, "fold", figure, n, fold=fold)
     lines += _variance(metrics, "fold", n[-1], rows, fold)
+    lines += _frame_rows(scores.by_frame, "fold", rows, fold)
     lines += _intensity_rows(scores.intensities, "fold", rows, fold)
     if scores.texts is not None:
         for name, (values, frames) in scores.texts.by_au.items():
@@ -250,6 +261,20 @@ def _variance(
     return [rows.row("f1_variance", scope, variance, n, fold=fold)]
 
 
+def _frame_rows(
+    by_frame: Mapping[str, np.ndarray], scope: str, rows: MetricRows, fold: int | None = None
+) -> list[MetricRow]:
+    """Return the rows of metrics that are means of the values of frames; see `FoldScores`."""
+    lines: list[MetricRow] = []
+    for name, values in by_frame.items():
+        sums = sums_by(values, np.zeros(len(values), np.int64), 1)
+        means = with_overall(MEAN, sums)[0]
+        n = [*sums.frames[0].tolist(), int((~np.isnan(values)).any(axis=1).sum())]
+        figure = MetricValues(means[:-1], float(means[-1]))
+        lines += rows.by_name(name, scope, figure, n, fold=fold)
+    return lines
+
+
 def _intensity_rows(
     intensities: Intensities | None, scope: str, rows: MetricRows, fold: int | None = None
 ) -> list[MetricRow]:
@@ -257,11 +282,12 @@ def _intensity_rows(
         return []
     coded = intensities.labels >= 0
     n = [*coded.sum(axis=0).tolist(), int(coded.any(axis=1).sum())]
-    metrics = {
-        "intensity_icc": intensity.icc_3_1(intensities.labels, intensities.predicted),
-        "intensity_pcc": intensity.pcc(intensities.labels, intensities.predicted),
-        "intensity_mae": intensity.mae(intensities.labels, intensities.predicted),
-    }
+    metrics = {}
+    # Every fold has a model of its own, and values of different models do not correlate alike.
+    if scope != "pooled":
+        metrics["intensity_icc"] = intensity.icc_3_1(intensities.labels, intensities.predicted)
+        metrics["intensity_pcc"] = intensity.pcc(intensities.labels, intensities.predicted)
+    metrics["intensity_mae"] = intensity.mae(intensities.labels, intensities.predicted)
     return [
         line
         for name, values in metrics.items()
@@ -281,11 +307,18 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     by_figure: dict[tuple[str, str | None], list[MetricRow]] = {}
     for line in lines:
         by_figure.setdefault((line.metric, line.au), []).append(line)
-    means = [
-        rows.row(name, "mean_of_folds", _mean(group), sum(line.n for line in group), au=au)
-        for (name, au), group in by_figure.items()
-        if name != "f1_variance"
-    ]
+    partly = rows.target.undefined_baselines
+    main = {
+        (line.au, line.fold): line.value for line in lines if line.metric == rows.target.main_metric
+    }
+    means = []
+    for (name, au), group in by_figure.items():
+        if name == "f1_variance":
+            continue
+        values = np.array([np.nan if line.value is None else line.value for line in group])
+        needed = [name in partly and main.get((au, line.fold)) is not None for line in group]
+        mean = occurrence.complete_mean(values, np.array(needed))
+        means.append(rows.row(name, "mean_of_folds", mean, sum(line.n for line in group), au=au))
     if ("f1_variance", None) not in by_figure:
         return means
     # As in published tables, this is the variance over AUs of their F1, averaged over folds first.
@@ -294,11 +327,6 @@ def _means_of_folds(lines: Sequence[MetricRow], rows: MetricRows) -> list[Metric
     frames = sum(line.n for line in by_figure["f1_variance", None])
     figures = {"f1": MetricValues(np.array(by_name))}
     return means + _variance(figures, "mean_of_folds", frames, rows)
-
-
-def _mean(lines: Sequence[MetricRow]) -> float:
-    values = [np.nan if line.value is None else line.value for line in lines]
-    return float(defined_mean(np.array(values)))
 
 
 def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows) -> list[MetricRow]:
@@ -311,7 +339,18 @@ def _pooled(folds: Mapping[int, FoldScores], threshold: float, rows: MetricRows)
     for name, figure in metrics.items():
         lines += rows.by_name(name, "pooled", figure, n)
     lines += _variance(metrics, "pooled", n[-1], rows)
+    lines += _frame_rows(frame_values(folds), "pooled", rows)
     return lines + _intensity_rows(_joined(folds), "pooled", rows)
+
+
+def frame_values(folds: Mapping[int, FoldScores]) -> dict[str, np.ndarray]:
+    """Return the metrics that have a value for each frame, over all folds, float [sum of N, A].
+
+    Metrics that a fold lacks are left out.
+    """
+    parts = [scores.by_frame for scores in folds.values()]
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in shared}
 
 
 def _joined(folds: Mapping[int, FoldScores]) -> Intensities | None:
@@ -407,27 +446,34 @@ def undefined(lines: Sequence[MetricRow], target: Target) -> list[str]:
     ]
 
 
-_ESTIMANDS = ("mean_of_folds", "pooled")
-
-
 def with_intervals(
-    lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows
+    lines: Sequence[MetricRow], counted: BySubject, rows: MetricRows, sums: Mapping[str, Sums]
 ) -> list[MetricRow]:
     """Return all rows of a run, with confidence intervals added where they are defined.
 
-    Intervals are added to the rows of the metrics in `Target.statistics`, such as F1, that have the
-    scope "mean_of_folds" or "pooled" and the protocol's own choice of the epoch.
+    Intervals are added to the rows of the metrics in `Target.statistics`, such as F1, and of
+    metrics that are means over frames, that have the scope "mean_of_folds" or "pooled" and the
+    protocol's own choice of the epoch.
 
     Args:
         lines: all rows of the run.
         counted: each subject's counts of correct and wrong decisions.
+        sums: by metric, each subject's sums of the values of frames, in the order of `counted`.
         rows: makes rows of results.json; its target and its choice of the epoch are those of the
             protocol.
     """
     ends: dict[tuple[str, str, str | None], tuple[float | None, float | None]] = {}
-    for name, statistic in rows.target.statistics.items():
-        for estimand in _ESTIMANDS:
-            computed = intervals(counted.counts, counted.folds, statistic, estimand=estimand)  # type: ignore[arg-type]
+    measured: dict[str, tuple[Additive, Statistic, float]] = {
+        name: (counted.counts, statistic, 0) for name, statistic in rows.target.statistics.items()
+    }
+    # The mean of values from 0 to 1 is not below 0, but that of cosines can be.
+    measured |= {
+        name: (of_subjects, MEAN, -1 if (of_subjects.total < 0).any() else 0)
+        for name, of_subjects in sums.items()
+    }
+    for name, (counts, statistic, lowest) in measured.items():
+        for estimand in ESTIMANDS:
+            computed = intervals(counts, counted.folds, statistic, estimand=estimand, lowest=lowest)
             for i, au in enumerate((*rows.target.names, None)):
                 ends[name, estimand, au] = plain(computed.low[i]), plain(computed.high[i])
     return [
@@ -456,25 +502,28 @@ def sex_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> list[M
     target, sexes = rows.target, np.array(counted.sexes)
     for sex in sorted(set(counted.sexes) - {""}):
         of_sex = sexes == sex
-        counts = _only(counted.counts, of_sex)
+        counts = selected(counted.counts, of_sex)
         n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[of_sex].sum())]
         for name, statistic in {**target.statistics, **target.group_statistics}.items():
             computed = intervals(counts, counted.folds[of_sex], statistic, estimand="pooled")
-            figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
-            ends = computed.low, computed.high
+            figure, ends = _split(computed)
             lines += rows.by_name(name, "sex", figure, n, group=sex, ends=ends)
     if not {"F", "M"} <= set(counted.sexes):
         return lines
     known = sexes != ""
-    counts = _only(counted.counts, known)
+    counts = selected(counted.counts, known)
     n = [*target.coded_counts(counts).sum(axis=0).tolist(), int(frames[known].sum())]
     for name, statistic in (target.group_statistics or _main(target)).items():
-        difference, low, high = compare_groups(
-            counts, counted.folds[known], sexes[known] == "F", statistic
-        )
-        figure = MetricValues(difference[:-1], float(difference[-1]))
-        lines += rows.by_name(name, "sex_difference", figure, n, ends=(low, high))
+        computed = compare_groups(counts, counted.folds[known], sexes[known] == "F", statistic)
+        figure, ends = _split(computed)
+        lines += rows.by_name(name, "sex_difference", figure, n, ends=ends)
     return lines
+
+
+def _split(computed: Interval) -> tuple[MetricValues, Bounds]:
+    """Return the values of a metric and the ends of their intervals, as `by_name` takes them."""
+    figure = MetricValues(computed.value[:-1], float(computed.value[-1]))
+    return figure, (computed.low, computed.high)
 
 
 def _main(target: Target) -> dict[str, Statistic]:
@@ -492,18 +541,18 @@ def subject_rows(
     is the metric's overall value of the subject alone. For the arguments see `sex_rows`.
 
     Returns:
-        The rows, and by metric the names of the AUs or classes that are averaged; no names if a
-        value is the overall value of the subject alone.
+        The rows, and by metric the names of the AUs or classes that are averaged, as
+        `fauds.evaluation.results.Results.subject_names` has them.
     """
     lines, averaged = [], {}
     for name, statistic in rows.target.statistics.items():
         by_name = with_overall(statistic, counted.counts)
-        values, names = by_name[:, -1], []
-        common = ~np.isnan(by_name[:, :-1]).any(axis=0)
-        if common.any() and not isinstance(statistic, WithOverall):
-            values = by_name[:, :-1][:, common].mean(axis=1)
-            names = [au for au, has in zip(rows.target.names, common, strict=True) if has]
-        averaged[name] = names
+        values = by_name[:, -1]
+        if not isinstance(statistic, WithOverall):
+            common = ~np.isnan(by_name[:, :-1]).any(axis=0)
+            if common.any():
+                values = by_name[:, :-1][:, common].mean(axis=1)
+            averaged[name] = [au for au, has in zip(rows.target.names, common, strict=True) if has]
         lines += [
             rows.row(name, "subject", float(value), n, group=subject)
             for subject, value, n in zip(counted.subjects, values, frames, strict=True)
@@ -522,17 +571,12 @@ def trivial_rows(counted: BySubject, frames: np.ndarray, rows: MetricRows) -> li
     trivial = target.trivial_counts(counted.counts)
     if trivial is None:
         return []
-    compared = compare(
-        [counted.counts],
-        [trivial],
-        counted.folds,
-        target.statistics[target.main_metric],
-        estimand="mean_of_folds",
-        permutations=1,
+    statistic = target.statistics[target.main_metric]
+    computed = difference_interval(
+        [counted.counts], [trivial], counted.folds, statistic, estimand="mean_of_folds"
     )
     n = [*target.coded_counts(counted.counts).sum(axis=0).tolist(), int(frames.sum())]
-    figure = MetricValues(compared.difference[:-1], float(compared.difference[-1]))
-    ends = compared.low, compared.high
+    figure, ends = _split(computed)
     return rows.by_name("above_trivial", "mean_of_folds", figure, n, ends=ends)
 
 
@@ -558,30 +602,47 @@ def showing_subjects(
 
 
 def without_interval(
+    lines: Sequence[MetricRow],
     showing: Mapping[int, Mapping[str, Sequence[str]]],
     tested: Mapping[int, np.ndarray],
-    target: Target,
+    rows: MetricRows,
     unit: Literal["subject", "image"],
 ) -> list[str]:
-    """Return a phrase for each AU or class that a single subject of a fold shows.
+    """Return a phrase for each AU or class whose main metric has no interval, with the reason.
 
-    Its means of folds have no interval: without this subject the fold would have no value, so that
-    nothing is known about the spread between subjects.
+    One reason is that a single subject of a fold shows the AU: without this subject the fold would
+    have no value, so that nothing is known about the spread between subjects.
 
     Args:
+        lines: all rows of the run, with their intervals.
         showing: by fold and by AU or class, the subjects with a frame in which it is true.
         tested: by fold, the subject of each test frame, str [N].
-        target: the target that is predicted.
+        rows: makes rows of results.json; its target and its choice of the epoch are those of the
+            protocol.
         unit: "image" if subjects are unknown, and images take their place.
     """
-    return [
-        f"{target.titles[target.main_metric]} of {name}: in fold {fold}, {subjects[0]} is the only "
-        f"one of {len(np.unique(tested[fold]))} {unit}s {'who' if unit == 'subject' else 'that'} "
-        "shows it"
-        for fold, by_name in showing.items()
-        for name, subjects in by_name.items()
-        if len(subjects) == 1 and len(np.unique(tested[fold])) > 1
-    ]
+    target = rows.target
+    sizes = {fold: len(np.unique(names)) for fold, names in tested.items()}
+    alone = [fold for fold, size in sizes.items() if size == 1 < max(sizes.values())]
+    phrases = []
+    for line in lines:
+        if (
+            (line.metric, line.scope) != (target.main_metric, "mean_of_folds")
+            or line.au is None
+            or line.selection != rows.selection
+            or line.value is None
+            or line.low is not None
+        ):
+            continue
+        reasons = [
+            f"in fold {fold}, {by_name[line.au][0]} is the only one of {sizes[fold]} {unit}s "
+            f"{'who' if unit == 'subject' else 'that'} shows it"
+            for fold, by_name in showing.items()
+            if len(by_name[line.au]) == 1 < sizes[fold]
+        ] or [f"fold {fold} tests a single {unit}" for fold in alone]
+        why = "; ".join(reasons or [f"the value is the same without any one {unit}"])
+        phrases.append(f"{target.titles[target.main_metric]} of {line.au}: {why}")
+    return phrases
 
 
 def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
@@ -614,8 +675,21 @@ def uncertainty(unit: Literal["subject", "image"]) -> Uncertainty:
     )
 
 
-def _only(counts: Additive, selected: np.ndarray) -> Additive:
-    return type(counts)(*(part[selected] for part in counts.parts))
+def sums_of_units(
+    counted: BySubject, values: np.ndarray, folds: np.ndarray, units: np.ndarray
+) -> Sums:
+    """Return each subject's sums of the values of frames, in the order of counts by subject.
+
+    Args:
+        counted: the counts of G subjects, or of images where subjects are unknown.
+        values: the values of N frames, float [N, A], NaN where a frame has none.
+        folds: the number of the fold that tests each frame, int [N].
+        units: the subject or image of each frame, str [N].
+    """
+    owners = zip(counted.folds.tolist(), counted.subjects, strict=True)
+    place = {owner: i for i, owner in enumerate(owners)}
+    groups = [place[owner] for owner in zip(folds.tolist(), units.tolist(), strict=True)]
+    return sums_by(values, np.array(groups, np.int64), len(place))
 
 
 @dataclass(frozen=True)
@@ -700,12 +774,14 @@ def run_figures(
     )
     frames = np.array([coded_frames.get(subject, 0) for subject in counted.subjects])
     lines = metric_rows(folds, threshold, rows)
+    by_frame = frame_values(folds)
+    sums = {name: sums_of_units(counted, v, fold_of, units) for name, v in by_frame.items()}
     of_subjects: list[MetricRow] = []
     subject_names: dict[str, list[str]] = {}
     if unit == "subject":
         of_subjects, subject_names = subject_rows(counted, frames, rows)
     lines = [
-        *with_intervals(lines, counted, rows),
+        *with_intervals(lines, counted, rows, sums),
         *trivial_rows(counted, frames, rows),
         *sex_rows(counted, frames, rows),
         *of_subjects,
@@ -714,9 +790,9 @@ def run_figures(
     units_of = {fold: of_fold.units for fold, of_fold in owners.items()}
     return RunFigures(
         metrics=lines,
-        summary=summary(lines, target, _measures(folds)),
+        summary=summary(lines, target, [*by_frame, *_measures(folds)]),
         undefined=undefined(lines, target),
-        without_interval=without_interval(showing, units_of, target, unit),
+        without_interval=without_interval(lines, showing, units_of, rows, unit),
         showing_subjects={
             fold: {name: len(ids) for name, ids in by_name.items()}
             for fold, by_name in showing.items()

@@ -148,7 +148,7 @@ def _by_test_epoch(fold_scores: EpochScores, threshold: float) -> _Choice | None
 
 
 def _by_test_threshold(fold_scores: EpochScores, _: float) -> _Choice | None:
-    if not fold_scores.epochs or fold_scores.target.form != "multilabel":
+    if not fold_scores.epochs or not fold_scores.target.has_threshold:
         return None
     scores = _at_thresholds(fold_scores.target, fold_scores.labels, fold_scores.last)
     if np.isnan(scores).all():
@@ -159,7 +159,7 @@ def _by_test_threshold(fold_scores: EpochScores, _: float) -> _Choice | None:
 
 def _by_both(fold_scores: EpochScores, _: float) -> _Choice | None:
     epochs = sorted(fold_scores.epochs)
-    if not epochs or fold_scores.target.form != "multilabel":
+    if not epochs or not fold_scores.target.has_threshold:
         return None
     scores = np.stack(
         [

@@ -1,38 +1,47 @@
 """Writes annotated images and videos, which show boxes, action units and descriptions of faces."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import av
 import cv2
 import numpy as np
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.annotated_image import compose, lay_out
 from fauds.explanation.explained import Explanation, MediaFrame
-from fauds.explanation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_video
+from fauds.explanation.media import is_video
+from fauds.faces.file_kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fauds.faces.video import Video
 from fauds.tables.atomic import atomic, atomic_keeping_partial
 
 IMAGE_FORMATS = (".png", ".jpg", ".jpeg")
-VIDEO_FORMATS = {".mp4": "mp4v", ".avi": "MJPG"}
-"""The suffixes of videos that can be written, and the four-character code of their codec."""
+VIDEO_FORMATS = {".mp4": ("mpeg4", "yuv420p"), ".avi": ("mjpeg", "yuvj420p")}
+"""The suffixes of videos that can be written, and FFmpeg's encoder and pixel format for them.
 
-_READ_ONLY = (IMAGE_SUFFIXES | VIDEO_SUFFIXES | {".gif"}) - {*IMAGE_FORMATS, *VIDEO_FORMATS}
+These encoders are FFmpeg's own: its encoder of H.264 in PyAV's wheels has the GPL.
+"""
+
+_READ_ONLY = (IMAGE_SUFFIXES | VIDEO_SUFFIXES) - {*IMAGE_FORMATS, *VIDEO_FORMATS}
 _JPEG_QUALITY = 92
-_DEFAULT_RATE = 25
+_TICKS = 60_000
+"""The ticks per second of times in MP4 files, the finest that is a multiple of common rates."""
+
+_COARSEST = 4
+"""The coarsest quantiser of the encoders, which range from 2 (best) to 31."""
 
 
 class AnnotatedMedia:
     """Writes annotated images and videos, frame by frame in bounded memory.
 
-    All frames of an annotated video have the same size and the frame rate of the original; frames
-    without a face are included. If writing is interrupted, the frames so far are kept in a file
-    with the suffix ``.part``. Use as a context manager, or call `close`.
+    All frames of an annotated video have the same size, and the times of the original frames;
+    frames without a face are included. If writing is interrupted, the frames so far are kept in a
+    file with the suffix ``.part``. Use as a context manager, or call `close`.
 
     Args:
         path: the output: an image (``.png``, ``.jpg``), a video (``.mp4``, ``.avi``), or a folder,
@@ -40,6 +49,7 @@ class AnnotatedMedia:
             of the input and in the same subfolders. If the format of an input cannot be written,
             a suffix is added: ``a.bmp.png``, ``talk.mov.mp4``.
         inputs: the input files and folders.
+        weights: the model's weights in words, which every annotated image names.
 
     Raises:
         UsageError: `path` is a file but there may be several inputs, `path` is an image but the
@@ -47,13 +57,14 @@ class AnnotatedMedia:
             name, or an input would be overwritten.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Path]) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Path], weights: str = "") -> None:
         self.path = path
+        self._weights = weights
         self._inputs = [Path(path) for path in inputs]
         self._is_file = path.suffix.lower() in (*IMAGE_FORMATS, *VIDEO_FORMATS)
         self._stack = ExitStack()
         self._video_source: str | None = None
-        self._write_frame: Callable[[np.ndarray], None] | None = None
+        self._write_frame: Callable[[np.ndarray, float], None] | None = None
         self._check()
 
     def _check(self) -> None:
@@ -90,23 +101,29 @@ class AnnotatedMedia:
 
         Raises:
             UsageError: the annotated file would replace its own input.
-            DataError: the file cannot be written, this version of OpenCV cannot write a video of
-                this format and size, or the previous video was not written completely.
+            DataError: the file cannot be written, its format cannot hold the times of the frames,
+                or the previous video was not written completely.
         """
         height, width = frame.pixels.shape[:2]
-        rate = frame.rate
-        annotated = compose(_layout(height, width), frame, explanations, fixed=rate is not None)
+        time = frame.timestamp
+        annotated = compose(
+            _layout(height, width),
+            frame,
+            explanations,
+            fixed=time is not None,
+            weights=self._weights,
+        )
         if self._write_frame is None or self._video_source != frame.source:
             self.close()
-            output = self._output_path(Path(frame.source), rate is not None)
-            if rate is None:
+            output = self._output_path(Path(frame.source), time is not None)
+            if time is None:
                 _write_image(output, annotated)
                 return
             self._write_frame = self._stack.enter_context(
-                _open_video(output, rate, annotated.shape)
+                _open_video(output, frame, annotated.shape)
             )
             self._video_source = frame.source
-        self._write_frame(annotated)
+        self._write_frame(annotated, time or 0.0)
 
     def _output_path(self, source: Path, video: bool) -> Path:
         """Return the path of the annotated file for an input file.
@@ -178,86 +195,123 @@ def _write_image(path: Path, annotated: np.ndarray) -> None:
 
 @contextmanager
 def _open_video(
-    path: Path, rate: float, shape: tuple[int, ...]
-) -> Iterator[Callable[[np.ndarray], None]]:
+    path: Path, first: MediaFrame, shape: tuple[int, ...]
+) -> Iterator[Callable[[np.ndarray, float], None]]:
     """Return a context manager that opens a video file for writing.
 
-    It yields a function that writes one frame, uint8 [H, W, 3] RGB. When the context ends, the
-    frames in the file are counted, since OpenCV reports no error when the disk is full.
+    It yields a function that writes one frame, uint8 [H, W, 3] RGB, at a time in seconds. When the
+    context ends, the frames in the file are counted.
 
     Args:
         path: the video file.
-        rate: the frame rate in frames per second.
-        shape: the shape of the frames: height, width, channels.
+        first: the first frame of the original video.
+        shape: the shape of the annotated frames: height, width, channels.
 
     Raises:
-        DataError: this version of OpenCV cannot write a video of this format and size, or frames
-            are missing in the written file.
+        DataError: the format cannot hold the times of the frames, the file cannot be written, or
+            frames are missing in the written file.
     """
-    with atomic_keeping_partial(path) as temporary:
-        # OpenCV infers the format from the suffix.
-        path_with_suffix = temporary.with_suffix(path.suffix)
-        code, written = cv2.VideoWriter.fourcc(*VIDEO_FORMATS[path.suffix.lower()]), 0
-        writer = cv2.VideoWriter(
-            str(path_with_suffix.absolute()), code, _valid_rate(rate, path), (shape[1], shape[0])
+    suffix = path.suffix.lower()
+    if suffix == ".avi" and not first.even:
+        raise DataError(
+            f"The frames of {Path(first.source).name} are unevenly spaced in time, which an AVI "
+            "file cannot hold.",
+            where=path,
+            hint="give a file that ends in .mp4",
         )
-        try:
-            if not writer.isOpened():
-                raise DataError(
-                    f"This version of OpenCV cannot write {path.suffix} videos of {shape[1]} x "
-                    f"{shape[0]} pixels.",
-                    where=path,
-                    hint="give a file that ends in .avi, or extract the frames as images",
-                )
-
-            def write(annotated: np.ndarray) -> None:
-                nonlocal written
-                writer.write(cv2.cvtColor(annotated, cv2.COLOR_RGB2BGR))
-                written += 1
-
+    with atomic_keeping_partial(path) as temporary:
+        with _encoder(path, temporary, first, shape) as write:
             yield write
-        finally:
-            writer.release()
-            with suppress(FileNotFoundError):
-                path_with_suffix.replace(temporary)
-            readable = _count_frames(temporary)
-            if not readable:
-                # A video without readable frames is not kept.
-                os.truncate(temporary, 0)
-        if readable != written:
+        readable = _count_frames(temporary)
+        if readable != write.frames:
             raise DataError(
-                f"{path.name} could not be written completely: {readable:,} of {written:,} frames "
-                "were saved. The disk is probably full.",
+                f"{path.name} could not be written completely: {readable:,} of {write.frames:,} "
+                "frames were saved.",
                 where=path,
-                hint="free disk space, or choose another folder; an earlier file was not replaced",
+                hint="choose another folder; an earlier file was not replaced",
             )
+
+
+class _Encoder:
+    """Encodes frames into an open file.
+
+    Attributes:
+        frames: the number of frames so far.
+    """
+
+    def __init__(self, container: Any, stream: Any, ticks: Fraction) -> None:
+        self.frames = 0
+        self._container = container
+        self._stream = stream
+        self._ticks = ticks
+        self._last: int | None = None
+
+    def __call__(self, annotated: np.ndarray, time: float) -> None:
+        size = (self._stream.width, self._stream.height)
+        if annotated.shape[1::-1] != size:
+            # Browsers change the size of a recording when the connection becomes slow.
+            annotated = cv2.resize(annotated, size, interpolation=cv2.INTER_AREA)
+        frame = av.VideoFrame.from_ndarray(annotated, format="rgb24")
+        place = round(time / self._ticks)
+        frame.pts = place if self._last is None else max(place, self._last + 1)
+        frame.time_base = self._ticks
+        self._last = frame.pts
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the end of the file."""
+        self._container.mux(self._stream.encode())
+
+
+@contextmanager
+def _encoder(
+    path: Path, temporary: Path, first: MediaFrame, shape: tuple[int, ...]
+) -> Iterator[_Encoder]:
+    suffix = path.suffix.lower()
+    codec, pixels = VIDEO_FORMATS[suffix]
+    rate = Fraction(first.rate or 25).limit_denominator(1001)
+    ticks = 1 / rate if suffix == ".avi" else Fraction(1, _TICKS)
+    with _reported(path):
+        container = av.open(str(temporary.absolute()), "w", format=suffix[1:])
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = shape[1], shape[0], pixels
+        stream.codec_context.time_base = ticks
+        stream.codec_context.qmin, stream.codec_context.qmax = 2, _COARSEST
+        stream.bit_rate = 8 * shape[0] * shape[1]
+    write = _Encoder(container, stream, ticks)
+    try:
+        with _reported(path):
+            yield write
+    finally:
+        # The frames so far are kept when the work is interrupted.
+        with _reported(path):
+            try:
+                if write.frames:
+                    write.finish()
+            finally:
+                container.close()
+                if not _count_frames(temporary):
+                    # A video without readable frames is not kept.
+                    os.truncate(temporary, 0)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Raise errors of FFmpeg as errors about the file that is written."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise DataError(
+            f"{path.name} cannot be written: {error.strerror}.",
+            where=path,
+            hint="free disk space, or choose another folder; an earlier file was not replaced",
+        ) from error
 
 
 def _count_frames(path: Path) -> int:
     """Return the number of frames of a video; 0 if it cannot be opened."""
     try:
-        video = Video(path)
-        # The header is written last: if it says 0 frames, the video may still have some.
-        return video.frames or sum(1 for _ in video.stream())
+        return len(Video(path).times)
     except DataError:
         return 0
-
-
-def _valid_rate(rate: float, path: Path) -> float:
-    """Return the frame rate of an annotated video in frames per second.
-
-    It is the frame rate of the original video. If that is unknown, a warning is printed and a
-    default rate is returned.
-
-    Args:
-        rate: the frame rate of the original video; not a positive number if unknown.
-        path: the annotated video, for the warning.
-    """
-    if np.isfinite(rate) and rate > 0:
-        return rate
-    print(
-        f"The frame rate of the video is unknown: {path.name} is written with {_DEFAULT_RATE} "
-        "frames per second.",
-        file=sys.stderr,
-    )
-    return _DEFAULT_RATE

@@ -104,7 +104,12 @@ _VIDEO_LINES = 4
 
 
 def compose(
-    layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], *, fixed: bool
+    layout: Layout,
+    frame: MediaFrame,
+    explanations: Sequence[Explanation],
+    *,
+    fixed: bool,
+    weights: str = "",
 ) -> np.ndarray:
     """Draw the explanations of an image or video frame, and return the annotated image.
 
@@ -114,14 +119,15 @@ def compose(
         explanations: the explanations of the frame's faces, largest face first; may be empty.
         fixed: whether all images of this layout get the same height, as videos require. The
             descriptions of all faces are then shortened to four lines.
+        weights: the model's weights in words, for a line of their own; "" for none.
 
     Returns:
         The annotated image, uint8 [H, W, 3] RGB, which is larger than the frame: it includes the
         side panel and a band of text at the bottom.
     """
-    texts = list(_text_lines(layout, frame, explanations, _VIDEO_LINES if fixed else None))
+    texts = list(_text_lines(layout, frame, explanations, _VIDEO_LINES if fixed else None, weights))
     step = line_height(layout.size)
-    lines = 1 + _VIDEO_LINES if fixed else len(texts)
+    lines = 1 + bool(weights) + _VIDEO_LINES if fixed else len(texts)
     band = even(lines * step + 2 * layout.pad)
     board = Board(layout.width + layout.side, layout.body + band)
     board.paste(_resized(frame.pixels, layout), 0, 0)
@@ -140,12 +146,16 @@ def _resized(image: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _text_lines(
-    layout: Layout, frame: MediaFrame, explanations: Sequence[Explanation], most: int | None
+    layout: Layout,
+    frame: MediaFrame,
+    explanations: Sequence[Explanation],
+    most: int | None,
+    weights: str,
 ) -> Iterator[tuple[str, RGB]]:
     """Yield the lines of text below the image, and the colour of each line.
 
-    The first line names the file, and the further lines contain the description of each face.
-    `most` is the maximum number of lines for descriptions; None for no limit.
+    The first line names the file, the next the weights, and further lines contain the description
+    of each face. `most` is the maximum number of lines for descriptions; None for no limit.
     """
     width = layout.width + layout.side - 2 * layout.pad
     place = drawable(Path(frame.source).name)
@@ -154,6 +164,8 @@ def _text_lines(
     if not explanations:
         place += " · no face"
     yield shorten(place, width, layout.size), FAINT
+    if weights:
+        yield shorten(f"weights: {drawable(weights)}", width, layout.size), FAINT
     described = [explanation for explanation in explanations if explanation.face]
     for at, explanation in enumerate(described):
         text = (

@@ -14,6 +14,7 @@ from fauds.explanation.face_cropping import cropper_for
 from fauds.explanation.run import explain_crops
 from fauds.explanation.weights import locate, open_weights
 from fauds.faces.base import Position
+from fauds.faces.image_decoding import pixels_of
 
 
 def explain(
@@ -84,15 +85,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
         upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError) as error:
         raise DataError(f"The image cannot be read: {error}.") from error
-    if upright.mode.startswith("I;16"):
-        # Pillow would clip values above 255 instead of scaling them from 65,535.
-        grey = (np.asarray(upright) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if upright.mode in ("I", "F"):
-        raise UsageError(
-            f"A PIL image of mode {upright.mode} has no defined range of values.", hint=_ACCEPTED
-        )
-    return np.asarray(upright.convert("RGB"))
+    return pixels_of(upright, "the PIL image")
 
 
 _ACCEPTED = "give an image file, a PIL image, or a NumPy array, uint8 [H, W, 3] RGB"

@@ -73,6 +73,11 @@ def _data_uri(crop: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
 
 
+STORED_TIMES = "stored in the video"
+ASSUMED_TIMES = "constant rate assumed"
+"""The timing of videos whose container gives no times, such as AVI."""
+
+
 @dataclass(frozen=True, eq=False)
 class MediaFrame:
     """An image, or a frame of a video.
@@ -80,10 +85,13 @@ class MediaFrame:
     Attributes:
         source: the path of the image or video file, as the user gave it.
         number: the frame number, counted from 1; 1 for an image.
-        timestamp: the time since the video's first frame in seconds; None for an image.
-        rate: the frame rate of the video in frames per second; None for an image and for an
+        timestamp: the presentation time in the video in seconds; None for an image.
+        rate: the mean number of frames per second of the video; None for an image and for an
             unreadable video.
         image: the pixels, uint8 [H, W, 3] RGB, or the error if the frame cannot be read.
+        timing: where the timestamp comes from: `STORED_TIMES` or `ASSUMED_TIMES`; None for an
+            image.
+        even: whether the frames of the video are evenly spaced in time.
     """
 
     source: str
@@ -91,6 +99,8 @@ class MediaFrame:
     timestamp: float | None
     rate: float | None
     image: np.ndarray | DataError = field(repr=False)
+    timing: str | None = None
+    even: bool = True
 
     @property
     def pixels(self) -> np.ndarray:
@@ -117,8 +127,9 @@ class Explanation:
         source: the path of the image or video file, as the user gave it; "image" for an image in
             memory.
         frame: the frame number, counted from 1; 1 for an image.
-        timestamp: the time since the video's first frame in seconds; None for an image.
-        index: the index of the face in the image; 0 is the largest face.
+        timestamp: the presentation time in the video in seconds; None for an image.
+        index: the number of the person: in an image, 0 is the largest face; in a video, people are
+            numbered in the order of appearance, and keep their numbers from frame to frame.
         box: the left, top, right and bottom edge of the face in pixels of the image; None if the
             whole image is the face, or if the detector provides no box (49 landmarks do not
             include the chin).
@@ -138,6 +149,9 @@ class Explanation:
             of `aus`; None if the model has no attention maps.
         detector: the name and version of the detector that found the face, and a fingerprint of
             its files; None if the whole image is the face.
+        weights: the model's weights in words: the model, what it was trained on, and the file.
+        timing: where the timestamp comes from: `STORED_TIMES` or `ASSUMED_TIMES`; None for an
+            image.
     """
 
     source: str
@@ -156,13 +170,15 @@ class Explanation:
     face: str
     attention: np.ndarray | None = field(repr=False)
     detector: str | None = None
+    timing: str | None = None
+    weights: str = ""
 
     @property
     def place(self) -> str:
         """The file, frame number and face as text, such as ``talk.mp4, frame 12, face 2``.
 
-        The frame number is left out for an image, and the face (counted from 1) for the largest
-        face.
+        The frame number is left out for an image, and the face (counted from 1) for the first
+        person.
         """
         frame = "" if self.timestamp is None else f", frame {self.frame:,}"
         face = f", face {self.index + 1}" if self.index else ""
@@ -199,14 +215,22 @@ class ExplanationWriter(Protocol):
             explanations: the explanations, largest face first; there is at least one.
         """
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Record a frame that has no explanations.
 
         Args:
             source: the path of the image or video file.
             frame: the frame number, counted from 1.
-            timestamp: the time since the video's first frame in seconds; None for an image.
+            timestamp: the presentation time in the video in seconds; None for an image.
             why: the reason, such as that no face was detected.
+            timing: where the timestamp comes from, see `MediaFrame`.
         """
 
     def close(self) -> None:

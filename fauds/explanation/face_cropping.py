@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.alignment import Alignment, alignment, warp
-from fauds.faces.base import GIVES, Box, Detector, Face, Position
+from fauds.faces.base import GIVES, Box, Detector, Position
 from fauds.faces.detectors import default_detector, open_detector
 from fauds.faces.landmarks import of_faces
+from fauds.faces.tracking import FaceTracker, Person
 
 _BY_NAME = ("csv", "openface")
 """Detectors that identify an image by its file name only."""
@@ -33,6 +34,7 @@ class FaceCrop:
         crop: the aligned and cropped face, uint8 [H, W, 3] RGB.
         detector: the name and version of the detector that found the face, and a fingerprint of
             its files; None if the whole image is the face.
+        index: the number of the person, see `fauds.faces.tracking.Person`.
     """
 
     box: Box | None
@@ -41,6 +43,23 @@ class FaceCrop:
     transform: np.ndarray = field(repr=False)
     crop: np.ndarray = field(repr=False)
     detector: str | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """Which faces of an image or video are cropped.
+
+    Attributes:
+        faces: "all" faces, or the "largest" of every image.
+        least: the least width and height of a face in pixels.
+        detect_every: whole frames of a video are searched in every n-th frame only, and faces are
+            followed in between; see `fauds.faces.tracking.FaceTracker`.
+    """
+
+    faces: Literal["all", "largest"] = "all"
+    least: float = 0
+    detect_every: int = 1
 
 
 class Cropper(Protocol):
@@ -82,31 +101,43 @@ class DetectionCropper:
     Args:
         detector: the detector that finds the faces.
         face_alignment: the alignment of the crops.
+        choice: which faces are cropped, and how often whole frames are searched.
 
     Raises:
-        UsageError: the detector does not provide the landmarks or boxes that the alignment needs.
+        UsageError: the detector does not provide the landmarks or boxes that the alignment needs,
+            or cannot follow faces between frames.
     """
 
-    def __init__(self, detector: Detector, face_alignment: Alignment) -> None:
+    def __init__(
+        self, detector: Detector, face_alignment: Alignment, choice: FaceChoice = FaceChoice()
+    ) -> None:
         self.detector: str | None = detector.identity
         self._detector = detector
+        self._choice = choice
+        self._tracker = FaceTracker(
+            detector, choice.detect_every, least=choice.least, largest=choice.faces == "largest"
+        )
         self._alignment = face_alignment
         if face_alignment.needs not in ("nothing", *getattr(detector, "gives", GIVES)):
             raise self._unfit_detector()
 
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
         """Return the crops of the detected faces; for arguments and errors see `Cropper.crop`."""
-        faces = self._detector.find(image, at)
+        people = self._tracker.find(image, at)
+        faces = [person.face for person in people]
         if not faces:
+            least = self._choice.least
             raise DataError(
-                "No face was found.",
+                f"No face of {least:g} pixels or more was found."
+                if least
+                else "No face was found.",
                 where=at.source,
                 hint="try another detector, or use --aligned (aligned=True) for a face crop",
             )
         crops = [
-            _cropped(image, face, transform, self._alignment, self.detector)
-            for face, transform in zip(
-                faces, self._alignment.transforms(of_faces(faces)), strict=True
+            _cropped(image, person, transform, self._alignment, self.detector)
+            for person, transform in zip(
+                people, self._alignment.transforms(of_faces(faces)), strict=True
             )
             if np.isfinite(transform).all()
         ]
@@ -131,15 +162,16 @@ class DetectionCropper:
 
 def _cropped(
     image: np.ndarray,
-    face: Face,
+    person: Person,
     transform: np.ndarray,
     face_alignment: Alignment,
     detector: str | None,
 ) -> FaceCrop:
+    face = person.face
     box = face.box if np.isfinite(face.box).all() else None
     eyes = face.eyes if np.isfinite(face.eyes).all() else None
     crop = warp(image, transform, face_alignment)
-    return FaceCrop(box, eyes, face.estimated, transform, crop, detector)
+    return FaceCrop(box, eyes, face.estimated, transform, crop, detector, person.number)
 
 
 def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
@@ -165,7 +197,13 @@ def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
             )
 
 
-def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False) -> Cropper:
+def cropper_for(
+    weights: Weights,
+    detector: str | None,
+    *,
+    aligned: bool = False,
+    choice: FaceChoice = FaceChoice(),
+) -> Cropper:
     """Return a cropper that crops faces in the same way as the faces that a model was trained on.
 
     Args:
@@ -173,20 +211,26 @@ def cropper_for(weights: Weights, detector: str | None, *, aligned: bool = False
         detector: the name of the detector; see `fauds.faces.detectors.open_detector`. None for
             `fauds.faces.detectors.default_detector`, if a detector is needed.
         aligned: whether the images are already cropped as the weights require.
+        choice: which faces are cropped, and how often whole frames are searched.
 
     Raises:
-        UsageError: a detector is given but not needed, the detector is unknown or does not provide
-            what the alignment needs, or the alignment is unknown in this version of fauds.
+        UsageError: a detector or a choice of faces is given but not needed, the detector is unknown
+            or does not provide what the alignment needs, or the alignment is unknown in this
+            version of fauds.
         DataError: the files of the detector are missing or damaged.
     """
     if not (aligned or weights.whole_images):
         face_alignment = alignment(weights.alignment["name"], weights.alignment["version"])
-        return DetectionCropper(open_detector(detector or default_detector()), face_alignment)
-    if detector is not None:
+        opened = open_detector(detector or default_detector())
+        return DetectionCropper(opened, face_alignment, choice)
+    if detector is not None or choice != FaceChoice():
         reason = (
             "the images are already cropped"
             if aligned
             else "the weights were trained on whole images"
         )
-        raise UsageError(f"A detector cannot be used: {reason}.", hint="leave out --detector")
+        raise UsageError(
+            f"A detector cannot be used: {reason}.",
+            hint="leave out --detector, --faces, --min-face and --detect-every",
+        )
     return WholeImages()

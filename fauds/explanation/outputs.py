@@ -1,8 +1,8 @@
-"""Writes explanations as Parquet, JSON Lines, or CSV with the columns of OpenFace.
+"""Writes explanations as Parquet, JSON Lines, CSV with the columns of OpenFace, or subtitles.
 
 An explanation is the model's output for one face. Faces are written one by one, in bounded memory.
 The file has a temporary name until it is complete; if writing is interrupted, the faces written so
-far are kept in a file with the suffix ``.part``.
+far are kept in a file with the suffix ``.part``. Every file names the weights of the model.
 """
 
 import csv
@@ -11,10 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import pyarrow as pa
 
+from fauds.annotation.clips import ReadingOptions, read_clips
+from fauds.annotation.describing import CLIP_FORMATS, Describing, describe_clips
+from fauds.annotation.events import EventSettings
 from fauds.errors import UsageError
 from fauds.explanation.explained import Explanation
 from fauds.tables.atomic import atomic_keeping_partial, write_errors
@@ -25,31 +29,46 @@ from fauds.version import VERSION
 OUTPUT_ROW_GROUP = 10_000
 _BUFFERED_ROWS = 1_000
 _DIGITS = 6
+_SIDES = ("left", "top", "right", "bottom")
+_NO_BOX = ("",) * len(_SIDES)
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def open_output(path: Path, aus: Sequence[str], texts: bool, *, several: bool = False) -> "Output":
+def open_output(
+    path: Path, aus: Sequence[str], texts: bool, *, several: bool = False, weights: str = ""
+) -> "Output | ClipOutput":
     """Open a file for explanations, in the format of its suffix.
 
     Args:
-        path: a file that ends in ``.parquet``, ``.jsonl`` or ``.csv``; its folder is created if
-            necessary.
+        path: a file that ends in ``.parquet``, ``.jsonl`` or ``.csv``, or in ``.srt``, ``.vtt``,
+            ``.eaf`` or ``.TextGrid`` for the events of a video; its folder is created if necessary.
         aus: the model's action units, in the model's order.
         texts: whether the model generates descriptions; if so, the file contains the descriptions.
         several: whether the frames are from more than one file; if so, CSV files have a column
             ``source``.
+        weights: the model's weights in words.
 
     Raises:
-        UsageError: the path ends in another suffix.
+        UsageError: the path ends in another suffix; or the frames are from several files, and the
+            name of a file that holds the events of one video has no ``{clip}`` in it.
         DataError: the file cannot be created.
     """
-    if path.suffix.lower() not in _FORMATS:
+    suffix = path.suffix.lower()
+    if suffix in CLIP_FORMATS:
+        if several and "{clip}" not in path.name:
+            raise UsageError(
+                f"There are several files, but a {path.suffix} file holds one video's events.",
+                where=path,
+                hint=f"put {{clip}} into the name: --out '{{clip}}{path.suffix}'",
+            )
+        return ClipOutput(path, aus, weights)
+    if suffix not in _FORMATS:
         raise UsageError(
             f"The suffix of {path.name} is not that of an output format.",
             where=path,
-            hint=f"give a file that ends in one of {', '.join(_FORMATS)}",
+            hint=f"give a file that ends in one of {', '.join([*_FORMATS, *CLIP_FORMATS])}",
         )
-    return _FORMATS[path.suffix.lower()](path, aus, texts, several)
+    return _FORMATS[suffix](path, aus, texts, several, weights)
 
 
 class Output:
@@ -60,8 +79,11 @@ class Output:
     `open_output`.
     """
 
-    def __init__(self, path: Path, aus: Sequence[str], texts: bool, several: bool) -> None:
+    def __init__(
+        self, path: Path, aus: Sequence[str], texts: bool, several: bool, weights: str = ""
+    ) -> None:
         self.path = path
+        self._weights = weights
         self._aus = tuple(aus)
         self._texts = texts
         self._several = several
@@ -76,7 +98,14 @@ class Output:
         """Write explanations, in the given order."""
         raise NotImplementedError
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Record a frame that has no explanations, if the format can represent such a frame.
 
         Formats with one entry for each face ignore the call. For the arguments see
@@ -105,13 +134,15 @@ def _source(name: str) -> str:
 class ParquetOutput(Output):
     """A Parquet file with one row for each face.
 
-    Columns: source string, frame int32 (from 1), timestamp float64 (seconds, null for images),
-    face int16 (0 is the largest face of its image), left, top, right, bottom float32 (pixels, null
-    if the whole image is the face or no box is known), estimated bool (whether the positions of the
-    eyes were estimated from the box), detector string (the name and version of the detector that
-    found the face, null if the whole image is the face), and a float32 column for each action unit
-    (probability, 0 to 1). If the model generates descriptions, a text column for each action unit
-    (``AU01_text``) and ``face_text`` follow.
+    Columns: source string, frame int32 (from 1), timestamp float64 (presentation time in seconds,
+    null for images), timing string ("stored in the video" or "constant rate assumed", null for
+    images), face int32 (the number of the person, see `fauds.explanation.explained`), left, top,
+    right, bottom float32 (pixels, null if the whole image is the face or no box is known),
+    estimated bool (whether the positions of the eyes were estimated from the box), detector string
+    (the name and version of the detector that found the face, null if the whole image is the
+    face), and a float32 column for each action unit (probability, 0 to 1). If the model generates
+    descriptions, a text column for each action unit (``AU01_text``) and ``face_text`` follow. The
+    last column, weights, names the model's weights, and so do the metadata.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -136,7 +167,7 @@ class ParquetOutput(Output):
         if error and not self._has_rows:
             return
         self._flush()
-        settings = {"aus": self._aus, "texts": self._texts}
+        settings = {"aus": self._aus, "texts": self._texts, "weights": self._weights}
         meta = {"schema": SCHEMA_VERSION, "fauds": VERSION, "settings": settings}
         with write_errors(self.path):
             self._table.finish({b"fauds": json.dumps(meta, sort_keys=True).encode()})
@@ -146,15 +177,17 @@ class ParquetOutput(Output):
             "source": _source(explanation.source),
             "frame": explanation.frame,
             "timestamp": explanation.timestamp,
+            "timing": explanation.timing,
             "face": explanation.index,
             "estimated": explanation.estimated,
             "detector": explanation.detector,
-            **dict(zip(("left", "top", "right", "bottom"), explanation.box or (), strict=False)),
+            **dict(zip(_SIDES, explanation.box or (), strict=False)),
             **explanation.aus,
         }
         if self._texts:
             row |= {f"{au}_text": text for au, text in explanation.local.items()}
             row["face_text"] = explanation.face
+        row["weights"] = self._weights
         return row
 
 
@@ -164,12 +197,14 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
             ("source", pa.string()),
             ("frame", pa.int32()),
             ("timestamp", pa.float64()),
-            ("face", pa.int16()),
-            *((side, pa.float32()) for side in ("left", "top", "right", "bottom")),
+            ("timing", pa.string()),
+            ("face", pa.int32()),
+            *((side, pa.float32()) for side in _SIDES),
             ("estimated", pa.bool_()),
             ("detector", pa.string()),
             *((au, pa.float32()) for au in aus),
             *((f"{name}_text", pa.string()) for name in ((*aus, "face") if texts else ())),
+            ("weights", pa.string()),
         ]
     )
 
@@ -177,13 +212,14 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
 class JsonLinesOutput(Output):
     """A JSON Lines file with one object for each face.
 
-    Keys: source, frame (from 1), timestamp (seconds, null for images), face (0 is the largest face
-    of its image), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
+    Keys: source, frame (from 1), timestamp (presentation time in seconds, null for images), timing
+    ("stored in the video" or "constant rate assumed", null for images), face (the number of the
+    person), box ([left, top, right, bottom] in pixels, null if the whole image is the face or
     no box is known), estimated (whether the positions of the eyes were estimated from the box),
     detector (the name and version of the detector that found the face, null if the whole image is
     the face), aus (by action unit, the probability, 0 to 1), active (the names of active action
-    units), and, if the model generates descriptions, local (by action unit) and global (for the
-    whole face).
+    units), if the model generates descriptions, local (by action unit) and global (for the whole
+    face), and weights (the model's weights in words).
     """
 
     def _open(self, temporary: Path) -> None:
@@ -204,6 +240,7 @@ class JsonLinesOutput(Output):
             "source": _source(explanation.source),
             "frame": explanation.frame,
             "timestamp": explanation.timestamp,
+            "timing": explanation.timing,
             "face": explanation.index,
             "box": None
             if explanation.box is None
@@ -215,18 +252,22 @@ class JsonLinesOutput(Output):
         }
         if self._texts:
             value |= {"local": explanation.local, "global": explanation.face}
-        return value
+        return value | {"weights": self._weights}
 
 
 class CsvOutput(Output):
     """A CSV file with one row for each face and the columns of OpenFace 2, without blanks.
 
-    Columns: frame (from 1), face_id (0 is the largest face of its image; faces are not tracked),
-    timestamp (seconds, empty for images), confidence, success, and, as in OpenFace, the presence of
-    every action unit, 0 or 1 (``AU01_c``). Columns that OpenFace does not have follow: the
-    probability of every action unit, 0 to 1 (``AU01_p``). Confidence equals success: 1 for a face,
-    0 for a frame without a face, whose action units are 0. If the frames are from several files,
-    the first column is ``source``. Descriptions are not written.
+    Columns: frame (from 1), face_id (the number of the person, which is the same in all frames of a
+    video), timestamp (presentation time in seconds, empty for images), confidence, success, and, as
+    in OpenFace, the presence of every action unit, 0 or 1 (``AU01_c``). Columns that OpenFace does
+    not have follow: the probability of every action unit, 0 to 1 (``AU01_p``), timing ("stored in
+    the video" or "constant rate assumed", empty for images), the box of the face, left, top, right
+    and bottom (pixels, empty if unknown), if the model generates descriptions those of every action
+    unit (``AU01_text``) and of the face (``face_text``), and the model's weights in words
+    (``weights``). Confidence equals success: 1 for a face, 0 for a frame without a face, whose
+    action units are 0 and whose descriptions are empty. If the frames are from several files, the
+    first column is ``source``.
     """
 
     def _open(self, temporary: Path) -> None:
@@ -244,10 +285,20 @@ class CsvOutput(Output):
     def write(self, explanations: Sequence[Explanation]) -> None:
         self._flush([self._row(explanation) for explanation in explanations])
 
-    def skip(self, source: str, frame: int, timestamp: float | None, why: str) -> None:
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
         """Write a row in which success is 0, for a frame without explanations."""
         key_cells = self._key_cells(source, frame, 0, timestamp)
-        self._flush([[*key_cells, 0, 0, *[0] * (2 * len(self._aus))]])
+        texts = [""] * (len(self._aus) + 1 if self._texts else 0)
+        absent = [0] * (2 * len(self._aus))
+        rest = [timing or "", *_NO_BOX, *texts, self._weights]
+        self._flush([[*key_cells, 0, 0, *absent, *rest]])
 
     def _row(self, explanation: Explanation) -> list[Any]:
         present = [int(au in explanation.active) for au in self._aus]
@@ -255,7 +306,10 @@ class CsvOutput(Output):
         key_cells = self._key_cells(
             explanation.source, explanation.frame, explanation.index, explanation.timestamp
         )
-        return [*key_cells, 1, 1, *present, *probabilities]
+        box = [f"{edge:.1f}" for edge in explanation.box] if explanation.box else _NO_BOX
+        texts = [explanation.local.get(au, "") for au in self._aus] + [explanation.face]
+        rest = [explanation.timing or "", *box, *(texts if self._texts else []), self._weights]
+        return [*key_cells, 1, 1, *present, *probabilities, *rest]
 
     def _key_cells(self, source: str, frame: int, face: int, timestamp: float | None) -> list[Any]:
         time = "" if timestamp is None else f"{timestamp:.3f}"
@@ -272,10 +326,63 @@ class CsvOutput(Output):
             *("frame", "face_id", "timestamp", "confidence", "success"),
             *(f"{au}_c" for au in self._aus),
             *(f"{au}_p" for au in self._aus),
+            "timing",
+            *_SIDES,
+            *(f"{name}_text" for name in ((*self._aus, "face") if self._texts else ())),
+            "weights",
         ]
 
 
-_FORMATS: dict[str, Callable[[Path, Sequence[str], bool, bool], Output]] = {
+class ClipOutput:
+    """Subtitles, or an ELAN or Praat file, with the events of the largest face of each video.
+
+    The events are those of `fauds.annotation`, by the decisions of the model, and their texts are
+    those of the templates. The files are written when this is closed. For the arguments see
+    `open_output`.
+    """
+
+    def __init__(self, path: Path, aus: Sequence[str], weights: str) -> None:
+        self.path = path
+        self._weights = weights
+        self._folder = TemporaryDirectory()
+        self._table = Path(self._folder.name) / "explained.csv"
+        self._rows = CsvOutput(self._table, aus, False, True)
+
+    def write(self, explanations: Sequence[Explanation]) -> None:
+        """Write explanations, in the given order."""
+        self._rows.write(explanations)
+
+    def skip(
+        self,
+        source: str,
+        frame: int,
+        timestamp: float | None,
+        why: str,
+        timing: str | None = None,
+    ) -> None:
+        """Record a frame that has no explanations."""
+        self._rows.skip(source, frame, timestamp, why, timing)
+
+    def close(self) -> None:
+        """Find the events and write the files."""
+        self._rows.close()
+        reader = read_clips([self._table], ReadingOptions(face="largest"))
+        describing = Describing("events", events=EventSettings(by="decision"), note=self._weights)
+        describe_clips(reader, describing, self.path, lambda line: None, lambda line: None)
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
+        if error is None:
+            self.close()
+            return
+        self._rows.close()
+        self._folder.cleanup()
+
+
+_FORMATS: dict[str, Callable[[Path, Sequence[str], bool, bool, str], Output]] = {
     ".parquet": ParquetOutput,
     ".jsonl": JsonLinesOutput,
     ".csv": CsvOutput,

@@ -160,11 +160,12 @@ def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator
                 source=pending.frame.source,
                 frame=pending.frame.number,
                 timestamp=pending.frame.timestamp,
-                index=index,
+                timing=pending.frame.timing,
+                weights=explainer.weights.described,
                 **vars(face),
                 **vars(next(outputs)),
             )
-            for index, face in enumerate(pending.crops)
+            for face in pending.crops
         ]
 
 
@@ -179,7 +180,7 @@ def _write(
         if explanations:
             writer.write(explanations)
         else:
-            writer.skip(frame.source, frame.number, frame.timestamp, pending.reason)
+            writer.skip(frame.source, frame.number, frame.timestamp, pending.reason, frame.timing)
     if isinstance(frame.image, np.ndarray):
         for painter in painters:
             painter.draw(frame, explanations)

@@ -83,6 +83,22 @@ class Weights:
         """The names of the AUs or classes that the model predicts, in the model's order."""
         return self.target.names
 
+    @property
+    def described(self) -> str:
+        """The weights in words, for the files that name them: model, training data and file."""
+        keys = ("model", "preset")
+        model = " ".join(str(self.origin[key]) for key in keys if self.origin.get(key))
+        fold = f", fold {self.origin['fold']}" if self.origin.get("fold") else ""
+        folder = self.path.resolve().parent
+        in_run = self.path.name == WEIGHTS and folder.name.startswith("fold")
+        file = f"{folder.parent.name}/{folder.name}" if in_run else self.path.name
+        data = (
+            "trained on synthetic faces only: means nothing for real faces"
+            if self.synthetic
+            else f"trained on {self.origin.get('benchmark', 'data that the file does not name')}"
+        )
+        return f"{model or 'model'}{fold} ({file}), {data}"
+
     def model(self, *, describe: bool = True) -> Model:
         """Build the model with these weights, in evaluation mode on the CPU.
 

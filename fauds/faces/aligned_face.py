@@ -7,15 +7,12 @@ import numpy as np
 
 from fauds.errors import DataError, UsageError
 from fauds.faces.alignment import alignment, warp
-from fauds.faces.base import Detector, Position
+from fauds.faces.base import GIVES, Detector, Position
 from fauds.faces.image_decoding import decode
 from fauds.faces.landmarks import of_faces, to_68
+from fauds.faces.plan import GIVING
 
 _ALIGNMENT = "eyes-similarity"
-_WITH_LANDMARKS = (
-    "use a detector that gives landmarks, such as openface:FOLDER, csv:FILE or "
-    "mediapipe:face_landmarker.task"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +40,16 @@ def largest_face(path: Path, detector: Detector) -> AlignedFace:
         UsageError: the detector does not give landmarks.
         DataError: the image cannot be read, or has no face that can be aligned.
     """
+    # A detector of another package may lack the attribute.
+    if "points" not in getattr(detector, "gives", GIVES):
+        raise _no_landmarks(detector)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(
             f"The image cannot be read: {error.strerror}.", where=path, hint="check its path"
         ) from error
-    image = decode(data, path)
+    image = decode(data, path, photograph=True)
     faces = detector.find(image, Position(path.name, 1))
     if not faces:
         raise DataError(
@@ -59,7 +59,7 @@ def largest_face(path: Path, detector: Detector) -> AlignedFace:
         )
     face = faces[0]
     if face.landmarks is None:
-        raise UsageError(f"{detector.identity} gives no landmarks.", hint=_WITH_LANDMARKS)
+        raise _no_landmarks(detector)
     rule = alignment(_ALIGNMENT)
     (transform,) = rule.transforms(of_faces([face]))
     if not np.isfinite(transform).all():
@@ -71,3 +71,10 @@ def largest_face(path: Path, detector: Detector) -> AlignedFace:
     (points,) = to_68(face.landmarks[None])
     landmarks = points @ transform[:, :2].T + transform[:, 2]
     return AlignedFace(warp(image, transform, rule), landmarks.astype(np.float32))
+
+
+def _no_landmarks(detector: Detector) -> UsageError:
+    return UsageError(
+        f"The landmarks of the face are needed, and the detector {detector.identity} gives none.",
+        hint=f"name one that gives landmarks: --detector {GIVING['points']}",
+    )

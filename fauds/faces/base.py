@@ -41,15 +41,15 @@ class Face:
 
 @dataclass(frozen=True)
 class Position:
-    """Where an image comes from: its sequence (subject and task) or file, and its frame number.
+    """Where an image comes from: its sequence (subject and task), key or file, and frame number.
 
     Detectors that read faces from files look up the faces of an image by its position.
 
     Attributes:
-        source: the sequence, such as ``F001/T1`` or ``SN001``, or the name of an image or video
-            file.
+        source: the sequence, such as ``F001/T1`` or ``SN001``; the key of a dataset's single image,
+            such as ``train_00001``; or the name of an image or video file.
         frame: the frame number: in a sequence, the number in the label files; in a video file,
-            the number counted from 1; for an image file, 1.
+            the number counted from 1; for a single image or an image file, 1.
     """
 
     source: str

@@ -6,7 +6,7 @@ and frames of a video by the video's header. A few frames are cropped into a tem
 measure the speed and the size of a crop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -25,6 +25,7 @@ from fauds.faces import estimates, landmark_files
 from fauds.faces import plan as planning
 from fauds.faces.alignment import alignment
 from fauds.faces.estimates import StepEstimate, measure
+from fauds.faces.landmark_offset import mismatch
 from fauds.faces.plan import CropRequest, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
 from fauds.protocols.benchmark import Benchmark
@@ -84,18 +85,20 @@ def landmark_coverage(
 ) -> LandmarkCoverage:
     """Count the frames of a release that have landmarks.
 
-    If all landmarks of a sequence are in one file, the file must be read to count its frames. Of
+    Landmarks of which each has a file, or a line of a text file, are counted without being read. If
+    all landmarks of a sequence are in one file, the file must be read to count its frames. Of
     these files, only a sample is read.
 
     Args:
-        jobs: all sequences.
+        jobs: all sequences, or portions of single images.
         hint: what the user can do if landmarks are missing.
         missing: the list to which messages about missing or unreadable landmarks are added.
     """
     if jobs[0].request.camera == "right":
         hint = "the release has landmarks of the left camera only; use a detector (--detector)"
     with_files = {job: job.source.landmarks for job in jobs if job.source and job.source.landmarks}
-    if len(with_files) < len(jobs):
+    numbered = jobs[0].numbered
+    if numbered and len(with_files) < len(jobs):
         names = abbreviated([job.name for job in jobs if job not in with_files], 4)
         without = len(jobs) - len(with_files)
         missing.add(f"sequences without landmarks: {without} of {len(jobs)} ({names}); {hint}")
@@ -108,11 +111,15 @@ def landmark_coverage(
     read = {job: count for job, count in counted if count is not None}
     known = {job: int(np.isin(job.frames, [*with_files[job].places]).sum()) for job in listed}
     lines: list[str] = []
-    of_sample = f"in a sample of {len(read)} of {len(packed)} files"
-    for counts, scope in ((known, f"in {len(listed)} sequences, by file names"), (read, of_sample)):
+    scope = f" in {_counted(len(listed))}" if numbered else ""
+    of_listed = f"{scope}, {_counted_by(with_files[job] for job in listed)}" if listed else ""
+    of_sample = f" in a sample of {len(read)} of {len(packed)} files"
+    # Single images belong to no sequence: all of them are counted together.
+    shown = known if numbered else {job: known.get(job, 0) for job in jobs}
+    for counts, how in ((shown, of_listed), (read, of_sample)):
         if not counts:
             continue
-        line = f"{_share(counts)} {scope}"
+        line = f"{_share(counts)}{how}"
         if any(counts.values()):
             lines.append(line)
         else:
@@ -120,6 +127,17 @@ def landmark_coverage(
     return LandmarkCoverage(
         tuple(lines), _mean(listed, known, packed, read), frozenset({*sample} - {*read})
     )
+
+
+def _counted(sequences: int) -> str:
+    return f"{sequences} sequence{'s' * (sequences != 1)}"
+
+
+def _counted_by(files: Iterable[LandmarkFiles]) -> str:
+    """Return in words how landmarks were counted that have a file or a line each."""
+    by_name = {isinstance(next(iter(one.places.values())), str) for one in files}
+    words = {True: "file names", False: "lines of text files"}
+    return f"counted by {' and '.join(words[kind] for kind in sorted(by_name, reverse=True))}"
 
 
 def _read_landmarks(job: SequenceJob, files: LandmarkFiles, missing: Problems) -> int | None:
@@ -145,12 +163,12 @@ def _mean(
 ) -> float:
     """Return the share of frames that have landmarks, 0 to 1, in all sequences together.
 
-    A sequence has either a landmark file for each frame, and these files are counted by name, or
-    one file for all frames, which must be read. Only a sample of the sequences with one file was
-    read; the share in the sample stands for all of them.
+    A sequence has either a landmark file, or a line of a text file, for each frame, and these are
+    counted; or one file for all frames, which must be read. Only a sample of the sequences with one
+    file was read; the share in the sample stands for all of them.
 
     Args:
-        listed: the sequences with a landmark file for each frame.
+        listed: the sequences with a landmark file, or a line of one, for each frame.
         known: the number of frames with landmarks in each of the `listed` sequences.
         packed: the sequences whose landmarks are in one file.
         read: the number of frames with landmarks in each `packed` sequence of the sample.
@@ -215,17 +233,18 @@ def check(
     began = perf_counter()
     frames, reading = _read(benchmark, root, options)
     reading_seconds = perf_counter() - began
-    footage = _media_sources(benchmark, root, options, camera, frames)
+    media = _media_sources(benchmark, root, options, camera, frames)
     missing = Problems()
-    jobs = _jobs(benchmark, frames, footage, reading, camera, missing)
+    jobs = _jobs(benchmark, frames, media, reading, camera, missing)
     available = _images(jobs, benchmark, missing)
-    contents = [*reading.notes, *footage.notes]
+    contents = [*reading.notes, *media.notes]
     contents.append(f"frames with an image: {sum(map(np.sum, available)):,} of {len(frames):,}")
     wanted = alignment(benchmark.alignment.name, benchmark.alignment.version)
     coverage = LandmarkCoverage((), 1.0, frozenset())
     if wanted.needs != "nothing":
         coverage = landmark_coverage(jobs, benchmark.raw.landmarks, missing)
         contents += coverage.lines
+        contents += _mismatches(jobs, missing)
     processes = launcher.cores()
     steps = [estimates.split()]
     if benchmark.target.described_aus:
@@ -250,6 +269,20 @@ def check(
         free,
         processes,
     )
+
+
+def _mismatches(jobs: Sequence[SequenceJob], missing: Problems) -> list[str]:
+    """Return messages about landmarks of another number of frames than their video."""
+    lines = []
+    for job in jobs:
+        try:
+            line = mismatch(job)
+        except DataError as error:
+            missing.add_fatal(error)
+            continue
+        if line:
+            lines.append(f"{job.name}: {line}")
+    return lines
 
 
 def _read(benchmark: Benchmark, root: Path, options: ReadOptions) -> tuple[pa.Table, Reading]:
@@ -282,7 +315,7 @@ def _media_sources(
 def _jobs(
     benchmark: Benchmark,
     frames: pa.Table,
-    footage: Footage,
+    media: Footage,
     reading: Reading,
     camera: Literal["left", "right"],
     missing: Problems,
@@ -294,7 +327,7 @@ def _jobs(
     Args:
         benchmark: the benchmark, with its alignment.
         frames: the frames table: a row for each coded frame.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         reading: the result of reading the labels, with the root folder of the release.
         camera: the camera whose videos are used.
         missing: the list to which messages about missing or broken files are added.
@@ -303,7 +336,7 @@ def _jobs(
     request = CropRequest(wanted.name, wanted.version, wanted.without_landmarks, camera=camera)
 
     def planned(request: CropRequest) -> tuple[SequenceJob, ...]:
-        return planning.make(Path(), frames, footage, reading.root, {}, request).jobs
+        return planning.make(Path(), frames, media, reading.root, {}, request).jobs
 
     try:
         return planned(request)
@@ -331,8 +364,11 @@ def _images(
         except DataError as error:
             missing.add_fatal(error)
             available.append(np.zeros(len(job.frames), bool))
-        if not available[-1].all():
-            incomplete.append(f"{job.name} {(~available[-1]).sum():,} of {len(job.frames):,}")
+        without = ~available[-1]
+        if without.any() and job.numbered:
+            incomplete.append(f"{job.name} {without.sum():,} of {len(job.frames):,}")
+        else:
+            incomplete += job.frames[without].tolist()
     if incomplete:
         total = sum(int((~rows).sum()) for rows in available)
         hint = benchmark.raw.pictures
@@ -342,7 +378,9 @@ def _images(
 
 def _available(job: SequenceJob) -> np.ndarray:
     """Return which frames of a sequence have an image, bool [N]."""
-    stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    stream = open_stream(
+        job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+    )
     if isinstance(stream, VideoStream) and stream.declared:
         return stream.available & (job.frames <= stream.declared)
     return stream.available
@@ -388,8 +426,9 @@ def _prepare(
     if isinstance(pace, DataError):
         missing.add(one_line(pace))
         return []
+    name = f"of {first.name}" if first.numbered else first.frames[croppable[first]][0]
     contents.append(
-        f"the first image of {first.name}: {pace.width} x {pace.height} pixels; read in "
+        f"the first image {name}: {pace.width} x {pace.height} pixels; read in "
         f"{1000 * pace.reading:.1f} ms, cropped and written in {1000 * pace.cropping:.1f} ms "
         f"(mean of {pace.images})"
     )

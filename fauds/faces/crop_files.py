@@ -77,7 +77,7 @@ class CropFiles:
         frames, keep = self._job.frames, self._job.keep
         parts = [self.slices[number] for number in self.pending()]
         wanted = [frame for rows in parts for frame in frames[rows][keep[rows]].tolist()]
-        return sum(f"{frame}.jpg" not in names for frame in wanted)
+        return sum(_crop_name(frame) not in names for frame in wanted)
 
     def _is_done(self, number: int, names: set[str]) -> bool:
         """Return whether the file of a part is up to date and all crops of the part exist.
@@ -106,7 +106,7 @@ class CropFiles:
         Args:
             frame: the label frame number, or the frame's key if it has no number.
         """
-        return f"{self._relative}/{_file_name(frame)}.jpg"
+        return f"{self._relative}/{_crop_name(frame)}"
 
     def write(self, frame: int | str, crop: np.ndarray | bytes) -> None:
         """Write a crop; an error leaves no incomplete file behind.
@@ -122,7 +122,7 @@ class CropFiles:
             data: Any = crop
         else:
             data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), _QUALITY)[1]
-        path = self._folder / f"{_file_name(frame)}.jpg"
+        path = self._folder / _crop_name(frame)
         # The process id keeps this file apart from that of a worker that outlives a killed run.
         temporary = self._folder / f".{path.name}.{os.getpid()}{_TEMPORARY}"
         with write_errors(path):
@@ -204,9 +204,9 @@ class CropFiles:
         return self._parts / f"{self._job.name.replace('/', '_')}-{number:04}.parquet"
 
 
-def _file_name(frame: int | str) -> str:
-    """Return the name of a crop's file without its suffix; a key may hold slashes."""
-    return str(frame).replace("/", "~")
+def _crop_name(frame: int | str) -> str:
+    """Return the name of the file of a frame's crop; a key may hold slashes."""
+    return f"{str(frame).replace('/', '~')}.jpg"
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -66,7 +66,9 @@ def measure(job: SequenceJob, available: np.ndarray) -> Pace | DataError:
     """
     job = _first(job, available)
     began = perf_counter()
-    stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+    stream = open_stream(
+        job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+    )
     images: list[DecodedImage] = []
     for _, image in stream.stream(range(len(job.frames))):
         if isinstance(image, DataError):
@@ -100,7 +102,9 @@ def crop_size(jobs: Sequence[SequenceJob]) -> float | None:
     """
     for job in jobs:
         try:
-            images = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+            images = open_stream(
+                job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+            )
             if not images.available.any():
                 continue
             pace = measure(job, images.available)

@@ -15,8 +15,10 @@ from fauds.errors import DataError
 from fauds.faces.alignment import ALIGNMENTS
 from fauds.protocols.benchmark import AlignmentSettings
 from fauds.tables import store
-from fauds.tables.frames import UNKNOWN_SUBJECT
+from fauds.tables.frames import UNKNOWN_SUBJECT, with_keys
 from fauds.tables.paths import FACES
+
+_EXTERNAL = {"name": "elsewhere", "version": 1}
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,10 @@ def find_face_images(
         tables: the dataset's folder, in which fauds keeps tables and crops.
         frames: the dataset's frames table: a row for each coded frame.
         meta: the metadata of the frames table.
-        crops: a folder of crops that fauds did not make, such as ``F001/T1/2440.jpg`` or
-            ``SN001/0.png``. If None, the crops of ``fauds prepare`` are used; if there are none
-            and the alignment is "none", the images of the release are used.
+        crops: a folder of crops that fauds did not make, such as ``F001/T1/2440.jpg``,
+            ``SN001/0.png``, or ``train_00001.jpg`` for images without a number. If None, the crops
+            of ``fauds prepare`` are used; if there are none and the alignment is "none", the images
+            of the release are used as they are stored.
         alignment: the rule by which the benchmark requires faces to be cropped.
 
     Raises:
@@ -77,12 +80,11 @@ def find_face_images(
         images = match_crops(
             crops, frames, DATASETS[meta["reader"]], meta["settings"]["image_base"]
         )
-        external = {"name": "elsewhere", "version": 1}
         frame_set = f"{_frame_set(meta)} with a crop"
-        return _faces(frames, images, crops, external, "crops made elsewhere (--faces)", frame_set)
+        return _faces(frames, images, crops, _EXTERNAL, "crops made elsewhere (--faces)", frame_set)
     if (tables / FACES).exists():
         return _prepared(tables, frames, meta)
-    if alignment.name != "none":
+    if alignment.name != "none" or alignment.orientation == "upright":
         raise DataError(
             f"No face has been cropped yet, but the protocol needs crops by the alignment "
             f"{alignment.name}.",
@@ -183,13 +185,31 @@ def _faces(
     frames = frames.set_column(frames.schema.get_field_index("image"), "image", images)
     with_image = frames.filter(pc.is_valid(frames["image"]))
     if not len(with_image):
-        raise DataError(
-            "No coded frame has a face image.",
-            where=root,
-            hint="run fauds check to see what the release holds, or use external crops with "
-            "--faces FOLDER, named like F001/T1/2440.jpg or SN001/0.png",
-        )
+        raise _no_image(frames, root, external=alignment == _EXTERNAL)
     return FaceImages(with_image, root, _without_image(frames), alignment, described, frame_set)
+
+
+def _no_image(frames: pa.Table, root: Path, *, external: bool) -> DataError:
+    """Return the error that no frame has an image.
+
+    Args:
+        frames: the frames table.
+        root: the folder in which images were looked for.
+        external: whether this is a folder of crops that fauds did not make.
+    """
+    named = f"{with_keys(frames.slice(0, 1))['key'][0]}.jpg"
+    if external:
+        return DataError(
+            "No image in this folder has the name of a coded frame.",
+            where=root,
+            hint=f"name the images by the keys of the frames, such as {named}",
+        )
+    return DataError(
+        "No coded frame has a face image.",
+        where=root,
+        hint="run fauds check to see what the release holds, or use external crops with "
+        f"--faces FOLDER, named like {named}",
+    )
 
 
 def _without_image(frames: pa.Table) -> dict[str, int]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from fauds.datasets.affectnet import COORDINATES, IMAGE_PATH
-from fauds.datasets.media_files import LandmarkFiles
+from fauds.datasets.labelled_images import image_key
+from fauds.datasets.media_files import LandmarkFiles, Place
 from fauds.datasets.npy_files import read_npy
 from fauds.errors import DataError
 from fauds.faces.text_lines import lines_of
@@ -87,15 +88,16 @@ def read_rafdb(files: LandmarkFiles, names: np.ndarray) -> np.ndarray:
     They are the centres of the eyes, the tip of the nose and the corners of the mouth. For
     arguments and errors see `read_csv`; a place is the image's name without its suffix.
     """
-    return _of_files(files, names, "manual/{}_manu_attri.txt", _five_points, (5, 2))
+    keys = [files.places.get(name) for name in names.tolist()]
+    return _of_files(files.path, keys, "manual/{}_manu_attri.txt", _five_points, (5, 2))
 
 
 def read_rafdb_boxes(files: LandmarkFiles, names: np.ndarray) -> np.ndarray:
     """Return RAF-DB's boxes of faces: left, top, right and bottom, float64 [N, 4].
 
-    For arguments and errors see `read_rafdb`.
+    An image may have a box and no points. For arguments and errors see `read_rafdb`.
     """
-    return _of_files(files, names, "boundingbox/{}_boundingbox.txt", _box, (4,))
+    return _of_files(files.path, names.tolist(), "boundingbox/{}_boundingbox.txt", _box, (4,))
 
 
 def _cells(
@@ -124,7 +126,7 @@ def _cells(
 
 
 def _check_name(name: str, key: str, where: str) -> None:
-    if name != key:
+    if key not in (name, image_key(name)):
         raise DataError(
             f"This line is of the image {name!r}, but that of {key!r} was here before.",
             where=where,
@@ -134,17 +136,26 @@ def _check_name(name: str, key: str, where: str) -> None:
 
 
 def _of_files(
-    files: LandmarkFiles,
-    names: np.ndarray,
+    folder: Path,
+    names: Sequence[Place | None],
     pattern: str,
     parse: Callable[[str, str], np.ndarray],
     shape: tuple[int, ...],
 ) -> np.ndarray:
+    """Return the values in a text file for each image, NaN where there is no file.
+
+    Args:
+        folder: the folder of the files.
+        names: the images' names without their suffixes, [N]; None for an image without a file.
+        pattern: the path of an image's file, relative to the folder; a name stands for ``{}``.
+        parse: a function that returns the values in a text; it also gets the file's path.
+        shape: the shape of the values in one file.
+    """
     values = np.full((len(names), *shape), np.nan)
-    for row, key in enumerate(names):
-        if key not in files.places:
+    for row, name in enumerate(names):
+        if name is None:
             continue
-        path = files.path / pattern.format(files.places[key])
+        path = folder / pattern.format(name)
         text = _text(path)
         if text is not None:
             values[row] = parse(text, str(path))

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from fauds.datasets import git_lfs
 from fauds.datasets.media_files import LandmarkFiles
 from fauds.errors import DataError
 from fauds.faces import image_landmarks, matlab
@@ -170,8 +171,10 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
     if entry.shape in ((2, _BP4D_POINTS), (_BP4D_POINTS, 2)):
         points: np.ndarray = entry[()]
         return points.T if len(points) == 2 else points
-    # MATLAB stores the shape of an empty array as its data and marks it by an attribute.
-    if entry.size == 0 or "MATLAB_empty" in entry.attrs:
+    # MATLAB stores the shape of an empty array as its data and marks it by an attribute, which
+    # other programs omit.
+    shape_only = entry.dtype.kind == "u" and entry.shape == (2,) and not entry[()].all()
+    if entry.size == 0 or "MATLAB_empty" in entry.attrs or shape_only:
         return None
     raise DataError(
         f"The landmarks of frame {frame} have the shape {entry.shape}, but BP4D has 49 points with "
@@ -184,11 +187,14 @@ def _entry(file: h5py.File, reference: h5py.Reference, path: Path, frame: int) -
 def _check_is_hdf5(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            start = file.read(10)
+            head = file.read(200)
+            start = head[:10]
     except OSError as error:
         raise _damaged(path, error) from error
     if not start:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
+    if git_lfs.is_pointer(head):
+        raise git_lfs.pointer_error(path)
     if start == b"MATLAB 5.0":
         raise DataError(
             f"{path.name} is a MATLAB file of the old version 5, but BP4D's landmark files have "
@@ -240,6 +246,8 @@ def _check_is_version_5(path: Path, data: bytes) -> None:
     """Raise DataError if a landmark file is empty, or in MATLAB's format 7.3 instead of 5."""
     if not data:
         raise DataError(f"{path.name} is empty.", where=path, hint=_AGAIN)
+    if git_lfs.is_pointer(data):
+        raise git_lfs.pointer_error(path)
     # HDF5 data begin after MATLAB's header, or at the first byte if another program wrote them.
     if data.startswith((b"MATLAB 7.3", _HDF5)) or data[512:].startswith(_HDF5):
         raise DataError(

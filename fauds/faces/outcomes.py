@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from fauds.datasets.media_files import Source
 from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError
+from fauds.faces.landmark_offset import mismatch
 from fauds.faces.landmarks import MOUTH_CORNERS, POINTS, Marks
 from fauds.faces.plan import NEEDED, CropPlan, SequenceJob
 from fauds.faces.streams import VideoStream, open_stream
@@ -292,6 +293,9 @@ class Tally:
         self.faceless: list[str] = []
         self.unplaced: list[str] = []
         self.unreadable: list[str] = []
+        self._oriented: Counter[str] = Counter()
+        self._upright = False
+        self._landmarks: list[str] = []
 
     def add(self, job: SequenceJob, rows: pa.Table, metas: Sequence[Mapping[str, Any]]) -> None:
         """Count the outcomes of the frames of a sequence.
@@ -317,6 +321,9 @@ class Tally:
         if job.request.detector is not None or (files and files.points >= POINTS):
             unplaced = pc.and_(pc.is_valid(rows["path"]), pc.is_null(rows["points"]))
             self.unplaced += _names(job, unplaced.to_pylist())
+        self._upright = job.upright
+        if oriented := sum(meta["oriented"] for meta in metas):
+            self._oriented[job.name] += oriented
         for meta in metas:
             for frame, reason in meta["unreadable"].items():
                 name = f"{job.name} frame {frame}" if job.numbered else frame
@@ -325,11 +332,15 @@ class Tally:
         # A video from which no frame is needed is never opened: it may be broken.
         if ended_at is not None or rows["path"].null_count < len(rows):
             self._compare_video(job, rows["path"], ended_at)
+            if line := mismatch(job):
+                self._landmarks.append(f"{job.name}: {line}")
 
     def _compare_video(
         self, job: SequenceJob, paths: pa.ChunkedArray, ended_at: int | None
     ) -> None:
-        stream = open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+        stream = open_stream(
+            job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+        )
         if not isinstance(stream, VideoStream):
             return
         declared, first, last = stream.declared, int(job.frames[0]), int(job.frames[-1])
@@ -400,6 +411,12 @@ class Tally:
                 f"frames with a crop but without landmarks: {len(self.unplaced):,} "
                 f"({abbreviated(self.unplaced)})"
             )
+        if self._oriented:
+            used = "turned by it" if self._upright else "used as they are stored (--orientation)"
+            lines.append(
+                f"images with an EXIF orientation: {self._oriented.total():,}, {used} "
+                f"({abbreviated([*self._oriented])})"
+            )
         for flag, flagged in self.flags.items():
             if flagged:
                 worst = [f"{subject} {count:,}" for subject, count in flagged.most_common()]
@@ -409,6 +426,7 @@ class Tally:
                 )
         for (observation, consequence), names in self._videos.items():
             lines.append(f"{abbreviated(names)}: {observation}: {consequence}")
+        lines += self._landmarks
         if self.unreadable:
             lines.append(f"images that cannot be read: {abbreviated(self.unreadable)}")
         return lines

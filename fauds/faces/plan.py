@@ -19,7 +19,7 @@ from fauds.faces.manifest import Manifest, read_manifest
 from fauds.tables import store
 from fauds.tables.frames import frame_names
 
-DETECTOR_FORMS = "cascade, dlib, mediapipe:MODEL, openface:FOLDER or csv:FILE"
+DETECTOR_FORMS = "cascade, dlib, face-alignment, mediapipe:MODEL, openface:FOLDER or csv:FILE"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class CropRequest:
         manifest: the path of a list of the frames to crop, see `fauds.faces.manifest`; None crops
             all frames.
         workers: the number of processes.
+        orientation: whether images are used as they are "stored", or turned "upright" as their EXIF
+            orientation says; None for "upright" if a detector finds the faces of all frames, and
+            otherwise for "stored", because landmarks of the release were made for stored pixels.
         reserve: the bytes of disk space that must stay free for later steps.
     """
 
@@ -49,6 +52,7 @@ class CropRequest:
     camera: Literal["left", "right"] = "left"
     manifest: Path | str | None = None
     workers: int = 1
+    orientation: Literal["stored", "upright"] | None = None
     reserve: int = 0
 
     def json_values(self) -> dict[str, Any]:
@@ -72,12 +76,16 @@ def check(request: CropRequest) -> None:
     Raises:
         UsageError: a setting is unknown, or settings contradict each other.
     """
-    choices = {"without_landmarks": ("drop", "neighbours", "detect"), "camera": ("left", "right")}
+    choices: dict[str, tuple[str | None, ...]] = {
+        "without_landmarks": ("drop", "neighbours", "detect"),
+        "camera": ("left", "right"),
+        "orientation": ("stored", "upright", None),
+    }
     for name, known in choices.items():
         if getattr(request, name) not in known:
             raise UsageError(
                 f"The value {getattr(request, name)!r} of {name} is unknown.",
-                hint=f"choose from: {', '.join(known)}",
+                hint=f"choose from: {', '.join(filter(None, known))}",
             )
     if request.without_landmarks == "detect" and request.detector is None:
         raise UsageError(
@@ -102,15 +110,18 @@ def check(request: CropRequest) -> None:
 PORTION = 4096
 """How many images that belong to no sequence are cropped, and stored in one folder, together."""
 
-CROPS_VERSION = 2
+CROPS_VERSION = 3
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
-# The detectors that give what an alignment needs; a CSV file may hold boxes only.
-_GIVING = {
-    "eyes": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "points": "dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with landmarks",
-    "box": "cascade, dlib, mediapipe:MODEL, openface:FOLDER, or csv:FILE with boxes",
+_FOUND = "dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with"
+# A CSV file may hold boxes only.
+GIVING = {
+    "eyes": f"cascade, {_FOUND} landmarks",
+    "points": f"{_FOUND} landmarks",
+    "box": f"cascade, {_FOUND} boxes",
 }
+"""The detectors that give each part of a face, in words for messages."""
+
 NEEDED = {"eyes": "the eyes", "points": "the face's points", "box": "the face's box"}
 """The parts of a face that alignments need, in words."""
 
@@ -178,6 +189,12 @@ class SequenceJob:
         """Whether the detector replaces the landmarks of the release for all frames."""
         return self.request.detector is not None and self.request.without_landmarks != "detect"
 
+    @property
+    def upright(self) -> bool:
+        """Whether images are turned as their EXIF orientation says."""
+        chosen = self.request.orientation
+        return chosen == "upright" or (chosen is None and self.detects_all)
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of everything that determines the crops and table rows of the sequence."""
@@ -189,6 +206,7 @@ class SequenceJob:
                 self.alignment.version,
                 request.without_landmarks,
                 request.camera,
+                self.upright,
             ],
             self.detector_identity,
             [self.images_digest, self.source.digest if self.source else ""],
@@ -235,6 +253,7 @@ class CropPlan:
             "landmarks": self.landmarks,
             "detector": self.detector_identity,
             "camera": request.camera,
+            "orientation": "upright" if self.jobs[0].upright else "stored",
             "manifest": listed and {"name": listed.name, "sha256": listed.sha256},
             "crops_version": CROPS_VERSION,
         }
@@ -251,6 +270,8 @@ class CropPlan:
         """Return a description of how faces are cropped, as text that is written to results."""
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
+        if self.jobs[0].upright:
+            definition += " Images are turned upright as their EXIF orientation says."
         if alignment.needs == "nothing":
             # The same text as for images that are used without `fauds prepare`: landmarks do not
             # change them, so that results on both can be compared.
@@ -283,7 +304,7 @@ class CropPlan:
 def make(
     folder: Path,
     frames: pa.Table,
-    footage: Footage,
+    media: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,
@@ -294,7 +315,7 @@ def make(
         folder: the dataset's folder.
         frames: the columns frame_id, subject, task, frame and image of the dataset's frames table,
             which has a row for each coded frame; and key, if frames have no numbers.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         image_root: the folder that the paths in the column image are relative to.
         image_digests: a digest of the files in a sequence's folder of images, for each sequence
             that has such a folder.
@@ -335,7 +356,7 @@ def make(
                 # Pickling a slice would send the whole column to the worker process.
                 pa.concat_arrays([images[rows]]),
                 image_root,
-                _source_of(footage.sources.get(sequence), names[rows]),
+                _source_of(media.sources.get(sequence), names[rows]),
                 image_digests.get(sequence, ""),
                 request,
                 identity,
@@ -350,7 +371,7 @@ def make(
         )
     if request.detector is None:
         _check_landmarks(chosen, jobs)
-    notes = (*footage.notes, *(listed.notes if listed else ()))
+    notes = (*media.notes, *(listed.notes if listed else ()))
     return CropPlan(request, frames, tuple(jobs), identity, listed, notes)
 
 
@@ -374,6 +395,8 @@ def _portions(frames: pa.Table) -> Iterator[tuple[SequenceId, int, slice]]:
 def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
     """Return a sequence's media files; of images without numbers, only the landmarks of some.
 
+    The landmarks are None if none of these images has any.
+
     Args:
         source: the media files of the whole sequence.
         names: the numbers or keys of the frames that are wanted.
@@ -382,7 +405,7 @@ def _source_of(source: Source | None, names: np.ndarray) -> Source | None:
         return source
     places = source.landmarks.places
     own = {name: places[name] for name in names.tolist() if name in places}
-    return replace(source, landmarks=replace(source.landmarks, places=own))
+    return replace(source, landmarks=replace(source.landmarks, places=own) if own else None)
 
 
 def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None:
@@ -394,7 +417,7 @@ def _check_detector(alignment: Alignment, name: str, detector: Detector) -> None
         raise UsageError(
             f"The alignment {alignment.name} needs {NEEDED[alignment.needs]}, but the detector "
             f"{name} gives only {available or 'nothing'}.",
-            hint=f"use --detector {_GIVING[alignment.needs]}, or choose another --alignment",
+            hint=f"use --detector {GIVING[alignment.needs]}, or choose another --alignment",
         )
 
 
@@ -415,14 +438,14 @@ def _check_landmarks(alignment: Alignment, jobs: list[SequenceJob]) -> None:
             f"The alignment {alignment.name} needs {NEEDED['points']}, 49 of them, but the release "
             f"holds only {files[0].points} of a face.",
             where=files[0].path,
-            hint=f"choose another --alignment, or use --detector {_GIVING['points']}",
+            hint=f"choose another --alignment, or use --detector {GIVING['points']}",
         )
     if alignment.needs == "box" and all(file.points == 49 for file in files):
         raise DataError(
             f"The alignment {alignment.name} needs a box around the whole face, but the release's "
             "49 points have no jaw, so the box is unknown.",
             where=files[0].path,
-            hint=f"use a detector that gives a box: --detector {_GIVING['box']}",
+            hint=f"use a detector that gives a box: --detector {GIVING['box']}",
         )
 
 

@@ -48,7 +48,7 @@ class Prepared:
 def prepare(
     folder: Path,
     frames: Path,
-    footage: Footage,
+    media: Footage,
     image_root: Path,
     image_digests: Mapping[SequenceId, str],
     request: CropRequest,
@@ -63,7 +63,7 @@ def prepare(
     Args:
         folder: the dataset's folder.
         frames: the path of frames.parquet.
-        `footage`: the archives, videos and landmark files of the sequences.
+        media: the archives, videos and landmark files of the sequences.
         image_root: the folder that the image paths in frames.parquet are relative to.
         image_digests: a digest of the names, sizes and modification times of the files in a
             sequence's folder of images, by sequence.
@@ -80,7 +80,7 @@ def prepare(
     table = store.read_table(frames, columns)
     if table["frame"].null_count:
         table = read_keyed(frames, columns)
-    plan = planning.make(folder, table, footage, image_root, image_digests, request)
+    plan = planning.make(folder, table, media, image_root, image_digests, request)
     frames_meta = store.read_meta(frames)
     meta = {
         "dataset": frames_meta["dataset"],

@@ -77,7 +77,9 @@ class _Worker:
     def _images(self) -> FrameStream:
         # Opened when the first image is needed, so a broken video that is not needed is no error.
         job = self._job
-        return open_stream(job.image_root, job.images.to_pylist(), job.source, job.frames)
+        return open_stream(
+            job.image_root, job.images.to_pylist(), job.source, job.frames, upright=job.upright
+        )
 
     @cached_property
     def _stream(self) -> Iterator[tuple[int, DecodedImage | DataError]]:
@@ -86,7 +88,7 @@ class _Worker:
     def _crop_part(self, number: int, part: slice) -> None:
         rows = _begin(self._job, self._landmarks, part)
         planned = rows.status <= outcome.DETECTED
-        meta: dict[str, Any] = {"ended_at": None, "unreadable": {}}
+        meta: dict[str, Any] = {"ended_at": None, "unreadable": {}, "oriented": 0}
         if planned.any():
             available = self._images.available[part]
             rows.status[planned & ~available] = outcome.NO_IMAGE
@@ -111,10 +113,11 @@ class _Worker:
         Returns:
             The metadata of the part. "ended_at" is the number of the last readable frame if a
             video ended too early, otherwise None. "unreadable" holds the reasons why images cannot
-            be read, by frame number, at most 20.
+            be read, by frame number, at most 20. "oriented" is the number of images that declare
+            an EXIF orientation other than upright.
         """
         unreadable: dict[str, str] = {}
-        reached = 0
+        reached = oriented = 0
         self._requests.extend((wanted + start).tolist())
         for place, image in islice(self._stream, len(wanted)):
             self._check(False)
@@ -124,6 +127,7 @@ class _Worker:
                 rows.status[place - start] = outcome.UNREADABLE
                 unreadable[str(frame)] = f"{image.where}: {image.what}"
             else:
+                oriented += image.orientation != 1
                 self._crop_frame(rows, place - start, frame, image)
         rows.status[wanted[reached:]] = outcome.NO_IMAGE
         # The rest of a video that ended early is not requested again.
@@ -131,6 +135,7 @@ class _Worker:
         return {
             "ended_at": self._images.ended_at if reached < len(wanted) else None,
             "unreadable": dict(islice(unreadable.items(), _LISTED)),
+            "oriented": oriented,
         }
 
     def _crop_frame(

@@ -14,7 +14,7 @@ import numpy as np
 
 from fauds.datasets.media_files import Archive, Source
 from fauds.errors import DataError
-from fauds.faces.image_decoding import decode, is_jpeg
+from fauds.faces.image_decoding import decode, exif_orientation, is_jpeg
 from fauds.faces.video import Video
 
 # The errors that zipfile raises for damaged archives, depending on where the damage is.
@@ -36,11 +36,14 @@ class DecodedImage:
 
     Attributes:
         image: the pixels, uint8 [H, W, 3] RGB.
-        jpeg: the content of the JPEG file; None if the image comes from another format.
+        jpeg: the content of the JPEG file; None if the image comes from another format, or was
+            turned.
+        orientation: the EXIF orientation, 1 to 8, that the file declares; 1 if it declares none.
     """
 
     image: np.ndarray
     jpeg: bytes | None = None
+    orientation: int = 1
 
 
 class FrameStream(Protocol):
@@ -82,11 +85,13 @@ class FolderStream:
     Args:
         root: the folder that `paths` are relative to.
         paths: the paths of the images of the N frames; None for a frame without an image.
+        upright: whether images are turned as their EXIF orientation says.
     """
 
     ended_at = None
 
-    def __init__(self, root: Path, paths: Sequence[str | None]) -> None:
+    def __init__(self, root: Path, paths: Sequence[str | None], *, upright: bool = False) -> None:
+        self._upright = upright
         self.available = np.array([path is not None for path in paths], bool)
         self._root = root
         self._paths = paths
@@ -105,7 +110,7 @@ class FolderStream:
                 where=path,
                 hint="copy the image again from the release",
             )
-        return _decoded(data, str(path))
+        return _decoded(data, str(path), self._upright)
 
 
 class ArchiveStream:
@@ -114,11 +119,13 @@ class ArchiveStream:
     Args:
         archive: the zip file, with the name of the image file inside it for each frame number.
         frames: the numbers of the N coded frames, as in the label files, int [N].
+        upright: whether images are turned as their EXIF orientation says.
     """
 
     ended_at = None
 
-    def __init__(self, archive: Archive, frames: np.ndarray) -> None:
+    def __init__(self, archive: Archive, frames: np.ndarray, *, upright: bool = False) -> None:
+        self._upright = upright
         self._path = archive.path
         self._members = [archive.members.get(frame) for frame in frames.tolist()]
         self.available = np.array([member is not None for member in self._members], bool)
@@ -155,7 +162,7 @@ class ArchiveStream:
                 where=where,
                 hint="copy the zip file again; unzip -t checks whether it is complete",
             )
-        return _decoded(data, where)
+        return _decoded(data, where, self._upright)
 
 
 class VideoStream:
@@ -189,8 +196,8 @@ class VideoStream:
         self._video.check_whole()
         rows, ahead = tee(rows)
         images = self._video.stream(int(self._frames[row]) for row in ahead)
-        for row, (_, image) in zip(rows, images, strict=False):
-            yield row, DecodedImage(image)
+        for row, frame in zip(rows, images, strict=False):
+            yield row, DecodedImage(frame.image)
         if self._video.ended_at == 0:
             raise DataError(
                 f"No frame of {self._video.path.name} can be decoded.",
@@ -200,7 +207,12 @@ class VideoStream:
 
 
 def open_stream(
-    root: Path, paths: Sequence[str | None], source: Source | None, frames: np.ndarray
+    root: Path,
+    paths: Sequence[str | None],
+    source: Source | None,
+    frames: np.ndarray,
+    *,
+    upright: bool = False,
 ) -> FrameStream:
     """Return a stream of the images of a sequence from its image files, its zip file or its video.
 
@@ -209,21 +221,26 @@ def open_stream(
         paths: the paths of the image files of the N frames; None for a frame without a file.
         source: the zip file and the video of the sequence; None if it has neither.
         frames: the numbers of the N coded frames, as in the label files, increasing, int [N].
+        upright: whether images are turned as their EXIF orientation says. Videos always are, as
+            their containers say.
 
     Raises:
         DataError: the video cannot be opened.
     """
     if any(path is not None for path in paths) or source is None:
-        return FolderStream(root, paths)
+        return FolderStream(root, paths, upright=upright)
     if source.archive is not None:
-        return ArchiveStream(source.archive, frames)
+        return ArchiveStream(source.archive, frames, upright=upright)
     if source.video is not None:
         return VideoStream(source.video, frames)
     return FolderStream(root, paths)
 
 
-def _decoded(data: bytes, where: str) -> DecodedImage | DataError:
+def _decoded(data: bytes, where: str, upright: bool) -> DecodedImage | DataError:
     try:
-        return DecodedImage(decode(data, where), data if is_jpeg(data) else None)
+        image = decode(data, where, upright=upright)
+        orientation = exif_orientation(data)
+        unchanged = is_jpeg(data) and not (upright and orientation != 1)
+        return DecodedImage(image, data if unchanged else None, orientation)
     except DataError as error:
         return error

@@ -8,6 +8,7 @@ import numpy as np
 from fauds.errors import DataError
 
 _AGAIN = "copy or unpack the file again from the release"
+_CHANGED = "the file is cut off or has changed: copy it again, and run fauds prepare with --root"
 _CHUNK = 2**20
 
 
@@ -28,10 +29,10 @@ def lines_of(path: Path, lines: np.ndarray) -> list[bytes]:
         starts = _line_starts(path, status.st_mtime_ns, status.st_size)
         if len(lines) and lines.max() >= len(starts) - 1:
             raise DataError(
-                f"{path.name} has only {len(starts) - 1} lines, but its list of images has "
-                f"{lines.max() + 1} or more.",
+                f"{path.name} has only {len(starts) - 1} lines, and line {lines.max() + 1} is "
+                "needed.",
                 where=path,
-                hint="use the landmark file and the list of images, NAME_path.txt, of one download",
+                hint=_CHANGED,
             )
         with path.open("rb") as file:
             wanted = []

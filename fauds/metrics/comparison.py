@@ -14,7 +14,9 @@ from scipy import stats
 
 from fauds.errors import DataError
 from fauds.metrics import resampling
-from fauds.metrics.resampling import Additive, Estimand, Statistic
+from fauds.metrics.intervals import LEVEL, Interval
+from fauds.metrics.occurrence import defined_mean
+from fauds.metrics.resampling import Additive, Estimand, Statistic, WithOverall
 
 # Sums of the same counts in another order may differ by rounding; they count as equal.
 _TIE = 1e-12
@@ -53,6 +55,103 @@ class Comparison(NamedTuple):
     adjusted_p: np.ndarray
 
 
+def difference_interval(
+    a: Sequence[Additive],
+    b: Sequence[Additive],
+    folds: np.ndarray,
+    statistic: Statistic,
+    *,
+    estimand: Estimand,
+    level: float = LEVEL,
+) -> Interval:
+    """Return the difference between two models in a statistic, with its confidence interval.
+
+    The variance of the difference is that of a jackknife over subjects (leaving out the same
+    subject for both models) plus, for each model with S > 1 runs, the variance of training, from
+    `_training_variance`. The half width is the root of the variance times the quantile of Student's
+    t; the degrees of freedom of the sum are those of Satterthwaite (1946), with S - 1 for a model's
+    runs and `fauds.metrics.resampling.degrees_of_freedom` for the subjects. For models with one
+    run, the interval does not cover training again.
+
+    Args:
+        a: for each training run of model a, the counts of every subject, such as true and false
+            positives; arrays of shape [G, ...] for G subjects.
+        b: the same for model b.
+        folds: the number of the fold that tests each subject, int [G].
+        statistic: a metric of counts, such as `fauds.metrics.occurrence.f1`.
+        estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
+            statistic of the frames of all folds together).
+        level: the nominal coverage of the interval, above 0 and below 1.
+
+    Returns:
+        The statistic of model a minus that of model b, each the mean over the model's runs, and its
+        interval. The ends are NaN where the spread of the difference is unknown: no subject changes
+        the difference, the statistic depends on a single subject, or, with "mean_of_folds", some
+        but not all folds have a single subject.
+
+    Raises:
+        DataError: the runs were not scored on the same labels.
+    """
+    if not all(a[0].same_labels(other) for other in (*a[1:], *b)):
+        raise DataError(
+            "The two models were not scored on the same labels.",
+            hint="score both models on the same frames of the same subjects",
+        )
+
+    def mean(runs: Sequence[Additive], weights: np.ndarray) -> np.ndarray:
+        values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
+        of_runs: np.ndarray = np.mean([*values], axis=0)
+        return of_runs
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        a_minus_b: np.ndarray = mean(a, weights) - mean(b, weights)
+        return a_minus_b
+
+    value, variance, freedom = resampling.jackknife(difference, [*a, *b], folds, estimand)
+    parts = [(variance, freedom)]
+    for runs in (a, b):
+        if len(runs) > 1:
+            training = _training_variance(runs, folds, statistic, estimand)
+            parts.append((training, len(runs) - 1))
+    unknown = (variance <= _TIE**2) | resampling.depends_on_one_subject(
+        a[0], folds, statistic, estimand
+    )
+    half = np.where(unknown, np.nan, _half_width(parts, level))
+    return Interval(value, value - half, value + half)
+
+
+def _training_variance(
+    runs: Sequence[Additive], folds: np.ndarray, statistic: Statistic, estimand: Estimand
+) -> np.ndarray:
+    """Return the variance of a model's mean over S > 1 runs that is due to training, [A + 1].
+
+    It is (s^2 - v) / S, at least 0. s^2 is the variance of the statistic over the runs. A part of
+    it, v, comes from runs that decide differently on single subjects, which averages out over
+    subjects. The jackknife over subjects contains this part already, so that it is subtracted, as
+    in standard errors that are clustered in two ways (Cameron, Gelbach and Miller, 2011). v is the
+    sum, over runs, of the jackknife variance over subjects of the run's deviation from the mean of
+    the runs, divided by S - 1.
+
+    Arguments are those of `difference_interval`.
+    """
+
+    def deviations(weights: np.ndarray) -> np.ndarray:
+        values = of_runs(weights)
+        from_mean: np.ndarray = values - values.mean(axis=1, keepdims=True)
+        return from_mean
+
+    def of_runs(weights: np.ndarray) -> np.ndarray:
+        values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
+        return np.stack([*values], axis=1)
+
+    number = len(runs)
+    spread = of_runs(np.ones((1, len(folds))))[0].var(axis=0, ddof=1)
+    of_deviations = resampling.jackknife(deviations, runs, folds, estimand).variance
+    by_chance = of_deviations.sum(axis=0) / (number - 1)
+    training: np.ndarray = np.maximum(spread - by_chance, 0) / number
+    return training
+
+
 def compare(
     a: Sequence[Additive],
     b: Sequence[Additive],
@@ -61,17 +160,12 @@ def compare(
     *,
     estimand: Estimand,
     permutations: int = 10000,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models on the same frames of the same subjects.
+    """Compare two models on the same frames of the same subjects: interval and permutation test.
 
-    Interval: the variance of the difference is that of a jackknife over subjects (leaving out the
-    same subject for both models) plus, for each model with S > 1 runs, s^2 / S, where s is the
-    standard deviation of the statistic over its runs. The half width is the root of the variance
-    times the quantile of Student's t; the degrees of freedom of the sum are those of Satterthwaite
-    (1946), with S - 1 for a model's runs and `fauds.metrics.resampling.degrees_of_freedom` for the
-    subjects. For models with one run, the interval does not cover training again.
+    Interval: see `difference_interval`.
 
     Permutation test: the counts of the two models are swapped for each subject with probability
     1/2, which changes nothing on average if the models do not differ. The p-value is the share of
@@ -97,44 +191,27 @@ def compare(
         seed: the seed of sampled swaps.
 
     Returns:
-        The comparison; NaN where the statistic is undefined. `low` and `high` are also NaN where
-        the spread of the difference is unknown: no subject changes the difference, the statistic
-        depends on a single subject, or, with "mean_of_folds", some but not all folds have a single
-        subject.
+        The comparison; NaN where the statistic is undefined, and for intervals as in
+        `difference_interval`.
 
     Raises:
         DataError: the runs were not scored on the same labels.
     """
-    if not all(a[0].same_labels(other) for other in (*a[1:], *b)):
-        raise DataError(
-            "The two models were not scored on the same labels.",
-            hint="score both models on the same frames of the same subjects",
-        )
-
-    def of_runs(runs: Sequence[Additive], weights: np.ndarray) -> np.ndarray:
-        values = (resampling.estimates(weights, run, folds, statistic, estimand) for run in runs)
-        return np.stack([*values])
-
-    def difference(weights: np.ndarray) -> np.ndarray:
-        result: np.ndarray = of_runs(a, weights).mean(axis=0) - of_runs(b, weights).mean(axis=0)
-        return result
-
-    value, variance, freedom = resampling.jackknife(difference, [*a, *b], folds, estimand)
-    everyone = np.ones((1, len(folds)))
-    parts = [(variance, freedom)]
-    for runs in (a, b):
-        if len(runs) > 1:
-            spread = of_runs(runs, everyone)[:, 0].var(axis=0, ddof=1)
-            parts.append((spread / len(runs), len(runs) - 1))
-    half = _half_width(parts, level)
-    unknown = (variance <= _TIE**2) | resampling.depends_on_one_subject(
-        a[0], folds, statistic, estimand
-    )
-    half = np.where(unknown, np.nan, half)
+    value, low, high = difference_interval(a, b, folds, statistic, estimand=estimand, level=level)
     swapped = _swapped_differences(a, b, folds, statistic, estimand, permutations, seed)
-    exact = 2 ** len(folds) <= permutations
+    exact = swaps_used(len(folds), permutations) == 2 ** len(folds)
     p = _p_values(np.abs(swapped), np.abs(value), exact=exact)
-    return Comparison(value, value - half, value + half, p, _adjusted(swapped, value, p, exact))
+    return Comparison(value, low, high, p, _adjusted(swapped, value, p, exact))
+
+
+def swaps_used(subjects: int, permutations: int) -> int:
+    """Return the number of swaps that the permutation test uses: all, or as many as are sampled.
+
+    Args:
+        subjects: the number of subjects, G, whose counts can be swapped in 2^G ways.
+        permutations: the largest number of swaps for the test.
+    """
+    return int(min(2**subjects, permutations))
 
 
 def compare_groups(
@@ -143,8 +220,8 @@ def compare_groups(
     members: np.ndarray,
     statistic: Statistic,
     *,
-    level: float = 0.95,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    level: float = LEVEL,
+) -> Interval:
     """Compare one model's results on two groups of subjects, such as women and men.
 
     The statistic is computed from all frames of each group. The subjects of the groups differ, so
@@ -160,15 +237,17 @@ def compare_groups(
         level: the nominal coverage of the interval, above 0 and below 1.
 
     Returns:
-        Three arrays, float64 [A + 1], with a value for each of A AUs or classes, and last one over
-        all of them: the statistic of the first group minus that of the second, and the lower and
-        the upper end of the interval of this difference; NaN where undefined.
+        The statistic of the first group minus that of the second, and its interval. The last value
+        is the difference of the means over the AUs or classes that are defined in both groups,
+        unless the statistic is a `fauds.metrics.resampling.WithOverall`. The ends are NaN where the
+        spread between the subjects of a group is unknown.
     """
+    groups = [(resampling.selected(counts, which), folds[which]) for which in (members, ~members)]
+    in_both = np.all([~np.isnan(_pooled(*group, statistic)[:-1]) for group in groups], axis=0)
+    statistic = _over(statistic, in_both)
     values, parts = [], []
-    unknown = np.zeros(())
-    for group in (members, ~members):
-        of_group = type(counts)(*(part[group] for part in counts.parts))
-        of_folds = folds[group]
+    unknown = np.zeros(len(in_both) + 1, bool)
+    for of_group, of_folds in groups:
 
         def pooled(
             weights: np.ndarray, of_group: Additive = of_group, of_folds: np.ndarray = of_folds
@@ -177,11 +256,32 @@ def compare_groups(
 
         value, variance, freedom = resampling.jackknife(pooled, [of_group], of_folds, "pooled")
         values.append(value)
-        parts.append((variance, max(freedom, np.finfo(float).tiny)))
-        unknown = unknown + (variance <= _TIE**2)
+        parts.append((variance, freedom))
+        unknown |= variance <= _TIE**2
     difference = values[0] - values[1]
-    half = np.where(unknown > 0, np.nan, _half_width(parts, level))
-    return difference, difference - half, difference + half
+    half = np.where(unknown, np.nan, _half_width(parts, level))
+    return Interval(difference, difference - half, difference + half)
+
+
+def _pooled(counts: Additive, folds: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """Return a statistic of the frames of all subjects together, [A + 1]."""
+    everyone = np.ones((1, len(folds)))
+    values: np.ndarray = resampling.estimates(everyone, counts, folds, statistic, "pooled")[0]
+    return values
+
+
+def _over(statistic: Statistic, names: np.ndarray) -> Statistic:
+    """Return a statistic whose value over all is the mean over some of the AUs or classes.
+
+    A `WithOverall` is returned unchanged, since its value over all is not a mean.
+
+    Args:
+        statistic: a metric of counts.
+        names: which of A AUs or classes the mean is over, bool [A].
+    """
+    if isinstance(statistic, WithOverall):
+        return statistic
+    return WithOverall(statistic, lambda counts: defined_mean(statistic(counts)[..., names]))
 
 
 def _half_width(parts: Sequence[tuple[np.ndarray, float]], level: float) -> np.ndarray:
@@ -238,7 +338,7 @@ def _swaps(permutations: int, subjects: int, seed: int) -> Iterator[np.ndarray]:
         An array for some of the swaps, int64 [n, subjects]. There are several arrays only if the
         subjects are so many (images of unknown subjects) that one array would fill the memory.
     """
-    if 2**subjects <= permutations:
+    if swaps_used(subjects, permutations) == 2**subjects:
         yield (np.arange(2**subjects)[:, None] >> np.arange(subjects)) & 1
         return
     rng = np.random.default_rng(seed)

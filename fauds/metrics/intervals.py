@@ -22,13 +22,13 @@ _EDGE = 1e-9
 
 
 class Interval(NamedTuple):
-    """A statistic and its confidence interval; each field is float64 [A + 1].
+    """A statistic, or the difference of two, with its confidence interval; each float64 [A + 1].
 
     There is a value for each of A AUs or classes, and last the value over all of them, usually the
     mean.
 
     Attributes:
-        value: the statistic, such as F1; NaN where undefined.
+        value: the statistic, such as F1, or a difference; NaN where undefined.
         low: the lower end of the interval; NaN where `value` is NaN, and where the spread between
             subjects is unknown: the statistic does not vary between them (an AU that is never
             detected has F1 0 for every subject, but that does not make the value 0 certain), or it
@@ -48,12 +48,13 @@ def intervals(
     *,
     estimand: Estimand,
     level: float = LEVEL,
+    lowest: float = 0.0,
 ) -> Interval:
     """Return a statistic with its confidence interval, from a jackknife over subjects.
 
     The jackknife estimates the standard error from the values without one subject at a time. The
-    interval is Student's t on the logit scale, with the degrees of freedom of
-    `fauds.metrics.resampling.degrees_of_freedom`. If every fold has a single subject
+    interval is Student's t on the logit scale of the statistic's range, with the degrees of freedom
+    of `fauds.metrics.resampling.degrees_of_freedom`. If every fold has a single subject
     (leave-one-subject-out), all subjects are one stratum of the jackknife.
 
     Args:
@@ -64,6 +65,8 @@ def intervals(
         estimand: "mean_of_folds" (the statistic of each fold, averaged over folds) or "pooled" (the
             statistic of the frames of all folds together).
         level: the nominal coverage of the interval, above 0 and below 1.
+        lowest: the lowest value that the statistic can have: 0, or -1 for a cosine. The highest
+            is 1.
 
     Returns:
         The statistic and its interval. `low` and `high` are NaN with the estimand "mean_of_folds"
@@ -77,11 +80,14 @@ def intervals(
         return resampling.estimates(weights, counts, folds, statistic, estimand)
 
     value, variance, freedom = resampling.jackknife(values, [counts], folds, estimand)
-    clipped = np.clip(value, _EDGE, 1 - _EDGE)
+    extent = 1 - lowest
+    share = np.clip((value - lowest) / extent, _EDGE, 1 - _EDGE)
     quantile = stats.t.ppf((1 + level) / 2, freedom)
-    half_width = quantile * np.sqrt(variance) / (clipped * (1 - clipped))
-    centre = special.logit(clipped)
-    low, high = special.expit(centre - half_width), special.expit(centre + half_width)
+    half_width = quantile * np.sqrt(variance) / (extent * share * (1 - share))
+    centre = special.logit(share)
+    low, high = (
+        lowest + extent * special.expit(end) for end in (centre - half_width, centre + half_width)
+    )
     has_interval = (high > low) & ~resampling.depends_on_one_subject(
         counts, folds, statistic, estimand
     )

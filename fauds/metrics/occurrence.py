@@ -198,6 +198,19 @@ def defined_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return divide(np.where(defined, values, 0.0).sum(axis=axis), defined_count, defined_count > 0)
 
 
+def complete_mean(values: np.ndarray, needed: np.ndarray) -> float:
+    """Return the mean of the values that are not NaN; NaN if a needed value is NaN.
+
+    Such a mean of a baseline is over the same AUs or folds as that of the metric beside it.
+
+    Args:
+        values: the values, float [n].
+        needed: which values are needed, bool [n].
+    """
+    missing = bool(np.isnan(values[needed]).any())
+    return np.nan if missing else float(defined_mean(values))
+
+
 def variance_over_aus(values: np.ndarray) -> np.ndarray:
     """Return the variance of a metric over AUs, ignoring NaN values.
 

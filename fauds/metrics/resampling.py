@@ -8,7 +8,7 @@ again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -85,7 +85,8 @@ Estimand = Literal["mean_of_folds", "pooled"]
 the test frames of all folds together.
 """
 
-ESTIMANDS = ("mean_of_folds", "pooled")
+ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
+"""The names of all estimands."""
 
 
 def estimates(
@@ -151,24 +152,23 @@ def depends_on_one_subject(
     of_groups = []
     for group in np.unique(groups):
         members = groups == group
-        size = int(members.sum())
-        of_group = type(counts)(*(part[members] for part in counts.parts))
-        first, _ = alike([of_group], groups[members])
-        weights = np.concatenate([np.ones((1, size)), leave_one_out(size, first)])
+        of_group, strata = selected(counts, members), groups[members]
+        first, _ = alike([of_group], strata)
+        weights = np.concatenate([np.ones((1, len(strata))), leave_one_out(strata, first)])
         values = np.isnan(with_overall(statistic, _weighted_counts(weights, of_group)))
-        of_groups.append(~values[0] & values[1:].any(axis=0) & (size > 1))
+        of_groups.append(~values[0] & values[1:].any(axis=0) & (len(strata) > 1))
     depends: np.ndarray = np.any(of_groups, axis=0)
     return depends
 
 
 class Jackknife(NamedTuple):
-    """A statistic of all subjects and its variance, each float64 [A + 1].
+    """A statistic of all subjects, and how it varies over samples of subjects.
 
     Attributes:
-        value: the statistic of all subjects, NaN where undefined.
-        variance: the estimated variance of the statistic over samples of subjects; NaN where
-            unknown, since a stratum has a single subject or a value is undefined if one subject is
-            left out.
+        value: the statistic of all subjects, float64 [..., A + 1]; NaN where undefined.
+        variance: the estimated variance of the statistic over samples of subjects, float64
+            [..., A + 1]; NaN where unknown, since a stratum has a single subject or a value is
+            undefined if one subject is left out.
         freedom: the degrees of freedom of Student's t for intervals.
     """
 
@@ -186,12 +186,12 @@ def jackknife(
     """Estimate the variance of a statistic from its values without one subject at a time.
 
     The variances of the strata are added: that of a stratum with n subjects is (n - 1) / n times
-    the sum of the squared deviations of its n values from their mean (Efron and Stein, 1981). The
-    strata are those of `resampling_strata`.
+    the sum of the squared deviations of its n values from their mean (the stratified jackknife;
+    Rust and Rao, 1996). The strata are those of `resampling_strata`.
 
     Args:
         values: a function that takes the weights of G subjects in R samples, [R, G], and returns
-            the statistic of each sample, [R, A + 1].
+            the statistic of each sample, [R, A + 1], or several statistics, [R, ..., A + 1].
         counts: the counts that the statistic is computed from, each with arrays of shape [G, ...].
         folds: the number of the fold that tests each subject, int [G].
         estimand: what `values` estimates: "mean_of_folds" or "pooled".
@@ -200,13 +200,13 @@ def jackknife(
     value = values(np.ones((1, len(strata))))[0]
     # Thousands of images have few different counts; to leave out either of two alike is the same.
     first, like = alike(counts, folds)
-    left_out = values(leave_one_out(len(strata), first))[like]
+    left_out = values(leave_one_out(strata, first))[like]
     variance = np.full_like(value, np.nan if has_single_subject(strata) else 0.0)
     for stratum in np.unique(strata):
         part = left_out[strata == stratum]
         deviations = part - part.mean(axis=0)
         variance = variance + (len(part) - 1) / len(part) * (deviations**2).sum(axis=0)
-    return Jackknife(value, variance, degrees_of_freedom(strata))
+    return Jackknife(value, variance, degrees_of_freedom(len(strata)))
 
 
 def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -231,20 +231,25 @@ def draw(strata: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return weights
 
 
-def leave_one_out(subjects: int, left_out: np.ndarray | None = None) -> np.ndarray:
+def leave_one_out(strata: np.ndarray, left_out: np.ndarray | None = None) -> np.ndarray:
     """Return the weights of G subjects in R samples, each of which leaves out one subject.
 
+    The others of its stratum stand for it: their weights are n / (n - 1) in a stratum with n
+    subjects, so that the stratum keeps its part in statistics of several strata.
+
     Args:
-        subjects: the number of subjects, G.
+        strata: the number of the stratum that each subject belongs to, int [G].
         left_out: the subject that each of R samples leaves out, int [R]; None for every subject in
             turn.
 
     Returns:
         The weights by sample and subject, float64 [R, G]: 0 for the subject that a sample leaves
-        out, 1 for all others.
+        out, and 1 for all subjects of other strata.
     """
-    left_out = np.arange(subjects) if left_out is None else left_out
-    weights = np.ones((len(left_out), subjects))
+    left_out = np.arange(len(strata)) if left_out is None else left_out
+    same = strata[left_out][:, None] == strata
+    size = same.sum(axis=1, keepdims=True)
+    weights = np.where(same, size / np.maximum(size - 1, 1), 1.0)
     weights[np.arange(len(left_out)), left_out] = 0.0
     return weights
 
@@ -298,20 +303,19 @@ def has_single_subject(strata: np.ndarray) -> bool:
     return bool((np.unique(strata, return_counts=True)[1] == 1).any())
 
 
-def degrees_of_freedom(strata: np.ndarray) -> float:
-    """Return the degrees of freedom of Student's t for intervals over subjects.
+def degrees_of_freedom(subjects: int) -> float:
+    """Return the degrees of freedom of Student's t for intervals over G subjects.
 
-    They are the average number of subjects per stratum (a group such as a fold), or a third of all
-    subjects if that is more, minus one. The sum of the degrees of freedom over strata would be a
-    higher number. The lower number makes intervals wider, to make up for the skewness of results
-    over few subjects. A third is the average of three folds, with which this was measured; with
-    more folds, the average number of subjects alone would make intervals far too wide.
-    benchmarks/studies/coverage.py measures the coverage for 2, 3, 5 and 10 folds.
+    They are a third of the number of subjects, minus one, and at least one, whatever the number of
+    folds. The number of subjects minus that of folds would be more, but it holds for normally
+    distributed values. The lower number makes intervals wider, to make up for the skewness of
+    results over few subjects. benchmarks/studies/coverage.py measures the coverage for 2, 3, 5 and
+    10 folds and for leave-one-subject-out.
 
     Args:
-        strata: the number of the stratum that each subject belongs to, int [G].
+        subjects: the number of subjects, G.
     """
-    return len(strata) / min(len(np.unique(strata)), 3) - 1
+    return max(subjects / 3 - 1, 1.0)
 
 
 def _weighted_counts(
@@ -330,7 +334,18 @@ def _weighted_counts(
     )
 
 
+def selected(counts: C, which: np.ndarray | int) -> C:
+    """Return the counts of some subjects, or of one subject.
+
+    Args:
+        counts: the counts of every subject; arrays of shape [G, ...] for G subjects.
+        which: the subjects: bool [G], or their numbers, int [n]; or the number of a single subject,
+            whose counts are returned without the axis of subjects.
+    """
+    return type(counts)(*(part[which] for part in counts.parts))
+
+
 def joined(first: C, second: C) -> C:
-    """Return the counts of two groups of subjects, joined along the first axis (subjects)."""
+    """Return the counts of all subjects of two groups: those of the first, then of the second."""
     pairs = zip(first.parts, second.parts, strict=True)
     return type(first)(*(np.concatenate(pair) for pair in pairs))

@@ -19,6 +19,7 @@ MODELS: "Registry[type[Model]]" = Registry(
     {
         "vlfau": "fauds.nn.vlfau:VLFAU",
         "linear": "fauds.nn.linear:Linear",
+        "au-cues": "fauds.nn.au_cues:AUCues",
     },
     group="fauds.models",
 )

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 
 import torch
@@ -151,10 +152,14 @@ class TestOutputs(NamedTuple):
             the name of a metric to (sum, count), its sum over the items of this batch and the
             number of these items. The sum may be a scalar tensor, which is read after the last
             batch, so that no batch waits for the GPU.
+        by_frame: metrics that have a value for each frame and each AU or class, such as the cosine
+            between two maps: maps the name of a metric to its values [B, A], NaN where a frame has
+            none. They are averaged over frames, and their intervals are computed over subjects.
     """
 
     scores: Tensor
     measures: dict[str, tuple[Tensor | int | float, int]]
+    by_frame: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,32 @@ class Embeds(ABC):
         """
 
 
+class Guided(ABC):
+    """A model whose attention maps can be compared with AU maps, made from landmarks."""
+
+    @abstractmethod
+    def guides(self, landmarks: Tensor, size: int) -> Tensor:
+        """Return where the attention for each AU or class should lie: [B, A, size, size], 0 to 1.
+
+        The map of a name without AUs, such as neutral, is zero, and so is that of a face without
+        landmarks.
+
+        Args:
+            landmarks: [B, 68, 2], iBUG's points in pixels of the image.
+            size: the side of the maps in cells.
+        """
+
+    def shared_attention(self, images: Tensor) -> Tensor | None:
+        """Return the attention that all AUs or classes share, [B, h, w].
+
+        The result is None if each of them has attention of its own (`Attends`), as by default.
+
+        Args:
+            images: [B, 3, S, S], float and normalised.
+        """
+        return None
+
+
 CAPABILITIES: dict[type, str] = {
     Describes: "descriptions",
     Attends: "attention maps",
@@ -252,12 +283,20 @@ class Model(nn.Module, ABC):
     Class attributes:
         Settings: the type of the ``model:`` section of a preset, which describes the architecture.
         needs: what a batch must hold besides images and labels: "captions", "landmarks" or
-            "subjects".
-        terms: the names of the losses, in the order in which they are summed and logged.
+            "subjects". A model whose needs depend on its settings sets the attribute in `build`,
+            and overrides `needs_of`.
+        uses: what a tested batch should hold if the dataset has it, for metrics that the model
+            computes.
+        terms: the names of the losses, in the order in which they are summed and logged. A model
+            whose losses depend on its settings sets the attribute in `build`.
         au_losses: the values of the setting ``training.au_loss`` that `loss` supports. A family
             that supports more than the default computes the loss that the attribute `au_loss`
             names.
         preset: the name of the preset that is used on real data unless the user names another.
+        benchmark: the name of the benchmark that is used unless the user names one.
+        control: the changes of settings, ``key=value``, that make the model's control: the same
+            model without what the family is about; empty if there is none. ``fauds bench`` can
+            train both and compare them.
         folder: the folder with the family's presets and weights; None if it is the folder
             models/NAME that is shipped with fauds.
 
@@ -267,10 +306,13 @@ class Model(nn.Module, ABC):
     """
 
     Settings: ClassVar[type[ModelSettings]]
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    terms: ClassVar[tuple[str, ...]]
+    needs: frozenset[Need] = frozenset()
+    uses: ClassVar[frozenset[Need]] = frozenset()
+    terms: tuple[str, ...]
     au_losses: ClassVar[tuple[AULoss, ...]] = ("entropy",)
     preset: ClassVar[str] = "paper"
+    benchmark: ClassVar[str] = "synthetic"
+    control: ClassVar[tuple[str, ...]] = ()
     folder: ClassVar[Path | None] = None
     au_loss: AULoss = "entropy"
 
@@ -290,6 +332,15 @@ class Model(nn.Module, ABC):
             UsageError: the family does not support this task or these settings.
             DataError: the pretrained weights are not available.
         """
+
+    @classmethod
+    def needs_of(cls, settings: Any) -> frozenset[Need]:
+        """Return what a batch must hold besides images and labels, for a model with settings.
+
+        Args:
+            settings: the architecture, an instance of the family's own `Settings`.
+        """
+        return cls.needs
 
     @property
     def backbone(self) -> nn.Module | None:

@@ -5,7 +5,7 @@ Learning" (ACM Multimedia 2024), section 3. Equations have the numbers of the pa
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from fauds.errors import UsageError
+from fauds.facs import AUS
 from fauds.nn.base import (
     Attends,
     Batch,
     BeamSearchOptions,
     Describes,
     Embeds,
+    Guided,
     Model,
     Need,
     Outputs,
@@ -28,17 +30,22 @@ from fauds.nn.base import (
     Tokens,
     means,
 )
+from fauds.nn.layers.au_map import au_maps
 from fauds.nn.layers.backbone import FourStages, LastStage, MultiScale
 from fauds.nn.layers.beam import beam_search
 from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.heads import BranchHeads, GlobalHead, focus
+from fauds.nn.layers.map_agreement import agreement, au_regions, cosine
 from fauds.nn.layers.words import PAD, WordLogits
 from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.settings import AULoss, BackboneSettings, ModelSettings
 
 TERMS = ("fau", "lgen", "ggen", "gau")
 """The names of the losses L_Fau, L_Lgen, L_Ggen and L_Gau."""
+
+CUE = "cue"
+"""The name of the term that aligns attention maps with AU maps, which is not in the paper."""
 
 
 class VLFAUSettings(ModelSettings):
@@ -73,6 +80,9 @@ class VLFAUSettings(ModelSettings):
             mean image feature, "zeros" for zero.
         dropout: the probability of dropout before the decoders' output layer.
         head_dropout: the probability of dropout before the layers that classify the AUs.
+        cues: the weight of a term that is not in the paper: 1 - cos(S_a, A_a), where S_a is the
+            spatial attention map of the branch of AU a (eq. 3), and A_a the map of where this AU is
+            visible on the face. 0 for training without it; it needs landmarks and `multi_level`.
     """
 
     backbone: BackboneSettings
@@ -92,6 +102,8 @@ class VLFAUSettings(ModelSettings):
     begin: Literal["mean", "zeros"] = "mean"
     dropout: float = Field(0.3, ge=0, lt=1)
     head_dropout: float = Field(0.0, ge=0, lt=1)
+    # Left out of saved settings unless used, so that older runs have the same settings.
+    cues: float = Field(0.0, ge=0, exclude_if=lambda weight: not weight)
 
     @model_validator(mode="after")
     def _languages_need_branches(self) -> "VLFAUSettings":
@@ -99,6 +111,11 @@ class VLFAUSettings(ModelSettings):
             raise ValueError(
                 "local_language needs multi_level, since its decoder reads the AU branches: "
                 "set model.multi_level=true or model.local_language=false"
+            )
+        if self.cues and not self.multi_level:
+            raise ValueError(
+                "cues needs multi_level, since it is about the attention maps of the AU branches: "
+                "set model.multi_level=true or model.cues=0"
             )
         return self
 
@@ -115,12 +132,14 @@ class VLFAUOutput(NamedTuple):
         global_au_logits: [B, A, 2], the logits for the paper's loss L_Gau, predicted from the image
             feature that the global decoder attends to, averaged over the words; None if
             `global_logits` is None.
+        maps: the spatial attention map of each AU, [B, A, h, w]; None without AU branches.
     """
 
     au_logits: Tensor
     local_logits: WordLogits | None = None
     global_logits: WordLogits | None = None
     global_au_logits: Tensor | None = None
+    maps: Tensor | None = None
 
 
 class _BackboneFeatures(NamedTuple):
@@ -140,7 +159,7 @@ class _BackboneFeatures(NamedTuple):
     maps: Tensor | None
 
 
-class VLFAU(Model, Describes, Attends, Embeds):
+class VLFAU(Model, Describes, Attends, Embeds, Guided):
     """VL-FAU, a network that predicts AUs and describes them in words.
 
     It is the network of section 3 of the paper (ACM Multimedia 2024), with any of the ablations of
@@ -181,6 +200,9 @@ class VLFAU(Model, Describes, Attends, Embeds):
         msc_width: the number of channels after each convolution of MSC.
         msc_pool, stage_norm: see `MultiScale`.
         feed_words, begin: see `CaptionDecoder`.
+        aus: the names of the AUs, of which the maps of AUs need to know where they are visible; ()
+            if fauds does not know all of them.
+        cues: the weight of the term that aligns attention maps with AU maps; see `VLFAUSettings`.
 
     Attributes:
         stem.body: the timm network, into which the weights of a backbone alone are loaded.
@@ -190,8 +212,9 @@ class VLFAU(Model, Describes, Attends, Embeds):
     """
 
     Settings = VLFAUSettings
-    needs: ClassVar[frozenset[Need]] = frozenset({"captions"})
-    terms = TERMS
+    needs: frozenset[Need] = frozenset({"captions"})
+    uses = frozenset({"landmarks"})
+    terms: tuple[str, ...] = TERMS
     au_losses = ("entropy", "asymmetric")
     preset = "full"
 
@@ -221,9 +244,14 @@ class VLFAU(Model, Describes, Attends, Embeds):
         stage_norm: bool = True,
         feed_words: bool = True,
         begin: Literal["mean", "zeros"] = "mean",
+        aus: tuple[str, ...] = (),
+        cues: float = 0.0,
     ) -> None:
         super().__init__()
-        self.num_aus = num_aus
+        self.num_aus, self.image_size = num_aus, image_size
+        self.aus, self.cues = aus, cues
+        if cues:
+            self.needs, self.terms = self.needs | {"landmarks"}, (*TERMS, CUE)
         self.stem = FourStages(
             backbone, backbone_args, pretrained, image_size, last_only=not multi_level
         )
@@ -263,16 +291,30 @@ class VLFAU(Model, Describes, Attends, Embeds):
                 where="model",
                 hint="choose another model, for example linear",
             )
+        unknown = [name for name in spec.names if name not in AUS]
+        if settings.cues and unknown:
+            raise UsageError(
+                f"Where {', '.join(unknown)} is visible is not known, so that attention maps "
+                "cannot be aligned with AU maps.",
+                where="model.cues",
+                hint="set model.cues=0",
+            )
         backbone = settings.backbone
         return cls(
             backbone=backbone.name,
             backbone_args=dict(backbone.args),
             pretrained=backbone.pretrained and backbone.weights is None,
             num_aus=len(spec.names),
+            aus=() if unknown else spec.names,
             local_vocab=spec.vocabulary["local"],
             global_vocab=spec.vocabulary["global"],
             **settings.model_dump(exclude={"backbone", "mean", "std"}),
         )
+
+    @classmethod
+    def needs_of(cls, settings: VLFAUSettings) -> frozenset[Need]:
+        """Return what a batch must hold besides images and labels, for a model with settings."""
+        return cls.needs | {"landmarks"} if settings.cues else cls.needs
 
     @property
     def backbone(self) -> nn.Module:
@@ -304,27 +346,42 @@ class VLFAU(Model, Describes, Attends, Embeds):
             global_logits, attended = self.global_decoder(encoded.whole, batch.global_words)
             if self.global_head is not None:
                 global_au_logits = self.global_head(global_logits.mean_per_row(attended))
-        return VLFAUOutput(au_logits, local_logits, global_logits, global_au_logits)
+        outputs = (au_logits, local_logits, global_logits, global_au_logits)
+        return VLFAUOutput(*outputs, encoded.maps)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the number of items over which each loss is averaged; see `loss_counts`."""
+        """Return the number of items over which each loss is averaged; see `loss_counts`.
+
+        The items of the term `CUE` are the coded AUs of faces with landmarks.
+        """
         counts = loss_counts(batch.labels, batch.local, batch.global_)
-        return dict(zip(TERMS, counts, strict=True))
+        by_term = dict(zip(TERMS, counts, strict=True))
+        return {**by_term, CUE: self._guided(batch).sum().float()} if self.cues else by_term
 
     def loss(self, output: VLFAUOutput, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
-        """Return each of the four losses by name, summed over its items; see `loss_sums`."""
-        return loss_sums(output, batch.labels, weights, self.au_loss)
+        """Return each of the losses by name, summed over its items; see `loss_sums`."""
+        sums = loss_sums(output, batch.labels, weights, self.au_loss)
+        if not self.cues or output.maps is None or batch.landmarks is None:
+            return sums
+        maps = output.maps.float()
+        distance = 1 - cosine(maps, self.guides(batch.landmarks.float(), maps.shape[-1]))
+        guided = torch.where(self._guided(batch), distance, 0)
+        return {**sums, CUE: self.cues * guided.sum()}
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the probability of each AU being active, [B, A], without writing captions."""
         return self._probabilities(self._encode(images))
 
     def test_step(self, batch: Batch) -> TestOutputs:
-        """Return the probabilities of AUs, and the top-5 accuracy of the words of captions.
+        """Return the probabilities of AUs, the top-5 accuracy of words, and where maps lie.
 
         A word of a reference caption is a hit if the decoder has it among its five most probable
         words, after being fed the reference words before it (teacher forcing). The measures
         "local_word_top5" and "global_word_top5" are (hits, words).
+
+        If the batch has landmarks, the attention map of each coded AU is compared with the map of
+        where this AU is visible: "att_cos", "att_inside" and "att_pointing"; see
+        `fauds.nn.layers.map_agreement.agreement`.
         """
         output = self(batch)
         words = {"local_word_top5": output.local_logits, "global_word_top5": output.global_logits}
@@ -333,7 +390,34 @@ class VLFAU(Model, Describes, Attends, Embeds):
             for name, logits in words.items()
             if logits is not None
         }
-        return TestOutputs(output.au_logits.float().softmax(dim=-1)[..., 1], hits)
+        probabilities = output.au_logits.float().softmax(dim=-1)[..., 1]
+        if output.maps is None or batch.landmarks is None or not self.aus:
+            return TestOutputs(probabilities, hits)
+        maps, landmarks = output.maps.float(), batch.landmarks.float()
+        alone = torch.eye(self.num_aus, device=maps.device).expand(len(maps), -1, -1)
+        measures = agreement(
+            maps,
+            self.guides(landmarks, maps.shape[-1]),
+            au_regions(landmarks, alone, self.image_size, self.aus),
+        )
+        coded = batch.labels >= 0
+        by_frame = {f"att_{k}": torch.where(coded, v, torch.nan) for k, v in measures.items()}
+        return TestOutputs(probabilities, hits, by_frame)
+
+    def guides(self, landmarks: Tensor, size: int) -> Tensor:
+        """Return where each AU is visible on each face, [B, A, size, size], 0 to 1.
+
+        Raises:
+            UsageError: fauds does not know where one of the AUs is visible.
+        """
+        return au_maps(landmarks, size, self.image_size, self.aus)
+
+    def _guided(self, batch: Batch) -> Tensor:
+        """Return which AUs have an attention map to align: coded ones of known faces, [B, A]."""
+        if batch.landmarks is None:
+            return torch.zeros_like(batch.labels, dtype=torch.bool)
+        known = self.guides(batch.landmarks.float(), 1)[:, :, 0, 0] > 0
+        return (batch.labels >= 0) & known
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> Tensor:

@@ -55,7 +55,11 @@ def _crop_request(default: AlignmentSettings, options: Mapping[str, Any]) -> Cro
     name = options.get("alignment", default.name)
     # The benchmark only names the version of its own alignment.
     version = default.version if name == default.name else alignment(name).version
-    fields = {"without_landmarks": default.without_landmarks, "workers": launcher.cores()}
+    fields: dict[str, Any] = {
+        "without_landmarks": default.without_landmarks,
+        "orientation": default.orientation,
+        "workers": launcher.cores(),
+    }
     return CropRequest(**{**fields, **options, "alignment": name, "version": version})
 
 
@@ -94,7 +98,7 @@ def find_media(
         root, last, camera=camera, image_base=options.image_base, images=options.images
     )
     # The digest of single images is part of their source: the reader knows where they are.
-    with_images = [name for name in with_images if last[name]]
+    with_images = [name for name in with_images if last[name] and not media.covers_images]
     if not with_images:
         return media, {}
     keys: dict[Any, SequenceId] = {tuple(filter(None, name)): name for name in with_images}

@@ -19,17 +19,15 @@ from fauds.evaluation.evaluate import (
     RunDescription,
     evaluate,
 )
-from fauds.nn import presets
+from fauds.runs.fold import pretraining
 from fauds.runs.illustrations import write_gallery
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
 from fauds.runs.predict import TEST_EPOCHS, VALIDATION_EPOCHS
 from fauds.runs.run import Run
-from fauds.settings import BackboneSettings
 from fauds.tables import predictions as predictions_file
 from fauds.tables import store
 from fauds.tables.paths import MEASURED, PREDICTIONS, fold_folder
-from fauds.training import backbone_file
 
 
 def write_results(run: Run) -> None:
@@ -53,7 +51,8 @@ def write_results(run: Run) -> None:
         selection=plan.benchmark.metric.selection,
         alignment=inputs.face_images.described,
         frame_set=inputs.face_images.frame_set,
-        pretraining=_pretraining(plan),
+        # Runs of an older fauds do not have this entry.
+        pretraining=measured[folds[0]].get("pretraining") or pretraining(plan),
         seeds=[plan.settings.training.seed],
         seconds=sum(measures["seconds"] for measures in measured.values()),
         computed_on=sorted({measures["computed_on"] for measures in measured.values()}),
@@ -154,13 +153,3 @@ def _measured(plan: Plan, fold: int) -> dict[str, Any]:
     path = fold_folder(plan.folder, fold) / MEASURED
     measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return measured
-
-
-def _pretraining(plan: Plan) -> str:
-    """Return a phrase that describes how the backbone was pretrained."""
-    backbone = getattr(plan.settings.model, "backbone", None)
-    if not isinstance(backbone, BackboneSettings):
-        return "not declared by the model"
-    if backbone.weights:
-        return backbone_file.pretraining(presets.folder(plan.model) / backbone.weights)
-    return f"timm's weights of {backbone.name}" if backbone.pretrained else "from scratch"

@@ -88,6 +88,14 @@ def _root(workspace: Workspace, old: dict[str, Any] | None, root: Path | None) -
     Raises:
         UsageError: no folder is given, and none has been read before.
     """
+    if workspace.protocol.table is not None:
+        if root is not None:
+            raise UsageError(
+                f"{workspace.dataset} is a table, which its protocol names.",
+                where="--root",
+                hint="leave out --root; the protocol says where the table and the images are",
+            )
+        return workspace.protocol.table.images or workspace.protocol.table.file.parent
     if root is not None:
         return root
     generated = workspace.folder / "raw"

@@ -148,23 +148,61 @@ class AlignmentSettings(Settings):
         without_landmarks: what to do with a frame for which the dataset has no landmarks: leave
             the frame out ("drop"), interpolate the landmarks of the frames before and after it
             ("neighbours"), or run a face detector ("detect").
+        orientation: whether images are used as they are "stored", or turned "upright" as their
+            EXIF orientation says; None for "stored" if the dataset's landmarks are used, which were
+            made for stored pixels, and "upright" if a detector finds all faces.
     """
 
     name: str
     version: int
     without_landmarks: Literal["drop", "neighbours", "detect"] = "drop"
+    orientation: Literal["stored", "upright"] | None = None
 
 
 class Raw(Settings):
     """Hints for error messages about missing files, which say what to copy from the dataset.
 
     Attributes:
-        `pictures`: the hint to show if images are missing.
+        pictures: the hint to show if images are missing.
         landmarks: the hint to show if landmarks are missing.
     """
 
     pictures: str = "copy them to any folder under the root"
     landmarks: str = "copy them to any folder under the root"
+
+
+class CodedTable(Settings):
+    """The table that a dataset of the user's own consists of, and the images of its frames.
+
+    Attributes:
+        file: the table: a delimited text or Parquet file, relative to the protocol's file.
+        columns: the names of columns by what they hold, where they are not the usual ones; see
+            `fauds.datasets.codes.Role`.
+        scale: the scale of numbers whose columns do not say it; see `fauds.datasets.codes.Scale`.
+        images: the folder of the images, relative to the protocol's file; None for no images.
+        pattern: how the path of an image in this folder is made of subject, clip and frame, such
+            as "{subject}/{clip}/{frame}", without a suffix; None if the table has a column of
+            paths, or names images by their keys.
+    """
+
+    file: Path
+    columns: dict[str, str] = Field(default_factory=dict)
+    scale: Literal["occurrence", "probability", "0-5", "0-1", "0-100"] | None = None
+    images: Path | None = None
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _check_pattern(cls, pattern: str | None) -> str | None:
+        if pattern is not None and "{frame}" not in pattern:
+            raise ValueError("it must contain {frame}, such as {subject}/{clip}/{frame}")
+        return pattern
+
+    def beside(self, path: Path) -> "CodedTable":
+        """Return the same table with absolute paths, which were relative to a protocol's file."""
+        folder = path.resolve().parent
+        images = None if self.images is None else folder / self.images
+        return self.model_copy(update={"file": folder / self.file, "images": images})
 
 
 class Benchmark(Settings):
@@ -177,6 +215,7 @@ class Benchmark(Settings):
         title: a title for readers.
         dataset: the name of the dataset, which decides how its files are read; None if `train`
             and `test` are set.
+        table: the user's own table of codes, if `dataset` is "table".
         train: the name of the protocol whose subjects are trained on. A protocol with `train` and
             `test` joins the tables of these two protocols, and keeps the action units in `aus`.
         test: the name of the protocol whose subjects are tested.
@@ -209,6 +248,7 @@ class Benchmark(Settings):
     version: int = Field(ge=1)
     title: str
     dataset: str | None = None
+    table: CodedTable | None = None
     train: str | None = None
     test: str | None = None
     aus: tuple[AU, ...] = Field(default=(), min_length=1)
@@ -216,7 +256,10 @@ class Benchmark(Settings):
     target: SerializeAsAny[Target] = cast(Target, None)
     missing_code: int | None = None
     sexes: Literal[
-        "first letter of the subject's id", "labelled for each image", "not published"
+        "first letter of the subject's id",
+        "labelled for each image",
+        "a column of the table",
+        "not published",
     ] = "not published"
     frames: FrameSet = FrameSet()
     folds: Folds | None = None
@@ -295,6 +338,8 @@ class Benchmark(Settings):
         repeated = sorted({au for au in self.aus if self.aus.count(au) > 1})
         if repeated:
             raise ValueError(f"aus: {', '.join(repeated)} is listed more than once")
+        if (self.dataset == "table") != (self.table is not None):
+            raise ValueError("dataset: table and the key table belong together")
         if not self.is_joined:
             if self.dataset is None or self.occurrence == JOINED_RULE:
                 raise ValueError(
@@ -347,7 +392,12 @@ class Benchmark(Settings):
                 f"and {self.test}.",
                 hint=f"read one of these two: --dataset {self.train}, --dataset {self.test}",
             )
-        return self.target.reader_options()
+        options = self.target.reader_options()
+        if self.table is not None:
+            table = self.table.model_dump(mode="json", exclude_none=True)
+            options["table"] = table | {"missing_code": self.missing_code}
+            options["occurrence_at"] = self.target.occurrence_at
+        return options
 
     def fingerprint(self) -> str:
         """Return a SHA-256 digest, in hex, that changes if the protocol may give other results.
@@ -364,6 +414,7 @@ class Benchmark(Settings):
             "folds": {"source", "note"},
             "expected": {"source"},
             "frames": {"file"},
+            "table": {"file", "images"},
         }
         content = self.model_dump(mode="json", exclude=prose, exclude_none=True)
         if self.frames.file is not None:
@@ -416,6 +467,8 @@ def read_benchmark(path: Path) -> Benchmark:
         protocol = Benchmark.model_validate(read_yaml(path))
     except ValidationError as error:
         raise validation_error(Benchmark, error, path, usage=False) from error
+    if protocol.table is not None:
+        protocol = protocol.model_copy(update={"table": protocol.table.beside(path)})
     if protocol.frames.file is None:
         return protocol
     frame_list = path.resolve().parent / protocol.frames.file

@@ -52,29 +52,45 @@ def read(path: Path) -> Benchmark:
 def _check_facts(protocol: Benchmark, path: Path) -> None:
     """Raise DataError if a user's protocol contradicts the labels of its dataset.
 
-    For example, the labels code intensity, but the protocol states that they code occurrence. The
-    facts about the labels are those in the protocol that fauds ships for the dataset.
+    For example, the labels code intensity, but the protocol states that they code occurrence; or
+    the labels are action units, but the protocol predicts classes. The facts about the labels are
+    those in the protocol that fauds ships for the dataset.
     """
     if protocol.dataset not in protocols.names():
         return
     shipped = protocols.benchmark(protocol.dataset)
+    if ("classes" in protocol.reader_options()) != ("classes" in shipped.reader_options()):
+        declared = (
+            f"{key}: {_one_line(value)}" for key, value in shipped.target.protocol_keys().items()
+        )
+        labels = f"{protocol.dataset} labels {shipped.target.plural}"
+        hint = f"{labels}, for example {', '.join(declared)}"
+        raise _contradiction("target", protocol.target.kind, protocol, path, hint)
     if protocol.missing_code != shipped.missing_code:
         if shipped.missing_code is None:
             hint = f"{protocol.dataset} has no code for 'not coded': set missing_code: null"
         else:
             code = shipped.missing_code
             hint = f"{protocol.dataset} writes {code} for 'not coded': set missing_code: {code}"
-        raise _contradiction("missing_code", protocol, path, hint)
+        raise _contradiction("missing_code", protocol.missing_code, protocol, path, hint)
     if protocol.sexes != shipped.sexes:
-        raise _contradiction("sexes", protocol, path, f"set sexes: {shipped.sexes}")
+        hint = f"set sexes: {shipped.sexes}"
+        raise _contradiction("sexes", protocol.sexes, protocol, path, hint)
     if (protocol.occurrence_at is None) != (shipped.occurrence_at is None):
         coding = "occurrence" if shipped.occurrence_at is None else "intensity"
         hint = f"the labels code {coding}: set occurrence: {shipped.occurrence}"
-        raise _contradiction("occurrence", protocol, path, hint)
+        raise _contradiction("occurrence", protocol.occurrence, protocol, path, hint)
 
 
-def _contradiction(key: str, protocol: Benchmark, path: Path, hint: str) -> DataError:
-    value = getattr(protocol, key)
+def _one_line(value: object) -> str:
+    """Return a value as YAML in one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.splitlines()[0]
+
+
+def _contradiction(
+    key: str, value: object, protocol: Benchmark, path: Path, hint: str
+) -> DataError:
     return DataError(
         f"{key}: {'null' if value is None else repr(value)} contradicts the labels of "
         f"{protocol.dataset}.",

@@ -7,14 +7,14 @@ import numpy as np
 from rich.table import Table
 
 from fauds.evaluation.compare import (
-    LEVEL,
-    PERMUTATIONS,
     SEED,
     MetricComparison,
     ModelComparison,
     changed_settings,
 )
 from fauds.evaluation.finished import CountedRun
+from fauds.metrics.intervals import LEVEL
+from fauds.report import map_metrics
 from fauds.report.formatting import (
     new_console,
     new_table,
@@ -54,8 +54,10 @@ def show_comparison(
     )
     for line in _models(pair):
         console.print(line, soft_wrap=True)
-    for name, compared in pair.metrics.items():
-        console.print(_table(pair, name, compared))
+    for name in pair.target.statistics:
+        console.print(_table(pair, name, pair.metrics[name]))
+    if maps := _maps(pair):
+        console.print(_map_table(maps))
     for line in _notes(pair, runs):
         console.print(line, soft_wrap=True)
     console.print()
@@ -66,11 +68,16 @@ def show_comparison(
 def _notes(pair: ModelComparison, runs: int | None) -> Iterator[str]:
     """Yield lines of text that explain the columns of the tables."""
     results = pair.a[0].results
-    over = f"{results.units} and training seeds" if pair.covers_training else results.units
+    seeds = _seeds_covered(pair)
+    over = f"{results.units} and {seeds}" if seeds else results.units
     yield (
         f"a - b: difference in points, {_ESTIMANDS[pair.estimand]}, with its 95 % interval over "
         f"{over}; p: permutation test, the two models swapped by {results.unit}; adjusted p: "
         f"for testing {len(pair.aus)} {pair.target.shorts} at once (max-T)."
+    )
+    yield (
+        f"Not in the interval: that models trained on other {results.units} would differ too "
+        "(docs/metrics.md says how much)."
     )
     if any(np.isnan(c.comparison.low[:-1]).any() for c in pair.metrics.values()):
         yield (
@@ -82,6 +89,27 @@ def _notes(pair: ModelComparison, runs: int | None) -> Iterator[str]:
             f"The workdir holds {runs} runs of this protocol. A comparison chosen among many looks "
             "better than it is: say how many you made."
         )
+
+
+def _seeds_covered(pair: ModelComparison) -> str:
+    """Return which training seeds the interval is over besides subjects, in words; "" if none."""
+    if pair.covers_training:
+        return "training seeds"
+    several = [side for side, runs in (("a", pair.a), ("b", pair.b)) if len(runs) > 1]
+    return f"the training seeds of model {several[0]}" if several else ""
+
+
+def _model(pair: ModelComparison, side: str) -> str:
+    """Return what a verdict is about: "trained model a" for one run, "model a" for several."""
+    runs = pair.a if side == "a" else pair.b
+    return f"model {side}" if len(runs) > 1 else f"trained model {side}"
+
+
+def _both(pair: ModelComparison) -> str:
+    """Return the words for the two models that are compared."""
+    if (len(pair.a) > 1) == (len(pair.b) > 1):
+        return f"these two {'models' if pair.covers_training else 'trained models'}"
+    return f"{_model(pair, 'a')} and {_model(pair, 'b')}"
 
 
 def _of_subjects(pair: ModelComparison) -> str:
@@ -127,32 +155,27 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
     like = "images" if results.unit == "image" else "people"
     whom = f"{like} like these {pair.subjects:,}"
     figure = pair.target.overall[pair.target.main_metric]
-    models = "models" if pair.covers_training else "trained models"
     if np.isnan(compared.comparison.difference[-1]):
         yield _undefined(pair, pair.target.main_metric)
         return
-    if np.isnan(compared.comparison.low[-1]):
-        yield (
-            f"The {figure} of the two {models} differs by "
-            f"{points(compared.comparison.difference[-1])} points (a - b), but the spread between "
-            f"{results.units} is unknown, so that there is no interval and no verdict."
-        )
+    if not compared.has_interval:
+        yield _without_interval(pair, pair.target.main_metric)
         return
     if compared.told_apart:
-        better, worse = _ranked(compared)
-        one = "Model" if pair.covers_training else "Trained model"
+        better, worse = (_model(pair, side) for side in _ranked(compared))
         yield (
-            f"{one} {better} is better than {one.lower()} {worse} for {whom}: by {_by(compared)} "
+            f"{sentence_case(better)} is better than {worse} for {whom}: by {_by(compared)} "
             f"of {figure} ({_sure(compared)})."
         )
     else:
         yield (
-            f"These two {models} cannot be told apart for {whom}: their {figure} differs by "
-            f"{_less(compared)}. A comparison like this one usually detects a difference of "
-            f"{100 * compared.detectable:.1f} points or more, and usually misses a smaller one."
+            f"{sentence_case(_both(pair))} cannot be told apart for {whom}: their {figure} differs "
+            f"by {_less(compared)}. A comparison like this one detects a true difference of "
+            f"{100 * compared.detectable:.1f} points in about four of five cases, and a smaller "
+            "one less often."
         )
     if margin is not None:
-        within = f"within {100 * margin:g} points"
+        within = f"within {100 * margin:g} point{'' if round(100 * margin, 9) == 1 else 's'}"
         yield (
             f"They are equivalent {within}: the interval lies inside."
             if compared.equivalent(margin)
@@ -160,22 +183,26 @@ def _main_verdict(pair: ModelComparison, margin: float | None) -> Iterator[str]:
         )
     if not compared.agrees_with_p:
         excludes = "excludes" if compared.told_apart else "includes"
+        seeds = _seeds_covered(pair)
         yield (
             f"The permutation test, a check, disagrees (p {_probability(compared.comparison.p[-1])}"
             f"): the verdict follows the interval, which {excludes} 0. The interval is about the "
-            f"size of the difference{' over seeds' if pair.covers_training else ''}; p only asks "
+            f"size of the difference{f' over {seeds}' if seeds else ''}; p only asks "
             f"whether the two could be swapped on these {results.units}."
         )
 
 
 def _others(pair: ModelComparison) -> Iterator[str]:
     """Yield a sentence for each metric except the main one: which model has the better value."""
-    for name, compared in pair.metrics.items():
+    for name in pair.target.statistics:
+        compared = pair.metrics[name]
         if name == pair.target.main_metric:
             continue
         figure = pair.target.overall[name]
         if np.isnan(compared.comparison.difference[-1]):
             yield _undefined(pair, name)
+        elif not compared.has_interval:
+            yield _without_interval(pair, name)
         elif not compared.told_apart:
             subject, less = sentence_case(figure), _less(compared)
             yield f"{subject} does not tell them apart: it differs by {less}."
@@ -187,6 +214,16 @@ def _others(pair: ModelComparison) -> Iterator[str]:
 
 def _undefined(pair: ModelComparison, name: str) -> str:
     return f"The {pair.target.overall[name]} is undefined: {pair.target.undefined_overall[name]}."
+
+
+def _without_interval(pair: ModelComparison, name: str) -> str:
+    """Return a sentence on a metric whose difference has no interval, and therefore no verdict."""
+    units = pair.a[0].results.units
+    return (
+        f"The {pair.target.overall[name]} of {_both(pair)} differs by "
+        f"{points(pair.metrics[name].comparison.difference[-1])} points (a - b), but the spread "
+        f"between {units} is unknown, so that there is no interval and no verdict."
+    )
 
 
 def _less(compared: MetricComparison) -> str:
@@ -267,6 +304,32 @@ def _table(pair: ModelComparison, name: str, compared: MetricComparison) -> Tabl
     return table
 
 
+def _maps(pair: ModelComparison) -> dict[str, MetricComparison]:
+    """Return the comparisons by metrics of maps, by the titles of the metrics."""
+    return {
+        title: pair.metrics[name]
+        for name, title in map_metrics.TITLES.items()
+        if name in pair.metrics
+    }
+
+
+def _map_table(maps: dict[str, MetricComparison]) -> Table:
+    """Return the table of the comparisons by metrics of maps, over all AUs or classes, 0 to 1."""
+    table = new_table("agreement of maps", "a", "b", "a - b", "95 % interval", "p")
+    for title, compared in maps.items():
+        a, b = compared.a[-1], compared.b[-1]
+        comparison = compared.comparison
+        low, high = comparison.low[-1], comparison.high[-1]
+        table.add_row(
+            title,
+            *("-" if np.isnan(value) else f"{value:.2f}" for value in (a, b)),
+            "-" if np.isnan(a - b) else f"{comparison.difference[-1]:+.2f}",
+            "-" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}",
+            _probability(comparison.p[-1]),
+        )
+    return table
+
+
 def _rows(pair: ModelComparison, compared: MetricComparison) -> Iterator[dict[str, Any]]:
     """Yield the rows of a comparison table as dictionaries: one per AU or class, then one for all.
 
@@ -313,7 +376,7 @@ def as_data(pair: ModelComparison, margin: float | None = None) -> dict[str, Any
         "b": [run.name for run in pair.b],
         "estimand": pair.estimand,
         "level": LEVEL,
-        "permutations": PERMUTATIONS,
+        "permutations": pair.swaps,
         "seed": SEED,
         "covers_training": pair.covers_training,
         "margin": margin,

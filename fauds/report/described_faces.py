@@ -1,5 +1,6 @@
 """The test faces that a run keeps for its report: labels, predictions, texts, attention maps."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class AuRow:
         text: the description of this AU that the model generated; None if it generated none.
         attention: the attention map over the face, float [rows, columns]; None if the run kept
             none.
+        guide: where the attention should lie by the landmarks of the face, 0 to 1, float [rows,
+            columns]; None if the run kept no such map.
     """
 
     name: str
@@ -31,6 +34,7 @@ class AuRow:
     probability: float
     text: str | None
     attention: np.ndarray | None = None
+    guide: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class DescribedFace:
         true_face: the description of the face made from its labels; None if a needed AU is not
             coded.
         frame_id: the frame's number in frames.parquet.
+        attention: the attention map that all AUs or classes share, float [rows, columns]; None if
+            the run kept none.
     """
 
     key: str
@@ -53,6 +59,7 @@ class DescribedFace:
     face_text: str | None
     true_face: str | None
     frame_id: int = -1
+    attention: np.ndarray | None = None
 
     @property
     def wrong(self) -> list[str]:
@@ -66,13 +73,12 @@ def gallery(folder: Path) -> list[DescribedFace]:
     if not path.exists():
         return []
     results = results_file.read(folder)
-    size = store.read_meta(path)["settings"]
-    shape = (size.get("height", -1), size.get("width", -1))
-    return [_face(row, results, shape) for row in store.read_table(path).to_pylist()]
+    sizes = store.read_meta(path)["settings"]
+    return [_face(row, results, sizes) for row in store.read_table(path).to_pylist()]
 
 
 def _face(
-    row: dict[str, Any], results: "results_file.Results", shape: tuple[int, int]
+    row: dict[str, Any], results: "results_file.Results", sizes: dict[str, int]
 ) -> DescribedFace:
     target = results.protocol.predicts
     scores = np.array([[row[name] for name in target.names]], np.float32)
@@ -84,16 +90,27 @@ def _face(
             predicted=predicted,
             probability=row[au],
             text=row.get(f"{au}_text"),
-            attention=_map(row.get(f"{au}_attention"), shape),
+            attention=_map(row.get(f"{au}_attention"), sizes.get("height", -1)),
+            guide=_map(row.get(f"{au}_guide"), -1),
         )
         for au, predicted in zip(target.names, decided, strict=True)
     ]
     parts = (row[name] for name in ("subject", "task", "frame"))
     key = row.get("key") or "/".join(str(part) for part in parts if part != "")
     return DescribedFace(
-        key, row["image"], aus, row.get("face_text"), row.get("true_face"), row["frame_id"]
+        key,
+        row["image"],
+        aus,
+        row.get("face_text"),
+        row.get("true_face"),
+        row["frame_id"],
+        _map(row.get("shared_attention"), sizes.get("shared_height", -1)),
     )
 
 
-def _map(values: list[float] | None, shape: tuple[int, int]) -> np.ndarray | None:
-    return None if values is None else np.array(values, np.float32).reshape(shape)
+def _map(values: list[float] | None, rows: int) -> np.ndarray | None:
+    """Return a stored map as an array with a number of rows; -1 for a square map."""
+    if values is None:
+        return None
+    height = rows if rows > 0 else math.isqrt(len(values))
+    return np.array(values, np.float32).reshape(height, -1)

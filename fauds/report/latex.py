@@ -200,7 +200,8 @@ def _caption(runs: Sequence[Results], rows: Sequence[_LatexRow]) -> str:
     target = first.protocol.predicts
     title = f"{target.titles[target.main_metric]} in % by {target.noun}"
     parts = [f"{title} on {first.benchmark} (version {first.benchmark_version}), "]
-    parts.append(f"{first.protocol.folds}, mean of folds, threshold {first.protocol.threshold}.")
+    threshold = f", threshold {first.protocol.threshold}" if target.has_threshold else ""
+    parts.append(f"{first.protocol.folds}, mean of folds{threshold}.")
     if first.synthetic:
         parts.append(" Synthetic faces: not comparable with any published figure.")
     for field in ("alignment", "frame_set", "selection"):

@@ -13,6 +13,7 @@ from fauds.evaluation import results as results_file
 from fauds.evaluation.results import Results
 from fauds.report.described_faces import DescribedFace, gallery
 from fauds.report.formatting import percent, percent_range, sentence_case
+from fauds.report.map_metrics import NOTE, map_table
 from fauds.report.published import (
     lacking,
     like_for_like_note,
@@ -42,6 +43,8 @@ def write_report(folder: Path) -> Path:
         target=results.protocol.predicts,
         fold_tables=_fold_tables(results),
         confusion=_confusion(results),
+        maps=_maps(results),
+        map_note=NOTE,
         words=_word_table(results),
         undefined=results.undefined,
         agreement=results.value("local_text_agreement", "mean_of_folds"),
@@ -113,6 +116,12 @@ def _fold_tables(results: Results) -> dict[str, str]:
 def _confusion(results: Results) -> str:
     """Return the confusion matrix of a run's classes as Markdown; "" for action units."""
     table = confusion_table(results)
+    return "" if table is None else table.markdown()
+
+
+def _maps(results: Results) -> str:
+    """Return the agreement of the model's maps with AU maps as Markdown; "" without such maps."""
+    table = map_table(results)
     return "" if table is None else table.markdown()
 
 

@@ -196,7 +196,7 @@ def _published(protocol: Benchmark) -> list[str]:
         f"Published {title} of {len(methods)} methods: {', '.join(methods)}. "
         f"Taken from: {', '.join(sources)}.",
         _chosen(protocol, "epoch"),
-        *([] if target.form == "multiclass" else [_chosen(protocol, "threshold")]),
+        *([_chosen(protocol, "threshold")] if target.has_threshold else []),
         "They stand beside a run only if it has this version, real data, and exactly these folds "
         f"and subjects. They are compared by {_compared(protocol)}, in percent. Their alignments "
         "and frame sets are their own, and seldom declared.",

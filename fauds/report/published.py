@@ -25,8 +25,9 @@ class ChosenRow:
     Attributes:
         selection: the name of the selection in results.json; None for the headline.
         words: the selection in words; None for the headline.
-        epoch: how the epoch was chosen: "last" or as the headline was, or "test".
-        threshold: how the threshold was chosen: "fixed at 0.5", "test" or "none".
+        epoch: how the epoch was chosen: "test", or as `Protocol.selection` says: "last",
+            "validation" or, for external predictions, "elsewhere".
+        threshold: how the threshold was chosen: "fixed at 0.5", "test", or "none" for classes.
     """
 
     selection: str | None
@@ -45,8 +46,8 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
         results: the results of the run.
         metric: the name of the metric, such as "f1".
     """
-    classes = results.protocol.predicts.form == "multiclass"
-    fixed = "none" if classes else f"fixed at {results.protocol.threshold:g}"
+    has_threshold = results.protocol.predicts.has_threshold
+    fixed = f"fixed at {results.protocol.threshold:g}" if has_threshold else "none"
     rows = [
         ChosenRow(None, None, results.protocol.selection, fixed),
         ChosenRow("best_test_epoch", "epoch best on the test part", "test", fixed),
@@ -57,7 +58,7 @@ def rows_beside_published(results: Results, metric: str) -> list[ChosenRow]:
             "test",
         ),
     ]
-    if classes:
+    if not has_threshold:
         rows.pop()
     return [
         row

@@ -153,7 +153,10 @@ def fold_table(results: Results, metric: str, beside: Mapping[str, str] | None =
 
 
 def baseline_cell(results: Results, metric: str, name: str | None) -> Cell:
-    """Return a cell with the mean over folds of a metric, in %; in words if it is undefined.
+    """Return a cell with the mean over folds of a metric, in %.
+
+    A baseline that is undefined for an AU or class in every fold is given in words, such as
+    ``never active``; other undefined values are "-".
 
     Args:
         results: the results of a run.
@@ -162,8 +165,10 @@ def baseline_cell(results: Results, metric: str, name: str | None) -> Cell:
     """
     row = results.row(metric, "mean_of_folds", name)
     words = results.protocol.predicts.undefined_baselines.get(metric)
-    if row is not None and row.value is None and words is not None:
-        return Cell(words)
+    if words is not None and name is not None and row is not None and row.value is None:
+        of_folds = [results.value(metric, "fold", name, fold) for fold in results.folds]
+        if all(value is None for value in of_folds):
+            return Cell(words)
     return figure(row)
 
 

@@ -24,7 +24,12 @@ from fauds.tables.frames import split_groups
 from fauds.tables.paths import FRAMES, PREDICTIONS, WEIGHTS, fold_folder
 from fauds.tables.schemas import SPLIT
 from fauds.training import checkpoint, timing
-from fauds.training.batches import SHARED_MEMORY, fitting_workers
+from fauds.training.batches import (
+    SHARED_MEMORY,
+    fitting_workers,
+    largest_micro_batch,
+    steps_an_epoch,
+)
 from fauds.training.device import device_description, loader_workers, make_accelerator
 from fauds.training.loop import build_model
 from fauds.training.nvidia import reason_unused
@@ -46,7 +51,7 @@ class FoldWork:
 
     Attributes:
         folder: the folder of the fold.
-        training: the number of frames to train on, in each epoch.
+        training: the number of frames that the fold can train on.
         testing: the number of frames to test.
         epochs: the number of epochs that are left; 0 if the fold is trained and only tested.
     """
@@ -91,7 +96,7 @@ def check_machine(plan: Plan, tables: Path, say: Say, groups: int = 1) -> int:
     reason = None if on_request else reason_unused()
     with timing.random_state_kept(accelerator.device):
         model = _build(plan, settings.model.untrained())
-        needed = _disk_space(work, model, averaged=settings.training.ema is not None)
+        needed = _disk_space(work, model, settings.training, groups)
         times = timing.measure(model, settings, accelerator, target.names, target.form)
         step = times.step(_faces_per_process(plan, accelerator))
         seconds = _seconds(work, settings.training, step, times.testing / accelerator.num_processes)
@@ -112,7 +117,8 @@ def check_machine(plan: Plan, tables: Path, say: Say, groups: int = 1) -> int:
     epochs = sum(fold.epochs for fold in work)
     say(
         f"estimated time: about {duration_text(seconds)} for {counted(epochs, 'epoch')} in "
-        f"{counted(len(work), 'fold')}, at {step:.{2 if step < 10 else 0}f} s a step"
+        f"{counted(len(work), 'fold')}, at {step:.{2 if step < 10 else 0}f} s a step, without "
+        "reading images and describing faces"
     )
     return needed
 
@@ -206,6 +212,8 @@ def _seconds(
 ) -> float:
     """Return the estimated seconds of training and testing.
 
+    Validation subjects are counted as trained on, and not as tested after each epoch.
+
     Args:
         work: what is left to do for each fold.
         training: the settings of training.
@@ -214,32 +222,36 @@ def _seconds(
     """
     each_epoch = training.watch_test or training.validation_subjects > 0
     return sum(
-        fold.epochs * -(-fold.training // training.batch_size) * step
+        fold.epochs * steps_an_epoch(fold.training, training) * step
         + (1 + each_epoch * fold.epochs) * fold.testing * testing
         for fold in work
     )
 
 
-def _disk_space(work: list[FoldWork], model: Model, *, averaged: bool) -> int:
+def _disk_space(work: list[FoldWork], model: Model, training: TrainingSettings, groups: int) -> int:
     """Return the bytes of disk space that checkpoints and weights will take in addition.
 
-    Two checkpoints of a fold are kept while a third one is written; a trained fold keeps only its
-    weights.
+    Two checkpoints of a fold are kept while a third one is written, for each fold that is trained
+    at the same time; a trained fold keeps only its weights.
 
     Args:
         work: what is left to do for each fold.
         model: the model.
-        averaged: whether checkpoints have a moving average of the weights too.
+        training: the settings of training: checkpoints may have a moving average of the weights,
+            and what the optimiser keeps of each gradient.
+        groups: the number of folds that are trained at the same time.
     """
     untrained = [fold.folder for fold in work if fold.epochs]
     if not untrained:
         return 0
     weights = sum(int(tensor.nbytes) for tensor in model.state_dict().values())
     trained = sum(int(p.nbytes) for group in model.param_groups().values() for p in group)
-    one = (1 + averaged) * weights + 2 * trained  # AdamW keeps two moments
+    moments = {"adamw": 2, "sgd": 1}[training.optimiser]
+    one = (1 + (training.ema is not None)) * weights + moments * trained
     existing = [path for folder in untrained for path in checkpoint.list_checkpoints(folder)]
-    needed = 3 * one + weights * len(untrained) - sum(path.stat().st_size for path in existing)
-    return max(0, needed)
+    checkpoints = 3 * one * min(groups, len(untrained))
+    existing_size = sum(path.stat().st_size for path in existing)
+    return max(0, checkpoints + weights * len(untrained) - existing_size)
 
 
 def _computation(plan: Plan, accelerator: Accelerator) -> list[str]:
@@ -250,8 +262,8 @@ def _computation(plan: Plan, accelerator: Accelerator) -> list[str]:
     """
     settings, world = plan.settings, accelerator.num_processes
     wanted = loader_workers(settings, accelerator)
-    faces = timing.largest_micro_batch(settings, world)
-    workers = fitting_workers(wanted, faces, settings.model.image_size, world)
+    faces = largest_micro_batch(settings.training, world)
+    workers = fitting_workers(wanted, faces, settings.model.image_size)
     parts = [
         f"{_faces_per_process(plan, accelerator)} faces{' per process' * (world > 1)} in a step"
     ]

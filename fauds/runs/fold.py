@@ -18,12 +18,20 @@ from fauds.nn.base import CAPABILITIES, Attends, Describes, Model
 from fauds.runs import illustrations
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
-from fauds.runs.predict import Explanations, epoch_predictor, explain, infer, no_image_words
+from fauds.runs.predict import (
+    Explanations,
+    Inference,
+    epoch_predictor,
+    explain,
+    infer,
+    no_image_words,
+)
+from fauds.settings import BackboneSettings
 from fauds.tables import predictions, store
 from fauds.tables.frames import subjects_known
 from fauds.tables.paths import MEASURED, PREDICTIONS, WEIGHTS, fold_folder
-from fauds.training import checkpoint, processes
-from fauds.training.batches import frames_an_epoch
+from fauds.training import backbone_file, checkpoint, processes
+from fauds.training.batches import steps_an_epoch
 from fauds.training.face_set import FaceSet
 from fauds.training.loop import build_model, train
 from fauds.version import VERSION, versions
@@ -59,6 +67,20 @@ def header(plan: Plan, inputs: Inputs, fold: int, training_frames: np.ndarray) -
         **_caption_header(inputs),
         **_usage_header(plan, inputs, fold, training_frames),
     }
+
+
+def pretraining(plan: Plan) -> str:
+    """Return a phrase that describes how the backbone of a run was pretrained.
+
+    Raises:
+        DataError: the file with the backbone's weights cannot be read.
+    """
+    backbone = getattr(plan.settings.model, "backbone", None)
+    if not isinstance(backbone, BackboneSettings):
+        return "not declared by the model"
+    if backbone.weights:
+        return backbone_file.pretraining(presets.folder(plan.model) / backbone.weights)
+    return f"timm's weights of {backbone.name}" if backbone.pretrained else "from scratch"
 
 
 def _caption_header(inputs: Inputs) -> dict[str, Any]:
@@ -239,9 +261,7 @@ class FoldRun:
         illustrations.write_features(self.folder, model, inputs, rows, plan.settings)
         if explained.attention is not None:
             ids = inputs.faces.frame_ids[rows[chosen]]
-            illustrations.write_attention(
-                self.folder, ids, explained.attention, inputs.target.names
-            )
+            illustrations.write_attention(self.folder, ids, explained, inputs.target.names)
         measured = {
             "words": {name: [v if count else None, count] for name, (v, count) in measures.items()},
             "seconds": round(time.perf_counter() - start, 1),
@@ -249,11 +269,12 @@ class FoldRun:
             "validation_subjects": sorted(
                 set(self._faces(self.validation_frames).subjects.tolist())
             ),
+            "pretraining": pretraining(plan),
             "without": self._missing_outputs(model),
             "versions": versions(),
         }
         store.write_json(self.folder / MEASURED, measured)
-        self._write_predictions(inference.scores, chosen, explained, meta)
+        self._write_predictions(inference, chosen, explained, meta)
 
     def _say(self, line: str) -> None:
         self.progress.say(f"fold {self.fold}, {line}")
@@ -286,7 +307,7 @@ class FoldRun:
             self._faces, (self.training_frames, self.test_frames, self.validation_frames)
         )
         after_epoch = epoch_predictor(folder, testing, validating, settings, inputs.target.names)
-        steps = -(-frames_an_epoch(len(faces), training) // training.batch_size) * training.epochs
+        steps = steps_an_epoch(len(faces), training) * training.epochs
         title = f"fold {self.fold}, without part {self.fold}: training"
         with self.progress.bar(title, steps) as advance:
             return train(
@@ -367,7 +388,11 @@ class FoldRun:
         return chosen, explained
 
     def _write_predictions(
-        self, scores: np.ndarray, chosen: np.ndarray, explained: Explanations, meta: dict[str, Any]
+        self,
+        inference: Inference,
+        chosen: np.ndarray,
+        explained: Explanations,
+        meta: dict[str, Any],
     ) -> None:
         target, rows = self.inputs.target, np.flatnonzero(self.test_frames)
         positions = np.full(len(rows), len(chosen))
@@ -382,7 +407,8 @@ class FoldRun:
             self.inputs.frames.take(pa.array(rows)),
             self.fold,
             target.names,
-            scores,
+            inference.scores,
             {"inputs": meta["vocabulary"], "settings": meta},
+            by_frame=inference.by_frame,
             texts={name: column.take(pa.array(positions)) for name, column in texts.items()},
         )

@@ -13,6 +13,7 @@ import torch
 from fauds.nn.base import Embeds, Model
 from fauds.runs.inputs import Inputs
 from fauds.runs.plan import Plan
+from fauds.runs.predict import Explanations
 from fauds.settings import RunSettings
 from fauds.tables import store
 from fauds.tables.frames import subjects_known
@@ -20,6 +21,9 @@ from fauds.tables.paths import ATTENTION, FEATURES, GALLERY, fold_folder
 from fauds.tables.predictions import is_described, text_columns
 from fauds.training.batches import batches
 from fauds.training.device import loader_workers, make_accelerator, normalise
+
+SHARED = "shared"
+"""The column of attention that all AUs or classes share."""
 
 FEATURE_SUBJECTS = 8
 _FRAMES = 20
@@ -60,20 +64,34 @@ def write_features(
 
 
 def write_attention(
-    folder: Path, frame_ids: np.ndarray, maps: np.ndarray, names: Sequence[str]
+    folder: Path, frame_ids: np.ndarray, explained: Explanations, names: Sequence[str]
 ) -> None:
     """Write attention.parquet with the attention maps of explained faces.
+
+    Where a model has them, the maps of where attention should lie are written beside, in the
+    columns ``NAME_guide``, and the attention that all names share, in the column ``shared``.
 
     Args:
         folder: the folder of the fold.
         frame_ids: the ids of the N faces.
-        maps: the attention maps, float [N, A, h, w].
+        explained: the maps of these faces, which include attention maps.
         names: the names of the A action units or classes, which become the columns.
     """
-    height, width = maps.shape[2:]
     keys = pa.table({"frame_id": frame_ids})
-    flat = maps.reshape(*maps.shape[:2], -1)
-    _write_arrays(folder / ATTENTION, keys, flat, names, {"height": height, "width": width})
+    settings: dict[str, int] = {}
+    if explained.guides is not None:
+        flat = explained.guides.reshape(*explained.guides.shape[:2], -1)
+        keys = _with_arrays(keys, flat, [f"{name}_guide" for name in names])
+    if explained.shared is not None:
+        height, width = explained.shared.shape[1:]
+        keys = _with_arrays(keys, explained.shared.reshape(len(keys), 1, -1), [SHARED])
+        settings = {"shared_height": height, "shared_width": width}
+    if explained.attention is None:
+        return
+    height, width = explained.attention.shape[2:]
+    flat = explained.attention.reshape(*explained.attention.shape[:2], -1)
+    settings |= {"height": height, "width": width}
+    _write_arrays(folder / ATTENTION, keys, flat, names, settings)
 
 
 def _spread_rows(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
@@ -125,11 +143,17 @@ def _write_arrays(
         names: the names of the A action units or classes, which become the columns.
         settings: values to store in the metadata of the table, such as the height of maps.
     """
-    size = arrays.shape[2]
+    table = _with_arrays(keys, arrays, names)
+    store.write_table(path, table, {"inputs": path.stem, "settings": settings})
+
+
+def _with_arrays(table: pa.Table, arrays: np.ndarray, names: Sequence[str]) -> pa.Table:
+    """Return a table with columns of lists of numbers added; see `_write_arrays`."""
     for index, name in enumerate(names):
         flat = pa.array(np.ascontiguousarray(arrays[:, index], np.float32).reshape(-1))
-        keys = keys.append_column(name, pa.FixedSizeListArray.from_arrays(flat, size))
-    store.write_table(path, keys, {"inputs": path.stem, "settings": settings})
+        lists = pa.FixedSizeListArray.from_arrays(flat, arrays.shape[2])
+        table = table.append_column(name, lists)
+    return table
 
 
 _GALLERY_FACES = 60
@@ -213,7 +237,7 @@ def _attention_files(plan: Plan, predicted: pa.Table) -> list[Path]:
 
 
 def _with_attention(plan: Plan, gallery: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """Add a column with attention maps for each AU or class to the gallery, if folds have maps.
+    """Add columns with the maps of each AU or class to the gallery, if folds have maps.
 
     Args:
         plan: the plan of the run.
@@ -231,4 +255,9 @@ def _with_attention(plan: Plan, gallery: pa.Table) -> tuple[pa.Table, dict[str, 
     positions = pc.index_in(gallery["frame_id"], maps["frame_id"])
     for name in plan.benchmark.target.names:
         gallery = gallery.append_column(f"{name}_attention", maps[name].take(positions))
-    return gallery, {name: settings[name] for name in ("height", "width")}
+        if f"{name}_guide" in maps.schema.names:
+            column = maps[f"{name}_guide"].take(positions)
+            gallery = gallery.append_column(f"{name}_guide", column)
+    if SHARED in maps.schema.names:
+        gallery = gallery.append_column(f"{SHARED}_attention", maps[SHARED].take(positions))
+    return gallery, settings

@@ -156,12 +156,15 @@ class Inputs:
         Args:
             fold: the number of the fold.
             training_frames: bool [N], whether the fold trains on each frame.
-            rule: the scale of the weights: "mean1" for a mean of 1, "sum1" for a sum of 1.
+            rule: the scale of the weights: "mean1" for a mean of 1, "sum1" for a sum of 1; "none"
+                for equal weights of 1.
 
         Raises:
             DataError: an AU is never active in the frames that the fold trains on, or a class has
-                no frame among them.
+                no frame among them, so that its weight is not defined.
         """
+        if rule == "none":
+            return np.ones(len(self.target.names))
         labels = self.target.indicators(self.faces.labels[training_frames])
         positives = (labels == 1).sum(axis=0)
         weights = self.target.class_weights((labels >= 0).sum(axis=0), positives)
@@ -189,7 +192,7 @@ def load(tables: Path, plan: Plan) -> Inputs:
         DataError: images are missing, captions belong to other frames, folds are incomplete, or
             the tables lack something that the model needs.
     """
-    target, needs = plan.benchmark.target, plan.family.needs
+    target, needs = plan.benchmark.target, plan.needs
     path = tables / FRAMES
     meta = store.read_meta(path)
     keys = ["frame_id", "subject", "task", "frame", "sex", "image"]
@@ -198,7 +201,9 @@ def load(tables: Path, plan: Plan) -> Inputs:
     folds = read_folds(tables, plan)
     folding.check_folds(folds, counts.subjects, where=plan.folder / FOLDS)
     images = find_face_images(tables, frames, meta, plan.faces, plan.benchmark.alignment)
-    landmarks = _landmarks(plan, images) if "landmarks" in needs else None
+    landmarks = None
+    if "landmarks" in needs | plan.family.uses:
+        landmarks = _landmarks(plan, images)
     captions = caption_tables(tables, images.frames) if "captions" in needs else None
     made_from = {
         "frames and labels": frame_set_fingerprint(images.frames, target.columns),
@@ -230,19 +235,24 @@ def load(tables: Path, plan: Plan) -> Inputs:
     )
 
 
-def _landmarks(plan: Plan, images: FaceImages) -> np.ndarray:
+def _landmarks(plan: Plan, images: FaceImages) -> np.ndarray | None:
     """Return the landmarks of all frames that have a face image, float32 [N, 68, 2].
 
+    The result is None if no landmarks are known and the model can do without them.
+
     Raises:
-        DataError: no landmarks are known.
+        DataError: no landmarks are known, but the model needs them.
     """
     landmarks = face_landmarks(images, images.frames)
-    if landmarks is not None:
+    if landmarks is not None or "landmarks" not in plan.needs:
         return landmarks
     if plan.faces is not None:
         hint = "use the crops of fauds prepare, without --faces: they have landmarks"
     else:
-        hint = f"run fauds prepare --dataset {plan.benchmark.name} --detector dlib"
+        benchmark = plan.benchmark
+        datasets = (benchmark.train, benchmark.test) if benchmark.is_joined else (benchmark.name,)
+        commands = (f"fauds prepare --dataset {name} --detector dlib" for name in datasets)
+        hint = f"run {' and '.join(commands)}"
     raise DataError(
         f"{plan.model} needs landmarks, but none are known of the faces of {plan.benchmark.name}.",
         where=images.root,

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,13 +16,16 @@ from fauds.runs.fold import header
 from fauds.runs.inputs import Inputs, load, planned_folds, read_folds
 from fauds.runs.plan import Plan, changed_tables, new_folder, read_plan
 from fauds.runs.run import Run
+from fauds.settings import flattened
 from fauds.tables import store
 from fauds.tables.atomic import write_errors
 from fauds.tables.paths import FOLDS, MEASURED, PREDICTIONS, RUNS, SETTINGS, fold_folder
 from fauds.training import checkpoint
 from fauds.version import versions
 
-_AGAIN = "merge only runs of the same command that differ by --fold"
+_WHAT_CAN_BE_MERGED = "merge only runs of the same command that differ by --fold"
+_PATHS = {"model.backbone.weights"}
+"""Settings that are paths, which may differ between machines though the files are the same."""
 
 
 @contextmanager
@@ -46,7 +48,16 @@ def merge_runs(tables: Path, benchmark: Benchmark, sources: Sequence[Path]) -> I
             tables are not those of the dataset's folder; or a file cannot be read or written.
     """
     if len(sources) < 2:
-        raise UsageError("There is only one run, which cannot be merged.", where="RUN", hint=_AGAIN)
+        raise UsageError(
+            "There is only one run, which cannot be merged.", where="RUN", hint=_WHAT_CAN_BE_MERGED
+        )
+    for source in sources:
+        if not source.is_dir():
+            raise UsageError(
+                "A run is merged from its folder, but this is a file.",
+                where=source,
+                hint="name the folder of the run",
+            )
     plans = [read_plan(source, benchmark) for source in sources]
     first = plans[0]
     for plan in plans[1:]:
@@ -81,41 +92,34 @@ def merge_runs(tables: Path, benchmark: Benchmark, sources: Sequence[Path]) -> I
 def _check_same_run(first: Plan, other: Plan) -> None:
     """Check that two runs have the same model, preset, settings and folds."""
     values, others = (
-        _flat({"model": p.model, "preset": p.preset, **p.settings.model_dump(mode="json")})
+        {
+            "model": p.model,
+            "preset": p.preset,
+            **flattened(p.settings.model_dump(mode="json")),
+        }
         for p in (first, other)
     )
     missing = "nothing"
     differences = [
         f"{key} is {others.get(key, missing)}, but {values.get(key, missing)} in "
         f"{first.folder.name}"
-        for key in sorted(values.keys() | others.keys())
+        for key in sorted((values.keys() | others.keys()) - _PATHS)
         if values.get(key, missing) != others.get(key, missing)
     ]
     if differences:
         raise DataError(
             f"The settings of the runs differ: {'; '.join(differences)}.",
             where=other.folder / SETTINGS,
-            hint=_AGAIN,
+            hint=_WHAT_CAN_BE_MERGED,
         )
     parts, other_parts = (read_folds(p.folder, p) for p in (first, other))
     if not parts.equals(other_parts):
         raise DataError(
-            f"The runs have other folds: the tables of {first.folder.name} and {other.folder.name} "
-            "assign subjects differently.",
+            f"The folds of the runs differ: {first.folder.name} and {other.folder.name} assign "
+            "subjects to folds differently.",
             where=other.folder / FOLDS,
-            hint=f"{_AGAIN}, and make the folds with the same fauds split",
+            hint=f"{_WHAT_CAN_BE_MERGED}, and make the folds with the same fauds split",
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping as one dict, whose keys are joined by dots: ``training.epochs``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _owners(plans: Sequence[Plan], folds: pa.Table) -> dict[int, Plan]:

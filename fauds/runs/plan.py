@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fauds.errors import DataError, UsageError
 from fauds.nn import MODELS, presets
-from fauds.nn.base import Model
+from fauds.nn.base import Model, Need
 from fauds.protocols.benchmark import Benchmark
 from fauds.protocols.run_settings import write_settings
 from fauds.settings import RunSettings, with_added_settings
@@ -130,14 +130,19 @@ class Plan:
         return MODELS[self.model]
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the model needs in training besides images and labels."""
+        return self.family.needs_of(self.settings.model)
+
+    @property
     def needs_captions(self) -> bool:
         """Whether the model learns from captions."""
-        return "captions" in self.family.needs
+        return "captions" in self.needs
 
     @property
     def needs_landmarks(self) -> bool:
         """Whether the model learns from facial landmarks."""
-        return "landmarks" in self.family.needs
+        return "landmarks" in self.needs
 
     @property
     def command(self) -> str:
@@ -284,7 +289,7 @@ def read_plan(folder: Path, benchmark: Benchmark) -> Plan:
             f"The run was started with version {saved.get('benchmark_version')} of "
             f"{benchmark.name}; the installed fauds has version {benchmark.version}.",
             where=folder / SETTINGS,
-            hint="start a new run, without --resume",
+            hint="name another run, or start a new one",
         )
     try:
         saved_settings = with_added_settings(saved["settings"])
@@ -349,5 +354,5 @@ def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(
         f"The run's settings cannot be read: {reason}.",
         where=path,
-        hint="start a new run, without --resume",
+        hint="name another run, or start a new one",
     )

@@ -14,7 +14,15 @@ from torch import Tensor
 from fauds.captions import Words
 from fauds.errors import DataError
 from fauds.metrics.words import NoImageBaseline
-from fauds.nn.base import Batch, BeamSearchOptions, Model, mean_with_mirrored
+from fauds.nn.base import (
+    Attends,
+    Batch,
+    BeamSearchOptions,
+    Guided,
+    Model,
+    Need,
+    mean_with_mirrored,
+)
 from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.tables import store
@@ -41,11 +49,14 @@ class Inference:
         scores: float32 [N, A], the probability that each AU is active, or of each class.
         measures: metrics that the model computes itself, such as the accuracy of its words: maps
             the name of a metric to its mean over items and the number of items.
+        by_frame: metrics that have a value for each frame and each AU or class, float32 [N, A], NaN
+            where a frame has none.
         computed_on: the device, precision and number of processes, such as "CPU, float32".
     """
 
     scores: np.ndarray
     measures: Measures
+    by_frame: dict[str, np.ndarray]
     computed_on: str
 
 
@@ -77,7 +88,7 @@ def infer(
     model = model.to(accelerator.device).eval()
     copies = []
     with torch.inference_mode():
-        for batch in _own_batches(model, faces, settings, accelerator):
+        for batch in _own_batches(model, faces, settings, accelerator, model.uses):
             batch = on_device(batch, accelerator.device, settings.model)
             with accelerator.autocast():
                 test_outputs = model.test_step(batch)
@@ -88,16 +99,27 @@ def infer(
                 name: (HostCopy(total) if isinstance(total, Tensor) else total, count)
                 for name, (total, count) in test_outputs.measures.items()
             }
-            copies.append((HostCopy(scores), measures))
+            by_frame = {name: HostCopy(v.float()) for name, v in test_outputs.by_frame.items()}
+            copies.append((HostCopy(scores), measures, by_frame))
             advance(len(batch.rows) * accelerator.num_processes)
     # Results are read after the last batch: reading each at once would keep the GPU waiting.
-    outputs = [(scores.read().numpy(), _read(measures)) for scores, measures in copies]
-    all_outputs = processes.interleave(processes.gather(outputs))
-    all_scores = np.concatenate([batch_scores for batch_scores, _ in all_outputs])
+    outputs = [
+        (
+            scores.read().numpy(),
+            _read(measures),
+            {name: copy.read().numpy() for name, copy in by_frame.items()},
+        )
+        for scores, measures, by_frame in copies
+    ]
+    batch_scores, batch_measures, batch_values = zip(
+        *processes.interleave(processes.gather(outputs)), strict=True
+    )
+    all_scores = np.concatenate(batch_scores)
     _check_finite(all_scores, faces)
     return Inference(
         all_scores,
-        _means([batch_measures for _, batch_measures in all_outputs]),
+        _means(batch_measures),
+        {name: np.concatenate([v[name] for v in batch_values]) for name in batch_values[0]},
         device_description(accelerator),
     )
 
@@ -125,15 +147,27 @@ def predict(model: Model, faces: FaceSet, settings: RunSettings[Any]) -> np.ndar
 
 
 def _own_batches(
-    model: Model, faces: FaceSet, settings: RunSettings[Any], accelerator: Accelerator
+    model: Model,
+    faces: FaceSet,
+    settings: RunSettings[Any],
+    accelerator: Accelerator,
+    uses: frozenset[Need] = frozenset(),
 ) -> Iterator[Batch]:
-    """Yield this process's share of the batches; other processes predict the other batches."""
+    """Yield this process's share of the batches; other processes predict the other batches.
+
+    Args:
+        model: the trained model.
+        faces: the frames.
+        settings: the settings of the run.
+        accelerator: the device and the processes.
+        uses: what the batches should hold, besides what the model needs, if the frames have it.
+    """
     return batches(
         faces,
         settings,
         epoch=None,
         workers=loader_workers(settings, accelerator),
-        needs=model.needs,
+        needs=model.needs | uses,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         pin=accelerator.device.type == "cuda",
@@ -220,6 +254,10 @@ def _distinct_captions(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list
     return [(caption, n) for caption, n in captions if caption]
 
 
+GUIDE_SIZE = 14
+"""The side, in cells, of the stored maps of where attention should lie."""
+
+
 @dataclass(frozen=True)
 class Explanations:
     """The descriptions and attention maps of N frames.
@@ -228,10 +266,16 @@ class Explanations:
         texts: maps a column name (``AU01_text``, ``face_text``) to N descriptions; empty if the
             model writes none.
         attention: the attention maps, float32 [N, A, h, w]; None if the model has none.
+        guides: where the attention for each name should lie by the landmarks of the face, float32
+            [N, A, GUIDE_SIZE, GUIDE_SIZE]; None if the model has no such maps, or if no landmarks
+            are known.
+        shared: the attention that all names share, float32 [N, h', w']; None if there is none.
     """
 
     texts: dict[str, list[str]]
     attention: np.ndarray | None
+    guides: np.ndarray | None = None
+    shared: np.ndarray | None = None
 
 
 def explain(
@@ -260,23 +304,43 @@ def explain(
     accelerator = make_accelerator(settings)
     model = model.to(accelerator.device).eval()
     copies = []
-    for batch in _own_batches(model, faces, settings, accelerator):
+    for batch in _own_batches(model, faces, settings, accelerator, model.uses):
         images = normalise(send(batch.images, accelerator.device), settings.model)
         with accelerator.autocast():
             explained = model.explain(images, **_search(faces, settings))
+            guides, shared = _guides(model, batch, images)
         maps = None if explained.attention is None else explained.attention.float()
-        parts = (*explained.tokens, maps)
+        parts = (*explained.tokens, maps, guides, shared)
         copies.append([None if part is None else HostCopy(part) for part in parts])
         advance(len(batch.rows) * accelerator.num_processes)
     outputs = [
         [None if part is None else part.read().numpy() for part in parts] for parts in copies
     ]
     all_outputs = processes.interleave(processes.gather(outputs))
-    attention = [part for _, _, part in all_outputs if part is not None]
-    return Explanations(
-        _texts([(local, face) for local, face, _ in all_outputs], words, names),
-        np.concatenate(attention) if attention else None,
+    arrays = (
+        np.concatenate(parts) if parts[0] is not None else None
+        for parts in list(zip(*all_outputs, strict=True))[2:]
     )
+    return Explanations(
+        _texts([(local, face) for local, face, *_ in all_outputs], words, names), *arrays
+    )
+
+
+def _guides(model: Model, batch: Batch, images: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Return where the attention of a model should lie, and the attention that all names share.
+
+    Either is None if the model does not have it; see `Explanations`.
+
+    Args:
+        model: the model.
+        batch: the batch as loaded, which may hold landmarks.
+        images: the normalised images, [B, 3, S, S].
+    """
+    if not isinstance(model, Guided) or batch.landmarks is None or not model.can(Attends):
+        return None, None
+    shared = model.shared_attention(images)
+    guides = model.guides(send(batch.landmarks.float(), images.device), GUIDE_SIZE)
+    return guides, None if shared is None else shared.float()
 
 
 def _texts(

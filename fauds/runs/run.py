@@ -40,11 +40,13 @@ class Run:
         ]
 
     def predict(self, groups: Groups, progress: Progress, *, tensorboard: bool = False) -> None:
-        """Train and test all folds that have no predictions yet, or those of the plan's `only`.
+        """Train and test the folds of the plan's `only`, or all folds if it is empty.
+
+        Folds that have predictions already are left out.
 
         A fold that was stopped is resumed from its newest checkpoint. Each group of processes
-        trains one fold at a time; the first process of the group writes the files of the fold. All
-        folds are finished when this function returns.
+        trains one fold at a time; the first process of the group writes the files of the fold.
+        These folds are finished when this function returns.
 
         Args:
             groups: the processes of the run.

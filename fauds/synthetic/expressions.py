@@ -13,6 +13,7 @@ import numpy as np
 
 from fauds.errors import UsageError
 from fauds.facs import expression_aus
+from fauds.registry import unknown_name_error
 from fauds.synthetic.geometry import FACE_AUS
 from fauds.synthetic.population import check_seed, generator
 
@@ -131,6 +132,9 @@ def draw_expression(rng: np.random.Generator, expression: str) -> np.ndarray:
 
     Returns:
         The intensities of the AUs in `fauds.synthetic.geometry.FACE_AUS`, 0 to 5, int8 [17].
+
+    Raises:
+        UsageError: the expression is unknown.
     """
     aus = _drawable(expression)
     levels = np.zeros(len(FACE_AUS), np.int8)
@@ -148,7 +152,10 @@ def draw_expression(rng: np.random.Generator, expression: str) -> np.ndarray:
 
 def _drawable(expression: str) -> tuple[str, ...]:
     """Return the AUs of an expression that the synthetic faces can show, in FACS order."""
-    aus = _WITHOUT_CODEBOOK.get(expression) or expression_aus().get(expression, ())
+    known = expression_aus() | _WITHOUT_CODEBOOK
+    if expression not in known:
+        raise unknown_name_error("expression", expression, [*known])
+    aus = known[expression]
     shown = {part for au in aus for part in _INSTEAD.get(au, (au,))}
     return tuple(au for au in FACE_AUS if au in shown)
 
@@ -173,15 +180,23 @@ def lay_out_portraits(
         seed: the random seed, 0 or more.
 
     Raises:
-        UsageError: the seed is negative, or there are fewer than three people.
+        UsageError: the layout is unknown, the seed is negative, or there are fewer than three
+            people or less than one image per person.
     """
     check_seed(seed)
+    if like not in EXPRESSION_LAYOUTS:
+        raise unknown_name_error("layout of single images", like, [*EXPRESSION_LAYOUTS])
     layout = EXPRESSION_LAYOUTS[like]
-    people, images = people or layout.people, images or layout.images
+    people = layout.people if people is None else people
+    images = layout.images if images is None else images
+    if images < 1:
+        raise UsageError(
+            f"The number of images per person is {images}.", hint="choose 1 or more (--frames)"
+        )
     if people < 3:
         raise UsageError(
             f"The number of subjects is {people}.",
-            hint="choose 3 or more: a third of the people are in the test part",
+            hint="choose 3 or more (--subjects): a third of the people are in the test part",
         )
     names = [f"P{number:0{len(str(people))}d}" for number in range(1, people + 1)]
     tested = people // 3

@@ -6,7 +6,7 @@ error while the marker says that writing is incomplete.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -77,7 +77,7 @@ def write(
             For single images, the number of images per person in the training part; None for 24.
         seed: the random seed of labels, faces and views, 0 or more.
         labels_only: whether to write neither images nor landmarks.
-        `pictures`: the form of the images; None for images of BP4D and videos of DISFA.
+        pictures: the form of the images; None for images of BP4D and videos of DISFA.
         landmarks: the format of the landmarks: MATLAB files as BP4D and DISFA ship them, or
             JAA-Net's text files.
         size: the height of the images in pixels, 64 or more; an even number for videos. None for
@@ -94,10 +94,19 @@ def write(
     """
     if like in EXPRESSION_LAYOUTS:
         _check_single_images(like, pictures, landmarks)
-        settings = {"subjects": subjects, "frames": frames, "seed": seed, "size": size}
-        _write_single_images(out, like, settings, labels_only, processes, progress)
+        _write_single_images(
+            out,
+            like,
+            subjects=subjects,
+            frames=frames,
+            seed=seed,
+            size=size,
+            labels_only=labels_only,
+            processes=processes,
+            progress=progress,
+        )
         return
-    size = size or _SIZE
+    size = _SIZE if size is None else size
     form = None if labels_only else pictures or ("images" if like == "bp4d" else "videos")
     _check(like, form, pictures, size)
     sequences = lay_out(like, subjects=subjects, frames=frames, seed=seed)
@@ -127,29 +136,30 @@ def write(
 def _write_single_images(
     out: Path,
     like: str,
-    settings: Mapping[str, int | None],
+    *,
+    subjects: int | None,
+    frames: int | None,
+    seed: int,
+    size: int | None,
     labels_only: bool,
     processes: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Write a release of single images; see `write` for the arguments and errors.
-
-    Args:
-        out: the root folder.
-        like: the dataset to imitate, a key of `EXPRESSION_LAYOUTS`.
-        settings: the values of subjects, frames, seed and size.
-        labels_only: whether to write neither images nor landmarks.
-        processes: the number of processes that draw faces.
-        progress: a function that is called with the numbers of faces drawn so far and of all.
-    """
-    layout, seed = EXPRESSION_LAYOUTS[like], settings["seed"] or 0
-    size = settings["size"] or layout.size
+    """Write a release of single images; see `write` for the arguments and errors."""
+    layout = EXPRESSION_LAYOUTS[like]
+    size = layout.size if size is None else size
     _check_size(size)
-    portraits = lay_out_portraits(
-        like, people=settings["subjects"], images=settings["frames"], seed=seed
-    )
-    marker = {"like": like, **settings, "size": size, "labels_only": labels_only}
-    with _writing(out, marker | {"version": VERSION}, () if labels_only else layout.folders):
+    portraits = lay_out_portraits(like, people=subjects, images=frames, seed=seed)
+    marker = {
+        "like": like,
+        "subjects": subjects,
+        "frames": frames,
+        "seed": seed,
+        "size": size,
+        "labels_only": labels_only,
+        "version": VERSION,
+    }
+    with _writing(out, marker, () if labels_only else layout.folders):
         # Imported here, because only drawing needs OpenCV.
         from fauds.synthetic.expression_writers import write_portraits
 
@@ -166,19 +176,19 @@ def _write_single_images(
 
 
 @contextmanager
-def _writing(out: Path, marker: dict[str, Any], pictures: tuple[str, ...]) -> Iterator[None]:
+def _writing(out: Path, marker: dict[str, Any], written: tuple[str, ...]) -> Iterator[None]:
     """Clear the folder of a release, and mark it as complete after the code in the context.
 
     Args:
         out: the root folder of the release.
         marker: the settings of the release, to be stored in the marker file.
-        `pictures`: the subfolders of images that are written anew; see `_clear`.
+        written: the subfolders of images that are written anew; see `_clear`.
 
     Raises:
         DataError: a file cannot be written.
     """
     try:
-        _clear(out, pictures)
+        _clear(out, written)
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": False})
         yield
         store.write_json(out / SYNTHETIC_MARKER, marker | {"complete": True})
@@ -230,12 +240,12 @@ def _check(like: str, form: str | None, pictures: str | None, size: int) -> None
         )
 
 
-def _clear(out: Path, pictures: tuple[str, ...]) -> None:
+def _clear(out: Path, written: tuple[str, ...]) -> None:
     """Create the folder of a release, or remove the files that an earlier call wrote there.
 
     Args:
         out: the root folder of the release.
-        `pictures`: the names of the subfolders of images that this call writes anew; empty if it
+        written: the names of the subfolders of images that this call writes anew; empty if it
             writes no images.
     """
     if out.exists() and not out.is_dir():
@@ -259,7 +269,7 @@ def _clear(out: Path, pictures: tuple[str, ...]) -> None:
     lost = [
         name
         for name in existing
-        if name not in pictures and (name not in single or any((out / name).rglob("*.jpg")))
+        if name not in written and (name not in single or any((out / name).rglob("*.jpg")))
     ]
     if lost:
         raise UsageError(

@@ -41,7 +41,7 @@ class MediaForm:
 
     Attributes:
         like: the dataset that is imitated, "bp4d" or "disfa".
-        `pictures`: the form of the images: "images", "zips" or "videos".
+        form: the form of the images: "images", "zips" or "videos".
         landmarks: the format of the landmark files: "mat" for MATLAB files, "text" for JAA-Net's.
         seed: the random seed of faces and views.
         size: the height of the images in pixels.
@@ -49,7 +49,7 @@ class MediaForm:
     """
 
     like: str
-    pictures: str
+    form: str
     landmarks: str
     seed: int
     size: int
@@ -132,7 +132,7 @@ def _jobs(out: Path, style: MediaForm, labels: SyntheticLabels) -> list[_Drawing
             zip(labels.by_sequence(), missing, strict=True)
         )
     ]
-    if style.pictures == "zips":
+    if style.form == "zips":
         groups = [
             tuple(own) for _, own in groupby(scenes, key=lambda scene: scene.sequence.subject)
         ]
@@ -177,7 +177,7 @@ def _draw(job: _DrawingJob) -> list[Traced]:
     Landmarks in MATLAB's format are written too. Those in JAA-Net's format are written later,
     because one text file holds the landmarks of all sequences.
     """
-    zipped = job.style.pictures == "zips"
+    zipped = job.style.form == "zips"
     folder = job.out / job.style.folder
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{job.scenes[0].sequence.subject}.zip"
@@ -199,7 +199,7 @@ def _draw_sequence(
         _nearest_before(sequence.frames, numbers), minlength=len(sequence.frames)
     )
     frames = _repeated(_frames(job, scene, points), repetitions)
-    if style.pictures == "videos":
+    if style.form == "videos":
         write_video(folder / _video_name(sequence), 25 if style.like == "bp4d" else 20, frames)
     elif archive is not None:
         add_to_zip(archive, f"{sequence.subject}/{sequence.task}", numbers, frames)
@@ -214,7 +214,7 @@ def _numbers(style: MediaForm, scene: _Scene) -> np.ndarray:
     Videos, and image folders of DISFA, also have images of frames that are not coded.
     """
     frames = scene.sequence.frames
-    if style.pictures == "videos":
+    if style.form == "videos":
         return np.arange(1, frames[-1] + scene.spare + 1)
     return frames if style.like == "bp4d" else _from_first(frames)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from fauds.errors import DataError
 
+_NAME_LENGTH = 50
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -96,7 +98,9 @@ def _temporary_file(path: Path) -> Path:
     # An error about any folder of the path is reported for the file itself.
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        # A name has at most 255 bytes; a character has up to four of them.
+        prefix = f".{path.name[:_NAME_LENGTH]}."
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
         os.close(handle)
     return Path(name)
 

@@ -4,7 +4,8 @@ If pandas is installed, `pyarrow.array` and the method `to_numpy` of Arrow array
 first use, which takes as long as reading all labels of BP4D. The functions here use neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,26 @@ def category(codes: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:
     """
     indices = from_numpy(codes, pa.int32(), codes < 0)
     return pa.DictionaryArray.from_arrays(indices, from_strings(names))
+
+
+def categories(
+    values: Sequence[str | None],
+    *,
+    lengths: Sequence[int] | None = None,
+    order: Callable[[str], Any] | None = None,
+) -> pa.DictionaryArray:
+    """Return an Arrow dictionary array of texts, which stores each distinct text once.
+
+    Args:
+        values: the texts, [N]; None for null.
+        lengths: the number of successive rows that each text fills, [N]; None for one row each.
+        order: the key by which the distinct texts are sorted in the dictionary; None sorts them
+            by their characters.
+    """
+    distinct = sorted({value for value in values if value is not None}, key=order)
+    codes = {value: code for code, value in enumerate(distinct)}
+    rows = np.array([-1 if value is None else codes[value] for value in values], np.int32)
+    return category(rows if lengths is None else np.repeat(rows, lengths), distinct)
 
 
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray:

@@ -26,6 +26,7 @@ def write(
     meta: dict[str, Any],
     *,
     texts: Mapping[str, pa.Array] | None = None,
+    by_frame: Mapping[str, np.ndarray] | None = None,
     intensities: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write the predictions for the test frames of a fold to a Parquet table.
@@ -41,6 +42,8 @@ def write(
         meta: the metadata of the table, see `fauds.tables.store.write_table`.
         texts: the descriptions that the model generated, an Arrow array of strings [N] for each
             column, such as ``AU01_text`` or ``face_text``; null for frames that are not described.
+        by_frame: metrics with a value for each AU or class in each frame, float [N, A], NaN where
+            there is none; see `frame_metrics`.
         intensities: the predicted intensity of each AU in each frame, an array [N] of numbers from
             0 to 5 for each AU.
 
@@ -53,6 +56,11 @@ def write(
     columns = [*keys, pa.array(np.full(len(frames), fold, np.int16)), *map(pa.array, scores.T)]
     columns += [texts[name] for name in texts]
     table = pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+    for metric, arrays in (by_frame or {}).items():
+        for name, values in zip(names, arrays.T, strict=True):
+            # NaN becomes null.
+            column = pa.array(values, pa.float32(), from_pandas=True)
+            table = table.append_column(f"{name}_{metric}", column)
     for au, values in (intensities or {}).items():
         table = table.append_column(intensity_column(au), pa.array(values, pa.float32()))
     store.write_table(path, table, meta)
@@ -66,6 +74,32 @@ def scores(table: pa.Table, names: Sequence[str]) -> np.ndarray:
         names: the names of the A action units or classes whose scores are returned.
     """
     return np.stack([table[name].to_numpy() for name in names], axis=1)
+
+
+_NO_METRIC = {"text", "intensity"}
+
+
+def frame_metrics(table: pa.Table, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the metrics in a table of predictions that have a value for each frame and each name.
+
+    Such a metric, for example the cosine between two maps, is stored in a column for each name,
+    ``AU12_att_cos``, with null where a frame has no value.
+
+    Args:
+        table: the predictions for N frames.
+        names: the names of the A action units or classes.
+
+    Returns:
+        Maps the name of each metric, such as ``att_cos``, to its values, float32 [N, A], NaN where
+        a frame has none.
+    """
+    columns, first = table.schema.names, f"{names[0]}_"
+    metrics = [name.removeprefix(first) for name in columns if name.startswith(first)]
+    return {
+        metric: np.stack([table[f"{name}_{metric}"].to_numpy() for name in names], axis=1)
+        for metric in metrics
+        if metric not in _NO_METRIC and all(f"{name}_{metric}" in columns for name in names)
+    }
 
 
 def text_columns(table: pa.Table) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from fauds.metrics.resampling import Additive, Statistic, with_overall
+from fauds.metrics.resampling import Additive, Statistic, selected, with_overall
 from fauds.settings import Settings
 
 Form = Literal["multilabel", "multiclass"]
@@ -71,8 +71,10 @@ class Target(Settings, ABC):
         overall: the title in sentences of each metric's value over all AUs or classes.
         baselines: the titles in tables of the baselines, which are metrics of predictions that
             ignore the image.
-        undefined_baselines: the words in tables for a baseline that is undefined for an AU or
-            class.
+        undefined_baselines: the baselines that may be undefined for an AU or class whose main
+            metric is defined, with the words for this in tables. The mean of such a baseline over
+            folds is undefined if its value is undefined in a fold in which the main metric is
+            defined, so that it is comparable with the mean of the main metric.
         undefined: the reason why each metric can be undefined for an AU or class.
         undefined_overall: the reason why each metric's value over all AUs or classes can be
             undefined.
@@ -231,6 +233,11 @@ class Target(Settings, ABC):
         """
 
     @property
+    def has_threshold(self) -> bool:
+        """Whether decisions depend on the threshold; classes are decided by the highest score."""
+        return self.form == "multilabel"
+
+    @property
     def main_metric(self) -> str:
         """The name of the target's main metric, such as "f1": the first of `statistics`."""
         return next(iter(self.statistics))
@@ -289,7 +296,7 @@ class Target(Settings, ABC):
             The counts, like those that `count_by` returns, but without the axis of the groups.
         """
         counts = self.count_by(labels, decisions, np.zeros(len(labels), np.int64), 1)
-        return type(counts)(*(part[0] for part in counts.parts))
+        return selected(counts, 0)
 
     def over_all(self, name: str, counts: Additive) -> float:
         """Return a metric's value over all AUs or classes, usually the mean; NaN if undefined.

@@ -73,7 +73,7 @@ class Multiclass(Target):
         "majority_accuracy": "majority class",
         "prior_accuracy": "training prior",
     }
-    undefined: ClassVar[Mapping[str, str]] = {"recall": _ABSENT, "f1": _ABSENT}
+    undefined: ClassVar[Mapping[str, str]] = dict.fromkeys(("accuracy", "recall", "f1"), _ABSENT)
 
     @property
     @abstractmethod

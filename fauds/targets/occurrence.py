@@ -64,7 +64,8 @@ class Occurrence(Target):
         "Always active: the F1 of predicting the action unit to be active in every frame. "
         "Training prevalence: the F1 of predicting, for every frame, the share of training frames "
         "in which the action unit is active as its probability; if this share is below the "
-        "threshold, the action unit is never predicted active, and there is no such F1.",
+        "threshold, the action unit is never predicted active, and there is no such F1. It has a "
+        "mean only if it is defined for every action unit and fold that has an F1.",
         "F1 at equal shares: the F1 if as many frames were active as inactive, which makes rare "
         "and frequent action units comparable. F1 of both states: the mean of the F1 of active "
         "frames and the F1 of inactive frames. Calibration error: the mean absolute difference "
@@ -256,6 +257,9 @@ class Occurrence(Target):
             values["average_precision"] = ranking.average_precision(labels, scores)
             values["calibration_error"] = calibration.calibration_error(labels, scores)
             values["brier_score"] = calibration.brier_score(labels, scores)
+        metrics = {name: MetricValues(by_name) for name, by_name in values.items()}
         if rates is not None:
-            values["prevalence_f1"] = occurrence.prevalence_f1(counts, rates, threshold)
-        return {name: MetricValues(by_name) for name, by_name in values.items()}
+            by_name = occurrence.prevalence_f1(counts, rates, threshold)
+            overall = occurrence.complete_mean(by_name, ~np.isnan(values["f1"]))
+            metrics["prevalence_f1"] = MetricValues(by_name, overall)
+        return metrics

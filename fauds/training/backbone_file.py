@@ -78,12 +78,14 @@ def _described(names: LoadedTensors) -> str:
 def pretraining(path: Path) -> str:
     """Return a phrase that describes how the weights in a file were trained.
 
-    It is the file's own phrase if fauds wrote one into the file, and otherwise the file's name.
+    It is the file's own phrase if fauds wrote one into the file, and otherwise the file's name. The
+    file may be gone, for example when a run that has been trained is finished elsewhere.
 
     Args:
         path: the weights file.
     """
-    meta = None if checkpoint.is_pickle(path) else checkpoint.read_safetensors(path)[1]
+    plain = not path.exists() or checkpoint.is_pickle(path)
+    meta = None if plain else checkpoint.read_safetensors(path)[1]
     return str((meta or {}).get("pretraining", f"weights from {path.name}"))
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fauds import launcher
 from fauds.errors import DataError
 from fauds.faces.image_decoding import decode
 from fauds.facs import MIRRORED_POINTS
@@ -365,8 +366,23 @@ def frames_an_epoch(frames: int, training: TrainingSettings) -> int:
     return -(-frames // training.frame_step)
 
 
+def steps_an_epoch(frames: int, training: TrainingSettings) -> int:
+    """Return the number of optimiser steps in an epoch.
+
+    Args:
+        frames: the number of all training frames.
+        training: the settings of training.
+    """
+    return -(-frames_an_epoch(frames, training) // training.batch_size)
+
+
+def largest_micro_batch(training: TrainingSettings, world: int) -> int:
+    """Return the largest number of faces that one of `world` processes trains on at once."""
+    return -(-training.batch_size // (world * training.accumulate))
+
+
 def epoch_rows(frames: int, training: TrainingSettings, epoch: int) -> np.ndarray:
-    """Return the row numbers of the frames that an epoch trains on, int64, in ascending steps.
+    """Return the row numbers of the frames that an epoch trains on, int64.
 
     They are every n-th row, where n is ``training.frame_step``. Rows are in the order of
     frames.parquet, in which the frames of a sequence follow each other. Successive epochs begin at
@@ -445,10 +461,10 @@ class BatchLoader:
         self._rank, self._world = rank, world
         largest = settings.inference.batch_size
         if training:
-            largest = -(-settings.training.batch_size // (world * settings.training.accumulate))
+            largest = largest_micro_batch(settings.training, world)
         sampling = Sampling.from_settings(settings)
         largest = min(largest, len(faces))
-        workers = fitting_workers(workers, largest, sampling.size, world)
+        workers = fitting_workers(workers, largest, sampling.size)
         # One slot for each micro-batch that is being loaded, and one for the one that is copied.
         self._slots = _Slots(_PREFETCH * workers + 1, largest, sampling.size, shared=workers > 0)
         self._sampler = _EpochSampler()
@@ -549,14 +565,16 @@ _USABLE = 0.9
 """The share of the free shared memory that images may take; NCCL and others need some too."""
 
 
-def fitting_workers(workers: int, faces: int, size: int, world: int) -> int:
+def fitting_workers(workers: int, faces: int, size: int) -> int:
     """Return the number of loader processes whose images fit into shared memory.
+
+    All processes that torchrun started on this machine share the memory, also those that train
+    other folds.
 
     Args:
         workers: the number of processes that are wanted.
         faces: the number of faces of the largest micro-batch.
         size: the side of the images in pixels.
-        world: the number of processes on this machine that each have such loader processes.
 
     Returns:
         At most `workers`; 0 if the images do not even fit for one process, so that they have to be
@@ -564,7 +582,8 @@ def fitting_workers(workers: int, faces: int, size: int, world: int) -> int:
     """
     if not workers or not faces:
         return workers
-    slots = int(_USABLE * free_space(SHARED_MEMORY) / world) // (faces * size * size * 3)
+    own_share = int(_USABLE * free_space(SHARED_MEMORY) / launcher.local_world_size())
+    slots = own_share // (faces * size * size * 3)
     return max(0, min(workers, (slots - 1) // _PREFETCH))
 
 

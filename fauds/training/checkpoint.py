@@ -267,8 +267,8 @@ def _au_difference(aus: list[str], expected: list[str]) -> str:
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the tensors that a resumed training needs, by name.
 
-    They are the weights of the model ("model.NAME") and the moments that AdamW keeps of every
-    gradient ("optimizer.exp_avg.NAME").
+    They are the weights of the model ("model.NAME") and what the optimiser keeps of every
+    gradient, such as AdamW's moments ("optimizer.exp_avg.NAME").
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():

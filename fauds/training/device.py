@@ -77,8 +77,8 @@ def loader_workers(settings: RunSettings[Any], accelerator: Accelerator) -> int:
         return settings.training.workers
     if accelerator.device.type == "cpu":
         return 0
-    # All processes of torchrun share the cores, not only those that train the same fold.
-    share: int = min(8, launcher.cores() // launcher.world_size())
+    # All processes on this machine share the cores, not only those that train the same fold.
+    share: int = min(8, launcher.cores() // launcher.local_world_size())
     return share
 
 

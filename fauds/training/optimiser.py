@@ -1,4 +1,4 @@
-"""AdamW, its learning rate schedule, and a moving average of the weights."""
+"""The optimiser, its learning rate schedule, and a moving average of the weights."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from fauds.nn.layers.depths import layer_numbers
 from fauds.settings import TrainingSettings
 
 
-def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.AdamW:
-    """Return AdamW with one learning rate for the backbone and one for the rest of the model.
+def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.Optimizer:
+    """Return the optimiser, with one learning rate for the backbone and one for the other parts.
 
     With ``training.layer_decay``, each layer of the backbone has a rate of its own.
 
@@ -32,6 +32,15 @@ def make_optimiser(model: Model, training: TrainingSettings) -> torch.optim.Adam
         if name == "backbone" and training.layer_decay < 1:
             parts = _by_layer(model.backbone, parameters, training.layer_decay)
         groups += [{"params": part, "base": rate * factor} for factor, part in parts if part]
+    if training.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            nesterov=training.momentum > 0,
+            weight_decay=training.weight_decay,
+            foreach=True,
+        )
     return torch.optim.AdamW(
         groups,
         lr=training.learning_rate,

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
 _TIMEOUT = timedelta(days=7)
-"""How long processes wait for each other, since the first process may crop faces for hours."""
+"""How long the processes of a group wait for each other: the leader may describe faces for hours.
+
+A process that ends with an error ends the others, so that they do not wait for it.
+"""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from fauds.errors import UsageError
-from fauds.nn.base import Batch, Model, Need, means
+from fauds.nn.base import Batch, Model, Need, mean_with_mirrored, means
 from fauds.settings import RunSettings
+from fauds.training.batches import largest_micro_batch
 from fauds.training.device import on_device
 from fauds.training.optimiser import make_optimiser
 
@@ -31,7 +32,7 @@ The sizes, and the numbers of words below, are those of VL-FAU's model card.
 _WORDS = {"local": 32, "global": 64}
 """The number of words of the local captions (of one AU) and the global captions (of the face)."""
 
-_LENGTH = 0.5
+_SECONDS_A_REPETITION = 0.5
 """How many seconds one repetition on a CPU should take, unless two faces already take longer."""
 
 _REPEATS, _LIMIT = 3, 2.0
@@ -67,7 +68,7 @@ def measure(
     """Return how long training and testing a model take, measured in a few seconds.
 
     On a GPU, whole micro-batches are measured, since the time does not grow with every face; on a
-    CPU, as many faces as take about a second.
+    CPU, as many faces as take about half a second.
 
     Args:
         model: the model, whose weights are changed.
@@ -79,13 +80,13 @@ def measure(
     Raises:
         UsageError: the memory of the GPU is too small for a micro-batch.
     """
-    most = largest_micro_batch(settings, accelerator.num_processes)
+    most = largest_micro_batch(settings.training, accelerator.num_processes)
     try:
         trial = _Trial(model, settings, accelerator, names, form)
         on_gpu = accelerator.device.type == "cuda"
         faces = most if on_gpu else min(most, 2)  # two, since batch norm cannot train on one
         gradients = trial.gradients(faces)
-        quick = min(most, int(faces * _LENGTH / gradients))
+        quick = min(most, int(faces * _SECONDS_A_REPETITION / gradients))
         if quick > faces:
             faces, gradients = quick, trial.gradients(quick)
         return StepTimes(gradients / faces, trial.update(), trial.testing(faces) / faces)
@@ -97,12 +98,6 @@ def measure(
             hint="divide the batch into more micro-batches, which takes less memory and changes "
             f"no result: --set training.accumulate={2 * settings.training.accumulate}",
         ) from error
-
-
-def largest_micro_batch(settings: RunSettings[Any], world: int) -> int:
-    """Return the largest number of faces that one of `world` processes trains on at once."""
-    training = settings.training
-    return -(-training.batch_size // (world * training.accumulate))
 
 
 @contextmanager
@@ -166,7 +161,9 @@ class _Trial:
         def run() -> None:
             with torch.inference_mode(), self._accelerator.autocast():
                 moved = on_device(batch, self._accelerator.device, self._settings.model)
-                self._model.test_step(moved)
+                outputs = self._model.test_step(moved)
+                if self._settings.inference.flip:
+                    mean_with_mirrored(self._model, moved.images, outputs.scores)
 
         return self._seconds(run)
 

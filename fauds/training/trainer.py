@@ -19,7 +19,7 @@ from fauds.nn.base import Batch, Model, means
 from fauds.nn.transfer import HostCopy, send
 from fauds.settings import RunSettings
 from fauds.training import checkpoint, processes
-from fauds.training.batches import BatchLoader, frames_an_epoch
+from fauds.training.batches import BatchLoader, frames_an_epoch, steps_an_epoch
 from fauds.training.device import loader_workers, make_accelerator, on_device
 from fauds.training.face_set import FaceSet
 from fauds.training.log import TrainingLog
@@ -119,7 +119,7 @@ class Training:
             pin=self._accelerator.device.type == "cuda",
         )
         self._frames_an_epoch = frames_an_epoch(len(faces), training)
-        self.steps_an_epoch = math.ceil(self._frames_an_epoch / training.batch_size)
+        self.steps_an_epoch = steps_an_epoch(len(faces), training)
         self._first, self._steps = first * self.steps_an_epoch, epochs * self.steps_an_epoch
 
     def restore(
@@ -277,7 +277,7 @@ class Training:
             losses=HostCopy(losses),
             shared_losses=HostCopy(accelerator.reduce(losses, "mean")) if logged else None,
             norm=HostCopy(norm),
-            # The fused AdamW itself leaves a step out, which accelerate does not notice.
+            # A fused optimiser itself leaves a step out, which accelerate does not notice.
             scaled=accelerator.scaler is not None,
             rate=training.learning_rate * factor,
             faces=min(training.batch_size, self._frames_an_epoch - number * training.batch_size),

@@ -64,7 +64,7 @@ def test_the_face_of_an_image_is_explained_in_the_terminal(cli, faces, images):
     for au in AUS:
         assert au in outcome.out
     assert "  face: " in outcome.out
-    assert "Faces are found by cascade (scikit-image " in outcome.err
+    assert "Faces are found by cascade 2 (scikit-image " in outcome.err
     assert "1 face cropped by eyes that were estimated" in outcome.err
     assert "synthetic faces" not in outcome.err
 
@@ -77,14 +77,18 @@ def test_a_folder_is_explained_and_its_broken_files_are_listed(cli, faces, image
     assert "skipped: 2 images" in outcome.err
     assert "3.png: No face was found." in outcome.err
     assert "4.jpg: The JPEG is truncated" in outcome.err
-    assert "notes.txt" not in outcome.err
+    assert "passed over: 1 file that is no image or video (notes.txt)" in outcome.err
     assert "face: " not in outcome.out
 
 
 def test_a_video_is_printed_as_a_block_and_then_one_line_per_frame(cli, faces, video):
-    out = cli.ok("explain", video, "--weights", faces)
-    lines = [line for line in out.splitlines() if line.startswith(str(video))]
-    assert [line.partition(", frame ")[2].partition(":")[0] for line in lines] == [*"1256"]
+    outcome = cli("explain", video, "--weights", faces)
+    assert outcome.code == 0, outcome.err
+    lines = [line for line in outcome.out.splitlines() if line.startswith(str(video))]
+    # After a cut of the scene, the face counts as another person's.
+    places = [line.partition(", frame ")[2].partition(":")[0] for line in lines]
+    assert places == ["1", "2", "5, face 2", "6, face 2"]
+    assert "the file has no times of frames: constant rate assumed, 5 a second" in outcome.err
     assert lines[0].endswith(", frame 1")
 
 
@@ -161,6 +165,33 @@ def test_weights_of_synthetic_faces_say_so_once(cli, images, tmp_path):
     assert "synthetic faces" not in outcome.out
 
 
+def test_the_shipped_weights_are_used_for_synthetic_faces_or_if_asked_for(
+    cli, images, bp4d_root, tmp_path
+):
+    outcome = cli("explain", images / "2.png", "--no-text")
+    assert outcome.code == 2 and "have seen synthetic faces only" in outcome.err
+    assert "--weights RUN" in outcome.err and "--synthetic-weights" in outcome.err
+    words = ("--detector", "cascade", "--no-text", "--out", tmp_path / "a.csv")
+    outcome = cli("explain", images / "2.png", "--synthetic-weights", *words)
+    assert outcome.code == 0, outcome.err
+    (row,) = pd.read_csv(tmp_path / "a.csv").to_dict("records")
+    assert row["weights"] == (
+        "vlfau tiny (tiny-faces.safetensors), trained on synthetic faces only: means nothing for "
+        "real faces"
+    )
+    face = next(bp4d_root.rglob("*.jpg"))
+    assert cli("explain", face, "--aligned", "--no-text").code == 0
+
+
+def test_subtitles_of_a_video_name_the_weights(cli, faces, video, images, tmp_path):
+    out = tmp_path / "talk.srt"
+    cli.ok("explain", video, "--weights", faces, "--no-text", "--out", out)
+    text = out.read_text(encoding="utf-8")
+    assert " --> " in text and "weights.safetensors), trained on " in text
+    outcome = cli("explain", images / "2.png", "--weights", faces, "--out", out)
+    assert outcome.code == 2 and "2.png is an image" in outcome.err
+
+
 def test_weights_can_be_named_by_their_run(cli, work, whole, images):
     for fold in (1, 2):
         folder = work / "disfa" / "runs" / "first" / f"fold{fold}"
@@ -209,8 +240,8 @@ def test_finished_frames_are_kept_after_ctrl_c_or_sigterm(
 ):
     read = sources.frames
 
-    def interrupted(files):
-        for frame in read(files):
+    def interrupted(files, note):
+        for frame in read(files, note):
             yield frame
             if frame.number == 5:
                 os.kill(os.getpid(), number)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fauds.faces import detectors
 from fauds.synthetic.face import FACE_AUS, View, draw_face, draw_identity
 
 
@@ -47,7 +48,7 @@ def test_an_image_is_drawn_with_the_landmarks_of_a_detector(cli, photo):
         (["neutral"], "no action units for it"),
         (["contempt"], "no action units for it"),
         (["smile"], "neither an image file nor an action unit nor an expression"),
-        (["photo.jpg"], "no detector of landmarks"),
+        (["photo.jpg", "--detector", "cascade"], "The landmarks of the face are needed"),
         (["photo.jpg", "--detector", "csv"], "needs the path of a CSV file"),
         (["photo.jpg", "photo.jpg", "--detector", "csv:points.csv"], "2 images"),
         (["AU12", "--detector", "csv:points.csv"], "only be used with an image"),
@@ -60,6 +61,26 @@ def test_a_wrong_argument_is_an_error_that_says_what_to_do(cli, photo, words, pr
     assert problem in outcome.err
     assert "to do:" in outcome.err
     assert not list(photo.parent.glob("*maps*"))
+
+
+@pytest.mark.slow
+def test_an_image_is_drawn_without_naming_a_detector(cli, photo):
+    assert cli.ok("maps", photo) == "photo-maps.png\n"
+    assert cv2.imread("photo-maps.png").shape[0] > 300
+
+
+def test_without_dlib_the_error_names_the_detectors_of_landmarks(cli, photo, monkeypatch):
+    monkeypatch.setattr(detectors, "find_spec", lambda package: None)
+    outcome = cli("maps", photo)
+    assert outcome.code == 2
+    assert "and the detector cascade" in outcome.err and "gives none" in outcome.err
+    for name in (
+        "--detector dlib",
+        "mediapipe:MODEL",
+        "openface:FOLDER",
+        "csv:FILE with landmarks",
+    ):
+        assert name in " ".join(outcome.err.split())
 
 
 def test_a_face_that_the_detector_does_not_have_is_an_error(cli, photo):

@@ -320,7 +320,7 @@ def other_folds(run: Path, _: object) -> None:
             1,
             "torch of an unknown version instead of",
         ),
-        (other_folds, None, 1, "The runs have other folds"),
+        (other_folds, None, 1, "The folds of the runs differ"),
         (lambda run, _: rmtree(run / "fold2"), None, 2, "has no finished fold"),
     ],
 )

@@ -170,7 +170,7 @@ def test_an_error_of_one_process_is_told_and_ends_all(tables, bp4d_root, tmp_pat
     broken = bench(2, workdir, images)
     assert broken.returncode != 0
     assert "Error: The file is not an image that can be decoded" in broken.stderr
-    assert "Go on with: fauds bench" in broken.stderr
+    assert "Go on with: torchrun --nproc-per-node 2 -m fauds bench" in broken.stderr
     # torchrun shows a traceback of its own; there is none of ours.
     assert "fauds/training" not in broken.stderr
 

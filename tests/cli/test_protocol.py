@@ -69,7 +69,7 @@ def runs(work, name):
 
 def test_the_benchmarks_are_listed_and_described(cli):
     out = cli.ok("bench", "--list")
-    assert "Models: linear, vlfau" in out
+    assert "Models: au-cues, linear, vlfau" in out
     assert "bp4d  version 2" in out and "disfa  version 2" in out
     out = cli.ok("bench", "--describe", "bp4d")
     assert "146,847" in out

@@ -46,6 +46,7 @@ def test_two_runs_are_compared_by_name_folder_or_results_file(cli, made, tmp_pat
     out = cli.ok("compare", "one", "two", "--workdir", made)
     assert "These two trained models cannot be told apart for people like these 18" in out
     assert "differs: training.seed: 1 (a), 2 (b)" in out
+    assert "The workdir holds 3 runs of this protocol." in out
 
 
 def test_seeds_of_a_model_are_joined_by_commas(cli, made):

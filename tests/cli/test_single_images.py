@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from fauds.errors import DataError
 from fauds.faces import plan as planning
 from fauds.synthetic import release
 from fauds.tables import store
@@ -136,6 +138,19 @@ def test_images_of_no_sequence_are_cropped_in_portions(cli, work, portrait_roots
         assert (work / "affectnet" / path).read_bytes() == crops[key]
 
 
+def test_crops_that_replace_those_of_the_same_keys_need_no_space(cli, work, roots, monkeypatch):
+    where = ("--dataset", "affectnet", "--root", roots["affectnet"], *ALONE)
+    cli.ok("prepare", *where)
+    image = roots["affectnet"] / "train_set/images/3.jpg"
+    image.write_bytes(image.read_bytes() + b"\0")
+    usage = shutil.disk_usage(work)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert "(unchanged)" not in cli.ok("prepare", *where)
+    (work / "affectnet" / faces(work, "affectnet").path["train/3"]).unlink()
+    refused = cli("prepare", *where)
+    assert refused.code == 1 and "for 1 crops are needed" in refused.err
+
+
 def test_a_landmark_outside_its_image_is_flagged_and_the_crop_is_kept(cli, work, roots):
     edit_points(roots["rafdb"] / "basic/Image/aligned", "train_00005", "-7.5")
     where = ("--dataset", "rafdb", "--root", roots["rafdb"], *ALONE)
@@ -177,9 +192,12 @@ def test_images_that_are_missing_broken_or_without_a_face_are_counted_and_others
     assert {path: path.stat().st_mtime_ns for path in work.rglob("faces/**/*.jpg")} == before
 
 
-def test_a_table_of_landmarks_is_also_a_detector(cli, work, portrait_roots):
+@pytest.mark.parametrize("ending", ["", "_aligned.jpg"])
+def test_a_table_of_landmarks_is_also_a_detector(cli, work, portrait_roots, tmp_path, ending):
     root = portrait_roots["rafdb"]
-    detector = f"csv:{root / 'basic/Image/aligned/landmarks.csv'}"
+    table = (root / "basic/Image/aligned/landmarks.csv").read_text()
+    (tmp_path / "points.csv").write_text(table.replace(",1,", f"{ending},1,"))
+    detector = f"csv:{tmp_path / 'points.csv'}"
     where = ("--dataset", "rafdb", "--root", root, *ALONE)
     cli.ok("prepare", *where, "--alignment", "eyes-similarity")
     own = faces(work, "rafdb")
@@ -217,12 +235,59 @@ def test_check_says_what_a_release_holds_and_what_is_missing(cli, roots):
     assert "labels: 32 images, 24 train, 8 test" in out
     assert "24 train images where 12,271 are published" in out
     assert "build-captions" not in out and "missing: nothing" in out
-    for path in list((roots["affectnet"] / "val_set/images").iterdir())[:3]:
-        path.unlink()
-    (roots["affectnet"] / "val_set/annotations/2_lnd.npy").unlink()
-    out = cli.ok("check", "--dataset", "affectnet", "--root", roots["affectnet"])
-    assert "frames without an image: " in out and "copy images beside annotations" in out
-    assert "frames with landmarks: " in out
+    root = roots["affectnet"]
+    codes = {
+        f"{path.parts[-3].removesuffix('_set')}/{path.name.removesuffix('_exp.npy')}": int(
+            np.load(path)
+        )
+        for path in root.glob("*_set/annotations/*_exp.npy")
+    }
+    # Contempt is no class of the protocol.
+    keys = [key for key, code in codes.items() if code != 7]
+    lost = sorted(key for key in keys if key.startswith("val/"))[:3]
+    for key in lost:
+        (root / f"val_set/images/{key[4:]}.jpg").unlink()
+    (root / f"val_set/annotations/{lost[0][4:]}_lnd.npy").unlink()
+    out = cli.ok("check", "--dataset", "affectnet", "--root", root)
+    total = len(keys)
+    assert f"frames with an image: {total - 3} of {total}\n" in out
+    assert f"frames without an image: 3 ({', '.join(lost)}); copy images beside" in out
+    known = f"{total - 1} of {total} ({100 * (total - 1) / total:.1f} %), counted by file names\n"
+    assert f"frames with landmarks: {known}" in out
+    assert "the first image train/1: 64 x 64 pixels" in out
+    assert "sequence" not in out and "images-0000" not in out
+
+
+@pytest.mark.parametrize("portion", [10, 4096])
+def test_check_counts_the_lines_of_a_list_that_have_landmarks(cli, roots, monkeypatch, portion):
+    monkeypatch.setattr(planning, "PORTION", portion)
+    root = roots["affectnet-csv"]
+    own = ("--dataset", "affectnet", "--root", root)
+    kept = 0
+    for path in (root / "Manually_Annotated_file_lists").iterdir():
+        head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        for at, row in enumerate(rows):
+            # The first portion of ten images has no landmarks.
+            if path.name == "training.csv" and at < 12:
+                row[5] = ""
+            kept += bool(row[5]) and row[6] != "7"
+        path.write_text("\n".join(",".join(row) for row in (head, *rows)) + "\n")
+    out = cli.ok("check", *own)
+    total = int(re.search(r"frames with an image: (\d+) of", out)[1])
+    share = f"{100 * kept / total:.1f} %"
+    assert (
+        f"frames with landmarks: {kept} of {total} ({share}), counted by lines of text files\n"
+        in out
+    )
+    assert "sequence" not in out
+    for path in (root / "Manually_Annotated_file_lists").iterdir():
+        head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+        rows = [[*row[:5], "", *row[6:]] for row in rows]
+        path.write_text("\n".join(",".join(row) for row in (head, *rows)) + "\n")
+    out = cli.ok("check", *own)
+    missing = out.split("missing:")[1]
+    assert f"frames with landmarks: 0 of {total} (0.0 %); the release has 68 points" in missing
+    assert "sequence" not in out
 
 
 def test_the_split_of_the_release_is_the_only_fold(cli, work, portrait_roots):
@@ -238,6 +303,35 @@ def test_the_split_of_the_release_is_the_only_fold(cli, work, portrait_roots):
     out = cli.ok("split", "--dataset", "rafdb", "--root", portrait_roots["rafdb"])
     assert "fold 1 tests part 1 (2 subjects): P5 P6" in out
     assert "trained on: 4 subjects" in out
+
+
+def test_crops_that_belong_to_no_image_or_twice_to_one_are_an_error(
+    cli, work, portrait_roots, tmp_path
+):
+    import fauds
+
+    root = portrait_roots["affectnet"]
+    cli.ok("split", "--dataset", "affectnet", "--root", root)
+    dataset = fauds.open(work / "affectnet")
+    crops = tmp_path / "crops"
+
+    def refused(folder: Path) -> DataError:
+        with pytest.raises(DataError) as caught:
+            dataset.torch(fold=1, part="train", faces=folder)
+        assert caught.value.where.startswith(str(folder))
+        return caught.value
+
+    assert refused(crops).what == "The folder of crops does not exist."
+    shutil.copytree(root / "train_set/images", crops)
+    error = refused(crops)
+    assert error.what == "No image in this folder has the name of a coded frame."
+    assert error.hint == "name the images by the keys of the frames, such as train/1.jpg"
+    shutil.copytree(root / "train_set/images", crops / "train")
+    assert dataset.torch(fold=1, part="train", faces=crops)[0]["key"] == "train/1"
+    shutil.copyfile(crops / "train/2.jpg", crops / "train/2.png")
+    assert (
+        refused(crops).what == "train/2.jpg and train/2.png are both image train/2 of this folder."
+    )
 
 
 def test_captions_describe_action_units_only(cli, portrait_roots):
@@ -326,7 +420,17 @@ def test_two_models_are_compared_image_by_image(trained, cli):
     where = ("--dataset", "affectnet", "--workdir", trained)
     out = cli.ok("compare", first, second, *where)
     assert "paired by image: subjects are not known, and people may repeat" in out
-    assert "their accuracy differs by" in out or "of accuracy (" in out
+    frames = store.read_table(trained / "affectnet/frames.parquet").to_pandas().set_index("key")
+    right = []
+    for run in (first, second):
+        folder = trained / "affectnet/runs" / run
+        classes = json.loads((folder / "results.json").read_text())["protocol"]["aus"]
+        table = store.read_table(folder / "fold1/predictions.parquet").to_pandas().set_index("key")
+        decided = table[classes].to_numpy().argmax(axis=1)
+        right.append(100 * (frames.expression[table.index].to_numpy() == decided).mean())
+    a, b = right
+    row = next(line for line in out.splitlines() if line.startswith(" overall"))
+    assert row.split()[1:4] == [f"{a:.1f}", f"{b:.1f}", f"{a - b:+.1f}"]
     table = cli.ok("report", first, second, *where, "--latex")
     assert "95 \\% intervals over images" in table
 
@@ -388,3 +492,12 @@ def test_weights_of_expressions_explain_an_image(trained, cli, larger_roots, tmp
     explained = json.loads(out.read_text().splitlines()[0])
     assert set(explained["aus"]) == {*CLASSES}
     assert sum(explained["aus"].values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_an_exported_model_of_expressions_is_described_by_its_classes(trained, cli, tmp_path):
+    run = sorted((trained / "affectnet/runs").iterdir())[0]
+    out = cli.ok("export", run, "--out", tmp_path / "model.onnx")
+    classes = json.loads((run / "results.json").read_text())["protocol"]["aus"]
+    assert f"expressions: {', '.join(classes)}\n" in out
+    assert "action unit" not in out

@@ -1,6 +1,7 @@
 """The reader of AffectNet in both circulating forms, and errors that name their place."""
 
 import csv
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -194,6 +195,39 @@ def test_a_folder_with_both_forms_or_with_none_is_an_error(roots, tmp_path):
     (tmp_path / "empty").mkdir()
     fails(lambda: read_all(tmp_path / "empty"), "No labels found: expected train_set/annotations")
     fails(lambda: read_all(tmp_path / "nowhere"), "The folder does not exist")
+    (tmp_path / "file").write_text("")
+    fails(lambda: read_all(tmp_path / "file"), "This is a file, not a folder")
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(roots["affectnet-csv"], root)
+    fails(lambda: read_all(root), "The path of this folder is not valid UTF-8")
+
+
+def test_the_images_of_the_lists_may_be_in_a_folder_that_is_named(roots):
+    root = roots["affectnet-csv"]
+    before = read_all(root).table["image"].to_pylist()
+    (root / "Manually_Annotated_Images").rename(root / "cropped")
+    images = read_all(root, images=Path("cropped")).table["image"].to_pylist()
+    assert images == [path.replace("Manually_Annotated_Images", "cropped") for path in before]
+    problem = "The folder of images does not exist"
+    fails(lambda: read_all(root, images=Path("croped")), problem, where=root / "croped")
+    fails(lambda: AFFECTNET.footage(root, ONE, images=Path("croped")), problem)
+
+
+@pytest.mark.parametrize(
+    ("like", "option", "flag"),
+    [
+        ("affectnet", {"images": Path("train_set/images")}, "--images"),
+        ("affectnet", {"sex_table": Path("sexes.csv")}, "--sexes"),
+        ("affectnet-csv", {"image_base": 1}, "--image-base"),
+        ("affectnet-csv", {"missing_aus": "null"}, "--missing-aus"),
+    ],
+)
+def test_an_option_that_the_release_cannot_be_read_with_is_an_error(
+    portrait_roots, like, option, flag
+):
+    with pytest.raises(UsageError, match=f"cannot be read with {flag}: ") as refused:
+        read_all(portrait_roots[like], **option)
+    assert refused.value.hint == f"leave out {flag}"
 
 
 @pytest.mark.parametrize("like", FORMS)
@@ -241,8 +275,8 @@ def test_the_points_of_both_forms_are_those_of_the_files(portrait_roots):
 def test_points_that_are_missing_or_broken_are_unknown_or_an_error(roots):
     path = roots["affectnet-csv"] / LISTS / "training.csv"
     key = path.read_text().splitlines()[2].split(".jpg")[0]
-    change_line(path, 2, 5, "")
     files = AFFECTNET.footage(roots["affectnet-csv"], ONE).sources["", ""].landmarks
+    change_line(path, 2, 5, "")
     assert np.isnan(landmark_files.read(files, np.array([key]))).all()
     change_line(path, 2, 5, "1;2;3")
     fails(lambda: landmark_files.read(files, np.array([key])), "3 coordinates", where=f"{path}:3")
@@ -254,6 +288,51 @@ def test_points_that_are_missing_or_broken_are_unknown_or_an_error(roots):
     np.save(path, np.array(["a"] * 136))
     files = AFFECTNET.footage(roots["affectnet"], ONE).sources["", ""].landmarks
     fails(lambda: landmark_files.read(files, np.array(["val/1"])), "no numbers", where=path)
+
+
+def test_landmarks_are_those_that_exist_of_labelled_images(roots):
+    path = roots["affectnet-csv"] / LISTS / "training.csv"
+    lines = path.read_text().splitlines()
+    keys = {line.split(".jpg")[0] for line in lines[1:]}
+    keys |= {
+        line.split(".jpg")[0]
+        for line in (roots["affectnet-csv"] / LISTS / "validation.csv").read_text().splitlines()[1:]
+    }
+    for line in (2, 5):
+        change_line(path, line, 5, " ")
+        keys -= {lines[line].split(".jpg")[0]}
+    media = AFFECTNET.footage(roots["affectnet-csv"], ONE)
+    assert set(media.sources["", ""].landmarks.places) == keys
+    assert media.notes == ("landmarks: 68 points of 30 images",)
+    folder = roots["affectnet"] / "train_set/annotations"
+    (folder / "3_lnd.npy").unlink()
+    (folder / "4_exp.npy").unlink()
+    media = AFFECTNET.footage(roots["affectnet"], ONE)
+    keys = set(plain_codes(roots["affectnet"])) - {"train/3"}
+    assert set(media.sources["", ""].landmarks.places) == keys
+    assert media.notes == ("landmarks: 68 points of 30 images",)
+
+
+def test_other_files_beside_the_labels_do_not_change_the_fingerprint(roots):
+    root, options = roots["affectnet"], ReadOptions(classes=SEVEN)
+    before = AFFECTNET.fingerprint(root, options)
+    (root / "train_set/annotations/1_val.npy").write_bytes(b"valence is not read")
+    assert AFFECTNET.fingerprint(root, options) == before
+    (root / "train_set/annotations/1_lnd.npy").write_bytes(b"landmarks are")
+    assert AFFECTNET.fingerprint(root, options) != before
+
+
+def test_images_of_codes_may_have_any_suffix_but_one_file_each(roots):
+    images = roots["affectnet"] / "train_set/images"
+    (images / "3.jpg").rename(images / "3.PNG")
+    (images / "4.jpg").rename(images / "4.jpeg")
+    rows = {
+        row["key"]: row["image"] for row in read_all(roots["affectnet"], EIGHT).table.to_pylist()
+    }
+    assert rows["train/3"] == "train_set/images/3.PNG"
+    assert rows["train/4"] == "train_set/images/4.jpeg"
+    shutil.copyfile(images / "5.jpg", images / "5.png")
+    fails(lambda: read_all(roots["affectnet"]), "5.jpg and 5.png are both image 5")
 
 
 def test_a_release_without_points_says_so(roots):

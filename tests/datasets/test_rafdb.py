@@ -76,6 +76,35 @@ def test_a_release_that_does_not_say_who_is_on_its_images_has_no_subjects(root):
         read_all(root, subjects=("P1",))
 
 
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [
+        ({"sex_table": Path("sexes.csv")}, "--sexes"),
+        ({"image_base": 0}, "--image-base"),
+        ({"missing_aus": "null"}, "--missing-aus"),
+    ],
+)
+def test_an_option_that_the_release_cannot_be_read_with_is_an_error(portrait_roots, option, flag):
+    with pytest.raises(UsageError, match=f"cannot be read with {flag}: ") as refused:
+        read_all(portrait_roots["rafdb"], **option)
+    assert refused.value.hint == f"leave out {flag}"
+
+
+def test_a_folder_of_images_that_does_not_exist_is_an_error(portrait_roots):
+    root = portrait_roots["rafdb"]
+    images = Path("basic/Image/cropped")
+    problem = "The folder of images does not exist"
+    fails(lambda: read_all(root, images=images), problem, where=root / images)
+
+
+@pytest.mark.parametrize("ending", ["", "_aligned.jpg"])
+def test_the_table_of_subjects_may_name_images_in_several_ways(root, ending):
+    path = root / "basic/EmoLabel/subjects.csv"
+    before = read_all(root).table["subject"].to_pylist()
+    path.write_text(path.read_text().replace(".jpg", ending))
+    assert read_all(root).table["subject"].to_pylist() == before
+
+
 def test_some_subjects_alone_can_be_read(portrait_roots):
     table = read_all(portrait_roots["rafdb"], subjects=("P2", "P6")).table
     assert set(table["subject"].to_pylist()) == {"P2", "P6"}
@@ -102,6 +131,26 @@ def test_a_missing_image_has_no_path_and_is_named(root):
     images = dict(zip(*(reading.table[c].to_pylist() for c in ("key", "image")), strict=True))
     assert [key for key, image in images.items() if image is None] == ["test_0002"]
     assert "images that are missing: 1 (test_0002)" in reading.notes
+
+
+def test_images_may_have_any_suffix_but_one_file_each(root):
+    folder = root / "basic/Image/aligned"
+    for key, name in (("test_0002", "test_0002_aligned.JPG"), ("test_0003", "test_0003.jpeg")):
+        (folder / f"{key}_aligned.jpg").rename(folder / name)
+    rows = {row["key"]: row["image"] for row in read_all(root).table.to_pylist()}
+    assert rows["test_0002"] == "Image/aligned/test_0002_aligned.JPG"
+    assert rows["test_0003"] == "Image/aligned/test_0003.jpeg"
+    shutil.copyfile(folder / "test_0003.jpeg", folder / "test_0003.png")
+    fails(lambda: read_all(root), "test_0003.jpeg and test_0003.png are both image test_0003")
+
+
+def test_images_of_a_workdir_in_the_folder_of_images_are_not_those_of_the_release(root):
+    work = root / "basic/Image/aligned/fauds-work/rafdb"
+    before = RAFDB.fingerprint(root, OPTIONS)
+    work.mkdir(parents=True)
+    (work / "frames.parquet").touch()
+    shutil.copyfile(root / "basic/Image/original/test_0001.jpg", work / "test_0001.jpg")
+    assert RAFDB.fingerprint(root, OPTIONS) == before
 
 
 def test_a_sex_that_is_unsure_or_not_annotated_is_null(root):
@@ -160,7 +209,7 @@ def test_a_wrong_gender_is_an_error_that_names_the_line(root):
     ("content", "problem"),
     [
         ("image,person\ntrain_00001.jpg,P1\n", "There is no column subject"),
-        ("image,subject\ntrain_00001.jpg,P1\n", "There is no subject of"),
+        ("image,subject\ntrain_00001.jpg,P1\n", "These images have no subject: train_00002, "),
         ("image,subject\na.jpg,P1\na.jpg,P2\n", "a is listed twice"),
     ],
 )
@@ -250,6 +299,65 @@ def test_a_table_of_landmarks_that_lists_an_image_twice_or_lacks_a_column_is_an_
     fails(lambda: RAFDB.footage(root, {("", ""): 0}), "is listed twice")
     path.write_text("source,x0,y0\ntest_0001,1,2\n")
     fails(lambda: RAFDB.footage(root, {("", ""): 0}), "Columns are missing")
+
+
+@pytest.mark.parametrize("ending", ["_aligned.jpg", ".jpg", ".PNG", "_aligned"])
+def test_a_table_of_landmarks_may_name_the_files_of_images(root, ending):
+    path = root / "basic/Image/aligned/landmarks.csv"
+    keys = np.array(["train_00004", "test_0001"])
+    (media,) = RAFDB.footage(root, {("", ""): 0}).sources.values()
+    expected = landmark_files.read(media.landmarks, keys)
+    head, *lines = path.read_text().splitlines()
+    named = [line.replace(",1,", f"{ending},1,", 1) for line in lines]
+    path.write_text("\n".join([head, *named]) + "\n")
+    (media,) = RAFDB.footage(root, {("", ""): 0}).sources.values()
+    assert len(media.landmarks.places) == 32
+    assert np.array_equal(landmark_files.read(media.landmarks, keys), expected)
+    path.write_text("\n".join([head, *named, lines[0]]) + "\n")
+    fails(lambda: RAFDB.footage(root, {("", ""): 0}), "train_00001 is listed twice")
+
+
+def test_a_table_of_landmarks_of_other_images_is_an_error(root):
+    path = root / "basic/Image/aligned/landmarks.csv"
+    path.write_text(path.read_text().replace("train_", "a_").replace("test_", "b_"))
+    message = fails(
+        lambda: RAFDB.footage(root, {("", ""): 0}),
+        "None of the lines is of an image of this dataset",
+        "they are of a_00001, a_00002 and 30 more",
+        where=path,
+    )
+    assert "such as train_00001" in message
+
+
+def test_landmarks_of_the_release_are_those_that_exist(root):
+    (root / "basic/Image/original/landmarks.csv").unlink()
+    folder = root / "basic/Annotation"
+    for key in ("train_00002", "train_00003", "test_0001"):
+        (folder / f"manual/{key}_manu_attri.txt").unlink()
+    (folder / "boundingbox/test_0001_boundingbox.txt").unlink()
+    media = RAFDB.footage(root, {("", ""): 0}, images=Path("basic/Image/original"))
+    files = media.sources["", ""].landmarks
+    assert media.notes == ("landmarks: 5 points of 29 images",)
+    keys = np.array(["train_00001", "train_00002", "test_0001"])
+    known = landmark_files.read_marks(files, keys)
+    assert np.isfinite(known.eyes).all((1, 2)).tolist() == [True, False, False]
+    assert np.isfinite(known.boxes).all(1).tolist() == [True, True, False]
+    shutil.rmtree(folder / "manual")
+    media = RAFDB.footage(root, {("", ""): 0}, images=Path("basic/Image/original"))
+    assert media.notes == ("landmarks: none found",)
+
+
+def test_annotations_that_are_not_used_do_not_change_the_digest_of_landmarks(root):
+    (before,) = RAFDB.footage(root, {("", ""): 0}).sources.values()
+    (root / "basic/Annotation/boundingbox/train_00001_boundingbox.txt").write_text("1 2 3 4")
+    (after,) = RAFDB.footage(root, {("", ""): 0}).sources.values()
+    assert after == before
+    (root / "basic/Image/original/landmarks.csv").unlink()
+    images = Path("basic/Image/original")
+    (before,) = RAFDB.footage(root, {("", ""): 0}, images=images).sources.values()
+    (root / "basic/Annotation/boundingbox/train_00001_boundingbox.txt").write_text("1 2 3 40")
+    (after,) = RAFDB.footage(root, {("", ""): 0}, images=images).sources.values()
+    assert after.digest != before.digest
 
 
 def test_images_of_the_list_are_decoded_as_they_are(portrait_roots):

@@ -1,6 +1,7 @@
 """Figures of a whole run: intervals, figures by sex and subject, and results files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from fauds.errors import DataError
 from fauds.evaluation import results as results_file
 from fauds.evaluation.results import MissingFrames, Protocol, Results
 from fauds.evaluation.score import FoldScores, FrameOwners, run_figures
+from fauds.metrics.comparison import difference_interval
 from fauds.metrics.intervals import intervals
 from fauds.metrics.occurrence import count, f1
 from fauds.targets.expression import Expression
@@ -30,8 +32,12 @@ def run():
         right = rng.random((100, 2)) < 0.8
         scores = np.where(right == (labels == 1), 0.75, 0.25).astype(np.float32)
         folds[fold] = FoldScores(labels, scores, np.array([0.4, 0.4]))
+    return folds, subjects, figures_of(folds, subjects)
+
+
+def figures_of(folds, subjects):
     owners = {fold: FrameOwners(names, names, True) for fold, names in subjects.items()}
-    return folds, subjects, run_figures(folds, owners, SEXES, TARGET, 0.5, "last")
+    return run_figures(folds, owners, SEXES, TARGET, 0.5, "last")
 
 
 def rows_of(figures, **wanted):
@@ -86,6 +92,79 @@ def test_every_subject_has_a_figure_over_all_aus(run):
     assert row.value == pytest.approx(f1(counts).mean())
     assert row.n == (folds[2].labels[of_subject] >= 0).any(axis=1).sum()
     assert {row.group for row in rows_of(figures, scope="subject")} == set(SEXES)
+
+
+def test_a_subject_who_lacks_an_au_is_compared_over_the_aus_that_all_show(run):
+    folds, subjects, _ = run
+    labels = folds[1].labels.copy()
+    labels[(subjects[1] == "X1") & (labels[:, 1] == 1), 1] = 0
+    figures = figures_of({**folds, 1: replace(folds[1], labels=labels)}, subjects)
+    assert figures.subject_names == {"f1": ["AU01"], "accuracy": ["AU01", "AU12"]}
+    of_subject = subjects[2] == "M3"
+    counts = count(folds[2].labels[of_subject], folds[2].scores[of_subject] >= 0.5)
+    (row,) = rows_of(figures, metric="f1", scope="subject", group="M3")
+    assert row.value == pytest.approx(f1(counts)[0])
+
+
+def test_each_au_is_compared_with_predicting_it_in_every_frame(run):
+    folds, _, figures = run
+    expected = []
+    for scores in folds.values():
+        counts = count(scores.labels, scores.scores >= 0.5)
+        share = (scores.labels == 1).sum(axis=0) / (scores.labels >= 0).sum(axis=0)
+        expected.append(f1(counts) - 2 * share / (1 + share))
+    grouped = figures.subject_counts.grouped(TARGET)
+    always = TARGET.trivial_counts(grouped.counts)
+    values = [*np.mean(expected, axis=0), np.mean(expected)]
+    interval = difference_interval(
+        [grouped.counts], [always], grouped.folds, f1, estimand="mean_of_folds"
+    )
+    for i, au in enumerate((*AUS, None)):
+        (row,) = rows_of(figures, metric="above_trivial", au=au)
+        assert row.scope == "mean_of_folds" and row.value == pytest.approx(values[i])
+        assert (row.low, row.high) == pytest.approx((interval.low[i], interval.high[i]))
+
+
+def test_women_minus_men_is_the_difference_of_their_figures(run):
+    _, _, figures = run
+    for au in (*AUS, None):
+        women, men = (
+            rows_of(figures, metric="skew_f1", scope="sex", group=sex, au=au)[0].value
+            for sex in "FM"
+        )
+        (row,) = rows_of(figures, metric="skew_f1", scope="sex_difference", au=au)
+        assert row.value == pytest.approx(women - men)
+        assert row.low < row.value < row.high
+
+
+def test_aus_without_an_interval_are_named_with_the_reason(run):
+    """In fold 1 only F3 shows AU01, and AU12 is never predicted."""
+    folds, subjects, whole = run
+    assert whole.without_interval == []
+    assert whole.showing_subjects == {1: dict.fromkeys(AUS, 4), 2: dict.fromkeys(AUS, 4)}
+    labels = folds[1].labels.copy()
+    labels[(subjects[1] != "F3") & (labels[:, 0] == 1), 0] = 0
+    never = {
+        fold: replace(scores, scores=scores.scores * np.array([1, 0], np.float32))
+        for fold, scores in {**folds, 1: replace(folds[1], labels=labels)}.items()
+    }
+    figures = figures_of(never, subjects)
+    assert figures.without_interval == [
+        "F1 of AU01: in fold 1, F3 is the only one of 4 subjects who shows it",
+        "F1 of AU12: the value is the same without any one subject",
+    ]
+    assert figures.showing_subjects[1] == {"AU01": 1, "AU12": 4}
+    for au in AUS:
+        (row,) = rows_of(figures, metric="f1", scope="mean_of_folds", au=au)
+        assert row.value is not None and row.low is row.high is None
+
+
+def test_a_fold_of_a_single_subject_is_the_reason_for_no_interval(run):
+    folds, subjects, _ = run
+    alone = subjects[1] == "F1"
+    kept = replace(folds[1], labels=folds[1].labels[alone], scores=folds[1].scores[alone])
+    figures = figures_of({**folds, 1: kept}, {**subjects, 1: subjects[1][alone]})
+    assert figures.without_interval == [f"F1 of {au}: fold 1 tests a single subject" for au in AUS]
 
 
 def finished(figures, **changed):

@@ -1,6 +1,7 @@
 """The figures of folds, their means, and figures that are undefined."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from fauds.evaluation import score
 from fauds.evaluation.score import MetricRows
 from fauds.tables.frames import frame_set_fingerprint
+from fauds.targets.expression import Expression
 from fauds.targets.occurrence import Occurrence
 
 AUS = ("AU01", "AU12")
@@ -66,6 +68,29 @@ def test_means_are_over_aus_then_over_folds_and_leave_out_undefined_figures():
         "balanced_f1, skew_f1, auc of AU01 in fold 2: no positive or no negative frame in the test "
         "part",
     ]
+
+
+def test_a_baseline_has_a_mean_only_over_the_same_aus_and_folds_as_f1():
+    """AU01 is active in 30 % of the training frames: at threshold 0.5 never predicted active."""
+    one = scores([[1, 1], [0, 0]], [[0.9, 0.9], [0.9, 0.1]])
+    often = replace(one, rates=np.array([0.7, 0.6]))
+    # Without an active frame of AU01 there is no F1 either, and nothing to compare.
+    without = scores([[0, 1], [0, 0]], [[0.1, 0.9], [0.1, 0.1]])
+
+    def prevalence(*folds):
+        rows = score.metric_rows(dict(enumerate(folds, 1)), 0.5, LAST)
+        return {(r.scope, r.au, r.fold): r.value for r in rows if r.metric == "prevalence_f1"}
+
+    always = pytest.approx(2 * 0.5 / (1 + 0.5))
+    whole = prevalence(often, often)
+    assert whole["fold", None, 1] == whole["mean_of_folds", None, None] == always
+    part = prevalence(one, often)
+    assert (part["fold", "AU01", 1], part["fold", "AU01", 2]) == (None, always)
+    assert (part["fold", None, 1], part["fold", None, 2]) == (None, always)
+    assert part["mean_of_folds", "AU01", None] is None
+    assert part["mean_of_folds", "AU12", None] == always
+    assert part["mean_of_folds", None, None] is None
+    assert prevalence(without)["fold", None, 1] == always
 
 
 def test_undefined_figures_with_the_same_reason_are_listed_together():
@@ -134,6 +159,20 @@ def test_intensities_are_scored_on_coded_frames():
         (row.scope, row.au): (row.value, row.n) for row in rows if row.metric == "intensity_mae"
     }
     assert maes["fold", "AU12"] == maes["pooled", None] == ((1 + 2.5) / 2, 2)
+    # Correlations are of one model, and each fold has its own.
+    for name in ("intensity_icc", "intensity_pcc"):
+        scopes = {row.scope for row in rows if row.metric == name}
+        assert scopes == {"fold", "mean_of_folds"}
+
+
+def test_a_class_without_frames_has_no_accuracy_and_the_reason_is_given():
+    classes = MetricRows(Expression(classes=("calm", "glad", "cross")), "last")
+    labels, right = np.array([0, 1, 1], np.int16), np.eye(3, dtype=np.float32)[[0, 1, 0]]
+    fold = score.FoldScores(labels, right, np.full(3, 1 / 3))
+    rows = score.metric_rows({1: fold}, 0.5, classes)
+    assert score.undefined(rows, classes.target) == [
+        "accuracy, recall, f1 of cross in fold 1: no frame of the class in the test part"
+    ]
 
 
 def test_agreement_is_the_share_of_texts_that_describe_the_predicted_state():

@@ -1,5 +1,8 @@
 """Annotated images and videos: complete, without overlapping or clipped text, and playable."""
 
+import resource
+import signal
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from fauds.explanation.annotate import AnnotatedMedia
 from fauds.explanation.annotated_image import attention_tile, compose, lay_out
 from fauds.explanation.drawing import TEXT_COLOUR, Board, text_width
 from fauds.explanation.explained import Explanation, MediaFrame
+from fauds.faces.video import Video
+from tests.clips import steps
 
 from .faces import AUS, FACE, LOCAL, explanation, image_with_faces
 
@@ -81,7 +86,9 @@ def test_texts_neither_overlap_nor_leave_the_image(
     size: tuple[int, int], faces: int, fixed: bool, written_texts: Texts
 ) -> None:
     image, boxes = image_with_faces(*size, faces if size[1] > 200 else 1)
-    annotated = compose(lay_out(*size), still(image), explanations_of(boxes, 8), fixed=fixed)
+    annotated = compose(
+        lay_out(*size), still(image), explanations_of(boxes, 8), fixed=fixed, weights="vlfau, mine"
+    )
     height, width = annotated.shape[:2]
     assert width % 2 == 0 and height % 2 == 0
     for text, left, top, right, bottom in written_texts:
@@ -115,9 +122,10 @@ def test_images_keep_their_size_but_small_ones_are_enlarged(size: tuple[int, int
 
 def test_action_units_and_descriptions_of_a_face_are_written(written_texts: Texts) -> None:
     image, boxes = image_with_faces(480, 480)
-    compose(lay_out(480, 480), still(image), explanations_of(boxes, 8), fixed=False)
+    explained = explanations_of(boxes, 8)
+    compose(lay_out(480, 480), still(image), explained, fixed=False, weights="vlfau, mine")
     text = written_texts.joined()
-    assert FACE in text and "face.png" in text
+    assert FACE in text and "face.png" in text and "weights: vlfau, mine" in text
     for au in AUS[:6]:
         assert LOCAL[au] in text and f"{au}  " in text
     assert "and AU12, AU14" in text and LOCAL["AU12"] not in text
@@ -259,48 +267,65 @@ def test_frames_annotated_before_ctrl_c_are_kept(
     assert "drawn.part.mp4" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("suffix", "kept"), [(".mp4", False), (".avi", True)])
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond 100 kB."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_an_incomplete_video_does_not_replace_an_older_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, kept: bool
+    tmp_path: Path, full_disk: None, suffix: str
 ) -> None:
-    image, boxes = image_with_faces(120, 160)
-    writer = cv2.VideoWriter
-
-    class Full:
-        """A writer on a full disk: loses frames after the fourth, and breaks MP4 files."""
-
-        fourcc = staticmethod(writer.fourcc)
-
-        def __init__(self, path: str, *rest: object) -> None:
-            self.path, self.left, self.real = Path(path), 4, writer(path, *rest)
-            self.isOpened = self.real.isOpened
-
-        def write(self, frame: np.ndarray) -> None:
-            self.left -= 1
-            if self.left >= 0:
-                self.real.write(frame)
-
-        def release(self) -> None:
-            self.real.release()
-            if self.path.suffix == ".mp4":
-                self.path.write_bytes(self.path.read_bytes()[:100])
-
-    monkeypatch.setattr(cv2, "VideoWriter", Full)
+    image, boxes = image_with_faces(480, 640)
     path = tmp_path / f"drawn{suffix}"
     path.write_bytes(b"an older video")
-    count = "4" if kept else "0"
     with (
-        pytest.raises(
-            DataError, match=f"{count} of 7 frames were saved. The disk is probably full"
-        ),
+        pytest.raises(DataError, match=r"cannot be written: .* too large|could not be written"),
         AnnotatedMedia(path, [Path("talk.mov")]) as painter,
     ):
-        for number in range(1, 8):
+        for number in range(1, 80):
             painter.draw(moving(image, number), explanations_of(boxes, 3))
     assert path.read_bytes() == b"an older video"
-    part = tmp_path / f"drawn.part{suffix}"
-    assert {*tmp_path.iterdir()} == ({path, part} if kept else {path})
-    assert not kept or len(frames_of(part)) == 4
+    assert {*tmp_path.iterdir()} <= {path, tmp_path / f"drawn.part{suffix}"}
+
+
+@pytest.mark.parametrize(
+    "times", [steps((4, 1 / 3), (20, 1 / 30)), [2 + at / 25 for at in range(9)]]
+)
+def test_an_annotated_video_has_the_times_of_the_original(
+    tmp_path: Path, times: list[float]
+) -> None:
+    image, _ = image_with_faces(96, 96)
+    with AnnotatedMedia(tmp_path / "drawn.mp4", [Path("talk.mov")]) as painter:
+        for number, time in enumerate(times, start=1):
+            painter.draw(MediaFrame("talk.mov", number, time, 8.0, image, even=False), [])
+    assert [frame.time for frame in Video(tmp_path / "drawn.mp4").stream()] == pytest.approx(
+        times, abs=0.001
+    )
+
+
+def test_frames_at_uneven_times_are_not_put_into_an_avi(tmp_path: Path) -> None:
+    image, _ = image_with_faces(96, 96)
+    with (
+        pytest.raises(DataError, match="unevenly spaced in time, which an AVI file cannot hold"),
+        AnnotatedMedia(tmp_path / "drawn.avi", [Path("talk.mov")]) as painter,
+    ):
+        painter.draw(MediaFrame("talk.mov", 1, 0.0, 8.0, image, even=False), [])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_video_that_changes_its_size_is_annotated_at_its_first_size(tmp_path: Path) -> None:
+    large, small = image_with_faces(480, 640)[0], image_with_faces(240, 320)[0]
+    with AnnotatedMedia(tmp_path / "drawn.mp4", [Path("talk.mov")]) as painter:
+        for number, image in enumerate((large, small, large), start=1):
+            painter.draw(moving(image, number), [])
+    assert len({frame.shape for frame in frames_of(tmp_path / "drawn.mp4")}) == 1
 
 
 def test_a_folder_receives_a_file_for_every_input_with_its_name(tmp_path: Path) -> None:
@@ -351,16 +376,6 @@ def test_outputs_that_do_not_fit_the_inputs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="could not be written"):
         AnnotatedMedia(tmp_path / "file" / "out.mp4", [Path("talk.mov")]).draw(moving(image, 1), [])
-
-
-def test_a_video_of_unknown_frame_rate_is_written_at_25_with_a_warning(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    image, _ = image_with_faces(96, 96)
-    with AnnotatedMedia(tmp_path / "out.mp4", [Path("talk.mov")]) as painter:
-        painter.draw(moving(image, 1, rate=0.0), [])
-    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == 25
-    assert "frame rate of the video is unknown" in capsys.readouterr().err
 
 
 def test_a_missing_font_is_an_error_for_descriptions_but_not_for_file_names(

@@ -175,8 +175,8 @@ def test_pil_images_that_cannot_be_read_are_refused(whole, astronaut, tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with Image.open(path) as opened, pytest.raises(DataError, match="cannot be read"):
         fauds.explain(opened, whole)
-    with pytest.raises(UsageError, match="mode F has no defined range"):
-        fauds.explain(Image.new("F", (8, 8)), whole)
+    with pytest.raises(DataError, match="from 300 to 300, so its white level is unknown"):
+        fauds.explain(Image.new("F", (8, 8), 300), whole)
 
 
 def test_the_model_is_cached_until_the_weights_change(astronaut, tmp_path):

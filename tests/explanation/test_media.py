@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from fauds.errors import DataError, UsageError
 from fauds.explanation import media as sources
 from fauds.explanation.media import ProcessShare
+from tests.clips import steps, write_clip
 
 
 def plain_image(number, size=(48, 64)):
@@ -117,15 +119,102 @@ def test_an_image_that_cannot_be_opened_has_an_error(tmp_path):
     assert "No such file" in frame.image.what
 
 
-def test_a_truncated_video_ends_with_an_error_that_names_the_last_frame(tmp_path):
+def test_a_truncated_video_has_the_frames_that_it_holds_and_a_message(tmp_path):
     whole = write_video(tmp_path / "whole.avi", frames=60).read_bytes()
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole[: len(whole) // 2])
-    frames = list(sources.frames([cut]))
-    read = [frame for frame in frames if not isinstance(frame.image, DataError)]
-    assert 5 < len(read) < 60
-    assert len(frames) == len(read) + 1
-    assert f"ends after frame {len(read)}, but its header says 60" in frames[-1].image.what
+    notes = []
+    frames = list(sources.frames([cut], notes.append))
+    assert 5 < len(frames) < 60
+    assert [frame.number for frame in frames] == list(range(1, len(frames) + 1))
+    for frame in frames:
+        assert frame.image.mean() == pytest.approx(min(10 * frame.number, 255), abs=3)
+    assert "holds" in notes[-1] and "of the 60 frames that its header declares" in notes[-1]
+
+
+def test_the_file_says_that_a_constant_rate_is_assumed(tmp_path):
+    notes = []
+    avi = list(sources.frames([write_video(tmp_path / "a.avi")], notes.append))
+    assert {frame.timing for frame in avi} == {"constant rate assumed"}
+    assert notes == [
+        f"{tmp_path / 'a.avi'}: the file has no times of frames: constant rate assumed, 10 a second"
+    ]
+    times = steps((3, 1 / 3), (9, 1 / 30))
+    mp4 = list(sources.frames([write_clip(tmp_path / "a.mp4", times)], notes.append))
+    assert {(frame.timing, frame.even) for frame in mp4} == {("stored in the video", False)}
+    assert [frame.timestamp for frame in mp4] == pytest.approx(times, abs=0.001)
+    assert len(notes) == 1
+
+
+def test_a_browsers_webm_is_counted_without_a_header(tmp_path):
+    path = write_clip(tmp_path / "a.webm", steps((20, 0.04)), "libvpx", live="1")
+    assert sources.count_frames([path]) == 20
+
+
+def test_files_are_read_by_their_content(tmp_path):
+    write_image(tmp_path / "1.png").rename(tmp_path / "1.mp4")
+    write_clip(tmp_path / "2.mp4", steps((5, 0.04))).rename(tmp_path / "2.jpg")
+    write_image(tmp_path / "3.webp").rename(tmp_path / "3")
+    write_clip(tmp_path / "4.gif", steps((5, 0.1)), "gif")
+    write_clip(tmp_path / "5.gif", [0.0, 0.1], "gif")
+    write_image(tmp_path / "6.avif")
+    files = sources.find_media([tmp_path])
+    assert [path.name for path in files] == ["1.mp4", "2.jpg", "3", "4.gif", "5.gif", "6.avif"]
+    assert [sources.is_video(path) for path in files] == [False, True, False, True, True, False]
+    read = [(Path(frame.source).name, frame.number) for frame in sources.frames(files)]
+    assert read == [
+        ("1.mp4", 1),
+        *(("2.jpg", number) for number in range(1, 6)),
+        ("3", 1),
+        *(("4.gif", number) for number in range(1, 6)),
+        ("5.gif", 1),
+        ("5.gif", 2),
+        ("6.avif", 1),
+    ]
+
+
+def test_stray_files_are_passed_over_and_listed(tmp_path):
+    write_image(tmp_path / "1 (1).jpg")
+    for name in (".DS_Store", "Thumbs.db", "._1.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7 stray")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
+    (tmp_path / "2.jpg").write_bytes(pointer)
+    (tmp_path / "3.mp4").write_bytes(pointer)
+    notes = []
+    files = sources.find_media([tmp_path], notes.append)
+    assert [path.name for path in files] == ["1 (1).jpg", "2.jpg", "3.mp4"]
+    assert notes == [
+        "passed over: 4 files that are no media files (.DS_Store, ._1.jpg, Thumbs.db, notes.txt)"
+    ]
+    _, image, video = sources.frames(files)
+    assert "Git LFS pointer" in image.image.what and "Git LFS pointer" in video.image.what
+
+
+def test_names_of_any_kind_are_read(tmp_path):
+    composed, decomposed = "\u00e9\u4e2d\u6587.png", "e\u0301\u4e2d\u6587.png"
+    names = [composed, decomposed, "a b#%20.png", "-a.png", f"{'n' * 200}.png", "100%d.avi"]
+    folder = tmp_path / ("d" * 150) / ("e" * 150)
+    for name in names:
+        (write_video if name.endswith(".avi") else write_image)(folder / name)
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    (folder / "round").symlink_to(tmp_path, target_is_directory=True)
+    for top in (folder, tmp_path / "link"):
+        files = sources.find_media([top])
+        assert sorted(path.name for path in files if path.parent == top) == sorted(names)
+        assert not any(isinstance(frame.image, DataError) for frame in sources.frames(files))
+
+
+def test_a_file_that_vanishes_is_an_error_of_its_own(tmp_path):
+    files = [
+        write_image(tmp_path / "1.png"),
+        write_video(tmp_path / "2.avi"),
+        write_image(tmp_path / "3.png"),
+    ]
+    stream = sources.frames(files)
+    assert next(stream).image.shape == (48, 64, 3)
+    files[1].unlink()
+    broken, last = stream
+    assert "does not exist" in broken.image.what and last.image.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])

@@ -27,7 +27,7 @@ def rows_of(path: Path) -> int:
 
 def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None:
     path = tmp_path / "new" / "faces.parquet"
-    with open_output(path, AUS, True) as output:
+    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
         output.write([explanation(3, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
         output.skip("talk.mp4", 8, 0.28, "no face was found")
     table = pd.read_parquet(path)
@@ -36,13 +36,15 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
         "source": "string",
         "frame": "int32",
         "timestamp": "double",
-        "face": "int16",
+        "timing": "string",
+        "face": "int32",
         **dict.fromkeys(("left", "top", "right", "bottom"), "float"),
         "estimated": "bool",
         "detector": "string",
         **dict.fromkeys(AUS, "float"),
         **{f"{au}_text": "string" for au in AUS},
         "face_text": "string",
+        "weights": "string",
     }
     assert table["frame"].tolist() == [7, 1] and table["face"].tolist() == [0, 1]
     first, second = table.to_dict("records")
@@ -52,6 +54,8 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
     assert first["face_text"] == FACE
     assert first["detector"] == "cascade 1 (ab)"
     assert len(store.read_table(path)) == 2
+    assert first["weights"] == "vlfau (a run), trained on x"
+    assert store.read_meta(path)["settings"]["weights"] == "vlfau (a run), trained on x"
 
 
 def test_parquet_of_a_long_video_has_bounded_row_groups(tmp_path: Path) -> None:
@@ -75,8 +79,8 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
         output.skip("talk.mp4", 8, 0.28, "no face was found")
     first, second = map(json.loads, path.read_text().splitlines())
     assert list(first) == [
-        *("source", "frame", "timestamp", "face", "box", "estimated", "detector"),
-        *("aus", "active", "local", "global"),
+        *("source", "frame", "timestamp", "timing", "face", "box", "estimated", "detector"),
+        *("aus", "active", "local", "global", "weights"),
     ]
     assert (first["frame"], first["timestamp"], first["face"]) == (7, 0.24, 0)
     assert first["box"] == [10.25, 20.5, 110, 140.75] and second["box"] is None
@@ -88,7 +92,7 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
 
 def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
-    with open_output(path, AUS, True) as output:
+    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
         output.write([explanation(2, 0, frame=7, timestamp=0.24)])
         output.skip("talk.mp4", 8, 0.28, "no face was found")
         output.write([explanation(1, 0, frame=9)])
@@ -97,11 +101,20 @@ def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
         *("frame", "face_id", "timestamp", "confidence", "success"),
         *(f"{au}_c" for au in AUS),
         *(f"{au}_p" for au in AUS),
+        *("timing", "left", "top", "right", "bottom"),
+        *(f"{au}_text" for au in AUS),
+        *("face_text", "weights"),
     ]
+    assert table["face_text"].tolist()[::2] == [FACE, FACE] and pd.isna(table["face_text"][1])
+    assert table["AU02_text"][0] == LOCAL["AU02"]
+    assert set(table["weights"]) == {"vlfau (a run), trained on x"}
     assert table["frame"].tolist() == [7, 8, 9] and table["success"].tolist() == [1, 0, 1]
     assert table["AU02_c"].tolist() == [1, 0, 0] and table["AU02_p"].tolist() == [0.89, 0, 0.1]
     assert table["timestamp"].tolist()[:2] == [0.24, 0.28] and np.isnan(table["timestamp"][2])
-    assert table["AU01_c"].dtype == np.int64 and " " not in path.read_text()
+    assert table["AU01_c"].dtype == np.int64
+    with open_output(tmp_path / "plain.csv", AUS, False) as output:
+        output.write([explanation(2, 0)])
+    assert " " not in (tmp_path / "plain.csv").read_text()
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
@@ -173,6 +186,31 @@ def test_without_faces_the_table_is_empty(tmp_path: Path, suffix: str) -> None:
     output = open_output(path, AUS, True)
     output.close()
     assert rows_of(path) == 0
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt", ".eaf", ".TextGrid"])
+def test_the_events_of_a_video_name_the_weights(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"talk{suffix}"
+    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
+        for frame in range(1, 31):
+            active = 2 if 11 <= frame <= 20 else 0
+            time = (frame - 1) / 10
+            output.write([explanation(active, 0, frame=frame, timestamp=time),
+                          explanation(5, 1, frame=frame, timestamp=time)])  # fmt: skip
+        output.skip("talk.mp4", 31, 3.0, "no face was found")
+    text = path.read_text(encoding="utf-8")
+    assert "vlfau (a run), trained on x" in text
+    assert "brows from end to end" in text, "AU01 and AU02 of the largest face"
+    if suffix == ".srt":
+        assert text.startswith("1\n00:00:01,000 --> 00:00:02,000\n")
+    with pytest.raises(UsageError, match="There are several files"):
+        open_output(path, AUS, True, several=True)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_output(tmp_path / f"{{clip}}{suffix}", AUS, True, several=True),
+    ):
+        raise KeyboardInterrupt
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize("name", ["faces", "faces.xlsx", ".csv"])

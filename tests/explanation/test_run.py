@@ -30,7 +30,7 @@ class FakeCropper:
             raise DataError("No face was found.")
         crops = [np.full((SIDE, SIDE, 3), 40 * at.frame % 250, np.uint8)] * int(image[0, 0, 0])
         return [
-            FaceCrop((0, 0, index, 9), None, True, np.eye(2, 3), crop)
+            FaceCrop((0, 0, index, 9), None, True, np.eye(2, 3), crop, None, index)
             for index, crop in enumerate(crops)
         ]
 
@@ -48,7 +48,7 @@ class RecordingWriter:
         )
         self.received.append((explanations[0].frame, len(explanations)))
 
-    def skip(self, source, frame, timestamp, why):
+    def skip(self, source, frame, timestamp, why, timing=None):
         self.received.append((frame, why))
 
     def draw(self, frame, explanations):

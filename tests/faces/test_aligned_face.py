@@ -83,6 +83,6 @@ def test_a_face_that_cannot_be_aligned_is_an_error(image):
 def test_a_detector_of_boxes_is_an_error(image, tmp_path):
     table = tmp_path / "boxes.csv"
     table.write_text(f"source,frame,left,top,right,bottom\n{NAME},1,60,60,240,260\n")
-    with pytest.raises(UsageError, match="no landmarks") as raised:
+    with pytest.raises(UsageError, match=r"the detector csv \(.*\) gives none") as raised:
         largest_face(image[0], open_detector(f"csv:{table}"))
-    assert "openface" in raised.value.hint
+    assert "--detector dlib, face-alignment, mediapipe:MODEL, openface:FOLDER" in raised.value.hint

@@ -222,8 +222,9 @@ def test_a_wrong_line_of_a_text_file_is_an_error_with_its_number(tmp_path: Path)
         with pytest.raises(DataError, match=message) as caught:
             line(number)
         assert f"{path}:{number}" in str(caught.value)
-    with pytest.raises(DataError, match="has only 6 lines, but its list of images has 7"):
+    with pytest.raises(DataError, match="has only 6 lines, and line 7 is needed") as caught:
         line(7)
+    assert caught.value.hint.startswith("the file is cut off or has changed")
     path.unlink()
     with pytest.raises(DataError, match="No such file"):
         line(1)

@@ -8,10 +8,10 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from fauds.errors import DataError
-from fauds.metrics import comparison, occurrence
-from fauds.metrics.comparison import compare, compare_groups
+from fauds.metrics import comparison, multiclass, occurrence
+from fauds.metrics.comparison import compare, compare_groups, difference_interval, swaps_used
 from fauds.metrics.occurrence import Counts
-from fauds.metrics.resampling import estimates
+from fauds.metrics.resampling import WithOverall, estimates
 
 
 def pair(seed, better=0.0, subjects=9, aus=2):
@@ -56,6 +56,9 @@ def test_p_is_the_share_of_all_swaps_with_at_least_the_same_difference(estimand)
     result = compare([a], [b], folds, occurrence.f1, estimand=estimand)
     assert result.difference == pytest.approx(every[0])
     assert result.p == pytest.approx(exact)
+    assert [swaps_used(6, most) for most in (10_000, 64, 60)] == [64, 64, 60]
+    alone = difference_interval([a], [b], folds, occurrence.f1, estimand=estimand)
+    assert [*map(list, alone)] == [*map(list, (result.difference, result.low, result.high))]
     sampled = compare([a], [b], folds, occurrence.f1, estimand=estimand, permutations=60)
     assert sampled.p == pytest.approx(exact, abs=0.25)
     # Max-T: the largest scaled difference of any AU decides.
@@ -80,38 +83,58 @@ def test_identical_models_do_not_differ_and_have_no_interval_of_width_0():
     assert np.isnan(result.low).all() and np.isnan(result.high).all()
 
 
-@pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_the_interval_is_that_of_leaving_out_subjects_and_of_repeating_seeds(estimand, seeds):
-    runs = [pair(seed, better=0.1)[:2] for seed in (3, 3, 3)]
-    a, b, folds = [runs[0][0]], [runs[0][1]], pair(3)[2]
-    if seeds > 1:
-        a = [Counts(r.tp - n, r.fp + n, r.fn + n, r.tn - n) for n, (r, _) in enumerate(runs)]
-    everyone = np.ones(len(folds))
-    variance = np.zeros(3)
+def left_out(runs, folds, estimand):
+    """Yield the jackknife's values, [subjects of a fold, runs, A + 1], for each fold."""
     for fold in range(3):
         out = []
         for subject in np.flatnonzero(folds == fold):
-            weights = everyone.copy()
+            # The other two of the fold stand for all three.
+            weights = np.where(folds == fold, 1.5, 1.0)
             weights[subject] = 0
-            out.append(
-                figure(a, folds, estimand, weights[None])
-                - figure(b, folds, estimand, weights[None])
-            )
-        out = np.array(out)
-        variance += 2 / 3 * ((out - out.mean(axis=0)) ** 2).sum(axis=0)
+            out.append([figure([run], folds, estimand, weights[None]) for run in runs])
+        yield np.array(out)
+
+
+def plain_variance(parts):
+    """Return the variance of a jackknife from its values in each of three folds of three."""
+    return sum(2 / 3 * ((out - out.mean(axis=0)) ** 2).sum(axis=0) for out in parts)
+
+
+@pytest.mark.parametrize("estimand", ["mean_of_folds", "pooled"])
+@pytest.mark.parametrize("shift", [0, 15])
+def test_the_interval_is_that_of_leaving_out_subjects_and_of_repeating_seeds(estimand, shift):
+    """Run 1 of model a decides `shift` more active frames rightly, for every subject."""
+    a = [pair(seed, better=0.1)[0] for seed in (3, 3, 3)]
+    b, folds = [pair(3)[1]], pair(3)[2]
+    noise = np.random.default_rng(0).integers(0, 8, (3, *a[0].tp.shape))
+    more = np.minimum(noise + np.array([0, shift, 0])[:, None, None], a[0].fn)
+    a = [Counts(r.tp + n, r.fp, r.fn - n, r.tn) for r, n in zip(a, more, strict=True)]
+    of_a, of_b = ([*left_out(runs, folds, estimand)] for runs in (a, b))
+    variance = plain_variance(
+        x.mean(axis=1) - y.mean(axis=1) for x, y in zip(of_a, of_b, strict=True)
+    )
+    # Of the spread of the seeds, what differs between subjects is in that variance already.
+    deviations = plain_variance(x - x.mean(axis=1, keepdims=True) for x in of_a)
     of_seeds = np.array([figure([run], folds, estimand) for run in a])
+    training = of_seeds.var(axis=0, ddof=1) / 3 - deviations.sum(axis=0) / 2 / 3
+    assert (training[-1] > 0) == (shift > 0)
+    training = np.maximum(training, 0)
     # Three folds of three: 2 degrees of freedom over subjects, and 2 over three seeds.
-    freedom, total = np.full(3, 2.0), variance
-    if seeds > 1:
-        training = of_seeds.var(axis=0, ddof=1) / 3
-        total = variance + training
-        freedom = total**2 / (variance**2 / 2 + training**2 / 2)
+    total = variance + training
+    freedom = total**2 / (variance**2 / 2 + training**2 / 2)
     half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
     result = compare(a, b, folds, occurrence.f1, estimand=estimand)
     assert result.difference == pytest.approx(of_seeds.mean(axis=0) - figure(b, folds, estimand))
     assert result.high - result.difference == pytest.approx(half)
     assert result.difference - result.low == pytest.approx(half)
+
+
+def test_the_interval_of_two_trained_models_is_that_of_leaving_out_subjects():
+    a, b, folds = pair(3, better=0.1)
+    out = [*left_out([a, b], folds, "mean_of_folds")]
+    half = stats.t.ppf(0.975, 2) * np.sqrt(plain_variance(x[:, 0] - x[:, 1] for x in out))
+    result = compare([a], [b], folds, occurrence.f1, estimand="mean_of_folds")
+    assert result.high - result.difference == pytest.approx(half)
 
 
 def test_one_collapsed_seed_counts_as_one_seed_and_not_by_its_frames():
@@ -183,7 +206,7 @@ def test_leaving_one_subject_out_gives_the_interval_of_a_mean_of_subjects():
     by_subject = occurrence.f1(a) - occurrence.f1(b)
     mean_of_aus = by_subject.mean(axis=1)
     for values, column in ((by_subject[:, 0], 0), (mean_of_aus, 2)):
-        half = stats.t.ppf(0.975, 8) * values.std(ddof=1) / 3
+        half = stats.t.ppf(0.975, 2) * values.std(ddof=1) / 3
         assert result.difference[column] == pytest.approx(values.mean())
         assert result.high[column] == pytest.approx(values.mean() + half)
 
@@ -215,6 +238,31 @@ def test_groups_are_compared_by_a_metric_that_does_not_depend_on_how_often_an_au
     assert other[0] == pytest.approx(-skew)
 
 
+def test_groups_are_compared_over_the_aus_that_both_show():
+    """Only women show AU 1, so that the mean of the difference is that of AU 0."""
+    a, _, folds = pair(13, subjects=12)
+    women = np.arange(12) < 6
+    a.tp[~women, 1] = a.fn[~women, 1] = 0
+    of_au = [
+        2 * tp / (2 * tp + fp + fn)
+        for tp, fp, fn in ((p.sum() for p in (a.tp[w, 0], a.fp[w, 0], a.fn[w, 0]))
+                           for w in (women, ~women))
+    ]  # fmt: skip
+    difference, low, high = compare_groups(a, folds, women, occurrence.f1)
+    assert difference == pytest.approx([of_au[0] - of_au[1], np.nan, of_au[0] - of_au[1]], nan_ok=1)
+    assert (low[2], high[2]) == pytest.approx((low[0], high[0]))
+    assert np.isnan(low).tolist() == [False, True, False]
+
+
+def test_the_overall_difference_of_classes_is_that_of_their_overall_values():
+    """Accuracy over all classes is no mean of classes; the second group has no frame of class 1."""
+    matrix = np.array([[[8, 2], [1, 4]], [[6, 4], [2, 3]], [[9, 1], [0, 0]], [[5, 5], [0, 0]]])
+    statistic = WithOverall(multiclass.recall, multiclass.accuracy)
+    first = np.array([True, True, False, False])
+    result = compare_groups(multiclass.Confusion(matrix), np.ones(4, int), first, statistic)
+    assert result.value == pytest.approx([14 / 20 - 14 / 20, np.nan, 21 / 30 - 14 / 20], nan_ok=1)
+
+
 def test_the_interval_of_a_difference_between_groups_adds_their_variances():
     a, _, folds = pair(12, subjects=18)
     women = np.arange(18) < 9
@@ -225,8 +273,9 @@ def test_the_interval_of_a_difference_between_groups_adds_their_variances():
         for fold in range(3):
             out = []
             for subject in members[folds[members] == fold]:
-                kept = np.setdiff1d(members, subject)
-                out.append(occurrence.skew_f1(Counts(*(p[kept].sum(0) for p in a.parts))))
+                weights = np.where(folds == fold, 1.5, 1.0) * group
+                weights[subject] = 0
+                out.append(occurrence.skew_f1(Counts(*(weights @ p for p in a.parts))))
             total += 2 / 3 * ((out - np.mean(out, axis=0)) ** 2).sum(axis=0)
         variances.append(total)
     total = variances[0] + variances[1]
@@ -255,7 +304,7 @@ def test_images_alike_for_one_model_but_not_for_the_other_are_left_out_one_by_on
         )
         differences.append(of_a - of_b)
     spread = ((differences - np.mean(differences, axis=0)) ** 2).sum(axis=0)
-    half = stats.t.ppf(0.975, 59) * np.sqrt(59 / 60 * spread)
+    half = stats.t.ppf(0.975, 19) * np.sqrt(59 / 60 * spread)
     result = compare(*([m] for m in models), folds, occurrence.f1, estimand="mean_of_folds")
     assert result.high[:1] - result.difference[:1] == pytest.approx(half)
 

@@ -1,8 +1,5 @@
 """The bootstrap intervals that benchmarks/studies/coverage.py compares with those of fauds."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,20 +8,13 @@ from scipy import stats
 
 from fauds.metrics import occurrence
 from fauds.metrics.resampling import draw, estimates
+from tests.metrics.scripts import script
 from tests.metrics.test_intervals import ESTIMANDS, counts_of, some_frames
-
-STUDY = Path(__file__).parents[2] / "benchmarks" / "studies" / "coverage.py"
 
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_study", STUDY)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look up their module in sys.modules.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("studies/coverage.py")
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
@@ -59,3 +49,45 @@ def test_every_method_is_repeatable_with_its_seed(study, method):
     assert (once.low < once.value).all() and (once.value < once.high).all()
     for first, second in zip(once, again, strict=True):
         assert first.tolist() == second.tolist()
+
+
+@pytest.mark.slow
+def test_a_shift_of_the_sensitivity_gives_the_difference_that_it_is_asked_for(study):
+    """On DISFA a shift that is twice as large changes mean F1 by less than twice as much."""
+    subjects = study.population("disfa")
+    changes = np.array([-4.0, 0.0, 2.0, 8.0])
+    shifts = study.Response(subjects, seed=0).shifts(changes)
+    rng, once = np.random.default_rng(9), np.ones((1, 27))
+    means = []
+    for shift in shifts.tolist():
+        (counts,) = subjects.draw(rng, 600, shifts=np.full((1, 600), shift))
+        figures = [
+            estimates(once, study._one(counts, i), subjects.folds, occurrence.f1, "mean_of_folds")
+            for i in range(600)
+        ]
+        means.append(100 * np.mean([figure[0, -1] for figure in figures]))
+    assert np.array(means) - means[1] == pytest.approx(changes, abs=0.6)
+    assert shifts[3] > 4.2 * shifts[2]
+
+
+def test_verdicts_say_what_the_interval_excludes(study):
+    verdicts = study.Verdicts(
+        difference=np.array([3.0, -1.0, 1.0]),
+        half=np.array([2.0, 2.0, 2.0]),
+        of_methods=0.0,
+        of_runs=np.array([0.5, 0.5, 0.5]),
+    )
+    assert verdicts.told_apart.tolist() == verdicts.a_is_better.tolist() == [True, False, False]
+    assert verdicts.missed(verdicts.of_methods) == verdicts.missed(verdicts.of_runs)
+    assert verdicts.missed(0.0) == pytest.approx(100 / 3)
+    assert verdicts.missed(5.5) == 100
+
+
+def test_runs_of_one_method_are_more_alike_than_those_of_two(study):
+    subjects = study.population("bp4d")
+    rng = np.random.default_rng(1)
+    runs = subjects.draw(rng, 200, methods=(0, 0, 1))
+    first, second, other = (occurrence.recall(run) for run in runs)
+    known = ~np.isnan(first)
+    same, different = (np.corrcoef(first[known], x[known])[0, 1] for x in (second, other))
+    assert same > different + 0.1 > 0.3

@@ -85,7 +85,9 @@ def test_the_jackknife_equals_leaving_out_each_subjects_frames(estimand):
     everyone = np.arange(len(folds))
     variance = np.zeros(4)
     for fold in range(3):
-        left_out = np.array([plain(frames, everyone[everyone != s], estimand)
+        # The other two of the fold stand for all three: twice the frames of all others, and three
+        # times theirs.
+        left_out = np.array([plain(frames, _without(s, folds), estimand)
                          for s in everyone[folds == fold]])  # fmt: skip
         variance += 2 / 3 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
     value = plain(frames, everyone, estimand)
@@ -94,6 +96,27 @@ def test_the_jackknife_equals_leaving_out_each_subjects_frames(estimand):
     for end, sign in ((results.low, -1), (results.high, 1)):
         expected = 1 / (1 + np.exp(-(logit + sign * half / (value * (1 - value)))))
         assert end == pytest.approx(expected)
+
+
+def _without(subject, folds):
+    """Return the subjects that stand for all if one of a fold of three is left out."""
+    times = np.where(folds == folds[subject], 3, 2)
+    times[subject] = 0
+    return np.repeat(np.arange(len(folds)), times)
+
+
+def test_the_pooled_accuracy_of_several_folds_has_the_variance_of_a_stratified_mean():
+    """With as many frames of each subject, accuracy is a mean of subjects, also over 5 folds."""
+    rng = np.random.default_rng(2)
+    right = rng.integers(30, 70, (20, 1))
+    zeros = np.zeros_like(right)
+    counts = Counts(tp=right, fp=100 - right, fn=zeros, tn=zeros)
+    folds = np.arange(20) % 5
+    result = intervals(counts, folds, occurrence.accuracy, estimand="pooled")
+    mean = right.mean() / 100
+    variance = sum(right[folds == fold].var(ddof=1) / 4 for fold in range(5)) / 25 / 100**2
+    half = stats.t.ppf(0.975, 20 / 3 - 1) * np.sqrt(variance) / (mean * (1 - mean))
+    assert result.high[0] == pytest.approx(special.expit(special.logit(mean) + half))
 
 
 def test_the_value_lies_within_its_interval():
@@ -140,7 +163,7 @@ def test_leaving_one_subject_out_gives_the_interval_of_a_mean_of_subjects():
     results = intervals(counts, np.arange(9), occurrence.f1, estimand="mean_of_folds")
     values = occurrence.f1(counts)
     mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / 3
-    half = stats.t.ppf(0.975, 8) * error / (mean * (1 - mean))
+    half = stats.t.ppf(0.975, 2) * error / (mean * (1 - mean))
     assert results.value[:3] == pytest.approx(mean)
     assert results.low[:3] == pytest.approx(1 / (1 + np.exp(half - np.log(mean / (1 - mean)))))
 
@@ -156,10 +179,18 @@ def test_an_au_that_one_subject_of_a_fold_shows_has_no_interval_by_fold():
     assert not np.isnan(pooled.low).any()
 
 
-def test_more_folds_do_not_take_degrees_of_freedom_below_a_third_of_the_subjects():
-    for subjects, folds, freedom in ((41, 10, 41 / 3 - 1), (27, 3, 8), (40, 2, 19), (12, 12, 3)):
-        assert degrees_of_freedom(np.arange(subjects) % folds) == pytest.approx(freedom)
-    assert degrees_of_freedom(np.zeros(12, int)) == 11
+def test_degrees_of_freedom_are_a_third_of_the_subjects_minus_one_whatever_the_folds():
+    for subjects, freedom in ((41, 41 / 3 - 1), (27, 8), (12, 3), (4, 1), (2, 1)):
+        assert degrees_of_freedom(subjects) == pytest.approx(freedom)
+    counts, _ = counts_of(some_frames(7, subjects=12))
+    counts.tp[:] += 1
+    for folds in (np.zeros(12, int), np.arange(12) % 2, np.arange(12)):
+        result = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds")
+        wider = intervals(counts, folds, occurrence.accuracy, estimand="mean_of_folds", level=0.99)
+        logits = [special.logit(end) - special.logit(result.value) for end in (result.high,
+                  wider.high)]  # fmt: skip
+        ratio = stats.t.ppf(0.995, 3) / stats.t.ppf(0.975, 3)
+        assert logits[1] / logits[0] == pytest.approx(np.full(4, ratio))
 
 
 def test_an_unknown_estimand_is_an_error_that_names_it():
@@ -181,7 +212,7 @@ def test_thousands_of_images_give_the_interval_of_leaving_out_one_after_the_othe
     without = np.array([np.delete(right, image).mean() for image in range(300)])
     variance = 299 / 300 * ((without.mean() - without) ** 2).sum()
     value = right.mean()
-    half = stats.t.ppf(0.975, 299) * np.sqrt(variance) / (value * (1 - value))
+    half = stats.t.ppf(0.975, 99) * np.sqrt(variance) / (value * (1 - value))
     ends = special.expit(special.logit(value) + np.array([-half, half]))
     assert (result.low[-1], result.high[-1]) == pytest.approx(tuple(ends))
 
@@ -192,4 +223,8 @@ def test_subjects_that_are_alike_share_a_group_and_others_do_not():
     )
     first, like = alike([counts], np.array([1, 1, 1, 2]))
     assert (first.tolist(), like.tolist()) == ([0, 1, 3], [0, 1, 0, 2])
-    assert leave_one_out(4, first).tolist() == [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 0]]
+    third = 4 / 3
+    of_first = [[0, third, third, third], [third, 0, third, third], [third, third, third, 0]]
+    assert leave_one_out(np.zeros(4), first) == pytest.approx(np.array(of_first))
+    by_fold = [[0, 1.5, 1.5, 1], [1.5, 0, 1.5, 1], [1, 1, 1, 0]]
+    assert leave_one_out(np.array([1, 1, 1, 2]), first).tolist() == by_fold

@@ -1,9 +1,11 @@
 """Small models and random batches for the tests of fauds.nn."""
 
+import numpy as np
 import torch
 
 from fauds.nn.base import Batch
 from fauds.nn.vlfau import VLFAU
+from fauds.synthetic import face
 
 SWIN = {
     "backbone": "swin_tiny_patch4_window7_224",
@@ -75,3 +77,14 @@ def batch(size: int = 2, image: int = 64, dtype: torch.dtype = torch.float32):
     labels[0, 1] = -1
     local[0, 1] = 0
     return images, local, whole, labels
+
+
+def face_landmarks(side: int, count: int = 1, seed: int = 0) -> torch.Tensor:
+    """Return the landmarks of synthetic faces without expression, float32 [count, 68, 2]."""
+    rng = np.random.default_rng(seed)
+    nothing = np.zeros(len(face.FACE_AUS))
+    points = [
+        face.face_landmarks(face.draw_identity(rng), nothing, view, side)
+        for view in face.draw_views(rng, count)
+    ]
+    return torch.from_numpy(np.stack(points)).float()

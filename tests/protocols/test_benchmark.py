@@ -178,6 +178,32 @@ def test_a_threshold_is_an_error_for_datasets_that_code_occurrence(written):
         user_files.read(path)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "target", "hint"),
+    [
+        (
+            "disfa",
+            {"target": {"kind": "expression", "classes": ["neutral", "fear"]}},
+            "disfa labels action units, for example aus: [AU01, AU02, AU04, AU06, AU09, AU12, "
+            "AU25, AU26], occurrence: intensity >= 2",
+        ),
+        (
+            "rafdb",
+            {"aus": [1, 2], "occurrence": "coded"},
+            "rafdb labels expressions, for example target: {kind: expression, classes: [surprise, "
+            "fear, disgust, happiness, sadness, anger, neutral]}",
+        ),
+    ],
+)
+def test_a_target_that_the_dataset_does_not_label_is_an_error(tmp_path, dataset, target, hint):
+    path = own_protocol(tmp_path, **target, dataset=dataset)
+    with pytest.raises(
+        DataError, match=f"target: .* contradicts the labels of {dataset}"
+    ) as caught:
+        user_files.read(path)
+    assert (caught.value.where, caught.value.hint) == (str(path), hint)
+
+
 def test_a_file_that_is_not_text_is_an_error(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_bytes(b"name: \xff\xfe")

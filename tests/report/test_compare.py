@@ -11,7 +11,7 @@ from fauds.evaluation import finished as loading
 from fauds.evaluation import results as results_file
 from fauds.evaluation.compare import changed_settings, compare_runs
 from fauds.evaluation.results import EXTERNAL, SubjectCounts, by_subject
-from fauds.report.compare import as_data, verdict
+from fauds.report.compare import as_data, show_comparison, verdict
 from fauds.targets.occurrence import Occurrence
 from tests.report.made import (
     AUS,
@@ -71,7 +71,7 @@ def test_two_trainings_of_one_model_cannot_be_told_apart(models):
     )
     f1 = pair.metrics["f1"].comparison
     half = 100 * (f1.high[-1] - f1.low[-1]) / 2
-    assert f"usually detects a difference of {1.4 * half:.1f} points or more" in sentences[0]
+    assert f"detects a true difference of {1.4 * half:.1f} points in about four" in sentences[0]
     assert sentences[1].startswith("Mean accuracy does not tell them apart")
     assert "train three to five seeds of each and join them with commas" in sentences[2]
     assert f1.low[-1] < 0 < f1.high[-1]
@@ -99,8 +99,38 @@ def test_the_method_is_judged_only_where_both_sides_have_several_seeds():
         run.results.settings.update(settings)
     assert verdict(compare_runs(*sides))[0].startswith("Model a is better than model b ")
     one = verdict(compare_runs(sides[0], sides[1][:1]))
-    assert one[0].startswith("Trained model a is better than trained model b ")
+    assert one[0].startswith("Model a is better than trained model b ")
     assert "one training run" in one[-1]
+
+
+def test_the_seeds_of_one_side_alone_are_said_to_be_of_that_side(models, capsys):
+    first, second, worse = models
+    show_comparison(compare_runs([worse], [first, second]))
+    printed = capsys.readouterr().out
+    assert "its 95 % interval over subjects and the training seeds of model b; p:" in printed
+    show_comparison(compare_runs([worse], [first]))
+    printed = capsys.readouterr().out
+    assert "its 95 % interval over subjects; p:" in printed
+    assert "Not in the interval: that models trained on other subjects would differ too" in printed
+
+
+def test_a_metric_without_an_interval_gets_no_verdict(models):
+    """A difference that no subject changes says nothing about other subjects."""
+    first, second, _ = models
+    pair = compare_runs([first], [second])
+
+    def unknown(compared):
+        ends = dict.fromkeys(("low", "high"), np.full(4, np.nan))
+        return replace(compared, comparison=compared.comparison._replace(**ends))
+
+    alike = {name: unknown(compared) for name, compared in pair.metrics.items()}
+    lines = verdict(replace(pair, metrics=alike), margin=0.01)
+    for line, figure in zip(lines, ("mean F1", "mean accuracy"), strict=False):
+        assert line.startswith(f"The {figure} of these two trained models differs by ")
+        assert line.endswith("so that there is no interval and no verdict.")
+    assert not any("equivalent" in line or "tell them apart" in line for line in lines)
+    data = as_data(replace(pair, metrics=alike), margin=0.01)["metrics"]
+    assert data["f1"]["equivalent"] is data["accuracy"]["equivalent"] is None
 
 
 def test_equivalence_is_said_only_if_the_interval_lies_within_the_margin(models):
@@ -110,6 +140,8 @@ def test_equivalence_is_said_only_if_the_interval_lies_within_the_margin(models)
     reach = max(abs(comparison.low[-1]), abs(comparison.high[-1]))
     within, beyond = 1.1 * reach, 0.9 * reach
     assert "They are equivalent within" in verdict(pair, within)[1]
+    assert "within 100 points: " in verdict(pair, 1.0)[1]
+    assert "equivalent within 1 point is not shown: " in verdict(pair, 0.01)[1]
     assert "is not shown: the interval reaches further" in verdict(pair, beyond)[1]
     assert not any("equivalent" in line for line in verdict(pair))
     assert as_data(pair, within)["metrics"]["f1"]["equivalent"] is True
@@ -367,3 +399,12 @@ def test_the_data_are_plain_json_with_one_row_per_au_and_the_mean(models):
     assert rows[-1]["difference"] == pytest.approx(rows[-1]["a"] - rows[-1]["b"])
     assert data["metrics"]["f1"]["told_apart"] is True
     assert (data["a"], data["b"], data["subjects"]) == (["first"], ["worse"], 18)
+    assert data["permutations"] == 10_000  # of 2^18
+
+
+def test_all_swaps_of_few_subjects_are_used_and_counted():
+    few = made_labels(per_fold=2)
+    pair = compare_runs(
+        *([loaded(f"run{seed}", decided(few, 0.2, seed), seed, few)] for seed in (1, 2))
+    )
+    assert as_data(pair)["permutations"] == 2**6

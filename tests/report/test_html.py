@@ -14,7 +14,7 @@ from fauds.captions import describe, describe_face
 from fauds.cli.terminal import show_results
 from fauds.errors import DataError, UsageError
 from fauds.evaluation import results as results_file
-from fauds.evaluation.results import SubjectCounts
+from fauds.evaluation.results import MissingFrames, SubjectCounts
 from fauds.protocols.benchmark import benchmark
 from fauds.report.charts import draw_training
 from fauds.report.html import write_html
@@ -117,13 +117,16 @@ def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_
     extra = [
         row("f1", 0.9, selection="best_test_epoch"),
         row("skew_f1", 0.5, scope="sex", group="F", low=0.4, high=0.6),
+        row("skew_f1", 0.5, scope="sex", au="AU06", group="F"),
         row("skew_f1", 0.8, scope="sex", group="M", low=0.7, high=0.9),
         row("skew_f1", -0.3, scope="sex_difference", low=-0.41, high=-0.2),
         row("f1", 0.3, scope="subject", group="F002"),
         row("f1", 0.2, scope="subject", group="M001"),
     ]
     folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=extra)
-    _, page = read(write_html([folder]))
+    text, page = read(write_html([folder]))
+    assert "Apart:" not in text and "Where the interval holds 0, no gap is shown" in text
+    assert "The difference of the means leaves out AU06: one sex has no value." in text
     sexes = page.tables["F1 at equal shares by sex, all frames of one sex pooled, in %"]
     women, men = "50.0 40.0 to 60.0", "80.0 70.0 to 90.0"
     assert sexes[-1] == ["Mean", women, men, "-30.0 -41.0 to -20.0"]
@@ -133,6 +136,17 @@ def test_intervals_and_other_epoch_selections_are_shown_if_the_run_has_them(tmp_
     headline, best = float(chosen[1][1]), chosen[2]
     assert best[1] == "90.0"
     assert float(best[2]) == pytest.approx(90 - headline, abs=0.11)
+
+
+def test_a_baseline_that_is_no_baseline_for_an_au_has_no_mean(tmp_path):
+    """AUs are active in 40 % of the training frames: never predicted at threshold 0.5."""
+    other = row("prevalence_f1", 0.6, scope="fold", au="AU01", fold=1, selection="none")
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", extra=[other])
+    _, page = read(write_html([folder]))
+    head, *rows = page.tables["By action unit, means of folds, in %"]
+    cells = {cells[0]: cells[head.index("F1, training prevalence")] for cells in rows}
+    never = dict.fromkeys(AUS[1:], "never active")
+    assert cells == {"AU01": "-", **never, "Mean": "-"}
 
 
 def test_several_runs_stand_side_by_side_and_the_best_is_marked(tmp_path):
@@ -399,6 +413,39 @@ def test_aus_below_the_mean_beyond_noise_are_named(tmp_path):
     assert f"begins): {AUS[0]}. Strongest" in read(write_html([some]))[0]
     none = write_run(runs / "none", extra=[mean, unsure])
     assert "None has an interval that ends before" in read(write_html([none]))[0]
+
+
+def test_aus_whose_lead_over_the_baseline_has_no_interval_are_named(tmp_path):
+    extra = [
+        row("above_trivial", 0.2, au=AUS[0], low=0.1, high=0.3),
+        row("above_trivial", 0.3, au=AUS[1]),
+    ]
+    runs = tmp_path / "work" / "synthetic" / "runs"
+    text = read(write_html([write_run(runs / "above", extra=extra)]))[0]
+    untested = f"Not tested, since the difference has no interval: {AUS[1]}."
+    assert "Every action unit with an interval is above the baseline (always active)" in text
+    assert untested in text
+    extra.append(row("above_trivial", 0.1, au=AUS[2], low=-0.1, high=0.3))
+    text = read(write_html([write_run(runs / "some", extra=extra)]))[0]
+    assert f"reaches 0: {AUS[2]}. {untested}" in text
+
+
+def test_subjects_whose_frames_were_left_out_are_not_counted(tmp_path):
+    """M002 has no prediction, and the rule of the run is to leave such frames out."""
+    counts = dict.fromkeys(AUS, (1, 1, 1, 1))
+    changes = {
+        "subject_counts": SubjectCounts(
+            folds={1: {"F001": counts, "M001": counts}, 2: {"F002": counts}}
+        ),
+        "showing_subjects": {1: dict.fromkeys(AUS, 2), 2: dict.fromkeys(AUS, 1)},
+        "missing": MissingFrames(rule="drop", frames={"M002": 8}),
+    }
+    folder = write_run(tmp_path / "work" / "synthetic" / "runs" / "one", changes=changes)
+    text, page = read(write_html([folder]))
+    assert ", 3 subjects, 4 action units." in text
+    assert "Fold 2 tests 1 subject: F002." in text
+    showing = page.tables["Tested subjects who show each action unit, by fold"]
+    assert showing[1] == [AUS[0], "2 of 2", "1 of 1"]
 
 
 def test_a_headline_without_an_interval_says_why(tmp_path):

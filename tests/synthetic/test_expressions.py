@@ -218,6 +218,9 @@ def test_a_release_whose_writing_was_stopped_is_an_error_for_readers(portrait_ro
     ("arguments", "problem"),
     [
         ({"subjects": 2}, "The number of subjects is 2"),
+        ({"subjects": 0}, "The number of subjects is 0"),
+        ({"frames": 0}, "The number of images per person is 0"),
+        ({"size": 0}, "The size of the images must be 64 pixels or more, not 0"),
         ({"pictures": "videos"}, "has single images, no videos"),
         ({"landmarks": "text"}, "landmarks in a form of its own"),
         ({"size": 32}, "The size of the images must be 64 pixels or more, not 32"),
@@ -228,3 +231,25 @@ def test_arguments_that_single_images_cannot_have_are_an_error(tmp_path: Path, a
     with pytest.raises(UsageError, match=problem):
         release.write(tmp_path / "new", "rafdb", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_expression_or_layout_is_an_error_that_names_those_that_exist():
+    with pytest.raises(UsageError, match="no expression named 'hapiness'") as caught:
+        draw_expression(np.random.default_rng(0), "hapiness")
+    assert "did you mean 'happiness'" in caught.value.hint
+    with pytest.raises(UsageError, match="no layout of single images named 'bp4d'"):
+        lay_out_portraits("bp4d")
+
+
+def test_sizes_of_zero_are_an_error_for_sequences_too(tmp_path: Path):
+    with pytest.raises(UsageError, match="64 pixels or more, not 0"):
+        release.write(tmp_path / "new", "bp4d", size=0)
+
+
+def test_the_help_states_the_default_sizes(cli, tmp_path):
+    for like, size in (("bp4d", 128), ("rafdb", 112)):
+        release.write(tmp_path / like, like, subjects=3, frames=1)
+        image = next((tmp_path / like).rglob("*aligned/*.jpg" if like == "rafdb" else "*.jpg"))
+        assert cv2.imread(str(image)).shape == (size, size, 3)
+    help_text = " ".join(cli.ok("synth", "--help").split())
+    assert "Height of the images in pixels. [default: 128; single images: 112]" in help_text

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
+from fauds.tables.columns import categories, category, from_numpy, from_strings, to_numpy
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int32(), pa.int64(), pa.float32()])
@@ -28,6 +28,19 @@ def test_a_category_with_a_negative_code_is_null() -> None:
     column = category(np.array([1, -1, 0], np.int32), ["a", "b"])
     column.validate(full=True)
     assert column.to_pylist() == ["b", None, "a"]
+
+
+def test_texts_become_a_category_in_any_order_and_in_several_rows_each() -> None:
+    texts = ["T10", None, "T2", "T10"]
+    column = categories(texts)
+    column.validate(full=True)
+    assert column.to_pylist() == texts
+    assert column.dictionary.to_pylist() == ["T10", "T2"]
+    column = categories(texts, lengths=[2, 1, 0, 1], order=lambda text: int(text[1:]))
+    column.validate(full=True)
+    assert column.to_pylist() == ["T10", "T10", None, "T10"]
+    assert column.dictionary.to_pylist() == ["T2", "T10"]
+    assert categories([None, None]).to_pylist() == [None, None]
 
 
 def test_a_column_in_chunks_becomes_one_array() -> None:

@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "gone.csv", "No such file"),
         (tmp_path, "Is a directory"),
         (tmp_path / "gone.parquet", "No such file|Failed to open"),
-        (written(tmp_path, b"\xff\xfea\x00", "utf-16.csv"), "not UTF-8 text"),
+        (written(tmp_path, b"AU\xe9,b\n1,2\n", "latin.csv"), "not UTF-8 text"),
         (written(tmp_path, "no Parquet", "text.parquet"), "cannot be read"),
     ):
         with pytest.raises(DataError, match=message) as caught:
@@ -248,3 +248,91 @@ def test_an_error_names_the_file_or_one_of_its_rows(tmp_path: Path) -> None:
     other = ColumnFile(tmp_path / "a.parquet", ("frame",))
     assert other.error("Wrong.", 1, "do this").where == f"{tmp_path}/a.parquet: row 2"
     assert other.error("Wrong.", 1, "do this").hint == "do this"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("subject,frame,AU12\nF001,7,0.5\n陈,8,1.5\n", 0),
+        ("subject;frame;AU12\r\nF001;7;0,5\r\n陈;8;1,5\r\n", 0),
+        ("subject\tframe\tAU12\nF001\t7\t0.5\n陈\t8\t1.5\n", 0),
+        ("# Study: rest, 1\n#Version 6\n\nsubject\tframe\tAU12\nF001\t7\t0,5\n陈\t8\t1,5\n", 3),
+        ("sep=;\nsubject;frame;AU12\nF001;7;0.5\n陈;8;1.5\n", 1),
+        ('subject,frame,AU12\nF001,7,"0,5"\n陈,8,"1,5"\n', 0),
+    ],
+)
+def test_any_encoding_delimiter_and_decimal_mark_is_read(
+    tmp_path: Path, encoding: str, text: str, head: int
+) -> None:
+    file = open_columns(written(tmp_path, text.encode(encoding)))
+    assert file.header == ("subject", "frame", "AU12") and file.form.head == head
+    expected = {"subject": ["F001", "陈"], "frame": [7, 8], "AU12": [0.5, 1.5]}
+    assert file.read(TYPES).to_pydict() == expected
+    (batch,) = file.batches(["subject"], ["frame", "AU12"])
+    assert batch.texts["subject"].to_pylist() == ["F001", "陈"]
+    assert batch.numbers["frame"].tolist() == [7, 8] and batch.numbers["AU12"].tolist() == [
+        0.5,
+        1.5,
+    ]
+    assert not batch.invalid and len(batch) == 2
+    line = text.split("\n").index(next(row for row in text.split("\n") if "陈" in row)) + 1
+    assert file.error("Wrong.", 1).where == f"{file.path}:{line}"
+
+
+def test_cells_that_are_no_numbers_are_missing_and_counted(tmp_path: Path) -> None:
+    cells = ["0.5", "-nan(ind)", "", "NaN", "True", "false", "high", " 1e-1 ", "NA"]
+    path = written(tmp_path, "AU12,frame\n" + "".join(f"{cell},1\n" for cell in cells))
+    (batch,) = open_columns(path).batches([], ["AU12"])
+    expected = [0.5, math.nan, math.nan, math.nan, 1, 0, math.nan, 0.1, math.nan]
+    assert np.array_equal(batch.numbers["AU12"], expected, equal_nan=True)
+    assert batch.invalid["AU12"].tolist() == [1, 6]
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["998", "999", '"1,000"', '"12,001"'], [998, 999, 1000, 12001]),
+        (['"1,000.5"', "2.5"], [1000.5, 2.5]),
+        (['"0,125"', '"1,500"'], [0.125, 1.5]),
+        (['"1.234,5"', '"0,5"'], [1234.5, 0.5]),
+        (["1 000", "1'000", "7"], [1000, 1000, 7]),
+    ],
+)
+def test_thousands_separators_are_told_from_decimal_commas(
+    tmp_path: Path, cells: list[str], numbers: list[float]
+) -> None:
+    path = written(tmp_path, "AU12,x\n" + "".join(f"{cell},\n" for cell in cells))
+    (batch,) = open_columns(path).batches([], ["AU12"])
+    assert batch.numbers["AU12"].tolist() == numbers and not batch.invalid
+
+
+def test_lines_of_another_length_name_the_likely_cause(tmp_path: Path) -> None:
+    for rows, cause in (
+        ("0,5,1\n", "decimal commas"),
+        ("1,2\n3", "may have been stopped"),
+    ):
+        file = open_columns(written(tmp_path, f"AU01,AU12\n{rows}"))
+        with pytest.raises(DataError, match="columns, but the first line has 2") as caught:
+            list(file.batches([], ["AU01"]))
+        assert cause in caught.value.hint and caught.value.where.startswith(f"{file.path}:")
+
+
+def test_columns_without_a_name_are_ignored(tmp_path: Path) -> None:
+    file = open_columns(written(tmp_path, ",AU12,,\n0,1,,\n1,0,,\n"))
+    assert file.header[1] == "AU12" and len(set(file.header)) == 4
+    (batch,) = file.batches([], ["AU12"])
+    assert batch.numbers["AU12"].tolist() == [1, 0]
+
+
+def test_batches_of_parquet_and_of_long_text_are_those_of_the_whole(tmp_path: Path) -> None:
+    values = np.arange(300_000) / 8
+    paths = [parquet(tmp_path, AU12=values), tmp_path / "long.csv"]
+    lines = "".join(f"{value},{'x' * 100}\n" for value in values)
+    paths[1].write_text(f"AU12,comment\n{lines}")
+    for path in paths:
+        batches = list(open_columns(path).batches([], ["AU12"]))
+        assert len(batches) > 1
+        assert np.array_equal(np.concatenate([one.numbers["AU12"] for one in batches]), values)
+        assert [one.first for one in batches] == np.cumsum([0, *map(len, batches)])[:-1].tolist()
+    assert list(open_columns(written(tmp_path, "AU12\n")).batches([], ["AU12"])) == []

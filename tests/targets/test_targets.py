@@ -88,7 +88,7 @@ def test_intervals_of_accuracy_leave_out_one_subject_at_a_time(predictions):
         expected.append(is_correct[of_others].sum() / (labels[of_others] >= 0).sum())
     from fauds.metrics.resampling import estimates
 
-    values = estimates(leave_one_out(12), counts, folds, statistic, "pooled")[:, -1]
+    values = estimates(leave_one_out(np.ones(12)), counts, folds, statistic, "pooled")[:, -1]
     assert values == pytest.approx(expected)
     assert results.low[-1] < results.value[-1] < results.high[-1]
 

@@ -167,6 +167,23 @@ def test_loader_processes_last_from_epoch_to_epoch_and_end_when_closed(faces, se
         next(loader.epoch(0))
 
 
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize(("size", "accumulate", "world"), [(8, 1, 1), (9, 2, 1), (9, 1, 2)])
+def test_steps_and_the_largest_micro_batch_are_those_of_the_loader(
+    faces, settings, size, accumulate, world, step
+):
+    changes = {"batch_size": size, "accumulate": accumulate, "frame_step": step}
+    training = settings.training.model_copy(update=changes)
+    changed = settings.model_copy(update={"training": training})
+    loaders = [
+        BatchLoader(faces, changed, training=True, workers=0, rank=rank, world=world)
+        for rank in range(world)
+    ]
+    sizes = [[len(batch.rows) for batch in loader.epoch(0)] for loader in loaders]
+    assert max(map(max, sizes)) == loading.largest_micro_batch(training, world)
+    assert len(sizes[0]) == accumulate * loading.steps_an_epoch(len(faces), training)
+
+
 MB = 10**6
 SLOT = 64 * 224 * 224 * 3  # bytes: 9.6 MB
 
@@ -186,7 +203,8 @@ def test_no_more_loader_processes_are_started_than_shared_memory_has_room_for(
     monkeypatch, free, world, workers
 ):
     monkeypatch.setattr(loading, "free_space", lambda folder: free)
-    assert loading.fitting_workers(8, 64, 224, world) == workers
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
+    assert loading.fitting_workers(8, 64, 224) == workers
     # Each process loads two micro-batches in advance, and one more is being copied.
     assert workers == 0 or (2 * workers + 1) * SLOT * world < free
 

@@ -16,7 +16,7 @@ from fauds.settings import RunSettings
 from fauds.training import timing
 from fauds.training.device import make_accelerator
 from fauds.training.loop import build_model
-from fauds.training.timing import StepTimes, largest_micro_batch, measure, synthetic_batch
+from fauds.training.timing import StepTimes, measure, synthetic_batch
 from tests.helpers import SMALL
 
 NAMES = ("AU01", "AU02", "AU04")
@@ -113,14 +113,12 @@ def test_a_step_takes_the_time_of_its_faces_and_of_one_update():
     assert StepTimes(0.5, 1.0, 0.1).step(16) == 9.0
 
 
-@pytest.mark.parametrize(
-    ("batch", "accumulate", "world", "faces"),
-    [(64, 1, 1, 64), (64, 1, 4, 16), (64, 2, 4, 8), (9, 1, 2, 5), (9, 3, 2, 2), (2, 1, 8, 1)],
-)
-def test_the_largest_micro_batch_is_that_of_the_loader(batch, accumulate, world, faces):
-    assert largest_micro_batch(settings_of(batch, accumulate), world) == faces
-    shares = np.array_split(np.arange(batch), world * accumulate)
-    assert max(map(len, shares)) == faces
+def test_a_face_that_is_also_tested_mirrored_takes_twice_as_long(clock):
+    settings = settings_of(32)
+    inference = settings.inference.model_copy(update={"flip": True})
+    settings = settings.model_copy(update={"inference": inference})
+    times = measure(Slow(clock), settings, make_accelerator(settings), NAMES, "multilabel")
+    assert times.testing == pytest.approx(2 * 0.002)
 
 
 @pytest.mark.parametrize("model", [*MODELS])
@@ -128,11 +126,11 @@ def test_every_model_can_be_timed(model):
     changes = SMALL if model == "vlfau" else ("model.image_size=56", "training.device=cpu")
     settings = run_settings(model, "tiny", changes)
     sizes, folder = timing.ASSUMED_VOCABULARY, presets.folder(model)
-    names = [f"AU{number:02}" for number in range(12)]
-    built = build_model(
-        MODELS[model], settings.model.untrained(), names, "multilabel", sizes, folder
-    )
-    times = measure(built, settings, make_accelerator(settings), names, "multilabel")
+    form, names = "multilabel", [f"AU{number:02}" for number in range(12)]
+    if model == "au-cues":
+        form, names = "multiclass", ["happiness", "anger", "neutral"]
+    built = build_model(MODELS[model], settings.model.untrained(), names, form, sizes, folder)
+    times = measure(built, settings, make_accelerator(settings), names, form)
     assert min(times.gradients, times.update, times.testing) > 0
 
 

@@ -19,6 +19,7 @@ from fauds.errors import DataError, UsageError
 from fauds.evaluation.evaluate import GroundTruth, Predictions, RunDescription
 from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions, read
+from fauds.evaluation.external.shift import label_shift
 from fauds.evaluation.results import EXTERNAL, MissingFrames
 from fauds.facs import intensity_column
 from fauds.protocols import folds as folding
@@ -26,6 +27,7 @@ from fauds.protocols.benchmark import Benchmark
 from fauds.tables import store
 from fauds.tables.frames import UNKNOWN_SUBJECT, read_keyed, split_groups
 from fauds.tables.paths import FOLDS, FRAMES
+from fauds.targets.base import Target
 
 Rule = Literal["refuse", "drop", "inactive"]
 _LISTED = 5
@@ -75,13 +77,16 @@ def match_frames(
     """
     frame_keys, predicted_keys = _both_keys(external, frames)
     fold_of = dict(zip(folds["subject"].to_pylist(), folds["fold"].to_pylist(), strict=True))
-    fold = np.array([fold_of[name] for name in split_groups(frames).tolist()])
+    groups = split_groups(frames)
+    fold = np.array([fold_of[name] for name in groups.tolist()])
     order = np.argsort(frame_keys)
     at = order[np.searchsorted(frame_keys[order], predicted_keys).clip(max=len(order) - 1)]
     belongs = (frame_keys[at] == predicted_keys) & (fold[at] > 0)
-    left_out = _refuse_others(external, belongs, predicted_keys, where)
+    left_out = _refuse_others(external, belongs, predicted_keys, frame_keys, where)
     _refuse_duplicates(external, predicted_keys, where)
-    _refuse_trained_folds(external, fold_of, where)
+    if external.folds is not None:
+        own = external.folds[belongs], fold[at[belongs]], groups[at[belongs]]
+        _refuse_trained_folds(*own, where)
     source = np.full(len(frame_keys), -1)
     source[at[belongs]] = np.flatnonzero(belongs)
     _refuse_empty_folds(fold[source >= 0], folds, where)
@@ -145,7 +150,11 @@ def _keys(
 
 
 def _refuse_others(
-    external: ExternalPredictions, belongs: np.ndarray, predicted_keys: np.ndarray, where: object
+    external: ExternalPredictions,
+    belongs: np.ndarray,
+    predicted_keys: np.ndarray,
+    frame_keys: np.ndarray,
+    where: object,
 ) -> int:
     """Raise an error if a predicted frame is not part of the protocol.
 
@@ -160,12 +169,19 @@ def _refuse_others(
     wrong = others & ~left_out
     if wrong.any():
         rows = np.flatnonzero(wrong)
+        hint = (
+            "use the dataset's names of subjects and tasks, and its frame numbers (see fauds "
+            "captions show); leave out frames that are not coded"
+        )
+        for shift, doing in ((1, "added to"), (-1, "subtracted from")):
+            moved = np.where(predicted_keys < 0, -1, predicted_keys + shift)
+            if external.keys is None and np.isin(moved, frame_keys).all():
+                hint = f"all frames fit if 1 is {doing} every frame number"
         raise DataError(
             f"Predicted frames are not part of the protocol ({len(rows):,}): "
             f"{_key_list(external, rows)}.",
             where=where,
-            hint="use the dataset's names of subjects and tasks, and its frame numbers (see fauds "
-            "captions show); leave out frames that are not coded",
+            hint=hint,
         )
     return int(left_out.sum())
 
@@ -187,33 +203,32 @@ def _refuse_duplicates(
 
 
 def _refuse_trained_folds(
-    external: ExternalPredictions, fold_of: dict[str, int], where: object
+    predicting: np.ndarray, testing: np.ndarray, groups: np.ndarray, where: object
 ) -> None:
-    """Raise an error if the model of a fold predicts a subject that it was trained on.
+    """Raise an error if the model of a fold predicts frames that it was trained on.
 
     Args:
-        external: the predictions; nothing is checked if they have no fold numbers.
-        fold_of: by subject, the number of the fold that tests the subject.
+        predicting: the number of the fold whose model predicted each of M frames, int64 [M].
+        testing: the number of the fold that tests each frame, int [M].
+        groups: what folds assign as a whole, str [M]: the subject of each frame, or the release's
+            part where the subject is unknown.
         where: the file or folder of the predictions, for the error message.
     """
-    if external.folds is None:
+    wrong = predicting != testing
+    if not wrong.any():
         return
-    pairs = sorted(set(zip(external.subjects.tolist(), external.folds.tolist(), strict=True)))
-    wrong = [
-        (subject, fold)
-        for subject, fold in pairs
-        if subject in fold_of and fold_of[subject] != fold
-    ]
-    if wrong:
-        subject, fold = wrong[0]
-        more = f" ({len(wrong) - 1} more subjects have wrong folds)" if len(wrong) > 1 else ""
-        raise DataError(
-            f"{subject} is predicted by the model of fold {fold} but tested by fold "
-            f"{fold_of[subject]}: the model of fold {fold} was trained on {subject}{more}.",
-            where=where,
-            hint="in the column fold, write the number of the fold that tests the subject in the "
-            "protocol; renumber your folds if they are the same in another order",
-        )
+    group, fold, own = min(
+        zip(*(part[wrong].tolist() for part in (groups, predicting, testing)), strict=True)
+    )
+    others = len(set(groups[wrong].tolist())) - 1
+    more = f" ({others} more with wrong folds)" if others else ""
+    raise DataError(
+        f"{group} is predicted by the model of fold {fold} but tested by fold {own}: the model of "
+        f"fold {fold} was trained on {group}{more}.",
+        where=where,
+        hint="in the column fold, write the number of the fold that tests the frame in the "
+        "protocol; renumber your folds if they are the same in another order",
+    )
 
 
 def _refuse_empty_folds(predicted: np.ndarray, folds: pa.Table, where: object) -> None:
@@ -359,6 +374,7 @@ def match(
     if not_coded:
         say(f"intensities not scored, as the dataset does not code them: {', '.join(not_coded)}")
     scores = {name: _values_of_frames(external.occurrence[name], matched) for name in target.names}
+    _say_shift(scored, matched, target, scores, say)
     command = ["fauds", "score", str(request.path), "--dataset", benchmark.name]
     command += ["--name", model, "--missing", rule]
     dropped = rule == "drop" and matched.missing
@@ -401,6 +417,35 @@ def match(
         missing=MissingFrames(rule=rule, frames=matched.missing),
     )
     return predictions, labels
+
+
+def _say_shift(
+    scored: pa.Table,
+    matched: FrameMatch,
+    target: Target,
+    scores: dict[str, np.ndarray],
+    say: Callable[[str], None],
+) -> None:
+    """Tell the user if the predictions fit the labels of other frames better, some frames away."""
+    if target.form != "multilabel" or scored["frame"].null_count:
+        return
+    predicted = np.flatnonzero(matched.source >= 0)
+    rows = scored.take(pa.array(predicted))
+    names = [
+        f"{subject}/{task}"
+        for subject, task in zip(_text(rows["subject"]), _text(rows["task"]), strict=True)
+    ]
+    sequences = np.unique(names, return_inverse=True)[1]
+    labels = target.indicators(target.labels(rows))
+    columns = np.stack([scores[name][predicted] for name in target.names], axis=1)
+    shift = label_shift(labels, columns, sequences, rows["frame"].to_numpy())
+    if shift is not None:
+        doing = "subtracted from" if shift > 0 else "added to"
+        say(
+            f"the predictions agree better with the labels if {abs(shift)} is {doing} their frame "
+            "numbers: check from which number the program counts frames; they are scored as they "
+            "are"
+        )
 
 
 def _values_of_frames(values: np.ndarray, matched: FrameMatch) -> np.ndarray:

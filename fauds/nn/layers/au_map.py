@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fauds.facs import AUS, WITHOUT_AUS, au_name, ellipses, expression_aus
+from fauds.nn.transfer import send
 from fauds.registry import unknown_name_error
 
 _EYE_CORNERS = (36, 45)
@@ -236,9 +237,9 @@ def _table(aus: tuple[str, ...], device: torch.device, dtype: torch.dtype) -> _T
     # A tensor made in inference mode could not be used in training later.
     with torch.inference_mode(False):
         return _Table(
-            torch.tensor(x, device=device),
-            torch.tensor(y, device=device),
-            torch.tensor(shift, device=device, dtype=dtype),
-            torch.tensor(axes, device=device, dtype=dtype),
-            torch.tensor(needed, device=device),
+            send(torch.tensor(x), device),
+            send(torch.tensor(y), device),
+            send(torch.tensor(shift, dtype=dtype), device),
+            send(torch.tensor(axes, dtype=dtype), device),
+            send(torch.tensor(needed), device),
         )

@@ -84,6 +84,42 @@ class TimmBackbone(nn.Module):
         return fitted.names
 
 
+class Stages(TimmBackbone):
+    """A timm backbone that returns the feature maps of all its stages, each as [B, C, H, W].
+
+    The stages are those that timm returns by default: for example, the stem and four stages of a
+    ResNet, or the four stages of a Swin. A plain vision transformer has three maps of one size, of
+    its last three blocks. See `FourStages` for the arguments.
+
+    Attributes:
+        body: the timm network.
+        channels: the number of channels of each stage.
+
+    Raises:
+        UsageError: timm has no such backbone, or it has no feature maps.
+        DataError: the pretrained weights are not available.
+    """
+
+    def __init__(
+        self, name: str, args: dict[str, Any] | None, pretrained: bool, image_size: int
+    ) -> None:
+        super().__init__(name, args, {"features_only": True}, pretrained, image_size)
+        # nn.Module's attributes have the type Tensor or Module.
+        self.channels: list[int] = cast(FeatureInfo, self.body.feature_info).channels()
+        self._channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the feature maps of the stages, [B, C_s, H_s, W_s], in the order of the network.
+
+        Args:
+            images: [B, 3, H, W], normalised.
+        """
+        stages: list[Tensor] = self.body(images)
+        if self._channels_last:
+            return [stage.permute(0, 3, 1, 2) for stage in stages]
+        return list(stages)
+
+
 class FourStages(TimmBackbone):
     """A timm backbone that returns four feature stages, each as [B, C, H, W].
 
@@ -125,14 +161,14 @@ class FourStages(TimmBackbone):
         # nn.Module's attributes have the type Tensor or Module.
         info = cast(FeatureInfo, self.body.feature_info)
         reductions, channels = info.reduction(), info.channels()
-        self.count = 1 if last_only else STAGES
+        self._stages = 1 if last_only else STAGES
         self.pyramid: FeaturePyramid | None = None
         if len(reductions) == STAGES and len(set(reductions)) == 1:
-            self.pyramid = FeaturePyramid(channels[-1], reductions[-1], self.count)
+            self.pyramid = FeaturePyramid(channels[-1], reductions[-1], self._stages)
         elif len(reductions) != STAGES or sorted(set(reductions)) != list(reductions):
             raise _not_four_stages(name, f"its features have the strides {reductions}")
         self.channels: list[int] = (
-            channels[-self.count :] if self.pyramid is None else self.pyramid.channels
+            channels[-self._stages :] if self.pyramid is None else self.pyramid.channels
         )
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
 
@@ -149,7 +185,7 @@ class FourStages(TimmBackbone):
             stages = [stage.permute(0, 3, 1, 2) for stage in stages]
         if self.pyramid is not None:
             return cast(list[Tensor], self.pyramid(stages[-1]))
-        return stages[-self.count :]
+        return stages[-self._stages :]
 
 
 def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -> nn.Module:
@@ -167,7 +203,7 @@ def create(name: str, args: dict[str, Any], pretrained: bool, image_size: int) -
         DataError: the pretrained weights are not available.
     """
     if _pretrained_config(name).fixed_input_size:
-        args.setdefault("img_size", image_size)
+        args = {"img_size": image_size, **args}
     if pretrained:
         _check_reachable(name, args)
     try:

@@ -93,12 +93,12 @@ def fit(
     Raises:
         RuntimeError: the tensors belong to another network.
     """
-    full_names = _full_names(network.state_dict())
-    body_names = {full_names.get(name, name): name for name in body.state_dict()}
-    shapes = {full_names.get(name, name): t.shape for name, t in body.state_dict().items()}
+    in_full = full_names(network.state_dict())
+    body_names = {in_full.get(name, name): name for name in body.state_dict()}
+    shapes = {in_full.get(name, name): t.shape for name, t in body.state_dict().items()}
     needed = [name for name in shapes if _is_needed(name)]
     stripped = _without_prefixes(tensors, network.state_dict())
-    sources = {full_names.get(name, name): source for name, source in stripped.items()}
+    sources = {in_full.get(name, name): source for name, source in stripped.items()}
     # Tensors whose origin is of interest: see `_origins`.
     leaves = {name: _leaf(tensors[source]) for name, source in sources.items()}
     converted: Mapping[str, Tensor] = leaves
@@ -120,7 +120,7 @@ def fit(
     )
 
 
-def _full_names(known: Iterable[str]) -> dict[str, str]:
+def full_names(known: Iterable[str]) -> dict[str, str]:
     """Return the names of a whole timm network's tensors under all names that timm gives them.
 
     In networks that return feature maps, timm puts "model." or "body." before the names, or joins

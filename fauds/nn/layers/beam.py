@@ -87,7 +87,7 @@ def beam_search(
             done = torch.ones_like(done)
         # Copying the other rows costs time, so finished rows stay until they are a quarter.
         if int(done.sum()) * 4 > len(done):
-            finished, others = (send(rows.nonzero()[:, 0], device) for rows in (done, ~done))
+            finished, others = (send(mask.nonzero()[:, 0], device) for mask in (done, ~done))
             words, scores[active[finished]] = _best(beams.pick(finished), length_penalty)
             tokens[active[finished], : t + 1] = words
             active, beams, state = active[others], beams.pick(others), state.rows(others)

@@ -10,9 +10,10 @@ from timm.models._manipulate import group_with_matcher
 from torch import nn
 
 from fauds.errors import UsageError
+from fauds.nn.layers.backbone_weights import full_names
 
-_RENAMED = re.compile(r"^(layers|stages|blocks|stem)_(\d+)\.")
-"""The names that timm gives to parts of a network that returns the features of its stages."""
+_JOINED = re.compile(r"^(?:model\.)?([a-z]+)_(\d+)\.")
+"""The names that timm gives to the parts of a network that returns the features of its stages."""
 
 
 def layer_numbers(network: nn.Module) -> dict[str, int]:
@@ -32,34 +33,37 @@ def layer_numbers(network: nn.Module) -> dict[str, int]:
     Raises:
         UsageError: the layers of the network are not known.
     """
-    names = {_name_in_timm(name): name for name, _ in network.named_parameters()}
-    grouped = group_with_matcher(
-        ((name, None) for name in names), _matcher_of(network), reverse=True
-    )
+    own_names = [name for name, _ in network.named_parameters()]
+    whole = network if hasattr(network, "group_matcher") else _whole(network)
+    in_full = full_names([name for name, _ in whole.named_parameters()])
+    # A network with more blocks than timm's has names that timm's whole network lacks.
+    names = {in_full.get(name) or _JOINED.sub(r"\1.\2.", name): name for name in own_names}
+    parts, whole_parts = ({name.split(".")[0] for name in n} for n in (names, in_full.values()))
+    if not hasattr(whole, "group_matcher") or not parts <= whole_parts:
+        raise _not_known(network)
+    # nn.Module's attributes have the type Tensor or Module.
+    matcher = cast(Callable[..., dict[str, Any]], whole.group_matcher)(coarse=False)
+    grouped = group_with_matcher(((name, None) for name in names), matcher, reverse=True)
     return {names[name]: int(number) for name, number in grouped.items()}
 
 
-def _name_in_timm(name: str) -> str:
-    return _RENAMED.sub(r"\1.\2.", name.removeprefix("model."))
+def _whole(network: nn.Module) -> nn.Module:
+    """Return the whole network of a network that returns the features of its stages.
 
-
-def _matcher_of(network: nn.Module) -> dict[str, Any]:
-    """Return timm's rule by which the parameters of a network are grouped into layers.
-
-    A network that returns the features of its stages has lost the rule. It is then taken from a
-    whole network of the same architecture, which is built without memory for its weights.
+    Such a network has lost timm's rule by which parameters are grouped into layers. The whole
+    network is built without memory for its weights.
     """
-    if not hasattr(network, "group_matcher"):
-        config = getattr(network, "pretrained_cfg", None)
-        architecture = config.get("architecture") if isinstance(config, dict) else None
-        if architecture is None or not timm.is_model(architecture):
-            raise UsageError(
-                f"The layers of this backbone, a {type(network).__name__}, are not known.",
-                where="training.layer_decay",
-                hint="set training.layer_decay=1, or choose a backbone of timm",
-            )
-        with torch.device("meta"):
-            network = timm.create_model(architecture)
-    # nn.Module's attributes have the type Tensor or Module.
-    matcher = cast(Callable[..., dict[str, Any]], network.group_matcher)
-    return matcher(coarse=False)
+    config = getattr(network, "pretrained_cfg", None)
+    architecture = config.get("architecture") if isinstance(config, dict) else None
+    if architecture is None or not timm.is_model(architecture):
+        raise _not_known(network)
+    with torch.device("meta"):
+        return timm.create_model(architecture, num_classes=0)
+
+
+def _not_known(network: nn.Module) -> UsageError:
+    return UsageError(
+        f"The layers of this backbone, a {type(network).__name__}, are not known.",
+        where="training.layer_decay",
+        hint="set training.layer_decay=1, or choose another backbone of timm",
+    )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fauds.evaluation.results import MetricRow
+from fauds.metrics.resampling import WithOverall
 from fauds.report.formatting import percent, points, points_range, sentence_case
 from fauds.report.html.runs import ReportedRun
 from fauds.report.tables import Cell, Row, Table, baseline_cell, figure, fold_table
@@ -130,18 +131,18 @@ def interval_table(run: ReportedRun) -> Table | None:
 
 
 def showing_table(run: ReportedRun) -> Table | None:
-    """Return a table of the number of tested subjects who show each AU, by fold.
+    """Return a table of the number of scored subjects who show each AU, by fold.
 
     Return None for results of an older fauds, which do not hold these numbers, and if the subjects
     are unknown; the confusion matrix then has the numbers of images.
     """
-    showing, tested = run.results.showing_subjects, run.results.protocol.test_subjects
+    showing, scored = run.results.showing_subjects, run.results.scored_groups
     if not showing or run.results.unit == "image":
         return None
     rows = []
     for au in run.results.protocol.aus:
         cells = (
-            f"{by_name.get(au, 0)} of {len(tested[fold])}" for fold, by_name in showing.items()
+            f"{by_name.get(au, 0)} of {len(scored[fold])}" for fold, by_name in showing.items()
         )
         rows.append(Row(au, tuple(map(Cell, cells))))
     return Table(
@@ -164,9 +165,11 @@ def sex_table(run: ReportedRun) -> Table | None:
     metric = next(iter(run.target.group_statistics), run.main_metric)
     if run.row(metric, "sex", group=groups[0]) is None:
         metric = run.main_metric  # results of an older fauds
-    rows = []
+    rows, alone = [], []
     for au in (*run.results.protocol.aus, None):
         figures = [run.row(metric, "sex", au, group=group) for group in groups]
+        if au and len({row is None or row.value is None for row in figures}) > 1:
+            alone.append(au)
         difference = run.row(metric, "sex_difference", au)
         gap = (
             Cell("-")
@@ -179,12 +182,19 @@ def sex_table(run: ReportedRun) -> Table | None:
     names = {"F": "Women", "M": "Men"}
     title = sentence_case(_BESIDE.get(metric) or run.target.titles[metric])
     over = run.results.units
-    note = f"Women - men: in percentage points, with its 95 % interval over {over}."
+    note = (
+        f"Women - men: in percentage points, with its 95 % interval over {over}. Where the "
+        "interval holds 0, no gap is shown, which does not mean that there is none; of many rows, "
+        "one interval may lie beside 0 by chance."
+    )
     if metric in run.target.group_statistics:
         note += (
             " F1 itself is higher in the group that shows an action unit more often, so that it "
             "cannot compare groups."
         )
+        if alone:
+            left_out = ", ".join(alone)
+            note += f" The difference of the means leaves out {left_out}: one sex has no value."
     return Table(
         caption=f"{title} by sex, all frames of one sex pooled, in %",
         head=(_head(run), *(names.get(group, group) for group in groups), "Women - men"),
@@ -219,10 +229,17 @@ def subject_table(run: ReportedRun) -> Table | None:
 
 
 def _averaged_names(run: ReportedRun) -> str:
-    """Return a sentence on which AUs the main metric of a subject is averaged over."""
-    names, target = run.results.subject_names.get(run.main_metric), run.target
+    """Return a sentence on which AUs the main metric of a subject is averaged over.
+
+    The text is empty if the metric's overall value is no mean, such as the accuracy of classes.
+    """
+    target = run.target
+    if isinstance(target.statistics[run.main_metric], WithOverall):
+        return ""
+    # An older fauds took the mean over the AUs that a subject shows, and stored no names.
+    names = run.results.subject_names.get(run.main_metric, [])
     title = sentence_case(target.titles[run.main_metric])
-    if names is None or set(names) == set(target.names):
+    if set(names) == set(target.names):
         return f"Over all {target.plural}."
     if names:
         return (
@@ -252,12 +269,15 @@ def selection_table(run: ReportedRun) -> Table | None:
         row = run.row(run.main_metric, selection=selection)
         if row is not None and headline is not None:
             gap = _difference(row.value, headline.value)
+            if not run.target.has_threshold:
+                words = words.replace(", threshold as declared", "")
             rows.append(Row(words, (figure(row), Cell(gap))))
     if len(rows) < 2:
         return None
     figure_of = sentence_case(run.target.overall[run.main_metric])
+    chosen = "epoch and the threshold are" if run.target.has_threshold else "epoch is"
     return Table(
-        caption=f"{figure_of} by how the epoch and the threshold are chosen, in %",
+        caption=f"{figure_of} by how the {chosen} chosen, in %",
         head=("Chosen", sentence_case(run.target.titles[run.main_metric]), "Above the headline"),
         rows=tuple(rows),
         note="What is chosen on the test part is too good: it is shown so that figures chosen that "

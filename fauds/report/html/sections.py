@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 from fauds.evaluation.finished import read_scored
 from fauds.report import charts as figures
+from fauds.report.described_faces import gallery
 from fauds.report.features import draw_features, find_features
 from fauds.report.formatting import sentence_case
 from fauds.report.html import breakdowns as figures_by
 from fauds.report.html import compared
+from fauds.report.html.face_images import shown_images
 from fauds.report.html.runs import ReportedRun, comparable
+from fauds.report.map_figure import MappedModel, draw_maps
+from fauds.report.map_metrics import NOTE, map_table, shown
 from fauds.report.published import like_for_like_note, published_rows
 from fauds.report.svg import Drawing
 from fauds.report.tables import Table, confusion_table
@@ -37,7 +41,7 @@ class Section:
     folded: Sequence[Table] = field(default=())
 
 
-def sections(runs: Sequence[ReportedRun]) -> list[Section]:
+def sections(runs: Sequence[ReportedRun], with_faces: bool = False) -> list[Section]:
     """Return the sections of the page, except its summary, faces and provenance.
 
     Sections that do not apply to the runs are left out. A section whose data are missing has a
@@ -45,6 +49,7 @@ def sections(runs: Sequence[ReportedRun]) -> list[Section]:
 
     Args:
         runs: the runs of the page. Sections about a single run are about the first run.
+        with_faces: show faces of real people too.
     """
     run = runs[0]
     candidates = [
@@ -55,6 +60,7 @@ def sections(runs: Sequence[ReportedRun]) -> list[Section]:
         _ablation(runs),
         _published(runs),
         _selection(run),
+        _maps(runs, with_faces),
         _groups(run),
         _texts(run),
         _reliability(run),
@@ -95,13 +101,32 @@ def _by_au(runs: Sequence[ReportedRun]) -> Section:
     )
 
 
+def _maps(runs: Sequence[ReportedRun], with_faces: bool) -> Section | None:
+    """Return the section on how well the maps of the model agree with AU maps; None without."""
+    table = map_table(runs[0].results)
+    if table is None:
+        return None
+    models = [
+        MappedModel(
+            f"run {run.letter}" if len(runs) > 1 else "",
+            {face.frame_id: face for face in gallery(run.folder)},
+        )
+        for run in runs
+        if shown(run.results)
+    ]
+    images, _ = shown_images(runs[0], [*models[0].faces.values()], with_faces)
+    figure = draw_maps(models, images)
+    drawings = [] if figure is None else [figure]
+    return Section("maps", "Where the model looks", [NOTE], drawings, tables=[table])
+
+
 def _by_fold(run: ReportedRun) -> Section:
     lists = [
         f"Fold {fold} tests {len(ids)} subject{'s' if len(ids) > 1 else ''}: {', '.join(ids)}."
         if run.results.unit == "subject"
         else f"Fold {fold} tests the images of the release's own part {', '.join(ids)}. Who is on "
         "an image is not known: the same person may be in both parts, and on several images."
-        for fold, ids in run.results.protocol.test_subjects.items()
+        for fold, ids in run.results.scored_groups.items()
     ]
     first, *others = (
         figures_by.by_fold(run, metric, sentence_case(title))
@@ -148,12 +173,12 @@ def _published(runs: Sequence[ReportedRun]) -> Section | None:
         return None
     protocol = runs[0].results.protocol
     occurrence = f"occurrence {protocol.occurrence}; " if protocol.occurrence else ""
+    chosen = "epoch and their threshold" if runs[0].target.has_threshold else "epoch"
     words = [
         f"This page: {protocol.folds}, fold k tests part k; {occurrence}"
         f"frames: {protocol.frame_set}; alignment: {protocol.alignment}. Published rows have an "
-        "alignment and a frame set of their own, seldom declared. How they chose their epoch and "
-        "their threshold is that of the paper or of the authors' code; test means the best on the "
-        "test part.",
+        f"alignment and a frame set of their own, seldom declared. How they chose their {chosen} "
+        "is that of the paper or of the authors' code; test means the best on the test part.",
         *_unlike(runs),
         "Gaps of a few points are smaller than the noise between splits (6.5 points on BP4D+, "
         "Hinduja et al., arXiv 2604.02162).",
@@ -182,13 +207,8 @@ def _groups(run: ReportedRun) -> Section:
         for name, table in (("sex", sex), ("subject", subject))
         if table is None
     ]
-    words = [
-        f"Apart: more than the spread between {run.results.units} explains, though of many rows "
-        "one may lie apart by chance. Overlap does not show that there is no gap."
-    ]
-    paragraphs = [*(words if sex is not None else []), *missing]
     return Section(
-        "people", "Sex and subjects", paragraphs, tables=_present(sex), folded=_present(subject)
+        "people", "Sex and subjects", missing, tables=_present(sex), folded=_present(subject)
     )
 
 

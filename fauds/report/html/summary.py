@@ -24,7 +24,7 @@ def _run(results: Results) -> str:
         if folds > 1
         else f"was trained once and tested on {results.units} that it had not seen"
     )
-    people = "subjects not known" if results.unit == "image" else f"{results.tested_units} subjects"
+    people = "subjects not known" if results.unit == "image" else f"{results.scored_units} subjects"
     return (
         f"{results.model} ({results.preset}) {origin}: {results.frames_scored:,} of "
         f"{results.frames_offered:,} frames, {people}, "
@@ -72,7 +72,7 @@ def _without_interval(run: ReportedRun) -> str:
     """
     if run.results.uncertainty is None:
         return "(no interval was computed)"
-    sizes = [len(subjects) for subjects in run.results.protocol.test_subjects.values()]
+    sizes = [len(subjects) for subjects in run.results.scored_groups.values()]
     single = run.results.unit == "subject" and min(sizes) == 1 < max(sizes)
     reason = "a test part has one subject" if single else f"the {run.results.units} show no spread"
     pooled = run.row(run.main_metric, "pooled")
@@ -118,20 +118,22 @@ def _not_above_trivial(run: ReportedRun) -> list[str]:
     for results without these differences.
     """
     rows = {au: run.row("above_trivial", au=au) for au in run.results.protocol.aus}
-    lows = {au: row.low for au, row in rows.items() if row is not None and row.low is not None}
+    defined = {au: row for au, row in rows.items() if row is not None and row.value is not None}
+    lows = {au: row.low for au, row in defined.items() if row.low is not None}
     if not lows:
         return []
     baseline = next(iter(run.target.baselines.values()))
     reaching = [au for au, low in lows.items() if low <= 0]
-    if not reaching:
-        return [
-            f"Every {run.target.noun} with an interval is above the baseline ({baseline}): the "
-            "interval of the difference lies above 0."
-        ]
-    return [
+    words = (
         f"Not shown to be above the baseline ({baseline}), since the interval of the difference "
         f"reaches 0: {', '.join(reaching)}."
-    ]
+        if reaching
+        else f"Every {run.target.noun} with an interval is above the baseline ({baseline}): the "
+        "interval of the difference lies above 0."
+    )
+    if without := [au for au in defined if au not in lows]:
+        words += f" Not tested, since the difference has no interval: {', '.join(without)}."
+    return [words]
 
 
 def _beyond_noise(run: ReportedRun) -> str:

@@ -131,7 +131,7 @@ def test_a_subject_predicted_by_a_fold_that_trained_on_it_is_refused() -> None:
     error = refusal(predicted(FRAMES, [3 - fold for fold in folds]))
     assert error.what == (
         "F001 is predicted by the model of fold 2 but tested by fold 1: the model of fold 2 was "
-        "trained on F001 (1 more subjects have wrong folds)."
+        "trained on F001 (1 more with wrong folds)."
     )
 
 
@@ -205,6 +205,23 @@ def test_predictions_of_single_images_are_matched_by_their_keys() -> None:
     result = match_frames(of_images("test_2", "test_1"), IMAGES, PARTS, "refuse", "mine.csv")
     assert (result.rows.tolist(), result.source.tolist()) == ([1, 2], [1, 0])
     assert result.trainable.tolist() == [0, 1, 2]
+
+
+def test_keyed_frames_predicted_by_a_fold_that_trained_on_them_are_refused() -> None:
+    """Images with keys, whose subjects are known and in two folds."""
+    images = IMAGES.set_column(1, "subject", pa.array(["P01", "P02", "P02"]))
+    images = images.drop_columns("split")
+    folds = pa.table({"subject": ["P01", "P02"], "fold": [1, 2]})
+    keyed = of_images("train_1", "test_1", "test_2")
+    right = replace(keyed, folds=np.array([1, 2, 2]))
+    assert match_frames(right, images, folds, "refuse", "mine.csv").source.tolist() == [0, 1, 2]
+    wrong = replace(keyed, folds=np.array([1, 2, 1]))
+    with pytest.raises(DataError, match="the model of fold 1 was trained on P02") as caught:
+        match_frames(wrong, images, folds, "refuse", "mine.csv")
+    assert caught.value.what.startswith("P02 is predicted by the model of fold 1 but tested by")
+    of_split = replace(of_images("test_1", "test_2"), folds=np.array([2, 2]))
+    with pytest.raises(DataError, match="test is predicted by the model of fold 2"):
+        match_frames(of_split, IMAGES, PARTS, "refuse", "mine.csv")
 
 
 @pytest.mark.parametrize(

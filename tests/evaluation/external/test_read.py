@@ -3,13 +3,12 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fauds.errors import DataError, UsageError
 from fauds.evaluation.external.frame_names import Sequences
 from fauds.evaluation.external.read import ExternalPredictions, read
-from tests.evaluation.external.helpers import AUS, BENCHMARK, bp4d, disfa, write
+from tests.evaluation.external.helpers import AUS, BENCHMARK, bp4d, disfa, images, write
 
 TABLE = {"subject": ["F001", "M002"], "task": ["T1", "T10"], "frame": [5, 9]}
 SCORES = {"AU01": [0.25, 0.5], "AU12": [1.0, 0.0]}
@@ -35,6 +34,11 @@ def test_a_file_is_read_and_its_format_is_reported(tmp_path: Path, suffix: str) 
     assert external.folds is None and not external.tracked
     assert external.sources == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     assert external.notes == ("read as a table with subject, task and frame: 1 file",)
+
+
+def test_a_table_of_single_images_is_reported_as_one_with_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", {"key": ["test_1", "test_2"], **SCORES})
+    assert predictions(path, images()).notes == ("read as a table with key: 1 file",)
 
 
 def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_a_path_without_predictions_is_refused(tmp_path: Path) -> None:
 def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:
     openface(tmp_path, "SN001", [1])
     write(tmp_path / "mine.csv", {"subject": ["SN001"], "frame": [1], "AU01": [0], "AU12": [0]})
-    with pytest.raises(DataError, match="several formats: OpenFace, table") as caught:
+    with pytest.raises(DataError, match="several formats: OpenFace, a table") as caught:
         predictions(tmp_path, disfa())
     assert caught.value.where == str(tmp_path)
 
@@ -119,27 +123,50 @@ def test_missing_action_units_are_an_error_that_names_them(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("au", "values", "message"),
     [
-        ("AU12", [0.5, 1.01], "AU12 of M002/T10/9 is 1.01, not a probability from 0 to 1."),
-        (
-            "AU12",
-            [-0.5, 7.0],
-            "AU12 of F001/T1/5 is -0.5, not a probability from 0 to 1; 1 more values",
-        ),
-        ("AU12", [0.5, None], "AU12 of M002/T10/9 is empty, not a probability from 0 to 1."),
-        ("AU12", [0.5, np.inf], "AU12 of M002/T10/9 is inf, not a probability from 0 to 1."),
-        ("AU12_r", [5.1, 0.0], "AU12 of F001/T1/5 is 5.1, not an intensity from 0 to 5."),
-        ("AU12_intensity", [5.0, -1.0], "AU12 of M002/T10/9 is -1, not an intensity from 0 to 5."),
+        ("AU12", [0.5, 1.01], "AU12 is 1.01, not a probability from 0 to 1."),
+        ("AU12", [-0.5, 7.0], "AU12 is -0.5, not a probability from 0 to 1. 1 more values"),
+        ("AU12_r", [5.6, 0.0], "AU12_r is 5.6, not an intensity from 0 to 5."),
+        ("AU12_intensity", [5.0, -1.0], "AU12_intensity is -1, not an intensity from 0 to 5."),
+        ("AU12_c", [0, 100], "AU12_c is 100, not a decision, 0 or 1."),
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_value_out_of_range_is_an_error_that_names_its_frame(
+def test_a_value_out_of_range_is_an_error_that_names_its_line(
     tmp_path: Path, suffix: str, au: str, values: list, message: str
 ) -> None:
-    path = write(tmp_path / f"mine.{suffix}", {**TABLE, **SCORES, au: values})
+    scores = {name: column for name, column in SCORES.items() if f"{name}_c" != au}
+    path = write(tmp_path / f"mine.{suffix}", {**TABLE, **scores, au: values})
     with pytest.raises(DataError) as caught:
         predictions(path)
-    assert caught.value.what.startswith(message) and caught.value.where == str(path)
-    assert ("--missing" in caught.value.hint) == (values[1] is None)
+    assert caught.value.what.startswith(message)
+    row = next(at for at, value in enumerate(values) if not -0.1 <= value <= 1 or value == 1.01)
+    row = 1 if au == "AU12_intensity" else row
+    place = f"{path}: row {row + 1}" if suffix == "parquet" else f"{path}:{row + 2}"
+    assert caught.value.where == place
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "-nan(ind)", "high"])
+def test_frames_without_a_number_count_as_not_predicted_and_are_said(
+    tmp_path: Path, cell: str
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"subject,task,frame,AU01,AU12\nF001,T1,5,0,1\nF001,T1,9,{cell},1\n")
+    external = predictions(path)
+    assert external.frames.tolist() == [5]
+    assert external.notes[1] == (
+        "1 frames without a number for every AU or class count as not predicted; the first is in "
+        f"{path}:3"
+    )
+    assert len(external.notes) == (2 if cell in ("", "nan") else 3)
+
+
+def test_probabilities_take_precedence_over_decisions(tmp_path: Path) -> None:
+    columns = {"AU01_c": [0, 1], "AU12_c": [1, 0], "AU01_p": [0.25, 0.75], "AU12_p": [0.5, 0.125]}
+    external = predictions(write(tmp_path / "mine.csv", {**TABLE, **columns}))
+    assert {au: values.tolist() for au, values in external.occurrence.items()} == {
+        "AU01": [0.25, 0.75],
+        "AU12": [0.5, 0.125],
+    }
 
 
 def test_values_at_the_ends_of_the_range_are_accepted(tmp_path: Path) -> None:
