@@ -14,7 +14,7 @@ from fauds.annotation.event_tables import EVENTS_SCHEMA, EventsOfClips, event_ro
 from fauds.annotation.events import By, EventSettings
 from fauds.annotation.frames import FrameDescriber, FrameRule
 from fauds.annotation.wording import Wording
-from fauds.captions import Description, describe_codes
+from fauds.captions import Description, describe_codes, load
 from fauds.datasets.codes import Scale
 from fauds.facs import AUS, FacsCode, au_name, format_codes
 
@@ -106,7 +106,7 @@ def describe_notation(
     """Return the descriptions of one face from FACS codes, with the sides that they state.
 
     Codes that fauds does not count, such as those of the head, are left out. The arguments are
-    those of `fauds.describe`. A face with sides has no report.
+    those of `fauds.describe`.
     """
     plain: dict[int | str, int | str | None] = {
         name: code.code if isinstance(code, FacsCode) else code
@@ -128,10 +128,24 @@ def describe_notation(
         au: wording.on_side(text, sides[au], sex) if au in sides else text
         for au, text in described.local.items()
     }
-    face = wording.face(described.active, sex, sides)
+    degrees = {au_name(name): code for name, code in plain.items() if isinstance(code, str)}
+    face = wording.face(described.active, sex, sides, degrees)
+    sentence = wording.face(described.active, sex, sides, degrees, single=True)
     counted = {name: code for name, code in codes.items() if name in described.active}
-    facs = format_codes(counted)
-    return replace(described, face=face, local=local, facs=facs, sentence=face, report="")
+    lines = described.report.splitlines()
+    if lines:
+        opening, closing = load(language, templates).face_file.report["code"]
+        lines[0] = face
+        for at, au in enumerate(described.active, 1):
+            lines[at] = f"{local[au]}{opening}{format_codes({au: counted[au]})}{closing}"
+    return replace(
+        described,
+        face=face,
+        local=local,
+        facs=format_codes(counted),
+        sentence=sentence,
+        report="\n".join(lines),
+    )
 
 
 def _as_pandas(parts: Sequence[pa.Table], schema: pa.Schema) -> "pd.DataFrame":

@@ -15,7 +15,6 @@ from fauds.captions.describe import (
     describe_face,
     describe_probabilities,
 )
-from fauds.captions.notation import facs_string, read_facs_string
 from fauds.captions.parse import Parsed, Parser, parse
 from fauds.captions.styles import DEFAULT_STYLE, STYLES
 from fauds.captions.templates import languages, load, template_hash
@@ -40,10 +39,8 @@ __all__ = [
     "describe_face",
     "describe_probabilities",
     "detokenise",
-    "facs_string",
     "languages",
     "load",
     "parse",
-    "read_facs_string",
     "template_hash",
 ]

@@ -4,17 +4,16 @@ A face's description has three lengths: its FACS string (1C+2C+12D), one sentenc
 codes in brackets and the description of every action unit that is seen.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from fauds.captions.build import highest_inactive
-from fauds.captions.notation import facs_code, facs_string
 from fauds.captions.styles import style_name
 from fauds.captions.templates import Templates, canonical, load, state_name, subject
 from fauds.errors import UsageError
-from fauds.facs import AUS, INTENSITIES, au_name, beside, occurs
+from fauds.facs import AUS, INTENSITIES, au_name, au_number, beside, format_codes, occurs
 
 CERTAIN = 0.95
 """Probability from which an action unit is told as a fact."""
@@ -259,10 +258,17 @@ class _Record:
             face=self._face(guesses),
             local=local,
             active=self._active,
-            facs=facs_string(self.states),
+            facs=format_codes(self._codes(self.states)),
             sentence=self._face(guesses, single=True),
             report=self._report(guesses, local),
         )
+
+    def _codes(self, aus: Iterable[str]) -> dict[str, int | str | None]:
+        """Return the codes of action units in FACS notation, degrees or 1 and 0."""
+        return {
+            au: state if state in INTENSITIES else int(state != "inactive")
+            for au, state in ((au, self.states[au]) for au in aus)
+        }
 
     @property
     def _active(self) -> tuple[str, ...]:
@@ -308,9 +314,13 @@ class _Record:
             return ""
         guessed = {au for aus in guesses.values() for au in aus}
         told = {*self._active, *guessed}
-        codes = {au: facs_code(au, self.states[au]) for au in self.states if au in told}
-        unseen = "+".join(facs_code(au, "inactive") for au in self.states if au not in told)
-        uncoded = "+".join(facs_code(au, "inactive") for au in AUS if au not in self.states)
+        codes = {
+            au: format_codes(self._codes([au])) if au in self._active else str(au_number(au))
+            for au in self.states
+            if au in told
+        }
+        unseen = "+".join(str(au_number(au)) for au in self.states if au not in told)
+        uncoded = "+".join(str(au_number(au)) for au in AUS if au not in self.states)
         opening, closing = words["code"]
         lines = [
             self._face(guesses, codes),

@@ -173,7 +173,14 @@ class Lexicon:
         ]
         for sex, variant, single in product(SUBJECT_WORDS, range(self._variants), (False, True)):
             words = self._templates.words(sex)
-            settings = {"variant": variant, "single": single, "nothing": _PLACEHOLDER, **words}
+            settings = {
+                "variant": variant,
+                "single": single,
+                "nothing": _PLACEHOLDER,
+                "side": "",
+                "again": False,
+            }
+            settings |= words
             yield render("global.j2", regions=none, guesses=[], **settings)
             for regions in lists:
                 yield render("global.j2", regions=regions, guesses=[], **settings)

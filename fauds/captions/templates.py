@@ -216,6 +216,8 @@ class Templates:
         guesses: Mapping[str, Collection[str]] = MappingProxyType({}),
         codes: Mapping[str, str] = MappingProxyType({}),
         single: bool = False,
+        side: str = "",
+        again: bool = False,
     ) -> str:
         """Return the description of a face on which exactly these action units are active.
 
@@ -230,12 +232,16 @@ class Templates:
                 `fauds.captions.fragments.CERTAINTIES`.
             codes: for some of the action units, a code that is added in brackets.
             single: whether to write one sentence.
+            side: the words for the side of the face on which the action units were coded, such as
+                "on her left"; "" if the side is not coded.
+            again: whether another text about the same person stands before this one.
 
         Raises:
             DataError: the templates do not describe an action unit, lack the words for a degree,
                 have no paraphrase with this number, or are broken.
         """
         sex = sex or "unknown"
+        words = self.words(sex)
         nothing = self._up_to(
             self.face_fragment(self.face_file.nothing, sex, variant), at_most, variant
         )
@@ -250,7 +256,9 @@ class Templates:
             ],
             variant=variant,
             single=single,
-            **self.words(sex),
+            side=side,
+            again=again,
+            **(words | {"whose": words["their"]} if again else words),
         )
 
     def _regions(

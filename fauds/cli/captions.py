@@ -192,12 +192,11 @@ def describe(
     length: str,
     templates: Path | None,
 ) -> None:
-    """Describe a face by its FACS string CODES, such as 1C+2C+12D, or 0 for a neutral face."""
-    from fauds.captions import describe_codes, read_facs_string
+    """Describe a face by CODES in FACS notation, such as 1C+2C+L12D, or 0 for a neutral face."""
+    from fauds.annotation.api import describe_notation
+    from fauds.facs import parse_codes
 
-    description = describe_codes(
-        read_facs_string(codes), sex, language, templates=templates, style=style
-    )
+    description = describe_notation(parse_codes(codes), sex, language, 0, templates, style)
     click.echo(getattr(description, length))
 
 

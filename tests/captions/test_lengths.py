@@ -1,18 +1,13 @@
 """The three lengths of a face's description, FACS strings, and words of certainty."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fauds.captions import (
     describe_codes,
     describe_probabilities,
-    facs_string,
     parse,
-    read_facs_string,
 )
 from fauds.errors import UsageError
-from fauds.facs import AUS
 
 CODES = {1: "C", 2: "C", 4: 0, 6: 1, 12: "D", 25: None}
 
@@ -46,25 +41,6 @@ def test_a_face_without_active_aus_has_all_lengths() -> None:
     assert parse(made.sentence).none
     assert made.report.splitlines()[1] == "Coded and not seen: 12+25"
     assert describe_codes({}).report == describe_codes({}).face
-
-
-@given(st.dictionaries(st.sampled_from(AUS), st.sampled_from([1, *"ABCDE"])))
-def test_facs_strings_are_read_back(codes: dict[str, int | str]) -> None:
-    states = {au: "active" if code == 1 else str(code) for au, code in codes.items()}
-    assert read_facs_string(facs_string(states)) == codes
-
-
-def test_facs_strings_are_read_in_common_spellings() -> None:
-    assert read_facs_string(" 1c + AU2 +12D") == {"AU01": "C", "AU02": 1, "AU12": "D"}
-    for text, message in (
-        ("L12", "not the code of an action unit"),
-        ("12F", "not the code of an action unit"),
-        ("", "not the code of an action unit"),
-        ("3", "not an action unit"),
-        ("12+12C", "AU12 twice"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            read_facs_string(text)
 
 
 def test_predictions_are_told_with_words_of_certainty() -> None:
