@@ -428,7 +428,9 @@ def test_a_facs_string_is_described_in_three_lengths(cli):
     assert chinese == describe_face([], language="zh") + "\n"
     composed = cli.ok("captions", "describe", "6+12", "--style", "composed").splitlines()
     assert composed[2].startswith("One or both lip corners are pulled back and up, and with it the")
-    assert "leave out L and R" in cli("captions", "describe", "L12").err
+    left = cli.ok("captions", "describe", "1+L12", "--sex", "F", "--length", "face")
+    assert left.endswith(", on her left.\n") and left.count("on one side or both") == 1
+    assert "is not a FACS code" in cli("captions", "describe", "6x").err
 
 
 def test_the_style_options_are_the_styles_of_the_library():
