@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from fauds.captions import DEFAULT_STYLE, STYLES, facs_string, load
+from fauds.captions import DEFAULT_STYLE, STYLES, load
 from fauds.captions.build import highest_inactive
 from fauds.captions.templates import Templates
-from fauds.facs import AUS, INTENSITIES, beside, occurs
+from fauds.facs import AUS, INTENSITIES, beside, format_codes, occurs
 
 KINDS = {"bp4d": 24, "disfa": 12, "disfa with degrees": 12, "all with degrees": 12}
 """The number of local texts by the kind of face; there are two thirds as many global ones."""
@@ -57,7 +57,11 @@ class Face:
     def codes(self) -> str:
         """The codes of all AUs that are not inactive, and what 0 stands for."""
         zero = " (0 stands for 0 or A)" if self.kind == "disfa" else ""
-        return facs_string(self.states) + zero
+        codes: dict[str, int | str | None] = {
+            au: state if state in INTENSITIES else int(state != "inactive")
+            for au, state in self.states.items()
+        }
+        return format_codes(codes) + zero
 
 
 def faces(kind: str, count: int, rng: np.random.Generator) -> Iterator[Face]:
