@@ -54,6 +54,7 @@ def describe(
     *,
     variant: int = 0,
     templates: "Path | None" = None,
+    style: str | None = None,
 ) -> "Description": ...
 
 
@@ -90,6 +91,7 @@ def describe(
     *,
     variant: int = 0,
     templates: "Path | None" = None,
+    style: str | None = None,
     degrees: bool = False,
     by: "By | None" = None,
     threshold: float | None = None,
@@ -110,6 +112,8 @@ def describe(
         variant: which of the paraphrases of each sentence to use, counted from 0; 0 for a table.
         templates: a folder with the user's sentence templates, which override those of fauds;
             None for the templates of fauds only.
+        style: the style of the descriptions of single AUs, "plain" or "composed" (which also say
+            which neighbouring AUs are active); None for the default style.
         degrees: for a table, whether descriptions of single AUs say intensities, A to E.
         by: for a table, what decides whether an AU is active; None for the program's decisions,
             then probabilities, then intensities.
@@ -120,13 +124,15 @@ def describe(
             face, fps and aus.
 
     Returns:
-        For one face, a description of each AU, and one of the whole face; AUs on one side of the
+        For one face, a description of each AU, and one of the whole face, which also comes as a
+        FACS string, as one sentence, and as a report with codes in brackets; AUs on one side of the
         face are described with their side. For a table, a DataFrame with one row a frame: source,
         subject, clip, frame and time as far as they are known, codes (FACS notation), face_text,
         and for each AU 1 or 0, the intensity if there is one, and the text if it is active.
 
     Raises:
-        UsageError: an AU, a code, the sex or the language is unknown, or an AU is given twice.
+        UsageError: an AU, a code, the sex, the style or the language is unknown, or an AU is given
+            twice.
         DataError: the templates or the table are invalid, or a sentence has no paraphrase number
             `variant`.
     """
@@ -150,10 +156,10 @@ def describe(
     if any(isinstance(code, FacsCode) for code in codes.values()):
         from fauds.annotation.api import describe_notation
 
-        return describe_notation(codes, sex, language, variant, templates)
+        return describe_notation(codes, sex, language, variant, templates, style)
     from fauds.captions import describe_codes
 
-    return describe_codes(codes, sex, language, variant=variant, templates=templates)
+    return describe_codes(codes, sex, language, variant=variant, templates=templates, style=style)
 
 
 def events(

@@ -6,7 +6,7 @@ notation of FACS coders, such as ``1C+2C+L12B``, and `format_codes` writes it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ INTENSITIES = "ABCDE"
 
 STATES = ("inactive", "active", *INTENSITIES)
 """What a description can say of an action unit: inactive, active, or an intensity from A to E."""
+
+MOST_BESIDE = 4
+"""The largest number of neighbours that a description of one action unit mentions."""
 
 WITHOUT_AUS = ("neutral", "contempt")
 """The names of expressions that `expression_aus` has no action units for."""
@@ -289,7 +292,8 @@ def facts() -> dict[str, dict[str, Any]]:
 
     The keys of the result are names such as AU04. The facts about an action unit (AU) have the keys
     name, muscles, region, changes (how the AU changes each part of the face), grows (what becomes
-    stronger with intensity), confused_with (how each similar AU differs from this AU), landmarks
+    stronger with intensity), confused_with (how each similar AU differs from this AU), moves and
+    may_move (see `moves`), beside (its neighbours, see `beside`), landmarks
     (the anchors, that is, the places where the AU is visible; each anchor is a list of indices of
     landmarks, and lies at their mean) and ellipses (see `ellipses`). The header of
     templates/facs.yaml describes the keys and names the sources.
@@ -305,8 +309,72 @@ def _facs_yaml() -> dict[str, Any]:
     from fauds import resources
 
     with resources.path("templates", "facs.yaml").open(encoding="utf-8") as file:
-        content: dict[str, Any] = yaml.safe_load(file)
+        # The C loader is ten times as fast; builds of PyYAML without libyaml lack it.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content: dict[str, Any] = yaml.load(file, Loader=loader)
     return content
+
+
+@cache
+def moves(au: str, *, surely: bool = False) -> frozenset[tuple[str, str]]:
+    """Return how an action unit moves parts of the face: pairs of a part and a direction.
+
+    Args:
+        au: the action unit's name.
+        surely: whether to leave out what the action unit moves at some intensities or in some
+            people only.
+
+    Returns:
+        Pairs such as ``("lip corner", "up")``; see the header of templates/facs.yaml.
+    """
+    fact = facts()[au]
+    tables = (fact["moves"],) if surely else (fact["moves"], fact["may_move"])
+    return frozenset(
+        (part, direction)
+        for table in tables
+        for part, directions in table.items()
+        for direction in ([directions] if isinstance(directions, str) else directions)
+    )
+
+
+@cache
+def opposites() -> frozenset[frozenset[str]]:
+    """Return the pairs of directions that one part cannot have moved in at the same time."""
+    return frozenset(map(frozenset, _facs_yaml()["opposites"]))
+
+
+@cache
+def opposed(au: str, other: str) -> tuple[str, ...]:
+    """Return the parts of the face that two action units can move in opposite directions, sorted.
+
+    A text that says of such a part where it has ended up cannot be true beside one that says the
+    opposite; that one action unit pulls it up and the other down can be true.
+    """
+    return tuple(
+        sorted(
+            {
+                part
+                for part, direction in moves(au)
+                for other_part, other_direction in moves(other)
+                if part == other_part and frozenset((direction, other_direction)) in opposites()
+            }
+        )
+    )
+
+
+def beside(au: str, coded: Collection[str]) -> tuple[str, ...]:
+    """Return the neighbours of an action unit that a composed text can mention.
+
+    Args:
+        au: the action unit's name.
+        coded: the names of the action units that are coded.
+
+    Returns:
+        At most `MOST_BESIDE` action units in FACS order: the first of the list in
+        templates/facs.yaml that are coded.
+    """
+    listed = [name for name in facts()[au]["beside"] if name in coded]
+    return tuple(sorted(listed[:MOST_BESIDE]))
 
 
 @cache

@@ -15,6 +15,7 @@ from fauds.facs import (
     AUS,
     INTENSITIES,
     MIRRORED_POINTS,
+    MOST_BESIDE,
     SIDES,
     UNCOUNTED,
     Ellipse,
@@ -22,10 +23,14 @@ from fauds.facs import (
     anchors,
     au_name,
     au_number,
+    beside,
     ellipses,
     expression_aus,
     facts,
     format_codes,
+    moves,
+    opposed,
+    opposites,
     parse_codes,
 )
 from fauds.synthetic import face
@@ -33,7 +38,7 @@ from fauds.synthetic import face
 REGIONS = {"brows", "eyes", "cheeks", "nose", "mouth", "chin", "jaw"}
 FIELDS = {
     *("name", "muscles", "region", "changes", "grows", "confused_with"),
-    *("landmarks", "ellipses"),
+    *("moves", "may_move", "beside", "landmarks", "ellipses"),
 }
 
 # Ekman and Friesen (1978) as tabulated by Cohn, Ambadar and Ekman (2007), with the names of the
@@ -134,6 +139,41 @@ def test_names_and_muscles_are_those_of_the_published_table():
     assert names_and_muscles == {
         n: (name, set(muscles.split(", "))) for n, (name, muscles) in TABLE.items()
     }
+
+
+def test_movements_have_known_directions_and_none_is_both_sure_and_possible():
+    directions = {"up", "down", "in", "back", "tight", "taller", "narrower", "wider", "apart"}
+    directions |= {"together", "longer", "shorter", "inwards", "outwards", "forwards"}
+    assert {direction for pair in opposites() for direction in pair} <= directions
+    for au in AUS:
+        sure = moves(au, surely=True)
+        assert {direction for _, direction in moves(au)} <= directions, au
+        assert moves(au), au
+        assert not sure & {
+            (part, one)
+            for part, listed in facts()[au]["may_move"].items()
+            for one in ([listed] if isinstance(listed, str) else listed)
+        }, au
+        assert not opposed(au, au), au
+
+
+def test_antagonists_of_facs_are_opposed_and_helpers_are_not():
+    assert opposed("AU12", "AU15") == opposed("AU15", "AU12") == ("lip corner",)
+    assert opposed("AU01", "AU04") == ("inner brow",) and opposed("AU02", "AU04") == ("outer brow",)
+    assert "upper lid" in opposed("AU05", "AU43") and "lips" in opposed("AU24", "AU25")
+    assert "lower lip" in opposed("AU16", "AU17")
+    for au, other in (("AU06", "AU12"), ("AU01", "AU02"), ("AU15", "AU17"), ("AU25", "AU26")):
+        assert opposed(au, other) == ()
+
+
+def test_neighbours_are_other_aus_and_at_most_four_that_are_coded():
+    for au in AUS:
+        listed = facts()[au]["beside"]
+        assert set(listed) <= set(AUS) - {au} and len(set(listed)) == len(listed), au
+        assert set(beside(au, AUS)) == set(listed[:MOST_BESIDE]), au
+        assert list(beside(au, AUS)) == sorted(beside(au, AUS)), au
+    assert beside("AU12", ["AU06", "AU12", "AU25"]) == ("AU06", "AU25")
+    assert beside("AU12", ["AU12"]) == ()
 
 
 def texts() -> Iterator[tuple[str, str]]:

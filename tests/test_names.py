@@ -23,7 +23,7 @@ def test_columns_of_tables_keep_their_names():
     assert schemas.frames_schema(AUS, ("AU12",)).names == frames
     assert schemas.captions_schema(AUS).names == ["frame_id", *AUS, "face"]
     assert schemas.PHRASES_SCHEMA.names == [
-        *("phrase_id", "scope", "au", "state", "variant", "text", "tokens")
+        *("phrase_id", "scope", "au", "state", "variant", "text", "tokens", "beside", "decides")
     ]
     assert schemas.VOCABULARY_SCHEMA.names == ["scope", "id", "token", "space", "count"]
     assert schemas.FOLDS_SCHEMA.names == ["subject", "fold", "protocol"]

@@ -32,7 +32,7 @@ assert resources.path("benchmarks", "published", "disfa.csv").stat().st_size > 1
 assert resources.path("models", "vlfau", "README.md").exists()
 for weights in ("tiny-backbone", "tiny-faces"):
     assert resources.path("models", "vlfau", f"{weights}.safetensors").stat().st_size < 10e6
-assert "lips" in describe("AU12")
+assert "lip corners" in describe("AU12")
 assert (home / "py.typed").exists()
 assert resources.path("templates", "report", "report.md.j2").exists()
 for name in sys.argv[1:]:

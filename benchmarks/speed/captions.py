@@ -2,6 +2,7 @@
 
     python benchmarks/speed/captions.py                  BP4D size, and 10 million frames
     python benchmarks/speed/captions.py --large 0        BP4D size only
+    python benchmarks/speed/captions.py --style composed
 
 Each part is measured in a process of its own, without its imports:
 
@@ -27,10 +28,11 @@ _SAMPLE = 10_000
 """The number of frames that `loop` renders."""
 
 
-def ours(root: Path) -> None:
+def ours(root: Path, style: str) -> None:
     """Run the step in a new workdir."""
     import pyarrow.csv  # noqa: F401
 
+    from fauds.captions import Style
     from fauds.captions.tokens import without_frameworks
     from fauds.pipeline import Project
     from fauds.tables import store
@@ -42,11 +44,13 @@ def ours(root: Path) -> None:
         start = time.perf_counter()
         project = Project(Path(workdir), "bp4d")
         frames = project.frames(root)
-        captions = project.captions(frames)
-        _print_measurement(time.perf_counter() - start, store.row_count(captions.path))
+        captions = project.captions(frames, Style(style=style))
+        seconds = time.perf_counter() - start
+        size = captions.path.stat().st_size / 1e6
+        _print_measurement(seconds, store.row_count(captions.path), size)
 
 
-def read(root: Path) -> None:
+def read(root: Path, style: str) -> None:
     """Read the columns that fauds reads, file by file, with pyarrow alone."""
     from pyarrow import csv
 
@@ -63,7 +67,7 @@ def read(root: Path) -> None:
     _print_measurement(time.perf_counter() - start, rows)
 
 
-def loop(root: Path) -> None:
+def loop(root: Path, style: str) -> None:
     """Render frames' templates one after another."""
     from fauds.captions import load
     from fauds.protocols.benchmark import benchmark
@@ -89,17 +93,17 @@ def _rows(root: Path, aus: list[str]) -> list[tuple[str, list[int]]]:
     return rows[:_SAMPLE]
 
 
-def _print_measurement(seconds: float, frames: int) -> None:
+def _print_measurement(seconds: float, frames: int, size: float = 0.0) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "frames": frames, "peak_mb": peak}))
+    print(json.dumps({"seconds": seconds, "frames": frames, "peak_mb": peak, "size_mb": size}))
 
 
-def _measure(part: str, root: Path, times: int = 3) -> dict[str, float]:
+def _measure(part: str, root: Path, style: str, times: int = 3) -> dict[str, float]:
     """Return the fastest of several runs of a part, each in a process of its own."""
     runs = []
     for _ in range(times):
         done = subprocess.run(
-            [sys.executable, __file__, "--measure", part, str(root)],
+            [sys.executable, __file__, "--style", style, "--measure", part, str(root)],
             check=True,
             capture_output=True,
             text=True,
@@ -135,25 +139,30 @@ def main() -> None:
     parser.add_argument(
         "--large", type=int, default=10_000_000, help="frames of the large release; 0 leaves it out"
     )
+    parser.add_argument("--style", choices=["plain", "composed"], default="plain")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    style = arguments.style
     if arguments.measure:
         part, root = arguments.measure
-        {"ours": ours, "read": read, "loop": loop}[part](Path(root))
+        {"ours": ours, "read": read, "loop": loop}[part](Path(root), style)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = _make_small(Path(folder))
-        own, bare, plain = (_measure(part, root) for part in ("ours", "read", "loop"))
+        own, bare, plain = (_measure(part, root, style) for part in ("ours", "read", "loop"))
         scaled = plain["seconds"] * own["frames"] / plain["frames"]
         print(f"ours   {own['frames']:>12,.0f} frames {own['seconds']:8.2f} s "
-              f"peak {own['peak_mb']:.0f} MB")  # fmt: skip
+              f"peak {own['peak_mb']:.0f} MB, "
+              f"captions.parquet {own['size_mb']:.1f} MB")  # fmt: skip
         print(f"read   {bare['frames']:>12,.0f} frames {bare['seconds']:8.2f} s")
         print(f"loop   {plain['frames']:>12,.0f} frames {plain['seconds']:8.2f} s, "
               f"for all {scaled:.1f} s")  # fmt: skip
         print(f"ours / read: {own['seconds'] / bare['seconds']:.2f} (aim: at most 4)")
         print(f"loop / ours: {scaled / own['seconds']:.0f} (aim: at least 20)")
         if arguments.large:
-            large = _measure("ours", _make_large(root, own["frames"], arguments.large), times=1)
+            large = _measure(
+                "ours", _make_large(root, own["frames"], arguments.large), style, times=1
+            )
             print(f"ours   {large['frames']:>12,.0f} frames {large['seconds']:8.2f} s "
                   f"peak {large['peak_mb']:.0f} MB (aim: at most 600)")  # fmt: skip
             ratio = (large["frames"] / large["seconds"]) / (own["frames"] / own["seconds"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
@@ -13,9 +14,9 @@ from fauds.annotation.event_tables import EVENTS_SCHEMA, EventsOfClips, event_ro
 from fauds.annotation.events import By, EventSettings
 from fauds.annotation.frames import FrameDescriber, FrameRule
 from fauds.annotation.wording import Wording
-from fauds.captions import Description, describe_codes
+from fauds.captions import Description, describe_codes, load
 from fauds.datasets.codes import Scale
-from fauds.facs import AUS, FacsCode, au_name
+from fauds.facs import AUS, FacsCode, au_name, format_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +101,7 @@ def describe_notation(
     language: str,
     variant: int,
     templates: Path | None,
+    style: str | None,
 ) -> Description:
     """Return the descriptions of one face from FACS codes, with the sides that they state.
 
@@ -111,7 +113,9 @@ def describe_notation(
         for name, code in codes.items()
         if not isinstance(code, FacsCode) or name in AUS
     }
-    described = describe_codes(plain, sex, language, variant=variant, templates=templates)
+    described = describe_codes(
+        plain, sex, language, variant=variant, templates=templates, style=style
+    )
     sides = {
         name: code.side
         for name, code in codes.items()
@@ -124,7 +128,24 @@ def describe_notation(
         au: wording.on_side(text, sides[au], sex) if au in sides else text
         for au, text in described.local.items()
     }
-    return Description(wording.face(described.active, sex, sides), local, described.active)
+    degrees = {au_name(name): code for name, code in plain.items() if isinstance(code, str)}
+    face = wording.face(described.active, sex, sides, degrees)
+    sentence = wording.face(described.active, sex, sides, degrees, single=True)
+    counted = {name: code for name, code in codes.items() if name in described.active}
+    lines = described.report.splitlines()
+    if lines:
+        opening, closing = load(language, templates).face_file.report["code"]
+        lines[0] = face
+        for at, au in enumerate(described.active, 1):
+            lines[at] = f"{local[au]}{opening}{format_codes({au: counted[au]})}{closing}"
+    return replace(
+        described,
+        face=face,
+        local=local,
+        facs=format_codes(counted),
+        sentence=sentence,
+        report="\n".join(lines),
+    )
 
 
 def _as_pandas(parts: Sequence[pa.Table], schema: pa.Schema) -> "pd.DataFrame":

@@ -4,24 +4,29 @@ The descriptions are those of `fauds.captions`. The words for sides, order and s
 annotation.yaml of each language's templates.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from fauds.captions import describe, describe_face, load
+from fauds.captions import describe, load
 from fauds.captions.template_files import ANNOTATION
 from fauds.captions.templates import subject
 from fauds.captions.yamlread import broken, parse
 from fauds.errors import DataError
-from fauds.facs import AUS, INTENSITIES, SIDES
+from fauds.facs import AUS, INTENSITIES, SIDES, WITHOUT_AUS, expression_aus
 
 _KEYS = {
     "sides": SIDES,
     "local_sides": SIDES,
     "order": ("begin", "then", "end"),
     "names": AUS,
+    "expressions": (*expression_aus(), *WITHOUT_AUS),
+    "expression": (
+        *("predicted", "codebook", "supported", "others", "unsupported", "end", "unknown"),
+        "none",
+    ),
     "summary": ("clip", "nothing", "once", "often", "strongest", "with", "end", "never"),
 }
 
@@ -121,7 +126,12 @@ class Wording:
         return self._say("local_sides", side, sex=sex) + text
 
     def face(
-        self, aus: Sequence[str], sex: str | None = None, sides: Mapping[str, str] | None = None
+        self,
+        aus: Sequence[str],
+        sex: str | None = None,
+        sides: Mapping[str, str] | None = None,
+        degrees: Mapping[str, str] = MappingProxyType({}),
+        single: bool = False,
     ) -> str:
         """Return the description of a face on which these AUs are active, and no other.
 
@@ -131,36 +141,44 @@ class Wording:
             aus: the active AUs, in any order.
             sex: the sex of the person, "F", "M" or None.
             sides: the side of each active AU that has one, by AU.
+            degrees: the degree, "A" to "E", of AUs whose degree is said, by AU.
+            single: whether to write one sentence.
         """
         coded = tuple(sorted((au, side) for au, side in (sides or {}).items() if au in aus))
-        key = (frozenset(aus), sex, coded)
+        key = (frozenset(aus), sex, coded, tuple(sorted(degrees.items())), single)
         if key not in self._faces:
             if len(self._faces) >= _KEPT:
                 self._faces.clear()
-            self._faces[key] = self._face(aus, sex, dict(coded))
+            self._faces[key] = self._face(aus, sex, dict(coded), degrees, single)
         return self._faces[key]
 
-    def _face(self, aus: Sequence[str], sex: str | None, sides: Mapping[str, str]) -> str:
-        plain = [au for au in aus if au not in sides]
-        sentences = []
-        if plain or not sides:
-            sentences.append(self._describe_face(plain, sex))
-        for side in SIDES:
-            of_side = [au for au in aus if sides.get(au) == side]
-            if not of_side:
-                continue
-            text = self._describe_face(of_side, sex)
-            if sentences:
-                words = self._templates.words(subject(sex))
-                if text.startswith(words["first"]):
-                    text = words["again"] + text.removeprefix(words["first"])
-            ending = self._say("sides", side, sex=sex)
-            sentences.append(re.sub(r"([.。])(?=\s|$)|(?<=.)(。)", rf"{ending}\1\2", text))
-        blank = "" if self.language.startswith(("zh", "ja")) else " "
-        return blank.join(sentences)
-
-    def _describe_face(self, aus: Sequence[str], sex: str | None) -> str:
-        return describe_face(aus, sex, self.language, variant=self._variant, templates=self._folder)
+    def _face(
+        self,
+        aus: Sequence[str],
+        sex: str | None,
+        sides: Mapping[str, str],
+        degrees: Mapping[str, str],
+        single: bool,
+    ) -> str:
+        groups = {side: [au for au in aus if sides.get(au) == side] for side in (None, *SIDES)}
+        texts: list[str] = []
+        for side, of_side in groups.items():
+            if of_side or (side is None and not sides):
+                text = self._templates.face(
+                    of_side,
+                    subject(sex),
+                    self._variant,
+                    degrees={au: degrees[au] for au in of_side if au in degrees},
+                    side="" if side is None else self._say("sides", side, sex=sex),
+                    single=single,
+                    again=bool(texts),
+                )
+                texts.append(text)
+        spaced = not self.language.startswith(("zh", "ja"))
+        if not single:
+            return (" " if spaced else "").join(texts)
+        # All but the last lose the full stop with which the template ends.
+        return ("; " if spaced else "；").join([*(text[:-1] for text in texts[:-1]), texts[-1]])
 
     def order(self, aus: Sequence[str], onsets: Sequence[float], apart: float) -> str:
         """Return which of several AUs began first; "" if they began together.
@@ -202,6 +220,37 @@ class Wording:
     def say(self, key: str, **variables: Any) -> str:
         """Return a text of the summary of a clip; see annotation.yaml for keys and variables."""
         return self._say("summary", key, **variables)
+
+    def expression(
+        self, name: str, score: float, aus: Sequence[str], supported: Sequence[str] | None
+    ) -> str:
+        """Return the description of a predicted expression.
+
+        Args:
+            name: the expression, such as "happiness".
+            score: its probability, 0 to 1.
+            aus: the AUs that the codebook associates with it.
+            supported: those of them that the model's evidence supports; None if this is not known.
+        """
+        shown = self._say("expressions", name)
+        text = self._say("expression", "predicted", name=shown, percent=f"{100 * score:.0f}")
+        if not aus:
+            return text + self._say("expression", "none")
+        text += self._say("expression", "codebook", aus=self._listed_by_name(aus))
+        if supported is None:
+            return text + self._say("expression", "unknown")
+        others = [au for au in aus if au not in supported]
+        if not supported:
+            return text + self._say("expression", "unsupported") + self._say("expression", "end")
+        text += self._say("expression", "supported", aus=self.listed(supported))
+        if others:
+            text += self._say("expression", "others", aus=self.listed(others))
+        return text + self._say("expression", "end")
+
+    def _listed_by_name(self, aus: Sequence[str]) -> str:
+        *start, last = (self.named(au) for au in aus)
+        listed = str(self._words["comma"]).join(start)
+        return f"{listed}{self._words['and']}{last}" if start else last
 
     def joined(self, *sentences: str) -> str:
         """Return sentences as one text."""

@@ -7,13 +7,23 @@ nor torch: spaCy is imported when the first text is tokenised.
 """
 
 from fauds.captions.build import Builder, Captions, Style, build, build_settings
-from fauds.captions.describe import Description, describe, describe_codes, describe_face
+from fauds.captions.decisions import decision_words
+from fauds.captions.describe import (
+    Description,
+    describe,
+    describe_codes,
+    describe_face,
+    describe_probabilities,
+)
 from fauds.captions.parse import Parsed, Parser, parse
+from fauds.captions.styles import DEFAULT_STYLE, STYLES
 from fauds.captions.templates import languages, load, template_hash
 from fauds.captions.vocabulary import SPECIALS, Words, detokenise
 
 __all__ = [
+    "DEFAULT_STYLE",
     "SPECIALS",
+    "STYLES",
     "Builder",
     "Captions",
     "Description",
@@ -23,9 +33,11 @@ __all__ = [
     "Words",
     "build",
     "build_settings",
+    "decision_words",
     "describe",
     "describe_codes",
     "describe_face",
+    "describe_probabilities",
     "detokenise",
     "languages",
     "load",

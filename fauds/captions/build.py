@@ -14,12 +14,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fauds.captions.phrases import FacePhrases, LocalPhrases, Phrase, column_of
+from fauds.captions.decisions import decision_words
+from fauds.captions.phrases import (
+    FacePhrases,
+    LocalPhrases,
+    Phrase,
+    au_states,
+    column_of,
+    sexes_of,
+)
+from fauds.captions.styles import DEFAULT_STYLE, style_name
 from fauds.captions.templates import Templates, canonical, load
 from fauds.captions.tokens import Tokeniser
-from fauds.captions.vocabulary import UNK, Words, encode, global_texts, local_texts
+from fauds.captions.vocabulary import UNK, Encoder, Words, global_texts, local_texts
 from fauds.errors import DataError, UsageError
-from fauds.facs import STATES, intensity_column
+from fauds.facs import INTENSITIES, STATES, beside, intensity_column
 from fauds.tables.columns import category, from_numpy, from_strings, to_numpy
 from fauds.tables.schemas import PHRASES_SCHEMA, VOCABULARY_SCHEMA, captions_schema
 
@@ -89,16 +98,18 @@ class Style:
 
     Attributes:
         language: the language's code, such as "en".
-        degrees: whether local descriptions (of one action unit) include the action unit's
-            intensity, A (trace) to E (maximum).
+        degrees: whether descriptions include the intensity of action units, A (trace) to E
+            (maximum).
         variants: the number of paraphrases of each text, 1 to 127. Which paraphrase a frame gets
             depends on the seed and on the frame's subject, task and number. With 1, every state of
             an action unit has one fixed description, as in the VL-FAU paper.
         seed: the seed of the random choice of paraphrases, 0 or more.
         templates: a folder laid out like templates/, whose files override the shipped ones.
+        style: the style of local descriptions, "plain" or "composed"; see
+            `fauds.captions.styles`.
 
     Raises:
-        UsageError: `variants` or `seed` is out of range.
+        UsageError: `variants` or `seed` is out of range, or the style is unknown.
     """
 
     language: str = "en"
@@ -106,8 +117,10 @@ class Style:
     variants: int = 1
     seed: int = 0
     templates: Path | None = None
+    style: str = DEFAULT_STYLE
 
     def __post_init__(self) -> None:
+        style_name(self.style)
         if not 1 <= self.variants <= 127:
             raise UsageError(
                 f"The number of paraphrases must be from 1 to 127, not {self.variants}.",
@@ -138,8 +151,8 @@ class Captions:
             `fauds.tables.schemas.captions_schema`.
         vocabulary: the tokens of all descriptions; its schema is
             `fauds.tables.schemas.VOCABULARY_SCHEMA`.
-        settings: the settings with which the tables were built: language, aus, degrees, variants,
-            seed, and templates (the hash of the template files).
+        settings: the settings with which the tables were built: language, style, aus, degrees,
+            variants, seed, occurrence_at, and templates (the hash of the template files).
     """
 
     phrases: pa.Table
@@ -157,10 +170,11 @@ class Builder:
     Args:
         aus: the benchmark's AU set, in any order.
         style: the wording of the captions; `Style()` if None.
-        from_intensity: whether the benchmark derives occurrence from intensity (DISFA). With
-            `Style.degrees`, this decides which AUs are described with a degree: if True, each AU
-            whose intensity is above 0, even if it does not count as occurring; if False, only AUs
-            that occur.
+        occurrence_at: the lowest intensity, 1 to 5, that counts as occurring, if the benchmark
+            derives occurrence from intensity (2 on DISFA); None if occurrence is coded by itself
+            (BP4D). Without `Style.degrees`, texts then leave open whether an inactive AU has a
+            lower intensity; with them, each AU whose intensity is above 0 is described with its
+            degree, also below this threshold. If it is None, only AUs that occur have a degree.
 
     Raises:
         UsageError: the language or an action unit is unknown, or the templates have fewer
@@ -169,7 +183,10 @@ class Builder:
     """
 
     def __init__(
-        self, aus: Sequence[int | str], style: Style | None = None, from_intensity: bool = False
+        self,
+        aus: Sequence[int | str],
+        style: Style | None = None,
+        occurrence_at: int | None = None,
     ) -> None:
         style = style or Style()
         names = canonical(aus)
@@ -180,16 +197,29 @@ class Builder:
         templates = load(style.language, style.templates)
         _check_paraphrases(names, style, templates)
         tokenise = Tokeniser(style.language)
-        self.settings = _settings(names, style, templates)
+        self.settings = _settings(names, style, templates, occurrence_at)
+        at_most = None if style.degrees else highest_inactive(occurrence_at)
         self._local = {
-            au: LocalPhrases(au, templates, style.states, style.variants, from_intensity)
+            au: LocalPhrases(
+                au,
+                templates,
+                style.states,
+                style.variants,
+                beside(au, names) if style.style == "composed" else None,
+                at_most,
+            )
             for au in names
         }
-        self._face = FacePhrases(names, templates, style.variants)
-        self._style, self._tokenise = style, tokenise
-        local = local_texts(names, templates, style.states, style.variants)
-        faces = global_texts(names, templates, style.variants)
-        self._words = {"local": Words.of(local, tokenise), "global": Words.of(faces, tokenise)}
+        self._face = FacePhrases(names, templates, style.variants, at_most)
+        self._style, self._tokenise, self._occurrence_at = style, tokenise, occurrence_at
+        local = (phrase.text for one in self._local.values() for phrase in one.phrases())
+        faces = global_texts(
+            names, templates, style.variants, degrees=style.degrees, at_most=at_most
+        )
+        self._words = {
+            scope: Words.of(texts, tokenise, style.variants)
+            for scope, texts in (("local", local), ("global", faces))
+        }
 
     def columns(self, available: Sequence[str]) -> list[str]:
         """Return the names of the columns of the frames table that captions are built from.
@@ -233,9 +263,18 @@ class Builder:
             DataError: the frames lack a column or hold an invalid value.
         """
         variants = draw(frames, self._style.variants, self._style.seed)
+        states = {
+            au: au_states(
+                frames,
+                au,
+                degrees=self._style.degrees,
+                from_intensity=self._occurrence_at is not None,
+            )
+            for au in self._local
+        }
         columns = {"frame_id": column_of(frames, "frame_id")}
-        columns |= {au: local.column(frames, variants) for au, local in self._local.items()}
-        columns["face"] = self._face.column(frames, variants)
+        columns |= {au: local.column(states, variants) for au, local in self._local.items()}
+        columns["face"] = self._face.column(sexes_of(frames), states, variants)
         return pa.table(columns, schema=self.schema)
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
@@ -263,7 +302,7 @@ def build(
     frames: pa.Table,
     aus: Sequence[int | str],
     style: Style | None = None,
-    from_intensity: bool = False,
+    occurrence_at: int | None = None,
 ) -> Captions:
     """Return the captions, phrases and vocabulary tables of a whole frames table.
 
@@ -271,19 +310,21 @@ def build(
         frames: the frames table, with the columns that `Builder.columns` returns.
         aus: see `Builder`.
         style: see `Builder`.
-        from_intensity: see `Builder`.
+        occurrence_at: see `Builder`.
 
     Raises:
         UsageError: see `Builder`.
         DataError: a template is broken; or the frames lack a column or hold an invalid value.
     """
-    builder = Builder(aus, style, from_intensity)
+    builder = Builder(aus, style, occurrence_at)
     captions = builder.captions(frames)
     phrases, vocabulary = builder.tables()
     return Captions(phrases, captions, vocabulary, builder.settings)
 
 
-def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict[str, Any]:
+def build_settings(
+    aus: Sequence[int | str], style: Style | None = None, occurrence_at: int | None = None
+) -> dict[str, Any]:
     """Return the settings of captions (see `Captions`) without building the captions.
 
     Users' own templates are rendered once here, so that a broken template is reported before the
@@ -293,19 +334,37 @@ def build_settings(aus: Sequence[int | str], style: Style | None = None) -> dict
     templates = load(style.language, style.templates)
     _check_paraphrases(names, style, templates)
     if not templates.trusted:
-        local_texts(names, templates, style.states, style.variants)
-        templates.face(names)
-    return _settings(names, style, templates)
+        at_most = None if style.degrees else highest_inactive(occurrence_at)
+        local_texts(
+            names, templates, style.states, style.variants, style=style.style, at_most=at_most
+        )
+        templates.face(names, degrees=dict.fromkeys(names, "A") if style.degrees else {})
+        templates.face((), at_most=at_most)
+    return _settings(names, style, templates, occurrence_at)
 
 
-def _settings(names: list[str], style: Style, templates: Templates) -> dict[str, Any]:
+def highest_inactive(occurrence_at: int | None) -> str | None:
+    """Return the highest degree that does not count as occurring; None if any degree does.
+
+    Args:
+        occurrence_at: the lowest intensity, 1 to 5, that counts as occurring; None if occurrence
+            is coded by itself.
+    """
+    return INTENSITIES[occurrence_at - 2] if occurrence_at and occurrence_at > 1 else None
+
+
+def _settings(
+    names: list[str], style: Style, templates: Templates, occurrence_at: int | None
+) -> dict[str, Any]:
     """Return the settings of captions as a dict, as the caption tables record them."""
     return {
         "language": style.language,
+        "style": style.style,
         "aus": names,
         "degrees": style.degrees,
         "variants": style.variants,
         "seed": style.seed if style.variants > 1 else None,
+        "occurrence_at": occurrence_at,
         "templates": templates.hash,
     }
 
@@ -324,8 +383,8 @@ def _check_paraphrases(names: Sequence[str], style: Style, templates: Templates)
 
 
 def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[list[int]]:
-    index = words.index()
-    ids = [encode(phrase.text, index, tokenise) for phrase in phrases]
+    encode = Encoder(words, tokenise)
+    ids = [encode(phrase.text, phrase.variant) for phrase in phrases]
     for phrase, tokens in zip(phrases, ids, strict=True):
         if UNK in tokens:
             raise DataError(
@@ -338,21 +397,40 @@ def _encode(phrases: list[Phrase], words: Words, tokenise: Tokeniser) -> list[li
     return ids
 
 
+def _decides(phrases: list[Phrase], ids: list[list[int]]) -> list[np.ndarray]:
+    """Return which tokens of each phrase depend on the labels; see `decision_words`."""
+    decides: list[np.ndarray] = [np.empty(0, bool)] * len(phrases)
+    for key in {(phrase.scope, phrase.au) for phrase in phrases}:
+        rows = [row for row, one in enumerate(phrases) if (one.scope, one.au) == key]
+        for row, words in zip(rows, decision_words([ids[row] for row in rows]), strict=True):
+            decides[row] = words
+    return decides
+
+
 def _phrases(phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:
-    aus = sorted({phrase.au for phrase in phrases if phrase.au})
-    au_codes = np.array([aus.index(phrase.au) if phrase.au else -1 for phrase in phrases])
     ends = np.cumsum([0, *map(len, ids)])
     flat = np.fromiter(chain.from_iterable(ids), np.int32, ends[-1])
+    marks = np.concatenate([np.empty(0, bool), *_decides(phrases, ids)])
+    decides = from_numpy(marks, pa.int8()).cast(pa.bool_())
     columns = [
         from_numpy(np.arange(len(phrases)), pa.int32()),
         from_strings([phrase.scope for phrase in phrases]),
-        category(au_codes, aus).dictionary_decode(),
+        _with_nulls([phrase.au for phrase in phrases]),
         from_strings([phrase.state for phrase in phrases]),
         from_numpy(np.array([phrase.variant for phrase in phrases]), pa.int8()),
         from_strings([phrase.text for phrase in phrases]),
         pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), from_numpy(flat, pa.int32())),
+        _with_nulls([phrase.beside for phrase in phrases]),
+        pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), decides),
     ]
     return pa.table(columns, schema=PHRASES_SCHEMA)
+
+
+def _with_nulls(texts: list[str | None]) -> pa.Array:
+    names = sorted({text for text in texts if text is not None})
+    places = {name: at for at, name in enumerate(names)}
+    codes = np.array([-1 if text is None else places[text] for text in texts], np.int64)
+    return category(codes, names).dictionary_decode()
 
 
 def _vocabulary(scope: str, words: Words, phrases: list[Phrase], ids: list[list[int]]) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fauds.captions.styles import DEFAULT_STYLE
 from fauds.captions.templates import languages, template_hash
 from fauds.errors import DataError
 from fauds.facs import intensity_column
@@ -60,8 +61,9 @@ class BuiltCaptions:
     def settings(self) -> dict[str, Any]:
         """The settings with which the captions were built, by name.
 
-        They are language, aus (the captioned AUs), degrees, variants and seed (see
-        `fauds.captions.build.Style`), and templates (the hash of the template files).
+        They are language, style, aus (the captioned AUs), degrees, variants and seed (see
+        `fauds.captions.build.Style`), occurrence_at (the lowest intensity that counts as occurring,
+        or None), and templates (the hash of the template files).
         """
         settings: dict[str, Any] = self.captions["settings"]
         return settings
@@ -264,6 +266,10 @@ def _command(dataset: str, folder: Path, settings: dict[str, Any]) -> str:
         arguments += ["--workdir", str(folder.parent)]
     if settings.get("language", "en") != "en":
         arguments += ["--language", settings["language"]]
+    # Tables of older versions do not name their style, which was the plain one.
+    style = settings.get("style", "plain") if settings else DEFAULT_STYLE
+    if style != DEFAULT_STYLE:
+        arguments += ["--style", style]
     if settings.get("degrees"):
         arguments += ["--degrees"]
     if settings.get("variants", 1) > 1:

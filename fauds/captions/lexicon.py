@@ -2,7 +2,7 @@
 
 A fragment is a piece of text from the YAML files that asserts the state of some action units, such
 as "raises the cheeks". A connector is a sequence of words that the .j2 files put before or between
-fragments, such as "A woman" and "and". Connectors are collected by rendering the templates with a
+fragments, such as "and her". Connectors are collected by rendering the templates with a
 placeholder for every fragment, so no list of connectors has to be kept by hand. Texts are split
 into words at blanks, or into characters in a language whose fragments have no blanks (Chinese).
 """
@@ -11,10 +11,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 
-from fauds.captions.fragments import SUBJECT_WORDS
-from fauds.captions.template_files import local_name
+from fauds.captions.fragments import CERTAINTIES, SUBJECT_WORDS
+from fauds.captions.template_files import COMPOSED, local_name
 from fauds.captions.templates import Templates
 from fauds.facs import AUS, STATES
 
@@ -22,11 +22,14 @@ WordTuple = tuple[str, ...]
 Meaning = tuple[tuple[str, str], ...]
 """What a fragment of text asserts: pairs of an action unit and its state.
 
-For example, ``(("AU12", "active"),)``; states are those of `fauds.facs.STATES`.
+For example, ``(("AU12", "active"),)``; states are those of `fauds.facs.STATES`. `CODED` in the
+place of an action unit stands for all that are coded.
 """
 
+CODED = "coded"
+
 _PLACEHOLDER = "\ue000"
-_MOST_FRAGMENTS = 3  # per region, when connectors are collected
+_MOST_FRAGMENTS = 3  # in a list, when connectors are collected
 _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
@@ -44,7 +47,7 @@ class Lexicon:
     """The fragments and the connectors of a language's templates.
 
     A fragment is a piece of text that asserts the state of some action units. A connector is a
-    sequence of words that the templates put before or between fragments, such as "A woman", "and".
+    sequence of words that the templates put before or between fragments, such as "and her".
 
     Attributes:
         spaced: whether blanks separate the words of the language; True if more than half of the
@@ -133,25 +136,62 @@ class Lexicon:
         return frozenset(connectors)
 
     def _local_patterns(self) -> Iterator[str]:
-        render = self._templates.renderer.file
-        for au in described_aus(self._templates):
-            for state, paraphrases in self._templates.states(au).items():
+        templates = self._templates
+        render = templates.renderer.file
+        for au in described_aus(templates):
+            for state, paraphrases in templates.states(au).items():
                 for count in sorted({len(sentences) for sentences in paraphrases}):
                     yield render("local.j2", fragments=[_PLACEHOLDER] * count, au=au, state=state)
+        # The words after a denial, where a degree also counts as inactive, join nothing.
+        for texts in templates.face_file.at_most.values():
+            for variant in range(len(texts)):
+                yield templates.face_fragment(texts, "unknown", variant)
+        if COMPOSED in templates.files:
+            counts = range(_MOST_FRAGMENTS + 1)
+            for variant, active in product(range(self._variants), (True, False)):
+                for beside, against, detail in product(counts, counts, ("", _PLACEHOLDER)):
+                    yield render(
+                        COMPOSED,
+                        said=_PLACEHOLDER,
+                        active=active,
+                        beside=[_PLACEHOLDER] * beside,
+                        against=[_PLACEHOLDER] * against,
+                        detail=detail,
+                        variant=variant,
+                    )
 
     def _face_patterns(self) -> Iterator[str]:
-        render, all_regions = self._templates.renderer.file, self._templates.face_file.regions
-        groups = [
-            group for n in range(len(all_regions) + 1) for group in combinations(all_regions, n)
+        render, face = self._templates.renderer.file, self._templates.face_file
+        # What is said of an undecided action unit asserts nothing: its words join no fragments.
+        likely = [word for name, word in face.certainty.items() if name != CERTAINTIES[-1]]
+        none: dict[str, list[str]] = {name: [] for name in face.regions}
+        lists = [
+            {**none, **dict.fromkeys(group, [_PLACEHOLDER] * count)}
+            for size, most in ((1, _MOST_FRAGMENTS), (2, 1), (len(face.regions), _MOST_FRAGMENTS))
+            for group in combinations(face.regions, size)
+            for count in range(1, most + 1)
         ]
-        for sex in SUBJECT_WORDS:
+        for sex, variant, single in product(SUBJECT_WORDS, range(self._variants), (False, True)):
             words = self._templates.words(sex)
-            for group in groups:
-                for count in range(1, _MOST_FRAGMENTS + 1):
-                    regions = {
-                        name: [_PLACEHOLDER] * count * (name in group) for name in all_regions
-                    }
-                    yield render("global.j2", regions=regions, nothing=_PLACEHOLDER, **words)
+            settings = {
+                "variant": variant,
+                "single": single,
+                "nothing": _PLACEHOLDER,
+                "side": "",
+                "again": False,
+            }
+            settings |= words
+            yield render("global.j2", regions=none, guesses=[], **settings)
+            for regions in lists:
+                yield render("global.j2", regions=regions, guesses=[], **settings)
+            for certain, regions in product((none, lists[-1]), lists if likely else ()):
+                guesses = [[word, regions] for word in likely]
+                yield render("global.j2", regions=certain, guesses=guesses, **settings)
+
+    @property
+    def _variants(self) -> int:
+        """The number of paraphrases of texts about faces."""
+        return len(self._templates.face_file.nothing)
 
 
 def described_aus(templates: Templates) -> list[str]:
@@ -176,9 +216,9 @@ def face_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
 
     A fragment is a piece of text from global.yaml. Its meaning is a tuple of pairs: an action unit,
     and the state that the fragment asserts. The text for a face without active action units asserts
-    that all action units are inactive.
+    that all coded action units are inactive, whichever these are.
     """
-    nothing = tuple((au, STATES[0]) for au in AUS)
+    nothing = ((CODED, STATES[0]),)
     for sex in SUBJECT_WORDS:
         for variant in range(len(templates.face_file.nothing)):
             yield templates.face_fragment(templates.face_file.nothing, sex, variant), nothing
@@ -186,3 +226,6 @@ def face_fragments(templates: Templates) -> Iterator[tuple[str, Meaning]]:
             meaning = tuple((au, STATES[1]) for au in sorted(unit.aus))
             for variant in range(len(unit.paraphrases)):
                 yield templates.face_fragment(unit.paraphrases, sex, variant), meaning
+                for degree in templates.face_file.how.get(unit.how or "", ()):
+                    graded = templates.graded_fragment(unit, sex, variant, degree)
+                    yield graded, ((meaning[0][0], degree),)

@@ -7,22 +7,24 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations, islice
+from itertools import combinations, islice, product
 from pathlib import Path
 from typing import Any
 
 from fauds.captions import fragments
 from fauds.captions.child import LimitError
+from fauds.captions.claims import ClaimReader, cannot_both_be_true
 from fauds.captions.fragments import SUBJECT_WORDS
+from fauds.captions.lexicon import CODED, Meaning
 from fauds.captions.lexicon import WordTuple as Fragment
 from fauds.captions.parse import Parsed, Parser
-from fauds.captions.template_files import TemplateFile, local_name, sources
+from fauds.captions.template_files import COMPOSED, TemplateFile, local_name, sources
 from fauds.captions.templates import Templates
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import Words, global_texts
 from fauds.captions.yamlread import Text, broken, parse
 from fauds.errors import DataError
-from fauds.facs import AUS, STATES
+from fauds.facs import AUS, INTENSITIES, STATES, beside, moves
 
 _SAMPLE = 400  # random combinations of action units, besides all single ones and pairs
 _MOST_PROBLEMS = 20  # of one kind, after which a rule stops
@@ -80,7 +82,11 @@ def check_templates(language: str, templates: Path | None = None) -> Report:
       fragments;
     - texts from which `fauds.captions.parse` reads other AU codes than those that the text was
       rendered from;
-    - words outside the vocabulary.
+    - words outside the vocabulary;
+    - what labels do not support, by the word lists in language.yaml, if it has them: signs such as
+      wrinkles that are not hedged, words for order in time and for both sides, claims of a text
+      about parts that its action unit does not move, and claims of two texts that cannot both be
+      true of one face.
 
     Args:
         language: the language's code, such as "en".
@@ -103,10 +109,13 @@ def check_templates(language: str, templates: Path | None = None) -> Report:
         rendering = list(_rendering(loaded))
         report.add(rendering)
         if not rendering:
-            report.add(_duplicates(loaded, report))
-            report.add(_connectors(loaded))
-            report.add(_readings(loaded, report))
+            parser = Parser(loaded)
+            report.add(_duplicates(loaded, parser, report))
+            report.add(_connectors(loaded, parser))
+            report.add(_readings(loaded, parser, report))
             report.add(_words(loaded))
+            report.add(_support(loaded, parser))
+            report.add(_contradictions(loaded, parser))
     report.problems.sort()
     return report
 
@@ -202,51 +211,65 @@ def _renderings(templates: Templates) -> Iterator[Callable[[], str]]:
         for state, paraphrases in templates.states(au).items():
             for variant in range(len(paraphrases)):
                 yield partial(templates.local, au, state, variant)
+    face_file = templates.face_file
+    if COMPOSED in templates.files:
+        for au in AUS:
+            yield partial(templates.composed, au, STATES[0], beside(au, AUS))
+            yield partial(templates.composed, au, STATES[-1], beside(au, AUS))
+    for degree in face_file.at_most:
+        yield partial(templates.local, AUS[0], STATES[0], at_most=degree)
     for sex in SUBJECT_WORDS:
         for face_text in _face_texts(templates):
             for variant in range(len(face_text)):
                 yield partial(templates.face_fragment, face_text, sex, variant)
         yield partial(templates.face, AUS, sex)
         yield partial(templates.face, (), sex)
+        for degree in INTENSITIES if face_file.how else ():
+            yield partial(templates.face, AUS, sex, degrees=dict.fromkeys(AUS, degree))
+        for name in face_file.certainty:
+            yield partial(templates.face, (), sex, guesses={name: AUS})
 
 
 def _face_texts(templates: Templates) -> list[tuple[Text, ...]]:
     return [templates.face_file.nothing, *(unit.paraphrases for unit in templates.units)]
 
 
-def _duplicates(templates: Templates, report: Report) -> Iterator[DataError]:
+def _duplicates(templates: Templates, parser: Parser, report: Report) -> Iterator[DataError]:
     """Yield an error for every fragment that has no words or equals an earlier fragment.
 
     A fragment is a piece of text that asserts the state of some action units. Fragments that differ
-    only in case, quotes, blanks or final punctuation count as equal.
+    only in case, quotes, blanks or final punctuation count as equal. A fragment of global.yaml may
+    equal a sentence in local/ that asserts the same.
 
     Args:
         templates: the language's templates.
+        parser: their parser.
         report: the report, whose `sentences` is increased by the number of fragments.
     """
-    parser = Parser(templates)
     places: dict[Fragment, str] = {}
-    for source, text, rendered in _rendered(templates):
+    told: dict[Fragment, Meaning] = {}
+    for source, text, rendered, meaning in _rendered(templates):
         report.sentences += 1
         words = parser.lexicon.trimmed(rendered)
         if not words:
             yield broken(source, f"The fragment {str(text)!r} contains no word.", text.line)
-        elif words in places:
+        elif words in places and (source.name != "global.yaml" or told.get(words) != meaning):
             what = f"The fragment {str(text)!r} repeats the one at {places[words]}."
             yield broken(source, what, text.line)
         else:
-            places[words] = source.at(text.line)
+            places.setdefault(words, source.at(text.line))
+            told.setdefault(words, meaning)
 
 
-def _connectors(templates: Templates) -> Iterator[DataError]:
+def _connectors(templates: Templates, parser: Parser) -> Iterator[DataError]:
     """Yield an error for every fragment of global.yaml that contains a joining word.
 
     A fragment is a piece of a face's description. Joining words are words and punctuation marks
     that global.j2 puts between fragments, such as "and". The parser could not recognise a fragment
     that contains one of them.
     """
-    lexicon = Parser(templates).lexicon
-    for source, text, rendered in _rendered(templates):
+    lexicon = parser.lexicon
+    for source, text, rendered, meaning in _rendered(templates):
         words = lexicon.trimmed(rendered)
         sequences = {
             words[at : at + n] for n in lexicon.connector_lengths for at in range(len(words))
@@ -254,43 +277,49 @@ def _connectors(templates: Templates) -> Iterator[DataError]:
         connectors = sorted(lexicon.connectors & sequences) + sorted(
             (word,) for word in lexicon.punctuation & set(words)
         )
-        if connectors and source.name == "global.yaml":
+        if connectors and source.name == "global.yaml" and meaning[0][0] in AUS:
             word = lexicon.text(connectors[0])
             what = f"The fragment {str(text)!r} contains {word!r}, which joins fragments."
             yield broken(source, what, text.line)
 
 
-def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str]]:
-    """Yield every fragment of a language's YAML files.
+def _rendered(templates: Templates) -> Iterator[tuple[TemplateFile, Text, str, Meaning]]:
+    """Yield every fragment of a language's YAML files, without degrees.
 
     Yields:
-        The file, the fragment as it is written in the file, and the text that is rendered from it
-        (for a subject of unknown sex).
+        The file, the fragment as it is written in the file, the text that is rendered from it (for
+        a subject of unknown sex), and the states that it asserts.
     """
     for au in AUS:
         source = templates.files[local_name(au)]
         for state, paraphrases in templates.states(au).items():
             for variant, sentences in enumerate(paraphrases):
                 yield from (
-                    (source, text, rendered)
+                    (source, text, rendered, ((au, state),))
                     for text, rendered in zip(
                         sentences, templates.sentences(au, state, variant), strict=True
                     )
                 )
     source = templates.files["global.yaml"]
-    for face_text in _face_texts(templates):
+    nothing: Meaning = ((CODED, STATES[0]),)
+    texts = [(templates.face_file.nothing, nothing)] + [
+        (unit.paraphrases, tuple((au, STATES[1]) for au in sorted(unit.aus)))
+        for unit in templates.units
+    ]
+    for face_text, meaning in texts:
         for variant, text in enumerate(face_text):
-            yield source, text, templates.face_fragment(face_text, "unknown", variant)
+            rendered = templates.face_fragment(face_text, "unknown", variant)
+            yield source, text, rendered, meaning
 
 
-def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
+def _readings(templates: Templates, parser: Parser, report: Report) -> Iterator[DataError]:
     """Yield an error for every text from which the parser reads other states than the text's own.
 
     Args:
         templates: the language's templates.
+        parser: their parser.
         report: the report, whose `texts` is increased by the number of texts.
     """
-    parser = Parser(templates)
     for au in AUS:
         source = templates.files[local_name(au)]
         for state, paraphrases in templates.states(au).items():
@@ -305,8 +334,9 @@ def _readings(templates: Templates, report: Report) -> Iterator[DataError]:
                 ):
                     what = f"{au} {state}: local.j2 leaves a sentence out."
                     yield broken(source, what, sentences[0].line)
-    errors = (error for error in _face_readings(templates, parser, report) if error)
-    yield from islice(errors, _MOST_PROBLEMS)
+    for readings in (_face_readings, _graded_readings, _composed_readings):
+        errors = (error for error in readings(templates, parser, report) if error)
+        yield from islice(errors, _MOST_PROBLEMS)
 
 
 def _face_readings(
@@ -331,6 +361,52 @@ def _face_readings(
                     yield broken(source, _misread(f"{name} ({text!r})", parsed), line)
 
 
+def _graded_readings(
+    templates: Templates, parser: Parser, report: Report
+) -> Iterator[DataError | None]:
+    """Yield an error or None for each description of a face with one degree, and several."""
+    source, rng = templates.files["global.yaml"], random.Random(2)
+    if not templates.face_file.how:
+        return
+    one = [{au: degree} for au in AUS for degree in INTENSITIES]
+    several = [
+        {au: rng.choice(INTENSITIES) for au in rng.sample(AUS, rng.randint(2, 9))}
+        for _ in range(_SAMPLE // 4)
+    ]
+    for degrees in [*one, *several]:
+        for variant in range(templates.paraphrase_count(AUS, STATES)):
+            report.texts += 1
+            text = templates.face(degrees, "F", variant, degrees=degrees)
+            parsed = parser(text)
+            states = dict.fromkeys(sorted(degrees), "active")
+            if parsed == Parsed(states, dict(sorted(degrees.items()))):
+                yield None
+            else:
+                yield broken(source, _misread(repr(text), parsed))
+
+
+def _composed_readings(
+    templates: Templates, parser: Parser, report: Report
+) -> Iterator[DataError | None]:
+    """Yield an error or None for each composed description, with random active neighbours."""
+    if COMPOSED not in templates.files:
+        return
+    rng = random.Random(3)
+    for au, state in product(AUS, STATES):
+        source = templates.files[local_name(au)]
+        for variant, paraphrase in enumerate(templates.states(au)[state]):
+            report.texts += 1
+            near = beside(au, AUS)
+            active = rng.sample(near, rng.randint(0, len(near)))
+            text = templates.composed(au, state, active, variant)
+            parsed, own = parser(text), _local_meaning(au, state)
+            states = dict(own.states) | dict.fromkeys(active, "active")
+            if parsed == Parsed(dict(sorted(states.items())), own.degrees):
+                yield None
+            else:
+                yield broken(source, _misread(repr(text), parsed), paraphrase[0].line)
+
+
 def _combinations(templates: Templates) -> list[frozenset[str]]:
     rng = random.Random(0)
     sampled = [rng.sample(AUS, rng.randint(3, 12)) for _ in range(_SAMPLE)]
@@ -345,8 +421,7 @@ def _local_meaning(au: str, state: str) -> Parsed:
 
 
 def _face_meaning(active: frozenset[str]) -> Parsed:
-    states = dict.fromkeys(sorted(active), "active") or dict.fromkeys(AUS, "inactive")
-    return Parsed(states, {})
+    return Parsed(dict.fromkeys(sorted(active), "active"), {}, none=not active)
 
 
 def _misread(meaning: str, parsed: Parsed) -> str:
@@ -376,3 +451,61 @@ def _words(templates: Templates) -> Iterator[DataError]:
             )
             yield broken(source, what)
             return
+
+
+def _support(templates: Templates, parser: Parser) -> Iterator[DataError]:
+    """Yield an error for every text that says more of its action units than a label can."""
+    language = templates.language_file
+    reader = ClaimReader(language, parser.lexicon)
+    signs, order, both = (
+        reader.words(words) for words in (language.signs, language.order, language.both_sides)
+    )
+    for source, text, rendered, meaning in _rendered(templates):
+        if meaning[0][0] == CODED:
+            continue
+        aus = {au for au, _ in meaning}
+        denied = any(state == STATES[0] for _, state in meaning)
+        for clause in reader.clauses(rendered):
+            sign = signs.search(clause) if signs else None
+            if sign and (denied or not reader.is_hedged(clause)):
+                what = f"{str(text)!r} asserts or denies {sign[0]!r}, which not all skin forms."
+                yield broken(source, what, text.line)
+            if order and (match := order.search(clause)):
+                what = f"{str(text)!r} says {match[0]!r}: labels have no order in time."
+                yield broken(source, what, text.line)
+            two_sided = denied or aus & set(language.two_sided)
+            if both and not two_sided and (match := both.search(clause)):
+                what = f"{str(text)!r} says {match[0]!r}: labels do not name sides."
+                yield broken(source, what, text.line)
+        own = {movement for au in aus for movement in moves(au, surely=True)}
+        for claim in sorted(reader.claims(rendered)):
+            if claim.asserted and (claim.part, claim.direction) not in own:
+                what = (
+                    f"{str(text)!r} claims {claim}, which {'+'.join(sorted(aus))} need not bring "
+                    "about: name the pull, or hedge the clause."
+                )
+                yield broken(source, what, text.line)
+
+
+def _contradictions(templates: Templates, parser: Parser) -> Iterator[DataError]:
+    """Yield an error for every two texts of one face whose claims cannot both be true."""
+    reader = ClaimReader(templates.language_file, parser.lexicon)
+    claiming = [
+        (source, text, claim, {au for au, _ in meaning})
+        for source, text, rendered, meaning in _rendered(templates)
+        for claim in reader.claims(rendered)
+    ]
+    errors = (
+        broken(
+            source,
+            f"{str(text)!r} claims {claim} and {str(other_text)!r} "
+            f"({other_source.at(other_text.line)}) claims {other_claim}: both can be said of one "
+            "face.",
+            text.line,
+        )
+        for (source, text, claim, aus), (other_source, other_text, other_claim, other_aus) in (
+            combinations(claiming, 2)
+        )
+        if aus.isdisjoint(other_aus) and cannot_both_be_true(claim, other_claim)
+    )
+    yield from islice(errors, _MOST_PROBLEMS)

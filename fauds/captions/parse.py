@@ -10,6 +10,7 @@ negations, and no fragment of about the same similarity asserts something else. 
 are returned as not understood. Parsing needs no spaCy.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -19,7 +20,7 @@ from pathlib import Path
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from fauds.captions.lexicon import Lexicon, Meaning, WordTuple, is_punctuation
+from fauds.captions.lexicon import CODED, Lexicon, Meaning, WordTuple, is_punctuation
 from fauds.captions.templates import Templates, load
 from fauds.facs import INTENSITIES, au_name, occurs
 
@@ -30,7 +31,8 @@ The similarity is twice the number of common words (in the same order), divided 
 numbers of words of the text and of the fragment.
 """
 
-_TIE = 0.05  # fragments whose similarities differ by less count as equally similar
+_CODE = re.compile(r"\s?[(（](?:AU)?\d{1,2}\s?[A-E]?[)）]")  # such as (12C), in full reports
+_TIE = 0.1  # fragments whose similarities differ by less count as equally similar
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,23 @@ class Parsed:
 
     Attributes:
         states: "active" or "inactive" for each action unit that the text mentions; the keys are
-            names such as AU12. A text such as "no visible movement" asserts that all action units
-            are inactive.
+            names such as AU12. The composed description of an action unit mentions active
+            neighbours as well.
         degrees: the degree (intensity), "A" (trace) to "E" (maximum), of each action unit for which
             the text includes one; the keys are names such as AU12.
         contradicted: the action units that the text calls both active and inactive; they are not
-            in `states`.
+            in `states`. A text that also says that none of the coded action units is active calls
+            all of them inactive.
         unknown: the pieces of the text that were not understood, with normalised spelling.
+        none: whether the text says that none of the coded action units is active. It does not say
+            which are coded.
     """
 
     states: Mapping[str, str]
     degrees: Mapping[str, str]
     contradicted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    none: bool = False
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -81,8 +87,9 @@ class Parsed:
             au: the action unit's name, such as AU12.
             occurrence_at: the lowest intensity, 1 to 5, that counts as occurring, for a text with a
                 degree; None if every degree counts.
-            others: the value to return for an action unit that the text does not mention. Use False
-                for the description of a face, which mentions all active action units.
+            others: the value to return for a coded action unit that the text does not mention. Use
+                False for the description of a face, which mentions all active action units or says
+                that there are none.
 
         Returns:
             True if the text asserts that the action unit occurs, False if the text asserts that the
@@ -90,7 +97,7 @@ class Parsed:
             None if the text calls the action unit both active and inactive, or if nothing in the
             text was understood.
         """
-        if not self.states or au in self.contradicted:
+        if au in self.contradicted or not (self.states or self.none):
             return None
         if au not in self.states:
             return others
@@ -154,7 +161,7 @@ class Parser:
 
     def __call__(self, text: str) -> Parsed:
         """Return what a text asserts about each action unit."""
-        words, reading = self.lexicon.words(text), _Reading()
+        words, reading = self.lexicon.words(_CODE.sub("", text)), _Reading()
         sentence: list[Piece] = []
         for piece in self._pieces(words):
             if piece[2] == "stop":
@@ -304,13 +311,13 @@ class Parser:
             (score, choice)
             for choice, score, _ in process.extract(
                 words, candidates, scorer=Indel.normalized_similarity,
-                processor=None, score_cutoff=NEAR, limit=None,
+                processor=None, score_cutoff=NEAR - _TIE, limit=None,
             )
-            if score > NEAR and self.lexicon.negation_count(choice) == negations
+            if self.lexicon.negation_count(choice) == negations
         ]  # fmt: skip
-        if not similar:
+        best = max((score for score, _ in similar), default=0.0)
+        if best <= NEAR:
             return None
-        best = max(score for score, _ in similar)
         meanings = {
             self.lexicon.fragments[choice] for score, choice in similar if score > best - _TIE
         }
@@ -333,9 +340,12 @@ def _occurs(state: str) -> str:
 def _parsed(reading: _Reading) -> Parsed:
     states: dict[str, set[str]] = {}
     degrees: dict[str, set[str]] = {}
+    none = any(au == CODED for meaning in reading.meanings for au, _ in meaning)
     for meaning in reading.meanings:
         for au, state in meaning:
-            states.setdefault(au, set()).add(_occurs(state))
+            if au == CODED:
+                continue
+            states.setdefault(au, {"inactive"} if none else set()).add(_occurs(state))
             if state in INTENSITIES:
                 degrees.setdefault(au, set()).add(state)
     contradicted = {au for au, values in states.items() if len(values) > 1}
@@ -352,4 +362,5 @@ def _parsed(reading: _Reading) -> Parsed:
         },
         contradicted=tuple(sorted(contradicted)),
         unknown=tuple(reading.unknown),
+        none=none,
     )

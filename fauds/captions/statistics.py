@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fauds.captions.caption_tables import BuiltCaptions
-from fauds.captions.phrases import NOTHING
-from fauds.captions.vocabulary import SPECIALS
+from fauds.captions.phrases import active_aus
+from fauds.captions.vocabulary import is_special
 from fauds.facs import STATES
 from fauds.tables import store
 from fauds.tables.columns import to_numpy
@@ -242,7 +242,7 @@ def _scope(
 
 
 def _is_word(token: str) -> bool:
-    return token not in SPECIALS and any(letter.isalnum() for letter in token)
+    return not is_special(token) and any(letter.isalnum() for letter in token)
 
 
 def _lengths(lengths: np.ndarray, counts: np.ndarray) -> Lengths:
@@ -295,8 +295,7 @@ def _combinations(face: Iterable[Mapping[str, Any]]) -> tuple[Combination, ...]:
     most_frequent: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for phrase in face:
         # Sexes and paraphrases may share a text, combinations never: the state names its AUs.
-        names = phrase["state"].partition(":")[2]
-        aus = () if names == NOTHING else tuple(names.split("+"))
+        aus = active_aus(phrase["state"])
         frames[aus] += phrase["frames"]
         if aus not in most_frequent or phrase["frames"] > most_frequent[aus]["frames"]:
             most_frequent[aus] = phrase

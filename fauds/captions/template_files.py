@@ -14,6 +14,8 @@ FILES = ("language.yaml", "local.j2", "global.yaml", "global.j2")
 
 ANNOTATION = "annotation.yaml"
 """The file with the words of events and summaries of clips, which a language may lack."""
+COMPOSED = "composed.j2"
+"""The name of the file that a language with a composed style has as well."""
 
 _PATTERNS = ("*.yaml", "*.j2", "local/*")
 _LARGEST = 2**20  # maximum size of a file in bytes; the largest shipped file has 40,000

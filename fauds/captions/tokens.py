@@ -37,10 +37,16 @@ class Tokeniser:
             text: the text, without blanks at its ends and with single blanks between words.
         """
         pieces = text.split(" ")
-        tokens = [token for piece in pieces[:-1] for token in self._piece(piece, True)]
-        return tokens + list(self._piece(pieces[-1], False))
+        tokens = [token for piece in pieces[:-1] for token in self.piece(piece, True)]
+        return tokens + list(self.piece(pieces[-1], False))
 
-    def _piece(self, piece: str, blank: bool) -> tuple[Token, ...]:
+    def piece(self, piece: str, blank: bool) -> tuple[Token, ...]:
+        """Return the tokens of a piece of text that holds no blank.
+
+        Args:
+            piece: the piece.
+            blank: whether a blank follows it.
+        """
         tokens = self._pieces.get(piece if not blank else piece + " ")
         if tokens is None:
             words = [word.text for word in self._pipeline.make_doc(piece)]

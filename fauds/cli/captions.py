@@ -40,6 +40,12 @@ _FIGURE = click.option(
     help="Language of the descriptions: en, zh, or a language of --templates.",
 )
 @click.option(
+    "--style",
+    type=click.Choice(["composed", "plain"]),
+    help="Style of an AU's descriptions: composed ones also say which neighbouring AUs are active; "
+    "plain ones are the same on every face.  [default: plain]",
+)
+@click.option(
     "--degrees", is_flag=True, help="Describe degrees: intensities from A (trace) to E (maximum)."
 )
 @click.option(
@@ -62,6 +68,7 @@ def build_captions(
     workdir: Path,
     dataset: str,
     language: str,
+    style: str | None,
     degrees: bool,
     variants: int,
     seed: int,
@@ -70,14 +77,15 @@ def build_captions(
 ) -> None:
     """Read the labels and describe each frame: each AU (locally) and the whole face (globally)."""
     from fauds.captions import Style
+    from fauds.captions.styles import style_name
     from fauds.cli.terminal import show_captions
 
     project = new_project(workdir, dataset)
-    style = Style(language, degrees, variants, seed, templates)
+    wording = Style(language, degrees, variants, seed, templates, style_name(style))
     # Check the language before reading labels, which can take a minute.
-    project.caption_settings(style)
+    project.caption_settings(wording)
     frames = read_frames(project, **reading)
-    show_captions(project.captions(frames, style))
+    show_captions(project.captions(frames, wording))
 
 
 @click.group()
@@ -160,6 +168,36 @@ def _show_frame(what: str | None, built: Any, figure: Path | None) -> None:
 
         draw_frame(frame, figure)
         click.echo(figure)
+
+
+@captions.command()
+@click.argument("codes")
+@click.option("--sex", type=click.Choice(["F", "M"]), help="Sex of the person.")
+@click.option("--language", default="en", show_default=True, help="Language of the descriptions.")
+@click.option("--style", type=click.Choice(["composed", "plain"]), help="Style of the report.")
+@click.option(
+    "--length",
+    type=click.Choice(["sentence", "face", "report"]),
+    default="report",
+    show_default=True,
+    help="One sentence; the description of the face as in captions.parquet; or a report with codes "
+    "in brackets and a line for each AU.",
+)
+@_TEMPLATES
+def describe(
+    codes: str,
+    sex: str | None,
+    language: str,
+    style: str | None,
+    length: str,
+    templates: Path | None,
+) -> None:
+    """Describe a face by CODES in FACS notation, such as 1C+2C+L12D, or 0 for a neutral face."""
+    from fauds.annotation.api import describe_notation
+    from fauds.facs import parse_codes
+
+    description = describe_notation(parse_codes(codes), sex, language, 0, templates, style)
+    click.echo(getattr(description, length))
 
 
 @captions.command()

@@ -101,6 +101,13 @@ _SYNTHETIC = (
     is_flag=True,
     help="Predict probabilities without descriptions, which is much faster.",
 )
+@click.option(
+    "--language",
+    default="en",
+    show_default=True,
+    help="Language of the description of a predicted expression. Action units are described in the "
+    "language of the training run.",
+)
 @DATASET
 @WORKDIR
 def explain(
@@ -118,6 +125,7 @@ def explain(
     device: str,
     beam: int | None,
     no_text: bool,
+    language: str,
     dataset: str,
     workdir: Path,
 ) -> None:
@@ -153,7 +161,12 @@ def explain(
     choice = FaceChoice(faces, min_face, detect_every)
     cutter = cropper_for(opened, detector, aligned=aligned, choice=choice)
     explainer = Explainer(
-        opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
+        opened,
+        device=device,
+        batch_size=batch,
+        beam_width=beam,
+        describe=not no_text,
+        language=language,
     )
     _show_notes(opened, aligned)
     if cutter.detector is not None:

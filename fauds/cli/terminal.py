@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fauds.explanation.explained import Explanation
-from fauds.facs import STATES, intensity_column
+from fauds.facs import MOST_BESIDE, STATES, intensity_column
 from fauds.protocols import folds as folding
 from fauds.report.formatting import new_console, new_table, percent
 from fauds.tables import store
@@ -79,6 +79,8 @@ def show_captions(step: "Step") -> None:
 def _kinds(settings: dict[str, Any], scope: str) -> str:
     """Return the numbers of AUs, states and paraphrases as text, such as `` (12 AUs, 2 states)``.
 
+    In the composed style, the largest number of neighbours that a text mentions is given as well.
+
     Only the number of paraphrases is given for global descriptions, and only if there are several.
 
     Args:
@@ -87,6 +89,8 @@ def _kinds(settings: dict[str, Any], scope: str) -> str:
     """
     states = STATES if settings["degrees"] else STATES[:2]
     kinds = [f"{len(settings['aus'])} AUs", f"{len(states)} states"] if scope == "local" else []
+    if scope == "local" and settings["style"] == "composed":
+        kinds.append(f"up to {MOST_BESIDE} neighbours")
     if settings["variants"] > 1:
         kinds.append(f"{settings['variants']} paraphrases")
     return f" ({', '.join(kinds)})" if kinds else ""

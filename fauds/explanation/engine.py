@@ -8,6 +8,7 @@ import torch
 
 from fauds import launcher
 from fauds.errors import UsageError
+from fauds.explanation.evidence import EvidenceWords
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
 from fauds.nn.base import mean_with_mirrored
@@ -26,7 +27,8 @@ class ModelOutput:
         aus: by action unit, the probability of being active, 0 to 1, in the model's order.
         active: the action units whose probability reaches the model's threshold.
         local: by action unit, the generated description; empty if the model generates none.
-        face: the generated description of the whole face; empty if the model generates none.
+        face: the generated description of the whole face, or the description of a predicted
+            expression; empty if the model has neither.
         attention: the attention map of each action unit's branch, float32 [A, h, w], in the order
             of `aus`; None if the model has no attention maps.
         seen: the part of the crop that the model gets as its input: left, top, right and bottom
@@ -51,6 +53,8 @@ class Explainer:
         beam_width: the number of hypotheses in the beam search that generates descriptions; None
             for the setting of the training run.
         describe: whether descriptions are generated; without descriptions the model is much faster.
+        language: the language of the descriptions of expressions; those of action units are in the
+            language of the training run.
 
     Raises:
         UsageError: the device does not exist.
@@ -65,6 +69,7 @@ class Explainer:
         batch_size: int | None = None,
         beam_width: int | None = None,
         describe: bool = True,
+        language: str = "en",
     ) -> None:
         inference = weights.settings.inference
         self.weights = weights
@@ -72,19 +77,30 @@ class Explainer:
         self.batch_size = batch_size or inference.batch_size
         self._beam_width = beam_width or inference.beam_width
         self._model = weights.model(describe=describe).to(self.device)
+        self._evidence: EvidenceWords | None = None
+        if describe and weights.has_expressions:
+            self._evidence = EvidenceWords(weights.settings.model.image_size, language)
 
-    def explain(self, crops: Sequence[np.ndarray]) -> list[ModelOutput]:
+    def explain(
+        self, crops: Sequence[np.ndarray], points: Sequence[np.ndarray | None] = ()
+    ) -> list[ModelOutput]:
         """Return the model's output for each cropped face.
 
         Args:
             crops: the cropped faces, uint8 [H, W, 3] RGB, which may have different sizes.
+            points: the landmarks of each face in pixels of its crop, float32 [68, 2], or None;
+                empty if none are known.
         """
+        points = points or [None] * len(crops)
         outputs: list[ModelOutput] = []
         for first in range(0, len(crops), self.batch_size):
-            outputs.extend(self._batch(crops[first : first + self.batch_size]))
+            part = slice(first, first + self.batch_size)
+            outputs.extend(self._batch(crops[part], points[part]))
         return outputs
 
-    def _batch(self, crops: Sequence[np.ndarray]) -> Iterator[ModelOutput]:
+    def _batch(
+        self, crops: Sequence[np.ndarray], points: Sequence[np.ndarray | None]
+    ) -> Iterator[ModelOutput]:
         weights, model = self.weights, self.weights.settings.model
         size = model.image_size
         stacked = np.stack([centre_crop(scale_shorter_side(crop, size), size) for crop in crops])
@@ -100,14 +116,24 @@ class Explainer:
         maps = None if output.attention is None else output.attention.float().cpu().numpy()
         local, face = (None if tokens is None else tokens.tolist() for tokens in output.tokens)
         for at, crop in enumerate(crops):
+            seen = visible_part(crop.shape[0], crop.shape[1], size)
+            text = weights.words["global"].text(face[at]) if face else ""
+            if self._evidence is not None:
+                winner = int(scores[at].argmax())
+                text = self._evidence.describe(
+                    weights.aus[winner],
+                    float(scores[at][winner]),
+                    None if maps is None else maps[at][winner],
+                    _points_seen(points[at], seen, size),
+                )
             active = zip(weights.aus, decisions[at].tolist(), strict=True)
             yield ModelOutput(
                 aus=dict(zip(weights.aus, scores[at].tolist(), strict=True)),
                 active=tuple(name for name, decided in active if decided),
                 local=_texts(weights, local[at]) if local else {},
-                face=weights.words["global"].text(face[at]) if face else "",
+                face=text,
                 attention=None if maps is None else maps[at],
-                seen=visible_part(crop.shape[0], crop.shape[1], size),
+                seen=seen,
             )
 
     def _search(self) -> dict[str, int]:
@@ -154,6 +180,16 @@ def visible_part(height: int, width: int, size: int) -> Box:
         _middle(side, round(side * scale), size) for side in (height, width)
     )
     return left, top, right, bottom
+
+
+def _points_seen(points: np.ndarray | None, seen: Box, size: int) -> np.ndarray | None:
+    """Return points in pixels of the model's input, float32 [K, 2], from points in the crop."""
+    if points is None:
+        return None
+    left, top, right, bottom = seen
+    corner, extent = np.array((left, top)), np.array((right - left, bottom - top))
+    mapped: np.ndarray = (points - corner) / extent * size - 0.5
+    return mapped.astype(np.float32)
 
 
 def _middle(side: int, scaled_side: int, size: int) -> tuple[float, float]:

@@ -149,6 +149,8 @@ class Explanation:
             of `aus`; None if the model has no attention maps.
         detector: the name and version of the detector that found the face, and a fingerprint of
             its files; None if the whole image is the face.
+        points: the 68 landmarks in pixels of the crop, float32 [68, 2]; None if unknown.
+        exclusive: whether the model predicts classes of which a face has one, not action units.
         weights: the model's weights in words: the model, what it was trained on, and the file.
         timing: where the timestamp comes from: `STORED_TIMES` or `ASSUMED_TIMES`; None for an
             image.
@@ -172,6 +174,8 @@ class Explanation:
     detector: str | None = None
     timing: str | None = None
     weights: str = ""
+    points: np.ndarray | None = field(default=None, repr=False)
+    exclusive: bool = False
 
     @property
     def place(self) -> str:
@@ -196,7 +200,7 @@ class Explanation:
         ]
         rest = [f"{au} {value:.2f}" for au, value in self.aus.items() if au not in self.active]
         if rest:
-            lines.append(f"  not active: {', '.join(rest)}")
+            lines.append(f"  {'others' if self.exclusive else 'not active'}: {', '.join(rest)}")
         if self.face:
             lines.append(f"  face: {self.face}")
         return "\n".join(lines)

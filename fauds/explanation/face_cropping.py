@@ -10,7 +10,7 @@ import numpy as np
 from fauds.errors import DataError, UsageError
 from fauds.explanation.weights import Weights
 from fauds.faces.alignment import Alignment, alignment, warp
-from fauds.faces.base import GIVES, Box, Detector, Position
+from fauds.faces.base import GIVES, Box, Detector, Face, Position
 from fauds.faces.detectors import default_detector, open_detector
 from fauds.faces.landmarks import of_faces
 from fauds.faces.tracking import FaceTracker, Person
@@ -35,6 +35,7 @@ class FaceCrop:
         detector: the name and version of the detector that found the face, and a fingerprint of
             its files; None if the whole image is the face.
         index: the number of the person, see `fauds.faces.tracking.Person`.
+        points: the 68 landmarks in pixels of the crop, float32 [68, 2]; None if unknown.
     """
 
     box: Box | None
@@ -44,6 +45,7 @@ class FaceCrop:
     crop: np.ndarray = field(repr=False)
     detector: str | None = None
     index: int = 0
+    points: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,23 @@ class Cropper(Protocol):
 
 
 class WholeImages:
-    """Treats every image as one face, without cropping."""
+    """Treats every image as one face, without cropping.
+
+    Args:
+        landmarks: a detector of landmarks, whose largest face gives `FaceCrop.points`; None for
+            none.
+    """
 
     detector: str | None = None
 
+    def __init__(self, landmarks: Detector | None = None) -> None:
+        self._landmarks = landmarks
+
     def crop(self, image: np.ndarray, at: Position) -> list[FaceCrop]:
         """Return the whole image as its only face; for the arguments see `Cropper.crop`."""
-        return [FaceCrop(None, None, False, np.eye(2, 3), image)]
+        faces = self._landmarks.find(image, at) if self._landmarks else []
+        points = _points(faces[0], np.eye(2, 3)) if faces else None
+        return [FaceCrop(None, None, False, np.eye(2, 3), image, points=points)]
 
 
 class DetectionCropper:
@@ -171,7 +183,18 @@ def _cropped(
     box = face.box if np.isfinite(face.box).all() else None
     eyes = face.eyes if np.isfinite(face.eyes).all() else None
     crop = warp(image, transform, face_alignment)
-    return FaceCrop(box, eyes, face.estimated, transform, crop, detector, person.number)
+    points = _points(face, transform)
+    return FaceCrop(box, eyes, face.estimated, transform, crop, detector, person.number, points)
+
+
+def _points(face: Face, transform: np.ndarray) -> np.ndarray | None:
+    """Return the 68 landmarks of a face in pixels of its crop, float32; None if unknown."""
+    if face.landmarks is None or len(face.landmarks) != 68:
+        return None
+    if not np.isfinite(face.landmarks).all():
+        return None
+    points: np.ndarray = face.landmarks @ transform[:, :2].T + transform[:, 2]
+    return points.astype(np.float32)
 
 
 def check_file_names(detector: str | None, files: Sequence[Path]) -> None:
@@ -233,4 +256,6 @@ def cropper_for(
             f"A detector cannot be used: {reason}.",
             hint="leave out --detector, --faces, --min-face and --detect-every",
         )
-    return WholeImages()
+    # Evidence for a class is placed by landmarks, which probabilities do not need.
+    places = weights.target.form == "multiclass" and default_detector() == "dlib"
+    return WholeImages(open_detector("dlib") if places else None)

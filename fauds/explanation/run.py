@@ -153,7 +153,10 @@ def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator
 
     The model is called once, with the faces of all frames.
     """
-    outputs = iter(explainer.explain([face.crop for pending in batch for face in pending.crops]))
+    faces = [face for pending in batch for face in pending.crops]
+    outputs = iter(
+        explainer.explain([face.crop for face in faces], [face.points for face in faces])
+    )
     for pending in batch:
         yield [
             Explanation(
@@ -162,6 +165,7 @@ def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator
                 timestamp=pending.frame.timestamp,
                 timing=pending.frame.timing,
                 weights=explainer.weights.described,
+                exclusive=explainer.weights.target.form == "multiclass",
                 **vars(face),
                 **vars(next(outputs)),
             )

@@ -18,6 +18,7 @@ from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
 from fauds.explanation import weights_checks as checks
+from fauds.facs import WITHOUT_AUS, expression_aus
 from fauds.nn import MODELS, presets
 from fauds.nn.base import Model
 from fauds.settings import RunSettings
@@ -82,6 +83,12 @@ class Weights:
     def aus(self) -> tuple[str, ...]:
         """The names of the AUs or classes that the model predicts, in the model's order."""
         return self.target.names
+
+    @property
+    def has_expressions(self) -> bool:
+        """Whether the model predicts expressions of which fauds has a codebook."""
+        known = {*expression_aus(), *WITHOUT_AUS}
+        return self.target.form == "multiclass" and known.issuperset(self.target.names)
 
     @property
     def described(self) -> str:

@@ -25,7 +25,7 @@ def caption_settings(workspace: Workspace, style: Style) -> dict[str, Any]:
         UsageError: the language does not exist or has too few paraphrases.
         DataError: a template is invalid.
     """
-    return build_settings(described(workspace), style)
+    return build_settings(described(workspace), style, workspace.protocol.occurrence_at)
 
 
 def described(workspace: Workspace) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def build_captions(workspace: Workspace, frames: Step, style: Style) -> Step:
     with store.lock(workspace.folder):
         if unchanged(caption_tables(workspace), meta):
             return Step(path, False, meta)
-        builder = Builder(described(workspace), style, protocol.occurrence_at is not None)
+        builder = Builder(described(workspace), style, protocol.occurrence_at)
         columns = builder.columns(store.column_names(frames.path))
         with store.table_writer(path, builder.schema) as writer:
             for part in store.read_batches(frames.path, columns):

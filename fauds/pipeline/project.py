@@ -195,7 +195,11 @@ class Project:
         check_same_templates(workspace.dataset, workspace.folder, old, frames.fingerprint)
         self._say(f"building captions again ({settings['language']}): {path}")
         style = Style(
-            settings["language"], settings["degrees"], settings["variants"], settings["seed"] or 0
+            settings["language"],
+            settings["degrees"],
+            settings["variants"],
+            settings["seed"] or 0,
+            style=settings.get("style", "plain"),
         )
         return self.captions(frames, style)
 

@@ -61,8 +61,17 @@ PHRASES_SCHEMA = pa.schema(
         ("variant", pa.int8()),
         ("text", pa.string()),
         ("tokens", pa.list_(pa.int32())),
+        ("beside", pa.string()),
+        ("decides", pa.list_(pa.bool_())),
     ]
 )
+"""The schema of phrases.parquet, the table with one row per distinct description.
+
+The column beside names the active neighbours that a local description in the composed style
+mentions, such as AU06+AU15; it is null for other descriptions. The column decides has, for each
+token, whether the labels decide it, given the tokens before it; tables that older versions of fauds
+wrote lack both columns.
+"""
 VOCABULARY_SCHEMA = pa.schema(
     [
         ("scope", pa.string()),

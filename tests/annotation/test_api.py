@@ -13,8 +13,12 @@ from tests.annotation.helpers import events_of, openface, ramp
 def test_facs_notation_is_described_with_sides():
     smile = fauds.describe("6+L12B", sex="F")
     assert smile.active == ("AU06", "AU12")
-    assert smile.face.endswith(" on her left.") and "She " in smile.face
-    assert smile.local["AU12"] == "On her left: " + fauds.describe({12: "B"}).local["AU12"]
+    assert smile.face.endswith(" on her left.") and "Her " in smile.face
+    assert smile.local["AU12"] == "Coded on her left. " + fauds.describe({12: "B"}).local["AU12"]
+    assert smile.sentence.count(".") == 1 and smile.sentence.endswith(
+        "; her lip corner is slightly pulled back and up, on her left."
+    )
+    assert smile.report.splitlines()[0] == smile.face and "(L12B)" in smile.report
     assert smile.local["AU06"] == fauds.describe({6: 1}).local["AU06"]
     assert fauds.describe(parse_codes("6+L12B"), sex="F") == smile
     assert fauds.describe("1C+2C") == fauds.describe({"AU01": "C", "AU02": "C"})

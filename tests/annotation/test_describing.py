@@ -234,15 +234,19 @@ def test_several_clips_need_a_name_each(cli, talk, tmp_path):
 def test_the_terminal_shows_frames_a_timeline_or_a_summary(cli, talk):
     lines = cli.ok("describe", talk, "--codes", "--aus", "6,12").splitlines()
     assert lines[0] == "talk" and len(lines) == 31
-    assert lines[1] == "       1  0:00.0  0  A person shows no visible movement in their face."
+    assert lines[1] == "       1  0:00.0  0  A person's face shows none of the coded actions."
     assert lines[2] == "       2  0:00.1  -"
-    assert lines[21].startswith("      21  0:02.0  6C+12B  A person pulls their lip corners up")
+    assert lines[21].startswith(
+        "      21  0:02.0  6C+12B  A person's cheek is raised and their lip corner"
+    )
     lines = cli.ok("describe", talk, "--events", "--codes").splitlines()
     assert lines[0] == "talk: 0:03.0 min, 30 frames, 29 of them coded"
     assert re.fullmatch(r"  AU06 ·{28}█{32} 1 event, 1\.6 s", lines[1])
     assert re.fullmatch(r"  AU12 ·{20}█{40} 1 event, 2\.0 s", lines[2])
     assert lines[3] == "  no event of AU25"
-    assert lines[4].startswith("  0:01.0 - 0:01.4  12B  A person pulls their lip corners up.")
+    assert lines[4].startswith(
+        "  0:01.0 - 0:01.4  12B  A person's lip corner is pulled back and up, on one side or both."
+    )
     out = cli.ok("describe", talk, "--summary")
     assert out.startswith(
         "talk lasts 3.0 s (30 frames, 29 of them coded). AU12 (lip corner puller) occurs once, for "
@@ -261,8 +265,8 @@ def test_sides_of_hand_coded_faces_are_said(cli, tmp_path):
     assert table["codes"].tolist() == ["1C+2C+L12B", "0", "R14A"]
     assert table["AU12_side"].tolist() == ["L", "", ""]
     assert table["face_text"][0].endswith(" on her left.")
-    assert table["face_text"][0].count(".") == 2 and "She " in table["face_text"][0]
-    assert table["AU12_text"][0].startswith("On her left: ")
+    assert table["face_text"][0].count(".") == 2 and "Her " in table["face_text"][0]
+    assert table["AU12_text"][0].startswith("Coded on her left. ")
     assert "on her right" in table["face_text"][2]
     assert parse_codes(table["codes"][0])["AU12"].side == "L"
 

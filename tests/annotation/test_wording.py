@@ -21,7 +21,7 @@ from fauds.facs import AUS, SIDES, facts
         ("en", ["AU12"], "M", {"AU12": "R"}, r".* on his right\."),
         ("en", ["AU12"], None, {"AU12": "U"}, r".* on one side\."),
         ("en", ["AU14"], "M", {"AU14": "B"}, r".* on both sides\."),
-        ("en", ["AU01", "AU12"], "F", {"AU12": "L"}, r"[^.]*brows[^.]*\. She .* on her left\."),
+        ("en", ["AU01", "AU12"], "F", {"AU12": "L"}, r"[^.]*brow[^.]*\. Her .* on her left\."),
         ("zh", ["AU12"], "F", {"AU12": "L"}, r".*（她的左侧）。"),
         ("zh", ["AU01", "AU12"], None, {"AU12": "R"}, r".*。此人.*（此人的右侧）。"),
     ],

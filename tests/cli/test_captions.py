@@ -414,3 +414,29 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "export" in done.stdout and done.stdout.endswith("[]\n")
+
+
+def test_a_facs_string_is_described_in_three_lengths(cli):
+    report = cli.ok("captions", "describe", "1C+2C+12D", "--sex", "F").splitlines()
+    assert report[0].startswith("A woman's inner brow is markedly pulled up (1C), ")
+    assert len(report) == 4 and report[3].endswith(" (12D)")
+    face = cli.ok("captions", "describe", "6+12+25", "--length", "face")
+    assert face == describe_face([6, 12, 25]) + "\n"
+    sentence = cli.ok("captions", "describe", "6+12+25", "--length", "sentence")
+    assert sentence.count(".") == 1
+    chinese = cli.ok("captions", "describe", "0", "--language", "zh", "--length", "face")
+    assert chinese == describe_face([], language="zh") + "\n"
+    composed = cli.ok("captions", "describe", "6+12", "--style", "composed").splitlines()
+    assert composed[2].startswith("One or both lip corners are pulled back and up, and with it the")
+    left = cli.ok("captions", "describe", "1+L12", "--sex", "F", "--length", "face")
+    assert left.endswith(", on her left.\n") and left.count("on one side or both") == 1
+    assert "is not a FACS code" in cli("captions", "describe", "6x").err
+
+
+def test_the_style_options_are_the_styles_of_the_library():
+    from fauds.captions import DEFAULT_STYLE, STYLES
+    from fauds.cli.captions import build_captions
+
+    (option,) = (one for one in build_captions.params if one.name == "style")
+    assert sorted(option.type.choices) == sorted(STYLES)
+    assert f"[default: {DEFAULT_STYLE}]" in option.help

@@ -48,7 +48,7 @@ def test_synth_then_captions_then_folds(cli, tmp_path, work):
     assert (frames["frame_id"] == captions["frame_id"]).all()
     assert captions.groupby(frames["AU12"])["AU12"].nunique().tolist() == [1, 1]
     women = captions["face"][frames["sex"] == "F"]
-    assert women.str.startswith("A woman ").all()
+    assert women.str.startswith("A woman's ").all()
     out = cli.ok("split", "--dataset", "bp4d", "--folds", 3)
     assert "fold 1 tests part 1 (14 subjects): F001 F002 F008 F009" in out
     assert "published-3fold" in out
@@ -277,7 +277,8 @@ def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path,
     raw = tmp_path / "raw"
     cli.ok("synth", raw, "--like", "bp4d", "--subjects", 4, "--frames", 16)
     common = ("--dataset", "bp4d")
-    cli.ok("build-captions", *common, "--root", raw)
+    out = cli.ok("build-captions", *common, "--root", raw, "--style", "composed")
+    assert "distinct descriptions (12 AUs, 2 states, up to 4 neighbours)" in out
     cli.ok("split", *common, "--method", "random", "--folds", 2, "--seed", 9)
     before = pq.read_table(work / "bp4d" / "folds.parquet")
     moved = raw.rename(tmp_path / "moved")
@@ -286,6 +287,7 @@ def test_tables_are_made_again_as_they_were_not_as_the_default_is(cli, tmp_path,
     cli.ok("bench", "vlfau", *common, "--root", moved, *changes)
     assert pq.read_table(work / "bp4d" / "folds.parquet").equals(before)
     assert (work / "bp4d" / "phrases.parquet").exists()
+    assert store.read_meta(work / "bp4d" / "captions.parquet")["settings"]["style"] == "composed"
 
 
 @pytest.fixture

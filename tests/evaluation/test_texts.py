@@ -94,7 +94,7 @@ def test_built_captions_as_predictions_have_perfect_figures(language: str) -> No
         }
     )
     style = Style(language, degrees=True, variants=3)
-    captions = build(frames, SMALL, style, from_intensity=True).captions
+    captions = build(frames, SMALL, style, occurrence_at=2).captions
     truth, predictions = {au: frames[au] for au in SMALL}, {}
     for name in (*SMALL, "face"):
         truth[f"{name}_caption"] = predictions[f"{name}_text"] = captions[name]
