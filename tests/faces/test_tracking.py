@@ -37,25 +37,25 @@ def square(left: float, side: float = 100) -> Box:
 def numbers(tracker: FaceTracker, frames: int, images: Any = None) -> list[dict[int, float]]:
     """Return, for each frame, the left edge of every person's box by the person's number."""
     grey = np.full((240, 400, 3), 128, np.uint8)
-    found = []
+    seen = []
     for frame in range(1, frames + 1):
         image = images[frame - 1] if images else grey
         people = tracker.find(image, Position("a.mp4", frame))
-        found.append({person.number: person.face.box[0] for person in people})
-    return found
+        seen.append({person.number: person.face.box[0] for person in people})
+    return seen
 
 
 def test_two_people_side_by_side_keep_their_numbers_whoever_is_larger() -> None:
     # The person on the right grows past the one on the left, so that the order by size changes.
     boxes = {n: [square(20 + n, 100), square(200 - n, 80 + 2 * n)] for n in range(1, 31)}
-    found = numbers(FaceTracker(Scripted(boxes)), 30)
-    assert found == [{0: 20.0 + n, 1: 200.0 - n} for n in range(1, 31)]
+    seen = numbers(FaceTracker(Scripted(boxes)), 30)
+    assert seen == [{0: 20.0 + n, 1: 200.0 - n} for n in range(1, 31)]
 
 
 def test_a_person_who_is_lost_for_a_moment_comes_back_and_another_is_new() -> None:
     boxes = {1: [square(20)], 5: [square(22)], 6: [square(250)], 50: [square(20)]}
-    found = numbers(FaceTracker(Scripted(boxes)), 50)
-    assert [(n, list(one)) for n, one in enumerate(found, 1) if one] == [
+    seen = numbers(FaceTracker(Scripted(boxes)), 50)
+    assert [(n, list(one)) for n, one in enumerate(seen, 1) if one] == [
         (1, [0]),
         (5, [0]),
         (6, [1]),
@@ -65,8 +65,8 @@ def test_a_person_who_is_lost_for_a_moment_comes_back_and_another_is_new() -> No
 
 def test_a_cut_of_the_scene_begins_new_people() -> None:
     images = [np.full((240, 400, 3), 60 if n < 5 else 160, np.uint8) for n in range(10)]
-    found = numbers(FaceTracker(Scripted({n: [square(20)] for n in range(1, 11)})), 10, images)
-    assert [list(one) for one in found] == [[0]] * 5 + [[1]] * 5
+    seen = numbers(FaceTracker(Scripted({n: [square(20)] for n in range(1, 11)})), 10, images)
+    assert [list(one) for one in seen] == [[0]] * 5 + [[1]] * 5
 
 
 def test_small_faces_and_all_but_the_largest_can_be_left_out() -> None:
@@ -100,13 +100,13 @@ def moving_faces(frames: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("every", [1, 5])
 def test_dlib_finds_both_people_in_every_frame_with_their_numbers(every: int) -> None:
     tracker = FaceTracker(open_detector("dlib"), every)
-    found = numbers(tracker, 7, moving_faces(7))
-    assert [sorted(one) for one in found] == [[0, 1]] * 7
-    left = min(found[0], key=found[0].__getitem__)
+    seen = numbers(tracker, 7, moving_faces(7))
+    assert [sorted(one) for one in seen] == [[0, 1]] * 7
+    left = min(seen[0], key=seen[0].__getitem__)
     right = 1 - left
     # The boxes move with the people, 2 pixels a frame.
     for person, step in ((left, 2), (right, -2)):
-        places = [one[person] - step * n for n, one in enumerate(found)]
+        places = [one[person] - step * n for n, one in enumerate(seen)]
         assert np.ptp(places) < 20
 
 
@@ -120,5 +120,5 @@ def test_clips_of_one_person_or_none_have_as_many_faces(name: str) -> None:
         for n in range(3):
             view = photograph[2 * n : 2 * n + 380, 3 * n : 3 * n + 460].astype(np.float64)
             images.append(np.clip(view + rng.normal(0, 3, view.shape), 0, 255).astype(np.uint8))
-        found = numbers(tracker, 3, images)
-        assert [list(one) for one in found] == [[0] * expected] * 3
+        seen = numbers(tracker, 3, images)
+        assert [list(one) for one in seen] == [[0] * expected] * 3
