@@ -27,6 +27,6 @@ def test_the_processes_of_a_run_on_gpus_share_the_cores_they_may_use(
     monkeypatch, cores, processes, workers
 ):
     monkeypatch.setattr(launcher, "cores", lambda: cores)
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     gpus = SimpleNamespace(device=torch.device("cuda"), num_processes=processes)
     assert loader_workers(run_settings("linear", "tiny"), gpus) == workers

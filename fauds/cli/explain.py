@@ -129,11 +129,14 @@ def explain(
     processes, the files are divided among them, and each process writes its own output file.
     """
     from fauds.explanation import media as sources
-    from fauds.explanation.annotate import AnnotatedMedia
     from fauds.explanation.engine import Explainer
     from fauds.explanation.face_cropping import FaceChoice, check_file_names, cropper_for
     from fauds.explanation.run import run
     from fauds.explanation.weights import open_weights
+
+    if annotate:
+        # Fonts and FFmpeg take a moment to load.
+        from fauds.explanation.annotate import AnnotatedMedia
 
     _check_apart(out, annotate)
     media = sources.find_media(inputs, _say)

@@ -178,7 +178,7 @@ class CodeLayout:
 
     def described(self) -> str:
         """Return what was recognised in words: the program, what identifies rows, and the AUs."""
-        shown = [f"{role} in {name!r}" for role, name in self.places.items() if role in _SAID]
+        shown = [f"{role} in {name!r}" for role, name in self.places.items() if role in _STATED]
         names: dict[str, list[str]] = {}
         for column in self.columns:
             words = _WORDS[column.quantity] if column.side is None else "sides"
@@ -193,7 +193,7 @@ class CodeLayout:
         return f"{self.tool}: {', '.join([*shown, *counts, *weights])}"
 
 
-_SAID = ("subject", "clip", "frame", "time", "time_ms", "image", "key", "codes", "au", "value")
+_STATED = ("subject", "clip", "frame", "time", "time_ms", "image", "key", "codes", "au", "value")
 _WORDS: dict[Quantity, str] = {
     "decision": "decisions",
     "probability": "probabilities",

@@ -188,18 +188,18 @@ def _check_once(
     ids: list[Any] = keys
     if numbers is not None:
         ids = list(zip(subjects, tasks, numbers.tolist(), strict=True))
-    seen_at: dict[Any, int] = {}
+    row_of: dict[Any, int] = {}
     for row, name in enumerate(ids):
-        if name in seen_at:
+        if name in row_of:
             shown = name if isinstance(name, str) else "/".join(str(p) for p in name if p != "")
-            first = table.file.error("", int(rows.index[seen_at[name]])).where
+            first = table.file.error("", int(rows.index[row_of[name]])).where
             raise table.file.error(
                 f"The frame {shown} is listed twice; the other row is {first}.",
                 int(rows.index[row]),
                 "remove one of the two rows; if they are of different clips or faces, name the "
                 "column that tells them apart: --column clip=NAME",
             )
-        seen_at[name] = row
+        row_of[name] = row
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
 from fauds.errors import DataError, UsageError
 from fauds.explanation.annotated_image import compose, lay_out
@@ -274,7 +275,7 @@ def _encoder(
     ticks = 1 / rate if suffix == ".avi" else Fraction(1, _TICKS)
     with _reported(path):
         container = av.open(str(temporary.absolute()), "w", format=suffix[1:])
-        stream = container.add_stream(codec, rate=rate)
+        stream = cast(VideoStream, container.add_stream(codec, rate=rate))
         stream.width, stream.height, stream.pix_fmt = shape[1], shape[0], pixels
         stream.codec_context.time_base = ticks
         stream.codec_context.qmin, stream.codec_context.qmax = 2, _COARSEST

@@ -226,7 +226,8 @@ def _is_deep(data: bytes) -> bool:
         return True  # Pillow reads no colours in floating point.
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
         return False
-    return max(bits) > 8
+    deep: bool = max(bits) > 8
+    return deep
 
 
 def _deep(data: bytes, where: Path | str, *, photograph: bool) -> np.ndarray:
@@ -266,7 +267,8 @@ def _eight_bits(values: np.ndarray, where: Path | str, *, photograph: bool) -> n
     if values.dtype.kind == "f":
         if not (low >= 0 and high <= 255):
             raise _unknown_range(f"floating-point values from {low:g} to {high:g}", where)
-        return np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
+        scaled: np.ndarray = np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
+        return scaled
     if low < 0 or high > 65535:
         raise _unknown_range(f"values from {low:,.0f} to {high:,.0f}", where)
     used = next(bits for bits in _RANGES if high < 2**bits)

@@ -113,12 +113,12 @@ PORTION = 4096
 CROPS_VERSION = 3
 """Incremented when the same images, landmarks and settings would give other crops or rows."""
 
-_FOUND = "dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with"
+_DETECTORS_OF_ALL = "dlib, face-alignment, mediapipe:MODEL, openface:FOLDER, or csv:FILE with"
 # A CSV file may hold boxes only.
 GIVING = {
-    "eyes": f"cascade, {_FOUND} landmarks",
-    "points": f"{_FOUND} landmarks",
-    "box": f"cascade, {_FOUND} boxes",
+    "eyes": f"cascade, {_DETECTORS_OF_ALL} landmarks",
+    "points": f"{_DETECTORS_OF_ALL} landmarks",
+    "box": f"cascade, {_DETECTORS_OF_ALL} boxes",
 }
 """The detectors that give each part of a face, in words for messages."""
 

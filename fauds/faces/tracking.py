@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from fauds.errors import UsageError
 from fauds.faces.base import Box, Detector, Face, Position
@@ -138,18 +137,22 @@ class FaceTracker:
         tracks = sorted(self._tracks, key=lambda track: track.missed)
         overlaps = overlap(np.array([track.box for track in tracks]).reshape(-1, 4), boxes)
         recent = np.array([0.5 if track.missed else 1.0 for track in tracks])[:, None]
-        rows, columns = linear_sum_assignment(-overlaps * recent)
-        continued = {
-            column: tracks[row]
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-            if overlaps[row, column] >= _SAME_PERSON
-        }
+        continued: dict[int, _Track] = {}
+        taken: set[int] = set()
+        weighted = overlaps * recent
+        for pair in np.argsort(-weighted, axis=None, kind="stable").tolist():
+            row, column = divmod(pair, len(faces))
+            if overlaps[row, column] < _SAME_PERSON or row in taken or column in continued:
+                continue
+            taken.add(row)
+            continued[column] = tracks[row]
         for track in tracks:
             track.missed += 1
         people = []
         for column, face in enumerate(faces):
-            track = continued.get(column)
-            if track is None:
+            if column in continued:
+                track = continued[column]
+            else:
                 track = _Track(self._people, boxes[column])
                 self._tracks.append(track)
                 self._people += 1
@@ -175,8 +178,8 @@ def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     shared = np.prod(np.clip(high - low, 0, None), axis=-1)
     areas, of_others = (np.prod(b[:, 2:] - b[:, :2], axis=-1) for b in (boxes, others))
     unions = np.maximum(areas[:, None] + of_others[None] - shared, 1e-9)
-    shares: np.ndarray = shared / unions
-    return np.nan_to_num(shares)
+    shares: np.ndarray = np.nan_to_num(shared / unions)
+    return shares
 
 
 def _distinct(faces: list[Face | None]) -> list[Face]:

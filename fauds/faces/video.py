@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -83,14 +83,16 @@ class Video:
         container = self._open()
         try:
             stream = self._video_of(container)
-            flags = container.format.flags
+            flags = int(container.format.flags)
             rate = stream.average_rate or stream.guessed_rate
             self.rate = float(rate) if rate else _ASSUMED_RATE
             self.frames: int = stream.frames
             self.size: tuple[int, int] = (stream.width, stream.height)
-            self.timed = container.format.name != "avi" and not flags & Flags.no_timestamps.value
+            self.timed = container.format.name != "avi" and not flags & cast(
+                int, Flags.no_timestamps.value
+            )
             # The clock of transport and program streams starts anywhere.
-            starts_anywhere = flags & Flags.ts_discont.value and container.start_time
+            starts_anywhere = flags & cast(int, Flags.ts_discont.value) and container.start_time
             self._origin = Fraction(container.start_time or 0, 10**6) if starts_anywhere else 0
         finally:
             container.close()
@@ -213,7 +215,7 @@ class Video:
             return False
 
     def _video_of(self, container: InputContainer) -> DecodedStream:
-        # The cover picture of a sound file counts as a video stream too.
+        # The cover image of an audio file counts as a video stream too.
         streams = [
             stream
             for stream in container.streams.video
@@ -332,7 +334,7 @@ class Video:
         if matrix is None:
             return image
         # Display matrices are 3 x 3, row by row, as 16.16 fixed point.
-        a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32).tolist()
+        a, b, _, c, d, *_ = np.frombuffer(bytes(cast(Any, matrix)), np.int32).tolist()
         mirrored = a * d - b * c < 0
         if mirrored:
             a, c = -a, -c

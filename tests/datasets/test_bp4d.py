@@ -65,7 +65,7 @@ def test_rows_are_in_natural_order_with_sex_and_image(bp4d_root: Path) -> None:
 def test_the_synthetic_dataset_is_read_by_the_same_reader() -> None:
     assert DATASETS["synthetic"] is DATASETS["bp4d"] is BP4D
     assert DATASETS["synthetic-rafdb"] is DATASETS["rafdb"]
-    shipped = ["affectnet", "bp4d", "disfa", "rafdb", "synthetic", "synthetic-rafdb"]
+    shipped = ["affectnet", "bp4d", "disfa", "rafdb", "synthetic", "synthetic-rafdb", "table"]
     assert list(DATASETS) == shipped
 
 

@@ -40,14 +40,16 @@ def test_means_are_those_of_pandas_and_nan_where_no_frame_has_a_value(values, su
 
 def test_the_interval_is_that_of_leaving_out_a_subject(values, subjects):
     sums = sums_by(values, subjects, SUBJECTS)
-    found = intervals(sums, np.ones(SUBJECTS, np.int64), MEAN, estimand="mean_of_folds", lowest=-1)
-    assert found.value[-1] == pytest.approx(np.nanmean(values))
+    interval = intervals(
+        sums, np.ones(SUBJECTS, np.int64), MEAN, estimand="mean_of_folds", lowest=-1
+    )
+    assert interval.value[-1] == pytest.approx(np.nanmean(values))
     without = np.array([np.nanmean(values[subjects != s]) for s in range(SUBJECTS)])
     error = np.sqrt((SUBJECTS - 1) / SUBJECTS * ((without - without.mean()) ** 2).sum())
-    assert found.low[-1] < found.value[-1] < found.high[-1]
+    assert interval.low[-1] < interval.value[-1] < interval.high[-1]
     # 3.182 is the 97.5 % quantile of Student's t with a third of 12 subjects minus 1.
-    assert (found.high[-1] - found.low[-1]) / 2 == pytest.approx(3.182 * error, rel=0.05)
-    assert np.isnan(found.low[2])
+    assert (interval.high[-1] - interval.low[-1]) / 2 == pytest.approx(3.182 * error, rel=0.05)
+    assert np.isnan(interval.low[2])
 
 
 def test_two_models_are_compared_on_the_same_frames(values, subjects):

@@ -146,7 +146,7 @@ def test_measures_are_those_of_a_plain_computation():
     maps = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     cues = au_map(landmarks, active[:, 0], 4, SIDE)[:, None]
     regions = au_regions(landmarks, active, SIDE, AUS)
-    found = agreement(maps, cues, regions)
+    measures = agreement(maps, cues, regions)
     by_au = au_maps(landmarks, REGION_SIZE, SIDE)
     for face in range(2):
         region = (by_au[face][active[face, 0].bool()] >= 0.5).any(0)
@@ -155,12 +155,12 @@ def test_measures_are_those_of_a_plain_computation():
         large = torch.nn.functional.interpolate(
             maps[face][None], size=(REGION_SIZE, REGION_SIZE), mode="bilinear"
         )[0, 0]
-        assert float(found["inside"][face]) == pytest.approx(
+        assert float(measures["inside"][face]) == pytest.approx(
             float(large[region].sum() / large.sum())
         )
         y, x = divmod(int(large.argmax()), REGION_SIZE)
-        assert bool(found["pointing"][face]) == bool(region[y, x])
-        assert float(found["cos"][face]) == pytest.approx(plain_cosine(maps[face], cues[face]))
+        assert bool(measures["pointing"][face]) == bool(region[y, x])
+        assert float(measures["cos"][face]) == pytest.approx(plain_cosine(maps[face], cues[face]))
 
 
 def test_tested_faces_have_measures_in_the_column_of_their_class(batch):

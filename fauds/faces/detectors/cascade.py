@@ -79,11 +79,11 @@ class CascadeDetector:
         least, most = (int(factor * (right - left)) for factor in _FOLLOWED_SIZES)
         most = min(most, *part.shape[:2])
         windows = self._windows(part, max(least, _SMALLEST_WINDOW), most) + np.tile(begin, 2)
-        found = _enlarged(_merged(windows), small, image)
-        if not len(found):
+        boxes = _enlarged(_merged(windows), small, image)
+        if not len(boxes):
             return None
-        near = overlap(np.array([box]), found)[0]
-        return _face(found[near.argmax()]) if near.max() > 0 else None
+        near = overlap(np.array([box]), boxes)[0]
+        return _face(boxes[near.argmax()]) if near.max() > 0 else None
 
     def _windows(self, image: np.ndarray, least: int, most: int) -> np.ndarray:
         """Return the windows of an image that the cascade accepts as faces, float64 [N, 4].
@@ -133,7 +133,8 @@ def _enlarged(boxes: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.nda
     """Return boxes in the reduced image, [N, 4], in pixels of the image."""
     scale = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
     # The edge of the first pixel lies half a pixel before its middle.
-    return boxes * np.tile(scale, 2) - 0.5
+    enlarged: np.ndarray = boxes * np.tile(scale, 2) - 0.5
+    return enlarged
 
 
 def _face(box: np.ndarray) -> Face:

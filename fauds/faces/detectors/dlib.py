@@ -89,13 +89,13 @@ class DlibDetector:
         small = _scaled(part, _FOLLOWED_SIDE)
         factor = part.shape[1] / small.shape[1] * scaled.shape[1] / image.shape[1]
         begin = np.array((left, top)) * scaled.shape[1] / image.shape[1]
-        found = [
+        boxes = [
             self._rectangle(
                 *np.rint(np.tile(begin, 2) + factor * np.array(_edges(one))).astype(int).tolist()
             )
             for one in self._boxes(small)
         ]
-        faces = self._faces(image, scaled, found)
+        faces = self._faces(image, scaled, boxes)
         if not faces:
             return None
         near = overlap(np.array([box]), np.array([face.box for face in faces]))[0]
