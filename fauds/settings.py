@@ -195,6 +195,11 @@ class InferenceSettings(Settings):
         beam_width: the number of partial texts that beam search keeps at each word.
         length_penalty: an exponent p from 0 to 1. Beam search compares texts by their
             log-probability divided by the p-th power of their number of words.
+        words: "consistent" for descriptions of the templates that assert exactly the predicted
+            states of the AUs, of which the model chooses the most probable; "free" for those that
+            the model writes word by word. The measures of words in a run's results are always
+            those of the free descriptions, the model's own; with "consistent", it is measured in
+            addition how well the probabilities of descriptions agree with the predicted states.
         max_words: the largest number of words in a generated description; None for the number in
             the longest description that the model is trained on.
         described: the largest number of test frames per fold for which descriptions are generated.
@@ -204,11 +209,12 @@ class InferenceSettings(Settings):
     flip: bool = False
     beam_width: int = Field(3, ge=1, le=1000)
     length_penalty: float = Field(1.0, ge=0, le=1)
+    words: Literal["consistent", "free"] = "consistent"
     max_words: int | None = Field(None, ge=1, le=10_000)
     described: int = Field(60, ge=0)
 
 
-DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "max_words", "described")
+DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "words", "max_words", "described")
 """The names of the inference settings that only models that describe faces in words use."""
 
 M = TypeVar("M", bound=ModelSettings)
@@ -319,7 +325,7 @@ ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "optimiser": "adamw",
         "momentum": 0.9,
     },
-    "inference": {"flip": False},
+    "inference": {"flip": False, "words": "free"},
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

@@ -156,6 +156,11 @@ def explain(
         opened, device=device, batch_size=batch, beam_width=beam, describe=not no_text
     )
     _show_notes(opened, aligned)
+    if not no_text and opened.words and (reason := opened.why_free) is not None:
+        click.echo(
+            f"Descriptions are the model's own and may disagree with its predictions: {reason}.",
+            err=True,
+        )
     if cutter.detector is not None:
         click.echo(f"Faces are found by {cutter.detector}.", err=True)
     out = share.of_output(out) if out else None

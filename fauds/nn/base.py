@@ -7,7 +7,7 @@ use models only through the classes of this module. They ask a model for its cap
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -208,6 +208,40 @@ class Describes(ABC):
                 the whole face); longer captions are cut.
             length_penalty: an exponent: captions are compared by their log-probability divided by
                 (number of words) ** length_penalty.
+        """
+
+
+class CaptionLikelihoods(NamedTuple):
+    """The log-likelihoods of candidate captions of B images, in nats, given the image.
+
+    Each is the sum over the caption's words, each word after the words before it; -inf where there
+    is no candidate.
+
+    Attributes:
+        local: [B, A, K], of K candidates for each of A action units; None if the model does not
+            write local captions.
+        global_: [B, G], of G candidates for the whole face; None if the model does not write
+            global captions.
+    """
+
+    local: Tensor | None
+    global_: Tensor | None
+
+
+class RatesCaptions(ABC):
+    """A model that gives the likelihood of captions that others wrote."""
+
+    @abstractmethod
+    def rate(
+        self, images: Tensor, candidates: Callable[[Tensor], Tokens]
+    ) -> tuple[Outputs, CaptionLikelihoods]:
+        """Return the outputs of a model without captions, and the likelihood of given captions.
+
+        Args:
+            images: [B, 3, S, S], float and normalised.
+            candidates: called once with the scores of the images, [B, A]; returns the candidates,
+                each laid out as in `Batch.local`: ``local`` [B, A, K, T] and ``global_``
+                [B, G, T'], on the CPU; a row of <pad> alone is no candidate.
         """
 
 

@@ -4,7 +4,7 @@ Source: "Towards End-to-End Explainable Facial Action Unit Recognition via Visio
 Learning" (ACM Multimedia 2024), section 3. Equations have the numbers of the paper.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
@@ -19,12 +19,14 @@ from fauds.nn.base import (
     Attends,
     Batch,
     BeamSearchOptions,
+    CaptionLikelihoods,
     Describes,
     Embeds,
     Guided,
     Model,
     Need,
     Outputs,
+    RatesCaptions,
     Spec,
     TestOutputs,
     Tokens,
@@ -37,7 +39,7 @@ from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.heads import BranchHeads, GlobalHead, focus
 from fauds.nn.layers.map_agreement import agreement, au_regions, cosine
-from fauds.nn.layers.words import PAD, WordLogits
+from fauds.nn.layers.words import PAD, WordLogits, pack_words
 from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.settings import AULoss, BackboneSettings, ModelSettings
 
@@ -159,7 +161,7 @@ class _BackboneFeatures(NamedTuple):
     maps: Tensor | None
 
 
-class VLFAU(Model, Describes, Attends, Embeds, Guided):
+class VLFAU(Model, Describes, RatesCaptions, Attends, Embeds, Guided):
     """VL-FAU, a network that predicts AUs and describes them in words.
 
     It is the network of section 3 of the paper (ACM Multimedia 2024), with any of the ablations of
@@ -485,6 +487,28 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         tokens = Tokens(local_tokens, global_tokens)
         return Outputs(self._probabilities(encoded), encoded.features, encoded.maps, tokens)
 
+    @torch.inference_mode()
+    def rate(
+        self, images: Tensor, candidates: Callable[[Tensor], Tokens]
+    ) -> tuple[Outputs, CaptionLikelihoods]:
+        """Return all outputs except captions, and the likelihood of captions that others wrote.
+
+        The image features are computed once. See `RatesCaptions.rate`.
+        """
+        encoded = self._encode(images)
+        scores = self._probabilities(encoded)
+        tokens = candidates(scores)
+        local = global_ = None
+        if self.local_decoder is not None and tokens.local is not None:
+            rated = _rated(
+                self.local_decoder, encoded.branches.flatten(0, 1), tokens.local.flatten(0, 1)
+            )
+            local = torch.unflatten(rated, 0, (len(images), self.num_aus))
+        if self.global_decoder is not None and tokens.global_ is not None:
+            global_ = _rated(self.global_decoder, encoded.whole, tokens.global_)
+        outputs = Outputs(scores, encoded.features, encoded.maps, Tokens(None, None))
+        return outputs, CaptionLikelihoods(local, global_)
+
     def reason_without(self, capability: type) -> str | None:
         """Return why the model lacks a capability, as text; None if it has the capability.
 
@@ -494,7 +518,11 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         Args:
             capability: a key of `fauds.nn.base.CAPABILITIES`, for example `Describes`.
         """
-        if capability is Describes and self.local_decoder is None and self.global_decoder is None:
+        if (
+            capability in (Describes, RatesCaptions)
+            and self.local_decoder is None
+            and self.global_decoder is None
+        ):
             return "local_language and global_language are off: there is no caption decoder"
         if capability is Attends and self.dair is None:
             return "multi_level is off: there are no AU branches with attention maps"
@@ -533,6 +561,22 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
     def _probabilities(self, encoded: _BackboneFeatures) -> Tensor:
         logits: Tensor = self.heads(encoded.features)
         return logits.float().softmax(dim=-1)[..., 1]
+
+
+def _rated(decoder: CaptionDecoder, values: Tensor, tokens: Tensor) -> Tensor:
+    """Return the log-likelihood of K candidate captions of each of R rows, in nats, [R, K].
+
+    Args:
+        decoder: the decoder, in evaluation mode.
+        values: the image features of each row, [R, P, d].
+        tokens: the candidates, [R, K, T] long, on the CPU; see `RatesCaptions.rate`.
+    """
+    candidates = tokens.shape[1]
+    packed = pack_words(tokens.flatten(0, 1)).to(values.device)
+    logits, _ = decoder(values.repeat_interleave(candidates, dim=0), packed)
+    log_p = -F.cross_entropy(_at_least_float32(logits.logits), packed.targets, reduction="none")
+    total = log_p.new_zeros(len(packed.lengths)).index_add(0, packed.rows, log_p)
+    return total.masked_fill(packed.lengths == 0, -torch.inf).view(-1, candidates)
 
 
 def loss_sums(

@@ -88,7 +88,8 @@ def _caption_header(inputs: Inputs) -> dict[str, Any]:
 
     This part has the vocabularies ("words") and the number of tokens of the longest caption
     ("longest"), each for "local" captions (of one AU) and for "global" captions (of the whole
-    face). It is empty if the model needs no captions.
+    face), and the settings on which the wording of captions depends ("wording"). It is empty if the
+    model needs no captions.
     """
     if inputs.captions is None or inputs.faces.captions is None:
         return {}
@@ -99,6 +100,7 @@ def _caption_header(inputs: Inputs) -> dict[str, Any]:
             for scope, words in inputs.captions.words().items()
         },
         "longest": {"local": tokens.local.shape[1], "global": tokens.global_.shape[1]},
+        "wording": inputs.captions.wording,
     }
 
 
