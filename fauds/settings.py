@@ -127,6 +127,8 @@ class TrainingSettings(Settings):
         au_loss: the loss of AUs: "entropy", the class-weighted cross-entropy, or "asymmetric", the
             weighted asymmetric loss of ME-GraphAU (IJCAI 2022), in which an inactive AU counts
             by its predicted probability of being active. See `fauds.nn.layers.heads.focus`.
+        loss_weights: the weight of each of the model's losses in their sum, by name; 1 for those
+            that are not named, as in equation 12 of the VL-FAU paper. Logs show losses without it.
         flip: whether to flip images horizontally at random.
         cutout: the side length of the square that cutout erases from a training image, as a share
             of the side length of the image, 0 to 1.
@@ -168,6 +170,7 @@ class TrainingSettings(Settings):
     gradient_clip: float | None = Field(1.0, gt=0)
     class_weights: Literal["mean1", "sum1", "none"] = "mean1"
     au_loss: AULoss = "entropy"
+    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
     cutout_chance: float = Field(0.5, ge=0, le=1)
@@ -321,6 +324,7 @@ ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "frame_step": 1,
         "layer_decay": 1.0,
         "au_loss": "entropy",
+        "loss_weights": {},
         "colour_jitter": 0.0,
         "optimiser": "adamw",
         "momentum": 0.9,

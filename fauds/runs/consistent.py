@@ -1,4 +1,4 @@
-"""Describes faces in texts that agree with the predicted states, chosen by the model's likelihood."""
+"""Describes faces in texts that agree with the predicted states; the model chooses among them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -23,6 +23,7 @@ from fauds.runs.predict import (
     Inference,
     epoch_predictor,
     explain,
+    image_gains,
     infer,
     no_image_words,
 )
@@ -255,6 +256,7 @@ class FoldRun:
             measures |= {
                 k: v for k, v in baseline.items() if k.removesuffix("_no_image") in measures
             }
+            measures |= image_gains(measures)
         rows = np.flatnonzero(self.test_frames)
         chosen, explained = self._explained(model, rows)
         check_unchanged(inputs.face_images)
