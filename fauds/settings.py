@@ -200,9 +200,8 @@ class InferenceSettings(Settings):
             log-probability divided by the p-th power of their number of words.
         words: "consistent" for descriptions of the templates that assert exactly the predicted
             states of the AUs, of which the model chooses the most probable; "free" for those that
-            the model writes word by word. The measures of words in a run's results are always
-            those of the free descriptions, the model's own; with "consistent", it is measured in
-            addition how well the probabilities of descriptions agree with the predicted states.
+            the model writes word by word. It is about ``fauds explain``: a run's predictions and
+            results always have the free descriptions, the model's own.
         max_words: the largest number of words in a generated description; None for the number in
             the longest description that the model is trained on.
         described: the largest number of test frames per fold for which descriptions are generated.
