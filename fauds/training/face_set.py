@@ -131,7 +131,9 @@ def caption_tokens(phrases: pa.Table, vocabulary: pa.Table) -> CaptionTokens:
     decides: list[np.ndarray | None] = [None, None]
     if "decides" in phrases.column_names:
         decides = [_pad(rows["decides"].to_pylist()).astype(bool) for rows in scoped]
-    return CaptionTokens(*padded, sizes["local"], sizes["global"], *decides)
+    return CaptionTokens(
+        padded[0], padded[1], sizes["local"], sizes["global"], decides[0], decides[1]
+    )
 
 
 def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:

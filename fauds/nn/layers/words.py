@@ -43,13 +43,13 @@ class PackedWords:
 
     def to(self, device: torch.device) -> "PackedWords":
         """Return the words on a device, copied without waiting for it."""
-        tensors = (self.inputs, self.targets, self.rows, self.lengths)
+        inputs, targets, rows, lengths = (
+            send(tensor, device) for tensor in (self.inputs, self.targets, self.rows, self.lengths)
+        )
+        decides = None if self.decides is None else send(self.decides, device)
+        order = send(self.order, device)
         return PackedWords(
-            send(self.order, device),
-            self.steps,
-            *(send(tensor, device) for tensor in tensors),
-            None if self.decides is None else send(self.decides, device),
-            self.decisions,
+            order, self.steps, inputs, targets, rows, lengths, decides, self.decisions
         )
 
 
