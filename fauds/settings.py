@@ -127,6 +127,8 @@ class TrainingSettings(Settings):
         au_loss: the loss of AUs: "entropy", the class-weighted cross-entropy, or "asymmetric", the
             weighted asymmetric loss of ME-GraphAU (IJCAI 2022), in which an inactive AU counts
             by its predicted probability of being active. See `fauds.nn.layers.heads.focus`.
+        loss_weights: the weight of each of the model's losses in their sum, by name; 1 for those
+            that are not named, as in equation 12 of the VL-FAU paper. Logs show losses without it.
         flip: whether to flip images horizontally at random.
         cutout: the side length of the square that cutout erases from a training image, as a share
             of the side length of the image, 0 to 1.
@@ -168,6 +170,7 @@ class TrainingSettings(Settings):
     gradient_clip: float | None = Field(1.0, gt=0)
     class_weights: Literal["mean1", "sum1", "none"] = "mean1"
     au_loss: AULoss = "entropy"
+    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     flip: bool = True
     cutout: float = Field(0.25, ge=0, lt=1)
     cutout_chance: float = Field(0.5, ge=0, le=1)
@@ -195,6 +198,10 @@ class InferenceSettings(Settings):
         beam_width: the number of partial texts that beam search keeps at each word.
         length_penalty: an exponent p from 0 to 1. Beam search compares texts by their
             log-probability divided by the p-th power of their number of words.
+        words: "consistent" for descriptions of the templates that assert exactly the predicted
+            states of the AUs, of which the model chooses the most probable; "free" for those that
+            the model writes word by word. It is about ``fauds explain``: a run's predictions and
+            results always have the free descriptions, the model's own.
         max_words: the largest number of words in a generated description; None for the number in
             the longest description that the model is trained on.
         described: the largest number of test frames per fold for which descriptions are generated.
@@ -204,11 +211,12 @@ class InferenceSettings(Settings):
     flip: bool = False
     beam_width: int = Field(3, ge=1, le=1000)
     length_penalty: float = Field(1.0, ge=0, le=1)
+    words: Literal["consistent", "free"] = "consistent"
     max_words: int | None = Field(None, ge=1, le=10_000)
     described: int = Field(60, ge=0)
 
 
-DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "max_words", "described")
+DESCRIPTION_SETTINGS = ("beam_width", "length_penalty", "words", "max_words", "described")
 """The names of the inference settings that only models that describe faces in words use."""
 
 M = TypeVar("M", bound=ModelSettings)
@@ -315,11 +323,12 @@ ADDED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "frame_step": 1,
         "layer_decay": 1.0,
         "au_loss": "entropy",
+        "loss_weights": {},
         "colour_jitter": 0.0,
         "optimiser": "adamw",
         "momentum": 0.9,
     },
-    "inference": {"flip": False},
+    "inference": {"flip": False, "words": "free"},
 }
 """Settings that runs of older versions did not save, by section, with the value that stands for
 what these versions did."""

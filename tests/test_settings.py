@@ -106,7 +106,8 @@ def test_the_paper_preset_lists_all_settings_and_marks_those_of_the_paper():
     assert set(written["model"]) == set(VLFAUSettings.model_fields)
     assert set(written["model"]["backbone"]) == set(settings.BackboneSettings.model_fields)
     assert set(written["training"]) == set(settings.TrainingSettings.model_fields) - of_machine
-    assert set(written["inference"]) == {"flip", "beam_width", "length_penalty", "max_words"}
+    described = {"beam_width", "length_penalty", "words", "max_words"}
+    assert set(written["inference"]) == {"flip", *described}
     paper = {
         "dim": 512,
         "hidden": 512,

@@ -169,6 +169,11 @@ def explain(
         language=language,
     )
     _show_notes(opened, aligned)
+    if not no_text and opened.words and (reason := opened.why_free) is not None:
+        click.echo(
+            f"Descriptions are the model's own and may disagree with its predictions: {reason}.",
+            err=True,
+        )
     if cutter.detector is not None:
         click.echo(f"Faces are found by {cutter.detector}.", err=True)
     out = share.of_output(out) if out else None

@@ -312,6 +312,15 @@ def _show_words(console: Console, results: "Results") -> None:
                 f"{scope} descriptions: word top-5 accuracy {percent(value)} %, "
                 f"{percent(baseline)} % without the image"
             )
+        decided = results.value(f"{scope}_decision_top1", "mean_of_folds")
+        if decided is not None:
+            blind = results.value(f"{scope}_decision_top1_no_image", "mean_of_folds")
+            gain = results.value(f"{scope}_image_gain", "mean_of_folds")
+            of_gain = "" if gain is None else f": {percent(gain)} % of the possible gain"
+            console.print(
+                f"{scope} decision words: accuracy {percent(decided)} %, {percent(blind)} % "
+                f"without the image{of_gain}"
+            )
 
 
 _NOT_KNOWN = "-"

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from fauds import launcher
+from fauds.captions.candidates import Candidates
 from fauds.errors import UsageError
 from fauds.explanation.evidence import EvidenceWords
 from fauds.explanation.weights import Weights
 from fauds.faces.base import Box
-from fauds.nn.base import mean_with_mirrored
+from fauds.nn.base import RatesCaptions, mean_with_mirrored
+from fauds.runs.consistent import ConsistentTexts, describe_consistently
 from fauds.training.batches import centre_crop, scale_shorter_side
 from fauds.training.device import normalise, precision_on
 from fauds.training.nvidia import reason_unused
@@ -29,6 +31,8 @@ class ModelOutput:
         local: by action unit, the generated description; empty if the model generates none.
         face: the generated description of the whole face, or the description of a predicted
             expression; empty if the model has neither.
+        support: by action unit, how much the decoder favours "active" over "inactive" in nats; see
+            `fauds.runs.consistent.ConsistentTexts`. Empty if descriptions are free.
         attention: the attention map of each action unit's branch, float32 [A, h, w], in the order
             of `aus`; None if the model has no attention maps.
         seen: the part of the crop that the model gets as its input: left, top, right and bottom
@@ -39,6 +43,7 @@ class ModelOutput:
     active: tuple[str, ...]
     local: dict[str, str]
     face: str
+    support: dict[str, float]
     attention: np.ndarray | None = field(repr=False)
     seen: Box
 
@@ -80,6 +85,15 @@ class Explainer:
         self._evidence: EvidenceWords | None = None
         if describe and weights.has_expressions:
             self._evidence = EvidenceWords(weights.settings.model.image_size, language)
+        self._candidates: Candidates | None = None
+        rates = isinstance(self._model, RatesCaptions) and self._model.can(RatesCaptions)
+        if describe and rates and weights.words and weights.wording and not weights.why_free:
+            self._candidates = Candidates(weights.aus, weights.words, weights.wording)
+
+    @property
+    def consistent(self) -> bool:
+        """Whether descriptions assert exactly the predicted states; if not, they are free."""
+        return self._candidates is not None
 
     def explain(
         self, crops: Sequence[np.ndarray], points: Sequence[np.ndarray | None] = ()
@@ -106,32 +120,52 @@ class Explainer:
         stacked = np.stack([centre_crop(scale_shorter_side(crop, size), size) for crop in crops])
         images = torch.from_numpy(stacked.transpose(0, 3, 1, 2)).to(self.device)
         normalised = normalise(images, model)
-        with torch.inference_mode(), self._autocast():
-            output = self._model.explain(normalised, **self._search())
-            probabilities = output.scores
+        scores = decisions = np.zeros((0, 0))
+
+        def decide(probabilities: torch.Tensor) -> np.ndarray:
+            nonlocal scores, decisions
             if weights.settings.inference.flip:
                 probabilities = mean_with_mirrored(self._model, normalised, probabilities)
-        scores = probabilities.float().cpu().numpy()
-        decisions = weights.target.decide(scores, weights.threshold)
+            scores = probabilities.float().cpu().numpy()
+            decisions = weights.target.decide(scores, weights.threshold)
+            return decisions
+
+        texts: ConsistentTexts | None = None
+        with torch.inference_mode(), self._autocast():
+            if self._candidates is not None and isinstance(self._model, RatesCaptions):
+                output, texts = describe_consistently(
+                    self._model, normalised, self._candidates, weights.aus, decide
+                )
+            else:
+                output = self._model.explain(normalised, **self._search())
+                decide(output.scores)
         maps = None if output.attention is None else output.attention.float().cpu().numpy()
         local, face = (None if tokens is None else tokens.tolist() for tokens in output.tokens)
         for at, crop in enumerate(crops):
             seen = visible_part(crop.shape[0], crop.shape[1], size)
-            text = weights.words["global"].text(face[at]) if face else ""
+            active = zip(weights.aus, decisions[at].tolist(), strict=True)
+            of_aus = _texts(weights, local[at]) if local else {}
+            of_face = weights.words["global"].text(face[at]) if face else ""
+            support: dict[str, float] = {}
+            if texts is not None:
+                of_aus = dict(zip(weights.aus, texts.local[at], strict=False))
+                of_face = texts.face[at]
+                if texts.support is not None:
+                    support = dict(zip(weights.aus, texts.support[at].tolist(), strict=True))
             if self._evidence is not None:
                 winner = int(scores[at].argmax())
-                text = self._evidence.describe(
+                of_face = self._evidence.describe(
                     weights.aus[winner],
                     float(scores[at][winner]),
                     None if maps is None else maps[at][winner],
                     _points_seen(points[at], seen, size),
                 )
-            active = zip(weights.aus, decisions[at].tolist(), strict=True)
             yield ModelOutput(
                 aus=dict(zip(weights.aus, scores[at].tolist(), strict=True)),
                 active=tuple(name for name, decided in active if decided),
-                local=_texts(weights, local[at]) if local else {},
-                face=text,
+                local=of_aus,
+                face=of_face,
+                support=support,
                 attention=None if maps is None else maps[at],
                 seen=seen,
             )

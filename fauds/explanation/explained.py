@@ -154,6 +154,9 @@ class Explanation:
         weights: the model's weights in words: the model, what it was trained on, and the file.
         timing: where the timestamp comes from: `STORED_TIMES` or `ASSUMED_TIMES`; None for an
             image.
+        support: by action unit, the log-likelihood of its description as active minus that as
+            inactive, in nats: positive where the part of the model that writes favours "active".
+            Empty if the descriptions are free (the setting ``inference.words``).
     """
 
     source: str
@@ -176,6 +179,15 @@ class Explanation:
     weights: str = ""
     points: np.ndarray | None = field(default=None, repr=False)
     exclusive: bool = False
+    support: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """The action units whose predicted state the part of the model that writes does not favour.
+
+        Descriptions follow the prediction all the same.
+        """
+        return tuple(au for au, value in self.support.items() if (value > 0) != (au in self.active))
 
     @property
     def place(self) -> str:
@@ -203,6 +215,13 @@ class Explanation:
             lines.append(f"  {'others' if self.exclusive else 'not active'}: {', '.join(rest)}")
         if self.face:
             lines.append(f"  face: {self.face}")
+        for state, aus in (
+            ("active", [au for au in self.disputed if au not in self.active]),
+            ("not active", [au for au in self.disputed if au in self.active]),
+        ):
+            if aus:
+                values = ", ".join(f"{au} {self.support[au]:+.1f}" for au in aus)
+                lines.append(f"  the describing part favours {state}: {values}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -29,6 +29,7 @@ from fauds.version import VERSION
 OUTPUT_ROW_GROUP = 10_000
 _BUFFERED_ROWS = 1_000
 _DIGITS = 6
+_SUPPORT_DIGITS = 2
 _SIDES = ("left", "top", "right", "bottom")
 _NO_BOX = ("",) * len(_SIDES)
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -219,7 +220,8 @@ class JsonLinesOutput(Output):
     detector (the name and version of the detector that found the face, null if the whole image is
     the face), aus (by action unit, the probability, 0 to 1), active (the names of active action
     units), if the model generates descriptions, local (by action unit) and global (for the whole
-    face), and weights (the model's weights in words).
+    face), if the descriptions are consistent, support (by action unit, in nats, see
+    `fauds.explanation.explained.Explanation`), and weights (the model's weights in words).
     """
 
     def _open(self, temporary: Path) -> None:
@@ -252,6 +254,10 @@ class JsonLinesOutput(Output):
         }
         if self._texts:
             value |= {"local": explanation.local, "global": explanation.face}
+        if explanation.support:
+            value["support"] = {
+                au: round(nats, _SUPPORT_DIGITS) for au, nats in explanation.support.items()
+            }
         return value | {"weights": self._weights}
 
 

@@ -14,13 +14,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fauds import resources
+from fauds.captions.candidates import WORDING, reason_against
 from fauds.captions.vocabulary import Words
 from fauds.datasets.base import natural
 from fauds.errors import DataError, UsageError
 from fauds.explanation import weights_checks as checks
 from fauds.facs import WITHOUT_AUS, expression_aus
 from fauds.nn import MODELS, presets
-from fauds.nn.base import Model
+from fauds.nn.base import Model, RatesCaptions
 from fauds.settings import RunSettings
 from fauds.tables.paths import WEIGHTS
 from fauds.targets import TARGETS
@@ -57,6 +58,8 @@ class Weights:
         synthetic: whether the training faces were synthetic.
         origin: other entries of the file's header: model, preset, benchmark, benchmark_version,
             fold, and the version of fauds that wrote the file.
+        wording: the settings of the captions that the model was trained on, on which their wording
+            depends (see `fauds.captions.candidates.WORDING`); None if the file does not have them.
         notes: lines of text for the user, for example about which fold's weights were chosen.
     """
 
@@ -72,7 +75,20 @@ class Weights:
     trained_on: str
     synthetic: bool
     origin: Mapping[str, Any] = field(default_factory=dict)
+    wording: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def why_free(self) -> str | None:
+        """Why descriptions are free (written word by word), as text; None if they are consistent.
+
+        Consistent descriptions assert exactly the predicted states.
+        """
+        if self.settings.inference.words == "free":
+            return "the setting inference.words is free"
+        if not issubclass(self.family, RatesCaptions):
+            return "the model does not give the likelihood of descriptions"
+        return reason_against(self.wording)
 
     @property
     def whole_images(self) -> bool:
@@ -193,6 +209,7 @@ def open_weights(weights: Path | str | None = None, runs: Path | None = None) ->
             trained_on=str(meta["trained_on"]),
             synthetic=bool(meta["synthetic"]),
             origin={key: meta[key] for key in _ORIGIN if key in meta},
+            wording=_wording(meta.get("wording")),
             notes=notes,
         )
     except UsageError as error:
@@ -236,6 +253,10 @@ def _target(meta: Mapping[str, Any]) -> Target:
     if not names or len(set(names)) < len(names):
         raise ValueError("aus must list one or more action units, each only once")
     return Occurrence(aus=names)
+
+
+def _wording(saved: Any) -> Mapping[str, Any] | None:
+    return None if saved is None else {name: saved[name] for name in WORDING}
 
 
 def _threshold(value: Any) -> float:

@@ -38,7 +38,7 @@ class NoImageBaseline:
         self._beginnings = {node: _most_frequent(counts, k) for node, counts in beginnings.items()}
         self._endings = {context: _most_frequent(counts, k) for context, counts in endings.items()}
 
-    def hits(self, words: Sequence[int]) -> int:
+    def hits(self, words: Sequence[int], counted: Sequence[bool] | None = None) -> int:
         """Return how many words of a caption are predicted correctly.
 
         A word is predicted correctly if it is one of the k words that are ranked highest after the
@@ -46,12 +46,14 @@ class NoImageBaseline:
 
         Args:
             words: the ids of the caption's words, from <bos> to <eos>.
+            counted: for each of the ids, whether a hit counts; None to count all.
         """
         node: int | None = 0
         count = 0
         for i in range(1, len(words)):
             node = None if node is None else self._children.get((node, words[i - 1]))
-            count += words[i] in self._predicted(node, words[:i])
+            if counted is None or counted[i]:
+                count += words[i] in self._predicted(node, words[:i])
         return count
 
     def _predicted(self, node: int | None, before: Sequence[int]) -> frozenset[int]:

@@ -7,7 +7,7 @@ use models only through the classes of this module. They ask a model for its cap
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from fauds.errors import UsageError
 from fauds.nn.layers.words import PackedWords, pack_words
 from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.nn.transfer import send
+from fauds.registry import unknown_name_error
 from fauds.settings import AULoss, ModelSettings
 
 Need = Literal["captions", "landmarks", "subjects"]
@@ -74,6 +75,9 @@ class Batch:
             "landmarks".
         subjects: [B] long, the number of the subject in each frame, equal for all frames of one
             subject; None unless the model needs "subjects".
+        local_decides: [B, A, T] bool, which tokens of `local` are decision words, which the words
+            before them do not determine; None if not known.
+        global_decides: [B, T'] bool, the same of `global_`.
         local_words: the words of the B * A captions in `local` without padding, in rows
             image * A + AU; None before `packed`, or if `local` is None.
         global_words: the words of the B captions in `global_` without padding; None before
@@ -88,6 +92,8 @@ class Batch:
     global_: Tensor | None = None
     landmarks: Tensor | None = None
     subjects: Tensor | None = None
+    local_decides: Tensor | None = None
+    global_decides: Tensor | None = None
     local_words: PackedWords | None = None
     global_words: PackedWords | None = None
 
@@ -98,9 +104,11 @@ class Batch:
         """
         local, global_ = self.local_words, self.global_words
         if local is None and self.local is not None:
-            local = pack_words(self.local.flatten(0, 1))
+            decides = self.local_decides
+            decides = None if decides is None else decides.flatten(0, 1)
+            local = pack_words(self.local.flatten(0, 1), decides)
         if global_ is None and self.global_ is not None:
-            global_ = pack_words(self.global_)
+            global_ = pack_words(self.global_, self.global_decides)
         return replace(self, local_words=local, global_words=global_)
 
     def to(self, device: torch.device) -> "Batch":
@@ -208,6 +216,40 @@ class Describes(ABC):
                 the whole face); longer captions are cut.
             length_penalty: an exponent: captions are compared by their log-probability divided by
                 (number of words) ** length_penalty.
+        """
+
+
+class CaptionLikelihoods(NamedTuple):
+    """The log-likelihoods of candidate captions of B images, in nats, given the image.
+
+    Each is the sum over the caption's words, each word after the words before it; -inf where there
+    is no candidate.
+
+    Attributes:
+        local: [B, A, K], of K candidates for each of A action units; None if the model does not
+            write local captions.
+        global_: [B, G], of G candidates for the whole face; None if the model does not write
+            global captions.
+    """
+
+    local: Tensor | None
+    global_: Tensor | None
+
+
+class RatesCaptions(ABC):
+    """A model that gives the likelihood of captions that others wrote."""
+
+    @abstractmethod
+    def rate(
+        self, images: Tensor, candidates: Callable[[Tensor], Tokens]
+    ) -> tuple[Outputs, CaptionLikelihoods]:
+        """Return the outputs of a model without captions, and the likelihood of given captions.
+
+        Args:
+            images: [B, 3, S, S], float and normalised.
+            candidates: called once with the scores of the images, [B, A]; returns the candidates,
+                each laid out as in `Batch.local`: ``local`` [B, A, K, T] and ``global_``
+                [B, G, T'], on the CPU; a row of <pad> alone is no candidate.
         """
 
 
@@ -398,6 +440,18 @@ class Model(nn.Module, ABC):
                 hint=f"choose from: {', '.join(cls.au_losses)}",
             )
 
+    def check_loss_weights(self, weights: Mapping[str, float]) -> None:
+        """Check that the setting ``training.loss_weights`` names losses of the model only.
+
+        Args:
+            weights: the setting.
+
+        Raises:
+            UsageError: it names a loss that the model does not have.
+        """
+        for name in weights.keys() - set(self.terms):
+            raise unknown_name_error("loss of the model", name, list(self.terms))
+
     def stages(self, epochs: int) -> Sequence[Stage]:
         """Return the stages of the training, for example first the heads, then all parameters.
 
@@ -551,8 +605,12 @@ class Model(nn.Module, ABC):
         return {}
 
 
-def means(sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the mean of every loss, and the sum of the means as ``total``.
+def means(
+    sums: Mapping[str, Tensor],
+    counts: Mapping[str, Tensor],
+    weights: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Tensor]:
+    """Return the mean of every loss, and the weighted sum of the means as ``total``.
 
     The mean of a loss that has no items is 0.
 
@@ -560,11 +618,16 @@ def means(sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> dict[str,
         sums: each loss by name, summed over its items, as `Model.loss` returns it.
         counts: the number by which each sum is divided: the number of items in the whole batch,
             divided by the number of processes, since the processes' gradients are averaged later.
+        weights: the weight of each loss in the total; 1 for losses that are not named.
     """
     losses = {
         term: value / torch.where(counts[term] > 0, counts[term], 1) for term, value in sums.items()
     }
-    return {**losses, "total": sum(losses.values())}  # type: ignore[dict-item]
+    weighted = [
+        value if (weight := weights.get(term, 1)) == 1 else value * weight
+        for term, value in losses.items()
+    ]
+    return {**losses, "total": sum(weighted)}  # type: ignore[dict-item]
 
 
 def mean_with_mirrored(model: Model, images: Tensor, scores: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ Source: "Towards End-to-End Explainable Facial Action Unit Recognition via Visio
 Learning" (ACM Multimedia 2024), section 3. Equations have the numbers of the paper.
 """
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
@@ -19,12 +20,14 @@ from fauds.nn.base import (
     Attends,
     Batch,
     BeamSearchOptions,
+    CaptionLikelihoods,
     Describes,
     Embeds,
     Guided,
     Model,
     Need,
     Outputs,
+    RatesCaptions,
     Spec,
     TestOutputs,
     Tokens,
@@ -37,7 +40,7 @@ from fauds.nn.layers.dair import DAIR
 from fauds.nn.layers.decoder import CaptionDecoder
 from fauds.nn.layers.heads import BranchHeads, GlobalHead, focus
 from fauds.nn.layers.map_agreement import agreement, au_regions, cosine
-from fauds.nn.layers.words import PAD, WordLogits
+from fauds.nn.layers.words import PAD, UNK, PackedWords, WordLogits, pack_words
 from fauds.nn.loaded_tensors import LoadedTensors
 from fauds.settings import AULoss, BackboneSettings, ModelSettings
 
@@ -83,6 +86,11 @@ class VLFAUSettings(ModelSettings):
         cues: the weight of a term that is not in the paper: 1 - cos(S_a, A_a), where S_a is the
             spatial attention map of the branch of AU a (eq. 3), and A_a the map of where this AU is
             visible on the face. 0 for training without it; it needs landmarks and `multi_level`.
+        decision_weight: the weight of a caption's decision words (those that the words before them
+            do not determine, see `fauds.captions.decisions`) relative to its other words in the
+            mean of eq. 10 and 11. The paper has no such weights: 1.
+        word_dropout: the share of the words fed in training that are replaced by <unk>, so that the
+            next word cannot be guessed from them alone; start tokens are kept. Not in the paper: 0.
     """
 
     backbone: BackboneSettings
@@ -104,6 +112,8 @@ class VLFAUSettings(ModelSettings):
     head_dropout: float = Field(0.0, ge=0, lt=1)
     # Left out of saved settings unless used, so that older runs have the same settings.
     cues: float = Field(0.0, ge=0, exclude_if=lambda weight: not weight)
+    decision_weight: float = Field(1.0, ge=1, exclude_if=lambda weight: weight == 1)
+    word_dropout: float = Field(0.0, ge=0, lt=1, exclude_if=lambda share: not share)
 
     @model_validator(mode="after")
     def _languages_need_branches(self) -> "VLFAUSettings":
@@ -159,7 +169,7 @@ class _BackboneFeatures(NamedTuple):
     maps: Tensor | None
 
 
-class VLFAU(Model, Describes, Attends, Embeds, Guided):
+class VLFAU(Model, Describes, RatesCaptions, Attends, Embeds, Guided):
     """VL-FAU, a network that predicts AUs and describes them in words.
 
     It is the network of section 3 of the paper (ACM Multimedia 2024), with any of the ablations of
@@ -203,6 +213,7 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         aus: the names of the AUs, of which the maps of AUs need to know where they are visible; ()
             if fauds does not know all of them.
         cues: the weight of the term that aligns attention maps with AU maps; see `VLFAUSettings`.
+        decision_weight, word_dropout: see `VLFAUSettings`.
 
     Attributes:
         stem.body: the timm network, into which the weights of a backbone alone are loaded.
@@ -246,10 +257,13 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         begin: Literal["mean", "zeros"] = "mean",
         aus: tuple[str, ...] = (),
         cues: float = 0.0,
+        decision_weight: float = 1.0,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_aus, self.image_size = num_aus, image_size
         self.aus, self.cues = aus, cues
+        self.decision_weight, self.word_dropout = decision_weight, word_dropout
         if cues:
             self.needs, self.terms = self.needs | {"landmarks"}, (*TERMS, CUE)
         self.stem = FourStages(
@@ -341,13 +355,22 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         local_logits = global_logits = global_au_logits = None
         if self.local_decoder is not None and batch.local_words is not None:
             rows = encoded.branches.flatten(0, 1)
-            local_logits, _ = self.local_decoder(rows, batch.local_words)
+            local_logits, _ = self.local_decoder(rows, self._fed(batch.local_words))
         if self.global_decoder is not None and batch.global_words is not None:
-            global_logits, attended = self.global_decoder(encoded.whole, batch.global_words)
+            words = self._fed(batch.global_words)
+            global_logits, attended = self.global_decoder(encoded.whole, words)
             if self.global_head is not None:
                 global_au_logits = self.global_head(global_logits.mean_per_row(attended))
         outputs = (au_logits, local_logits, global_logits, global_au_logits)
         return VLFAUOutput(*outputs, encoded.maps)
+
+    def _fed(self, words: PackedWords) -> PackedWords:
+        """Return captions of which, in training, a share of the fed words is <unk>."""
+        if not self.training or not self.word_dropout or not words.steps:
+            return words
+        dropped = torch.rand(words.inputs.shape, device=words.inputs.device) < self.word_dropout
+        dropped[: words.steps[0]] = False
+        return dataclasses.replace(words, inputs=words.inputs.masked_fill(dropped, UNK))
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Return the number of items over which each loss is averaged; see `loss_counts`.
@@ -360,7 +383,7 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
 
     def loss(self, output: VLFAUOutput, batch: Batch, weights: Tensor) -> dict[str, Tensor]:
         """Return each of the losses by name, summed over its items; see `loss_sums`."""
-        sums = loss_sums(output, batch.labels, weights, self.au_loss)
+        sums = loss_sums(output, batch.labels, weights, self.au_loss, self.decision_weight)
         if not self.cues or output.maps is None or batch.landmarks is None:
             return sums
         maps = output.maps.float()
@@ -377,7 +400,8 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
 
         A word of a reference caption is a hit if the decoder has it among its five most probable
         words, after being fed the reference words before it (teacher forcing). The measures
-        "local_word_top5" and "global_word_top5" are (hits, words).
+        "local_word_top5" and "global_word_top5" are (hits, words); "local_decision_top1" and
+        "global_decision_top1" are those of the most probable word on decision words alone.
 
         If the batch has landmarks, the attention map of each coded AU is compared with the map of
         where this AU is visible: "att_cos", "att_inside" and "att_pointing"; see
@@ -390,6 +414,10 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
             for name, logits in words.items()
             if logits is not None
         }
+        for scope, logits in (("local", output.local_logits), ("global", output.global_logits)):
+            if logits is not None and logits.decides is not None:
+                decided = (logits.hits(1) & logits.decides).sum()
+                hits[f"{scope}_decision_top1"] = decided, logits.decisions
         probabilities = output.au_logits.float().softmax(dim=-1)[..., 1]
         if output.maps is None or batch.landmarks is None or not self.aus:
             return TestOutputs(probabilities, hits)
@@ -485,6 +513,28 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         tokens = Tokens(local_tokens, global_tokens)
         return Outputs(self._probabilities(encoded), encoded.features, encoded.maps, tokens)
 
+    @torch.inference_mode()
+    def rate(
+        self, images: Tensor, candidates: Callable[[Tensor], Tokens]
+    ) -> tuple[Outputs, CaptionLikelihoods]:
+        """Return all outputs except captions, and the likelihood of captions that others wrote.
+
+        The image features are computed once. See `RatesCaptions.rate`.
+        """
+        encoded = self._encode(images)
+        scores = self._probabilities(encoded)
+        tokens = candidates(scores)
+        local = global_ = None
+        if self.local_decoder is not None and tokens.local is not None:
+            rated = _rated(
+                self.local_decoder, encoded.branches.flatten(0, 1), tokens.local.flatten(0, 1)
+            )
+            local = torch.unflatten(rated, 0, (len(images), self.num_aus))
+        if self.global_decoder is not None and tokens.global_ is not None:
+            global_ = _rated(self.global_decoder, encoded.whole, tokens.global_)
+        outputs = Outputs(scores, encoded.features, encoded.maps, Tokens(None, None))
+        return outputs, CaptionLikelihoods(local, global_)
+
     def reason_without(self, capability: type) -> str | None:
         """Return why the model lacks a capability, as text; None if it has the capability.
 
@@ -494,7 +544,8 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         Args:
             capability: a key of `fauds.nn.base.CAPABILITIES`, for example `Describes`.
         """
-        if capability is Describes and self.local_decoder is None and self.global_decoder is None:
+        decoders = (self.local_decoder, self.global_decoder)
+        if capability in (Describes, RatesCaptions) and decoders == (None, None):
             return "local_language and global_language are off: there is no caption decoder"
         if capability is Attends and self.dair is None:
             return "multi_level is off: there are no AU branches with attention maps"
@@ -535,8 +586,28 @@ class VLFAU(Model, Describes, Attends, Embeds, Guided):
         return logits.float().softmax(dim=-1)[..., 1]
 
 
+def _rated(decoder: CaptionDecoder, values: Tensor, tokens: Tensor) -> Tensor:
+    """Return the log-likelihood of K candidate captions of each of R rows, in nats, [R, K].
+
+    Args:
+        decoder: the decoder, in evaluation mode.
+        values: the image features of each row, [R, P, d].
+        tokens: the candidates, [R, K, T] long, on the CPU; see `RatesCaptions.rate`.
+    """
+    candidates = tokens.shape[1]
+    packed = pack_words(tokens.flatten(0, 1)).to(values.device)
+    logits, _ = decoder(values.repeat_interleave(candidates, dim=0), packed)
+    log_p = -F.cross_entropy(_at_least_float32(logits.logits), packed.targets, reduction="none")
+    total = log_p.new_zeros(len(packed.lengths)).index_add(0, packed.rows, log_p)
+    return total.masked_fill(packed.lengths == 0, -torch.inf).view(-1, candidates)
+
+
 def loss_sums(
-    output: VLFAUOutput, labels: Tensor, weights: Tensor, au_loss: AULoss = "entropy"
+    output: VLFAUOutput,
+    labels: Tensor,
+    weights: Tensor,
+    au_loss: AULoss = "entropy",
+    decision_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Return the four losses of the VL-FAU paper, each summed over its items, in nats.
 
@@ -552,6 +623,7 @@ def loss_sums(
         weights: the class weights [A], gamma of eq. 9.
         au_loss: the loss of ``fau`` and ``gau``: "entropy" as in the paper, or "asymmetric", the
             loss of ME-GraphAU; see `fauds.nn.layers.heads.focus`.
+        decision_weight: the weight of decision words in the mean over a caption's words.
 
     Returns:
         Four scalars with the names ``fau``, ``lgen``, ``ggen`` and ``gau``.
@@ -562,8 +634,8 @@ def loss_sums(
     coded_with_global = coded if has_global is None else coded & has_global.unsqueeze(1)
     sums = {
         "fau": _au_sum(output.au_logits, labels, weights, coded, au_loss),
-        "lgen": _word_sum(local, coded.flatten()),
-        "ggen": _word_sum(global_, None),
+        "lgen": _word_sum(local, coded.flatten(), decision_weight),
+        "ggen": _word_sum(global_, None, decision_weight),
         "gau": _au_sum(output.global_au_logits, labels, weights, coded_with_global, au_loss),
     }
     empty = output.au_logits.new_zeros(())
@@ -661,18 +733,25 @@ def _au_sum(
     return (entropy * weights * coded).sum()
 
 
-def _word_sum(words: WordLogits | None, counted: Tensor | None) -> Tensor | None:
-    """Return the sum over captions of the mean cross-entropy of the caption's words.
+def _word_sum(
+    words: WordLogits | None, counted: Tensor | None, decision_weight: float
+) -> Tensor | None:
+    """Return the sum over captions of the (weighted) mean cross-entropy of the caption's words.
 
     This is the sum in eq. 10 or 11 of the VL-FAU paper. The result is None if `words` is None.
 
     Args:
         words: the logits of the words of R captions; or None.
         counted: bool [R], the captions that are counted; all captions if None.
+        decision_weight: the weight of decision words in the mean; 1 for the paper's mean.
     """
     if words is None:
         return None
     entropy: Tensor = _WordEntropy.apply(_at_least_float32(words.logits), words.targets)
+    if decision_weight != 1 and words.decides is not None:
+        weights = 1 + (decision_weight - 1) * words.decides.to(entropy.dtype)
+        mean_weight = words.mean_per_row(weights).clamp(min=1)
+        entropy = entropy * weights / mean_weight[words.rows]
     share = words.lengths.clamp(min=1).to(entropy.dtype).reciprocal()
     if counted is not None:
         share = share * counted

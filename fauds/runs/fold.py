@@ -23,6 +23,7 @@ from fauds.runs.predict import (
     Inference,
     epoch_predictor,
     explain,
+    image_gains,
     infer,
     no_image_words,
 )
@@ -88,7 +89,8 @@ def _caption_header(inputs: Inputs) -> dict[str, Any]:
 
     This part has the vocabularies ("words") and the number of tokens of the longest caption
     ("longest"), each for "local" captions (of one AU) and for "global" captions (of the whole
-    face). It is empty if the model needs no captions.
+    face), and the settings on which the wording of captions depends ("wording"). It is empty if the
+    model needs no captions.
     """
     if inputs.captions is None or inputs.faces.captions is None:
         return {}
@@ -99,6 +101,7 @@ def _caption_header(inputs: Inputs) -> dict[str, Any]:
             for scope, words in inputs.captions.words().items()
         },
         "longest": {"local": tokens.local.shape[1], "global": tokens.global_.shape[1]},
+        "wording": inputs.captions.wording,
     }
 
 
@@ -253,6 +256,7 @@ class FoldRun:
             measures |= {
                 k: v for k, v in baseline.items() if k.removesuffix("_no_image") in measures
             }
+            measures |= image_gains(measures)
         rows = np.flatnonzero(self.test_frames)
         chosen, explained = self._explained(model, rows)
         check_unchanged(inputs.face_images)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fauds.captions.candidates import WORDING
 from fauds.captions.caption_tables import NO_CAPTIONS
 from fauds.captions.templates import languages, template_hash
 from fauds.captions.vocabulary import Words
@@ -61,6 +62,12 @@ class CaptionTables:
             names: the AUs that have captions of their own, which are columns of `captions`.
         """
         return captions_of(self.captions, self.phrases, self.vocabulary, names)
+
+    @property
+    def wording(self) -> dict[str, Any]:
+        """The settings on which the wording of the captions depends, see `WORDING`."""
+        older = {"style": "plain", "occurrence_at": None}
+        return {name: (older | self.settings)[name] for name in WORDING}
 
     def words(self) -> dict[str, Words]:
         """Return the vocabularies of "local" (of one AU) and "global" (of the face) captions."""

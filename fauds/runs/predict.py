@@ -35,7 +35,7 @@ from fauds.training.device import (
     normalise,
     on_device,
 )
-from fauds.training.face_set import FaceSet
+from fauds.training.face_set import FaceSet, FrameCaptions
 
 Measures = dict[str, tuple[float, int]]
 """Maps the name of a metric to (mean, count), its mean over items and the number of items."""
@@ -217,11 +217,14 @@ def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
 
     Returns:
         Maps "local_word_top5_no_image" and "global_word_top5_no_image" to the accuracy and the
-        number of words; empty if the frames have no captions.
+        number of words, and "local_decision_top1_no_image" and "global_decision_top1_no_image" to
+        the accuracy of the most probable word on decision words and their number; empty if the
+        frames have no captions.
     """
     if train.captions is None or test.captions is None:
         return {}
     tokens = test.captions.tokens
+    measures = _no_image_decisions(train.captions, test.captions)
     hits = words = 0.0
     for au in range(test.captions.local.shape[1]):
         training = _distinct_captions(train.captions.local[:, au], tokens.local)
@@ -233,10 +236,58 @@ def no_image_words(train: FaceSet, test: FaceSet) -> Measures:
     tested = _distinct_captions(test.captions.global_, tokens.global_)
     baseline = NoImageBaseline(_distinct_captions(train.captions.global_, tokens.global_))
     global_words = sum((len(caption) - 1) * times for caption, times in tested)
-    return {
+    return measures | {
         "local_word_top5_no_image": (hits / words if words else float("nan"), int(words)),
         "global_word_top5_no_image": (baseline.accuracy(tested), global_words),
     }
+
+
+def _no_image_decisions(train: FrameCaptions, test: FrameCaptions) -> Measures:
+    """Return the accuracy of the baseline's most probable word on the decision words of captions.
+
+    The baseline knows the words before, as the decoder does, and for local captions the AU.
+    """
+    measures: Measures = {}
+    tokens = test.tokens
+    for scope, ids, decides, columns in (
+        ("local", tokens.local, tokens.local_decides, [c.local.T for c in (train, test)]),
+        ("global", tokens.global_, tokens.global_decides, [c.global_[None] for c in (train, test)]),
+    ):
+        if decides is None:
+            continue
+        hits = words = 0
+        for trained, tested in zip(*columns, strict=True):
+            baseline = NoImageBaseline(_distinct_captions(trained, ids), k=1)
+            for row, times in zip(*np.unique(tested, return_counts=True), strict=True):
+                length = int((ids[row] != 0).sum())
+                counted = decides[row][:length].tolist()
+                hits += baseline.hits(ids[row][:length].tolist(), counted) * int(times)
+                words += sum(counted) * int(times)
+        accuracy = hits / words if words else float("nan")
+        measures[f"{scope}_decision_top1_no_image"] = accuracy, words
+    return measures
+
+
+def image_gains(measures: Measures) -> Measures:
+    """Return the share of the image's possible gain on decision words, by scope.
+
+    It is (accuracy - blind) / (1 - blind), where blind is the accuracy without the image after the
+    same words: 0 if the image adds nothing, 1 if it decides all words; NaN, of 0 words, if nothing
+    is left to gain.
+
+    Args:
+        measures: metrics with "local_decision_top1" and "local_decision_top1_no_image", and the
+            same of "global"; one that is missing gives none.
+    """
+    gains: Measures = {}
+    for scope in ("local", "global"):
+        names = (f"{scope}_decision_top1", f"{scope}_decision_top1_no_image")
+        if all(name in measures for name in names):
+            (accuracy, count), (blind, _) = (measures[name] for name in names)
+            undefined = blind == 1 or not count
+            gain = float("nan") if undefined else (accuracy - blind) / (1 - blind)
+            gains[f"{scope}_image_gain"] = gain, 0 if undefined else count
+    return gains
 
 
 def _distinct_captions(codes: np.ndarray, tokens: np.ndarray) -> list[tuple[list[int], int]]:

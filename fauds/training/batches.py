@@ -604,8 +604,16 @@ def _batch(
     optional: dict[str, Any] = {}
     if "captions" in needs and faces.captions is not None:
         captions, tokens = faces.captions, faces.captions.tokens
-        optional["local"] = torch.from_numpy(_trim(tokens.local[captions.local[rows]]))
-        optional["global_"] = torch.from_numpy(_trim(tokens.global_[captions.global_[rows]]))
+        local, global_ = captions.local[rows], captions.global_[rows]
+        optional["local"] = torch.from_numpy(_trim(tokens.local[local]))
+        optional["global_"] = torch.from_numpy(_trim(tokens.global_[global_]))
+        for name, codes, decides in (
+            ("local", local, tokens.local_decides),
+            ("global_", global_, tokens.global_decides),
+        ):
+            if decides is not None:
+                kept = decides[codes][..., : optional[name].shape[-1]]
+                optional[f"{name.strip('_')}_decides"] = torch.from_numpy(kept)
     if "landmarks" in needs and faces.landmarks is not None:
         optional["landmarks"] = torch.from_numpy(
             map_landmarks(faces.landmarks[rows], views.numpy())
@@ -631,6 +639,9 @@ def _without_content(batch: Batch) -> Batch:
         for name, tokens in (("local", batch.local), ("global_", batch.global_))
         if tokens is not None
     }
+    for name in ("local_decides", "global_decides"):
+        if (decides := getattr(batch, name)) is not None:
+            empty[name] = torch.zeros_like(decides)
     if batch.landmarks is not None:
         empty["landmarks"] = torch.full_like(batch.landmarks, torch.nan)
     return replace(batch, rows=batch.rows[:0], labels=torch.full_like(batch.labels, -1), **empty)

@@ -26,12 +26,18 @@ class CaptionTokens:
             `local`.
         local_vocabulary: the size of the vocabulary of local captions.
         global_vocabulary: the size of the vocabulary of global captions.
+        local_decides: bool, shaped like `local`: which tokens are decision words, which the words
+            before them do not determine (see `fauds.captions.decisions`); None if the tables are of
+            an older version that did not know them.
+        global_decides: the same of `global_`.
     """
 
     local: np.ndarray
     global_: np.ndarray
     local_vocabulary: int
     global_vocabulary: int
+    local_decides: np.ndarray | None = None
+    global_decides: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +126,14 @@ def caption_tokens(phrases: pa.Table, vocabulary: pa.Table) -> CaptionTokens:
     sizes = {
         scope: pc.sum(pc.equal(vocabulary["scope"], scope)).as_py() for scope in ("local", "global")
     }
-    padded = {
-        scope: _pad(phrases.filter(pc.equal(phrases["scope"], scope))["tokens"].to_pylist())
-        for scope in ("local", "global")
-    }
-    return CaptionTokens(padded["local"], padded["global"], sizes["local"], sizes["global"])
+    scoped = [phrases.filter(pc.equal(phrases["scope"], scope)) for scope in ("local", "global")]
+    padded = [_pad(rows["tokens"].to_pylist()) for rows in scoped]
+    decides: list[np.ndarray | None] = [None, None]
+    if "decides" in phrases.column_names:
+        decides = [_pad(rows["decides"].to_pylist()).astype(bool) for rows in scoped]
+    return CaptionTokens(
+        padded[0], padded[1], sizes["local"], sizes["global"], decides[0], decides[1]
+    )
 
 
 def _pad(sentences: Sequence[Sequence[int]]) -> np.ndarray:

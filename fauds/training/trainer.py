@@ -88,6 +88,7 @@ class Training:
         training = settings.training
         self._accelerator = make_accelerator(settings)
         model.check_au_loss(training.au_loss)
+        model.check_loss_weights(training.loss_weights)
         model.au_loss = training.au_loss
         if training.compile and model.backbone is not None:
             model.backbone.compile()
@@ -307,7 +308,8 @@ class Training:
         with nullcontext() if last else accelerator.no_sync(self._model):
             with accelerator.autocast():
                 output = self._model(batch)
-            losses = means(model.loss(output, batch, self._class_weights), by_term)
+            sums = model.loss(output, batch, self._class_weights)
+            losses = means(sums, by_term, self._settings.training.loss_weights)
             accelerator.backward(losses["total"])
         return torch.stack([losses[term].detach() for term in self._terms])
 

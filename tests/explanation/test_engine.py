@@ -1,5 +1,6 @@
 """A model gives the same outputs as in fauds bench, and unsuitable weights are refused."""
 
+import dataclasses
 import sys
 
 import cv2
@@ -9,11 +10,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fauds.captions import describe, parse
+from fauds.captions.tokens import Tokeniser
 from fauds.errors import DataError, UsageError
 from fauds.explanation import media as sources
 from fauds.explanation.engine import Explainer, visible_part
 from fauds.explanation.weights import open_weights
 from fauds.training import checkpoint
+from fauds.training.batches import centre_crop, scale_shorter_side
+from fauds.training.device import normalise
 from tests.explanation.models import AUS, WORDS, write_weights
 from tests.helpers import small
 
@@ -51,7 +56,7 @@ def test_explanations_of_test_faces_equal_the_predictions_of_fauds_bench(finishe
     predicted = pq.read_table(run / "fold2" / "predictions.parquet").to_pandas()
     frames = pq.read_table(run.parents[1] / "frames.parquet").to_pandas().set_index("frame_id")
     files = [raw / frames.loc[frame, "image"] for frame in predicted["frame_id"]]
-    weights = open_weights(run)
+    weights = with_words(open_weights(run), "free")
     crops = [frame.image for frame in sources.frames(files)]
     # The batch size differs from that of the run.
     outputs = Explainer(weights, device="cpu", batch_size=5).explain(crops)
@@ -67,6 +72,67 @@ def test_explanations_of_test_faces_equal_the_predictions_of_fauds_bench(finishe
     assert weights.synthetic
     assert weights.alignment["name"] == "elsewhere"
     assert "24 frames of 2 subjects, without part 2" in weights.trained_on
+
+
+def with_words(weights, words):
+    """Return weights with another value of the setting inference.words."""
+    inference = weights.settings.inference.model_copy(update={"words": words})
+    settings = weights.settings.model_copy(update={"inference": inference})
+    return dataclasses.replace(weights, settings=settings)
+
+
+@pytest.mark.slow
+def test_consistent_descriptions_assert_exactly_the_predicted_states(finished):
+    raw, run = finished
+    weights = with_words(open_weights(run), "consistent")
+    # A threshold at which some action units of each face are active.
+    weights = dataclasses.replace(weights, threshold=0.02)
+    frames = pq.read_table(run.parents[1] / "frames.parquet").to_pandas()
+    files = [raw / image for image in frames["image"][:10]]
+    crops = [frame.image for frame in sources.frames(files)]
+    explainer = Explainer(weights, device="cpu", batch_size=4)
+    outputs = explainer.explain(crops)
+    assert explainer.consistent
+    assert any(output.active for output in outputs)
+    for output in outputs:
+        for au in weights.aus:
+            assert parse(output.local[au]).asserts(au) == (au in output.active)
+            assert parse(output.face).asserts(au, others=False) == (au in output.active)
+    output = outputs[0]
+    model, words = weights.model(), weights.words["local"]
+    features = model._encode(normalise(whole(crops[0], weights), weights.settings.model)).branches
+    for place, au in enumerate(weights.aus):
+        likelihoods = [
+            likelihood(model.local_decoder, features[:, place], describe(au, state), words)
+            for state in ("inactive", "active")
+        ]
+        assert output.support[au] == pytest.approx(likelihoods[1] - likelihoods[0], abs=1e-3)
+
+
+def whole(crop, weights):
+    """Return a face image as the model gets it."""
+    size = weights.settings.model.image_size
+    image = centre_crop(scale_shorter_side(crop, size), size)
+    return torch.from_numpy(image.transpose(2, 0, 1)[None])
+
+
+def likelihood(decoder, features, text, words):
+    """Return the log-likelihood of a text in nats, word by word."""
+    ids = [words.index()[token] for token in Tokeniser("en")(text)] + [2]
+    state, fed, total = decoder.start(features), 1, 0.0
+    for word in ids:
+        logits, state = decoder.step(state, torch.tensor([[fed]]))
+        total += float(logits.detach().log_softmax(dim=-1)[0, 0, word])
+        fed = word
+    return total
+
+
+def test_weights_that_do_not_say_what_they_were_trained_on_describe_freely(plain, crops):
+    weights = with_words(open_weights(plain), "consistent")
+    assert "do not say" in weights.why_free
+    explainer = Explainer(weights, device="cpu")
+    assert not explainer.consistent
+    assert explainer.explain(crops)[0].support == {}
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ STATED = {  # stated by the paper, or fixed by the pretrained weights
     *("model.hidden", "model.attention_dim", "model.multi_level", "model.local_language"),
     *("model.global_language", "training.epochs", "training.batch_size", "training.optimiser"),
     *("training.betas", "training.weight_decay", "training.flip"),
+    "training.loss_weights",
 }
 MACHINE = {  # change no results, or only how many of them are kept
     *("training.accumulate", "training.workers", "training.device", "training.compile"),

@@ -130,7 +130,8 @@ class CaptionDecoder(nn.Module):
         with torch.autocast(values.device.type, enabled=False):
             states, contexts = run_lstm(inputs, words.inputs, words.steps)
         logits = self.readout(self.dropout(states))
-        return WordLogits(logits, words.targets, words.rows, words.lengths), contexts
+        of_words = (words.targets, words.rows, words.lengths, words.decides, words.decisions)
+        return WordLogits(logits, *of_words), contexts
 
     def _vocabulary_gates(self) -> Tensor:
         """Return what each word of the vocabulary, when fed, adds to the LSTM's gates, [V, 4h].

@@ -27,6 +27,9 @@ class PackedWords:
         targets: [N] long, the words to predict, that is the word after each input, <eos> included.
         rows: [N] long, the row number of the caption that each word belongs to.
         lengths: [R] long, the number of words to predict in each caption, 0 if it is all padding.
+        decides: [N] bool, whether each target is a decision word, which the words before it do not
+            determine (see `fauds.captions.decisions`); None if not known.
+        decisions: the number of decision words.
     """
 
     order: Tensor
@@ -35,16 +38,22 @@ class PackedWords:
     targets: Tensor
     rows: Tensor
     lengths: Tensor
+    decides: Tensor | None = None
+    decisions: int = 0
 
     def to(self, device: torch.device) -> "PackedWords":
         """Return the words on a device, copied without waiting for it."""
-        tensors = (self.inputs, self.targets, self.rows, self.lengths)
+        inputs, targets, rows, lengths = (
+            send(tensor, device) for tensor in (self.inputs, self.targets, self.rows, self.lengths)
+        )
+        decides = None if self.decides is None else send(self.decides, device)
+        order = send(self.order, device)
         return PackedWords(
-            send(self.order, device), self.steps, *(send(tensor, device) for tensor in tensors)
+            order, self.steps, inputs, targets, rows, lengths, decides, self.decisions
         )
 
 
-def pack_words(tokens: Tensor) -> PackedWords:
+def pack_words(tokens: Tensor, decides: Tensor | None = None) -> PackedWords:
     """Return the words of R captions without their padding.
 
     The number of words is needed on the CPU. Pack captions before they are moved to a GPU, as
@@ -54,6 +63,7 @@ def pack_words(tokens: Tensor) -> PackedWords:
     Args:
         tokens: [R, T] long, one caption in each row: <bos>, words, <eos>, then <pad>; a row of
             <pad> alone has no caption.
+        decides: [R, T] bool, which tokens are decision words; None if not known.
     """
     targets = tokens[:, 1:]
     lengths = (targets != PAD).sum(dim=1)
@@ -64,6 +74,7 @@ def pack_words(tokens: Tensor) -> PackedWords:
     order = order[: steps[0] if steps else 0]
     times = torch.arange(longest, device=tokens.device)
     present = times[:, None] < lengths[order]  # [T', R']
+    decided = None if decides is None else decides[:, 1:][order, :longest].t()[present]
     return PackedWords(
         order=order,
         steps=steps,
@@ -71,6 +82,8 @@ def pack_words(tokens: Tensor) -> PackedWords:
         targets=targets[order, :longest].t()[present],
         rows=order.expand(longest, -1)[present],
         lengths=lengths,
+        decides=decided,
+        decisions=0 if decided is None else int(decided.sum()),
     )
 
 
@@ -84,12 +97,15 @@ class WordLogits:
         rows: [N] long, 0..R-1, the caption that each word belongs to. The row of a local caption
             is image * A + AU.
         lengths: [R] long, the number of words of each caption, 0 if it is missing.
+        decides, decisions: see `PackedWords`.
     """
 
     logits: Tensor
     targets: Tensor
     rows: Tensor
     lengths: Tensor
+    decides: Tensor | None = None
+    decisions: int = 0
 
     def mean_per_row(self, values: Tensor) -> Tensor:
         """Return the mean of values over the words of each caption.

@@ -35,6 +35,9 @@ _BESIDE = {
 _TEXTS = {
     "word_top5": "Next word among the first five",
     "word_top5_no_image": "The same without an image",
+    "decision_top1": "Most probable word, on words that the words before do not determine",
+    "decision_top1_no_image": "The same without an image",
+    "image_gain": "Share of what an image could add to this that the model adds",
     "bleu4": "BLEU-4",
     "rouge_l": "ROUGE-L",
     "text_f1": "F1 of what the texts assert, against the labels",
