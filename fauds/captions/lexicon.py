@@ -178,7 +178,7 @@ class Lexicon:
                 "single": single,
                 "nothing": _PLACEHOLDER,
                 "side": "",
-                "again": False,
+                "mentioned": False,
             }
             settings |= words
             yield render("global.j2", regions=none, guesses=[], **settings)

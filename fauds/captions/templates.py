@@ -257,7 +257,7 @@ class Templates:
             variant=variant,
             single=single,
             side=side,
-            again=again,
+            mentioned=again,
             **(words | {"whose": words["their"]} if again else words),
         )
 

@@ -30,7 +30,7 @@ from fauds.protocols import user_files as protocol_files
 from fauds.tables.atomic import atomic
 from fauds.targets.occurrence import Occurrence
 
-CODED = "coded"
+CODED_RULE = "coded"
 
 
 @dataclass(frozen=True)
@@ -173,16 +173,18 @@ def _source(request: AdoptRequest) -> dict[str, Any]:
 def _target(request: AdoptRequest, table: CodeTable) -> Occurrence:
     decided = {*table.has("decision"), *table.has("probability")}
     graded = {*table.has("intensity")}
-    rule = request.occurrence or (CODED if decided else "intensity >= 2")
-    coded = decided if rule == CODED else graded
+    rule = request.occurrence or (CODED_RULE if decided else "intensity >= 2")
+    coded = decided if rule == CODED_RULE else graded
     available = [au for au in AUS if au in coded]
     if not available:
         raise UsageError(
             "The table does not code whether AUs occur."
-            if rule == CODED
+            if rule == CODED_RULE
             else "The table has no intensities.",
             where="--occurrence",
-            hint="use --occurrence 'intensity >= 2'" if rule == CODED else "use --occurrence coded",
+            hint="use --occurrence 'intensity >= 2'"
+            if rule == CODED_RULE
+            else "use --occurrence coded",
         )
     chosen = available if request.aus is None else [au_name(au) for au in request.aus]
     absent = [au for au in chosen if au not in available]

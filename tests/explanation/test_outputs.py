@@ -200,7 +200,7 @@ def test_the_events_of_a_video_name_the_weights(tmp_path: Path, suffix: str) -> 
         output.skip("talk.mp4", 31, 3.0, "no face was found")
     text = path.read_text(encoding="utf-8")
     assert "vlfau (a run), trained on x" in text
-    assert "brows from end to end" in text, "AU01 and AU02 of the largest face"
+    assert "brow is pulled up from end to end" in text, "AU01 and AU02 of the largest face"
     if suffix == ".srt":
         assert text.startswith("1\n00:00:01,000 --> 00:00:02,000\n")
     with pytest.raises(UsageError, match="There are several files"):
