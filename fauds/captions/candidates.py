@@ -11,7 +11,7 @@ from typing import Any
 from fauds.captions.build import highest_inactive
 from fauds.captions.templates import SUBJECT_WORDS, load, template_hash
 from fauds.captions.tokens import Tokeniser
-from fauds.captions.vocabulary import UNK, Words, encode
+from fauds.captions.vocabulary import UNK, Encoder, Words
 from fauds.facs import beside
 
 WORDING = ("language", "style", "degrees", "variants", "occurrence_at", "templates")
@@ -45,8 +45,8 @@ class Candidates:
     ) -> None:
         self._aus = tuple(aus)
         self._templates = load(wording["language"])
-        self._tokenise = Tokeniser(wording["language"])
-        self._index = {scope: known.index() for scope, known in words.items()}
+        tokenise = Tokeniser(wording["language"])
+        self._encode = {scope: Encoder(known, tokenise) for scope, known in words.items()}
         self._composed = wording["style"] == "composed"
         self._variants = range(int(wording["variants"]))
         self._at_most = highest_inactive(wording["occurrence_at"])
@@ -109,7 +109,7 @@ class Candidates:
         return self._local[key]
 
     def _candidate(self, text: str, scope: str, variant: int) -> Candidate:
-        return Candidate(text, tuple(encode(text, self._index[scope], self._tokenise, variant)))
+        return Candidate(text, tuple(self._encode[scope](text, variant)))
 
 
 def reason_against(wording: Mapping[str, Any] | None) -> str | None:

@@ -175,6 +175,7 @@ def _target(request: AdoptRequest, table: CodeTable) -> Occurrence:
     graded = {*table.has("intensity")}
     rule = request.occurrence or (CODED_RULE if decided else "intensity >= 2")
     coded = decided if rule == CODED_RULE else graded
+    other = "'intensity >= 2'" if rule == CODED_RULE else CODED_RULE
     available = [au for au in AUS if au in coded]
     if not available:
         raise UsageError(
@@ -182,9 +183,7 @@ def _target(request: AdoptRequest, table: CodeTable) -> Occurrence:
             if rule == CODED_RULE
             else "The table has no intensities.",
             where="--occurrence",
-            hint="use --occurrence 'intensity >= 2'"
-            if rule == CODED_RULE
-            else "use --occurrence coded",
+            hint=f"use --occurrence {other}",
         )
     chosen = available if request.aus is None else [au_name(au) for au in request.aus]
     absent = [au for au in chosen if au not in available]

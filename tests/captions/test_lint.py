@@ -99,9 +99,8 @@ def test_a_language_without_an_action_unit_is_reported(tmp_path: Path) -> None:
 def test_a_repeated_fragment_is_reported_with_both_places(own_templates: Change) -> None:
     root = own_templates("global.yaml", "- eyes are ~blinking\n", "- 'LIDS flutter'\n")
     path = root / "en" / "global.yaml"
-    text = path.read_text(encoding="utf-8").replace(
-        "eyelids are ~winking on one side", "lids flutter"
-    )
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("eyelids are ~winking on one side", "lids flutter")
     path.write_text(text, encoding="utf-8")
     problems = [str(problem) for problem in lint.check_templates("en", root).problems]
     assert any("repeats the one at" in problem for problem in problems), problems
