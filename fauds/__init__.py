@@ -114,7 +114,7 @@ def describe(
             None for the templates of fauds only.
         style: the style of the descriptions of single AUs, "plain" or "composed" (which also say
             which neighbouring AUs are active); None for the default style.
-        degrees: for a table, whether descriptions of single AUs say intensities, A to E.
+        degrees: for a table, whether descriptions say intensities, A to E.
         by: for a table, what decides whether an AU is active; None for the program's decisions,
             then probabilities, then intensities.
         threshold: for a table, the value from which an AU is active; None for probability 0.5, or
@@ -197,7 +197,7 @@ def events(
         apart: the time between two beginnings, in seconds, from which the text of several AUs says
             which came first.
         language: the language of the texts.
-        degrees: whether the texts of single AUs say the intensity at the peak, A to E.
+        degrees: whether the texts say the intensity at the peak, A to E.
         templates: a folder with the user's sentence templates; None for those of fauds only.
         columns: the names of columns by what they hold, where they are not the usual ones, such as
             ``{"frame": "Bildnummer"}``.

@@ -25,6 +25,8 @@ from fauds.facs import AUS
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 """The suffixes of the tables that are read from a folder."""
 
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+
 _FROZEN = 30
 """How many successive rows with the same fractional values are worth a word."""
 
@@ -214,6 +216,12 @@ def _paths(inputs: Sequence[Path]) -> list[Path]:
             raise UsageError(
                 "The table does not exist.", where=path, hint="check the name of the file or folder"
             )
+        if path.suffix.lower() in _WORKBOOKS:
+            raise UsageError(
+                "Excel files are not read.",
+                where=path,
+                hint="save the sheet as CSV UTF-8 (in Excel: File, Save As)",
+            )
         if not path.is_dir():
             paths.append(path)
             continue
@@ -264,7 +272,7 @@ class _TableClips:
         self, table: CodeTable, options: ReadingOptions, face: str, say: Callable[[str], None]
     ) -> None:
         self._table, self._options, self._face, self._say = table, options, face, say
-        self._stills = table.layout.images
+        self._stills = False
         self._numbered = "frame" in table.layout.places
         self._finished: set[ClipId] = set()
         self._clip: ClipId | None = None
@@ -311,7 +319,7 @@ class _TableClips:
     def _clips(self, rows: CodeRows) -> Iterator[ClipPart]:
         if not len(rows):
             return
-        if self._stills or _are_stills(rows):
+        if self._stills or _are_stills(rows, self._table.layout.images):
             self._stills = True
             yield self._still_part(rows)
             return
@@ -549,14 +557,27 @@ def _values(rows: CodeRows) -> tuple[Mapping[str, np.ndarray], ...]:
     return rows.decisions, rows.probabilities, rows.intensities
 
 
-def _are_stills(rows: CodeRows) -> bool:
-    """Return whether the rows are single images: named by images, or by keys without frames."""
+def _are_stills(rows: CodeRows, images: bool) -> bool:
+    """Return whether the rows are single images: named by images, or by keys without frames.
+
+    Args:
+        rows: the first rows of a table.
+        images: whether the columns of the table are those of single images, or of a video without
+            frame numbers.
+    """
+    if images and "image" in rows.texts:
+        return _suffix(rows.texts["image"][0].as_py()) not in DATASET_VIDEO_SUFFIXES
+    if images:
+        return True
     if "key" in rows.texts and "frame" not in rows.numbers:
         return True
     if "image" not in rows.texts or "subject" in rows.texts:
         return "image" in rows.texts and not {"frame", "time"} & rows.numbers.keys()
-    first = rows.texts["image"][0].as_py() or ""
-    return PurePosixPath(first.replace("\\", "/")).suffix.lower() in _STILLS
+    return _suffix(rows.texts["image"][0].as_py()) in _STILLS
+
+
+def _suffix(path: str | None) -> str:
+    return PurePosixPath((path or "").replace("\\", "/")).suffix.lower()
 
 
 def _equal(column: pa.Array, text: str) -> np.ndarray:

@@ -195,16 +195,22 @@ def degree_of(intensity: float | None) -> int | None:
 
 def notation(event: Event) -> str:
     """Return the codes of an event in FACS notation, with the peak's degree where it is known."""
-    codes = {}
-    for one in event.parts or (event,):
-        degree = degree_of(one.peak)
-        codes[one.au] = FacsCode(INTENSITIES[degree - 1] if degree else None, one.side)
-    return format_codes(codes)
+    letters = _letters(event)
+    return format_codes(
+        {one.au: FacsCode(letters.get(one.au), one.side) for one in event.parts or (event,)}
+    )
+
+
+def _letters(event: Event) -> dict[str, str]:
+    """Return the degree, "A" to "E", at the peak of each AU of an event where it is known."""
+    degrees = {one.au: degree_of(one.peak) for one in event.parts or (event,)}
+    return {au: INTENSITIES[degree - 1] for au, degree in degrees.items() if degree}
 
 
 def face_text(event: Event, wording: Wording, apart: float) -> str:
     """Return the text of a face on which the AUs of an event are active, and who came first."""
-    face = wording.face(event.aus, event.sex, event.sides)
+    degrees = _letters(event) if wording.degrees else {}
+    face = wording.face(event.aus, event.sex, event.sides, degrees)
     if max(event.onsets) < event.onset - apart:
         # Nothing begins here, and who came first was said where it did.
         return face

@@ -136,7 +136,7 @@ class FrameDescriber:
             else from_numpy(np.round(part.times, 6), pa.float64()),
             "sex": category(sexes - 1, ["F", "M"]),
             "codes": self._notation(active, degrees, sides) if self._codes else None,
-            "face_text": self._face_texts(active, sides, sexes),
+            "face_text": self._face_texts(active, degrees, sides, sexes),
         }
         for au in self.aus:
             columns[au] = from_numpy(active[au], pa.int8(), active[au] < 0)
@@ -169,23 +169,40 @@ class FrameDescriber:
         return degrees
 
     def _face_texts(
-        self, active: Mapping[str, np.ndarray], sides: Mapping[str, np.ndarray], sexes: np.ndarray
+        self,
+        active: Mapping[str, np.ndarray],
+        degrees: Mapping[str, np.ndarray],
+        sides: Mapping[str, np.ndarray],
+        sexes: np.ndarray,
     ) -> pa.DictionaryArray:
-        matrix = np.stack([*active.values(), *sides.values(), sexes.astype(np.int8)])
+        said = self._said_degrees(active, degrees)
+        matrix = np.stack([*active.values(), *said, *sides.values(), sexes.astype(np.int8)])
         names, side_names = [*active], [*sides]
 
         def text(row: list[int]) -> str | None:
-            states, coded = row[: len(names)], row[len(names) : -1]
+            states, levels = row[: len(names)], row[len(names) : 2 * len(names)]
+            coded = row[2 * len(names) : -1]
             if all(state < 0 for state in states):
                 return None
             shown = [au for au, state in zip(names, states, strict=True) if state == 1]
             of_sides = {
                 au: SIDES[side] for au, side in zip(side_names, coded, strict=True) if side >= 0
             }
-            return self._wording.face(shown, _SEXES[row[-1]], of_sides)
+            letters = {
+                au: INTENSITIES[level - 1] for au, level in zip(names, levels, strict=True) if level
+            }
+            return self._wording.face(shown, _SEXES[row[-1]], of_sides, letters)
 
         # A frame's text depends on what is active; AUs that are not coded do not change it.
         return _texts_of(matrix, text)
+
+    def _said_degrees(
+        self, active: Mapping[str, np.ndarray], degrees: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return the degree that the face's text says of each AU, 0 for none, int8 [N] each."""
+        if not self._wording.degrees:
+            return [np.zeros_like(degree) for degree in degrees.values()]
+        return [np.where(active[au] == 1, degree, 0) for au, degree in degrees.items()]
 
     def _local_texts(
         self,

@@ -40,7 +40,7 @@ class Wording:
 
     Args:
         language: the code of the language.
-        degrees: whether descriptions of single AUs say their intensities, A to E, where coded.
+        degrees: whether descriptions say intensities, A to E, where coded.
         templates: a folder with the user's templates; None for those of fauds only.
         variant: which of the paraphrases of each sentence to use, counted from 0.
 

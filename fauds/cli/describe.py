@@ -51,8 +51,8 @@ SCALE = click.option(
 @click.option(
     "--degrees",
     is_flag=True,
-    help="Say degrees, A (trace) to E (maximum), in the descriptions of single AUs, where the "
-    "tables have intensities.",
+    help="Say degrees, from a trace (A) to the maximum (E), where the tables have intensities; of "
+    "an event, the degree at its peak.",
 )
 @click.option("--codes", is_flag=True, help="Write FACS notation, such as 6+12C, beside the text.")
 @click.option("--aus", metavar="AU,AU", help="Describe only these AUs, such as 6,12.")

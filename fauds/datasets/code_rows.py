@@ -261,6 +261,12 @@ class CodeTable:
             rows = self._rows(batch)
             self.counts.rows += len(rows)
             yield rows
+        if not self.counts.rows:
+            raise self.file.error(
+                "The table has names of columns, but no rows.",
+                hint="the program may have seen no frame, or may have been stopped: let it write "
+                "the table again, or leave this file out",
+            )
         for name, (first, numbers) in self._without_number.items():
             if not numbers:
                 raise self.file.error(
@@ -686,8 +692,35 @@ def _scan_facs(table: CodeTable) -> CodeTable:
                 raise table.file.error(f"{error.what} ({error.where})", row, error.hint) from error
     codes = [code for parsed in known.values() for code in parsed.items()]
     present = {au for au, _ in codes}
+    if _lists_aus(table, [*known]):
+        places = {"au" if role == "codes" else role: of for role, of in table.layout.places.items()}
+        return _scan_long(
+            replace(table, layout=replace(table.layout, tool=LONG_TABLE, places=places))
+        )
     graded = frozenset(au for au, code in codes if code.degree and au in AUS)
     return replace(table, aus=tuple(au for au in AUS if au in present), graded=graded)
+
+
+def _lists_aus(table: CodeTable, texts: Sequence[str]) -> bool:
+    """Return whether a table has one row for each active AU: its frames have several rows.
+
+    Args:
+        table: a table in FACS notation.
+        texts: the distinct texts of the notation.
+    """
+    places = table.layout.places
+    if "frame" not in places or not all(_AU_TEXT.fullmatch(text) for text in texts):
+        return False
+    numbers = [places["frame"]]
+    names = [places[role] for role in ("subject", "clip", "image", "key", "face") if role in places]
+    return any(
+        len(batch) > int(_frame_starts(batch, table.layout).sum())
+        for batch in table.file.batches([*names, *_clocks(places)], numbers)
+    )
+
+
+def _clocks(places: Mapping[str, str]) -> list[str]:
+    return [places[role] for role in ("time", "time_ms") if role in places]
 
 
 def _scan_long(table: CodeTable) -> CodeTable:

@@ -85,6 +85,9 @@ _AU = re.compile(
     r"(?:[ _.-](?P<after>[a-z]+))?",
     re.IGNORECASE,
 )
+_LIKE_AU = re.compile(r"au[ _.-]?\d(?!.*text)", re.IGNORECASE)
+"""What names of columns look like that may be meant to hold an AU, but do not say it as usual."""
+
 _BARE = re.compile(r"0*(?P<number>[1-9]\d?)")
 _QUANTITIES: dict[str, Quantity] = {
     **dict.fromkeys(("c", "act", "active", "presence", "occurrence", "occ"), "decision"),
@@ -189,8 +192,11 @@ class CodeLayout:
         ]
         if self.sides:
             counts.append(f"sides of {abbreviated([*self.sides], 4)}")
-        weights = [f"weights: {self.weights}"] if self.weights else []
-        return f"{self.tool}: {', '.join([*shown, *counts, *weights])}"
+        unread = [name for name in self.others if _LIKE_AU.match(name)]
+        unread += self.unknown_aus
+        more = [f"not read: {abbreviated(unread, 4)}"] if unread else []
+        more += [f"weights: {self.weights}"] if self.weights else []
+        return f"{self.tool}: {', '.join([*shown, *counts, *more])}"
 
 
 _STATED = ("subject", "clip", "frame", "time", "time_ms", "image", "key", "codes", "au", "value")
@@ -341,8 +347,7 @@ def _places(names: Mapping[str, str], tool: str, columns: Mapping[str, str]) -> 
     if tool == "py-feat":
         # py-feat's "input" is the path of an image or a video.
         places.pop("image", None)
-        if "input" in names:
-            places["image"] = names["input"]
+        _add(places, names, image="input", face="identity")
     elif tool == "iMotions":
         _add(places, names, subject="name", clip="stimulusname", frame="frameno")
         if "time" in places:
@@ -382,6 +387,8 @@ def _au_columns(
     sides: dict[str, str] = {}
     unknown: list[str] = []
     others: list[str] = []
+    # Numbers alone name AUs only where other columns have names.
+    bare_aus = bool(taken) and not _are_counted(file.header)
     for name in file.header:
         if name in targets and name not in AUS:
             columns.append(AuColumn(name, name, "probability"))
@@ -390,8 +397,7 @@ def _au_columns(
             continue
         if _plain(name) in _KNOWN_OTHERS or name.startswith(" "):
             continue
-        # Numbers alone name AUs only where other columns have names.
-        bare = _BARE.fullmatch(name.strip()) if taken else None
+        bare = _BARE.fullmatch(name.strip()) if bare_aus else None
         match = _AU.fullmatch(name.strip()) or bare
         groups = match.groupdict() if match else {}
         after = (groups.get("after") or "").casefold()
@@ -408,6 +414,18 @@ def _au_columns(
             columns.append(_column(name, au, groups, after, tool))
     _check_once(file, columns)
     return tuple(columns), sides, unknown, others
+
+
+def _are_counted(header: Sequence[str]) -> bool:
+    """Return whether columns are numbered 0, 1, 2, ... or 1, 2, 3, ..., and do not name AUs.
+
+    There is no AU 3. BP4D has a column for each number up to 99, which do name AUs.
+    """
+    numbers = sorted(int(name) for name in header if name.isdecimal())
+    return 2 < len(numbers) < 50 and numbers in (
+        [*range(len(numbers))],
+        [*range(1, len(numbers) + 1)],
+    )
 
 
 def _column(
@@ -473,6 +491,13 @@ def _without_au_columns(file: ColumnFile, layout: CodeLayout) -> CodeLayout:
         hint = (
             "the first line holds numbers, not names: write a first line that names every column, "
             "such as frame,AU01,AU02,..., in the order that the program documents"
+        )
+    elif len(file.header) == 1 and re.search(r"\s", file.header[0]):
+        hint = "put commas, semicolons or tabs between the columns, not blanks"
+    elif _are_counted(file.header):
+        hint = (
+            "columns numbered 0, 1, 2, ... do not say which AUs they hold: name them "
+            "AU01, AU02, ..., in the order that the program documents"
         )
     else:
         hint = (

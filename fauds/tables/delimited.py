@@ -301,8 +301,13 @@ class ColumnFile:
         hint = "use the same number of columns in every line; quote text that has a comma"
         if len(cells) > len(self.header) and self.form.delimiter == ",":
             hint += (
-                "; if the numbers have decimal commas, write them with decimal points, or put "
-                "semicolons between the columns"
+                "; if the numbers have decimal commas, write them with decimal points (OpenFace: "
+                "run it with LC_ALL=C), or put semicolons between the columns"
+            )
+        if len(cells) == len(self.header) + 1 and cells[0] == "1":
+            hint += (
+                "; if the first column has no name, as R's write.table leaves it, write the table "
+                "with row.names = FALSE or col.names = NA"
             )
         return hint
 
@@ -351,6 +356,13 @@ def open_columns(path: Path) -> ColumnFile:
             hint="write or copy the file again",
         )
     repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None and all(re.fullmatch(_NUMBER, name) for name in header):
+        raise DataError(
+            "The first line holds numbers, not the names of columns.",
+            where=f"{path}:{form.head + 1}",
+            hint="write a first line that names every column, such as frame,AU01,AU02, in the "
+            "order that the program documents",
+        )
     if repeated is not None:
         raise DataError(
             f"The first line names the column {repeated!r} twice.",

@@ -57,6 +57,8 @@ def test_videos_of_a_pyfeat_table_are_clips_and_images_are_not(tmp_path: Path) -
     images = "0,1,0.1,/d/b.jpg\n0,1,0.2,/d/c.jpg\n"
     assert clips(written(tmp_path, head + images)) == [("a", ["/d/b.jpg", "/d/c.jpg"])]
     assert clips(written(tmp_path, head + "0,1,0.1,\n2,1,0.2,\n")) == [("a", [0, 2])]
+    old = "FaceRectX,AU12,input\n1,0.1,/d/b.mp4\n1,0.2,/d/b.mp4\n"
+    assert clips(written(tmp_path, old)) == [("b", [0, 1])]
 
 
 def test_times_come_from_the_table_or_from_the_frame_rate(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_table_of_frames_has_codes_and_texts(cli, talk, tmp_path):
     row = table.iloc[20]
     assert (row["AU06"], row["AU12"], row["AU25"]) == (1, 1, 0)
     assert row["codes"] == "6C+12B" and row["AU12_intensity"] == pytest.approx(2.2)
-    assert row["face_text"] == fauds.describe({"AU06": 1, "AU12": 1}, "F").face
+    assert row["face_text"] == fauds.describe("6C+12B", "F").face
     assert row["AU12_text"] == fauds.describe({"AU12": "B"}).local["AU12"]
     assert table["AU12_text"][:10].isna().all()
     assert table["AU12_text"].notna().tolist() == (table["AU12"] == 1).tolist()
@@ -264,6 +264,7 @@ def test_sides_of_hand_coded_faces_are_said(cli, tmp_path):
     table = pd.read_csv(out, keep_default_na=False)
     assert table["codes"].tolist() == ["1C+2C+L12B", "0", "R14A"]
     assert table["AU12_side"].tolist() == ["L", "", ""]
+    assert table["face_text"][0] == fauds.describe("1C+2C+L12B", "F").face
     assert table["face_text"][0].endswith(" on her left.")
     assert table["face_text"][0].count(".") == 2 and "Her " in table["face_text"][0]
     assert table["AU12_text"][0].startswith("Coded on her left. ")

@@ -97,9 +97,9 @@ def test_pyfeat_of_any_version(tmp_path: Path, header: str, start: str) -> None:
     table = opened(
         tmp_path,
         f"{header}FaceRectY,FaceRectWidth,FaceRectHeight,FaceScore,x_0,AU01,AU11,AU12,anger,"
-        "approx_time,input\n"
-        f"{start}2,10,20,0.99,5,0.25,0.5,0.96,0.1,0:01,/data/talk.mp4\n"
-        f"{empty},,,,,,,,,0:01,/data/talk.mp4\n",
+        "approx_time,Identity,input\n"
+        f"{start}2,10,20,0.99,5,0.25,0.5,0.96,0.1,0:01,Person_0,/data/talk.mp4\n"
+        f"{empty},,,,,,,,,0:01,,/data/talk.mp4\n",
         sizes=True,
     )
     rows = all_rows(table)
@@ -109,6 +109,7 @@ def test_pyfeat_of_any_version(tmp_path: Path, header: str, start: str) -> None:
                                           "AU12": [0.96, None]}  # fmt: skip
     assert rows.has_face.tolist() == [True, False]
     assert rows.texts["image"].to_pylist() == ["/data/talk.mp4"] * 2
+    assert rows.texts["face"].to_pylist() == ["Person_0", None]
     assert rows.size is not None and rows.size.tolist()[0] == 200
 
 
@@ -267,6 +268,13 @@ def test_long_tables_have_one_row_an_au(tmp_path: Path) -> None:
         {"AU06": [0], "AU12": [1]},
         {"AU06": [None], "AU12": [0]},
     ], "an AU that is not listed beside zeros is not coded"
+    rows = all_rows(opened(tmp_path, "frame,AU\n1,6\n1,AU12\n2,12\n"))
+    assert values(rows.decisions) == {"AU06": [1, 0], "AU12": [1, 1]}
+
+
+def test_a_name_that_is_almost_an_aus_is_said_to_be_unread(tmp_path: Path) -> None:
+    layout = opened(tmp_path, "frame,AU12,AU12.1,AU99_r,AU12_text\n1,0,0,0,\n").layout
+    assert layout.described().endswith(", not read: AU12.1, AU99_r")
 
 
 def test_a_long_table_of_many_rows_keeps_the_rows_of_a_frame_together(tmp_path: Path) -> None:
@@ -362,6 +370,10 @@ def test_rows_below_a_confidence_count_as_not_coded(tmp_path: Path) -> None:
         ("frame,au,value\n1,12,1\n1,12,1\n", "AU12 is listed twice", "remove one", 3),
         ("frame,success,gaze_0_x,pose_Rx\n1,1,0,0\n", "No column holds action units", "-aus", None),
         ("1,2,4,5\n0,0,1,0\n", "No column holds action units", "numbers, not names", None),
+        ("0.5,1,1\n0.5,0,1\n", "holds numbers, not the names", "frame,AU01", 1),
+        ("frame,0,1,2,3\n1,0,0,0,0\n", "No column holds action units", "do not say which", None),
+        ("frame AU12\n1 0\n", "No column holds action units", "not blanks", None),
+        ("frame,AU12\n", "names of columns, but no rows", "leave this file out", None),
         ("frame,Smile,Brow Furrow\n1,0,0\n", "No column holds action units", "AFFDEX", None),
         ("frame,AU99\n1,0\n", "No column holds action units", "fauds knows AU01 to AU46", None),
         ("frame,AU12_r\n1,\n2,high\n3,low\n", "Column AU12_r holds texts, but no", "rename", 3),

@@ -310,6 +310,7 @@ def test_thousands_separators_are_told_from_decimal_commas(
 def test_lines_of_another_length_name_the_likely_cause(tmp_path: Path) -> None:
     for rows, cause in (
         ("0,5,1\n", "decimal commas"),
+        ("1,0,1\n2,0,1\n", "row.names = FALSE"),
         ("1,2\n3", "may have been stopped"),
     ):
         file = open_columns(written(tmp_path, f"AU01,AU12\n{rows}"))
