@@ -175,8 +175,10 @@ class FrameDescriber:
         sides: Mapping[str, np.ndarray],
         sexes: np.ndarray,
     ) -> pa.DictionaryArray:
-        said = self._said_degrees(active, degrees)
-        matrix = np.stack([*active.values(), *said, *sides.values(), sexes.astype(np.int8)])
+        shown_degrees = self._told_degrees(active, degrees)
+        matrix = np.stack(
+            [*active.values(), *shown_degrees, *sides.values(), sexes.astype(np.int8)]
+        )
         names, side_names = [*active], [*sides]
 
         def text(row: list[int]) -> str | None:
@@ -196,7 +198,7 @@ class FrameDescriber:
         # A frame's text depends on what is active; AUs that are not coded do not change it.
         return _texts_of(matrix, text)
 
-    def _said_degrees(
+    def _told_degrees(
         self, active: Mapping[str, np.ndarray], degrees: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """Return the degree that the face's text says of each AU, 0 for none, int8 [N] each."""

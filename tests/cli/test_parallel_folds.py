@@ -122,7 +122,7 @@ def whole(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only_run(workdir)
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_folds_trained_at_the_same_time_have_the_figures_of_one_process(
     whole: Path, machine: Callable[[str], Path], processes: int
 ) -> None:
@@ -137,6 +137,7 @@ def test_folds_trained_at_the_same_time_have_the_figures_of_one_process(
         assert f"fold {fold}, part {fold}: testing" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_two_processes_of_a_group_train_as_two_processes_without_groups(
     machine: Callable[[str], Path],
 ) -> None:

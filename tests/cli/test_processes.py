@@ -111,7 +111,9 @@ def alone(tables, bp4d_root, quick_tsne, tmp_path_factory) -> tuple[list[dict], 
     return outcome(workdir)
 
 
-@pytest.mark.parametrize(("processes", "passes"), [(2, 1), (2, 3)])
+@pytest.mark.parametrize(
+    ("processes", "passes"), [(2, 3), pytest.param(2, 1, marks=pytest.mark.exhaustive)]
+)
 def test_processes_and_passes_reproduce_one(alone, tables, bp4d_root, tmp_path, processes, passes):
     workdir = Path(copytree(tables, tmp_path / "workdir"))
     shared = bench(processes, workdir, bp4d_root / "2D+3D", f"training.accumulate={passes}")
@@ -175,7 +177,16 @@ def test_an_error_of_one_process_is_told_and_ends_all(tables, bp4d_root, tmp_pat
     assert "fauds/training" not in broken.stderr
 
 
-@pytest.mark.parametrize("end", ["all end well", "follower aborts", "leader fails"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "follower aborts",
+        *(
+            pytest.param(end, marks=pytest.mark.exhaustive)
+            for end in ("all end well", "leader fails")
+        ),
+    ],
+)
 def test_no_process_ends_before_the_first_one_has_written_everything(
     tables, bp4d_root, tmp_path, end
 ):

@@ -34,6 +34,9 @@ DISFA = ["AU01", "AU02", "AU04", "AU06", "AU09", "AU12", "AU25", "AU26"]
 KEYS = ["subject", "task", "frame"]
 
 
+WORD_METRICS = ("word", "text", "bleu", "rouge", "unparsed", "decision", "image_gain")
+
+
 @pytest.fixture(scope="module")
 def work(six_root, disfa_root, tmp_path_factory):
     """A workdir with six subjects of BP4D in two folds, and three of DISFA in three."""
@@ -160,7 +163,7 @@ def test_a_runs_own_predictions_give_its_own_figures(cli, work, six_root, tmp_pa
         again = theirs.row(row.metric, row.scope, row.au, row.fold, group=row.group)
         if again is None:
             # What words and texts need is not in predictions alone.
-            assert any(word in row.metric for word in ("word", "text", "bleu", "rouge", "unparsed"))
+            assert any(word in row.metric for word in WORD_METRICS)
             continue
         assert (again.value, again.low, again.high, again.n) == (
             row.value,

@@ -26,7 +26,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [os.kill, os.killpg])
+@pytest.mark.parametrize("order", [pytest.param(os.kill, marks=pytest.mark.exhaustive), os.killpg])
 def test_prepare_stops_on_sigterm_and_resumes_with_the_remaining_sequences(
     raw: Path, tmp_path: Path, order: Callable[[int, int], None]
 ) -> None:

@@ -168,13 +168,15 @@ def test_the_three_lines_of_use_work(written):
             "model.local_language=false",
         ),
         ("inference.flip=true",),
-        (
-            "model.backbone.name=vit_small_patch14_reg4_dinov2",
-            "model.backbone.args={embed_dim: 16, depth: 4, num_heads: 2}",
-        ),
-        (
-            "model.backbone.name=eva02_tiny_patch14_224",
-            "model.backbone.args={embed_dim: 16, depth: 4, num_heads: 2}",
+        *(
+            pytest.param(
+                (
+                    f"model.backbone.name={name}",
+                    "model.backbone.args={embed_dim: 16, depth: 4, num_heads: 2}",
+                ),
+                marks=pytest.mark.exhaustive,
+            )
+            for name in ("vit_small_patch14_reg4_dinov2", "eva02_tiny_patch14_224")
         ),
     ],
 )

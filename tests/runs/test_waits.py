@@ -29,6 +29,7 @@ MULTICLASS = {"au-cues"}
 """The families that predict classes of which each image has one."""
 
 FRAMES, BATCH, VOCABULARY = 8, 4, 11
+ALWAYS = ("paper", "tiny", "tiny+cues")
 PRESETS = [(name, preset) for name in MODELS for preset in presets.names(name)]
 CHANGES = (
     f"training.batch_size={BATCH}",
@@ -104,7 +105,13 @@ def on_gpu(*tensors: Tensor | None) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "preset"), PRESETS)
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        pytest.param(*one, marks=() if one[1] in ALWAYS else pytest.mark.exhaustive)
+        for one in PRESETS
+    ],
+)
 def test_no_step_of_a_training_waits_until_the_gpu_has_nothing_to_do(gpu, faces, name, preset):
     settings = presets.run_settings(name, preset, CHANGES)
     model = built(gpu, name, settings)

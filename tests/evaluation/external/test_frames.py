@@ -159,7 +159,10 @@ def test_fauds_own_table_of_videos_is_scored_by_its_probabilities(tmp_path: Path
     assert values(external) == SCORES
 
 
-@given(st.lists(st.integers(-(2**53) + 1, 2**53 - 1), max_size=5, unique=True), st.booleans())
+@given(
+    st.lists(st.integers(-(2**53) + 1, 2**53 - 1), min_size=1, max_size=5, unique=True),
+    st.booleans(),
+)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whole_numbers_are_read_exactly(tmp_path: Path, frames: list[int], points: bool) -> None:
     cells = [f"{frame}.0" if points else str(frame) for frame in frames]

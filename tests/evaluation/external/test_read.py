@@ -187,7 +187,8 @@ def test_predictions_for_another_version_of_the_benchmark_are_refused(tmp_path: 
     assert predictions(path(2, metadata=2)).frames.tolist() == [5, 9]
 
 
-def test_a_file_without_rows_contains_no_predictions(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("subject,task,frame,AU01,AU12\n")
-    assert len(predictions(path).frames) == 0
+    with pytest.raises(DataError, match="names of columns, but no rows"):
+        predictions(path)
