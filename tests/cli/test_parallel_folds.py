@@ -155,6 +155,7 @@ def test_two_processes_of_a_group_train_as_two_processes_without_groups(
     assert [line["total"] for line in own_log] == pytest.approx([line["total"] for line in log])
 
 
+@pytest.mark.exhaustive
 def test_a_killed_group_ends_all_and_the_printed_command_goes_on_to_the_same_figures(
     whole: Path, machine: Callable[[str], Path]
 ) -> None:

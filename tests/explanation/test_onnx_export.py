@@ -161,11 +161,14 @@ def test_the_three_lines_of_use_work(written):
             "model.backbone.args={depths: [1, 1, 1, 1], dims: [8, 8, 16, 16]}",
             "model.msc_pool=after",
         ),
-        (
-            "model.backbone.name=resnet18",
-            "model.backbone.args={channels: [8, 8, 16, 16]}",
-            "model.multi_level=false",
-            "model.local_language=false",
+        pytest.param(
+            (
+                "model.backbone.name=resnet18",
+                "model.backbone.args={channels: [8, 8, 16, 16]}",
+                "model.multi_level=false",
+                "model.local_language=false",
+            ),
+            marks=pytest.mark.exhaustive,
         ),
         ("inference.flip=true",),
         *(
