@@ -98,7 +98,9 @@ def _measure(video: Path, detector: str, every: int, text: bool) -> None:
     files = sources.find_media([video])
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_output(Path(folder) / "faces.parquet", weights.aus, text) as sink,
+        open_output(
+            Path(folder) / "faces.parquet", weights.aus, weights.texts if text else ()
+        ) as sink,
     ):
         summary = run(sources.frames(files), cutter, explainer, [sink], [], advance)
     seconds, frames = moments[-1][0] - moments[0][0], moments[-1][1] - moments[0][1]

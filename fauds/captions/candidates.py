@@ -12,6 +12,7 @@ from fauds.captions.build import highest_inactive
 from fauds.captions.templates import SUBJECT_WORDS, load, template_hash
 from fauds.captions.tokens import Tokeniser
 from fauds.captions.vocabulary import UNK, Encoder, Words
+from fauds.errors import DataError
 from fauds.facs import beside
 
 WORDING = ("language", "style", "degrees", "variants", "occurrence_at", "templates")
@@ -74,22 +75,27 @@ class Candidates:
 
         There is one for each paraphrase and each sex (or none), unless a word of it is not in the
         vocabulary.
+
+        Raises:
+            DataError: there is none.
         """
         key = tuple(au for au in self._aus if au in active)
         if key not in self._face:
-            self._face[key] = [
-                candidate
+            texts = [
+                (self._templates.face(key, sex, variant, at_most=self._at_most), variant)
                 for variant in self._variants
                 for sex in SUBJECT_WORDS
-                if UNK
-                not in (
-                    candidate := self._candidate(
-                        self._templates.face(key, sex, variant, at_most=self._at_most),
-                        "global",
-                        variant,
-                    )
-                ).tokens
             ]
+            candidates = [self._candidate(text, "global", variant) for text, variant in texts]
+            known = [candidate for candidate in candidates if UNK not in candidate.tokens]
+            if not known:
+                raise DataError(
+                    "The model's vocabulary lacks a word of every description of "
+                    f"{', '.join(key) or 'a face without active action units'}.",
+                    hint="train it on captions of these templates, or describe freely: "
+                    "inference.words=free",
+                )
+            self._face[key] = known
         return self._face[key]
 
     def _of_au(self, au: str, state: str, near: tuple[str, ...]) -> list[Candidate]:

@@ -180,7 +180,7 @@ def explain(
     with ExitStack() as stack:
         sink = stack.enter_context(_sink(out, opened, not no_text, len(media) > 1))
         painters = (
-            [stack.enter_context(AnnotatedMedia(annotate, inputs, opened.described))]
+            [stack.enter_context(AnnotatedMedia(annotate, inputs, opened.description))]
             if annotate
             else []
         )
@@ -271,7 +271,13 @@ def _sink(out: Path | None, weights: "Weights", texts: bool, several: bool) -> A
 
     if out is None:
         return nullcontext(Printed(click.echo))
-    return open_output(out, weights.aus, texts, several=several, weights=weights.described)
+    return open_output(
+        out,
+        weights.aus,
+        weights.texts if texts else (),
+        several=several,
+        weights=weights.description,
+    )
 
 
 def _bar(stack: ExitStack, images: int) -> Callable[[int], None]:

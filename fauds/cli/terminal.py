@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from fauds.explanation.explained import Explanation
+from fauds.explanation.explained import Explanation, MediaFrame
 from fauds.facs import MOST_BESIDE, STATES, intensity_column
 from fauds.protocols import folds as folding
 from fauds.report.formatting import new_console, new_table, percent
@@ -394,14 +394,7 @@ class Printed:
                 self._echo(f"{explanation}\n")
         self._video = explanations[0].source
 
-    def skip(
-        self,
-        source: str,
-        frame: int,
-        timestamp: float | None,
-        why: str,
-        timing: str | None = None,
-    ) -> None:
+    def skip(self, frame: MediaFrame, why: str) -> None:
         """Do nothing: the command lists all skipped images when it ends."""
 
     def close(self) -> None:

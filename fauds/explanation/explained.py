@@ -238,22 +238,12 @@ class ExplanationWriter(Protocol):
             explanations: the explanations, largest face first; there is at least one.
         """
 
-    def skip(
-        self,
-        source: str,
-        frame: int,
-        timestamp: float | None,
-        why: str,
-        timing: str | None = None,
-    ) -> None:
+    def skip(self, frame: MediaFrame, why: str) -> None:
         """Record a frame that has no explanations.
 
         Args:
-            source: the path of the image or video file.
-            frame: the frame number, counted from 1.
-            timestamp: the presentation time in the video in seconds; None for an image.
+            frame: the image or video frame; its pixels may have been dropped.
             why: the reason, such as that no face was detected.
-            timing: where the timestamp comes from, see `MediaFrame`.
         """
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from fauds.annotation.clips import ReadingOptions, read_clips
 from fauds.annotation.describing import CLIP_FORMATS, Describing, describe_clips
 from fauds.annotation.events import EventSettings
 from fauds.errors import UsageError
-from fauds.explanation.explained import Explanation
+from fauds.explanation.explained import Explanation, MediaFrame
 from fauds.tables.atomic import atomic_keeping_partial, write_errors
 from fauds.tables.part_writer import TableWriter
 from fauds.tables.store import SCHEMA_VERSION
@@ -36,7 +36,12 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def open_output(
-    path: Path, aus: Sequence[str], texts: bool, *, several: bool = False, weights: str = ""
+    path: Path,
+    aus: Sequence[str],
+    texts: Sequence[str] = (),
+    *,
+    several: bool = False,
+    weights: str = "",
 ) -> "Output | ClipOutput":
     """Open a file for explanations, in the format of its suffix.
 
@@ -44,7 +49,8 @@ def open_output(
         path: a file that ends in ``.parquet``, ``.jsonl`` or ``.csv``, or in ``.srt``, ``.vtt``,
             ``.eaf`` or ``.TextGrid`` for the events of a video; its folder is created if necessary.
         aus: the model's action units, in the model's order.
-        texts: whether the model generates descriptions; if so, the file contains the descriptions.
+        texts: what has descriptions, which the file then contains: names of action units, and
+            "face" for the whole face; see `Weights.texts`.
         several: whether the frames are from more than one file; if so, CSV files have a column
             ``source``.
         weights: the model's weights in words.
@@ -81,12 +87,17 @@ class Output:
     """
 
     def __init__(
-        self, path: Path, aus: Sequence[str], texts: bool, several: bool, weights: str = ""
+        self,
+        path: Path,
+        aus: Sequence[str],
+        texts: Sequence[str],
+        several: bool,
+        weights: str = "",
     ) -> None:
         self.path = path
         self._weights = weights
         self._aus = tuple(aus)
-        self._texts = texts
+        self._texts = tuple(texts)
         self._several = several
         self._stack = ExitStack()
         self._open(self._stack.enter_context(atomic_keeping_partial(path)))
@@ -99,14 +110,7 @@ class Output:
         """Write explanations, in the given order."""
         raise NotImplementedError
 
-    def skip(
-        self,
-        source: str,
-        frame: int,
-        timestamp: float | None,
-        why: str,
-        timing: str | None = None,
-    ) -> None:
+    def skip(self, frame: MediaFrame, why: str) -> None:
         """Record a frame that has no explanations, if the format can represent such a frame.
 
         Formats with one entry for each face ignore the call. For the arguments see
@@ -168,7 +172,7 @@ class ParquetOutput(Output):
         if error and not self._has_rows:
             return
         self._flush()
-        settings = {"aus": self._aus, "texts": self._texts, "weights": self._weights}
+        settings = {"aus": self._aus, "texts": bool(self._texts), "weights": self._weights}
         meta = {"schema": SCHEMA_VERSION, "fauds": VERSION, "settings": settings}
         with write_errors(self.path):
             self._table.finish({b"fauds": json.dumps(meta, sort_keys=True).encode()})
@@ -185,14 +189,16 @@ class ParquetOutput(Output):
             **dict(zip(_SIDES, explanation.box or (), strict=False)),
             **explanation.aus,
         }
-        if self._texts:
-            row |= {f"{au}_text": text for au, text in explanation.local.items()}
-            row["face_text"] = explanation.face
-        row["weights"] = self._weights
-        return row
+        row |= {f"{name}_text": _text(explanation, name) for name in self._texts}
+        return row | {"weights": self._weights}
 
 
-def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
+def _text(explanation: Explanation, name: str) -> str:
+    """Return the description of an action unit, or of the whole face if the name is "face"."""
+    return explanation.face if name == "face" else explanation.local.get(name, "")
+
+
+def _schema(aus: Sequence[str], texts: Sequence[str]) -> pa.Schema:
     return pa.schema(
         [
             ("source", pa.string()),
@@ -204,7 +210,7 @@ def _schema(aus: Sequence[str], texts: bool) -> pa.Schema:
             ("estimated", pa.bool_()),
             ("detector", pa.string()),
             *((au, pa.float32()) for au in aus),
-            *((f"{name}_text", pa.string()) for name in ((*aus, "face") if texts else ())),
+            *((f"{name}_text", pa.string()) for name in texts),
             ("weights", pa.string()),
         ]
     )
@@ -291,19 +297,11 @@ class CsvOutput(Output):
     def write(self, explanations: Sequence[Explanation]) -> None:
         self._flush([self._row(explanation) for explanation in explanations])
 
-    def skip(
-        self,
-        source: str,
-        frame: int,
-        timestamp: float | None,
-        why: str,
-        timing: str | None = None,
-    ) -> None:
+    def skip(self, frame: MediaFrame, why: str) -> None:
         """Write a row in which success is 0, for a frame without explanations."""
-        key_cells = self._key_cells(source, frame, 0, timestamp)
-        texts = [""] * (len(self._aus) + 1 if self._texts else 0)
+        key_cells = self._key_cells(frame.source, frame.number, 0, frame.timestamp)
         absent = [0] * (2 * len(self._aus))
-        rest = [timing or "", *_NO_BOX, *texts, self._weights]
+        rest = [frame.timing or "", *_NO_BOX, *("" for _ in self._texts), self._weights]
         self._flush([[*key_cells, 0, 0, *absent, *rest]])
 
     def _row(self, explanation: Explanation) -> list[Any]:
@@ -313,8 +311,8 @@ class CsvOutput(Output):
             explanation.source, explanation.frame, explanation.index, explanation.timestamp
         )
         box = [f"{edge:.1f}" for edge in explanation.box] if explanation.box else _NO_BOX
-        texts = [explanation.local.get(au, "") for au in self._aus] + [explanation.face]
-        rest = [explanation.timing or "", *box, *(texts if self._texts else []), self._weights]
+        texts = [_text(explanation, name) for name in self._texts]
+        rest = [explanation.timing or "", *box, *texts, self._weights]
         return [*key_cells, 1, 1, *present, *probabilities, *rest]
 
     def _key_cells(self, source: str, frame: int, face: int, timestamp: float | None) -> list[Any]:
@@ -334,7 +332,7 @@ class CsvOutput(Output):
             *(f"{au}_p" for au in self._aus),
             "timing",
             *_SIDES,
-            *(f"{name}_text" for name in ((*self._aus, "face") if self._texts else ())),
+            *(f"{name}_text" for name in self._texts),
             "weights",
         ]
 
@@ -352,22 +350,15 @@ class ClipOutput:
         self._weights = weights
         self._folder = TemporaryDirectory()
         self._table = Path(self._folder.name) / "explained.csv"
-        self._rows = CsvOutput(self._table, aus, False, True)
+        self._rows = CsvOutput(self._table, aus, (), several=True)
 
     def write(self, explanations: Sequence[Explanation]) -> None:
         """Write explanations, in the given order."""
         self._rows.write(explanations)
 
-    def skip(
-        self,
-        source: str,
-        frame: int,
-        timestamp: float | None,
-        why: str,
-        timing: str | None = None,
-    ) -> None:
+    def skip(self, frame: MediaFrame, why: str) -> None:
         """Record a frame that has no explanations."""
-        self._rows.skip(source, frame, timestamp, why, timing)
+        self._rows.skip(frame, why)
 
     def close(self) -> None:
         """Find the events and write the files."""
@@ -388,7 +379,7 @@ class ClipOutput:
         self._folder.cleanup()
 
 
-_FORMATS: dict[str, Callable[[Path, Sequence[str], bool, bool, str], Output]] = {
+_FORMATS: dict[str, Callable[[Path, Sequence[str], Sequence[str], bool, str], Output]] = {
     ".parquet": ParquetOutput,
     ".jsonl": JsonLinesOutput,
     ".csv": CsvOutput,

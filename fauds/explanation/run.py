@@ -164,7 +164,7 @@ def _explained(batch: Sequence[_PendingFrame], explainer: Explainer) -> Iterator
                 frame=pending.frame.number,
                 timestamp=pending.frame.timestamp,
                 timing=pending.frame.timing,
-                weights=explainer.weights.described,
+                weights=explainer.weights.description,
                 exclusive=explainer.weights.target.form == "multiclass",
                 **vars(face),
                 **vars(next(outputs)),
@@ -184,7 +184,7 @@ def _write(
         if explanations:
             writer.write(explanations)
         else:
-            writer.skip(frame.source, frame.number, frame.timestamp, pending.reason, frame.timing)
+            writer.skip(frame, pending.reason)
     if isinstance(frame.image, np.ndarray):
         for painter in painters:
             painter.draw(frame, explanations)

@@ -107,7 +107,13 @@ class Weights:
         return self.target.form == "multiclass" and known.issuperset(self.target.names)
 
     @property
-    def described(self) -> str:
+    def texts(self) -> tuple[str, ...]:
+        """What the model describes: the names of action units, and "face" for the whole face."""
+        whole = ("face",) if "global" in self.words or self.has_expressions else ()
+        return (*(self.aus if "local" in self.words else ()), *whole)
+
+    @property
+    def description(self) -> str:
         """The weights in words, for the files that name them: model, training data and file."""
         keys = ("model", "preset")
         model = " ".join(str(self.origin[key]) for key in keys if self.origin.get(key))

@@ -13,10 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fauds.errors import DataError, UsageError
+from fauds.explanation.explained import MediaFrame
 from fauds.explanation.outputs import open_output
 from fauds.tables import store
 
 from .faces import AUS, FACE, LOCAL, explanation
+
+TEXTS = (*AUS, "face")
+
+
+def frame_of(number: int, seconds: float) -> MediaFrame:
+    return MediaFrame("talk.mp4", number, seconds, 25.0, np.zeros((2, 2, 3), np.uint8))
 
 
 def rows_of(path: Path) -> int:
@@ -27,9 +34,9 @@ def rows_of(path: Path) -> int:
 
 def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None:
     path = tmp_path / "new" / "faces.parquet"
-    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
+    with open_output(path, AUS, TEXTS, weights="vlfau (a run), trained on x") as output:
         output.write([explanation(3, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
-        output.skip("talk.mp4", 8, 0.28, "no face was found")
+        output.skip(frame_of(8, 0.28), "no face was found")
     table = pd.read_parquet(path)
     types = {field.name: str(field.type) for field in pq.read_schema(path)}
     assert types == {
@@ -61,7 +68,7 @@ def test_parquet_has_a_row_for_each_face_and_exact_types(tmp_path: Path) -> None
 def test_parquet_of_a_long_video_has_bounded_row_groups(tmp_path: Path) -> None:
     path = tmp_path / "faces.parquet"
     one = explanation()
-    with open_output(path, AUS, False) as output:
+    with open_output(path, AUS) as output:
         for _ in range(25):
             output.write([one] * 1000)
     file = pq.ParquetFile(path)
@@ -74,9 +81,9 @@ def test_parquet_of_a_long_video_has_bounded_row_groups(tmp_path: Path) -> None:
 
 def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
     path = tmp_path / "faces.jsonl"
-    with open_output(path, AUS, True) as output:
+    with open_output(path, AUS, TEXTS) as output:
         output.write([explanation(2, 0, frame=7, timestamp=0.24), explanation(0, 1, box=None)])
-        output.skip("talk.mp4", 8, 0.28, "no face was found")
+        output.skip(frame_of(8, 0.28), "no face was found")
     first, second = map(json.loads, path.read_text().splitlines())
     assert list(first) == [
         *("source", "frame", "timestamp", "timing", "face", "box", "estimated", "detector"),
@@ -92,9 +99,9 @@ def test_json_lines_have_one_line_for_each_face(tmp_path: Path) -> None:
 
 def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
-    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
+    with open_output(path, AUS, TEXTS, weights="vlfau (a run), trained on x") as output:
         output.write([explanation(2, 0, frame=7, timestamp=0.24)])
-        output.skip("talk.mp4", 8, 0.28, "no face was found")
+        output.skip(frame_of(8, 0.28), "no face was found")
         output.write([explanation(1, 0, frame=9)])
     table = pd.read_csv(path)
     assert list(table.columns) == [
@@ -112,7 +119,7 @@ def test_csv_has_the_columns_of_openface(tmp_path: Path) -> None:
     assert table["AU02_c"].tolist() == [1, 0, 0] and table["AU02_p"].tolist() == [0.89, 0, 0.1]
     assert table["timestamp"].tolist()[:2] == [0.24, 0.28] and np.isnan(table["timestamp"][2])
     assert table["AU01_c"].dtype == np.int64
-    with open_output(tmp_path / "plain.csv", AUS, False) as output:
+    with open_output(tmp_path / "plain.csv", AUS) as output:
         output.write([explanation(2, 0)])
     assert " " not in (tmp_path / "plain.csv").read_text()
 
@@ -127,7 +134,7 @@ def test_any_file_name_can_be_written_to_csv_and_json(
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
     for suffix in (".csv", ".jsonl"):
-        with open_output(folder / f"out{suffix}", AUS, False, several=True) as output:
+        with open_output(folder / f"out{suffix}", AUS, several=True) as output:
             output.write([explanation(source=name) for name in names])
     text = (folder / "out.csv").read_bytes().decode()
     rows = list(csv.reader(io.StringIO(text, newline="")))
@@ -139,7 +146,7 @@ def test_any_file_name_can_be_written_to_csv_and_json(
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
 def test_file_names_that_are_not_one_line_of_utf8_are_escaped(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"faces{suffix}"
-    with open_output(path, AUS, True, several=True) as output:
+    with open_output(path, AUS, TEXTS, several=True) as output:
         output.write([explanation(source="caf\udce9.png"), explanation(source="a\rb\nc.png")])
     read = {
         ".parquet": pd.read_parquet,
@@ -156,7 +163,7 @@ def test_faces_written_before_ctrl_c_are_kept(
 ) -> None:
     path = tmp_path / f"faces{suffix}"
     path.write_text("from an earlier run")
-    with pytest.raises(KeyboardInterrupt), open_output(path, AUS, True) as output:
+    with pytest.raises(KeyboardInterrupt), open_output(path, AUS, TEXTS) as output:
         output.write([explanation(frame=frame + 1) for frame in range(37)])
         raise KeyboardInterrupt
     part = tmp_path / f"faces.part{suffix}"
@@ -174,7 +181,7 @@ def test_an_error_before_the_first_face_leaves_no_file(
 ) -> None:
     with (
         pytest.raises(DataError, match="no face"),
-        open_output(tmp_path / f"faces{suffix}", AUS, True),
+        open_output(tmp_path / f"faces{suffix}", AUS, TEXTS),
     ):
         raise DataError("There is no face.")
     assert not list(tmp_path.iterdir()) and not capsys.readouterr().err
@@ -183,7 +190,7 @@ def test_an_error_before_the_first_face_leaves_no_file(
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
 def test_without_faces_the_table_is_empty(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"faces{suffix}"
-    output = open_output(path, AUS, True)
+    output = open_output(path, AUS, TEXTS)
     output.close()
     assert rows_of(path) == 0
 
@@ -191,23 +198,23 @@ def test_without_faces_the_table_is_empty(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", [".srt", ".vtt", ".eaf", ".TextGrid"])
 def test_the_events_of_a_video_name_the_weights(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"talk{suffix}"
-    with open_output(path, AUS, True, weights="vlfau (a run), trained on x") as output:
+    with open_output(path, AUS, TEXTS, weights="vlfau (a run), trained on x") as output:
         for frame in range(1, 31):
             active = 2 if 11 <= frame <= 20 else 0
             time = (frame - 1) / 10
             output.write([explanation(active, 0, frame=frame, timestamp=time),
                           explanation(5, 1, frame=frame, timestamp=time)])  # fmt: skip
-        output.skip("talk.mp4", 31, 3.0, "no face was found")
+        output.skip(frame_of(31, 3.0), "no face was found")
     text = path.read_text(encoding="utf-8")
     assert "vlfau (a run), trained on x" in text
     assert "brow is pulled up from end to end" in text, "AU01 and AU02 of the largest face"
     if suffix == ".srt":
         assert text.startswith("1\n00:00:01,000 --> 00:00:02,000\n")
     with pytest.raises(UsageError, match="There are several files"):
-        open_output(path, AUS, True, several=True)
+        open_output(path, AUS, TEXTS, several=True)
     with (
         pytest.raises(KeyboardInterrupt),
-        open_output(tmp_path / f"{{clip}}{suffix}", AUS, True, several=True),
+        open_output(tmp_path / f"{{clip}}{suffix}", AUS, TEXTS, several=True),
     ):
         raise KeyboardInterrupt
     assert [file.name for file in tmp_path.iterdir()] == ["new"]
@@ -216,7 +223,7 @@ def test_the_events_of_a_video_name_the_weights(tmp_path: Path, suffix: str) -> 
 @pytest.mark.parametrize("name", ["faces", "faces.xlsx", ".csv"])
 def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as error:
-        open_output(tmp_path / name, AUS, True)
+        open_output(tmp_path / name, AUS, TEXTS)
     assert ".parquet, .jsonl, .csv" in error.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -225,4 +232,4 @@ def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path: Path,
 def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="could not be written"):
-        open_output(tmp_path / "file" / f"faces{suffix}", AUS, True)
+        open_output(tmp_path / "file" / f"faces{suffix}", AUS, TEXTS)

@@ -48,8 +48,8 @@ class RecordingWriter:
         )
         self.received.append((explanations[0].frame, len(explanations)))
 
-    def skip(self, source, frame, timestamp, why, timing=None):
-        self.received.append((frame, why))
+    def skip(self, frame, why):
+        self.received.append((frame.number, why))
 
     def draw(self, frame, explanations):
         assert frame.image.shape == (SIDE, SIDE, 3)
