@@ -28,6 +28,8 @@ from torch.utils._pytree import tree_leaves
 DEVICE = torch.device("cuda", 0)
 _aten = torch.ops.aten
 _ROOT = Path(__file__).resolve().parents[1]
+# An environment with PyTorch may lie in the repository too.
+_OWN = (_ROOT / "fauds", _ROOT / "tests")
 
 
 class WaitsForGpu(AssertionError):
@@ -176,7 +178,7 @@ def _caller() -> str:
     frames = [
         f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno}"
         for frame in traceback.extract_stack()
-        if Path(frame.filename).is_relative_to(_ROOT) and frame.filename != __file__
+        if any(map(Path(frame.filename).is_relative_to, _OWN)) and frame.filename != __file__
     ]
     return " > ".join(frames[-3:])
 

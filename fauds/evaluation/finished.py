@@ -129,8 +129,8 @@ def locate(named: str, runs: Path) -> Path:
     raise UsageError(
         f"There is no run {named!r}.",
         where=runs,
-        hint=f"choose from: {', '.join(names) or 'none'}; or give the path of a run's folder, or "
-        "another --dataset or --workdir",
+        hint=(f"choose from: {', '.join(names)}; or give" if names else "there is none here: give")
+        + " the path of a run's folder, or another --dataset or --workdir",
     )
 
 

@@ -315,9 +315,8 @@ def _existing(name: Path, runs: Path | None) -> Path:
             )
     finished = runs.glob(f"*/fold*/{WEIGHTS}") if runs else ()
     names = sorted({path.parents[1].name for path in finished})
-    choices = (
-        f"choose from: {', '.join(names) or 'none'}; for runs of another dataset, give --dataset"
-    )
+    choices = f"choose from: {', '.join(names)}" if names else "there is no run here"
+    choices += "; for runs of another dataset, give --dataset"
     raise UsageError(
         f"There is no weights file or run {str(name)!r}.",
         where=runs,

@@ -271,7 +271,7 @@ class CropPlan:
         alignment, request = self.jobs[0].alignment, self.request
         definition = f"{alignment.name} {alignment.version}: {alignment.description}"
         if self.jobs[0].upright:
-            definition += " Images are turned upright as their EXIF orientation says."
+            definition += "; images are turned upright as their EXIF orientation says"
         if alignment.needs == "nothing":
             # The same text as for images that are used without `fauds prepare`: landmarks do not
             # change them, so that results on both can be compared.

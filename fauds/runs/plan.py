@@ -250,8 +250,8 @@ def _resumed(name: str, request: RunRequest, benchmark: Benchmark, runs: Path) -
         raise UsageError(
             f"There is no run {name!r} of {benchmark.name}.",
             where=runs,
-            hint=f"choose from: {', '.join(existing) or 'none'}; runs of other datasets need "
-            "--dataset",
+            hint=(f"choose from: {', '.join(existing)}" if existing else "there is no run here")
+            + "; runs of other datasets need --dataset",
         )
     plan = read_plan(folder, benchmark)
     if request.model not in (None, plan.model):

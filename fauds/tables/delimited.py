@@ -470,7 +470,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         hint = "check the name of the file and that you have permission to read it"
     else:
         reason = str(error).splitlines()[0].rstrip(".")
-        hint = "look for a quotation mark that is not closed"
+        parquet = path.suffix.lower() == ".parquet"
+        hint = "copy the file again" if parquet else "look for a quotation mark that is not closed"
     return DataError(f"The table cannot be read: {reason}.", where=path, hint=hint)
 
 

@@ -406,7 +406,7 @@ def test_ctrl_c_keeps_finished_work_and_prints_the_command_that_resumes(cli, six
         (("bench", "vlfaux"), 2, "did you mean 'vlfau'"),
         (("bench", "vlfau", "--preset", "tinny"), 2, "did you mean 'tiny'"),
         (("bench", "vlfau", "--set", "training.epoch=1"), 2, "did you mean 'epochs'"),
-        (("bench", "vlfau", "--resume", "nothing"), 2, "choose from: none"),
+        (("bench", "vlfau", "--resume", "nothing"), 2, "there is no run here"),
         (("build-captions", "--language", "xx"), 2, "en"),
         (("build-captions", "--dataset", "disfa", "--root", "/nowhere"), 1, "/nowhere"),
         (("build-captions", "--dataset", "bp4d", "--root", "/nowhere"), 1, "/nowhere"),
