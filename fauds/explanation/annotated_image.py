@@ -99,7 +99,11 @@ def even(value: int) -> int:
     return value + value % 2
 
 
-_FOOTER = "attention map of each AU branch, scaled to its own maximum"
+_FOOTER = {
+    False: "attention map of each AU branch, scaled to its own maximum",
+    True: "class map, scaled to its own maximum",
+}
+"""What the maps are, by whether the model predicts classes of which a face has one."""
 _VIDEO_LINES = 4
 
 
@@ -346,7 +350,8 @@ def _draw_side_panel(board: Board, layout: Layout, explanations: Sequence[Explan
     step = line_height(layout.size)
     foot = layout.body - 3 * step
     if any(explanation.attention is not None for explanation, _ in rows):
-        for at, line in enumerate(wrap(_FOOTER, wide, layout.size, 2)):
+        footer = _FOOTER[explanations[0].exclusive]
+        for at, line in enumerate(wrap(footer, wide, layout.size, 2)):
             board.write(line, left, foot + (at + 1) * step, layout.size, FAINT)
     if len(rows) > TILES:
         rest = f"and {len(rows) - TILES} more"
